@@ -1,0 +1,122 @@
+# Copyright The Gatehouse Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+# Needs Go and make; `make generate` and `make verify` also want protoc and install it.
+# Scripts in hack/ do the work, and each can be run by itself.
+
+SHELL := bash
+.SHELLFLAGS := -o errexit -o nounset -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# One set of flags for every Go command, or each would fill the build cache for itself. The
+# version comes from hack/version.sh and not from Go's own stamp of git.
+export CGO_ENABLED := 0
+export GOFLAGS := $(filter-out -trimpath -buildvcs=%,$(shell go env GOFLAGS)) -trimpath -buildvcs=false
+
+# Black-box tests use real kubectl.
+export GATEHOUSE_KUBECTL ?= $(CURDIR)/bin/kubectl
+
+# What is handed on: make up ARGS='--listen 127.0.0.1:0', make test TESTFLAGS='-run Binding -v'.
+ARGS ?=
+TESTFLAGS ?=
+
+# Modules of tests that may not raise the product's versions.
+TEST_MODULES := $(patsubst %/go.mod,%,$(wildcard test/*/go.mod))
+
+VERIFY := $(sort $(patsubst hack/%.sh,%,$(wildcard hack/verify-*.sh)))
+UPDATE := $(sort $(patsubst hack/%.sh,%,$(wildcard hack/update-*.sh)))
+
+##@ Use
+
+.PHONY: help
+help: ## Say what there is (the default)
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@printf '\nOne by one: %s\n' '$(VERIFY) $(UPDATE)' | fold -s -w 100
+
+.PHONY: build
+build: bin/gatehouse bin/kubectl ## Build bin/gatehouse and bin/kubectl
+
+.PHONY: up
+up: build ## Build and start a server, with flags in ARGS='...'
+	exec bin/gatehouse up $(ARGS)
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf bin _output
+
+##@ Check
+
+.PHONY: test
+test: build ## Run all tests, with more flags in TESTFLAGS='...'
+	go test $(TESTFLAGS) ./...
+	@for dir in $(TEST_MODULES); do \
+	  echo "cd $$dir && go test $(TESTFLAGS) ./..."; \
+	  (cd $$dir && go test $(TESTFLAGS) ./...); \
+	done
+
+.PHONY: verify
+verify: ## Run every check of the tree; each failing one names its cure
+	@failed=; \
+	for check in $(VERIFY); do \
+	  echo "$$check"; \
+	  hack/$$check.sh || failed+=" $$check"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
+
+.PHONY: $(VERIFY)
+$(VERIFY):
+	@hack/$@.sh
+
+##@ Change
+
+.PHONY: update
+update: ## Cure what verify finds: generated code, headers, formatting
+	@for change in $(UPDATE); do \
+	  echo "$$change"; \
+	  hack/$$change.sh; \
+	done
+
+.PHONY: $(UPDATE)
+$(UPDATE):
+	@hack/$@.sh
+
+.PHONY: generate
+generate: update-codegen ## Generate code from the API types
+
+##@ Measure
+
+.PHONY: bench-start
+bench-start: build ## Time from exec to ready and to the first object
+	go run ./test/bench start $(ARGS)
+
+.PHONY: bench-write
+bench-write: build ## Creates per second and their latency, beside raw etcd
+	go run ./test/bench write $(ARGS)
+
+.PHONY: bench-watch
+bench-watch: build ## What an event costs with thousands of watches
+	go run ./test/bench watch $(ARGS)
+
+# Go knows best what has changed, so this one is always asked.
+.PHONY: bin/gatehouse
+bin/gatehouse:
+	@mkdir -p bin
+	go build -ldflags "$$(hack/version.sh gatehouse)" -o $@ ./cmd/gatehouse
+
+bin/kubectl: hack/tools/kubectl/main.go hack/tools/kubectl/go.mod hack/tools/kubectl/go.sum hack/version.sh
+	@mkdir -p bin
+	cd hack/tools/kubectl && go build -ldflags "$$(../../version.sh kubectl)" -o $(CURDIR)/$@ .

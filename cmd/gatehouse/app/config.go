@@ -1,0 +1,134 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package app
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/google/uuid"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/server/dynamiccertificates"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/component-base/metrics"
+
+	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
+	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
+	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
+	"github.com/gatehouse-dev/gatehouse/pkg/authorization"
+	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
+)
+
+// newConfig applies the options to a server configuration. From here on the port is taken.
+func newConfig(o options.CompletedOptions, bundle *certificates.Bundle) (*apiserver.Config, error) {
+	scheme, codecs := apiserver.NewFleetScheme()
+	generic := genericapiserver.NewConfig(codecs)
+	if err := o.ServerRun.ApplyTo(generic); err != nil {
+		return nil, err
+	}
+	if err := applyServing(o, bundle, generic); err != nil {
+		return nil, err
+	}
+	if err := applyAccess(o, bundle, generic); err != nil {
+		return nil, err
+	}
+	if err := o.Audit.ApplyTo(generic); err != nil {
+		return nil, err
+	}
+	generic.EnableProfiling = o.Features.EnableProfiling
+	generic.EnableContentionProfiling = o.Features.EnableContentionProfiling
+	generic.DebugSocketPath = o.Features.DebugSocketPath
+	applyMetrics(o.Metrics)
+
+	// Nobody serves core informers in this mode yet: the factory carries what flow control
+	// is given, and no client that could ask for more.
+	var noClient kubernetes.Interface
+	factory := informers.NewSharedInformerFactory(noClient, 0)
+	generic.FlowControl = apiserver.NewStaticFlowControl(factory, generic.MaxRequestsInFlight+generic.MaxMutatingRequestsInFlight)
+
+	storageConfig := o.Etcd.StorageConfig
+	storageConfig.StorageObjectCountTracker = generic.StorageObjectCountTracker
+	storageFactory := apiserver.NewStorageFactory(storageConfig, o.Etcd.DefaultStorageMediaType, scheme, codecs)
+	if err := o.Etcd.ApplyWithStorageFactoryTo(storageFactory, generic); err != nil {
+		return nil, err
+	}
+	return &apiserver.Config{Generic: generic, Informers: factory}, nil
+}
+
+// applyMetrics applies what was asked for. The library's Apply complains in the log of every
+// allow-list that was not given.
+func applyMetrics(o *metrics.Options) {
+	if o.ShowHiddenMetricsForVersion != "" {
+		metrics.SetShowHidden()
+	}
+	metrics.SetDisabledMetrics(o.DisabledMetrics)
+	if len(o.AllowListMapping) > 0 {
+		metrics.SetLabelAllowList(o.AllowListMapping)
+	} else if o.AllowListMappingManifest != "" {
+		metrics.SetLabelAllowListFromManifest(o.AllowListMappingManifest)
+	}
+}
+
+// applyServing opens the port and prepares TLS, for clients and for the server's own
+// loopback client.
+func applyServing(o options.CompletedOptions, bundle *certificates.Bundle, generic *genericapiserver.Config) error {
+	if o.Serving.Listener == nil {
+		address := &net.TCPAddr{IP: o.Serving.BindAddress, Port: o.Serving.BindPort}
+		listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", address.String())
+		if err != nil {
+			return fmt.Errorf("cannot listen on %s: %w; choose another address or port with --listen (gatehouse apiserver: --bind-address, --secure-port)", address, err)
+		}
+		o.Serving.Listener = listener
+	}
+	serving := *o.Serving
+	if o.OwnServingCertificate() {
+		serving.ServerCert.CertKey.CertFile = bundle.ServingCertFile
+		serving.ServerCert.CertKey.KeyFile = bundle.ServingKeyFile
+	}
+	if err := serving.ApplyTo(&generic.SecureServing); err != nil {
+		return err
+	}
+	// The library's own loopback certificate is an RSA one, which costs up to 300 ms.
+	loopback, trust, err := certificates.Loopback(genericapiserver.LoopbackClientServerNameOverride, time.Now())
+	if err != nil {
+		return err
+	}
+	generic.SecureServing.SNICerts = append([]dynamiccertificates.SNICertKeyContentProvider{loopback}, generic.SecureServing.SNICerts...)
+	generic.LoopbackClientConfig, err = generic.SecureServing.NewLoopbackClientConfig(uuid.NewString(), trust)
+	return err
+}
+
+// applyAccess says who callers are and what they may: stops 1 and 2.
+func applyAccess(o options.CompletedOptions, bundle *certificates.Bundle, generic *genericapiserver.Config) error {
+	caFile := o.ClientCAFile
+	if caFile == "" {
+		caFile = bundle.CAFile
+	}
+	clientCA, err := dynamiccertificates.NewDynamicCAContentFromFile("client-ca", caFile)
+	if err != nil {
+		return fmt.Errorf("--client-ca-file: %w", err)
+	}
+	if err := generic.Authentication.ApplyClientCert(clientCA, generic.SecureServing); err != nil {
+		return err
+	}
+	generic.Authentication.Authenticator = authentication.NewStandalone(authentication.Standalone{ClientCA: clientCA})
+	generic.Authorization.Authorizer, err = authorization.NewStandalone(authentication.HealthPaths)
+	return err
+}

@@ -1,0 +1,84 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package app
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
+	cliflag "k8s.io/component-base/cli/flag"
+	"k8s.io/component-base/cli/globalflag"
+	"k8s.io/component-base/term"
+)
+
+// Execute runs the command line and returns the exit code: 0, or 1 after saying why on
+// standard error.
+func Execute(ctx context.Context, args []string) int {
+	cmd := newCommand()
+	cmd.SetArgs(args)
+	if err := cmd.ExecuteContext(ctx); err != nil {
+		printErrors(err)
+		return 1
+	}
+	return 0
+}
+
+// printErrors writes one line for each thing that is wrong.
+func printErrors(err error) {
+	errs := []error{err}
+	if aggregate, ok := err.(utilerrors.Aggregate); ok {
+		errs = utilerrors.Flatten(aggregate).Errors()
+	}
+	for _, e := range errs {
+		fmt.Fprintln(os.Stderr, "gatehouse: "+e.Error())
+	}
+}
+
+func newCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "gatehouse",
+		Short: "A kubectl-compatible API server for the machines outside a cluster",
+		Long: `Gatehouse is a Kubernetes-style API server for the machines outside your cluster.
+
+Start one with "gatehouse up": it keeps its data in an etcd inside the same process and
+writes a kubeconfig, and kubectl works.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.CompletionOptions.HiddenDefaultCmd = true
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
+	})
+	cmd.AddCommand(newUpCommand(), newAPIServerCommand(), newKubeconfigCommand(), newVersionCommand())
+	return cmd
+}
+
+// addFlags gives the command flags in named sections, in --help as well.
+func addFlags(cmd *cobra.Command, sets cliflag.NamedFlagSets) {
+	globalflag.AddGlobalFlags(sets.FlagSet("global"), cmd.Name())
+	for _, name := range sets.Order {
+		cmd.Flags().AddFlagSet(sets.FlagSets[name])
+	}
+	cmd.Flags().SetNormalizeFunc(cliflag.WordSepNormalizeFunc)
+	columns, _, _ := term.TerminalSize(cmd.OutOrStdout())
+	cliflag.SetUsageAndHelpFunc(cmd, sets, columns)
+}

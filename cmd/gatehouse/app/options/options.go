@@ -1,0 +1,155 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package options holds the server's flags, and nothing but flags: what they mean is
+// completed by Complete and checked by CompletedOptions.Validate. cmd/gatehouse/app turns
+// the result into a running server.
+package options
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	genericoptions "k8s.io/apiserver/pkg/server/options"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	cliflag "k8s.io/component-base/cli/flag"
+	"k8s.io/component-base/logs"
+	logsapi "k8s.io/component-base/logs/api/v1"
+	"k8s.io/component-base/metrics"
+	netutils "k8s.io/utils/net"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/storage"
+)
+
+// The two modes. Which one it is must be said, and is never inferred: they trust
+// different people.
+const (
+	// ModeStandalone knows its users itself and has what kubectl needs built in.
+	ModeStandalone = "standalone"
+	// ModeAggregated serves behind a kube-apiserver, which it asks who callers are and
+	// what they may.
+	ModeAggregated = "aggregated"
+)
+
+// DefaultPort is where the server listens unless told otherwise.
+const DefaultPort = 6443
+
+// Options are the flags of gatehouse apiserver. gatehouse up sets them from its own few.
+type Options struct {
+	// Mode is ModeStandalone or ModeAggregated.
+	Mode string
+	// DataDir holds everything that the server keeps on disk: certificates, kubeconfig,
+	// the lock and, where etcd is embedded, its data.
+	DataDir string
+	// ClientCAFile verifies client certificates; the CA in the data directory where empty.
+	ClientCAFile string
+	// TLSSANs are further names and addresses by which clients reach the server.
+	TLSSANs []string
+
+	ServerRun *genericoptions.ServerRunOptions
+	Etcd      *genericoptions.EtcdOptions
+	Serving   *genericoptions.SecureServingOptions
+	Audit     *genericoptions.AuditOptions
+	Features  *genericoptions.FeatureOptions
+	Metrics   *metrics.Options
+	Logs      *logs.Options
+}
+
+// NewOptions returns the defaults.
+func NewOptions() *Options {
+	// Logging has feature gates of its own; adding them again changes nothing.
+	utilruntime.Must(logsapi.AddFeatureGates(utilfeature.DefaultMutableFeatureGate))
+	o := &Options{
+		DataDir:   DefaultDataDir(),
+		ServerRun: genericoptions.NewServerRunOptions(),
+		Etcd:      storage.NewOptions(),
+		Serving:   genericoptions.NewSecureServingOptions(),
+		Audit:     genericoptions.NewAuditOptions(),
+		Features:  genericoptions.NewFeatureOptions(),
+		Metrics:   metrics.NewOptions(),
+		Logs:      logs.NewOptions(),
+	}
+	// Nothing listens beyond loopback unless asked, and profiling is off.
+	o.Serving.BindAddress = netutils.ParseIPSloppy("127.0.0.1")
+	o.Serving.BindPort = DefaultPort
+	o.Features.EnableProfiling = false
+	// Certificates lie in the data directory.
+	o.Serving.ServerCert.CertDirectory = ""
+	// Every client that can speak to a Gatehouse speaks TLS 1.3.
+	o.Serving.MinTLSVersion = "VersionTLS13"
+	// As k8s.io/apiserver's RecommendedOptions, and for the same reason: the default of 100
+	// would stall a client that holds many watches on one connection.
+	o.Serving.HTTP2MaxStreamsPerConnection = 1000
+	// Watches get this long to be told that the server stops, before it stops.
+	o.ServerRun.ShutdownWatchTerminationGracePeriod = shutdownWatchGrace
+	return o
+}
+
+// DefaultDataDir is where a user's programs keep their data (XDG Base Directory
+// Specification), or a directory in the working directory where there is no home.
+func DefaultDataDir() string {
+	if dir := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "gatehouse")
+	}
+	if home, err := os.UserHomeDir(); err == nil {
+		return filepath.Join(home, ".local", "share", "gatehouse")
+	}
+	return "gatehouse-data"
+}
+
+// Flags returns all flags in named sections.
+func (o *Options) Flags() cliflag.NamedFlagSets {
+	var sets cliflag.NamedFlagSets
+	fs := sets.FlagSet("gatehouse")
+	fs.StringVar(&o.Mode, "mode", o.Mode, "Required. standalone: the server knows its users itself. aggregated: it serves behind a kube-apiserver and asks that cluster who callers are and what they may.")
+	fs.StringVar(&o.DataDir, "data-dir", o.DataDir, "Directory for everything that the server keeps on disk: certificates, kubeconfig, and the data of an embedded etcd. Made with mode 0700.")
+
+	o.Serving.AddFlags(sets.FlagSet("serving"))
+	sets.FlagSet("serving").StringSliceVar(&o.TLSSANs, "tls-san", o.TLSSANs, "Further host names and IP addresses for the serving certificate that the server makes for itself, comma separated. Not used with --tls-cert-file.")
+	// The server's own certificates lie in the data directory, so the flag has no effect.
+	_ = sets.FlagSet("serving").MarkHidden("cert-dir")
+	sets.FlagSet("authentication").StringVar(&o.ClientCAFile, "client-ca-file", o.ClientCAFile, "Certificates of the authorities whose client certificates are accepted; user = CN, groups = O. Where empty, the authority in the data directory.")
+	o.Etcd.AddFlags(sets.FlagSet("etcd"))
+	sets.FlagSet("etcd").Lookup("etcd-servers").Usage = "URLs of an external etcd, comma separated, such as https://10.0.0.1:2379. Where empty, an etcd runs inside this process and keeps its data in the data directory."
+	o.ServerRun.AddUniversalFlags(sets.FlagSet("server"))
+	o.Audit.AddFlags(sets.FlagSet("audit"))
+	o.Features.AddFlags(sets.FlagSet("features"))
+	// Flow control is not optional: without it one busy client starves all others.
+	_ = sets.FlagSet("features").MarkHidden("enable-priority-and-fairness")
+	o.Metrics.AddFlags(sets.FlagSet("metrics"))
+	logsapi.AddFlags(o.Logs, sets.FlagSet("logs"))
+	return sets
+}
+
+// Listen sets the address from ADDR:PORT; port 0 picks a free one.
+func (o *Options) Listen(address string) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return listenError(address, "it is not of the form ADDR:PORT")
+	}
+	ip := netutils.ParseIPSloppy(host)
+	if ip == nil {
+		return listenError(address, "its address is not an IP address")
+	}
+	number, err := netutils.ParsePort(port, true)
+	if err != nil {
+		return listenError(address, "its port is not a number from 0 to 65535")
+	}
+	o.Serving.BindAddress, o.Serving.BindPort = ip, number
+	return nil
+}

@@ -1,0 +1,121 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package options
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+
+	logsapi "k8s.io/component-base/logs/api/v1"
+)
+
+// Validate returns everything that is wrong with the flags, each naming the flag and the cure.
+func (o CompletedOptions) Validate() []error {
+	var errs []error
+	switch o.Mode {
+	case ModeStandalone:
+	case ModeAggregated:
+		errs = append(errs, fmt.Errorf("--mode=aggregated is not in this version: use --mode=standalone"))
+	case "":
+		errs = append(errs, fmt.Errorf("--mode is required: standalone (the server knows its users itself) or aggregated (behind a kube-apiserver)"))
+	default:
+		errs = append(errs, fmt.Errorf("--mode=%s is unknown: use standalone or aggregated", o.Mode))
+	}
+	if o.DataDir == "" {
+		errs = append(errs, fmt.Errorf("--data-dir must not be empty: name a directory"))
+	}
+	errs = append(errs, o.validateServing()...)
+	errs = append(errs, o.validateEtcd()...)
+	if o.ClientCAFile != "" {
+		errs = append(errs, readable("client-ca-file", o.ClientCAFile)...)
+	}
+	errs = append(errs, o.ServerRun.Validate()...)
+	if o.ServerRun.MaxRequestsInFlight+o.ServerRun.MaxMutatingRequestsInFlight <= 0 {
+		errs = append(errs, fmt.Errorf("--max-requests-inflight and --max-mutating-requests-inflight must add up to at least 1: flow control shares their sum out"))
+	}
+	errs = append(errs, o.Audit.Validate()...)
+	errs = append(errs, o.Features.Validate()...)
+	if !o.Features.EnablePriorityAndFairness {
+		errs = append(errs, fmt.Errorf("--enable-priority-and-fairness=false is not supported: leave the flag out"))
+	}
+	errs = append(errs, o.Metrics.Validate()...)
+	for _, err := range logsapi.Validate(o.Logs, o.ServerRun.ComponentGlobalsRegistry.FeatureGateFor(o.ServerRun.ComponentName), nil) {
+		errs = append(errs, err)
+	}
+	return errs
+}
+
+func (o CompletedOptions) validateServing() []error {
+	errs := o.Serving.Validate()
+	certFile, keyFile := o.Serving.ServerCert.CertKey.CertFile, o.Serving.ServerCert.CertKey.KeyFile
+	switch {
+	case certFile == "" && keyFile == "":
+	case certFile == "":
+		errs = append(errs, fmt.Errorf("--tls-private-key-file needs --tls-cert-file beside it"))
+	case keyFile == "":
+		errs = append(errs, fmt.Errorf("--tls-cert-file needs --tls-private-key-file beside it"))
+	default:
+		errs = append(errs, readable("tls-cert-file", certFile)...)
+		errs = append(errs, readable("tls-private-key-file", keyFile)...)
+	}
+	return errs
+}
+
+func (o CompletedOptions) validateEtcd() []error {
+	transport := o.Etcd.StorageConfig.Transport
+	if o.embeddedEtcd {
+		var errs []error
+		for flag, value := range map[string]string{"etcd-cafile": transport.TrustedCAFile, "etcd-certfile": transport.CertFile, "etcd-keyfile": transport.KeyFile} {
+			if value != "" {
+				errs = append(errs, fmt.Errorf("--%s is of no use without --etcd-servers: the embedded etcd is reached by a unix socket", flag))
+			}
+		}
+		slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+		return errs
+	}
+	errs := o.Etcd.Validate()
+	for _, server := range transport.ServerList {
+		if u, err := url.Parse(server); err != nil || !slices.Contains([]string{"http", "https", "unix"}, u.Scheme) || (u.Host == "" && u.Path == "") {
+			errs = append(errs, fmt.Errorf("--etcd-servers: %q is not the URL of an etcd: write it as https://10.0.0.1:2379", server))
+		}
+	}
+	if (transport.CertFile == "") != (transport.KeyFile == "") {
+		errs = append(errs, fmt.Errorf("--etcd-certfile and --etcd-keyfile belong together: give both or neither"))
+	}
+	for flag, value := range map[string]string{"etcd-cafile": transport.TrustedCAFile, "etcd-certfile": transport.CertFile, "etcd-keyfile": transport.KeyFile} {
+		if value != "" {
+			errs = append(errs, readable(flag, value)...)
+		}
+	}
+	return errs
+}
+
+func readable(flag, path string) []error {
+	file, err := os.Open(path)
+	if err != nil {
+		return []error{fmt.Errorf("--%s: the file cannot be read (%w): name one that exists and that this user may read", flag, err)}
+	}
+	_ = file.Close()
+	return nil
+}
+
+func listenError(value, why string) error {
+	return fmt.Errorf("--listen=%q: %s; write it as 127.0.0.1:6443, or 127.0.0.1:0 for a free port", value, why)
+}

@@ -1,0 +1,81 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package v1alpha1
+
+import (
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// Constant defaults are the +default markers in types.go; here stand those that depend on
+// other fields.
+
+func addDefaultingFuncs(scheme *runtime.Scheme) error {
+	return RegisterDefaults(scheme)
+}
+
+// SetDefaults_Container sets imagePullPolicy as Kubernetes does: Always for an image that
+// is tagged latest or not at all, IfNotPresent for one with another tag or a digest.
+func SetDefaults_Container(c *Container) {
+	if c.ImagePullPolicy != "" {
+		return
+	}
+	if imageFloats(c.Image) {
+		c.ImagePullPolicy = PullAlways
+	} else {
+		c.ImagePullPolicy = PullIfNotPresent
+	}
+}
+
+// SetDefaults_Instance lets a limit stand for a request that is not given, as Kubernetes
+// does for pods, so that readers need to look at requests only. It hangs on Instance, not on
+// the container, so that templates stay as their authors wrote them.
+func SetDefaults_Instance(instance *Instance) {
+	for i := range instance.Spec.Containers {
+		resources := &instance.Spec.Containers[i].Resources
+		for name, limit := range resources.Limits {
+			if _, found := resources.Requests[name]; found {
+				continue
+			}
+			if resources.Requests == nil {
+				resources.Requests = ResourceList{}
+			}
+			resources.Requests[name] = limit.DeepCopy()
+		}
+	}
+}
+
+// SetDefaults_HostStatus lets capacity stand for allocatable where nothing is said of the
+// latter, as Kubernetes does for nodes.
+func SetDefaults_HostStatus(s *HostStatus) {
+	if s.Allocatable == nil && s.Capacity != nil {
+		s.Allocatable = s.Capacity.DeepCopy()
+	}
+}
+
+// imageFloats tells whether what the image reference names can change over time: it has no
+// digest, and its tag is latest or absent. A colon before the last slash belongs to the
+// registry's port.
+func imageFloats(image string) bool {
+	if strings.Contains(image, "@") {
+		return false
+	}
+	name := image[strings.LastIndex(image, "/")+1:]
+	_, tag, tagged := strings.Cut(name, ":")
+	return !tagged || tag == "latest"
+}

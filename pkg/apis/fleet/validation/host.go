@@ -1,0 +1,72 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package validation
+
+import (
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+)
+
+// hostResources are the resources without a domain that a host may have.
+var hostResources = []fleet.ResourceName{fleet.ResourceCPU, fleet.ResourceMemory, fleet.ResourceInstances}
+
+// ValidateHost checks a host on create.
+func ValidateHost(host *fleet.Host) field.ErrorList {
+	return apivalidation.ValidateObjectMeta(&host.ObjectMeta, false, ValidateObjectName, field.NewPath("metadata"))
+}
+
+// ValidateHostUpdate checks a write to a host's spec: the declarative rules say it all.
+func ValidateHostUpdate(_, _ *fleet.Host) field.ErrorList {
+	return nil
+}
+
+// ValidateHostStatusUpdate checks a write to a host's status.
+func ValidateHostStatusUpdate(host, old *fleet.Host) field.ErrorList {
+	errs := ValidateHostUpdate(host, old)
+	status, path := &host.Status, field.NewPath("status")
+	errs = append(errs, validateConditions(status.Conditions, path.Child("conditions"))...)
+	errs = append(errs, validateResourceList(status.Capacity, hostResources, path.Child("capacity"))...)
+	errs = append(errs, validateResourceList(status.Allocatable, hostResources, path.Child("allocatable"))...)
+	for i, address := range status.Addresses {
+		at := path.Child("addresses").Index(i).Child("address")
+		switch address.Type {
+		case fleet.HostInternalIP, fleet.HostExternalIP:
+			errs = append(errs, validateIP(address.Address, at)...)
+		case fleet.HostHostname:
+			if address.Address == "" {
+				continue // required: said by the declarative rule
+			}
+			for _, message := range utilvalidation.IsDNS1123Subdomain(address.Address) {
+				errs = append(errs, field.Invalid(at, address.Address, message))
+			}
+		}
+	}
+	return errs
+}
+
+// ValidateHostLease checks a host's heartbeat on create.
+func ValidateHostLease(lease *fleet.HostLease) field.ErrorList {
+	return apivalidation.ValidateObjectMeta(&lease.ObjectMeta, false, ValidateObjectName, field.NewPath("metadata"))
+}
+
+// ValidateHostLeaseUpdate checks the renewal of a heartbeat: the declarative rules say it all.
+func ValidateHostLeaseUpdate(_, _ *fleet.HostLease) field.ErrorList {
+	return nil
+}

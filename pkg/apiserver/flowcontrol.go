@@ -1,0 +1,134 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package apiserver
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
+	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	metainternalversionscheme "k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/apiserver/pkg/apis/flowcontrol/bootstrap"
+	"k8s.io/apiserver/pkg/endpoints/request"
+	utilflowcontrol "k8s.io/apiserver/pkg/util/flowcontrol"
+	"k8s.io/client-go/applyconfigurations/flowcontrol/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	flowcontrolclient "k8s.io/client-go/kubernetes/typed/flowcontrol/v1"
+	"k8s.io/client-go/tools/cache"
+)
+
+// NewStaticFlowControl is API priority and fairness on the FlowSchemas and priority levels
+// that Kubernetes starts a cluster with. They are static: nobody serves the flowcontrol
+// group here, and without any objects flow control would wait for them forever.
+// concurrency is the number of requests that may run at the same time, in seats.
+// The returned factory must be started before the server is ready.
+func NewStaticFlowControl(factory informers.SharedInformerFactory, concurrency int) utilflowcontrol.Interface {
+	// The first registration of a type wins, so these informers are what the controller
+	// gets when it asks the factory.
+	var schemas flowcontrolv1.FlowSchemaList
+	for _, fs := range append(append([]*flowcontrolv1.FlowSchema{}, bootstrap.MandatoryFlowSchemas...), bootstrap.SuggestedFlowSchemas...) {
+		schemas.Items = append(schemas.Items, *fs.DeepCopy())
+	}
+	var levels flowcontrolv1.PriorityLevelConfigurationList
+	for _, pl := range append(append([]*flowcontrolv1.PriorityLevelConfiguration{}, bootstrap.MandatoryPriorityLevelConfigurations...), bootstrap.SuggestedPriorityLevelConfigurations...) {
+		levels.Items = append(levels.Items, *pl.DeepCopy())
+	}
+	registerStatic(factory, &flowcontrolv1.FlowSchema{}, &schemas)
+	registerStatic(factory, &flowcontrolv1.PriorityLevelConfiguration{}, &levels)
+	return utilflowcontrol.New(factory, staticFlowcontrolClient{}, concurrency)
+}
+
+// registerStatic makes the factory's informer of the type serve a list that never changes.
+func registerStatic(factory informers.SharedInformerFactory, example, list runtime.Object) {
+	factory.InformerFor(example, func(kubernetes.Interface, time.Duration) cache.SharedIndexInformer {
+		return cache.NewSharedIndexInformer(&cache.ListWatch{
+			ListWithContextFunc: func(context.Context, metav1.ListOptions) (runtime.Object, error) { return list.DeepCopyObject(), nil },
+			WatchFuncWithContext: func(_ context.Context, options metav1.ListOptions) (watch.Interface, error) {
+				if options.SendInitialEvents != nil && *options.SendInitialEvents {
+					return nil, fmt.Errorf("static objects are listed, not streamed")
+				}
+				return watch.NewFake(), nil // never sends anything
+			},
+		}, example, 0, cache.Indexers{})
+	})
+}
+
+// staticFlowcontrolClient takes the status writes of the flow control controller and drops
+// them: static objects have nowhere to keep a status.
+type staticFlowcontrolClient struct {
+	flowcontrolclient.FlowcontrolV1Interface
+}
+
+func (staticFlowcontrolClient) FlowSchemas() flowcontrolclient.FlowSchemaInterface {
+	return staticFlowSchemas{}
+}
+
+type staticFlowSchemas struct {
+	flowcontrolclient.FlowSchemaInterface
+}
+
+func (staticFlowSchemas) ApplyStatus(context.Context, *v1.FlowSchemaApplyConfiguration, metav1.ApplyOptions) (*flowcontrolv1.FlowSchema, error) {
+	return &flowcontrolv1.FlowSchema{}, nil
+}
+
+// WithIndexedWatches has flow control leave out watches that an index serves. The library
+// charges each write for every watch of its resource, as if the write woke them all, and
+// knows only one index: spec.nodeName of pods (pkg/util/flowcontrol/watch_tracker.go).
+// With ten thousand hosts watching instances by spec.hostName, every write would hold ten
+// seats for half a second. indexes names the watch index of each resource that has one.
+func WithIndexedWatches(flowControl utilflowcontrol.Interface, indexes map[schema.GroupResource]string) utilflowcontrol.Interface {
+	return indexedFlowControl{flowControl, indexes}
+}
+
+type indexedFlowControl struct {
+	utilflowcontrol.Interface
+	indexes map[schema.GroupResource]string
+}
+
+// RegisterWatch does not count a watch that costs a write nothing unless it is for it.
+func (f indexedFlowControl) RegisterWatch(r *http.Request) utilflowcontrol.ForgetWatchFunc {
+	if f.isIndexed(r) {
+		return nil
+	}
+	return f.Interface.RegisterWatch(r)
+}
+
+func (f indexedFlowControl) isIndexed(r *http.Request) bool {
+	info, ok := request.RequestInfoFrom(r.Context())
+	if !ok || info.Verb != "watch" {
+		return false
+	}
+	index, ok := f.indexes[schema.GroupResource{Group: info.APIGroup, Resource: info.Resource}]
+	if !ok {
+		return false
+	}
+	options := metainternalversion.ListOptions{}
+	if err := metainternalversionscheme.ParameterCodec.DecodeParameters(r.URL.Query(), metav1.SchemeGroupVersion, &options); err != nil || options.FieldSelector == nil {
+		return false
+	}
+	// An empty value is the bucket of all that is unbound: those watches do wake up.
+	value, exact := options.FieldSelector.RequiresExactMatch(index)
+	return exact && value != ""
+}

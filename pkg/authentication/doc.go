@@ -1,0 +1,22 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package authentication answers who the caller is.
+//
+// Stop 1 of the request's path (see ARCHITECTURE.md). cmd/gatehouse/app builds one of its
+// two assemblies: NewStandalone where Gatehouse knows its users itself, and the delegated one
+// in a cluster. Read NewStandalone first.
+package authentication

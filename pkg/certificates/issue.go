@@ -1,0 +1,181 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package certificates
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"time"
+
+	"k8s.io/apiserver/pkg/server/dynamiccertificates"
+	"k8s.io/client-go/util/cert"
+)
+
+const (
+	day = 24 * time.Hour
+
+	// caLifetime is long because everybody who holds a kubeconfig holds the CA.
+	caLifetime = 10 * 365 * day
+	// leafLifetime is the life of the serving and the admin certificate.
+	leafLifetime = 365 * day
+	// loopbackLifetime only has to outlive the process, which holds the sole copy.
+	loopbackLifetime = 10 * 365 * day
+
+	// backdate makes a fresh certificate acceptable to a client whose clock is a
+	// little behind ours.
+	backdate = 5 * time.Minute
+
+	privateKeyBlock = "EC PRIVATE KEY"
+)
+
+// KeyPair is a certificate with its private key, parsed and in PEM.
+type KeyPair struct {
+	Cert *x509.Certificate
+	Key  *ecdsa.PrivateKey
+
+	CertPEM []byte
+	KeyPEM  []byte
+}
+
+// IssueClient signs a client certificate for the user cn in the groups orgs. It
+// refuses a lifetime that outlasts the CA, since such a certificate would stop
+// working earlier than it says.
+func IssueClient(ca KeyPair, cn string, orgs []string, ttl time.Duration, now time.Time) (certPEM, keyPEM []byte, err error) {
+	switch {
+	case cn == "":
+		return nil, nil, errors.New("a client certificate needs a user name")
+	case ttl <= 0:
+		return nil, nil, fmt.Errorf("a client certificate needs a lifetime above zero, not %s", ttl)
+	case now.Add(ttl).After(ca.Cert.NotAfter):
+		return nil, nil, fmt.Errorf("a client certificate cannot outlast the cluster CA, which ends on %s: ask for less than %s",
+			ca.Cert.NotAfter.Format(time.DateOnly), ttl)
+	}
+	pair, err := issueClient(ca, cn, orgs, ttl, now)
+	if err != nil {
+		return nil, nil, err
+	}
+	return pair.CertPEM, pair.KeyPEM, nil
+}
+
+// Loopback makes the certificate by which a server recognises requests that it
+// sends to itself. It lives in memory only and signs itself. Put the provider
+// at the front of SecureServingInfo.SNICerts and give trustPEM to
+// SecureServingInfo.NewLoopbackClientConfig; serverName is k8s.io/apiserver's
+// server.LoopbackClientServerNameOverride.
+func Loopback(serverName string, now time.Time) (provider dynamiccertificates.SNICertKeyContentProvider, trustPEM []byte, err error) {
+	pair, err := sign(nil, &x509.Certificate{
+		Subject:     pkix.Name{CommonName: serverName},
+		DNSNames:    []string{serverName},
+		NotBefore:   now.Add(-backdate),
+		NotAfter:    now.Add(loopbackLifetime),
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("loopback certificate: %w", err)
+	}
+	provider, err = dynamiccertificates.NewStaticSNICertKeyContent("loopback", pair.CertPEM, pair.KeyPEM, serverName)
+	if err != nil {
+		return nil, nil, fmt.Errorf("loopback certificate: %w", err)
+	}
+	return provider, pair.CertPEM, nil
+}
+
+func issueCA(now time.Time) (KeyPair, error) {
+	return sign(nil, &x509.Certificate{
+		Subject:               pkix.Name{CommonName: "gatehouse-ca"},
+		NotBefore:             now.Add(-backdate),
+		NotAfter:              now.Add(caLifetime),
+		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign | x509.KeyUsageDigitalSignature,
+		BasicConstraintsValid: true,
+		IsCA:                  true,
+		MaxPathLenZero:        true,
+	})
+}
+
+func issueServing(ca KeyPair, dnsNames []string, ips []net.IP, now time.Time) (KeyPair, error) {
+	return sign(&ca, &x509.Certificate{
+		Subject:     pkix.Name{CommonName: "gatehouse"},
+		DNSNames:    dnsNames,
+		IPAddresses: ips,
+		NotBefore:   now.Add(-backdate),
+		NotAfter:    now.Add(leafLifetime),
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	})
+}
+
+func issueClient(ca KeyPair, cn string, orgs []string, ttl time.Duration, now time.Time) (KeyPair, error) {
+	return sign(&ca, &x509.Certificate{
+		Subject:     pkix.Name{CommonName: cn, Organization: orgs},
+		NotBefore:   now.Add(-backdate),
+		NotAfter:    now.Add(ttl),
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+}
+
+// sign makes a key and a certificate for it. Without an issuer the certificate
+// signs itself; with one its validity is cut to lie within the issuer's.
+func sign(issuer *KeyPair, template *x509.Certificate) (KeyPair, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return KeyPair{}, fmt.Errorf("make a key: %w", err)
+	}
+	template.SerialNumber, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	if err != nil {
+		return KeyPair{}, fmt.Errorf("make a serial number: %w", err)
+	}
+
+	parent, signer := template, key
+	if issuer != nil {
+		parent, signer = issuer.Cert, issuer.Key
+		if template.NotBefore.Before(parent.NotBefore) {
+			template.NotBefore = parent.NotBefore
+		}
+		if template.NotAfter.After(parent.NotAfter) {
+			template.NotAfter = parent.NotAfter
+		}
+	}
+
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
+	if err != nil {
+		return KeyPair{}, fmt.Errorf("sign a certificate: %w", err)
+	}
+	parsed, err := x509.ParseCertificate(der)
+	if err != nil {
+		return KeyPair{}, fmt.Errorf("sign a certificate: %w", err)
+	}
+	keyDER, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		return KeyPair{}, fmt.Errorf("encode a key: %w", err)
+	}
+	return KeyPair{
+		Cert:    parsed,
+		Key:     key,
+		CertPEM: pem.EncodeToMemory(&pem.Block{Type: cert.CertificateBlockType, Bytes: der}),
+		KeyPEM:  pem.EncodeToMemory(&pem.Block{Type: privateKeyBlock, Bytes: keyDER}),
+	}, nil
+}

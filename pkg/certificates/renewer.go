@@ -1,0 +1,103 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package certificates
+
+import (
+	"context"
+	"time"
+
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+)
+
+const (
+	// checkInterval is far below the four months that a renewal has time for. A
+	// check reads six small files; an hour bounds what a machine loses that woke
+	// from a long sleep with an expired certificate.
+	checkInterval = time.Hour
+	// warnInterval keeps a CA near its end from filling the log.
+	warnInterval = 24 * time.Hour
+)
+
+// Renewer keeps the certificates of a running server alive. It changes files
+// only: the server takes them up through k8s.io/apiserver's file providers.
+type Renewer struct {
+	dir     string
+	opts    Options
+	renewed func(*Bundle) error
+
+	lastWarning time.Time
+	unannounced bool
+}
+
+// NewRenewer returns a Renewer for a directory that Ensure has filled, with the
+// options that it was filled with. renewed, which may be nil, is called after
+// each renewal, on the goroutine of Run: it rewrites what embeds a certificate,
+// such as the kubeconfig, and is called again at the next check if it fails.
+func NewRenewer(dir string, opts Options, renewed func(*Bundle) error) *Renewer {
+	if opts.Clock == nil {
+		opts.Clock = clock.RealClock{}
+	}
+	if renewed == nil {
+		renewed = func(*Bundle) error { return nil }
+	}
+	return &Renewer{dir: dir, opts: opts, renewed: renewed}
+}
+
+// Run checks once an hour until ctx ends. A failed check is logged and tried
+// again at the next: the server goes on with the certificates that it has.
+func (r *Renewer) Run(ctx context.Context) {
+	ticker := r.opts.Clock.NewTicker(checkInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C():
+			if err := r.check(); err != nil {
+				klog.FromContext(ctx).Error(err, "Certificates were not renewed; trying again later", "retryAfter", checkInterval)
+			}
+		}
+	}
+}
+
+// check never makes a CA: a server that runs has one, and a new one would lock
+// out everybody who trusts the old.
+func (r *Renewer) check() error {
+	b, err := ensure(r.dir, r.opts, false)
+	if err != nil {
+		return err
+	}
+	if now := r.opts.Clock.Now(); len(b.Warnings) > 0 && now.Sub(r.lastWarning) >= warnInterval {
+		for _, warning := range b.Warnings {
+			klog.Warning(warning)
+		}
+		r.lastWarning = now
+	}
+	if len(b.Issued) > 0 {
+		klog.InfoS("Renewed certificates", "pairs", b.Issued, "servingUntil", b.Serving.Cert.NotAfter, "adminUntil", b.Admin.Cert.NotAfter)
+		r.unannounced = true
+	}
+	if !r.unannounced {
+		return nil
+	}
+	if err := r.renewed(b); err != nil {
+		return err
+	}
+	r.unannounced = false
+	return nil
+}

@@ -1,0 +1,282 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package base
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/apiserver/pkg/registry/generic"
+	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/apiserver/pkg/storage"
+	"k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+)
+
+// ResourceStrategy is what a resource's own strategy must answer.
+type ResourceStrategy interface {
+	rest.RESTCreateStrategy
+	rest.RESTUpdateStrategy
+	rest.RESTDeleteStrategy
+	rest.ResetFieldsStrategy
+}
+
+// StatusStrategy is what the strategy of a resource's status endpoint must answer.
+type StatusStrategy interface {
+	rest.RESTUpdateStrategy
+	rest.ResetFieldsStrategy
+}
+
+// StorageOptions are what a group's storage provider gets from the server.
+type StorageOptions struct {
+	// RESTOptions leads to etcd.
+	RESTOptions generic.RESTOptionsGetter
+	// GarbageCollected says that somebody collects garbage by ownerReferences. Where nobody
+	// does, delete with foreground or orphan propagation would hang forever on its
+	// finalizer and is refused.
+	GarbageCollected bool
+}
+
+// Resource describes a stored resource, as data.
+type Resource struct {
+	// Resource and Singular are the plural and singular names, with the group.
+	Resource, Singular schema.GroupResource
+	// ShortNames and Categories are what kubectl accepts in place of the name.
+	ShortNames, Categories []string
+	// New and NewList make an empty object of the hub type, and a list.
+	New, NewList func() runtime.Object
+	// Strategy and Status decide on writes; Status is nil where there is no status endpoint.
+	Strategy ResourceStrategy
+	Status   StatusStrategy
+	// Table makes the columns that kubectl prints.
+	Table rest.TableConvertor
+	// SelectableFields fills in the fields, besides name and namespace, that a field
+	// selector may name; nil where there are none. The scheme's field label conversion of
+	// the kind must name the same.
+	SelectableFields storage.FieldMutationFunc
+	// WatchIndex is the one selectable field by which the watch cache dispatches: a watch
+	// with an exact match on it costs nothing for events of other values. The cacher takes
+	// no more than one for each resource.
+	WatchIndex string
+	// Indexes give the value of each indexed field, WatchIndex among them; a LIST with an
+	// exact match on one of them looks only at what matches.
+	Indexes map[string]storage.IndexerFunc
+}
+
+// Store is the storage of one resource. The generic store is embedded, never a named
+// field: the installer finds optional interfaces by type assertion.
+type Store struct {
+	*genericregistry.Store
+
+	shortNames, categories []string
+	watchIndex             string
+	garbageCollected       bool
+}
+
+var (
+	_ rest.StandardStorage    = &Store{}
+	_ rest.ShortNamesProvider = &Store{}
+	_ rest.CategoriesProvider = &Store{}
+)
+
+// NewStore builds the storage of a resource and, where it has one, of its status
+// endpoint. Both share one etcd store and one watch cache: build it once, and share it
+// between all served versions.
+func NewStore(r Resource, opts StorageOptions) (*Store, *StatusREST, error) {
+	store := &genericregistry.Store{
+		NewFunc:                   r.New,
+		NewListFunc:               r.NewList,
+		DefaultQualifiedResource:  r.Resource,
+		SingularQualifiedResource: r.Singular,
+		CreateStrategy:            r.Strategy,
+		UpdateStrategy:            r.Strategy,
+		DeleteStrategy:            r.Strategy,
+		ResetFieldsStrategy:       r.Strategy,
+		ReturnDeletedObject:       true,
+		TableConvertor:            r.Table,
+	}
+	storeOptions := &generic.StoreOptions{RESTOptions: opts.RESTOptions}
+	if r.SelectableFields != nil {
+		attrs := storage.AttrFunc(storage.DefaultClusterScopedAttr)
+		if r.Strategy.NamespaceScoped() {
+			attrs = storage.DefaultNamespaceScopedAttr
+		}
+		storeOptions.AttrFunc = attrs.WithFieldMutation(r.SelectableFields)
+	}
+	if len(r.Indexes) > 0 {
+		if err := addIndexes(r, store, storeOptions); err != nil {
+			return nil, nil, err
+		}
+	}
+	if err := store.CompleteWithOptions(storeOptions); err != nil {
+		return nil, nil, fmt.Errorf("storage of %s: %w", r.Resource, err)
+	}
+
+	main := &Store{
+		Store:            store,
+		shortNames:       r.ShortNames,
+		categories:       r.Categories,
+		watchIndex:       r.WatchIndex,
+		garbageCollected: opts.GarbageCollected,
+	}
+	if r.Status == nil {
+		return main, nil, nil
+	}
+	statusStore := *store
+	statusStore.UpdateStrategy = r.Status
+	statusStore.ResetFieldsStrategy = r.Status
+	return main, &StatusREST{store: &statusStore}, nil
+}
+
+// addIndexes tells the watch cache which fields to index, and has every selector say
+// which of them it could use.
+func addIndexes(r Resource, store *genericregistry.Store, options *generic.StoreOptions) error {
+	indexFields := make([]string, 0, len(r.Indexes))
+	indexers := cache.Indexers{}
+	for name, value := range r.Indexes {
+		indexFields = append(indexFields, name)
+		indexers[storage.FieldIndex(name)] = func(obj any) ([]string, error) {
+			object, ok := obj.(runtime.Object)
+			if !ok {
+				return nil, fmt.Errorf("index %s of %s: %T is no API object", name, r.Resource, obj)
+			}
+			return []string{value(object)}, nil
+		}
+	}
+	options.Indexers = &indexers
+	if r.WatchIndex != "" {
+		trigger, ok := r.Indexes[r.WatchIndex]
+		if !ok {
+			return fmt.Errorf("storage of %s: WatchIndex %q is not among the indexes", r.Resource, r.WatchIndex)
+		}
+		options.TriggerFunc = storage.IndexerFuncs{r.WatchIndex: trigger}
+	}
+	attrs := options.AttrFunc
+	store.PredicateFunc = func(label labels.Selector, field fields.Selector) storage.SelectionPredicate {
+		return storage.SelectionPredicate{Label: label, Field: field, GetAttrs: attrs, IndexFields: indexFields}
+	}
+	return nil
+}
+
+// ShortNames are the names that kubectl accepts besides the resource's own.
+func (s *Store) ShortNames() []string { return s.shortNames }
+
+// Categories are the groups of resources, such as fleet, that kubectl accepts for many.
+func (s *Store) Categories() []string { return s.categories }
+
+// WatchIndex is the field by which the watch cache dispatches; empty for none.
+func (s *Store) WatchIndex() string { return s.watchIndex }
+
+// Watch refuses a stream of initial events on an indexed selector: the watch cache would
+// read every object of the resource for each such watcher, whatever the index says. Every
+// error but the retriable ones makes client-go's reflectors fall back to LIST and WATCH,
+// both of which use the index (k8s.io/client-go/tools/cache/reflector.go); 422 is also what
+// a server without the feature answers.
+func (s *Store) Watch(ctx context.Context, options *metainternalversion.ListOptions) (watch.Interface, error) {
+	if options != nil && options.SendInitialEvents != nil && *options.SendInitialEvents && options.FieldSelector != nil && s.watchIndex != "" {
+		if _, exact := options.FieldSelector.RequiresExactMatch(s.watchIndex); exact {
+			return nil, apierrors.NewInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: "ListOptions"}, "", field.ErrorList{
+				field.Forbidden(field.NewPath("sendInitialEvents"), "not together with an exact match on "+s.watchIndex+": list with the same selector, then watch from the list's resourceVersion"),
+			})
+		}
+	}
+	return s.Store.Watch(ctx, options)
+}
+
+// Delete refuses propagation policies that nobody would carry out; see StorageOptions.
+func (s *Store) Delete(ctx context.Context, name string, deleteValidation rest.ValidateObjectFunc, options *metav1.DeleteOptions) (runtime.Object, bool, error) {
+	if err := s.checkPropagation(options); err != nil {
+		return nil, false, err
+	}
+	return s.Store.Delete(ctx, name, deleteValidation, options)
+}
+
+// DeleteCollection refuses propagation policies that nobody would carry out; see StorageOptions.
+func (s *Store) DeleteCollection(ctx context.Context, deleteValidation rest.ValidateObjectFunc, options *metav1.DeleteOptions, listOptions *metainternalversion.ListOptions) (runtime.Object, error) {
+	if err := s.checkPropagation(options); err != nil {
+		return nil, err
+	}
+	return s.Store.DeleteCollection(ctx, deleteValidation, options, listOptions)
+}
+
+func (s *Store) checkPropagation(options *metav1.DeleteOptions) error {
+	if s.garbageCollected || options == nil {
+		return nil
+	}
+	const cure = "no garbage collector runs in this server, so the object would never go away; use Background (kubectl: --cascade=background)"
+	var errs field.ErrorList
+	if policy := options.PropagationPolicy; policy != nil && (*policy == metav1.DeletePropagationForeground || *policy == metav1.DeletePropagationOrphan) {
+		errs = append(errs, field.Invalid(field.NewPath("propagationPolicy"), *policy, cure))
+	}
+	//lint:ignore SA1019 deprecated, but served: it means orphan propagation
+	if orphan := options.OrphanDependents; orphan != nil && *orphan {
+		errs = append(errs, field.Invalid(field.NewPath("orphanDependents"), *orphan, cure))
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	return apierrors.NewInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: "DeleteOptions"}, "", errs)
+}
+
+// StatusREST is the status endpoint of a resource: get, update and patch of nothing but
+// the status.
+type StatusREST struct {
+	store *genericregistry.Store
+}
+
+var (
+	_ rest.Patcher             = &StatusREST{}
+	_ rest.Storage             = &StatusREST{}
+	_ rest.ResetFieldsStrategy = &StatusREST{}
+	_ rest.TableConvertor      = &StatusREST{}
+)
+
+// New makes an empty object.
+func (r *StatusREST) New() runtime.Object { return r.store.New() }
+
+// Destroy does nothing: the resource's own storage closes what both share.
+func (r *StatusREST) Destroy() {}
+
+// Get returns the whole object; patch needs it.
+func (r *StatusREST) Get(ctx context.Context, name string, options *metav1.GetOptions) (runtime.Object, error) {
+	return r.store.Get(ctx, name, options)
+}
+
+// Update writes the status. It never creates, whatever the caller allows.
+func (r *StatusREST) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo, createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc, _ bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
+	return r.store.Update(ctx, name, objInfo, createValidation, updateValidation, false, options)
+}
+
+// GetResetFields names what a write to the status endpoint leaves as it is.
+func (r *StatusREST) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
+	return r.store.GetResetFields()
+}
+
+// ConvertToTable prints the same columns as the resource.
+func (r *StatusREST) ConvertToTable(ctx context.Context, object runtime.Object, tableOptions runtime.Object) (*metav1.Table, error) {
+	return r.store.ConvertToTable(ctx, object, tableOptions)
+}

@@ -1,0 +1,52 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package hostlease
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
+)
+
+// NewStorage builds the storage of host leases.
+func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*base.Store, error) {
+	store, _, err := base.NewStore(base.Resource{
+		Resource:   fleet.Resource("hostleases"),
+		Singular:   fleet.Resource("hostlease"),
+		ShortNames: []string{"hl"},
+		Categories: []string{"fleet"},
+		New:        func() runtime.Object { return &fleet.HostLease{} },
+		NewList:    func() runtime.Object { return &fleet.HostLeaseList{} },
+		Strategy:   strategy{base.NewStrategy(scheme, false)},
+		Table: base.Table(
+			base.NameColumn[*fleet.HostLease](),
+			base.Column[*fleet.HostLease]{Name: "Holder", Description: "Who renews the lease.", Value: func(l *fleet.HostLease) any { return l.Spec.HolderIdentity }},
+			base.Column[*fleet.HostLease]{Name: "Renewed", Description: "How long ago the lease was renewed.", Value: renewedCell},
+			base.AgeColumn[*fleet.HostLease](),
+		),
+	}, opts)
+	return store, err
+}
+
+func renewedCell(lease *fleet.HostLease) any {
+	if lease.Spec.RenewTime == nil {
+		return "<never>"
+	}
+	return base.Ago(metav1.NewTime(lease.Spec.RenewTime.Time))
+}

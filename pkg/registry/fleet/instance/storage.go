@@ -1,0 +1,135 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package instance
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/apiserver/pkg/storage"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
+)
+
+// Field selectors by which instances are indexed. HostNameField is the watch index: every
+// host's agent holds one watch with spec.hostName=<its host>.
+const (
+	HostNameField = "spec.hostName"
+	PhaseField    = "status.phase"
+)
+
+// Storage is every endpoint of instances.
+type Storage struct {
+	Instance *base.Store
+	Status   *base.StatusREST
+	Binding  *BindingREST
+}
+
+// NewStorage builds the storage of instances. hosts is where the binding endpoint looks
+// whether the host exists.
+func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, hosts rest.Getter) (*Storage, error) {
+	main := strategy{base.NewStrategy(scheme, true)}
+	store, status, err := base.NewStore(base.Resource{
+		Resource:         fleet.Resource("instances"),
+		Singular:         fleet.Resource("instance"),
+		ShortNames:       []string{"inst"},
+		Categories:       []string{"fleet"},
+		New:              func() runtime.Object { return &fleet.Instance{} },
+		NewList:          func() runtime.Object { return &fleet.InstanceList{} },
+		Strategy:         main,
+		Status:           statusStrategy{main},
+		SelectableFields: selectableFields,
+		WatchIndex:       HostNameField,
+		Indexes: map[string]storage.IndexerFunc{
+			HostNameField: func(obj runtime.Object) string { return obj.(*fleet.Instance).Spec.HostName },
+			PhaseField:    func(obj runtime.Object) string { return string(obj.(*fleet.Instance).Status.Phase) },
+		},
+		Table: base.Table(
+			base.NameColumn[*fleet.Instance](),
+			base.Column[*fleet.Instance]{Name: "Ready", Description: "Containers that are ready, of all.", Value: readyCell},
+			base.Column[*fleet.Instance]{Name: "Status", Description: "Phase, or what keeps the instance from its next one.", Value: statusCell},
+			base.Column[*fleet.Instance]{Name: "Restarts", Type: "integer", Description: "How often containers have been started again, all together.", Value: restartsCell},
+			base.AgeColumn[*fleet.Instance](),
+			base.Column[*fleet.Instance]{Name: "IP", Wide: true, Description: "The instance's own IP address.", Value: func(i *fleet.Instance) any { return orNone(i.Status.InstanceIP) }},
+			base.Column[*fleet.Instance]{Name: "Host", Wide: true, Description: "The host to which the instance is bound.", Value: func(i *fleet.Instance) any { return orNone(i.Spec.HostName) }},
+		),
+	}, opts)
+	if err != nil {
+		return nil, err
+	}
+	return &Storage{Instance: store, Status: status, Binding: &BindingREST{store: store.Store, hosts: hosts}}, nil
+}
+
+// selectableFields must name the same fields as v1alpha1.InstanceSelectableFields.
+func selectableFields(obj runtime.Object, set fields.Set) error {
+	instance, ok := obj.(*fleet.Instance)
+	if !ok {
+		return fmt.Errorf("%T is no Instance", obj)
+	}
+	set[HostNameField] = instance.Spec.HostName
+	set["spec.serviceAccountName"] = instance.Spec.ServiceAccountName
+	set["spec.restartPolicy"] = string(instance.Spec.RestartPolicy)
+	set[PhaseField] = string(instance.Status.Phase)
+	return nil
+}
+
+func orNone(value string) string {
+	if value == "" {
+		return "<none>"
+	}
+	return value
+}
+
+func readyCell(instance *fleet.Instance) any {
+	ready := 0
+	for _, status := range instance.Status.ContainerStatuses {
+		if status.Ready {
+			ready++
+		}
+	}
+	return fmt.Sprintf("%d/%d", ready, len(instance.Spec.Containers))
+}
+
+func restartsCell(instance *fleet.Instance) any {
+	restarts := int64(0)
+	for _, status := range instance.Status.ContainerStatuses {
+		restarts += int64(status.RestartCount)
+	}
+	return restarts
+}
+
+// statusCell reads as kubectl's for pods does: what is most urgent to know comes first.
+func statusCell(instance *fleet.Instance) any {
+	if instance.DeletionTimestamp != nil {
+		return "Terminating"
+	}
+	if instance.Status.Reason != "" {
+		return instance.Status.Reason
+	}
+	for _, status := range instance.Status.ContainerStatuses {
+		switch state := status.State; {
+		case state.Waiting != nil && state.Waiting.Reason != "":
+			return state.Waiting.Reason
+		case state.Terminated != nil && state.Terminated.ExitCode != 0 && state.Terminated.Reason != "":
+			return state.Terminated.Reason
+		}
+	}
+	return string(instance.Status.Phase)
+}

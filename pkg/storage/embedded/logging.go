@@ -1,0 +1,134 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package embedded
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync/atomic"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"k8s.io/klog/v2"
+)
+
+// newLogger returns the logger that etcd gets. Warnings and errors reach klog; Fatal and Panic
+// reach report instead of ending the process, and end the goroutine that called them, because
+// etcd's code does not expect to go on after either.
+func newLogger(to klog.Logger, loud *atomic.Bool, report func(error)) *zap.Logger {
+	end := endGoroutine{report: report}
+	return zap.New(&core{to: to, loud: loud}, zap.WithFatalHook(end), zap.WithPanicHook(end))
+}
+
+// endGoroutine is what happens after etcd has logged something that it deems the end.
+type endGoroutine struct {
+	report func(error)
+}
+
+// OnWrite reports what etcd said and ends the calling goroutine. Deferred calls run, so etcd
+// releases most of what it holds; what it does not release is why the process must end soon.
+func (e endGoroutine) OnWrite(entry *zapcore.CheckedEntry, fields []zapcore.Field) {
+	e.report(errorOf(entry.Message, fields))
+	runtime.Goexit()
+}
+
+// errorOf keeps the type of the errors among the fields, for problemOf to look at.
+func errorOf(message string, fields []zapcore.Field) error {
+	errs := []error{}
+	for _, field := range fields {
+		if err, ok := field.Interface.(error); ok && field.Type == zapcore.ErrorType {
+			errs = append(errs, err)
+		}
+	}
+	switch len(errs) {
+	case 0:
+		return errors.New(message)
+	case 1:
+		return fmt.Errorf("%s: %w", message, errs[0])
+	}
+	return fmt.Errorf("%s: %w", message, errors.Join(errs...))
+}
+
+// core forwards etcd's entries to klog. While etcd starts and while it stops, its complaints are
+// details of the one sentence that Start or Close returns, and so is a Fatal or Panic of the
+// sentence that Err delivers: these are logged at verbosity 2.
+type core struct {
+	to     klog.Logger
+	loud   *atomic.Bool
+	fields []zapcore.Field
+}
+
+// Enabled lets warnings pass, and what is worse.
+func (c *core) Enabled(level zapcore.Level) bool { return level >= zapcore.WarnLevel }
+
+// With returns a core with more fields.
+func (c *core) With(fields []zapcore.Field) zapcore.Core {
+	with := *c
+	with.fields = slices.Concat(c.fields, fields)
+	return &with
+}
+
+// Check drops what is idle talk in a lone member.
+func (c *core) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if !c.Enabled(entry.Level) || idle(entry) {
+		return checked
+	}
+	return checked.AddCore(entry, c)
+}
+
+// idle tells whether an entry says nothing about this member: raft warns of elections and of
+// followers; the two about versions come once in the life of a database, when etcd asks for its
+// version in the first seconds and the first batch has not reached the disk yet; and a file that
+// cannot be locked is one of its own log that it still needs and therefore does not remove.
+func idle(entry zapcore.Entry) bool {
+	return entry.LoggerName == "raft" && entry.Level < zapcore.ErrorLevel ||
+		entry.Message == "Failed to detect schema version" ||
+		entry.Message == "failed to update storage version" ||
+		entry.Message == "failed to lock file"
+}
+
+// Write logs one entry.
+func (c *core) Write(entry zapcore.Entry, fields []zapcore.Field) error {
+	encoder := zapcore.NewMapObjectEncoder()
+	for _, field := range slices.Concat(c.fields, fields) {
+		field.AddTo(encoder)
+	}
+	names := make([]string, 0, len(encoder.Fields))
+	for name := range encoder.Fields {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	pairs := make([]any, 0, 2*len(names)+2)
+	pairs = append(pairs, "severity", entry.Level.String())
+	for _, name := range names {
+		pairs = append(pairs, name, encoder.Fields[name])
+	}
+	switch {
+	case !c.loud.Load() || entry.Level > zapcore.ErrorLevel:
+		c.to.V(2).Info(entry.Message, pairs...)
+	case entry.Level >= zapcore.ErrorLevel:
+		c.to.Error(nil, entry.Message, pairs...)
+	default:
+		c.to.Info(entry.Message, pairs...)
+	}
+	return nil
+}
+
+// Sync has nothing to do: klog flushes by itself.
+func (c *core) Sync() error { return nil }

@@ -1,0 +1,323 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package embedded
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/url"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/server/v3/embed"
+	"k8s.io/klog/v2"
+)
+
+const (
+	// memberName and peerHost are written to the data directory at the first start. Nobody
+	// listens at the peer's address; its scheme makes sure that nobody dials it by accident.
+	memberName = "gatehouse"
+	peerHost   = "gatehouse:0"
+
+	// slow is when etcd warns of a request that took long. Its defaults, 100 and 300 ms, are
+	// for disks of a data centre; a laptop that writes a backup would fill the log.
+	slow = time.Second
+
+	// closeTimeout bounds Close. A sound etcd needs milliseconds, or up to seven seconds when
+	// clients hold watches open; one that has failed may never stop.
+	closeTimeout       = 20 * time.Second
+	failedCloseTimeout = 2 * time.Second
+
+	// stillStarting is how often a slow start says that it goes on.
+	stillStarting = 10 * time.Second
+)
+
+// Server is a running etcd.
+type Server struct {
+	dir    string
+	socket *socket
+	log    klog.Logger
+	// loud is true while etcd's complaints are worth a line of their own.
+	loud *atomic.Bool
+
+	// failure is set once, before failed is closed.
+	failOnce sync.Once
+	failure  error
+	failed   chan struct{}
+
+	etcd *embed.Etcd
+	errs chan error
+
+	closeOnce sync.Once
+	closing   chan struct{}
+	closeErr  error
+}
+
+// Start starts etcd and returns when it takes writes. Until then its failures are the error of
+// Start; later ones come from Err. A failure that lies in the data directory is a *Problem. After
+// an error some of etcd may still run, so the process should end.
+//
+//	Start                 a directory that is closed to others, writable and has room
+//	  checkDatabase       sound pages, a version that we can read
+//	  discardUnfinished   leftovers of a first start that was killed
+//	  embed.StartEtcd     reads the log and the database
+//	  elect               the member leads
+//	  <- ready            Start returns; Err is watched
+//	Close                 waits for requests, closes the log and the database
+func Start(ctx context.Context, config Config) (*Server, error) {
+	c, err := config.complete()
+	if err != nil {
+		return nil, err
+	}
+	if err := prepareDirectory(c.DataDir); err != nil {
+		return nil, err
+	}
+	if err := checkDatabase(c.DataDir); err != nil {
+		return nil, err
+	}
+	log := klog.LoggerWithName(klog.FromContext(ctx), "etcd")
+	discarded, err := discardUnfinished(c.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	if discarded {
+		log.Info("Starting anew: an earlier first start was interrupted before it had stored anything", "dir", c.DataDir)
+	}
+	socket, err := newSocket(c.SocketDir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		dir:     c.DataDir,
+		socket:  socket,
+		log:     log,
+		loud:    &atomic.Bool{},
+		failed:  make(chan struct{}),
+		errs:    make(chan error, 1),
+		closing: make(chan struct{}),
+	}
+	if err := s.start(ctx, c); err != nil {
+		return nil, errors.Join(err, socket.remove())
+	}
+	return s, nil
+}
+
+// start runs etcd in a goroutine of its own, since Fatal may end that goroutine, and waits for
+// the first of: ready, failed, cancelled, too late.
+func (s *Server) start(ctx context.Context, c *completed) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.StartTimeout, failed(c.DataDir,
+		fmt.Errorf("it was not ready within %v: see whether the disk is overloaded", c.StartTimeout)))
+	defer cancel()
+	began := time.Now()
+	started := make(chan *embed.Etcd, 1)
+	go s.run(ctx, s.etcdConfig(c), started)
+
+	remind := time.NewTicker(stillStarting)
+	defer remind.Stop()
+	for {
+		select {
+		case etcd := <-started:
+			s.etcd = etcd
+			s.loud.Store(true)
+			s.warnOfAlarms()
+			go s.watch()
+			return nil
+		case <-s.failed:
+			return s.failure
+		case <-ctx.Done():
+			go abandon(started)
+			return interrupted(s.dir, context.Cause(ctx))
+		case <-remind.C:
+			s.log.Info("Still opening the data directory", "dir", s.dir, "elapsed", time.Since(began).Round(time.Second))
+		}
+	}
+}
+
+// interrupted tells the caller's own doing from our timeout.
+func interrupted(dir string, cause error) error {
+	if problem := (&Problem{}); errors.As(cause, &problem) {
+		return problem
+	}
+	return fmt.Errorf("the start of etcd in the data directory %s was interrupted: %w", dir, cause)
+}
+
+// abandon closes an etcd that became ready when nobody waited for it any more.
+func abandon(started <-chan *embed.Etcd) {
+	if etcd, ok := <-started; ok {
+		etcd.Close()
+	}
+}
+
+// run starts etcd and waits until it is ready. It closes the channel in any case.
+func (s *Server) run(ctx context.Context, config *embed.Config, started chan<- *embed.Etcd) {
+	defer close(started)
+	// See walk: a damaged database is found by a fault or a panic.
+	debug.SetPanicOnFault(true)
+	defer func() {
+		if r := recover(); r != nil {
+			s.fail(corrupt(s.dir, fmt.Errorf("etcd cannot make sense of it: %v", r)))
+		}
+	}()
+	etcd, err := embed.StartEtcd(config)
+	if err != nil {
+		s.fail(err)
+		return
+	}
+	elect(ctx, etcd.Server)
+	select {
+	case <-etcd.Server.ReadyNotify():
+		started <- etcd
+	case err := <-etcd.Err():
+		s.fail(err)
+	case <-etcd.Server.StopNotify():
+		s.fail(errors.New("it stopped before it was ready"))
+	case <-ctx.Done():
+		etcd.Close()
+	}
+}
+
+func (s *Server) etcdConfig(c *completed) *embed.Config {
+	config := embed.NewConfig()
+	config.Name = memberName
+	config.Dir = c.DataDir
+	// Only the first start looks at these two. The token is random so that no two directories
+	// hold a member of the same number.
+	config.InitialClusterToken = rand.Text()
+	config.InitialCluster = memberName + "=unix://" + peerHost
+
+	// No TCP anywhere: one unix socket for clients, nothing for peers, no gateway, no metrics.
+	client := s.socket.url()
+	config.ListenClientUrls = []url.URL{client}
+	config.AdvertiseClientUrls = []url.URL{client}
+	config.ListenPeerUrls = nil
+	config.AdvertisePeerUrls = []url.URL{{Scheme: "unix", Host: peerHost}}
+	config.EnableGRPCGateway = false
+
+	config.TickMs = c.TickMs
+	config.ElectionMs = c.ElectionMs
+	config.QuotaBackendBytes = c.QuotaBackendBytes
+	config.MaxRequestBytes = c.MaxRequestBytes
+	config.SnapshotCount = c.SnapshotCount
+	config.MaxWalFiles = keptLogFiles
+	// The API server compacts; etcd must not do so behind its back.
+	config.AutoCompactionRetention = "0"
+	// An acknowledged write has reached the disk. There is no option to have it otherwise.
+	config.UnsafeNoFsync = false
+	config.WarningApplyDuration = slow
+	config.WarningUnaryRequestDuration = slow
+
+	config.LogLevel = "warn"
+	config.ZapLoggerBuilder = embed.NewZapLoggerBuilder(newLogger(s.log, s.loud, s.fail))
+	return config
+}
+
+// fail records the first failure. It may be called by any goroutine of etcd.
+func (s *Server) fail(err error) {
+	s.failOnce.Do(func() {
+		s.failure = problemOf(s.dir, err)
+		close(s.failed)
+	})
+}
+
+// watch delivers the failure of a running etcd.
+func (s *Server) watch() {
+	defer close(s.errs)
+	select {
+	case <-s.closing:
+		return
+	case err := <-s.etcd.Err():
+		if err == nil {
+			err = errors.New("it stopped serving its socket")
+		}
+		s.fail(err)
+	case <-s.etcd.Server.StopNotify():
+		s.fail(errors.New("it stopped by itself"))
+	case <-s.failed:
+	}
+	select {
+	case <-s.closing:
+	default:
+		s.errs <- s.failure
+	}
+}
+
+// Endpoints returns where clients reach etcd, as --etcd-servers would have it.
+func (s *Server) Endpoints() []string { return []string{s.socket.endpoint()} }
+
+// Err delivers at most one error, when etcd has failed by itself, and is closed after that or
+// after Close. Writes that were acknowledged are safe then, but no more will be.
+func (s *Server) Err() <-chan error { return s.errs }
+
+// Alarm returns a *Problem of reason Full when the database has reached its quota. Such an etcd
+// still answers reads and takes deletes, and refuses every other write until somebody has
+// compacted, defragmented and disarmed it. It costs a look into memory.
+func (s *Server) Alarm() error {
+	for _, alarm := range s.etcd.Server.Alarms() {
+		switch alarm.GetAlarm() {
+		case etcdserverpb.AlarmType_NOSPACE:
+			return full(s.dir, errors.New("the database has reached its quota and takes no writes"))
+		case etcdserverpb.AlarmType_CORRUPT:
+			return corrupt(s.dir, errors.New("etcd has found the database to be inconsistent"))
+		}
+	}
+	return nil
+}
+
+func (s *Server) warnOfAlarms() {
+	if err := s.Alarm(); err != nil {
+		s.log.Error(err, "An alarm is set")
+	}
+}
+
+// Close ends etcd and returns when all is on the disk. Closing again does nothing and returns
+// the same. Stop the API server first: etcd gives clients that still hold watches some seconds.
+func (s *Server) Close() error {
+	s.closeOnce.Do(func() {
+		s.loud.Store(false)
+		close(s.closing)
+		s.closeErr = errors.Join(s.stop(), s.socket.remove())
+	})
+	return s.closeErr
+}
+
+// stop waits in vain when a goroutine of etcd was ended by Fatal, hence the bound.
+func (s *Server) stop() error {
+	timeout := closeTimeout
+	select {
+	case <-s.failed:
+		timeout = failedCloseTimeout
+	default:
+	}
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		s.etcd.Close()
+	}()
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case <-stopped:
+		return nil
+	case <-timer.C:
+		return failed(s.dir, fmt.Errorf("it did not stop within %v; what it acknowledged is on the disk", timeout))
+	}
+}
