@@ -68,6 +68,19 @@ test: build ## Run all tests, with more flags in TESTFLAGS='...'
 	  (cd $$dir && go test $(TESTFLAGS) ./...); \
 	done
 
+.PHONY: e2e
+e2e: build controlplane ## Run the tests behind a real kube-apiserver
+	go test -tags e2e -count=1 -timeout 40m $(TESTFLAGS) ./test/e2e/
+
+# kube-apiserver, kube-controller-manager and etcd from their Go modules: about six minutes
+# the first time, then Go's build cache has them.
+.PHONY: controlplane
+controlplane:
+	@mkdir -p _output/e2e
+	cd test/e2e/controlplane && go build -ldflags "$$(../../../hack/version.sh controlplane)" -o $(CURDIR)/_output/e2e/ \
+	  k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kube-controller-manager
+	cd test/e2e/controlplane && go build -o $(CURDIR)/_output/e2e/etcd go.etcd.io/etcd/server/v3
+
 .PHONY: verify
 verify: ## Run every check of the tree; each failing one names its cure
 	@failed=; \

@@ -20,6 +20,7 @@
 #                          v1.37.2+gatehouse.0.1.0. Ours comes from git: a tag as it is; commits
 #                          after it as 1.2.3-5.0123abcd; without a tag 0.1.0-dev.0123abcd;
 #                          without git 0.1.0-dev
+#   version.sh controlplane  from test/e2e/controlplane/go.mod: the version of k8s.io/kubernetes
 #   version.sh kubectl     from hack/tools/kubectl/go.mod: k8s.io/kubectl v0.x.y is kubectl v1.x.y
 # The build date is that of the commit, so that the same commit gives the same binary.
 
@@ -61,8 +62,11 @@ case ${1:-} in
   kubectl)
     version=$(sed -n 's|^[[:space:]]*k8s.io/kubectl v0\.\([0-9.]*\).*|v1.\1|p' hack/tools/kubectl/go.mod)
     ;;
+  controlplane)
+    version=$(sed -n 's|^\(require\)\{0,1\}[[:space:]]*k8s.io/kubernetes \(v[^ ]*\).*|\2|p' test/e2e/controlplane/go.mod)
+    ;;
   *)
-    echo "usage: $0 gatehouse|kubectl" >&2
+    echo "usage: $0 gatehouse|kubectl|controlplane" >&2
     exit 2
     ;;
 esac

@@ -47,6 +47,9 @@ type Options struct {
 	// ExtraSANs are host names and IP addresses beside localhost, gatehouse and
 	// the loopback addresses under which clients reach the server.
 	ExtraSANs []string
+	// ServingOnly makes no administrator's certificate: behind a kube-apiserver the
+	// cluster says who administrates, and nobody trusts this authority for clients.
+	ServingOnly bool
 	// Clock is the real one unless a test sets it.
 	Clock clock.WithTicker
 }
@@ -59,7 +62,7 @@ type Bundle struct {
 	CA KeyPair
 	// Serving is the server's certificate.
 	Serving KeyPair
-	// Admin is the first administrator's client certificate.
+	// Admin is the first administrator's client certificate; none with ServingOnly.
 	Admin KeyPair
 
 	// CAFile is for the server's client CA; it and the serving files change in
@@ -142,7 +145,7 @@ func ensure(dir string, opts Options, mayCreateCA bool) (*Bundle, error) {
 		changes = append(changes, replacement{files: serving, pair: b.Serving})
 		b.Issued = append(b.Issued, servingName)
 	}
-	if !foundAdmin || mustRenew(b.Admin.Cert, b.CA.Cert, now) {
+	if !opts.ServingOnly && (!foundAdmin || mustRenew(b.Admin.Cert, b.CA.Cert, now)) {
 		if b.Admin, err = issueClient(b.CA, AdminUser, []string{AdminGroup}, leafLifetime, now); err != nil {
 			return nil, err
 		}

@@ -37,7 +37,7 @@ import (
 )
 
 // newConfig applies the options to a server configuration. From here on the port is taken.
-func newConfig(o options.CompletedOptions, bundle *certificates.Bundle) (*apiserver.Config, error) {
+func newConfig(ctx context.Context, o options.CompletedOptions, bundle *certificates.Bundle) (*apiserver.Config, error) {
 	scheme, codecs := apiserver.NewFleetScheme()
 	generic := genericapiserver.NewConfig(codecs)
 	if err := o.ServerRun.ApplyTo(generic); err != nil {
@@ -46,8 +46,20 @@ func newConfig(o options.CompletedOptions, bundle *certificates.Bundle) (*apiser
 	if err := applyServing(o, bundle, generic); err != nil {
 		return nil, err
 	}
-	if err := applyAccess(o, bundle, generic); err != nil {
-		return nil, err
+	var factory informers.SharedInformerFactory
+	if o.Aggregated() {
+		var err error
+		if factory, err = applyCluster(ctx, o, generic); err != nil {
+			return nil, err
+		}
+	} else {
+		if err := applyStandalone(o, bundle, generic); err != nil {
+			return nil, err
+		}
+		// Nobody serves core informers in this mode yet: the factory carries what flow
+		// control is given, and no client that could ask for more.
+		var noClient kubernetes.Interface
+		factory = informers.NewSharedInformerFactory(noClient, 0)
 	}
 	if err := o.Audit.ApplyTo(generic); err != nil {
 		return nil, err
@@ -57,10 +69,6 @@ func newConfig(o options.CompletedOptions, bundle *certificates.Bundle) (*apiser
 	generic.DebugSocketPath = o.Features.DebugSocketPath
 	applyMetrics(o.Metrics)
 
-	// Nobody serves core informers in this mode yet: the factory carries what flow control
-	// is given, and no client that could ask for more.
-	var noClient kubernetes.Interface
-	factory := informers.NewSharedInformerFactory(noClient, 0)
 	generic.FlowControl = apiserver.NewStaticFlowControl(factory, generic.MaxRequestsInFlight+generic.MaxMutatingRequestsInFlight)
 
 	storageConfig := o.Etcd.StorageConfig
@@ -69,7 +77,8 @@ func newConfig(o options.CompletedOptions, bundle *certificates.Bundle) (*apiser
 	if err := o.Etcd.ApplyWithStorageFactoryTo(storageFactory, generic); err != nil {
 		return nil, err
 	}
-	return &apiserver.Config{Generic: generic, Informers: factory}, nil
+	// In a cluster kube-controller-manager collects garbage of every group that it discovers.
+	return &apiserver.Config{Generic: generic, Informers: factory, GarbageCollected: o.Aggregated()}, nil
 }
 
 // applyMetrics applies what was asked for. The library's Apply complains in the log of every
@@ -115,8 +124,8 @@ func applyServing(o options.CompletedOptions, bundle *certificates.Bundle, gener
 	return err
 }
 
-// applyAccess says who callers are and what they may: stops 1 and 2.
-func applyAccess(o options.CompletedOptions, bundle *certificates.Bundle, generic *genericapiserver.Config) error {
+// applyStandalone says who callers are and what they may: stops 1 and 2.
+func applyStandalone(o options.CompletedOptions, bundle *certificates.Bundle, generic *genericapiserver.Config) error {
 	caFile := o.ClientCAFile
 	if caFile == "" {
 		caFile = bundle.CAFile

@@ -44,7 +44,7 @@ type Observer struct {
 type Ready struct {
 	// URL is how clients on this machine reach it.
 	URL string
-	// Kubeconfig is the path of the administrator's kubeconfig.
+	// Kubeconfig is the path of the administrator's kubeconfig; none in the aggregated mode.
 	Kubeconfig string
 	// Took is the time since Run was called.
 	Took time.Duration
@@ -90,7 +90,7 @@ func Run(ctx context.Context, o options.CompletedOptions, observe Observer) (err
 		return err
 	}
 
-	config, err := newConfig(o, bundle)
+	config, err := newConfig(ctx, o, bundle)
 	if err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func startEtcdAndCertificates(ctx context.Context, o options.CompletedOptions, p
 	}
 	made := make(chan result, 1)
 	go func() {
-		bundle, err := certificates.Ensure(o.CertificateDir(), certificates.Options{ExtraSANs: o.SANs()})
+		bundle, err := certificates.Ensure(o.CertificateDir(), certificateOptions(o))
 		made <- result{bundle, err}
 	}()
 
@@ -145,19 +145,28 @@ func startEtcdAndCertificates(ctx context.Context, o options.CompletedOptions, p
 	return etcd, certs.bundle, nil
 }
 
+func certificateOptions(o options.CompletedOptions) certificates.Options {
+	return certificates.Options{ExtraSANs: o.SANs(), ServingOnly: o.Aggregated()}
+}
+
 // serve runs the server until the context ends or etcd fails.
 func serve(ctx context.Context, o options.CompletedOptions, server *apiserver.Server, bundle *certificates.Bundle, etcd *embedded.Server, p *phases) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 
 	url := options.ClientURL(o.Serving.Listener.Addr())
-	writeKubeconfig := func(b *certificates.Bundle) error {
-		return certificates.WriteKubeconfig(o.KubeconfigFile(), url, b.CA.CertPEM, b.Admin.CertPEM, b.Admin.KeyPEM, "gatehouse")
+	ready := Ready{URL: url}
+	writeKubeconfig := func(*certificates.Bundle) error { return nil }
+	if !o.Aggregated() {
+		ready.Kubeconfig = o.KubeconfigFile()
+		writeKubeconfig = func(b *certificates.Bundle) error {
+			return certificates.WriteKubeconfig(ready.Kubeconfig, url, b.CA.CertPEM, b.Admin.CertPEM, b.Admin.KeyPEM, "gatehouse")
+		}
 	}
 	if err := writeKubeconfig(bundle); err != nil {
 		return err
 	}
-	go certificates.NewRenewer(o.CertificateDir(), certificates.Options{ExtraSANs: o.SANs()}, writeKubeconfig).Run(ctx)
+	go certificates.NewRenewer(o.CertificateDir(), certificateOptions(o), writeKubeconfig).Run(ctx)
 
 	if etcd != nil {
 		go func() {
@@ -176,7 +185,8 @@ func serve(ctx context.Context, o options.CompletedOptions, server *apiserver.Se
 		}
 		p.done("serving, watch caches filled")
 		if p.observe.Ready != nil {
-			p.observe.Ready(Ready{URL: url, Kubeconfig: o.KubeconfigFile(), Took: time.Since(p.started)})
+			ready.Took = time.Since(p.started)
+			p.observe.Ready(ready)
 		}
 	}()
 	err := prepared.RunWithContext(ctx)

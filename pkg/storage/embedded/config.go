@@ -42,7 +42,7 @@ const (
 	// defaultSnapshotCount and keptLogFiles bound how much of the log a start has to read: etcd
 	// reads all of it that is on the disk, twice. With etcd's 10,000 writes and 5 files of
 	// 64 MB a restart of a server that has taken many writes reads 640 MB, and takes 0.8 s for
-	// 20,000 objects where these take 0.3 s. Fewer writes would mean more pauses to sync. A
+	// 20,000 objects where these take 0.4 s. Fewer writes would mean more pauses to sync. A
 	// file that is still needed is kept whatever the number.
 	defaultSnapshotCount = 5000
 	keptLogFiles         = 1

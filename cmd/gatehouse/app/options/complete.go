@@ -44,6 +44,9 @@ type CompletedOptions struct {
 // EmbeddedEtcd says whether etcd runs in this process.
 func (o CompletedOptions) EmbeddedEtcd() bool { return o.embeddedEtcd }
 
+// Aggregated says whether the server serves behind a kube-apiserver.
+func (o CompletedOptions) Aggregated() bool { return o.Mode == ModeAggregated }
+
 // LockFile keeps other processes off the data directory.
 func (o CompletedOptions) LockFile() string { return filepath.Join(o.DataDir, "lock") }
 
@@ -98,6 +101,9 @@ func (o *Options) Complete() (CompletedOptions, error) {
 		o.DataDir = dir
 	}
 	c.embeddedEtcd = len(o.Etcd.StorageConfig.Transport.ServerList) == 0
+	if o.Mode == ModeAggregated && !o.EmbedEtcd {
+		c.embeddedEtcd = false
+	}
 	if err := o.ServerRun.Complete(); err != nil {
 		return CompletedOptions{}, err
 	}

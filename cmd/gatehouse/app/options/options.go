@@ -61,6 +61,14 @@ type Options struct {
 	// TLSSANs are further names and addresses by which clients reach the server.
 	TLSSANs []string
 
+	// EmbedEtcd asks for an etcd in this process in the aggregated mode, where an external
+	// one is expected.
+	EmbedEtcd bool
+	// PlaintextEtcd allows an external etcd without TLS in the aggregated mode.
+	PlaintextEtcd bool
+	// Cluster is used in the aggregated mode only.
+	Cluster Cluster
+
 	ServerRun *genericoptions.ServerRunOptions
 	Etcd      *genericoptions.EtcdOptions
 	Serving   *genericoptions.SecureServingOptions
@@ -76,6 +84,7 @@ func NewOptions() *Options {
 	utilruntime.Must(logsapi.AddFeatureGates(utilfeature.DefaultMutableFeatureGate))
 	o := &Options{
 		DataDir:   DefaultDataDir(),
+		Cluster:   newCluster(),
 		ServerRun: genericoptions.NewServerRunOptions(),
 		Etcd:      storage.NewOptions(),
 		Serving:   genericoptions.NewSecureServingOptions(),
@@ -124,7 +133,10 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	// The server's own certificates lie in the data directory, so the flag has no effect.
 	_ = sets.FlagSet("serving").MarkHidden("cert-dir")
 	sets.FlagSet("authentication").StringVar(&o.ClientCAFile, "client-ca-file", o.ClientCAFile, "Certificates of the authorities whose client certificates are accepted; user = CN, groups = O. Where empty, the authority in the data directory.")
+	o.Cluster.addFlags(sets.FlagSet("cluster (aggregated mode)"))
 	o.Etcd.AddFlags(sets.FlagSet("etcd"))
+	sets.FlagSet("etcd").BoolVar(&o.EmbedEtcd, "embedded-etcd", o.EmbedEtcd, "Run an etcd inside this process also in the aggregated mode. One replica only: each would have data of its own.")
+	sets.FlagSet("etcd").BoolVar(&o.PlaintextEtcd, "etcd-allow-plaintext", o.PlaintextEtcd, "Allow --etcd-servers with http URLs in the aggregated mode. Whoever can reach such an etcd can read and change everything.")
 	sets.FlagSet("etcd").Lookup("etcd-servers").Usage = "URLs of an external etcd, comma separated, such as https://10.0.0.1:2379. Where empty, an etcd runs inside this process and keeps its data in the data directory."
 	o.ServerRun.AddUniversalFlags(sets.FlagSet("server"))
 	o.Audit.AddFlags(sets.FlagSet("audit"))

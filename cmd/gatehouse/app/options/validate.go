@@ -31,8 +31,12 @@ func (o CompletedOptions) Validate() []error {
 	var errs []error
 	switch o.Mode {
 	case ModeStandalone:
+		errs = append(errs, o.Cluster.validateUnused()...)
+		if o.PlaintextEtcd {
+			errs = append(errs, fmt.Errorf("--etcd-allow-plaintext is for --mode=aggregated: leave it out"))
+		}
 	case ModeAggregated:
-		errs = append(errs, fmt.Errorf("--mode=aggregated is not in this version: use --mode=standalone"))
+		errs = append(errs, o.Cluster.validate()...)
 	case "":
 		errs = append(errs, fmt.Errorf("--mode is required: standalone (the server knows its users itself) or aggregated (behind a kube-apiserver)"))
 	default:
@@ -90,10 +94,18 @@ func (o CompletedOptions) validateEtcd() []error {
 		slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 		return errs
 	}
+	if len(transport.ServerList) == 0 {
+		return []error{fmt.Errorf("--etcd-servers is required with --mode=aggregated: name an external etcd as https://etcd.example:2379, or ask for one inside this process with --embedded-etcd")}
+	}
 	errs := o.Etcd.Validate()
+	if o.EmbedEtcd {
+		errs = append(errs, fmt.Errorf("--embedded-etcd and --etcd-servers exclude each other: leave one out"))
+	}
 	for _, server := range transport.ServerList {
 		if u, err := url.Parse(server); err != nil || !slices.Contains([]string{"http", "https", "unix"}, u.Scheme) || (u.Host == "" && u.Path == "") {
 			errs = append(errs, fmt.Errorf("--etcd-servers: %q is not the URL of an etcd: write it as https://10.0.0.1:2379", server))
+		} else if o.Aggregated() && u.Scheme == "http" && !o.PlaintextEtcd {
+			errs = append(errs, fmt.Errorf("--etcd-servers: %q has no TLS, so whoever reaches it can read and change everything: use https with --etcd-cafile, --etcd-certfile and --etcd-keyfile, or say --etcd-allow-plaintext", server))
 		}
 	}
 	if (transport.CertFile == "") != (transport.KeyFile == "") {

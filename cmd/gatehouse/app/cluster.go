@@ -1,0 +1,224 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package app
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apiserver/pkg/authentication/authenticatorfactory"
+	"k8s.io/apiserver/pkg/authentication/request/headerrequest"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/server/dynamiccertificates"
+	genericoptions "k8s.io/apiserver/pkg/server/options"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
+	"github.com/gatehouse-dev/gatehouse/pkg/admission"
+	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
+	"github.com/gatehouse-dev/gatehouse/pkg/authorization"
+	"github.com/gatehouse-dev/gatehouse/pkg/preflight"
+)
+
+// clusterTimeout bounds a question to the cluster other than a watch, so that a cluster
+// that hangs fails requests and does not collect them.
+const clusterTimeout = 10 * time.Second
+
+// trustRetry is how soon the cluster is asked again whom it trusts.
+const trustRetry = 250 * time.Millisecond
+
+// ClusterNeeds is everything that the server must be able to do in the cluster. What it may
+// do there is artifacts/deploy/rbac.yaml; a test holds the two equal.
+func ClusterNeeds(o options.CompletedOptions) []preflight.Need {
+	const cure = "apply artifacts/deploy/rbac.yaml"
+	needs := []preflight.Need{{
+		Name:      "trust",
+		Verbs:     []string{"get", "list", "watch"},
+		Resource:  schema.GroupVersionResource{Version: "v1", Resource: "configmaps"},
+		Namespace: authentication.TrustNamespace,
+		Object:    authentication.TrustConfigMap,
+		Without:   "a new certificate of the front proxy or a new users' authority is not noticed, and callers are refused with 401 once the old one is gone",
+		Cure:      cure,
+	}, {
+		Name:     "access-reviews",
+		Verbs:    []string{"create"},
+		Resource: schema.GroupVersionResource{Group: "authorization.k8s.io", Version: "v1", Resource: "subjectaccessreviews"},
+		Without:  "nobody but system:masters may do anything",
+		Cure:     cure,
+		Vital:    true,
+	}, {
+		Name:     admission.NeedNamespaces,
+		Verbs:    []string{"get", "list", "watch"},
+		Resource: schema.GroupVersionResource{Version: "v1", Resource: "namespaces"},
+		Without:  "objects in namespaces cannot be created",
+		Cure:     cure,
+	}}
+	if !o.Cluster.NoTokenReview {
+		needs = append(needs, preflight.Need{
+			Name:     "token-reviews",
+			Verbs:    []string{"create"},
+			Resource: schema.GroupVersionResource{Group: "authentication.k8s.io", Version: "v1", Resource: "tokenreviews"},
+			Without:  "callers who come directly with a bearer token are refused with 401",
+			Cure:     cure,
+		})
+	}
+	return needs
+}
+
+// applyCluster asks the cluster who callers are and what they may, and reads its
+// namespaces for admission: stops 1 to 3 of the aggregated mode.
+func applyCluster(ctx context.Context, o options.CompletedOptions, generic *genericapiserver.Config) (informers.SharedInformerFactory, error) {
+	config, err := clusterConfig(o.Cluster.Kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	// Questions that a request waits for are bounded; watches must not be.
+	config = rest.CopyConfig(config)
+	config.Timeout = clusterTimeout
+	reviews, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	checker := preflight.NewChecker(client, ClusterNeeds(o))
+	checker.Check(ctx)
+	generic.AddReadyzChecks(checker.HealthChecks()...)
+	buildChain := generic.BuildHandlerChainFunc
+	generic.BuildHandlerChainFunc = func(handler http.Handler, c *genericapiserver.Config) http.Handler {
+		return checker.WithNotes(buildChain(handler, c))
+	}
+
+	trust, err := loadTrust(ctx, client, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := applyDelegatedAccess(o, reviews, trust, generic); err != nil {
+		return nil, err
+	}
+	factory := informers.NewSharedInformerFactory(client, 0)
+	generic.AdmissionControl, err = admission.New(admission.Config{Client: client, Informers: factory, Missing: checker.Missing})
+	if err != nil {
+		return nil, err
+	}
+	return factory, generic.AddPostStartHook("follow-cluster", func(hook genericapiserver.PostStartHookContext) error {
+		go trust.Run(hook)
+		go checker.Run(hook)
+		return nil
+	})
+}
+
+func clusterConfig(kubeconfig string) (*rest.Config, error) {
+	config, err := rest.InClusterConfig()
+	if kubeconfig != "" {
+		config, err = clientcmd.BuildConfigFromFlags("", kubeconfig)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the cluster cannot be reached: %w; name its kubeconfig with --kubeconfig, or run in a pod with a service account", err)
+	}
+	config = rest.CopyConfig(config)
+	config.ContentType = "application/vnd.kubernetes.protobuf"
+	// Each request of ours may become one of theirs, so the client must not hold them back;
+	// the cluster's own flow control judges them.
+	config.QPS = -1
+	return config, nil
+}
+
+// loadTrust reads whom the cluster trusts and refuses to start on what would let anybody
+// be anybody.
+func loadTrust(ctx context.Context, client kubernetes.Interface, o options.CompletedOptions) (*authentication.ClusterTrust, error) {
+	trust, err := authentication.NewClusterTrust(client)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, clusterTimeout)
+	defer cancel()
+	// A kube-apiserver writes the ConfigMap shortly after its own first start.
+	var last error
+	if err := wait.PollUntilContextCancel(ctx, trustRetry, true, func(ctx context.Context) (bool, error) {
+		err := trust.Load(ctx)
+		if last == nil || ctx.Err() == nil {
+			last = err // the end of the context is no reason of its own
+		}
+		return err == nil, nil
+	}); err != nil {
+		return nil, last
+	}
+	if len(trust.AllowedNames()) == 0 && !o.Cluster.AnyProxyName {
+		return nil, fmt.Errorf("the cluster names no common name for its front proxy, so any certificate of that authority could act as anybody: start kube-apiserver with --requestheader-allowed-names, or accept it with --requestheader-allow-any-name")
+	}
+	return trust, nil
+}
+
+func applyDelegatedAccess(o options.CompletedOptions, reviews kubernetes.Interface, trust *authentication.ClusterTrust, generic *genericapiserver.Config) error {
+	retry := *genericoptions.DefaultAuthWebhookRetryBackoff()
+	delegated := authentication.Delegated{
+		Trust:         trust,
+		TokenCacheTTL: o.Cluster.TokenCacheTTL,
+		TokenRetry:    retry,
+		AnyProxyName:  o.Cluster.AnyProxyName,
+	}
+	if !o.Cluster.NoTokenReview {
+		delegated.Client = reviews
+	}
+	// What is trusted here is also what the server asks for in the TLS handshake; serving
+	// runs and follows these providers.
+	authorities := []dynamiccertificates.CAContentProvider{trust.ClientCA, trust.ProxyCA}
+	if o.ClientCAFile != "" {
+		own, err := dynamiccertificates.NewDynamicCAContentFromFile("client-ca-file", o.ClientCAFile)
+		if err != nil {
+			return fmt.Errorf("--client-ca-file: %w", err)
+		}
+		delegated.ClientCA = own
+		authorities = append(authorities, own)
+	}
+	for _, authority := range authorities {
+		if err := generic.Authentication.ApplyClientCert(authority, generic.SecureServing); err != nil {
+			return err
+		}
+	}
+	// The filter that strips identity headers from requests must know what they are called.
+	generic.Authentication.RequestHeaderConfig = &authenticatorfactory.RequestHeaderConfig{
+		CAContentProvider:   trust.ProxyCA,
+		UsernameHeaders:     headerrequest.StringSliceProviderFunc(trust.UsernameHeaders),
+		UIDHeaders:          headerrequest.StringSliceProviderFunc(trust.UIDHeaders),
+		GroupHeaders:        headerrequest.StringSliceProviderFunc(trust.GroupHeaders),
+		ExtraHeaderPrefixes: headerrequest.StringSliceProviderFunc(trust.ExtraHeaderPrefixes),
+		AllowedClientNames:  headerrequest.StringSliceProviderFunc(trust.AllowedNames),
+	}
+	var err error
+	if generic.Authentication.Authenticator, err = authentication.NewDelegated(delegated); err != nil {
+		return err
+	}
+	generic.Authorization.Authorizer, err = authorization.NewDelegated(authorization.Delegated{
+		Client:        reviews.AuthorizationV1(),
+		AllowCacheTTL: o.Cluster.AllowCacheTTL,
+		DenyCacheTTL:  o.Cluster.DenyCacheTTL,
+		Retry:         retry,
+		HealthPaths:   authentication.HealthPaths,
+	})
+	return err
+}

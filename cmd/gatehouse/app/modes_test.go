@@ -1,0 +1,293 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/client-go/util/cert"
+
+	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
+	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
+	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
+)
+
+// stubCluster answers as much as a server of the aggregated mode asks for, allows it
+// everything, and keeps what it was asked. A real cluster is in test/e2e.
+type stubCluster struct {
+	t      *testing.T
+	trust  corev1.ConfigMap
+	served []metav1.APIResource
+
+	mu    sync.Mutex
+	asked sets.Set[string]
+}
+
+func (s *stubCluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	resolver := request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")}
+	info, err := resolver.NewRequestInfo(r)
+	if err != nil {
+		s.t.Error(err)
+		return
+	}
+	if info.IsResourceRequest {
+		s.mu.Lock()
+		s.asked.Insert(info.Verb + " " + info.Resource)
+		s.mu.Unlock()
+	}
+	w.Header().Set("Content-Type", "application/json")
+	list := metav1.ListMeta{ResourceVersion: "1"}
+	switch {
+	case !info.IsResourceRequest:
+		s.write(w, metav1.APIResourceList{TypeMeta: metav1.TypeMeta{Kind: "APIResourceList", APIVersion: "v1"}, APIResources: s.served})
+	case info.Verb == "create":
+		s.write(w, map[string]any{"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1", "spec": map[string]any{}, "status": map[string]any{"allowed": true}})
+	case info.Verb == "watch" && r.URL.Query().Get("sendInitialEvents") == "true":
+		w.WriteHeader(http.StatusUnprocessableEntity)
+		s.write(w, metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure, Reason: metav1.StatusReasonInvalid, Code: http.StatusUnprocessableEntity})
+	case info.Verb == "watch":
+		w.WriteHeader(http.StatusOK)
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	case info.Resource == "configmaps" && info.Verb == "get":
+		s.write(w, s.trust)
+	case info.Resource == "configmaps":
+		s.write(w, corev1.ConfigMapList{TypeMeta: metav1.TypeMeta{Kind: "ConfigMapList", APIVersion: "v1"}, ListMeta: list, Items: []corev1.ConfigMap{s.trust}})
+	case info.Resource == "namespaces":
+		s.write(w, corev1.NamespaceList{TypeMeta: metav1.TypeMeta{Kind: "NamespaceList", APIVersion: "v1"}, ListMeta: list})
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+func (s *stubCluster) write(w http.ResponseWriter, object any) {
+	if err := json.NewEncoder(w).Encode(object); err != nil {
+		s.t.Error(err)
+	}
+}
+
+// startAggregated runs a server behind the stub until the test ends. The returned bundle
+// has a client certificate of system:masters that the cluster vouches for.
+func startAggregated(t *testing.T) (*stubCluster, options.CompletedOptions, Ready, *certificates.Bundle) {
+	t.Helper()
+	users, err := certificates.Ensure(filepath.Join(t.TempDir(), "users"), certificates.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy, err := certificates.Ensure(filepath.Join(t.TempDir(), "proxy"), certificates.Options{ServingOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cluster := &stubCluster{t: t, asked: sets.New[string](), trust: corev1.ConfigMap{
+		TypeMeta:   metav1.TypeMeta{Kind: "ConfigMap", APIVersion: "v1"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: authentication.TrustNamespace, Name: authentication.TrustConfigMap, ResourceVersion: "1"},
+		Data: map[string]string{
+			"client-ca-file":                     string(users.CA.CertPEM),
+			"requestheader-client-ca-file":       string(proxy.CA.CertPEM),
+			"requestheader-allowed-names":        `["front-proxy-client"]`,
+			"requestheader-username-headers":     `["X-Remote-User"]`,
+			"requestheader-group-headers":        `["X-Remote-Group"]`,
+			"requestheader-extra-headers-prefix": `["X-Remote-Extra-"]`,
+		},
+	}}
+	serving := httptest.NewServer(cluster)
+	t.Cleanup(func() {
+		serving.CloseClientConnections()
+		serving.Close()
+	})
+
+	// Short, because a unix socket's path must be.
+	dir, err := os.MkdirTemp("", "gatehouse-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := os.WriteFile(kubeconfig, []byte(fmt.Sprintf(`{"clusters": [{"name": "stub", "cluster": {"server": %q}}], "contexts": [{"name": "stub", "context": {"cluster": "stub"}}], "current-context": "stub"}`, serving.URL)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	o := options.NewOptions()
+	o.Mode, o.DataDir, o.EmbedEtcd, o.Cluster.Kubeconfig = options.ModeAggregated, filepath.Join(dir, "data"), true, kubeconfig
+	if o.Serving.Listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	completed, err := o.Complete()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if errs := completed.Validate(); len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	for _, need := range ClusterNeeds(completed) {
+		cluster.served = append(cluster.served, metav1.APIResource{Name: need.Resource.Resource})
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, stopped := make(chan Ready, 1), make(chan error, 1)
+	go func() { stopped <- Run(ctx, completed, Observer{Ready: func(r Ready) { ready <- r }}) }()
+	select {
+	case r := <-ready:
+		t.Cleanup(func() {
+			cancel()
+			if err := <-stopped; err != nil {
+				t.Errorf("the server did not stop in order: %v", err)
+			}
+		})
+		return cluster, completed, r, users
+	case err := <-stopped:
+		cancel()
+		t.Fatalf("the server did not start: %v", err)
+	case <-time.After(time.Minute):
+		cancel()
+		t.Fatal("the server did not become ready within a minute")
+	}
+	panic("unreachable")
+}
+
+// get asks the server as the holder of a client certificate.
+func get(t *testing.T, o options.CompletedOptions, certPEM, keyPEM []byte, url string, into any) int {
+	t.Helper()
+	authority, err := cert.NewPool(filepath.Join(o.CertificateDir(), "ca.crt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := tls.X509KeyPair(certPEM, keyPEM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: authority, Certificates: []tls.Certificate{pair}}}
+	defer transport.CloseIdleConnections()
+	response, err := (&http.Client{Transport: transport}).Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if into != nil && response.StatusCode == http.StatusOK {
+		if err := json.NewDecoder(response.Body).Decode(into); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return response.StatusCode
+}
+
+// What an aggregated server must not have, seen from outside: no API of the cluster's own
+// kinds, no authority over users, no key but that of its serving certificate, and no
+// question to the cluster that its role does not cover. What it shares a binary with is no
+// proof of anything, so nothing is said here about what is linked.
+func TestAnAggregatedServerServesItsOwnGroupsAndTrustsTheClusterAlone(t *testing.T) {
+	cluster, o, ready, users := startAggregated(t)
+
+	t.Run("only groups of its own are served", func(t *testing.T) {
+		var groups metav1.APIGroupList
+		if code := get(t, o, users.Admin.CertPEM, users.Admin.KeyPEM, ready.URL+"/apis", &groups); code != http.StatusOK {
+			t.Fatalf("GET /apis answers %d", code)
+		}
+		if len(groups.Groups) == 0 {
+			t.Error("nothing is served")
+		}
+		for _, group := range groups.Groups {
+			if !strings.HasSuffix(group.Name, ".gatehouse.dev") {
+				t.Errorf("%s is served, and would stand in for the cluster's own", group.Name)
+			}
+		}
+		for _, path := range []string{
+			"/api", "/api/v1/namespaces", "/api/v1/secrets",
+			"/apis/rbac.authorization.k8s.io/v1/clusterroles",
+			"/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+			"/apis/authentication.k8s.io/v1/tokenreviews",
+			"/openid/v1/jwks", "/.well-known/openid-configuration",
+		} {
+			if code := get(t, o, users.Admin.CertPEM, users.Admin.KeyPEM, ready.URL+path, nil); code != http.StatusNotFound {
+				t.Errorf("GET %s answers %d, not 404", path, code)
+			}
+		}
+	})
+
+	t.Run("the authority in the data directory makes nobody a user", func(t *testing.T) {
+		ca, err := certificates.LoadCA(o.CertificateDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		certPEM, keyPEM, err := certificates.IssueClient(ca, "intruder", []string{user.SystemPrivilegedGroup}, time.Hour, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code := get(t, o, certPEM, keyPEM, ready.URL+"/apis", nil); code != http.StatusUnauthorized {
+			t.Errorf("a client certificate of it gets %d, not 401", code)
+		}
+	})
+
+	t.Run("nobody is made administrator and no token can be signed", func(t *testing.T) {
+		if ready.Kubeconfig != "" {
+			t.Errorf("there is an administrator's kubeconfig, %s", ready.Kubeconfig)
+		}
+		var files []string
+		err := filepath.WalkDir(o.DataDir, func(path string, entry fs.DirEntry, err error) error {
+			if err == nil && path == o.EtcdDir() {
+				return fs.SkipDir
+			}
+			if err == nil && !entry.IsDir() {
+				relative, relErr := filepath.Rel(o.DataDir, path)
+				files, err = append(files, relative), relErr
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := []string{"lock", "pki/ca.crt", "pki/ca.key", "pki/serving.crt", "pki/serving.key"}; !slices.Equal(files, want) {
+			t.Errorf("the data directory holds %v, not %v", files, want)
+		}
+	})
+
+	t.Run("the cluster is asked for nothing that is not a declared need", func(t *testing.T) {
+		// Everybody may ask about oneself.
+		declared := sets.New("create selfsubjectaccessreviews")
+		for _, need := range ClusterNeeds(o) {
+			for _, verb := range need.Verbs {
+				declared.Insert(verb + " " + need.Resource.Resource)
+			}
+		}
+		cluster.mu.Lock()
+		defer cluster.mu.Unlock()
+		if extra := cluster.asked.Difference(declared); len(extra) > 0 {
+			t.Errorf("the server also asks the cluster to %v: add a need to ClusterNeeds and a rule to artifacts/deploy/rbac.yaml", sets.List(extra))
+		}
+		if !cluster.asked.Has("list namespaces") {
+			t.Errorf("admission reads no namespaces of the cluster: %v", sets.List(cluster.asked))
+		}
+	})
+}

@@ -1,0 +1,90 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package admission
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apiserver/pkg/admission"
+)
+
+// guard refuses a write at once, and says why, while a plugin lacks something in the
+// cluster that it needs. Without it the plugin would wait for its informer, ten seconds
+// for each write, and then say "not yet ready" or answer 500.
+type guard struct {
+	plugins map[string]Plugin
+	missing func(need string) error
+}
+
+// Decorate implements admission.Decorator.
+func (g guard) Decorate(handler admission.Interface, name string) admission.Interface {
+	plugin := g.plugins[name]
+	if plugin.Need == "" || g.missing == nil {
+		return handler
+	}
+	return &guarded{Interface: handler, plugin: plugin, missing: func() error { return g.missing(plugin.Need) }}
+}
+
+type guarded struct {
+	admission.Interface
+	plugin  Plugin
+	missing func() error
+}
+
+var (
+	_ admission.MutationInterface   = &guarded{}
+	_ admission.ValidationInterface = &guarded{}
+)
+
+// Admit implements admission.MutationInterface.
+func (g *guarded) Admit(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
+	plugin, ok := g.Interface.(admission.MutationInterface)
+	if !ok {
+		return nil
+	}
+	if err := g.check(a); err != nil {
+		return err
+	}
+	return plugin.Admit(ctx, a, o)
+}
+
+// Validate implements admission.ValidationInterface.
+func (g *guarded) Validate(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
+	plugin, ok := g.Interface.(admission.ValidationInterface)
+	if !ok {
+		return nil
+	}
+	if err := g.check(a); err != nil {
+		return err
+	}
+	return plugin.Validate(ctx, a, o)
+}
+
+// check lets pass what the plugin would not look at: other operations, and objects
+// outside of namespaces.
+func (g *guarded) check(a admission.Attributes) error {
+	if !slices.Contains(g.plugin.NeedFor, a.GetOperation()) || a.GetNamespace() == "" {
+		return nil
+	}
+	if err := g.missing(); err != nil {
+		return apierrors.NewServiceUnavailable(fmt.Sprintf("admission plugin %s cannot decide: %v", g.plugin.Name, err))
+	}
+	return nil
+}

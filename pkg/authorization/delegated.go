@@ -1,0 +1,68 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package authorization
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
+	"k8s.io/apiserver/pkg/authorization/path"
+	"k8s.io/apiserver/pkg/authorization/union"
+	authorizationclient "k8s.io/client-go/kubernetes/typed/authorization/v1"
+)
+
+// Delegated says how the aggregated mode asks the cluster.
+type Delegated struct {
+	// Client creates SubjectAccessReviews.
+	Client authorizationclient.AuthorizationV1Interface
+	// AllowCacheTTL and DenyCacheTTL are how long answers are kept. They delay the effect
+	// of a change of rights by as much.
+	AllowCacheTTL, DenyCacheTTL time.Duration
+	// Retry says how a failed question is repeated before the request fails.
+	Retry wait.Backoff
+	// HealthPaths are open to everybody.
+	HealthPaths []string
+}
+
+// NewDelegated allows system:masters everything and everybody the health paths, as a
+// cluster does, and asks the cluster about all else with a SubjectAccessReview, field and
+// label selectors included. Where no answer comes the request fails: nobody is let
+// through because the cluster was silent.
+func NewDelegated(c Delegated) (authorizer.Authorizer, error) {
+	health, err := path.NewAuthorizer(c.HealthPaths)
+	if err != nil {
+		return nil, err
+	}
+	authorizerfactory.RegisterMetrics()
+	ask, err := authorizerfactory.DelegatingAuthorizerConfig{
+		SubjectAccessReviewClient: c.Client,
+		AllowCacheTTL:             c.AllowCacheTTL,
+		DenyCacheTTL:              c.DenyCacheTTL,
+		WebhookRetryBackoff:       &c.Retry,
+	}.New()
+	if err != nil {
+		return nil, err
+	}
+	return union.New(
+		union.NamedAuthorizer{AuthorizerName: "system:masters", Authorizer: authorizerfactory.NewPrivilegedGroups(user.SystemPrivilegedGroup)},
+		union.NamedAuthorizer{AuthorizerName: "health-paths", Authorizer: health},
+		union.NamedAuthorizer{AuthorizerName: "cluster", Authorizer: ask},
+	)
+}

@@ -1,0 +1,198 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package preflight
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apiserver/pkg/server/healthz"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/klog/v2"
+)
+
+// Need is something that the server must be able to do in the cluster.
+type Need struct {
+	// Name tells needs apart; it is a health check's name, so it has no spaces.
+	Name string
+	// Verbs on Resource, all of which are needed.
+	Verbs    []string
+	Resource schema.GroupVersionResource
+	// Namespace and Object limit the need; empty for all.
+	Namespace, Object string
+	// Without says what does not work where this is missing.
+	Without string
+	// Cure says what an administrator of the cluster does about it.
+	Cure string
+	// Vital needs keep the server from being ready: without them it can answer nobody.
+	Vital bool
+}
+
+// interval is how often needs are probed again while the server runs.
+const interval = 3 * time.Second
+
+// probeTimeout bounds one probe, so that a silent cluster is noticed and nothing hangs.
+const probeTimeout = 5 * time.Second
+
+// Checker probes needs.
+type Checker struct {
+	client kubernetes.Interface
+	needs  []Need
+
+	mu      sync.Mutex
+	missing map[string]error
+}
+
+// NewChecker probes the needs with the client, which must be the server's own.
+func NewChecker(client kubernetes.Interface, needs []Need) *Checker {
+	c := &Checker{client: client, needs: needs, missing: map[string]error{}}
+	for _, need := range needs {
+		c.missing[need.Name] = fmt.Errorf("has not been probed yet")
+	}
+	return c
+}
+
+// Check probes every need once and logs what has changed.
+func (c *Checker) Check(ctx context.Context) {
+	for _, need := range c.needs {
+		err := c.probe(ctx, need)
+		c.mu.Lock()
+		before := c.missing[need.Name]
+		c.missing[need.Name] = err
+		c.mu.Unlock()
+		switch {
+		case err != nil && (before == nil || before.Error() != err.Error()):
+			klog.ErrorS(err, "Something is missing in the cluster", "need", need.Name)
+		case err == nil && before != nil:
+			klog.V(1).InfoS("The cluster provides what is needed", "need", need.Name)
+		}
+	}
+}
+
+// Run probes until the context ends.
+func (c *Checker) Run(ctx context.Context) {
+	wait.UntilWithContext(ctx, c.Check, interval)
+}
+
+// Missing returns why a need is not met, in one sentence; nil where it is.
+func (c *Checker) Missing(name string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.missing[name]
+}
+
+// probe asks discovery whether the resource is served, then whether each verb is allowed.
+func (c *Checker) probe(ctx context.Context, need Need) error {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	served, err := c.served(ctx, need.Resource)
+	if err != nil {
+		return c.sentence(need, need.Verbs, fmt.Sprintf("the cluster does not answer (%v)", err))
+	}
+	if !served {
+		return c.sentence(need, need.Verbs, "the cluster does not serve "+need.Resource.GroupVersion().String())
+	}
+	var refused []string
+	for _, verb := range need.Verbs {
+		review, err := c.client.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, &authorizationv1.SelfSubjectAccessReview{
+			Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{
+				Verb: verb, Group: need.Resource.Group, Version: need.Resource.Version, Resource: need.Resource.Resource,
+				Namespace: need.Namespace, Name: need.Object,
+			}},
+		}, metav1.CreateOptions{})
+		if err != nil {
+			return c.sentence(need, need.Verbs, fmt.Sprintf("the cluster does not say what this server may (create selfsubjectaccessreviews.authorization.k8s.io: %v)", err))
+		}
+		if !review.Status.Allowed {
+			refused = append(refused, verb)
+		}
+	}
+	if len(refused) > 0 {
+		return c.sentence(need, refused, "not permitted")
+	}
+	return nil
+}
+
+func (c *Checker) served(ctx context.Context, resource schema.GroupVersionResource) (bool, error) {
+	path := "/apis/" + resource.Group + "/" + resource.Version
+	if resource.Group == "" {
+		path = "/api/" + resource.Version
+	}
+	var list metav1.APIResourceList
+	err := c.client.Discovery().RESTClient().Get().AbsPath(path).Do(ctx).Into(&list)
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	for _, r := range list.APIResources {
+		if r.Name == resource.Resource {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func (c *Checker) sentence(need Need, verbs []string, why string) error {
+	what := need.Resource.GroupResource().String()
+	if need.Object != "" {
+		what += " " + need.Object
+	}
+	if need.Namespace != "" {
+		what += " in namespace " + need.Namespace
+	}
+	return fmt.Errorf("cannot %s %s: %s; without it %s; to cure it, %s", strings.Join(verbs, ", "), what, why, need.Without, need.Cure)
+}
+
+// HealthChecks returns a check for /readyz for each vital need. The others never fail a
+// check: a server that can still answer reads must not be taken out of service, or its
+// whole API group would be missing in the cluster.
+func (c *Checker) HealthChecks() []healthz.HealthChecker {
+	var checks []healthz.HealthChecker
+	for _, need := range c.needs {
+		if need.Vital {
+			checks = append(checks, healthz.NamedCheck("cluster-"+need.Name, func(*http.Request) error { return c.Missing(need.Name) }))
+		}
+	}
+	return checks
+}
+
+// WithNotes lets /readyz?verbose say behind the checks what is missing and what does not
+// work because of it. The library withholds the reason of a failed check.
+func (c *Checker) WithNotes(handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handler.ServeHTTP(w, r)
+		if _, verbose := r.URL.Query()["verbose"]; r.URL.Path != "/readyz" || !verbose {
+			return
+		}
+		for _, need := range c.needs {
+			if err := c.Missing(need.Name); err != nil {
+				_, _ = fmt.Fprintf(w, "[!]%s: %v\n", need.Name, err)
+			}
+		}
+	})
+}

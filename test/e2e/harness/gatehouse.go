@@ -1,0 +1,268 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package harness
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/rest"
+)
+
+// The names under which Gatehouse is installed; artifacts/deploy has the same.
+const (
+	Namespace      = "gatehouse-system"
+	ServiceAccount = "gatehouse"
+	ServiceName    = "gatehouse"
+	APIServiceName = "v1alpha1.fleet.gatehouse.dev"
+)
+
+// Gatehouse is a number of replicas behind a balancer, registered in a cluster.
+type Gatehouse struct {
+	cluster *Cluster
+	// CAFile verifies the replicas.
+	CAFile   string
+	Balancer *Balancer
+	Replicas []*Replica
+	etcdURL  string
+	etcdCA   *Authority
+	client   Pair
+	serving  Pair
+}
+
+// Replica is one server.
+type Replica struct {
+	*Process
+	// Address is its host:port; URL the same for clients.
+	Address, URL string
+	// AuditLog is the path of its audit log.
+	AuditLog string
+	start    func() error
+}
+
+// InstallGatehouse registers the API group in the cluster as artifacts/deploy does and
+// starts the replicas outside of it, with the service account's token. A Service of type
+// ExternalName leads to the balancer: EndpointSlices refuse loopback addresses.
+func InstallGatehouse(ctx context.Context, c *Cluster, rbac string, replicas int) (*Gatehouse, error) {
+	g := &Gatehouse{cluster: c}
+	var err error
+	if g.etcdCA, err = NewAuthority(c.Dir, "gatehouse-etcd-ca"); err != nil {
+		return nil, err
+	}
+	if g.client, err = g.etcdCA.Issue("gatehouse-etcd-client", "gatehouse", nil); err != nil {
+		return nil, err
+	}
+	if g.etcdURL, err = c.startEtcd("gatehouse-etcd", g.etcdCA); err != nil {
+		return nil, err
+	}
+	servingCA, err := NewAuthority(c.Dir, "gatehouse-ca")
+	if err != nil {
+		return nil, err
+	}
+	g.CAFile = servingCA.CertFile()
+	serviceHost := fmt.Sprintf("%s.%s.svc", ServiceName, Namespace)
+	if g.serving, err = servingCA.Issue("gatehouse-serving", "gatehouse", nil, serviceHost, "127.0.0.1", "localhost"); err != nil {
+		return nil, err
+	}
+	if g.Balancer, err = NewBalancer(); err != nil {
+		return nil, err
+	}
+	if err := c.Apply(rbac); err != nil {
+		return nil, err
+	}
+	for i := range replicas {
+		replica, err := g.addReplica(ctx, i)
+		if err != nil {
+			return nil, err
+		}
+		g.Replicas = append(g.Replicas, replica)
+	}
+	g.Rebalance()
+	if err := c.Apply(g.registration(servingCA)); err != nil {
+		return nil, err
+	}
+	return g, g.WaitAvailable(ctx)
+}
+
+// registration is the Service and the APIService.
+func (g *Gatehouse) registration(ca *Authority) string {
+	return fmt.Sprintf(`apiVersion: v1
+kind: Service
+metadata: {name: %s, namespace: %s}
+spec: {type: ExternalName, externalName: localhost, ports: [{port: %d}]}
+---
+apiVersion: apiregistration.k8s.io/v1
+kind: APIService
+metadata: {name: %s}
+spec:
+  group: fleet.gatehouse.dev
+  version: v1alpha1
+  groupPriorityMinimum: 1000
+  versionPriority: 100
+  service: {name: %s, namespace: %s, port: %d}
+  caBundle: %s
+`, ServiceName, Namespace, g.Balancer.Port(), APIServiceName, ServiceName, Namespace, g.Balancer.Port(), base64.StdEncoding.EncodeToString(ca.PEM()))
+}
+
+// addReplica starts a server as its Deployment would, with a token of its service account.
+func (g *Gatehouse) addReplica(ctx context.Context, number int) (*Replica, error) {
+	c := g.cluster
+	name := fmt.Sprintf("gatehouse-%d", number)
+	token, err := c.Token(Namespace, ServiceAccount)
+	if err != nil {
+		return nil, err
+	}
+	kubeconfig := filepath.Join(c.Dir, name+".kubeconfig")
+	if err := Kubeconfig(kubeconfig, c.URL, c.CAFile, Pair{}, token); err != nil {
+		return nil, err
+	}
+	policy := filepath.Join(c.Dir, "audit-policy.yaml")
+	if err := os.WriteFile(policy, []byte("apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: Metadata}]\n"), 0o600); err != nil {
+		return nil, err
+	}
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	r := &Replica{
+		Address:  fmt.Sprintf("127.0.0.1:%d", port),
+		URL:      fmt.Sprintf("https://127.0.0.1:%d", port),
+		AuditLog: filepath.Join(c.Dir, name+"-audit.log"),
+	}
+	r.start = func() error {
+		r.Process, err = c.run(name, c.Binaries.Gatehouse, "apiserver", "--mode=aggregated",
+			"--kubeconfig="+kubeconfig, "--data-dir="+filepath.Join(c.Dir, name),
+			"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", port),
+			"--tls-cert-file="+g.serving.Cert, "--tls-private-key-file="+g.serving.Key,
+			"--etcd-servers="+g.etcdURL, "--etcd-cafile="+g.etcdCA.CertFile(), "--etcd-certfile="+g.client.Cert, "--etcd-keyfile="+g.client.Key,
+			"--audit-policy-file="+policy, "--audit-log-path="+r.AuditLog,
+		)
+		return err
+	}
+	return r, r.Restart(ctx, g)
+}
+
+// Restart starts a replica that does not run and waits until it is ready.
+func (r *Replica) Restart(ctx context.Context, g *Gatehouse) error {
+	if err := r.start(); err != nil {
+		return err
+	}
+	client, err := rest.HTTPClientFor(&rest.Config{TLSClientConfig: rest.TLSClientConfig{CAFile: g.CAFile}})
+	if err != nil {
+		return err
+	}
+	return r.waitFor(ctx, func(context.Context) bool {
+		response, err := client.Get(r.URL + "/readyz")
+		if err != nil {
+			return false
+		}
+		defer response.Body.Close()
+		return response.StatusCode == 200
+	})
+}
+
+// Rebalance sends traffic to all replicas.
+func (g *Gatehouse) Rebalance() {
+	addresses := make([]string, 0, len(g.Replicas))
+	for _, r := range g.Replicas {
+		addresses = append(addresses, r.Address)
+	}
+	g.Balancer.SetBackends(addresses...)
+}
+
+// WaitAvailable waits until the cluster serves the API group.
+func (g *Gatehouse) WaitAvailable(ctx context.Context) error {
+	return wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, readyTimeout, true, func(context.Context) (bool, error) {
+		available, _ := g.Available()
+		return available, nil
+	})
+}
+
+// Available tells what the cluster says of the APIService.
+func (g *Gatehouse) Available() (bool, string) {
+	out, err := g.cluster.Kubectl("", "get", "apiservice", APIServiceName, "-o", "jsonpath={.status.conditions[?(@.type=='Available')].status} {.status.conditions[?(@.type=='Available')].message}")
+	if err != nil {
+		return false, err.Error()
+	}
+	status, message, _ := strings.Cut(out, " ")
+	return status == "True", message
+}
+
+// Apply applies manifests as the cluster's administrator.
+func (c *Cluster) Apply(manifests string) error {
+	_, err := c.Kubectl(manifests, "apply", "-f", "-")
+	return err
+}
+
+// Token asks the cluster for a token of a service account.
+func (c *Cluster) Token(namespace, name string) (string, error) {
+	out, err := c.Kubectl("", "create", "token", name, "-n", namespace, "--duration=2h")
+	return strings.TrimSpace(out), err
+}
+
+// Kubectl runs kubectl as the cluster's administrator.
+func (c *Cluster) Kubectl(stdin string, args ...string) (string, error) {
+	cmd := exec.Command(c.Binaries.Kubectl, append([]string{"--kubeconfig", c.Admin, "--cache-dir", filepath.Join(c.Dir, "kubectl-cache")}, args...)...)
+	cmd.Stdin = strings.NewReader(stdin)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return string(out), fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, stderr.String())
+	}
+	return string(out), nil
+}
+
+// AuditEvent is what a test looks for in an audit log.
+type AuditEvent struct {
+	Verb string
+	User struct {
+		Username string
+		UID      string
+		Groups   []string
+	}
+	ImpersonatedUser *struct{ Username string }
+	ObjectRef        *struct{ Resource, Namespace, Name string }
+	UserAgent        string
+}
+
+// AuditEvents reads what all replicas have logged.
+func (g *Gatehouse) AuditEvents() ([]AuditEvent, error) {
+	var events []AuditEvent
+	for _, r := range g.Replicas {
+		data, err := os.ReadFile(r.AuditLog)
+		if err != nil && !os.IsNotExist(err) {
+			return nil, err
+		}
+		for _, line := range strings.Split(string(data), "\n") {
+			var event AuditEvent
+			// The last line may still be on its way.
+			if json.Unmarshal([]byte(line), &event) == nil && event.Verb != "" {
+				events = append(events, event)
+			}
+		}
+	}
+	return events, nil
+}

@@ -1,0 +1,204 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package tour
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	utilrand "k8s.io/apimachinery/pkg/util/rand"
+	"k8s.io/apimachinery/pkg/util/wait"
+)
+
+// patience is how long anything may take. Nothing here takes seconds on an idle machine.
+const patience = 2 * time.Minute
+
+// Env is where the tour takes place.
+type Env struct {
+	// Kubectl is the path of kubectl 1.37; see FindKubectl.
+	Kubectl string
+	// Kubeconfig is the path of a kubeconfig whose user may do everything with the fleet
+	// group, in all namespaces, and get the namespace.
+	Kubeconfig string
+	// Namespace is where instances are made. On a server that has namespaces as objects it
+	// must exist.
+	Namespace string
+	// Aggregated says that a kube-apiserver stands before the server: other groups are
+	// served beside ours, discovery lags, and the cluster collects garbage.
+	Aggregated bool
+}
+
+// FindKubectl finds the kubectl of the project: $GATEHOUSE_KUBECTL, or bin/kubectl in the
+// nearest directory above the test's own that has one.
+func FindKubectl(t testing.TB) string {
+	t.Helper()
+	if path := os.Getenv("GATEHOUSE_KUBECTL"); path != "" {
+		if !isFile(path) {
+			t.Fatalf("GATEHOUSE_KUBECTL: there is no file %s; run `make build`", path)
+		}
+		return path
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for ; ; dir = filepath.Dir(dir) {
+		if path := filepath.Join(dir, "bin", "kubectl"); isFile(path) && isFile(filepath.Join(dir, "go.mod")) {
+			return path
+		}
+		if dir == filepath.Dir(dir) {
+			t.Fatal("there is no bin/kubectl: run `make build`, or set GATEHOUSE_KUBECTL")
+		}
+	}
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// Run plays every scene, some at the same time. Each has a random identifier, which is part of
+// the names of its objects and the value of their label "tour", so that a scene meets nobody
+// else's objects and can be played alone.
+func Run(t *testing.T, env Env) {
+	t.Helper()
+	scenes := []struct {
+		sentence string
+		play     func(*scene)
+	}{
+		{"create makes objects, fills in defaults and names every fault", create},
+		{"strict validation refuses fields that are unknown or doubled", strictValidation},
+		{"a server-side dry run answers like the real thing and stores nothing", dryRun},
+
+		{"get prints a table of each kind, and more columns with -o wide", getTables},
+		{"get knows short names, singular names, full names and the category fleet", getNames},
+		{"get prints YAML, JSON, JSONPath, templates and custom columns", getFormats},
+		{"describe tells everything of an object", describe},
+		{"field selectors choose by every selectable field, and others are refused", fieldSelectors},
+		{"label selectors choose, and labels make columns", labelSelectors},
+		{"--chunk-size asks page by page", chunks},
+		{"what does not exist is named in the answer", notFound},
+		{"cluster-scoped and namespaced kinds are told apart", scopes},
+
+		{"get --watch prints a line for every change", watchTable},
+		{"get -o yaml --watch prints a document for every change", watchYAML},
+		{"a watch with a field selector sees objects come and go", watchSelector},
+
+		{"patch takes JSON, merge and strategic merge patches", patch},
+		{"a strategic merge patch finds list items by their keys", strategicMerge},
+		{"label and annotate set, keep, overwrite and remove", labelAndAnnotate},
+		{"replace wants the latest resourceVersion", replace},
+		{"edit writes what the editor leaves, and shows it the server's objections", edit},
+		{"the status subresource writes the status and nothing else", statusSubresource},
+
+		{"apply creates, changes and takes back what it applied", apply},
+		{"apply of an immutable field is refused with its path", applyImmutable},
+		{"server-side apply refuses a conflict of two managers until it is forced", serverSideApply},
+		{"diff shows what apply would change", diff},
+
+		{"a Binding binds an instance once", binding},
+		{"delete takes names, selectors and files", deleteObjects},
+		{"a bound instance is Terminating until its agent's last delete", gracefulDelete},
+		{"delete with foreground or orphan propagation is refused in words", propagation},
+
+		{"wait --for=condition ends when the status says so", waitCondition},
+		{"wait --for=jsonpath ends when the value is there", waitJSONPath},
+		{"wait --for=delete ends when the object is gone", waitDelete},
+
+		{"api-resources and api-versions list the group", apiResources},
+		{"explain teaches every field", explain},
+		{"readyz says what it looked at", readyz},
+		{"version sees no skew", version},
+	}
+	home := t.TempDir()
+	awaitGroup(newScene(t, env, home))
+	t.Run("kubectl", func(t *testing.T) { // ends when all of them have
+		for _, s := range scenes {
+			t.Run(s.sentence, func(t *testing.T) {
+				t.Parallel()
+				s.play(newScene(t, env, home))
+			})
+		}
+	})
+}
+
+// CheckVersion plays the scene of kubectl version alone, on a server that make has built.
+func CheckVersion(t *testing.T, env Env) {
+	t.Helper()
+	noSkew(newScene(t, env, t.TempDir()))
+}
+
+// awaitGroup waits until the group is in discovery and in OpenAPI: kube-apiserver fetches both
+// from the servers behind it, some time after they are ready.
+func awaitGroup(s *scene) {
+	s.Helper()
+	var last result
+	served := func(context.Context) (bool, error) {
+		for _, line := range []string{
+			"explain hosts.spec --api-version=fleet.gatehouse.dev/v1alpha1",
+			"explain instances.spec --api-version=fleet.gatehouse.dev/v1alpha1",
+			"get hosts,hostleases,instances.fleet.gatehouse.dev -l tour=$ID",
+		} {
+			if last = s.kubectl(line); last.code != 0 {
+				return false, nil
+			}
+		}
+		return true, nil
+	}
+	if err := wait.PollUntilContextTimeout(s.Context(), 100*time.Millisecond, patience, true, served); err != nil {
+		s.Fatalf("the fleet group is not served: %v\nthe last try:\n%s", err, last)
+	}
+}
+
+// scene is one part of the tour: a test with a kubectl and an identifier of its own.
+type scene struct {
+	*testing.T
+	env Env
+	// home is kubectl's home directory, with its discovery cache; dir is for what this scene
+	// writes.
+	home, dir string
+	id        string
+	// expand fills in $ID, $NS and $API; see command.
+	expand *strings.Replacer
+}
+
+// newScene prepares a scene, and sees to it that its objects are gone afterwards.
+func newScene(t *testing.T, env Env, home string) *scene {
+	id := utilrand.String(6)
+	s := &scene{
+		T: t, env: env, home: home, dir: t.TempDir(), id: id,
+		expand: strings.NewReplacer(
+			"$ID", id,
+			"$NS", env.Namespace,
+			"$API", "/apis/fleet.gatehouse.dev/v1alpha1",
+		),
+	}
+	t.Cleanup(func() {
+		// Not through s.kubectl: the test's context has ended.
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		command := s.command(ctx, "delete instances.fleet.gatehouse.dev,hosts,hostleases -l tour=$ID --grace-period=0 --force --ignore-not-found")
+		if out, err := command.CombinedOutput(); err != nil {
+			t.Errorf("cleaning up: %v\n%s", err, out)
+		}
+	})
+	return s
+}
