@@ -18,6 +18,7 @@ package authentication
 
 import (
 	"context"
+	cryptox509 "crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -46,7 +47,8 @@ const (
 	TrustNamespace = "kube-system"
 	TrustConfigMap = "extension-apiserver-authentication"
 
-	proxyCAKey = "requestheader-client-ca-file"
+	clientCAKey = "client-ca-file"
+	proxyCAKey  = "requestheader-client-ca-file"
 )
 
 // tokenReviewTimeout bounds one question to the cluster.
@@ -59,16 +61,52 @@ const tokenReviewTimeout = 10 * time.Second
 type ClusterTrust struct {
 	// ClientCA verifies the client certificates of the cluster's users. Whoever serves with
 	// it runs it.
-	ClientCA *dynamiccertificates.ConfigMapCAController
+	ClientCA *FollowedCA
 	// ProxyCA verifies the client certificate of the front proxy; as ClientCA.
-	ProxyCA *dynamiccertificates.ConfigMapCAController
+	ProxyCA *FollowedCA
 	headers *headerrequest.RequestHeaderAuthRequestController
 	client  kubernetes.Interface
 }
 
+// FollowedCA is an authority that the cluster's ConfigMap names. The library's controller
+// knows nothing before its informer has run, which is after the server has said that it is
+// ready: until then what Load has read stands in, or callers would get 401.
+type FollowedCA struct {
+	*dynamiccertificates.ConfigMapCAController
+	loaded dynamiccertificates.CAContentProvider
+}
+
+// load takes what the ConfigMap says now; an empty text is no authority and no error.
+func (c *FollowedCA) load(pem string) error {
+	if pem == "" {
+		return nil
+	}
+	loaded, err := dynamiccertificates.NewStaticCAContent(c.Name(), []byte(pem))
+	if err == nil {
+		c.loaded = loaded
+	}
+	return err
+}
+
+// CurrentCABundleContent implements dynamiccertificates.CAContentProvider.
+func (c *FollowedCA) CurrentCABundleContent() []byte {
+	if current := c.ConfigMapCAController.CurrentCABundleContent(); len(current) > 0 || c.loaded == nil {
+		return current
+	}
+	return c.loaded.CurrentCABundleContent()
+}
+
+// VerifyOptions implements dynamiccertificates.CAContentProvider.
+func (c *FollowedCA) VerifyOptions() (cryptox509.VerifyOptions, bool) {
+	if options, ok := c.ConfigMapCAController.VerifyOptions(); ok || c.loaded == nil {
+		return options, ok
+	}
+	return c.loaded.VerifyOptions()
+}
+
 // NewClusterTrust prepares to read the cluster's ConfigMap with the client.
 func NewClusterTrust(client kubernetes.Interface) (*ClusterTrust, error) {
-	clientCA, err := dynamiccertificates.NewDynamicCAFromConfigMapController("client-ca", TrustNamespace, TrustConfigMap, "client-ca-file", client)
+	clientCA, err := dynamiccertificates.NewDynamicCAFromConfigMapController("client-ca", TrustNamespace, TrustConfigMap, clientCAKey, client)
 	if err != nil {
 		return nil, err
 	}
@@ -83,12 +121,17 @@ func NewClusterTrust(client kubernetes.Interface) (*ClusterTrust, error) {
 		"requestheader-extra-headers-prefix",
 		"requestheader-allowed-names",
 	)
-	return &ClusterTrust{ClientCA: clientCA, ProxyCA: proxyCA, headers: headers, client: client}, nil
+	return &ClusterTrust{
+		ClientCA: &FollowedCA{ConfigMapCAController: clientCA},
+		ProxyCA:  &FollowedCA{ConfigMapCAController: proxyCA},
+		headers:  headers,
+		client:   client,
+	}, nil
 }
 
 // Load reads the ConfigMap once. It is an error when the cluster cannot be asked or does
-// not say who its front proxy is. The authorities themselves are taken up when Run and the
-// server follow them: the library's controllers read them from informers only.
+// not say who its front proxy is. What it reads is believed until Run and the server follow
+// the ConfigMap: the library's controllers read authorities from informers only.
 func (t *ClusterTrust) Load(ctx context.Context) error {
 	const where = "ConfigMap " + TrustNamespace + "/" + TrustConfigMap
 	trust, err := t.client.CoreV1().ConfigMaps(TrustNamespace).Get(ctx, TrustConfigMap, metav1.GetOptions{})
@@ -98,7 +141,7 @@ func (t *ClusterTrust) Load(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("%s cannot be read: %w", where, err)
 	}
-	if err := t.headers.RunOnce(ctx); err != nil {
+	if err := errors.Join(t.ClientCA.load(trust.Data[clientCAKey]), t.ProxyCA.load(trust.Data[proxyCAKey]), t.headers.RunOnce(ctx)); err != nil {
 		return fmt.Errorf("%s cannot be understood: %w", where, err)
 	}
 	if trust.Data[proxyCAKey] == "" || len(t.headers.UsernameHeaders()) == 0 {

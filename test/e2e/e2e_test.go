@@ -39,6 +39,8 @@ import (
 var env struct {
 	cluster   *harness.Cluster
 	gatehouse *harness.Gatehouse
+	// manifests are what was installed besides the servers.
+	manifests string
 }
 
 func TestMain(m *testing.M) {
@@ -67,7 +69,8 @@ func run(m *testing.M) (int, error) {
 	}
 	defer cluster.Stop()
 	env.cluster = cluster
-	if env.gatehouse, err = harness.InstallGatehouse(ctx, cluster, deployManifests(binaries.Kubectl, root), 2); err != nil {
+	env.manifests = deployManifests(binaries.Kubectl, root)
+	if env.gatehouse, err = harness.InstallGatehouse(ctx, cluster, env.manifests, 2); err != nil {
 		return 1, err
 	}
 	code := m.Run()

@@ -159,7 +159,9 @@ func direct(t *testing.T, pair *harness.Pair, header http.Header, path string) (
 	if err != nil {
 		t.Fatal(err)
 	}
-	request.Header = header
+	for name, values := range header {
+		request.Header[name] = values
+	}
 	response, err := transport.RoundTrip(request)
 	if err != nil {
 		return 0, err.Error()

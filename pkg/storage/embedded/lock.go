@@ -49,6 +49,9 @@ func AcquireLock(path string) (*Lock, error) {
 		return nil, fmt.Errorf("the lock file %s has no absolute path: %w", path, err)
 	}
 	dir := filepath.Dir(path)
+	if err := refuseForeign(dir, filepath.Base(path)); err != nil {
+		return nil, err
+	}
 	if err := makePrivate(dir); err != nil {
 		return nil, err
 	}
@@ -68,6 +71,26 @@ func AcquireLock(path string) (*Lock, error) {
 		return nil, problemOf(dir, fmt.Errorf("cannot write the lock file: %w", err))
 	}
 	return &Lock{path: path, file: file}, nil
+}
+
+// refuseForeign keeps us from closing somebody else's directory to others: one that is open
+// to them, holds something, and has never been locked by us, such as the one where the user
+// happens to be.
+func refuseForeign(dir, lockName string) error {
+	info, err := os.Stat(dir)
+	if err != nil || !info.IsDir() || info.Mode().Perm()&0o077 == 0 {
+		return nil // makePrivate deals with it
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) == 0 {
+		return nil
+	}
+	for _, entry := range entries {
+		if entry.Name() == lockName {
+			return nil
+		}
+	}
+	return fmt.Errorf("the data directory %s holds other things (%s among them) and other users can enter it: name a new or an empty directory, or close this one with chmod 700", dir, entries[0].Name())
 }
 
 // Release frees the lock. Releasing it again does nothing. The file stays: removing it would let

@@ -95,3 +95,28 @@ func wantMode(t *testing.T, path string, mode os.FileMode) {
 		t.Errorf("%s has mode %o, want %o", path, got, mode)
 	}
 }
+
+func TestADirectoryOfSomebodyElseIsNotClosedToOthers(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "home")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "notes"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := AcquireLock(filepath.Join(dir, "lock"))
+	if err == nil {
+		_ = lock.Release()
+		t.Fatal("the directory was taken")
+	}
+	if !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "notes") || !strings.Contains(err.Error(), "chmod 700") {
+		t.Errorf("the error names neither the directory, nor what it holds, nor the cure: %v", err)
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o755 {
+		t.Errorf("the mode became %v", info.Mode().Perm())
+	}
+}

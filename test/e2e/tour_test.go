@@ -1,0 +1,52 @@
+//go:build e2e
+
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package e2e
+
+import (
+	"testing"
+
+	"github.com/gatehouse-dev/gatehouse/test/tour"
+)
+
+// The tour's user has the rights that a team's administrator of the fleet would have, and
+// no more: the ClusterRoles that the manifests install, in all namespaces.
+const tourRights = `apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: e2e-tourist}
+rules:
+- {apiGroups: [fleet.gatehouse.dev], resources: ["*"], verbs: ["*"]}
+- {apiGroups: [""], resources: [namespaces, events], verbs: [get, list, watch]}
+- {nonResourceURLs: [/readyz, /livez, /healthz, /version], verbs: [get]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: e2e-tourist}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: e2e-tourist}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: tourist}]
+`
+
+func TestTheKubectlTourThroughTheKubeAPIServer(t *testing.T) {
+	ns := namespace(t, "tour")
+	apply(t, tourRights)
+	kubeconfig, err := env.cluster.UserKubeconfig("tourist")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tour.Run(t, tour.Env{Kubectl: env.cluster.Binaries.Kubectl, Kubeconfig: kubeconfig, Namespace: ns, Aggregated: true})
+}

@@ -1,0 +1,536 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package manifests checks what artifacts/deploy renders to against the server that it runs.
+package manifests
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	serializer "k8s.io/apimachinery/pkg/runtime/serializer/json"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/sets"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/kubernetes/scheme"
+
+	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app"
+	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+)
+
+const (
+	namespace = "gatehouse-system"
+	account   = "gatehouse"
+)
+
+// overlays are the directories that are applied to clusters.
+var overlays = []string{"artifacts/deploy", "artifacts/deploy-embedded-etcd"}
+
+// secretKeys are the keys of the Secrets that docs/install.md has people make.
+var secretKeys = map[string][]string{
+	"gatehouse-serving":     {"tls.crt", "tls.key"},
+	"gatehouse-etcd-client": {"ca.crt", "tls.crt", "tls.key"},
+}
+
+// apiService is as much of kube-aggregator's type as its strict decoding needs; the module
+// itself would move our versions.
+type apiService struct {
+	metav1.TypeMeta
+	metav1.ObjectMeta `json:"metadata"`
+	Spec              struct {
+		Service struct {
+			Namespace, Name string
+			Port            int32
+		}
+		Group, Version                        string
+		InsecureSkipTLSVerify                 bool
+		CABundle                              string
+		GroupPriorityMinimum, VersionPriority int32
+	}
+}
+
+// rendered is what kubectl would apply.
+type rendered struct {
+	objects []runtime.Object
+	api     []apiService
+}
+
+// render decodes every document strictly: a field that its type does not have is an error.
+func render(t *testing.T, directory string) rendered {
+	t.Helper()
+	root := filepath.Join("..", "..")
+	kubectl := os.Getenv("GATEHOUSE_KUBECTL")
+	if kubectl == "" {
+		kubectl = filepath.Join(root, "bin", "kubectl")
+	}
+	cmd := exec.CommandContext(t.Context(), kubectl, "kustomize", filepath.Join(root, directory))
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	output, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("kubectl kustomize %s: %v %s (is kubectl missing? run `make build`)", directory, err, stderr.String())
+	}
+	strict := serializer.NewSerializerWithOptions(serializer.DefaultMetaFactory, scheme.Scheme, scheme.Scheme, serializer.SerializerOptions{Yaml: true, Strict: true})
+	var all rendered
+	for reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(output))); ; {
+		document, err := reader.Read()
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(document, []byte("kind: APIService\n")) {
+			asJSON, err := utilyaml.ToJSON(document)
+			if err != nil {
+				t.Fatal(err)
+			}
+			decoder := json.NewDecoder(bytes.NewReader(asJSON))
+			decoder.DisallowUnknownFields()
+			var api apiService
+			if err := decoder.Decode(&api); err != nil {
+				t.Fatalf("%v in\n%s", err, document)
+			}
+			all.api = append(all.api, api)
+			continue
+		}
+		object, _, err := strict.Decode(document, nil, nil)
+		if err != nil {
+			t.Fatalf("%v in\n%s", err, document)
+		}
+		all.objects = append(all.objects, object)
+	}
+}
+
+func every[T runtime.Object](r rendered) []T {
+	var found []T
+	for _, object := range r.objects {
+		if o, ok := object.(T); ok {
+			found = append(found, o)
+		}
+	}
+	return found
+}
+
+func one[T runtime.Object](t *testing.T, r rendered) T {
+	t.Helper()
+	found := every[T](r)
+	if len(found) != 1 {
+		t.Fatalf("there are %d of %T, not one", len(found), *new(T))
+	}
+	return found[0]
+}
+
+func container(t *testing.T, r rendered) (corev1.PodSpec, corev1.Container) {
+	t.Helper()
+	pod := one[*appsv1.Deployment](t, r).Spec.Template.Spec
+	if len(pod.Containers) != 1 || len(pod.InitContainers) != 0 {
+		t.Fatal("the pod has not exactly one container")
+	}
+	return pod, pod.Containers[0]
+}
+
+func forEveryOverlay(t *testing.T, check func(t *testing.T, r rendered)) {
+	for _, directory := range overlays {
+		t.Run(directory, func(t *testing.T) { check(t, render(t, directory)) })
+	}
+}
+
+func TestTheAPIServiceTrustsNothingUntilItIsGivenACABundle(t *testing.T) {
+	forEveryOverlay(t, func(t *testing.T, r rendered) {
+		if len(r.api) != 1 {
+			t.Fatalf("there are %d APIServices, not one", len(r.api))
+		}
+		api := r.api[0]
+		if api.Spec.InsecureSkipTLSVerify {
+			t.Error("it skips the verification of the server's certificate")
+		}
+		if _, err := base64.StdEncoding.DecodeString(api.Spec.CABundle); api.Spec.CABundle == "" || err == nil {
+			t.Errorf("a cluster would take the caBundle %q, and nobody would notice that it was not filled in", api.Spec.CABundle)
+		}
+		version := v1alpha1.SchemeGroupVersion
+		if api.Spec.Group != version.Group || api.Spec.Version != version.Version || api.Name != version.Version+"."+version.Group {
+			t.Errorf("%s registers %s/%s, and the server serves %s", api.Name, api.Spec.Group, api.Spec.Version, version)
+		}
+		service := one[*corev1.Service](t, r)
+		if api.Spec.Service.Namespace != service.Namespace || api.Spec.Service.Name != service.Name || api.Spec.Service.Port != service.Spec.Ports[0].Port {
+			t.Errorf("the APIService leads to %v and not to the Service", api.Spec.Service)
+		}
+	})
+}
+
+func TestThePodMayDoNoMoreThanItNeeds(t *testing.T) {
+	forEveryOverlay(t, func(t *testing.T, r rendered) {
+		pod, c := container(t, r)
+		yes := func(b *bool) bool { return b != nil && *b }
+		podContext, context := pod.SecurityContext, c.SecurityContext
+		if podContext == nil || context == nil {
+			t.Fatal("a security context is missing")
+		}
+		for what, ok := range map[string]bool{
+			"runs as a user other than root":   yes(podContext.RunAsNonRoot) && podContext.RunAsUser != nil && *podContext.RunAsUser == 65532,
+			"can read its Secrets":             podContext.FSGroup != nil && podContext.RunAsGroup != nil && *podContext.FSGroup == *podContext.RunAsGroup,
+			"has the runtime's seccomp filter": podContext.SeccompProfile != nil && podContext.SeccompProfile.Type == corev1.SeccompProfileTypeRuntimeDefault,
+			"cannot write its root filesystem": yes(context.ReadOnlyRootFilesystem),
+			"cannot gain privileges":           context.AllowPrivilegeEscalation != nil && !*context.AllowPrivilegeEscalation && !yes(context.Privileged),
+			"has no capabilities":              context.Capabilities != nil && slices.Equal(context.Capabilities.Drop, []corev1.Capability{"ALL"}) && len(context.Capabilities.Add) == 0,
+			"shares nothing with its node":     !pod.HostNetwork && !pod.HostPID && !pod.HostIPC,
+			"says what it needs":               !c.Resources.Requests.Cpu().IsZero() && !c.Resources.Requests.Memory().IsZero(),
+			"runs as the ServiceAccount":       pod.ServiceAccountName == account,
+			"takes its image from no registry": c.Image == "gatehouse:dev",
+		} {
+			if !ok {
+				t.Errorf("not true of the pod: it %s", what)
+			}
+		}
+		if level := one[*corev1.Namespace](t, r).Labels["pod-security.kubernetes.io/enforce"]; level != "restricted" {
+			t.Errorf("the namespace enforces the level %q, not restricted", level)
+		}
+		for _, volume := range pod.Volumes {
+			if volume.HostPath != nil {
+				t.Errorf("volume %s is a directory of the node", volume.Name)
+			}
+		}
+	})
+}
+
+// onDisk makes the files that the pod would find mounted and returns the arguments as the
+// server gets them, with paths that lead there.
+func onDisk(t *testing.T, r rendered) []string {
+	t.Helper()
+	pod, c := container(t, r)
+	root := t.TempDir()
+	for _, mount := range c.VolumeMounts {
+		if err := os.MkdirAll(filepath.Join(root, mount.MountPath), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Name == mount.Name })
+		if i < 0 {
+			t.Fatalf("there is no volume %s to mount", mount.Name)
+		}
+		secret := pod.Volumes[i].Secret
+		if secret == nil {
+			continue
+		}
+		if mount.SubPath != "" || !mount.ReadOnly {
+			t.Errorf("%s is mounted by subPath, which never changes, or writable", mount.Name)
+		}
+		keys, ok := secretKeys[secret.SecretName]
+		if !ok {
+			t.Errorf("docs/install.md makes no Secret %s", secret.SecretName)
+		}
+		for _, key := range keys {
+			if err := os.WriteFile(filepath.Join(root, mount.MountPath, key), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	environment := map[string]string{}
+	for _, variable := range c.Env {
+		reference := variable.ValueFrom.ConfigMapKeyRef
+		for _, configMap := range every[*corev1.ConfigMap](r) {
+			if configMap.Name == reference.Name {
+				environment[variable.Name] = configMap.Data[reference.Key]
+			}
+		}
+		if environment[variable.Name] == "" {
+			t.Errorf("variable %s has no value: key %s of ConfigMap %s", variable.Name, reference.Key, reference.Name)
+		}
+	}
+	var args []string
+	for _, arg := range c.Args {
+		flag, value, found := strings.Cut(arg, "=")
+		for name, content := range environment {
+			value = strings.ReplaceAll(value, "$("+name+")", content)
+		}
+		if strings.HasPrefix(value, "/") {
+			value = filepath.Join(root, value)
+			mounted := slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool {
+				return strings.HasPrefix(value, filepath.Join(root, m.MountPath)+"/")
+			})
+			if !mounted {
+				t.Errorf("%s leads outside of every volume", arg)
+			}
+		}
+		if found {
+			flag += "=" + value
+		}
+		args = append(args, flag)
+	}
+	return args
+}
+
+func TestTheServerTakesTheArgumentsOfTheDeployment(t *testing.T) {
+	// All options first: after the first flags no more can be made in one process.
+	server := map[string]*options.Options{}
+	for _, directory := range overlays {
+		server[directory] = options.NewOptions()
+	}
+	for _, directory := range overlays {
+		t.Run(directory, func(t *testing.T) {
+			r := render(t, directory)
+			args := onDisk(t, r)
+			if args[0] != "apiserver" {
+				t.Fatalf("the command is %s", args[0])
+			}
+			o := server[directory]
+			sections := o.Flags()
+			all := pflag.NewFlagSet("apiserver", pflag.ContinueOnError)
+			for _, name := range sections.Order {
+				all.AddFlagSet(sections.FlagSets[name])
+			}
+			if err := all.Parse(args[1:]); err != nil {
+				t.Fatal(err)
+			}
+			if all.NArg() > 0 {
+				t.Errorf("these are no flags: %v", all.Args())
+			}
+			completed, err := o.Complete()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, err := range completed.Validate() {
+				t.Error(err)
+			}
+			if !completed.Aggregated() {
+				t.Errorf("the mode is %s", completed.Mode)
+			}
+			checkPorts(t, r, completed)
+			checkStop(t, r, completed)
+			checkRBAC(t, r, completed)
+			if replicas := *one[*appsv1.Deployment](t, r).Spec.Replicas; completed.EmbeddedEtcd() != (replicas == 1) {
+				t.Errorf("%d replicas, etcd inside the process: %v; each replica would have data of its own, or one is too few", replicas, completed.EmbeddedEtcd())
+			}
+		})
+	}
+}
+
+// checkPorts follows the way from the Service and the probes to the server's port.
+func checkPorts(t *testing.T, r rendered, o options.CompletedOptions) {
+	_, c := container(t, r)
+	if len(c.Ports) != 1 || int(c.Ports[0].ContainerPort) != o.Serving.BindPort || !o.Serving.BindAddress.IsUnspecified() {
+		t.Errorf("the server listens on %s:%d, and the container's ports are %v", o.Serving.BindAddress, o.Serving.BindPort, c.Ports)
+	}
+	service := one[*corev1.Service](t, r)
+	port := intstr.FromString(c.Ports[0].Name)
+	if service.Spec.Ports[0].TargetPort != port {
+		t.Errorf("the Service leads to port %s", service.Spec.Ports[0].TargetPort.String())
+	}
+	pods := labels.Set(one[*appsv1.Deployment](t, r).Spec.Template.Labels)
+	if !labels.SelectorFromSet(service.Spec.Selector).Matches(pods) {
+		t.Error("the Service does not select the pods")
+	}
+	for _, probe := range []struct {
+		name, path string
+		probe      *corev1.Probe
+	}{{"startup", "/livez", c.StartupProbe}, {"liveness", "/livez", c.LivenessProbe}, {"readiness", "/readyz", c.ReadinessProbe}} {
+		if probe.probe == nil || probe.probe.HTTPGet == nil {
+			t.Errorf("there is no %s probe", probe.name)
+			continue
+		}
+		if get := probe.probe.HTTPGet; get.Path != probe.path || get.Port != port || get.Scheme != corev1.URISchemeHTTPS {
+			t.Errorf("the %s probe asks %s at port %s by %s", probe.name, get.Path, get.Port.String(), get.Scheme)
+		}
+	}
+}
+
+// checkStop compares what a stop may take with the time until the pod is killed.
+func checkStop(t *testing.T, r rendered, o options.CompletedOptions) {
+	pod, _ := container(t, r)
+	slowest := o.ServerRun.ShutdownDelayDuration + o.ServerRun.RequestTimeout + o.ServerRun.ShutdownWatchTerminationGracePeriod
+	if grace := time.Duration(*pod.TerminationGracePeriodSeconds) * time.Second; grace <= slowest {
+		t.Errorf("the pod is killed after %s, and a stop may take %s", grace, slowest)
+	}
+	if o.ServerRun.ShutdownDelayDuration < 5*time.Second {
+		t.Error("requests are refused before everybody knows that the pod goes away")
+	}
+}
+
+// upstreamRoles are the roles of a cluster itself that are bound here: bootstrappolicy/policy.go
+// and namespace_policy.go in Kubernetes.
+var upstreamRoles = map[string][]rbacv1.PolicyRule{
+	"ClusterRole/system:auth-delegator": {
+		{Verbs: []string{"create"}, APIGroups: []string{"authentication.k8s.io"}, Resources: []string{"tokenreviews"}},
+		{Verbs: []string{"create"}, APIGroups: []string{"authorization.k8s.io"}, Resources: []string{"subjectaccessreviews"}},
+	},
+	"Role/extension-apiserver-authentication-reader": {
+		{Verbs: []string{"get", "list", "watch"}, APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: []string{"extension-apiserver-authentication"}},
+	},
+}
+
+// checkRBAC holds what the ServiceAccount may and what the server says that it needs equal.
+func checkRBAC(t *testing.T, r rendered, o options.CompletedOptions) {
+	type grant struct{ verb, group, resource, namespace, name string }
+	need := sets.New[grant]()
+	for _, n := range app.ClusterNeeds(o) {
+		for _, verb := range n.Verbs {
+			need.Insert(grant{verb, n.Resource.Group, n.Resource.Resource, n.Namespace, n.Object})
+		}
+	}
+	roles := map[string][]rbacv1.PolicyRule{}
+	for name, rules := range upstreamRoles {
+		roles[name] = rules
+	}
+	for _, role := range every[*rbacv1.ClusterRole](r) {
+		roles["ClusterRole/"+role.Name] = role.Rules
+	}
+	granted := sets.New[grant]()
+	bind := func(in string, subjects []rbacv1.Subject, ref rbacv1.RoleRef) {
+		if want := []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Name: account, Namespace: namespace}}; !slices.Equal(subjects, want) {
+			t.Errorf("%s is bound to %v and not to the ServiceAccount alone", ref.Name, subjects)
+		}
+		rules, ok := roles[ref.Kind+"/"+ref.Name]
+		if !ok {
+			t.Errorf("%s %s is bound and not known", ref.Kind, ref.Name)
+		}
+		for _, rule := range rules {
+			names := rule.ResourceNames
+			if len(names) == 0 {
+				names = []string{""}
+			}
+			for _, group := range rule.APIGroups {
+				for _, resource := range rule.Resources {
+					for _, verb := range rule.Verbs {
+						for _, name := range names {
+							granted.Insert(grant{verb, group, resource, in, name})
+						}
+					}
+				}
+			}
+		}
+	}
+	for _, binding := range every[*rbacv1.ClusterRoleBinding](r) {
+		bind("", binding.Subjects, binding.RoleRef)
+	}
+	for _, binding := range every[*rbacv1.RoleBinding](r) {
+		bind(binding.Namespace, binding.Subjects, binding.RoleRef)
+	}
+	for missing := range need.Difference(granted) {
+		t.Errorf("the server needs %+v, and rbac.yaml does not grant it", missing)
+	}
+	for extra := range granted.Difference(need) {
+		t.Errorf("rbac.yaml grants %+v, and the server does not need it", extra)
+	}
+	if sa := one[*corev1.ServiceAccount](t, r); sa.Name != account || sa.Namespace != namespace {
+		t.Errorf("the ServiceAccount is %s/%s", sa.Namespace, sa.Name)
+	}
+}
+
+func TestRolesForUsersJoinThoseOfTheCluster(t *testing.T) {
+	const prefix = "rbac.authorization.k8s.io/aggregate-to-"
+	reads := []string{"get", "list", "watch"}
+	roles := map[string]*rbacv1.ClusterRole{}
+	for _, role := range every[*rbacv1.ClusterRole](render(t, overlays[0])) {
+		roles[role.Name] = role
+	}
+	for _, test := range []struct {
+		name, joins string
+		writes      bool
+	}{{"gatehouse:view", "view", false}, {"gatehouse:edit", "edit", true}, {"gatehouse:admin", "admin", true}, {"gatehouse:hosts-view", "", false}} {
+		t.Run(test.name, func(t *testing.T) {
+			role := roles[test.name]
+			if role == nil {
+				t.Fatal("the role is missing")
+			}
+			var joins []string
+			for label, value := range role.Labels {
+				if to, ok := strings.CutPrefix(label, prefix); ok && value == strconv.FormatBool(true) {
+					joins = append(joins, to)
+				}
+			}
+			if strings.Join(joins, ",") != test.joins {
+				t.Errorf("it becomes part of %v, not of %q", joins, test.joins)
+			}
+			can := sets.New[string]()
+			for _, rule := range role.Rules {
+				if !slices.Equal(rule.APIGroups, []string{v1alpha1.GroupName}) {
+					t.Errorf("it is about %v", rule.APIGroups)
+				}
+				for _, resource := range rule.Resources {
+					for _, verb := range rule.Verbs {
+						can.Insert(verb + " " + resource)
+					}
+				}
+			}
+			resource := "instances"
+			if test.joins == "" {
+				resource = "hosts"
+			}
+			for _, verb := range reads {
+				if !can.Has(verb + " " + resource) {
+					t.Errorf("it cannot %s %s", verb, resource)
+				}
+			}
+			for permission := range can {
+				verb, resource, _ := strings.Cut(permission, " ")
+				reading := slices.Contains(reads, verb)
+				if !reading && (!test.writes || resource != "instances") {
+					t.Errorf("it can %s: bindings and statuses are for schedulers and host agents, and hosts for administrators of the cluster", permission)
+				}
+				if test.joins != "" && strings.HasPrefix(resource, "host") {
+					t.Errorf("it can %s, which a role in a namespace can never grant", permission)
+				}
+			}
+			if test.writes && !can.Has("deletecollection instances") {
+				t.Error("it cannot delete instances all at once")
+			}
+		})
+	}
+}
+
+func TestAReplicaStaysWhenNodesAreDrained(t *testing.T) {
+	r := render(t, "artifacts/deploy")
+	deployment, budget := one[*appsv1.Deployment](t, r), one[*policyv1.PodDisruptionBudget](t, r)
+	selector, err := metav1.LabelSelectorAsSelector(budget.Spec.Selector)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !selector.Matches(labels.Set(deployment.Spec.Template.Labels)) {
+		t.Error("the PodDisruptionBudget does not select the pods")
+	}
+	if *budget.Spec.MinAvailable != intstr.FromInt32(1) || *deployment.Spec.Replicas < 2 {
+		t.Errorf("%s of %d replicas stay", budget.Spec.MinAvailable.String(), *deployment.Spec.Replicas)
+	}
+	affinity := deployment.Spec.Template.Spec.Affinity
+	if affinity == nil || affinity.PodAntiAffinity == nil || len(affinity.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution) == 0 {
+		t.Error("the replicas may all be on one node although there are others")
+	}
+	// One replica must never be held on a node by a budget that can be met no other way.
+	if budgets := every[*policyv1.PodDisruptionBudget](render(t, "artifacts/deploy-embedded-etcd")); len(budgets) > 0 {
+		t.Error("a single replica has a PodDisruptionBudget: its node could not be drained")
+	}
+}
