@@ -62,7 +62,7 @@ modules() {
   files '(^|/)go\.mod$' | while IFS= read -r file; do
     local dir
     dir=$(dirname "$file")
-    if [ -n "$(find "$dir" -maxdepth 3 -name '*.go' -print -quit)" ]; then printf '%s\n' "$dir"; fi
+    if [ -n "$(find "$dir" -maxdepth 3 -name '*.go' ! -name tools.go -print -quit)" ]; then printf '%s\n' "$dir"; fi
   done | sort
 }
 

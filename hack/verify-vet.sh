@@ -14,13 +14,13 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Runs go vet in every module.
+# Runs go vet in every module, over the end-to-end tests as well.
 
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 bad=
 while IFS= read -r dir; do
-  (cd "$dir" && go vet ./...) || bad+=" $dir"
+  (cd "$dir" && go vet -tags e2e ./...) || bad+=" $dir"
 done < <(modules)
 if [ -n "$bad" ]; then
   refuse "go vet complains in:$bad" "mend the code as the lines above say, then run hack/verify-vet.sh again"

@@ -17,6 +17,7 @@ limitations under the License.
 package app
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -91,11 +92,12 @@ beyond this machine unless --listen says so.
 
 // warningsOnly drops klog's informational lines: the phases say the same in fewer words.
 // Warnings and errors pass; klog's text format begins each line with its severity, and
-// writes each line with one call.
+// writes each line with one call. etcd's warnings, of a slow disk first of all, come as
+// informational lines that say so.
 type warningsOnly struct{ io.Writer }
 
 func (w warningsOnly) Write(line []byte) (int, error) {
-	if len(line) > 0 && line[0] == 'I' {
+	if len(line) > 0 && line[0] == 'I' && !bytes.Contains(line, []byte(`severity="warn"`)) {
 		return len(line), nil
 	}
 	return w.Writer.Write(line)

@@ -21,6 +21,7 @@ import (
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -204,7 +205,66 @@ func (s *Store) Watch(ctx context.Context, options *metainternalversion.ListOpti
 			})
 		}
 	}
-	return s.Store.Watch(ctx, options)
+	watcher, err := s.Store.Watch(ctx, options)
+	return watcher, invalidIsBadRequest(err)
+}
+
+// Create refuses a resourceVersion, such as that of an object that was exported elsewhere;
+// the library answers with a 500, and with a success to a dry run.
+func (s *Store) Create(ctx context.Context, obj runtime.Object, createValidation rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
+	object, err := apimeta.Accessor(obj)
+	if err != nil {
+		return nil, err
+	}
+	if object.GetResourceVersion() != "" {
+		return nil, invalidVersion(s.Store, obj, object, "must not be set on an object that is to be created: remove it")
+	}
+	return s.Store.Create(ctx, obj, createValidation, options)
+}
+
+// Get refuses a resourceVersion that is none as the caller's fault.
+func (s *Store) Get(ctx context.Context, name string, options *metav1.GetOptions) (runtime.Object, error) {
+	obj, err := s.Store.Get(ctx, name, options)
+	return obj, invalidIsBadRequest(err)
+}
+
+// invalidIsBadRequest answers 400 to a resourceVersion that is none, as LIST does; the
+// library lets this error of the storage through as a 500.
+func invalidIsBadRequest(err error) error {
+	if storage.IsInvalidError(err) {
+		return apierrors.NewBadRequest(err.Error())
+	}
+	return err
+}
+
+// Update refuses a resourceVersion that is none as the caller's fault.
+func (s *Store) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo, createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc, forceAllowCreate bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
+	return s.Store.Update(ctx, name, checkVersion(s.Store, objInfo), createValidation, updateValidation, forceAllowCreate, options)
+}
+
+// checkVersion names the field when an update carries a resourceVersion that is none; the
+// library answers with a 500 that names nothing.
+func checkVersion(store *genericregistry.Store, objInfo rest.UpdatedObjectInfo) rest.UpdatedObjectInfo {
+	return rest.WrapUpdatedObjectInfo(objInfo, func(_ context.Context, obj, _ runtime.Object) (runtime.Object, error) {
+		object, err := apimeta.Accessor(obj)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := (storage.APIObjectVersioner{}).ParseResourceVersion(object.GetResourceVersion()); err != nil {
+			return nil, invalidVersion(store, obj, object, "must be the resourceVersion with which the server sent the object")
+		}
+		return obj, nil
+	})
+}
+
+func invalidVersion(store *genericregistry.Store, obj runtime.Object, object metav1.Object, cure string) error {
+	kinds, _, err := store.CreateStrategy.ObjectKinds(obj)
+	if err != nil {
+		return err
+	}
+	return apierrors.NewInvalid(kinds[0].GroupKind(), object.GetName(), field.ErrorList{
+		field.Invalid(field.NewPath("metadata", "resourceVersion"), object.GetResourceVersion(), cure),
+	})
 }
 
 // Delete refuses propagation policies that nobody would carry out; see StorageOptions.
@@ -263,12 +323,13 @@ func (r *StatusREST) Destroy() {}
 
 // Get returns the whole object; patch needs it.
 func (r *StatusREST) Get(ctx context.Context, name string, options *metav1.GetOptions) (runtime.Object, error) {
-	return r.store.Get(ctx, name, options)
+	obj, err := r.store.Get(ctx, name, options)
+	return obj, invalidIsBadRequest(err)
 }
 
 // Update writes the status. It never creates, whatever the caller allows.
 func (r *StatusREST) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo, createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc, _ bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
-	return r.store.Update(ctx, name, objInfo, createValidation, updateValidation, false, options)
+	return r.store.Update(ctx, name, checkVersion(r.store, objInfo), createValidation, updateValidation, false, options)
 }
 
 // GetResetFields names what a write to the status endpoint leaves as it is.

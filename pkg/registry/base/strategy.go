@@ -19,6 +19,7 @@ package base
 import (
 	"context"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/apiserver/pkg/storage/names"
@@ -63,4 +64,11 @@ func (Strategy) WarningsOnCreate(context.Context, runtime.Object) []string { ret
 // WarningsOnUpdate has none.
 func (Strategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
 	return nil
+}
+
+// KeepMetadata undoes what a write to the status endpoint did to the metadata. The library's
+// function lets generateName through, so that whoever may report a status could set it.
+func KeepMetadata(metadata, old metav1.Object) {
+	metav1.ResetObjectMetaForStatus(metadata, old)
+	metadata.SetGenerateName(old.GetGenerateName())
 }

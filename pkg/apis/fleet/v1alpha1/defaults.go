@@ -61,9 +61,10 @@ func SetDefaults_Instance(instance *Instance) {
 }
 
 // SetDefaults_HostStatus lets capacity stand for allocatable where nothing is said of the
-// latter, as Kubernetes does for nodes.
+// latter, as Kubernetes does for nodes. An empty map says nothing, too: it is lost in
+// storage, and would come back as capacity on the next read anyway.
 func SetDefaults_HostStatus(s *HostStatus) {
-	if s.Allocatable == nil && s.Capacity != nil {
+	if len(s.Allocatable) == 0 && len(s.Capacity) > 0 {
 		s.Allocatable = s.Capacity.DeepCopy()
 	}
 }

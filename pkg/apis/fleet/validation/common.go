@@ -35,8 +35,12 @@ import (
 // are DNS subdomains, as those of pods and nodes are.
 var ValidateObjectName = apivalidation.NameIsDNSSubdomain
 
+// validateConditions checks each condition. That no two have the same type is said by the
+// declarative rule, and saying it twice would blame a user twice.
 func validateConditions(conditions []metav1.Condition, path *field.Path) field.ErrorList {
-	return metav1validation.ValidateConditions(conditions, path)
+	return slices.DeleteFunc(metav1validation.ValidateConditions(conditions, path), func(err *field.Error) bool {
+		return err.Type == field.ErrorTypeDuplicate
+	})
 }
 
 // validateIP takes an IPv4 or IPv6 address in canonical form, or nothing.

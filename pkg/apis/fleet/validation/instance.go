@@ -211,7 +211,8 @@ func validateContainerState(state *fleet.ContainerState, path *field.Path) field
 // ValidateBinding checks the body of a create at an instance's binding endpoint.
 func ValidateBinding(binding *fleet.Binding) field.ErrorList {
 	path := field.NewPath("target")
-	var errs field.ErrorList
+	// The instance gets the annotations, and could never be written again with bad ones.
+	errs := apivalidation.ValidateAnnotations(binding.Annotations, field.NewPath("metadata", "annotations"))
 	if binding.Target.Kind != "Host" {
 		errs = append(errs, field.NotSupported(path.Child("kind"), binding.Target.Kind, []string{"Host"}))
 	}

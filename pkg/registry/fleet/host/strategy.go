@@ -20,7 +20,6 @@ import (
 	"context"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
@@ -79,7 +78,7 @@ func (statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	host, oldHost := obj.(*fleet.Host), old.(*fleet.Host)
 	host.Spec = oldHost.Spec
-	metav1.ResetObjectMetaForStatus(&host.ObjectMeta, &oldHost.ObjectMeta)
+	base.KeepMetadata(&host.ObjectMeta, &oldHost.ObjectMeta)
 }
 
 func (statusStrategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {

@@ -22,6 +22,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -121,6 +122,10 @@ func (r *BindingREST) bind(ctx context.Context, binding *fleet.Binding, dryRun b
 		instance.Generation++
 		for name, value := range binding.Annotations {
 			metav1.SetMetaDataAnnotation(&instance.ObjectMeta, name, value)
+		}
+		// Each side was right by itself; together they may be too large.
+		if errs := apivalidation.ValidateAnnotations(instance.Annotations, field.NewPath("metadata", "annotations")); len(errs) > 0 {
+			return nil, apierrors.NewInvalid(fleet.Kind("Binding"), binding.Name, errs)
 		}
 		apimeta.SetStatusCondition(&instance.Status.Conditions, metav1.Condition{
 			Type:               fleet.InstanceConditionScheduled,

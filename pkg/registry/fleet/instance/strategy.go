@@ -103,7 +103,7 @@ func (statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	instance, oldInstance := obj.(*fleet.Instance), old.(*fleet.Instance)
 	instance.Spec = oldInstance.Spec
-	metav1.ResetObjectMetaForStatus(&instance.ObjectMeta, &oldInstance.ObjectMeta)
+	base.KeepMetadata(&instance.ObjectMeta, &oldInstance.ObjectMeta)
 }
 
 func (statusStrategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {

@@ -1,0 +1,101 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package fuzzer
+
+import (
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"sigs.k8s.io/randfill"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+)
+
+// Funcs fill the hub types. What a decoder would default is never left empty: an object
+// comes back from a round trip with its defaults, and would else not equal itself. A new
+// default in a version belongs here, too, and the round trip test fails until it is.
+func Funcs(serializer.CodecFactory) []any {
+	return []any{
+		fillHostStatus,
+		fillHostLeaseSpec,
+		fillInstanceSpec,
+		fillContainer,
+		fillContainerPort,
+		fillInstance,
+		fillBindingTarget,
+	}
+}
+
+func fillHostStatus(status *fleet.HostStatus, c randfill.Continue) {
+	c.FillNoCustom(status)
+	if len(status.Allocatable) == 0 {
+		status.Allocatable = status.Capacity.DeepCopy()
+	}
+}
+
+func fillHostLeaseSpec(spec *fleet.HostLeaseSpec, c randfill.Continue) {
+	c.FillNoCustom(spec)
+	setDefault(&spec.LeaseDurationSeconds, 40)
+}
+
+func fillInstance(instance *fleet.Instance, c randfill.Continue) {
+	c.FillNoCustom(instance)
+	for i := range instance.Spec.Containers {
+		resources := &instance.Spec.Containers[i].Resources
+		for name, limit := range resources.Limits {
+			if resources.Requests == nil {
+				resources.Requests = fleet.ResourceList{}
+			}
+			if _, found := resources.Requests[name]; !found {
+				resources.Requests[name] = limit.DeepCopy()
+			}
+		}
+	}
+}
+
+func fillInstanceSpec(spec *fleet.InstanceSpec, c randfill.Continue) {
+	c.FillNoCustom(spec)
+	if spec.RestartPolicy == "" {
+		spec.RestartPolicy = fleet.RestartPolicyAlways
+	}
+	setDefault(&spec.TerminationGracePeriodSeconds, 30)
+}
+
+func fillContainer(container *fleet.Container, c randfill.Continue) {
+	c.FillNoCustom(container)
+	if container.ImagePullPolicy == "" {
+		container.ImagePullPolicy = fleet.PullNever
+	}
+}
+
+func fillContainerPort(port *fleet.ContainerPort, c randfill.Continue) {
+	c.FillNoCustom(port)
+	if port.Protocol == "" {
+		port.Protocol = fleet.ProtocolUDP
+	}
+}
+
+func fillBindingTarget(target *fleet.BindingTarget, c randfill.Continue) {
+	c.FillNoCustom(target)
+	if target.Kind == "" {
+		target.Kind = "Host"
+	}
+}
+
+func setDefault[T any](field **T, value T) {
+	if *field == nil {
+		*field = &value
+	}
+}

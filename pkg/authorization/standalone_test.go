@@ -1,0 +1,99 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package authorization
+
+import (
+	"testing"
+
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+)
+
+// may is a request, and what the answer to it must be.
+type may struct {
+	name       string
+	user       user.Info
+	attributes authorizer.AttributesRecord
+	want       authorizer.Decision
+}
+
+var (
+	admin     = &user.DefaultInfo{Name: "admin", Groups: []string{"system:masters", "system:authenticated"}}
+	guest     = &user.DefaultInfo{Name: "guest", Groups: []string{"system:authenticated"}}
+	anonymous = &user.DefaultInfo{Name: "system:anonymous", Groups: []string{"system:unauthenticated"}}
+)
+
+func urlPath(verb, path string) authorizer.AttributesRecord {
+	return authorizer.AttributesRecord{Verb: verb, Path: path}
+}
+
+func hosts(verb string) authorizer.AttributesRecord {
+	return authorizer.AttributesRecord{Verb: verb, APIGroup: "fleet.gatehouse.dev", APIVersion: "v1alpha1", Resource: "hosts", Name: "edge-1", ResourceRequest: true, Path: "/apis/fleet.gatehouse.dev/v1alpha1/hosts/edge-1"}
+}
+
+// healthRows hold whatever else an authorizer allows.
+func healthRows() []may {
+	return []may{
+		{"the administrator reads hosts", admin, hosts("get"), authorizer.DecisionAllow},
+		{"the administrator deletes hosts", admin, hosts("delete"), authorizer.DecisionAllow},
+		{"the administrator reads metrics", admin, urlPath("get", "/metrics"), authorizer.DecisionAllow},
+		{"the administrator may act as somebody else", admin, authorizer.AttributesRecord{Verb: "impersonate", Resource: "users", Name: "guest", ResourceRequest: true}, authorizer.DecisionAllow},
+		{"everybody sees whether the server lives", anonymous, urlPath("get", "/livez"), authorizer.DecisionAllow},
+		{"everybody sees whether the server is ready", anonymous, urlPath("get", "/readyz"), authorizer.DecisionAllow},
+		{"everybody sees whether the server is well", guest, urlPath("get", "/healthz"), authorizer.DecisionAllow},
+	}
+}
+
+func (m may) check(t *testing.T, a authorizer.Authorizer) {
+	t.Helper()
+	m.attributes.User = m.user
+	got, reason, err := a.Authorize(t.Context(), m.attributes)
+	if err != nil {
+		t.Fatalf("failed: %v", err)
+	}
+	if got != m.want {
+		t.Errorf("decided %v (%s), want %v", got, reason, m.want)
+	}
+}
+
+func TestStandaloneAllowsAdministratorsEverythingAndOthersOnlyHealth(t *testing.T) {
+	a, err := NewStandalone([]string{"/healthz", "/livez", "/readyz"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := append(healthRows(),
+		may{"an authenticated user reads nothing", guest, hosts("get"), authorizer.DecisionNoOpinion},
+		may{"an authenticated user creates nothing", guest, hosts("create"), authorizer.DecisionNoOpinion},
+		may{"an authenticated user does not read metrics", guest, urlPath("get", "/metrics"), authorizer.DecisionNoOpinion},
+		may{"an authenticated user does not discover", guest, urlPath("get", "/apis"), authorizer.DecisionNoOpinion},
+		may{"an authenticated user acts as nobody else", guest, authorizer.AttributesRecord{Verb: "impersonate", Resource: "users", Name: "admin", ResourceRequest: true}, authorizer.DecisionNoOpinion},
+		may{"one check of many is not open", anonymous, urlPath("get", "/readyz/etcd"), authorizer.DecisionNoOpinion},
+		may{"what only begins like a health path is not open", anonymous, urlPath("get", "/livezz"), authorizer.DecisionNoOpinion},
+		may{"a resource is not opened by a path of that name", anonymous, authorizer.AttributesRecord{Verb: "get", Resource: "healthz", ResourceRequest: true, Path: "/healthz"}, authorizer.DecisionNoOpinion},
+		may{"the name of a group is no prefix", &user.DefaultInfo{Name: "x", Groups: []string{"system:masters2", "system:master"}}, hosts("get"), authorizer.DecisionNoOpinion},
+		may{"the name of a user is no group", &user.DefaultInfo{Name: "system:masters"}, hosts("get"), authorizer.DecisionNoOpinion},
+	)
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) { row.check(t, a) })
+	}
+}
+
+func TestAPathThatCannotBeMeantIsRefusedAtTheStart(t *testing.T) {
+	if _, err := NewStandalone([]string{"/a*b"}); err == nil {
+		t.Error("a star in the middle of a path was taken")
+	}
+}

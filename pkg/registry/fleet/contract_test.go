@@ -1,0 +1,172 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package fleet_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/fuzzer"
+	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
+	fleetregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/fleet"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/registrytest"
+)
+
+// Verbs of the endpoints below a resource.
+var (
+	statusVerbs = []string{"get", "patch", "update"}
+	createVerbs = []string{"create"}
+)
+
+func TestEveryResourceKeepsTheContract(t *testing.T) {
+	scheme, codecs := apiserver.NewFleetScheme()
+	registrytest.Contract(t, registrytest.Group{
+		Name:       fleet.GroupName,
+		Scheme:     scheme,
+		Codecs:     codecs,
+		NewStorage: fleetregistry.NewStorage,
+		Fuzzer:     fuzzer.Funcs,
+		Fixtures:   filepath.Join("..", "..", "apis", "fleet", "testdata", "HEAD"),
+		Resources:  []registrytest.Resource{hosts(), hostLeases(), instances()},
+	})
+}
+
+func hosts() registrytest.Resource {
+	return registrytest.Resource{
+		Name:         "hosts",
+		Singular:     "host",
+		Kind:         "Host",
+		ShortNames:   []string{"ho"},
+		Categories:   []string{"fleet"},
+		Verbs:        registrytest.StandardVerbs,
+		Columns:      []string{"NAME", "STATUS", "AGE", "VERSION"},
+		WideColumns:  []string{"ADDRESS", "OS", "ARCH", "RUNTIME"},
+		Key:          "/registry/fleet.gatehouse.dev/hosts/edge-1",
+		Sample:       func() runtime.Object { return sampleHost() },
+		ChangeSpec:   func(obj runtime.Object) { obj.(*fleet.Host).Spec.Unschedulable = true },
+		Subresources: []registrytest.Subresource{{Name: "status", Kind: "Host", Verbs: statusVerbs}},
+	}
+}
+
+func sampleHost() *fleet.Host {
+	return &fleet.Host{
+		ObjectMeta: metav1.ObjectMeta{Name: "edge-1"},
+		Spec:       fleet.HostSpec{Taints: []fleet.Taint{{Key: "example.com/dedicated", Value: "batch", Effect: fleet.TaintEffectNoSchedule}}},
+		Status: fleet.HostStatus{
+			ObservedGeneration: 1,
+			Capacity:           fleet.ResourceList{fleet.ResourceCPU: resource.MustParse("4"), "example.com/gpu": resource.MustParse("1")},
+			Allocatable:        fleet.ResourceList{fleet.ResourceCPU: resource.MustParse("3500m")},
+			Conditions:         []metav1.Condition{condition(fleet.HostConditionReady)},
+			Addresses:          []fleet.HostAddress{{Type: fleet.HostInternalIP, Address: "192.0.2.1"}},
+			Info:               fleet.HostInfo{OperatingSystem: "linux", Architecture: "arm64", AgentVersion: "1.0"},
+		},
+	}
+}
+
+func hostLeases() registrytest.Resource {
+	return registrytest.Resource{
+		Name:       "hostleases",
+		Singular:   "hostlease",
+		Kind:       "HostLease",
+		ShortNames: []string{"hl"},
+		Categories: []string{"fleet"},
+		Verbs:      registrytest.StandardVerbs,
+		Columns:    []string{"NAME", "HOLDER", "RENEWED", "AGE"},
+		Key:        "/registry/fleet.gatehouse.dev/hostleases/edge-1",
+		Sample: func() runtime.Object {
+			renewed := metav1.NewMicroTime(timestamp.Time)
+			return &fleet.HostLease{
+				ObjectMeta: metav1.ObjectMeta{Name: "edge-1"},
+				Spec:       fleet.HostLeaseSpec{RenewTime: &renewed, LeaseDurationSeconds: pointer[int32](40), HolderIdentity: "edge-1"},
+			}
+		},
+		ChangeSpec: func(obj runtime.Object) { obj.(*fleet.HostLease).Spec.LeaseDurationSeconds = pointer[int32](10) },
+	}
+}
+
+func instances() registrytest.Resource {
+	return registrytest.Resource{
+		Name:             "instances",
+		Singular:         "instance",
+		Kind:             "Instance",
+		ShortNames:       []string{"inst"},
+		Categories:       []string{"fleet"},
+		Namespaced:       true,
+		Verbs:            registrytest.StandardVerbs,
+		Columns:          []string{"NAME", "READY", "STATUS", "RESTARTS", "AGE"},
+		WideColumns:      []string{"IP", "HOST"},
+		SelectableFields: []string{"spec.hostName", "spec.serviceAccountName", "spec.restartPolicy", "status.phase"},
+		Indexes:          []string{"spec.hostName", "status.phase"},
+		WatchIndex:       "spec.hostName",
+		Key:              "/registry/fleet.gatehouse.dev/instances/default/web-1",
+		Sample:           func() runtime.Object { return sampleInstance() },
+		InitialStatus:    fleet.InstanceStatus{Phase: fleet.InstancePending},
+		ChangeSpec:       func(obj runtime.Object) { obj.(*fleet.Instance).Spec.Containers[0].Image = "web:2" },
+		Subresources: []registrytest.Subresource{
+			{Name: "status", Kind: "Instance", Verbs: statusVerbs},
+			{Name: "binding", Kind: "Binding", Verbs: createVerbs, Body: func() runtime.Object {
+				return &fleet.Binding{Target: fleet.BindingTarget{Kind: "Host", Name: sampleHost().Name}}
+			}},
+		},
+	}
+}
+
+func sampleInstance() *fleet.Instance {
+	return &fleet.Instance{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web-1"},
+		Spec: fleet.InstanceSpec{
+			Containers: []fleet.Container{{
+				Name:            "web",
+				Image:           "web:1",
+				Env:             []fleet.EnvVar{{Name: "LOG_LEVEL", Value: "info"}},
+				Ports:           []fleet.ContainerPort{{Name: "http", ContainerPort: 80, Protocol: fleet.ProtocolTCP}},
+				Resources:       fleet.ResourceRequirements{Requests: fleet.ResourceList{fleet.ResourceCPU: resource.MustParse("500m")}},
+				ImagePullPolicy: fleet.PullIfNotPresent,
+			}},
+			HostSelector:                  map[string]string{"example.com/zone": "a"},
+			Tolerations:                   []fleet.Toleration{{Operator: fleet.TolerationOpExists}},
+			RestartPolicy:                 fleet.RestartPolicyAlways,
+			ServiceAccountName:            "web",
+			TerminationGracePeriodSeconds: pointer[int64](30),
+		},
+		Status: fleet.InstanceStatus{
+			ObservedGeneration: 1,
+			Phase:              fleet.InstanceRunning,
+			Conditions:         []metav1.Condition{condition(fleet.InstanceConditionReady)},
+			HostIP:             "192.0.2.1",
+			InstanceIP:         "2001:db8::1",
+			StartTime:          &timestamp,
+			ContainerStatuses: []fleet.ContainerStatus{{
+				Name: "web", Ready: true, RestartCount: 1, State: fleet.ContainerState{Running: &fleet.ContainerStateRunning{StartedAt: timestamp}},
+			}},
+		},
+	}
+}
+
+// timestamp is whole seconds, as they are on the wire.
+var timestamp = metav1.Unix(1_700_000_000, 0)
+
+func condition(kind string) metav1.Condition {
+	return metav1.Condition{Type: kind, Status: metav1.ConditionTrue, Reason: "Tested", LastTransitionTime: timestamp}
+}
+
+func pointer[T any](value T) *T { return &value }

@@ -1,0 +1,97 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package hostlease_test
+
+import (
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/hostlease"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/registrytest"
+)
+
+// newSuite is the library's suite for a registry, on host leases in a real etcd.
+func newSuite(t *testing.T) *registrytest.Suite {
+	t.Helper()
+	scheme, codecs := apiserver.NewFleetScheme()
+	leases, err := hostlease.NewStorage(scheme, registrytest.StartEtcd(t).StorageOptions(scheme, codecs))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(leases.Destroy)
+	return registrytest.NewSuite(t, scheme, leases)
+}
+
+func pointer[T any](value T) *T { return &value }
+
+func validLease() *fleet.HostLease {
+	renewed := metav1.NewMicroTime(metav1.Unix(1_700_000_000, 123_456_000).Time)
+	return &fleet.HostLease{
+		ObjectMeta: metav1.ObjectMeta{Name: "edge-1", Generation: 1},
+		Spec:       fleet.HostLeaseSpec{RenewTime: &renewed, LeaseDurationSeconds: pointer[int32](40), HolderIdentity: "edge-1"},
+	}
+}
+
+// with is a valid lease and a change.
+func with(change func(*fleet.HostLease)) *fleet.HostLease {
+	lease := validLease()
+	change(lease)
+	return lease
+}
+
+// update makes a change of a stored lease.
+func update(change func(*fleet.HostLease)) func(runtime.Object) {
+	return func(obj runtime.Object) { change(obj.(*fleet.HostLease)) }
+}
+
+func TestHostLeasesAreCreated(t *testing.T) {
+	newSuite(t).Create(validLease(),
+		with(func(l *fleet.HostLease) { l.Name = "Edge_1" }),
+		with(func(l *fleet.HostLease) { l.Spec.LeaseDurationSeconds = pointer[int32](0) }),
+	)
+}
+
+func TestHostLeasesAreRenewed(t *testing.T) {
+	newSuite(t).Update(validLease(),
+		update(func(l *fleet.HostLease) {
+			l.Spec.RenewTime = &metav1.MicroTime{Time: l.Spec.RenewTime.Add(10_000_000_000)}
+		}),
+		update(func(l *fleet.HostLease) { l.Spec.LeaseDurationSeconds = pointer[int32](-1) }),
+	)
+}
+
+func TestHostLeasesAreDeletedAtOnce(t *testing.T) { newSuite(t).Delete(validLease()) }
+
+func TestHostLeasesAreRead(t *testing.T) { newSuite(t).Get(validLease()) }
+
+func TestHostLeasesAreListed(t *testing.T) { newSuite(t).List(validLease()) }
+
+func TestHostLeasesAreWatched(t *testing.T) {
+	newSuite(t).Watch(
+		with(func(l *fleet.HostLease) { l.Labels = map[string]string{"zone": "a"} }),
+		[]labels.Set{{"zone": "a"}},
+		[]labels.Set{{"zone": "b"}},
+		[]fields.Set{{"metadata.name": "edge-1"}},
+		[]fields.Set{{"metadata.name": "edge-2"}},
+	)
+}

@@ -1,0 +1,143 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package instance_test
+
+import (
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/host"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/instance"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/registrytest"
+)
+
+// newSuite is the library's suite for a registry, on instances in a real etcd.
+func newSuite(t *testing.T) *registrytest.Suite {
+	t.Helper()
+	scheme, codecs := apiserver.NewFleetScheme()
+	options := registrytest.StartEtcd(t).StorageOptions(scheme, codecs)
+	hosts, _, err := host.NewStorage(scheme, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(hosts.Destroy)
+	instances, err := instance.NewStorage(scheme, options, hosts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(instances.Instance.Destroy)
+	return registrytest.NewSuite(t, scheme, instances.Instance)
+}
+
+func pointer[T any](value T) *T { return &value }
+
+func validInstance() *fleet.Instance {
+	return &fleet.Instance{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "test", Name: "web-1", Generation: 1},
+		Spec: fleet.InstanceSpec{
+			Containers:                    []fleet.Container{{Name: "web", Image: "web:1", ImagePullPolicy: fleet.PullIfNotPresent}},
+			RestartPolicy:                 fleet.RestartPolicyAlways,
+			ServiceAccountName:            "web",
+			TerminationGracePeriodSeconds: pointer[int64](30),
+		},
+		Status: fleet.InstanceStatus{Phase: fleet.InstancePending},
+	}
+}
+
+// with is a valid instance and a change.
+func with(change func(*fleet.Instance)) *fleet.Instance {
+	instance := validInstance()
+	change(instance)
+	return instance
+}
+
+// update makes a change of a stored instance.
+func update(change func(*fleet.Instance)) func(runtime.Object) {
+	return func(obj runtime.Object) { change(obj.(*fleet.Instance)) }
+}
+
+func TestInstancesAreCreated(t *testing.T) {
+	newSuite(t).Create(validInstance(),
+		with(func(i *fleet.Instance) { i.Name = "Web_1" }),
+		with(func(i *fleet.Instance) { i.Spec.HostName = "edge-1" }),
+		with(func(i *fleet.Instance) { i.Spec.Containers = nil }),
+		with(func(i *fleet.Instance) { i.Spec.Containers[0].Image = "" }),
+		with(func(i *fleet.Instance) { i.Spec.Containers = append(i.Spec.Containers, i.Spec.Containers[0]) }),
+		with(func(i *fleet.Instance) { i.Spec.RestartPolicy = "Sometimes" }),
+		with(func(i *fleet.Instance) { i.Spec.TerminationGracePeriodSeconds = pointer[int64](-1) }),
+	)
+}
+
+func TestInstancesAreUpdated(t *testing.T) {
+	newSuite(t).Update(validInstance(),
+		update(func(i *fleet.Instance) { i.Spec.Containers[0].Image = "web:2" }),
+		update(func(i *fleet.Instance) { i.Spec.HostName = "edge-1" }),
+		update(func(i *fleet.Instance) { i.Spec.RestartPolicy = fleet.RestartPolicyNever }),
+		update(func(i *fleet.Instance) { i.Spec.Containers[0].Name = "other" }),
+		update(func(i *fleet.Instance) { i.Spec.ActiveDeadlineSeconds = pointer[int64](0) }),
+	)
+}
+
+func TestUnboundInstancesAreDeletedAtOnce(t *testing.T) { newSuite(t).Delete(validInstance()) }
+
+func TestBoundInstancesAreDeletedGracefully(t *testing.T) {
+	newSuite(t).DeleteGracefully(with(func(i *fleet.Instance) { i.Spec.HostName = "edge-1" }), 30)
+}
+
+func TestInstancesThatHaveEndedAreDeletedAtOnce(t *testing.T) {
+	for _, phase := range []fleet.InstancePhase{fleet.InstanceSucceeded, fleet.InstanceFailed} {
+		t.Run(string(phase), func(t *testing.T) {
+			newSuite(t).Delete(with(func(i *fleet.Instance) {
+				i.Spec.HostName = "edge-1"
+				i.Status.Phase = phase
+			}))
+		})
+	}
+}
+
+func TestInstancesAreRead(t *testing.T) { newSuite(t).Get(validInstance()) }
+
+func TestInstancesAreListed(t *testing.T) { newSuite(t).List(validInstance()) }
+
+func TestInstancesAreWatched(t *testing.T) {
+	newSuite(t).Watch(
+		with(func(i *fleet.Instance) {
+			i.Labels = map[string]string{"app": "web"}
+			i.Spec.HostName = "edge-1"
+		}),
+		[]labels.Set{{"app": "web"}},
+		[]labels.Set{{"app": "db"}},
+		[]fields.Set{
+			{"metadata.name": "web-1"},
+			{"spec.hostName": "edge-1"},
+			{"spec.hostName": "edge-1", "status.phase": "Pending"},
+			{"spec.serviceAccountName": "web", "spec.restartPolicy": "Always"},
+		},
+		[]fields.Set{
+			{"metadata.name": "web-2"},
+			{"spec.hostName": "edge-2"},
+			{"spec.hostName": ""},
+			{"spec.hostName": "edge-1", "status.phase": "Running"},
+		},
+	)
+}

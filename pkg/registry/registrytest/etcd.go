@@ -1,0 +1,94 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registrytest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apiserver/pkg/registry/rest"
+	genericoptions "k8s.io/apiserver/pkg/server/options"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
+	"github.com/gatehouse-dev/gatehouse/pkg/storage"
+	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
+)
+
+// Timeouts are far more than is needed, for a machine that is busy with other tests.
+const (
+	dialTimeout  = 30 * time.Second
+	readyTimeout = 30 * time.Second
+	pollInterval = 5 * time.Millisecond
+)
+
+// Etcd is a real etcd, empty at first, that ends with the test.
+type Etcd struct {
+	// Client sees what is stored as it lies there.
+	Client *clientv3.Client
+
+	endpoints []string
+}
+
+// StartEtcd starts the embedded etcd in a temporary directory.
+func StartEtcd(t testing.TB) *Etcd {
+	t.Helper()
+	server, err := embedded.Start(t.Context(), embedded.Config{DataDir: t.TempDir()})
+	if err != nil {
+		t.Fatalf("starting etcd: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Errorf("closing etcd: %v", err)
+		}
+	})
+	client, err := clientv3.New(clientv3.Config{Endpoints: server.Endpoints(), DialTimeout: dialTimeout})
+	if err != nil {
+		t.Fatalf("connecting to etcd: %v", err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	return &Etcd{Client: client, endpoints: server.Endpoints()}
+}
+
+// StorageOptions lead to this etcd as they do in a server: the same prefix, paths, media type
+// and watch cache.
+func (e *Etcd) StorageOptions(scheme *runtime.Scheme, codecs serializer.CodecFactory) base.StorageOptions {
+	options := storage.NewOptions()
+	storage.Connect(options, storage.Connection{Endpoints: e.endpoints})
+	return base.StorageOptions{RESTOptions: &genericoptions.StorageFactoryRestOptionsFactory{
+		Options:        *options,
+		StorageFactory: apiserver.NewStorageFactory(options.StorageConfig, options.DefaultStorageMediaType, scheme, codecs),
+	}}
+}
+
+// awaitReady returns when the storage's watch cache is filled: before, lists are refused.
+func awaitReady(t testing.TB, storage rest.StorageWithReadiness) {
+	t.Helper()
+	var last error
+	err := wait.PollUntilContextTimeout(t.Context(), pollInterval, readyTimeout, true, func(context.Context) (bool, error) {
+		last = storage.ReadinessCheck()
+		return last == nil, nil
+	})
+	if err != nil {
+		t.Fatalf("the watch cache is not ready: %v", last)
+	}
+}

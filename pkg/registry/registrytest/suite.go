@@ -1,0 +1,150 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registrytest
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/apiserver/pkg/registry/rest/resttest"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
+)
+
+// Suite is k8s.io/apiserver's own suite for a storage: some forty checks of what create,
+// update, delete, get, list and watch have to do, dry run, preconditions and namespaces among
+// them. The library joins it to a store in pkg/registry/generic/testing, for the sake of which
+// this module would have to depend on testify; so it is joined here.
+type Suite struct {
+	tester *resttest.Tester
+	store  *base.Store
+}
+
+// NewSuite tests a storage. The suite leaves objects behind: each method wants a storage of
+// its own.
+func NewSuite(t *testing.T, scheme *runtime.Scheme, store *base.Store) *Suite {
+	t.Helper()
+	awaitReady(t, store)
+	resource := store.DefaultQualifiedResource
+	// Declarative validation looks here for the version whose rules it is to run.
+	info := &request.RequestInfo{
+		APIGroup:   resource.Group,
+		APIVersion: scheme.PrioritizedVersionsForGroup(resource.Group)[0].Version,
+		Resource:   resource.Resource,
+	}
+	tester := resttest.New(t, store).ReturnDeletedObject()
+	tester.SetRequestInfo(info)
+	if !store.NamespaceScoped() {
+		tester = tester.ClusterScope()
+	}
+	return &Suite{tester: tester, store: store}
+}
+
+// Create tries the verb with a valid object and with some that are not.
+func (s *Suite) Create(valid runtime.Object, invalid ...runtime.Object) {
+	s.tester.TestCreate(valid, s.put, s.get, invalid...)
+}
+
+// Update tries the verb with a change that is valid, and with some that are not.
+func (s *Suite) Update(valid runtime.Object, change func(runtime.Object), invalid ...func(runtime.Object)) {
+	returning := func(change func(runtime.Object)) resttest.UpdateFunc {
+		return func(obj runtime.Object) runtime.Object {
+			change(obj)
+			return obj
+		}
+	}
+	var wrong []resttest.UpdateFunc
+	for _, f := range invalid {
+		wrong = append(wrong, returning(f))
+	}
+	s.tester.TestUpdate(valid, s.put, s.get, returning(change), wrong...)
+}
+
+// Delete tries the verb with an object that goes at once.
+func (s *Suite) Delete(valid runtime.Object) {
+	s.tester.TestDelete(valid, s.put, s.get, apierrors.IsNotFound)
+}
+
+// DeleteGracefully tries the verb with an object that has some seconds to end.
+func (s *Suite) DeleteGracefully(valid runtime.Object, seconds int64) {
+	s.tester.TestDeleteGraceful(valid, s.put, s.get, seconds)
+}
+
+// Get tries the verb.
+func (s *Suite) Get(valid runtime.Object) { s.tester.TestGet(valid) }
+
+// List tries the verb, and the table that kubectl prints.
+func (s *Suite) List(valid runtime.Object) { s.tester.TestList(valid, s.replaceAll) }
+
+// Watch tries the verb with selectors that the object matches, and with some that it does not.
+func (s *Suite) Watch(valid runtime.Object, labelsMatch, labelsDiffer []labels.Set, fieldsMatch, fieldsDiffer []fields.Set) {
+	s.tester.TestWatch(valid, s.emit, labelsMatch, labelsDiffer, fieldsMatch, fieldsDiffer, []string{"create", "delete"})
+}
+
+// put stores an object as it is, without the strategy.
+func (s *Suite) put(ctx context.Context, obj runtime.Object) error {
+	key, err := s.store.KeyFunc(ctx, accessor(obj).GetName())
+	if err != nil {
+		return err
+	}
+	return s.store.Storage.Create(ctx, key, obj, nil, 0, false)
+}
+
+func (s *Suite) get(ctx context.Context, obj runtime.Object) (runtime.Object, error) {
+	return s.store.Get(ctx, accessor(obj).GetName(), &metav1.GetOptions{})
+}
+
+// replaceAll stores the objects in place of all others, and returns them as they are stored.
+func (s *Suite) replaceAll(objects []runtime.Object) []runtime.Object {
+	ctx := s.tester.TestContext()
+	if _, err := s.store.DeleteCollection(ctx, rest.ValidateAllObjectFunc, nil, nil); err != nil {
+		s.tester.Errorf("emptying the storage: %v", err)
+	}
+	for i, obj := range objects {
+		if err := s.put(ctx, obj); err != nil {
+			s.tester.Errorf("storing %s: %v", accessor(obj).GetName(), err)
+			continue
+		}
+		stored, err := s.get(ctx, obj)
+		if err != nil {
+			s.tester.Errorf("reading %s: %v", accessor(obj).GetName(), err)
+			continue
+		}
+		objects[i] = stored
+	}
+	return objects
+}
+
+func (s *Suite) emit(obj runtime.Object, action string) error {
+	ctx := s.tester.TestContext()
+	switch action {
+	case "create":
+		return s.put(ctx, obj)
+	case "delete":
+		_, _, err := s.store.Delete(ctx, accessor(obj).GetName(), rest.ValidateAllObjectFunc, nil)
+		return err
+	}
+	return fmt.Errorf("the suite wants an unknown action %q", action)
+}

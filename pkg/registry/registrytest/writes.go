@@ -1,0 +1,301 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registrytest
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/registry/rest"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
+)
+
+// create stores the resource's sample under the name.
+func (c *contract) create(t *testing.T, r Resource, storage *base.Store, name string, change ...func(runtime.Object)) runtime.Object {
+	t.Helper()
+	obj := r.named(name)
+	for _, f := range change {
+		f(obj)
+	}
+	created, err := storage.Create(c.context(r, "", "create"), obj, rest.ValidateAllObjectFunc, &metav1.CreateOptions{})
+	if err != nil {
+		t.Fatalf("creating %s: %v", name, err)
+	}
+	return created
+}
+
+// write puts a changed copy of the object to the resource, or to an endpoint below it.
+func (c *contract) write(t *testing.T, r Resource, subresource string, obj runtime.Object, change func(runtime.Object)) runtime.Object {
+	t.Helper()
+	path := r.Name
+	if subresource != "" {
+		path += "/" + subresource
+	}
+	changed := obj.DeepCopyObject()
+	change(changed)
+	written, _, err := c.storages[path].(rest.Updater).Update(c.context(r, subresource, "update"), accessor(obj).GetName(),
+		rest.DefaultUpdatedObjectInfo(changed), rest.ValidateAllObjectFunc, rest.ValidateAllObjectUpdateFunc, false, &metav1.UpdateOptions{})
+	if err != nil {
+		t.Fatalf("writing %s: %v", path, err)
+	}
+	return written
+}
+
+func (c *contract) fill(value reflect.Value) { c.filler.Fill(value.Addr().Interface()) }
+
+// equal compares parts of objects.
+func equal(t *testing.T, what string, got, want any) {
+	t.Helper()
+	if !apiequality.Semantic.DeepEqual(got, want) {
+		t.Errorf("%s (-want +got):\n%s", what, cmp.Diff(want, got))
+	}
+}
+
+// initialStatus is what the status of a new object has to be.
+func (r Resource) initialStatus() any {
+	if r.InitialStatus != nil {
+		return r.InitialStatus
+	}
+	status, _ := statusOf(r.Sample())
+	return reflect.Zero(status.Type()).Interface()
+}
+
+func (c *contract) checkCreate(t *testing.T, r Resource, storage *base.Store) {
+	for i := range fills {
+		name := fmt.Sprintf("created-%d", i)
+		created := c.create(t, r, storage, name, func(obj runtime.Object) {
+			accessor(obj).SetGeneration(77)
+			if status, ok := statusOf(obj); ok && i > 0 { // the first one has the sample's
+				c.fill(status)
+			}
+		})
+		if got := accessor(created).GetGeneration(); got != 1 {
+			t.Errorf("the generation of a new object is %d, want 1", got)
+		}
+		if status, ok := statusOf(created); ok {
+			equal(t, "a create set the status", status.Interface(), r.initialStatus())
+		}
+	}
+}
+
+func (c *contract) checkUpdate(t *testing.T, r Resource, storage *base.Store) {
+	if _, ok := statusOf(r.Sample()); !ok {
+		return
+	}
+	obj := c.withStatus(t, r, storage, "updated")
+	before, _ := statusOf(obj)
+	for i := range fills {
+		written := c.write(t, r, "", obj, func(obj runtime.Object) {
+			status, _ := statusOf(obj)
+			c.fill(status)
+			accessor(obj).SetLabels(map[string]string{"write": fmt.Sprint(i)})
+		})
+		status, _ := statusOf(written)
+		equal(t, "a write set the status", status.Interface(), before.Interface())
+		equal(t, "a write did not set labels", accessor(written).GetLabels(), map[string]string{"write": fmt.Sprint(i)})
+		obj = written
+	}
+}
+
+// withStatus creates an object and gives it the sample's status.
+func (c *contract) withStatus(t *testing.T, r Resource, storage *base.Store, name string) runtime.Object {
+	t.Helper()
+	written := c.write(t, r, "status", c.create(t, r, storage, name), func(obj runtime.Object) {
+		status, _ := statusOf(obj)
+		sample, _ := statusOf(r.Sample())
+		status.Set(sample)
+	})
+	got, _ := statusOf(written)
+	want, _ := statusOf(r.Sample())
+	equal(t, "a write to the status endpoint did not set the status", got.Interface(), want.Interface())
+	if reflect.DeepEqual(want.Interface(), r.initialStatus()) {
+		t.Fatalf("the sample of %s has the status of a new object: give it more, or nothing is proved", r.Name)
+	}
+	return written
+}
+
+func (c *contract) checkGeneration(t *testing.T, r Resource, storage *base.Store) {
+	obj := c.create(t, r, storage, "counted")
+	generation := func(what string, obj runtime.Object, want int64) {
+		t.Helper()
+		if got := accessor(obj).GetGeneration(); got != want {
+			t.Errorf("%s: the generation is %d, want %d", what, got, want)
+		}
+	}
+	same := c.write(t, r, "", obj, func(runtime.Object) {})
+	generation("a write without a change", same, 1)
+	if accessor(same).GetResourceVersion() != accessor(obj).GetResourceVersion() {
+		t.Error("a write without a change made a new revision")
+	}
+	obj = c.write(t, r, "", obj, func(obj runtime.Object) { accessor(obj).SetAnnotations(map[string]string{"a": "b"}) })
+	generation("a write to the metadata", obj, 1)
+	obj = c.write(t, r, "", obj, func(obj runtime.Object) { accessor(obj).SetGeneration(77) })
+	generation("a write of the generation itself", obj, 1)
+
+	old := obj
+	obj = c.write(t, r, "", obj, r.ChangeSpec)
+	generation("a write to the spec", obj, 2)
+	if spec, ok := specOf(obj); ok {
+		oldSpec, _ := specOf(old)
+		if apiequality.Semantic.DeepEqual(spec.Interface(), oldSpec.Interface()) {
+			t.Error("ChangeSpec changed nothing")
+		}
+	}
+	obj = c.write(t, r, "", obj, func(runtime.Object) {})
+	generation("the same spec once more", obj, 2)
+	if _, ok := statusOf(obj); ok {
+		obj = c.write(t, r, "status", obj, func(obj runtime.Object) {
+			status, _ := statusOf(obj)
+			sample, _ := statusOf(r.Sample())
+			status.Set(sample)
+			accessor(obj).SetGeneration(77)
+		})
+		generation("a write to the status", obj, 2)
+	}
+}
+
+func (c *contract) checkStatusUpdate(t *testing.T, r Resource, storage *base.Store) {
+	if _, ok := statusOf(r.Sample()); !ok {
+		return
+	}
+	yes := true
+	obj := c.create(t, r, storage, "reported", func(obj runtime.Object) {
+		accessor(obj).SetLabels(map[string]string{"kept": "yes"})
+		accessor(obj).SetAnnotations(map[string]string{"kept": "yes"})
+		accessor(obj).SetOwnerReferences([]metav1.OwnerReference{{APIVersion: "v1", Kind: "Kept", Name: "kept", UID: "kept"}})
+	})
+	for range fills {
+		written := c.write(t, r, "status", obj, func(obj runtime.Object) {
+			metadata := accessor(obj)
+			metadata.SetLabels(map[string]string{"stolen": "yes"})
+			metadata.SetAnnotations(nil)
+			metadata.SetFinalizers([]string{"example.com/stolen"})
+			metadata.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: "v1", Kind: "Stolen", Name: "stolen", UID: "stolen", Controller: &yes}})
+			metadata.SetGeneration(77)
+			metadata.SetGenerateName("stolen-")
+			now := metav1.Now()
+			metadata.SetDeletionTimestamp(&now)
+			if spec, ok := specOf(obj); ok {
+				c.fill(spec)
+			}
+			status, _ := statusOf(obj)
+			sample, _ := statusOf(r.Sample())
+			status.Set(sample)
+		})
+		spec, ok := specOf(written)
+		if want, _ := specOf(obj); ok {
+			equal(t, "a write to the status endpoint set the spec", spec.Interface(), want.Interface())
+		}
+		got, want := metadataOf(written), metadataOf(obj)
+		want.ResourceVersion = got.ResourceVersion
+		equal(t, "a write to the status endpoint set metadata", got, want)
+		obj = written
+	}
+}
+
+// metadataOf copies the metadata; managedFields follow the status and are left out.
+func metadataOf(obj runtime.Object) metav1.ObjectMeta {
+	value, _ := part(obj, "ObjectMeta")
+	metadata := *value.Addr().Interface().(*metav1.ObjectMeta).DeepCopy()
+	metadata.ManagedFields = nil
+	return metadata
+}
+
+func (c *contract) checkNeverCreates(t *testing.T, r Resource, storage *base.Store) {
+	const name = "never-created"
+	absent := func(what string, err error) {
+		t.Helper()
+		if !apierrors.IsNotFound(err) {
+			t.Errorf("%s of what does not exist: got %v, want NotFound", what, err)
+		}
+		if _, err := storage.Get(c.context(r, "", "get"), name, &metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+			t.Errorf("%s created an object (%v)", what, err)
+		}
+	}
+	update := func(ctx context.Context, updater rest.Updater, force bool) error {
+		_, created, err := updater.Update(ctx, name, rest.DefaultUpdatedObjectInfo(r.named(name)), rest.ValidateAllObjectFunc, rest.ValidateAllObjectUpdateFunc, force, &metav1.UpdateOptions{})
+		if created {
+			t.Error("an update says that it created something")
+		}
+		return err
+	}
+	// Forced, the resource itself does create: this is how apply works.
+	absent("an update", update(c.context(r, "", "update"), storage, false))
+	for _, s := range r.Subresources {
+		below := c.storages[r.Name+"/"+s.Name]
+		if updater, ok := below.(rest.Updater); ok {
+			absent("an update of "+s.Name, update(c.context(r, s.Name, "update"), updater, false))
+			absent("an apply to "+s.Name, update(c.context(r, s.Name, "patch"), updater, true))
+		}
+		if creater, ok := below.(rest.NamedCreater); ok {
+			if s.Body == nil {
+				t.Errorf("%s/%s can be created: give its Subresource a Body, valid for an object that does not exist", r.Name, s.Name)
+				continue
+			}
+			_, err := creater.Create(c.context(r, s.Name, "create"), name, s.Body(), rest.ValidateAllObjectFunc, &metav1.CreateOptions{})
+			absent("a create of "+s.Name, err)
+		}
+	}
+}
+
+// checkRefusals holds every resource to what base.Store refuses: a resource that overrides a
+// method and forgets to call it would let these through.
+func (c *contract) checkRefusals(t *testing.T, r Resource, storage *base.Store) {
+	obj := c.create(t, r, storage, "refused")
+	name := accessor(obj).GetName()
+	for _, policy := range []metav1.DeletionPropagation{metav1.DeletePropagationForeground, metav1.DeletePropagationOrphan} {
+		ctx := c.context(r, "", "delete")
+		if _, _, err := storage.Delete(ctx, name, rest.ValidateAllObjectFunc, &metav1.DeleteOptions{PropagationPolicy: &policy}); !apierrors.IsInvalid(err) {
+			t.Errorf("delete with propagation %s, which nobody would carry out: got %v, want Invalid", policy, err)
+		}
+		if _, err := storage.DeleteCollection(ctx, rest.ValidateAllObjectFunc, &metav1.DeleteOptions{PropagationPolicy: &policy}, &internalversion.ListOptions{}); !apierrors.IsInvalid(err) {
+			t.Errorf("delete of all with propagation %s, which nobody would carry out: got %v, want Invalid", policy, err)
+		}
+	}
+	if _, err := storage.Get(c.context(r, "", "get"), name, &metav1.GetOptions{}); err != nil {
+		t.Errorf("a refused delete deleted: %v", err)
+	}
+	if r.WatchIndex != "" {
+		ctx, cancel := context.WithCancel(c.context(r, "", "watch"))
+		defer cancel()
+		initial := true
+		_, err := storage.Watch(ctx, &internalversion.ListOptions{
+			Watch: true, SendInitialEvents: &initial, ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan, AllowWatchBookmarks: true,
+			FieldSelector: fields.OneTermEqualSelector(r.WatchIndex, "value"),
+		})
+		if !apierrors.IsInvalid(err) {
+			t.Errorf("a stream of initial events of %s=value, which would read every object: got %v, want Invalid", r.WatchIndex, err)
+		}
+	}
+	// Without a resourceVersion somebody's change would be lost unseen.
+	unconditional := obj.DeepCopyObject()
+	accessor(unconditional).SetResourceVersion("")
+	_, _, err := storage.Update(c.context(r, "", "update"), name, rest.DefaultUpdatedObjectInfo(unconditional), rest.ValidateAllObjectFunc, rest.ValidateAllObjectUpdateFunc, false, &metav1.UpdateOptions{})
+	if !apierrors.IsInvalid(err) {
+		t.Errorf("an update without resourceVersion: got %v, want Invalid", err)
+	}
+}

@@ -1,0 +1,117 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package main
+
+import (
+	"encoding/binary"
+	"os"
+	"slices"
+	"testing"
+	"time"
+)
+
+func TestParseStat(t *testing.T) {
+	stat := []byte("1234 (a (strange) name) S 1 2 3 4 5 6 7 8 9 10 250 75 0 0 20 0 18 0 100 1 2")
+	got, err := parseStat(stat)
+	if want := 3250 * time.Millisecond; err != nil || got != want {
+		t.Errorf("got %v, %v; want %v", got, err, want)
+	}
+	for _, bad := range []string{"", "1 (name", "1 (name) S 1 2", "1 (name) S 1 2 3 4 5 6 7 8 9 10 many 75 0"} {
+		if got, err := parseStat([]byte(bad)); err == nil {
+			t.Errorf("%q is accepted as %v", bad, got)
+		}
+	}
+}
+
+func TestParseStatus(t *testing.T) {
+	const status = "Name:\tgatehouse\nVmRSSLimit:\t1 kB\nVmRSS:\t   65536 kB\nThreads:\t12\n"
+	if got, err := parseStatus(status, "VmRSS"); err != nil || got != 64<<20 {
+		t.Errorf("got %d, %v; want 64 MiB", got, err)
+	}
+	for _, name := range []string{"VmSwap", "Threads", "Name"} {
+		if got, err := parseStatus(status, name); err == nil {
+			t.Errorf("%s is accepted as %d", name, got)
+		}
+	}
+}
+
+func TestOwnProcess(t *testing.T) {
+	if m, err := memoryOf(os.Getpid()); err != nil || m.anonymous < 1<<20 || m.resident <= m.anonymous {
+		t.Errorf("this process: %v, %v", m, err)
+	}
+	if _, err := cpuTime(os.Getpid()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestParsePhase(t *testing.T) {
+	for _, test := range []struct {
+		line string
+		want phase
+		ok   bool
+	}{
+		{"  etcd in this process, certificates       24 ms", phase{"etcd in this process, certificates", 24 * time.Millisecond}, true},
+		{"  configuration                             0 ms", phase{"configuration", 0}, true},
+		{"Ready in 85 ms at https://127.0.0.1:42249", phase{}, false},
+		{"  kubectl api-resources", phase{}, false},
+		{"", phase{}, false},
+	} {
+		if got, ok := parsePhase(test.line); got != test.want || ok != test.ok {
+			t.Errorf("%q: got %v, %v; want %v, %v", test.line, got, ok, test.want, test.ok)
+		}
+	}
+}
+
+func TestMountType(t *testing.T) {
+	const mounts = "/dev/vda / ext4 rw 0 0\ntmpfs /tmp tmpfs rw 0 0\n/dev/vdb /tmpfiles xfs rw 0 0\n"
+	for path, want := range map[string]string{"/": "ext4", "/home/me": "ext4", "/tmp": "tmpfs", "/tmp/a": "tmpfs", "/tmpfiles/a": "xfs", "/tmpother": "ext4"} {
+		if got := mountType(mounts, path); got != want {
+			t.Errorf("%s is on %s, want %s", path, got, want)
+		}
+	}
+	if got := mountType("", "/tmp"); got != "unknown file system" {
+		t.Errorf("without mounts /tmp is on %s", got)
+	}
+}
+
+// framed is an event as it is on the wire.
+func framed(size int) []byte {
+	return append(binary.BigEndian.AppendUint32(nil, uint32(size)), make([]byte, size)...)
+}
+
+func TestMessages(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		parts [][]byte
+		want  []int
+	}{
+		{"one", [][]byte{framed(2000)}, []int{1}},
+		{"two at once", [][]byte{slices.Concat(framed(10), framed(20))}, []int{2}},
+		{"one in three", [][]byte{framed(100)[:4], framed(100)[4:50], framed(100)[50:]}, []int{0, 0, 1}},
+		{"the second begins with the first", [][]byte{slices.Concat(framed(10), framed(20)[:9]), framed(20)[9:]}, []int{1, 1}},
+	} {
+		m := &messages{}
+		for i, part := range test.parts {
+			if got, err := m.take(part); err != nil || got != test.want[i] {
+				t.Errorf("%s, part %d: got %d, %v; want %d", test.name, i, got, err, test.want[i])
+			}
+		}
+	}
+	if _, err := (&messages{}).take([]byte{0, 0}); err == nil {
+		t.Error("half a length is accepted")
+	}
+}

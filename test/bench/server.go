@@ -1,0 +1,218 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+const (
+	readyTimeout = time.Minute
+	stopTimeout  = 30 * time.Second
+	// readyPoll is how often /readyz is asked: it limits what can be told apart.
+	readyPoll = time.Millisecond
+)
+
+// phase is a step of the start, as `gatehouse up` prints it.
+type phase struct {
+	name string
+	took time.Duration
+}
+
+// server is a running `gatehouse up`.
+type server struct {
+	cmd     *exec.Cmd
+	dir     string
+	address string
+	started time.Time
+	// ended is closed when the process has ended; err says how.
+	ended chan struct{}
+	err   error
+
+	mu     sync.Mutex
+	phases []phase
+	output string
+}
+
+// startServer starts the binary on a data directory and a free port. It ends with stop, and
+// at the latest with the context.
+func (e *environment) startServer(ctx context.Context, dataDir string) (*server, error) {
+	address, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	s := &server{dir: dataDir, address: address, ended: make(chan struct{})}
+	s.cmd = exec.CommandContext(ctx, e.gatehouse, "up", "--data-dir", dataDir, "--listen", address)
+	s.cmd.Cancel = func() error { return s.cmd.Process.Signal(syscall.SIGTERM) }
+	s.cmd.WaitDelay = stopTimeout
+	// One pipe for both, so that a failure is reported in the server's own words.
+	reader, writer := io.Pipe()
+	s.cmd.Stdout, s.cmd.Stderr = writer, writer
+	read := make(chan struct{})
+	go s.read(reader, read)
+	s.started = time.Now()
+	if err := s.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		defer close(s.ended)
+		s.err = s.cmd.Wait()
+		_ = writer.Close()
+		<-read
+	}()
+	return s, nil
+}
+
+func (s *server) read(from io.Reader, done chan<- struct{}) {
+	defer close(done)
+	lines := bufio.NewScanner(from)
+	for lines.Scan() {
+		s.mu.Lock()
+		if p, ok := parsePhase(lines.Text()); ok {
+			s.phases = append(s.phases, p)
+		}
+		if len(s.output) < 1<<16 {
+			s.output += lines.Text() + "\n"
+		}
+		s.mu.Unlock()
+	}
+	_, _ = io.Copy(io.Discard, from)
+}
+
+var phaseLine = regexp.MustCompile(`^ {2}(\S.*?) +(\d+) ms$`)
+
+// parsePhase understands a line such as "  configuration          2 ms".
+func parsePhase(line string) (phase, bool) {
+	match := phaseLine.FindStringSubmatch(line)
+	if match == nil {
+		return phase{}, false
+	}
+	took, err := strconv.Atoi(match[2])
+	return phase{match[1], time.Duration(took) * time.Millisecond}, err == nil
+}
+
+// freeAddress is a port of the loopback interface that was free a moment ago.
+func freeAddress() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = listener.Close() }()
+	return listener.Addr().String(), nil
+}
+
+// waitReady asks /readyz until it answers 200, and returns the time since exec.
+func (s *server) waitReady(ctx context.Context) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	// Anybody may ask, and at a first start nobody can know the certificate yet.
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport}
+	for {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+s.address+"/readyz", nil)
+		if err != nil {
+			return 0, err
+		}
+		if response, err := client.Do(request); err == nil {
+			_, _ = io.Copy(io.Discard, response.Body)
+			_ = response.Body.Close()
+			if response.StatusCode == http.StatusOK {
+				return time.Since(s.started), nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return 0, fmt.Errorf("the server is not ready: %w\n%s", ctx.Err(), s.said())
+		case <-s.ended:
+			return 0, fmt.Errorf("the server ended before it was ready: %w\n%s", s.err, s.said())
+		case <-time.After(readyPoll):
+		}
+	}
+}
+
+// said is what the server has printed so far.
+func (s *server) said() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.output
+}
+
+// startPhases are the phases printed so far.
+func (s *server) startPhases() []phase {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]phase(nil), s.phases...)
+}
+
+func (s *server) pid() int { return s.cmd.Process.Pid }
+
+func (s *server) kubeconfig() string { return filepath.Join(s.dir, "kubeconfig") }
+
+// etcdEndpoint is the unix socket of the server's own etcd.
+func (s *server) etcdEndpoint() string { return "unix://" + filepath.Join(s.dir, "etcd", "etcd.sock") }
+
+// restConfig is the administrator's client configuration: protobuf, no client-side limit.
+func (s *server) restConfig() (*rest.Config, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", s.kubeconfig())
+	if err != nil {
+		return nil, err
+	}
+	config.QPS = -1
+	config.ContentType = "application/vnd.kubernetes.protobuf"
+	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
+	return config, nil
+}
+
+// stop ends the server in order and waits for it.
+func (s *server) stop() error {
+	select {
+	case <-s.ended:
+		return fmt.Errorf("the server had ended before it was asked to: %w\n%s", s.err, s.said())
+	default:
+	}
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	select {
+	case <-s.ended:
+	case <-time.After(stopTimeout):
+		_ = s.cmd.Process.Kill()
+		<-s.ended
+		return fmt.Errorf("the server did not stop within %v", stopTimeout)
+	}
+	if s.err != nil {
+		return fmt.Errorf("the server did not stop in order: %w\n%s", s.err, s.said())
+	}
+	return nil
+}

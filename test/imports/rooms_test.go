@@ -1,0 +1,206 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package imports
+
+import (
+	"regexp"
+	"strings"
+)
+
+// module is the path that all our own packages begin with; the rules leave it out.
+const module = "github.com/gatehouse-dev/gatehouse/"
+
+// room is a part of the tree and what its packages may import, besides themselves.
+type room struct {
+	// packages matches whole paths; a group in it is  in the list.
+	packages string
+	// may lists packages; one that ends in /... stands for all below it, too.
+	may []string
+	// free rooms may import everything that nobody is forbidden.
+	free bool
+}
+
+// everybody may import the standard library and these: the words that all rooms speak, and
+// small tools without a will of their own.
+var everybody = []string{
+	"k8s.io/api/...",
+	"k8s.io/apimachinery/...",
+	"k8s.io/klog/v2/...",
+	"k8s.io/utils/...",
+}
+
+// rooms are in the order of ARCHITECTURE.md; the first that matches counts. Whoever changes a
+// line changes that page, too, and says why in the change.
+var rooms = []room{
+	// The versions are what the world sees: they know the hub, for conversion, and nobody else.
+	{packages: "pkg/apis/([a-z]+)/v[0-9][a-z0-9]*", may: []string{"pkg/apis/$1"}},
+	{packages: "pkg/apis/[a-z]+"},
+	{packages: "pkg/apis/([a-z]+)/validation", may: []string{"pkg/apis/$1"}},
+	{packages: "pkg/apis/([a-z]+)/install", may: []string{"pkg/apis/$1", "pkg/apis/$1/<version>"}},
+	{packages: "pkg/apis/([a-z]+)/fuzzer", may: []string{"pkg/apis/$1", "sigs.k8s.io/randfill"}},
+
+	{packages: "pkg/generated/openapi", may: []string{"pkg/apis/<group>/<version>", "k8s.io/kube-openapi/..."}},
+	{packages: "pkg/generated/.*", may: []string{
+		"pkg/generated/...", "pkg/apis/<group>/<version>", "k8s.io/client-go/...", "sigs.k8s.io/structured-merge-diff/v6/...",
+	}},
+
+	// base knows no group, and resources share no code but base.
+	{packages: "pkg/registry/base", may: append([]string{"k8s.io/client-go/tools/cache"}, registryLibraries...)},
+	// Only tests import the contract test; it builds storages as the server does.
+	{packages: "pkg/registry/registrytest", may: append([]string{
+		"pkg/apiserver", "pkg/registry/base", "pkg/storage", "pkg/storage/embedded",
+		"k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/server/options",
+		"go.etcd.io/etcd/client/v3", "github.com/google/go-cmp/cmp", "sigs.k8s.io/randfill",
+	}, registryLibraries...)},
+	{packages: "pkg/registry/([a-z]+)", may: append([]string{
+		"pkg/registry/base", "pkg/registry/$1/<resource>", "pkg/apis/$1", "pkg/apis/$1/<version>",
+	}, registryLibraries...)},
+	// The version is for GetResetFields, which names the fields of the external object.
+	{packages: "pkg/registry/([a-z]+)/[a-z]+", may: append([]string{
+		"pkg/registry/base", "pkg/apis/$1", "pkg/apis/$1/<version>", "pkg/apis/$1/validation",
+	}, registryLibraries...)},
+
+	{packages: "pkg/admission(/.*)?", may: []string{
+		"pkg/admission/...", "pkg/apis/<group>", "pkg/generated/clientset/versioned", "pkg/generated/listers/...", "pkg/generated/informers/...",
+		"k8s.io/apiserver/pkg/admission/...", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer", "k8s.io/apiserver/pkg/quota/...",
+		"k8s.io/client-go/...",
+	}},
+	{packages: "pkg/authentication(/.*)?", may: []string{"pkg/authentication/...", "k8s.io/apiserver/...", "k8s.io/client-go/..."}},
+	{packages: "pkg/authorization(/.*)?", may: []string{"pkg/authorization/...", "k8s.io/apiserver/...", "k8s.io/client-go/..."}},
+
+	// The rest of the server is ignorant of where etcd runs; embedded is the only room that
+	// knows its server.
+	{packages: "pkg/storage", may: []string{"k8s.io/apiserver/pkg/storage/...", "k8s.io/apiserver/pkg/server/options"}},
+	{packages: "pkg/storage/embedded", may: []string{
+		"go.etcd.io/...", "go.uber.org/zap/...", "github.com/coreos/go-semver/semver", "golang.org/x/sys/unix",
+	}},
+
+	// Controllers work only through watch: no hub types, no registry, no k8s.io/apiserver.
+	{packages: "pkg/controller/([a-z]+)", may: []string{"pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/..."}},
+	{packages: "pkg/gauntlet(/.*)?", may: []string{"pkg/gauntlet/...", "k8s.io/apiserver/..."}},
+	{packages: "pkg/apiserver", may: []string{
+		"pkg/apis/<group>", "pkg/apis/<group>/install", "pkg/registry/base", "pkg/registry/<group>", "pkg/registry/<group>/<resource>",
+		"pkg/admission/...", "pkg/generated/openapi", "pkg/storage",
+		"k8s.io/apiserver/...", "k8s.io/client-go/...",
+	}},
+
+	// Two rooms that only cmd uses: files with keys, and questions before the start.
+	{packages: "pkg/certificates", may: []string{
+		"k8s.io/apiserver/pkg/server/dynamiccertificates", "k8s.io/client-go/tools/clientcmd/...", "k8s.io/client-go/util/cert",
+	}},
+	{packages: "pkg/preflight", may: []string{"k8s.io/apiserver/pkg/server/healthz", "k8s.io/client-go/kubernetes"}},
+
+	{packages: "cmd/.*", may: []string{"cmd/...", "pkg/..."}, free: true},
+	// Helpers of tests and tools of the tree are not part of the product.
+	{packages: "test/.*", may: []string{"cmd/...", "pkg/...", "test/..."}, free: true},
+	{packages: "hack/.*", may: []string{"pkg/..."}, free: true},
+}
+
+// registryLibraries are the parts of k8s.io/apiserver of which storages are made.
+var registryLibraries = []string{
+	"k8s.io/apiserver/pkg/registry/...",
+	"k8s.io/apiserver/pkg/storage/...",
+	"k8s.io/apiserver/pkg/endpoints/request",
+	"k8s.io/apiserver/pkg/util/dryrun",
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath",
+}
+
+// nobody may import these, whatever its room lists, but for the rooms that are named.
+var nobody = []struct {
+	packages string
+	but      string
+	why      string
+}{
+	{"go.etcd.io/etcd/server/v3/...", "pkg/storage/embedded", "etcd's server belongs to pkg/storage/embedded"},
+	{"go.etcd.io/bbolt/...", "pkg/storage/embedded", "etcd's database belongs to pkg/storage/embedded"},
+	{"pkg/registry/registrytest", "test/.*", "the contract test is for tests"},
+	{"pkg/apis/<group>/fuzzer", "test/.*", "fuzzers are for tests"},
+	{"k8s.io/kubernetes/...", "", "the product is not built on k8s.io/kubernetes"},
+	{"k8s.io/client-go/kubernetes/fake", "test/.*", "fakes are for tests"},
+	{"k8s.io/client-go/testing", "pkg/generated/clientset/versioned/.*fake", "fakes are for tests"},
+}
+
+// placeholders are what stands for any name of a kind.
+var placeholders = strings.NewReplacer("<group>", "[a-z]+", "<resource>", "[a-z]+", "<version>", "v[0-9][a-z0-9]*")
+
+// pattern turns an entry of a list into an expression for whole paths.
+func pattern(entry string) string {
+	base, below := strings.CutSuffix(entry, "/...")
+	expression := placeholders.Replace(strings.ReplaceAll(base, ".", `\.`))
+	if below {
+		expression += "(/.*)?"
+	}
+	return expression
+}
+
+func matches(expression, path string) bool {
+	return regexp.MustCompile("^(?:" + expression + ")$").MatchString(path)
+}
+
+// roomOf finds the room of one of our packages, and what it may import.
+func roomOf(path string) (*room, []string) {
+	for i := range rooms {
+		expression := regexp.MustCompile("^(?:" + rooms[i].packages + ")$")
+		groups := expression.FindStringSubmatchIndex(path)
+		if groups == nil {
+			continue
+		}
+		var may []string
+		for _, entry := range rooms[i].may {
+			may = append(may, string(expression.ExpandString(nil, entry, path, groups)))
+		}
+		return &rooms[i], may
+	}
+	return nil, nil
+}
+
+// verdict says why a package may not import another; nothing when it may. Paths of our own
+// packages come without the module.
+func verdict(importer, imported string) string {
+	for _, rule := range nobody {
+		if matches(pattern(rule.packages), imported) && !matches(rule.but, importer) {
+			return rule.why
+		}
+	}
+	own := isOwn(imported)
+	if !own && !strings.Contains(strings.SplitN(imported, "/", 2)[0], ".") {
+		return "" // the standard library
+	}
+	home, may := roomOf(importer)
+	if home == nil {
+		return "the importer is in no room: add one to rooms in test/imports/rooms_test.go and to ARCHITECTURE.md"
+	}
+	if home.free && !own {
+		return ""
+	}
+	for _, entry := range append(may, everybody...) {
+		if matches(pattern(entry), imported) {
+			return ""
+		}
+	}
+	return "its room may not"
+}
+
+// isOwn tells our packages from those of others.
+func isOwn(path string) bool {
+	for _, root := range []string{"cmd/", "pkg/", "test/", "hack/"} {
+		if strings.HasPrefix(path, root) {
+			return true
+		}
+	}
+	return false
+}

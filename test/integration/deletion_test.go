@@ -1,0 +1,340 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package integration
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+
+	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+)
+
+// isGone says whether the instance is stored no more.
+func (c fleetClient) isGone(t *testing.T, name string) bool {
+	t.Helper()
+	_, err := c.FleetV1alpha1().Instances("default").Get(t.Context(), name, metav1.GetOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		t.Fatal(err)
+	}
+	return err != nil
+}
+
+// delete deletes an instance, with a grace period unless that is negative.
+func (c fleetClient) delete(t *testing.T, name string, grace int64) {
+	t.Helper()
+	options := metav1.DeleteOptions{}
+	if grace >= 0 {
+		options.GracePeriodSeconds = &grace
+	}
+	if err := c.FleetV1alpha1().Instances("default").Delete(t.Context(), name, options); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// setPhase reports a phase as an agent does.
+func (c fleetClient) setPhase(t *testing.T, name string, phase v1alpha1.InstancePhase) *v1alpha1.Instance {
+	t.Helper()
+	instance := c.getInstance(t, name)
+	instance.Status.Phase = phase
+	updated, err := c.FleetV1alpha1().Instances("default").UpdateStatus(t.Context(), instance, metav1.UpdateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return updated
+}
+
+// wantTerminating fails the test unless the instance is stored, and being deleted with the grace period.
+func (c fleetClient) wantTerminating(t *testing.T, name string, grace int64) *v1alpha1.Instance {
+	t.Helper()
+	instance := c.getInstance(t, name)
+	if instance.DeletionTimestamp == nil {
+		t.Fatalf("%s is not being deleted", name)
+	}
+	if instance.DeletionGracePeriodSeconds == nil || *instance.DeletionGracePeriodSeconds != grace {
+		t.Errorf("%s is being deleted with grace period %v, not %d", name, instance.DeletionGracePeriodSeconds, grace)
+	}
+	return instance
+}
+
+const graceOfSpec = -1
+
+func TestABoundInstanceWaitsForItsAgentsDelete(t *testing.T) {
+	client := newFleetClient(t, servertesting.Start(t).Config)
+	client.createHost(t, "edge-1")
+	client.createInstance(t, "web", func(i *v1alpha1.Instance) {
+		grace := int64(45)
+		i.Spec.TerminationGracePeriodSeconds = &grace
+	})
+	client.mustBind(t, "web", "edge-1")
+	bound := client.setPhase(t, "web", v1alpha1.InstanceRunning)
+	watcher, err := client.FleetV1alpha1().Instances("default").Watch(t.Context(), metav1.ListOptions{ResourceVersion: bound.ResourceVersion, FieldSelector: "spec.hostName=edge-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watcher.Stop()
+
+	client.delete(t, "web", graceOfSpec)
+	terminating := client.wantTerminating(t, "web", 45)
+	if terminating.Generation != bound.Generation+1 {
+		t.Errorf("generation is %d, not one more than %d, as a pod's", terminating.Generation, bound.Generation)
+	}
+	if wait := terminating.DeletionTimestamp.Sub(terminating.CreationTimestamp.Time).Seconds(); wait < 45 {
+		t.Errorf("the deletion time is %v after the creation, before the grace period of 45 s is over", wait)
+	}
+
+	// The agent sees it, stops the containers, says so, and ends it.
+	if event := <-watcher.ResultChan(); event.Type != watch.Modified || event.Object.(*v1alpha1.Instance).DeletionTimestamp == nil {
+		t.Fatalf("the agent was told %s %+v", event.Type, event.Object)
+	}
+	terminating.Status.ContainerStatuses = []v1alpha1.ContainerStatus{{Name: "web", State: v1alpha1.ContainerState{Terminated: &v1alpha1.ContainerStateTerminated{ExitCode: 0, Reason: "Completed"}}}}
+	if _, err := client.FleetV1alpha1().Instances("default").UpdateStatus(t.Context(), terminating, metav1.UpdateOptions{}); err != nil {
+		t.Fatalf("the status of a terminating instance: %v", err)
+	}
+	if event := <-watcher.ResultChan(); event.Type != watch.Modified {
+		t.Fatalf("the agent was told %s %+v", event.Type, event.Object)
+	}
+	client.delete(t, "web", 0)
+	if !client.isGone(t, "web") {
+		t.Error("the instance is still there after its agent's delete")
+	}
+	// As for pods, the shortened grace period is written before the object goes.
+	event := <-watcher.ResultChan()
+	if event.Type == watch.Modified && *event.Object.(*v1alpha1.Instance).DeletionGracePeriodSeconds == 0 {
+		event = <-watcher.ResultChan()
+	}
+	if event.Type != watch.Deleted {
+		t.Fatalf("the agent was told %s %+v", event.Type, event.Object)
+	}
+}
+
+func TestTheGracePeriodOfADeleteCountsBeforeTheSpecs(t *testing.T) {
+	client := newFleetClient(t, servertesting.Start(t).Config)
+	client.createHost(t, "edge-1")
+	for _, name := range []string{"default", "asked", "negative", "now"} {
+		client.createInstance(t, name)
+		client.mustBind(t, name, "edge-1")
+	}
+	client.delete(t, "default", graceOfSpec)
+	client.wantTerminating(t, "default", 30)
+
+	client.delete(t, "asked", 20)
+	client.wantTerminating(t, "asked", 20)
+	// As for pods: a later delete can hurry, but not slow down.
+	client.delete(t, "asked", 5)
+	client.wantTerminating(t, "asked", 5)
+	client.delete(t, "asked", 60)
+	client.wantTerminating(t, "asked", 5)
+	client.delete(t, "asked", graceOfSpec)
+	client.wantTerminating(t, "asked", 5)
+
+	negative := int64(-7)
+	if err := client.FleetV1alpha1().Instances("default").Delete(t.Context(), "negative", metav1.DeleteOptions{GracePeriodSeconds: &negative}); err != nil {
+		t.Fatal(err)
+	}
+	client.wantTerminating(t, "negative", 1)
+
+	client.delete(t, "now", 0)
+	if !client.isGone(t, "now") {
+		t.Error("a bound instance is still there after a delete with grace 0")
+	}
+}
+
+func TestWhatNobodyRunsGoesAtOnce(t *testing.T) {
+	client := newFleetClient(t, servertesting.Start(t).Config)
+	client.createHost(t, "edge-1")
+	client.createInstance(t, "unbound")
+	client.createInstance(t, "unbound-with-grace")
+	for name, phase := range map[string]v1alpha1.InstancePhase{"succeeded": v1alpha1.InstanceSucceeded, "failed": v1alpha1.InstanceFailed} {
+		client.createInstance(t, name)
+		client.mustBind(t, name, "edge-1")
+		client.setPhase(t, name, phase)
+	}
+	client.delete(t, "unbound", graceOfSpec)
+	client.delete(t, "unbound-with-grace", 60)
+	client.delete(t, "succeeded", graceOfSpec)
+	client.delete(t, "failed", 60)
+	for _, name := range []string{"unbound", "unbound-with-grace", "succeeded", "failed"} {
+		if !client.isGone(t, name) {
+			t.Errorf("%s is still there", name)
+		}
+	}
+	// Unknown is no end: the host may come back with the containers still running.
+	client.createInstance(t, "unknown")
+	client.mustBind(t, "unknown", "edge-1")
+	client.setPhase(t, "unknown", v1alpha1.InstanceUnknown)
+	client.delete(t, "unknown", graceOfSpec)
+	client.wantTerminating(t, "unknown", 30)
+}
+
+func TestAFinalizerOutlivesTheGracePeriod(t *testing.T) {
+	client := newFleetClient(t, servertesting.Start(t).Config)
+	client.createHost(t, "edge-1")
+	client.createInstance(t, "web", func(i *v1alpha1.Instance) { i.Finalizers = []string{"example.com/wait"} })
+	client.mustBind(t, "web", "edge-1")
+	client.delete(t, "web", graceOfSpec)
+	client.wantTerminating(t, "web", 30)
+	client.delete(t, "web", 0)
+	instance := client.wantTerminating(t, "web", 0)
+	instance.Finalizers = nil
+	if _, err := client.FleetV1alpha1().Instances("default").Update(t.Context(), instance, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if !client.isGone(t, "web") {
+		t.Error("the instance is still there after its last finalizer went")
+	}
+}
+
+func TestADeleteOfACollectionIsGracefulForEachOfIts(t *testing.T) {
+	client := newFleetClient(t, servertesting.Start(t).Config)
+	client.createHost(t, "edge-1")
+	labelled := func(i *v1alpha1.Instance) { i.Labels = map[string]string{"tier": "front"} }
+	for _, name := range []string{"bound-1", "bound-2", "ended"} {
+		client.createInstance(t, name, labelled)
+		client.mustBind(t, name, "edge-1")
+	}
+	client.setPhase(t, "ended", v1alpha1.InstanceSucceeded)
+	client.createInstance(t, "unbound", labelled)
+	client.createInstance(t, "other")
+	instances := client.FleetV1alpha1().Instances("default")
+
+	if err := instances.DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "tier=front"}); err != nil {
+		t.Fatal(err)
+	}
+	client.wantTerminating(t, "bound-1", 30)
+	client.wantTerminating(t, "bound-2", 30)
+	for _, name := range []string{"ended", "unbound"} {
+		if !client.isGone(t, name) {
+			t.Errorf("%s is still there", name)
+		}
+	}
+	if client.getInstance(t, "other").DeletionTimestamp != nil {
+		t.Error("an instance that the selector does not match is being deleted")
+	}
+
+	grace := int64(5)
+	if err := instances.DeleteCollection(t.Context(), metav1.DeleteOptions{GracePeriodSeconds: &grace}, metav1.ListOptions{FieldSelector: "spec.hostName=edge-1"}); err != nil {
+		t.Fatal(err)
+	}
+	client.wantTerminating(t, "bound-1", 5)
+	client.wantTerminating(t, "bound-2", 5)
+	grace = 0
+	if err := instances.DeleteCollection(t.Context(), metav1.DeleteOptions{GracePeriodSeconds: &grace}, metav1.ListOptions{FieldSelector: "spec.hostName=edge-1"}); err != nil {
+		t.Fatal(err)
+	}
+	if !client.isGone(t, "bound-1") || !client.isGone(t, "bound-2") {
+		t.Error("bound instances are still there after a delete of the collection with grace 0")
+	}
+}
+
+func TestADeleteHappensOnlyWhereItsPreconditionsHold(t *testing.T) {
+	client := newFleetClient(t, servertesting.Start(t).Config)
+	client.createHost(t, "edge-1")
+	created := client.createInstance(t, "web")
+	client.mustBind(t, "web", "edge-1")
+	instances := client.FleetV1alpha1().Instances("default")
+
+	other := types.UID("other")
+	wrongUID := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &other}}
+	wantError(t, instances.Delete(t.Context(), "web", wrongUID), metav1.StatusReasonConflict, "UID in the precondition (other)")
+	stale := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{ResourceVersion: &created.ResourceVersion}}
+	wantError(t, instances.Delete(t.Context(), "web", stale), metav1.StatusReasonConflict, "ResourceVersion in the precondition ("+created.ResourceVersion+")")
+	if client.getInstance(t, "web").DeletionTimestamp != nil {
+		t.Fatal("the instance is being deleted all the same")
+	}
+	if err := instances.Delete(t.Context(), "web", metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}}); err != nil {
+		t.Fatal(err)
+	}
+	if client.getInstance(t, "web").DeletionTimestamp != nil {
+		t.Fatal("the instance is being deleted after a dry run")
+	}
+
+	right := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &created.UID}}
+	if err := instances.Delete(t.Context(), "web", right); err != nil {
+		t.Fatal(err)
+	}
+	client.wantTerminating(t, "web", 30)
+	// An agent that is late must not end another instance of the same name.
+	now := int64(0)
+	wrongUID.GracePeriodSeconds, right.GracePeriodSeconds = &now, &now
+	wantError(t, instances.Delete(t.Context(), "web", wrongUID), metav1.StatusReasonConflict, "other")
+	client.wantTerminating(t, "web", 30)
+	if err := instances.Delete(t.Context(), "web", right); err != nil {
+		t.Fatal(err)
+	}
+	if !client.isGone(t, "web") {
+		t.Error("the instance is still there")
+	}
+}
+
+// Until somebody collects garbage, what waits for that somebody would wait forever.
+func TestPropagationThatNobodyWouldCarryOutIsRefusedInWords(t *testing.T) {
+	server := servertesting.Start(t)
+	client, raw := newFleetClient(t, server.Config), newRawClient(t, server.Config)
+	client.createHost(t, "edge-1")
+	client.createInstance(t, "bound")
+	client.mustBind(t, "bound", "edge-1")
+	client.createInstance(t, "unbound")
+	if answer := raw.do(t, http.MethodPost, leasesPath, jsonBody, "", `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"HostLease","metadata":{"name":"edge-1"}}`); answer.code != http.StatusCreated {
+		t.Fatalf("%s", answer.body)
+	}
+	before := raw.everything(t)
+
+	for _, path := range []string{instancesPath + "/bound", instancesPath + "/unbound", instancesPath, hostsPath + "/edge-1", hostsPath, leasesPath + "/edge-1", leasesPath} {
+		for _, row := range []struct{ query, body, field string }{
+			{"", `{"propagationPolicy":"Foreground"}`, "propagationPolicy"},
+			{"", `{"propagationPolicy":"Orphan"}`, "propagationPolicy"},
+			{"", `{"orphanDependents":true}`, "orphanDependents"},
+			{"", `{"propagationPolicy":"Foreground","gracePeriodSeconds":0}`, "propagationPolicy"},
+			{"", `{"propagationPolicy":"Orphan","dryRun":["All"]}`, "propagationPolicy"},
+			{"?propagationPolicy=Foreground", "", "propagationPolicy"},
+			{"?propagationPolicy=Orphan", "", "propagationPolicy"},
+			{"?orphanDependents=true", "", "orphanDependents"},
+		} {
+			t.Run(strings.TrimPrefix(path, fleetPath)+row.query+row.body, func(t *testing.T) {
+				wrongRequest{
+					method: http.MethodDelete, path: path + row.query, body: row.body,
+					code: http.StatusUnprocessableEntity, reason: metav1.StatusReasonInvalid, fields: []string{row.field},
+					message: "no garbage collector runs in this server, so the object would never go away; use Background (kubectl: --cascade=background)",
+				}.check(t, raw)
+			})
+		}
+	}
+	after := raw.everything(t)
+	if len(after) != len(before) {
+		t.Fatalf("something went: %v of %v are left", after, before)
+	}
+	for name, object := range after {
+		if object.ResourceVersion != before[name].ResourceVersion {
+			t.Errorf("%s was changed: %+v", name, object)
+		}
+	}
+
+	// What says the same in the way that works, works.
+	if answer := raw.do(t, http.MethodDelete, instancesPath+"/unbound", jsonBody, "", `{"propagationPolicy":"Background"}`); answer.code != http.StatusOK {
+		t.Errorf("background propagation: %d %s", answer.code, answer.body)
+	}
+	if answer := raw.do(t, http.MethodDelete, hostsPath+"/edge-1", jsonBody, "", `{"orphanDependents":false}`); answer.code != http.StatusOK {
+		t.Errorf("orphanDependents=false: %d %s", answer.code, answer.body)
+	}
+}

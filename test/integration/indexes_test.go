@@ -1,0 +1,328 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package integration
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+
+	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
+	"github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions"
+)
+
+// How long a condition may take on a machine that is busy with other tests, and how often it is asked for.
+const (
+	patience = time.Minute
+	interval = 10 * time.Millisecond
+)
+
+// eventually waits until the condition holds.
+func eventually(t *testing.T, what string, condition func(context.Context) bool) {
+	t.Helper()
+	err := wait.PollUntilContextTimeout(t.Context(), interval, patience, true, func(ctx context.Context) (bool, error) { return condition(ctx), nil })
+	if err != nil {
+		t.Fatalf("waiting until %s: %v", what, err)
+	}
+}
+
+// requestLog records the reads of instances that a client made, in order.
+type requestLog struct {
+	next http.RoundTripper
+
+	mu   sync.Mutex
+	made []string
+}
+
+// RoundTrip notes a request in words: stream is a watch with initial events.
+func (l *requestLog) RoundTrip(request *http.Request) (*http.Response, error) {
+	response, err := l.next.RoundTrip(request)
+	if request.Method == http.MethodGet && strings.HasSuffix(request.URL.Path, "/instances") {
+		query, kind := request.URL.Query(), "list"
+		switch {
+		case query.Get("sendInitialEvents") == "true":
+			kind = "stream"
+		case query.Get("watch") == "true" || query.Get("watch") == "1":
+			kind = "watch"
+		}
+		outcome := "failed"
+		if err == nil {
+			outcome = strconv.Itoa(response.StatusCode)
+		}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.made = append(l.made, strings.TrimSpace(fmt.Sprintf("%s %s %s", kind, outcome, query.Get("fieldSelector"))))
+	}
+	return response, err
+}
+
+func (l *requestLog) requests() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.made)
+}
+
+// startInformer starts an informer of instances with client-go's defaults and a field selector.
+func startInformer(t *testing.T, config *rest.Config, fieldSelector string) (cache.SharedIndexInformer, *requestLog) {
+	t.Helper()
+	log := &requestLog{}
+	config = rest.CopyConfig(config)
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		log.next = next
+		return log
+	})
+	client, err := versioned.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	factory := externalversions.NewSharedInformerFactoryWithOptions(client, 0, externalversions.WithTweakListOptions(func(options *metav1.ListOptions) { options.FieldSelector = fieldSelector }))
+	informer := factory.Fleet().V1alpha1().Instances().Informer()
+	stop := make(chan struct{})
+	factory.Start(stop)
+	t.Cleanup(func() {
+		close(stop)
+		factory.Shutdown()
+	})
+	eventually(t, "the informer has its objects", func(context.Context) bool { return informer.HasSynced() })
+	return informer, log
+}
+
+// names are those of the informer's objects, sorted.
+func namesOf(informer cache.SharedIndexInformer) []string {
+	var names []string
+	for _, object := range informer.GetStore().List() {
+		names = append(names, object.(*v1alpha1.Instance).Name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func TestAnIndexedWatchWithInitialEventsIsRefusedWithTheCure(t *testing.T) {
+	raw := newRawClient(t, servertesting.Start(t).Config)
+	stream := "?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&fieldSelector="
+	for _, path := range []string{instancesPath, fleetPath + "/instances"} {
+		for _, selector := range []string{"spec.hostName=edge-1", "spec.hostName==edge-1", "status.phase=Running,spec.hostName=edge-1", "spec.hostName="} {
+			t.Run(strings.TrimPrefix(path, fleetPath)+" "+selector, func(t *testing.T) {
+				wrongRequest{
+					method: http.MethodGet, path: path + stream + url.QueryEscape(selector),
+					code: http.StatusUnprocessableEntity, reason: metav1.StatusReasonInvalid, fields: []string{"sendInitialEvents"},
+					message: "list with the same selector, then watch from the list's resourceVersion",
+				}.check(t, raw)
+			})
+		}
+		for _, selector := range []string{"", "spec.hostName!=edge-1", "status.phase=Running", "metadata.name=web"} {
+			t.Run(strings.TrimPrefix(path, fleetPath)+" streams "+selector, func(t *testing.T) {
+				raw.readInitialEvents(t, path+stream+url.QueryEscape(selector))
+			})
+		}
+	}
+}
+
+// readInitialEvents reads a watch until the bookmark that ends its initial events.
+func (c rawClient) readInitialEvents(t *testing.T, path string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		t.Fatalf("answered with code %d", response.StatusCode)
+	}
+	lines := bufio.NewScanner(response.Body)
+	for lines.Scan() {
+		if strings.Contains(lines.Text(), metav1.InitialEventsAnnotationKey) {
+			return
+		}
+	}
+	t.Errorf("the initial events did not end: %v", lines.Err())
+}
+
+func TestAnInformerOfOneHostFallsBackToListAndWatch(t *testing.T) {
+	server := servertesting.Start(t)
+	client := newFleetClient(t, server.Config)
+	client.createHost(t, "edge-1")
+	client.createHost(t, "edge-2")
+	for _, name := range []string{"mine", "other", "late"} {
+		client.createInstance(t, name)
+	}
+	client.mustBind(t, "mine", "edge-1")
+	client.mustBind(t, "other", "edge-2")
+
+	informer, log := startInformer(t, server.Config, "spec.hostName=edge-1")
+	if names := namesOf(informer); !slices.Equal(names, []string{"mine"}) {
+		t.Errorf("the informer starts with %v, not with mine", names)
+	}
+	eventually(t, "the informer watches", func(context.Context) bool { return len(log.requests()) >= 3 })
+	want := []string{"stream 422 spec.hostName=edge-1", "list 200 spec.hostName=edge-1", "watch 200 spec.hostName=edge-1"}
+	if made := log.requests(); !slices.Equal(made, want) {
+		t.Errorf("the informer made the requests %q, not %q", made, want)
+	}
+
+	client.mustBind(t, "late", "edge-1")
+	eventually(t, "an instance comes to the host", func(context.Context) bool { return slices.Equal(namesOf(informer), []string{"late", "mine"}) })
+	client.delete(t, "mine", 0)
+	eventually(t, "an instance leaves the host", func(context.Context) bool { return slices.Equal(namesOf(informer), []string{"late"}) })
+	if made := log.requests(); !slices.Equal(made, want) {
+		t.Errorf("the informer made the requests %q, not %q: it watches once and for all", made, want)
+	}
+}
+
+func TestAnInformerOfEverythingStreamsItsInitialEvents(t *testing.T) {
+	server := servertesting.Start(t)
+	client := newFleetClient(t, server.Config)
+	client.createHost(t, "edge-1")
+	client.createInstance(t, "bound")
+	client.mustBind(t, "bound", "edge-1")
+	client.createInstance(t, "unbound")
+	for selector, start := range map[string][]string{"": {"bound", "unbound"}, "status.phase=Pending": {"bound", "unbound"}, "spec.hostName!=edge-1": {"unbound"}} {
+		t.Run("selector "+selector, func(t *testing.T) {
+			informer, log := startInformer(t, server.Config, selector)
+			if names := namesOf(informer); !slices.Equal(names, start) {
+				t.Errorf("the informer starts with %v, not with %v", names, start)
+			}
+			want := []string{strings.TrimSpace("stream 200 " + selector)}
+			if made := log.requests(); !slices.Equal(made, want) {
+				t.Errorf("the informer made the requests %q, not %q", made, want)
+			}
+			name := strings.NewReplacer("", "all", "status.phase=Pending", "pending", "spec.hostName!=edge-1", "elsewhere").Replace(selector)
+			client.createInstance(t, name)
+			eventually(t, "a new instance arrives", func(context.Context) bool { return slices.Contains(namesOf(informer), name) })
+			client.delete(t, name, 0)
+			eventually(t, "it goes again", func(context.Context) bool { return slices.Equal(namesOf(informer), start) })
+			if made := log.requests(); !slices.Equal(made, want) {
+				t.Errorf("the informer made the requests %q, not %q: it streams once and for all", made, want)
+			}
+		})
+	}
+}
+
+// metric reads one metric; labels must hold all of those of the sample, in alphabetical
+// order. It is 0 where nothing was counted yet.
+func (c rawClient) metric(t *testing.T, name, labels string) float64 {
+	t.Helper()
+	answer := c.do(t, http.MethodGet, "/metrics", "", "text/plain", "")
+	if answer.code != http.StatusOK {
+		t.Fatalf("/metrics: %d", answer.code)
+	}
+	for line := range strings.Lines(string(answer.body)) {
+		if value, found := strings.CutPrefix(strings.TrimSpace(line), name+"{"+labels+"} "); found {
+			number, err := strconv.ParseFloat(value, 64)
+			if err != nil {
+				t.Fatalf("%s: %v", line, err)
+			}
+			return number
+		}
+	}
+	return 0
+}
+
+func TestAListByAnIndexedFieldReadsOnlyWhatMatches(t *testing.T) {
+	server := servertesting.Start(t)
+	client, raw := newFleetClient(t, server.Config), newRawClient(t, server.Config)
+	client.createHost(t, "edge-1")
+	for i := range 10 {
+		client.createInstance(t, fmt.Sprintf("i-%d", i))
+	}
+	for _, name := range []string{"i-1", "i-2", "i-3"} {
+		client.mustBind(t, name, "edge-1")
+	}
+	client.setPhase(t, "i-1", v1alpha1.InstanceRunning)
+	client.setPhase(t, "i-4", v1alpha1.InstanceRunning)
+
+	const byHost, byPhase, byNothing = "f:spec.hostName", "f:status.phase", ""
+	for _, row := range []struct {
+		selector string
+		index    string
+		// fetched is how many objects the cache looks at, matching how many of them are answered.
+		fetched, matching int
+	}{
+		{"spec.hostName=edge-1", byHost, 3, 3},
+		{"spec.hostName=nobody", byHost, 0, 0},
+		{"spec.hostName=", byHost, 7, 7},
+		{"status.phase=Running", byPhase, 2, 2},
+		{"spec.hostName=edge-1,spec.restartPolicy=Always", byHost, 3, 3},
+		{"spec.hostName=edge-1,spec.restartPolicy=Never", byHost, 3, 0},
+		{"spec.hostName!=edge-1", byNothing, 10, 7},
+		{"spec.restartPolicy=Always", byNothing, 10, 10},
+	} {
+		t.Run(row.selector, func(t *testing.T) {
+			labels := fmt.Sprintf(`group="fleet.gatehouse.dev",index=%q,resource="instances",storage="watchcache"`, row.index)
+			count := func() (lists, fetched float64) {
+				return raw.metric(t, "apiserver_storage_list_total", labels), raw.metric(t, "apiserver_storage_list_fetched_objects_total", labels)
+			}
+			lists, fetched := count()
+			var list v1alpha1.InstanceList
+			raw.do(t, http.MethodGet, instancesPath+"?fieldSelector="+url.QueryEscape(row.selector), "", "", "").into(t, &list)
+			if len(list.Items) != row.matching {
+				t.Errorf("%d instances match, not %d", len(list.Items), row.matching)
+			}
+			listsAfter, fetchedAfter := count()
+			if listsAfter-lists != 1 || fetchedAfter-fetched != float64(row.fetched) {
+				t.Errorf("%v lists by index %q read %v objects, not 1 list %d objects", listsAfter-lists, row.index, fetchedAfter-fetched, row.fetched)
+			}
+		})
+	}
+}
+
+func TestFlowControlPutsRequestsIntoTheFlowSchemasOfKubernetes(t *testing.T) {
+	server := servertesting.Start(t)
+	admin := newRawClient(t, server.Config)
+	somebody := newRawClient(t, issueClient(t, server, "somebody"))
+	nobody := newRawClient(t, rest.AnonymousClientConfig(server.Config))
+	for _, row := range []struct {
+		name   string
+		client rawClient
+		path   string
+		labels string
+	}{
+		{"system:masters is exempt", admin, hostsPath, `flow_schema="exempt",priority_level="exempt"`},
+		{"whoever proved who they are shares the global default", somebody, hostsPath, `flow_schema="global-default",priority_level="global-default"`},
+		{"health checks are exempt", nobody, "/readyz", `flow_schema="probes",priority_level="exempt"`},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			const dispatched = "apiserver_flowcontrol_dispatched_requests_total"
+			before := admin.metric(t, dispatched, row.labels)
+			row.client.do(t, http.MethodGet, row.path, "", "", "")
+			// More than one: the server asks itself things, too.
+			if after := admin.metric(t, dispatched, row.labels); after <= before {
+				t.Errorf("%s{%s} stays at %v", dispatched, row.labels, after)
+			}
+		})
+	}
+}

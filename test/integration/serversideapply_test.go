@@ -1,0 +1,378 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package integration
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
+)
+
+// Without the names of its models in the OpenAPI document the server stores every object and
+// records no ownership, with nothing but a line in its log. So each way to write is tried on
+// each kind, and what was recorded is compared to the letter.
+
+// ownership is an entry of managedFields.
+type ownership struct {
+	manager     string
+	operation   metav1.ManagedFieldsOperationType
+	subresource string
+}
+
+// applied and updated are entries of the main endpoint, and the others of the status endpoint.
+func applied(manager string) ownership {
+	return ownership{manager, metav1.ManagedFieldsOperationApply, ""}
+}
+
+func appliedStatus(manager string) ownership {
+	return ownership{manager, metav1.ManagedFieldsOperationApply, "status"}
+}
+
+func updated(manager string) ownership {
+	return ownership{manager, metav1.ManagedFieldsOperationUpdate, ""}
+}
+
+func updatedStatus(manager string) ownership {
+	return ownership{manager, metav1.ManagedFieldsOperationUpdate, "status"}
+}
+
+// object is what the tests look at, whatever the kind.
+type object struct {
+	metav1.ObjectMeta `json:"metadata"`
+	Spec              map[string]any `json:"spec"`
+	Status            map[string]any `json:"status"`
+}
+
+// write sends a body and expects an object.
+func (c rawClient) write(t *testing.T, method, path, contentType, body string) object {
+	t.Helper()
+	answer := c.do(t, method, path, contentType, "", body)
+	if answer.code != http.StatusOK && answer.code != http.StatusCreated {
+		t.Fatalf("%s %s: %d %s", method, path, answer.code, answer.body)
+	}
+	var got object
+	answer.into(t, &got)
+	return got
+}
+
+// apply applies a body by a manager.
+func (c rawClient) apply(t *testing.T, path, manager, body string) object {
+	t.Helper()
+	return c.write(t, http.MethodPatch, path+"?fieldManager="+manager, applyPatch, body)
+}
+
+// wantOwners holds managedFields against all entries that there must be, with their fields
+// as JSON.
+func wantOwners(t *testing.T, obj object, want map[ownership]string) {
+	t.Helper()
+	left := map[ownership]string{}
+	for owner, fields := range want {
+		left[owner] = fields
+	}
+	for _, entry := range obj.ManagedFields {
+		owner := ownership{entry.Manager, entry.Operation, entry.Subresource}
+		if entry.APIVersion != "fleet.gatehouse.dev/v1alpha1" || entry.FieldsType != "FieldsV1" || entry.Time == nil || entry.FieldsV1 == nil {
+			t.Errorf("the entry of %v is not complete: %+v", owner, entry)
+			continue
+		}
+		fields, found := left[owner]
+		delete(left, owner)
+		if !found {
+			t.Errorf("%v owns fields and should not: %s", owner, entry.FieldsV1.GetRawString())
+			continue
+		}
+		if diff := cmp.Diff(decoded(t, fields), decoded(t, entry.FieldsV1.GetRawString())); diff != "" {
+			t.Errorf("%v owns other fields (-want +got):\n%s", owner, diff)
+		}
+	}
+	for owner := range left {
+		t.Errorf("%v owns nothing: the write was not recorded", owner)
+	}
+}
+
+func decoded(t *testing.T, text string) map[string]any {
+	t.Helper()
+	var value map[string]any
+	if err := json.Unmarshal([]byte(text), &value); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	return value
+}
+
+func TestServerSideApplyRecordsToTheLetterWhatAManagerOwns(t *testing.T) {
+	client := newRawClient(t, servertesting.Start(t).Config)
+	for _, test := range []struct {
+		kind, path, body, fields, statusBody, statusFields string
+	}{
+		{"Host", hostsPath, appliedHost, appliedHostFields, appliedHostStatus, appliedHostStatusFields},
+		{"HostLease", leasesPath, appliedLease, appliedLeaseFields, "", ""},
+		{"Instance", instancesPath, appliedInstance, appliedInstanceFields, appliedInstanceStatus, appliedInstanceStatusFields},
+	} {
+		t.Run(test.kind, func(t *testing.T) {
+			path := test.path + "/owned"
+			obj := client.apply(t, path, "ops", test.body)
+			wantOwners(t, obj, map[ownership]string{applied("ops"): test.fields})
+			again := client.apply(t, path, "ops", test.body)
+			if again.ResourceVersion != obj.ResourceVersion {
+				t.Error("the same apply once more made a new revision")
+			}
+			if test.statusBody == "" {
+				return
+			}
+			// The status belongs to another entry, even where the manager is the same.
+			obj = client.apply(t, path+"/status", "ops", test.statusBody)
+			wantOwners(t, obj, map[ownership]string{applied("ops"): test.fields, appliedStatus("ops"): test.statusFields})
+		})
+	}
+}
+
+// Every ordinary way to write, on every kind.
+func TestOrdinaryWritesAreRecordedToo(t *testing.T) {
+	client := newRawClient(t, servertesting.Start(t).Config)
+	const typeMeta = `"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":`
+	for _, test := range []struct {
+		kind, path, create, createFields string
+		// change is a part of the spec, and changeFields what it is about.
+		change, changeFields string
+		statusChange         string
+		statusFields         string
+	}{
+		{
+			kind: "Host", path: hostsPath,
+			create:       `"spec":{"taints":[{"key":"a","effect":"NoExecute"}]}`,
+			createFields: `{"f:spec":{"f:taints":{".":{},"k:{\"effect\":\"NoExecute\",\"key\":\"a\"}":{".":{},"f:effect":{},"f:key":{}}}}}`,
+			change:       `{"spec":{"unschedulable":true}}`, changeFields: `{"f:spec":{"f:unschedulable":{}}}`,
+			statusChange: `{"status":{"info":{"architecture":"arm64"}}}`, statusFields: `{"f:status":{"f:info":{"f:architecture":{}}}}`,
+		},
+		{
+			kind: "HostLease", path: leasesPath,
+			create:       `"spec":{"leaseDurationSeconds":30}`,
+			createFields: `{"f:spec":{"f:leaseDurationSeconds":{}}}`,
+			change:       `{"spec":{"holderIdentity":"edge-1"}}`, changeFields: `{"f:spec":{"f:holderIdentity":{}}}`,
+		},
+		{
+			kind: "Instance", path: instancesPath,
+			create: `"spec":{"containers":[{"name":"web","image":"web:1"}]}`,
+			createFields: `{"f:spec":{"f:containers":{"k:{\"name\":\"web\"}":{".":{},"f:name":{},"f:image":{},"f:imagePullPolicy":{},"f:resources":{}}},
+				"f:restartPolicy":{},"f:terminationGracePeriodSeconds":{}}}`,
+			change: `{"spec":{"activeDeadlineSeconds":60}}`, changeFields: `{"f:spec":{"f:activeDeadlineSeconds":{}}}`,
+			statusChange: `{"status":{"reason":"Tested"}}`, statusFields: `{"f:status":{"f:reason":{}}}`,
+		},
+	} {
+		body := func(name string) string {
+			return "{" + typeMeta + `"` + test.kind + `","metadata":{"name":"` + name + `"},` + test.create + "}"
+		}
+		for _, patch := range []string{mergePatch, strategicPatch} {
+			t.Run("a create and a patch of type "+patch+" of a "+test.kind, func(t *testing.T) {
+				name := "patched-" + map[string]string{mergePatch: "merge", strategicPatch: "strategic"}[patch]
+				obj := client.write(t, http.MethodPost, test.path+"?fieldManager=maker", jsonBody, body(name))
+				wantOwners(t, obj, map[ownership]string{updated("maker"): test.createFields})
+				obj = client.write(t, http.MethodPatch, test.path+"/"+name+"?fieldManager=changer", patch, test.change)
+				wantOwners(t, obj, map[ownership]string{updated("maker"): test.createFields, updated("changer"): test.changeFields})
+				if test.statusChange == "" {
+					return
+				}
+				obj = client.write(t, http.MethodPatch, test.path+"/"+name+"/status?fieldManager=changer", patch, test.statusChange)
+				wantOwners(t, obj, map[ownership]string{
+					updated("maker"): test.createFields, updated("changer"): test.changeFields, updatedStatus("changer"): test.statusFields,
+				})
+			})
+		}
+		t.Run("an update of a "+test.kind, func(t *testing.T) {
+			client.write(t, http.MethodPost, test.path+"?fieldManager=maker", jsonBody, body("replaced"))
+			whole := merged(t, client.do(t, http.MethodGet, test.path+"/replaced", "", "", "").body, test.change)
+			obj := client.write(t, http.MethodPut, test.path+"/replaced?fieldManager=changer", jsonBody, whole)
+			wantOwners(t, obj, map[ownership]string{updated("maker"): test.createFields, updated("changer"): test.changeFields})
+			if test.statusChange == "" {
+				return
+			}
+			whole = merged(t, client.do(t, http.MethodGet, test.path+"/replaced", "", "", "").body, test.statusChange)
+			obj = client.write(t, http.MethodPut, test.path+"/replaced/status?fieldManager=changer", jsonBody, whole)
+			wantOwners(t, obj, map[ownership]string{
+				updated("maker"): test.createFields, updated("changer"): test.changeFields, updatedStatus("changer"): test.statusFields,
+			})
+		})
+		t.Run("a JSON patch of a "+test.kind+" by a client that gives no name", func(t *testing.T) {
+			client.write(t, http.MethodPost, test.path+"?fieldManager=maker", jsonBody, body("json-patched"))
+			obj := client.write(t, http.MethodPatch, test.path+"/json-patched", jsonPatch, `[{"op":"add","path":"/metadata/labels","value":{"a":"b"}}]`)
+			// The name is made of the user agent: Go's HTTP client sends Go-http-client/1.1 or 2.0.
+			wantOwners(t, obj, map[ownership]string{
+				updated("maker"):          test.createFields,
+				updated("Go-http-client"): `{"f:metadata":{"f:labels":{".":{},"f:a":{}}}}`,
+			})
+		})
+	}
+}
+
+// merged lays a change over an object.
+func merged(t *testing.T, obj []byte, change string) string {
+	t.Helper()
+	var lay func(under, over map[string]any)
+	lay = func(under, over map[string]any) {
+		for key, value := range over {
+			if inner, ok := value.(map[string]any); ok {
+				if below, ok := under[key].(map[string]any); ok {
+					lay(below, inner)
+					continue
+				}
+			}
+			under[key] = value
+		}
+	}
+	whole := decoded(t, string(obj))
+	lay(whole, decoded(t, change))
+	data, err := json.Marshal(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func TestAConflictBetweenManagersNamesTheFieldAndTheOwner(t *testing.T) {
+	client := newRawClient(t, servertesting.Start(t).Config)
+	client.apply(t, hostsPath+"/owned", "one", appliedHost)
+	client.apply(t, hostsPath+"/owned/status", "one", appliedHostStatus)
+	client.apply(t, leasesPath+"/owned", "one", appliedLease)
+	client.apply(t, instancesPath+"/owned", "one", appliedInstance)
+	for _, test := range []struct {
+		name, path, body, old, new string
+		fields                     []string
+	}{
+		{"a taint", hostsPath + "/owned", appliedHost, "value: batch", "value: other", []string{`.spec.taints[effect="NoSchedule",key="example.com/dedicated"].value`}},
+		{"a condition", hostsPath + "/owned/status", appliedHostStatus, "reason: Tested", "reason: Other", []string{`.status.conditions[type="Ready"].reason`}},
+		{"an amount", hostsPath + "/owned/status", appliedHostStatus, `cpu: "4"`, `cpu: "5"`, []string{".status.capacity.cpu"}},
+		{"an atomic list", hostsPath + "/owned/status", appliedHostStatus, "192.0.2.1", "192.0.2.2", []string{".status.addresses"}},
+		{"a lease", leasesPath + "/owned", appliedLease, "holderIdentity: owned", "holderIdentity: other", []string{".spec.holderIdentity"}},
+		{"an image", instancesPath + "/owned", appliedInstance, "image: web:1", "image: web:2", []string{`.spec.containers[name="web"].image`}},
+		{"a variable", instancesPath + "/owned", appliedInstance, "value: info", "value: debug", []string{`.spec.containers[name="web"].env[name="LOG_LEVEL"].value`}},
+		{"a port", instancesPath + "/owned", appliedInstance, "name: http", "name: web", []string{`.spec.containers[name="web"].ports[containerPort=80,protocol="TCP"].name`}},
+		{"an atomic map", instancesPath + "/owned", appliedInstance, "zone: a", "zone: b", []string{".spec.hostSelector"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			body := strings.Replace(test.body, test.old, test.new, 1)
+			if body == test.body {
+				t.Fatal("the row changes nothing")
+			}
+			answer := client.do(t, http.MethodPatch, test.path+"?fieldManager=two", applyPatch, "", body)
+			if answer.code != http.StatusConflict || answer.status == nil || answer.status.Reason != metav1.StatusReasonConflict {
+				t.Fatalf("answered %d %s", answer.code, answer.body)
+			}
+			var fields []string
+			for _, cause := range answer.status.Details.Causes {
+				fields = append(fields, cause.Field)
+				if cause.Type != metav1.CauseTypeFieldManagerConflict || !strings.Contains(cause.Message, `"one"`) {
+					t.Errorf("the cause does not name the owner: %+v", cause)
+				}
+			}
+			if !slices.Equal(fields, test.fields) {
+				t.Errorf("the conflict names %q, want %q: %s", fields, test.fields, answer.status.Message)
+			}
+		})
+	}
+}
+
+const (
+	applyOne = `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Host","metadata":{"name":"shared"},"spec":{"unschedulable":true,"taints":[{"key":"a","effect":"NoExecute","value":"1"},{"key":"b","effect":"NoExecute"}]}}`
+	applyTwo = `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Host","metadata":{"name":"shared"},"spec":{"taints":[{"key":"a","effect":"NoExecute","value":"2"},{"key":"c","effect":"NoExecute"}]}}`
+	taintA   = `"k:{\"effect\":\"NoExecute\",\"key\":\"a\"}":{".":{},"f:key":{},"f:effect":{},"f:value":{}}`
+)
+
+func TestAForcedApplyTakesAFieldAndADroppedFieldGoesWithItsLastOwner(t *testing.T) {
+	client := newRawClient(t, servertesting.Start(t).Config)
+	path := hostsPath + "/shared"
+	client.apply(t, path, "one", applyOne)
+	obj := client.write(t, http.MethodPatch, path+"?fieldManager=two&force=true", applyPatch, applyTwo)
+	wantOwners(t, obj, map[ownership]string{
+		applied("one"): `{"f:spec":{"f:unschedulable":{},"f:taints":{
+			"k:{\"effect\":\"NoExecute\",\"key\":\"a\"}":{".":{},"f:key":{},"f:effect":{}},
+			"k:{\"effect\":\"NoExecute\",\"key\":\"b\"}":{".":{},"f:key":{},"f:effect":{}}}}}`,
+		applied("two"): `{"f:spec":{"f:taints":{` + taintA + `,"k:{\"effect\":\"NoExecute\",\"key\":\"c\"}":{".":{},"f:key":{},"f:effect":{}}}}}`,
+	})
+	wantTaints(t, obj, "a=2", "b=", "c=")
+
+	// What the first says no more goes where nobody else owns it, and stays where one does.
+	obj = client.apply(t, path, "one", `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Host","metadata":{"name":"shared"},"spec":{"unschedulable":true}}`)
+	wantTaints(t, obj, "a=2", "c=")
+	if obj.Spec["unschedulable"] != true {
+		t.Errorf("the host is not unschedulable any more: %v", obj.Spec)
+	}
+}
+
+// wantTaints holds the taints of a host, as key=value, against those that it must have.
+func wantTaints(t *testing.T, host object, want ...string) {
+	t.Helper()
+	var got []string
+	list, _ := host.Spec["taints"].([]any)
+	for _, item := range list {
+		taint := item.(map[string]any)
+		value, _ := taint["value"].(string)
+		got = append(got, taint["key"].(string)+"="+value)
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("the host has the taints %q, want %q", got, want)
+	}
+}
+
+// Whoever applies a whole object to one endpoint owns only what that endpoint writes.
+func TestAnApplyOwnsNothingThatItsEndpointLeavesAlone(t *testing.T) {
+	client := newRawClient(t, servertesting.Start(t).Config)
+	const whole = `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Host","metadata":{"name":"whole","labels":{"a":"b"}},"spec":{"unschedulable":true},"status":{"info":{"machineID":"1"}}}`
+	const specFields = `{"f:metadata":{"f:labels":{"f:a":{}}},"f:spec":{"f:unschedulable":{}}}`
+	obj := client.apply(t, hostsPath+"/whole", "ops", whole)
+	wantOwners(t, obj, map[ownership]string{applied("ops"): specFields})
+	if info, _ := obj.Status["info"].(map[string]any); len(info) != 0 {
+		t.Errorf("the main endpoint wrote the status: %v", obj.Status)
+	}
+
+	other := strings.NewReplacer(`"b"`, `"stolen"`, "true", "false").Replace(whole)
+	obj = client.apply(t, hostsPath+"/whole/status", "agent", other)
+	wantOwners(t, obj, map[ownership]string{
+		applied("ops"):         specFields,
+		appliedStatus("agent"): `{"f:status":{"f:info":{"f:machineID":{}}}}`,
+	})
+	if obj.Labels["a"] != "b" || obj.Spec["unschedulable"] != true {
+		t.Errorf("the status endpoint wrote labels or spec: %v %v", obj.Labels, obj.Spec)
+	}
+}
+
+// A binding is no write by a field manager; what others own must come through it, and an apply
+// that knows nothing of the host must not take it away.
+func TestABindingLeavesOwnershipAndAnApplyLeavesTheBinding(t *testing.T) {
+	client := newRawClient(t, servertesting.Start(t).Config)
+	client.apply(t, hostsPath+"/owned", "ops", appliedHost)
+	client.apply(t, instancesPath+"/owned", "ops", appliedInstance)
+	client.do(t, http.MethodPost, instancesPath+"/owned/binding", jsonBody, "", `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Binding","target":{"kind":"Host","name":"owned"}}`)
+	obj := client.apply(t, instancesPath+"/owned", "ops", strings.Replace(appliedInstance, "web:1", "web:2", 1))
+	if obj.Spec["hostName"] != "owned" {
+		t.Errorf("the instance is bound to %v", obj.Spec["hostName"])
+	}
+	for _, entry := range obj.ManagedFields {
+		if entry.Manager == "ops" && entry.Operation == metav1.ManagedFieldsOperationApply {
+			wantOwners(t, object{ObjectMeta: metav1.ObjectMeta{ManagedFields: []metav1.ManagedFieldsEntry{entry}}}, map[ownership]string{applied("ops"): appliedInstanceFields})
+			return
+		}
+	}
+	t.Error("the binding took ownership away")
+}

@@ -1,0 +1,39 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package integration
+
+import (
+	"path/filepath"
+	"testing"
+
+	gatehousetesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
+	"github.com/gatehouse-dev/gatehouse/test/binary"
+	"github.com/gatehouse-dev/gatehouse/test/tour"
+)
+
+func TestKubectlTour(t *testing.T) {
+	kubectl := tour.FindKubectl(t)
+	server := gatehousetesting.Start(t)
+	tour.Run(t, tour.Env{Kubectl: kubectl, Kubeconfig: server.Kubeconfig, Namespace: "tour"})
+}
+
+// The server that make builds, because the one inside this test has no version.
+func TestKubectlSeesNoVersionSkewOfTheBuiltServer(t *testing.T) {
+	kubectl := tour.FindKubectl(t)
+	server := binary.Start(t, binary.DataDir(t))
+	tour.CheckVersion(t, tour.Env{Kubectl: kubectl, Kubeconfig: filepath.Join(server.DataDir, "kubeconfig"), Namespace: "tour"})
+}

@@ -1,0 +1,352 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package integration
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+
+	fleetv1alpha1 "github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
+	"github.com/gatehouse-dev/gatehouse/test/binary"
+)
+
+const (
+	losslessWrites = 5000
+	// stallFor is how many writes a slow watcher lets pass without reading. The server keeps
+	// at most 100 events or so for a watcher in each of two queues, and the connections of
+	// slow watchers hold little.
+	stallFor = 1000
+)
+
+// TestEveryWatcherSeesEveryEventOnceAndInOrder has 20 watchers of everything, some opened
+// late from an old resourceVersion, some so slow that the server ends them, and some more
+// with selectors, look at 5,000 writes.
+func TestEveryWatcherSeesEveryEventOnceAndInOrder(t *testing.T) {
+	server := binary.Start(t, binary.DataDir(t))
+	ctx, cancel := context.WithTimeout(t.Context(), 2*binary.Patience)
+	defer cancel()
+	client := versioned.NewForConfigOrDie(server.Config)
+	for _, name := range []string{"edge-0", "edge-1"} {
+		if _, err := client.FleetV1alpha1().Hosts().Create(ctx, &fleetv1alpha1.Host{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list, err := client.FleetV1alpha1().Instances("").List(ctx, metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start, err := strconv.ParseUint(list.ResourceVersion, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	work := &writers{client: client, total: losslessWrites, padding: strings.Repeat("x", 1500)}
+	began := time.Now()
+	all := newFollowers(t, server.Config, work, start)
+
+	// Writing begins when the watchers have been opened that are open from the start.
+	var following sync.WaitGroup
+	early := 0
+	var opened gauge
+	for _, f := range all {
+		if f.after == 0 {
+			early++
+			f.onOpen = opened.add
+		}
+		following.Go(func() {
+			if err := f.begin(ctx, work); err != nil {
+				t.Errorf("%s: %v", f.name, err)
+				cancel()
+			}
+		})
+	}
+	if err := opened.wait(ctx, early); err != nil {
+		t.Fatal(err)
+	}
+	if err := work.run(ctx, 16); err != nil {
+		t.Error(err)
+		cancel()
+	}
+	t.Logf("all written after %v", time.Since(began))
+	following.Wait()
+	t.Logf("all seen after %v", time.Since(began))
+	if t.Failed() {
+		return
+	}
+	sequence := whatHappened(ctx, t, server, work, start)
+	checkFollowers(t, all, sequence, start)
+	checkTerminations(ctx, t, client, all)
+	checkMetrics(ctx, t, client)
+	server.Stop(t)
+	checkLog(t, server)
+}
+
+// lossless is a follower of the test above.
+type lossless struct {
+	follower
+	// after is the number of writes after which it starts.
+	after int
+	// fromMiddle has it start from the middle of what has happened, and not from the start.
+	fromMiddle bool
+	slow       bool
+	// matches is what its selector says; nil for one without.
+	matches func(written) bool
+	started uint64
+}
+
+func (f *lossless) begin(ctx context.Context, work *writers) error {
+	if err := work.done.wait(ctx, f.after); err != nil {
+		return err
+	}
+	if f.fromMiddle {
+		known := work.acknowledgements()
+		f.version = known[len(known)/2].version
+	}
+	f.started = f.version
+	return f.follow(ctx)
+}
+
+// newFollowers returns 20 followers of everything, and three with selectors.
+func newFollowers(t *testing.T, config *rest.Config, work *writers, start uint64) []*lossless {
+	t.Helper()
+	typed := func(client versioned.Interface) func(context.Context, metav1.ListOptions) (watch.Interface, error) {
+		return client.FleetV1alpha1().Instances("").Watch
+	}
+	fast := typed(versioned.NewForConfigOrDie(config))
+	resource := fleetv1alpha1.SchemeGroupVersion.WithResource("instances")
+	json := dynamic.NewForConfigOrDie(config).Resource(resource)
+	meta := metadata.NewForConfigOrDie(config).Resource(resource)
+
+	var all []*lossless
+	add := func(name string, f lossless) *lossless {
+		f.name, f.version = name, start
+		if f.isLast == nil {
+			f.isLast = isLast
+		}
+		all = append(all, &f)
+		return all[len(all)-1]
+	}
+	for i := range 5 {
+		add(fmt.Sprintf("protobuf %d", i), lossless{follower: follower{open: fast, options: metav1.ListOptions{AllowWatchBookmarks: i%2 == 0}}})
+	}
+	add("JSON", lossless{follower: follower{open: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) { return json.Watch(ctx, o) }}})
+	add("JSON of one namespace", lossless{follower: follower{open: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+		return json.Namespace("default").Watch(ctx, o)
+	}}})
+	add("metadata only", lossless{follower: follower{open: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) { return meta.Watch(ctx, o) }}})
+	// The server keeps the events of 75 seconds, or more: on a slow machine those from the start
+	// are gone in the end.
+	for i, after := range []int{losslessWrites / 4, losslessWrites / 2} {
+		add(fmt.Sprintf("late %d", i), lossless{after: after, follower: follower{open: fast}})
+	}
+	for i, after := range []int{losslessWrites / 4, losslessWrites / 2, losslessWrites, losslessWrites} {
+		add(fmt.Sprintf("late from the middle %d", i), lossless{after: after, fromMiddle: true, follower: follower{open: fast}})
+	}
+	for i := range 6 {
+		http2 := i%2 == 0
+		slow := slowClient(t, config, http2)
+		f := add(fmt.Sprintf("slow %d (HTTP/2: %v)", i, http2), lossless{slow: true, follower: follower{open: typed(slow)}})
+		f.stall = func(ctx context.Context) error {
+			return work.done.wait(ctx, min(work.done.value()+stallFor, losslessWrites))
+		}
+	}
+	if len(all) != 20 {
+		t.Fatalf("%d watchers of everything, want 20", len(all))
+	}
+	for i, host := range []string{"edge-0", "edge-1"} {
+		add("selected by host "+host, lossless{
+			matches:  func(w written) bool { return w.host == host },
+			follower: follower{open: fast, isLast: func(c change) bool { return c.name == lastName(i) }, options: metav1.ListOptions{FieldSelector: "spec.hostName=" + host}},
+		})
+	}
+	add("selected by label", lossless{
+		matches:  func(w written) bool { return w.tier == "a" },
+		follower: follower{open: fast, options: metav1.ListOptions{LabelSelector: tierLabel + "=a"}},
+	})
+	return all
+}
+
+// slowClient has a connection of its own that holds little: when nobody reads, the server
+// notices soon.
+func slowClient(t *testing.T, config *rest.Config, http2 bool) versioned.Interface {
+	t.Helper()
+	const (
+		little = 16 << 10
+		// By the size of segments the kernel decides how much the server's end holds: with
+		// the 64 KiB of the loopback device more than 2 MB.
+		segment = 1000
+	)
+	tlsConfig, err := rest.TLSConfigFor(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dialer := &net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
+		var failure error
+		err := c.Control(func(fd uintptr) {
+			failure = errors.Join(
+				syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, little),
+				syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_MAXSEG, segment))
+		})
+		if err != nil {
+			return err
+		}
+		return failure
+	}}
+	transport := &http.Transport{
+		DialContext:     dialer.DialContext,
+		TLSClientConfig: tlsConfig,
+		Protocols:       new(http.Protocols),
+		HTTP2:           &http.HTTP2Config{MaxReceiveBufferPerStream: little, MaxReceiveBufferPerConnection: 64 << 10},
+		TLSNextProto:    map[string]func(string, *tls.Conn) http.RoundTripper{},
+	}
+	if http2 {
+		transport.TLSNextProto = nil
+	}
+	transport.Protocols.SetHTTP1(!http2)
+	transport.Protocols.SetHTTP2(http2)
+	t.Cleanup(transport.CloseIdleConnections)
+	client, err := versioned.NewForConfigAndClient(config, &http.Client{Transport: transport})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// whatHappened returns etcd's own order of all changes, held against what the writers were
+// told.
+func whatHappened(ctx context.Context, t *testing.T, server *binary.Server, work *writers, start uint64) []written {
+	t.Helper()
+	acknowledged := work.acknowledgements()
+	if len(acknowledged) != losslessWrites {
+		t.Fatalf("%d writes were acknowledged, want %d", len(acknowledged), losslessWrites)
+	}
+	etcd := etcdClient(t, server.DataDir)
+	defer func() { _ = etcd.Close() }()
+	happened, err := history(ctx, etcd, start, acknowledged[len(acknowledged)-1].version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sequence, err := work.explain(happened)
+	if err != nil {
+		t.Fatalf("what the writers were told is not what etcd did: %v", err)
+	}
+	kinds := map[watch.EventType]int{}
+	for _, c := range happened {
+		kinds[c.kind]++
+	}
+	t.Logf("%d writes, %d events: %v", len(acknowledged), len(happened), kinds)
+	return sequence
+}
+
+func checkFollowers(t *testing.T, all []*lossless, sequence []written, start uint64) {
+	t.Helper()
+	for _, f := range all {
+		want := unfiltered(sequence, f.started)
+		if f.matches != nil {
+			want = filtered(sequence, f.matches)
+		}
+		if len(want) == 0 || f.started < start {
+			t.Errorf("%s: nothing to see after %d", f.name, f.started)
+		}
+		if difference := compareChanges(f.seen, want); difference != "" {
+			t.Errorf("%s: %s", f.name, difference)
+		}
+		t.Logf("%-28s %d events from %d, %d watches, %d of them ended by the server", f.name, len(f.seen), f.started, f.opened, f.ended)
+	}
+}
+
+// checkTerminations proves that slow watchers were ended for being slow: nothing else ended
+// any watch, and the server has counted each.
+func checkTerminations(ctx context.Context, t *testing.T, client versioned.Interface, all []*lossless) {
+	t.Helper()
+	ended := 0
+	for _, f := range all {
+		ended += f.ended
+		if f.slow && f.ended == 0 {
+			t.Errorf("%s was never ended by the server", f.name)
+		}
+	}
+	metrics := readMetrics(ctx, t, client)
+	match := regexp.MustCompile(`(?m)^apiserver_terminated_watchers_total\{group="fleet.gatehouse.dev",resource="instances"\} (\d+)$`).FindStringSubmatch(metrics)
+	if match == nil {
+		t.Fatal("the server has counted no terminated watcher")
+	}
+	if match[1] != strconv.Itoa(ended) {
+		t.Errorf("the server has terminated %s watchers, but %d watches ended", match[1], ended)
+	}
+	t.Logf("apiserver_terminated_watchers_total is %s", match[1])
+}
+
+func readMetrics(ctx context.Context, t *testing.T, client versioned.Interface) string {
+	t.Helper()
+	metrics, err := client.FleetV1alpha1().RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(metrics)
+}
+
+// checkMetrics wants no sign of trouble in what the server has counted.
+func checkMetrics(ctx context.Context, t *testing.T, client versioned.Interface) {
+	t.Helper()
+	trouble := regexp.MustCompile(`^(apiserver_request_total\{.*code="(5\d\d|429)"` +
+		`|apiserver_request_aborts_total|apiserver_request_terminations_total|apiserver_flowcontrol_rejected_requests_total` +
+		`|etcd_request_errors_total|apiserver_watch_cache_consistent_read_total\{.*success="false"|apiserver_storage_decode_errors_total|apiserver_audit_error_total)`)
+	requests := 0
+	for line := range strings.Lines(readMetrics(ctx, t, client)) {
+		line = strings.TrimSpace(line)
+		// The server asks itself whether it is ready until it is.
+		if strings.Contains(line, `subresource="/readyz"`) {
+			continue
+		}
+		if trouble.MatchString(line) && !strings.HasSuffix(line, " 0") {
+			t.Errorf("a metric that tells of trouble: %s", line)
+		}
+		if strings.HasPrefix(line, "apiserver_request_total{") {
+			requests++
+		}
+	}
+	if requests == 0 {
+		t.Error("the server has counted no request")
+	}
+}
+
+// checkLog wants a quiet log: at default verbosity a run in which nothing failed leaves
+// nothing at all there.
+func checkLog(t *testing.T, server *binary.Server) {
+	t.Helper()
+	if log := server.Stderr(); log != "" {
+		t.Errorf("the server's log is not empty:\n%s", log)
+	}
+}

@@ -1,0 +1,364 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/utils/ptr"
+
+	fleetv1alpha1 "github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
+)
+
+const tierLabel = "example.com/tier"
+
+// lastName names the last instance that is bound to each of two hosts.
+func lastName(host int) string { return fmt.Sprintf("last-%d", host) }
+
+// written is a change that the server has acknowledged, with what filters look at.
+type written struct {
+	change
+	host, tier string
+}
+
+// writers make a number of writes of all sorts on instances, many at a time, and keep a
+// ledger of what the server said to each. Every object belongs to one writer.
+type writers struct {
+	client versioned.Interface
+	total  int
+	// padding makes objects large.
+	padding string
+	done    gauge
+
+	mu      sync.Mutex
+	tickets int
+	ledger  map[uint64]written
+}
+
+// isLast tells whether a change is the last that the writers make.
+func isLast(c change) bool { return c.name == lastName(1) && c.kind == watch.Modified }
+
+// errNoTicket means that all writes have been made or begun.
+var errNoTicket = errors.New("all writes are made")
+
+// run makes all writes; the last four create an instance for each of two hosts and bind it.
+func (w *writers) run(ctx context.Context, parallel int) error {
+	w.ledger = map[uint64]written{}
+	w.tickets = w.total - 4
+	failures := make([]error, parallel)
+	var group sync.WaitGroup
+	for i := range parallel {
+		group.Go(func() {
+			for n := 0; failures[i] == nil; n++ {
+				failures[i] = w.live(ctx, fmt.Sprintf("w%02d-%03d", i, n), n)
+			}
+			if errors.Is(failures[i], errNoTicket) {
+				failures[i] = nil
+			}
+		})
+	}
+	group.Wait()
+	if err := errors.Join(failures...); err != nil {
+		return err
+	}
+	w.tickets = 4
+	for host := range 2 {
+		if _, err := w.create(ctx, lastName(host)); err != nil {
+			return err
+		}
+		if _, err := w.bind(ctx, lastName(host), host); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// live leads an instance through its life.
+func (w *writers) live(ctx context.Context, name string, n int) error {
+	instance, err := w.create(ctx, name)
+	if err != nil {
+		return err
+	}
+	if instance, err = w.update(ctx, instance, "b"); err != nil {
+		return err
+	}
+	if instance, err = w.report(ctx, instance, fleetv1alpha1.InstancePending); err != nil {
+		return err
+	}
+	if n%2 == 0 {
+		if instance, err = w.bind(ctx, name, n/2%2); err != nil {
+			return err
+		}
+	}
+	if instance, err = w.report(ctx, instance, fleetv1alpha1.InstanceRunning); err != nil {
+		return err
+	}
+	if _, err = w.update(ctx, instance, "a"); err != nil || n%4 == 3 {
+		return err // some stay
+	}
+	return w.delete(ctx, name)
+}
+
+// ticket allows one write.
+func (w *writers) ticket() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.tickets == 0 {
+		return errNoTicket
+	}
+	w.tickets--
+	return nil
+}
+
+// acknowledged enters what the server answered in the ledger.
+func (w *writers) acknowledged(kind watch.EventType, instance *fleetv1alpha1.Instance) error {
+	version, name, err := versionOf(instance)
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", kind, instance.Name, err)
+	}
+	digest, err := digestOf(instance)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if other, ok := w.ledger[version]; ok {
+		return fmt.Errorf("%s and %s were acknowledged with the same resourceVersion %d", other.name, name, version)
+	}
+	w.ledger[version] = written{change{version, kind, name, digest}, instance.Spec.HostName, instance.Labels[tierLabel]}
+	w.done.add()
+	return nil
+}
+
+func (w *writers) create(ctx context.Context, name string) (*fleetv1alpha1.Instance, error) {
+	if err := w.ticket(); err != nil {
+		return nil, err
+	}
+	instance, err := w.client.FleetV1alpha1().Instances("default").Create(ctx, &fleetv1alpha1.Instance{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{tierLabel: "a"}},
+		Spec: fleetv1alpha1.InstanceSpec{Containers: []fleetv1alpha1.Container{{
+			Name: "main", Image: "registry.example/app:1", Env: []fleetv1alpha1.EnvVar{{Name: "PADDING", Value: w.padding}},
+		}}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("creating %s: %w", name, err)
+	}
+	return instance, w.acknowledged(watch.Added, instance)
+}
+
+func (w *writers) update(ctx context.Context, instance *fleetv1alpha1.Instance, tier string) (*fleetv1alpha1.Instance, error) {
+	if err := w.ticket(); err != nil {
+		return nil, err
+	}
+	instance.Labels[tierLabel] = tier
+	instance.Spec.Containers[0].Image += "0"
+	updated, err := w.client.FleetV1alpha1().Instances("default").Update(ctx, instance, metav1.UpdateOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("updating %s: %w", instance.Name, err)
+	}
+	return updated, w.acknowledged(watch.Modified, updated)
+}
+
+func (w *writers) report(ctx context.Context, instance *fleetv1alpha1.Instance, phase fleetv1alpha1.InstancePhase) (*fleetv1alpha1.Instance, error) {
+	if err := w.ticket(); err != nil {
+		return nil, err
+	}
+	instance.Status.Phase = phase
+	instance.Status.Message += "reported. "
+	updated, err := w.client.FleetV1alpha1().Instances("default").UpdateStatus(ctx, instance, metav1.UpdateOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("reporting %s: %w", instance.Name, err)
+	}
+	return updated, w.acknowledged(watch.Modified, updated)
+}
+
+// bind learns the version by reading: the answer to a binding does not tell it.
+func (w *writers) bind(ctx context.Context, name string, host int) (*fleetv1alpha1.Instance, error) {
+	if err := w.ticket(); err != nil {
+		return nil, err
+	}
+	instances := w.client.FleetV1alpha1().Instances("default")
+	binding := &fleetv1alpha1.Binding{Target: fleetv1alpha1.BindingTarget{Kind: "Host", Name: fmt.Sprintf("edge-%d", host)}}
+	if _, err := instances.Bind(ctx, name, binding, metav1.CreateOptions{}); err != nil {
+		return nil, fmt.Errorf("binding %s: %w", name, err)
+	}
+	bound, err := instances.Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return bound, w.acknowledged(watch.Modified, bound)
+}
+
+// delete asks for the deleted object, which the generated client throws away.
+func (w *writers) delete(ctx context.Context, name string) error {
+	if err := w.ticket(); err != nil {
+		return err
+	}
+	deleted := &fleetv1alpha1.Instance{}
+	err := w.client.FleetV1alpha1().RESTClient().Delete().UseProtobufAsDefault().Namespace("default").Resource("instances").Name(name).
+		Body(&metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0)}).Do(ctx).Into(deleted)
+	if err != nil {
+		return fmt.Errorf("deleting %s: %w", name, err)
+	}
+	return w.acknowledged(watch.Deleted, deleted)
+}
+
+// acknowledgements is the ledger in the order of etcd's revisions.
+func (w *writers) acknowledgements() []written {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var ordered []written
+	for _, version := range slices.Sorted(maps.Keys(w.ledger)) {
+		ordered = append(ordered, w.ledger[version])
+	}
+	return ordered
+}
+
+// explain returns what happened as the writers know it. They are told of all but one sort of
+// change: a deletion first marks the object as being deleted and then removes it, and only
+// the second is answered. Whatever else the ledger does not have, or has and did not happen,
+// is an error.
+func (w *writers) explain(happened []change) ([]written, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var explained []written
+	latest := map[string]written{}
+	marked := map[string]bool{}
+	known := 0
+	for _, c := range happened {
+		entry, ok := w.ledger[c.version]
+		switch {
+		case ok && !entry.same(c):
+			return nil, fmt.Errorf("acknowledged was %v, but etcd did %v", entry, c)
+		case ok && marked[c.name] && c.kind != watch.Deleted:
+			return nil, fmt.Errorf("%v follows a change of the same object that nobody made", c)
+		case ok:
+			known++
+		case c.kind != watch.Modified || marked[c.name]:
+			return nil, fmt.Errorf("%v was acknowledged to nobody", c)
+		default:
+			entry = written{c, latest[c.name].host, latest[c.name].tier}
+		}
+		marked[c.name] = !ok
+		latest[c.name] = entry
+		explained = append(explained, entry)
+	}
+	if known != len(w.ledger) {
+		return nil, fmt.Errorf("etcd knows of %d of %d acknowledged writes", known, len(w.ledger))
+	}
+	for name := range marked {
+		if marked[name] {
+			return nil, fmt.Errorf("the last change of %s was acknowledged to nobody", name)
+		}
+	}
+	return explained, nil
+}
+
+// unfiltered is what a watcher of everything must see after a version.
+func unfiltered(sequence []written, after uint64) []change {
+	var changes []change
+	for _, w := range sequence {
+		if w.version > after {
+			changes = append(changes, w.change)
+		}
+	}
+	return changes
+}
+
+// filtered is what a watcher must see whose selector is true for what matches.
+func filtered(sequence []written, matches func(written) bool) []change {
+	var changes []change
+	matched := map[string]bool{}
+	for _, w := range sequence {
+		before, now := matched[w.name], matches(w)
+		matched[w.name] = now && w.kind != watch.Deleted
+		seen := w.change
+		switch {
+		case w.kind == watch.Deleted && before:
+		case w.kind != watch.Deleted && before && now:
+			seen.kind = watch.Modified
+		case w.kind != watch.Deleted && now:
+			seen.kind = watch.Added
+		case w.kind != watch.Deleted && before:
+			// It leaves the selection, and is shown as it was before.
+			seen.kind, seen.digest = watch.Deleted, ""
+		default:
+			continue
+		}
+		changes = append(changes, seen)
+	}
+	return changes
+}
+
+// etcdClient speaks to the embedded etcd of the server on the data directory. Close it before
+// the server stops, or it complains.
+func etcdClient(t *testing.T, dataDir string) *clientv3.Client {
+	t.Helper()
+	client, err := clientv3.New(clientv3.Config{
+		Endpoints: []string{"unix://" + filepath.Join(dataDir, "etcd", "etcd.sock")},
+		Logger:    zap.NewNop(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// history asks etcd for all that has happened to instances after a revision, up to another.
+func history(ctx context.Context, client *clientv3.Client, after, upTo uint64) ([]change, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	const prefix = "/registry/fleet.gatehouse.dev/instances/"
+	var changes []change
+	for response := range client.Watch(clientv3.WithRequireLeader(ctx), prefix, clientv3.WithPrefix(), clientv3.WithRev(int64(after)+1)) {
+		if err := response.Err(); err != nil {
+			return nil, err
+		}
+		for _, event := range response.Events {
+			kind := watch.Deleted
+			switch {
+			case event.IsCreate():
+				kind = watch.Added
+			case event.IsModify():
+				kind = watch.Modified
+			}
+			version := uint64(event.Kv.ModRevision)
+			if version > upTo {
+				return changes, nil
+			}
+			key := string(event.Kv.Key)
+			changes = append(changes, change{version: version, kind: kind, name: key[strings.LastIndexByte(key, '/')+1:]})
+			if version == upTo {
+				return changes, nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("etcd's watch ended after %d events: %w", len(changes), ctx.Err())
+}
