@@ -22,7 +22,6 @@ import (
 	"io/fs"
 	"strings"
 
-	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 	"go.etcd.io/etcd/server/v3/storage/wal"
 	"golang.org/x/sys/unix"
@@ -117,7 +116,7 @@ func problemOf(dir string, err error) *Problem {
 	case isAny(err, bolterrors.ErrTimeout), says(err, "resource temporarily unavailable"):
 		return inUse(dir, 0)
 	case says(err, "invalid downgrade", "storage version is not supported", "cannot downgrade storage"),
-		errors.Is(err, bbolt.ErrVersionMismatch):
+		errors.Is(err, bolterrors.ErrVersionMismatch):
 		return newer(dir, "of another version", ourVersion())
 	case isAny(err, wal.ErrCRCMismatch, wal.ErrFileNotFound, wal.ErrMetadataConflict, wal.ErrSnapshotMismatch,
 		wal.ErrSnapshotNotFound, wal.ErrSliceOutOfRange, wal.ErrDecoderNotFound, bolterrors.ErrInvalid, bolterrors.ErrChecksum),
