@@ -1,0 +1,144 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package preflight
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+)
+
+// cluster answers discovery of core/v1 and access reviews, as it is told to.
+type cluster struct {
+	resources    []string
+	allowed      map[string]bool // by verb
+	reviewStatus int
+}
+
+func (c *cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	switch {
+	case r.URL.Path == "/api/v1" && c.resources != nil:
+		list := metav1.APIResourceList{TypeMeta: metav1.TypeMeta{Kind: "APIResourceList", APIVersion: "v1"}, GroupVersion: "v1"}
+		for _, name := range c.resources {
+			list.APIResources = append(list.APIResources, metav1.APIResource{Name: name})
+		}
+		_ = json.NewEncoder(w).Encode(list)
+	case strings.HasSuffix(r.URL.Path, "/selfsubjectaccessreviews") && c.reviewStatus == 0:
+		var review authorizationv1.SelfSubjectAccessReview
+		_ = json.NewDecoder(r.Body).Decode(&review)
+		review.Status.Allowed = c.allowed[review.Spec.ResourceAttributes.Verb]
+		w.WriteHeader(http.StatusCreated)
+		_ = json.NewEncoder(w).Encode(review)
+	case c.reviewStatus != 0 && strings.HasSuffix(r.URL.Path, "/selfsubjectaccessreviews"):
+		w.WriteHeader(c.reviewStatus)
+		_ = json.NewEncoder(w).Encode(metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure, Reason: metav1.StatusReasonForbidden, Code: int32(c.reviewStatus), Message: "no reviews for you"})
+	default:
+		w.WriteHeader(http.StatusNotFound)
+		_ = json.NewEncoder(w).Encode(metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure, Reason: metav1.StatusReasonNotFound, Code: http.StatusNotFound})
+	}
+}
+
+func checker(t *testing.T, c *cluster, needs ...Need) *Checker {
+	t.Helper()
+	server := httptest.NewServer(c)
+	t.Cleanup(server.Close)
+	client, err := kubernetes.NewForConfig(&rest.Config{Host: server.URL, ContentConfig: rest.ContentConfig{ContentType: "application/json"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return NewChecker(client, needs)
+}
+
+var namespaces = Need{
+	Name:     "namespaces",
+	Verbs:    []string{"list", "watch"},
+	Resource: schema.GroupVersionResource{Version: "v1", Resource: "namespaces"},
+	Without:  "nothing can be created",
+	Cure:     "ask an administrator",
+}
+
+func TestWhatIsMissingIsNamed(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		cluster cluster
+		want    string // empty: nothing is missing
+	}{
+		{"every verb is allowed", cluster{resources: []string{"namespaces"}, allowed: map[string]bool{"list": true, "watch": true}}, ""},
+		{"one verb is not allowed", cluster{resources: []string{"namespaces"}, allowed: map[string]bool{"list": true}},
+			"cannot watch namespaces: not permitted; without it nothing can be created; to cure it, ask an administrator"},
+		{"no verb is allowed", cluster{resources: []string{"namespaces"}},
+			"cannot list, watch namespaces: not permitted; without it nothing can be created; to cure it, ask an administrator"},
+		{"the resource is not served", cluster{resources: []string{"pods"}}, "cannot list, watch namespaces: the cluster does not serve v1"},
+		{"the group is not served", cluster{}, "cannot list, watch namespaces: the cluster does not serve v1"},
+		{"nobody says what is allowed", cluster{resources: []string{"namespaces"}, reviewStatus: http.StatusForbidden},
+			"cannot list, watch namespaces: the cluster does not say what this server may (create selfsubjectaccessreviews.authorization.k8s.io: no reviews for you)"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := checker(t, &tc.cluster, namespaces)
+			c.Check(t.Context())
+			got := ""
+			if err := c.Missing("namespaces"); err != nil {
+				got = err.Error()
+			}
+			if (got == "") != (tc.want == "") || !strings.HasPrefix(got, tc.want) {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestANeedThatWasNotProbedIsMissing(t *testing.T) {
+	if checker(t, &cluster{}, namespaces).Missing("namespaces") == nil {
+		t.Error("it counts as met")
+	}
+}
+
+func TestOnlyVitalNeedsFailReadiness(t *testing.T) {
+	vital := namespaces
+	vital.Name, vital.Vital = "vital", true
+	c := checker(t, &cluster{}, namespaces, vital)
+	c.Check(t.Context())
+	checks := c.HealthChecks()
+	if len(checks) != 1 || checks[0].Name() != "cluster-vital" {
+		t.Fatalf("got %v", checks)
+	}
+	if checks[0].Check(nil) == nil {
+		t.Error("a vital need that is not met passes")
+	}
+}
+
+func TestVerboseReadinessSaysWhatIsMissing(t *testing.T) {
+	c := checker(t, &cluster{}, namespaces)
+	c.Check(t.Context())
+	handler := c.WithNotes(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("readyz check passed\n")) }))
+	for path, want := range map[string]bool{"/readyz?verbose": true, "/readyz": false, "/livez?verbose": false} {
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		if got := strings.Contains(w.Body.String(), "[!]namespaces: cannot list, watch namespaces"); got != want {
+			t.Errorf("%s: %s", path, w.Body)
+		}
+	}
+}
