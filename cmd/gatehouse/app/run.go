@@ -19,6 +19,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -130,6 +131,9 @@ func startEtcdAndCertificates(ctx context.Context, o options.CompletedOptions, p
 		servers := o.Etcd.StorageConfig.Transport.ServerList
 		if warning := storage.QuorumOf(storage.DistinctEndpoints(servers)).Warning(); warning != "" {
 			klog.Warning("--etcd-servers: " + warning)
+		}
+		if err = storage.CheckReachable(ctx, servers); err != nil {
+			err = fmt.Errorf("--etcd-servers: no etcd takes a connection (%w): start it, or correct the URL", err)
 		}
 	}
 	certs := <-made

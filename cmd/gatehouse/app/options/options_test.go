@@ -1,0 +1,186 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package options
+
+import (
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/pflag"
+)
+
+// TestTheAcceptedFlagsAreTheseAndNoOthers guards what upstream may change under us: a flag
+// that comes or goes with a new k8s.io/apiserver is a decision of ours. To accept a change,
+// run the test with GATEHOUSE_UPDATE_FLAGS=1 and read the difference.
+func TestTheAcceptedFlagsAreTheseAndNoOthers(t *testing.T) {
+	const golden = "testdata/flags.txt"
+	var names []string
+	sets := acceptedFlags
+	for _, set := range sets.FlagSets {
+		set.VisitAll(func(flag *pflag.Flag) { names = append(names, flag.Name) })
+	}
+	slices.Sort(names)
+	got := strings.Join(names, "\n") + "\n"
+	if os.Getenv("GATEHOUSE_UPDATE_FLAGS") != "" {
+		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got == string(want) {
+		return
+	}
+	for _, name := range names {
+		if !slices.Contains(strings.Fields(string(want)), name) {
+			t.Errorf("new flag --%s", name)
+		}
+	}
+	for _, name := range strings.Fields(string(want)) {
+		if !slices.Contains(names, name) {
+			t.Errorf("flag --%s is gone", name)
+		}
+	}
+}
+
+// A process can bind the flags once: the registry of feature gates is global. The tests
+// below need options made before that, so they are made here.
+var (
+	unboundOptions = makeOptions(64)
+	acceptedFlags  = NewOptions().Flags()
+)
+
+func makeOptions(count int) chan *Options {
+	made := make(chan *Options, count)
+	for range count {
+		made <- NewOptions()
+	}
+	return made
+}
+
+func options(change ...func(*Options)) *Options {
+	o := <-unboundOptions
+	o.Mode = ModeStandalone
+	o.DataDir = "/data"
+	for _, f := range change {
+		f(o)
+	}
+	return o
+}
+
+func TestAWrongValueNamesItsFlagAndTheCure(t *testing.T) {
+	missing := "/nowhere/file"
+	for _, tc := range []struct {
+		name   string
+		change func(*Options)
+		says   []string // each error begins with one of these, in order; empty: no error
+	}{
+		{"the defaults with a mode are right", func(*Options) {}, nil},
+		{"no mode", func(o *Options) { o.Mode = "" }, []string{"--mode is required: standalone"}},
+		{"an unknown mode", func(o *Options) { o.Mode = "both" }, []string{"--mode=both is unknown: use standalone or aggregated"}},
+		{"no data directory", func(o *Options) { o.DataDir = "" }, []string{"--data-dir must not be empty: name a directory"}},
+		{"a certificate without its key", func(o *Options) { o.Serving.ServerCert.CertKey.CertFile = missing }, []string{"--tls-cert-file needs --tls-private-key-file"}},
+		{"a key without its certificate", func(o *Options) { o.Serving.ServerCert.CertKey.KeyFile = missing }, []string{"--tls-private-key-file needs --tls-cert-file"}},
+		{"a client CA that does not exist", func(o *Options) { o.ClientCAFile = missing }, []string{"--client-ca-file: the file cannot be read"}},
+		{"etcd's TLS files for an embedded etcd", func(o *Options) { o.Etcd.StorageConfig.Transport.CertFile = missing }, []string{"--etcd-certfile is of no use without --etcd-servers"}},
+		{"an etcd that is no URL", func(o *Options) { o.Etcd.StorageConfig.Transport.ServerList = []string{"etcd:2379"} }, []string{`--etcd-servers: "etcd:2379" is not the URL of an etcd: write it as https://`}},
+		{"half a client certificate for etcd", func(o *Options) {
+			o.Etcd.StorageConfig.Transport.ServerList = []string{"https://127.0.0.1:2379"}
+			o.Etcd.StorageConfig.Transport.KeyFile = "testdata/flags.txt"
+		}, []string{"--etcd-certfile and --etcd-keyfile belong together"}},
+		{"no room for any request", func(o *Options) { o.ServerRun.MaxRequestsInFlight, o.ServerRun.MaxMutatingRequestsInFlight = 0, 0 }, []string{"--max-requests-inflight and --max-mutating-requests-inflight must add up to at least 1"}},
+		{"flow control switched off", func(o *Options) { o.Features.EnablePriorityAndFairness = false }, []string{"--enable-priority-and-fairness=false is not supported"}},
+		{"a flag of the other mode", func(o *Options) { o.Cluster.Kubeconfig = missing }, []string{"--kubeconfig is for --mode=aggregated"}},
+		{"aggregated without an etcd", func(o *Options) { o.Mode = ModeAggregated }, []string{"--etcd-servers is required with --mode=aggregated"}},
+		{"aggregated with an embedded etcd when asked", func(o *Options) { o.Mode, o.EmbedEtcd = ModeAggregated, true }, nil},
+		{"aggregated with two etcds", func(o *Options) {
+			o.Mode, o.EmbedEtcd = ModeAggregated, true
+			o.Etcd.StorageConfig.Transport.ServerList = []string{"https://127.0.0.1:2379"}
+		}, []string{"--embedded-etcd and --etcd-servers exclude each other"}},
+		{"aggregated with an etcd without TLS", func(o *Options) {
+			o.Mode = ModeAggregated
+			o.Etcd.StorageConfig.Transport.ServerList = []string{"http://127.0.0.1:2379"}
+		}, []string{`--etcd-servers: "http://127.0.0.1:2379" has no TLS`}},
+		{"aggregated with an etcd without TLS when allowed", func(o *Options) {
+			o.Mode, o.PlaintextEtcd = ModeAggregated, true
+			o.Etcd.StorageConfig.Transport.ServerList = []string{"http://127.0.0.1:2379"}
+		}, nil},
+		{"a negative cache time", func(o *Options) {
+			o.Mode, o.EmbedEtcd = ModeAggregated, true
+			o.Cluster.DenyCacheTTL = -1
+		}, []string{"--authorization-webhook-cache-unauthorized-ttl must not be negative"}},
+		{"two mistakes are both said", func(o *Options) { o.Mode, o.DataDir = "", "" }, []string{"--mode is required", "--data-dir must not be empty"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			completed, err := options(tc.change).Complete()
+			if err != nil {
+				t.Fatal(err)
+			}
+			errs := completed.Validate()
+			if len(errs) != len(tc.says) {
+				t.Fatalf("got %v, want %v", errs, tc.says)
+			}
+			for i, err := range errs {
+				if !strings.HasPrefix(err.Error(), tc.says[i]) {
+					t.Errorf("got %q, want %q", err, tc.says[i])
+				}
+			}
+		})
+	}
+}
+
+func TestListen(t *testing.T) {
+	for _, tc := range []struct {
+		address string
+		says    string // empty: it is right
+	}{
+		{"127.0.0.1:0", ""},
+		{"[::1]:6443", ""},
+		{"6443", "it is not of the form ADDR:PORT"},
+		{"localhost:6443", "its address is not an IP address"},
+		{"127.0.0.1:http", "its port is not a number from 0 to 65535"},
+		{"127.0.0.1:70000", "its port is not a number from 0 to 65535"},
+	} {
+		t.Run(tc.address, func(t *testing.T) {
+			err := options().Listen(tc.address)
+			if (err == nil) != (tc.says == "") || err != nil && !strings.Contains(err.Error(), tc.says) {
+				t.Errorf("got %v, want %q", err, tc.says)
+			}
+		})
+	}
+}
+
+func TestClientsOnThisMachineReachEveryListener(t *testing.T) {
+	for address, want := range map[string]string{
+		"127.0.0.1:6443": "https://127.0.0.1:6443",
+		"0.0.0.0:6443":   "https://127.0.0.1:6443",
+		"[::1]:6443":     "https://[::1]:6443",
+	} {
+		tcp, err := net.ResolveTCPAddr("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := ClientURL(tcp); got != want {
+			t.Errorf("%s: got %s, want %s", address, got, want)
+		}
+	}
+}
