@@ -124,6 +124,10 @@ bench-write: build ## Creates per second and their latency, beside raw etcd
 bench-watch: build ## What an event costs with thousands of watches
 	go run ./test/bench watch $(ARGS)
 
+.PHONY: bench-aggregated
+bench-aggregated: build controlplane ## What the way through a kube-apiserver costs
+	go run ./test/bench aggregated $(ARGS)
+
 # Go knows best what has changed, so this one is always asked.
 .PHONY: bin/gatehouse
 bin/gatehouse:

@@ -20,9 +20,10 @@ limitations under the License.
 // prints markdown tables together with the machine, the command and the settings, as
 // docs/performance.md has them.
 //
-//	start   start.go                how long from exec to ready and to the first object
-//	write   write.go, rawetcd.go    creates and status patches, beside etcd without us
-//	watch   watch.go, stream.go     CPU and latency of an event, with few and many watches
+//	start        start.go                how long from exec to ready and to the first object
+//	write        write.go, rawetcd.go    creates and status patches, beside etcd without us
+//	watch        watch.go, stream.go     CPU and latency of an event, with few and many watches
+//	aggregated   aggregated*.go     the way through a kube-apiserver, beside direct access
 //
 // The load generator shares the machine with the server. So every table compares what was
 // measured in one run, and ratios say more than absolute numbers.

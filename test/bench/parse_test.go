@@ -115,3 +115,43 @@ func TestMessages(t *testing.T) {
 		t.Error("half a length is accepted")
 	}
 }
+
+func TestSumOf(t *testing.T) {
+	const exposition = `# TYPE asked_total counter
+asked_total{code="201"} 7
+asked_total{code="<error>",to="{a} b"} 2.5
+asked_total_sum{code="201"} 100
+asked_total 1e+01
+`
+	for _, tc := range []struct {
+		metric, label string
+		want          float64
+	}{{"asked_total", "", 19.5}, {"asked_total", `code="201"`, 7}, {"asked", "", 0}} {
+		if got, err := sumOf(exposition, tc.metric, tc.label); err != nil || got != tc.want {
+			t.Errorf("%s %s: %v, %v, want %v", tc.metric, tc.label, got, err, tc.want)
+		}
+	}
+	if _, err := sumOf("asked_total{} many\n", "asked_total", ""); err == nil {
+		t.Error("no error for a value that is no number")
+	}
+}
+
+// The hosts that have an instance must be among those watched, however few these are.
+func TestWatchedHosts(t *testing.T) {
+	b := &aggregatedBench{watches: 1000}
+	for _, count := range []int{0, boundHosts, 100, 1000} {
+		hosts := b.watchedHosts(count)
+		seen := map[int]bool{}
+		for _, host := range hosts {
+			seen[host] = true
+		}
+		if len(hosts) != count || len(seen) != count {
+			t.Errorf("%d hosts, %d different, want %d", len(hosts), len(seen), count)
+		}
+		for i := range min(count, boundHosts) {
+			if !seen[boundHost(i, b.watches)] {
+				t.Errorf("of %d hosts none is %d, which has an instance", count, boundHost(i, b.watches))
+			}
+		}
+	}
+}
