@@ -182,7 +182,8 @@ type scene struct {
 
 // newScene prepares a scene, and sees to it that its objects are gone afterwards.
 func newScene(t *testing.T, env Env, home string) *scene {
-	id := utilrand.String(6)
+	// A letter first: a label of digits alone would be a number in YAML.
+	id := "t" + utilrand.String(6)
 	s := &scene{
 		T: t, env: env, home: home, dir: t.TempDir(), id: id,
 		expand: strings.NewReplacer(
