@@ -272,7 +272,7 @@ func (s *Store) Delete(ctx context.Context, name string, deleteValidation rest.V
 	if err := s.checkPropagation(options); err != nil {
 		return nil, false, err
 	}
-	return s.Store.Delete(ctx, name, deleteValidation, options)
+	return s.Store.Delete(withRequestedGrace(ctx, options), name, deleteValidation, options)
 }
 
 // DeleteCollection refuses propagation policies that nobody would carry out; see StorageOptions.
@@ -280,7 +280,7 @@ func (s *Store) DeleteCollection(ctx context.Context, deleteValidation rest.Vali
 	if err := s.checkPropagation(options); err != nil {
 		return nil, err
 	}
-	return s.Store.DeleteCollection(ctx, deleteValidation, options, listOptions)
+	return s.Store.DeleteCollection(withRequestedGrace(ctx, options), deleteValidation, options, listOptions)
 }
 
 func (s *Store) checkPropagation(options *metav1.DeleteOptions) error {
