@@ -57,6 +57,7 @@ func newConfig(ctx context.Context, o options.CompletedOptions, bundle *certific
 			return nil, err
 		}
 		builtins = apiserver.NewBuiltins()
+		builtins.EventTTL = o.EventTTL
 		factory = builtins.Informers.Factory
 	}
 	if err := o.Audit.ApplyTo(generic); err != nil {
