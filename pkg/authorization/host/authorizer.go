@@ -18,6 +18,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -55,8 +56,11 @@ type Bindings interface {
 }
 
 // New makes the authorizer of hosts.
-func New(bindings Bindings) authorizer.Authorizer {
-	return &hosts{bindings: bindings}
+func New(bindings Bindings) (authorizer.Authorizer, error) {
+	if bindings == nil {
+		return nil, errors.New("the authorizer of hosts was not told how to look up bindings")
+	}
+	return &hosts{bindings: bindings}, nil
 }
 
 type hosts struct{ bindings Bindings }

@@ -41,6 +41,15 @@ func (b bound) Bound(_ context.Context, namespace, name, host string) (bool, err
 	return b[namespace+"/"+name] == host, nil
 }
 
+func newHosts(t *testing.T, bindings Bindings) authorizer.Authorizer {
+	t.Helper()
+	a, err := New(bindings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
 var instancesOfTests = bound{"default/mine": "edge-1", "default/theirs": "edge-2", "default/unbound": ""}
 
 func edge(name string, groups ...string) user.Info {
@@ -204,7 +213,7 @@ func TestAHostMayDoThisAndNothingElse(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a := attributesOf(t, tc.method, tc.url, edge("system:host:edge-1", Group))
-			got, reason, err := New(instancesOfTests).Authorize(t.Context(), a)
+			got, reason, err := newHosts(t, instancesOfTests).Authorize(t.Context(), a)
 			if err != nil || got != tc.want {
 				t.Fatalf("decided %v (%s, %v), want %v", got, reason, err, tc.want)
 			}
@@ -229,7 +238,7 @@ func TestWildcardsInAQuestionAreNoNames(t *testing.T) {
 		{},
 	} {
 		a.User, a.ResourceRequest = edge("system:host:edge-1", Group), true
-		if got, reason, err := New(instancesOfTests).Authorize(t.Context(), a); err != nil || got != authorizer.DecisionDeny || reason == "" {
+		if got, reason, err := newHosts(t, instancesOfTests).Authorize(t.Context(), a); err != nil || got != authorizer.DecisionDeny || reason == "" {
 			t.Errorf("%+v: decided %v (%s, %v)", a, got, reason, err)
 		}
 	}
@@ -258,7 +267,7 @@ func TestWhoIsAHost(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a := attributesOf(t, http.MethodGet, fleetPath+"/hosts/edge-1", tc.user)
-			h := New(instancesOfTests)
+			h := newHosts(t, instancesOfTests)
 			got, reason, err := h.Authorize(t.Context(), a)
 			if err != nil || got != tc.want {
 				t.Errorf("decided %v (%s, %v), want %v", got, reason, err, tc.want)
@@ -272,7 +281,7 @@ func TestWhoIsAHost(t *testing.T) {
 }
 
 func TestABindingThatCannotBeLookedUpIsAnErrorAndNoAnswer(t *testing.T) {
-	h := New(bound{"silent": "yes"})
+	h := newHosts(t, bound{"silent": "yes"})
 	a := attributesOf(t, http.MethodGet, inDefault+"/instances/mine", edge("system:host:edge-1", Group))
 	got, _, err := h.Authorize(t.Context(), a)
 	if got != authorizer.DecisionDeny || err == nil || !strings.Contains(err.Error(), "default/mine") {
@@ -281,9 +290,15 @@ func TestABindingThatCannotBeLookedUpIsAnErrorAndNoAnswer(t *testing.T) {
 }
 
 func TestConditionsAreNotKnown(t *testing.T) {
-	h := New(instancesOfTests)
+	h := newHosts(t, instancesOfTests)
 	got, _, err := h.EvaluateConditions(t.Context(), authorizer.ConditionsAwareDecision{}, nil)
 	if got != authorizer.DecisionDeny || !errors.Is(err, authorizer.ErrorConditionEvaluationNotSupported) {
 		t.Errorf("decided %v (%v)", got, err)
+	}
+}
+
+func TestWithoutBindingsThereIsNoAuthorizer(t *testing.T) {
+	if _, err := New(nil); err == nil {
+		t.Error("made one")
 	}
 }
