@@ -53,7 +53,7 @@ var rooms = []room{
 	{packages: "pkg/apis/([a-z]+)/install", may: []string{"pkg/apis/$1", "pkg/apis/$1/<version>"}},
 	{packages: "pkg/apis/([a-z]+)/fuzzer", may: []string{"pkg/apis/$1", "sigs.k8s.io/randfill"}},
 
-	{packages: "pkg/generated/openapi", may: []string{"pkg/apis/<group>/<version>", "k8s.io/kube-openapi/..."}},
+	{packages: "pkg/generated/openapi(/builtin)?", may: []string{"pkg/apis/<group>/<version>", "k8s.io/kube-openapi/..."}},
 	{packages: "pkg/generated/.*", may: []string{
 		"pkg/generated/...", "pkg/apis/<group>/<version>", "k8s.io/client-go/...", "sigs.k8s.io/structured-merge-diff/v6/...",
 	}},
@@ -96,8 +96,8 @@ var rooms = []room{
 	{packages: "pkg/gauntlet(/.*)?", may: []string{"pkg/gauntlet/...", "k8s.io/apiserver/..."}},
 	{packages: "pkg/apiserver", may: []string{
 		"pkg/apis/<group>", "pkg/apis/<group>/install", "pkg/registry/base", "pkg/registry/<group>", "pkg/registry/<group>/<resource>",
-		"pkg/admission/...", "pkg/generated/openapi", "pkg/storage",
-		"k8s.io/apiserver/...", "k8s.io/client-go/...",
+		"pkg/admission/...", "pkg/generated/openapi/...", "pkg/storage",
+		"k8s.io/apiserver/...", "k8s.io/client-go/...", "k8s.io/kube-openapi/pkg/common",
 	}},
 
 	// Two rooms that only cmd uses: files with keys, and questions before the start.

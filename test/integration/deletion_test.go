@@ -17,6 +17,7 @@ limitations under the License.
 package integration
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -25,6 +26,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/utils/ptr"
 
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
@@ -71,8 +73,8 @@ func (c fleetClient) wantTerminating(t *testing.T, name string, grace int64) *v1
 	if instance.DeletionTimestamp == nil {
 		t.Fatalf("%s is not being deleted", name)
 	}
-	if instance.DeletionGracePeriodSeconds == nil || *instance.DeletionGracePeriodSeconds != grace {
-		t.Errorf("%s is being deleted with grace period %v, not %d", name, instance.DeletionGracePeriodSeconds, grace)
+	if got := ptr.Deref(instance.DeletionGracePeriodSeconds, -1); got != grace {
+		t.Errorf("%s is being deleted with grace period %d, not %d", name, got, grace)
 	}
 	return instance
 }
@@ -125,6 +127,19 @@ func TestABoundInstanceWaitsForItsAgentsDelete(t *testing.T) {
 	}
 	if event.Type != watch.Deleted {
 		t.Fatalf("the agent was told %s %+v", event.Type, event.Object)
+	}
+}
+
+// A delete is first tried on the watch cache's copy, which may be from before the binding.
+func TestADeleteRightAfterTheBindingIsGraceful(t *testing.T) {
+	client := newFleetClient(t, servertesting.Start(t).Config)
+	client.createHost(t, "edge-1")
+	for i := range 30 {
+		name := fmt.Sprintf("web-%d", i)
+		client.createInstance(t, name)
+		client.mustBind(t, name, "edge-1")
+		client.delete(t, name, graceOfSpec)
+		client.wantTerminating(t, name, 30)
 	}
 }
 

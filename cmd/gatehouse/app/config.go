@@ -26,7 +26,6 @@ import (
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/component-base/metrics"
 
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
@@ -47,6 +46,7 @@ func newConfig(ctx context.Context, o options.CompletedOptions, bundle *certific
 		return nil, err
 	}
 	var factory informers.SharedInformerFactory
+	var builtins *apiserver.Builtins
 	if o.Aggregated() {
 		var err error
 		if factory, err = applyCluster(ctx, o, generic); err != nil {
@@ -56,10 +56,8 @@ func newConfig(ctx context.Context, o options.CompletedOptions, bundle *certific
 		if err := applyStandalone(o, bundle, generic); err != nil {
 			return nil, err
 		}
-		// Nobody serves core informers in this mode yet: the factory carries what flow
-		// control is given, and no client that could ask for more.
-		var noClient kubernetes.Interface
-		factory = informers.NewSharedInformerFactory(noClient, 0)
+		builtins = apiserver.NewBuiltins()
+		factory = builtins.Informers.Factory
 	}
 	if err := o.Audit.ApplyTo(generic); err != nil {
 		return nil, err
@@ -74,11 +72,15 @@ func newConfig(ctx context.Context, o options.CompletedOptions, bundle *certific
 	storageConfig := o.Etcd.StorageConfig
 	storageConfig.StorageObjectCountTracker = generic.StorageObjectCountTracker
 	storageFactory := apiserver.NewStorageFactory(storageConfig, o.Etcd.DefaultStorageMediaType, scheme, codecs)
+	if builtins != nil {
+		storageFactory = apiserver.WithBuiltins(storageFactory,
+			apiserver.NewStorageFactory(storageConfig, o.Etcd.DefaultStorageMediaType, builtins.Scheme, builtins.Codecs))
+	}
 	if err := o.Etcd.ApplyWithStorageFactoryTo(storageFactory, generic); err != nil {
 		return nil, err
 	}
 	// In a cluster kube-controller-manager collects garbage of every group that it discovers.
-	return &apiserver.Config{Generic: generic, Informers: factory, GarbageCollected: o.Aggregated()}, nil
+	return &apiserver.Config{Generic: generic, Informers: factory, GarbageCollected: o.Aggregated(), Builtins: builtins}, nil
 }
 
 // applyMetrics applies what was asked for. The library's Apply complains in the log of every

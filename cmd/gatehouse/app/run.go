@@ -181,7 +181,14 @@ func serve(ctx context.Context, o options.CompletedOptions, server *apiserver.Se
 			}
 		}()
 	}
+	// Objects that must exist first wait for disk, OpenAPI for the processor.
+	bootstrapped := make(chan error, 1)
+	go func() { bootstrapped <- server.Bootstrap(ctx) }()
 	prepared := server.Generic.PrepareRun()
+	if err := <-bootstrapped; err != nil {
+		server.Generic.Destroy()
+		return err
+	}
 	p.done("OpenAPI and health checks")
 	go func() {
 		if err := waitReady(ctx, server.Generic.LoopbackClientConfig); err != nil {
