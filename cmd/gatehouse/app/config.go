@@ -140,7 +140,7 @@ func applyStandalone(o options.CompletedOptions, bundle *certificates.Bundle, ge
 	if err := generic.Authentication.ApplyClientCert(clientCA, generic.SecureServing); err != nil {
 		return err
 	}
-	generic.Authentication.Authenticator = authentication.NewStandalone(authentication.Standalone{ClientCA: clientCA})
+	generic.Authentication.Authenticator, _ = authentication.NewStandalone(authentication.Standalone{ClientCA: clientCA})
 	generic.Authorization.Authorizer, err = authorization.NewStandalone(authentication.HealthPaths)
 	return err
 }
