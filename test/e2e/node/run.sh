@@ -40,8 +40,11 @@ if [ "${1:-}" != inside ]; then
     if [ -z "${KEEP:-}" ]; then rm -rf "$work"; else echo "kept: $work" >&2; fi
   }
   trap clean_up EXIT
-  # The first process of the namespace takes all others with it: containers, mounts and rules too.
-  unshare --net --mount --pid --fork --kill-child --mount-proc "$PWD/test/e2e/node/run.sh" inside "$work"
+  # The first process of the namespaces takes all others with it: containers, mounts and rules
+  # too. unshare itself does not end on a polite signal.
+  unshare --net --mount --pid --fork --kill-child --mount-proc "$PWD/test/e2e/node/run.sh" inside "$work" &
+  trap 'kill -KILL "$!"; exit 130' INT TERM
+  wait "$!"
   exit
 fi
 
@@ -59,7 +62,8 @@ block() {
     /^$/ { next }
     { code = 0 }
     END { exit !found }' "$page" |
-    sed -e "s|https://github.com/gatehouse-dev/gatehouse|$root|" -e 's|^docker |buildah |' \
+    sed -e "s|https://github.com/gatehouse-dev/gatehouse|$root gatehouse|" -e 's|^docker |buildah |' \
+      -e 's|^git pull$|git -c user.name=e2e -c user.email=e2e@localhost commit --quiet --allow-empty --message "A new version"|' \
       -e "s|registry.example.com|$registry|" -e "s|^export ETCD_SERVERS=.*|export ETCD_SERVERS=$etcd_servers|" \
       -e "s|/srv/gatehouse|$work/volume|" -e 's|type=LoadBalancer|type=NodePort|'
 }
@@ -89,9 +93,9 @@ says() {
 fleet=/apis/fleet.gatehouse.dev/v1alpha1
 installed() {
   follow '### 6. Apply, and wait' 1
-  follow '### 7. Check' 1 2 3
+  follow '### 7. Check' 2
   says 'readyz check passed' follow '### 7. Check' 1
-  says 'instances' follow '### 7. Check' 1
+  says hostleases follow '### 7. Check' 1
 }
 
 # work_without_end reads and writes through the cluster until a file appears, and notes what fails.
@@ -155,6 +159,11 @@ drained() {
   kubectl -n gatehouse-system rollout status deployment/gatehouse --timeout=2m
 }
 
+eight_times() {
+  local i
+  for i in 1 2 3 4 5 6 7 8; do "$@" || return; done
+}
+
 direct() {
   follow '## Direct connections' 1
   gatehouse certificates --dir my-cluster/pki --tls-san gatehouse.example.com >/dev/null
@@ -164,22 +173,34 @@ direct() {
   token=$(kubectl -n team-a create token default)
   kubectl create clusterrolebinding agents --clusterrole=gatehouse:hosts-view --serviceaccount=team-a:default
   call=(curl -sS --cacert my-cluster/pki/ca.crt --connect-to "::$node_ip:$port" "https://gatehouse.example.com:$port$fleet/hosts")
-  until_true "both replicas have the certificate with the new name" eval 'for i in 1 2 3 4 5 6 7 8; do "${call[@]}" || exit; done'
+  until_true "both replicas have the certificate with the new name" eight_times "${call[@]}"
   until_true "the service account is let in" says HostList "${call[@]}" -H "Authorization: Bearer $token"
   says HostList "${call[@]}" --cert "$pki/admin.crt" --key "$pki/admin.key"
   says Unauthorized "${call[@]}"
 }
 
 uninstalled() {
-  follow '## Uninstall' 1 2
+  follow '## Uninstall' 1
   says 'NotFound' kubectl get namespace gatehouse-system
+}
+
+# mistaken puts a wrong authority into the Secret, and gets out of it as the page says.
+mistaken() {
+  kubectl -n gatehouse-system create secret generic gatehouse-etcd-client --from-file=ca.crt=my-cluster/pki/ca.crt \
+    --from-file=tls.crt=my-cluster/etcd-client.crt --from-file=tls.key=my-cluster/etcd-client.key
+  kubectl apply -k my-cluster
+  until_true "the log names the flag" says '--etcd-cafile must hold' kubectl -n gatehouse-system logs deployment/gatehouse
+  kubectl -n gatehouse-system delete secret gatehouse-etcd-client
+  follow '### 4. Put certificates into the cluster' 2
+  kubectl -n gatehouse-system rollout restart deployment/gatehouse
 }
 
 external_etcd() {
   follow '### 3. Make the serving certificate' 1
   cp "$pki"/etcd-ca.crt "$pki"/etcd-client.{crt,key} my-cluster/
-  follow '### 4. Put certificates into the cluster' 1 2
+  follow '### 4. Put certificates into the cluster' 1
   follow '### 5. Say what is special about your cluster' 1
+  mistaken
   installed
   confined
   follow '### 8. Let somebody in' 1
