@@ -116,6 +116,7 @@ work_without_end() {
 # rolls COMMAND...: a change of pods during which no request may fail.
 rolls() {
   rm -f "$work/enough" "$work/failed"
+  until_true "there are no pods but the two" two_pods
   work_without_end &
   local worker=$!
   "$@"
