@@ -61,6 +61,16 @@ until_true() {
   done
 }
 
+# fixed_places hides what the node's programs write to places that cannot be chosen.
+fixed_places() {
+  local place
+  for place in /run /var/run /var/lib/kubelet /var/lib/cni /var/log/containers /opt/containerd; do
+    if [ -L "$place" ]; then continue; fi
+    mkdir -p "$place"
+    mount -t tmpfs tmpfs "$place"
+  done
+}
+
 network() {
   ip link set lo up
   ip link add gatehouse0 type bridge
@@ -247,6 +257,7 @@ insecure = true
 END
   printf '[storage]\ndriver = "vfs"\ngraphroot = "%s"\nrunroot = "%s"\n' "$work/images" "$work/images-run" >"$work/storage.conf"
   export CONTAINERS_REGISTRIES_CONF=$work/registries.conf CONTAINERS_STORAGE_CONF=$work/storage.conf
+  fixed_places
   network
   local_registry
   pause_image
