@@ -100,6 +100,7 @@ func (o *Options) Complete() (CompletedOptions, error) {
 	if o.DataDir != "" {
 		o.DataDir = dir
 	}
+	o.Callers.complete()
 	c.embeddedEtcd = len(o.Etcd.StorageConfig.Transport.ServerList) == 0
 	if o.Mode == ModeAggregated && !o.EmbedEtcd {
 		c.embeddedEtcd = false

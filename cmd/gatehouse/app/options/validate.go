@@ -32,11 +32,13 @@ func (o CompletedOptions) Validate() []error {
 	switch o.Mode {
 	case ModeStandalone:
 		errs = append(errs, o.Cluster.validateUnused()...)
+		errs = append(errs, o.Callers.validate(o.Cluster.AnyProxyName)...)
 		if o.PlaintextEtcd {
 			errs = append(errs, fmt.Errorf("--etcd-allow-plaintext is for --mode=aggregated: leave it out"))
 		}
 	case ModeAggregated:
 		errs = append(errs, o.Cluster.validate()...)
+		errs = append(errs, o.Callers.validateUnused()...)
 	case "":
 		errs = append(errs, fmt.Errorf("--mode is required: standalone (the server knows its users itself) or aggregated (behind a kube-apiserver)"))
 	default:
