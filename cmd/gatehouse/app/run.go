@@ -28,6 +28,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
+	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
@@ -91,7 +92,8 @@ func Run(ctx context.Context, o options.CompletedOptions, observe Observer) (err
 		return err
 	}
 
-	config, err := newConfig(ctx, o, bundle)
+	// Controllers in this process are known by tokens that Mint makes.
+	config, err := newConfig(ctx, o, bundle, authentication.NewControllers())
 	if err != nil {
 		return err
 	}
@@ -128,12 +130,15 @@ func startEtcdAndCertificates(ctx context.Context, o options.CompletedOptions, p
 			p.done("etcd in this process, certificates")
 		}
 	} else {
-		servers := o.Etcd.StorageConfig.Transport.ServerList
-		if warning := storage.QuorumOf(storage.DistinctEndpoints(servers)).Warning(); warning != "" {
+		transport := o.Etcd.StorageConfig.Transport
+		if warning := storage.QuorumOf(storage.DistinctEndpoints(transport.ServerList)).Warning(); warning != "" {
 			klog.Warning("--etcd-servers: " + warning)
 		}
-		if err = storage.CheckReachable(ctx, servers); err != nil {
-			err = fmt.Errorf("--etcd-servers: no etcd takes a connection (%w): start it, or correct the URL", err)
+		if err = storage.CheckReachable(ctx, storage.Connection{
+			Endpoints: transport.ServerList,
+			CAFile:    transport.TrustedCAFile, CertFile: transport.CertFile, KeyFile: transport.KeyFile,
+		}); err != nil {
+			err = fmt.Errorf("--etcd-servers: no etcd takes a connection: %w", err)
 		}
 	}
 	certs := <-made
