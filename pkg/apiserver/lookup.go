@@ -82,7 +82,11 @@ func (l *StoreLookup) read(ctx context.Context, resource schema.GroupResource, n
 	if !ok {
 		return nil, fmt.Errorf("%s are not served here", resource)
 	}
-	object, err := storage.Get(request.WithNamespace(ctx, namespace), name, &metav1.GetOptions{ResourceVersion: version})
+	// The context is that of a request for something else, which errors would name.
+	ctx = request.WithRequestInfo(request.WithNamespace(ctx, namespace), &request.RequestInfo{
+		IsResourceRequest: true, Verb: "get", APIGroup: resource.Group, Resource: resource.Resource, Namespace: namespace, Name: name,
+	})
+	object, err := storage.Get(ctx, name, &metav1.GetOptions{ResourceVersion: version})
 	if err != nil {
 		return nil, err
 	}
