@@ -72,7 +72,9 @@ write a kubeconfig that holds it. The server may be running; it need not be told
 
 The user exists from then on, and may do what roles give to the name or to a group. The
 certificate cannot be taken back before it ends: choose --ttl with that in mind, and take
-the roles away from who leaves. The kubeconfig holds a private key: treat it as a password.`,
+the roles away from who leaves. A server with --client-ca-file trusts another authority, and
+its users get their certificates there. The kubeconfig holds a private key: treat it as a
+password.`,
 		Example: `  gatehouse user add jane --group developers
   gatehouse user add ci --ttl 24h --server https://gatehouse.example.com:6443 --out ci.kubeconfig`,
 		Args: exactlyOneName,
