@@ -20,11 +20,13 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/endpoints/openapi"
 	"k8s.io/apiserver/pkg/registry/rest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
@@ -47,6 +49,8 @@ type Config struct {
 	// GarbageCollected says that somebody collects garbage by ownerReferences; see
 	// base.StorageOptions.
 	GarbageCollected bool
+	// AccountTokens gives out service accounts' tokens; see base.StorageOptions.
+	AccountTokens base.AccountTokens
 	// Builtins are Kubernetes' own kinds; nil where a cluster serves them.
 	Builtins *Builtins
 }
@@ -58,6 +62,13 @@ type Builtins struct {
 	Codecs serializer.CodecFactory
 	// Informers read from the storages of built-in kinds.
 	Informers *StoreInformers
+	// Lookup finds in the same storages what service accounts' tokens depend on.
+	Lookup *StoreLookup
+	// Tokens answers TokenReviews, and Audiences are the names of the server.
+	Tokens    authenticator.Token
+	Audiences authenticator.Audiences
+	// Paths serves further paths once every group is installed; nil for none.
+	Paths func(*genericapiserver.GenericAPIServer) error
 	// EventTTL is how long an event lives after the last write to it.
 	EventTTL time.Duration
 	// Bootstrap are objects that exist before the server serves, besides those that every
@@ -65,9 +76,9 @@ type Builtins struct {
 	Bootstrap []BootstrapObject
 }
 
-// NewBuiltins makes the scheme and the informers.
+// NewBuiltins makes the scheme, the informers and the lookup.
 func NewBuiltins() *Builtins {
-	b := &Builtins{Informers: NewStoreInformers()}
+	b := &Builtins{Informers: NewStoreInformers(), Lookup: &StoreLookup{}}
 	b.Scheme, b.Codecs = NewBuiltinScheme()
 	return b
 }
@@ -75,8 +86,9 @@ func NewBuiltins() *Builtins {
 type completedConfig struct {
 	generic          genericapiserver.CompletedConfig
 	garbageCollected bool
+	accountTokens    base.AccountTokens
 	groups           []group
-	informers        *StoreInformers
+	builtins         *Builtins
 	bootstrap        []BootstrapObject
 }
 
@@ -88,12 +100,16 @@ type CompletedConfig struct {
 
 // Complete fills in what can be derived from the rest.
 func (c *Config) Complete() CompletedConfig {
-	completed := &completedConfig{garbageCollected: c.GarbageCollected, groups: []group{fleetGroup()}}
-	schemes := []*runtime.Scheme{completed.groups[0].scheme}
-	definitions := generatedopenapi.GetOpenAPIDefinitions
+	completed := &completedConfig{
+		garbageCollected: c.GarbageCollected,
+		accountTokens:    c.AccountTokens,
+		groups:           []group{fleetGroup()},
+		builtins:         c.Builtins,
+	}
+	schemes := []*runtime.Scheme{external(completed.groups[0].scheme)}
+	definitions := withTokenRequestDefinitions
 	if b := c.Builtins; b != nil {
 		completed.groups = append(builtinGroups(b), completed.groups...)
-		completed.informers = b.Informers
 		completed.bootstrap = append(bootstrapObjects(), b.Bootstrap...)
 		schemes = append(schemes, external(b.Scheme))
 		definitions = withBuiltinDefinitions
@@ -121,6 +137,21 @@ func withBuiltinDefinitions(ref common.ReferenceCallback) map[string]common.Open
 	return definitions
 }
 
+// withTokenRequestDefinitions are the OpenAPI definitions of our own kinds, and of what
+// instances/token takes. A cluster publishes the same under the same names.
+func withTokenRequestDefinitions(ref common.ReferenceCallback) map[string]common.OpenAPIDefinition {
+	definitions := generatedopenapi.GetOpenAPIDefinitions(ref)
+	for name, definition := range builtinopenapi.GetOpenAPIDefinitions(ref) {
+		if strings.HasPrefix(name, authenticationModels) {
+			definitions[name] = definition
+		}
+	}
+	return definitions
+}
+
+// authenticationModels begin the names of the definitions of authentication.k8s.io.
+const authenticationModels = "io.k8s.api.authentication.v1."
+
 // Server is a Gatehouse API server, ready to be prepared and run.
 type Server struct {
 	Generic *genericapiserver.GenericAPIServer
@@ -145,7 +176,7 @@ func (c CompletedConfig) New() (*Server, error) {
 }
 
 func (c CompletedConfig) install(server *Server) error {
-	options := base.StorageOptions{RESTOptions: c.generic.RESTOptionsGetter, GarbageCollected: c.garbageCollected}
+	options := base.StorageOptions{RESTOptions: c.generic.RESTOptionsGetter, GarbageCollected: c.garbageCollected, AccountTokens: c.accountTokens}
 	for _, g := range c.groups {
 		storages, err := g.install(server.Generic, options)
 		if err != nil {
@@ -153,10 +184,17 @@ func (c CompletedConfig) install(server *Server) error {
 		}
 		maps.Copy(server.storages, storages)
 	}
-	if c.informers == nil {
+	if c.builtins == nil {
 		return nil
 	}
-	return c.informers.bind(server.storages)
+	c.builtins.Lookup.bind(server.storages)
+	if err := c.builtins.Informers.bind(server.storages); err != nil {
+		return err
+	}
+	if c.builtins.Paths == nil {
+		return nil
+	}
+	return c.builtins.Paths(server.Generic)
 }
 
 // storageReady keeps /readyz red until every watch cache of a group is filled: before,

@@ -19,6 +19,7 @@ package apiserver
 import (
 	"fmt"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
@@ -30,6 +31,7 @@ import (
 	genericapiserver "k8s.io/apiserver/pkg/server"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+	authenticationregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 	coordinationregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/coordination"
 	coreregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/core"
@@ -76,6 +78,9 @@ func builtinGroups(b *Builtins) []group {
 			storages, err := coreregistry.NewStorage(scheme, coreregistry.Options{StorageOptions: options, EventTTL: b.EventTTL})
 			events = storages[corev1.SchemeGroupVersion.Version]["events"]
 			return storages, err
+		}),
+		one(authenticationv1.GroupName, func(*runtime.Scheme, base.StorageOptions) (map[string]map[string]rest.Storage, error) {
+			return authenticationregistry.NewStorage(b.Tokens, b.Audiences), nil
 		}),
 		one(coordinationv1.GroupName, coordinationregistry.NewStorage),
 		one(eventsv1.GroupName, func(*runtime.Scheme, base.StorageOptions) (map[string]map[string]rest.Storage, error) {

@@ -24,6 +24,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 
+	authenticationinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/authentication/install"
 	coordinationinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/coordination/install"
 	coreinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/core/install"
 	eventsinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/events/install"
@@ -31,8 +32,9 @@ import (
 )
 
 // NewFleetScheme returns the scheme of our own groups, which both modes serve, and its codecs.
+// instances/token takes a kind of Kubernetes', as serviceaccounts/token does.
 func NewFleetScheme() (*runtime.Scheme, serializer.CodecFactory) {
-	return newScheme(fleetinstall.Install)
+	return newScheme(fleetinstall.Install, authenticationinstall.TokenRequest)
 }
 
 // NewBuiltinScheme returns the scheme of Kubernetes' own groups, which only the standalone
@@ -41,7 +43,7 @@ func NewFleetScheme() (*runtime.Scheme, serializer.CodecFactory) {
 func NewBuiltinScheme() (*runtime.Scheme, serializer.CodecFactory) {
 	// The core group comes first: an Event belongs to two groups, and where the library asks
 	// what kind an object is of, it takes the first answer.
-	return newScheme(coreinstall.Install, coordinationinstall.Install, eventsinstall.Install)
+	return newScheme(coreinstall.Install, authenticationinstall.Install, coordinationinstall.Install, eventsinstall.Install)
 }
 
 func newScheme(install ...func(*runtime.Scheme)) (*runtime.Scheme, serializer.CodecFactory) {

@@ -66,6 +66,10 @@ var rooms = []room{
 		"k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/server/options",
 		"go.etcd.io/etcd/client/v3", "github.com/google/go-cmp/cmp", "sigs.k8s.io/randfill",
 	}, registryLibraries...)},
+	// A TokenReview asks what stop 1 asks.
+	{packages: "pkg/registry/authentication(/[a-z]+)?", may: append([]string{
+		"pkg/registry/authentication/...", "k8s.io/apiserver/pkg/authentication/authenticator",
+	}, registryLibraries...)},
 	{packages: "pkg/registry/([a-z]+)", may: append([]string{
 		"pkg/registry/base", "pkg/registry/$1/<resource>", "pkg/apis/$1", "pkg/apis/$1/<version>",
 	}, registryLibraries...)},
@@ -81,7 +85,7 @@ var rooms = []room{
 		"k8s.io/client-go/...",
 	}},
 	// Tokens are signed with the library that the OIDC authenticator of k8s.io/apiserver uses.
-	{packages: "pkg/authentication/serviceaccount", may: []string{"k8s.io/apiserver/pkg/authentication/...", "k8s.io/client-go/util/keyutil", "gopkg.in/go-jose/go-jose.v2/..."}},
+	{packages: "pkg/authentication/serviceaccount", may: []string{"k8s.io/apiserver/pkg/authentication/...", "k8s.io/apiserver/pkg/audit", "k8s.io/apiserver/pkg/warning", "k8s.io/client-go/util/keyutil", "gopkg.in/go-jose/go-jose.v2/..."}},
 	{packages: "pkg/authentication(/.*)?", may: []string{"pkg/authentication/...", "k8s.io/apiserver/...", "k8s.io/client-go/..."}},
 	{packages: "pkg/authorization(/.*)?", may: []string{"pkg/authorization/...", "k8s.io/apiserver/...", "k8s.io/client-go/..."}},
 

@@ -31,12 +31,12 @@ import (
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
-	"github.com/gatehouse-dev/gatehouse/pkg/authorization"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
 // newConfig applies the options to a server configuration. From here on the port is taken.
-func newConfig(ctx context.Context, o options.CompletedOptions, bundle *certificates.Bundle) (*apiserver.Config, error) {
+func newConfig(ctx context.Context, o options.CompletedOptions, bundle *certificates.Bundle, controllers *authentication.Controllers) (*apiserver.Config, error) {
 	scheme, codecs := apiserver.NewFleetScheme()
 	generic := genericapiserver.NewConfig(codecs)
 	if err := o.ServerRun.ApplyTo(generic); err != nil {
@@ -47,17 +47,19 @@ func newConfig(ctx context.Context, o options.CompletedOptions, bundle *certific
 	}
 	var factory informers.SharedInformerFactory
 	var builtins *apiserver.Builtins
+	var tokens base.AccountTokens
 	if o.Aggregated() {
 		var err error
-		if factory, err = applyCluster(ctx, o, generic); err != nil {
+		if factory, tokens, err = applyCluster(ctx, o, generic); err != nil {
 			return nil, err
 		}
 	} else {
-		if err := applyStandalone(o, bundle, generic); err != nil {
-			return nil, err
-		}
 		builtins = apiserver.NewBuiltins()
 		builtins.EventTTL = o.EventTTL
+		var err error
+		if tokens, err = applyStandalone(o, bundle, controllers, builtins, generic); err != nil {
+			return nil, err
+		}
 		factory = builtins.Informers.Factory
 	}
 	if err := o.Audit.ApplyTo(generic); err != nil {
@@ -81,7 +83,7 @@ func newConfig(ctx context.Context, o options.CompletedOptions, bundle *certific
 		return nil, err
 	}
 	// In a cluster kube-controller-manager collects garbage of every group that it discovers.
-	return &apiserver.Config{Generic: generic, Informers: factory, GarbageCollected: o.Aggregated(), Builtins: builtins}, nil
+	return &apiserver.Config{Generic: generic, Informers: factory, GarbageCollected: o.Aggregated(), AccountTokens: tokens, Builtins: builtins}, nil
 }
 
 // applyMetrics applies what was asked for. The library's Apply complains in the log of every
@@ -124,23 +126,5 @@ func applyServing(o options.CompletedOptions, bundle *certificates.Bundle, gener
 	}
 	generic.SecureServing.SNICerts = append([]dynamiccertificates.SNICertKeyContentProvider{loopback}, generic.SecureServing.SNICerts...)
 	generic.LoopbackClientConfig, err = generic.SecureServing.NewLoopbackClientConfig(uuid.NewString(), trust)
-	return err
-}
-
-// applyStandalone says who callers are and what they may: stops 1 and 2.
-func applyStandalone(o options.CompletedOptions, bundle *certificates.Bundle, generic *genericapiserver.Config) error {
-	caFile := o.ClientCAFile
-	if caFile == "" {
-		caFile = bundle.CAFile
-	}
-	clientCA, err := dynamiccertificates.NewDynamicCAContentFromFile("client-ca", caFile)
-	if err != nil {
-		return fmt.Errorf("--client-ca-file: %w", err)
-	}
-	if err := generic.Authentication.ApplyClientCert(clientCA, generic.SecureServing); err != nil {
-		return err
-	}
-	generic.Authentication.Authenticator, _ = authentication.NewStandalone(authentication.Standalone{ClientCA: clientCA})
-	generic.Authorization.Authorizer, err = authorization.NewStandalone(authentication.HealthPaths)
 	return err
 }

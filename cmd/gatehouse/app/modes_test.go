@@ -33,6 +33,7 @@ import (
 	"testing"
 	"time"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -54,6 +55,8 @@ type stubCluster struct {
 
 	mu    sync.Mutex
 	asked sets.Set[string]
+	// tokens are the requests for tokens, by namespace and account.
+	tokens map[string]authenticationv1.TokenRequestSpec
 }
 
 func (s *stubCluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -73,6 +76,8 @@ func (s *stubCluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !info.IsResourceRequest:
 		s.write(w, metav1.APIResourceList{TypeMeta: metav1.TypeMeta{Kind: "APIResourceList", APIVersion: "v1"}, APIResources: s.served})
+	case info.Subresource == "token":
+		s.giveToken(w, r, info)
 	case info.Verb == "create":
 		s.write(w, map[string]any{"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1", "spec": map[string]any{}, "status": map[string]any{"allowed": true}})
 	case info.Verb == "watch" && r.URL.Query().Get("sendInitialEvents") == "true":
@@ -86,6 +91,8 @@ func (s *stubCluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.write(w, s.trust)
 	case info.Resource == "configmaps":
 		s.write(w, corev1.ConfigMapList{TypeMeta: metav1.TypeMeta{Kind: "ConfigMapList", APIVersion: "v1"}, ListMeta: list, Items: []corev1.ConfigMap{s.trust}})
+	case info.Resource == "namespaces" && info.Verb == "get":
+		s.write(w, corev1.Namespace{TypeMeta: metav1.TypeMeta{Kind: "Namespace", APIVersion: "v1"}, ObjectMeta: metav1.ObjectMeta{Name: info.Name, ResourceVersion: "1"}})
 	case info.Resource == "namespaces":
 		s.write(w, corev1.NamespaceList{TypeMeta: metav1.TypeMeta{Kind: "NamespaceList", APIVersion: "v1"}, ListMeta: list})
 	default:
@@ -111,7 +118,7 @@ func startAggregated(t *testing.T) (*stubCluster, options.CompletedOptions, Read
 	if err != nil {
 		t.Fatal(err)
 	}
-	cluster := &stubCluster{t: t, asked: sets.New[string](), trust: corev1.ConfigMap{
+	cluster := &stubCluster{t: t, asked: sets.New[string](), tokens: map[string]authenticationv1.TokenRequestSpec{}, trust: corev1.ConfigMap{
 		TypeMeta:   metav1.TypeMeta{Kind: "ConfigMap", APIVersion: "v1"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: authentication.TrustNamespace, Name: authentication.TrustConfigMap, ResourceVersion: "1"},
 		Data: map[string]string{

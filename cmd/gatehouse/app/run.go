@@ -28,6 +28,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
+	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
@@ -91,7 +92,8 @@ func Run(ctx context.Context, o options.CompletedOptions, observe Observer) (err
 		return err
 	}
 
-	config, err := newConfig(ctx, o, bundle)
+	// Controllers in this process are known by tokens that Mint makes.
+	config, err := newConfig(ctx, o, bundle, authentication.NewControllers())
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"time"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
@@ -61,6 +62,16 @@ type StorageOptions struct {
 	// does, delete with foreground or orphan propagation would hang forever on its
 	// finalizer and is refused.
 	GarbageCollected bool
+	// AccountTokens gives out service accounts' tokens. Where it is nil, nobody does, and the
+	// endpoints for it are not served.
+	AccountTokens AccountTokens
+}
+
+// AccountTokens answers a TokenRequest for the service account of the name: with a token of
+// this server's, or with one of the cluster's. admit, which may be nil, is asked about the
+// complete request; a dry run gives out no token.
+type AccountTokens interface {
+	RequestToken(ctx context.Context, namespace, account string, request *authenticationv1.TokenRequest, admit func(context.Context, runtime.Object) error, dryRun bool) (*authenticationv1.TokenRequest, error)
 }
 
 // Resource describes a stored resource, as data.

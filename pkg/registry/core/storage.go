@@ -65,17 +65,19 @@ func NewStorage(scheme *runtime.Scheme, opts Options) (map[string]map[string]res
 	if err != nil {
 		return nil, err
 	}
-	return map[string]map[string]rest.Storage{
-		corev1.SchemeGroupVersion.Version: {
-			"configmaps":            configMaps,
-			"events":                events,
-			"namespaces":            namespaces.Namespace,
-			"namespaces/finalize":   namespaces.Finalize,
-			"namespaces/status":     namespaces.Status,
-			"resourcequotas":        quotas,
-			"resourcequotas/status": quotaStatus,
-			"secrets":               secrets,
-			"serviceaccounts":       serviceAccounts,
-		},
-	}, nil
+	storages := map[string]rest.Storage{
+		"configmaps":            configMaps,
+		"events":                events,
+		"namespaces":            namespaces.Namespace,
+		"namespaces/finalize":   namespaces.Finalize,
+		"namespaces/status":     namespaces.Status,
+		"resourcequotas":        quotas,
+		"resourcequotas/status": quotaStatus,
+		"secrets":               secrets,
+		"serviceaccounts":       serviceAccounts,
+	}
+	if opts.AccountTokens != nil {
+		storages["serviceaccounts/token"] = serviceaccount.NewTokenREST(opts.AccountTokens)
+	}
+	return map[string]map[string]rest.Storage{corev1.SchemeGroupVersion.Version: storages}, nil
 }

@@ -42,14 +42,16 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (map[string]ma
 	if err != nil {
 		return nil, err
 	}
-	return map[string]map[string]rest.Storage{
-		v1alpha1.SchemeGroupVersion.Version: {
-			"hosts":             hosts,
-			"hosts/status":      hostStatus,
-			"hostleases":        hostLeases,
-			"instances":         instances.Instance,
-			"instances/status":  instances.Status,
-			"instances/binding": instances.Binding,
-		},
-	}, nil
+	storages := map[string]rest.Storage{
+		"hosts":             hosts,
+		"hosts/status":      hostStatus,
+		"hostleases":        hostLeases,
+		"instances":         instances.Instance,
+		"instances/status":  instances.Status,
+		"instances/binding": instances.Binding,
+	}
+	if instances.Token != nil {
+		storages["instances/token"] = instances.Token
+	}
+	return map[string]map[string]rest.Storage{v1alpha1.SchemeGroupVersion.Version: storages}, nil
 }

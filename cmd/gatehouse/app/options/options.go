@@ -72,7 +72,9 @@ type Options struct {
 	EmbedEtcd bool
 	// PlaintextEtcd allows an external etcd without TLS in the aggregated mode.
 	PlaintextEtcd bool
-	// Cluster is used in the aggregated mode only.
+	// Callers is used in the standalone mode only.
+	Callers Callers
+	// Cluster is used in the aggregated mode only, but for AnyProxyName.
 	Cluster Cluster
 
 	ServerRun *genericoptions.ServerRunOptions
@@ -90,6 +92,7 @@ func NewOptions() *Options {
 	utilruntime.Must(logsapi.AddFeatureGates(utilfeature.DefaultMutableFeatureGate))
 	o := &Options{
 		DataDir:   DefaultDataDir(),
+		Callers:   newCallers(),
 		EventTTL:  defaultEventTTL,
 		Cluster:   newCluster(),
 		ServerRun: genericoptions.NewServerRunOptions(),
@@ -141,6 +144,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	// The server's own certificates lie in the data directory, so the flag has no effect.
 	_ = sets.FlagSet("serving").MarkHidden("cert-dir")
 	sets.FlagSet("authentication").StringVar(&o.ClientCAFile, "client-ca-file", o.ClientCAFile, "Certificates of the authorities whose client certificates are accepted; user = CN, groups = O. Where empty, the authority in the data directory.")
+	o.Callers.addFlags(sets.FlagSet("authentication (standalone mode)"))
 	o.Cluster.addFlags(sets.FlagSet("cluster (aggregated mode)"))
 	o.Etcd.AddFlags(sets.FlagSet("etcd"))
 	sets.FlagSet("etcd").BoolVar(&o.EmbedEtcd, "embedded-etcd", o.EmbedEtcd, "Run an etcd inside this process also in the aggregated mode. One replica only: each would have data of its own.")

@@ -33,6 +33,7 @@ func (o CompletedOptions) Validate() []error {
 	switch o.Mode {
 	case ModeStandalone:
 		errs = append(errs, o.Cluster.validateUnused()...)
+		errs = append(errs, o.Callers.validate(o.Cluster.AnyProxyName)...)
 		if o.PlaintextEtcd {
 			errs = append(errs, fmt.Errorf("--etcd-allow-plaintext is for --mode=aggregated: leave it out"))
 		}
@@ -41,6 +42,7 @@ func (o CompletedOptions) Validate() []error {
 		}
 	case ModeAggregated:
 		errs = append(errs, o.Cluster.validate()...)
+		errs = append(errs, o.Callers.validateUnused()...)
 		if o.EventTTL != defaultEventTTL {
 			errs = append(errs, fmt.Errorf("--event-ttl is for --mode=standalone: leave it out; the cluster keeps events"))
 		}
