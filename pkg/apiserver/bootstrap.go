@@ -54,6 +54,9 @@ func bootstrapObjects() []BootstrapObject {
 		objects = append(objects, BootstrapObject{
 			Resource: corev1.Resource("namespaces"),
 			Object:   &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}},
+		}, BootstrapObject{
+			Resource: corev1.Resource("serviceaccounts"),
+			Object:   &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: "default"}},
 		})
 	}
 	return objects

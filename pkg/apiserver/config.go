@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -57,6 +58,8 @@ type Builtins struct {
 	Codecs serializer.CodecFactory
 	// Informers read from the storages of built-in kinds.
 	Informers *StoreInformers
+	// EventTTL is how long an event lives after the last write to it.
+	EventTTL time.Duration
 	// Bootstrap are objects that exist before the server serves, besides those that every
 	// server has.
 	Bootstrap []BootstrapObject

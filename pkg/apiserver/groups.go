@@ -19,7 +19,9 @@ package apiserver
 import (
 	"fmt"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -29,7 +31,9 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
+	coordinationregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/coordination"
 	coreregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/core"
+	eventsregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/events"
 	fleetregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/instance"
 )
@@ -65,8 +69,18 @@ func builtinGroups(b *Builtins) []group {
 	one := func(name string, storage newStorage) group {
 		return group{name: name, scheme: b.Scheme, codecs: b.Codecs, newStorage: storage}
 	}
+	// The core group's events are served by events.k8s.io, too, which comes after it.
+	var events rest.Storage
 	return []group{
-		one(corev1.GroupName, coreregistry.NewStorage),
+		one(corev1.GroupName, func(scheme *runtime.Scheme, options base.StorageOptions) (map[string]map[string]rest.Storage, error) {
+			storages, err := coreregistry.NewStorage(scheme, coreregistry.Options{StorageOptions: options, EventTTL: b.EventTTL})
+			events = storages[corev1.SchemeGroupVersion.Version]["events"]
+			return storages, err
+		}),
+		one(coordinationv1.GroupName, coordinationregistry.NewStorage),
+		one(eventsv1.GroupName, func(*runtime.Scheme, base.StorageOptions) (map[string]map[string]rest.Storage, error) {
+			return eventsregistry.NewStorage(events), nil
+		}),
 	}
 }
 

@@ -61,6 +61,9 @@ func NewStoreInformers() *StoreInformers {
 		sources: map[schema.GroupResource]*storeSource{},
 	}
 	s.register(corev1.Resource("namespaces"), &corev1.Namespace{})
+	s.register(corev1.Resource("resourcequotas"), &corev1.ResourceQuota{})
+	s.register(corev1.Resource("secrets"), &corev1.Secret{})
+	s.register(corev1.Resource("serviceaccounts"), &corev1.ServiceAccount{})
 	return s
 }
 

@@ -24,7 +24,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 
+	coordinationinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/coordination/install"
 	coreinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/core/install"
+	eventsinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/events/install"
 	fleetinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/install"
 )
 
@@ -39,7 +41,7 @@ func NewFleetScheme() (*runtime.Scheme, serializer.CodecFactory) {
 func NewBuiltinScheme() (*runtime.Scheme, serializer.CodecFactory) {
 	// The core group comes first: an Event belongs to two groups, and where the library asks
 	// what kind an object is of, it takes the first answer.
-	return newScheme(coreinstall.Install)
+	return newScheme(coreinstall.Install, coordinationinstall.Install, eventsinstall.Install)
 }
 
 func newScheme(install ...func(*runtime.Scheme)) (*runtime.Scheme, serializer.CodecFactory) {

@@ -80,6 +80,8 @@ var rooms = []room{
 		"k8s.io/apiserver/pkg/admission/...", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer", "k8s.io/apiserver/pkg/quota/...",
 		"k8s.io/client-go/...",
 	}},
+	// Tokens are signed with the library that the OIDC authenticator of k8s.io/apiserver uses.
+	{packages: "pkg/authentication/serviceaccount", may: []string{"k8s.io/apiserver/pkg/authentication/...", "k8s.io/client-go/util/keyutil", "gopkg.in/go-jose/go-jose.v2/..."}},
 	{packages: "pkg/authentication(/.*)?", may: []string{"pkg/authentication/...", "k8s.io/apiserver/...", "k8s.io/client-go/..."}},
 	{packages: "pkg/authorization(/.*)?", may: []string{"pkg/authorization/...", "k8s.io/apiserver/...", "k8s.io/client-go/..."}},
 

@@ -57,6 +57,7 @@ func newConfig(ctx context.Context, o options.CompletedOptions, bundle *certific
 			return nil, err
 		}
 		builtins = apiserver.NewBuiltins()
+		builtins.EventTTL = o.EventTTL
 		factory = builtins.Informers.Factory
 	}
 	if err := o.Audit.ApplyTo(generic); err != nil {
@@ -139,7 +140,7 @@ func applyStandalone(o options.CompletedOptions, bundle *certificates.Bundle, ge
 	if err := generic.Authentication.ApplyClientCert(clientCA, generic.SecureServing); err != nil {
 		return err
 	}
-	generic.Authentication.Authenticator = authentication.NewStandalone(authentication.Standalone{ClientCA: clientCA})
+	generic.Authentication.Authenticator, _ = authentication.NewStandalone(authentication.Standalone{ClientCA: clientCA})
 	generic.Authorization.Authorizer, err = authorization.NewStandalone(authentication.HealthPaths)
 	return err
 }

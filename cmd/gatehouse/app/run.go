@@ -128,12 +128,15 @@ func startEtcdAndCertificates(ctx context.Context, o options.CompletedOptions, p
 			p.done("etcd in this process, certificates")
 		}
 	} else {
-		servers := o.Etcd.StorageConfig.Transport.ServerList
-		if warning := storage.QuorumOf(storage.DistinctEndpoints(servers)).Warning(); warning != "" {
+		transport := o.Etcd.StorageConfig.Transport
+		if warning := storage.QuorumOf(storage.DistinctEndpoints(transport.ServerList)).Warning(); warning != "" {
 			klog.Warning("--etcd-servers: " + warning)
 		}
-		if err = storage.CheckReachable(ctx, servers); err != nil {
-			err = fmt.Errorf("--etcd-servers: no etcd takes a connection (%w): start it, or correct the URL", err)
+		if err = storage.CheckReachable(ctx, storage.Connection{
+			Endpoints: transport.ServerList,
+			CAFile:    transport.TrustedCAFile, CertFile: transport.CertFile, KeyFile: transport.KeyFile,
+		}); err != nil {
+			err = fmt.Errorf("--etcd-servers: no etcd takes a connection: %w", err)
 		}
 	}
 	certs := <-made

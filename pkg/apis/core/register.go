@@ -47,8 +47,16 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 	types := []runtime.Object{
 		&corev1.ConfigMap{},
 		&corev1.ConfigMapList{},
+		&corev1.Event{},
+		&corev1.EventList{},
 		&corev1.Namespace{},
 		&corev1.NamespaceList{},
+		&corev1.ResourceQuota{},
+		&corev1.ResourceQuotaList{},
+		&corev1.Secret{},
+		&corev1.SecretList{},
+		&corev1.ServiceAccount{},
+		&corev1.ServiceAccountList{},
 	}
 	scheme.AddKnownTypes(corev1.SchemeGroupVersion, types...)
 	scheme.AddKnownTypes(SchemeGroupVersion, types...)

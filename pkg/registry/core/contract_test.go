@@ -18,13 +18,17 @@ package core_test
 
 import (
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/core"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 	coreregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/core"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/registrytest"
 )
@@ -38,10 +42,17 @@ func TestEveryResourceKeepsTheContract(t *testing.T) {
 		Name:       core.GroupName,
 		Scheme:     scheme,
 		Codecs:     codecs,
-		NewStorage: coreregistry.NewStorage,
+		NewStorage: newStorage,
 		Builtin:    true,
-		Resources:  []registrytest.Resource{configMaps(), namespaces()},
+		Resources:  []registrytest.Resource{configMaps(), events(), namespaces(), resourceQuotas(), secrets(), serviceAccounts()},
 	})
+}
+
+// eventTTL is longer than any test.
+const eventTTL = time.Hour
+
+func newStorage(scheme *runtime.Scheme, opts base.StorageOptions) (map[string]map[string]rest.Storage, error) {
+	return coreregistry.NewStorage(scheme, coreregistry.Options{StorageOptions: opts, EventTTL: eventTTL})
 }
 
 func configMaps() registrytest.Resource {
@@ -94,6 +105,110 @@ func namespaces() registrytest.Resource {
 		Subresources: []registrytest.Subresource{
 			{Name: "finalize", Kind: "Namespace", Verbs: []string{"update"}, LeavesAlone: []string{"status"}},
 			{Name: "status", Kind: "Namespace", Verbs: statusVerbs},
+		},
+	}
+}
+
+func events() registrytest.Resource {
+	return registrytest.Resource{
+		Name:             "events",
+		Singular:         "event",
+		Kind:             "Event",
+		ShortNames:       []string{"ev"},
+		Namespaced:       true,
+		Verbs:            registrytest.StandardVerbs,
+		Columns:          []string{"LAST SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"},
+		WideColumns:      []string{"SUBOBJECT", "SOURCE", "FIRST SEEN", "COUNT", "NAME"},
+		SelectableFields: core.EventFields(),
+		Key:              "/registry/events/default/web-1.1",
+		NoGeneration:     true,
+		CreateByPut:      true,
+		Unconditional:    true,
+		Sample: func() runtime.Object {
+			return &corev1.Event{
+				ObjectMeta:     metav1.ObjectMeta{Namespace: "default", Name: "web-1.1"},
+				InvolvedObject: corev1.ObjectReference{Kind: "Instance", Namespace: "default", Name: "web-1"},
+				Type:           corev1.EventTypeNormal,
+				Reason:         "Started",
+				Message:        "The containers run.",
+			}
+		},
+		ChangeSpec: func(obj runtime.Object) { obj.(*corev1.Event).Count = 2 },
+	}
+}
+
+func resourceQuotas() registrytest.Resource {
+	return registrytest.Resource{
+		Name:          "resourcequotas",
+		Singular:      "resourcequota",
+		Kind:          "ResourceQuota",
+		ShortNames:    []string{"quota"},
+		Namespaced:    true,
+		Verbs:         registrytest.StandardVerbs,
+		Columns:       []string{"NAME", "REQUEST", "LIMIT", "AGE"},
+		Key:           "/registry/resourcequotas/default/team",
+		NoGeneration:  true,
+		Unconditional: true,
+		Sample: func() runtime.Object {
+			hard := corev1.ResourceList{"count/apps.fleet.gatehouse.dev": resource.MustParse("3"), corev1.ResourceSecrets: resource.MustParse("10")}
+			return &corev1.ResourceQuota{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "team"},
+				Spec:       corev1.ResourceQuotaSpec{Hard: hard},
+				Status:     corev1.ResourceQuotaStatus{Hard: hard, Used: corev1.ResourceList{corev1.ResourceSecrets: resource.MustParse("1")}},
+			}
+		},
+		ChangeSpec: func(obj runtime.Object) {
+			obj.(*corev1.ResourceQuota).Spec.Hard[corev1.ResourceSecrets] = resource.MustParse("20")
+		},
+		Subresources: []registrytest.Subresource{{Name: "status", Kind: "ResourceQuota", Verbs: statusVerbs}},
+	}
+}
+
+func secrets() registrytest.Resource {
+	return registrytest.Resource{
+		Name:             "secrets",
+		Singular:         "secret",
+		Kind:             "Secret",
+		Namespaced:       true,
+		Verbs:            registrytest.StandardVerbs,
+		Columns:          []string{"NAME", "TYPE", "DATA", "AGE"},
+		SelectableFields: []string{"type"},
+		Key:              "/registry/secrets/default/login",
+		NoGeneration:     true,
+		Unconditional:    true,
+		Sample: func() runtime.Object {
+			return &corev1.Secret{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "login"},
+				Type:       corev1.SecretTypeBasicAuth,
+				Data:       map[string][]byte{corev1.BasicAuthUsernameKey: []byte("me")},
+			}
+		},
+		ChangeSpec: func(obj runtime.Object) {
+			obj.(*corev1.Secret).Data[corev1.BasicAuthPasswordKey] = []byte("guess")
+		},
+	}
+}
+
+func serviceAccounts() registrytest.Resource {
+	return registrytest.Resource{
+		Name:          "serviceaccounts",
+		Singular:      "serviceaccount",
+		Kind:          "ServiceAccount",
+		ShortNames:    []string{"sa"},
+		Namespaced:    true,
+		Verbs:         registrytest.StandardVerbs,
+		Columns:       []string{"NAME", "AGE"},
+		Key:           "/registry/serviceaccounts/default/web",
+		NoGeneration:  true,
+		Unconditional: true,
+		Sample: func() runtime.Object {
+			return &corev1.ServiceAccount{
+				ObjectMeta:       metav1.ObjectMeta{Namespace: "default", Name: "web"},
+				ImagePullSecrets: []corev1.LocalObjectReference{{Name: "registry"}},
+			}
+		},
+		ChangeSpec: func(obj runtime.Object) {
+			obj.(*corev1.ServiceAccount).Secrets = []corev1.ObjectReference{{Name: "login"}}
 		},
 	}
 }

@@ -17,31 +17,65 @@ limitations under the License.
 package core
 
 import (
+	"time"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/core/configmap"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/core/event"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/core/namespace"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/core/resourcequota"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/core/secret"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/core/serviceaccount"
 )
 
+// Options are what the group needs.
+type Options struct {
+	base.StorageOptions
+	// EventTTL is how long an event lives.
+	EventTTL time.Duration
+}
+
 // NewStorage builds the storage of the group, by version and path.
-func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (map[string]map[string]rest.Storage, error) {
-	configMaps, err := configmap.NewStorage(scheme, opts)
+func NewStorage(scheme *runtime.Scheme, opts Options) (map[string]map[string]rest.Storage, error) {
+	configMaps, err := configmap.NewStorage(scheme, opts.StorageOptions)
 	if err != nil {
 		return nil, err
 	}
-	namespaces, err := namespace.NewStorage(scheme, opts)
+	events, err := event.NewStorage(scheme, opts.StorageOptions, opts.EventTTL)
+	if err != nil {
+		return nil, err
+	}
+	namespaces, err := namespace.NewStorage(scheme, opts.StorageOptions)
+	if err != nil {
+		return nil, err
+	}
+	quotas, quotaStatus, err := resourcequota.NewStorage(scheme, opts.StorageOptions)
+	if err != nil {
+		return nil, err
+	}
+	secrets, err := secret.NewStorage(scheme, opts.StorageOptions)
+	if err != nil {
+		return nil, err
+	}
+	serviceAccounts, err := serviceaccount.NewStorage(scheme, opts.StorageOptions)
 	if err != nil {
 		return nil, err
 	}
 	return map[string]map[string]rest.Storage{
 		corev1.SchemeGroupVersion.Version: {
-			"configmaps":          configMaps,
-			"namespaces":          namespaces.Namespace,
-			"namespaces/finalize": namespaces.Finalize,
-			"namespaces/status":   namespaces.Status,
+			"configmaps":            configMaps,
+			"events":                events,
+			"namespaces":            namespaces.Namespace,
+			"namespaces/finalize":   namespaces.Finalize,
+			"namespaces/status":     namespaces.Status,
+			"resourcequotas":        quotas,
+			"resourcequotas/status": quotaStatus,
+			"secrets":               secrets,
+			"serviceaccounts":       serviceAccounts,
 		},
 	}, nil
 }
