@@ -87,7 +87,7 @@ func (s *stubCluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case info.Resource == "configmaps":
 		s.write(w, corev1.ConfigMapList{TypeMeta: metav1.TypeMeta{Kind: "ConfigMapList", APIVersion: "v1"}, ListMeta: list, Items: []corev1.ConfigMap{s.trust}})
 	case info.Resource == "namespaces":
-		s.write(w, corev1.NamespaceList{TypeMeta: metav1.TypeMeta{Kind: "NamespaceList", APIVersion: "v1"}, ListMeta: list})
+		s.write(w, corev1.NamespaceList{TypeMeta: metav1.TypeMeta{Kind: "NamespaceList", APIVersion: "v1"}, ListMeta: list, Items: []corev1.Namespace{{ObjectMeta: metav1.ObjectMeta{Name: "default", ResourceVersion: "1"}}}})
 	default:
 		http.NotFound(w, r)
 	}
