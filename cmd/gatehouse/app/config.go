@@ -61,7 +61,11 @@ func newConfig(ctx context.Context, o options.CompletedOptions, bundle *certific
 		builtins = apiserver.NewBuiltins()
 		builtins.EventTTL = o.EventTTL
 		factory = builtins.Informers.Factory
-		if err := applyStandaloneAdmission(factory, generic); err != nil {
+		bound, err := newBindings(generic)
+		if err != nil {
+			return nil, err
+		}
+		if err := applyStandaloneAdmission(factory, bound, generic); err != nil {
 			return nil, err
 		}
 	}
@@ -92,14 +96,10 @@ func newConfig(ctx context.Context, o options.CompletedOptions, bundle *certific
 
 // applyStandaloneAdmission says what is allowed: stop 3, which reads what this server stores
 // itself.
-func applyStandaloneAdmission(factory informers.SharedInformerFactory, generic *genericapiserver.Config) error {
+func applyStandaloneAdmission(factory informers.SharedInformerFactory, bound *bindings, generic *genericapiserver.Config) error {
 	// Informers read the storages; the client is for what they do not show yet, such as a
 	// namespace that was made a moment ago.
 	client, err := kubernetes.NewForConfig(generic.LoopbackClientConfig)
-	if err != nil {
-		return err
-	}
-	bound, err := newBindings(generic)
 	if err != nil {
 		return err
 	}

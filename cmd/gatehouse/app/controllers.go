@@ -81,7 +81,9 @@ func controllerConfig(loopback *rest.Config, name string) *rest.Config {
 	return config
 }
 
-// standaloneControllers are none in the aggregated mode, where the cluster has its own.
+// standaloneControllers are none in the aggregated mode, where the cluster has its own. As
+// long as the standalone mode knows no roles, the server itself stands in for each of them:
+// a user of their own could do nothing.
 func standaloneControllers(o options.CompletedOptions, server *apiserver.Server) (controllers, error) {
 	if o.Aggregated() {
 		return nil, nil
