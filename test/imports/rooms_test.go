@@ -97,7 +97,7 @@ var rooms = []room{
 	}},
 
 	// Controllers work only through watch: no hub types, no registry, no k8s.io/apiserver.
-	{packages: "pkg/controller/([a-z]+)", may: []string{"pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/..."}},
+	{packages: "pkg/controller/([a-z]+)", may: []string{"pkg/controller/queue", "pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/..."}},
 	{packages: "pkg/gauntlet(/.*)?", may: []string{"pkg/gauntlet/...", "k8s.io/apiserver/..."}},
 	{packages: "pkg/apiserver", may: []string{
 		"pkg/apis/<group>", "pkg/apis/<group>/install", "pkg/registry/base", "pkg/registry/<group>", "pkg/registry/<group>/<resource>",

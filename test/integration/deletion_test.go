@@ -18,8 +18,6 @@ package integration
 
 import (
 	"fmt"
-	"net/http"
-	"strings"
 	"testing"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -299,57 +297,5 @@ func TestADeleteHappensOnlyWhereItsPreconditionsHold(t *testing.T) {
 	}
 	if !client.isGone(t, "web") {
 		t.Error("the instance is still there")
-	}
-}
-
-// Until somebody collects garbage, what waits for that somebody would wait forever.
-func TestPropagationThatNobodyWouldCarryOutIsRefusedInWords(t *testing.T) {
-	server := servertesting.Start(t)
-	client, raw := newFleetClient(t, server.Config), newRawClient(t, server.Config)
-	client.createHost(t, "edge-1")
-	client.createInstance(t, "bound")
-	client.mustBind(t, "bound", "edge-1")
-	client.createInstance(t, "unbound")
-	if answer := raw.do(t, http.MethodPost, leasesPath, jsonBody, "", `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"HostLease","metadata":{"name":"edge-1"}}`); answer.code != http.StatusCreated {
-		t.Fatalf("%s", answer.body)
-	}
-	before := raw.everything(t)
-
-	for _, path := range []string{instancesPath + "/bound", instancesPath + "/unbound", instancesPath, hostsPath + "/edge-1", hostsPath, leasesPath + "/edge-1", leasesPath} {
-		for _, row := range []struct{ query, body, field string }{
-			{"", `{"propagationPolicy":"Foreground"}`, "propagationPolicy"},
-			{"", `{"propagationPolicy":"Orphan"}`, "propagationPolicy"},
-			{"", `{"orphanDependents":true}`, "orphanDependents"},
-			{"", `{"propagationPolicy":"Foreground","gracePeriodSeconds":0}`, "propagationPolicy"},
-			{"", `{"propagationPolicy":"Orphan","dryRun":["All"]}`, "propagationPolicy"},
-			{"?propagationPolicy=Foreground", "", "propagationPolicy"},
-			{"?propagationPolicy=Orphan", "", "propagationPolicy"},
-			{"?orphanDependents=true", "", "orphanDependents"},
-		} {
-			t.Run(strings.TrimPrefix(path, fleetPath)+row.query+row.body, func(t *testing.T) {
-				wrongRequest{
-					method: http.MethodDelete, path: path + row.query, body: row.body,
-					code: http.StatusUnprocessableEntity, reason: metav1.StatusReasonInvalid, fields: []string{row.field},
-					message: "no garbage collector runs in this server, so the object would never go away; use Background (kubectl: --cascade=background)",
-				}.check(t, raw)
-			})
-		}
-	}
-	after := raw.everything(t)
-	if len(after) != len(before) {
-		t.Fatalf("something went: %v of %v are left", after, before)
-	}
-	for name, object := range after {
-		if object.ResourceVersion != before[name].ResourceVersion {
-			t.Errorf("%s was changed: %+v", name, object)
-		}
-	}
-
-	// What says the same in the way that works, works.
-	if answer := raw.do(t, http.MethodDelete, instancesPath+"/unbound", jsonBody, "", `{"propagationPolicy":"Background"}`); answer.code != http.StatusOK {
-		t.Errorf("background propagation: %d %s", answer.code, answer.body)
-	}
-	if answer := raw.do(t, http.MethodDelete, hostsPath+"/edge-1", jsonBody, "", `{"orphanDependents":false}`); answer.code != http.StatusOK {
-		t.Errorf("orphanDependents=false: %d %s", answer.code, answer.body)
 	}
 }

@@ -94,7 +94,7 @@ func (s *stubCluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case info.Resource == "namespaces" && info.Verb == "get":
 		s.write(w, corev1.Namespace{TypeMeta: metav1.TypeMeta{Kind: "Namespace", APIVersion: "v1"}, ObjectMeta: metav1.ObjectMeta{Name: info.Name, ResourceVersion: "1"}})
 	case info.Resource == "namespaces":
-		s.write(w, corev1.NamespaceList{TypeMeta: metav1.TypeMeta{Kind: "NamespaceList", APIVersion: "v1"}, ListMeta: list})
+		s.write(w, corev1.NamespaceList{TypeMeta: metav1.TypeMeta{Kind: "NamespaceList", APIVersion: "v1"}, ListMeta: list, Items: []corev1.Namespace{{ObjectMeta: metav1.ObjectMeta{Name: "default", ResourceVersion: "1"}}}})
 	default:
 		http.NotFound(w, r)
 	}

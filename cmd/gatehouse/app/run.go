@@ -69,8 +69,8 @@ func (p *phases) done(name string) {
 // Run serves until the context ends, and returns nil when it stopped in order.
 //
 //	start: lock on the data directory -> etcd, with the certificates made meanwhile ->
-//	       configuration -> storages and API groups -> serving -> ready
-//	stop:  requests and watches drained -> etcd closed -> lock released
+//	       configuration -> storages and API groups -> serving -> ready -> controllers
+//	stop:  controllers -> requests and watches drained -> etcd closed -> lock released
 //
 // What is started first is stopped last: the API needs etcd to the end, and nobody may
 // take the directory before etcd has left it.
@@ -93,7 +93,8 @@ func Run(ctx context.Context, o options.CompletedOptions, observe Observer) (err
 	}
 
 	// Controllers in this process are known by tokens that Mint makes.
-	config, err := newConfig(ctx, o, bundle, authentication.NewControllers())
+	identities := authentication.NewControllers()
+	config, err := newConfig(ctx, o, bundle, identities)
 	if err != nil {
 		return err
 	}
@@ -189,13 +190,18 @@ func serve(ctx context.Context, o options.CompletedOptions, server *apiserver.Se
 	// Objects that must exist first wait for disk, OpenAPI for the processor.
 	bootstrapped := make(chan error, 1)
 	go func() { bootstrapped <- server.Bootstrap(ctx) }()
+	controllers, err := standaloneControllers(o, server)
 	prepared := server.Generic.PrepareRun()
-	if err := <-bootstrapped; err != nil {
+	if err := errors.Join(err, <-bootstrapped); err != nil {
 		server.Generic.Destroy()
 		return err
 	}
 	p.done("OpenAPI and health checks")
+	// The server outlives its controllers, so that what they do last is heard.
+	serving, stopServing := context.WithCancelCause(context.WithoutCancel(ctx))
+	stopped := make(chan struct{})
 	go func() {
+		defer close(stopped)
 		if err := waitReady(ctx, server.Generic.LoopbackClientConfig); err != nil {
 			return // the context ended; Run says why
 		}
@@ -204,9 +210,18 @@ func serve(ctx context.Context, o options.CompletedOptions, server *apiserver.Se
 			ready.Took = time.Since(p.started)
 			p.observe.Ready(ready)
 		}
+		controllers.run(ctx)
 	}()
-	err := prepared.RunWithContext(ctx)
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+	go func() {
+		<-ctx.Done()
+		<-stopped
+		stopServing(context.Cause(ctx))
+	}()
+	err = prepared.RunWithContext(serving)
+	cause := context.Cause(ctx)
+	cancel(nil) // where the server ended by itself, nothing else has told the controllers
+	<-stopped
+	if cause != nil && !errors.Is(cause, context.Canceled) {
 		return errors.Join(cause, err)
 	}
 	return err

@@ -211,7 +211,7 @@ func checkDelete(a admission.Attributes) error {
 	if !ok || options.GracePeriodSeconds == nil || *options.GracePeriodSeconds != 0 {
 		return errors.New("gracePeriodSeconds: a host deletes an instance when it has stopped, and so with 0")
 	}
-	//nolint:staticcheck // a deprecated way to ask for the same is a way, too
+	//lint:ignore SA1019 deprecated, but served: it asks for the same
 	if options.OrphanDependents != nil {
 		return errors.New("orphanDependents: a host may not say what happens to what the instance owns")
 	}

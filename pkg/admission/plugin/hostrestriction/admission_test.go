@@ -231,6 +231,7 @@ func TestWhatAHostMayWriteOfItsInstances(t *testing.T) {
 		{name: "it deletes without options", old: instance(), says: "gracePeriodSeconds"},
 		{name: "it orphans what an instance owns", old: instance(), options: policy(metav1.DeletePropagationOrphan), says: "propagationPolicy"},
 		{name: "it waits for what an instance owns", old: instance(), options: policy(metav1.DeletePropagationForeground), says: "propagationPolicy"},
+		//lint:ignore SA1019 deprecated, but served: it asks for the same
 		{name: "it orphans in the old way", old: instance(), options: &metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0), OrphanDependents: ptr.To(true)}, says: "orphanDependents"},
 		{name: "it requests a token", subresource: "token", object: token(nil)},
 		{name: "it requests a token bound to the instance", subresource: "token", object: token(&authenticationv1.BoundObjectReference{APIVersion: group, Kind: "Instance", Name: "mine"})},
