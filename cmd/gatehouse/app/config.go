@@ -26,9 +26,11 @@ import (
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/component-base/metrics"
 
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
+	"github.com/gatehouse-dev/gatehouse/pkg/admission"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization"
@@ -59,6 +61,14 @@ func newConfig(ctx context.Context, o options.CompletedOptions, bundle *certific
 		builtins = apiserver.NewBuiltins()
 		builtins.EventTTL = o.EventTTL
 		factory = builtins.Informers.Factory
+		// What a plugin asks for besides its informers goes through the front door.
+		client, err := kubernetes.NewForConfig(generic.LoopbackClientConfig)
+		if err != nil {
+			return nil, err
+		}
+		if generic.AdmissionControl, err = admission.New(admission.Config{Client: client, Informers: factory}); err != nil {
+			return nil, err
+		}
 	}
 	if err := o.Audit.ApplyTo(generic); err != nil {
 		return nil, err
