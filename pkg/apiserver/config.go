@@ -33,7 +33,6 @@ import (
 	"k8s.io/kube-openapi/pkg/common"
 
 	generatedopenapi "github.com/gatehouse-dev/gatehouse/pkg/generated/openapi"
-	builtinopenapi "github.com/gatehouse-dev/gatehouse/pkg/generated/openapi/builtin"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
@@ -78,6 +77,7 @@ type completedConfig struct {
 	groups           []group
 	informers        *StoreInformers
 	bootstrap        []BootstrapObject
+	openAPIV2        *common.Config
 }
 
 // CompletedConfig is a Config with all that can be derived filled in.
@@ -111,14 +111,9 @@ func (c *Config) Complete() CompletedConfig {
 	c.Generic.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(definitions, namer)
 	c.Generic.OpenAPIV3Config.Info.Title = "Gatehouse"
 	completed.generic = c.Generic.Complete(c.Informers)
+	// Without it the library leaves v2 to us.
+	completed.openAPIV2, completed.generic.OpenAPIConfig = completed.generic.OpenAPIConfig, nil
 	return CompletedConfig{completed}
-}
-
-// withBuiltinDefinitions are the OpenAPI definitions of both schemes.
-func withBuiltinDefinitions(ref common.ReferenceCallback) map[string]common.OpenAPIDefinition {
-	definitions := generatedopenapi.GetOpenAPIDefinitions(ref)
-	maps.Copy(definitions, builtinopenapi.GetOpenAPIDefinitions(ref))
-	return definitions
 }
 
 // Server is a Gatehouse API server, ready to be prepared and run.
@@ -153,6 +148,7 @@ func (c CompletedConfig) install(server *Server) error {
 		}
 		maps.Copy(server.storages, storages)
 	}
+	installOpenAPIV2(server.Generic, c.openAPIV2)
 	if c.informers == nil {
 		return nil
 	}
