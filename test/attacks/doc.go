@@ -13,6 +13,7 @@ WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 See the License for the specific language governing permissions and
 limitations under the License.
 */
+
 // Package attacks holds what callers must not get away with, as a table: who, what, which
 // code. It is played against a standalone server, and what concerns hosts also against one
 // behind a kube-apiserver, where a ClusterRole grants hosts everything.

@@ -74,11 +74,14 @@ var rooms = []room{
 		"pkg/registry/base", "pkg/apis/$1", "pkg/apis/$1/<version>", "pkg/apis/$1/validation",
 	}, registryLibraries...)},
 
+	// The authorizer of hosts, because HostRestriction must mean the same hosts and bindings.
 	{packages: "pkg/admission(/.*)?", may: []string{
-		"pkg/admission/...", "pkg/apis/<group>", "pkg/generated/clientset/versioned", "pkg/generated/listers/...", "pkg/generated/informers/...",
+		"pkg/admission/...", "pkg/authorization/host", "pkg/apis/<group>", "pkg/generated/clientset/versioned", "pkg/generated/listers/...", "pkg/generated/informers/...",
 		"k8s.io/apiserver/pkg/admission/...", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer", "k8s.io/apiserver/pkg/quota/...",
 		"k8s.io/client-go/...",
 	}},
+	// Tokens are signed with the library that the OIDC authenticator of k8s.io/apiserver uses.
+	{packages: "pkg/authentication/serviceaccount", may: []string{"k8s.io/apiserver/pkg/authentication/...", "k8s.io/client-go/util/keyutil", "gopkg.in/go-jose/go-jose.v2/..."}},
 	{packages: "pkg/authentication(/.*)?", may: []string{"pkg/authentication/...", "k8s.io/apiserver/...", "k8s.io/client-go/..."}},
 	{packages: "pkg/authorization(/.*)?", may: []string{"pkg/authorization/...", "k8s.io/apiserver/...", "k8s.io/client-go/..."}},
 

@@ -116,11 +116,15 @@ func applyCluster(ctx context.Context, o options.CompletedOptions, generic *gene
 	if err != nil {
 		return nil, err
 	}
-	if err := applyDelegatedAccess(o, reviews, trust, generic); err != nil {
+	bound, err := newBindings(generic)
+	if err != nil {
+		return nil, err
+	}
+	if err := applyDelegatedAccess(o, reviews, trust, bound, generic); err != nil {
 		return nil, err
 	}
 	factory := informers.NewSharedInformerFactory(client, 0)
-	generic.AdmissionControl, err = admission.New(admission.Config{Client: client, Informers: factory, Missing: checker.Missing})
+	generic.AdmissionControl, err = admission.New(admission.Config{Client: client, Informers: factory, Bindings: bound, Missing: checker.Missing})
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +177,7 @@ func loadTrust(ctx context.Context, client kubernetes.Interface, o options.Compl
 	return trust, nil
 }
 
-func applyDelegatedAccess(o options.CompletedOptions, reviews kubernetes.Interface, trust *authentication.ClusterTrust, generic *genericapiserver.Config) error {
+func applyDelegatedAccess(o options.CompletedOptions, reviews kubernetes.Interface, trust *authentication.ClusterTrust, bound *bindings, generic *genericapiserver.Config) error {
 	retry := *genericoptions.DefaultAuthWebhookRetryBackoff()
 	delegated := authentication.Delegated{
 		Trust:         trust,
@@ -215,6 +219,7 @@ func applyDelegatedAccess(o options.CompletedOptions, reviews kubernetes.Interfa
 	}
 	generic.Authorization.Authorizer, err = authorization.NewDelegated(authorization.Delegated{
 		Client:        reviews.AuthorizationV1(),
+		Bindings:      bound,
 		AllowCacheTTL: o.Cluster.AllowCacheTTL,
 		DenyCacheTTL:  o.Cluster.DenyCacheTTL,
 		Retry:         retry,

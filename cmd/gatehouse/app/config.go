@@ -61,12 +61,7 @@ func newConfig(ctx context.Context, o options.CompletedOptions, bundle *certific
 		builtins = apiserver.NewBuiltins()
 		builtins.EventTTL = o.EventTTL
 		factory = builtins.Informers.Factory
-		// What a plugin asks for besides its informers goes through the front door.
-		client, err := kubernetes.NewForConfig(generic.LoopbackClientConfig)
-		if err != nil {
-			return nil, err
-		}
-		if generic.AdmissionControl, err = admission.New(admission.Config{Client: client, Informers: factory}); err != nil {
+		if err := applyOwnAdmission(factory, generic); err != nil {
 			return nil, err
 		}
 	}
@@ -137,6 +132,21 @@ func applyServing(o options.CompletedOptions, bundle *certificates.Bundle, gener
 	return err
 }
 
+// applyOwnAdmission builds stop 3 of the standalone mode. What a plugin asks for besides its
+// informers goes through the front door.
+func applyOwnAdmission(factory informers.SharedInformerFactory, generic *genericapiserver.Config) error {
+	client, err := kubernetes.NewForConfig(generic.LoopbackClientConfig)
+	if err != nil {
+		return err
+	}
+	bound, err := newBindings(generic)
+	if err != nil {
+		return err
+	}
+	generic.AdmissionControl, err = admission.New(admission.Config{Client: client, Informers: factory, Bindings: bound})
+	return err
+}
+
 // applyStandalone says who callers are and what they may: stops 1 and 2.
 func applyStandalone(o options.CompletedOptions, bundle *certificates.Bundle, generic *genericapiserver.Config) error {
 	caFile := o.ClientCAFile
@@ -150,7 +160,7 @@ func applyStandalone(o options.CompletedOptions, bundle *certificates.Bundle, ge
 	if err := generic.Authentication.ApplyClientCert(clientCA, generic.SecureServing); err != nil {
 		return err
 	}
-	generic.Authentication.Authenticator = authentication.NewStandalone(authentication.Standalone{ClientCA: clientCA})
+	generic.Authentication.Authenticator, _ = authentication.NewStandalone(authentication.Standalone{ClientCA: clientCA})
 	generic.Authorization.Authorizer, err = authorization.NewStandalone(authentication.HealthPaths)
 	return err
 }
