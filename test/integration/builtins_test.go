@@ -156,7 +156,7 @@ func TestTheTypeOfTheWireLeaksNowhere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(got.ManagedFields) != 1 || got.ManagedFields[0].APIVersion != "v1" || string(got.ManagedFields[0].FieldsV1.Raw) != `{"f:data":{"f:a":{}}}` {
+		if len(got.ManagedFields) != 1 || got.ManagedFields[0].APIVersion != "v1" || got.ManagedFields[0].FieldsV1.GetRawString() != `{"f:data":{"f:a":{}}}` {
 			t.Errorf("managedFields are %+v", got.ManagedFields)
 		}
 	})
@@ -191,7 +191,7 @@ func TestStringDataOfASecretIsKeptAsData(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if fields := string(created.ManagedFields[0].FieldsV1.Raw); !strings.Contains(fields, `"f:data"`) || strings.Contains(fields, "stringData") {
+	if fields := created.ManagedFields[0].FieldsV1.GetRawString(); !strings.Contains(fields, `"f:data"`) || strings.Contains(fields, "stringData") {
 		t.Errorf("who created it owns %s", fields)
 	}
 	for name, write := range map[string]func() (*corev1.Secret, error){
