@@ -62,12 +62,14 @@ func Plugins() []Plugin {
 
 // Config is what the chain reads from.
 type Config struct {
-	// Client and Informers lead to the objects that plugins look at: the cluster's.
+	// Client and Informers lead to the objects that plugins look at: the cluster's, or the
+	// server's own.
 	Client    kubernetes.Interface
 	Informers informers.SharedInformerFactory
 	// Bindings tells whether an instance is bound to a host.
 	Bindings host.Bindings
-	// Missing tells in one sentence why a preflight need is not met; nil where it is.
+	// Missing tells in one sentence why a preflight need is not met; nil where it is. The
+	// function itself is nil where there is no cluster to need anything of.
 	Missing func(need string) error
 }
 

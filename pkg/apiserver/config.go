@@ -20,7 +20,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -34,8 +33,6 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/kube-openapi/pkg/common"
 
-	generatedopenapi "github.com/gatehouse-dev/gatehouse/pkg/generated/openapi"
-	builtinopenapi "github.com/gatehouse-dev/gatehouse/pkg/generated/openapi/builtin"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
@@ -90,6 +87,7 @@ type completedConfig struct {
 	groups           []group
 	builtins         *Builtins
 	bootstrap        []BootstrapObject
+	openAPIV2        *common.Config
 }
 
 // CompletedConfig is a Config with all that can be derived filled in.
@@ -127,30 +125,10 @@ func (c *Config) Complete() CompletedConfig {
 	c.Generic.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(definitions, namer)
 	c.Generic.OpenAPIV3Config.Info.Title = "Gatehouse"
 	completed.generic = c.Generic.Complete(c.Informers)
+	// Without it the library leaves v2 to us.
+	completed.openAPIV2, completed.generic.OpenAPIConfig = completed.generic.OpenAPIConfig, nil
 	return CompletedConfig{completed}
 }
-
-// withBuiltinDefinitions are the OpenAPI definitions of both schemes.
-func withBuiltinDefinitions(ref common.ReferenceCallback) map[string]common.OpenAPIDefinition {
-	definitions := generatedopenapi.GetOpenAPIDefinitions(ref)
-	maps.Copy(definitions, builtinopenapi.GetOpenAPIDefinitions(ref))
-	return definitions
-}
-
-// withTokenRequestDefinitions are the OpenAPI definitions of our own kinds, and of what
-// instances/token takes. A cluster publishes the same under the same names.
-func withTokenRequestDefinitions(ref common.ReferenceCallback) map[string]common.OpenAPIDefinition {
-	definitions := generatedopenapi.GetOpenAPIDefinitions(ref)
-	for name, definition := range builtinopenapi.GetOpenAPIDefinitions(ref) {
-		if strings.HasPrefix(name, authenticationModels) {
-			definitions[name] = definition
-		}
-	}
-	return definitions
-}
-
-// authenticationModels begin the names of the definitions of authentication.k8s.io.
-const authenticationModels = "io.k8s.api.authentication.v1."
 
 // Server is a Gatehouse API server, ready to be prepared and run.
 type Server struct {
@@ -184,6 +162,7 @@ func (c CompletedConfig) install(server *Server) error {
 		}
 		maps.Copy(server.storages, storages)
 	}
+	installOpenAPIV2(server.Generic, c.openAPIV2)
 	if c.builtins == nil {
 		return nil
 	}

@@ -102,7 +102,7 @@ var rooms = []room{
 	{packages: "pkg/apiserver", may: []string{
 		"pkg/apis/<group>", "pkg/apis/<group>/install", "pkg/registry/base", "pkg/registry/<group>", "pkg/registry/<group>/<resource>",
 		"pkg/admission/...", "pkg/generated/openapi/...", "pkg/storage",
-		"k8s.io/apiserver/...", "k8s.io/client-go/...", "k8s.io/kube-openapi/pkg/common",
+		"k8s.io/apiserver/...", "k8s.io/client-go/...", "k8s.io/kube-openapi/pkg/...",
 	}},
 
 	// Two rooms that only cmd uses: files with keys, and questions before the start.

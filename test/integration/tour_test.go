@@ -20,10 +20,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
-
 	gatehousetesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
 	"github.com/gatehouse-dev/gatehouse/test/binary"
 	"github.com/gatehouse-dev/gatehouse/test/tour"
@@ -32,13 +28,7 @@ import (
 func TestKubectlTour(t *testing.T) {
 	kubectl := tour.FindKubectl(t)
 	server := gatehousetesting.Start(t)
-	client, err := kubernetes.NewForConfig(server.Config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "tour"}}, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	createNamespace(t, server, "tour")
 	tour.Run(t, tour.Env{Kubectl: kubectl, Kubeconfig: server.Kubeconfig, Namespace: "tour"})
 }
 

@@ -20,20 +20,15 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
-	"path/filepath"
 	"testing"
-	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/rest"
 
-	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	fleetv1alpha1 "github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 )
 
@@ -56,22 +51,6 @@ func (s *stubCluster) giveToken(w http.ResponseWriter, r *http.Request, info *re
 	s.write(w, asked)
 }
 
-// clientOf is a client with a certificate of an authority that the cluster vouches for.
-func clientOf(t *testing.T, o options.CompletedOptions, url string, users *certificates.Bundle, name string, groups ...string) versioned.Interface {
-	t.Helper()
-	certPEM, keyPEM, err := certificates.IssueClient(users.CA, name, groups, time.Hour, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	client, err := versioned.NewForConfig(&rest.Config{Host: url, TLSClientConfig: rest.TLSClientConfig{
-		CAFile: filepath.Join(o.CertificateDir(), "ca.crt"), CertData: certPEM, KeyData: keyPEM,
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return client
-}
-
 func encode(t *testing.T, object any) []byte {
 	t.Helper()
 	data, err := json.Marshal(object)
@@ -84,7 +63,7 @@ func encode(t *testing.T, object any) []byte {
 func TestTheClusterGivesOutTheTokensOfInstances(t *testing.T) {
 	cluster, o, ready, users := startAggregated(t)
 	ctx := t.Context()
-	fleet := clientOf(t, o, ready.URL, users, "admin", "system:masters").FleetV1alpha1()
+	fleet := clientOf(t, o, ready, users, "admin", "system:masters").FleetV1alpha1()
 	for _, name := range []string{"edge-1", "edge-2"} {
 		if _, err := fleet.Hosts().Create(ctx, &fleetv1alpha1.Host{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
@@ -115,8 +94,8 @@ func TestTheClusterGivesOutTheTokensOfInstances(t *testing.T) {
 	}
 
 	for _, other := range []versioned.Interface{
-		clientOf(t, o, ready.URL, users, "system:host:edge-2", "system:hosts"),
-		clientOf(t, o, ready.URL, users, "admin", "system:masters"),
+		clientOf(t, o, ready, users, "system:host:edge-2", "system:hosts"),
+		clientOf(t, o, ready, users, "admin", "system:masters"),
 	} {
 		if _, err := ask(other); !apierrors.IsForbidden(err) {
 			t.Errorf("somebody else gets %v", err)
@@ -128,7 +107,7 @@ func TestTheClusterGivesOutTheTokensOfInstances(t *testing.T) {
 	}
 	cluster.mu.Unlock()
 
-	given, err := ask(clientOf(t, o, ready.URL, users, "system:host:edge-1", "system:hosts"))
+	given, err := ask(clientOf(t, o, ready, users, "system:host:edge-1", "system:hosts"))
 	if err != nil || given.Name != "web-0" || given.Status.Token != "token-of-the-cluster" {
 		t.Fatalf("the bound host gets %v, %v", given, err)
 	}

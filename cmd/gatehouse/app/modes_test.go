@@ -243,6 +243,22 @@ func TestAnAggregatedServerServesItsOwnGroupsAndTrustsTheClusterAlone(t *testing
 		}
 	})
 
+	t.Run("OpenAPI describes no kind of the cluster's own", func(t *testing.T) {
+		for path, own := range map[string]string{"/openapi/v2": "dev.gatehouse.fleet.v1alpha1.Instance", "/openapi/v3": "apis/fleet.gatehouse.dev/v1alpha1"} {
+			var document map[string]json.RawMessage
+			if code := get(t, o, users.Admin.CertPEM, users.Admin.KeyPEM, ready.URL+path, &document); code != http.StatusOK {
+				t.Errorf("GET %s answers %d", path, code)
+			}
+			whole, err := json.Marshal(document)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(string(whole), own) || strings.Contains(string(whole), "io.k8s.api.") || strings.Contains(string(whole), `"api/v1"`) {
+				t.Errorf("%s lacks %s, or has kinds of Kubernetes", path, own)
+			}
+		}
+	})
+
 	t.Run("the authority in the data directory makes nobody a user", func(t *testing.T) {
 		ca, err := certificates.LoadCA(o.CertificateDir())
 		if err != nil {

@@ -45,10 +45,9 @@ type REST struct {
 	noDeleteCollection
 }
 
-type noDeleteCollection struct{}
-
-// DeleteCollection hides that of the store.
-func (noDeleteCollection) DeleteCollection() {}
+// noDeleteCollection is an interface for the sake of its method: nobody calls it, and at the
+// same depth as the store's it hides both. Its value is never set.
+type noDeleteCollection interface{ DeleteCollection() }
 
 // FinalizeREST is the endpoint at which the finalizers in the spec are written.
 type FinalizeREST struct{ below *base.StatusREST }
@@ -83,7 +82,7 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*Storage, err
 	if err != nil {
 		return nil, err
 	}
-	return &Storage{Namespace: &REST{Store: store}, Status: status, Finalize: &FinalizeREST{store.Below(finalizeStrategy{main})}}, nil
+	return &Storage{Namespace: &REST{Store: store, noDeleteCollection: nil}, Status: status, Finalize: &FinalizeREST{store.Below(finalizeStrategy{main})}}, nil
 }
 
 // shouldDelete lets the last write delete the namespace when nobody has anything left to do.
