@@ -30,6 +30,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
 // bootstrapWriters is how many objects are written at the same time. etcd syncs its log once
@@ -101,7 +103,11 @@ func (s *Server) ensure(ctx context.Context, object BootstrapObject) error {
 	if err != nil {
 		return failed(err)
 	}
-	storage, ok := s.storages[object.Resource].(bootstrapped)
+	stored := s.storages[object.Resource]
+	if policed, ok := stored.(interface{ Unpoliced() *base.Store }); ok {
+		stored = policed.Unpoliced() // the server itself holds everything that it grants
+	}
+	storage, ok := stored.(bootstrapped)
 	if !ok {
 		return failed(fmt.Errorf("%T cannot be written to", s.storages[object.Resource]))
 	}

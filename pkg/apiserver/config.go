@@ -34,6 +34,7 @@ import (
 	"k8s.io/kube-openapi/pkg/common"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/police"
 )
 
 // Config is what New needs.
@@ -64,6 +65,8 @@ type Builtins struct {
 	// Tokens answers TokenReviews, and Audiences are the names of the server.
 	Tokens    authenticator.Token
 	Audiences authenticator.Audiences
+	// Escalation keeps callers from granting what they do not hold.
+	Escalation police.Escalation
 	// Paths serves further paths once every group is installed; nil for none.
 	Paths func(*genericapiserver.GenericAPIServer) error
 	// EventTTL is how long an event lives after the last write to it.

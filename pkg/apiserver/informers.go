@@ -22,6 +22,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -63,6 +64,10 @@ func NewStoreInformers() *StoreInformers {
 	s.register(corev1.Resource("namespaces"), &corev1.Namespace{})
 	s.register(corev1.Resource("resourcequotas"), &corev1.ResourceQuota{})
 	s.register(corev1.Resource("secrets"), &corev1.Secret{})
+	s.register(rbacv1.Resource("clusterrolebindings"), &rbacv1.ClusterRoleBinding{})
+	s.register(rbacv1.Resource("clusterroles"), &rbacv1.ClusterRole{})
+	s.register(rbacv1.Resource("rolebindings"), &rbacv1.RoleBinding{})
+	s.register(rbacv1.Resource("roles"), &rbacv1.Role{})
 	s.register(corev1.Resource("serviceaccounts"), &corev1.ServiceAccount{})
 	return s
 }

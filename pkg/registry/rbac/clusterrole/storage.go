@@ -1,0 +1,79 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package clusterrole
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/rbac"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/police"
+)
+
+// NewStorage builds the storage of cluster roles.
+func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, escalation police.Escalation) (*police.Policed, error) {
+	store, _, err := base.NewStore(base.Resource{
+		Resource: rbac.Resource("clusterroles"),
+		Singular: rbac.Resource("clusterrole"),
+		New:      func() runtime.Object { return &rbacv1.ClusterRole{} },
+		NewList:  func() runtime.Object { return &rbacv1.ClusterRoleList{} },
+		Strategy: strategy{base.NewBuiltinStrategy(scheme, false, base.CreateByPut, base.UnconditionalUpdate)},
+		Table: base.Table(
+			base.NameColumn[*rbacv1.ClusterRole](),
+			base.Column[*rbacv1.ClusterRole]{Name: "Created At", Type: "date", Description: "When the role was created.", Value: createdAt},
+		),
+	}, opts)
+	if err != nil {
+		return nil, err
+	}
+	return &police.Policed{Store: store, Check: func(ctx context.Context, obj, old runtime.Object) error {
+		role, before := obj.(*rbacv1.ClusterRole), old.(*rbacv1.ClusterRole)
+		// Whoever changes labels only, or collects garbage, grants nothing.
+		if apiequality.Semantic.DeepEqual(role.Rules, before.Rules) && apiequality.Semantic.DeepEqual(role.AggregationRule, before.AggregationRule) {
+			return nil
+		}
+		if err := escalation.MayWriteRules(ctx, "clusterroles", "", role.Name, role.Rules); err != nil {
+			return err
+		}
+		if role.AggregationRule == nil && before.AggregationRule == nil {
+			return nil
+		}
+		if err := escalation.MayWriteRules(ctx, "clusterroles", "", role.Name, everything()); err != nil {
+			return fmt.Errorf("a role with an aggregationRule gathers whatever is labelled for it, so it takes all rights to write one: %w", err)
+		}
+		return nil
+	}}, nil
+}
+
+// everything is what somebody must hold who has a role gather others: nobody knows what will
+// be labelled for it.
+func everything() []rbacv1.PolicyRule {
+	return []rbacv1.PolicyRule{
+		{Verbs: []string{"*"}, APIGroups: []string{"*"}, Resources: []string{"*"}},
+		{Verbs: []string{"*"}, NonResourceURLs: []string{"*"}},
+	}
+}
+
+func createdAt(role *rbacv1.ClusterRole) any {
+	return role.CreationTimestamp.UTC().Format(time.RFC3339)
+}
