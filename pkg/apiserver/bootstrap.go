@@ -30,6 +30,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
 // bootstrapWriters is how many objects are written at the same time. etcd syncs its log once
@@ -84,11 +86,10 @@ func (s *Server) Bootstrap(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// bootstrapped is a storage that bootstrap objects can be written to.
+// bootstrapped is a resource that bootstrap objects can be written to. They go to the store
+// itself, because the resource may ask what the caller may do, and here is no caller.
 type bootstrapped interface {
-	rest.Getter
-	rest.Creater
-	rest.Updater
+	Base() *base.Store
 }
 
 // ensure creates the object, or reconciles the one that exists. Another server may do the
@@ -101,10 +102,11 @@ func (s *Server) ensure(ctx context.Context, object BootstrapObject) error {
 	if err != nil {
 		return failed(err)
 	}
-	storage, ok := s.storages[object.Resource].(bootstrapped)
+	resource, ok := s.storages[object.Resource].(bootstrapped)
 	if !ok {
 		return failed(fmt.Errorf("%T cannot be written to", s.storages[object.Resource]))
 	}
+	storage := resource.Base()
 	ctx = request.WithNamespace(ctx, accessor.GetNamespace())
 	existing, err := storage.Get(ctx, accessor.GetName(), &metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {

@@ -34,6 +34,7 @@ import (
 	"k8s.io/kube-openapi/pkg/common"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
+	rbacregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/rbac"
 )
 
 // Config is what New needs.
@@ -68,6 +69,9 @@ type Builtins struct {
 	Paths func(*genericapiserver.GenericAPIServer) error
 	// EventTTL is how long an event lives after the last write to it.
 	EventTTL time.Duration
+	// Escalation keeps callers from granting what they do not hold; a server of Kubernetes'
+	// own kinds does not start without it.
+	Escalation rbacregistry.Escalation
 	// Bootstrap are objects that exist before the server serves, besides those that every
 	// server has.
 	Bootstrap []BootstrapObject

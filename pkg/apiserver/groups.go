@@ -23,6 +23,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -38,6 +39,7 @@ import (
 	eventsregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/events"
 	fleetregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/instance"
+	rbacregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/rbac"
 )
 
 // group is an API group that the server installs.
@@ -85,6 +87,9 @@ func builtinGroups(b *Builtins) []group {
 		one(coordinationv1.GroupName, coordinationregistry.NewStorage),
 		one(eventsv1.GroupName, func(*runtime.Scheme, base.StorageOptions) (map[string]map[string]rest.Storage, error) {
 			return eventsregistry.NewStorage(events), nil
+		}),
+		one(rbacv1.GroupName, func(scheme *runtime.Scheme, options base.StorageOptions) (map[string]map[string]rest.Storage, error) {
+			return rbacregistry.NewStorage(scheme, rbacregistry.Options{StorageOptions: options, Escalation: b.Escalation})
 		}),
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -32,6 +33,8 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/rbac"
 )
 
 // storeReadyPoll is how often an informer looks whether its storage's watch cache is filled.
@@ -64,6 +67,10 @@ func NewStoreInformers() *StoreInformers {
 	s.register(corev1.Resource("resourcequotas"), &corev1.ResourceQuota{})
 	s.register(corev1.Resource("secrets"), &corev1.Secret{})
 	s.register(corev1.Resource("serviceaccounts"), &corev1.ServiceAccount{})
+	s.register(rbac.Resource("clusterrolebindings"), &rbacv1.ClusterRoleBinding{})
+	s.register(rbac.Resource("clusterroles"), &rbacv1.ClusterRole{})
+	s.register(rbac.Resource("rolebindings"), &rbacv1.RoleBinding{})
+	s.register(rbac.Resource("roles"), &rbacv1.Role{})
 	return s
 }
 

@@ -29,6 +29,7 @@ import (
 	coreinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/core/install"
 	eventsinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/events/install"
 	fleetinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/install"
+	rbacinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/rbac/install"
 )
 
 // NewFleetScheme returns the scheme of our own groups, which both modes serve, and its codecs.
@@ -43,7 +44,7 @@ func NewFleetScheme() (*runtime.Scheme, serializer.CodecFactory) {
 func NewBuiltinScheme() (*runtime.Scheme, serializer.CodecFactory) {
 	// The core group comes first: an Event belongs to two groups, and where the library asks
 	// what kind an object is of, it takes the first answer.
-	return newScheme(coreinstall.Install, authenticationinstall.Install, coordinationinstall.Install, eventsinstall.Install)
+	return newScheme(coreinstall.Install, authenticationinstall.Install, coordinationinstall.Install, eventsinstall.Install, rbacinstall.Install)
 }
 
 func newScheme(install ...func(*runtime.Scheme)) (*runtime.Scheme, serializer.CodecFactory) {
