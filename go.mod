@@ -32,6 +32,7 @@ require (
 	golang.org/x/net v0.61.0
 	golang.org/x/sync v0.24.0
 	gopkg.in/go-jose/go-jose.v2 v2.6.3
+	k8s.io/component-helpers v0.37.2
 	sigs.k8s.io/randfill v1.0.0
 )
 

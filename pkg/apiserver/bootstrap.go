@@ -86,10 +86,11 @@ func (s *Server) Bootstrap(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// bootstrapped is a resource that bootstrap objects can be written to. They go to the store
-// itself, because the resource may ask what the caller may do, and here is no caller.
+// bootstrapped is a storage that bootstrap objects can be written to.
 type bootstrapped interface {
-	Base() *base.Store
+	rest.Getter
+	rest.Creater
+	rest.Updater
 }
 
 // ensure creates the object, or reconciles the one that exists. Another server may do the
@@ -102,11 +103,14 @@ func (s *Server) ensure(ctx context.Context, object BootstrapObject) error {
 	if err != nil {
 		return failed(err)
 	}
-	resource, ok := s.storages[object.Resource].(bootstrapped)
+	stored := s.storages[object.Resource]
+	if policed, ok := stored.(interface{ Unpoliced() *base.Store }); ok {
+		stored = policed.Unpoliced() // the server itself holds everything that it grants
+	}
+	storage, ok := stored.(bootstrapped)
 	if !ok {
 		return failed(fmt.Errorf("%T cannot be written to", s.storages[object.Resource]))
 	}
-	storage := resource.Base()
 	ctx = request.WithNamespace(ctx, accessor.GetNamespace())
 	existing, err := storage.Get(ctx, accessor.GetName(), &metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {

@@ -34,7 +34,7 @@ import (
 	"k8s.io/kube-openapi/pkg/common"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
-	rbacregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/rbac"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/police"
 )
 
 // Config is what New needs.
@@ -65,13 +65,12 @@ type Builtins struct {
 	// Tokens answers TokenReviews, and Audiences are the names of the server.
 	Tokens    authenticator.Token
 	Audiences authenticator.Audiences
+	// Escalation keeps callers from granting what they do not hold.
+	Escalation police.Escalation
 	// Paths serves further paths once every group is installed; nil for none.
 	Paths func(*genericapiserver.GenericAPIServer) error
 	// EventTTL is how long an event lives after the last write to it.
 	EventTTL time.Duration
-	// Escalation keeps callers from granting what they do not hold; a server of Kubernetes'
-	// own kinds does not start without it.
-	Escalation rbacregistry.Escalation
 	// Bootstrap are objects that exist before the server serves, besides those that every
 	// server has.
 	Bootstrap []BootstrapObject

@@ -89,7 +89,7 @@ func builtinGroups(b *Builtins) []group {
 			return eventsregistry.NewStorage(events), nil
 		}),
 		one(rbacv1.GroupName, func(scheme *runtime.Scheme, options base.StorageOptions) (map[string]map[string]rest.Storage, error) {
-			return rbacregistry.NewStorage(scheme, rbacregistry.Options{StorageOptions: options, Escalation: b.Escalation})
+			return rbacregistry.NewStorage(scheme, options, b.Escalation)
 		}),
 	}
 }

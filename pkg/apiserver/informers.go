@@ -33,8 +33,6 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
-
-	"github.com/gatehouse-dev/gatehouse/pkg/apis/rbac"
 )
 
 // storeReadyPoll is how often an informer looks whether its storage's watch cache is filled.
@@ -66,11 +64,11 @@ func NewStoreInformers() *StoreInformers {
 	s.register(corev1.Resource("namespaces"), &corev1.Namespace{})
 	s.register(corev1.Resource("resourcequotas"), &corev1.ResourceQuota{})
 	s.register(corev1.Resource("secrets"), &corev1.Secret{})
+	s.register(rbacv1.Resource("clusterrolebindings"), &rbacv1.ClusterRoleBinding{})
+	s.register(rbacv1.Resource("clusterroles"), &rbacv1.ClusterRole{})
+	s.register(rbacv1.Resource("rolebindings"), &rbacv1.RoleBinding{})
+	s.register(rbacv1.Resource("roles"), &rbacv1.Role{})
 	s.register(corev1.Resource("serviceaccounts"), &corev1.ServiceAccount{})
-	s.register(rbac.Resource("clusterrolebindings"), &rbacv1.ClusterRoleBinding{})
-	s.register(rbac.Resource("clusterroles"), &rbacv1.ClusterRole{})
-	s.register(rbac.Resource("rolebindings"), &rbacv1.RoleBinding{})
-	s.register(rbac.Resource("roles"), &rbacv1.Role{})
 	return s
 }
 

@@ -17,6 +17,8 @@ limitations under the License.
 package authorization
 
 import (
+	"errors"
+
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
@@ -24,16 +26,33 @@ import (
 	"k8s.io/apiserver/pkg/authorization/union"
 )
 
-// NewStandalone allows system:masters everything and everybody the health paths. What
-// nobody allows is a 403. system:masters comes first, because the server's own loopback
-// client is a member: the library authenticates that client, but does not authorize it.
-func NewStandalone(healthPaths []string) (authorizer.Authorizer, error) {
-	health, err := path.NewAuthorizer(healthPaths)
+// Standalone says who decides in the standalone mode, besides the fixed rules.
+type Standalone struct {
+	// HealthPaths are open to everybody.
+	HealthPaths []string
+	// Hosts decides about hosts' agents, and has no opinion on anybody else; see host.New.
+	Hosts authorizer.Authorizer
+	// Roles decides by roles and bindings; see rbac.New.
+	Roles authorizer.Authorizer
+}
+
+// NewStandalone asks in this order: system:masters may everything, everybody the health
+// paths, hosts what is theirs and nothing else whatever roles say, and all others what roles
+// say. What nobody allows is a 403. system:masters comes first, because the server's own
+// loopback client is a member: the library authenticates that client, but does not authorize
+// it.
+func NewStandalone(c Standalone) (authorizer.Authorizer, error) {
+	if c.Hosts == nil || c.Roles == nil {
+		return nil, errors.New("the standalone mode needs the authorizers of hosts and of roles")
+	}
+	health, err := path.NewAuthorizer(c.HealthPaths)
 	if err != nil {
 		return nil, err
 	}
 	return union.New(
 		union.NamedAuthorizer{AuthorizerName: "system:masters", Authorizer: authorizerfactory.NewPrivilegedGroups(user.SystemPrivilegedGroup)},
 		union.NamedAuthorizer{AuthorizerName: "health-paths", Authorizer: health},
+		union.NamedAuthorizer{AuthorizerName: "hosts", Authorizer: c.Hosts},
+		union.NamedAuthorizer{AuthorizerName: "rbac", Authorizer: c.Roles},
 	)
 }

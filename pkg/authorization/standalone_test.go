@@ -17,6 +17,7 @@ limitations under the License.
 package authorization
 
 import (
+	"context"
 	"testing"
 
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -70,8 +71,39 @@ func (m may) check(t *testing.T, a authorizer.Authorizer) {
 	}
 }
 
+// standalone has nobody else who decides.
+func standalone(healthPaths ...string) Standalone {
+	silent := authorizer.AuthorizerFunc(func(context.Context, authorizer.Attributes) (authorizer.Decision, string, error) {
+		return authorizer.DecisionNoOpinion, "", nil
+	})
+	return Standalone{HealthPaths: healthPaths, Hosts: silent, Roles: silent}
+}
+
+func TestAStandaloneModeWithoutOneOfItsVoicesDoesNotStart(t *testing.T) {
+	for name, c := range map[string]Standalone{"nobody": {}, "hosts only": {Hosts: standalone().Hosts}, "roles only": {Roles: standalone().Roles}} {
+		if _, err := NewStandalone(c); err == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+}
+
+// A host that roles allow everything is still a host.
+func TestWhatHostsAreDeniedNoRoleOpens(t *testing.T) {
+	decides := func(decision authorizer.Decision) authorizer.Authorizer {
+		return authorizer.AuthorizerFunc(func(context.Context, authorizer.Attributes) (authorizer.Decision, string, error) {
+			return decision, "", nil
+		})
+	}
+	a, err := NewStandalone(Standalone{Hosts: decides(authorizer.DecisionDeny), Roles: decides(authorizer.DecisionAllow)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	may{user: guest, attributes: hosts("get"), want: authorizer.DecisionDeny}.check(t, a)
+	may{user: admin, attributes: hosts("get"), want: authorizer.DecisionAllow}.check(t, a)
+}
+
 func TestStandaloneAllowsAdministratorsEverythingAndOthersOnlyHealth(t *testing.T) {
-	a, err := NewStandalone([]string{"/healthz", "/livez", "/readyz"})
+	a, err := NewStandalone(standalone("/healthz", "/livez", "/readyz"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +125,7 @@ func TestStandaloneAllowsAdministratorsEverythingAndOthersOnlyHealth(t *testing.
 }
 
 func TestAPathThatCannotBeMeantIsRefusedAtTheStart(t *testing.T) {
-	if _, err := NewStandalone([]string{"/a*b"}); err == nil {
+	if _, err := NewStandalone(standalone("/a*b")); err == nil {
 		t.Error("a star in the middle of a path was taken")
 	}
 }

@@ -73,6 +73,10 @@ var rooms = []room{
 	{packages: "pkg/registry/([a-z]+)", may: append([]string{
 		"pkg/registry/base", "pkg/registry/$1/<resource>", "pkg/apis/$1", "pkg/apis/$1/<version>",
 	}, registryLibraries...)},
+	// What the four resources of RBAC share is not for base, which knows no group.
+	{packages: "pkg/registry/rbac/[a-z]+", may: append([]string{
+		"pkg/registry/base", "pkg/registry/rbac/police", "pkg/apis/rbac", "pkg/apis/rbac/validation",
+	}, registryLibraries...)},
 	// The version is for GetResetFields, which names the fields of the external object.
 	{packages: "pkg/registry/([a-z]+)/[a-z]+", may: append([]string{
 		"pkg/registry/base", "pkg/apis/$1", "pkg/apis/$1/<version>", "pkg/apis/$1/validation",
@@ -87,7 +91,8 @@ var rooms = []room{
 	// Tokens are signed with the library that the OIDC authenticator of k8s.io/apiserver uses.
 	{packages: "pkg/authentication/serviceaccount", may: []string{"k8s.io/apiserver/pkg/authentication/...", "k8s.io/apiserver/pkg/audit", "k8s.io/apiserver/pkg/warning", "k8s.io/client-go/util/keyutil", "gopkg.in/go-jose/go-jose.v2/..."}},
 	{packages: "pkg/authentication(/.*)?", may: []string{"pkg/authentication/...", "k8s.io/apiserver/...", "k8s.io/client-go/..."}},
-	{packages: "pkg/authorization(/.*)?", may: []string{"pkg/authorization/...", "k8s.io/apiserver/...", "k8s.io/client-go/..."}},
+	// component-helpers has upstream's own comparison of what one set of rules covers of another.
+	{packages: "pkg/authorization(/.*)?", may: []string{"k8s.io/component-helpers/auth/rbac/validation", "pkg/authorization/...", "k8s.io/apiserver/...", "k8s.io/client-go/..."}},
 
 	// The rest of the server is ignorant of where etcd runs; embedded is the only room that
 	// knows its server.

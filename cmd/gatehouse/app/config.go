@@ -58,13 +58,12 @@ func newConfig(ctx context.Context, o options.CompletedOptions, bundle *certific
 	} else {
 		builtins = apiserver.NewBuiltins()
 		builtins.EventTTL = o.EventTTL
-		var err error
-		if tokens, err = applyStandalone(o, bundle, controllers, builtins, generic); err != nil {
-			return nil, err
-		}
 		factory = builtins.Informers.Factory
 		bound, err := newBindings(generic)
 		if err != nil {
+			return nil, err
+		}
+		if tokens, err = applyStandalone(o, bundle, controllers, builtins, bound, generic); err != nil {
 			return nil, err
 		}
 		if err := applyStandaloneAdmission(factory, bound, generic); err != nil {

@@ -25,6 +25,8 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
+	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/clusterroleaggregation"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/garbagecollector"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/namespace"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/serviceaccount"
@@ -50,6 +52,7 @@ func newControllers(identity func(name string) *rest.Config) (controllers, error
 	}{
 		{namespace.Name, func(config *rest.Config) (controller, error) { return namespace.New(config) }},
 		{garbagecollector.Name, func(config *rest.Config) (controller, error) { return garbagecollector.New(config) }},
+		{clusterroleaggregation.Name, func(config *rest.Config) (controller, error) { return clusterroleaggregation.New(config) }},
 		{serviceaccount.Name, func(config *rest.Config) (controller, error) { return serviceaccount.New(config) }},
 	} {
 		made, err := c.make(identity(c.name))
@@ -70,10 +73,12 @@ func (c controllers) run(ctx context.Context) {
 	wg.Wait()
 }
 
-// controllerConfig is how a controller reaches the server: nothing holds it back but the
-// server's own flow control, and its kinds travel in protobuf where they can.
-func controllerConfig(loopback *rest.Config, name string) *rest.Config {
-	config := rest.CopyConfig(loopback)
+// controllerConfig is how a controller reaches the server: as a user of its own, known by a
+// token of this process. Nothing holds it back but the server's own flow control, and its
+// kinds travel in protobuf where they can.
+func controllerConfig(loopback *rest.Config, name, token string) *rest.Config {
+	config := rest.AnonymousClientConfig(loopback)
+	config.BearerToken = token
 	config.UserAgent = "gatehouse/" + name
 	config.ContentType = "application/vnd.kubernetes.protobuf"
 	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
@@ -81,14 +86,13 @@ func controllerConfig(loopback *rest.Config, name string) *rest.Config {
 	return config
 }
 
-// standaloneControllers are none in the aggregated mode, where the cluster has its own. As
-// long as the standalone mode knows no roles, the server itself stands in for each of them:
-// a user of their own could do nothing.
-func standaloneControllers(o options.CompletedOptions, server *apiserver.Server) (controllers, error) {
+// standaloneControllers are none in the aggregated mode, where the cluster has its own. Each
+// may do what the role of its name says; see rbac.BootstrapObjects.
+func standaloneControllers(o options.CompletedOptions, server *apiserver.Server, identities *authentication.Controllers) (controllers, error) {
 	if o.Aggregated() {
 		return nil, nil
 	}
 	return newControllers(func(name string) *rest.Config {
-		return controllerConfig(server.Generic.LoopbackClientConfig, name)
+		return controllerConfig(server.Generic.LoopbackClientConfig, name, identities.Mint(name))
 	})
 }

@@ -105,7 +105,7 @@ func Run(ctx context.Context, o options.CompletedOptions, observe Observer) (err
 	}
 	p.done("storages and API groups")
 
-	return serve(ctx, o, server, bundle, etcd, p)
+	return serve(ctx, o, server, bundle, etcd, identities, p)
 }
 
 // startEtcdAndCertificates does both at the same time: one waits for disk, the other for
@@ -160,7 +160,7 @@ func certificateOptions(o options.CompletedOptions) certificates.Options {
 }
 
 // serve runs the server until the context ends or etcd fails.
-func serve(ctx context.Context, o options.CompletedOptions, server *apiserver.Server, bundle *certificates.Bundle, etcd *embedded.Server, p *phases) error {
+func serve(ctx context.Context, o options.CompletedOptions, server *apiserver.Server, bundle *certificates.Bundle, etcd *embedded.Server, identities *authentication.Controllers, p *phases) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 
@@ -190,7 +190,7 @@ func serve(ctx context.Context, o options.CompletedOptions, server *apiserver.Se
 	// Objects that must exist first wait for disk, OpenAPI for the processor.
 	bootstrapped := make(chan error, 1)
 	go func() { bootstrapped <- server.Bootstrap(ctx) }()
-	controllers, err := standaloneControllers(o, server)
+	controllers, err := standaloneControllers(o, server, identities)
 	prepared := server.Generic.PrepareRun()
 	if err := errors.Join(err, <-bootstrapped); err != nil {
 		server.Generic.Destroy()

@@ -17,14 +17,18 @@ limitations under the License.
 package app
 
 import (
+	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/token/tokenfile"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
+	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 
@@ -33,13 +37,15 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication/serviceaccount"
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization"
+	"github.com/gatehouse-dev/gatehouse/pkg/authorization/host"
+	"github.com/gatehouse-dev/gatehouse/pkg/authorization/rbac"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
 // applyStandalone says who callers are and what they may: stops 1 and 2. It returns what
 // gives out tokens of service accounts.
-func applyStandalone(o options.CompletedOptions, bundle *certificates.Bundle, controllers *authentication.Controllers, builtins *apiserver.Builtins, generic *genericapiserver.Config) (base.AccountTokens, error) {
+func applyStandalone(o options.CompletedOptions, bundle *certificates.Bundle, controllers *authentication.Controllers, builtins *apiserver.Builtins, bound *bindings, generic *genericapiserver.Config) (base.AccountTokens, error) {
 	callers := authentication.Standalone{Controllers: controllers, Audiences: o.Callers.Accounts.Audiences}
 	var err error
 	if callers.ClientCA, callers.FrontProxy, err = authorities(o, bundle); err != nil {
@@ -68,8 +74,41 @@ func applyStandalone(o options.CompletedOptions, bundle *certificates.Bundle, co
 	generic.Authentication.APIAudiences = callers.Audiences
 	generic.Authentication.Authenticator, builtins.Tokens = authentication.NewStandalone(callers)
 	builtins.Audiences = callers.Audiences
-	generic.Authorization.Authorizer, err = authorization.NewStandalone(authentication.HealthPaths)
-	return tokens, err
+	return tokens, applyRoles(builtins, bound, generic)
+}
+
+// applyRoles says what callers may, and keeps them from granting more than that.
+func applyRoles(builtins *apiserver.Builtins, bound *bindings, generic *genericapiserver.Config) error {
+	roles, err := rbac.New(builtins.Informers.Factory.Rbac().V1())
+	if err != nil {
+		return err
+	}
+	hosts, err := host.New(bound)
+	if err != nil {
+		return err
+	}
+	generic.Authorization.Authorizer, err = authorization.NewStandalone(authorization.Standalone{HealthPaths: authentication.HealthPaths, Hosts: hosts, Roles: roles})
+	if err != nil {
+		return err
+	}
+	generic.RuleResolver = roles
+	// Before, callers would hear that they may not what they may.
+	generic.ReadyzChecks = append(generic.ReadyzChecks, healthz.NamedCheck("roles", func(*http.Request) error {
+		if !roles.HasSynced() {
+			return errors.New("roles and bindings have not been read yet")
+		}
+		return nil
+	}))
+	builtins.Escalation, err = rbac.NewEscalation(roles, generic.Authorization.Authorizer)
+	if err != nil {
+		return err
+	}
+	for _, object := range rbac.BootstrapObjects() {
+		builtins.Bootstrap = append(builtins.Bootstrap, apiserver.BootstrapObject{
+			Resource: rbacv1.Resource(object.Resource), Object: object.Object, Reconcile: object.Reconcile,
+		})
+	}
+	return nil
 }
 
 // authorities are who vouches for users, and the front proxy where there is one.

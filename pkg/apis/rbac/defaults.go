@@ -23,38 +23,36 @@ import (
 
 func addDefaultingFuncs(scheme *runtime.Scheme) error {
 	scheme.AddTypeDefaultingFunc(&rbacv1.RoleBinding{}, func(obj any) { SetDefaults_RoleBinding(obj.(*rbacv1.RoleBinding)) })
-	scheme.AddTypeDefaultingFunc(&rbacv1.RoleBindingList{}, func(obj any) { each(obj.(*rbacv1.RoleBindingList).Items, SetDefaults_RoleBinding) })
+	scheme.AddTypeDefaultingFunc(&rbacv1.RoleBindingList{}, func(obj any) {
+		for i := range obj.(*rbacv1.RoleBindingList).Items {
+			SetDefaults_RoleBinding(&obj.(*rbacv1.RoleBindingList).Items[i])
+		}
+	})
 	scheme.AddTypeDefaultingFunc(&rbacv1.ClusterRoleBinding{}, func(obj any) { SetDefaults_ClusterRoleBinding(obj.(*rbacv1.ClusterRoleBinding)) })
 	scheme.AddTypeDefaultingFunc(&rbacv1.ClusterRoleBindingList{}, func(obj any) {
-		each(obj.(*rbacv1.ClusterRoleBindingList).Items, SetDefaults_ClusterRoleBinding)
+		for i := range obj.(*rbacv1.ClusterRoleBindingList).Items {
+			SetDefaults_ClusterRoleBinding(&obj.(*rbacv1.ClusterRoleBindingList).Items[i])
+		}
 	})
 	return nil
 }
 
-func each[T any](items []T, set func(*T)) {
-	for i := range items {
-		set(&items[i])
-	}
-}
-
-// SetDefaults_RoleBinding fills in the groups that references leave out.
+// SetDefaults_RoleBinding says of which group role and subjects are, where it need not be said.
 func SetDefaults_RoleBinding(obj *rbacv1.RoleBinding) { setGroups(&obj.RoleRef, obj.Subjects) }
 
-// SetDefaults_ClusterRoleBinding fills in the groups that references leave out.
+// SetDefaults_ClusterRoleBinding does the same.
 func SetDefaults_ClusterRoleBinding(obj *rbacv1.ClusterRoleBinding) {
 	setGroups(&obj.RoleRef, obj.Subjects)
 }
 
-// setGroups takes users and groups for RBAC's own; service accounts are of the core group,
-// whose name is empty.
+// setGroups leaves the group of service accounts empty: that is the core group's name.
 func setGroups(ref *rbacv1.RoleRef, subjects []rbacv1.Subject) {
 	if ref.APIGroup == "" {
 		ref.APIGroup = GroupName
 	}
 	for i := range subjects {
-		subject := &subjects[i]
-		if subject.APIGroup == "" && (subject.Kind == rbacv1.UserKind || subject.Kind == rbacv1.GroupKind) {
-			subject.APIGroup = GroupName
+		if s := &subjects[i]; s.APIGroup == "" && (s.Kind == rbacv1.UserKind || s.Kind == rbacv1.GroupKind) {
+			s.APIGroup = GroupName
 		}
 	}
 }

@@ -14,8 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package rbac registers rbac.authorization.k8s.io, whose hub is the wire type itself,
-// k8s.io/api/rbac/v1, and sets its defaults.
+// Package rbac registers rbac.authorization.k8s.io, whose hub types are those of the wire,
+// from k8s.io/api, and fills in their defaults.
 //
-// Stop 4 of the request's path (see ARCHITECTURE.md). Read register.go.
+// Stop 4 of the request's path (see ARCHITECTURE.md). pkg/apiserver installs it in the
+// built-in scheme. Read addKnownTypes first.
 package rbac

@@ -45,14 +45,10 @@ func Resource(resource string) schema.GroupResource {
 // library asks what kind an object is of, it takes the first answer.
 func addKnownTypes(scheme *runtime.Scheme) error {
 	types := []runtime.Object{
-		&rbacv1.ClusterRole{},
-		&rbacv1.ClusterRoleBinding{},
-		&rbacv1.ClusterRoleBindingList{},
-		&rbacv1.ClusterRoleList{},
-		&rbacv1.Role{},
-		&rbacv1.RoleBinding{},
-		&rbacv1.RoleBindingList{},
-		&rbacv1.RoleList{},
+		&rbacv1.ClusterRole{}, &rbacv1.ClusterRoleList{},
+		&rbacv1.ClusterRoleBinding{}, &rbacv1.ClusterRoleBindingList{},
+		&rbacv1.Role{}, &rbacv1.RoleList{},
+		&rbacv1.RoleBinding{}, &rbacv1.RoleBindingList{},
 	}
 	scheme.AddKnownTypes(rbacv1.SchemeGroupVersion, types...)
 	scheme.AddKnownTypes(SchemeGroupVersion, types...)

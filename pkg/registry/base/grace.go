@@ -28,7 +28,10 @@ import (
 type requestedGrace struct{}
 
 func withRequestedGrace(ctx context.Context, options *metav1.DeleteOptions) context.Context {
-	if options == nil || options.GracePeriodSeconds == nil {
+	switch {
+	case options == nil: // the library reads it as "at once"
+		return context.WithValue(ctx, requestedGrace{}, ptr.To[int64](0))
+	case options.GracePeriodSeconds == nil:
 		return context.WithValue(ctx, requestedGrace{}, (*int64)(nil))
 	}
 	return context.WithValue(ctx, requestedGrace{}, ptr.To(*options.GracePeriodSeconds))

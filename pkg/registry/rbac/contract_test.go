@@ -27,45 +27,42 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/rbac"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 	rbacregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/rbac"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/police"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/registrytest"
 )
 
-// caller is who writes: one who holds what holds says, and knows the roles that exist.
-type caller struct {
-	holds  func(rbacv1.PolicyRule) bool
-	binds  func(namespace string, ref rbacv1.RoleRef) error
-	asked  []string
-	latest []rbacv1.PolicyRule
-}
+// caller is who writes: one who holds everything, or nothing.
+type caller struct{ powerless bool }
 
-func (c *caller) MayWriteRules(_ context.Context, resource, namespace, name string, rules []rbacv1.PolicyRule) error {
-	c.asked = append(c.asked, resource+"/"+namespace+"/"+name)
-	c.latest = rules
-	for _, rule := range rules {
-		if c.holds != nil && !c.holds(rule) {
-			return errors.New("attempting to grant what is not held")
-		}
+var errNotHeld = errors.New("attempting to grant what is not held")
+
+func (c *caller) MayWriteRules(context.Context, string, string, string, []rbacv1.PolicyRule) error {
+	if c.powerless {
+		return errNotHeld
 	}
 	return nil
 }
 
-func (c *caller) MayBind(_ context.Context, namespace string, ref rbacv1.RoleRef) error {
-	c.asked = append(c.asked, "bind/"+namespace+"/"+ref.Name)
-	if c.binds == nil {
-		return nil
+func (c *caller) MayBind(_ context.Context, _ string, ref rbacv1.RoleRef) error {
+	if ref.Name == "unknown" {
+		return apierrors.NewNotFound(rbac.Resource("clusterroles"), ref.Name)
 	}
-	return c.binds(namespace, ref)
+	if c.powerless {
+		return errNotHeld
+	}
+	return nil
 }
 
-func storageFor(escalation rbacregistry.Escalation) func(*runtime.Scheme, base.StorageOptions) (map[string]map[string]rest.Storage, error) {
+func storageFor(escalation police.Escalation) func(*runtime.Scheme, base.StorageOptions) (map[string]map[string]rest.Storage, error) {
 	return func(scheme *runtime.Scheme, opts base.StorageOptions) (map[string]map[string]rest.Storage, error) {
-		return rbacregistry.NewStorage(scheme, rbacregistry.Options{StorageOptions: opts, Escalation: escalation})
+		return rbacregistry.NewStorage(scheme, opts, escalation)
 	}
 }
 
@@ -179,9 +176,70 @@ func TestResourcesDoWhatTheLibraryExpectsOfARegistry(t *testing.T) {
 
 func TestThereIsNoStorageWithoutACheck(t *testing.T) {
 	scheme, _ := apiserver.NewBuiltinScheme()
-	if _, err := rbacregistry.NewStorage(scheme, rbacregistry.Options{}); err == nil {
+	if _, err := rbacregistry.NewStorage(scheme, base.StorageOptions{}, nil); err == nil {
 		t.Error("a storage that checks nothing was built")
 	}
 }
 
-var _ = apierrors.IsForbidden
+// to is an update that makes a change to what is stored.
+func to(changed func(runtime.Object)) rest.UpdatedObjectInfo {
+	return rest.DefaultUpdatedObjectInfo(nil, func(_ context.Context, _, old runtime.Object) (runtime.Object, error) {
+		obj := old.DeepCopyObject()
+		changed(obj)
+		return obj, nil
+	})
+}
+
+func TestNobodyGrantsWhatTheyDoNotHold(t *testing.T) {
+	c := &caller{}
+	_, built := storages(t, c)
+	meta := func(obj runtime.Object) metav1.Object { return obj.(metav1.Object) }
+	for _, name := range names {
+		t.Run(name, func(t *testing.T) {
+			storage := built[name].(registrytest.Storage)
+			ctx := request.WithNamespace(t.Context(), meta(sample(name)).GetNamespace())
+			update := func(name string, changed func(runtime.Object)) error {
+				_, _, err := storage.Update(ctx, name, to(changed), rest.ValidateAllObjectFunc, rest.ValidateAllObjectUpdateFunc, false, &metav1.UpdateOptions{})
+				return err
+			}
+			c.powerless = true
+			if _, err := storage.Create(ctx, sample(name), rest.ValidateAllObjectFunc, &metav1.CreateOptions{}); !apierrors.IsForbidden(err) {
+				t.Errorf("create: got %v, want Forbidden", err)
+			}
+			if _, _, err := storage.Update(ctx, "a", rest.DefaultUpdatedObjectInfo(sample(name)), rest.ValidateAllObjectFunc, rest.ValidateAllObjectUpdateFunc, false, &metav1.UpdateOptions{}); !apierrors.IsForbidden(err) {
+				t.Errorf("create by update: got %v, want Forbidden", err)
+			}
+			if _, err := storage.Base().Create(ctx, sample(name), rest.ValidateAllObjectFunc, &metav1.CreateOptions{}); err != nil {
+				t.Fatalf("on nobody's behalf: %v", err)
+			}
+			if err := update("a", change); !apierrors.IsForbidden(err) {
+				t.Errorf("update: got %v, want Forbidden", err)
+			}
+			owned := func(obj runtime.Object) {
+				meta(obj).SetOwnerReferences([]metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "a", UID: "1"}})
+			}
+			if err := update("a", owned); err != nil {
+				t.Errorf("the garbage collector changes owners: %v", err)
+			}
+			if name == "clusterroles" {
+				label := func(obj runtime.Object) { meta(obj).SetLabels(map[string]string{"aggregate-to-view": "true"}) }
+				if err := update("a", label); !apierrors.IsForbidden(err) {
+					t.Errorf("a label by which another role gathers the rules: got %v, want Forbidden", err)
+				}
+			}
+			c.powerless = false
+			if err := update("a", change); err != nil {
+				t.Errorf("by one who holds everything: %v", err)
+			}
+		})
+	}
+}
+
+func TestABindingToARoleThatDoesNotExistIsNotFound(t *testing.T) {
+	_, built := storages(t, &caller{})
+	binding := sample("clusterrolebindings").(*rbacv1.ClusterRoleBinding)
+	binding.RoleRef.Name = "unknown"
+	if _, err := built["clusterrolebindings"].(registrytest.Storage).Create(t.Context(), binding, rest.ValidateAllObjectFunc, &metav1.CreateOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("got %v, want NotFound", err)
+	}
+}

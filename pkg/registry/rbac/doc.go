@@ -14,10 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package rbac is the table of contents of rbac.authorization.k8s.io: every path that the
-// group serves, and what stands behind it; and the check that nobody grants what they do not
-// hold.
+// Package rbac is the table of contents of rbac.authorization.k8s.io.
 //
-// Stop 5 of the request's path (see ARCHITECTURE.md). pkg/apiserver calls NewStorage
-// once. Read storage.go, then escalation.go.
+// Stops 4 and 5 of the request's path (see ARCHITECTURE.md). pkg/apiserver calls NewStorage
+// once. Read NewStorage, then police.Policed, which keeps callers from granting what they do
+// not hold.
 package rbac

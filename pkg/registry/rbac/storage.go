@@ -26,38 +26,29 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/clusterrole"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/clusterrolebinding"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/police"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/role"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/rolebinding"
 )
 
-// Options are what the group needs.
-type Options struct {
-	base.StorageOptions
-	// Escalation is asked before every write; there is no storage without it.
-	Escalation Escalation
-}
-
-// NewStorage builds the storage of the group, by version and path.
-func NewStorage(scheme *runtime.Scheme, opts Options) (map[string]map[string]rest.Storage, error) {
-	if opts.Escalation == nil {
-		return nil, errors.New("storage of rbac.authorization.k8s.io: Escalation is not set, so anybody who may write roles could grant themselves everything")
+// NewStorage builds the storage of the group, by version and path. Without escalation nobody
+// would keep callers from granting themselves everything, so it must be there.
+func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, escalation police.Escalation) (map[string]map[string]rest.Storage, error) {
+	if escalation == nil {
+		return nil, errors.New("roles cannot be served without what keeps callers from granting more than they hold")
 	}
 	storages := map[string]rest.Storage{}
-	for _, resource := range []struct {
-		name  string
-		build func(*runtime.Scheme, base.StorageOptions) (*base.Store, error)
-		check check
-	}{
-		{"clusterrolebindings", clusterrolebinding.NewStorage, checkClusterRoleBinding},
-		{"clusterroles", clusterrole.NewStorage, checkClusterRole},
-		{"rolebindings", rolebinding.NewStorage, checkRoleBinding},
-		{"roles", role.NewStorage, checkRole},
+	for path, build := range map[string]func(*runtime.Scheme, base.StorageOptions, police.Escalation) (*police.Policed, error){
+		"roles":               role.NewStorage,
+		"rolebindings":        rolebinding.NewStorage,
+		"clusterroles":        clusterrole.NewStorage,
+		"clusterrolebindings": clusterrolebinding.NewStorage,
 	} {
-		store, err := resource.build(scheme, opts.StorageOptions)
+		storage, err := build(scheme, opts, escalation)
 		if err != nil {
 			return nil, err
 		}
-		storages[resource.name] = &guarded{Store: store, escalation: opts.Escalation, check: resource.check}
+		storages[path] = storage
 	}
 	return map[string]map[string]rest.Storage{rbacv1.SchemeGroupVersion.Version: storages}, nil
 }

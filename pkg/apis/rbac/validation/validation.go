@@ -22,60 +22,51 @@ limitations under the License.
 package validation
 
 import (
-	"slices"
-
 	rbacv1 "k8s.io/api/rbac/v1"
-	"k8s.io/apimachinery/pkg/api/validate/content"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	"k8s.io/apimachinery/pkg/api/validation/path"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// name allows all that fits into a path: names of roles have colons.
-func name(value string, _ bool) []string { return content.IsPathSegmentName(value) }
+// name of a role or a binding: anything that can stand in a path, colons among it.
+func name(name string, prefix bool) []string {
+	if prefix {
+		return path.IsValidPathSegmentPrefix(name)
+	}
+	return path.IsValidPathSegmentName(name)
+}
 
-// ValidateRole checks a new role.
-func ValidateRole(role *rbacv1.Role) field.ErrorList {
-	errs := apivalidation.ValidateObjectMeta(&role.ObjectMeta, true, name, field.NewPath("metadata"))
+func validateMeta(meta *metav1.ObjectMeta, namespaced bool) field.ErrorList {
+	return apivalidation.ValidateObjectMeta(meta, namespaced, name, field.NewPath("metadata"))
+}
+
+// ValidateRole checks a role as it would be stored; on update the library checks the metadata.
+func ValidateRole(role *rbacv1.Role, isNew bool) field.ErrorList {
+	var errs field.ErrorList
+	if isNew {
+		errs = validateMeta(&role.ObjectMeta, true)
+	}
 	return append(errs, validateRules(role.Rules, true)...)
 }
 
-// ValidateRoleUpdate checks a write; the library checks the metadata.
-func ValidateRoleUpdate(role, _ *rbacv1.Role) field.ErrorList {
-	return validateRules(role.Rules, true)
-}
-
-// ValidateClusterRole checks a new cluster role.
-func ValidateClusterRole(role *rbacv1.ClusterRole) field.ErrorList {
-	errs := apivalidation.ValidateObjectMeta(&role.ObjectMeta, false, name, field.NewPath("metadata"))
-	errs = append(errs, validateRules(role.Rules, false)...)
-	return append(errs, validateAggregation(role.AggregationRule, metav1validation.LabelSelectorValidationOptions{})...)
-}
-
-// ValidateClusterRoleUpdate checks a write. A value that no label can have is let through
-// where the object already had one, so that it can be changed otherwise.
-func ValidateClusterRoleUpdate(role, old *rbacv1.ClusterRole) field.ErrorList {
-	had := len(validateAggregation(old.AggregationRule, metav1validation.LabelSelectorValidationOptions{})) > 0
-	options := metav1validation.LabelSelectorValidationOptions{AllowInvalidLabelValueInSelector: had}
-	return append(validateRules(role.Rules, false), validateAggregation(role.AggregationRule, options)...)
-}
-
-func validateAggregation(rule *rbacv1.AggregationRule, options metav1validation.LabelSelectorValidationOptions) field.ErrorList {
-	if rule == nil {
-		return nil
-	}
-	path := field.NewPath("aggregationRule", "clusterRoleSelectors")
-	if len(rule.ClusterRoleSelectors) == 0 {
-		return field.ErrorList{field.Required(path, "name at least one selector, or remove the aggregationRule")}
-	}
+// ValidateClusterRole checks a cluster role as it would be stored.
+func ValidateClusterRole(role *rbacv1.ClusterRole, isNew bool) field.ErrorList {
 	var errs field.ErrorList
-	for i := range rule.ClusterRoleSelectors {
-		selector := &rule.ClusterRoleSelectors[i]
-		errs = append(errs, metav1validation.ValidateLabelSelector(selector, options, path.Index(i))...)
-		if _, err := metav1.LabelSelectorAsSelector(selector); err != nil {
-			errs = append(errs, field.Invalid(path.Index(i), selector, err.Error()))
-		}
+	if isNew {
+		errs = validateMeta(&role.ObjectMeta, false)
+	}
+	errs = append(errs, validateRules(role.Rules, false)...)
+	if role.AggregationRule == nil {
+		return errs
+	}
+	selectors := field.NewPath("aggregationRule", "clusterRoleSelectors")
+	if len(role.AggregationRule.ClusterRoleSelectors) == 0 {
+		errs = append(errs, field.Required(selectors, "name at least one selector, or leave aggregationRule out"))
+	}
+	for i := range role.AggregationRule.ClusterRoleSelectors {
+		errs = append(errs, metav1validation.ValidateLabelSelector(&role.AggregationRule.ClusterRoleSelectors[i], metav1validation.LabelSelectorValidationOptions{}, selectors.Index(i))...)
 	}
 	return errs
 }
@@ -88,104 +79,115 @@ func validateRules(rules []rbacv1.PolicyRule, namespaced bool) field.ErrorList {
 	return errs
 }
 
-func validateRule(rule *rbacv1.PolicyRule, namespaced bool, path *field.Path) field.ErrorList {
+func validateRule(rule *rbacv1.PolicyRule, namespaced bool, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if len(rule.Verbs) == 0 {
-		errs = append(errs, field.Required(path.Child("verbs"), "name at least one verb"))
+		errs = append(errs, field.Required(at.Child("verbs"), "a rule must say what it allows, such as get"))
 	}
 	if len(rule.NonResourceURLs) > 0 {
 		if namespaced {
-			errs = append(errs, field.Invalid(path.Child("nonResourceURLs"), rule.NonResourceURLs, "belong to no namespace: use a ClusterRole"))
+			errs = append(errs, field.Invalid(at.Child("nonResourceURLs"), rule.NonResourceURLs, "paths are in no namespace: use a ClusterRole"))
 		}
-		if len(rule.APIGroups)+len(rule.Resources)+len(rule.ResourceNames) > 0 {
-			errs = append(errs, field.Invalid(path.Child("nonResourceURLs"), rule.NonResourceURLs, "must not be in one rule with resources: make two rules of it"))
+		if len(rule.APIGroups) > 0 || len(rule.Resources) > 0 || len(rule.ResourceNames) > 0 {
+			errs = append(errs, field.Invalid(at.Child("nonResourceURLs"), rule.NonResourceURLs, "a rule is about paths or about resources: make it two"))
 		}
 		return errs
 	}
 	if len(rule.APIGroups) == 0 {
-		errs = append(errs, field.Required(path.Child("apiGroups"), `name at least one group; the core group is ""`))
+		errs = append(errs, field.Required(at.Child("apiGroups"), `a rule about resources must name their groups; "" is the core group`))
 	}
 	if len(rule.Resources) == 0 {
-		errs = append(errs, field.Required(path.Child("resources"), "name at least one resource"))
+		errs = append(errs, field.Required(at.Child("resources"), "a rule about resources must name them"))
 	}
 	return errs
 }
 
-// What a binding may refer to.
-var (
-	rolesOfRoleBinding        = []string{"Role", "ClusterRole"}
-	rolesOfClusterRoleBinding = []string{"ClusterRole"}
-)
-
-// ValidateRoleBinding checks a new role binding.
-func ValidateRoleBinding(binding *rbacv1.RoleBinding) field.ErrorList {
-	errs := apivalidation.ValidateObjectMeta(&binding.ObjectMeta, true, name, field.NewPath("metadata"))
-	return append(errs, validateBinding(&binding.RoleRef, rolesOfRoleBinding, binding.Subjects, true)...)
-}
-
-// ValidateRoleBindingUpdate checks a write; the library checks the metadata.
-func ValidateRoleBindingUpdate(binding, old *rbacv1.RoleBinding) field.ErrorList {
-	errs := validateBinding(&binding.RoleRef, rolesOfRoleBinding, binding.Subjects, true)
-	return append(errs, apivalidation.ValidateImmutableField(binding.RoleRef, old.RoleRef, field.NewPath("roleRef"))...)
-}
-
-// ValidateClusterRoleBinding checks a new cluster role binding.
-func ValidateClusterRoleBinding(binding *rbacv1.ClusterRoleBinding) field.ErrorList {
-	errs := apivalidation.ValidateObjectMeta(&binding.ObjectMeta, false, name, field.NewPath("metadata"))
-	return append(errs, validateBinding(&binding.RoleRef, rolesOfClusterRoleBinding, binding.Subjects, false)...)
-}
-
-// ValidateClusterRoleBindingUpdate checks a write; the library checks the metadata.
-func ValidateClusterRoleBindingUpdate(binding, old *rbacv1.ClusterRoleBinding) field.ErrorList {
-	errs := validateBinding(&binding.RoleRef, rolesOfClusterRoleBinding, binding.Subjects, false)
-	return append(errs, apivalidation.ValidateImmutableField(binding.RoleRef, old.RoleRef, field.NewPath("roleRef"))...)
-}
-
-func validateBinding(ref *rbacv1.RoleRef, kinds []string, subjects []rbacv1.Subject, namespaced bool) field.ErrorList {
+// ValidateRoleBinding checks a role binding; old is nil for a new one.
+func ValidateRoleBinding(binding, old *rbacv1.RoleBinding) field.ErrorList {
 	var errs field.ErrorList
-	path := field.NewPath("roleRef")
-	if ref.APIGroup != rbacv1.GroupName {
-		errs = append(errs, field.NotSupported(path.Child("apiGroup"), ref.APIGroup, []string{rbacv1.GroupName}))
+	if old == nil {
+		errs = validateMeta(&binding.ObjectMeta, true)
+	} else {
+		errs = validateSameRole(binding.RoleRef, old.RoleRef)
 	}
-	if !slices.Contains(kinds, ref.Kind) {
-		errs = append(errs, field.NotSupported(path.Child("kind"), ref.Kind, kinds))
+	errs = append(errs, validateRoleRef(binding.RoleRef, "Role", "ClusterRole")...)
+	return append(errs, validateSubjects(binding.Subjects, true)...)
+}
+
+// ValidateClusterRoleBinding checks a cluster role binding; old is nil for a new one.
+func ValidateClusterRoleBinding(binding, old *rbacv1.ClusterRoleBinding) field.ErrorList {
+	var errs field.ErrorList
+	if old == nil {
+		errs = validateMeta(&binding.ObjectMeta, false)
+	} else {
+		errs = validateSameRole(binding.RoleRef, old.RoleRef)
+	}
+	errs = append(errs, validateRoleRef(binding.RoleRef, "ClusterRole")...)
+	return append(errs, validateSubjects(binding.Subjects, false)...)
+}
+
+// validateSameRole keeps a binding with its role: who may change subjects must not be able to
+// give those who have one role another.
+func validateSameRole(ref, old rbacv1.RoleRef) field.ErrorList {
+	if ref == old {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(field.NewPath("roleRef"), ref, "cannot change roleRef: delete the binding and create another")}
+}
+
+func validateRoleRef(ref rbacv1.RoleRef, kinds ...string) field.ErrorList {
+	var errs field.ErrorList
+	at := field.NewPath("roleRef")
+	if ref.APIGroup != rbacv1.GroupName {
+		errs = append(errs, field.NotSupported(at.Child("apiGroup"), ref.APIGroup, []string{rbacv1.GroupName}))
+	}
+	known := false
+	for _, kind := range kinds {
+		known = known || kind == ref.Kind
+	}
+	if !known {
+		errs = append(errs, field.NotSupported(at.Child("kind"), ref.Kind, kinds))
 	}
 	if ref.Name == "" {
-		errs = append(errs, field.Required(path.Child("name"), "name the role"))
+		return append(errs, field.Required(at.Child("name"), "a binding must name its role"))
 	}
 	for _, message := range name(ref.Name, false) {
-		errs = append(errs, field.Invalid(path.Child("name"), ref.Name, message))
+		errs = append(errs, field.Invalid(at.Child("name"), ref.Name, message))
 	}
+	return errs
+}
+
+func validateSubjects(subjects []rbacv1.Subject, namespaced bool) field.ErrorList {
+	var errs field.ErrorList
 	for i := range subjects {
 		errs = append(errs, validateSubject(&subjects[i], namespaced, field.NewPath("subjects").Index(i))...)
 	}
 	return errs
 }
 
-func validateSubject(subject *rbacv1.Subject, namespaced bool, path *field.Path) field.ErrorList {
+func validateSubject(subject *rbacv1.Subject, namespaced bool, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if subject.Name == "" {
-		errs = append(errs, field.Required(path.Child("name"), "name the subject"))
+		errs = append(errs, field.Required(at.Child("name"), "a subject must have a name"))
 	}
 	group := rbacv1.GroupName
 	switch subject.Kind {
+	case rbacv1.UserKind, rbacv1.GroupKind:
 	case rbacv1.ServiceAccountKind:
 		group = ""
 		if subject.Name != "" {
 			for _, message := range apivalidation.ValidateServiceAccountName(subject.Name, false) {
-				errs = append(errs, field.Invalid(path.Child("name"), subject.Name, message))
+				errs = append(errs, field.Invalid(at.Child("name"), subject.Name, message))
 			}
 		}
 		if !namespaced && subject.Namespace == "" {
-			errs = append(errs, field.Required(path.Child("namespace"), "name the service account's namespace"))
+			errs = append(errs, field.Required(at.Child("namespace"), "a service account is one of a namespace"))
 		}
-	case rbacv1.UserKind, rbacv1.GroupKind:
 	default:
-		kinds := []string{rbacv1.ServiceAccountKind, rbacv1.UserKind, rbacv1.GroupKind}
-		return append(errs, field.NotSupported(path.Child("kind"), subject.Kind, kinds))
+		return append(errs, field.NotSupported(at.Child("kind"), subject.Kind, []string{rbacv1.ServiceAccountKind, rbacv1.UserKind, rbacv1.GroupKind}))
 	}
 	if subject.APIGroup != group {
-		errs = append(errs, field.NotSupported(path.Child("apiGroup"), subject.APIGroup, []string{group}))
+		errs = append(errs, field.NotSupported(at.Child("apiGroup"), subject.APIGroup, []string{group}))
 	}
 	return errs
 }

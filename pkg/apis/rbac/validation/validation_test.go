@@ -52,18 +52,18 @@ func TestRules(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "system:a"}, Rules: []rbacv1.PolicyRule{test.rule}}
-			expect(t, ValidateRole(role), test.role...)
-			expect(t, ValidateRoleUpdate(role, role), test.role...)
+			expect(t, ValidateRole(role, true), test.role...)
+			expect(t, ValidateRole(role, false), test.role...)
 			cluster := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "system:a"}, Rules: role.Rules}
-			expect(t, ValidateClusterRole(cluster), test.inCluster...)
-			expect(t, ValidateClusterRoleUpdate(cluster, cluster), test.inCluster...)
+			expect(t, ValidateClusterRole(cluster, true), test.inCluster...)
+			expect(t, ValidateClusterRole(cluster, false), test.inCluster...)
 		})
 	}
 }
 
 func TestAName(t *testing.T) {
 	for name, want := range map[string][]string{"system:a": nil, "a/b": {"metadata.name"}, "..": {"metadata.name"}} {
-		expect(t, ValidateRole(&rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: name}}), want...)
+		expect(t, ValidateRole(&rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: name}}, true), want...)
 	}
 }
 
@@ -74,10 +74,10 @@ func TestAggregation(t *testing.T) {
 	}
 	good := role(metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}})
 	bad := role(metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "In"}}})
-	expect(t, ValidateClusterRole(good))
-	expect(t, ValidateClusterRole(role()), path)
-	expect(t, ValidateClusterRoleUpdate(role(), good), path)
-	if errs := ValidateClusterRole(bad); len(errs) == 0 || errs[0].Field != path+"[0].matchExpressions[0].values" {
+	expect(t, ValidateClusterRole(good, true))
+	expect(t, ValidateClusterRole(role(), true), path)
+	expect(t, ValidateClusterRole(role(), false), path)
+	if errs := ValidateClusterRole(bad, true); len(errs) == 0 || errs[0].Field != path+"[0].matchExpressions[0].values" {
 		t.Errorf("a selector that names no values: %v", errs)
 	}
 }
@@ -106,11 +106,11 @@ func TestBindings(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inNamespace := &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "a"}, RoleRef: test.ref, Subjects: []rbacv1.Subject{test.subject}}
-			expect(t, ValidateRoleBinding(inNamespace), test.role...)
-			expect(t, ValidateRoleBindingUpdate(inNamespace, inNamespace), test.role...)
+			expect(t, ValidateRoleBinding(inNamespace, nil), test.role...)
+			expect(t, ValidateRoleBinding(inNamespace, inNamespace), test.role...)
 			everywhere := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "a"}, RoleRef: test.ref, Subjects: inNamespace.Subjects}
-			expect(t, ValidateClusterRoleBinding(everywhere), test.inCluster...)
-			expect(t, ValidateClusterRoleBindingUpdate(everywhere, everywhere), test.inCluster...)
+			expect(t, ValidateClusterRoleBinding(everywhere, nil), test.inCluster...)
+			expect(t, ValidateClusterRoleBinding(everywhere, everywhere), test.inCluster...)
 		})
 	}
 }
@@ -119,6 +119,6 @@ func TestARoleRefStays(t *testing.T) {
 	before := rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "view"}
 	after := before
 	after.Name = "edit"
-	expect(t, ValidateRoleBindingUpdate(&rbacv1.RoleBinding{RoleRef: after}, &rbacv1.RoleBinding{RoleRef: before}), "roleRef")
-	expect(t, ValidateClusterRoleBindingUpdate(&rbacv1.ClusterRoleBinding{RoleRef: after}, &rbacv1.ClusterRoleBinding{RoleRef: before}), "roleRef")
+	expect(t, ValidateRoleBinding(&rbacv1.RoleBinding{RoleRef: after}, &rbacv1.RoleBinding{RoleRef: before}), "roleRef")
+	expect(t, ValidateClusterRoleBinding(&rbacv1.ClusterRoleBinding{RoleRef: after}, &rbacv1.ClusterRoleBinding{RoleRef: before}), "roleRef")
 }

@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package clusterrole stores cluster roles, which allow everywhere, or where a role binding says.
+// Package clusterrole stores cluster roles.
 //
 // Stops 4 and 5 of the request's path (see ARCHITECTURE.md). pkg/registry/rbac calls
-// NewStorage once, and checks what callers may grant. Read strategy.go first.
+// NewStorage once.
 package clusterrole

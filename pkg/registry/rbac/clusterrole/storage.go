@@ -17,33 +17,66 @@ limitations under the License.
 package clusterrole
 
 import (
+	"context"
+	"fmt"
 	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/rbac"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/police"
 )
 
-// NewStorage builds the storage, which does not ask what the caller may grant.
-func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*base.Store, error) {
+// NewStorage builds the storage of cluster roles.
+func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, escalation police.Escalation) (*police.Policed, error) {
 	store, _, err := base.NewStore(base.Resource{
 		Resource: rbac.Resource("clusterroles"),
 		Singular: rbac.Resource("clusterrole"),
 		New:      func() runtime.Object { return &rbacv1.ClusterRole{} },
 		NewList:  func() runtime.Object { return &rbacv1.ClusterRoleList{} },
-		Strategy: strategy{base.NewBuiltinStrategy(scheme, false, base.UnconditionalUpdate, base.CreateByPut)},
+		Strategy: strategy{base.NewBuiltinStrategy(scheme, false, base.CreateByPut, base.UnconditionalUpdate)},
 		Table: base.Table(
 			base.NameColumn[*rbacv1.ClusterRole](),
-			base.Column[*rbacv1.ClusterRole]{Name: "Created At", Type: "date", Description: metav1.ObjectMeta{}.SwaggerDoc()["creationTimestamp"], Value: createdAt},
+			base.Column[*rbacv1.ClusterRole]{Name: "Created At", Type: "date", Description: "When the role was created.", Value: createdAt},
 		),
 	}, opts)
-	return store, err
+	if err != nil {
+		return nil, err
+	}
+	return &police.Policed{Store: store, Check: func(ctx context.Context, obj, old runtime.Object) error {
+		role, before := obj.(*rbacv1.ClusterRole), old.(*rbacv1.ClusterRole)
+		// Whoever changes annotations only, or collects garbage, grants nothing. A label grants:
+		// it may have the rules gathered into a role that others hold.
+		if apiequality.Semantic.DeepEqual(role.Rules, before.Rules) &&
+			apiequality.Semantic.DeepEqual(role.AggregationRule, before.AggregationRule) &&
+			apiequality.Semantic.DeepEqual(role.Labels, before.Labels) {
+			return nil
+		}
+		if err := escalation.MayWriteRules(ctx, "clusterroles", "", role.Name, role.Rules); err != nil {
+			return err
+		}
+		if role.AggregationRule == nil && before.AggregationRule == nil {
+			return nil
+		}
+		if err := escalation.MayWriteRules(ctx, "clusterroles", "", role.Name, everything()); err != nil {
+			return fmt.Errorf("a role with an aggregationRule gathers whatever is labelled for it, so it takes all rights to write one: %w", err)
+		}
+		return nil
+	}}, nil
 }
 
-// createdAt is a time and no age: a kube-apiserver has no columns of its own for the kind.
+// everything is what somebody must hold who has a role gather others: nobody knows what will
+// be labelled for it.
+func everything() []rbacv1.PolicyRule {
+	return []rbacv1.PolicyRule{
+		{Verbs: []string{"*"}, APIGroups: []string{"*"}, Resources: []string{"*"}},
+		{Verbs: []string{"*"}, NonResourceURLs: []string{"*"}},
+	}
+}
+
 func createdAt(role *rbacv1.ClusterRole) any {
 	return role.CreationTimestamp.UTC().Format(time.RFC3339)
 }

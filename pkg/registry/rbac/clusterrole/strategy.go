@@ -34,16 +34,16 @@ type strategy struct{ base.Strategy }
 // GetResetFields names nothing: a write may set every field.
 func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set { return nil }
 
-// PrepareForCreate changes nothing.
+// PrepareForCreate has nothing to prepare.
 func (strategy) PrepareForCreate(context.Context, runtime.Object) {}
 
-// PrepareForUpdate changes nothing.
-func (strategy) PrepareForUpdate(_ context.Context, _, _ runtime.Object) {}
+// PrepareForUpdate has nothing to keep.
+func (strategy) PrepareForUpdate(context.Context, runtime.Object, runtime.Object) {}
 
 func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
-	return validation.ValidateClusterRole(obj.(*rbacv1.ClusterRole))
+	return validation.ValidateClusterRole(obj.(*rbacv1.ClusterRole), true)
 }
 
-func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
-	return validation.ValidateClusterRoleUpdate(obj.(*rbacv1.ClusterRole), old.(*rbacv1.ClusterRole))
+func (strategy) ValidateUpdate(_ context.Context, obj, _ runtime.Object) field.ErrorList {
+	return validation.ValidateClusterRole(obj.(*rbacv1.ClusterRole), false)
 }

@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package clusterrolebinding stores cluster role bindings, which give a cluster role to subjects everywhere.
+// Package clusterrolebinding stores cluster role bindings.
 //
 // Stops 4 and 5 of the request's path (see ARCHITECTURE.md). pkg/registry/rbac calls
-// NewStorage once, and checks what callers may grant. Read strategy.go first.
+// NewStorage once.
 package clusterrolebinding

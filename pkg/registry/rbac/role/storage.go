@@ -17,33 +17,45 @@ limitations under the License.
 package role
 
 import (
+	"context"
 	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/endpoints/request"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/rbac"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/police"
 )
 
-// NewStorage builds the storage, which does not ask what the caller may grant.
-func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*base.Store, error) {
+// NewStorage builds the storage of roles.
+func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, escalation police.Escalation) (*police.Policed, error) {
 	store, _, err := base.NewStore(base.Resource{
 		Resource: rbac.Resource("roles"),
 		Singular: rbac.Resource("role"),
 		New:      func() runtime.Object { return &rbacv1.Role{} },
 		NewList:  func() runtime.Object { return &rbacv1.RoleList{} },
-		Strategy: strategy{base.NewBuiltinStrategy(scheme, true, base.UnconditionalUpdate, base.CreateByPut)},
+		Strategy: strategy{base.NewBuiltinStrategy(scheme, true, base.CreateByPut, base.UnconditionalUpdate)},
 		Table: base.Table(
 			base.NameColumn[*rbacv1.Role](),
-			base.Column[*rbacv1.Role]{Name: "Created At", Type: "date", Description: metav1.ObjectMeta{}.SwaggerDoc()["creationTimestamp"], Value: createdAt},
+			base.Column[*rbacv1.Role]{Name: "Created At", Type: "date", Description: "When the role was created.", Value: createdAt},
 		),
 	}, opts)
-	return store, err
+	if err != nil {
+		return nil, err
+	}
+	return &police.Policed{Store: store, Check: func(ctx context.Context, obj, old runtime.Object) error {
+		role, before := obj.(*rbacv1.Role), old.(*rbacv1.Role)
+		// Whoever changes labels only, or collects garbage, grants nothing.
+		if apiequality.Semantic.DeepEqual(role.Rules, before.Rules) {
+			return nil
+		}
+		return escalation.MayWriteRules(ctx, "roles", request.NamespaceValue(ctx), role.Name, role.Rules)
+	}}, nil
 }
 
-// createdAt is a time and no age: a kube-apiserver has no columns of its own for the kind.
 func createdAt(role *rbacv1.Role) any {
 	return role.CreationTimestamp.UTC().Format(time.RFC3339)
 }

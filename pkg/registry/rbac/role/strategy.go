@@ -34,16 +34,16 @@ type strategy struct{ base.Strategy }
 // GetResetFields names nothing: a write may set every field.
 func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set { return nil }
 
-// PrepareForCreate changes nothing.
+// PrepareForCreate has nothing to prepare.
 func (strategy) PrepareForCreate(context.Context, runtime.Object) {}
 
-// PrepareForUpdate changes nothing.
-func (strategy) PrepareForUpdate(_ context.Context, _, _ runtime.Object) {}
+// PrepareForUpdate has nothing to keep.
+func (strategy) PrepareForUpdate(context.Context, runtime.Object, runtime.Object) {}
 
 func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
-	return validation.ValidateRole(obj.(*rbacv1.Role))
+	return validation.ValidateRole(obj.(*rbacv1.Role), true)
 }
 
-func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
-	return validation.ValidateRoleUpdate(obj.(*rbacv1.Role), old.(*rbacv1.Role))
+func (strategy) ValidateUpdate(_ context.Context, obj, _ runtime.Object) field.ErrorList {
+	return validation.ValidateRole(obj.(*rbacv1.Role), false)
 }

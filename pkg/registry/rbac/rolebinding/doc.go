@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package rolebinding stores role bindings, which give a role to subjects in one namespace.
+// Package rolebinding stores role bindings.
 //
 // Stops 4 and 5 of the request's path (see ARCHITECTURE.md). pkg/registry/rbac calls
-// NewStorage once, and checks what callers may grant. Read strategy.go first.
+// NewStorage once.
 package rolebinding

@@ -17,52 +17,49 @@ limitations under the License.
 package rolebinding
 
 import (
-	"strings"
+	"context"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/endpoints/request"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/rbac"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/police"
 )
 
-// NewStorage builds the storage, which does not ask what the caller may grant.
-func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*base.Store, error) {
+// NewStorage builds the storage of role bindings.
+func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, escalation police.Escalation) (*police.Policed, error) {
+	of := func(kind string) func(*rbacv1.RoleBinding) any {
+		return func(binding *rbacv1.RoleBinding) any { return police.SubjectsOf(binding.Subjects, kind) }
+	}
 	store, _, err := base.NewStore(base.Resource{
 		Resource: rbac.Resource("rolebindings"),
 		Singular: rbac.Resource("rolebinding"),
 		New:      func() runtime.Object { return &rbacv1.RoleBinding{} },
 		NewList:  func() runtime.Object { return &rbacv1.RoleBindingList{} },
-		Strategy: strategy{base.NewBuiltinStrategy(scheme, true, base.UnconditionalUpdate, base.CreateByPut)},
+		Strategy: strategy{base.NewBuiltinStrategy(scheme, true, base.CreateByPut, base.UnconditionalUpdate)},
 		Table: base.Table(
 			base.NameColumn[*rbacv1.RoleBinding](),
-			base.Column[*rbacv1.RoleBinding]{Name: "Role", Description: "The role that is given.", Value: role},
+			base.Column[*rbacv1.RoleBinding]{Name: "Role", Description: "The role that is granted.", Value: func(b *rbacv1.RoleBinding) any { return b.RoleRef.Kind + "/" + b.RoleRef.Name }},
 			base.AgeColumn[*rbacv1.RoleBinding](),
-			subjects("Users", "Users that get the role.", rbacv1.UserKind),
-			subjects("Groups", "Groups that get the role.", rbacv1.GroupKind),
-			subjects("ServiceAccounts", "Service accounts that get the role.", rbacv1.ServiceAccountKind),
+			base.Column[*rbacv1.RoleBinding]{Name: "Users", Wide: true, Description: "Users to whom it is granted.", Value: of(rbacv1.UserKind)},
+			base.Column[*rbacv1.RoleBinding]{Name: "Groups", Wide: true, Description: "Groups to which it is granted.", Value: of(rbacv1.GroupKind)},
+			base.Column[*rbacv1.RoleBinding]{Name: "ServiceAccounts", Wide: true, Description: "Service accounts to which it is granted.", Value: of(rbacv1.ServiceAccountKind)},
 		),
 	}, opts)
-	return store, err
-}
-
-func role(binding *rbacv1.RoleBinding) any {
-	return binding.RoleRef.Kind + "/" + binding.RoleRef.Name
-}
-
-// subjects is a wide column of the subjects of a kind.
-func subjects(name, description, kind string) base.Column[*rbacv1.RoleBinding] {
-	return base.Column[*rbacv1.RoleBinding]{Name: name, Description: description, Wide: true, Value: func(binding *rbacv1.RoleBinding) any {
-		var names []string
-		for _, subject := range binding.Subjects {
-			switch {
-			case subject.Kind != kind:
-			case kind == rbacv1.ServiceAccountKind:
-				names = append(names, subject.Namespace+"/"+subject.Name)
-			default:
-				names = append(names, subject.Name)
-			}
+	if err != nil {
+		return nil, err
+	}
+	return &police.Policed{Store: store, Check: func(ctx context.Context, obj, old runtime.Object) error {
+		binding, before := obj.(*rbacv1.RoleBinding), old.(*rbacv1.RoleBinding)
+		// Whoever changes labels only, or collects garbage, grants nothing; and a change of the
+		// role is refused by validation, whoever asks for it.
+		if before.RoleRef.Name != "" && before.RoleRef != binding.RoleRef ||
+			before.RoleRef == binding.RoleRef && apiequality.Semantic.DeepEqual(binding.Subjects, before.Subjects) {
+			return nil
 		}
-		return strings.Join(names, ", ")
-	}}
+		return escalation.MayBind(ctx, request.NamespaceValue(ctx), binding.RoleRef)
+	}}, nil
 }

@@ -1,0 +1,292 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package rbac
+
+import (
+	"slices"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/component-helpers/auth/rbac/validation"
+)
+
+const (
+	// aggregateTo is the label, but for the name of the role, of what a role gathers.
+	aggregateTo = "rbac.authorization.k8s.io/aggregate-to-"
+	// fleet is the group of our own kinds.
+	fleet = "fleet.gatehouse.dev"
+)
+
+// Bootstrap is an object that every server with RBAC starts with, and how to bring one that
+// is already stored up to date.
+type Bootstrap struct {
+	// Resource is the plural name in the RBAC group.
+	Resource string
+	Object   runtime.Object
+	// Reconcile adds to what is stored what it lacks, and says whether it lacked anything. It
+	// takes nothing away, and leaves alone what has the annotation
+	// rbac.authorization.kubernetes.io/autoupdate set to "false".
+	Reconcile func(existing runtime.Object) bool
+}
+
+// BootstrapObjects are the roles and bindings that a server starts with. Controllers are
+// bound to their roles by the users that they are known as.
+func BootstrapObjects() []Bootstrap {
+	var objects []Bootstrap
+	for _, role := range clusterRoles() {
+		stamp(&role.ObjectMeta)
+		objects = append(objects, Bootstrap{Resource: "clusterroles", Object: &role, Reconcile: func(existing runtime.Object) bool {
+			return reconcileRole(existing.(*rbacv1.ClusterRole), &role)
+		}})
+	}
+	for _, binding := range clusterRoleBindings() {
+		stamp(&binding.ObjectMeta)
+		objects = append(objects, Bootstrap{Resource: "clusterrolebindings", Object: &binding, Reconcile: func(existing runtime.Object) bool {
+			return reconcileBinding(existing.(*rbacv1.ClusterRoleBinding), &binding)
+		}})
+	}
+	return objects
+}
+
+// stamp marks an object as one that the server keeps up to date.
+func stamp(object *metav1.ObjectMeta) {
+	if object.Labels == nil {
+		object.Labels = map[string]string{}
+	}
+	object.Labels["kubernetes.io/bootstrapping"] = "rbac-defaults"
+	object.Annotations = map[string]string{rbacv1.AutoUpdateAnnotationKey: "true"}
+}
+
+// verbs of rules.
+var (
+	all       = []string{rbacv1.VerbAll}
+	read      = []string{"get", "list", "watch"}
+	write     = []string{"create", "update", "patch", "delete", "deletecollection"}
+	readWrite = slices.Concat(read, write)
+)
+
+func rule(verbs []string, group string, resources ...string) rbacv1.PolicyRule {
+	return rbacv1.PolicyRule{Verbs: verbs, APIGroups: []string{group}, Resources: resources}
+}
+
+func paths(urls ...string) rbacv1.PolicyRule {
+	return rbacv1.PolicyRule{Verbs: []string{"get"}, NonResourceURLs: urls}
+}
+
+// viewRules, editRules and adminRules are about namespaced kinds only, so that the roles can
+// be bound in a namespace. As in Kubernetes, who views sees no secrets, and who edits sees
+// no roles; other than there, nobody may act as service accounts by these roles.
+func viewRules() []rbacv1.PolicyRule {
+	return []rbacv1.PolicyRule{
+		rule(read, "", "configmaps", "events", "namespaces", "resourcequotas", "resourcequotas/status", "serviceaccounts"),
+		rule(read, "events.k8s.io", "events"),
+		rule(read, fleet, "apps", "apps/scale", "apps/status", "instances", "instances/status", "releases", "releases/scale", "releases/status"),
+	}
+}
+
+func editRules() []rbacv1.PolicyRule {
+	return []rbacv1.PolicyRule{
+		rule(read, "", "secrets"),
+		rule(write, "", "configmaps", "events", "secrets", "serviceaccounts"),
+		rule([]string{"create"}, "", "serviceaccounts/token"),
+		rule(write, "events.k8s.io", "events"),
+		rule(readWrite, "coordination.k8s.io", "leases"),
+		rule(write, fleet, "apps", "apps/scale", "instances", "releases", "releases/scale"),
+		rule([]string{"create"}, fleet, "apps/rollback"),
+	}
+}
+
+func adminRules() []rbacv1.PolicyRule {
+	return []rbacv1.PolicyRule{
+		rule([]string{"create"}, "authorization.k8s.io", "localsubjectaccessreviews"),
+		rule(readWrite, rbacv1.GroupName, "roles", "rolebindings"),
+	}
+}
+
+func clusterRoles() []rbacv1.ClusterRole {
+	view, edit, admin := viewRules(), editRules(), adminRules()
+	roles := []rbacv1.ClusterRole{
+		named("cluster-admin", rule(all, rbacv1.APIGroupAll, rbacv1.ResourceAll), rbacv1.PolicyRule{Verbs: all, NonResourceURLs: []string{rbacv1.NonResourceAll}}),
+		named("system:discovery", paths("/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz", "/version", "/version/")),
+		named("system:public-info-viewer", paths("/healthz", "/livez", "/readyz", "/version", "/version/")),
+		named("system:basic-user",
+			rule([]string{"create"}, "authorization.k8s.io", "selfsubjectaccessreviews", "selfsubjectrulesreviews"),
+			rule([]string{"create"}, "authentication.k8s.io", "selfsubjectreviews")),
+		named("system:auth-delegator",
+			rule([]string{"create"}, "authentication.k8s.io", "tokenreviews"),
+			rule([]string{"create"}, "authorization.k8s.io", "subjectaccessreviews")),
+		named("system:service-account-issuer-discovery", paths("/.well-known/openid-configuration", "/.well-known/openid-configuration/", "/openid/v1/jwks", "/openid/v1/jwks/")),
+		// Nobody is bound to it: the authorizer of hosts decides about them, and by name. The
+		// role says, for whoever reads roles, what that comes to.
+		named("system:host",
+			rule([]string{"create", "get", "update", "patch"}, fleet, "hosts", "hostleases"),
+			rule([]string{"get", "update", "patch"}, fleet, "hosts/status"),
+			rule([]string{"get", "list", "watch", "delete"}, fleet, "instances"),
+			rule([]string{"get", "update", "patch"}, fleet, "instances/status"),
+			rule([]string{"create"}, fleet, "instances/token"),
+			rule([]string{"create"}, "", "events"), rule([]string{"create"}, "events.k8s.io", "events")),
+		// What the three roles gather stands in them from the first moment; the controller of
+		// aggregation adds what others label.
+		aggregated("view", view),
+		aggregated("edit", slices.Concat(view, edit)),
+		aggregated("admin", slices.Concat(view, edit, admin)),
+		gathered("view", view, "view", "edit", "admin"),
+		gathered("edit", edit, "edit", "admin"),
+		gathered("admin", admin, "admin"),
+	}
+	for _, c := range controllers() {
+		roles = append(roles, named(c.name, append(c.rules, paths("/api", "/api/*", "/apis", "/apis/*"))...))
+	}
+	return roles
+}
+
+func named(name string, rules ...rbacv1.PolicyRule) rbacv1.ClusterRole {
+	return rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: rules}
+}
+
+// aggregated is a role that gathers what is labelled for it.
+func aggregated(name string, rules []rbacv1.PolicyRule) rbacv1.ClusterRole {
+	role := named(name, rules...)
+	role.AggregationRule = &rbacv1.AggregationRule{ClusterRoleSelectors: []metav1.LabelSelector{{MatchLabels: map[string]string{aggregateTo + name: "true"}}}}
+	return role
+}
+
+// gathered is our own part of an aggregated role.
+func gathered(name string, rules []rbacv1.PolicyRule, into ...string) rbacv1.ClusterRole {
+	role := named("system:aggregate-to-"+name, rules...)
+	role.Labels = map[string]string{}
+	for _, target := range into {
+		role.Labels[aggregateTo+target] = "true"
+	}
+	return role
+}
+
+// controllers are the users as which the server's own controllers work, and the least that
+// each needs.
+func controllers() []struct {
+	name  string
+	rules []rbacv1.PolicyRule
+} {
+	everything := func(verbs ...string) rbacv1.PolicyRule {
+		return rule(verbs, rbacv1.APIGroupAll, rbacv1.ResourceAll)
+	}
+	return []struct {
+		name  string
+		rules []rbacv1.PolicyRule
+	}{
+		{"system:controller:namespace-controller", []rbacv1.PolicyRule{
+			rule([]string{"list", "watch"}, "", "namespaces"),
+			rule([]string{"update"}, "", "namespaces/finalize", "namespaces/status"),
+			everything("list", "delete", "deletecollection"),
+		}},
+		{"system:controller:generic-garbage-collector", []rbacv1.PolicyRule{
+			everything("get", "list", "watch", "patch", "delete"),
+			rule([]string{"create", "patch", "update"}, "", "events"),
+		}},
+		{"system:controller:service-account-controller", []rbacv1.PolicyRule{
+			rule([]string{"list", "watch"}, "", "namespaces"),
+			rule([]string{"create", "list", "watch"}, "", "serviceaccounts"),
+		}},
+		{"system:controller:clusterrole-aggregation-controller", []rbacv1.PolicyRule{
+			rule([]string{"escalate", "get", "list", "patch", "update", "watch"}, rbacv1.GroupName, "clusterroles"),
+		}},
+	}
+}
+
+func clusterRoleBindings() []rbacv1.ClusterRoleBinding {
+	group := func(name string) rbacv1.Subject {
+		return rbacv1.Subject{Kind: rbacv1.GroupKind, APIGroup: rbacv1.GroupName, Name: name}
+	}
+	bindings := []rbacv1.ClusterRoleBinding{
+		bound("cluster-admin", group(user.SystemPrivilegedGroup)),
+		// Whoever has not proved who they are sees health and nothing else.
+		bound("system:discovery", group(user.AllAuthenticated)),
+		bound("system:basic-user", group(user.AllAuthenticated)),
+		bound("system:public-info-viewer", group(user.AllAuthenticated)),
+		bound("system:service-account-issuer-discovery", group("system:serviceaccounts")),
+	}
+	for _, c := range controllers() {
+		bindings = append(bindings, bound(c.name, rbacv1.Subject{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: c.name}))
+	}
+	return bindings
+}
+
+// bound is a binding of the role of the same name.
+func bound(role string, subject rbacv1.Subject) rbacv1.ClusterRoleBinding {
+	return rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: role},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: kindClusterRole, Name: role},
+		Subjects:   []rbacv1.Subject{subject},
+	}
+}
+
+// handsOff says whether somebody has taken the object over.
+func handsOff(object *metav1.ObjectMeta) bool {
+	return object.Annotations[rbacv1.AutoUpdateAnnotationKey] == "false"
+}
+
+// reconcileRole adds the rules, labels and selectors that a stored role lacks.
+func reconcileRole(existing, wanted *rbacv1.ClusterRole) bool {
+	if handsOff(&existing.ObjectMeta) {
+		return false
+	}
+	changed := addLabels(&existing.ObjectMeta, wanted.Labels)
+	if wanted.AggregationRule != nil {
+		if existing.AggregationRule == nil {
+			existing.AggregationRule = wanted.AggregationRule.DeepCopy()
+			changed = true
+		}
+		return changed // its rules are the aggregation's
+	}
+	if covered, missing := validation.Covers(existing.Rules, wanted.Rules); !covered {
+		existing.Rules = append(existing.Rules, missing...)
+		changed = true
+	}
+	return changed
+}
+
+// reconcileBinding adds the subjects that a stored binding lacks. One that somebody bound to
+// another role is left alone: the reference cannot be changed.
+func reconcileBinding(existing, wanted *rbacv1.ClusterRoleBinding) bool {
+	if handsOff(&existing.ObjectMeta) || existing.RoleRef != wanted.RoleRef {
+		return false
+	}
+	changed := addLabels(&existing.ObjectMeta, wanted.Labels)
+	for _, subject := range wanted.Subjects {
+		if !slices.Contains(existing.Subjects, subject) {
+			existing.Subjects = append(existing.Subjects, subject)
+			changed = true
+		}
+	}
+	return changed
+}
+
+func addLabels(object *metav1.ObjectMeta, labels map[string]string) bool {
+	changed := false
+	for key, value := range labels {
+		if _, ok := object.Labels[key]; !ok {
+			if object.Labels == nil {
+				object.Labels = map[string]string{}
+			}
+			object.Labels[key] = value
+			changed = true
+		}
+	}
+	return changed
+}

@@ -1,0 +1,148 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package rbac
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+)
+
+func bootstrapped(t *testing.T) *Authorizer {
+	t.Helper()
+	a := &Authorizer{index: newIndex()}
+	for _, object := range BootstrapObjects() {
+		switch o := object.Object.(type) {
+		case *rbacv1.ClusterRole:
+			a.index.setClusterRole(o.Name, &o.Rules)
+		case *rbacv1.ClusterRoleBinding:
+			a.index.setBinding(objectKey{"", o.Name}, o.Subjects, o.RoleRef)
+		default:
+			t.Errorf("%T is nothing to start with", o)
+		}
+	}
+	return a
+}
+
+func TestWhatEverybodyMayFromTheStart(t *testing.T) {
+	a := bootstrapped(t)
+	known, nobody := &user.DefaultInfo{Name: "x", Groups: []string{user.AllAuthenticated}}, &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}
+	robot := &user.DefaultInfo{Name: "system:serviceaccount:a:b", Groups: []string{"system:serviceaccounts", "system:serviceaccounts:a", user.AllAuthenticated}}
+	create := func(group, resource string) authorizer.AttributesRecord {
+		return authorizer.AttributesRecord{Verb: "create", APIGroup: group, Resource: resource, ResourceRequest: true}
+	}
+	path := func(p string) authorizer.AttributesRecord { return authorizer.AttributesRecord{Verb: "get", Path: p} }
+	for _, row := range []struct {
+		name string
+		who  user.Info
+		asks authorizer.AttributesRecord
+		want bool
+	}{
+		{"who is known discovers", known, path("/apis/fleet.gatehouse.dev/v1alpha1"), true},
+		{"who is known reads OpenAPI", known, path("/openapi/v3"), true},
+		{"who is known asks what they may", known, create("authorization.k8s.io", "selfsubjectaccessreviews"), true},
+		{"who is known asks who they are", known, create("authentication.k8s.io", "selfsubjectreviews"), true},
+		{"who is known does not ask about others", known, create("authorization.k8s.io", "subjectaccessreviews"), false},
+		{"who is known reads no metrics", known, path("/metrics"), false},
+		{"who is known lists no namespaces", known, get("namespaces", "", ""), false},
+		{"who is not known discovers nothing", nobody, path("/apis"), false},
+		{"a service account finds the issuer's keys", robot, path("/openid/v1/jwks"), true},
+		{"a user does not", known, path("/openid/v1/jwks"), false},
+		{"an administrator may everything", &user.DefaultInfo{Name: "x", Groups: []string{user.SystemPrivilegedGroup}}, create("any", "thing"), true},
+	} {
+		if got, reason := a.allows(t, row.who, row.asks); got != row.want {
+			t.Errorf("%s: %v (%s)", row.name, got, reason)
+		}
+	}
+}
+
+// The chapters of view, edit and admin: what one may, the next may too, and nobody more than
+// a namespace.
+func TestTheUserFacingRolesGrow(t *testing.T) {
+	a := bootstrapped(t)
+	bob := &user.DefaultInfo{Name: "bob"}
+	ask := func(verb, group, resource string) authorizer.AttributesRecord {
+		resource, subresource, _ := strings.Cut(resource, "/")
+		return authorizer.AttributesRecord{Verb: verb, APIGroup: group, Resource: resource, Subresource: subresource, Namespace: "a", Name: "x", ResourceRequest: true}
+	}
+	for _, row := range []struct {
+		asks  authorizer.AttributesRecord
+		roles []string
+	}{
+		{ask("list", fleet, "instances"), []string{"view", "edit", "admin"}},
+		{ask("get", "", "configmaps"), []string{"view", "edit", "admin"}},
+		{ask("get", "", "secrets"), []string{"edit", "admin"}},
+		{ask("delete", fleet, "instances"), []string{"edit", "admin"}},
+		{ask("create", "", "serviceaccounts/token"), []string{"edit", "admin"}},
+		{ask("create", rbacv1.GroupName, "rolebindings"), []string{"admin"}},
+		{ask("escalate", rbacv1.GroupName, "roles"), nil},
+		{ask("bind", rbacv1.GroupName, "clusterroles"), nil},
+		{ask("impersonate", "", "serviceaccounts"), nil},
+		{ask("create", fleet, "instances/binding"), nil},
+		{ask("create", fleet, "instances/token"), nil},
+		{ask("patch", fleet, "instances/status"), nil},
+		{ask("create", "", "resourcequotas"), nil},
+		{ask("delete", "", "namespaces"), nil},
+		{ask("create", fleet, "hosts"), nil},
+	} {
+		for _, role := range []string{"view", "edit", "admin"} {
+			a.index.setBinding(objectKey{"a", "b"}, subjects(userSubject("bob")), clusterRef(role))
+			if got, _ := a.allows(t, bob, row.asks); got != slices.Contains(row.roles, role) {
+				t.Errorf("%s: %s %s/%s is %v", role, row.asks.Verb, row.asks.Resource, row.asks.Subresource, got)
+			}
+		}
+	}
+}
+
+func TestAStoredRoleGetsWhatItLacksUnlessSomebodyTookItOver(t *testing.T) {
+	for _, object := range BootstrapObjects() {
+		if object.Reconcile(object.Object.DeepCopyObject()) {
+			t.Errorf("%v: what is as it should be was changed", object.Object)
+		}
+		switch wanted := object.Object.(type) {
+		case *rbacv1.ClusterRole:
+			stored := wanted.DeepCopy()
+			stored.Labels = nil
+			stored.Rules = append(stored.Rules[:0:0], rule([]string{"get"}, "own", "things"))
+			if !object.Reconcile(stored) || stored.Labels["kubernetes.io/bootstrapping"] == "" {
+				t.Errorf("%s was left as it was", wanted.Name)
+			}
+			if stored.Rules[0].APIGroups[0] != "own" || wanted.AggregationRule == nil && len(stored.Rules) < 2 {
+				t.Errorf("%s has the rules %v", wanted.Name, stored.Rules)
+			}
+			theirs := wanted.DeepCopy()
+			theirs.Annotations[rbacv1.AutoUpdateAnnotationKey], theirs.Rules = "false", nil
+			if object.Reconcile(theirs) || theirs.Rules != nil {
+				t.Errorf("%s was changed, although somebody took it over", wanted.Name)
+			}
+		case *rbacv1.ClusterRoleBinding:
+			stored := wanted.DeepCopy()
+			stored.Subjects = subjects(userSubject("own"))
+			if !object.Reconcile(stored) || len(stored.Subjects) != 2 {
+				t.Errorf("%s has the subjects %v", wanted.Name, stored.Subjects)
+			}
+			stored.RoleRef.Name, stored.Subjects = "other", nil
+			if object.Reconcile(stored) {
+				t.Errorf("%s was changed, although it is bound to another role", wanted.Name)
+			}
+		}
+	}
+}

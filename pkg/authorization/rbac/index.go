@@ -1,0 +1,325 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package rbac
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"k8s.io/apiserver/pkg/authentication/serviceaccount"
+	"k8s.io/apiserver/pkg/authentication/user"
+)
+
+const (
+	kindRole        = "Role"
+	kindClusterRole = "ClusterRole"
+)
+
+// subject is a user or a group. A service account is the user of its name.
+type subject struct {
+	group bool
+	name  string
+}
+
+// subjectOf says for whom a subject of a binding stands; nothing, where it is for nobody. A
+// service account that names no namespace is one of the binding's.
+func subjectOf(s *rbacv1.Subject, bindingNamespace string) (subject, bool) {
+	switch s.Kind {
+	case rbacv1.UserKind:
+		return subject{name: s.Name}, true
+	case rbacv1.GroupKind:
+		return subject{group: true, name: s.Name}, true
+	case rbacv1.ServiceAccountKind:
+		namespace := s.Namespace
+		if namespace == "" {
+			namespace = bindingNamespace
+		}
+		if namespace == "" {
+			return subject{}, false
+		}
+		return subject{name: serviceaccount.MakeUsername(namespace, s.Name)}, true
+	}
+	return subject{}, false
+}
+
+// objectKey names a role or a binding; those without a namespace are the cluster's.
+type objectKey struct {
+	namespace, name string
+}
+
+// role is the place of a role that exists, or that a binding waits for. Bindings hold the
+// place, so that a change of the role is one write, whoever is bound to it.
+type role struct {
+	// rules is nil while there is no such role.
+	rules atomic.Pointer[[]rbacv1.PolicyRule]
+	// grants counts the bindings that hold the place.
+	grants int
+}
+
+// grant is a binding, joined with its role.
+type grant struct {
+	key      objectKey
+	roleRef  rbacv1.RoleRef
+	subjects []rbacv1.Subject
+	// role is nil where the reference is of no kind that we know.
+	role *role
+	// first is the place, in the list of subjects, at which somebody is named first.
+	first map[subject]int
+}
+
+// rules gives the rules granted, or why there are none.
+func (g *grant) rules() ([]rbacv1.PolicyRule, error) {
+	if g.role == nil {
+		return nil, fmt.Errorf("unsupported role reference kind: %q", g.roleRef.Kind)
+	}
+	rules := g.role.rules.Load()
+	if rules == nil {
+		return nil, missing(g.roleRef)
+	}
+	return *rules, nil
+}
+
+func missing(ref rbacv1.RoleRef) error {
+	resource := "role"
+	if ref.Kind == kindClusterRole {
+		resource = "clusterrole"
+	}
+	return apierrors.NewNotFound(schema.GroupResource{Group: rbacv1.GroupName, Resource: resource}, ref.Name)
+}
+
+// grants are in the order in which they came. A list is only appended to, or replaced as a
+// whole when one leaves, so that a reader may go through what it took without the lock.
+type grants map[subject][]*grant
+
+// index finds the bindings of a subject, cluster-wide and in a namespace.
+type index struct {
+	lock sync.RWMutex
+	// roles and clusterRoles have an entry for each role that exists or is referred to.
+	roles        map[objectKey]*role
+	clusterRoles map[string]*role
+	// bindings are the cluster's where the key has no namespace.
+	bindings map[objectKey]*grant
+	// bySubject has one set for each namespace, and the cluster's under "".
+	bySubject map[string]grants
+}
+
+func newIndex() *index {
+	return &index{
+		roles:        map[objectKey]*role{},
+		clusterRoles: map[string]*role{},
+		bindings:     map[objectKey]*grant{},
+		bySubject:    map[string]grants{},
+	}
+}
+
+// granted collects what a user and its groups have: first the cluster's grants, then those
+// of the namespace, where there is one. A grant may come more than once.
+func (x *index) granted(u user.Info, namespace string, lists [][]*grant) [][]*grant {
+	x.lock.RLock()
+	defer x.lock.RUnlock()
+	lists = x.bySubject[""].of(u, lists)
+	if namespace != "" {
+		lists = x.bySubject[namespace].of(u, lists)
+	}
+	return lists
+}
+
+func (g grants) of(u user.Info, lists [][]*grant) [][]*grant {
+	if len(g) == 0 {
+		return lists
+	}
+	if list := g[subject{name: u.GetName()}]; len(list) > 0 {
+		lists = append(lists, list)
+	}
+	for _, group := range u.GetGroups() {
+		if list := g[subject{group: true, name: group}]; len(list) > 0 {
+			lists = append(lists, list)
+		}
+	}
+	return lists
+}
+
+// firstSubject is the first subject of the binding that stands for the user, in the order
+// of the binding: that is the one to name as the reason.
+func (g *grant) firstSubject(u user.Info) *rbacv1.Subject {
+	found := -1
+	look := func(s subject) {
+		if i, ok := g.first[s]; ok && (found < 0 || i < found) {
+			found = i
+		}
+	}
+	look(subject{name: u.GetName()})
+	for _, group := range u.GetGroups() {
+		look(subject{group: true, name: group})
+	}
+	if found < 0 {
+		return nil
+	}
+	return &g.subjects[found]
+}
+
+// roleRules gives the rules of the role that a binding of the namespace refers to.
+func (x *index) roleRules(ref rbacv1.RoleRef, namespace string) ([]rbacv1.PolicyRule, error) {
+	x.lock.RLock()
+	defer x.lock.RUnlock()
+	var place *role
+	switch ref.Kind {
+	case kindRole:
+		place = x.roles[objectKey{namespace, ref.Name}]
+	case kindClusterRole:
+		place = x.clusterRoles[ref.Name]
+	default:
+		return nil, fmt.Errorf("unsupported role reference kind: %q", ref.Kind)
+	}
+	if place == nil {
+		return nil, missing(ref)
+	}
+	rules := place.rules.Load()
+	if rules == nil {
+		return nil, missing(ref)
+	}
+	return *rules, nil
+}
+
+// setRole takes a role as it is now; nil rules for one that is gone.
+func (x *index) setRole(key objectKey, rules *[]rbacv1.PolicyRule) {
+	x.lock.Lock()
+	defer x.lock.Unlock()
+	set(x.roles, key, rules)
+}
+
+func (x *index) setClusterRole(name string, rules *[]rbacv1.PolicyRule) {
+	x.lock.Lock()
+	defer x.lock.Unlock()
+	set(x.clusterRoles, name, rules)
+}
+
+func set[K comparable](places map[K]*role, key K, rules *[]rbacv1.PolicyRule) {
+	place := places[key]
+	if place == nil {
+		if rules == nil {
+			return
+		}
+		place = &role{}
+		places[key] = place
+	}
+	place.rules.Store(rules)
+	forget(places, key)
+}
+
+// forget gives a place up that nobody needs: no role, and no binding that waits for one.
+func forget[K comparable](places map[K]*role, key K) {
+	if place := places[key]; place != nil && place.grants == 0 && place.rules.Load() == nil {
+		delete(places, key)
+	}
+}
+
+func hold[K comparable](places map[K]*role, key K) *role {
+	place := places[key]
+	if place == nil {
+		place = &role{}
+		places[key] = place
+	}
+	place.grants++
+	return place
+}
+
+func release[K comparable](places map[K]*role, key K) {
+	if place := places[key]; place != nil {
+		place.grants--
+		forget(places, key)
+	}
+}
+
+// setBinding takes a binding as it is now.
+func (x *index) setBinding(key objectKey, subjects []rbacv1.Subject, ref rbacv1.RoleRef) {
+	x.lock.Lock()
+	defer x.lock.Unlock()
+	if old := x.bindings[key]; old != nil {
+		if old.roleRef == ref && slices.Equal(old.subjects, subjects) {
+			return
+		}
+		x.remove(old)
+	}
+	g := &grant{key: key, roleRef: ref, subjects: subjects, first: make(map[subject]int, len(subjects))}
+	switch ref.Kind {
+	case kindRole:
+		g.role = hold(x.roles, objectKey{key.namespace, ref.Name})
+	case kindClusterRole:
+		g.role = hold(x.clusterRoles, ref.Name)
+	}
+	x.bindings[key] = g
+	for i := range subjects {
+		s, ok := subjectOf(&subjects[i], key.namespace)
+		if !ok {
+			continue
+		}
+		if _, again := g.first[s]; again {
+			continue
+		}
+		g.first[s] = i
+		set := x.bySubject[key.namespace]
+		if set == nil {
+			set = grants{}
+			x.bySubject[key.namespace] = set
+		}
+		set[s] = append(set[s], g)
+	}
+}
+
+// deleteBinding forgets a binding.
+func (x *index) deleteBinding(key objectKey) {
+	x.lock.Lock()
+	defer x.lock.Unlock()
+	if g := x.bindings[key]; g != nil {
+		x.remove(g)
+	}
+}
+
+func (x *index) remove(g *grant) {
+	delete(x.bindings, g.key)
+	set := x.bySubject[g.key.namespace]
+	for s := range g.first {
+		list := set[s]
+		if len(list) == 1 {
+			delete(set, s)
+			continue
+		}
+		rest := make([]*grant, 0, len(list)-1)
+		for _, other := range list {
+			if other != g {
+				rest = append(rest, other)
+			}
+		}
+		set[s] = rest
+	}
+	if len(set) == 0 {
+		delete(x.bySubject, g.key.namespace)
+	}
+	switch g.roleRef.Kind {
+	case kindRole:
+		release(x.roles, objectKey{g.key.namespace, g.roleRef.Name})
+	case kindClusterRole:
+		release(x.clusterRoles, g.roleRef.Name)
+	}
+}
