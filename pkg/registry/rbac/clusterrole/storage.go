@@ -48,8 +48,11 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, escalation pol
 	}
 	return &police.Policed{Store: store, Check: func(ctx context.Context, obj, old runtime.Object) error {
 		role, before := obj.(*rbacv1.ClusterRole), old.(*rbacv1.ClusterRole)
-		// Whoever changes labels only, or collects garbage, grants nothing.
-		if apiequality.Semantic.DeepEqual(role.Rules, before.Rules) && apiequality.Semantic.DeepEqual(role.AggregationRule, before.AggregationRule) {
+		// Whoever changes annotations only, or collects garbage, grants nothing. A label grants:
+		// it may have the rules gathered into a role that others hold.
+		if apiequality.Semantic.DeepEqual(role.Rules, before.Rules) &&
+			apiequality.Semantic.DeepEqual(role.AggregationRule, before.AggregationRule) &&
+			apiequality.Semantic.DeepEqual(role.Labels, before.Labels) {
 			return nil
 		}
 		if err := escalation.MayWriteRules(ctx, "clusterroles", "", role.Name, role.Rules); err != nil {
