@@ -26,6 +26,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/endpoints/openapi"
 	"k8s.io/apiserver/pkg/registry/rest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
@@ -65,6 +66,9 @@ type Builtins struct {
 	// Tokens answers TokenReviews, and Audiences are the names of the server.
 	Tokens    authenticator.Token
 	Audiences authenticator.Audiences
+	// Authorizer and Rules answer questions about what somebody may.
+	Authorizer authorizer.Authorizer
+	Rules      authorizer.RuleResolver
 	// Escalation keeps callers from granting what they do not hold.
 	Escalation police.Escalation
 	// Paths serves further paths once every group is installed; nil for none.

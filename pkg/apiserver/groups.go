@@ -20,6 +20,7 @@ import (
 	"fmt"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
@@ -33,6 +34,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 	authenticationregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/authentication"
+	authorizationregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/authorization"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 	coordinationregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/coordination"
 	coreregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/core"
@@ -83,6 +85,9 @@ func builtinGroups(b *Builtins) []group {
 		}),
 		one(authenticationv1.GroupName, func(*runtime.Scheme, base.StorageOptions) (map[string]map[string]rest.Storage, error) {
 			return authenticationregistry.NewStorage(b.Tokens, b.Audiences), nil
+		}),
+		one(authorizationv1.GroupName, func(*runtime.Scheme, base.StorageOptions) (map[string]map[string]rest.Storage, error) {
+			return authorizationregistry.NewStorage(b.Authorizer, b.Rules)
 		}),
 		one(coordinationv1.GroupName, coordinationregistry.NewStorage),
 		one(eventsv1.GroupName, func(*runtime.Scheme, base.StorageOptions) (map[string]map[string]rest.Storage, error) {

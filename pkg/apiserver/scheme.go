@@ -25,6 +25,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 
 	authenticationinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/authentication/install"
+	authorizationinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/authorization/install"
 	coordinationinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/coordination/install"
 	coreinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/core/install"
 	eventsinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/events/install"
@@ -44,7 +45,7 @@ func NewFleetScheme() (*runtime.Scheme, serializer.CodecFactory) {
 func NewBuiltinScheme() (*runtime.Scheme, serializer.CodecFactory) {
 	// The core group comes first: an Event belongs to two groups, and where the library asks
 	// what kind an object is of, it takes the first answer.
-	return newScheme(coreinstall.Install, authenticationinstall.Install, coordinationinstall.Install, eventsinstall.Install, rbacinstall.Install)
+	return newScheme(coreinstall.Install, authenticationinstall.Install, authorizationinstall.Install, coordinationinstall.Install, eventsinstall.Install, rbacinstall.Install)
 }
 
 func newScheme(install ...func(*runtime.Scheme)) (*runtime.Scheme, serializer.CodecFactory) {

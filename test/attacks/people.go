@@ -244,7 +244,7 @@ func impersonations() []attack {
 		{name: "An impersonator acts as a service account", headers: as("Impersonate-User", "system:serviceaccount:kube-system:default"), code: forbidden},
 		{name: "An impersonator acts as a host", headers: as("Impersonate-User", "system:host:attack-host", "Impersonate-Group", "system:hosts"), code: forbidden},
 		{name: "An impersonator acts as a controller", headers: as("Impersonate-User", "system:controller:namespace-controller"), code: forbidden},
-		{name: "An impersonator names a group and nobody", headers: as("Impersonate-Group", "system:masters"), code: http.StatusInternalServerError, says: "impersonat"},
+		{name: "An impersonator names a group and nobody", headers: as("Impersonate-Group", "system:masters"), code: http.StatusBadRequest, says: "without impersonating a user"},
 		{name: "An impersonator names two users", headers: as("Impersonate-User", "attack-viewer", "Impersonate-User", "admin"), code: forbidden},
 	}
 	for i := range rows {

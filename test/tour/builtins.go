@@ -90,7 +90,7 @@ func namespaces(s *scene) {
 	s.kubectl("delete serviceaccount default -n $ID").prints(`serviceaccount "default" deleted from $ID namespace`)
 	s.kubectl("wait --for=create serviceaccount/default -n $ID --timeout=2m").prints("serviceaccount/default condition met")
 	s.kubectl("create configmap a -n $ID --from-literal=a=b").prints("configmap/a created")
-	s.kubectl("delete namespace $ID").prints(`namespace "$ID" deleted`)
+	s.kubectl("delete namespace $ID").warns("Warning: deleting cluster-scoped resources, not scoped to the provided namespace", `namespace "$ID" deleted`)
 	s.kubectl("get namespace $ID").fails(`Error from server (NotFound): namespaces "$ID" not found`)
 	s.kubectl("get configmap a -n $ID").fails(`Error from server (NotFound): namespaces "$ID" not found`)
 }
@@ -100,8 +100,8 @@ func crowdedNamespace(s *scene) {
 	for i := range 500 {
 		fmt.Fprintf(&objects, "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c%d, namespace: $ID}\n", i)
 	}
-	s.pipe(objects.String(), "create -f -").succeeds()
-	s.kubectl("delete namespace $ID --timeout=2m").prints(`namespace "$ID" deleted`)
+	s.pipe(objects.String(), "create -n $ID -f -").succeeds()
+	s.kubectl("delete namespace $ID --timeout=2m").warns("Warning: deleting cluster-scoped resources, not scoped to the provided namespace", `namespace "$ID" deleted`)
 	s.kubectl("get namespace $ID --ignore-not-found").prints()
 }
 
@@ -161,7 +161,9 @@ rules:
 `
 	s.pipe(wider, "auth reconcile -f -").shows("role.rbac.authorization.k8s.io/reader reconciled", "watch")
 	awaitRight(s, "watch configmaps -n $ID --as=$ID-ann")
-	s.kubectl("delete clusterrole,clusterrolebinding $ID").succeeds()
+	if r := s.kubectl("delete clusterrole,clusterrolebinding $ID"); r.code != 0 {
+		s.Fatal(r)
+	}
 }
 
 func refusals(s *scene) {
@@ -192,7 +194,7 @@ func configuration(s *scene) {
 
 func quota(s *scene) {
 	s.kubectl("create quota few -n $ID --hard=count/instances.fleet.gatehouse.dev=3").prints("resourcequota/few created")
-	s.kubectl("describe quota few -n $ID").shows("Name:", "few", "count/instances.fleet.gatehouse.dev")
+	s.kubectl("describe quota few -n $ID").shows("Name:", "few", "Namespace:", "$ID", "Resource", "Used", "Hard")
 	s.kubectl("get quota few -n $ID -o", `jsonpath={.spec.hard}{"\n"}`).prints(`{"count/instances.fleet.gatehouse.dev":"3"}`)
 }
 
@@ -209,7 +211,7 @@ firstTimestamp: "2026-01-02T03:04:05Z"
 lastTimestamp: "2026-01-02T03:04:05Z"
 count: 1
 `
-	s.pipe(event, "create -f -").prints("event/noticed.1 created")
+	s.pipe(event, "create -n $ID -f -").prints("event/noticed.1 created")
 	s.kubectl("events -n $ID --for=configmap/settings").shows("Normal", "Noticed", "ConfigMap/settings", "something was noticed")
 	s.kubectl("get events -n $ID --field-selector involvedObject.name=settings -o name").prints("event/noticed.1")
 	s.kubectl("get events -n $ID --field-selector involvedObject.name=other -o name").prints()
@@ -234,7 +236,7 @@ metadata:
   name: %s
   namespace: $ID
   ownerReferences: [{apiVersion: v1, kind: ConfigMap, name: owner, uid: %s, blockOwnerDeletion: true}]
-`, policy, uid), "create -f -").prints("configmap/" + policy + " created")
+`, policy, uid), "create -n $ID -f -").prints("configmap/" + policy + " created")
 		s.kubectl("delete configmap owner -n $ID --timeout=2m --cascade=" + policy).prints(`configmap "owner" deleted from $ID namespace`)
 	}
 	s.kubectl("get configmap foreground -n $ID --ignore-not-found").prints()
@@ -242,6 +244,6 @@ metadata:
 }
 
 func leases(s *scene) {
-	s.pipe("apiVersion: coordination.k8s.io/v1\nkind: Lease\nmetadata: {name: leader, namespace: $ID}\nspec: {holderIdentity: me, leaseDurationSeconds: 15}\n", "create -f -").prints("lease.coordination.k8s.io/leader created")
+	s.pipe("apiVersion: coordination.k8s.io/v1\nkind: Lease\nmetadata: {name: leader, namespace: $ID}\nspec: {holderIdentity: me, leaseDurationSeconds: 15}\n", "create -n $ID -f -").prints("lease.coordination.k8s.io/leader created")
 	s.kubectl("get lease leader -n $ID").table("NAME | HOLDER | AGE", "leader | me | <age>")
 }

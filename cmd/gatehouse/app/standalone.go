@@ -92,6 +92,7 @@ func applyRoles(builtins *apiserver.Builtins, bound *bindings, generic *generica
 		return err
 	}
 	generic.RuleResolver = roles
+	builtins.Authorizer, builtins.Rules = generic.Authorization.Authorizer, roles
 	// Before, callers would hear that they may not what they may.
 	generic.ReadyzChecks = append(generic.ReadyzChecks, healthz.NamedCheck("roles", func(*http.Request) error {
 		if !roles.HasSynced() {

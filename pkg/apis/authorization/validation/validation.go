@@ -1,0 +1,106 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package validation says what is wrong with questions about what somebody may. Code, reason
+// and field of each answer are those of a kube-apiserver; the words are ours.
+//
+// Stop 4 of the request's path (see ARCHITECTURE.md). pkg/registry/authorization calls it.
+package validation
+
+import (
+	authorizationv1 "k8s.io/api/authorization/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// ValidateSubjectAccessReview checks a question about somebody.
+func ValidateSubjectAccessReview(review *authorizationv1.SubjectAccessReview) field.ErrorList {
+	return append(validateSpec(&review.Spec), validateEmptyMeta(review.ObjectMeta)...)
+}
+
+// ValidateLocalSubjectAccessReview checks a question about somebody in one namespace.
+func ValidateLocalSubjectAccessReview(review *authorizationv1.LocalSubjectAccessReview) field.ErrorList {
+	meta := review.ObjectMeta
+	meta.Namespace = ""
+	errs := append(validateSpec(&review.Spec), validateEmptyMeta(meta)...)
+	spec := field.NewPath("spec")
+	if resource := review.Spec.ResourceAttributes; resource != nil && resource.Namespace != review.Namespace {
+		errs = append(errs, field.Invalid(spec.Child("resourceAttributes", "namespace"), resource.Namespace, "must match metadata.namespace"))
+	}
+	if path := review.Spec.NonResourceAttributes; path != nil {
+		errs = append(errs, field.Invalid(spec.Child("nonResourceAttributes"), path, "paths are in no namespace: use a SubjectAccessReview"))
+	}
+	return errs
+}
+
+// ValidateSelfSubjectAccessReview checks a question about the caller.
+func ValidateSelfSubjectAccessReview(review *authorizationv1.SelfSubjectAccessReview) field.ErrorList {
+	return append(validateAttributes(review.Spec.ResourceAttributes, review.Spec.NonResourceAttributes), validateEmptyMeta(review.ObjectMeta)...)
+}
+
+func validateSpec(spec *authorizationv1.SubjectAccessReviewSpec) field.ErrorList {
+	errs := validateAttributes(spec.ResourceAttributes, spec.NonResourceAttributes)
+	if spec.User == "" && len(spec.Groups) == 0 {
+		errs = append(errs, field.Invalid(field.NewPath("spec", "user"), spec.User, "name a user or a group at least"))
+	}
+	return errs
+}
+
+func validateAttributes(resource *authorizationv1.ResourceAttributes, path *authorizationv1.NonResourceAttributes) field.ErrorList {
+	at := field.NewPath("spec")
+	if (resource == nil) == (path == nil) {
+		return field.ErrorList{field.Invalid(at, path, "ask about resourceAttributes or about nonResourceAttributes, and not about both")}
+	}
+	if resource == nil {
+		return nil
+	}
+	at = at.Child("resourceAttributes")
+	var errs field.ErrorList
+	if s := resource.FieldSelector; s != nil {
+		errs = append(errs, validateSelector(s.RawSelector, len(s.Requirements), at.Child("fieldSelector"))...)
+		for i, requirement := range s.Requirements {
+			errs = append(errs, metav1validation.ValidateFieldSelectorRequirement(requirement, metav1validation.FieldSelectorValidationOptions{AllowUnknownOperatorInRequirement: true}, at.Child("fieldSelector", "requirements").Index(i))...)
+		}
+	}
+	if s := resource.LabelSelector; s != nil {
+		errs = append(errs, validateSelector(s.RawSelector, len(s.Requirements), at.Child("labelSelector"))...)
+		for i, requirement := range s.Requirements {
+			errs = append(errs, metav1validation.ValidateLabelSelectorRequirement(requirement, metav1validation.LabelSelectorValidationOptions{AllowUnknownOperatorInRequirement: true}, at.Child("labelSelector", "requirements").Index(i))...)
+		}
+	}
+	return errs
+}
+
+func validateSelector(raw string, requirements int, at *field.Path) field.ErrorList {
+	switch {
+	case raw != "" && requirements > 0:
+		return field.ErrorList{field.Invalid(at.Child("rawSelector"), raw, "must not be given together with requirements")}
+	case raw == "" && requirements == 0:
+		return field.ErrorList{field.Required(at.Child("requirements"), "give requirements or a rawSelector, or leave the selector out")}
+	}
+	return nil
+}
+
+// validateEmptyMeta keeps names away: nothing is stored under them.
+func validateEmptyMeta(meta metav1.ObjectMeta) field.ErrorList {
+	meta.ManagedFields = nil
+	if apiequality.Semantic.DeepEqual(metav1.ObjectMeta{}, meta) {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(field.NewPath("metadata"), meta, "must be empty, except for the namespace of a local review: nothing is stored")}
+}
