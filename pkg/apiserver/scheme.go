@@ -17,6 +17,7 @@ limitations under the License.
 package apiserver
 
 import (
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -41,5 +42,10 @@ func NewFleetScheme() (*runtime.Scheme, serializer.CodecFactory) {
 		&metav1.APIGroup{},
 		&metav1.APIResourceList{},
 	)
+
+	// What scale endpoints speak belongs to another group. The external type is the hub, too;
+	// it comes first, or objects would be encoded as internal ones.
+	scheme.AddKnownTypes(autoscalingv1.SchemeGroupVersion, &autoscalingv1.Scale{})
+	scheme.AddKnownTypes(schema.GroupVersion{Group: autoscalingv1.GroupName, Version: runtime.APIVersionInternal}, &autoscalingv1.Scale{})
 	return scheme, serializer.NewCodecFactory(scheme)
 }

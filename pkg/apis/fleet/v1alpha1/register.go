@@ -53,7 +53,6 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&Binding{},
 		&App{},
 		&AppList{},
-		&AppRollback{},
 		&Release{},
 		&ReleaseList{},
 	)
