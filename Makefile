@@ -44,7 +44,7 @@ UPDATE := $(sort $(patsubst hack/%.sh,%,$(wildcard hack/update-*.sh)))
 help: ## Say what there is (the default)
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	  /^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@printf '\nOne by one: %s\n' '$(VERIFY) $(UPDATE)' | fold -s -w 100
 
 .PHONY: build
@@ -80,6 +80,12 @@ controlplane:
 	cd test/e2e/controlplane && go build -ldflags "$$(../../../hack/version.sh controlplane)" -o $(CURDIR)/_output/e2e/ \
 	  k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kube-controller-manager
 	cd test/e2e/controlplane && go build -o $(CURDIR)/_output/e2e/etcd go.etcd.io/etcd/server/v3
+
+.PHONY: e2e-node
+e2e-node: build controlplane ## Follow docs/install.md on a cluster with a real node; as root, on Linux
+	cd test/e2e/controlplane && go build -ldflags "$$(../../../hack/version.sh controlplane)" -o $(CURDIR)/_output/e2e/ \
+	  k8s.io/kubernetes/cmd/kubelet k8s.io/kubernetes/cmd/kube-proxy k8s.io/kubernetes/cmd/kube-scheduler
+	test/e2e/node/run.sh
 
 .PHONY: verify
 verify: ## Run every check of the tree; each failing one names its cure

@@ -31,6 +31,7 @@ require (
 	github.com/spf13/pflag v1.0.10
 	golang.org/x/net v0.61.0
 	golang.org/x/sync v0.24.0
+	gopkg.in/go-jose/go-jose.v2 v2.6.3
 	sigs.k8s.io/randfill v1.0.0
 )
 

@@ -65,6 +65,21 @@ readonly_pkgs=(
   k8s.io/apimachinery/pkg/version
   time
 )
+# Packages of Kubernetes' own kinds that the standalone mode serves, and the kinds of the
+# largest of them: the rest of it is left out.
+builtins=(
+  k8s.io/api/admissionregistration/v1
+  k8s.io/api/authentication/v1
+  k8s.io/api/authorization/v1
+  k8s.io/api/coordination/v1
+  k8s.io/api/core/v1
+  k8s.io/api/events/v1
+  k8s.io/api/rbac/v1
+)
+core_kinds=(
+  ConfigMap ConfigMapList Event EventList Namespace NamespaceList ResourceQuota ResourceQuotaList
+  Secret SecretList ServiceAccount ServiceAccountList
+)
 readonly_args=()
 for pkg in "${readonly_pkgs[@]}"; do readonly_args+=(--readonly-pkg "$pkg"); done
 
@@ -110,6 +125,19 @@ if grep "$module" "$work/api-violations"; then
   echo "update-codegen: the types above break the API conventions; mend them" >&2
   exit 1
 fi
+
+# The kinds of Kubernetes that the standalone mode serves have a package of their own: the
+# aggregated mode must not publish them. Types of apimachinery are in the package above; the
+# generator must see them here, too, or it would not know by which names to refer to them.
+openapi-gen \
+  --output-file zz_generated.openapi.go \
+  --output-dir pkg/generated/openapi/builtin --output-pkg "$module/pkg/generated/openapi/builtin" \
+  --report-filename /dev/null \
+  --go-header-file "$boilerplate" "${readonly_args[@]}" "${builtins[@]/#/--readonly-pkg=}" \
+  k8s.io/apimachinery/pkg/apis/meta/v1 k8s.io/apimachinery/pkg/runtime k8s.io/apimachinery/pkg/version k8s.io/apimachinery/pkg/api/resource \
+  "${builtins[@]}"
+go run ./hack/tools/openapi-subset -package k8s.io/api/core/v1 -elsewhere k8s.io/apimachinery \
+  -keep "$(IFS=,; echo "${core_kinds[*]}")" pkg/generated/openapi/builtin/zz_generated.openapi.go
 
 echo "generating clients"
 rm -rf pkg/generated/applyconfiguration pkg/generated/listers pkg/generated/informers

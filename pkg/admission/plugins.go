@@ -23,6 +23,9 @@ import (
 	"k8s.io/apiserver/pkg/admission/plugin/namespace/lifecycle"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/hostrestriction"
+	"github.com/gatehouse-dev/gatehouse/pkg/authorization/host"
 )
 
 // Plugin is one entry of the chain.
@@ -50,15 +53,23 @@ func Plugins() []Plugin {
 		Why:      "first, because nothing else matters for an object whose namespace does not exist or goes away",
 		Need:     NeedNamespaces,
 		NeedFor:  []admission.Operation{admission.Create},
+	}, {
+		Name:     hostrestriction.PluginName,
+		Register: hostrestriction.Register,
+		Why:      "before all that costs more: what a host may not write, nobody else need look at",
 	}}
 }
 
 // Config is what the chain reads from.
 type Config struct {
-	// Client and Informers lead to the objects that plugins look at: the cluster's.
+	// Client and Informers lead to the objects that plugins look at: the cluster's, or the
+	// server's own.
 	Client    kubernetes.Interface
 	Informers informers.SharedInformerFactory
-	// Missing tells in one sentence why a preflight need is not met; nil where it is.
+	// Bindings tells whether an instance is bound to a host.
+	Bindings host.Bindings
+	// Missing tells in one sentence why a preflight need is not met; nil where it is. The
+	// function itself is nil where there is no cluster to need anything of.
 	Missing func(need string) error
 }
 
@@ -79,7 +90,7 @@ func New(c Config) (admission.Interface, error) {
 	}
 	// Plugins that want more than clients and informers come with their own initializers.
 	initialize := initializer.New(c.Client, nil, c.Informers, nil, nil, nil, nil, nil)
-	chain, err := plugins.NewFromPlugins(names, noConfiguration, initialize, admission.Decorators{
+	chain, err := plugins.NewFromPlugins(names, noConfiguration, admission.PluginInitializers{initialize, bindings{c.Bindings}}, admission.Decorators{
 		admission.DecoratorFunc(admissionmetrics.WithControllerMetrics),
 		guard{plugins: byName, missing: c.Missing},
 	})
@@ -87,4 +98,14 @@ func New(c Config) (admission.Interface, error) {
 		return nil, err
 	}
 	return admissionmetrics.WithStepMetrics(chain), nil
+}
+
+// bindings gives plugins what tells whether an instance is bound to a host.
+type bindings struct{ host.Bindings }
+
+// Initialize implements admission.PluginInitializer.
+func (b bindings) Initialize(plugin admission.Interface) {
+	if wants, ok := plugin.(hostrestriction.WantsBindings); ok {
+		wants.SetBindings(b.Bindings)
+	}
 }

@@ -17,6 +17,7 @@ limitations under the License.
 package admission
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -47,6 +48,11 @@ func TestEveryPluginOfTheChainHasAReasonAndStandsThereOnce(t *testing.T) {
 	}
 }
 
+// nothingBound is a server where no instance is bound.
+type nothingBound struct{}
+
+func (nothingBound) Bound(context.Context, string, string, string) (bool, error) { return false, nil }
+
 func attributes(operation admission.Operation, namespace string) admission.Attributes {
 	kind := schema.GroupVersionKind{Group: "g", Version: "v1", Kind: "K"}
 	return admission.NewAttributesRecord(&metav1.PartialObjectMetadata{}, nil, kind, namespace, "name",
@@ -60,6 +66,7 @@ func TestAWriteIsRefusedAtOnceWhileItsPluginCannotDecide(t *testing.T) {
 	}
 	chain, err := New(Config{
 		Client:    client,
+		Bindings:  nothingBound{},
 		Informers: informers.NewSharedInformerFactory(client, 0),
 		Missing: func(need string) error {
 			if need != NeedNamespaces {

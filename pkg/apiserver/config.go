@@ -20,15 +20,20 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"time"
 
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/endpoints/openapi"
 	"k8s.io/apiserver/pkg/registry/rest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/client-go/informers"
+	"k8s.io/kube-openapi/pkg/common"
 
-	generatedopenapi "github.com/gatehouse-dev/gatehouse/pkg/generated/openapi"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
 // Config is what New needs.
@@ -41,12 +46,48 @@ type Config struct {
 	// GarbageCollected says that somebody collects garbage by ownerReferences; see
 	// base.StorageOptions.
 	GarbageCollected bool
+	// AccountTokens gives out service accounts' tokens; see base.StorageOptions.
+	AccountTokens base.AccountTokens
+	// Builtins are Kubernetes' own kinds; nil where a cluster serves them.
+	Builtins *Builtins
+}
+
+// Builtins is what a server of Kubernetes' own kinds needs, besides what all need.
+type Builtins struct {
+	// Scheme and Codecs are those of NewBuiltinScheme, the same as in the storage factory.
+	Scheme *runtime.Scheme
+	Codecs serializer.CodecFactory
+	// Informers read from the storages of built-in kinds.
+	Informers *StoreInformers
+	// Lookup finds in the same storages what service accounts' tokens depend on.
+	Lookup *StoreLookup
+	// Tokens answers TokenReviews, and Audiences are the names of the server.
+	Tokens    authenticator.Token
+	Audiences authenticator.Audiences
+	// Paths serves further paths once every group is installed; nil for none.
+	Paths func(*genericapiserver.GenericAPIServer) error
+	// EventTTL is how long an event lives after the last write to it.
+	EventTTL time.Duration
+	// Bootstrap are objects that exist before the server serves, besides those that every
+	// server has.
+	Bootstrap []BootstrapObject
+}
+
+// NewBuiltins makes the scheme, the informers and the lookup.
+func NewBuiltins() *Builtins {
+	b := &Builtins{Informers: NewStoreInformers(), Lookup: &StoreLookup{}}
+	b.Scheme, b.Codecs = NewBuiltinScheme()
+	return b
 }
 
 type completedConfig struct {
 	generic          genericapiserver.CompletedConfig
 	garbageCollected bool
+	accountTokens    base.AccountTokens
 	groups           []group
+	builtins         *Builtins
+	bootstrap        []BootstrapObject
+	openAPIV2        *common.Config
 }
 
 // CompletedConfig is a Config with all that can be derived filled in.
@@ -57,67 +98,92 @@ type CompletedConfig struct {
 
 // Complete fills in what can be derived from the rest.
 func (c *Config) Complete() CompletedConfig {
-	groups := []group{fleetGroup()}
+	completed := &completedConfig{
+		garbageCollected: c.GarbageCollected,
+		accountTokens:    c.AccountTokens,
+		groups:           []group{fleetGroup()},
+		builtins:         c.Builtins,
+	}
+	schemes := []*runtime.Scheme{external(completed.groups[0].scheme)}
+	definitions := withTokenRequestDefinitions
+	if b := c.Builtins; b != nil {
+		completed.groups = append(builtinGroups(b), completed.groups...)
+		completed.bootstrap = append(bootstrapObjects(), b.Bootstrap...)
+		schemes = append(schemes, external(b.Scheme))
+		definitions = withBuiltinDefinitions
+	}
 	indexes := map[schema.GroupResource]string{}
-	for _, g := range groups {
+	for _, g := range completed.groups {
 		maps.Copy(indexes, g.watchIndexes)
 	}
 	if c.Generic.FlowControl != nil {
 		c.Generic.FlowControl = WithIndexedWatches(c.Generic.FlowControl, indexes)
 	}
-	scheme, _ := NewFleetScheme()
-	namer := openapi.NewDefinitionNamer(scheme)
-	c.Generic.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(generatedopenapi.GetOpenAPIDefinitions, namer)
+	namer := openapi.NewDefinitionNamer(schemes...)
+	c.Generic.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(definitions, namer)
 	c.Generic.OpenAPIConfig.Info.Title = "Gatehouse"
-	c.Generic.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(generatedopenapi.GetOpenAPIDefinitions, namer)
+	c.Generic.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(definitions, namer)
 	c.Generic.OpenAPIV3Config.Info.Title = "Gatehouse"
-	return CompletedConfig{&completedConfig{
-		generic:          c.Generic.Complete(c.Informers),
-		garbageCollected: c.GarbageCollected,
-		groups:           groups,
-	}}
+	completed.generic = c.Generic.Complete(c.Informers)
+	// Without it the library leaves v2 to us.
+	completed.openAPIV2, completed.generic.OpenAPIConfig = completed.generic.OpenAPIConfig, nil
+	return CompletedConfig{completed}
 }
 
 // Server is a Gatehouse API server, ready to be prepared and run.
 type Server struct {
 	Generic *genericapiserver.GenericAPIServer
+
+	bootstrap []BootstrapObject
+	storages  map[schema.GroupResource]rest.Storage
 }
 
 // New builds the storages and installs every group. From here on etcd is in use: whoever
-// gets a server must run it, or call Generic.Destroy.
+// gets a server must call Bootstrap and run it, or call Generic.Destroy.
 func (c CompletedConfig) New() (*Server, error) {
 	generic, err := c.generic.New("gatehouse", genericapiserver.NewEmptyDelegate())
 	if err != nil {
 		return nil, err
 	}
-	for _, g := range c.groups {
-		info, err := g.apiGroupInfo(c.generic.RESTOptionsGetter, c.garbageCollected)
-		if err != nil {
-			generic.Destroy()
-			return nil, err
-		}
-		if err := generic.InstallAPIGroup(info); err != nil {
-			generic.Destroy()
-			return nil, fmt.Errorf("installing API group %s: %w", g.name, err)
-		}
-		if err := generic.AddReadyzChecks(storageReady(g.name, info)); err != nil {
-			generic.Destroy()
-			return nil, err
-		}
+	server := &Server{Generic: generic, bootstrap: c.bootstrap, storages: map[schema.GroupResource]rest.Storage{}}
+	if err := c.install(server); err != nil {
+		generic.Destroy()
+		return nil, err
 	}
-	return &Server{Generic: generic}, nil
+	return server, nil
+}
+
+func (c CompletedConfig) install(server *Server) error {
+	options := base.StorageOptions{RESTOptions: c.generic.RESTOptionsGetter, GarbageCollected: c.garbageCollected, AccountTokens: c.accountTokens}
+	for _, g := range c.groups {
+		storages, err := g.install(server.Generic, options)
+		if err != nil {
+			return err
+		}
+		maps.Copy(server.storages, storages)
+	}
+	installOpenAPIV2(server.Generic, c.openAPIV2)
+	if c.builtins == nil {
+		return nil
+	}
+	c.builtins.Lookup.bind(server.storages)
+	if err := c.builtins.Informers.bind(server.storages); err != nil {
+		return err
+	}
+	if c.builtins.Paths == nil {
+		return nil
+	}
+	return c.builtins.Paths(server.Generic)
 }
 
 // storageReady keeps /readyz red until every watch cache of a group is filled: before,
 // reads are answered with 429. The library has a post-start hook for this, which a generic
 // server does not install, and which stops looking after a minute whether they are or not.
-func storageReady(groupName string, info *genericapiserver.APIGroupInfo) healthz.HealthChecker {
+func storageReady(groupName string, storages map[schema.GroupResource]rest.Storage) healthz.HealthChecker {
 	checks := map[string]rest.StorageWithReadiness{}
-	for _, resources := range info.VersionedResourcesStorageMap {
-		for name, storage := range resources {
-			if ready, ok := storage.(rest.StorageWithReadiness); ok {
-				checks[name] = ready
-			}
+	for resource, storage := range storages {
+		if ready, ok := storage.(rest.StorageWithReadiness); ok {
+			checks[resource.Resource] = ready
 		}
 	}
 	return healthz.NamedCheck("watch-caches-"+groupName, func(*http.Request) error {

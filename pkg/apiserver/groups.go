@@ -17,16 +17,25 @@ limitations under the License.
 package apiserver
 
 import (
+	"fmt"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
-	"k8s.io/apiserver/pkg/registry/generic"
 	"k8s.io/apiserver/pkg/registry/rest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+	authenticationregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
+	coordinationregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/coordination"
+	coreregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/core"
+	eventsregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/events"
 	fleetregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/instance"
 )
@@ -36,11 +45,14 @@ type group struct {
 	name       string
 	scheme     *runtime.Scheme
 	codecs     serializer.CodecFactory
-	newStorage func(*runtime.Scheme, base.StorageOptions) (map[string]map[string]rest.Storage, error)
+	newStorage newStorage
 	// watchIndexes are told to flow control before any storage exists; a test holds them
 	// against the storages.
 	watchIndexes map[schema.GroupResource]string
 }
+
+// newStorage is a group's table of contents: its storages by version and path.
+type newStorage func(*runtime.Scheme, base.StorageOptions) (map[string]map[string]rest.Storage, error)
 
 func fleetGroup() group {
 	scheme, codecs := NewFleetScheme()
@@ -53,12 +65,59 @@ func fleetGroup() group {
 	}
 }
 
-func (g group) apiGroupInfo(options generic.RESTOptionsGetter, garbageCollected bool) (*genericapiserver.APIGroupInfo, error) {
-	storage, err := g.newStorage(g.scheme, base.StorageOptions{RESTOptions: options, GarbageCollected: garbageCollected})
+// builtinGroups are those of Kubernetes that a standalone server serves, in the order in
+// which they are installed.
+func builtinGroups(b *Builtins) []group {
+	one := func(name string, storage newStorage) group {
+		return group{name: name, scheme: b.Scheme, codecs: b.Codecs, newStorage: storage}
+	}
+	// The core group's events are served by events.k8s.io, too, which comes after it.
+	var events rest.Storage
+	return []group{
+		one(corev1.GroupName, func(scheme *runtime.Scheme, options base.StorageOptions) (map[string]map[string]rest.Storage, error) {
+			storages, err := coreregistry.NewStorage(scheme, coreregistry.Options{StorageOptions: options, EventTTL: b.EventTTL})
+			events = storages[corev1.SchemeGroupVersion.Version]["events"]
+			return storages, err
+		}),
+		one(authenticationv1.GroupName, func(*runtime.Scheme, base.StorageOptions) (map[string]map[string]rest.Storage, error) {
+			return authenticationregistry.NewStorage(b.Tokens, b.Audiences), nil
+		}),
+		one(coordinationv1.GroupName, coordinationregistry.NewStorage),
+		one(eventsv1.GroupName, func(*runtime.Scheme, base.StorageOptions) (map[string]map[string]rest.Storage, error) {
+			return eventsregistry.NewStorage(events), nil
+		}),
+	}
+}
+
+// displayName is how the group is called in messages: the core group has no name.
+func (g group) displayName() string {
+	if g.name == corev1.GroupName {
+		return "core"
+	}
+	return g.name
+}
+
+// install builds the group's storages and serves them.
+func (g group) install(server *genericapiserver.GenericAPIServer, options base.StorageOptions) (map[schema.GroupResource]rest.Storage, error) {
+	versions, err := g.newStorage(g.scheme, options)
 	if err != nil {
 		return nil, err
 	}
 	info := genericapiserver.NewDefaultAPIGroupInfo(g.name, g.scheme, metav1.ParameterCodec, g.codecs)
-	info.VersionedResourcesStorageMap = storage
-	return &info, nil
+	info.VersionedResourcesStorageMap = versions
+	if g.name == corev1.GroupName {
+		err = server.InstallLegacyAPIGroup(genericapiserver.DefaultLegacyAPIPrefix, &info)
+	} else {
+		err = server.InstallAPIGroup(&info)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("installing API group %s: %w", g.displayName(), err)
+	}
+	storages := map[schema.GroupResource]rest.Storage{}
+	for _, paths := range versions {
+		for path, storage := range paths {
+			storages[schema.GroupResource{Group: g.name, Resource: path}] = storage
+		}
+	}
+	return storages, server.AddReadyzChecks(storageReady(g.displayName(), storages))
 }

@@ -17,20 +17,49 @@ limitations under the License.
 package apiserver
 
 import (
+	"reflect"
+
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 
+	authenticationinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/authentication/install"
+	coordinationinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/coordination/install"
+	coreinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/core/install"
+	eventsinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/events/install"
 	fleetinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/install"
 )
 
 // NewFleetScheme returns the scheme of our own groups, which both modes serve, and its codecs.
+// instances/token takes a kind of Kubernetes', as serviceaccounts/token does, and so do scale
+// endpoints.
 func NewFleetScheme() (*runtime.Scheme, serializer.CodecFactory) {
-	scheme := runtime.NewScheme()
-	fleetinstall.Install(scheme)
+	return newScheme(fleetinstall.Install, authenticationinstall.TokenRequest, scale)
+}
 
+// scale registers what scale endpoints speak. The external type is the hub, too; it comes
+// first, or objects would be encoded as internal ones.
+func scale(scheme *runtime.Scheme) {
+	scheme.AddKnownTypes(autoscalingv1.SchemeGroupVersion, &autoscalingv1.Scale{})
+	scheme.AddKnownTypes(schema.GroupVersion{Group: autoscalingv1.GroupName, Version: runtime.APIVersionInternal}, &autoscalingv1.Scale{})
+}
+
+// NewBuiltinScheme returns the scheme of Kubernetes' own groups, which only the standalone
+// mode serves, and its codecs. It is apart from ours because its hub types are the types of
+// the wire: what this takes stays in one place.
+func NewBuiltinScheme() (*runtime.Scheme, serializer.CodecFactory) {
+	// The core group comes first: an Event belongs to two groups, and where the library asks
+	// what kind an object is of, it takes the first answer.
+	return newScheme(coreinstall.Install, authenticationinstall.Install, coordinationinstall.Install, eventsinstall.Install)
+}
+
+func newScheme(install ...func(*runtime.Scheme)) (*runtime.Scheme, serializer.CodecFactory) {
+	scheme := runtime.NewScheme()
+	for _, f := range install {
+		f(scheme)
+	}
 	// Options and answers that every API server speaks, whatever its groups: they live in
 	// the version v1 of no group.
 	unversioned := schema.GroupVersion{Version: "v1"}
@@ -42,10 +71,17 @@ func NewFleetScheme() (*runtime.Scheme, serializer.CodecFactory) {
 		&metav1.APIGroup{},
 		&metav1.APIResourceList{},
 	)
-
-	// What scale endpoints speak belongs to another group. The external type is the hub, too;
-	// it comes first, or objects would be encoded as internal ones.
-	scheme.AddKnownTypes(autoscalingv1.SchemeGroupVersion, &autoscalingv1.Scale{})
-	scheme.AddKnownTypes(schema.GroupVersion{Group: autoscalingv1.GroupName, Version: runtime.APIVersionInternal}, &autoscalingv1.Scale{})
 	return scheme, serializer.NewCodecFactory(scheme)
+}
+
+// external is the scheme without its hub. OpenAPI names every kind that a Go type is
+// registered as, and would publish __internal where the hub's type is that of the wire.
+func external(scheme *runtime.Scheme) *runtime.Scheme {
+	out := runtime.NewScheme()
+	for kind, goType := range scheme.AllKnownTypes() {
+		if kind.Version != runtime.APIVersionInternal {
+			out.AddKnownTypeWithName(kind, reflect.New(goType).Interface().(runtime.Object))
+		}
+	}
+	return out
 }

@@ -17,6 +17,8 @@ limitations under the License.
 package apiserver
 
 import (
+	"strings"
+
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
@@ -24,8 +26,15 @@ import (
 	"k8s.io/apiserver/pkg/storage/storagebackend"
 )
 
-// storageFactory stores every resource below its group, so that two groups may have
-// resources of the same name: /registry/fleet.gatehouse.dev/hosts/edge-1.
+// ownSuffix ends the names of our own groups.
+const ownSuffix = ".gatehouse.dev"
+
+// isBuiltin tells Kubernetes' own groups from ours.
+func isBuiltin(group string) bool { return !strings.HasSuffix(group, ownSuffix) }
+
+// storageFactory stores every resource of ours below its group, so that two groups may have
+// resources of the same name: /registry/fleet.gatehouse.dev/hosts/edge-1. Kubernetes' own
+// resources lie where a kube-apiserver puts them: /registry/secrets/default/s.
 type storageFactory struct {
 	*serverstorage.DefaultStorageFactory
 }
@@ -43,8 +52,50 @@ func NewStorageFactory(config storagebackend.Config, mediaType string, scheme *r
 
 // ResourcePrefix is the path of a resource below the etcd prefix.
 func (storageFactory) ResourcePrefix(resource schema.GroupResource) string {
-	if resource.Group == "" {
+	if isBuiltin(resource.Group) {
 		return resource.Resource
 	}
 	return resource.Group + "/" + resource.Resource
+}
+
+// NewConfig adds to a codec of built-in kinds what a hub that is the type of the wire needs.
+func (f storageFactory) NewConfig(resource schema.GroupResource, example runtime.Object) (*storagebackend.ConfigForResource, error) {
+	config, err := f.DefaultStorageFactory.NewConfig(resource, example)
+	if err == nil && isBuiltin(resource.Group) {
+		config.Codec = untypedCodec{config.Codec}
+	}
+	return config, err
+}
+
+// untypedCodec decodes objects without kind and apiVersion. A conversion to a hub of its own
+// would drop them; here there is none, and they would fill the watch cache, and come back in
+// every item of a list.
+type untypedCodec struct{ runtime.Codec }
+
+// Decode implements runtime.Decoder.
+func (c untypedCodec) Decode(data []byte, defaults *schema.GroupVersionKind, into runtime.Object) (runtime.Object, *schema.GroupVersionKind, error) {
+	obj, kind, err := c.Codec.Decode(data, defaults, into)
+	if obj != nil {
+		obj.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{})
+	}
+	return obj, kind, err
+}
+
+// storageFactories are those of both schemes. All lead to the same etcd.
+type storageFactories struct {
+	serverstorage.StorageFactory
+	builtin serverstorage.StorageFactory
+}
+
+// WithBuiltins joins the storage factory of Kubernetes' own groups to that of ours.
+func WithBuiltins(own, builtin serverstorage.StorageFactory) serverstorage.StorageFactory {
+	return storageFactories{own, builtin}
+}
+
+// NewConfig implements serverstorage.StorageFactory.
+func (f storageFactories) NewConfig(resource schema.GroupResource, example runtime.Object) (*storagebackend.ConfigForResource, error) {
+	if isBuiltin(resource.Group) {
+		return f.builtin.NewConfig(resource, example)
+	}
+	return f.StorageFactory.NewConfig(resource, example)
 }

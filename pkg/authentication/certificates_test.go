@@ -42,6 +42,13 @@ type authority struct {
 
 func newAuthority(t *testing.T, name string) authority {
 	t.Helper()
+	return authority{key: newKey(t)}.renamed(t, name)
+}
+
+// renamed is the same authority with a new certificate.
+func (a authority) renamed(t *testing.T, name string) authority {
+	t.Helper()
+	key := a.key
 	template := &x509.Certificate{
 		SerialNumber:          big.NewInt(1),
 		Subject:               pkix.Name{CommonName: name},
@@ -51,7 +58,6 @@ func newAuthority(t *testing.T, name string) authority {
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageCertSign,
 	}
-	key := newKey(t)
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)

@@ -21,7 +21,6 @@ import (
 	cryptox509 "crypto/x509"
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -199,7 +198,7 @@ type Delegated struct {
 // path. The authenticated-group adder stays: kube-aggregator fetches OpenAPI as
 // system:aggregator without any group.
 func NewDelegated(c Delegated) (authenticator.Request, error) {
-	proxy := frontProxy{
+	proxy := byName("front-proxy", frontProxy{
 		headers: c.Trust.UsernameHeaders,
 		verified: headerrequest.NewDynamicVerifyOptionsSecure(
 			c.Trust.ProxyCA.VerifyOptions,
@@ -209,12 +208,12 @@ func NewDelegated(c Delegated) (authenticator.Request, error) {
 			headerrequest.StringSliceProviderFunc(c.Trust.GroupHeaders),
 			headerrequest.StringSliceProviderFunc(c.Trust.ExtraHeaderPrefixes),
 		),
-	}
+	})
 	known := []authenticator.Request{
-		x509.NewDynamic(c.Trust.ClientCA.VerifyOptions, x509.CommonNameUserConversion),
+		byName("cluster-client-certificate", x509.NewDynamic(c.Trust.ClientCA.VerifyOptions, x509.CommonNameUserConversion)),
 	}
 	if c.ClientCA != nil {
-		known = append(known, x509.NewDynamic(c.ClientCA.VerifyOptions, x509.CommonNameUserConversion))
+		known = append(known, byName("client-certificate", x509.NewDynamic(c.ClientCA.VerifyOptions, x509.CommonNameUserConversion)))
 	}
 	if c.Client != nil {
 		review, err := webhooktoken.NewFromInterface(c.Client.AuthenticationV1(), nil, c.TokenRetry, tokenReviewTimeout, webhooktoken.AuthenticatorMetrics{
@@ -225,48 +224,8 @@ func NewDelegated(c Delegated) (authenticator.Request, error) {
 			return nil, err
 		}
 		authenticatorfactory.RegisterMetrics()
-		known = append(known, bearertoken.New(cache.New(review, false, c.TokenCacheTTL, c.TokenCacheTTL)))
+		known = append(known, bearertoken.New(byTokenName("token-review", cache.New(review, false, c.TokenCacheTTL, c.TokenCacheTTL))))
 	}
 	callers := union.NewFailOnError(proxy, union.New(known...))
-	return union.NewFailOnError(group.NewAuthenticatedGroupAdder(callers), anonymousForHealth()), nil
-}
-
-// frontProxy recognises the user whom the cluster's front proxy names in headers. Nobody
-// else has a reason to send such headers, so from anybody else they are a forgery and the
-// request is refused, whatever certificate it carries. (The library would ignore the
-// headers and take the certificate.)
-type frontProxy struct {
-	headers  func() []string
-	verified authenticator.Request
-}
-
-// AuthenticateRequest implements authenticator.Request.
-func (p frontProxy) AuthenticateRequest(r *http.Request) (*authenticator.Response, bool, error) {
-	named := false
-	for _, header := range p.headers() {
-		named = named || len(r.Header.Values(header)) > 0
-	}
-	if !named {
-		return nil, false, nil
-	}
-	response, ok, err := p.verified.AuthenticateRequest(r)
-	if err == nil && !ok {
-		err = errors.New("no certificate of the front proxy")
-	}
-	if err != nil {
-		return nil, false, fmt.Errorf("the request names a user in headers, but does not come from the cluster's front proxy: %w", err)
-	}
-	return response, true, nil
-}
-
-// noProxy is a common name that no certificate has.
-const noProxy = "\x00"
-
-// proxyNames closes the hole that the library leaves: it takes an empty list for "any
-// name". The list is followed live, so a check at start is not enough.
-func proxyNames(names []string, anyName bool) []string {
-	if len(names) == 0 && !anyName {
-		return []string{noProxy}
-	}
-	return names
+	return union.NewFailOnError(group.NewAuthenticatedGroupAdder(callers), byName("health", anonymousForHealth())), nil
 }

@@ -21,8 +21,10 @@ import (
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/group"
 	"k8s.io/apiserver/pkg/authentication/request/anonymous"
+	"k8s.io/apiserver/pkg/authentication/request/bearertoken"
 	"k8s.io/apiserver/pkg/authentication/request/union"
 	"k8s.io/apiserver/pkg/authentication/request/x509"
+	tokenunion "k8s.io/apiserver/pkg/authentication/token/union"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 )
 
@@ -33,17 +35,53 @@ var HealthPaths = []string{"/healthz", "/livez", "/readyz"}
 type Standalone struct {
 	// ClientCA verifies client certificates; it may change while the server runs.
 	ClientCA dynamiccertificates.CAContentProvider
+	// FrontProxy names its users in headers; nil for none.
+	FrontProxy *FrontProxy
+	// Controllers, TokenFile and ServiceAccounts know callers by their token; nil for none.
+	Controllers     *Controllers
+	TokenFile       authenticator.Token
+	ServiceAccounts authenticator.Token
+	// Audiences are the names of this server, for which the tokens of Controllers and
+	// TokenFile are good: nothing in them says for whom they are.
+	Audiences authenticator.Audiences
 }
 
-// NewStandalone recognises callers by client certificate (user = CN, groups = O), and
-// health checks without one. Everybody else is a 401.
-func NewStandalone(c Standalone) authenticator.Request {
+// NewStandalone recognises callers in sequence until one of these does: the front proxy
+// that names them in headers, a client certificate (user = CN, groups = O), a token. Health
+// checks need none of it. Everybody else is a 401.
+//
+// The second result answers TokenReviews: tokens, and nothing but tokens.
+func NewStandalone(c Standalone) (authenticator.Request, authenticator.Token) {
+	tokens := c.tokens()
 	known := union.New(
-		x509.NewDynamic(c.ClientCA.VerifyOptions, x509.CommonNameUserConversion),
+		byName("client-certificate", x509.NewDynamic(c.ClientCA.VerifyOptions, x509.CommonNameUserConversion)),
+		bearertoken.New(tokens),
 	)
+	if c.FrontProxy != nil {
+		known = union.NewFailOnError(byName("front-proxy", c.FrontProxy.authenticator(c.Audiences)), known)
+	}
 	// The group adder stands around what recognises callers and not around anonymous:
 	// system:authenticated means somebody proved who they are.
-	return union.NewFailOnError(group.NewAuthenticatedGroupAdder(known), anonymousForHealth())
+	return union.NewFailOnError(group.NewAuthenticatedGroupAdder(known), byName("health", anonymousForHealth())), tokens
+}
+
+// tokens asks those first who answer from memory, so that nobody far away learns of tokens
+// that are not theirs.
+func (c Standalone) tokens() authenticator.Token {
+	var list []authenticator.Token
+	if c.Controllers != nil {
+		list = append(list, byTokenName("controllers", authenticator.WrapAudienceAgnosticToken(c.Audiences, c.Controllers)))
+	}
+	if c.TokenFile != nil {
+		list = append(list, byTokenName("token-file", authenticator.WrapAudienceAgnosticToken(c.Audiences, c.TokenFile)))
+	}
+	if c.ServiceAccounts != nil {
+		list = append(list, byTokenName("service-account", c.ServiceAccounts))
+	}
+	// Here is the place of OIDC, after service accounts: both read JSON Web Tokens, and one of
+	// a stranger may make it fetch keys. A webhook comes last of all, since it is shown
+	// whatever nobody else knows.
+	return tokenunion.New(list...)
 }
 
 // anonymousForHealth lets health checks through. With no condition at all the library's

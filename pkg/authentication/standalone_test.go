@@ -67,10 +67,10 @@ const (
 	anonymousGroup     = "system:unauthenticated"
 )
 
-func TestStandaloneKnowsCallersByTheirCertificateAndNothingElse(t *testing.T) {
+func TestStandaloneKnowsCallersByTheirCertificate(t *testing.T) {
 	own, other := newAuthority(t, "gatehouse"), newAuthority(t, "gatehouse")
 	admin := own.issue(t, "admin", []string{"system:masters", "ops"})
-	who := NewStandalone(Standalone{ClientCA: provider(t, own)})
+	who, _ := NewStandalone(Standalone{ClientCA: provider(t, own)})
 	for _, c := range []caller{
 		{name: "a certificate names the user and the groups", certificate: admin, user: "admin", groups: []string{"ops", authenticatedGroup, "system:masters"}},
 		{name: "a certificate without groups makes a user without rights", certificate: own.issue(t, "guest", nil), user: "guest", groups: []string{authenticatedGroup}},
@@ -82,7 +82,8 @@ func TestStandaloneKnowsCallersByTheirCertificateAndNothingElse(t *testing.T) {
 		{name: "a server's certificate is refused", certificate: own.issue(t, "admin", nil, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }), failed: true},
 		{name: "a certificate without a name is nobody's", certificate: own.issue(t, "", []string{"system:masters"})},
 		{name: "who shows nothing is nobody"},
-		{name: "a token is not looked at", headers: map[string]string{"Authorization": "Bearer secret"}},
+		{name: "a token that nobody knows is refused", headers: map[string]string{"Authorization": "Bearer secret"}, failed: true},
+		{name: "a token that nobody knows is refused on health paths, too", path: "/readyz", headers: map[string]string{"Authorization": "Bearer secret"}, failed: true},
 		{name: "a password is not looked at", headers: map[string]string{"Authorization": "Basic YWRtaW46YWRtaW4="}},
 		{name: "a front proxy's headers are not looked at", headers: map[string]string{"X-Remote-User": "admin", "X-Remote-Group": "system:masters"}},
 		{name: "a front proxy's headers change nothing for who has a certificate", certificate: own.issue(t, "guest", nil), headers: map[string]string{"X-Remote-User": "admin", "X-Remote-Group": "system:masters"}, user: "guest", groups: []string{authenticatedGroup}},
@@ -102,7 +103,7 @@ func TestStandaloneKnowsCallersByTheirCertificateAndNothingElse(t *testing.T) {
 // While an authority is exchanged, certificates of the old one and of the new one count.
 func TestStandaloneTakesEveryAuthorityOfItsBundle(t *testing.T) {
 	older, newer := newAuthority(t, "older"), newAuthority(t, "newer")
-	who := NewStandalone(Standalone{ClientCA: provider(t, older, newer)})
+	who, _ := NewStandalone(Standalone{ClientCA: provider(t, older, newer)})
 	for _, a := range []authority{older, newer} {
 		caller{certificate: a.issue(t, "admin", nil), user: "admin", groups: []string{authenticatedGroup}}.check(t, who)
 	}

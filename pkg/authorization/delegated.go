@@ -26,12 +26,16 @@ import (
 	"k8s.io/apiserver/pkg/authorization/path"
 	"k8s.io/apiserver/pkg/authorization/union"
 	authorizationclient "k8s.io/client-go/kubernetes/typed/authorization/v1"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/authorization/host"
 )
 
 // Delegated says how the aggregated mode asks the cluster.
 type Delegated struct {
 	// Client creates SubjectAccessReviews.
 	Client authorizationclient.AuthorizationV1Interface
+	// Bindings tells whether an instance is bound to a host.
+	Bindings host.Bindings
 	// AllowCacheTTL and DenyCacheTTL are how long answers are kept. They delay the effect
 	// of a change of rights by as much.
 	AllowCacheTTL, DenyCacheTTL time.Duration
@@ -42,8 +46,8 @@ type Delegated struct {
 }
 
 // NewDelegated allows system:masters everything and everybody the health paths, as a
-// cluster does, and asks the cluster about all else with a SubjectAccessReview, field and
-// label selectors included. Where no answer comes the request fails: nobody is let
+// cluster does, decides about hosts itself, and asks the cluster about all else with a
+// SubjectAccessReview, field and label selectors included. Where no answer comes the request fails: nobody is let
 // through because the cluster was silent.
 func NewDelegated(c Delegated) (authorizer.Authorizer, error) {
 	health, err := path.NewAuthorizer(c.HealthPaths)
@@ -60,9 +64,16 @@ func NewDelegated(c Delegated) (authorizer.Authorizer, error) {
 	if err != nil {
 		return nil, err
 	}
+	hosts, err := host.New(c.Bindings)
+	if err != nil {
+		return nil, err
+	}
 	return union.New(
 		union.NamedAuthorizer{AuthorizerName: "system:masters", Authorizer: authorizerfactory.NewPrivilegedGroups(user.SystemPrivilegedGroup)},
 		union.NamedAuthorizer{AuthorizerName: "health-paths", Authorizer: health},
+		// Before the cluster: its roles ignore field selectors, and one that is broad would
+		// open every instance to every host.
+		union.NamedAuthorizer{AuthorizerName: "hosts", Authorizer: hosts},
 		union.NamedAuthorizer{AuthorizerName: "cluster", Authorizer: ask},
 	)
 }

@@ -17,6 +17,7 @@ limitations under the License.
 package authorization
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -84,10 +85,16 @@ func silent(authorizationv1.SubjectAccessReviewSpec) *authorizationv1.SubjectAcc
 	return nil
 }
 
+// nothingBound is a server where no instance is bound.
+type nothingBound struct{}
+
+func (nothingBound) Bound(context.Context, string, string, string) (bool, error) { return false, nil }
+
 func (c *cluster) authorizer(t *testing.T) authorizer.Authorizer {
 	t.Helper()
 	a, err := NewDelegated(Delegated{
 		Client:        c.client.AuthorizationV1(),
+		Bindings:      nothingBound{},
 		AllowCacheTTL: time.Minute,
 		DenyCacheTTL:  time.Minute,
 		Retry:         wait.Backoff{Duration: time.Millisecond, Steps: 2},
@@ -179,4 +186,25 @@ func TestDelegatedLetsNobodyThroughWhileTheClusterIsSilent(t *testing.T) {
 		t.Errorf("decided %v (%v)", decision, err)
 	}
 	may{user: admin, attributes: hosts("get"), want: authorizer.DecisionAllow}.check(t, a)
+}
+
+func TestDelegatedDoesNotAskTheClusterAboutHosts(t *testing.T) {
+	c := newCluster(t, allowAll)
+	a := c.authorizer(t)
+	edge := &user.DefaultInfo{Name: "system:host:edge-1", Groups: []string{"system:hosts", "system:authenticated"}}
+	other := hosts("get")
+	other.Name = "edge-2"
+	for _, row := range []may{
+		{"a host reads its Host", edge, hosts("get"), authorizer.DecisionAllow},
+		{"a role that opens everything opens no other Host", edge, other, authorizer.DecisionDeny},
+		{"nor secrets", edge, authorizer.AttributesRecord{Verb: "get", Resource: "secrets", Namespace: "default", Name: "x", ResourceRequest: true}, authorizer.DecisionDeny},
+		{"nor metrics", edge, urlPath("get", "/metrics"), authorizer.DecisionDeny},
+		{"a member of the group who is no host may nothing", &user.DefaultInfo{Name: "jane", Groups: []string{"system:hosts"}}, hosts("get"), authorizer.DecisionDeny},
+		{"an administrator stays one", &user.DefaultInfo{Name: "jane", Groups: []string{"system:hosts", "system:masters"}}, hosts("delete"), authorizer.DecisionAllow},
+	} {
+		t.Run(row.name, func(t *testing.T) { row.check(t, a) })
+	}
+	if len(c.asked) > 0 {
+		t.Errorf("the cluster was asked %+v", c.asked)
+	}
 }

@@ -79,6 +79,10 @@ func NewChecker(client kubernetes.Interface, needs []Need) *Checker {
 func (c *Checker) Check(ctx context.Context) {
 	for _, need := range c.needs {
 		err := c.probe(ctx, need)
+		if ctx.Err() != nil {
+			// The server stops. That says nothing about the cluster.
+			return
+		}
 		c.mu.Lock()
 		before := c.missing[need.Name]
 		c.missing[need.Name] = err

@@ -17,6 +17,7 @@ limitations under the License.
 package preflight
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -113,6 +114,17 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 func TestANeedThatWasNotProbedIsMissing(t *testing.T) {
 	if checker(t, &cluster{}, namespaces).Missing("namespaces") == nil {
 		t.Error("it counts as met")
+	}
+}
+
+func TestAStopSaysNothingAboutTheCluster(t *testing.T) {
+	c := checker(t, &cluster{resources: []string{"namespaces"}, allowed: map[string]bool{"list": true, "watch": true}}, namespaces)
+	c.Check(t.Context())
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	c.Check(ctx)
+	if err := c.Missing("namespaces"); err != nil {
+		t.Errorf("what was found before is forgotten: %v", err)
 	}
 }
 

@@ -45,6 +45,11 @@ type Connection struct {
 	CertFile, KeyFile string
 }
 
+// deleteCollectionWorkers is how many objects of a collection are deleted at the same time,
+// where the library does it one by one: each delete waits for etcd's disk, which takes as
+// long for many at once. A namespace of 500 objects goes several times as fast.
+const deleteCollectionWorkers = 8
+
 // NewOptions returns the etcd options with Gatehouse's defaults and no endpoint. Flags may be
 // bound to the result before Connect, or instead of it.
 //
@@ -54,6 +59,7 @@ type Connection struct {
 func NewOptions() *genericoptions.EtcdOptions {
 	options := genericoptions.NewEtcdOptions(storagebackend.NewDefaultConfig(Prefix, nil))
 	options.DefaultStorageMediaType = MediaType
+	options.DeleteCollectionWorkers = deleteCollectionWorkers
 	return options
 }
 

@@ -53,7 +53,7 @@ var rooms = []room{
 	{packages: "pkg/apis/([a-z]+)/install", may: []string{"pkg/apis/$1", "pkg/apis/$1/<version>"}},
 	{packages: "pkg/apis/([a-z]+)/fuzzer", may: []string{"pkg/apis/$1", "sigs.k8s.io/randfill"}},
 
-	{packages: "pkg/generated/openapi", may: []string{"pkg/apis/<group>/<version>", "k8s.io/kube-openapi/..."}},
+	{packages: "pkg/generated/openapi(/builtin)?", may: []string{"pkg/apis/<group>/<version>", "k8s.io/kube-openapi/..."}},
 	{packages: "pkg/generated/.*", may: []string{
 		"pkg/generated/...", "pkg/apis/<group>/<version>", "k8s.io/client-go/...", "sigs.k8s.io/structured-merge-diff/v6/...",
 	}},
@@ -66,6 +66,10 @@ var rooms = []room{
 		"k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/server/options",
 		"go.etcd.io/etcd/client/v3", "github.com/google/go-cmp/cmp", "sigs.k8s.io/randfill",
 	}, registryLibraries...)},
+	// A TokenReview asks what stop 1 asks.
+	{packages: "pkg/registry/authentication(/[a-z]+)?", may: append([]string{
+		"pkg/registry/authentication/...", "k8s.io/apiserver/pkg/authentication/authenticator",
+	}, registryLibraries...)},
 	{packages: "pkg/registry/([a-z]+)", may: append([]string{
 		"pkg/registry/base", "pkg/registry/$1/<resource>", "pkg/apis/$1", "pkg/apis/$1/<version>",
 	}, registryLibraries...)},
@@ -74,11 +78,14 @@ var rooms = []room{
 		"pkg/registry/base", "pkg/apis/$1", "pkg/apis/$1/<version>", "pkg/apis/$1/validation",
 	}, registryLibraries...)},
 
+	// The authorizer of hosts, because HostRestriction must mean the same hosts and bindings.
 	{packages: "pkg/admission(/.*)?", may: []string{
-		"pkg/admission/...", "pkg/apis/<group>", "pkg/generated/clientset/versioned", "pkg/generated/listers/...", "pkg/generated/informers/...",
+		"pkg/admission/...", "pkg/authorization/host", "pkg/apis/<group>", "pkg/generated/clientset/versioned", "pkg/generated/listers/...", "pkg/generated/informers/...",
 		"k8s.io/apiserver/pkg/admission/...", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer", "k8s.io/apiserver/pkg/quota/...",
 		"k8s.io/client-go/...",
 	}},
+	// Tokens are signed with the library that the OIDC authenticator of k8s.io/apiserver uses.
+	{packages: "pkg/authentication/serviceaccount", may: []string{"k8s.io/apiserver/pkg/authentication/...", "k8s.io/apiserver/pkg/audit", "k8s.io/apiserver/pkg/warning", "k8s.io/client-go/util/keyutil", "gopkg.in/go-jose/go-jose.v2/..."}},
 	{packages: "pkg/authentication(/.*)?", may: []string{"pkg/authentication/...", "k8s.io/apiserver/...", "k8s.io/client-go/..."}},
 	{packages: "pkg/authorization(/.*)?", may: []string{"pkg/authorization/...", "k8s.io/apiserver/...", "k8s.io/client-go/..."}},
 
@@ -90,12 +97,12 @@ var rooms = []room{
 	}},
 
 	// Controllers work only through watch: no hub types, no registry, no k8s.io/apiserver.
-	{packages: "pkg/controller/([a-z]+)", may: []string{"pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/..."}},
+	{packages: "pkg/controller/([a-z]+)", may: []string{"pkg/controller/queue", "pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/..."}},
 	{packages: "pkg/gauntlet(/.*)?", may: []string{"pkg/gauntlet/...", "k8s.io/apiserver/..."}},
 	{packages: "pkg/apiserver", may: []string{
 		"pkg/apis/<group>", "pkg/apis/<group>/install", "pkg/registry/base", "pkg/registry/<group>", "pkg/registry/<group>/<resource>",
-		"pkg/admission/...", "pkg/generated/openapi", "pkg/storage",
-		"k8s.io/apiserver/...", "k8s.io/client-go/...",
+		"pkg/admission/...", "pkg/generated/openapi/...", "pkg/storage",
+		"k8s.io/apiserver/...", "k8s.io/client-go/...", "k8s.io/kube-openapi/pkg/...",
 	}},
 
 	// Two rooms that only cmd uses: files with keys, and questions before the start.

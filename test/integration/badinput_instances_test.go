@@ -83,7 +83,10 @@ func wrongMetadata() []wrongRequest {
 		create("An owner without name, kind and uid is refused", `"name":"wrong","ownerReferences":[{"apiVersion":"v1"}]`, "must not be empty", "metadata.ownerReferences[0].kind", "metadata.ownerReferences[0].name", "metadata.ownerReferences[0].uid"),
 		create("Two owners that both say they control the object are refused", `"name":"wrong","ownerReferences":[{"apiVersion":"a/v1","kind":"A","name":"a","uid":"1","controller":true},{"apiVersion":"a/v1","kind":"A","name":"b","uid":"2","controller":true}]`,
 			"Only one reference can have Controller set to true", "metadata.ownerReferences"),
-		invalidObject("A namespace in capitals is refused", fleetPath+"/namespaces/Wrong/instances", anInstance(`"name":"wrong"`, `"containers":[{"name":"web","image":"web:1"}]`), "RFC 1123 label", "metadata.namespace"),
+		{
+			name: "A namespace that does not exist is named", path: fleetPath + "/namespaces/Wrong/instances", body: anInstance(`"name":"wrong"`, `"containers":[{"name":"web","image":"web:1"}]`),
+			code: http.StatusNotFound, reason: metav1.StatusReasonNotFound, message: `namespaces "Wrong" not found`,
+		},
 		invalidObject("A host with a name in capitals is refused", hostsPath, strings.Replace(goodHost, "wrong", "Wrong", 1), "RFC 1123 subdomain", "metadata.name"),
 		invalidObject("A host lease with a name in capitals is refused", leasesPath, `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"HostLease","metadata":{"name":"Wrong"}}`, "RFC 1123 subdomain", "metadata.name"),
 	}

@@ -243,8 +243,6 @@ func wrongDeletes() []wrongRequest {
 			code: http.StatusUnprocessableEntity, reason: invalid, fields: []string{"propagationPolicy"}, message: "Background"}),
 		del(wrongRequest{name: "A delete with both a propagation policy and orphanDependents is refused", body: `{"propagationPolicy":"Background","orphanDependents":false}`,
 			code: http.StatusUnprocessableEntity, reason: invalid, fields: []string{"propagationPolicy"}, message: "orphanDependents and deletionPropagation cannot be both set"}),
-		del(wrongRequest{name: "A delete that nobody would carry out is refused", body: `{"propagationPolicy":"Foreground"}`,
-			code: http.StatusUnprocessableEntity, reason: invalid, fields: []string{"propagationPolicy"}, message: "use Background"}),
 		del(wrongRequest{name: "A delete of another uid is a conflict", body: `{"preconditions":{"uid":"other"}}`,
 			code: http.StatusConflict, reason: conflict, message: "the UID in the precondition (other) does not match the UID in record (" + seedUID + ")"}),
 		del(wrongRequest{name: "A delete of another resourceVersion is a conflict", body: `{"preconditions":{"resourceVersion":"1"}}`,

@@ -28,6 +28,7 @@ import (
 func TestKubectlTour(t *testing.T) {
 	kubectl := tour.FindKubectl(t)
 	server := gatehousetesting.Start(t)
+	createNamespace(t, server, "tour")
 	tour.Run(t, tour.Env{Kubectl: kubectl, Kubeconfig: server.Kubeconfig, Namespace: "tour"})
 }
 

@@ -287,7 +287,9 @@ func checkFollowers(t *testing.T, all []*lossless, sequence []written, start uin
 }
 
 // checkTerminations proves that slow watchers were ended for being slow: nothing else ended
-// any watch, and the server has counted each.
+// any watch, and the server has counted each. A watch that is ended delivers what it had
+// queued first: a follower that finds its last event there leaves without seeing the end, so
+// the server may have counted one more for each follower.
 func checkTerminations(ctx context.Context, t *testing.T, client versioned.Interface, all []*lossless) {
 	t.Helper()
 	ended := 0
@@ -302,10 +304,14 @@ func checkTerminations(ctx context.Context, t *testing.T, client versioned.Inter
 	if match == nil {
 		t.Fatal("the server has counted no terminated watcher")
 	}
-	if match[1] != strconv.Itoa(ended) {
-		t.Errorf("the server has terminated %s watchers, but %d watches ended", match[1], ended)
+	counted, err := strconv.Atoi(match[1])
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Logf("apiserver_terminated_watchers_total is %s", match[1])
+	if counted < ended || counted > ended+len(all) {
+		t.Errorf("the server has terminated %d watchers, but %d watches of %d followers ended", counted, ended, len(all))
+	}
+	t.Logf("apiserver_terminated_watchers_total is %d, %d of them seen", counted, ended)
 }
 
 func readMetrics(ctx context.Context, t *testing.T, client versioned.Interface) string {

@@ -534,3 +534,17 @@ func TestAReplicaStaysWhenNodesAreDrained(t *testing.T) {
 		t.Error("a single replica has a PodDisruptionBudget: its node could not be drained")
 	}
 }
+
+func TestHowPodsAreReplacedIsSaid(t *testing.T) {
+	for directory, want := range map[string]appsv1.DeploymentStrategyType{
+		// A type that the cluster has to add would be taken away by every kubectl apply.
+		"artifacts/deploy": appsv1.RollingUpdateDeploymentStrategyType,
+		// Two would fight for the volume.
+		"artifacts/deploy-embedded-etcd": appsv1.RecreateDeploymentStrategyType,
+	} {
+		strategy := one[*appsv1.Deployment](t, render(t, directory)).Spec.Strategy
+		if strategy.Type != want || (strategy.RollingUpdate != nil) != (want == appsv1.RollingUpdateDeploymentStrategyType) {
+			t.Errorf("%s: %+v", directory, strategy)
+		}
+	}
+}

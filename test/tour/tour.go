@@ -117,7 +117,7 @@ func Run(t *testing.T, env Env) {
 		{"a Binding binds an instance once", binding},
 		{"delete takes names, selectors and files", deleteObjects},
 		{"a bound instance is Terminating until its agent's last delete", gracefulDelete},
-		{"delete with foreground or orphan propagation is refused in words", propagation},
+		{"delete with foreground, orphan and background propagation", propagation},
 
 		{"wait --for=condition ends when the status says so", waitCondition},
 		{"wait --for=jsonpath ends when the value is there", waitJSONPath},

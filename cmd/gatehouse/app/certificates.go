@@ -108,7 +108,7 @@ func (c certificatesCommand) run(out, notes io.Writer) error {
 	if len(bundle.Issued) > 0 {
 		done = "made " + strings.Join(bundle.Issued, " and ")
 	}
-	fmt.Fprintf(notes, "%s: %s; the serving certificate ends on %s, run this command again in its last three months to renew it\n",
+	fmt.Fprintf(notes, "%s: %s; the serving certificate ends on %s, run this command again in its last four months to renew it\n",
 		c.dir, done, bundle.Serving.Cert.NotAfter.Format(time.DateOnly))
 	fmt.Fprintf(notes, "it is good for %s\n", strings.Join(namesOf(bundle.Serving.Cert), ", "))
 	_, err = io.WriteString(out, render(bytes.Join(append([][]byte{bundle.CA.CertPEM}, also...), nil)))

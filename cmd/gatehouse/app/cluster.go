@@ -39,6 +39,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization"
 	"github.com/gatehouse-dev/gatehouse/pkg/preflight"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
 // clusterTimeout bounds a question to the cluster other than a watch, so that a cluster
@@ -88,21 +89,21 @@ func ClusterNeeds(o options.CompletedOptions) []preflight.Need {
 
 // applyCluster asks the cluster who callers are and what they may, and reads its
 // namespaces for admission: stops 1 to 3 of the aggregated mode.
-func applyCluster(ctx context.Context, o options.CompletedOptions, generic *genericapiserver.Config) (informers.SharedInformerFactory, error) {
+func applyCluster(ctx context.Context, o options.CompletedOptions, generic *genericapiserver.Config) (informers.SharedInformerFactory, base.AccountTokens, error) {
 	config, err := clusterConfig(o.Cluster.Kubeconfig)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	// Questions that a request waits for are bounded; watches must not be.
 	config = rest.CopyConfig(config)
 	config.Timeout = clusterTimeout
 	reviews, err := kubernetes.NewForConfig(config)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	checker := preflight.NewChecker(client, ClusterNeeds(o))
 	checker.Check(ctx)
@@ -114,17 +115,21 @@ func applyCluster(ctx context.Context, o options.CompletedOptions, generic *gene
 
 	trust, err := loadTrust(ctx, client, o)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if err := applyDelegatedAccess(o, reviews, trust, generic); err != nil {
-		return nil, err
+	bound, err := newBindings(generic)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := applyDelegatedAccess(o, reviews, trust, bound, generic); err != nil {
+		return nil, nil, err
 	}
 	factory := informers.NewSharedInformerFactory(client, 0)
-	generic.AdmissionControl, err = admission.New(admission.Config{Client: client, Informers: factory, Missing: checker.Missing})
+	generic.AdmissionControl, err = admission.New(admission.Config{Client: client, Informers: factory, Bindings: bound, Missing: checker.Missing})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return factory, generic.AddPostStartHook("follow-cluster", func(hook genericapiserver.PostStartHookContext) error {
+	return factory, authentication.ClusterTokens{Client: reviews}, generic.AddPostStartHook("follow-cluster", func(hook genericapiserver.PostStartHookContext) error {
 		go trust.Run(hook)
 		go checker.Run(hook)
 		return nil
@@ -173,7 +178,7 @@ func loadTrust(ctx context.Context, client kubernetes.Interface, o options.Compl
 	return trust, nil
 }
 
-func applyDelegatedAccess(o options.CompletedOptions, reviews kubernetes.Interface, trust *authentication.ClusterTrust, generic *genericapiserver.Config) error {
+func applyDelegatedAccess(o options.CompletedOptions, reviews kubernetes.Interface, trust *authentication.ClusterTrust, bound *bindings, generic *genericapiserver.Config) error {
 	retry := *genericoptions.DefaultAuthWebhookRetryBackoff()
 	delegated := authentication.Delegated{
 		Trust:         trust,
@@ -215,6 +220,7 @@ func applyDelegatedAccess(o options.CompletedOptions, reviews kubernetes.Interfa
 	}
 	generic.Authorization.Authorizer, err = authorization.NewDelegated(authorization.Delegated{
 		Client:        reviews.AuthorizationV1(),
+		Bindings:      bound,
 		AllowCacheTTL: o.Cluster.AllowCacheTTL,
 		DenyCacheTTL:  o.Cluster.DenyCacheTTL,
 		Retry:         retry,

@@ -30,14 +30,15 @@ import (
 	"k8s.io/component-base/metrics"
 
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
+	"github.com/gatehouse-dev/gatehouse/pkg/admission"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
-	"github.com/gatehouse-dev/gatehouse/pkg/authorization"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
 // newConfig applies the options to a server configuration. From here on the port is taken.
-func newConfig(ctx context.Context, o options.CompletedOptions, bundle *certificates.Bundle) (*apiserver.Config, error) {
+func newConfig(ctx context.Context, o options.CompletedOptions, bundle *certificates.Bundle, controllers *authentication.Controllers) (*apiserver.Config, error) {
 	scheme, codecs := apiserver.NewFleetScheme()
 	generic := genericapiserver.NewConfig(codecs)
 	if err := o.ServerRun.ApplyTo(generic); err != nil {
@@ -47,19 +48,28 @@ func newConfig(ctx context.Context, o options.CompletedOptions, bundle *certific
 		return nil, err
 	}
 	var factory informers.SharedInformerFactory
+	var builtins *apiserver.Builtins
+	var tokens base.AccountTokens
 	if o.Aggregated() {
 		var err error
-		if factory, err = applyCluster(ctx, o, generic); err != nil {
+		if factory, tokens, err = applyCluster(ctx, o, generic); err != nil {
 			return nil, err
 		}
 	} else {
-		if err := applyStandalone(o, bundle, generic); err != nil {
+		builtins = apiserver.NewBuiltins()
+		builtins.EventTTL = o.EventTTL
+		var err error
+		if tokens, err = applyStandalone(o, bundle, controllers, builtins, generic); err != nil {
 			return nil, err
 		}
-		// Nobody serves core informers in this mode yet: the factory carries what flow
-		// control is given, and no client that could ask for more.
-		var noClient kubernetes.Interface
-		factory = informers.NewSharedInformerFactory(noClient, 0)
+		factory = builtins.Informers.Factory
+		bound, err := newBindings(generic)
+		if err != nil {
+			return nil, err
+		}
+		if err := applyStandaloneAdmission(factory, bound, generic); err != nil {
+			return nil, err
+		}
 	}
 	if err := o.Audit.ApplyTo(generic); err != nil {
 		return nil, err
@@ -74,11 +84,29 @@ func newConfig(ctx context.Context, o options.CompletedOptions, bundle *certific
 	storageConfig := o.Etcd.StorageConfig
 	storageConfig.StorageObjectCountTracker = generic.StorageObjectCountTracker
 	storageFactory := apiserver.NewStorageFactory(storageConfig, o.Etcd.DefaultStorageMediaType, scheme, codecs)
+	if builtins != nil {
+		storageFactory = apiserver.WithBuiltins(storageFactory,
+			apiserver.NewStorageFactory(storageConfig, o.Etcd.DefaultStorageMediaType, builtins.Scheme, builtins.Codecs))
+	}
 	if err := o.Etcd.ApplyWithStorageFactoryTo(storageFactory, generic); err != nil {
 		return nil, err
 	}
-	// In a cluster kube-controller-manager collects garbage of every group that it discovers.
-	return &apiserver.Config{Generic: generic, Informers: factory, GarbageCollected: o.Aggregated()}, nil
+	// In a cluster kube-controller-manager collects garbage of every group that it discovers;
+	// a standalone server has a collector of its own.
+	return &apiserver.Config{Generic: generic, Informers: factory, GarbageCollected: true, AccountTokens: tokens, Builtins: builtins}, nil
+}
+
+// applyStandaloneAdmission says what is allowed: stop 3, which reads what this server stores
+// itself.
+func applyStandaloneAdmission(factory informers.SharedInformerFactory, bound *bindings, generic *genericapiserver.Config) error {
+	// Informers read the storages; the client is for what they do not show yet, such as a
+	// namespace that was made a moment ago.
+	client, err := kubernetes.NewForConfig(generic.LoopbackClientConfig)
+	if err != nil {
+		return err
+	}
+	generic.AdmissionControl, err = admission.New(admission.Config{Client: client, Informers: factory, Bindings: bound})
+	return err
 }
 
 // applyMetrics applies what was asked for. The library's Apply complains in the log of every
@@ -121,23 +149,5 @@ func applyServing(o options.CompletedOptions, bundle *certificates.Bundle, gener
 	}
 	generic.SecureServing.SNICerts = append([]dynamiccertificates.SNICertKeyContentProvider{loopback}, generic.SecureServing.SNICerts...)
 	generic.LoopbackClientConfig, err = generic.SecureServing.NewLoopbackClientConfig(uuid.NewString(), trust)
-	return err
-}
-
-// applyStandalone says who callers are and what they may: stops 1 and 2.
-func applyStandalone(o options.CompletedOptions, bundle *certificates.Bundle, generic *genericapiserver.Config) error {
-	caFile := o.ClientCAFile
-	if caFile == "" {
-		caFile = bundle.CAFile
-	}
-	clientCA, err := dynamiccertificates.NewDynamicCAContentFromFile("client-ca", caFile)
-	if err != nil {
-		return fmt.Errorf("--client-ca-file: %w", err)
-	}
-	if err := generic.Authentication.ApplyClientCert(clientCA, generic.SecureServing); err != nil {
-		return err
-	}
-	generic.Authentication.Authenticator = authentication.NewStandalone(authentication.Standalone{ClientCA: clientCA})
-	generic.Authorization.Authorizer, err = authorization.NewStandalone(authentication.HealthPaths)
 	return err
 }

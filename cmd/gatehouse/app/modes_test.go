@@ -33,6 +33,7 @@ import (
 	"testing"
 	"time"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -54,6 +55,8 @@ type stubCluster struct {
 
 	mu    sync.Mutex
 	asked sets.Set[string]
+	// tokens are the requests for tokens, by namespace and account.
+	tokens map[string]authenticationv1.TokenRequestSpec
 }
 
 func (s *stubCluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -73,6 +76,8 @@ func (s *stubCluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !info.IsResourceRequest:
 		s.write(w, metav1.APIResourceList{TypeMeta: metav1.TypeMeta{Kind: "APIResourceList", APIVersion: "v1"}, APIResources: s.served})
+	case info.Subresource == "token":
+		s.giveToken(w, r, info)
 	case info.Verb == "create":
 		s.write(w, map[string]any{"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1", "spec": map[string]any{}, "status": map[string]any{"allowed": true}})
 	case info.Verb == "watch" && r.URL.Query().Get("sendInitialEvents") == "true":
@@ -86,8 +91,10 @@ func (s *stubCluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.write(w, s.trust)
 	case info.Resource == "configmaps":
 		s.write(w, corev1.ConfigMapList{TypeMeta: metav1.TypeMeta{Kind: "ConfigMapList", APIVersion: "v1"}, ListMeta: list, Items: []corev1.ConfigMap{s.trust}})
+	case info.Resource == "namespaces" && info.Verb == "get":
+		s.write(w, corev1.Namespace{TypeMeta: metav1.TypeMeta{Kind: "Namespace", APIVersion: "v1"}, ObjectMeta: metav1.ObjectMeta{Name: info.Name, ResourceVersion: "1"}})
 	case info.Resource == "namespaces":
-		s.write(w, corev1.NamespaceList{TypeMeta: metav1.TypeMeta{Kind: "NamespaceList", APIVersion: "v1"}, ListMeta: list})
+		s.write(w, corev1.NamespaceList{TypeMeta: metav1.TypeMeta{Kind: "NamespaceList", APIVersion: "v1"}, ListMeta: list, Items: []corev1.Namespace{{ObjectMeta: metav1.ObjectMeta{Name: "default", ResourceVersion: "1"}}}})
 	default:
 		http.NotFound(w, r)
 	}
@@ -111,7 +118,7 @@ func startAggregated(t *testing.T) (*stubCluster, options.CompletedOptions, Read
 	if err != nil {
 		t.Fatal(err)
 	}
-	cluster := &stubCluster{t: t, asked: sets.New[string](), trust: corev1.ConfigMap{
+	cluster := &stubCluster{t: t, asked: sets.New[string](), tokens: map[string]authenticationv1.TokenRequestSpec{}, trust: corev1.ConfigMap{
 		TypeMeta:   metav1.TypeMeta{Kind: "ConfigMap", APIVersion: "v1"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: authentication.TrustNamespace, Name: authentication.TrustConfigMap, ResourceVersion: "1"},
 		Data: map[string]string{
@@ -232,6 +239,22 @@ func TestAnAggregatedServerServesItsOwnGroupsAndTrustsTheClusterAlone(t *testing
 		} {
 			if code := get(t, o, users.Admin.CertPEM, users.Admin.KeyPEM, ready.URL+path, nil); code != http.StatusNotFound {
 				t.Errorf("GET %s answers %d, not 404", path, code)
+			}
+		}
+	})
+
+	t.Run("OpenAPI describes no kind of the cluster's own", func(t *testing.T) {
+		for path, own := range map[string]string{"/openapi/v2": "dev.gatehouse.fleet.v1alpha1.Instance", "/openapi/v3": "apis/fleet.gatehouse.dev/v1alpha1"} {
+			var document map[string]json.RawMessage
+			if code := get(t, o, users.Admin.CertPEM, users.Admin.KeyPEM, ready.URL+path, &document); code != http.StatusOK {
+				t.Errorf("GET %s answers %d", path, code)
+			}
+			whole, err := json.Marshal(document)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(string(whole), own) || strings.Contains(string(whole), "io.k8s.api.") || strings.Contains(string(whole), `"api/v1"`) {
+				t.Errorf("%s lacks %s, or has kinds of Kubernetes", path, own)
 			}
 		}
 	})

@@ -28,6 +28,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
+	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
@@ -68,8 +69,8 @@ func (p *phases) done(name string) {
 // Run serves until the context ends, and returns nil when it stopped in order.
 //
 //	start: lock on the data directory -> etcd, with the certificates made meanwhile ->
-//	       configuration -> storages and API groups -> serving -> ready
-//	stop:  requests and watches drained -> etcd closed -> lock released
+//	       configuration -> storages and API groups -> serving -> ready -> controllers
+//	stop:  controllers -> requests and watches drained -> etcd closed -> lock released
 //
 // What is started first is stopped last: the API needs etcd to the end, and nobody may
 // take the directory before etcd has left it.
@@ -91,7 +92,9 @@ func Run(ctx context.Context, o options.CompletedOptions, observe Observer) (err
 		return err
 	}
 
-	config, err := newConfig(ctx, o, bundle)
+	// Controllers in this process are known by tokens that Mint makes.
+	identities := authentication.NewControllers()
+	config, err := newConfig(ctx, o, bundle, identities)
 	if err != nil {
 		return err
 	}
@@ -128,12 +131,15 @@ func startEtcdAndCertificates(ctx context.Context, o options.CompletedOptions, p
 			p.done("etcd in this process, certificates")
 		}
 	} else {
-		servers := o.Etcd.StorageConfig.Transport.ServerList
-		if warning := storage.QuorumOf(storage.DistinctEndpoints(servers)).Warning(); warning != "" {
+		transport := o.Etcd.StorageConfig.Transport
+		if warning := storage.QuorumOf(storage.DistinctEndpoints(transport.ServerList)).Warning(); warning != "" {
 			klog.Warning("--etcd-servers: " + warning)
 		}
-		if err = storage.CheckReachable(ctx, servers); err != nil {
-			err = fmt.Errorf("--etcd-servers: no etcd takes a connection (%w): start it, or correct the URL", err)
+		if err = storage.CheckReachable(ctx, storage.Connection{
+			Endpoints: transport.ServerList,
+			CAFile:    transport.TrustedCAFile, CertFile: transport.CertFile, KeyFile: transport.KeyFile,
+		}); err != nil {
+			err = fmt.Errorf("--etcd-servers: no etcd takes a connection: %w", err)
 		}
 	}
 	certs := <-made
@@ -181,9 +187,21 @@ func serve(ctx context.Context, o options.CompletedOptions, server *apiserver.Se
 			}
 		}()
 	}
+	// Objects that must exist first wait for disk, OpenAPI for the processor.
+	bootstrapped := make(chan error, 1)
+	go func() { bootstrapped <- server.Bootstrap(ctx) }()
+	controllers, err := standaloneControllers(o, server)
 	prepared := server.Generic.PrepareRun()
+	if err := errors.Join(err, <-bootstrapped); err != nil {
+		server.Generic.Destroy()
+		return err
+	}
 	p.done("OpenAPI and health checks")
+	// The server outlives its controllers, so that what they do last is heard.
+	serving, stopServing := context.WithCancelCause(context.WithoutCancel(ctx))
+	stopped := make(chan struct{})
 	go func() {
+		defer close(stopped)
 		if err := waitReady(ctx, server.Generic.LoopbackClientConfig); err != nil {
 			return // the context ended; Run says why
 		}
@@ -192,9 +210,18 @@ func serve(ctx context.Context, o options.CompletedOptions, server *apiserver.Se
 			ready.Took = time.Since(p.started)
 			p.observe.Ready(ready)
 		}
+		controllers.run(ctx)
 	}()
-	err := prepared.RunWithContext(ctx)
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+	go func() {
+		<-ctx.Done()
+		<-stopped
+		stopServing(context.Cause(ctx))
+	}()
+	err = prepared.RunWithContext(serving)
+	cause := context.Cause(ctx)
+	cancel(nil) // where the server ended by itself, nothing else has told the controllers
+	<-stopped
+	if cause != nil && !errors.Is(cause, context.Canceled) {
 		return errors.Join(cause, err)
 	}
 	return err

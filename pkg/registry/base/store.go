@@ -19,7 +19,9 @@ package base
 import (
 	"context"
 	"fmt"
+	"time"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
@@ -60,6 +62,16 @@ type StorageOptions struct {
 	// does, delete with foreground or orphan propagation would hang forever on its
 	// finalizer and is refused.
 	GarbageCollected bool
+	// AccountTokens gives out service accounts' tokens. Where it is nil, nobody does, and the
+	// endpoints for it are not served.
+	AccountTokens AccountTokens
+}
+
+// AccountTokens answers a TokenRequest for the service account of the name: with a token of
+// this server's, or with one of the cluster's. admit, which may be nil, is asked about the
+// complete request; a dry run gives out no token.
+type AccountTokens interface {
+	RequestToken(ctx context.Context, namespace, account string, request *authenticationv1.TokenRequest, admit func(context.Context, runtime.Object) error, dryRun bool) (*authenticationv1.TokenRequest, error)
 }
 
 // Resource describes a stored resource, as data.
@@ -86,6 +98,11 @@ type Resource struct {
 	// Indexes give the value of each indexed field, WatchIndex among them; a LIST with an
 	// exact match on one of them looks only at what matches.
 	Indexes map[string]storage.IndexerFunc
+	// ShouldDeleteDuringUpdate says whether a write is the last one to an object that is
+	// being deleted; nil for the library's rule, which looks at metadata only.
+	ShouldDeleteDuringUpdate func(ctx context.Context, key string, obj, existing runtime.Object) bool
+	// TTL is how long an object lives after the last write to it; zero for ever.
+	TTL time.Duration
 }
 
 // Store is the storage of one resource. The generic store is embedded, never a named
@@ -119,6 +136,11 @@ func NewStore(r Resource, opts StorageOptions) (*Store, *StatusREST, error) {
 		ResetFieldsStrategy:       r.Strategy,
 		ReturnDeletedObject:       true,
 		TableConvertor:            r.Table,
+		ShouldDeleteDuringUpdate:  r.ShouldDeleteDuringUpdate,
+	}
+	if r.TTL > 0 {
+		seconds := uint64(r.TTL.Seconds())
+		store.TTLFunc = func(runtime.Object, uint64, bool) (uint64, error) { return seconds, nil }
 	}
 	storeOptions := &generic.StoreOptions{RESTOptions: opts.RESTOptions}
 	if r.SelectableFields != nil {
@@ -147,10 +169,19 @@ func NewStore(r Resource, opts StorageOptions) (*Store, *StatusREST, error) {
 	if r.Status == nil {
 		return main, nil, nil
 	}
-	statusStore := *store
-	statusStore.UpdateStrategy = r.Status
-	statusStore.ResetFieldsStrategy = r.Status
-	return main, &StatusREST{store: &statusStore}, nil
+	return main, main.Below(r.Status), nil
+}
+
+// Base is the store itself, for those who hold a resource that embeds one.
+func (s *Store) Base() *Store { return s }
+
+// Below makes an endpoint below the resource, such as its status, where the strategy decides
+// what a write may change.
+func (s *Store) Below(strategy StatusStrategy) *StatusREST {
+	below := *s.Store
+	below.UpdateStrategy = strategy
+	below.ResetFieldsStrategy = strategy
+	return &StatusREST{store: &below}
 }
 
 // addIndexes tells the watch cache which fields to index, and has every selector say
@@ -219,6 +250,7 @@ func (s *Store) Create(ctx context.Context, obj runtime.Object, createValidation
 	if object.GetResourceVersion() != "" {
 		return nil, invalidVersion(s.Store, obj, object, "must not be set on an object that is to be created: remove it")
 	}
+	clearType(obj)
 	return s.Store.Create(ctx, obj, createValidation, options)
 }
 
@@ -242,6 +274,13 @@ func (s *Store) Update(ctx context.Context, name string, objInfo rest.UpdatedObj
 	return s.Store.Update(ctx, name, checkVersion(s.Store, objInfo), createValidation, updateValidation, forceAllowCreate, options)
 }
 
+// clearType removes kind and apiVersion. Hub types of our own never carry them; those that
+// are at the same time the version on the wire keep what the body said, which would be
+// stored in the watch cache and come back in every item of a list.
+func clearType(obj runtime.Object) {
+	obj.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{})
+}
+
 // checkVersion names the field when an update carries a resourceVersion that is none; the
 // library answers with a 500 that names nothing.
 func checkVersion(store *genericregistry.Store, objInfo rest.UpdatedObjectInfo) rest.UpdatedObjectInfo {
@@ -253,6 +292,7 @@ func checkVersion(store *genericregistry.Store, objInfo rest.UpdatedObjectInfo) 
 		if _, err := (storage.APIObjectVersioner{}).ParseResourceVersion(object.GetResourceVersion()); err != nil {
 			return nil, invalidVersion(store, obj, object, "must be the resourceVersion with which the server sent the object")
 		}
+		clearType(obj)
 		return obj, nil
 	})
 }
@@ -269,21 +309,22 @@ func invalidVersion(store *genericregistry.Store, obj runtime.Object, object met
 
 // Delete refuses propagation policies that nobody would carry out; see StorageOptions.
 func (s *Store) Delete(ctx context.Context, name string, deleteValidation rest.ValidateObjectFunc, options *metav1.DeleteOptions) (runtime.Object, bool, error) {
-	if err := s.checkPropagation(options); err != nil {
+	if err := s.CheckPropagation(options); err != nil {
 		return nil, false, err
 	}
-	return s.Store.Delete(ctx, name, deleteValidation, options)
+	return s.Store.Delete(withRequestedGrace(ctx, options), name, deleteValidation, options)
 }
 
 // DeleteCollection refuses propagation policies that nobody would carry out; see StorageOptions.
 func (s *Store) DeleteCollection(ctx context.Context, deleteValidation rest.ValidateObjectFunc, options *metav1.DeleteOptions, listOptions *metainternalversion.ListOptions) (runtime.Object, error) {
-	if err := s.checkPropagation(options); err != nil {
+	if err := s.CheckPropagation(options); err != nil {
 		return nil, err
 	}
-	return s.Store.DeleteCollection(ctx, deleteValidation, options, listOptions)
+	return s.Store.DeleteCollection(withRequestedGrace(ctx, options), deleteValidation, options, listOptions)
 }
 
-func (s *Store) checkPropagation(options *metav1.DeleteOptions) error {
+// CheckPropagation refuses what nobody would carry out; Delete and DeleteCollection call it.
+func (s *Store) CheckPropagation(options *metav1.DeleteOptions) error {
 	if s.garbageCollected || options == nil {
 		return nil
 	}

@@ -19,8 +19,10 @@ package base
 import (
 	"context"
 
+	"k8s.io/apimachinery/pkg/api/operation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/apiserver/pkg/storage/names"
 )
@@ -33,7 +35,10 @@ type Strategy struct {
 	// hand-written ones, and brings the scheme that names an object's kind.
 	rest.DeclarativeValidation
 	names.NameGenerator
-	namespaced bool
+	namespaced    bool
+	handWritten   bool
+	createByPut   bool
+	unconditional bool
 }
 
 // NewStrategy returns the common half of a strategy for a resource of the scheme.
@@ -45,15 +50,46 @@ func NewStrategy(scheme *runtime.Scheme, namespaced bool) Strategy {
 	}
 }
 
+// Permission is a kind of write that our own resources refuse, and that some of Kubernetes'
+// allow.
+type Permission func(*Strategy)
+
+// UnconditionalUpdate allows an update without a resourceVersion: the last writer wins.
+func UnconditionalUpdate(s *Strategy) { s.unconditional = true }
+
+// CreateByPut allows a PUT to a name that does not exist, which creates it.
+func CreateByPut(s *Strategy) { s.createByPut = true }
+
+// NewBuiltinStrategy returns the common half of a strategy for one of Kubernetes' own
+// resources. Clients expect of these what a kube-apiserver allows, hence the permissions;
+// and the rules in the tags of k8s.io/api are nowhere generated for us, so all of their
+// validation is written by hand.
+func NewBuiltinStrategy(scheme *runtime.Scheme, namespaced bool, allow ...Permission) Strategy {
+	s := NewStrategy(scheme, namespaced)
+	s.handWritten = true
+	for _, permission := range allow {
+		permission(&s)
+	}
+	return s
+}
+
+// ValidateDeclaratively adds what the generated rules find to what the hand-written ones have.
+func (s Strategy) ValidateDeclaratively(ctx context.Context, obj, old runtime.Object, errs field.ErrorList, op operation.Type, config rest.DeclarativeValidationConfig) field.ErrorList {
+	if s.handWritten {
+		return errs
+	}
+	return s.DeclarativeValidation.ValidateDeclaratively(ctx, obj, old, errs, op, config)
+}
+
 // NamespaceScoped says whether objects live in namespaces.
 func (s Strategy) NamespaceScoped() bool { return s.namespaced }
 
-// AllowCreateOnUpdate is false: a PUT to a name that does not exist is a 404.
-func (Strategy) AllowCreateOnUpdate(context.Context) bool { return false }
+// AllowCreateOnUpdate is false but by permission: a PUT to a name that does not exist is a 404.
+func (s Strategy) AllowCreateOnUpdate(context.Context) bool { return s.createByPut }
 
-// AllowUnconditionalUpdate is false: an update carries the resourceVersion that it was
-// made from, so that nobody's change is lost unseen.
-func (Strategy) AllowUnconditionalUpdate(context.Context) bool { return false }
+// AllowUnconditionalUpdate is false but by permission: an update carries the resourceVersion
+// that it was made from, so that nobody's change is lost unseen.
+func (s Strategy) AllowUnconditionalUpdate(context.Context) bool { return s.unconditional }
 
 // Canonicalize changes nothing: defaults and PrepareFor* have brought objects to their form.
 func (Strategy) Canonicalize(runtime.Object) {}

@@ -52,20 +52,22 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (map[string]ma
 	if err != nil {
 		return nil, err
 	}
-	return map[string]map[string]rest.Storage{
-		v1alpha1.SchemeGroupVersion.Version: {
-			"hosts":             hosts,
-			"hosts/status":      hostStatus,
-			"hostleases":        hostLeases,
-			"instances":         instances.Instance,
-			"instances/status":  instances.Status,
-			"instances/binding": instances.Binding,
-			"apps":              apps.App,
-			"apps/status":       apps.Status,
-			"apps/scale":        apps.Scale,
-			"releases":          releases.Release,
-			"releases/status":   releases.Status,
-			"releases/scale":    releases.Scale,
-		},
-	}, nil
+	storages := map[string]rest.Storage{
+		"hosts":             hosts,
+		"hosts/status":      hostStatus,
+		"hostleases":        hostLeases,
+		"instances":         instances.Instance,
+		"instances/status":  instances.Status,
+		"instances/binding": instances.Binding,
+		"apps":              apps.App,
+		"apps/status":       apps.Status,
+		"apps/scale":        apps.Scale,
+		"releases":          releases.Release,
+		"releases/status":   releases.Status,
+		"releases/scale":    releases.Scale,
+	}
+	if instances.Token != nil {
+		storages["instances/token"] = instances.Token
+	}
+	return map[string]map[string]rest.Storage{v1alpha1.SchemeGroupVersion.Version: storages}, nil
 }

@@ -54,6 +54,9 @@ type Group struct {
 	Fuzzer fuzzer.FuzzerFuncs
 	// Fixtures is the directory of the wire fixtures.
 	Fixtures string
+	// Builtin says that the kinds are Kubernetes' own: the hub is the type of the wire, they
+	// lie in etcd where a kube-apiserver puts them, and k8s.io/api holds their fixtures.
+	Builtin bool
 	// Resources is what is served. Samples are created in this order, before anything else.
 	Resources []Resource
 }
@@ -77,8 +80,12 @@ type Resource struct {
 	Key    string
 	// InitialStatus is the status of a new object; nil for an empty one.
 	InitialStatus any
-	// ChangeSpec makes a change that a write may make.
+	// ChangeSpec makes a change that a write may make; nil where there is none but to metadata.
 	ChangeSpec func(runtime.Object)
+	// NoGeneration says that nobody counts changes, for kinds of Kubernetes that do not.
+	NoGeneration bool
+	// CreateByPut and Unconditional are what the strategy allows, for kinds of Kubernetes.
+	CreateByPut, Unconditional bool
 	// Subresources are all that are installed below the resource.
 	Subresources []Subresource
 }
@@ -92,6 +99,20 @@ type Subresource struct {
 	Foreign bool
 	// Body is what a create at the endpoint takes, for the verb create.
 	Body func() runtime.Object
+	// LeavesAlone are the fields that a write to the endpoint leaves as they are; those of a
+	// status endpoint need not be said.
+	LeavesAlone []string
+}
+
+// Storage is what a resource has to be: built by base.NewStore, which is the only code that
+// resources share, and as it is or embedded in a type of its own.
+type Storage interface {
+	rest.Storage
+	rest.Creater
+	rest.Updater
+	rest.Getter
+	rest.GracefulDeleter
+	Base() *base.Store
 }
 
 // StandardVerbs are those of a resource without any restriction.
@@ -130,12 +151,12 @@ func Contract(t *testing.T, group Group) {
 	c.checkMap(t)
 	c.checkKinds(t)
 	for _, r := range group.Resources {
-		storage, ok := c.storages[r.Name].(*base.Store)
+		storage, ok := c.storages[r.Name].(Storage)
 		if !ok {
 			t.Errorf("%s is a %T: build it with base.NewStore, the only code that resources share", r.Name, c.storages[r.Name])
 			continue
 		}
-		awaitReady(t, storage)
+		awaitReady(t, storage.Base())
 		c.createSample(t, r, storage)
 	}
 	if t.Failed() {
@@ -143,19 +164,20 @@ func Contract(t *testing.T, group Group) {
 	}
 	for _, r := range group.Resources {
 		t.Run(r.Name, func(t *testing.T) {
-			storage := c.storages[r.Name].(*base.Store)
+			main := c.storages[r.Name].(Storage)
+			storage := main.Base()
 			t.Run("has its names, verbs and kind", func(t *testing.T) { c.checkNames(t, r, storage) })
 			t.Run("has its columns", func(t *testing.T) { c.checkColumns(t, r, storage) })
 			t.Run("has its selectable fields and indexes", func(t *testing.T) { c.checkFields(t, r, storage) })
 			t.Run("names the fields that a write leaves alone", func(t *testing.T) { c.checkResetFields(t, r) })
 			t.Run("lies in etcd as listed, in protobuf, behind a watch cache", func(t *testing.T) { c.checkStored(t, r, storage) })
 			t.Run("survives a round trip and has a wire fixture", func(t *testing.T) { c.checkWire(t, r) })
-			t.Run("is created without the caller's status", func(t *testing.T) { c.checkCreate(t, r, storage) })
-			t.Run("keeps its status when it is written", func(t *testing.T) { c.checkUpdate(t, r, storage) })
-			t.Run("counts changes of its spec", func(t *testing.T) { c.checkGeneration(t, r, storage) })
-			t.Run("keeps all but its status when that is written", func(t *testing.T) { c.checkStatusUpdate(t, r, storage) })
-			t.Run("is never created by a write to it or below it", func(t *testing.T) { c.checkNeverCreates(t, r, storage) })
-			t.Run("refuses what nobody would carry out", func(t *testing.T) { c.checkRefusals(t, r, storage) })
+			t.Run("is created without the caller's status", func(t *testing.T) { c.checkCreate(t, r, main) })
+			t.Run("keeps its status when it is written", func(t *testing.T) { c.checkUpdate(t, r, main) })
+			t.Run("counts changes of its spec", func(t *testing.T) { c.checkGeneration(t, r, main) })
+			t.Run("keeps all but its status when that is written", func(t *testing.T) { c.checkStatusUpdate(t, r, main) })
+			t.Run("is never created by a write to it or below it", func(t *testing.T) { c.checkNeverCreates(t, r, main) })
+			t.Run("refuses what nobody would carry out", func(t *testing.T) { c.checkRefusals(t, r, main) })
 		})
 	}
 	t.Run("nothing else lies in etcd", c.checkKeys)
@@ -229,7 +251,7 @@ func (c *contract) checkKinds(t *testing.T) {
 }
 
 // createSample stores the sample, so that others can refer to it.
-func (c *contract) createSample(t *testing.T, r Resource, storage *base.Store) {
+func (c *contract) createSample(t *testing.T, r Resource, storage Storage) {
 	t.Helper()
 	if _, err := storage.Create(c.context(r, "", "create"), r.Sample(), rest.ValidateAllObjectFunc, &metav1.CreateOptions{}); err != nil {
 		t.Errorf("the sample of %s is not valid: %v", r.Name, err)

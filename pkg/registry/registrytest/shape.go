@@ -65,7 +65,7 @@ func same(t *testing.T, what string, got, want []string) {
 }
 
 func (c *contract) checkNames(t *testing.T, r Resource, storage *base.Store) {
-	same(t, "verbs", verbs(storage), r.Verbs)
+	same(t, "verbs", verbs(c.storages[r.Name]), r.Verbs)
 	same(t, "short names", storage.ShortNames(), r.ShortNames)
 	same(t, "categories", storage.Categories(), r.Categories)
 	if got := storage.GetSingularName(); got != r.Singular {
@@ -101,8 +101,13 @@ func (c *contract) checkNames(t *testing.T, r Resource, storage *base.Store) {
 func (c *contract) checkKind(t *testing.T, obj runtime.Object, want string) {
 	t.Helper()
 	kinds, _, err := c.Scheme.ObjectKinds(obj)
-	if err != nil || len(kinds) != 1 || kinds[0].Kind != want || kinds[0].Version != runtime.APIVersionInternal || kinds[0].Group != c.Name {
+	hub := schema.GroupVersionKind{Group: c.Name, Version: runtime.APIVersionInternal, Kind: want}
+	if !c.Builtin && (err != nil || !slices.Equal(kinds, []schema.GroupVersionKind{hub})) {
 		t.Errorf("%T is registered as %v (%v), want the hub's %s", obj, kinds, err, want)
+	}
+	// Where the hub is the type of the wire, the library must come upon the wire's name first.
+	if c.Builtin && (err != nil || !slices.Contains(kinds, hub) || kinds[0] != c.Scheme.PrioritizedVersionsForGroup(c.Name)[0].WithKind(want)) {
+		t.Errorf("%T is registered as %v (%v), want the version's %s, and then the hub's", obj, kinds, err, want)
 	}
 	for version := range c.versions {
 		if gvk := (schema.GroupVersionKind{Group: c.Name, Version: version, Kind: want}); !c.Scheme.Recognizes(gvk) {
@@ -147,7 +152,7 @@ func (c *contract) checkColumns(t *testing.T, r Resource, storage *base.Store) {
 		if err != nil {
 			t.Fatalf("%s: %v", path, err)
 		}
-		checkDefinitions(t, path, table.ColumnDefinitions, r)
+		checkDefinitions(t, path, table.ColumnDefinitions, r, c.Builtin)
 		if count := meta.LenList(list); len(table.Rows) != count || count == 0 {
 			t.Errorf("%s: %d rows of %d objects", path, len(table.Rows), count)
 		}
@@ -167,7 +172,7 @@ func (c *contract) checkColumns(t *testing.T, r Resource, storage *base.Store) {
 	}
 }
 
-func checkDefinitions(t *testing.T, path string, definitions []metav1.TableColumnDefinition, r Resource) {
+func checkDefinitions(t *testing.T, path string, definitions []metav1.TableColumnDefinition, r Resource, builtin bool) {
 	t.Helper()
 	var narrow, wide []string
 	for _, definition := range definitions {
@@ -183,7 +188,16 @@ func checkDefinitions(t *testing.T, path string, definitions []metav1.TableColum
 	}
 	same(t, "columns of "+path, narrow, r.Columns)
 	same(t, "wide columns of "+path, wide, r.WideColumns)
-	if len(definitions) == 0 || definitions[0].Name != "Name" || definitions[0].Format != "name" {
+	if len(definitions) == 0 {
+		t.Fatalf("%s: there are no columns", path)
+	}
+	if !slices.ContainsFunc(definitions, func(d metav1.TableColumnDefinition) bool { return d.Name == "Name" && d.Format == "name" }) {
+		t.Errorf("%s: no column is the name", path)
+	}
+	if builtin {
+		return // the columns are Kubernetes' own, and so is their order
+	}
+	if definitions[0].Name != "Name" {
 		t.Errorf("%s: the first column is not the name", path)
 	}
 	if !slices.Contains(narrow, "AGE") {
@@ -196,10 +210,10 @@ func checkCells(t *testing.T, path string, cells []any, definitions []metav1.Tab
 	if len(cells) != len(definitions) {
 		t.Fatalf("%s: %d cells in %d columns", path, len(cells), len(definitions))
 	}
-	if cells[0] != name {
-		t.Errorf("%s: the first cell is %v and not the name %q", path, cells[0], name)
-	}
 	for i, cell := range cells {
+		if definitions[i].Name == "Name" && cell != name {
+			t.Errorf("%s: the cell of the name is %v and not %q", path, cell, name)
+		}
 		switch cell.(type) {
 		case string:
 			if definitions[i].Type == "string" {
@@ -267,9 +281,11 @@ func (c *contract) checkResetFields(t *testing.T, r Resource) {
 	_, hasStatus := statusOf(r.Sample())
 	paths := []string{r.Name}
 	foreign := map[string]bool{} // the fields are those of another kind
+	leavesAlone := map[string][]string{}
 	for _, s := range r.Subresources {
 		paths = append(paths, r.Name+"/"+s.Name)
 		foreign[r.Name+"/"+s.Name] = s.Foreign
+		leavesAlone[r.Name+"/"+s.Name] = s.LeavesAlone
 	}
 	for _, path := range paths {
 		storage := c.storages[path]
@@ -289,8 +305,13 @@ func (c *contract) checkResetFields(t *testing.T, r Resource) {
 			want = fieldpath.NewSet(fieldpath.MakePathOrDie("status"))
 		case path == r.Name:
 			want = fieldpath.NewSet()
+		case len(leavesAlone[path]) > 0:
+			want = fieldpath.NewSet()
+			for _, name := range leavesAlone[path] {
+				want.Insert(fieldpath.MakePathOrDie(name))
+			}
 		default:
-			t.Errorf("%s is written to: say in registrytest.checkResetFields what a write to it leaves as it is", path)
+			t.Errorf("%s is written to: say in LeavesAlone of its Subresource what a write to it leaves as it is", path)
 			continue
 		}
 		c.compareResetFields(t, path, strategy.GetResetFields(), want)
@@ -301,7 +322,7 @@ func (c *contract) compareResetFields(t *testing.T, path string, got map[fieldpa
 	t.Helper()
 	served := map[fieldpath.APIVersion]bool{}
 	for version := range c.versions {
-		name := fieldpath.APIVersion(c.Name + "/" + version)
+		name := fieldpath.APIVersion(schema.GroupVersion{Group: c.Name, Version: version}.String())
 		served[name] = true
 		set := got[name]
 		if set == nil {

@@ -39,13 +39,16 @@ import (
 // this module would have to depend on testify; so it is joined here.
 type Suite struct {
 	tester *resttest.Tester
-	store  *base.Store
+	// storage is what is tested, and store what it is built of.
+	storage Storage
+	store   *base.Store
 }
 
 // NewSuite tests a storage. The suite leaves objects behind: each method wants a storage of
 // its own.
-func NewSuite(t *testing.T, scheme *runtime.Scheme, store *base.Store) *Suite {
+func NewSuite(t *testing.T, scheme *runtime.Scheme, storage Storage) *Suite {
 	t.Helper()
+	store := storage.Base()
 	awaitReady(t, store)
 	resource := store.DefaultQualifiedResource
 	// Declarative validation looks here for the version whose rules it is to run.
@@ -54,12 +57,12 @@ func NewSuite(t *testing.T, scheme *runtime.Scheme, store *base.Store) *Suite {
 		APIVersion: scheme.PrioritizedVersionsForGroup(resource.Group)[0].Version,
 		Resource:   resource.Resource,
 	}
-	tester := resttest.New(t, store).ReturnDeletedObject()
+	tester := resttest.New(t, storage).ReturnDeletedObject()
 	tester.SetRequestInfo(info)
 	if !store.NamespaceScoped() {
 		tester = tester.ClusterScope()
 	}
-	return &Suite{tester: tester, store: store}
+	return &Suite{tester: tester, storage: storage, store: store}
 }
 
 // Create tries the verb with a valid object and with some that are not.
@@ -143,7 +146,7 @@ func (s *Suite) emit(obj runtime.Object, action string) error {
 	case "create":
 		return s.put(ctx, obj)
 	case "delete":
-		_, _, err := s.store.Delete(ctx, accessor(obj).GetName(), rest.ValidateAllObjectFunc, nil)
+		_, _, err := s.storage.Delete(ctx, accessor(obj).GetName(), rest.ValidateAllObjectFunc, nil)
 		return err
 	}
 	return fmt.Errorf("the suite wants an unknown action %q", action)

@@ -30,12 +30,10 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/registry/rest"
-
-	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
 // create stores the resource's sample under the name.
-func (c *contract) create(t *testing.T, r Resource, storage *base.Store, name string, change ...func(runtime.Object)) runtime.Object {
+func (c *contract) create(t *testing.T, r Resource, storage Storage, name string, change ...func(runtime.Object)) runtime.Object {
 	t.Helper()
 	obj := r.named(name)
 	for _, f := range change {
@@ -84,7 +82,7 @@ func (r Resource) initialStatus() any {
 	return reflect.Zero(status.Type()).Interface()
 }
 
-func (c *contract) checkCreate(t *testing.T, r Resource, storage *base.Store) {
+func (c *contract) checkCreate(t *testing.T, r Resource, storage Storage) {
 	for i := range fills {
 		name := fmt.Sprintf("created-%d", i)
 		created := c.create(t, r, storage, name, func(obj runtime.Object) {
@@ -93,7 +91,7 @@ func (c *contract) checkCreate(t *testing.T, r Resource, storage *base.Store) {
 				c.fill(status)
 			}
 		})
-		if got := accessor(created).GetGeneration(); got != 1 {
+		if got := accessor(created).GetGeneration(); !r.NoGeneration && got != 1 {
 			t.Errorf("the generation of a new object is %d, want 1", got)
 		}
 		if status, ok := statusOf(created); ok {
@@ -102,7 +100,7 @@ func (c *contract) checkCreate(t *testing.T, r Resource, storage *base.Store) {
 	}
 }
 
-func (c *contract) checkUpdate(t *testing.T, r Resource, storage *base.Store) {
+func (c *contract) checkUpdate(t *testing.T, r Resource, storage Storage) {
 	if _, ok := statusOf(r.Sample()); !ok {
 		return
 	}
@@ -116,13 +114,15 @@ func (c *contract) checkUpdate(t *testing.T, r Resource, storage *base.Store) {
 		})
 		status, _ := statusOf(written)
 		equal(t, "a write set the status", status.Interface(), before.Interface())
-		equal(t, "a write did not set labels", accessor(written).GetLabels(), map[string]string{"write": fmt.Sprint(i)})
+		if got := accessor(written).GetLabels()["write"]; got != fmt.Sprint(i) {
+			t.Errorf("a write did not set the label: got %q, want %d", got, i)
+		}
 		obj = written
 	}
 }
 
 // withStatus creates an object and gives it the sample's status.
-func (c *contract) withStatus(t *testing.T, r Resource, storage *base.Store, name string) runtime.Object {
+func (c *contract) withStatus(t *testing.T, r Resource, storage Storage, name string) runtime.Object {
 	t.Helper()
 	written := c.write(t, r, "status", c.create(t, r, storage, name), func(obj runtime.Object) {
 		status, _ := statusOf(obj)
@@ -138,10 +138,13 @@ func (c *contract) withStatus(t *testing.T, r Resource, storage *base.Store, nam
 	return written
 }
 
-func (c *contract) checkGeneration(t *testing.T, r Resource, storage *base.Store) {
+func (c *contract) checkGeneration(t *testing.T, r Resource, storage Storage) {
 	obj := c.create(t, r, storage, "counted")
 	generation := func(what string, obj runtime.Object, want int64) {
 		t.Helper()
+		if r.NoGeneration {
+			want = 0
+		}
 		if got := accessor(obj).GetGeneration(); got != want {
 			t.Errorf("%s: the generation is %d, want %d", what, got, want)
 		}
@@ -156,6 +159,9 @@ func (c *contract) checkGeneration(t *testing.T, r Resource, storage *base.Store
 	obj = c.write(t, r, "", obj, func(obj runtime.Object) { accessor(obj).SetGeneration(77) })
 	generation("a write of the generation itself", obj, 1)
 
+	if r.ChangeSpec == nil {
+		return
+	}
 	old := obj
 	obj = c.write(t, r, "", obj, r.ChangeSpec)
 	generation("a write to the spec", obj, 2)
@@ -178,7 +184,7 @@ func (c *contract) checkGeneration(t *testing.T, r Resource, storage *base.Store
 	}
 }
 
-func (c *contract) checkStatusUpdate(t *testing.T, r Resource, storage *base.Store) {
+func (c *contract) checkStatusUpdate(t *testing.T, r Resource, storage Storage) {
 	if _, ok := statusOf(r.Sample()); !ok {
 		return
 	}
@@ -225,7 +231,7 @@ func metadataOf(obj runtime.Object) metav1.ObjectMeta {
 	return metadata
 }
 
-func (c *contract) checkNeverCreates(t *testing.T, r Resource, storage *base.Store) {
+func (c *contract) checkNeverCreates(t *testing.T, r Resource, storage Storage) {
 	const name = "never-created"
 	absent := func(what string, err error) {
 		t.Helper()
@@ -247,8 +253,6 @@ func (c *contract) checkNeverCreates(t *testing.T, r Resource, storage *base.Sto
 		}
 		return err
 	}
-	// Forced, the resource itself does create: this is how apply works.
-	absent("an update", update(c.context(r, "", "update"), storage, false))
 	for _, s := range r.Subresources {
 		below := c.storages[r.Name+"/"+s.Name]
 		if updater, ok := below.(rest.Updater); ok {
@@ -264,11 +268,20 @@ func (c *contract) checkNeverCreates(t *testing.T, r Resource, storage *base.Sto
 			absent("a create of "+s.Name, err)
 		}
 	}
+	// Forced, the resource itself does create: this is how apply works.
+	if !r.CreateByPut {
+		absent("an update", update(c.context(r, "", "update"), storage, false))
+		return
+	}
+	_, created, err := storage.Update(c.context(r, "", "update"), name, rest.DefaultUpdatedObjectInfo(r.named(name)), rest.ValidateAllObjectFunc, rest.ValidateAllObjectUpdateFunc, false, &metav1.UpdateOptions{})
+	if err != nil || !created {
+		t.Errorf("a PUT to a name that does not exist: created %v, %v", created, err)
+	}
 }
 
 // checkRefusals holds every resource to what base.Store refuses: a resource that overrides a
 // method and forgets to call it would let these through.
-func (c *contract) checkRefusals(t *testing.T, r Resource, storage *base.Store) {
+func (c *contract) checkRefusals(t *testing.T, r Resource, storage Storage) {
 	obj := c.create(t, r, storage, "refused")
 	name := accessor(obj).GetName()
 	for _, policy := range []metav1.DeletionPropagation{metav1.DeletePropagationForeground, metav1.DeletePropagationOrphan} {
@@ -276,7 +289,11 @@ func (c *contract) checkRefusals(t *testing.T, r Resource, storage *base.Store) 
 		if _, _, err := storage.Delete(ctx, name, rest.ValidateAllObjectFunc, &metav1.DeleteOptions{PropagationPolicy: &policy}); !apierrors.IsInvalid(err) {
 			t.Errorf("delete with propagation %s, which nobody would carry out: got %v, want Invalid", policy, err)
 		}
-		if _, err := storage.DeleteCollection(ctx, rest.ValidateAllObjectFunc, &metav1.DeleteOptions{PropagationPolicy: &policy}, &internalversion.ListOptions{}); !apierrors.IsInvalid(err) {
+		collection, ok := storage.(rest.CollectionDeleter)
+		if !ok {
+			continue
+		}
+		if _, err := collection.DeleteCollection(ctx, rest.ValidateAllObjectFunc, &metav1.DeleteOptions{PropagationPolicy: &policy}, &internalversion.ListOptions{}); !apierrors.IsInvalid(err) {
 			t.Errorf("delete of all with propagation %s, which nobody would carry out: got %v, want Invalid", policy, err)
 		}
 	}
@@ -287,7 +304,7 @@ func (c *contract) checkRefusals(t *testing.T, r Resource, storage *base.Store) 
 		ctx, cancel := context.WithCancel(c.context(r, "", "watch"))
 		defer cancel()
 		initial := true
-		_, err := storage.Watch(ctx, &internalversion.ListOptions{
+		_, err := storage.Base().Watch(ctx, &internalversion.ListOptions{
 			Watch: true, SendInitialEvents: &initial, ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan, AllowWatchBookmarks: true,
 			FieldSelector: fields.OneTermEqualSelector(r.WatchIndex, "value"),
 		})
@@ -299,7 +316,10 @@ func (c *contract) checkRefusals(t *testing.T, r Resource, storage *base.Store) 
 	unconditional := obj.DeepCopyObject()
 	accessor(unconditional).SetResourceVersion("")
 	_, _, err := storage.Update(c.context(r, "", "update"), name, rest.DefaultUpdatedObjectInfo(unconditional), rest.ValidateAllObjectFunc, rest.ValidateAllObjectUpdateFunc, false, &metav1.UpdateOptions{})
-	if !apierrors.IsInvalid(err) {
+	switch {
+	case r.Unconditional && err != nil:
+		t.Errorf("an update without resourceVersion, which this kind allows: %v", err)
+	case !r.Unconditional && !apierrors.IsInvalid(err):
 		t.Errorf("an update without resourceVersion: got %v, want Invalid", err)
 	}
 }

@@ -17,7 +17,7 @@ limitations under the License.
 */
 
 // Package controlplane pins the versions of the real Kubernetes control plane that the
-// end-to-end tests run Gatehouse behind. Nothing imports it: `make e2e` builds
+// end-to-end tests run Gatehouse behind. Nothing imports it: `make e2e` and `make e2e-node` build
 // the commands.
 package controlplane
 
@@ -25,4 +25,7 @@ import (
 	_ "go.etcd.io/etcd/server/v3"
 	_ "k8s.io/kubernetes/cmd/kube-apiserver"
 	_ "k8s.io/kubernetes/cmd/kube-controller-manager"
+	_ "k8s.io/kubernetes/cmd/kube-proxy"
+	_ "k8s.io/kubernetes/cmd/kube-scheduler"
+	_ "k8s.io/kubernetes/cmd/kubelet"
 )

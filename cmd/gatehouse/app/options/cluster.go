@@ -27,7 +27,8 @@ import (
 type Cluster struct {
 	// Kubeconfig leads to the cluster; the service account of the pod where empty.
 	Kubeconfig string
-	// AnyProxyName takes any certificate of the front proxy's authority for the front proxy.
+	// AnyProxyName takes any certificate of the front proxy's authority for the front proxy,
+	// in both modes.
 	AnyProxyName bool
 	// NoTokenReview does without bearer tokens.
 	NoTokenReview bool
@@ -42,7 +43,7 @@ func newCluster() Cluster {
 
 func (c *Cluster) addFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&c.Kubeconfig, "kubeconfig", c.Kubeconfig, "Kubeconfig of the cluster that is asked who callers are and what they may. Where empty, the service account of the pod.")
-	fs.BoolVar(&c.AnyProxyName, "requestheader-allow-any-name", c.AnyProxyName, "Serve although the cluster names no common name for its front proxy (--requestheader-allowed-names of kube-apiserver is empty). Whoever has any certificate of that authority can then act as anybody.")
+	fs.BoolVar(&c.AnyProxyName, "requestheader-allow-any-name", c.AnyProxyName, "Serve although no common name is given for the front proxy (--requestheader-allowed-names is empty: here, or at the cluster's kube-apiserver). Whoever has any certificate of that authority can then act as anybody.")
 	fs.BoolVar(&c.NoTokenReview, "disable-token-review", c.NoTokenReview, "Do not ask the cluster about bearer tokens. Callers that come through kube-apiserver do not need it.")
 	fs.DurationVar(&c.TokenCacheTTL, "authentication-token-webhook-cache-ttl", c.TokenCacheTTL, "How long the cluster's answer about a token is kept.")
 	fs.DurationVar(&c.AllowCacheTTL, "authorization-webhook-cache-authorized-ttl", c.AllowCacheTTL, "How long the cluster's answer is kept that a caller may.")
@@ -77,7 +78,6 @@ func (c *Cluster) validateUnused() []error {
 		set  bool
 	}{
 		{"kubeconfig", c.Kubeconfig != ""},
-		{"requestheader-allow-any-name", c.AnyProxyName},
 		{"disable-token-review", c.NoTokenReview},
 		{"authentication-token-webhook-cache-ttl", c.TokenCacheTTL != defaults.TokenCacheTTL},
 		{"authorization-webhook-cache-authorized-ttl", c.AllowCacheTTL != defaults.AllowCacheTTL},

@@ -27,6 +27,10 @@ import (
 // KubeconfigName is the name of the administrator's kubeconfig in the data directory.
 const KubeconfigName = "kubeconfig"
 
+// CertificateDirName is the name of the directory with the certificates and keys that the
+// server makes, in the data directory.
+const CertificateDirName = "pki"
+
 // shutdownWatchGrace is how long watches are drained at the end.
 const shutdownWatchGrace = 5 * time.Second
 
@@ -54,7 +58,9 @@ func (o CompletedOptions) LockFile() string { return filepath.Join(o.DataDir, "l
 func (o CompletedOptions) EtcdDir() string { return filepath.Join(o.DataDir, "etcd") }
 
 // CertificateDir is where the server keeps the certificates that it makes.
-func (o CompletedOptions) CertificateDir() string { return filepath.Join(o.DataDir, "pki") }
+func (o CompletedOptions) CertificateDir() string {
+	return filepath.Join(o.DataDir, CertificateDirName)
+}
 
 // KubeconfigFile is where the administrator's kubeconfig is written.
 func (o CompletedOptions) KubeconfigFile() string { return filepath.Join(o.DataDir, KubeconfigName) }
@@ -100,6 +106,7 @@ func (o *Options) Complete() (CompletedOptions, error) {
 	if o.DataDir != "" {
 		o.DataDir = dir
 	}
+	o.Callers.complete()
 	c.embeddedEtcd = len(o.Etcd.StorageConfig.Transport.ServerList) == 0
 	if o.Mode == ModeAggregated && !o.EmbedEtcd {
 		c.embeddedEtcd = false

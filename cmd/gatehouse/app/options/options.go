@@ -23,6 +23,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"time"
 
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
@@ -49,6 +50,9 @@ const (
 // DefaultPort is where the server listens unless told otherwise.
 const DefaultPort = 6443
 
+// defaultEventTTL is that of a kube-apiserver.
+const defaultEventTTL = time.Hour
+
 // Options are the flags of gatehouse apiserver. gatehouse up sets them from its own few.
 type Options struct {
 	// Mode is ModeStandalone or ModeAggregated.
@@ -58,6 +62,8 @@ type Options struct {
 	DataDir string
 	// ClientCAFile verifies client certificates; the CA in the data directory where empty.
 	ClientCAFile string
+	// EventTTL is how long an event is kept in the standalone mode.
+	EventTTL time.Duration
 	// TLSSANs are further names and addresses by which clients reach the server.
 	TLSSANs []string
 
@@ -66,7 +72,9 @@ type Options struct {
 	EmbedEtcd bool
 	// PlaintextEtcd allows an external etcd without TLS in the aggregated mode.
 	PlaintextEtcd bool
-	// Cluster is used in the aggregated mode only.
+	// Callers is used in the standalone mode only.
+	Callers Callers
+	// Cluster is used in the aggregated mode only, but for AnyProxyName.
 	Cluster Cluster
 
 	ServerRun *genericoptions.ServerRunOptions
@@ -84,6 +92,8 @@ func NewOptions() *Options {
 	utilruntime.Must(logsapi.AddFeatureGates(utilfeature.DefaultMutableFeatureGate))
 	o := &Options{
 		DataDir:   DefaultDataDir(),
+		Callers:   newCallers(),
+		EventTTL:  defaultEventTTL,
 		Cluster:   newCluster(),
 		ServerRun: genericoptions.NewServerRunOptions(),
 		Etcd:      storage.NewOptions(),
@@ -127,12 +137,14 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	fs := sets.FlagSet("gatehouse")
 	fs.StringVar(&o.Mode, "mode", o.Mode, "Required. standalone: the server knows its users itself. aggregated: it serves behind a kube-apiserver and asks that cluster who callers are and what they may.")
 	fs.StringVar(&o.DataDir, "data-dir", o.DataDir, "Directory for everything that the server keeps on disk: certificates, kubeconfig, and the data of an embedded etcd. Made with mode 0700.")
+	fs.DurationVar(&o.EventTTL, "event-ttl", o.EventTTL, "How long an event is kept after the last write to it. For the standalone mode; in the other the cluster keeps events.")
 
 	o.Serving.AddFlags(sets.FlagSet("serving"))
 	sets.FlagSet("serving").StringSliceVar(&o.TLSSANs, "tls-san", o.TLSSANs, "Further host names and IP addresses for the serving certificate that the server makes for itself, comma separated. Not used with --tls-cert-file.")
 	// The server's own certificates lie in the data directory, so the flag has no effect.
 	_ = sets.FlagSet("serving").MarkHidden("cert-dir")
 	sets.FlagSet("authentication").StringVar(&o.ClientCAFile, "client-ca-file", o.ClientCAFile, "Certificates of the authorities whose client certificates are accepted; user = CN, groups = O. Where empty, the authority in the data directory.")
+	o.Callers.addFlags(sets.FlagSet("authentication (standalone mode)"))
 	o.Cluster.addFlags(sets.FlagSet("cluster (aggregated mode)"))
 	o.Etcd.AddFlags(sets.FlagSet("etcd"))
 	sets.FlagSet("etcd").BoolVar(&o.EmbedEtcd, "embedded-etcd", o.EmbedEtcd, "Run an etcd inside this process also in the aggregated mode. One replica only: each would have data of its own.")

@@ -22,6 +22,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/pflag"
 )
@@ -110,6 +111,45 @@ func TestAWrongValueNamesItsFlagAndTheCure(t *testing.T) {
 		{"no room for any request", func(o *Options) { o.ServerRun.MaxRequestsInFlight, o.ServerRun.MaxMutatingRequestsInFlight = 0, 0 }, []string{"--max-requests-inflight and --max-mutating-requests-inflight must add up to at least 1"}},
 		{"flow control switched off", func(o *Options) { o.Features.EnablePriorityAndFairness = false }, []string{"--enable-priority-and-fairness=false is not supported"}},
 		{"a flag of the other mode", func(o *Options) { o.Cluster.Kubeconfig = missing }, []string{"--kubeconfig is for --mode=aggregated"}},
+		{"a token file that does not exist", func(o *Options) { o.Callers.TokenFile = missing }, []string{"--token-auth-file: the file cannot be read"}},
+		{"keys that do not exist", func(o *Options) {
+			o.Callers.Accounts.SigningKeyFile, o.Callers.Accounts.KeyFiles = missing, []string{missing}
+		}, []string{"--service-account-signing-key-file: the file cannot be read", "--service-account-key-file: the file cannot be read"}},
+		{"an empty issuer", func(o *Options) {
+			o.Callers.Accounts.Issuers, o.Callers.Accounts.Audiences = []string{"https://a", ""}, []string{"api"}
+		}, []string{"--service-account-issuer must not be empty"}},
+		{"no issuer", func(o *Options) { o.Callers.Accounts.Issuers = nil }, []string{"--service-account-issuer must name an issuer"}},
+		{"an issuer twice", func(o *Options) { o.Callers.Accounts.Issuers = []string{"https://a", "https://a"} }, []string{"--service-account-issuer=https://a is given twice"}},
+		{"an issuer that is half a URL", func(o *Options) { o.Callers.Accounts.Issuers = []string{"a b:c"} }, []string{"--service-account-issuer=a b:c has a colon, but is no URL"}},
+		{"an issuer that is a plain name", func(o *Options) { o.Callers.Accounts.Issuers = []string{"gatehouse"} }, nil},
+		{"keys without TLS", func(o *Options) { o.Callers.Accounts.KeySetURL = "http://a/keys" }, []string{"--service-account-jwks-uri=http://a/keys is no https URL"}},
+		{"an empty audience", func(o *Options) { o.Callers.Accounts.Audiences = []string{""} }, []string{"--api-audiences must not hold an empty name"}},
+		{"tokens that live less than an hour at most", func(o *Options) { o.Callers.Accounts.MaxExpiration = time.Minute }, []string{"--service-account-max-token-expiration=1m0s must lie between 1 hour and 2^32 seconds"}},
+		{"tokens that live an hour at most", func(o *Options) { o.Callers.Accounts.MaxExpiration = time.Hour }, nil},
+		{"a front proxy without a name", func(o *Options) { o.Callers.Proxy.CAFile = "testdata/flags.txt" }, []string{"--requestheader-allowed-names is empty, so any certificate"}},
+		{"a front proxy of any name when accepted", func(o *Options) { o.Callers.Proxy.CAFile, o.Cluster.AnyProxyName = "testdata/flags.txt", true }, nil},
+		{"a front proxy of a name", func(o *Options) {
+			o.Callers.Proxy.CAFile, o.Callers.Proxy.AllowedNames = "testdata/flags.txt", []string{"front"}
+		}, nil},
+		{"a front proxy without headers", func(o *Options) {
+			o.Callers.Proxy = Proxy{CAFile: "testdata/flags.txt", AllowedNames: []string{"front"}, GroupHeaders: []string{""}}
+		}, []string{"--requestheader-username-headers must name a header", "--requestheader-group-headers must not hold an empty name"}},
+		{"names of a front proxy that has no authority", func(o *Options) {
+			o.Callers.Proxy.AllowedNames, o.Cluster.AnyProxyName = []string{"front"}, true
+		}, []string{"--requestheader-allowed-names is of no use without --requestheader-client-ca-file", "--requestheader-allow-any-name is of no use"}},
+		{"aggregated with the standalone mode's callers", func(o *Options) {
+			o.Mode, o.EmbedEtcd = ModeAggregated, true
+			o.Callers = Callers{
+				TokenFile: missing,
+				Accounts:  Accounts{SigningKeyFile: missing, KeyFiles: []string{missing}, Issuers: []string{"a"}, KeySetURL: "b", Audiences: []string{"c"}, MaxExpiration: 1},
+				Proxy:     Proxy{CAFile: missing, AllowedNames: []string{"d"}},
+			}
+		}, []string{
+			"--token-auth-file is for --mode=standalone", "--service-account-signing-key-file is for", "--service-account-key-file is for",
+			"--service-account-issuer is for", "--service-account-jwks-uri is for", "--api-audiences is for", "--service-account-max-token-expiration is for",
+			"--requestheader-client-ca-file is for", "--requestheader-allowed-names is for", "--requestheader-username-headers is for",
+			"--requestheader-uid-headers is for", "--requestheader-group-headers is for", "--requestheader-extra-headers-prefix is for",
+		}},
 		{"aggregated without an etcd", func(o *Options) { o.Mode = ModeAggregated }, []string{"--etcd-servers is required with --mode=aggregated"}},
 		{"aggregated with an embedded etcd when asked", func(o *Options) { o.Mode, o.EmbedEtcd = ModeAggregated, true }, nil},
 		{"aggregated with two etcds", func(o *Options) {

@@ -22,6 +22,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	logsapi "k8s.io/component-base/logs/api/v1"
 )
@@ -32,11 +33,19 @@ func (o CompletedOptions) Validate() []error {
 	switch o.Mode {
 	case ModeStandalone:
 		errs = append(errs, o.Cluster.validateUnused()...)
+		errs = append(errs, o.Callers.validate(o.Cluster.AnyProxyName)...)
 		if o.PlaintextEtcd {
 			errs = append(errs, fmt.Errorf("--etcd-allow-plaintext is for --mode=aggregated: leave it out"))
 		}
+		if o.EventTTL < time.Second {
+			errs = append(errs, fmt.Errorf("--event-ttl=%s is too short: events are kept for whole seconds, one at least", o.EventTTL))
+		}
 	case ModeAggregated:
 		errs = append(errs, o.Cluster.validate()...)
+		errs = append(errs, o.Callers.validateUnused()...)
+		if o.EventTTL != defaultEventTTL {
+			errs = append(errs, fmt.Errorf("--event-ttl is for --mode=standalone: leave it out; the cluster keeps events"))
+		}
 	case "":
 		errs = append(errs, fmt.Errorf("--mode is required: standalone (the server knows its users itself) or aggregated (behind a kube-apiserver)"))
 	default:

@@ -40,6 +40,8 @@ type Storage struct {
 	Instance *base.Store
 	Status   *base.StatusREST
 	Binding  *BindingREST
+	// Token is nil where nobody gives out tokens.
+	Token *TokenREST
 }
 
 // NewStorage builds the storage of instances. hosts is where the binding endpoint looks
@@ -74,7 +76,11 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, hosts rest.Get
 	if err != nil {
 		return nil, err
 	}
-	return &Storage{Instance: store, Status: status, Binding: &BindingREST{store: store.Store, hosts: hosts}}, nil
+	all := &Storage{Instance: store, Status: status, Binding: &BindingREST{store: store.Store, hosts: hosts}}
+	if opts.AccountTokens != nil {
+		all.Token = &TokenREST{instances: store, tokens: opts.AccountTokens}
+	}
+	return all, nil
 }
 
 // selectableFields must name the same fields as v1alpha1.InstanceSelectableFields.

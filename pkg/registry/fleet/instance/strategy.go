@@ -72,16 +72,17 @@ func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field
 // as the kubelet does for a pod: the first delete sets deletionTimestamp and the grace
 // period, the agent's delete with grace 0 ends it. What nobody runs goes at once: an
 // instance that is not bound, or has ended.
-func (strategy) CheckGracefulDelete(_ context.Context, obj runtime.Object, options *metav1.DeleteOptions) bool {
+func (strategy) CheckGracefulDelete(ctx context.Context, obj runtime.Object, options *metav1.DeleteOptions) bool {
 	if options == nil {
 		return false
 	}
 	instance := obj.(*fleet.Instance)
+	requested := base.RequestedGrace(ctx, options)
 	var period int64
 	switch ended := instance.Status.Phase == fleet.InstanceSucceeded || instance.Status.Phase == fleet.InstanceFailed; {
 	case instance.Spec.HostName == "" || ended:
-	case options.GracePeriodSeconds != nil:
-		period = *options.GracePeriodSeconds
+	case requested != nil:
+		period = *requested
 	case instance.Spec.TerminationGracePeriodSeconds != nil:
 		period = *instance.Spec.TerminationGracePeriodSeconds
 	}

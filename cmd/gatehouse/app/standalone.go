@@ -1,0 +1,187 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package app
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+
+	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/apiserver/pkg/authentication/token/tokenfile"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/server/dynamiccertificates"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+
+	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
+	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
+	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
+	"github.com/gatehouse-dev/gatehouse/pkg/authentication/serviceaccount"
+	"github.com/gatehouse-dev/gatehouse/pkg/authorization"
+	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
+)
+
+// applyStandalone says who callers are and what they may: stops 1 and 2. It returns what
+// gives out tokens of service accounts.
+func applyStandalone(o options.CompletedOptions, bundle *certificates.Bundle, controllers *authentication.Controllers, builtins *apiserver.Builtins, generic *genericapiserver.Config) (base.AccountTokens, error) {
+	callers := authentication.Standalone{Controllers: controllers, Audiences: o.Callers.Accounts.Audiences}
+	var err error
+	if callers.ClientCA, callers.FrontProxy, err = authorities(o, bundle); err != nil {
+		return nil, err
+	}
+	// What is trusted here is also what the server asks for in the TLS handshake; serving runs
+	// and follows these providers.
+	if err := generic.Authentication.ApplyClientCert(callers.ClientCA, generic.SecureServing); err != nil {
+		return nil, err
+	}
+	if proxy := callers.FrontProxy; proxy != nil {
+		if err := generic.Authentication.ApplyClientCert(proxy.CA, generic.SecureServing); err != nil {
+			return nil, err
+		}
+		// The filter that strips identity headers from requests must know what they are called.
+		generic.Authentication.RequestHeaderConfig = proxy.Headers()
+	}
+	if callers.TokenFile, err = tokenFile(o.Callers.TokenFile); err != nil {
+		return nil, err
+	}
+	accounts, tokens, err := applyAccounts(o, bundle, builtins)
+	if err != nil {
+		return nil, err
+	}
+	callers.ServiceAccounts = accounts
+	generic.Authentication.APIAudiences = callers.Audiences
+	generic.Authentication.Authenticator, builtins.Tokens = authentication.NewStandalone(callers)
+	builtins.Audiences = callers.Audiences
+	generic.Authorization.Authorizer, err = authorization.NewStandalone(authentication.HealthPaths)
+	return tokens, err
+}
+
+// authorities are who vouches for users, and the front proxy where there is one.
+func authorities(o options.CompletedOptions, bundle *certificates.Bundle) (dynamiccertificates.CAContentProvider, *authentication.FrontProxy, error) {
+	caFile := o.ClientCAFile
+	if caFile == "" {
+		caFile = bundle.CAFile
+	}
+	clientCA, err := dynamiccertificates.NewDynamicCAContentFromFile("client-ca", caFile)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--client-ca-file: %w", err)
+	}
+	p := o.Callers.Proxy
+	if p.CAFile == "" {
+		return clientCA, nil, nil
+	}
+	proxyCA, err := dynamiccertificates.NewDynamicCAContentFromFile("requestheader-client-ca", p.CAFile)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--requestheader-client-ca-file: %w", err)
+	}
+	shared, err := authentication.SharedAuthority(clientCA.CurrentCABundleContent(), proxyCA.CurrentCABundleContent())
+	if err != nil {
+		return nil, nil, fmt.Errorf("--requestheader-client-ca-file: %w", err)
+	}
+	if shared != "" {
+		return nil, nil, fmt.Errorf("--requestheader-client-ca-file: %s is also an authority of client certificates (%s), so any user with the right name could act as anybody: give the front proxy an authority of its own", shared, caFile)
+	}
+	return clientCA, &authentication.FrontProxy{
+		CA:                  proxyCA,
+		AllowedNames:        p.AllowedNames,
+		AnyName:             o.Cluster.AnyProxyName,
+		UsernameHeaders:     p.UsernameHeaders,
+		UIDHeaders:          p.UIDHeaders,
+		GroupHeaders:        p.GroupHeaders,
+		ExtraHeaderPrefixes: p.ExtraHeaderPrefixes,
+	}, nil
+}
+
+// tokenFile reads --token-auth-file; nil where there is none.
+func tokenFile(path string) (authenticator.Token, error) {
+	if path == "" {
+		return nil, nil
+	}
+	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 {
+		klog.Warningf("--token-auth-file: %s is open to other users (mode %04o), who can act as everybody in it: run chmod 0600 on it", path, info.Mode().Perm())
+	}
+	tokens, err := tokenfile.NewCSV(path)
+	if err != nil {
+		return nil, fmt.Errorf("--token-auth-file: %w; each line is TOKEN,USER,UID or TOKEN,USER,UID,\"GROUP,GROUP\"", err)
+	}
+	return tokens, nil
+}
+
+// applyAccounts makes what knows service accounts' tokens and what gives them out, of the
+// same keys.
+func applyAccounts(o options.CompletedOptions, bundle *certificates.Bundle, builtins *apiserver.Builtins) (*serviceaccount.Authenticator, *serviceaccount.Requests, error) {
+	a := o.Callers.Accounts
+	keys, err := signingKeys(a, bundle.Dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	issuer, err := serviceaccount.NewIssuer(a.Issuers[0], keys, clock.RealClock{})
+	if err != nil {
+		return nil, nil, err
+	}
+	builtins.Paths = func(server *genericapiserver.GenericAPIServer) error {
+		discovery, err := serviceaccount.NewDiscovery(a.Issuers[0], keySetURL(a.KeySetURL, server.ExternalAddress), keys)
+		if err != nil {
+			klog.Warningf("--service-account-issuer: %v; tokens are good, but %s is not served", err, serviceaccount.OpenIDConfigurationPath)
+			return nil
+		}
+		discovery.Install(server.Handler.NonGoRestfulMux)
+		return nil
+	}
+	accounts := serviceaccount.NewAuthenticator(serviceaccount.Config{
+		Issuers: a.Issuers, Audiences: a.Audiences, Keys: keys, Lookup: builtins.Lookup, Clock: clock.RealClock{},
+	})
+	return accounts, &serviceaccount.Requests{
+		Issuer: issuer, Lookup: builtins.Lookup.Live(), Audiences: a.Audiences, MaxLifetime: a.MaxExpiration,
+	}, nil
+}
+
+// signingKeys reads the keys of tokens; the one that signs is made where none is named.
+func signingKeys(a options.Accounts, dir string) (*serviceaccount.Keys, error) {
+	if a.SigningKeyFile != "" {
+		keys, err := serviceaccount.ReadKeys(a.SigningKeyFile, a.KeyFiles...)
+		if err != nil {
+			return nil, fmt.Errorf("--service-account-signing-key-file, --service-account-key-file: %w", err)
+		}
+		return keys, nil
+	}
+	path, warning, err := certificates.EnsureSigningKey(dir)
+	if err != nil {
+		return nil, err
+	}
+	if warning != "" {
+		klog.Warning(warning)
+	}
+	if _, err := serviceaccount.ReadKeys(path); err != nil {
+		return nil, fmt.Errorf("%w: %s", err, certificates.SigningKeyCure(path))
+	}
+	keys, err := serviceaccount.ReadKeys(path, a.KeyFiles...)
+	if err != nil {
+		return nil, fmt.Errorf("--service-account-key-file: %w", err)
+	}
+	return keys, nil
+}
+
+// keySetURL is where clients find the keys.
+func keySetURL(given, externalAddress string) string {
+	if given != "" {
+		return given
+	}
+	return (&url.URL{Scheme: "https", Host: externalAddress, Path: serviceaccount.KeySetPath}).String()
+}

@@ -1,0 +1,181 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package app
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/pem"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
+)
+
+// dataDir has an authority and an administrator's kubeconfig, as after a first start.
+func dataDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	bundle, err := certificates.Ensure(filepath.Join(dir, "pki"), certificates.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := certificates.WriteKubeconfig(filepath.Join(dir, "kubeconfig"), "https://127.0.0.1:7443", bundle.CA.CertPEM, bundle.Admin.CertPEM, bundle.Admin.KeyPEM, "gatehouse"); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func runCredential(t *testing.T, cmd *cobra.Command, args ...string) (out, notes string, err error) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	cmd.SilenceUsage, cmd.SilenceErrors = true, true
+	cmd.SetArgs(append([]string{"add"}, args...))
+	cmd.SetOut(&stdout)
+	cmd.SetErr(&stderr)
+	err = cmd.ExecuteContext(t.Context())
+	return stdout.String(), stderr.String(), err
+}
+
+func TestAKubeconfigHoldsACertificateOfTheServersAuthority(t *testing.T) {
+	dir := dataDir(t)
+	ca, err := certificates.LoadCA(filepath.Join(dir, "pki"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		name   string
+		cmd    *cobra.Command
+		args   []string
+		user   string
+		groups []string
+		life   time.Duration
+		server string
+	}{
+		{"a user", newUserCommand(), []string{"jane"}, "jane", nil, userLifetime, "https://127.0.0.1:7443"},
+		{"a user in groups, for a day, elsewhere", newUserCommand(), []string{"jane@example.com", "--group", "ops", "--group", "dev", "--group", "ops", "--ttl", "24h", "--server", "https://gatehouse.example.com"}, "jane@example.com", []string{"dev", "ops"}, 24 * time.Hour, "https://gatehouse.example.com"},
+		{"a host", newHostCommand(), []string{"edge-1"}, "system:host:edge-1", []string{"system:hosts"}, userLifetime, "https://127.0.0.1:7443"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "out")
+			out, notes, err := runCredential(t, tc.cmd, append(tc.args, "--data-dir", dir, "--out", path)...)
+			if err != nil || out != "" || !strings.Contains(notes, tc.user+" is in "+path) {
+				t.Fatalf("%q, %q, %v", out, notes, err)
+			}
+			if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+				t.Errorf("the file has mode %v", info.Mode().Perm())
+			}
+			config, err := clientcmd.BuildConfigFromFlags("", path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if config.Host != tc.server || !bytes.Equal(config.CAData, ca.CertPEM) {
+				t.Errorf("it leads to %s", config.Host)
+			}
+			block, _ := pem.Decode(config.CertData)
+			cert, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cert.CheckSignatureFrom(ca.Cert); err != nil {
+				t.Error(err)
+			}
+			if cert.Subject.CommonName != tc.user || !slices.Equal(cert.Subject.Organization, tc.groups) {
+				t.Errorf("it is of %s", cert.Subject)
+			}
+			if left := time.Until(cert.NotAfter); left > tc.life || left < tc.life-time.Hour {
+				t.Errorf("it is good for %s, want %s", left, tc.life)
+			}
+		})
+	}
+}
+
+func TestAKubeconfigIsWrittenToStandardOutputWhenAsked(t *testing.T) {
+	out, notes, err := runCredential(t, newUserCommand(), "jane", "--data-dir", dataDir(t), "--out", "-")
+	if err != nil || notes != "" {
+		t.Fatal(notes, err)
+	}
+	if _, err := clientcmd.Load([]byte(out)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNamesThatMeanSomethingToTheServerAreRefused(t *testing.T) {
+	dir, exists := dataDir(t), filepath.Join(t.TempDir(), "exists")
+	if err := os.WriteFile(exists, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		name string
+		cmd  *cobra.Command
+		args []string
+		says string
+	}{
+		{"a user of the server's", newUserCommand(), []string{"system:admin"}, `"system:admin" cannot be the name of a user`},
+		{"a host as a user", newUserCommand(), []string{"system:host:edge-1"}, `"gatehouse host add"`},
+		{"a controller", newUserCommand(), []string{"system:controller:namespace"}, "mean something to the server"},
+		{"the administrator", newUserCommand(), []string{"gatehouse-admin"}, "is the administrator"},
+		{"the administrators", newUserCommand(), []string{"jane", "--group", "system:masters"}, "--group=system:masters cannot be given"},
+		{"the hosts", newUserCommand(), []string{"jane", "--group", "dev", "--group", "system:hosts"}, "--group=system:hosts cannot be given"},
+		{"nobody", newUserCommand(), []string{""}, "cannot name a user"},
+		{"a group of no name", newUserCommand(), []string{"jane", "--group", ""}, "cannot name a user or a group"},
+		{"a reserved name behind a space", newUserCommand(), []string{" system:admin"}, "has spaces around it"},
+		{"a name with a line break", newUserCommand(), []string{"jane\nsystem:masters"}, "control characters"},
+		{"no name", newUserCommand(), nil, "takes one name, not 0"},
+		{"two names", newHostCommand(), []string{"a", "b"}, "takes one name, not 2"},
+		{"a host that no Host can be", newHostCommand(), []string{"Edge_1"}, `"Edge_1" cannot be the name of a host`},
+		{"no time", newUserCommand(), []string{"jane", "--ttl", "0s"}, "--ttl=0s: a client certificate needs a lifetime above zero"},
+		{"longer than the authority", newUserCommand(), []string{"jane", "--ttl", "200000h"}, "cannot outlast the cluster CA"},
+		{"a server without TLS", newUserCommand(), []string{"jane", "--server", "http://gatehouse"}, "--server=http://gatehouse: "},
+		{"a file that is there", newUserCommand(), []string{"jane", "--out", exists}, "exists: remove it, or name another file with --out"},
+		{"a name that is no file", newUserCommand(), []string{"team/jane"}, "name one with --out"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			args := append(tc.args, "--data-dir", dir)
+			if !slices.Contains(args, "--out") && !strings.Contains(tc.says, "--out") {
+				args = append(args, "--out", filepath.Join(t.TempDir(), "out"))
+			}
+			if out, _, err := runCredential(t, tc.cmd, args...); err == nil || !strings.Contains(err.Error(), tc.says) || out != "" {
+				t.Errorf("got %q, %v, want %q", out, err, tc.says)
+			}
+		})
+	}
+	if read(t, exists) != "mine" {
+		t.Error("a file that was there is gone")
+	}
+}
+
+func TestWithoutAServerThereIsNoAuthority(t *testing.T) {
+	empty := t.TempDir()
+	if _, _, err := runCredential(t, newUserCommand(), "jane", "--data-dir", empty); err == nil || !strings.Contains(err.Error(), "start the server once to make one") {
+		t.Errorf("got %v", err)
+	}
+	dir := dataDir(t)
+	if err := os.Remove(filepath.Join(dir, "kubeconfig")); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := runCredential(t, newUserCommand(), "jane", "--data-dir", dir); err == nil || !strings.Contains(err.Error(), "say so with --server") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,26 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package hostrestriction checks of the writes of hosts what their URLs do not name.
+//
+// Part of stop 3 of the request's path (see ARCHITECTURE.md), in both modes: the other half
+// of pkg/authorization/host, which sees no bodies. It changes nothing. Read Validate.
+//
+// A host may label itself as it likes, with two exceptions. Of the domain gatehouse.dev and
+// those below it, only host.gatehouse.dev and those below that are open. And so
+// host-restriction.gatehouse.dev is never the host's own: an operator who selects hosts by
+// such a label need not trust what hosts say about themselves.
+package hostrestriction

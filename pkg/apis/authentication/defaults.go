@@ -1,0 +1,33 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package authentication
+
+import (
+	authenticationv1 "k8s.io/api/authentication/v1"
+	"k8s.io/utils/ptr"
+)
+
+// defaultExpirationSeconds is the life of a token for which nobody asked for another: as
+// long as in Kubernetes.
+const defaultExpirationSeconds = 60 * 60
+
+// SetDefaults_TokenRequest gives a token an hour.
+func SetDefaults_TokenRequest(obj *authenticationv1.TokenRequest) {
+	if obj.Spec.ExpirationSeconds == nil {
+		obj.Spec.ExpirationSeconds = ptr.To[int64](defaultExpirationSeconds)
+	}
+}

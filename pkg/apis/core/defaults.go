@@ -1,0 +1,76 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package core
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+func addDefaultingFuncs(scheme *runtime.Scheme) error {
+	scheme.AddTypeDefaultingFunc(&corev1.ConfigMap{}, func(obj any) { SetDefaults_ConfigMap(obj.(*corev1.ConfigMap)) })
+	scheme.AddTypeDefaultingFunc(&corev1.ConfigMapList{}, func(obj any) { each(obj.(*corev1.ConfigMapList).Items, SetDefaults_ConfigMap) })
+	scheme.AddTypeDefaultingFunc(&corev1.Namespace{}, func(obj any) { SetDefaults_Namespace(obj.(*corev1.Namespace)) })
+	scheme.AddTypeDefaultingFunc(&corev1.NamespaceList{}, func(obj any) { each(obj.(*corev1.NamespaceList).Items, SetDefaults_Namespace) })
+	scheme.AddTypeDefaultingFunc(&corev1.Secret{}, func(obj any) { SetDefaults_Secret(obj.(*corev1.Secret)) })
+	scheme.AddTypeDefaultingFunc(&corev1.SecretList{}, func(obj any) { each(obj.(*corev1.SecretList).Items, SetDefaults_Secret) })
+	return nil
+}
+
+func each[T any](items []T, set func(*T)) {
+	for i := range items {
+		set(&items[i])
+	}
+}
+
+// SetDefaults_ConfigMap leaves no data nil, as a kube-apiserver does.
+func SetDefaults_ConfigMap(obj *corev1.ConfigMap) {
+	if obj.Data == nil {
+		obj.Data = map[string]string{}
+	}
+}
+
+// SetDefaults_Namespace labels a namespace with its name, so that label selectors can name
+// namespaces. One whose name is yet to be generated gets the label when it has it.
+func SetDefaults_Namespace(obj *corev1.Namespace) {
+	if obj.Status.Phase == "" {
+		obj.Status.Phase = corev1.NamespaceActive
+	}
+	if obj.Name == "" {
+		return
+	}
+	if obj.Labels == nil {
+		obj.Labels = map[string]string{}
+	}
+	obj.Labels[corev1.LabelMetadataName] = obj.Name
+}
+
+// SetDefaults_Secret gives a secret a type, and moves what was written in the clear for
+// convenience to where it is kept. It is done here, and not in the strategy, because
+// ownership of fields is computed before that: stringData would belong to somebody for ever.
+func SetDefaults_Secret(obj *corev1.Secret) {
+	if obj.Type == "" {
+		obj.Type = corev1.SecretTypeOpaque
+	}
+	for key, value := range obj.StringData {
+		if obj.Data == nil {
+			obj.Data = map[string][]byte{}
+		}
+		obj.Data[key] = []byte(value)
+	}
+	obj.StringData = nil
+}

@@ -1,0 +1,65 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package core
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// GroupName is the name of the core group: none.
+const GroupName = corev1.GroupName
+
+// SchemeGroupVersion is the internal version of the group.
+var SchemeGroupVersion = schema.GroupVersion{Group: GroupName, Version: runtime.APIVersionInternal}
+
+var (
+	// SchemeBuilder collects the functions that register the group.
+	SchemeBuilder = runtime.NewSchemeBuilder(addKnownTypes, addDefaultingFuncs, addFieldLabelConversions)
+	// AddToScheme registers the group in a scheme.
+	AddToScheme = SchemeBuilder.AddToScheme
+)
+
+// Resource turns an unqualified resource name into one of this group.
+func Resource(resource string) schema.GroupResource {
+	return SchemeGroupVersion.WithResource(resource).GroupResource()
+}
+
+// addKnownTypes registers every type twice. The version on the wire comes first: where the
+// library asks what kind an object is of, it takes the first answer.
+func addKnownTypes(scheme *runtime.Scheme) error {
+	types := []runtime.Object{
+		&corev1.ConfigMap{},
+		&corev1.ConfigMapList{},
+		&corev1.Event{},
+		&corev1.EventList{},
+		&corev1.Namespace{},
+		&corev1.NamespaceList{},
+		&corev1.ResourceQuota{},
+		&corev1.ResourceQuotaList{},
+		&corev1.Secret{},
+		&corev1.SecretList{},
+		&corev1.ServiceAccount{},
+		&corev1.ServiceAccountList{},
+	}
+	scheme.AddKnownTypes(corev1.SchemeGroupVersion, types...)
+	scheme.AddKnownTypes(SchemeGroupVersion, types...)
+	metav1.AddToGroupVersion(scheme, corev1.SchemeGroupVersion)
+	return nil
+}

@@ -1,0 +1,167 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package validation
+
+import (
+	"fmt"
+	"reflect"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// How long the texts of an event may be, in bytes, once it says when it happened.
+const (
+	maxEventText    = 128
+	maxEventMessage = 1024
+)
+
+// ValidateEvent checks a new event, by the rules of the version in which it comes: those of
+// core/v1 are older and ask for less.
+func ValidateEvent(event *corev1.Event, version schema.GroupVersion) field.ErrorList {
+	errs := validateEvent(event, version)
+	if version != eventsv1.SchemeGroupVersion {
+		return errs
+	}
+	errs = append(errs, validateMeta(&event.ObjectMeta, true, apivalidation.NameIsDNSSubdomain)...)
+	errs = append(errs, validateSeries(event)...)
+	if event.EventTime.IsZero() {
+		errs = append(errs, field.Required(field.NewPath("eventTime"), "say when it happened"))
+	}
+	if event.Type != corev1.EventTypeNormal && event.Type != corev1.EventTypeWarning {
+		errs = append(errs, field.Invalid(field.NewPath("type"), event.Type, "must be Normal or Warning"))
+	}
+	for _, old := range []struct {
+		name string
+		set  bool
+	}{
+		{"firstTimestamp", !event.FirstTimestamp.IsZero()},
+		{"lastTimestamp", !event.LastTimestamp.IsZero()},
+		{"count", event.Count != 0},
+		{"source", event.Source != corev1.EventSource{}},
+	} {
+		if old.set {
+			errs = append(errs, field.Invalid(field.NewPath(old.name), "", "belongs to core/v1: leave it out"))
+		}
+	}
+	return errs
+}
+
+// ValidateEventUpdate checks a write: in events.k8s.io/v1 only the series and the metadata of
+// an event may change.
+func ValidateEventUpdate(event, old *corev1.Event, version schema.GroupVersion) field.ErrorList {
+	errs := validateEvent(event, version)
+	if version != eventsv1.SchemeGroupVersion {
+		return errs
+	}
+	errs = append(errs, validateMetaUpdate(&event.ObjectMeta)...)
+	if !reflect.DeepEqual(event.Series, old.Series) {
+		errs = append(errs, validateSeries(event)...)
+	}
+	for _, fixed := range []struct {
+		name     string
+		new, old any
+	}{
+		{"involvedObject", event.InvolvedObject, old.InvolvedObject},
+		{"reason", event.Reason, old.Reason},
+		{"message", event.Message, old.Message},
+		{"source", event.Source, old.Source},
+		{"firstTimestamp", event.FirstTimestamp, old.FirstTimestamp},
+		{"lastTimestamp", event.LastTimestamp, old.LastTimestamp},
+		{"count", event.Count, old.Count},
+		{"type", event.Type, old.Type},
+		{"action", event.Action, old.Action},
+		{"related", event.Related, old.Related},
+		{"reportingController", event.ReportingController, old.ReportingController},
+		{"reportingInstance", event.ReportingInstance, old.ReportingInstance},
+	} {
+		errs = append(errs, apivalidation.ValidateImmutableField(fixed.new, fixed.old, field.NewPath(fixed.name))...)
+	}
+	// JSON carries microseconds; what protobuf may carry beyond is not a change.
+	if !event.EventTime.Truncate(time.Microsecond).Equal(old.EventTime.Truncate(time.Microsecond)) {
+		errs = append(errs, field.Invalid(field.NewPath("eventTime"), event.EventTime, apivalidation.FieldImmutableErrorMsg))
+	}
+	return errs
+}
+
+// validateEvent checks what holds in both versions.
+func validateEvent(event *corev1.Event, version schema.GroupVersion) field.ErrorList {
+	var errs field.ErrorList
+	involved := event.InvolvedObject.Namespace
+	elsewhere := field.Invalid(field.NewPath("involvedObject", "namespace"), involved, "must be the event's own namespace; events of what has none belong to "+metav1.NamespaceDefault)
+	if event.EventTime.IsZero() {
+		// Old clients report what has no namespace in default, or nowhere.
+		nowhere := involved == "" && (event.Namespace == "" || event.Namespace == metav1.NamespaceDefault)
+		if !nowhere && event.Namespace != involved {
+			errs = append(errs, elsewhere)
+		}
+		return errs
+	}
+	if involved == "" && event.Namespace != metav1.NamespaceDefault && event.Namespace != metav1.NamespaceSystem {
+		errs = append(errs, elsewhere)
+	}
+	reporter := "reportingController"
+	if version == corev1.SchemeGroupVersion {
+		reporter = "reportingComponent"
+	}
+	for _, text := range []struct {
+		name, value string
+		most        int
+	}{
+		{reporter, event.ReportingController, 0}, // a name, which has its own limit
+		{"reportingInstance", event.ReportingInstance, maxEventText},
+		{"action", event.Action, maxEventText},
+		{"reason", event.Reason, maxEventText},
+	} {
+		path := field.NewPath(text.name)
+		if text.value == "" {
+			errs = append(errs, field.Required(path, "an event with an eventTime says it"))
+		}
+		if text.most > 0 && len(text.value) > text.most {
+			errs = append(errs, field.Invalid(path, "", tooLong(text.most)))
+		}
+	}
+	for _, message := range utilvalidation.IsQualifiedName(event.ReportingController) {
+		errs = append(errs, field.Invalid(field.NewPath(reporter), event.ReportingController, message))
+	}
+	if len(event.Message) > maxEventMessage {
+		errs = append(errs, field.Invalid(field.NewPath("message"), "", tooLong(maxEventMessage)))
+	}
+	return errs
+}
+
+func tooLong(most int) string { return fmt.Sprintf("must be no more than %d bytes", most) }
+
+func validateSeries(event *corev1.Event) field.ErrorList {
+	var errs field.ErrorList
+	if event.Series == nil {
+		return nil
+	}
+	if event.Series.Count < 2 {
+		errs = append(errs, field.Invalid(field.NewPath("series.count"), event.Series.Count, "must be at least 2: one event is no series"))
+	}
+	if event.Series.LastObservedTime.IsZero() {
+		errs = append(errs, field.Required(field.NewPath("series.lastObservedTime"), "say when it happened last"))
+	}
+	return errs
+}

@@ -1,0 +1,144 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package apiserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/registry/rest"
+)
+
+// bootstrapWriters is how many objects are written at the same time. etcd syncs its log once
+// for all writes that wait, so this many cost hardly more than one.
+const bootstrapWriters = 32
+
+// BootstrapObject is an object that exists before the server serves.
+type BootstrapObject struct {
+	// Resource is the plural name, with the group.
+	Resource schema.GroupResource
+	// Object is created where there is none of its name.
+	Object runtime.Object
+	// Reconcile is given what is stored, to change it in place, and says whether it did.
+	// Nil leaves alone what exists.
+	Reconcile func(existing runtime.Object) bool
+}
+
+// bootstrapObjects are those that every standalone server has.
+func bootstrapObjects() []BootstrapObject {
+	var objects []BootstrapObject
+	for _, name := range []string{metav1.NamespaceDefault, metav1.NamespaceSystem} {
+		objects = append(objects, BootstrapObject{
+			Resource: corev1.Resource("namespaces"),
+			Object:   &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}},
+		}, BootstrapObject{
+			Resource: corev1.Resource("serviceaccounts"),
+			Object:   &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: "default"}},
+		})
+	}
+	return objects
+}
+
+// Bootstrap writes what has to exist before anybody is served, straight to the storages: no
+// admission, no authorization, no loopback connection. It may run while the rest of the
+// start goes on, and must have returned before the server runs.
+func (s *Server) Bootstrap(ctx context.Context) error {
+	var wg sync.WaitGroup
+	objects := make(chan BootstrapObject)
+	errs := make([]error, bootstrapWriters)
+	for i := range bootstrapWriters {
+		wg.Go(func() {
+			for object := range objects {
+				errs[i] = errors.Join(errs[i], s.ensure(ctx, object))
+			}
+		})
+	}
+	for _, object := range s.bootstrap {
+		objects <- object
+	}
+	close(objects)
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// bootstrapped is a storage that bootstrap objects can be written to.
+type bootstrapped interface {
+	rest.Getter
+	rest.Creater
+	rest.Updater
+}
+
+// ensure creates the object, or reconciles the one that exists. Another server may do the
+// same at the same time: both mean the same objects.
+func (s *Server) ensure(ctx context.Context, object BootstrapObject) error {
+	failed := func(err error) error {
+		return fmt.Errorf("object of the first start in %s: %w", object.Resource, err)
+	}
+	accessor, err := meta.Accessor(object.Object)
+	if err != nil {
+		return failed(err)
+	}
+	storage, ok := s.storages[object.Resource].(bootstrapped)
+	if !ok {
+		return failed(fmt.Errorf("%T cannot be written to", s.storages[object.Resource]))
+	}
+	ctx = request.WithNamespace(ctx, accessor.GetNamespace())
+	existing, err := storage.Get(ctx, accessor.GetName(), &metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		_, err = storage.Create(ctx, object.Object.DeepCopyObject(), rest.ValidateAllObjectFunc, &metav1.CreateOptions{})
+		if err == nil {
+			return nil
+		}
+		if apierrors.IsAlreadyExists(err) {
+			existing, err = storage.Get(ctx, accessor.GetName(), &metav1.GetOptions{})
+		}
+	}
+	if err != nil {
+		return failed(fmt.Errorf("%s: %w", accessor.GetName(), err))
+	}
+	if object.Reconcile == nil || !object.Reconcile(existing) {
+		return nil
+	}
+	_, _, err = storage.Update(ctx, accessor.GetName(), reconciled{object}, rest.ValidateAllObjectFunc, rest.ValidateAllObjectUpdateFunc, false, &metav1.UpdateOptions{})
+	if err != nil {
+		return failed(fmt.Errorf("%s: %w", accessor.GetName(), err))
+	}
+	return nil
+}
+
+// reconciled is an update that starts from what is stored at the moment, so that it never
+// conflicts.
+type reconciled struct{ BootstrapObject }
+
+// Preconditions are none.
+func (reconciled) Preconditions() *metav1.Preconditions { return nil }
+
+// UpdatedObject reconciles once more: the object may have been changed since it was read.
+func (r reconciled) UpdatedObject(_ context.Context, old runtime.Object) (runtime.Object, error) {
+	changed := old.DeepCopyObject()
+	r.Reconcile(changed)
+	return changed, nil
+}

@@ -1,0 +1,157 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package apiserver
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+)
+
+// storeReadyPoll is how often an informer looks whether its storage's watch cache is filled.
+// A list before that is refused, and the reflector would wait for most of a second.
+const storeReadyPoll = 2 * time.Millisecond
+
+// StoreInformers are informers of built-in kinds that read straight from the server's own
+// storages: what admission, authorization and flow control read must not go through
+// admission, authorization and flow control. Their objects are shared with the watch cache,
+// so they must not be changed. Who is not on the list of NewStoreInformers is not served:
+// controllers are clients like any other.
+type StoreInformers struct {
+	// Factory is what plugins and authorizers get.
+	Factory informers.SharedInformerFactory
+
+	sources map[schema.GroupResource]*storeSource
+}
+
+// NewStoreInformers registers the informers. They have nothing to read until Bind, so the
+// factory may be handed out before there are storages, and be started after.
+func NewStoreInformers() *StoreInformers {
+	// There is no client behind the factory: a kind that is not registered here is a mistake
+	// in the program, and shows at the first start.
+	var noClient kubernetes.Interface
+	s := &StoreInformers{
+		Factory: informers.NewSharedInformerFactory(noClient, 0),
+		sources: map[schema.GroupResource]*storeSource{},
+	}
+	s.register(corev1.Resource("namespaces"), &corev1.Namespace{})
+	s.register(corev1.Resource("resourcequotas"), &corev1.ResourceQuota{})
+	s.register(corev1.Resource("secrets"), &corev1.Secret{})
+	s.register(corev1.Resource("serviceaccounts"), &corev1.ServiceAccount{})
+	return s
+}
+
+// register makes the factory's informer of the kind read from the storage of the resource:
+// the first registration of a type wins.
+func (s *StoreInformers) register(resource schema.GroupResource, example runtime.Object) {
+	source := &storeSource{bound: make(chan struct{})}
+	s.sources[resource] = source
+	s.Factory.InformerFor(example, func(kubernetes.Interface, time.Duration) cache.SharedIndexInformer {
+		return cache.NewSharedIndexInformer(&cache.ListWatch{
+			ListWithContextFunc:  source.list,
+			WatchFuncWithContext: source.watch,
+		}, example, 0, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
+	})
+}
+
+// bind gives every informer its storage.
+func (s *StoreInformers) bind(storages map[schema.GroupResource]rest.Storage) error {
+	for resource, source := range s.sources {
+		store, ok := storages[resource].(informed)
+		if !ok {
+			return fmt.Errorf("informers of %s: %T cannot be listed and watched", resource, storages[resource])
+		}
+		source.store = store
+		close(source.bound)
+	}
+	return nil
+}
+
+// informed is a storage that an informer can read from.
+type informed interface {
+	rest.Lister
+	rest.Watcher
+	rest.StorageWithReadiness
+}
+
+// storeSource is what an informer lists and watches.
+type storeSource struct {
+	bound chan struct{}
+	store informed // set before bound is closed
+}
+
+// ready returns when there is a storage and its watch cache is filled.
+func (s *storeSource) ready(ctx context.Context) error {
+	select {
+	case <-s.bound:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return wait.PollUntilContextCancel(ctx, storeReadyPoll, true, func(context.Context) (bool, error) {
+		return s.store.ReadinessCheck() == nil, nil
+	})
+}
+
+func (s *storeSource) list(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+	internal, err := internalOptions(options)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.ready(ctx); err != nil {
+		return nil, err
+	}
+	return s.store.List(ctx, internal)
+}
+
+func (s *storeSource) watch(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+	internal, err := internalOptions(options)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.ready(ctx); err != nil {
+		return nil, err
+	}
+	watcher, err := s.store.Watch(ctx, internal)
+	if err != nil {
+		return nil, err
+	}
+	// An event that more than two watchers get comes in a wrapper that remembers how the
+	// object is encoded.
+	return watch.Filter(watcher, func(event watch.Event) (watch.Event, bool) {
+		if cached, ok := event.Object.(runtime.CacheableObject); ok {
+			event.Object = cached.GetObject()
+		}
+		return event, true
+	}), nil
+}
+
+func internalOptions(options metav1.ListOptions) (*metainternalversion.ListOptions, error) {
+	internal := &metainternalversion.ListOptions{}
+	return internal, metainternalversion.Convert_v1_ListOptions_To_internalversion_ListOptions(&options, internal, nil)
+}

@@ -1,0 +1,129 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package apiserver
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/apiserver/pkg/registry/rest"
+)
+
+// namespaceStore is as much of a storage as an informer reads. It is not ready at first, and
+// its watch sends what a watch cache does when many look on.
+type namespaceStore struct {
+	rest.TableConvertor
+	asked  atomic.Int32
+	events *watch.FakeWatcher
+}
+
+func (s *namespaceStore) New() runtime.Object     { return &corev1.Namespace{} }
+func (s *namespaceStore) NewList() runtime.Object { return &corev1.NamespaceList{} }
+func (s *namespaceStore) Destroy()                {}
+
+func (s *namespaceStore) ReadinessCheck() error {
+	if s.asked.Add(1) < 3 {
+		return errors.New("not yet")
+	}
+	return nil
+}
+
+func (s *namespaceStore) List(context.Context, *metainternalversion.ListOptions) (runtime.Object, error) {
+	if s.asked.Load() < 3 {
+		return nil, errors.New("listed before it was ready")
+	}
+	return &corev1.NamespaceList{ListMeta: metav1.ListMeta{ResourceVersion: "1"}, Items: []corev1.Namespace{*namespaceNamed("listed")}}, nil
+}
+
+func (s *namespaceStore) Watch(_ context.Context, options *metainternalversion.ListOptions) (watch.Interface, error) {
+	if options.SendInitialEvents != nil && *options.SendInitialEvents {
+		return nil, errors.New("list first")
+	}
+	return s.events, nil
+}
+
+func namespaceNamed(name string) *corev1.Namespace {
+	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, ResourceVersion: "2"}}
+}
+
+// wrapped is an object as a watch cache hands it to many.
+type wrapped struct{ *corev1.Namespace }
+
+func (w wrapped) GetObject() runtime.Object { return w.Namespace }
+
+func (w wrapped) CacheEncode(runtime.Identifier, func(runtime.Object, io.Writer) error, io.Writer) error {
+	return errors.New("nobody encodes here")
+}
+
+func TestInformersReadFromTheStorages(t *testing.T) {
+	s := NewStoreInformers()
+	informer := s.Factory.Core().V1().Namespaces()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	s.Factory.Start(ctx.Done())
+	defer s.Factory.Shutdown()
+	defer cancel()
+	if informer.Informer().HasSynced() {
+		t.Fatal("an informer without a storage has read something")
+	}
+
+	store := &namespaceStore{events: watch.NewFake()}
+	storages := map[schema.GroupResource]rest.Storage{}
+	for resource := range s.sources {
+		storages[resource] = &namespaceStore{events: watch.NewFake()}
+	}
+	storages[corev1.Resource("namespaces")] = store
+	if err := s.bind(storages); err != nil {
+		t.Fatal(err)
+	}
+	eventually(ctx, t, "what was listed is there", func() bool {
+		_, err := informer.Lister().Get("listed")
+		return err == nil
+	})
+	store.events.Add(wrapped{namespaceNamed("wrapped")})
+	store.events.Add(namespaceNamed("plain"))
+	for _, name := range []string{"wrapped", "plain"} {
+		eventually(ctx, t, "an event reaches the informer: "+name, func() bool {
+			got, err := informer.Lister().Get(name)
+			return err == nil && got.Name == name
+		})
+	}
+}
+
+func TestAnInformerOfWhatIsNotServedIsNamedAtTheStart(t *testing.T) {
+	if err := NewStoreInformers().bind(map[schema.GroupResource]rest.Storage{}); err == nil {
+		t.Error("informers have nothing to read from, and nobody says so")
+	}
+}
+
+func eventually(ctx context.Context, t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	if err := wait.PollUntilContextCancel(ctx, time.Millisecond, true, func(context.Context) (bool, error) { return holds(), nil }); err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+}

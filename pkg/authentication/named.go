@@ -1,0 +1,74 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package authentication
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/klog/v2"
+)
+
+// sequenceVerbosity is from where on the log says who recognised which caller. Why nobody
+// did is logged at every verbosity, by the library.
+const sequenceVerbosity = 4
+
+// named is an authenticator that says in the log, and in its errors, which one it is.
+type named struct {
+	name    string
+	request authenticator.Request
+	token   authenticator.Token
+}
+
+// byName names an authenticator of requests.
+func byName(name string, request authenticator.Request) authenticator.Request {
+	return named{name: name, request: request}
+}
+
+// byTokenName names an authenticator of tokens.
+func byTokenName(name string, token authenticator.Token) authenticator.Token {
+	return named{name: name, token: token}
+}
+
+// AuthenticateRequest implements authenticator.Request.
+func (n named) AuthenticateRequest(r *http.Request) (*authenticator.Response, bool, error) {
+	response, ok, err := n.request.AuthenticateRequest(r)
+	return n.say(r.Context(), response, ok, err)
+}
+
+// AuthenticateToken implements authenticator.Token.
+func (n named) AuthenticateToken(ctx context.Context, token string) (*authenticator.Response, bool, error) {
+	response, ok, err := n.token.AuthenticateToken(ctx, token)
+	return n.say(ctx, response, ok, err)
+}
+
+func (n named) say(ctx context.Context, response *authenticator.Response, ok bool, err error) (*authenticator.Response, bool, error) {
+	if err != nil {
+		err = fmt.Errorf("%s: %w", n.name, err)
+	}
+	logger := klog.FromContext(ctx).V(sequenceVerbosity)
+	switch {
+	case !logger.Enabled():
+	case ok:
+		logger.Info("A caller is recognised", "by", n.name, "user", response.User.GetName())
+	case err != nil:
+		logger.Info("A caller is not recognised", "by", n.name, "reason", err.Error())
+	}
+	return response, ok, err
+}

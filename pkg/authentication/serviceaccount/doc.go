@@ -1,0 +1,28 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package serviceaccount issues the tokens of service accounts and recognises callers by
+// them.
+//
+// Stop 1 of the request's path (see ARCHITECTURE.md), in the standalone mode. The room above
+// puts the Authenticator among its others; the registries of serviceaccounts/token and
+// instances/token call the Issuer; cmd/gatehouse/app makes both from the same Keys. Read
+// Authenticator.AuthenticateToken first: it has every reason for which a token is refused.
+//
+// Tokens are JSON Web Tokens with the claims of Kubernetes, so that what knows those knows
+// these. A token may be bound to a Secret, or to an Instance (which Kubernetes does not
+// have), and dies with it. There are no tokens that live in Secrets and never end.
+package serviceaccount

@@ -1,0 +1,241 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package namespace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/queue"
+)
+
+// Name is the controller's, and with a prefix its user's.
+const Name = "namespace-controller"
+
+// workers is how many namespaces are emptied at the same time. Each waits for the server
+// most of the time.
+const workers = 5
+
+// requestTimeout bounds one request, so that a resource that hangs holds up a namespace and
+// not the worker. The server itself gives up after a minute.
+const requestTimeout = time.Minute
+
+// pageSize bounds what one answer holds of a namespace that does not empty.
+const pageSize = 500
+
+// Controller empties namespaces.
+type Controller struct {
+	client     kubernetes.Interface
+	metadata   metadata.Interface
+	discovery  discovery.DiscoveryInterfaceWithContext
+	informers  informers.SharedInformerFactory
+	namespaces corelisters.NamespaceLister
+	synced     cache.InformerSynced
+	queue      workqueue.TypedRateLimitingInterface[string]
+	now        func() time.Time
+}
+
+// New makes a controller that reaches the server by the configuration.
+func New(config *rest.Config) (*Controller, error) {
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	bounded := rest.CopyConfig(config)
+	bounded.Timeout = requestTimeout
+	content, err := metadata.NewForConfig(bounded)
+	if err != nil {
+		return nil, err
+	}
+	discoverer, err := discovery.NewDiscoveryClientForConfig(bounded)
+	if err != nil {
+		return nil, err
+	}
+	factory := informers.NewSharedInformerFactory(client, 0)
+	c := &Controller{
+		client:     client,
+		metadata:   content,
+		discovery:  discoverer,
+		informers:  factory,
+		namespaces: factory.Core().V1().Namespaces().Lister(),
+		synced:     factory.Core().V1().Namespaces().Informer().HasSynced,
+		queue:      queue.New[string](Name),
+		now:        time.Now,
+	}
+	_, err = factory.Core().V1().Namespaces().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    c.enqueue,
+		UpdateFunc: func(_, now any) { c.enqueue(now) },
+	})
+	return c, err
+}
+
+// enqueue takes only what is being deleted. A namespace that waits is not taken at once
+// after the controller's own write to its status, but when its back-off says so.
+func (c *Controller) enqueue(obj any) {
+	namespace, ok := obj.(*corev1.Namespace)
+	if ok && namespace.DeletionTimestamp != nil && c.queue.NumRequeues(namespace.Name) == 0 {
+		c.queue.Add(namespace.Name)
+	}
+}
+
+// Run works until the context ends.
+func (c *Controller) Run(ctx context.Context) {
+	ctx = klog.NewContext(ctx, klog.FromContext(ctx).WithName(Name))
+	c.informers.StartWithContext(ctx)
+	defer c.informers.Shutdown()
+	if cache.WaitForCacheSync(ctx.Done(), c.synced) {
+		queue.Run(ctx, c.queue, workers, c.sync)
+	}
+}
+
+// sync empties one namespace as far as it can be emptied now, says in its status what is
+// left, and removes the finalizer when nothing is.
+func (c *Controller) sync(ctx context.Context, name string) error {
+	namespace, err := c.namespaces.Get(name)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if namespace.DeletionTimestamp == nil || !slices.Contains(namespace.Spec.Finalizers, corev1.FinalizerKubernetes) {
+		return nil
+	}
+	verdict := judge(namespace, c.empty(ctx, name), metav1.NewTime(c.now()))
+	if verdict.changed {
+		if namespace, err = c.client.CoreV1().Namespaces().UpdateStatus(ctx, verdict.namespace, metav1.UpdateOptions{}); err != nil {
+			return retry(err)
+		}
+	}
+	if verdict.waits != "" {
+		return queue.Again{Why: verdict.waits}
+	}
+	_, err = c.client.CoreV1().Namespaces().Finalize(ctx, withoutFinalizer(namespace), metav1.UpdateOptions{})
+	return retry(err)
+}
+
+// retry leaves a namespace that is gone alone, and takes one that somebody else has changed
+// once more without a word.
+func retry(err error) error {
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case apierrors.IsConflict(err):
+		return queue.Again{Why: err.Error()}
+	}
+	return err
+}
+
+// empty deletes what there is in the namespace and finds what is left. A group or resource
+// that fails does not keep the others from being emptied.
+func (c *Controller) empty(ctx context.Context, namespace string) outcome {
+	lists, err := c.discovery.ServerPreferredNamespacedResourcesWithContext(ctx)
+	found, invalid := contents(lists)
+	result := outcome{discovery: err, versions: invalid}
+	if err == nil && len(found) == 0 {
+		result.discovery = errors.New("the server names no resources of namespaces")
+	}
+	for _, resource := range found {
+		left, err := c.emptyResource(ctx, namespace, resource)
+		if err != nil {
+			result.failures = append(result.failures, fmt.Errorf("%s: %w", resource.GroupResource(), err))
+		}
+		if len(left) > 0 {
+			result.left = append(result.left, remainder{resource: resource.GroupResource(), objects: left})
+		}
+	}
+	return result
+}
+
+// emptyResource deletes the objects of one resource: all of them in one request where the
+// server takes that. Graceful ones stay, and are not asked again to go: their grace period
+// runs, and whoever stops them deletes them for good.
+func (c *Controller) emptyResource(ctx context.Context, namespace string, resource content) ([]metav1.PartialObjectMetadata, error) {
+	objects := c.metadata.Resource(resource.GroupVersionResource).Namespace(namespace)
+	left, err := list(ctx, objects)
+	if err != nil || !slices.ContainsFunc(left, stays) {
+		return left, err
+	}
+	background := metav1.DeletePropagationBackground
+	options := metav1.DeleteOptions{PropagationPolicy: &background}
+	if resource.collection {
+		err = objects.DeleteCollection(ctx, options, metav1.ListOptions{})
+	}
+	if !resource.collection || apierrors.IsMethodNotSupported(err) {
+		err = deleteEach(ctx, objects, left, options)
+	}
+	if err != nil {
+		return left, err
+	}
+	return list(ctx, objects)
+}
+
+// stays is true for what nobody has asked to go yet.
+func stays(object metav1.PartialObjectMetadata) bool { return object.DeletionTimestamp == nil }
+
+func deleteEach(ctx context.Context, objects metadata.ResourceInterface, left []metav1.PartialObjectMetadata, options metav1.DeleteOptions) error {
+	var errs []error
+	for _, object := range left {
+		if !stays(object) {
+			continue
+		}
+		if err := objects.Delete(ctx, object.Name, options); err != nil && !apierrors.IsNotFound(err) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// list is what there is at this moment: without a resource version the server asks etcd.
+func list(ctx context.Context, objects metadata.ResourceInterface) ([]metav1.PartialObjectMetadata, error) {
+	var all []metav1.PartialObjectMetadata
+	options := metav1.ListOptions{Limit: pageSize}
+	for {
+		page, err := objects.List(ctx, options)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, page.Items...)
+		if options.Continue = page.Continue; options.Continue == "" {
+			return all, nil
+		}
+	}
+}
+
+// content is a resource that may hold something in a namespace.
+type content struct {
+	schema.GroupVersionResource
+	// collection says that all objects can be deleted in one request.
+	collection bool
+}

@@ -1,0 +1,62 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package resourcequota
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/core"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
+)
+
+// NewStorage builds the storage of resource quotas and of their status.
+func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*base.Store, *base.StatusREST, error) {
+	main := strategy{base.NewBuiltinStrategy(scheme, true, base.UnconditionalUpdate)}
+	return base.NewStore(base.Resource{
+		Resource:   core.Resource("resourcequotas"),
+		Singular:   core.Resource("resourcequota"),
+		ShortNames: []string{"quota"},
+		New:        func() runtime.Object { return &corev1.ResourceQuota{} },
+		NewList:    func() runtime.Object { return &corev1.ResourceQuotaList{} },
+		Strategy:   main,
+		Status:     statusStrategy{main},
+		Table: base.Table(
+			base.NameColumn[*corev1.ResourceQuota](),
+			base.Column[*corev1.ResourceQuota]{Name: "Request", Description: "What is used, of what may be, but for the limits.", Value: func(q *corev1.ResourceQuota) any { return usage(q, false) }},
+			base.Column[*corev1.ResourceQuota]{Name: "Limit", Description: "What the limits add up to, of what they may.", Value: func(q *corev1.ResourceQuota) any { return usage(q, true) }},
+			base.AgeColumn[*corev1.ResourceQuota](),
+		),
+	}, opts)
+}
+
+// usage is empty until somebody has counted.
+func usage(quota *corev1.ResourceQuota, limits bool) string {
+	var cells []string
+	for _, name := range slices.Sorted(maps.Keys(quota.Status.Hard)) {
+		if strings.HasPrefix(string(name), "limits.") == limits {
+			used, hard := quota.Status.Used[name], quota.Status.Hard[name]
+			cells = append(cells, fmt.Sprintf("%s: %s/%s", name, used.String(), hard.String()))
+		}
+	}
+	return strings.Join(cells, ", ")
+}

@@ -1,0 +1,226 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package attacks
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+)
+
+// Env is where the attacks take place.
+type Env struct {
+	// As is the configuration of a client that proves with a certificate to be this user in
+	// these groups.
+	As func(user string, groups ...string) *rest.Config
+	// Admin may do everything.
+	Admin *rest.Config
+	// Tokens are bearer tokens by what is wrong with them; rows name them as identity.
+	Tokens map[string]string
+}
+
+// attack is one row.
+type attack struct {
+	name string
+	// as is a key of people, or of Env.Tokens; empty for somebody without any credentials.
+	as string
+	// method is GET where nothing is said.
+	method, path string
+	// contentType is JSON's where nothing is said, or a merge patch's for PATCH.
+	contentType, body string
+	headers           map[string][]string
+	// code is the answer's; says is a part of its message.
+	code int
+	says string
+}
+
+// person is who a certificate says that somebody is.
+type person struct {
+	user   string
+	groups []string
+}
+
+// play sends every attack, and fails the test where one is answered otherwise, or where
+// anything in the server has changed afterwards.
+func play(t *testing.T, env Env, people map[string]person, rows []attack, watched []string) {
+	t.Helper()
+	admin := newClient(t, env.Admin)
+	before := admin.everything(t, watched)
+	clients := map[string]client{}
+	for name, p := range people {
+		clients[name] = newClient(t, env.As(p.user, p.groups...))
+	}
+	clients[""] = newClient(t, rest.AnonymousClientConfig(env.Admin))
+	for name, token := range env.Tokens {
+		config := rest.AnonymousClientConfig(env.Admin)
+		config.BearerToken = token
+		clients[name] = newClient(t, config)
+	}
+	seen := map[string]bool{}
+	for _, row := range rows {
+		if seen[row.name] {
+			t.Errorf("two rows are called %q", row.name)
+		}
+		seen[row.name] = true
+		t.Run(row.name, func(t *testing.T) {
+			c, ok := clients[row.as]
+			if !ok {
+				t.Fatalf("nobody is called %q", row.as)
+			}
+			code, body := c.send(t, row)
+			if code != row.code {
+				t.Errorf("answered with code %d, not %d: %.500s", code, row.code, body)
+			}
+			if !strings.Contains(body, row.says) {
+				t.Errorf("answered %.500q, which does not say %q", body, row.says)
+			}
+		})
+	}
+	after := admin.everything(t, watched)
+	for _, key := range slices.Sorted(maps.Keys(after)) {
+		if old, ok := before[key]; !ok {
+			t.Errorf("an attack created %s", key)
+		} else if old != after[key] {
+			t.Errorf("an attack changed %s", key)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(before)) {
+		if _, ok := after[key]; !ok {
+			t.Errorf("an attack deleted %s", key)
+		}
+	}
+}
+
+type client struct {
+	http *http.Client
+	host string
+}
+
+func newClient(t *testing.T, config *rest.Config) client {
+	t.Helper()
+	c, err := rest.HTTPClientFor(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What redirects elsewhere has not been let in.
+	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return client{c, config.Host}
+}
+
+// send sends the request as it stands in the row, without cleaning its path.
+func (c client) send(t *testing.T, row attack) (int, string) {
+	t.Helper()
+	if row.method == "" {
+		row.method = http.MethodGet
+	}
+	if row.contentType == "" {
+		row.contentType = "application/json"
+		if row.method == http.MethodPatch {
+			row.contentType = "application/merge-patch+json"
+		}
+	}
+	base, err := url.Parse(c.host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, query, _ := strings.Cut(row.path, "?")
+	request, err := http.NewRequestWithContext(t.Context(), row.method, c.host, strings.NewReader(row.body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.URL = &url.URL{Scheme: base.Scheme, Host: base.Host, Opaque: "//" + base.Host + path, RawQuery: query}
+	if strings.HasPrefix(path, "//") {
+		request.URL = &url.URL{Scheme: base.Scheme, Host: base.Host, Path: path, RawQuery: query}
+	}
+	request.Header.Set("Content-Type", row.contentType)
+	for name, values := range row.headers {
+		for _, value := range values {
+			request.Header.Add(name, value)
+		}
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		t.Fatalf("%s %s: %v", row.method, row.path, err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	// A watch that is let in would go on forever: its code says enough.
+	if response.StatusCode == http.StatusOK && strings.Contains(query, "watch=") {
+		return response.StatusCode, "a watch"
+	}
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(body)
+}
+
+// must sends a request of the set-up.
+func (c client) must(t *testing.T, method, path, contentType, body string) []byte {
+	t.Helper()
+	code, answer := c.send(t, attack{method: method, path: path, contentType: contentType, body: body})
+	if code != http.StatusOK && code != http.StatusCreated {
+		t.Fatalf("%s %s: %d %s", method, path, code, answer)
+	}
+	return []byte(answer)
+}
+
+// everything returns the resource versions of all objects below some paths.
+func (c client) everything(t *testing.T, paths []string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	for _, path := range paths {
+		var list metav1.PartialObjectMetadataList
+		if err := json.Unmarshal(c.must(t, http.MethodGet, path, "", ""), &list); err != nil {
+			t.Fatal(err)
+		}
+		for _, item := range list.Items {
+			all[fmt.Sprintf("%s %s/%s", path, item.Namespace, item.Name)] = item.ResourceVersion
+		}
+	}
+	return all
+}
+
+// apply makes or changes objects by server-side apply, for the set-up.
+func (c client) apply(t *testing.T, path, body string) {
+	t.Helper()
+	c.must(t, http.MethodPatch, path+"?fieldManager=attacks&force=true", "application/apply-patch+yaml", body)
+}
+
+// awaitCode sends a request until it is answered with the code: what the set-up granted takes
+// a moment to be known.
+func (c client) awaitCode(ctx context.Context, t *testing.T, row attack, code int) {
+	t.Helper()
+	for {
+		got, body := c.send(t, row)
+		if got == code {
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("%s %s is answered with %d, not %d: %s", row.method, row.path, got, code, body)
+		}
+	}
+}

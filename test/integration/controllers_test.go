@@ -1,0 +1,423 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package integration
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/utils/ptr"
+
+	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+)
+
+// controlled is a standalone server, whose controllers do what a cluster's would.
+type controlled struct {
+	fleetClient
+	core kubernetes.Interface
+}
+
+func startControlled(t *testing.T) controlled {
+	t.Helper()
+	server := servertesting.Start(t)
+	core, err := kubernetes.NewForConfig(server.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return controlled{newFleetClient(t, server.Config), core}
+}
+
+// comesTrue waits until something is so, and says what was missing when it never is.
+func comesTrue(t *testing.T, is func(ctx context.Context) (missing string)) {
+	t.Helper()
+	missing := "nothing was looked at"
+	if err := wait.PollUntilContextTimeout(t.Context(), 10*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		missing = is(ctx)
+		return missing == "", nil
+	}); err != nil {
+		t.Fatal(missing)
+	}
+}
+
+// gone waits until get finds nothing.
+func gone(t *testing.T, what string, get func(context.Context) error) {
+	t.Helper()
+	comesTrue(t, func(ctx context.Context) string {
+		if err := get(ctx); !apierrors.IsNotFound(err) {
+			return fmt.Sprintf("%s is still there (%v)", what, err)
+		}
+		return ""
+	})
+}
+
+func (c controlled) createNamespace(t *testing.T, name string) {
+	t.Helper()
+	if _, err := c.core.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (c controlled) namespace(ctx context.Context, name string) error {
+	_, err := c.core.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
+	return err
+}
+
+// createMap stores a config map that belongs to the owners.
+func (c controlled) createMap(t *testing.T, namespace, name string, owners ...metav1.OwnerReference) metav1.OwnerReference {
+	t.Helper()
+	created, err := c.core.CoreV1().ConfigMaps(namespace).Create(t.Context(), &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Name: name, OwnerReferences: owners},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: name, UID: created.UID}
+}
+
+func (c controlled) getMap(namespace, name string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		_, err := c.core.CoreV1().ConfigMaps(namespace).Get(ctx, name, metav1.GetOptions{})
+		return err
+	}
+}
+
+func (c controlled) deleteMap(t *testing.T, name string, policy metav1.DeletionPropagation) {
+	t.Helper()
+	if err := c.core.CoreV1().ConfigMaps("default").Delete(t.Context(), name, metav1.DeleteOptions{PropagationPolicy: &policy}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func blockingOwner(ref metav1.OwnerReference) metav1.OwnerReference {
+	ref.BlockOwnerDeletion = ptr.To(true)
+	return ref
+}
+
+func TestANamespaceGoesWithEverythingInIt(t *testing.T) {
+	c := startControlled(t)
+	c.createNamespace(t, "team")
+	const objects = 500
+	var wg sync.WaitGroup
+	for worker := range 10 {
+		wg.Go(func() {
+			for i := worker; i < objects; i += 10 {
+				object := metav1.ObjectMeta{Name: fmt.Sprintf("object-%d", i), Namespace: "team"}
+				var err error
+				if i%2 == 0 {
+					_, err = c.core.CoreV1().ConfigMaps("team").Create(t.Context(), &corev1.ConfigMap{ObjectMeta: object}, metav1.CreateOptions{})
+				} else {
+					instance := smallInstance(object.Name)
+					instance.Namespace = "team"
+					_, err = c.FleetV1alpha1().Instances("team").Create(t.Context(), instance, metav1.CreateOptions{})
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	c.createMap(t, "default", "bystander")
+
+	start := time.Now()
+	if err := c.core.CoreV1().Namespaces().Delete(t.Context(), "team", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	gone(t, "the namespace", func(ctx context.Context) error { return c.namespace(ctx, "team") })
+	t.Logf("%d objects and their namespace went in %v", objects, time.Since(start).Round(time.Millisecond))
+
+	maps, err := c.core.CoreV1().ConfigMaps("team").List(t.Context(), metav1.ListOptions{})
+	if err != nil || len(maps.Items) > 0 {
+		t.Errorf("%d config maps are left (%v)", len(maps.Items), err)
+	}
+	instances, err := c.FleetV1alpha1().Instances("team").List(t.Context(), metav1.ListOptions{})
+	if err != nil || len(instances.Items) > 0 {
+		t.Errorf("%d instances are left (%v)", len(instances.Items), err)
+	}
+	if err := c.getMap("default", "bystander")(t.Context()); err != nil {
+		t.Errorf("what is in another namespace: %v", err)
+	}
+}
+
+func TestANamespaceWaitsForWhatRunsAndForFinalizersAndSaysSo(t *testing.T) {
+	c := startControlled(t)
+	c.createNamespace(t, "team")
+	c.createHost(t, "edge-1")
+	instance := smallInstance("web")
+	if _, err := c.FleetV1alpha1().Instances("team").Create(t.Context(), instance, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.FleetV1alpha1().Instances("team").Bind(t.Context(), "web", &v1alpha1.Binding{Target: v1alpha1.BindingTarget{Kind: "Host", Name: "edge-1"}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.core.CoreV1().ConfigMaps("team").Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "held", Finalizers: []string{"example.com/keep"}}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.core.CoreV1().Namespaces().Delete(t.Context(), "team", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	says := func(condition corev1.NamespaceConditionType, status corev1.ConditionStatus, words string) func(context.Context) string {
+		return func(ctx context.Context) string {
+			namespace, err := c.core.CoreV1().Namespaces().Get(ctx, "team", metav1.GetOptions{})
+			if err != nil {
+				return err.Error()
+			}
+			for _, is := range namespace.Status.Conditions {
+				if is.Type == condition && is.Status == status && strings.Contains(is.Message, words) {
+					return ""
+				}
+			}
+			return fmt.Sprintf("no %s=%s with %q: %+v", condition, status, words, namespace.Status)
+		}
+	}
+	comesTrue(t, says(corev1.NamespaceContentRemaining, corev1.ConditionTrue, "instances.fleet.gatehouse.dev has 1, such as web (1 wait for what runs to be stopped)"))
+	comesTrue(t, says(corev1.NamespaceFinalizersRemaining, corev1.ConditionTrue, "example.com/keep in 1"))
+	comesTrue(t, says(corev1.NamespaceDeletionDiscoveryFailure, corev1.ConditionFalse, ""))
+	// Nothing new comes meanwhile.
+	_, err := c.core.CoreV1().ConfigMaps("team").Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "late"}}, metav1.CreateOptions{})
+	if !apierrors.IsForbidden(err) || !apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		t.Errorf("a create in a namespace that goes away: %v", err)
+	}
+
+	if _, err := c.core.CoreV1().ConfigMaps("team").Patch(t.Context(), "held", types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	comesTrue(t, says(corev1.NamespaceFinalizersRemaining, corev1.ConditionFalse, ""))
+	if err := c.FleetV1alpha1().Instances("team").Delete(t.Context(), "web", metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0)}); err != nil {
+		t.Fatal(err)
+	}
+	gone(t, "the namespace", func(ctx context.Context) error { return c.namespace(ctx, "team") })
+}
+
+func TestNamespacesAreLookedAtByAdmission(t *testing.T) {
+	c := startControlled(t)
+	_, err := c.FleetV1alpha1().Instances("nowhere").Create(t.Context(), smallInstance("web"), metav1.CreateOptions{})
+	if !apierrors.IsNotFound(err) || !strings.Contains(err.Error(), `namespaces "nowhere" not found`) {
+		t.Errorf("a create in a namespace that does not exist: %v", err)
+	}
+	if err := c.core.CoreV1().Namespaces().Delete(t.Context(), "default", metav1.DeleteOptions{}); !apierrors.IsForbidden(err) {
+		t.Errorf("a delete of the namespace default: %v", err)
+	}
+	// A namespace is good for objects right after it was made.
+	for i := range 20 {
+		name := fmt.Sprintf("fresh-%d", i)
+		c.createNamespace(t, name)
+		c.createMap(t, name, "first")
+	}
+}
+
+func TestEveryNamespaceHasADefaultServiceAccount(t *testing.T) {
+	c := startControlled(t)
+	c.createNamespace(t, "team")
+	var first types.UID
+	has := func(namespace string, not types.UID) func(context.Context) string {
+		return func(ctx context.Context) string {
+			account, err := c.core.CoreV1().ServiceAccounts(namespace).Get(ctx, "default", metav1.GetOptions{})
+			if err != nil {
+				return err.Error()
+			}
+			if account.UID == not {
+				return "it is still the first"
+			}
+			first = account.UID
+			return ""
+		}
+	}
+	for _, namespace := range []string{"default", "kube-system", "team"} {
+		comesTrue(t, has(namespace, ""))
+	}
+	if err := c.core.CoreV1().ServiceAccounts("team").Delete(t.Context(), "default", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	comesTrue(t, has("team", first))
+}
+
+func TestWhatAnOwnerLeavesBehindIsCollected(t *testing.T) {
+	c := startControlled(t)
+	c.createNamespace(t, "other")
+
+	t.Run("in the background, however deep", func(t *testing.T) {
+		root := c.createMap(t, "default", "root")
+		child := c.createMap(t, "default", "child", root)
+		c.createMap(t, "default", "grandchild", child)
+		c.createInstance(t, "owned", func(i *v1alpha1.Instance) { i.OwnerReferences = []metav1.OwnerReference{child} })
+		c.deleteMap(t, "root", metav1.DeletePropagationBackground)
+		gone(t, "the child", c.getMap("default", "child"))
+		gone(t, "the grandchild", c.getMap("default", "grandchild"))
+		comesTrue(t, func(context.Context) string {
+			if !c.isGone(t, "owned") {
+				return "the instance is still there"
+			}
+			return ""
+		})
+	})
+	t.Run("not while another owner is left, which stays its only one", func(t *testing.T) {
+		one, two := c.createMap(t, "default", "one"), c.createMap(t, "default", "two")
+		c.createMap(t, "default", "shared", one, two)
+		c.deleteMap(t, "one", metav1.DeletePropagationBackground)
+		comesTrue(t, func(ctx context.Context) string {
+			shared, err := c.core.CoreV1().ConfigMaps("default").Get(ctx, "shared", metav1.GetOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(shared.OwnerReferences) != 1 || shared.OwnerReferences[0].UID != two.UID {
+				return fmt.Sprintf("owners: %+v", shared.OwnerReferences)
+			}
+			return ""
+		})
+		c.deleteMap(t, "two", metav1.DeletePropagationBackground)
+		gone(t, "the shared one", c.getMap("default", "shared"))
+	})
+	t.Run("an owner of the same name is another owner", func(t *testing.T) {
+		real := c.createMap(t, "default", "namesake")
+		forged := real
+		forged.UID = "00000000-0000-0000-0000-000000000000"
+		c.createMap(t, "default", "orphaned", forged)
+		c.createMap(t, "default", "kept", real)
+		gone(t, "what belongs to nobody", c.getMap("default", "orphaned"))
+		if err := c.getMap("default", "kept")(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("an owner in another namespace does not exist, and an event says so", func(t *testing.T) {
+		far := c.createMap(t, "other", "far")
+		c.createMap(t, "default", "reaching", far)
+		gone(t, "what reaches into another namespace", c.getMap("default", "reaching"))
+		if err := c.getMap("other", "far")(t.Context()); err != nil {
+			t.Error(err)
+		}
+		comesTrue(t, func(ctx context.Context) string {
+			events, err := c.core.CoreV1().Events("default").List(ctx, metav1.ListOptions{FieldSelector: "involvedObject.name=reaching"})
+			if err != nil {
+				return err.Error()
+			}
+			if !slices.ContainsFunc(events.Items, func(e corev1.Event) bool {
+				return e.Reason == "OwnerRefInvalidNamespace" && e.Type == corev1.EventTypeWarning
+			}) {
+				return fmt.Sprintf("events: %+v", events.Items)
+			}
+			return ""
+		})
+	})
+	t.Run("an owner outside of namespaces owns what is in them", func(t *testing.T) {
+		host := c.createHost(t, "edge-9")
+		c.createMap(t, "other", "of-host", metav1.OwnerReference{APIVersion: "fleet.gatehouse.dev/v1alpha1", Kind: "Host", Name: "edge-9", UID: host.UID})
+		if err := c.FleetV1alpha1().Hosts().Delete(t.Context(), "edge-9", metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		gone(t, "what belongs to the host", c.getMap("other", "of-host"))
+	})
+	t.Run("an owner of a kind that is not served is not taken to be gone", func(t *testing.T) {
+		c.createMap(t, "default", "foreign", metav1.OwnerReference{APIVersion: "example.com/v1", Kind: "Thing", Name: "x", UID: "1"})
+		// Something that is created after it has come and gone, so it was looked at.
+		root := c.createMap(t, "default", "later")
+		c.createMap(t, "default", "later-child", root)
+		c.deleteMap(t, "later", metav1.DeletePropagationBackground)
+		gone(t, "the later child", c.getMap("default", "later-child"))
+		if err := c.getMap("default", "foreign")(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestAnOwnerGoesInTheForegroundAfterWhatItOwns(t *testing.T) {
+	c := startControlled(t)
+	owner := c.createMap(t, "default", "owner")
+	held, err := c.core.CoreV1().ConfigMaps("default").Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
+		Name: "held", Finalizers: []string{"example.com/keep"}, OwnerReferences: []metav1.OwnerReference{blockingOwner(owner)},
+	}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.createMap(t, "default", "free", blockingOwner(owner))
+	c.deleteMap(t, "owner", metav1.DeletePropagationForeground)
+	gone(t, "what nothing holds", c.getMap("default", "free"))
+	comesTrue(t, func(ctx context.Context) string {
+		got, err := c.core.CoreV1().ConfigMaps("default").Get(ctx, "held", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.DeletionTimestamp == nil {
+			return "what is held is not being deleted"
+		}
+		return ""
+	})
+	waits, err := c.core.CoreV1().ConfigMaps("default").Get(t.Context(), "owner", metav1.GetOptions{})
+	if err != nil || !slices.Contains(waits.Finalizers, metav1.FinalizerDeleteDependents) {
+		t.Fatalf("the owner did not wait: %+v (%v)", waits, err)
+	}
+	if _, err := c.core.CoreV1().ConfigMaps("default").Patch(t.Context(), held.Name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	gone(t, "what was held", c.getMap("default", "held"))
+	gone(t, "the owner", c.getMap("default", "owner"))
+
+	t.Run("what owns itself in a ring does not wait for ever", func(t *testing.T) {
+		a := c.createMap(t, "default", "ring-a")
+		b := c.createMap(t, "default", "ring-b", blockingOwner(a))
+		patch := fmt.Sprintf(`{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"ring-b","uid":%q,"blockOwnerDeletion":true}]}}`, b.UID)
+		if _, err := c.core.CoreV1().ConfigMaps("default").Patch(t.Context(), "ring-a", types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		c.deleteMap(t, "ring-a", metav1.DeletePropagationForeground)
+		gone(t, "one of the ring", c.getMap("default", "ring-a"))
+		gone(t, "the other of the ring", c.getMap("default", "ring-b"))
+	})
+}
+
+func TestAnOwnerLeavesOrphans(t *testing.T) {
+	c := startControlled(t)
+	owner := c.createMap(t, "default", "owner")
+	for i := range 20 {
+		c.createMap(t, "default", fmt.Sprintf("orphan-%d", i), owner)
+	}
+	c.createInstance(t, "orphan", func(i *v1alpha1.Instance) { i.OwnerReferences = []metav1.OwnerReference{owner} })
+	c.deleteMap(t, "owner", metav1.DeletePropagationOrphan)
+	gone(t, "the owner", c.getMap("default", "owner"))
+	maps, err := c.core.CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := 0
+	for _, m := range maps.Items {
+		if strings.HasPrefix(m.Name, "orphan-") {
+			left++
+		}
+		if len(m.OwnerReferences) > 0 {
+			t.Errorf("%s still belongs to %+v", m.Name, m.OwnerReferences)
+		}
+	}
+	if left != 20 {
+		t.Errorf("%d of 20 are left", left)
+	}
+	if instance := c.getInstance(t, "orphan"); len(instance.OwnerReferences) > 0 {
+		t.Errorf("the instance still belongs to %+v", instance.OwnerReferences)
+	}
+}
