@@ -55,6 +55,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&Binding{},
 		&App{},
 		&AppList{},
+		&AppRollback{},
 		&Release{},
 		&ReleaseList{},
 	)

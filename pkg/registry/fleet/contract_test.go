@@ -199,6 +199,7 @@ func apps() registrytest.Resource {
 		Subresources: []registrytest.Subresource{
 			{Name: "status", Kind: "App", Verbs: statusVerbs},
 			{Name: "scale", Kind: "Scale", Foreign: true, Verbs: statusVerbs},
+			{Name: "rollback", Kind: "AppRollback", Verbs: createVerbs, Body: func() runtime.Object { return &fleet.AppRollback{ToRevision: 1} }},
 		},
 	}
 }

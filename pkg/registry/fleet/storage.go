@@ -44,11 +44,11 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (map[string]ma
 	if err != nil {
 		return nil, err
 	}
-	apps, err := app.NewStorage(scheme, opts)
+	releases, err := release.NewStorage(scheme, opts)
 	if err != nil {
 		return nil, err
 	}
-	releases, err := release.NewStorage(scheme, opts)
+	apps, err := app.NewStorage(scheme, opts, releases.Release)
 	if err != nil {
 		return nil, err
 	}
@@ -68,6 +68,9 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (map[string]ma
 	}
 	if instances.Token != nil {
 		storages["instances/token"] = instances.Token
+	}
+	if apps.Rollback != nil {
+		storages["apps/rollback"] = apps.Rollback
 	}
 	return map[string]map[string]rest.Storage{v1alpha1.SchemeGroupVersion.Version: storages}, nil
 }

@@ -53,6 +53,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&Binding{},
 		&App{},
 		&AppList{},
+		&AppRollback{},
 		&Release{},
 		&ReleaseList{},
 	)

@@ -23,6 +23,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
@@ -34,10 +35,12 @@ type Storage struct {
 	App    *base.Store
 	Status *base.StatusREST
 	Scale  *base.ScaleREST[*fleet.App]
+	// Rollback is nil where nobody writes for callers; see base.StorageOptions.
+	Rollback *RollbackREST
 }
 
-// NewStorage builds the storage of apps.
-func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*Storage, error) {
+// NewStorage builds the storage of apps; releases are where rollback finds revisions.
+func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, releases rest.Lister) (*Storage, error) {
 	main := strategy{base.NewStrategy(scheme, true)}
 	store, status, err := base.NewStore(base.Resource{
 		Resource:   fleet.Resource("apps"),
@@ -66,12 +69,17 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*Storage, err
 	if err != nil {
 		return nil, err
 	}
-	return &Storage{App: store, Status: status, Scale: base.NewScaleREST(store, base.Scaling[*fleet.App]{
+	storage := &Storage{App: store, Status: status, Scale: base.NewScaleREST(store, base.Scaling[*fleet.App]{
 		Replicas:       func(o *fleet.App) *int32 { return o.Spec.Replicas },
 		Selector:       func(o *fleet.App) *metav1.LabelSelector { return o.Spec.Selector },
 		StatusReplicas: func(o *fleet.App) int32 { return o.Status.Replicas },
 		Versions:       []schema.GroupVersion{v1alpha1.SchemeGroupVersion},
-	})}, nil
+	})}
+	if opts.CallerUpdates != nil {
+		version := v1alpha1.SchemeGroupVersion
+		storage.Rollback = &RollbackREST{apps: store, releases: releases, update: opts.CallerUpdates.Of(store, version.WithResource("apps"), version.WithKind("App"))}
+	}
+	return storage, nil
 }
 
 // desired is the wanted number of replicas, which defaults have set.

@@ -33,7 +33,7 @@ import (
 func newSuite(t *testing.T) *registrytest.Suite {
 	t.Helper()
 	scheme, codecs := apiserver.NewFleetScheme()
-	storage, err := app.NewStorage(scheme, registrytest.StartEtcd(t).StorageOptions(scheme, codecs))
+	storage, err := app.NewStorage(scheme, registrytest.StartEtcd(t).StorageOptions(scheme, codecs), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
