@@ -103,7 +103,7 @@ func newStage(t *testing.T) *stage {
 		// Fields are tracked from the first write on, or never.
 		o.ManagedFields = []metav1.ManagedFieldsEntry{{
 			Manager: "maker", Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: v1alpha1.SchemeGroupVersion.String(),
-			FieldsType: "FieldsV1", FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:spec":{"f:replicas":{}}}`)},
+			FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:replicas":{}}}`),
 		}}
 	})).(*fleet.App)
 	for number, image := range map[string]string{"1": "web:1", "2": "web:2"} {
