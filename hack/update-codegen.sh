@@ -57,6 +57,7 @@ done
 # Types in these packages belong to Kubernetes: generators may read them, never write there.
 readonly_pkgs=(
   k8s.io/apimachinery/pkg/apis/meta/v1
+  k8s.io/api/autoscaling/v1
   k8s.io/apimachinery/pkg/api/resource
   k8s.io/apimachinery/pkg/runtime
   k8s.io/apimachinery/pkg/types
@@ -117,7 +118,8 @@ openapi-gen \
   --output-dir pkg/generated/openapi --output-pkg "$module/pkg/generated/openapi" \
   --report-filename "$work/api-violations" \
   --go-header-file "$boilerplate" "${readonly_args[@]}" \
-  k8s.io/apimachinery/pkg/apis/meta/v1 k8s.io/apimachinery/pkg/runtime k8s.io/apimachinery/pkg/version k8s.io/apimachinery/pkg/api/resource \
+  k8s.io/apimachinery/pkg/apis/meta/v1 k8s.io/apimachinery/pkg/runtime k8s.io/apimachinery/pkg/version k8s.io/apimachinery/pkg/api/resource k8s.io/apimachinery/pkg/util/intstr \
+  k8s.io/api/autoscaling/v1 \
   "${versions[@]}"
 if grep "$module" "$work/api-violations"; then
   echo "update-codegen: the types above break the API conventions; mend them" >&2

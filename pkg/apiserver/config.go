@@ -126,6 +126,10 @@ func (c *Config) Complete() CompletedConfig {
 	if c.Generic.FlowControl != nil {
 		c.Generic.FlowControl = WithIndexedWatches(c.Generic.FlowControl, indexes)
 	}
+	buildChain := c.Generic.BuildHandlerChainFunc
+	c.Generic.BuildHandlerChainFunc = func(handler http.Handler, config *genericapiserver.Config) http.Handler {
+		return withUserAgent(buildChain(handler, config))
+	}
 	namer := openapi.NewDefinitionNamer(schemes...)
 	c.Generic.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(definitions, namer)
 	c.Generic.OpenAPIConfig.Info.Title = "Gatehouse"
@@ -163,6 +167,7 @@ func (c CompletedConfig) New() (*Server, error) {
 func (c CompletedConfig) install(server *Server) error {
 	options := base.StorageOptions{RESTOptions: c.generic.RESTOptionsGetter, GarbageCollected: c.garbageCollected, AccountTokens: c.accountTokens}
 	for _, g := range c.groups {
+		options.CallerUpdates = NewCallerUpdates(g.scheme, c.generic.AdmissionControl)
 		storages, err := g.install(server.Generic, options)
 		if err != nil {
 			return err

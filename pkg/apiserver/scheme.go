@@ -19,6 +19,7 @@ package apiserver
 import (
 	"reflect"
 
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -34,9 +35,17 @@ import (
 )
 
 // NewFleetScheme returns the scheme of our own groups, which both modes serve, and its codecs.
-// instances/token takes a kind of Kubernetes', as serviceaccounts/token does.
+// instances/token takes a kind of Kubernetes', as serviceaccounts/token does, and so do scale
+// endpoints.
 func NewFleetScheme() (*runtime.Scheme, serializer.CodecFactory) {
-	return newScheme(fleetinstall.Install, authenticationinstall.TokenRequest)
+	return newScheme(fleetinstall.Install, authenticationinstall.TokenRequest, scale)
+}
+
+// scale registers what scale endpoints speak. The external type is the hub, too; it comes
+// first, or objects would be encoded as internal ones.
+func scale(scheme *runtime.Scheme) {
+	scheme.AddKnownTypes(autoscalingv1.SchemeGroupVersion, &autoscalingv1.Scale{})
+	scheme.AddKnownTypes(schema.GroupVersion{Group: autoscalingv1.GroupName, Version: runtime.APIVersionInternal}, &autoscalingv1.Scale{})
 }
 
 // NewBuiltinScheme returns the scheme of Kubernetes' own groups, which only the standalone

@@ -104,10 +104,11 @@ var rooms = []room{
 	// Controllers work only through watch: no hub types, no registry, no k8s.io/apiserver.
 	{packages: "pkg/controller/([a-z]+)", may: []string{"pkg/controller/queue", "pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/..."}},
 	{packages: "pkg/gauntlet(/.*)?", may: []string{"pkg/gauntlet/...", "k8s.io/apiserver/..."}},
+	// What fields a write leaves alone is put in the words of managedFields, for rollbacks.
 	{packages: "pkg/apiserver", may: []string{
 		"pkg/apis/<group>", "pkg/apis/<group>/install", "pkg/registry/base", "pkg/registry/<group>", "pkg/registry/<group>/<resource>",
 		"pkg/admission/...", "pkg/generated/openapi/...", "pkg/storage",
-		"k8s.io/apiserver/...", "k8s.io/client-go/...", "k8s.io/kube-openapi/pkg/...",
+		"k8s.io/apiserver/...", "k8s.io/client-go/...", "k8s.io/kube-openapi/pkg/...", "sigs.k8s.io/structured-merge-diff/v6/fieldpath",
 	}},
 
 	// Two rooms that only cmd uses: files with keys, and questions before the start.

@@ -40,6 +40,8 @@ const (
 	instancesPath = fleetPath + "/namespaces/default/instances"
 	hostsPath     = fleetPath + "/hosts"
 	leasesPath    = fleetPath + "/hostleases"
+	appsPath      = fleetPath + "/namespaces/default/apps"
+	releasesPath  = fleetPath + "/namespaces/default/releases"
 )
 
 // Media types of bodies.
@@ -95,6 +97,11 @@ func wrongTables() map[string][]wrongRequest {
 		"a wrong status of hosts":     wrongHostStatuses(),
 		"a wrong host lease":          wrongHostLeases(),
 		"a wrong binding":             wrongBindings(),
+		"a wrong app":                 wrongApps(),
+		"a wrong status of apps":      wrongAppStatuses(),
+		"a wrong release":             wrongReleases(),
+		"a wrong scale":               wrongScales(),
+		"a wrong rollback":            wrongRollbacks(),
 	}
 }
 
@@ -232,6 +239,8 @@ func seedForWrongRequests(t *testing.T, client rawClient) {
 		{http.MethodPost, instancesPath, jsonBody, seedInstance},
 		{http.MethodPost, instancesPath, jsonBody, strings.Replace(seedInstance, `"seed"`, `"bound"`, 1)},
 		{http.MethodPost, instancesPath + "/bound/binding", jsonBody, `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Binding","target":{"name":"edge-1"}}`},
+		{http.MethodPost, appsPath, jsonBody, anApp("seed", `"minReadySeconds":5`)},
+		{http.MethodPost, releasesPath, jsonBody, aRelease("seed", `"replicas":2`)},
 		// What others own, for conflicts of server-side apply.
 		{http.MethodPatch, instancesPath + "/applied?fieldManager=one", applyPatch, `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Instance","metadata":{"name":"applied"},"spec":{"containers":[{"name":"web","image":"web:1"}]}}`},
 	} {
@@ -326,7 +335,7 @@ func (c rawClient) do(t *testing.T, method, path, contentType, accept, body stri
 func (c rawClient) everything(t *testing.T) map[string]metav1.ObjectMeta {
 	t.Helper()
 	all := map[string]metav1.ObjectMeta{}
-	for kind, path := range map[string]string{"Host": hostsPath, "HostLease": leasesPath, "Instance": fleetPath + "/instances"} {
+	for kind, path := range map[string]string{"Host": hostsPath, "HostLease": leasesPath, "Instance": fleetPath + "/instances", "App": fleetPath + "/apps", "Release": fleetPath + "/releases"} {
 		var list metav1.PartialObjectMetadataList
 		c.do(t, http.MethodGet, path, "", "", "").into(t, &list)
 		for _, item := range list.Items {

@@ -453,6 +453,7 @@ func checkRBAC(t *testing.T, r rendered, o options.CompletedOptions) {
 func TestRolesForUsersJoinThoseOfTheCluster(t *testing.T) {
 	const prefix = "rbac.authorization.k8s.io/aggregate-to-"
 	reads := []string{"get", "list", "watch"}
+	written := []string{"apps", "apps/rollback", "apps/scale", "instances", "releases", "releases/scale"}
 	roles := map[string]*rbacv1.ClusterRole{}
 	for _, role := range every[*rbacv1.ClusterRole](render(t, overlays[0])) {
 		roles[role.Name] = role
@@ -486,27 +487,34 @@ func TestRolesForUsersJoinThoseOfTheCluster(t *testing.T) {
 					}
 				}
 			}
-			resource := "instances"
+			resources := []string{"apps", "apps/scale", "apps/status", "instances", "instances/status", "releases", "releases/scale", "releases/status"}
 			if test.joins == "" {
-				resource = "hosts"
+				resources = []string{"hosts", "hosts/status", "hostleases"}
 			}
-			for _, verb := range reads {
-				if !can.Has(verb + " " + resource) {
-					t.Errorf("it cannot %s %s", verb, resource)
+			for _, resource := range resources {
+				for _, verb := range reads {
+					if !can.Has(verb + " " + resource) {
+						t.Errorf("it cannot %s %s", verb, resource)
+					}
 				}
 			}
 			for permission := range can {
 				verb, resource, _ := strings.Cut(permission, " ")
 				reading := slices.Contains(reads, verb)
-				if !reading && (!test.writes || resource != "instances") {
+				if !reading && (!test.writes || !slices.Contains(written, resource)) {
 					t.Errorf("it can %s: bindings and statuses are for schedulers and host agents, and hosts for administrators of the cluster", permission)
 				}
 				if test.joins != "" && strings.HasPrefix(resource, "host") {
 					t.Errorf("it can %s, which a role in a namespace can never grant", permission)
 				}
 			}
-			if test.writes && !can.Has("deletecollection instances") {
-				t.Error("it cannot delete instances all at once")
+			for _, permission := range []string{
+				"deletecollection apps", "deletecollection instances", "deletecollection releases",
+				"patch apps/scale", "update apps/scale", "patch releases/scale", "update releases/scale", "create apps/rollback",
+			} {
+				if test.writes && !can.Has(permission) {
+					t.Errorf("it cannot %s", permission)
+				}
 			}
 		})
 	}

@@ -24,19 +24,23 @@ import (
 func apiResources(s *scene) {
 	s.kubectl("api-resources --api-group=fleet.gatehouse.dev").tableHas(
 		"NAME | SHORTNAMES | APIVERSION | NAMESPACED | KIND",
+		"apps | app | fleet.gatehouse.dev/v1alpha1 | true | App",
 		"hostleases | hl | fleet.gatehouse.dev/v1alpha1 | false | HostLease",
 		"hosts | ho | fleet.gatehouse.dev/v1alpha1 | false | Host",
 		"instances | inst | fleet.gatehouse.dev/v1alpha1 | true | Instance",
+		"releases | rel | fleet.gatehouse.dev/v1alpha1 | true | Release",
 	)
 	const verbs = "create,delete,deletecollection,get,list,patch,update,watch"
 	s.kubectl("api-resources --categories=fleet -o wide").tableHas(
 		"NAME | SHORTNAMES | APIVERSION | NAMESPACED | KIND | VERBS | CATEGORIES",
+		"apps | app | fleet.gatehouse.dev/v1alpha1 | true | App | "+verbs+" | fleet",
 		"hostleases | hl | fleet.gatehouse.dev/v1alpha1 | false | HostLease | "+verbs+" | fleet",
 		"hosts | ho | fleet.gatehouse.dev/v1alpha1 | false | Host | "+verbs+" | fleet",
 		"instances | inst | fleet.gatehouse.dev/v1alpha1 | true | Instance | "+verbs+" | fleet",
+		"releases | rel | fleet.gatehouse.dev/v1alpha1 | true | Release | "+verbs+" | fleet",
 	)
 	s.kubectl("api-resources --api-group=fleet.gatehouse.dev --namespaced=false -o name").shows("hostleases.fleet.gatehouse.dev\nhosts.fleet.gatehouse.dev\n")
-	s.kubectl("api-resources --api-group=fleet.gatehouse.dev --namespaced=true -o name").shows("instances.fleet.gatehouse.dev\n")
+	s.kubectl("api-resources --api-group=fleet.gatehouse.dev --namespaced=true -o name").shows("apps.fleet.gatehouse.dev\ninstances.fleet.gatehouse.dev\nreleases.fleet.gatehouse.dev\n")
 	if r := s.kubectl("api-versions").succeeds(); !slices.Contains(strings.Split(r.stdout, "\n"), "fleet.gatehouse.dev/v1alpha1") {
 		s.Errorf("%s\n--- wanted in it: fleet.gatehouse.dev/v1alpha1", r)
 	}

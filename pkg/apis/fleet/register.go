@@ -53,6 +53,11 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&Instance{},
 		&InstanceList{},
 		&Binding{},
+		&App{},
+		&AppList{},
+		&AppRollback{},
+		&Release{},
+		&ReleaseList{},
 	)
 	return nil
 }

@@ -32,6 +32,14 @@ import (
 func ForKind(kind schema.GroupVersionKind) interface{} {
 	switch kind {
 	// Group=fleet.gatehouse.dev, Version=v1alpha1
+	case v1alpha1.SchemeGroupVersion.WithKind("App"):
+		return &fleetv1alpha1.AppApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("AppSpec"):
+		return &fleetv1alpha1.AppSpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("AppStatus"):
+		return &fleetv1alpha1.AppStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("AppStrategy"):
+		return &fleetv1alpha1.AppStrategyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Container"):
 		return &fleetv1alpha1.ContainerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ContainerPort"):
@@ -68,8 +76,18 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &fleetv1alpha1.InstanceSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("InstanceStatus"):
 		return &fleetv1alpha1.InstanceStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("InstanceTemplateSpec"):
+		return &fleetv1alpha1.InstanceTemplateSpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Release"):
+		return &fleetv1alpha1.ReleaseApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ReleaseSpec"):
+		return &fleetv1alpha1.ReleaseSpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ReleaseStatus"):
+		return &fleetv1alpha1.ReleaseStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ResourceRequirements"):
 		return &fleetv1alpha1.ResourceRequirementsApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("RollingUpdateApp"):
+		return &fleetv1alpha1.RollingUpdateAppApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Taint"):
 		return &fleetv1alpha1.TaintApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Toleration"):

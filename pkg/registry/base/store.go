@@ -65,7 +65,20 @@ type StorageOptions struct {
 	// AccountTokens gives out service accounts' tokens. Where it is nil, nobody does, and the
 	// endpoints for it are not served.
 	AccountTokens AccountTokens
+	// CallerUpdates writes what a request does not name. Where it is nil, nobody does, and the
+	// endpoints for it are not served.
+	CallerUpdates CallerUpdates
 }
+
+// CallerUpdates makes updates for endpoints that write another object than the one that was
+// sent to them: each is an update by the caller, with managedFields and admission.
+type CallerUpdates interface {
+	Of(store *Store, resource schema.GroupVersionResource, kind schema.GroupVersionKind) CallerUpdate
+}
+
+// CallerUpdate writes what change makes of a copy of the stored object; change is called
+// again with a newer one when somebody else wrote meanwhile.
+type CallerUpdate func(ctx context.Context, name string, options *metav1.UpdateOptions, change rest.TransformFunc) (runtime.Object, error)
 
 // AccountTokens answers a TokenRequest for the service account of the name: with a token of
 // this server's, or with one of the cluster's. admit, which may be nil, is asked about the

@@ -23,6 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/fuzzer"
@@ -46,7 +47,7 @@ func TestEveryResourceKeepsTheContract(t *testing.T) {
 		NewStorage: fleetregistry.NewStorage,
 		Fuzzer:     fuzzer.Funcs,
 		Fixtures:   filepath.Join("..", "..", "apis", "fleet", "testdata", "HEAD"),
-		Resources:  []registrytest.Resource{hosts(), hostLeases(), instances()},
+		Resources:  []registrytest.Resource{hosts(), hostLeases(), instances(), apps(), releases()},
 	})
 }
 
@@ -158,6 +159,78 @@ func sampleInstance() *fleet.Instance {
 			ContainerStatuses: []fleet.ContainerStatus{{
 				Name: "web", Ready: true, RestartCount: 1, State: fleet.ContainerState{Running: &fleet.ContainerStateRunning{StartedAt: timestamp}},
 			}},
+		},
+	}
+}
+
+func sampleTemplate() fleet.InstanceTemplateSpec {
+	spec := sampleInstance().Spec
+	return fleet.InstanceTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "web"}}, Spec: spec}
+}
+
+func apps() registrytest.Resource {
+	return registrytest.Resource{
+		Name:        "apps",
+		Singular:    "app",
+		Kind:        "App",
+		ShortNames:  []string{"app"},
+		Categories:  []string{"fleet"},
+		Namespaced:  true,
+		Verbs:       registrytest.StandardVerbs,
+		Columns:     []string{"NAME", "READY", "UP-TO-DATE", "AVAILABLE", "AGE"},
+		WideColumns: []string{"CONTAINERS", "IMAGES", "SELECTOR"},
+		Key:         "/registry/fleet.gatehouse.dev/apps/default/web",
+		Sample: func() runtime.Object {
+			share := intstr.FromString("25%")
+			return &fleet.App{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web"},
+				Spec: fleet.AppSpec{
+					Replicas:                pointer[int32](3),
+					Selector:                &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}},
+					Template:                sampleTemplate(),
+					Strategy:                fleet.AppStrategy{Type: fleet.RollingUpdateAppStrategy, RollingUpdate: &fleet.RollingUpdateApp{MaxUnavailable: &share, MaxSurge: &share}},
+					RevisionHistoryLimit:    pointer[int32](10),
+					ProgressDeadlineSeconds: pointer[int32](600),
+				},
+				Status: fleet.AppStatus{ObservedGeneration: 1, Replicas: 3, UpdatedReplicas: 2, ReadyReplicas: 2, AvailableReplicas: 1, UnavailableReplicas: 2, LastProgressTime: &timestamp, Conditions: []metav1.Condition{condition(fleet.AppConditionAvailable)}},
+			}
+		},
+		ChangeSpec: func(obj runtime.Object) { obj.(*fleet.App).Spec.Template.Spec.Containers[0].Image = "web:2" },
+		Subresources: []registrytest.Subresource{
+			{Name: "status", Kind: "App", Verbs: statusVerbs},
+			{Name: "scale", Kind: "Scale", Foreign: true, Verbs: statusVerbs},
+			{Name: "rollback", Kind: "AppRollback", Verbs: createVerbs, Body: func() runtime.Object { return &fleet.AppRollback{ToRevision: 1} }},
+		},
+	}
+}
+
+func releases() registrytest.Resource {
+	return registrytest.Resource{
+		Name:        "releases",
+		Singular:    "release",
+		Kind:        "Release",
+		ShortNames:  []string{"rel"},
+		Categories:  []string{"fleet"},
+		Namespaced:  true,
+		Verbs:       registrytest.StandardVerbs,
+		Columns:     []string{"NAME", "DESIRED", "CURRENT", "READY", "AGE"},
+		WideColumns: []string{"CONTAINERS", "IMAGES", "SELECTOR"},
+		Key:         "/registry/fleet.gatehouse.dev/releases/default/web-1",
+		Sample: func() runtime.Object {
+			return &fleet.Release{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web-1"},
+				Spec: fleet.ReleaseSpec{
+					Replicas: pointer[int32](3),
+					Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}},
+					Template: sampleTemplate(),
+				},
+				Status: fleet.ReleaseStatus{ObservedGeneration: 1, Replicas: 3, ReadyReplicas: 2, AvailableReplicas: 1, Conditions: []metav1.Condition{condition(fleet.ReleaseConditionReplicaFailure)}},
+			}
+		},
+		ChangeSpec: func(obj runtime.Object) { obj.(*fleet.Release).Spec.Replicas = pointer[int32](5) },
+		Subresources: []registrytest.Subresource{
+			{Name: "status", Kind: "Release", Verbs: statusVerbs},
+			{Name: "scale", Kind: "Scale", Foreign: true, Verbs: statusVerbs},
 		},
 	}
 }

@@ -22,9 +22,11 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/app"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/host"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/hostlease"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/instance"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/release"
 )
 
 // NewStorage builds the storage of the group, by version and path. Each storage is built
@@ -42,6 +44,14 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (map[string]ma
 	if err != nil {
 		return nil, err
 	}
+	releases, err := release.NewStorage(scheme, opts)
+	if err != nil {
+		return nil, err
+	}
+	apps, err := app.NewStorage(scheme, opts, releases.Release)
+	if err != nil {
+		return nil, err
+	}
 	storages := map[string]rest.Storage{
 		"hosts":             hosts,
 		"hosts/status":      hostStatus,
@@ -49,9 +59,18 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (map[string]ma
 		"instances":         instances.Instance,
 		"instances/status":  instances.Status,
 		"instances/binding": instances.Binding,
+		"apps":              apps.App,
+		"apps/status":       apps.Status,
+		"apps/scale":        apps.Scale,
+		"releases":          releases.Release,
+		"releases/status":   releases.Status,
+		"releases/scale":    releases.Scale,
 	}
 	if instances.Token != nil {
 		storages["instances/token"] = instances.Token
+	}
+	if apps.Rollback != nil {
+		storages["apps/rollback"] = apps.Rollback
 	}
 	return map[string]map[string]rest.Storage{v1alpha1.SchemeGroupVersion.Version: storages}, nil
 }

@@ -94,6 +94,9 @@ type Resource struct {
 type Subresource struct {
 	Name, Kind string
 	Verbs      []string
+	// Foreign says that the kind belongs to another group, such as autoscaling/v1 Scale: its
+	// own group keeps its fixtures, and the endpoint names it.
+	Foreign bool
 	// Body is what a create at the endpoint takes, for the verb create.
 	Body func() runtime.Object
 	// LeavesAlone are the fields that a write to the endpoint leaves as they are; those of a

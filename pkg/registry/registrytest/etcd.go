@@ -74,7 +74,7 @@ func StartEtcd(t testing.TB) *Etcd {
 func (e *Etcd) StorageOptions(scheme *runtime.Scheme, codecs serializer.CodecFactory) base.StorageOptions {
 	options := storage.NewOptions()
 	storage.Connect(options, storage.Connection{Endpoints: e.endpoints})
-	return base.StorageOptions{RESTOptions: &genericoptions.StorageFactoryRestOptionsFactory{
+	return base.StorageOptions{CallerUpdates: apiserver.NewCallerUpdates(scheme, nil), RESTOptions: &genericoptions.StorageFactoryRestOptionsFactory{
 		Options:        *options,
 		StorageFactory: apiserver.NewStorageFactory(options.StorageConfig, options.DefaultStorageMediaType, scheme, codecs),
 	}}

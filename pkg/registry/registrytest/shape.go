@@ -86,7 +86,11 @@ func (c *contract) checkNames(t *testing.T, r Resource, storage *base.Store) {
 		path := r.Name + "/" + s.Name
 		below := c.storages[path]
 		same(t, "verbs of "+path, verbs(below), s.Verbs)
-		c.checkKind(t, below.New(), s.Kind)
+		if s.Foreign {
+			c.checkForeignKind(t, path, below, s.Kind)
+		} else {
+			c.checkKind(t, below.New(), s.Kind)
+		}
 		if _, creates := below.(rest.Creater); creates {
 			t.Errorf("%s can create objects without a name: an endpoint implements NamedCreater", path)
 		}
@@ -112,6 +116,24 @@ func (c *contract) checkKind(t *testing.T, obj runtime.Object, want string) {
 	}
 }
 
+// checkForeignKind says that an endpoint names a kind of another group, and that the scheme
+// decodes what it takes.
+func (c *contract) checkForeignKind(t *testing.T, path string, storage rest.Storage, want string) {
+	t.Helper()
+	provider, ok := storage.(rest.GroupVersionKindProvider)
+	if !ok {
+		t.Errorf("%s speaks %s of another group: implement rest.GroupVersionKindProvider", path, want)
+		return
+	}
+	for version := range c.versions {
+		kind := provider.GroupVersionKind(schema.GroupVersion{Group: c.Name, Version: version})
+		hub := schema.GroupVersionKind{Group: kind.Group, Version: runtime.APIVersionInternal, Kind: kind.Kind}
+		if kind.Kind != want || kind.Group == c.Name || !c.Scheme.Recognizes(kind) || !c.Scheme.Recognizes(hub) {
+			t.Errorf("%s speaks %v, want a registered %s of another group, with a hub", path, kind, want)
+		}
+	}
+}
+
 // checkColumns holds the columns against the table, and makes cells of random objects.
 func (c *contract) checkColumns(t *testing.T, r Resource, storage *base.Store) {
 	ctx := c.context(r, "", "list")
@@ -121,7 +143,7 @@ func (c *contract) checkColumns(t *testing.T, r Resource, storage *base.Store) {
 	}
 	converters := map[string]rest.TableConvertor{r.Name: storage}
 	for _, s := range r.Subresources {
-		if converter, ok := c.storages[r.Name+"/"+s.Name].(rest.TableConvertor); ok {
+		if converter, ok := c.storages[r.Name+"/"+s.Name].(rest.TableConvertor); ok && !s.Foreign {
 			converters[r.Name+"/"+s.Name] = converter
 		}
 	}
@@ -259,14 +281,16 @@ func (c *contract) checkFields(t *testing.T, r Resource, storage *base.Store) {
 func (c *contract) checkResetFields(t *testing.T, r Resource) {
 	_, hasStatus := statusOf(r.Sample())
 	paths := []string{r.Name}
+	foreign := map[string]bool{} // the fields are those of another kind
 	leavesAlone := map[string][]string{}
 	for _, s := range r.Subresources {
 		paths = append(paths, r.Name+"/"+s.Name)
+		foreign[r.Name+"/"+s.Name] = s.Foreign
 		leavesAlone[r.Name+"/"+s.Name] = s.LeavesAlone
 	}
 	for _, path := range paths {
 		storage := c.storages[path]
-		if _, written := storage.(rest.Updater); !written {
+		if _, written := storage.(rest.Updater); !written || foreign[path] {
 			continue
 		}
 		strategy, ok := storage.(rest.ResetFieldsStrategy)

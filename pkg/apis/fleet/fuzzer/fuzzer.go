@@ -18,6 +18,7 @@ package fuzzer
 
 import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/randfill"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
@@ -35,6 +36,10 @@ func Funcs(serializer.CodecFactory) []any {
 		fillContainerPort,
 		fillInstance,
 		fillBindingTarget,
+		fillAppSpec,
+		fillAppStrategy,
+		fillReleaseSpec,
+		fillIntOrString,
 	}
 }
 
@@ -91,6 +96,38 @@ func fillBindingTarget(target *fleet.BindingTarget, c randfill.Continue) {
 	c.FillNoCustom(target)
 	if target.Kind == "" {
 		target.Kind = "Host"
+	}
+}
+
+func fillAppSpec(spec *fleet.AppSpec, c randfill.Continue) {
+	c.FillNoCustom(spec)
+	setDefault(&spec.Replicas, 1)
+	setDefault(&spec.RevisionHistoryLimit, 10)
+	setDefault(&spec.ProgressDeadlineSeconds, 600)
+}
+
+func fillAppStrategy(strategy *fleet.AppStrategy, c randfill.Continue) {
+	if c.Bool() {
+		*strategy = fleet.AppStrategy{Type: fleet.RecreateAppStrategy}
+		return
+	}
+	*strategy = fleet.AppStrategy{Type: fleet.RollingUpdateAppStrategy, RollingUpdate: &fleet.RollingUpdateApp{}}
+	c.Fill(strategy.RollingUpdate)
+	setDefault(&strategy.RollingUpdate.MaxUnavailable, intstr.FromInt32(1))
+	setDefault(&strategy.RollingUpdate.MaxSurge, intstr.FromInt32(1))
+}
+
+func fillReleaseSpec(spec *fleet.ReleaseSpec, c randfill.Continue) {
+	c.FillNoCustom(spec)
+	setDefault(&spec.Replicas, 1)
+}
+
+// fillIntOrString leaves the half empty that is not said to count: JSON loses it.
+func fillIntOrString(value *intstr.IntOrString, c randfill.Continue) {
+	if c.Bool() {
+		*value = intstr.FromInt32(c.Int31())
+	} else {
+		*value = intstr.FromString(c.String(0))
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 // Constant defaults are the +default markers in types.go; here stand those that depend on
@@ -66,6 +67,26 @@ func SetDefaults_Instance(instance *Instance) {
 func SetDefaults_HostStatus(s *HostStatus) {
 	if len(s.Allocatable) == 0 && len(s.Capacity) > 0 {
 		s.Allocatable = s.Capacity.DeepCopy()
+	}
+}
+
+// SetDefaults_AppStrategy lets a quarter of an app's instances be replaced at a time, as
+// Kubernetes does for deployments. It runs before the default of the type.
+func SetDefaults_AppStrategy(strategy *AppStrategy) {
+	if strategy.Type != "" && strategy.Type != RollingUpdateAppStrategy {
+		return
+	}
+	if strategy.RollingUpdate == nil {
+		strategy.RollingUpdate = &RollingUpdateApp{}
+	}
+	quarter := intstr.FromString("25%")
+	if strategy.RollingUpdate.MaxUnavailable == nil {
+		maxUnavailable := quarter
+		strategy.RollingUpdate.MaxUnavailable = &maxUnavailable
+	}
+	if strategy.RollingUpdate.MaxSurge == nil {
+		maxSurge := quarter
+		strategy.RollingUpdate.MaxSurge = &maxSurge
 	}
 }
 

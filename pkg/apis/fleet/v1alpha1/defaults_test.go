@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
@@ -145,6 +146,16 @@ func TestDefaultsFillInWhatIsNotSaid(t *testing.T) {
 				},
 			}},
 		},
+		{
+			name:  "an app runs one instance, and replaces a quarter at a time",
+			given: &v1alpha1.App{},
+			want:  &v1alpha1.App{Spec: appDefaults(&v1alpha1.RollingUpdateApp{MaxUnavailable: share("25%"), MaxSurge: share("25%")})},
+		},
+		{
+			name:  "what a rolling update says is kept, and the rest filled in",
+			given: &v1alpha1.App{Spec: v1alpha1.AppSpec{Strategy: v1alpha1.AppStrategy{RollingUpdate: &v1alpha1.RollingUpdateApp{MaxSurge: share("0%")}}}},
+			want:  &v1alpha1.App{Spec: appDefaults(&v1alpha1.RollingUpdateApp{MaxUnavailable: share("25%"), MaxSurge: share("0%")})},
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			newScheme(t).Default(test.given)
@@ -152,6 +163,33 @@ func TestDefaultsFillInWhatIsNotSaid(t *testing.T) {
 				t.Errorf("defaulted otherwise (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func share(percent string) *intstr.IntOrString {
+	value := intstr.FromString(percent)
+	return &value
+}
+
+// appDefaults is the spec of an app of which nothing was said but how it rolls.
+func appDefaults(rolling *v1alpha1.RollingUpdateApp) v1alpha1.AppSpec {
+	return v1alpha1.AppSpec{
+		Replicas:                pointer[int32](1),
+		RevisionHistoryLimit:    pointer[int32](10),
+		ProgressDeadlineSeconds: pointer[int32](600),
+		Strategy:                v1alpha1.AppStrategy{Type: v1alpha1.RollingUpdateAppStrategy, RollingUpdate: rolling},
+		Template: v1alpha1.InstanceTemplateSpec{Spec: v1alpha1.InstanceSpec{
+			RestartPolicy:                 v1alpha1.RestartPolicyAlways,
+			TerminationGracePeriodSeconds: pointer[int64](30),
+		}},
+	}
+}
+
+func TestAnAppThatIsRecreatedRollsNothing(t *testing.T) {
+	app := &v1alpha1.App{Spec: v1alpha1.AppSpec{Strategy: v1alpha1.AppStrategy{Type: v1alpha1.RecreateAppStrategy}}}
+	newScheme(t).Default(app)
+	if app.Spec.Strategy.RollingUpdate != nil {
+		t.Errorf("got %v, which validation refuses with Recreate", app.Spec.Strategy.RollingUpdate)
 	}
 }
 

@@ -51,6 +51,11 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&Instance{},
 		&InstanceList{},
 		&Binding{},
+		&App{},
+		&AppList{},
+		&AppRollback{},
+		&Release{},
+		&ReleaseList{},
 	)
 	metav1.AddToGroupVersion(scheme, SchemeGroupVersion)
 	return nil

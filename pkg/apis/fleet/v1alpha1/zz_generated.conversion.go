@@ -36,6 +36,66 @@ func init() {
 // RegisterConversions adds conversion functions to the given scheme.
 // Public to allow building arbitrary schemes.
 func RegisterConversions(s *runtime.Scheme) error {
+	if err := s.AddGeneratedConversionFunc((*App)(nil), (*fleet.App)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_App_To_fleet_App(a.(*App), b.(*fleet.App), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.App)(nil), (*App)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_App_To_v1alpha1_App(a.(*fleet.App), b.(*App), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*AppList)(nil), (*fleet.AppList)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_AppList_To_fleet_AppList(a.(*AppList), b.(*fleet.AppList), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.AppList)(nil), (*AppList)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_AppList_To_v1alpha1_AppList(a.(*fleet.AppList), b.(*AppList), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*AppRollback)(nil), (*fleet.AppRollback)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_AppRollback_To_fleet_AppRollback(a.(*AppRollback), b.(*fleet.AppRollback), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.AppRollback)(nil), (*AppRollback)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_AppRollback_To_v1alpha1_AppRollback(a.(*fleet.AppRollback), b.(*AppRollback), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*AppSpec)(nil), (*fleet.AppSpec)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_AppSpec_To_fleet_AppSpec(a.(*AppSpec), b.(*fleet.AppSpec), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.AppSpec)(nil), (*AppSpec)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_AppSpec_To_v1alpha1_AppSpec(a.(*fleet.AppSpec), b.(*AppSpec), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*AppStatus)(nil), (*fleet.AppStatus)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_AppStatus_To_fleet_AppStatus(a.(*AppStatus), b.(*fleet.AppStatus), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.AppStatus)(nil), (*AppStatus)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_AppStatus_To_v1alpha1_AppStatus(a.(*fleet.AppStatus), b.(*AppStatus), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*AppStrategy)(nil), (*fleet.AppStrategy)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_AppStrategy_To_fleet_AppStrategy(a.(*AppStrategy), b.(*fleet.AppStrategy), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.AppStrategy)(nil), (*AppStrategy)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_AppStrategy_To_v1alpha1_AppStrategy(a.(*fleet.AppStrategy), b.(*AppStrategy), scope)
+	}); err != nil {
+		return err
+	}
 	if err := s.AddGeneratedConversionFunc((*Binding)(nil), (*fleet.Binding)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_v1alpha1_Binding_To_fleet_Binding(a.(*Binding), b.(*fleet.Binding), scope)
 	}); err != nil {
@@ -266,6 +326,56 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}); err != nil {
 		return err
 	}
+	if err := s.AddGeneratedConversionFunc((*InstanceTemplateSpec)(nil), (*fleet.InstanceTemplateSpec)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_InstanceTemplateSpec_To_fleet_InstanceTemplateSpec(a.(*InstanceTemplateSpec), b.(*fleet.InstanceTemplateSpec), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.InstanceTemplateSpec)(nil), (*InstanceTemplateSpec)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_InstanceTemplateSpec_To_v1alpha1_InstanceTemplateSpec(a.(*fleet.InstanceTemplateSpec), b.(*InstanceTemplateSpec), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*Release)(nil), (*fleet.Release)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_Release_To_fleet_Release(a.(*Release), b.(*fleet.Release), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.Release)(nil), (*Release)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_Release_To_v1alpha1_Release(a.(*fleet.Release), b.(*Release), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*ReleaseList)(nil), (*fleet.ReleaseList)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_ReleaseList_To_fleet_ReleaseList(a.(*ReleaseList), b.(*fleet.ReleaseList), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.ReleaseList)(nil), (*ReleaseList)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_ReleaseList_To_v1alpha1_ReleaseList(a.(*fleet.ReleaseList), b.(*ReleaseList), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*ReleaseSpec)(nil), (*fleet.ReleaseSpec)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_ReleaseSpec_To_fleet_ReleaseSpec(a.(*ReleaseSpec), b.(*fleet.ReleaseSpec), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.ReleaseSpec)(nil), (*ReleaseSpec)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_ReleaseSpec_To_v1alpha1_ReleaseSpec(a.(*fleet.ReleaseSpec), b.(*ReleaseSpec), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*ReleaseStatus)(nil), (*fleet.ReleaseStatus)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_ReleaseStatus_To_fleet_ReleaseStatus(a.(*ReleaseStatus), b.(*fleet.ReleaseStatus), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.ReleaseStatus)(nil), (*ReleaseStatus)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_ReleaseStatus_To_v1alpha1_ReleaseStatus(a.(*fleet.ReleaseStatus), b.(*ReleaseStatus), scope)
+	}); err != nil {
+		return err
+	}
 	if err := s.AddGeneratedConversionFunc((*ResourceRequirements)(nil), (*fleet.ResourceRequirements)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_v1alpha1_ResourceRequirements_To_fleet_ResourceRequirements(a.(*ResourceRequirements), b.(*fleet.ResourceRequirements), scope)
 	}); err != nil {
@@ -273,6 +383,16 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}
 	if err := s.AddGeneratedConversionFunc((*fleet.ResourceRequirements)(nil), (*ResourceRequirements)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_fleet_ResourceRequirements_To_v1alpha1_ResourceRequirements(a.(*fleet.ResourceRequirements), b.(*ResourceRequirements), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*RollingUpdateApp)(nil), (*fleet.RollingUpdateApp)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_RollingUpdateApp_To_fleet_RollingUpdateApp(a.(*RollingUpdateApp), b.(*fleet.RollingUpdateApp), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.RollingUpdateApp)(nil), (*RollingUpdateApp)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_RollingUpdateApp_To_v1alpha1_RollingUpdateApp(a.(*fleet.RollingUpdateApp), b.(*RollingUpdateApp), scope)
 	}); err != nil {
 		return err
 	}
@@ -297,6 +417,142 @@ func RegisterConversions(s *runtime.Scheme) error {
 		return err
 	}
 	return nil
+}
+
+func autoConvert_v1alpha1_App_To_fleet_App(in *App, out *fleet.App, s conversion.Scope) error {
+	out.ObjectMeta = in.ObjectMeta
+	if err := Convert_v1alpha1_AppSpec_To_fleet_AppSpec(&in.Spec, &out.Spec, s); err != nil {
+		return err
+	}
+	if err := Convert_v1alpha1_AppStatus_To_fleet_AppStatus(&in.Status, &out.Status, s); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Convert_v1alpha1_App_To_fleet_App is an autogenerated conversion function.
+func Convert_v1alpha1_App_To_fleet_App(in *App, out *fleet.App, s conversion.Scope) error {
+	return autoConvert_v1alpha1_App_To_fleet_App(in, out, s)
+}
+
+func autoConvert_fleet_App_To_v1alpha1_App(in *fleet.App, out *App, s conversion.Scope) error {
+	out.ObjectMeta = in.ObjectMeta
+	if err := Convert_fleet_AppSpec_To_v1alpha1_AppSpec(&in.Spec, &out.Spec, s); err != nil {
+		return err
+	}
+	if err := Convert_fleet_AppStatus_To_v1alpha1_AppStatus(&in.Status, &out.Status, s); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Convert_fleet_App_To_v1alpha1_App is an autogenerated conversion function.
+func Convert_fleet_App_To_v1alpha1_App(in *fleet.App, out *App, s conversion.Scope) error {
+	return autoConvert_fleet_App_To_v1alpha1_App(in, out, s)
+}
+
+func autoConvert_v1alpha1_AppList_To_fleet_AppList(in *AppList, out *fleet.AppList, s conversion.Scope) error {
+	out.ListMeta = in.ListMeta
+	out.Items = *(*[]fleet.App)(unsafe.Pointer(&in.Items))
+	return nil
+}
+
+// Convert_v1alpha1_AppList_To_fleet_AppList is an autogenerated conversion function.
+func Convert_v1alpha1_AppList_To_fleet_AppList(in *AppList, out *fleet.AppList, s conversion.Scope) error {
+	return autoConvert_v1alpha1_AppList_To_fleet_AppList(in, out, s)
+}
+
+func autoConvert_fleet_AppList_To_v1alpha1_AppList(in *fleet.AppList, out *AppList, s conversion.Scope) error {
+	out.ListMeta = in.ListMeta
+	out.Items = *(*[]App)(unsafe.Pointer(&in.Items))
+	return nil
+}
+
+// Convert_fleet_AppList_To_v1alpha1_AppList is an autogenerated conversion function.
+func Convert_fleet_AppList_To_v1alpha1_AppList(in *fleet.AppList, out *AppList, s conversion.Scope) error {
+	return autoConvert_fleet_AppList_To_v1alpha1_AppList(in, out, s)
+}
+
+func autoConvert_v1alpha1_AppRollback_To_fleet_AppRollback(in *AppRollback, out *fleet.AppRollback, s conversion.Scope) error {
+	out.ObjectMeta = in.ObjectMeta
+	out.ToRevision = in.ToRevision
+	return nil
+}
+
+// Convert_v1alpha1_AppRollback_To_fleet_AppRollback is an autogenerated conversion function.
+func Convert_v1alpha1_AppRollback_To_fleet_AppRollback(in *AppRollback, out *fleet.AppRollback, s conversion.Scope) error {
+	return autoConvert_v1alpha1_AppRollback_To_fleet_AppRollback(in, out, s)
+}
+
+func autoConvert_fleet_AppRollback_To_v1alpha1_AppRollback(in *fleet.AppRollback, out *AppRollback, s conversion.Scope) error {
+	out.ObjectMeta = in.ObjectMeta
+	out.ToRevision = in.ToRevision
+	return nil
+}
+
+// Convert_fleet_AppRollback_To_v1alpha1_AppRollback is an autogenerated conversion function.
+func Convert_fleet_AppRollback_To_v1alpha1_AppRollback(in *fleet.AppRollback, out *AppRollback, s conversion.Scope) error {
+	return autoConvert_fleet_AppRollback_To_v1alpha1_AppRollback(in, out, s)
+}
+
+func autoConvert_v1alpha1_AppSpec_To_fleet_AppSpec(in *AppSpec, out *fleet.AppSpec, s conversion.Scope) error {
+	*out = *(*fleet.AppSpec)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_AppSpec_To_fleet_AppSpec is an autogenerated conversion function.
+func Convert_v1alpha1_AppSpec_To_fleet_AppSpec(in *AppSpec, out *fleet.AppSpec, s conversion.Scope) error {
+	return autoConvert_v1alpha1_AppSpec_To_fleet_AppSpec(in, out, s)
+}
+
+func autoConvert_fleet_AppSpec_To_v1alpha1_AppSpec(in *fleet.AppSpec, out *AppSpec, s conversion.Scope) error {
+	*out = *(*AppSpec)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_fleet_AppSpec_To_v1alpha1_AppSpec is an autogenerated conversion function.
+func Convert_fleet_AppSpec_To_v1alpha1_AppSpec(in *fleet.AppSpec, out *AppSpec, s conversion.Scope) error {
+	return autoConvert_fleet_AppSpec_To_v1alpha1_AppSpec(in, out, s)
+}
+
+func autoConvert_v1alpha1_AppStatus_To_fleet_AppStatus(in *AppStatus, out *fleet.AppStatus, s conversion.Scope) error {
+	*out = *(*fleet.AppStatus)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_AppStatus_To_fleet_AppStatus is an autogenerated conversion function.
+func Convert_v1alpha1_AppStatus_To_fleet_AppStatus(in *AppStatus, out *fleet.AppStatus, s conversion.Scope) error {
+	return autoConvert_v1alpha1_AppStatus_To_fleet_AppStatus(in, out, s)
+}
+
+func autoConvert_fleet_AppStatus_To_v1alpha1_AppStatus(in *fleet.AppStatus, out *AppStatus, s conversion.Scope) error {
+	*out = *(*AppStatus)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_fleet_AppStatus_To_v1alpha1_AppStatus is an autogenerated conversion function.
+func Convert_fleet_AppStatus_To_v1alpha1_AppStatus(in *fleet.AppStatus, out *AppStatus, s conversion.Scope) error {
+	return autoConvert_fleet_AppStatus_To_v1alpha1_AppStatus(in, out, s)
+}
+
+func autoConvert_v1alpha1_AppStrategy_To_fleet_AppStrategy(in *AppStrategy, out *fleet.AppStrategy, s conversion.Scope) error {
+	*out = *(*fleet.AppStrategy)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_AppStrategy_To_fleet_AppStrategy is an autogenerated conversion function.
+func Convert_v1alpha1_AppStrategy_To_fleet_AppStrategy(in *AppStrategy, out *fleet.AppStrategy, s conversion.Scope) error {
+	return autoConvert_v1alpha1_AppStrategy_To_fleet_AppStrategy(in, out, s)
+}
+
+func autoConvert_fleet_AppStrategy_To_v1alpha1_AppStrategy(in *fleet.AppStrategy, out *AppStrategy, s conversion.Scope) error {
+	*out = *(*AppStrategy)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_fleet_AppStrategy_To_v1alpha1_AppStrategy is an autogenerated conversion function.
+func Convert_fleet_AppStrategy_To_v1alpha1_AppStrategy(in *fleet.AppStrategy, out *AppStrategy, s conversion.Scope) error {
+	return autoConvert_fleet_AppStrategy_To_v1alpha1_AppStrategy(in, out, s)
 }
 
 func autoConvert_v1alpha1_Binding_To_fleet_Binding(in *Binding, out *fleet.Binding, s conversion.Scope) error {
@@ -801,6 +1057,120 @@ func Convert_fleet_InstanceStatus_To_v1alpha1_InstanceStatus(in *fleet.InstanceS
 	return autoConvert_fleet_InstanceStatus_To_v1alpha1_InstanceStatus(in, out, s)
 }
 
+func autoConvert_v1alpha1_InstanceTemplateSpec_To_fleet_InstanceTemplateSpec(in *InstanceTemplateSpec, out *fleet.InstanceTemplateSpec, s conversion.Scope) error {
+	*out = *(*fleet.InstanceTemplateSpec)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_InstanceTemplateSpec_To_fleet_InstanceTemplateSpec is an autogenerated conversion function.
+func Convert_v1alpha1_InstanceTemplateSpec_To_fleet_InstanceTemplateSpec(in *InstanceTemplateSpec, out *fleet.InstanceTemplateSpec, s conversion.Scope) error {
+	return autoConvert_v1alpha1_InstanceTemplateSpec_To_fleet_InstanceTemplateSpec(in, out, s)
+}
+
+func autoConvert_fleet_InstanceTemplateSpec_To_v1alpha1_InstanceTemplateSpec(in *fleet.InstanceTemplateSpec, out *InstanceTemplateSpec, s conversion.Scope) error {
+	*out = *(*InstanceTemplateSpec)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_fleet_InstanceTemplateSpec_To_v1alpha1_InstanceTemplateSpec is an autogenerated conversion function.
+func Convert_fleet_InstanceTemplateSpec_To_v1alpha1_InstanceTemplateSpec(in *fleet.InstanceTemplateSpec, out *InstanceTemplateSpec, s conversion.Scope) error {
+	return autoConvert_fleet_InstanceTemplateSpec_To_v1alpha1_InstanceTemplateSpec(in, out, s)
+}
+
+func autoConvert_v1alpha1_Release_To_fleet_Release(in *Release, out *fleet.Release, s conversion.Scope) error {
+	out.ObjectMeta = in.ObjectMeta
+	if err := Convert_v1alpha1_ReleaseSpec_To_fleet_ReleaseSpec(&in.Spec, &out.Spec, s); err != nil {
+		return err
+	}
+	if err := Convert_v1alpha1_ReleaseStatus_To_fleet_ReleaseStatus(&in.Status, &out.Status, s); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Convert_v1alpha1_Release_To_fleet_Release is an autogenerated conversion function.
+func Convert_v1alpha1_Release_To_fleet_Release(in *Release, out *fleet.Release, s conversion.Scope) error {
+	return autoConvert_v1alpha1_Release_To_fleet_Release(in, out, s)
+}
+
+func autoConvert_fleet_Release_To_v1alpha1_Release(in *fleet.Release, out *Release, s conversion.Scope) error {
+	out.ObjectMeta = in.ObjectMeta
+	if err := Convert_fleet_ReleaseSpec_To_v1alpha1_ReleaseSpec(&in.Spec, &out.Spec, s); err != nil {
+		return err
+	}
+	if err := Convert_fleet_ReleaseStatus_To_v1alpha1_ReleaseStatus(&in.Status, &out.Status, s); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Convert_fleet_Release_To_v1alpha1_Release is an autogenerated conversion function.
+func Convert_fleet_Release_To_v1alpha1_Release(in *fleet.Release, out *Release, s conversion.Scope) error {
+	return autoConvert_fleet_Release_To_v1alpha1_Release(in, out, s)
+}
+
+func autoConvert_v1alpha1_ReleaseList_To_fleet_ReleaseList(in *ReleaseList, out *fleet.ReleaseList, s conversion.Scope) error {
+	out.ListMeta = in.ListMeta
+	out.Items = *(*[]fleet.Release)(unsafe.Pointer(&in.Items))
+	return nil
+}
+
+// Convert_v1alpha1_ReleaseList_To_fleet_ReleaseList is an autogenerated conversion function.
+func Convert_v1alpha1_ReleaseList_To_fleet_ReleaseList(in *ReleaseList, out *fleet.ReleaseList, s conversion.Scope) error {
+	return autoConvert_v1alpha1_ReleaseList_To_fleet_ReleaseList(in, out, s)
+}
+
+func autoConvert_fleet_ReleaseList_To_v1alpha1_ReleaseList(in *fleet.ReleaseList, out *ReleaseList, s conversion.Scope) error {
+	out.ListMeta = in.ListMeta
+	out.Items = *(*[]Release)(unsafe.Pointer(&in.Items))
+	return nil
+}
+
+// Convert_fleet_ReleaseList_To_v1alpha1_ReleaseList is an autogenerated conversion function.
+func Convert_fleet_ReleaseList_To_v1alpha1_ReleaseList(in *fleet.ReleaseList, out *ReleaseList, s conversion.Scope) error {
+	return autoConvert_fleet_ReleaseList_To_v1alpha1_ReleaseList(in, out, s)
+}
+
+func autoConvert_v1alpha1_ReleaseSpec_To_fleet_ReleaseSpec(in *ReleaseSpec, out *fleet.ReleaseSpec, s conversion.Scope) error {
+	*out = *(*fleet.ReleaseSpec)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_ReleaseSpec_To_fleet_ReleaseSpec is an autogenerated conversion function.
+func Convert_v1alpha1_ReleaseSpec_To_fleet_ReleaseSpec(in *ReleaseSpec, out *fleet.ReleaseSpec, s conversion.Scope) error {
+	return autoConvert_v1alpha1_ReleaseSpec_To_fleet_ReleaseSpec(in, out, s)
+}
+
+func autoConvert_fleet_ReleaseSpec_To_v1alpha1_ReleaseSpec(in *fleet.ReleaseSpec, out *ReleaseSpec, s conversion.Scope) error {
+	*out = *(*ReleaseSpec)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_fleet_ReleaseSpec_To_v1alpha1_ReleaseSpec is an autogenerated conversion function.
+func Convert_fleet_ReleaseSpec_To_v1alpha1_ReleaseSpec(in *fleet.ReleaseSpec, out *ReleaseSpec, s conversion.Scope) error {
+	return autoConvert_fleet_ReleaseSpec_To_v1alpha1_ReleaseSpec(in, out, s)
+}
+
+func autoConvert_v1alpha1_ReleaseStatus_To_fleet_ReleaseStatus(in *ReleaseStatus, out *fleet.ReleaseStatus, s conversion.Scope) error {
+	*out = *(*fleet.ReleaseStatus)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_ReleaseStatus_To_fleet_ReleaseStatus is an autogenerated conversion function.
+func Convert_v1alpha1_ReleaseStatus_To_fleet_ReleaseStatus(in *ReleaseStatus, out *fleet.ReleaseStatus, s conversion.Scope) error {
+	return autoConvert_v1alpha1_ReleaseStatus_To_fleet_ReleaseStatus(in, out, s)
+}
+
+func autoConvert_fleet_ReleaseStatus_To_v1alpha1_ReleaseStatus(in *fleet.ReleaseStatus, out *ReleaseStatus, s conversion.Scope) error {
+	*out = *(*ReleaseStatus)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_fleet_ReleaseStatus_To_v1alpha1_ReleaseStatus is an autogenerated conversion function.
+func Convert_fleet_ReleaseStatus_To_v1alpha1_ReleaseStatus(in *fleet.ReleaseStatus, out *ReleaseStatus, s conversion.Scope) error {
+	return autoConvert_fleet_ReleaseStatus_To_v1alpha1_ReleaseStatus(in, out, s)
+}
+
 func autoConvert_v1alpha1_ResourceRequirements_To_fleet_ResourceRequirements(in *ResourceRequirements, out *fleet.ResourceRequirements, s conversion.Scope) error {
 	*out = *(*fleet.ResourceRequirements)(unsafe.Pointer(in))
 	return nil
@@ -819,6 +1189,26 @@ func autoConvert_fleet_ResourceRequirements_To_v1alpha1_ResourceRequirements(in 
 // Convert_fleet_ResourceRequirements_To_v1alpha1_ResourceRequirements is an autogenerated conversion function.
 func Convert_fleet_ResourceRequirements_To_v1alpha1_ResourceRequirements(in *fleet.ResourceRequirements, out *ResourceRequirements, s conversion.Scope) error {
 	return autoConvert_fleet_ResourceRequirements_To_v1alpha1_ResourceRequirements(in, out, s)
+}
+
+func autoConvert_v1alpha1_RollingUpdateApp_To_fleet_RollingUpdateApp(in *RollingUpdateApp, out *fleet.RollingUpdateApp, s conversion.Scope) error {
+	*out = *(*fleet.RollingUpdateApp)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_RollingUpdateApp_To_fleet_RollingUpdateApp is an autogenerated conversion function.
+func Convert_v1alpha1_RollingUpdateApp_To_fleet_RollingUpdateApp(in *RollingUpdateApp, out *fleet.RollingUpdateApp, s conversion.Scope) error {
+	return autoConvert_v1alpha1_RollingUpdateApp_To_fleet_RollingUpdateApp(in, out, s)
+}
+
+func autoConvert_fleet_RollingUpdateApp_To_v1alpha1_RollingUpdateApp(in *fleet.RollingUpdateApp, out *RollingUpdateApp, s conversion.Scope) error {
+	*out = *(*RollingUpdateApp)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_fleet_RollingUpdateApp_To_v1alpha1_RollingUpdateApp is an autogenerated conversion function.
+func Convert_fleet_RollingUpdateApp_To_v1alpha1_RollingUpdateApp(in *fleet.RollingUpdateApp, out *RollingUpdateApp, s conversion.Scope) error {
+	return autoConvert_fleet_RollingUpdateApp_To_v1alpha1_RollingUpdateApp(in, out, s)
 }
 
 func autoConvert_v1alpha1_Taint_To_fleet_Taint(in *Taint, out *fleet.Taint, s conversion.Scope) error {

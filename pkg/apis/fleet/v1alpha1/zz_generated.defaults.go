@@ -29,6 +29,8 @@ import (
 // Public to allow building arbitrary schemes.
 // All generated defaulters are covering - they call all nested defaulters.
 func RegisterDefaults(scheme *runtime.Scheme) error {
+	scheme.AddTypeDefaultingFunc(&App{}, func(obj interface{}) { SetObjectDefaults_App(obj.(*App)) })
+	scheme.AddTypeDefaultingFunc(&AppList{}, func(obj interface{}) { SetObjectDefaults_AppList(obj.(*AppList)) })
 	scheme.AddTypeDefaultingFunc(&Binding{}, func(obj interface{}) { SetObjectDefaults_Binding(obj.(*Binding)) })
 	scheme.AddTypeDefaultingFunc(&Host{}, func(obj interface{}) { SetObjectDefaults_Host(obj.(*Host)) })
 	scheme.AddTypeDefaultingFunc(&HostLease{}, func(obj interface{}) { SetObjectDefaults_HostLease(obj.(*HostLease)) })
@@ -36,7 +38,52 @@ func RegisterDefaults(scheme *runtime.Scheme) error {
 	scheme.AddTypeDefaultingFunc(&HostList{}, func(obj interface{}) { SetObjectDefaults_HostList(obj.(*HostList)) })
 	scheme.AddTypeDefaultingFunc(&Instance{}, func(obj interface{}) { SetObjectDefaults_Instance(obj.(*Instance)) })
 	scheme.AddTypeDefaultingFunc(&InstanceList{}, func(obj interface{}) { SetObjectDefaults_InstanceList(obj.(*InstanceList)) })
+	scheme.AddTypeDefaultingFunc(&Release{}, func(obj interface{}) { SetObjectDefaults_Release(obj.(*Release)) })
+	scheme.AddTypeDefaultingFunc(&ReleaseList{}, func(obj interface{}) { SetObjectDefaults_ReleaseList(obj.(*ReleaseList)) })
 	return nil
+}
+
+func SetObjectDefaults_App(in *App) {
+	if in.Spec.Replicas == nil {
+		var ptrVar1 int32 = 1
+		in.Spec.Replicas = &ptrVar1
+	}
+	for i := range in.Spec.Template.Spec.Containers {
+		a := &in.Spec.Template.Spec.Containers[i]
+		SetDefaults_Container(a)
+		for j := range a.Ports {
+			b := &a.Ports[j]
+			if b.Protocol == "" {
+				b.Protocol = "TCP"
+			}
+		}
+	}
+	if in.Spec.Template.Spec.RestartPolicy == "" {
+		in.Spec.Template.Spec.RestartPolicy = "Always"
+	}
+	if in.Spec.Template.Spec.TerminationGracePeriodSeconds == nil {
+		var ptrVar1 int64 = 30
+		in.Spec.Template.Spec.TerminationGracePeriodSeconds = &ptrVar1
+	}
+	SetDefaults_AppStrategy(&in.Spec.Strategy)
+	if in.Spec.Strategy.Type == "" {
+		in.Spec.Strategy.Type = "RollingUpdate"
+	}
+	if in.Spec.RevisionHistoryLimit == nil {
+		var ptrVar1 int32 = 10
+		in.Spec.RevisionHistoryLimit = &ptrVar1
+	}
+	if in.Spec.ProgressDeadlineSeconds == nil {
+		var ptrVar1 int32 = 600
+		in.Spec.ProgressDeadlineSeconds = &ptrVar1
+	}
+}
+
+func SetObjectDefaults_AppList(in *AppList) {
+	for i := range in.Items {
+		a := &in.Items[i]
+		SetObjectDefaults_App(a)
+	}
 }
 
 func SetObjectDefaults_Binding(in *Binding) {
@@ -95,5 +142,36 @@ func SetObjectDefaults_InstanceList(in *InstanceList) {
 	for i := range in.Items {
 		a := &in.Items[i]
 		SetObjectDefaults_Instance(a)
+	}
+}
+
+func SetObjectDefaults_Release(in *Release) {
+	if in.Spec.Replicas == nil {
+		var ptrVar1 int32 = 1
+		in.Spec.Replicas = &ptrVar1
+	}
+	for i := range in.Spec.Template.Spec.Containers {
+		a := &in.Spec.Template.Spec.Containers[i]
+		SetDefaults_Container(a)
+		for j := range a.Ports {
+			b := &a.Ports[j]
+			if b.Protocol == "" {
+				b.Protocol = "TCP"
+			}
+		}
+	}
+	if in.Spec.Template.Spec.RestartPolicy == "" {
+		in.Spec.Template.Spec.RestartPolicy = "Always"
+	}
+	if in.Spec.Template.Spec.TerminationGracePeriodSeconds == nil {
+		var ptrVar1 int64 = 30
+		in.Spec.Template.Spec.TerminationGracePeriodSeconds = &ptrVar1
+	}
+}
+
+func SetObjectDefaults_ReleaseList(in *ReleaseList) {
+	for i := range in.Items {
+		a := &in.Items[i]
+		SetObjectDefaults_Release(a)
 	}
 }

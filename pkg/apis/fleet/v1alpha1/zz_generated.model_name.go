@@ -22,6 +22,36 @@ limitations under the License.
 package v1alpha1
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in App) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.App"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in AppList) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.AppList"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in AppRollback) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.AppRollback"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in AppSpec) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.AppSpec"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in AppStatus) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.AppStatus"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in AppStrategy) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.AppStrategy"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in Binding) OpenAPIModelName() string {
 	return "dev.gatehouse.fleet.v1alpha1.Binding"
 }
@@ -137,8 +167,38 @@ func (in InstanceStatus) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in InstanceTemplateSpec) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.InstanceTemplateSpec"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in Release) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.Release"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ReleaseList) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.ReleaseList"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ReleaseSpec) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.ReleaseSpec"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ReleaseStatus) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.ReleaseStatus"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in ResourceRequirements) OpenAPIModelName() string {
 	return "dev.gatehouse.fleet.v1alpha1.ResourceRequirements"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in RollingUpdateApp) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.RollingUpdateApp"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.

@@ -39,6 +39,16 @@ func Parser() *typed.Parser {
 var parserOnce sync.Once
 var parser *typed.Parser
 var schemaYAML = typed.YAMLObject(`types:
+- name: com.github.gatehouse-dev.gatehouse.pkg.apis.fleet.v1alpha1.App
+  scalar: untyped
+  list:
+    elementType:
+      namedType: __untyped_atomic_
+    elementRelationship: atomic
+  map:
+    elementType:
+      namedType: __untyped_deduced_
+    elementRelationship: separable
 - name: com.github.gatehouse-dev.gatehouse.pkg.apis.fleet.v1alpha1.Host
   scalar: untyped
   list:
@@ -60,6 +70,16 @@ var schemaYAML = typed.YAMLObject(`types:
       namedType: __untyped_deduced_
     elementRelationship: separable
 - name: com.github.gatehouse-dev.gatehouse.pkg.apis.fleet.v1alpha1.Instance
+  scalar: untyped
+  list:
+    elementType:
+      namedType: __untyped_atomic_
+    elementRelationship: atomic
+  map:
+    elementType:
+      namedType: __untyped_deduced_
+    elementRelationship: separable
+- name: com.github.gatehouse-dev.gatehouse.pkg.apis.fleet.v1alpha1.Release
   scalar: untyped
   list:
     elementType:

@@ -53,12 +53,16 @@ func (f *genericInformer) Lister() cache.GenericLister {
 func (f *sharedInformerFactory) ForResource(resource schema.GroupVersionResource) (GenericInformer, error) {
 	switch resource {
 	// Group=fleet.gatehouse.dev, Version=v1alpha1
+	case v1alpha1.SchemeGroupVersion.WithResource("apps"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Fleet().V1alpha1().Apps().Informer()}, nil
 	case v1alpha1.SchemeGroupVersion.WithResource("hosts"):
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Fleet().V1alpha1().Hosts().Informer()}, nil
 	case v1alpha1.SchemeGroupVersion.WithResource("hostleases"):
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Fleet().V1alpha1().HostLeases().Informer()}, nil
 	case v1alpha1.SchemeGroupVersion.WithResource("instances"):
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Fleet().V1alpha1().Instances().Informer()}, nil
+	case v1alpha1.SchemeGroupVersion.WithResource("releases"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Fleet().V1alpha1().Releases().Informer()}, nil
 
 	}
 

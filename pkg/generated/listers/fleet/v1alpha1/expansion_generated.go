@@ -18,6 +18,14 @@ limitations under the License.
 
 package v1alpha1
 
+// AppListerExpansion allows custom methods to be added to
+// AppLister.
+type AppListerExpansion interface{}
+
+// AppNamespaceListerExpansion allows custom methods to be added to
+// AppNamespaceLister.
+type AppNamespaceListerExpansion interface{}
+
 // HostListerExpansion allows custom methods to be added to
 // HostLister.
 type HostListerExpansion interface{}
@@ -33,3 +41,11 @@ type InstanceListerExpansion interface{}
 // InstanceNamespaceListerExpansion allows custom methods to be added to
 // InstanceNamespaceLister.
 type InstanceNamespaceListerExpansion interface{}
+
+// ReleaseListerExpansion allows custom methods to be added to
+// ReleaseLister.
+type ReleaseListerExpansion interface{}
+
+// ReleaseNamespaceListerExpansion allows custom methods to be added to
+// ReleaseNamespaceLister.
+type ReleaseNamespaceListerExpansion interface{}

@@ -24,12 +24,16 @@ import (
 
 // Interface provides access to all the informers in this group version.
 type Interface interface {
+	// Apps returns a AppInformer.
+	Apps() TypedAppInformer
 	// Hosts returns a HostInformer.
 	Hosts() TypedHostInformer
 	// HostLeases returns a HostLeaseInformer.
 	HostLeases() TypedHostLeaseInformer
 	// Instances returns a InstanceInformer.
 	Instances() TypedInstanceInformer
+	// Releases returns a ReleaseInformer.
+	Releases() TypedReleaseInformer
 }
 
 type version struct {
@@ -41,6 +45,11 @@ type version struct {
 // New returns a new Interface.
 func New(f internalinterfaces.SharedInformerFactory, namespace string, tweakListOptions internalinterfaces.TweakListOptionsFunc) Interface {
 	return &version{factory: f, namespace: namespace, tweakListOptions: tweakListOptions}
+}
+
+// Apps returns a TypedAppInformer.
+func (v *version) Apps() TypedAppInformer {
+	return &appInformer{factory: v.factory, namespace: v.namespace, tweakListOptions: v.tweakListOptions}
 }
 
 // Hosts returns a TypedHostInformer.
@@ -56,4 +65,9 @@ func (v *version) HostLeases() TypedHostLeaseInformer {
 // Instances returns a TypedInstanceInformer.
 func (v *version) Instances() TypedInstanceInformer {
 	return &instanceInformer{factory: v.factory, namespace: v.namespace, tweakListOptions: v.tweakListOptions}
+}
+
+// Releases returns a TypedReleaseInformer.
+func (v *version) Releases() TypedReleaseInformer {
+	return &releaseInformer{factory: v.factory, namespace: v.namespace, tweakListOptions: v.tweakListOptions}
 }

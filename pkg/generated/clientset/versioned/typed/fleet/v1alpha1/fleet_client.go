@@ -28,14 +28,20 @@ import (
 
 type FleetV1alpha1Interface interface {
 	RESTClient() rest.Interface
+	AppsGetter
 	HostsGetter
 	HostLeasesGetter
 	InstancesGetter
+	ReleasesGetter
 }
 
 // FleetV1alpha1Client is used to interact with features provided by the fleet.gatehouse.dev group.
 type FleetV1alpha1Client struct {
 	restClient rest.Interface
+}
+
+func (c *FleetV1alpha1Client) Apps(namespace string) AppInterface {
+	return newApps(c, namespace)
 }
 
 func (c *FleetV1alpha1Client) Hosts() HostInterface {
@@ -48,6 +54,10 @@ func (c *FleetV1alpha1Client) HostLeases() HostLeaseInterface {
 
 func (c *FleetV1alpha1Client) Instances(namespace string) InstanceInterface {
 	return newInstances(c, namespace)
+}
+
+func (c *FleetV1alpha1Client) Releases(namespace string) ReleaseInterface {
+	return newReleases(c, namespace)
 }
 
 // NewForConfig creates a new FleetV1alpha1Client for the given config.

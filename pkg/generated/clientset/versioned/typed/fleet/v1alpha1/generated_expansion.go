@@ -18,8 +18,12 @@ limitations under the License.
 
 package v1alpha1
 
+type AppExpansion interface{}
+
 type HostExpansion interface{}
 
 type HostLeaseExpansion interface{}
 
 type InstanceExpansion interface{}
+
+type ReleaseExpansion interface{}

@@ -28,6 +28,10 @@ type FakeFleetV1alpha1 struct {
 	*testing.Fake
 }
 
+func (c *FakeFleetV1alpha1) Apps(namespace string) v1alpha1.AppInterface {
+	return newFakeApps(c, namespace)
+}
+
 func (c *FakeFleetV1alpha1) Hosts() v1alpha1.HostInterface {
 	return newFakeHosts(c)
 }
@@ -38,6 +42,10 @@ func (c *FakeFleetV1alpha1) HostLeases() v1alpha1.HostLeaseInterface {
 
 func (c *FakeFleetV1alpha1) Instances(namespace string) v1alpha1.InstanceInterface {
 	return newFakeInstances(c, namespace)
+}
+
+func (c *FakeFleetV1alpha1) Releases(namespace string) v1alpha1.ReleaseInterface {
+	return newFakeReleases(c, namespace)
 }
 
 // RESTClient returns a RESTClient that is used to communicate

@@ -1,0 +1,196 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package app
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	"k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/registry/rest"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
+)
+
+// RollbackREST is the rollback endpoint of apps: creating an AppRollback there gives the app
+// the template of one of its releases. The write is an update of the app by the caller, with
+// all that belongs to one.
+type RollbackREST struct {
+	apps     rest.Getter
+	releases rest.Lister
+	update   base.CallerUpdate
+}
+
+var _ rest.NamedCreater = &RollbackREST{}
+
+// New makes an empty AppRollback.
+func (*RollbackREST) New() runtime.Object { return &fleet.AppRollback{} }
+
+// Destroy does nothing: the apps' own storage closes what both share.
+func (*RollbackREST) Destroy() {}
+
+// NamespaceScoped is true, as for apps.
+func (*RollbackREST) NamespaceScoped() bool { return true }
+
+// Create takes the app of the name back. One that has the wanted template already is left
+// as it is.
+func (r *RollbackREST) Create(ctx context.Context, name string, obj runtime.Object, createValidation rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
+	rollback, ok := obj.(*fleet.AppRollback)
+	if !ok {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("not an AppRollback: %T", obj))
+	}
+	if rollback.Name != "" && rollback.Name != name {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("metadata.name of the AppRollback is %q, but the URL names the app %q", rollback.Name, name))
+	}
+	rollback.Name = name
+	if rollback.ToRevision < 0 {
+		return nil, apierrors.NewInvalid(fleet.Kind("AppRollback"), name, field.ErrorList{
+			field.Invalid(field.NewPath("toRevision"), rollback.ToRevision, apivalidation.IsNegativeErrorMsg+"; 0 is the revision before the newest"),
+		})
+	}
+	if createValidation != nil {
+		if err := createValidation(ctx, rollback.DeepCopyObject()); err != nil {
+			return nil, err
+		}
+	}
+	stored, err := r.apps.Get(ctx, name, &metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	app, ok := stored.(*fleet.App)
+	if !ok {
+		return nil, apierrors.NewInternalError(fmt.Errorf("%T is no App", stored))
+	}
+	template, err := r.template(ctx, app, rollback.ToRevision)
+	if err != nil {
+		return nil, err
+	}
+	done := &metav1.Status{Status: metav1.StatusSuccess}
+	if apiequality.Semantic.DeepEqual(&app.Spec.Template, template) {
+		return done, nil
+	}
+	// The update writes onto what is stored by then: others may change the app meanwhile.
+	_, err = r.update(ctx, name, &metav1.UpdateOptions{
+		TypeMeta: metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: "UpdateOptions"},
+		DryRun:   options.DryRun, FieldManager: options.FieldManager, FieldValidation: options.FieldValidation,
+	}, func(_ context.Context, _, old runtime.Object) (runtime.Object, error) {
+		changed, ok := old.DeepCopyObject().(*fleet.App)
+		if !ok {
+			return nil, fmt.Errorf("%T is no App", old)
+		}
+		switch changed.UID {
+		case app.UID:
+		case "":
+			return nil, apierrors.NewNotFound(fleet.Resource("apps"), name)
+		default:
+			return nil, apierrors.NewConflict(fleet.Resource("apps/rollback"), name, fmt.Errorf("the app was deleted and created again meanwhile: look at it, and try again"))
+		}
+		changed.Spec.Template = *template.DeepCopy()
+		return changed, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return done, nil
+}
+
+// revision is a release of an app, by its number.
+type revision struct {
+	number  int64
+	release *fleet.Release
+}
+
+// template is what the app had in a revision; 0 is the one before the newest.
+func (r *RollbackREST) template(ctx context.Context, app *fleet.App, wanted int64) (*fleet.InstanceTemplateSpec, error) {
+	list, err := r.releases.List(ctx, &internalversion.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	releases, ok := list.(*fleet.ReleaseList)
+	if !ok {
+		return nil, apierrors.NewInternalError(fmt.Errorf("%T is no ReleaseList", list))
+	}
+	revisions := revisionsOf(app, releases.Items)
+	if wanted == 0 && len(revisions) > 1 {
+		return templateOf(revisions[len(revisions)-2].release), nil
+	}
+	for _, revision := range revisions {
+		if revision.number == wanted {
+			return templateOf(revision.release), nil
+		}
+	}
+	return nil, noRevision(app.Name, wanted, revisions)
+}
+
+// revisionsOf are the numbered releases that an app controls, the newest last.
+func revisionsOf(app *fleet.App, releases []fleet.Release) []revision {
+	var revisions []revision
+	for i := range releases {
+		release := &releases[i]
+		if !metav1.IsControlledBy(release, app) {
+			continue
+		}
+		// One without a number is being made: the controller has not said yet which it is.
+		number, err := strconv.ParseInt(release.Annotations[v1alpha1.RevisionAnnotation], 10, 64)
+		if err != nil || number < 1 {
+			continue
+		}
+		revisions = append(revisions, revision{number, release})
+	}
+	slices.SortFunc(revisions, func(a, b revision) int { return cmp.Compare(a.number, b.number) })
+	return revisions
+}
+
+// templateOf is a release's template as the app had it: the hash is the controller's addition.
+func templateOf(release *fleet.Release) *fleet.InstanceTemplateSpec {
+	template := release.Spec.Template.DeepCopy()
+	maps.DeleteFunc(template.Labels, func(label, _ string) bool { return label == v1alpha1.TemplateHashLabel })
+	return template
+}
+
+// noRevision is a 404 that says what there is instead.
+func noRevision(name string, wanted int64, revisions []revision) error {
+	numbers := make([]string, len(revisions))
+	for i, revision := range revisions {
+		numbers[i] = strconv.FormatInt(revision.number, 10)
+	}
+	there := "it has no revisions yet"
+	if len(numbers) > 0 {
+		there = "its revisions are " + strings.Join(numbers, ", ")
+	}
+	missing := fmt.Sprintf("revision %d", wanted)
+	if wanted == 0 {
+		missing = "revision before the newest"
+	}
+	err := apierrors.NewGenericServerResponse(http.StatusNotFound, "create", fleet.Resource("apps/rollback"), name, "", 0, false)
+	err.ErrStatus.Message = fmt.Sprintf("app %q has no %s: %s", name, missing, there)
+	return err
+}

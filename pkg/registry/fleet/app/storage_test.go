@@ -1,0 +1,124 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package app_test
+
+import (
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/app"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/registrytest"
+)
+
+// newSuite is the library's suite for a registry, on apps in a real etcd.
+func newSuite(t *testing.T) *registrytest.Suite {
+	t.Helper()
+	scheme, codecs := apiserver.NewFleetScheme()
+	storage, err := app.NewStorage(scheme, registrytest.StartEtcd(t).StorageOptions(scheme, codecs), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(storage.App.Destroy)
+	return registrytest.NewSuite(t, scheme, storage.App)
+}
+
+func pointer[T any](value T) *T { return &value }
+
+func rolling(maxUnavailable, maxSurge intstr.IntOrString) *fleet.RollingUpdateApp {
+	return &fleet.RollingUpdateApp{MaxUnavailable: &maxUnavailable, MaxSurge: &maxSurge}
+}
+
+func validApp() *fleet.App {
+	return &fleet.App{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "test", Name: "web", Generation: 1},
+		Spec: fleet.AppSpec{
+			Replicas: pointer[int32](3),
+			Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}},
+			Template: fleet.InstanceTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "web"}},
+				Spec: fleet.InstanceSpec{
+					Containers:                    []fleet.Container{{Name: "web", Image: "web:1", ImagePullPolicy: fleet.PullIfNotPresent}},
+					RestartPolicy:                 fleet.RestartPolicyAlways,
+					TerminationGracePeriodSeconds: pointer[int64](30),
+				},
+			},
+			Strategy:                fleet.AppStrategy{Type: fleet.RollingUpdateAppStrategy, RollingUpdate: rolling(intstr.FromString("25%"), intstr.FromInt32(1))},
+			RevisionHistoryLimit:    pointer[int32](10),
+			ProgressDeadlineSeconds: pointer[int32](600),
+		},
+	}
+}
+
+// with is a valid app and a change.
+func with(change func(*fleet.App)) *fleet.App {
+	object := validApp()
+	change(object)
+	return object
+}
+
+// update makes a change of a stored app.
+func update(change func(*fleet.App)) func(runtime.Object) {
+	return func(obj runtime.Object) { change(obj.(*fleet.App)) }
+}
+
+func TestAppsAreCreated(t *testing.T) {
+	newSuite(t).Create(validApp(),
+		with(func(o *fleet.App) { o.Name = "Web_1" }),
+		with(func(o *fleet.App) { o.Spec.Selector = nil }),
+		with(func(o *fleet.App) { o.Spec.Selector = &metav1.LabelSelector{} }),
+		with(func(o *fleet.App) { o.Spec.Template.Labels = nil }),
+		with(func(o *fleet.App) { o.Spec.Replicas = pointer[int32](-1) }),
+		with(func(o *fleet.App) { o.Spec.Template.Spec.HostName = "edge-1" }),
+		with(func(o *fleet.App) { o.Spec.Template.Spec.RestartPolicy = fleet.RestartPolicyNever }),
+		with(func(o *fleet.App) { o.Spec.Template.Spec.ActiveDeadlineSeconds = pointer[int64](1) }),
+		with(func(o *fleet.App) { o.Spec.Template.Spec.Containers = nil }),
+		with(func(o *fleet.App) {
+			o.Spec.Strategy.RollingUpdate = rolling(intstr.FromInt32(0), intstr.FromString("0%"))
+		}),
+		with(func(o *fleet.App) {
+			o.Spec.Strategy.RollingUpdate = rolling(intstr.FromString("101%"), intstr.FromInt32(1))
+		}),
+		with(func(o *fleet.App) {
+			o.Spec.Strategy.RollingUpdate = rolling(intstr.FromInt32(1), intstr.FromString("many"))
+		}),
+		with(func(o *fleet.App) { o.Spec.Strategy.RollingUpdate = rolling(intstr.FromInt32(1), intstr.FromInt32(-1)) }),
+		with(func(o *fleet.App) { o.Spec.Strategy.RollingUpdate = nil }),
+		with(func(o *fleet.App) { o.Spec.Strategy.Type = fleet.RecreateAppStrategy }),
+		with(func(o *fleet.App) { o.Spec.MinReadySeconds = 600 }),
+	)
+}
+
+func TestAppsAreUpdated(t *testing.T) {
+	newSuite(t).Update(validApp(),
+		update(func(o *fleet.App) { o.Spec.Replicas = pointer[int32](5) }),
+		update(func(o *fleet.App) {
+			o.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "other"}}
+		}),
+		update(func(o *fleet.App) { o.Spec.MinReadySeconds = -1 }),
+	)
+}
+
+func TestAppsAreDeleted(t *testing.T) { newSuite(t).Delete(validApp()) }
+
+func TestAppsAreRead(t *testing.T) { newSuite(t).Get(validApp()) }
+
+func TestAppsAreListed(t *testing.T) { newSuite(t).List(validApp()) }

@@ -1,0 +1,104 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package release_test
+
+import (
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/release"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/registrytest"
+)
+
+// newSuite is the library's suite for a registry, on releases in a real etcd.
+func newSuite(t *testing.T) *registrytest.Suite {
+	t.Helper()
+	scheme, codecs := apiserver.NewFleetScheme()
+	storage, err := release.NewStorage(scheme, registrytest.StartEtcd(t).StorageOptions(scheme, codecs))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(storage.Release.Destroy)
+	return registrytest.NewSuite(t, scheme, storage.Release)
+}
+
+func pointer[T any](value T) *T { return &value }
+
+func validRelease() *fleet.Release {
+	return &fleet.Release{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "test", Name: "web", Generation: 1},
+		Spec: fleet.ReleaseSpec{
+			Replicas: pointer[int32](3),
+			Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}},
+			Template: fleet.InstanceTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "web"}},
+				Spec: fleet.InstanceSpec{
+					Containers:                    []fleet.Container{{Name: "web", Image: "web:1", ImagePullPolicy: fleet.PullIfNotPresent}},
+					RestartPolicy:                 fleet.RestartPolicyAlways,
+					TerminationGracePeriodSeconds: pointer[int64](30),
+				},
+			},
+		},
+	}
+}
+
+// with is a valid release and a change.
+func with(change func(*fleet.Release)) *fleet.Release {
+	object := validRelease()
+	change(object)
+	return object
+}
+
+// update makes a change of a stored release.
+func update(change func(*fleet.Release)) func(runtime.Object) {
+	return func(obj runtime.Object) { change(obj.(*fleet.Release)) }
+}
+
+func TestReleasesAreCreated(t *testing.T) {
+	newSuite(t).Create(validRelease(),
+		with(func(o *fleet.Release) { o.Name = "Web_1" }),
+		with(func(o *fleet.Release) { o.Spec.Selector = nil }),
+		with(func(o *fleet.Release) { o.Spec.Selector = &metav1.LabelSelector{} }),
+		with(func(o *fleet.Release) { o.Spec.Template.Labels = nil }),
+		with(func(o *fleet.Release) { o.Spec.Replicas = pointer[int32](-1) }),
+		with(func(o *fleet.Release) { o.Spec.Template.Spec.HostName = "edge-1" }),
+		with(func(o *fleet.Release) { o.Spec.Template.Spec.RestartPolicy = fleet.RestartPolicyNever }),
+		with(func(o *fleet.Release) { o.Spec.Template.Spec.ActiveDeadlineSeconds = pointer[int64](1) }),
+		with(func(o *fleet.Release) { o.Spec.Template.Spec.Containers = nil }),
+	)
+}
+
+func TestReleasesAreUpdated(t *testing.T) {
+	newSuite(t).Update(validRelease(),
+		update(func(o *fleet.Release) { o.Spec.Replicas = pointer[int32](5) }),
+		update(func(o *fleet.Release) {
+			o.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "other"}}
+		}),
+		update(func(o *fleet.Release) { o.Spec.MinReadySeconds = -1 }),
+		update(func(o *fleet.Release) { o.Spec.Template.Spec.Containers[0].Image = "web:2" }),
+	)
+}
+
+func TestReleasesAreDeleted(t *testing.T) { newSuite(t).Delete(validRelease()) }
+
+func TestReleasesAreRead(t *testing.T) { newSuite(t).Get(validRelease()) }
+
+func TestReleasesAreListed(t *testing.T) { newSuite(t).List(validRelease()) }
