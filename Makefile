@@ -134,6 +134,10 @@ bench-watch: build ## What an event costs with thousands of watches
 bench-aggregated: build controlplane ## What the way through a kube-apiserver costs
 	go run ./test/bench aggregated $(ARGS)
 
+.PHONY: bench-authz
+bench-authz: ## What a decision by roles costs, beside Kubernetes' own
+	cd test/upstream && go test ./rbac -run '^$$' -bench Decision $(ARGS)
+
 # Go knows best what has changed, so this one is always asked.
 .PHONY: bin/gatehouse
 bin/gatehouse:

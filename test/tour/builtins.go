@@ -159,7 +159,9 @@ metadata: {name: reader, namespace: $ID}
 rules:
 - {apiGroups: [""], resources: [configmaps], verbs: [get, list, watch]}
 `
-	s.pipe(wider, "auth reconcile -f -").shows("role.rbac.authorization.k8s.io/reader reconciled", "watch")
+	if r := s.pipe(wider, "auth reconcile -n $ID -f -"); r.code != 0 || !strings.Contains(r.stdout, "role.rbac.authorization.k8s.io/reader reconciled") || !strings.Contains(r.stdout, "watch") {
+		s.Fatalf("%s\n--- wanted: the role is reconciled, with the verb that it lacked", r)
+	}
 	awaitRight(s, "watch configmaps -n $ID --as=$ID-ann")
 	if r := s.kubectl("delete clusterrole,clusterrolebinding $ID"); r.code != 0 {
 		s.Fatal(r)

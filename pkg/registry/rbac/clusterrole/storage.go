@@ -22,7 +22,6 @@ import (
 	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
-	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/rbac"
@@ -48,20 +47,14 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, escalation pol
 	}
 	return &police.Policed{Store: store, Check: func(ctx context.Context, obj, old runtime.Object) error {
 		role, before := obj.(*rbacv1.ClusterRole), old.(*rbacv1.ClusterRole)
-		// Whoever changes annotations only, or collects garbage, grants nothing. A label grants:
-		// it may have the rules gathered into a role that others hold.
-		if apiequality.Semantic.DeepEqual(role.Rules, before.Rules) &&
-			apiequality.Semantic.DeepEqual(role.AggregationRule, before.AggregationRule) &&
-			apiequality.Semantic.DeepEqual(role.Labels, before.Labels) {
-			return nil
-		}
-		if err := escalation.MayWriteRules(ctx, "clusterroles", "", role.Name, role.Rules); err != nil {
+		name := police.RequestName(ctx)
+		if err := escalation.MayWriteRules(ctx, "clusterroles", "", name, role.Rules); err != nil {
 			return err
 		}
 		if role.AggregationRule == nil && before.AggregationRule == nil {
 			return nil
 		}
-		if err := escalation.MayWriteRules(ctx, "clusterroles", "", role.Name, everything()); err != nil {
+		if err := escalation.MayWriteRules(ctx, "clusterroles", "", name, everything()); err != nil {
 			return fmt.Errorf("a role with an aggregationRule gathers whatever is labelled for it, so it takes all rights to write one: %w", err)
 		}
 		return nil

@@ -20,7 +20,6 @@ import (
 	"context"
 
 	rbacv1 "k8s.io/api/rbac/v1"
-	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/rbac"
@@ -51,14 +50,7 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, escalation pol
 	if err != nil {
 		return nil, err
 	}
-	return &police.Policed{Store: store, Check: func(ctx context.Context, obj, old runtime.Object) error {
-		binding, before := obj.(*rbacv1.ClusterRoleBinding), old.(*rbacv1.ClusterRoleBinding)
-		// Whoever changes labels only, or collects garbage, grants nothing; and a change of the
-		// role is refused by validation, whoever asks for it.
-		if before.RoleRef.Name != "" && before.RoleRef != binding.RoleRef ||
-			before.RoleRef == binding.RoleRef && apiequality.Semantic.DeepEqual(binding.Subjects, before.Subjects) {
-			return nil
-		}
-		return escalation.MayBind(ctx, "", binding.RoleRef)
+	return &police.Policed{Store: store, Check: func(ctx context.Context, obj, _ runtime.Object) error {
+		return escalation.MayBind(ctx, "", obj.(*rbacv1.ClusterRoleBinding).RoleRef)
 	}}, nil
 }

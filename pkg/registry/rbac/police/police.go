@@ -25,10 +25,12 @@ import (
 	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
@@ -49,7 +51,8 @@ type Escalation interface {
 type Policed struct {
 	*base.Store
 	// Check returns an error where the caller may not make the object what it is to become;
-	// old is what it was, or an empty object.
+	// old is what it was, or an empty object. It is not asked where nothing has changed but
+	// what the garbage collector changes.
 	Check func(ctx context.Context, obj, old runtime.Object) error
 }
 
@@ -74,15 +77,42 @@ func (p *Policed) Update(ctx context.Context, name string, objInfo rest.UpdatedO
 }
 
 func (p *Policed) check(ctx context.Context, obj, old runtime.Object) error {
-	err := p.Check(ctx, obj, old)
-	if err == nil || apierrors.IsNotFound(err) || apierrors.IsInvalid(err) {
+	collected, err := onlyCollected(obj, old)
+	if err != nil || collected {
 		return err
 	}
-	name := ""
-	if object, accessErr := apimeta.Accessor(obj); accessErr == nil {
-		name = object.GetName()
+	err = p.Check(ctx, obj, old)
+	if err == nil || apierrors.IsNotFound(err) {
+		return err
 	}
-	return apierrors.NewForbidden(p.DefaultQualifiedResource, name, err)
+	return apierrors.NewForbidden(p.DefaultQualifiedResource, RequestName(ctx), err)
+}
+
+// onlyCollected says whether the two differ at most in what the garbage collector writes: it
+// must be able to delete what it could not grant. Any other change, be it a label by which
+// another role gathers the rules, is one by somebody who has to hold them.
+func onlyCollected(obj, old runtime.Object) (bool, error) {
+	var cleared [2]runtime.Object
+	for i, o := range []runtime.Object{obj, old} {
+		cleared[i] = o.DeepCopyObject()
+		object, err := apimeta.Accessor(cleared[i])
+		if err != nil {
+			return false, err
+		}
+		object.SetOwnerReferences(nil)
+		object.SetFinalizers(nil)
+		object.SetManagedFields(nil)
+	}
+	return apiequality.Semantic.DeepEqual(cleared[0], cleared[1]), nil
+}
+
+// RequestName is the name in the request's path; none for a create. As in Kubernetes, a verb
+// that is granted for some names lifts no check of a create.
+func RequestName(ctx context.Context) string {
+	if info, ok := request.RequestInfoFrom(ctx); ok {
+		return info.Name
+	}
+	return ""
 }
 
 // SubjectsOf are the names of the subjects of a kind, as kubectl prints them.

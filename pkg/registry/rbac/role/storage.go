@@ -21,7 +21,6 @@ import (
 	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
-	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/endpoints/request"
 
@@ -46,13 +45,8 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, escalation pol
 	if err != nil {
 		return nil, err
 	}
-	return &police.Policed{Store: store, Check: func(ctx context.Context, obj, old runtime.Object) error {
-		role, before := obj.(*rbacv1.Role), old.(*rbacv1.Role)
-		// Whoever changes labels only, or collects garbage, grants nothing.
-		if apiequality.Semantic.DeepEqual(role.Rules, before.Rules) {
-			return nil
-		}
-		return escalation.MayWriteRules(ctx, "roles", request.NamespaceValue(ctx), role.Name, role.Rules)
+	return &police.Policed{Store: store, Check: func(ctx context.Context, obj, _ runtime.Object) error {
+		return escalation.MayWriteRules(ctx, "roles", request.NamespaceValue(ctx), police.RequestName(ctx), obj.(*rbacv1.Role).Rules)
 	}}, nil
 }
 

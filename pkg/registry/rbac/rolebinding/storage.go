@@ -20,7 +20,6 @@ import (
 	"context"
 
 	rbacv1 "k8s.io/api/rbac/v1"
-	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/endpoints/request"
 
@@ -52,14 +51,7 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, escalation pol
 	if err != nil {
 		return nil, err
 	}
-	return &police.Policed{Store: store, Check: func(ctx context.Context, obj, old runtime.Object) error {
-		binding, before := obj.(*rbacv1.RoleBinding), old.(*rbacv1.RoleBinding)
-		// Whoever changes labels only, or collects garbage, grants nothing; and a change of the
-		// role is refused by validation, whoever asks for it.
-		if before.RoleRef.Name != "" && before.RoleRef != binding.RoleRef ||
-			before.RoleRef == binding.RoleRef && apiequality.Semantic.DeepEqual(binding.Subjects, before.Subjects) {
-			return nil
-		}
-		return escalation.MayBind(ctx, request.NamespaceValue(ctx), binding.RoleRef)
+	return &police.Policed{Store: store, Check: func(ctx context.Context, obj, _ runtime.Object) error {
+		return escalation.MayBind(ctx, request.NamespaceValue(ctx), obj.(*rbacv1.RoleBinding).RoleRef)
 	}}, nil
 }
