@@ -66,6 +66,10 @@ var rooms = []room{
 		"k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/server/options",
 		"go.etcd.io/etcd/client/v3", "github.com/google/go-cmp/cmp", "sigs.k8s.io/randfill",
 	}, registryLibraries...)},
+	// What somebody may is asked of an authorizer; nothing is stored.
+	{packages: "pkg/registry/authorization", may: append([]string{
+		"pkg/apis/authorization/validation", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer",
+	}, registryLibraries...)},
 	// A TokenReview asks what stop 1 asks.
 	{packages: "pkg/registry/authentication(/[a-z]+)?", may: append([]string{
 		"pkg/registry/authentication/...", "k8s.io/apiserver/pkg/authentication/authenticator",
