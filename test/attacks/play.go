@@ -39,6 +39,9 @@ type Env struct {
 	As func(user string, groups ...string) *rest.Config
 	// Admin may do everything.
 	Admin *rest.Config
+	// FrontProxy says that the server knows a front proxy, so that identity headers from
+	// anybody else are no proof (401), and not only words without a meaning.
+	FrontProxy bool
 	// Tokens are bearer tokens by what is wrong with them; rows name them as identity.
 	Tokens map[string]string
 }

@@ -1,0 +1,63 @@
+//go:build e2e
+
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package e2e
+
+import (
+	"testing"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/gatehouse-dev/gatehouse/test/attacks"
+)
+
+// A role that grants hosts everything, in all groups: in a cluster anybody may have made one.
+const everythingForHosts = `apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: e2e-everything}
+rules:
+- {apiGroups: ["*"], resources: ["*"], verbs: ["*"]}
+- {nonResourceURLs: ["*"], verbs: ["*"]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: e2e-everything-for-hosts}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: e2e-everything}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: "system:hosts"}]
+`
+
+// Hosts connect to Gatehouse directly, with certificates of the cluster's authority.
+func TestHostsGetAwayWithNothingWhateverARoleGrantsThem(t *testing.T) {
+	ns := namespace(t, "attacked")
+	apply(t, everythingForHosts)
+	t.Cleanup(func() {
+		kubectl(t, "delete", "clusterrolebinding/e2e-everything-for-hosts", "clusterrole/e2e-everything")
+	})
+	files := 0
+	as := func(user string, groups ...string) *rest.Config {
+		files++
+		pair, err := env.cluster.ClientCA.Issue("attacker-"+string(rune('a'+files)), user, groups)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &rest.Config{Host: env.gatehouse.Replicas[0].URL, QPS: -1, TLSClientConfig: rest.TLSClientConfig{
+			CAFile: env.gatehouse.CAFile, CertFile: pair.Cert, KeyFile: pair.Key,
+		}}
+	}
+	attacks.Hosts(t, attacks.Env{FrontProxy: true, As: as, Admin: as("attack-administrator", "system:masters")}, ns)
+}
