@@ -159,7 +159,8 @@ metadata: {name: reader, namespace: $ID}
 rules:
 - {apiGroups: [""], resources: [configmaps], verbs: [get, list, watch]}
 `
-	if r := s.pipe(wider, "auth reconcile -n $ID -f -"); r.code != 0 || !strings.Contains(r.stdout, "role.rbac.authorization.k8s.io/reader reconciled") || !strings.Contains(r.stdout, "watch") {
+	// kubectl says what it did on standard error.
+	if r := s.pipe(wider, "auth reconcile -n $ID -f -"); r.code != 0 || !strings.Contains(r.stdout+r.stderr, "role.rbac.authorization.k8s.io/reader reconciled") || !strings.Contains(r.stdout+r.stderr, "watch") {
 		s.Fatalf("%s\n--- wanted: the role is reconciled, with the verb that it lacked", r)
 	}
 	awaitRight(s, "watch configmaps -n $ID --as=$ID-ann")

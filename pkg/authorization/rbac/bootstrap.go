@@ -141,11 +141,12 @@ func clusterRoles() []rbacv1.ClusterRole {
 			rule([]string{"get", "update", "patch"}, fleet, "instances/status"),
 			rule([]string{"create"}, fleet, "instances/token"),
 			rule([]string{"create"}, "", "events"), rule([]string{"create"}, "events.k8s.io", "events")),
-		// What the three roles gather stands in them from the first moment; the controller of
-		// aggregation adds what others label.
+		// What the three roles gather stands in them from the first moment, in the order of the
+		// names of what they gather, so that the controller of aggregation has nothing to write
+		// until somebody labels more.
 		aggregated("view", view),
-		aggregated("edit", slices.Concat(view, edit)),
-		aggregated("admin", slices.Concat(view, edit, admin)),
+		aggregated("edit", slices.Concat(edit, view)),
+		aggregated("admin", slices.Concat(admin, edit, view)),
 		gathered("view", view, "view", "edit", "admin"),
 		gathered("edit", edit, "edit", "admin"),
 		gathered("admin", admin, "admin"),
