@@ -19,6 +19,8 @@ package authorization
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -106,10 +108,34 @@ func (r *accessREST) Create(ctx context.Context, obj runtime.Object, createValid
 		Denied:  decision == authorizer.DecisionDeny,
 		Reason:  reason,
 	}
-	if err != nil {
-		q.status.EvaluationError = err.Error()
-	}
+	q.status.EvaluationError = evaluationError(err, q.attributes)
 	return obj, nil
+}
+
+// evaluationError tells what stood in the way of an answer: an authorizer that failed, and
+// selectors that could not be read, without which more was asked about than was meant.
+func evaluationError(err error, a authorizer.AttributesRecord) string {
+	var parts []string
+	if err != nil {
+		parts = append(parts, err.Error())
+	}
+	for _, selector := range []struct {
+		name string
+		left int
+		err  error
+	}{
+		{"fieldSelector", len(a.FieldSelectorRequirements), a.FieldSelectorParsingErr},
+		{"labelSelector", len(a.LabelSelectorRequirements), a.LabelSelectorParsingErr},
+	} {
+		how := "ignored"
+		if selector.left > 0 {
+			how = "partially ignored"
+		}
+		if selector.err != nil {
+			parts = append(parts, fmt.Sprintf("spec.resourceAttributes.%s %s due to parse error: %v", selector.name, how, selector.err))
+		}
+	}
+	return strings.Join(parts, "; ")
 }
 
 // localREST is asked within a namespace.

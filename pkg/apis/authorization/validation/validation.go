@@ -63,14 +63,14 @@ func validateSpec(spec *authorizationv1.SubjectAccessReviewSpec) field.ErrorList
 
 func validateAttributes(resource *authorizationv1.ResourceAttributes, path *authorizationv1.NonResourceAttributes) field.ErrorList {
 	at := field.NewPath("spec")
+	var errs field.ErrorList
 	if (resource == nil) == (path == nil) {
-		return field.ErrorList{field.Invalid(at, path, "ask about resourceAttributes or about nonResourceAttributes, and not about both")}
+		errs = append(errs, field.Invalid(at, path, "ask about resourceAttributes or about nonResourceAttributes, and not about both"))
 	}
 	if resource == nil {
-		return nil
+		return errs
 	}
 	at = at.Child("resourceAttributes")
-	var errs field.ErrorList
 	if s := resource.FieldSelector; s != nil {
 		errs = append(errs, validateSelector(s.RawSelector, len(s.Requirements), at.Child("fieldSelector"))...)
 		for i, requirement := range s.Requirements {

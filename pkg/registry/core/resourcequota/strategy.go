@@ -38,8 +38,7 @@ func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 	}
 }
 
-// PrepareForCreate starts with an empty status: admission refuses what the quota limits until
-// the quota controller has counted.
+// PrepareForCreate starts with an empty status: what is used is not for users to say.
 func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 	obj.(*corev1.ResourceQuota).Status = corev1.ResourceQuotaStatus{}
 }
@@ -47,6 +46,19 @@ func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 // PrepareForUpdate keeps the status.
 func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	obj.(*corev1.ResourceQuota).Status = old.(*corev1.ResourceQuota).Status
+}
+
+// notEnforced keeps a team from relying on what nobody does yet.
+const notEnforced = "this server stores resource quotas, but does not enforce them yet"
+
+// WarningsOnCreate says that nothing is limited.
+func (strategy) WarningsOnCreate(context.Context, runtime.Object) []string {
+	return []string{notEnforced}
+}
+
+// WarningsOnUpdate says the same of a new limit.
+func (strategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
+	return []string{notEnforced}
 }
 
 func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
@@ -72,6 +84,11 @@ func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Objec
 	quota, oldQuota := obj.(*corev1.ResourceQuota), old.(*corev1.ResourceQuota)
 	quota.Spec = oldQuota.Spec
 	base.KeepMetadata(&quota.ObjectMeta, &oldQuota.ObjectMeta)
+}
+
+// WarningsOnUpdate has none: whoever counts knows.
+func (statusStrategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
+	return nil
 }
 
 func (statusStrategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
