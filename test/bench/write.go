@@ -34,7 +34,7 @@ import (
 )
 
 // flowControlNote is a setting that every reader must know.
-const flowControlNote = "flow control: on; but the clients are system:masters, the only identity so far, which flow control exempts from waiting"
+const flowControlNote = "flow control: on; but the clients are system:masters, the administrator of the data directory, which flow control exempts from waiting"
 
 // writeBench are the flags of bench write.
 type writeBench struct {
