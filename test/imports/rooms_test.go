@@ -106,7 +106,11 @@ var rooms = []room{
 	}},
 
 	// Controllers work only through watch: no hub types, no registry, no k8s.io/apiserver.
-	{packages: "pkg/controller/([a-z]+)", may: []string{"pkg/controller/queue", "pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/..."}},
+	// What several of them must agree on is in queue, events, instance, adoption and taints.
+	{packages: "pkg/controller/([a-z]+)", may: []string{
+		"pkg/controller/queue", "pkg/controller/events", "pkg/controller/instance", "pkg/controller/adoption", "pkg/controller/taints",
+		"pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/...",
+	}},
 	{packages: "pkg/gauntlet(/.*)?", may: []string{"pkg/gauntlet/...", "k8s.io/apiserver/..."}},
 	// What fields a write leaves alone is put in the words of managedFields, for rollbacks.
 	{packages: "pkg/apiserver", may: []string{
