@@ -70,25 +70,24 @@ func Decide(view View) (Plan, error) {
 		return p.plan, nil
 	}
 	notePause(app, p.now)
-	p.plan.Begun = app.Status
+	p.plan.Begun = *app.Status.DeepCopy()
 	p.numberNewest()
-	p.plan.Created = app.Status
-	var err error
-	switch {
-	case app.Spec.Paused:
-		p.resize()
-		p.plan.Delete = Excess(app, p.old)
-	case IsScaled(app, p.old, p.newest):
-		p.resize()
-	case app.Spec.Strategy.Type == v1alpha1.RecreateAppStrategy:
-		err = p.recreate(view.InstancesOf)
-	case app.Spec.Strategy.Type == v1alpha1.RollingUpdateAppStrategy:
-		err = p.roll()
-	default:
-		err = fmt.Errorf("spec.strategy.type: %q is neither RollingUpdate nor Recreate", app.Spec.Strategy.Type)
+	p.plan.Created = *app.Status.DeepCopy()
+	if app.Spec.Paused || IsScaled(app, p.old, p.newest) {
+		// Nothing but sizes changes, and nothing new is said of a rollout.
+		p.apply(Scale(app, p.old, p.newest))
+		if app.Spec.Paused {
+			p.plan.Delete = Excess(app, p.old)
+		}
+		p.plan.Status = SizeStatus(app, p.all(), p.newest, p.now)
+	} else {
+		if err := p.step(view.InstancesOf); err != nil {
+			return Plan{}, err
+		}
+		p.plan.Status = RolloutStatus(app, p.all(), p.newest, p.now)
 	}
 	p.plan.Update = p.updates()
-	return p.plan, err
+	return p.plan, nil
 }
 
 // planner holds copies: of the app, whose status gathers what is decided, and of its releases,
@@ -151,7 +150,7 @@ func (p *planner) create() error {
 	if HasProgressDeadline(p.app) {
 		progressed(&p.app.Status, NewReleaseCreatedReason, subject(p.app, created)+" was created", p.now)
 	}
-	p.plan.Created = p.app.Status
+	p.plan.Created = *p.app.Status.DeepCopy()
 	return nil
 }
 
@@ -163,10 +162,15 @@ func (p *planner) apply(scalings []Scaling) {
 	}
 }
 
-// resize changes nothing but sizes.
-func (p *planner) resize() {
-	p.apply(Scale(p.app, p.old, p.newest))
-	p.plan.Status = SizeStatus(p.app, p.all(), p.newest, p.now)
+// step is one of a rollout, as the app's strategy has it.
+func (p *planner) step(instancesOf func(types.UID) []*v1alpha1.Instance) error {
+	switch p.app.Spec.Strategy.Type {
+	case v1alpha1.RecreateAppStrategy:
+		return p.recreate(instancesOf)
+	case v1alpha1.RollingUpdateAppStrategy:
+		return p.roll()
+	}
+	return fmt.Errorf("spec.strategy.type: %q is neither RollingUpdate nor Recreate", p.app.Spec.Strategy.Type)
 }
 
 // roll is a step of a rolling update: up where there is room, and only then down.
@@ -185,13 +189,11 @@ func (p *planner) roll() error {
 	} else {
 		p.cleanUp()
 	}
-	p.rolled()
 	return nil
 }
 
 // recreate is a step of a rollout that ends all old instances first.
 func (p *planner) recreate(instancesOf func(types.UID) []*v1alpha1.Instance) error {
-	defer p.rolled()
 	if down := EndOld(p.old); len(down) > 0 {
 		p.apply(down)
 		return nil
@@ -215,10 +217,6 @@ func (p *planner) cleanUp() {
 	if Complete(p.app, &p.app.Status) {
 		p.plan.Delete = Excess(p.app, p.old)
 	}
-}
-
-func (p *planner) rolled() {
-	p.plan.Status = RolloutStatus(p.app, p.all(), p.newest, p.now)
 }
 
 // updates are the releases that shall be otherwise than they are, the newest first.

@@ -20,13 +20,14 @@ import (
 	"maps"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// Kind is the kind of which owner references to apps are.
-var Kind = v1alpha1.SchemeGroupVersion.WithKind("App")
+// kind is what owner references call apps.
+func kind() schema.GroupVersionKind { return v1alpha1.SchemeGroupVersion.WithKind("App") }
 
 // NewRelease makes the release of the app's template, with the number after the highest one
 // and as many replicas as it may begin with. The hash is in its labels, its selector and its
@@ -45,7 +46,7 @@ func NewRelease(app *v1alpha1.App, old []*v1alpha1.Release) (*v1alpha1.Release, 
 			Name:            ReleaseName(app.Name, hash),
 			Namespace:       app.Namespace,
 			Labels:          maps.Clone(template.Labels),
-			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(app, Kind)},
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(app, kind())},
 		},
 		Spec: v1alpha1.ReleaseSpec{
 			Replicas:        ptr.To[int32](0),
