@@ -50,6 +50,8 @@ const (
 	// firstRetry and lastRetry bound the time between attempts to register.
 	firstRetry = 200 * time.Millisecond
 	lastRetry  = 15 * time.Second
+	// lastRequests is how long requests may take that are under way at the end.
+	lastRequests = 2 * time.Second
 )
 
 // agent is the agent of one simulated host.
@@ -89,6 +91,8 @@ func (a *agent) register(ctx context.Context) error {
 }
 
 func (a *agent) tryRegister(ctx context.Context) error {
+	ctx, done := lingering(ctx)
+	defer done()
 	host, err := a.client.Hosts().Create(ctx, &v1alpha1.Host{ObjectMeta: metav1.ObjectMeta{
 		Name: a.name, Labels: map[string]string{SimulatedLabel: "true"},
 	}}, metav1.CreateOptions{})
@@ -160,6 +164,8 @@ func (a *agent) stayAlive(ctx context.Context) {
 }
 
 func (a *agent) renew(ctx context.Context) error {
+	ctx, done := lingering(ctx)
+	defer done()
 	lease := a.lease.DeepCopy()
 	a.beat(lease, time.Now())
 	updated, err := a.client.HostLeases().Update(ctx, lease, metav1.UpdateOptions{})
@@ -180,6 +186,8 @@ func (a *agent) renew(ctx context.Context) error {
 // look reads the Host, from the server's cache unless it must be the newest, and reports
 // again what it no longer says. A conflict is for the next time.
 func (a *agent) look(ctx context.Context, newest bool) error {
+	ctx, done := lingering(ctx)
+	defer done()
 	options := metav1.GetOptions{ResourceVersion: "0"}
 	if newest {
 		options.ResourceVersion = ""
@@ -240,6 +248,14 @@ func hostIP(number int) string {
 func instanceIP(number, slot int) string {
 	number--
 	return fmt.Sprintf("10.%d.%d.%d", number/256, number%256, slot+1)
+}
+
+// lingering is a context that ends a little after the other: what has been asked of the server
+// when the simulation stops is brought to its end, for both sides' sake.
+func lingering(ctx context.Context) (context.Context, func()) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(lastRequests, cancel) })
+	return longer, func() { stop(); cancel() }
 }
 
 var errStopped = errors.New("the simulation stops")

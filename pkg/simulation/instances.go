@@ -253,6 +253,8 @@ func (k *keeper) sync(ctx context.Context, key string) {
 
 // write deletes what has stopped, and otherwise reports what has changed.
 func (k *keeper) write(ctx context.Context, instance *v1alpha1.Instance, m *machine, stopped bool, now time.Time) error {
+	ctx, done := lingering(ctx)
+	defer done()
 	instances := k.client.Instances(instance.Namespace)
 	// One that others hold by finalizers stays for a while, so it says how it ended.
 	held := len(instance.Finalizers) > 0

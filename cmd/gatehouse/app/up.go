@@ -110,7 +110,6 @@ func (w warningsOnly) Write(line []byte) (int, error) {
 
 func printReady(out io.Writer, r Ready) {
 	fmt.Fprintf(out, `Ready in %s at %s
-
 %s
 Next:
   export KUBECONFIG=%s
