@@ -25,6 +25,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/spf13/pflag"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
@@ -66,6 +67,9 @@ type Options struct {
 	EventTTL time.Duration
 	// TLSSANs are further names and addresses by which clients reach the server.
 	TLSSANs []string
+
+	// SimulateHosts is how many simulated hosts run beside the server, in the standalone mode.
+	SimulateHosts int
 
 	// EmbedEtcd asks for an etcd in this process in the aggregated mode, where an external
 	// one is expected.
@@ -137,6 +141,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	fs := sets.FlagSet("gatehouse")
 	fs.StringVar(&o.Mode, "mode", o.Mode, "Required. standalone: the server knows its users itself. aggregated: it serves behind a kube-apiserver and asks that cluster who callers are and what they may.")
 	fs.StringVar(&o.DataDir, "data-dir", o.DataDir, "Directory for everything that the server keeps on disk: certificates, kubeconfig, and the data of an embedded etcd. Made with mode 0700.")
+	o.AddSimulateHostsFlag(fs)
 	fs.DurationVar(&o.EventTTL, "event-ttl", o.EventTTL, "How long an event is kept after the last write to it. For the standalone mode; in the other the cluster keeps events.")
 
 	o.Serving.AddFlags(sets.FlagSet("serving"))
@@ -158,6 +163,12 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	o.Metrics.AddFlags(sets.FlagSet("metrics"))
 	logsapi.AddFlags(o.Logs, sets.FlagSet("logs"))
 	return sets
+}
+
+// AddSimulateHostsFlag adds the one flag that gatehouse up has in common with gatehouse
+// apiserver word for word.
+func (o *Options) AddSimulateHostsFlag(fs *pflag.FlagSet) {
+	fs.IntVar(&o.SimulateHosts, "simulate-hosts", o.SimulateHosts, "How many simulated hosts to run beside the server, sim-1 and so on, to try it out: they register and report as real ones do, but nothing really runs on them. For the standalone mode. \"gatehouse simulate-hosts\" does the same in a process of its own, with more flags.")
 }
 
 // Listen sets the address from ADDR:PORT; port 0 picks a free one.
