@@ -135,8 +135,9 @@ bench-aggregated: build controlplane ## What the way through a kube-apiserver co
 	go run ./test/bench aggregated $(ARGS)
 
 .PHONY: bench-authz
-bench-authz: ## What a decision by roles costs, beside Kubernetes' own
-	cd test/upstream && go test ./rbac -run '^$$' -bench Decision $(ARGS)
+bench-authz: build ## What a decision by roles costs, beside Kubernetes' own and in a whole request
+	cd test/upstream && go test ./rbac -run '^$$' -bench Decision
+	go run ./test/bench authz $(ARGS)
 
 # Go knows best what has changed, so this one is always asked.
 .PHONY: bin/gatehouse

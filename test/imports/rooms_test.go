@@ -106,6 +106,11 @@ var rooms = []room{
 	}},
 
 	// Controllers work only through watch: no hub types, no registry, no k8s.io/apiserver.
+	// What several of them must agree on is in queue, events, instance, adoption and taints.
+	{packages: "pkg/controller/([a-z]+)", may: []string{
+		"pkg/controller/queue", "pkg/controller/events", "pkg/controller/instance", "pkg/controller/adoption", "pkg/controller/taints",
+		"pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/...",
+	}},
 	{packages: "pkg/controller/([a-z]+)", may: []string{"pkg/controller/queue", "pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/..."}},
 	// Simulated hosts are clients as controllers are, and may know no more of the server.
 	{packages: "pkg/simulation", may: []string{"pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/..."}},
