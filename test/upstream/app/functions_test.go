@@ -294,7 +294,7 @@ func TestAnnotationsOfTheNewest(t *testing.T) {
 		{"several make room", nil, newRelease(9, 1, revision("1000"), annotated(v1alpha1.RevisionHistoryAnnotation, "10,11")), 1001, true, 5, "revision=1001 revision-history=1000", true},
 		{"a number for which there is no room is forgotten", nil, newRelease(9, 1, revision("123456"), annotated(v1alpha1.RevisionHistoryAnnotation, "10,11")), 123457, true, 5, "revision=123457 revision-history=10,11", true},
 		{"what is no number is left alone", nil, newRelease(9, 1, revision("mine")), 2, true, 2000, "revision=mine", false},
-		{"annotations of the app are copied", map[string]string{"cause": "new"}, newRelease(9, 1, revision("2"), annotated("cause", "old"), annotated("own", "x")), 2, true, 2000, "cause=new own=x revision=2", true},
+		{"annotations of the app are copied", map[string]string{"cause": "new"}, newRelease(9, 1, revision("2"), annotated("cause", "old"), annotated("own", "x")), 2, true, 2000, "cause=new revision=2 own=x", true},
 		{"its own are not", map[string]string{
 			"kubectl.kubernetes.io/last-applied-configuration": "{}", v1alpha1.RevisionAnnotation: "8", v1alpha1.RevisionHistoryAnnotation: "8",
 			v1alpha1.DesiredReplicasAnnotation: "8", v1alpha1.MaxReplicasAnnotation: "8",
