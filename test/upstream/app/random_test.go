@@ -35,7 +35,7 @@ import (
 const (
 	seed      uint64 = 41
 	questions        = 20000
-	syncs            = 5000
+	syncs            = 2000
 )
 
 type source struct{ *rand.Rand }

@@ -213,6 +213,10 @@ func deviation(s state) string {
 		return "a release that shrinks and still has more available instances than it keeps: theirs stops at it, or counts them as if they stayed"
 	case newest != nil && reason == controller.NewReleaseAvailableReason && s.app.Annotations[v1alpha1.RevisionAnnotation] != newest.Annotations[v1alpha1.RevisionAnnotation]:
 		return "an app that goes back to an earlier release: theirs does not begin to wait for it until it has come forward"
+	case s.app.Spec.Paused && only != nil && only != newest && *only.Spec.Replicas == 0 && wanted > 0:
+		return "a paused app that grows from nothing: theirs may delete the very release that it has just given instances"
+	case newest == nil && reason == controller.NewReleaseCreatedReason:
+		return "an app that gets another release before the last one has come forward: theirs goes on counting from when that one was created"
 	}
 	return ""
 }
@@ -231,7 +235,8 @@ func compare(t *testing.T, s state) (outcome, string) {
 	mine, their := decide(t, s, now), sync(t, s, now)
 	// Theirs leaves the rest for the next sync when it gave the newest release its annotations
 	// in this one; ours does both.
-	if newest := controller.FindNewRelease(s.app, s.releases); newest != nil && revisionOf(their.Annotations[newest.Name]) != revisionOf(joined(newest.Annotations)) {
+	if newest := controller.FindNewRelease(s.app, s.releases); newest != nil &&
+		(copied(their.Annotations[newest.Name]) != copied(joined(newest.Annotations)) || newest.Spec.MinReadySeconds != s.app.Spec.MinReadySeconds) {
 		mine.Revision, their.Revision = "", ""
 		mine.Conditions, their.Conditions = nil, nil
 	}
@@ -249,13 +254,11 @@ func compare(t *testing.T, s state) (outcome, string) {
 	return mine, ""
 }
 
-func revisionOf(annotations string) string {
-	for word := range strings.FieldsSeq(annotations) {
-		if number, found := strings.CutPrefix(word, "revision="); found {
-			return number
-		}
-	}
-	return ""
+// copied are annotations without those that belong to a size.
+func copied(annotations string) string {
+	return strings.Join(slices.DeleteFunc(strings.Fields(annotations), func(word string) bool {
+		return strings.HasPrefix(word, "desired-replicas=") || strings.HasPrefix(word, "max-replicas=")
+	}), " ")
 }
 
 func (s state) String() string {
