@@ -218,7 +218,7 @@ func serve(ctx context.Context, o options.CompletedOptions, server *apiserver.Se
 			ready.Took = time.Since(p.started)
 			p.observe.Ready(ready)
 		}
-		controllers.run(ctx)
+		controllers.Run(ctx)
 	}()
 	go func() {
 		<-ctx.Done()

@@ -51,6 +51,7 @@ func (o CompletedOptions) Validate() []error {
 	default:
 		errs = append(errs, fmt.Errorf("--mode=%s is unknown: use standalone or aggregated", o.Mode))
 	}
+	errs = append(errs, o.validateControllers()...)
 	errs = append(errs, o.validateSimulation()...)
 	if o.DataDir == "" {
 		errs = append(errs, fmt.Errorf("--data-dir must not be empty: name a directory"))
@@ -74,6 +75,13 @@ func (o CompletedOptions) Validate() []error {
 		errs = append(errs, err)
 	}
 	return errs
+}
+
+func (o CompletedOptions) validateControllers() []error {
+	if o.Aggregated() && !slices.Equal(o.Controllers, Controllers{AllControllers}) {
+		return []error{fmt.Errorf("--controllers is for --mode=standalone: leave it out, and run \"gatehouse controllers\" beside the server")}
+	}
+	return o.Controllers.Validate(o.knownControllers())
 }
 
 // maxSimulatedHosts is far more than one process can play beside its server.
