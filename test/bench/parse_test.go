@@ -155,3 +155,20 @@ func TestWatchedHosts(t *testing.T) {
 		}
 	}
 }
+
+func TestTimesAreSummedOverLabels(t *testing.T) {
+	text := `# TYPE authentication_duration_seconds histogram
+authentication_duration_seconds_bucket{result="success",le="0.001"} 3
+authentication_duration_seconds_sum{result="success"} 0.25
+authentication_duration_seconds_sum{result="failure"} 0.5
+authorization_duration_seconds_sum{result="allowed"} 0.125
+apiserver_request_duration_seconds_sum{component="",dry_run="",group="fleet.gatehouse.dev",resource="instances",scope="resource",subresource="",verb="GET",version="v1alpha1"} 2
+apiserver_request_duration_seconds_sum{component="",dry_run="",group="fleet.gatehouse.dev",resource="instances",scope="resource",subresource="",verb="POST",version="v1alpha1"} 4
+apiserver_request_duration_seconds_sum{component="",dry_run="",group="",resource="events",scope="resource",subresource="",verb="GET",version="v1"} 8
+apiserver_request_duration_seconds_count{component="",dry_run="",group="fleet.gatehouse.dev",resource="instances",scope="resource",subresource="",verb="GET",version="v1alpha1"} 16
+`
+	want := times{authentication: 750 * time.Millisecond, authorization: 125 * time.Millisecond, request: 2 * time.Second, requests: 16}
+	if got, err := parseTimes([]byte(text), "GET"); err != nil || got != want {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+}

@@ -32,8 +32,16 @@ import (
 	"syscall"
 	"time"
 
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+
+	fleet "github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 )
 
 const (
@@ -184,7 +192,11 @@ func (s *server) etcdEndpoint() string { return "unix://" + filepath.Join(s.dir,
 
 // restConfig is the administrator's client configuration: protobuf, no client-side limit.
 func (s *server) restConfig() (*rest.Config, error) {
-	config, err := clientcmd.BuildConfigFromFlags("", s.kubeconfig())
+	return configFrom(s.kubeconfig())
+}
+
+func configFrom(kubeconfig string) (*rest.Config, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
 		return nil, err
 	}
@@ -192,6 +204,53 @@ func (s *server) restConfig() (*rest.Config, error) {
 	config.ContentType = "application/vnd.kubernetes.protobuf"
 	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
 	return config, nil
+}
+
+// clientUser is whom the clients are: somebody with a role, as people and programs are in
+// earnest, and not the administrator, whom flow control and RBAC wave through.
+const clientUser = "bench"
+
+// userConfig makes the user and its role, and returns its client configuration when the
+// server knows both.
+func (e *environment) userConfig(ctx context.Context, s *server) (*rest.Config, error) {
+	config, err := s.restConfig()
+	if err != nil {
+		return nil, err
+	}
+	admin, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	meta := metav1.ObjectMeta{Name: clientUser}
+	if _, err := admin.RbacV1().ClusterRoles().Create(ctx, &rbacv1.ClusterRole{ObjectMeta: meta, Rules: []rbacv1.PolicyRule{
+		{Verbs: []string{"*"}, APIGroups: []string{fleet.GroupName}, Resources: []string{"*"}},
+	}}, metav1.CreateOptions{}); err != nil {
+		return nil, err
+	}
+	if _, err := admin.RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{
+		ObjectMeta: meta, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: clientUser},
+		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: clientUser}},
+	}, metav1.CreateOptions{}); err != nil {
+		return nil, err
+	}
+	file := filepath.Join(s.dir, "bench.kubeconfig")
+	if output, err := exec.CommandContext(ctx, e.gatehouse, "user", "add", clientUser, "--data-dir", s.dir, "--out", file).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("gatehouse user add: %w\n%s", err, output)
+	}
+	if config, err = configFrom(file); err != nil {
+		return nil, err
+	}
+	client, err := versioned.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	return config, wait.PollUntilContextTimeout(ctx, 10*time.Millisecond, readyTimeout, true, func(ctx context.Context) (bool, error) {
+		_, err := client.FleetV1alpha1().Hosts().List(ctx, metav1.ListOptions{Limit: 1})
+		if apierrors.IsForbidden(err) {
+			return false, nil // the binding is read by watch
+		}
+		return err == nil, err
+	})
 }
 
 // stop ends the server in order and waits for it.

@@ -185,7 +185,7 @@ func (b *watchBench) measure(ctx context.Context, c watchCase) (r watchRun, err 
 	if _, err := s.waitReady(ctx); err != nil {
 		return r, err
 	}
-	config, err := s.restConfig()
+	config, err := b.userConfig(ctx, s)
 	if err != nil {
 		return r, err
 	}

@@ -34,7 +34,7 @@ import (
 )
 
 // flowControlNote is a setting that every reader must know.
-const flowControlNote = "flow control: on; but the clients are system:masters, the administrator of the data directory, which flow control exempts from waiting"
+const flowControlNote = "flow control: on, and it holds the clients: they are a user with a certificate and a role for the fleet kinds, not system:masters"
 
 // writeBench are the flags of bench write.
 type writeBench struct {
@@ -166,7 +166,7 @@ func (b *writeBench) server(ctx context.Context, dir string, r *writeRound) (val
 	if _, err := s.waitReady(ctx); err != nil {
 		return "", err
 	}
-	config, err := s.restConfig()
+	config, err := b.userConfig(ctx, s)
 	if err != nil {
 		return "", err
 	}

@@ -51,10 +51,10 @@ func seedRevisions(t *testing.T, client fleetClient) *v1alpha1.App {
 		old.Labels[v1alpha1.TemplateHashLabel] = fmt.Sprintf("hash%d", number)
 		if _, err := client.FleetV1alpha1().Releases("default").Create(t.Context(), &v1alpha1.Release{
 			ObjectMeta: metav1.ObjectMeta{
-				Name: fmt.Sprintf("web-%d", number), Annotations: map[string]string{v1alpha1.RevisionAnnotation: fmt.Sprint(number)},
+				Name: fmt.Sprintf("web-%d", number), Labels: old.Labels, Annotations: map[string]string{v1alpha1.RevisionAnnotation: fmt.Sprint(number)},
 				OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(app, v1alpha1.SchemeGroupVersion.WithKind("App"))},
 			},
-			Spec: v1alpha1.ReleaseSpec{Selector: app.Spec.Selector, Template: old},
+			Spec: v1alpha1.ReleaseSpec{Selector: &metav1.LabelSelector{MatchLabels: old.Labels}, Template: old},
 		}, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
 		}

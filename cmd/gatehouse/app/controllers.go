@@ -19,16 +19,24 @@ package app
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
+	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
 
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/app"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/clusterroleaggregation"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/garbagecollector"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/leader"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/namespace"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/release"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/scheduler"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/serviceaccount"
 )
 
@@ -39,33 +47,60 @@ type controller interface {
 	Run(context.Context)
 }
 
-// controllers are those that a cluster would run, and that a standalone server runs itself.
+// controllers are several that run side by side.
 type controllers []controller
 
-// newControllers makes them. identity gives each a configuration of its own: it is
-// authenticated and authorized by its name, and may do what its role says.
-func newControllers(identity func(name string) *rest.Config) (controllers, error) {
-	var all controllers
-	for _, c := range []struct {
-		name string
-		make func(*rest.Config) (controller, error)
-	}{
-		{namespace.Name, func(config *rest.Config) (controller, error) { return namespace.New(config) }},
-		{garbagecollector.Name, func(config *rest.Config) (controller, error) { return garbagecollector.New(config) }},
-		{clusterroleaggregation.Name, func(config *rest.Config) (controller, error) { return clusterroleaggregation.New(config) }},
-		{serviceaccount.Name, func(config *rest.Config) (controller, error) { return serviceaccount.New(config) }},
-	} {
-		made, err := c.make(identity(c.name))
+// constructor makes a controller. Its name is the controller's and, with a prefix, its user's.
+type constructor struct {
+	name string
+	make func(*rest.Config) (controller, error)
+}
+
+// construct fits a constructor of a package to the others.
+func construct[C controller](name string, of func(*rest.Config) (C, error)) constructor {
+	return constructor{name, func(config *rest.Config) (controller, error) { return of(config) }}
+}
+
+// clusterControllers are those that a cluster has of its own, and that a standalone server
+// runs itself. What two of them write at the same time does no harm: every replica runs them.
+func clusterControllers() []constructor {
+	return []constructor{
+		construct(namespace.Name, namespace.New),
+		construct(garbagecollector.Name, garbagecollector.New),
+		construct(clusterroleaggregation.Name, clusterroleaggregation.New),
+		construct(serviceaccount.Name, serviceaccount.New),
+	}
+}
+
+// fleetControllers move our own kinds along. They count on being the only ones: one replica
+// runs them at a time.
+func fleetControllers() []constructor {
+	return []constructor{
+		construct(app.Name, app.New),
+		construct(release.Name, release.New),
+		construct(scheduler.Name, scheduler.New),
+	}
+}
+
+// newControllers makes those that are selected. identity gives each a configuration of its
+// own: it is authenticated and authorized by its name, and may do what its role says.
+func newControllers(all []constructor, selected options.Controllers, identity func(name string) *rest.Config) (controllers, error) {
+	var made controllers
+	for _, c := range all {
+		if !selected.Has(c.name) {
+			continue
+		}
+		one, err := c.make(identity(c.name))
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", c.name, err)
 		}
-		all = append(all, made)
+		made = append(made, one)
 	}
-	return all, nil
+	return made, nil
 }
 
-// run returns when the context has ended and the last of them has stopped.
-func (c controllers) run(ctx context.Context) {
+// Run returns when the context has ended and the last of them has stopped.
+func (c controllers) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	for _, one := range c {
 		wg.Go(func() { one.Run(ctx) })
@@ -74,11 +109,16 @@ func (c controllers) run(ctx context.Context) {
 }
 
 // controllerConfig is how a controller reaches the server: as a user of its own, known by a
-// token of this process. Nothing holds it back but the server's own flow control, and its
-// kinds travel in protobuf where they can.
+// token of this process.
 func controllerConfig(loopback *rest.Config, name, token string) *rest.Config {
-	config := rest.AnonymousClientConfig(loopback)
+	config := clientConfig(rest.AnonymousClientConfig(loopback), name)
 	config.BearerToken = token
+	return config
+}
+
+// clientConfig is how all our own clients speak: nothing holds them back but the server's own
+// flow control, and their kinds travel in protobuf where they can.
+func clientConfig(config *rest.Config, name string) *rest.Config {
 	config.UserAgent = "gatehouse/" + name
 	config.ContentType = "application/vnd.kubernetes.protobuf"
 	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
@@ -86,13 +126,74 @@ func controllerConfig(loopback *rest.Config, name, token string) *rest.Config {
 	return config
 }
 
-// standaloneControllers are none in the aggregated mode, where the cluster has its own. Each
-// may do what the role of its name says; see rbac.BootstrapObjects.
+// elected controllers work while this replica leads.
+type elected struct {
+	election leader.Config
+	make     func() (controllers, error)
+}
+
+// newElected finds out at once whether they can be made: in Run it would be too late to say.
+func newElected(election leader.Config, make func() (controllers, error)) (elected, error) {
+	_, err := make()
+	return elected{election, make}, err
+}
+
+// Run implements controller. Informers start only once, so each term has controllers of its own.
+func (e elected) Run(ctx context.Context) {
+	err := leader.Elect(ctx, e.election, func(ctx context.Context) {
+		all, err := e.make()
+		if err != nil {
+			klog.FromContext(ctx).Error(err, "No controllers")
+			<-ctx.Done()
+			return
+		}
+		all.Run(ctx)
+	})
+	if err != nil {
+		klog.FromContext(ctx).Error(err, "No controllers")
+	}
+}
+
+// These are what kube-controller-manager has: short enough that nobody waits for long when a
+// replica dies, and long enough for a server that is busy.
+const (
+	leaseDuration = 15 * time.Second
+	renewDeadline = 10 * time.Second
+	retryPeriod   = 2 * time.Second
+	// leaseNamespace is where the lease is that decides which replica runs the controllers.
+	leaseNamespace = metav1.NamespaceSystem
+)
+
+// standaloneControllers are none in the aggregated mode, where the cluster has its own, and
+// those of the fleet run in a process of their own. Each may do what the role of its name
+// says; see rbac.BootstrapObjects.
 func standaloneControllers(o options.CompletedOptions, server *apiserver.Server, identities *authentication.Controllers) (controllers, error) {
 	if o.Aggregated() {
 		return nil, nil
 	}
-	return newControllers(func(name string) *rest.Config {
-		return controllerConfig(server.Generic.LoopbackClientConfig, name, identities.Mint(name))
-	})
+	tokens := map[string]string{}
+	for _, c := range slices.Concat(clusterControllers(), fleetControllers(), []constructor{{name: leader.Name}}) {
+		tokens[c.name] = identities.Mint(c.name)
+	}
+	identity := func(name string) *rest.Config {
+		return controllerConfig(server.Generic.LoopbackClientConfig, name, tokens[name])
+	}
+	all, err := newControllers(clusterControllers(), o.Controllers, identity)
+	if err != nil || !slices.ContainsFunc(options.FleetControllers(), o.Controllers.Has) {
+		return all, err
+	}
+	fleet, err := newElected(leader.Config{
+		Client: identity(leader.Name), Namespace: leaseNamespace, LeaseName: leader.Lease, Identity: replicaIdentity(o),
+		LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
+	}, func() (controllers, error) { return newControllers(fleetControllers(), o.Controllers, identity) })
+	return append(all, fleet), err
+}
+
+// replicaIdentity tells replicas apart. One with an etcd of its own is the only one, and knows
+// itself again after a crash, so that it need not wait for the end of its own lease.
+func replicaIdentity(o options.CompletedOptions) string {
+	if o.EmbeddedEtcd() {
+		return "gatehouse-with-embedded-etcd"
+	}
+	return leader.Identity()
 }

@@ -17,6 +17,7 @@ limitations under the License.
 package app
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -25,6 +26,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/client-go/rest"
 
+	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization/rbac"
 )
@@ -45,7 +47,8 @@ func TestEveryControllerIsAUserOfItsOwnWithARoleOfItsOwn(t *testing.T) {
 	}
 	identities := authentication.NewControllers()
 	tokens := map[string]string{}
-	all, err := newControllers(func(name string) *rest.Config {
+	constructors := slices.Concat(clusterControllers(), fleetControllers())
+	all, err := newControllers(constructors, options.Controllers{options.AllControllers}, func(name string) *rest.Config {
 		config := controllerConfig(loopback, name, identities.Mint(name))
 		if len(config.CertData) > 0 || len(config.KeyData) > 0 || config.BearerToken == loopback.BearerToken {
 			t.Errorf("%s has the server's own credentials", name)
@@ -56,8 +59,8 @@ func TestEveryControllerIsAUserOfItsOwnWithARoleOfItsOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(all) == 0 || len(tokens) != len(all) {
-		t.Errorf("%d controllers have %d names", len(all), len(tokens))
+	if len(all) != len(constructors) || len(tokens) != len(all) {
+		t.Errorf("%d of %d controllers have %d names", len(all), len(constructors), len(tokens))
 	}
 	for name, token := range tokens {
 		response, known, err := identities.AuthenticateToken(t.Context(), token)
@@ -71,5 +74,88 @@ func TestEveryControllerIsAUserOfItsOwnWithARoleOfItsOwn(t *testing.T) {
 		if !bound[who.GetName()] {
 			t.Errorf("no role of its own is bound to %s", who.GetName())
 		}
+	}
+}
+
+func TestAControllerInAProcessOfItsOwnIsAUserOfItsOwnToo(t *testing.T) {
+	var names []string
+	if _, err := newControllers(fleetControllers(), options.Controllers{options.AllControllers}, func(name string) *rest.Config {
+		names = append(names, name)
+		return impersonatedController(&rest.Config{Host: "https://127.0.0.1:1", BearerToken: "of-the-administrator"}, name)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		config := impersonatedController(&rest.Config{BearerToken: "of-the-administrator"}, name)
+		if want := (rest.ImpersonationConfig{UserName: authentication.ControllerUserPrefix + name}); !reflect.DeepEqual(config.Impersonate, want) {
+			t.Errorf("%s passes for %+v, want %+v", name, config.Impersonate, want)
+		}
+	}
+}
+
+func TestTheFlagKnowsAllControllers(t *testing.T) {
+	for _, list := range []struct {
+		constructors []constructor
+		known        []string
+	}{{clusterControllers(), options.ClusterControllers()}, {fleetControllers(), options.FleetControllers()}} {
+		var names []string
+		for _, c := range list.constructors {
+			names = append(names, c.name)
+		}
+		slices.Sort(names)
+		if known := slices.Sorted(slices.Values(list.known)); !slices.Equal(names, known) {
+			t.Errorf("the flag knows %v, there are %v", known, names)
+		}
+	}
+}
+
+func TestWhichControllersAreMade(t *testing.T) {
+	for _, tc := range []struct {
+		name     string
+		selected options.Controllers
+		want     []string
+	}{
+		{"all", options.Controllers{"*"}, []string{"app-controller", "release-controller", "scheduler"}},
+		{"none", nil, nil},
+		{"all but one", options.Controllers{"*", "-scheduler"}, []string{"app-controller", "release-controller"}},
+		{"one", options.Controllers{"scheduler"}, []string{"scheduler"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var made []string
+			if _, err := newControllers(fleetControllers(), tc.selected, func(name string) *rest.Config {
+				made = append(made, name)
+				return &rest.Config{Host: "https://127.0.0.1:1"}
+			}); err != nil || !slices.Equal(made, tc.want) {
+				t.Errorf("made %v, %v, want %v", made, err, tc.want)
+			}
+		})
+	}
+}
+
+func TestWrongFlagsOfControllersNameTheCure(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"an unknown controller", []string{"--controllers=scheduler,replicaset"}, `--controllers: there is no controller "replicaset": use *`},
+		{"one both wanted and not", []string{"--controllers=scheduler,-scheduler"}, "--controllers: scheduler is both asked for and left out"},
+		{"none left", []string{"--controllers="}, "--controllers leaves none to run"},
+		{"a lease that ends before its holder stops", []string{"--leader-elect-lease-duration=5s"}, "--leader-elect-lease-duration=5s must be longer than --leader-elect-renew-deadline=10s"},
+		{"attempts too far apart", []string{"--leader-elect-retry-period=9s"}, "--leader-elect-retry-period=9s must be more than 0s and less than"},
+		{"no lease", []string{"--leader-elect-resource-name="}, "--leader-elect-resource-name must not be empty"},
+		{"a health address without a port", []string{"--health-address=127.0.0.1"}, `--health-address="127.0.0.1" is not of the form ADDR:PORT`},
+		{"no server", nil, "--kubeconfig is required outside a cluster"},
+		{"a kubeconfig that is missing", []string{"--kubeconfig=testdata/missing"}, "--kubeconfig=testdata/missing: "},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Setenv("KUBERNETES_SERVICE_HOST", "")
+			cmd := newControllersCommand()
+			cmd.SilenceErrors, cmd.SilenceUsage = true, true
+			cmd.SetArgs(tc.args)
+			if err := cmd.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v, want %q", err, tc.want)
+			}
+		})
 	}
 }

@@ -68,7 +68,7 @@ writes a kubeconfig, and kubectl works.`,
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
 	})
-	cmd.AddCommand(newUpCommand(), newAPIServerCommand(), newKubeconfigCommand(), newUserCommand(), newHostCommand(), newCertificatesCommand(), newVersionCommand())
+	cmd.AddCommand(newUpCommand(), newAPIServerCommand(), newControllersCommand(), newKubeconfigCommand(), newUserCommand(), newHostCommand(), newSimulateHostsCommand(), newCertificatesCommand(), newVersionCommand())
 	return cmd
 }
 

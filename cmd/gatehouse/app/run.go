@@ -48,6 +48,8 @@ type Ready struct {
 	URL string
 	// Kubeconfig is the path of the administrator's kubeconfig; none in the aggregated mode.
 	Kubeconfig string
+	// SimulatedHosts is how many hosts there are on which nothing really runs.
+	SimulatedHosts int
 	// Took is the time since Run was called.
 	Took time.Duration
 }
@@ -69,8 +71,9 @@ func (p *phases) done(name string) {
 // Run serves until the context ends, and returns nil when it stopped in order.
 //
 //	start: lock on the data directory -> etcd, with the certificates made meanwhile ->
-//	       configuration -> storages and API groups -> serving -> ready -> controllers
-//	stop:  controllers -> requests and watches drained -> etcd closed -> lock released
+//	       configuration -> storages and API groups -> serving -> ready -> controllers and
+//	       simulated hosts
+//	stop:  controllers and simulated hosts -> requests and watches drained -> etcd closed -> lock released
 //
 // What is started first is stopped last: the API needs etcd to the end, and nobody may
 // take the directory before etcd has left it.
@@ -165,7 +168,7 @@ func serve(ctx context.Context, o options.CompletedOptions, server *apiserver.Se
 	defer cancel(nil)
 
 	url := options.ClientURL(o.Serving.Listener.Addr())
-	ready := Ready{URL: url}
+	ready := Ready{URL: url, SimulatedHosts: o.SimulateHosts}
 	writeKubeconfig := func(*certificates.Bundle) error { return nil }
 	if !o.Aggregated() {
 		ready.Kubeconfig = o.KubeconfigFile()
@@ -191,6 +194,11 @@ func serve(ctx context.Context, o options.CompletedOptions, server *apiserver.Se
 	bootstrapped := make(chan error, 1)
 	go func() { bootstrapped <- server.Bootstrap(ctx) }()
 	controllers, err := standaloneControllers(o, server, identities)
+	if err == nil && o.SimulateHosts > 0 {
+		var hosts controller
+		hosts, err = simulatedHosts(o, server, bundle.CA)
+		controllers = append(controllers, hosts)
+	}
 	prepared := server.Generic.PrepareRun()
 	if err := errors.Join(err, <-bootstrapped); err != nil {
 		server.Generic.Destroy()
@@ -210,7 +218,7 @@ func serve(ctx context.Context, o options.CompletedOptions, server *apiserver.Se
 			ready.Took = time.Since(p.started)
 			p.observe.Ready(ready)
 		}
-		controllers.run(ctx)
+		controllers.Run(ctx)
 	}()
 	go func() {
 		<-ctx.Done()

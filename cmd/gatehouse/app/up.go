@@ -42,6 +42,7 @@ func newUpCommand() *cobra.Command {
 	fs.StringVar(&o.DataDir, "data-dir", o.DataDir, "Directory for everything that is kept on disk: certificates, kubeconfig, and the embedded etcd's data. Made with mode 0700.")
 	fs.StringVar(&listen, "listen", listen, "Address and port to listen on. Port 0 picks a free one. Other machines can connect only when this is not a loopback address.")
 	fs.StringSliceVar(&o.TLSSANs, "tls-san", o.TLSSANs, "Further host names and IP addresses by which clients reach the server, comma separated.")
+	o.AddStandaloneFlags(fs)
 	fs = sets.FlagSet("etcd")
 	fs.StringSliceVar(&transport.ServerList, "etcd-servers", nil, "URLs of an external etcd, comma separated, such as https://10.0.0.1:2379. Where empty, an etcd runs inside this process.")
 	fs.StringVar(&transport.TrustedCAFile, "etcd-cafile", "", "Certificates of the authorities that vouch for the external etcd.")
@@ -58,8 +59,12 @@ The first start makes a certificate authority, a serving certificate and a clien
 certificate for you in the data directory; later starts keep them. Nothing listens
 beyond this machine unless --listen says so.
 
+With --simulate-hosts there are hosts to try things out on. They register, take instances and
+report on them as the agents of real machines do, but nothing really runs on them.
+
 "gatehouse apiserver --mode=standalone" is the same server with every flag.`,
 		Example: `  gatehouse up
+  gatehouse up --simulate-hosts 3
   gatehouse up --data-dir /var/lib/gatehouse --listen 127.0.0.1:0`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -105,12 +110,23 @@ func (w warningsOnly) Write(line []byte) (int, error) {
 
 func printReady(out io.Writer, r Ready) {
 	fmt.Fprintf(out, `Ready in %s at %s
-
+%s
 Next:
   export KUBECONFIG=%s
   kubectl api-resources
   kubectl get hosts,instances --all-namespaces
-`, milliseconds(r.Took), r.URL, quoteForShell(r.Kubeconfig))
+`, milliseconds(r.Took), r.URL, simulatedLine(r.SimulatedHosts), quoteForShell(r.Kubeconfig))
+}
+
+// simulatedLine is empty where there are no simulated hosts.
+func simulatedLine(hosts int) string {
+	switch hosts {
+	case 0:
+		return ""
+	case 1:
+		return "With 1 simulated host: nothing really runs on it.\n"
+	}
+	return fmt.Sprintf("With %d simulated hosts: nothing really runs on them.\n", hosts)
 }
 
 func milliseconds(d time.Duration) string {

@@ -184,6 +184,7 @@ func controllers() []struct {
 	name  string
 	rules []rbacv1.PolicyRule
 } {
+	tell := rule([]string{"create", "patch"}, "", "events")
 	everything := func(verbs ...string) rbacv1.PolicyRule {
 		return rule(verbs, rbacv1.APIGroupAll, rbacv1.ResourceAll)
 	}
@@ -206,6 +207,31 @@ func controllers() []struct {
 		}},
 		{"system:controller:clusterrole-aggregation-controller", []rbacv1.PolicyRule{
 			rule([]string{"escalate", "get", "list", "patch", "update", "watch"}, rbacv1.GroupName, "clusterroles"),
+		}},
+		{"system:controller:app-controller", []rbacv1.PolicyRule{
+			rule([]string{"get", "list", "watch", "patch"}, fleet, "apps"),
+			rule([]string{"update"}, fleet, "apps/status"),
+			rule([]string{"get", "list", "watch", "create", "update", "patch", "delete"}, fleet, "releases"),
+			rule([]string{"list", "watch"}, fleet, "instances"),
+			tell,
+		}},
+		{"system:controller:release-controller", []rbacv1.PolicyRule{
+			rule([]string{"get", "list", "watch"}, fleet, "releases"),
+			rule([]string{"update"}, fleet, "releases/status"),
+			rule([]string{"list", "watch", "create", "patch", "delete"}, fleet, "instances"),
+			tell,
+		}},
+		{"system:controller:scheduler", []rbacv1.PolicyRule{
+			rule([]string{"list", "watch"}, fleet, "hosts"),
+			rule([]string{"get", "list", "watch"}, fleet, "instances"),
+			rule([]string{"create"}, fleet, "instances/binding"),
+			rule([]string{"update"}, fleet, "instances/status"),
+			tell,
+		}},
+		// Which replica runs the four above is decided by a lease.
+		{"system:controller:leader-election", []rbacv1.PolicyRule{
+			rule([]string{"create"}, "coordination.k8s.io", "leases"),
+			{Verbs: []string{"get", "update"}, APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, ResourceNames: []string{"gatehouse-controllers"}},
 		}},
 	}
 }

@@ -23,8 +23,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
+	"github.com/spf13/pflag"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
@@ -67,6 +69,11 @@ type Options struct {
 	// TLSSANs are further names and addresses by which clients reach the server.
 	TLSSANs []string
 
+	// Controllers are those that run inside the server, in the standalone mode.
+	Controllers Controllers
+	// SimulateHosts is how many simulated hosts run beside the server, in the standalone mode.
+	SimulateHosts int
+
 	// EmbedEtcd asks for an etcd in this process in the aggregated mode, where an external
 	// one is expected.
 	EmbedEtcd bool
@@ -91,17 +98,18 @@ func NewOptions() *Options {
 	// Logging has feature gates of its own; adding them again changes nothing.
 	utilruntime.Must(logsapi.AddFeatureGates(utilfeature.DefaultMutableFeatureGate))
 	o := &Options{
-		DataDir:   DefaultDataDir(),
-		Callers:   newCallers(),
-		EventTTL:  defaultEventTTL,
-		Cluster:   newCluster(),
-		ServerRun: genericoptions.NewServerRunOptions(),
-		Etcd:      storage.NewOptions(),
-		Serving:   genericoptions.NewSecureServingOptions(),
-		Audit:     genericoptions.NewAuditOptions(),
-		Features:  genericoptions.NewFeatureOptions(),
-		Metrics:   metrics.NewOptions(),
-		Logs:      logs.NewOptions(),
+		DataDir:     DefaultDataDir(),
+		Controllers: Controllers{AllControllers},
+		Callers:     newCallers(),
+		EventTTL:    defaultEventTTL,
+		Cluster:     newCluster(),
+		ServerRun:   genericoptions.NewServerRunOptions(),
+		Etcd:        storage.NewOptions(),
+		Serving:     genericoptions.NewSecureServingOptions(),
+		Audit:       genericoptions.NewAuditOptions(),
+		Features:    genericoptions.NewFeatureOptions(),
+		Metrics:     metrics.NewOptions(),
+		Logs:        logs.NewOptions(),
 	}
 	// Nothing listens beyond loopback unless asked, and profiling is off.
 	o.Serving.BindAddress = netutils.ParseIPSloppy("127.0.0.1")
@@ -137,6 +145,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	fs := sets.FlagSet("gatehouse")
 	fs.StringVar(&o.Mode, "mode", o.Mode, "Required. standalone: the server knows its users itself. aggregated: it serves behind a kube-apiserver and asks that cluster who callers are and what they may.")
 	fs.StringVar(&o.DataDir, "data-dir", o.DataDir, "Directory for everything that the server keeps on disk: certificates, kubeconfig, and the data of an embedded etcd. Made with mode 0700.")
+	o.AddStandaloneFlags(fs)
 	fs.DurationVar(&o.EventTTL, "event-ttl", o.EventTTL, "How long an event is kept after the last write to it. For the standalone mode; in the other the cluster keeps events.")
 
 	o.Serving.AddFlags(sets.FlagSet("serving"))
@@ -158,6 +167,17 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	o.Metrics.AddFlags(sets.FlagSet("metrics"))
 	logsapi.AddFlags(o.Logs, sets.FlagSet("logs"))
 	return sets
+}
+
+// AddStandaloneFlags adds those that gatehouse up has in common with gatehouse apiserver word
+// for word.
+func (o *Options) AddStandaloneFlags(fs *pflag.FlagSet) {
+	o.Controllers.AddFlag(fs, "Controllers that run inside the server, in the standalone mode. \"gatehouse controllers\" runs those of apps, releases and hosts in a process of its own.", o.knownControllers())
+	fs.IntVar(&o.SimulateHosts, "simulate-hosts", o.SimulateHosts, "How many simulated hosts to run beside the server, sim-1 and so on, to try it out: they register and report as real ones do, but nothing really runs on them. For the standalone mode. \"gatehouse simulate-hosts\" does the same in a process of its own, with more flags.")
+}
+
+func (o *Options) knownControllers() []string {
+	return slices.Concat(FleetControllers(), ClusterControllers())
 }
 
 // Listen sets the address from ADDR:PORT; port 0 picks a free one.

@@ -51,6 +51,8 @@ func (o CompletedOptions) Validate() []error {
 	default:
 		errs = append(errs, fmt.Errorf("--mode=%s is unknown: use standalone or aggregated", o.Mode))
 	}
+	errs = append(errs, o.validateControllers()...)
+	errs = append(errs, o.validateSimulation()...)
 	if o.DataDir == "" {
 		errs = append(errs, fmt.Errorf("--data-dir must not be empty: name a directory"))
 	}
@@ -71,6 +73,30 @@ func (o CompletedOptions) Validate() []error {
 	errs = append(errs, o.Metrics.Validate()...)
 	for _, err := range logsapi.Validate(o.Logs, o.ServerRun.ComponentGlobalsRegistry.FeatureGateFor(o.ServerRun.ComponentName), nil) {
 		errs = append(errs, err)
+	}
+	return errs
+}
+
+func (o CompletedOptions) validateControllers() []error {
+	if o.Aggregated() && !slices.Equal(o.Controllers, Controllers{AllControllers}) {
+		return []error{fmt.Errorf("--controllers is for --mode=standalone: leave it out, and run \"gatehouse controllers\" beside the server")}
+	}
+	return o.Controllers.Validate(o.knownControllers())
+}
+
+// maxSimulatedHosts is far more than one process can play beside its server.
+const maxSimulatedHosts = 1000
+
+func (o CompletedOptions) validateSimulation() []error {
+	var errs []error
+	if o.SimulateHosts < 0 || o.SimulateHosts > maxSimulatedHosts {
+		errs = append(errs, fmt.Errorf("--simulate-hosts=%d is not a number from 0 to %d: ask for fewer, or for none with 0; \"gatehouse simulate-hosts\" plays more in a process of its own", o.SimulateHosts, maxSimulatedHosts))
+	}
+	if o.SimulateHosts != 0 && o.Aggregated() {
+		errs = append(errs, fmt.Errorf("--simulate-hosts is for --mode=standalone: leave it out, and run \"gatehouse simulate-hosts --kubeconfig FILE --impersonate\" beside the server"))
+	}
+	if o.SimulateHosts != 0 && o.ClientCAFile != "" {
+		errs = append(errs, fmt.Errorf("--simulate-hosts cannot be used with --client-ca-file: the hosts' certificates come from the authority in the data directory; run \"gatehouse simulate-hosts --kubeconfig FILE --impersonate\" beside the server"))
 	}
 	return errs
 }

@@ -80,6 +80,8 @@ func start(ctx context.Context, dataDir string, change ...func(*options.Options)
 	o := options.NewOptions()
 	o.Mode = options.ModeStandalone
 	o.DataDir = dataDir
+	// Those of the fleet would take part in what a test plays by hand: it asks for them.
+	o.Controllers = options.ClusterControllers()
 	for _, f := range change {
 		f(o)
 	}

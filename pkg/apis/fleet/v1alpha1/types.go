@@ -96,6 +96,17 @@ const (
 	TaintEffectNoExecute TaintEffect = "NoExecute"
 )
 
+const (
+	// TaintHostNotReady is the key of the taint on hosts whose condition Ready is False.
+	TaintHostNotReady = "fleet.gatehouse.dev/not-ready"
+	// TaintHostUnreachable is the key of the taint on hosts that have not been heard of for
+	// too long: their condition Ready is Unknown.
+	TaintHostUnreachable = "fleet.gatehouse.dev/unreachable"
+	// TaintHostOutOfService is the key of a taint that an operator sets on a host that will
+	// not come back by itself: what is being deleted there need not wait for it.
+	TaintHostOutOfService = "fleet.gatehouse.dev/out-of-service"
+)
+
 // Taint keeps instances that do not tolerate it away from a host.
 type Taint struct {
 	// key names the taint, as a label key: gatehouse.dev/not-ready.

@@ -1,0 +1,127 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package app
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+)
+
+// Reasons of the condition Progressing.
+const (
+	// NewReleaseCreatedReason: the release of a new version was made.
+	NewReleaseCreatedReason = "NewReleaseCreated"
+	// FoundNewReleaseReason: the release of the version was there already.
+	FoundNewReleaseReason = "FoundNewRelease"
+	// ReleaseCreateErrorReason: the release of a new version cannot be made.
+	ReleaseCreateErrorReason = "ReleaseCreateError"
+	// ReleaseUpdatedReason: the newest version gained on the old ones.
+	ReleaseUpdatedReason = "ReleaseUpdated"
+	// NewReleaseAvailableReason: the newest version has taken over.
+	NewReleaseAvailableReason = "NewReleaseAvailable"
+	// ProgressDeadlineExceededReason: nothing has come forward for too long.
+	ProgressDeadlineExceededReason = "ProgressDeadlineExceeded"
+	// PausedReason: somebody paused the rollout, so that nobody waits for it.
+	PausedReason = "AppPaused"
+	// ResumedReason: the rollout goes on, and the time that it has begins anew.
+	ResumedReason = "AppResumed"
+)
+
+// Reasons of the condition Available.
+const (
+	// MinimumReplicasAvailableReason: as many instances are available as the strategy asks for.
+	MinimumReplicasAvailableReason = "MinimumReplicasAvailable"
+	// MinimumReplicasUnavailableReason: fewer are.
+	MinimumReplicasUnavailableReason = "MinimumReplicasUnavailable"
+)
+
+// setCondition writes a condition unless status and reason are those that it has: a message
+// alone is no news. The time is kept while the status is. It says whether anything was written.
+func setCondition(status *v1alpha1.AppStatus, condition metav1.Condition) bool {
+	current := meta.FindStatusCondition(status.Conditions, condition.Type)
+	if current != nil && current.Status == condition.Status && current.Reason == condition.Reason {
+		return false
+	}
+	return meta.SetStatusCondition(&status.Conditions, condition)
+}
+
+// progressing writes the condition Progressing. What is written now counts for the deadline
+// from now, but for the news that it has passed.
+func progressing(status *v1alpha1.AppStatus, is metav1.ConditionStatus, reason, message string, now metav1.Time) {
+	if setCondition(status, metav1.Condition{
+		Type: v1alpha1.AppConditionProgressing, Status: is, Reason: reason, Message: message, LastTransitionTime: now,
+	}) && reason != ProgressDeadlineExceededReason {
+		status.LastProgressTime = &now
+	}
+}
+
+// progressed does the same when it is no news either, because each step counts.
+func progressed(status *v1alpha1.AppStatus, reason, message string, now metav1.Time) {
+	meta.SetStatusCondition(&status.Conditions, metav1.Condition{
+		Type: v1alpha1.AppConditionProgressing, Status: metav1.ConditionTrue, Reason: reason, Message: message, LastTransitionTime: now,
+	})
+	status.LastProgressTime = &now
+}
+
+// progressReason is why the condition Progressing is as it is; nothing where there is none.
+func progressReason(status *v1alpha1.AppStatus) string {
+	if condition := meta.FindStatusCondition(status.Conditions, v1alpha1.AppConditionProgressing); condition != nil {
+		return condition.Reason
+	}
+	return ""
+}
+
+// notePause says in the condition Progressing that an app was paused or resumed, so that the
+// pause does not count for the deadline. That the deadline has passed stays said.
+func notePause(app *v1alpha1.App, now metav1.Time) {
+	reason := progressReason(&app.Status)
+	switch {
+	case !HasProgressDeadline(app) || reason == ProgressDeadlineExceededReason:
+	case app.Spec.Paused && reason != PausedReason:
+		progressing(&app.Status, metav1.ConditionUnknown, PausedReason, "the rollout is paused; set spec.paused to false to resume it", now)
+	case !app.Spec.Paused && reason == PausedReason:
+		progressing(&app.Status, metav1.ConditionUnknown, ResumedReason, "the rollout is resumed", now)
+	}
+}
+
+// replicaFailure is the condition ReplicaFailure of a release, the newest one's first.
+func replicaFailure(releases []*v1alpha1.Release, newest *v1alpha1.Release) *metav1.Condition {
+	for _, release := range append([]*v1alpha1.Release{newest}, releases...) {
+		if release == nil {
+			continue
+		}
+		if failure := meta.FindStatusCondition(release.Status.Conditions, v1alpha1.ReleaseConditionReplicaFailure); failure != nil {
+			promoted := *failure
+			promoted.Type = v1alpha1.AppConditionReplicaFailure
+			promoted.ObservedGeneration = 0 // it is the release's
+			return &promoted
+		}
+	}
+	return nil
+}
+
+// subject is of what a message about progress speaks.
+func subject(app *v1alpha1.App, newest *v1alpha1.Release) string {
+	if newest == nil {
+		return fmt.Sprintf("app %q", app.Name)
+	}
+	return fmt.Sprintf("release %q", newest.Name)
+}

@@ -1,0 +1,169 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package app
+
+import (
+	"context"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/record"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/events"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/queue"
+	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
+	fleetclient "github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/typed/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions"
+	fleetlisters "github.com/gatehouse-dev/gatehouse/pkg/generated/listers/fleet/v1alpha1"
+)
+
+// Name is the controller's, and with a prefix its user's.
+const Name = "app-controller"
+
+// workers is how many apps are looked at, at the same time. Each waits for the server most of
+// the time.
+const workers = 5
+
+// Controller rolls apps out.
+type Controller struct {
+	client    fleetclient.FleetV1alpha1Interface
+	factory   externalversions.SharedInformerFactory
+	apps      fleetlisters.AppLister
+	releases  cache.Indexer
+	instances cache.Indexer
+	synced    []cache.InformerSynced
+	queue     workqueue.TypedRateLimitingInterface[types.NamespacedName]
+	events    *events.Recorder
+	recorder  record.EventRecorder
+	clock     clock.PassiveClock
+}
+
+// New makes a controller that reaches the server by the configuration.
+func New(config *rest.Config) (*Controller, error) {
+	client, err := versioned.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	recorder, err := events.New(config, Name)
+	if err != nil {
+		return nil, err
+	}
+	factory := externalversions.NewSharedInformerFactory(client, 0)
+	apps, releases, instances := factory.Fleet().V1alpha1().Apps(), factory.Fleet().V1alpha1().Releases(), factory.Fleet().V1alpha1().Instances()
+	c := &Controller{
+		client:    client.FleetV1alpha1(),
+		factory:   factory,
+		apps:      apps.Lister(),
+		releases:  releases.Informer().GetIndexer(),
+		instances: instances.Informer().GetIndexer(),
+		queue:     queue.New[types.NamespacedName](Name),
+		events:    recorder,
+		recorder:  recorder,
+		clock:     clock.RealClock{},
+	}
+	for _, watched := range []struct {
+		informer  cache.SharedIndexInformer
+		transform cache.TransformFunc
+		indexers  cache.Indexers
+		handler   cache.ResourceEventHandler
+	}{
+		{apps.Informer(), withoutManagers, nil, c.appHandler()},
+		{releases.Informer(), withoutManagers, cache.Indexers{byOwner: ownerOf, orphans: namespaceOfOrphan}, c.releaseHandler()},
+		{instances.Informer(), onlyLife, cache.Indexers{byOwner: ownerOf}, c.instanceHandler()},
+	} {
+		if err := watched.informer.SetTransform(watched.transform); err != nil {
+			return nil, err
+		}
+		if err := watched.informer.AddIndexers(watched.indexers); err != nil {
+			return nil, err
+		}
+		registration, err := watched.informer.AddEventHandler(watched.handler)
+		if err != nil {
+			return nil, err
+		}
+		c.synced = append(c.synced, registration.HasSynced)
+	}
+	return c, nil
+}
+
+// Run works until the context ends.
+func (c *Controller) Run(ctx context.Context) {
+	ctx = klog.NewContext(ctx, klog.FromContext(ctx).WithName(Name))
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { c.events.Run(ctx) })
+	c.factory.StartWithContext(ctx)
+	defer c.factory.Shutdown()
+	if cache.WaitForCacheSync(ctx.Done(), c.synced...) {
+		queue.Run(ctx, c.queue, workers, c.sync)
+	}
+}
+
+// sync takes one app a step further: it claims releases, decides, does what was decided, and
+// writes what came of it into the app.
+func (c *Controller) sync(ctx context.Context, key types.NamespacedName) error {
+	app, err := c.apps.Apps(key.Namespace).Get(key.Name)
+	if err != nil {
+		return retry(err)
+	}
+	selector, err := metav1.LabelSelectorAsSelector(app.Spec.Selector)
+	if err != nil || selector.Empty() {
+		c.recorder.Event(app, corev1.EventTypeWarning, "SelectingAll", "spec.selector chooses all instances, or cannot be read: nothing is done for this app")
+		return nil
+	}
+	releases, err := c.claim(ctx, app, selector)
+	if err != nil {
+		return retry(err)
+	}
+	now := c.clock.Now()
+	plan, err := Decide(View{App: app, Releases: releases, InstancesOf: c.instancesOf, Now: now})
+	if err != nil {
+		return err
+	}
+	status, failed := c.execute(ctx, app, plan)
+	written, err := c.writeStatus(ctx, app, status)
+	if failed == nil && err == nil {
+		err = c.writeRevision(ctx, written, plan.Revision)
+	}
+	if after, waits := CheckAfter(app, &status, now); waits {
+		c.queue.AddAfter(key, after)
+	}
+	if failed != nil {
+		return retry(failed)
+	}
+	return retry(err)
+}
+
+// retry leaves alone what is gone or goes, and takes an app of which something else was
+// changed meanwhile once more without a word.
+func retry(err error) error {
+	switch {
+	case apierrors.IsNotFound(err), apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		return nil
+	case apierrors.IsConflict(err):
+		return queue.Again{Why: err.Error()}
+	}
+	return err
+}

@@ -1,0 +1,243 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package app
+
+import (
+	"maps"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/utils/ptr"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/instance"
+)
+
+const (
+	// byOwner finds objects by the uid of their controller.
+	byOwner = "owner"
+	// orphans finds, by namespace, objects that have no controller.
+	orphans = "orphans"
+)
+
+func ownerOf(obj any) ([]string, error) {
+	if object, ok := obj.(metav1.Object); ok {
+		if owner := metav1.GetControllerOfNoCopy(object); owner != nil {
+			return []string{string(owner.UID)}, nil
+		}
+	}
+	return nil, nil
+}
+
+func namespaceOfOrphan(obj any) ([]string, error) {
+	if object, ok := obj.(metav1.Object); ok && metav1.GetControllerOfNoCopy(object) == nil {
+		return []string{object.GetNamespace()}, nil
+	}
+	return nil, nil
+}
+
+// withoutManagers leaves out what is only there for the server. An update without it leaves it
+// as it is.
+func withoutManagers(obj any) (any, error) {
+	if object, ok := obj.(metav1.Object); ok {
+		object.SetManagedFields(nil)
+	}
+	return obj, nil
+}
+
+// onlyLife keeps of an instance whose it is and whether it has ended: there are many of them,
+// and nothing else is asked here.
+func onlyLife(obj any) (any, error) {
+	i, ok := obj.(*v1alpha1.Instance)
+	if !ok {
+		return obj, nil
+	}
+	return &v1alpha1.Instance{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: i.Namespace, Name: i.Name, UID: i.UID, ResourceVersion: i.ResourceVersion,
+			DeletionTimestamp: i.DeletionTimestamp, OwnerReferences: i.OwnerReferences,
+		},
+		Status: v1alpha1.InstanceStatus{Phase: i.Status.Phase},
+	}, nil
+}
+
+// of finds objects in an index.
+func of[T any](indexer cache.Indexer, index, value string) ([]T, error) {
+	found, err := indexer.ByIndex(index, value)
+	if err != nil {
+		return nil, err
+	}
+	objects := make([]T, 0, len(found))
+	for _, object := range found {
+		if typed, ok := object.(T); ok {
+			objects = append(objects, typed)
+		}
+	}
+	return objects, nil
+}
+
+// instancesOf finds the instances that a release controls.
+func (c *Controller) instancesOf(release types.UID) []*v1alpha1.Instance {
+	// The index is one of New's, so it is there.
+	instances, _ := of[*v1alpha1.Instance](c.instances, byOwner, string(release))
+	return instances
+}
+
+// deleted is the object that an informer says is gone, or last knew of.
+func deleted(obj any) any {
+	if unknown, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+		return unknown.Obj
+	}
+	return obj
+}
+
+func (c *Controller) enqueue(app *v1alpha1.App) {
+	c.queue.Add(types.NamespacedName{Namespace: app.Namespace, Name: app.Name})
+}
+
+func (c *Controller) appHandler() cache.ResourceEventHandler {
+	enqueue := func(obj any) {
+		if app, ok := obj.(*v1alpha1.App); ok {
+			c.enqueue(app)
+		}
+	}
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc:    enqueue,
+		UpdateFunc: func(_, now any) { enqueue(now) },
+	}
+}
+
+// releaseHandler has the owner of a release looked at, whoever it is or was, and where there
+// is none those who may adopt it.
+func (c *Controller) releaseHandler() cache.ResourceEventHandler {
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc: func(obj any) {
+			if release, ok := obj.(*v1alpha1.Release); ok && !c.enqueueOwner(release) {
+				c.enqueueAdopters(release)
+			}
+		},
+		UpdateFunc: func(was, now any) {
+			old, wasRelease := was.(*v1alpha1.Release)
+			release, ok := now.(*v1alpha1.Release)
+			if !wasRelease || !ok {
+				return
+			}
+			before, after := metav1.GetControllerOfNoCopy(old), metav1.GetControllerOfNoCopy(release)
+			sameOwner := ptr.Equal(uidOf(before), uidOf(after))
+			if !sameOwner {
+				c.enqueueOwner(old)
+			}
+			if !c.enqueueOwner(release) && (!sameOwner || !maps.Equal(old.Labels, release.Labels)) {
+				c.enqueueAdopters(release)
+			}
+		},
+		DeleteFunc: func(obj any) {
+			if release, ok := deleted(obj).(*v1alpha1.Release); ok {
+				c.enqueueOwner(release)
+			}
+		},
+	}
+}
+
+func uidOf(owner *metav1.OwnerReference) *types.UID {
+	if owner == nil {
+		return nil
+	}
+	return &owner.UID
+}
+
+// instanceHandler has apps looked at that wait until old instances have ended: nothing tells
+// of those but the instances themselves, because their release has counted them out before.
+func (c *Controller) instanceHandler() cache.ResourceEventHandler {
+	ended := func(obj any) {
+		i, ok := deleted(obj).(*v1alpha1.Instance)
+		if !ok {
+			return
+		}
+		if app := c.appOfInstance(i); app != nil && app.Spec.Strategy.Type == v1alpha1.RecreateAppStrategy {
+			c.enqueue(app)
+		}
+	}
+	return cache.ResourceEventHandlerFuncs{
+		UpdateFunc: func(was, now any) {
+			old, wasInstance := was.(*v1alpha1.Instance)
+			i, ok := now.(*v1alpha1.Instance)
+			if wasInstance && ok && instance.Terminal(i) && !instance.Terminal(old) {
+				ended(i)
+			}
+		},
+		DeleteFunc: ended,
+	}
+}
+
+// enqueueOwner says whether the release has a controller at all.
+func (c *Controller) enqueueOwner(release *v1alpha1.Release) bool {
+	owner := metav1.GetControllerOfNoCopy(release)
+	if app := c.appOf(release.Namespace, owner); app != nil {
+		c.enqueue(app)
+	}
+	return owner != nil
+}
+
+// enqueueAdopters looks at all apps of the namespace. Releases without a controller are rare.
+func (c *Controller) enqueueAdopters(release *v1alpha1.Release) {
+	apps, err := c.apps.Apps(release.Namespace).List(labels.Everything())
+	if err != nil || release.DeletionTimestamp != nil {
+		return
+	}
+	for _, app := range apps {
+		selector, err := metav1.LabelSelectorAsSelector(app.Spec.Selector)
+		if err == nil && !selector.Empty() && selector.Matches(labels.Set(release.Labels)) {
+			c.enqueue(app)
+		}
+	}
+}
+
+// appOf finds the app that a reference is to; nil where it is to something else, or to an
+// earlier app of the name.
+func (c *Controller) appOf(namespace string, owner *metav1.OwnerReference) *v1alpha1.App {
+	if owner == nil || !refersTo(owner, "App") {
+		return nil
+	}
+	app, err := c.apps.Apps(namespace).Get(owner.Name)
+	if err != nil || app.UID != owner.UID {
+		return nil
+	}
+	return app
+}
+
+func (c *Controller) appOfInstance(i *v1alpha1.Instance) *v1alpha1.App {
+	owner := metav1.GetControllerOfNoCopy(i)
+	if owner == nil || !refersTo(owner, "Release") {
+		return nil
+	}
+	obj, found, err := c.releases.GetByKey(i.Namespace + "/" + owner.Name)
+	release, ok := obj.(*v1alpha1.Release)
+	if err != nil || !found || !ok || release.UID != owner.UID {
+		return nil
+	}
+	return c.appOf(release.Namespace, metav1.GetControllerOfNoCopy(release))
+}
+
+// refersTo says whether a reference is to a kind of ours, in whatever version.
+func refersTo(owner *metav1.OwnerReference, kind string) bool {
+	version, err := schema.ParseGroupVersion(owner.APIVersion)
+	return err == nil && version.Group == v1alpha1.GroupName && owner.Kind == kind
+}

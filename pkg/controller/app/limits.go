@@ -1,0 +1,96 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package app
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/ptr"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+)
+
+// IsRollingUpdate says whether an app replaces its instances bit by bit.
+func IsRollingUpdate(app *v1alpha1.App) bool {
+	return app.Spec.Strategy.Type == v1alpha1.RollingUpdateAppStrategy
+}
+
+// ResolveFenceposts makes numbers of maxSurge and maxUnavailable, for an app of that size:
+// percentages of the first are rounded up, of the second down. Where both come to nothing no
+// rollout could move, so one instance may be missing.
+func ResolveFenceposts(maxSurge, maxUnavailable *intstr.IntOrString, replicas int32) (surge, unavailable int32, err error) {
+	up, err := intstr.GetScaledValueFromIntOrPercent(ptr.To(ptr.Deref(maxSurge, intstr.FromInt32(0))), int(replicas), true)
+	if err != nil {
+		return 0, 0, fmt.Errorf("maxSurge: %w", err)
+	}
+	down, err := intstr.GetScaledValueFromIntOrPercent(ptr.To(ptr.Deref(maxUnavailable, intstr.FromInt32(0))), int(replicas), false)
+	if err != nil {
+		return 0, 0, fmt.Errorf("maxUnavailable: %w", err)
+	}
+	if up == 0 && down == 0 {
+		down = 1
+	}
+	return int32(up), int32(down), nil
+}
+
+// fenceposts of an app; zeros for one that replaces all its instances at once. Validation
+// refuses what cannot be resolved.
+func fenceposts(app *v1alpha1.App) (surge, unavailable int32) {
+	if !IsRollingUpdate(app) {
+		return 0, 0
+	}
+	rolling := ptr.Deref(app.Spec.Strategy.RollingUpdate, v1alpha1.RollingUpdateApp{})
+	surge, unavailable, _ = ResolveFenceposts(rolling.MaxSurge, rolling.MaxUnavailable, wanted(app))
+	return surge, unavailable
+}
+
+// MaxSurge is how many instances more than wanted an app may have while it is rolled out.
+func MaxSurge(app *v1alpha1.App) int32 {
+	surge, _ := fenceposts(app)
+	return surge
+}
+
+// MaxUnavailable is how many of an app's instances may be missing while it is rolled out: at
+// most all.
+func MaxUnavailable(app *v1alpha1.App) int32 {
+	_, unavailable := fenceposts(app)
+	return min(unavailable, wanted(app))
+}
+
+// MinAvailable is how many of an app's instances must be available while it is rolled out.
+func MinAvailable(app *v1alpha1.App) int32 {
+	if !IsRollingUpdate(app) {
+		return 0
+	}
+	return wanted(app) - MaxUnavailable(app)
+}
+
+// NewReplicas is how many replicas the newest release may have now, given what all have.
+func NewReplicas(app *v1alpha1.App, all []*v1alpha1.Release, newest *v1alpha1.Release) (int32, error) {
+	switch app.Spec.Strategy.Type {
+	case v1alpha1.RollingUpdateAppStrategy:
+		room := wanted(app) + MaxSurge(app) - ReplicaCount(all)
+		if room <= 0 {
+			return size(newest), nil
+		}
+		return min(size(newest)+room, wanted(app)), nil
+	case v1alpha1.RecreateAppStrategy:
+		return wanted(app), nil
+	}
+	return 0, fmt.Errorf("spec.strategy.type: %q is neither RollingUpdate nor Recreate", app.Spec.Strategy.Type)
+}

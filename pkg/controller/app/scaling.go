@@ -1,0 +1,128 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package app
+
+import (
+	"math"
+	"slices"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+)
+
+// IsScaled says whether an app's size was changed since its releases were last scaled. That
+// comes before any rollout, and must not hasten it.
+func IsScaled(app *v1alpha1.App, old []*v1alpha1.Release, newest *v1alpha1.Release) bool {
+	// Nothing is shared out among releases of an app that replaces all instances at once: the
+	// rollout itself brings each to its size.
+	if !IsRollingUpdate(app) && FindActiveOrLatest(newest, old) == nil {
+		return false
+	}
+	return slices.ContainsFunc(activeOf(with(old, newest)), func(release *v1alpha1.Release) bool {
+		desired, found := DesiredReplicas(release)
+		return found && desired != wanted(app)
+	})
+}
+
+// IsSaturated says whether a release has all of an app's instances, and the app has not been
+// scaled since.
+func IsSaturated(app *v1alpha1.App, release *v1alpha1.Release) bool {
+	if release == nil {
+		return false
+	}
+	desired, found := DesiredReplicas(release)
+	return found && desired == wanted(app) && size(release) == wanted(app) && release.Status.AvailableReplicas == wanted(app)
+}
+
+// Scale is how large releases become when the app's size changes, or an app that is paused
+// finds its releases of another size. One that is alone takes all; several share, so that the
+// step does not hasten a rollout that may be a bad one.
+func Scale(app *v1alpha1.App, old []*v1alpha1.Release, newest *v1alpha1.Release) []Scaling {
+	if only := FindActiveOrLatest(newest, old); only != nil {
+		desired, found := DesiredReplicas(only)
+		// One that has the size already, by somebody else's hand, must still remember that the
+		// app has been scaled, or the app would never get beyond that.
+		if size(only) == wanted(app) && (!found || desired == wanted(app)) {
+			return nil
+		}
+		return []Scaling{{only, wanted(app)}}
+	}
+	switch active := activeOf(with(old, newest)); {
+	case len(active) == 0:
+		return nil
+	// Old releases were adopted after the newest had taken over.
+	case IsSaturated(app, newest):
+		return EndOld(old)
+	case IsRollingUpdate(app):
+		return share(app, active)
+	}
+	return nil
+}
+
+// share lets releases grow or shrink in proportion to their sizes, the largest first; that
+// one takes what rounding leaves. Of like size the newest grows first, and the oldest shrinks.
+func share(app *v1alpha1.App, active []*v1alpha1.Release) []Scaling {
+	var allowed int32
+	if wanted(app) > 0 {
+		allowed = wanted(app) + MaxSurge(app)
+	}
+	toAdd := allowed - ReplicaCount(active)
+	order := bySizeOlder
+	if toAdd > 0 {
+		order = bySizeNewer
+	}
+	var scalings []Scaling
+	var added int32
+	for _, release := range slices.SortedFunc(slices.Values(active), order) {
+		part := Proportion(app, release, toAdd, added)
+		added += part
+		// Also those that keep their size: they remember how large the app is.
+		scalings = append(scalings, Scaling{release, size(release) + part})
+	}
+	scalings[0].Replicas = max(scalings[0].Replicas+toAdd-added, 0)
+	return scalings
+}
+
+// Proportion is how many of the replicas that the app's releases grow by, or shrink by, fall
+// to this one; added is how many have been given away already.
+func Proportion(app *v1alpha1.App, release *v1alpha1.Release, toAdd, added int32) int32 {
+	left := toAdd - added
+	switch {
+	case size(release) == 0 || toAdd == 0 || left == 0:
+		return 0
+	case toAdd > 0:
+		return min(fraction(app, release), left)
+	}
+	return max(fraction(app, release), left)
+}
+
+// fraction is by how much a release changes if it keeps its share of the app.
+func fraction(app *v1alpha1.App, release *v1alpha1.Release) int32 {
+	if wanted(app) == 0 {
+		return -size(release)
+	}
+	before, _ := maxReplicas(release)
+	if before == 0 {
+		// Somebody took the annotation away. The size as it was last seen is near enough,
+		// because Proportion stays within bounds whatever comes out here.
+		before = app.Status.Replicas
+	}
+	if before == 0 {
+		return 0
+	}
+	now := float64(size(release)) * float64(wanted(app)+MaxSurge(app)) / float64(before)
+	return int32(math.Round(now)) - size(release)
+}

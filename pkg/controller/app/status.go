@@ -1,0 +1,140 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package app
+
+import (
+	"math"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+)
+
+// HasProgressDeadline says whether anybody waits for an app's rollout.
+func HasProgressDeadline(app *v1alpha1.App) bool {
+	return app.Spec.ProgressDeadlineSeconds != nil && *app.Spec.ProgressDeadlineSeconds != math.MaxInt32
+}
+
+// Complete says whether all instances that an app wants are of the newest version and
+// available, and no others are left.
+func Complete(app *v1alpha1.App, status *v1alpha1.AppStatus) bool {
+	return status.UpdatedReplicas == wanted(app) && status.Replicas == wanted(app) &&
+		status.AvailableReplicas == wanted(app) && status.ObservedGeneration >= app.Generation
+}
+
+// Progressing says whether a rollout has come forward since the app's own status was written:
+// there are more instances of the newest version or fewer old ones, more are ready, or more
+// are available.
+func Progressing(app *v1alpha1.App, status *v1alpha1.AppStatus) bool {
+	before := &app.Status
+	return status.UpdatedReplicas > before.UpdatedReplicas ||
+		status.Replicas-status.UpdatedReplicas < before.Replicas-before.UpdatedReplicas ||
+		status.ReadyReplicas > before.ReadyReplicas ||
+		status.AvailableReplicas > before.AvailableReplicas
+}
+
+// TimedOut says whether a rollout has not come forward for longer than the app allows, or has
+// been found so before. One that was completed does not begin to wait again when some of its
+// instances fail.
+func TimedOut(app *v1alpha1.App, status *v1alpha1.AppStatus, now time.Time) bool {
+	if progressReason(status) == ProgressDeadlineExceededReason {
+		return HasProgressDeadline(app)
+	}
+	deadline, waits := deadlineOf(app, status)
+	return waits && deadline.Before(now)
+}
+
+// deadlineOf is until when a rollout must have come forward; false where nobody waits.
+func deadlineOf(app *v1alpha1.App, status *v1alpha1.AppStatus) (time.Time, bool) {
+	condition := meta.FindStatusCondition(status.Conditions, v1alpha1.AppConditionProgressing)
+	if !HasProgressDeadline(app) || condition == nil || condition.Reason == NewReleaseAvailableReason {
+		return time.Time{}, false
+	}
+	from := condition.LastTransitionTime
+	if status.LastProgressTime != nil {
+		from = *status.LastProgressTime
+	}
+	return from.Add(time.Duration(*app.Spec.ProgressDeadlineSeconds) * time.Second), true
+}
+
+// CheckAfter is after how long an app must be looked at again even when nothing happens,
+// because its deadline will have passed; false where there is nothing to wait for.
+func CheckAfter(app *v1alpha1.App, status *v1alpha1.AppStatus, now time.Time) (time.Duration, bool) {
+	deadline, waits := deadlineOf(app, status)
+	if !waits || app.Spec.Paused || progressReason(status) == ProgressDeadlineExceededReason || Complete(app, status) {
+		return 0, false
+	}
+	// A second more: times in a status are whole seconds, and at the deadline itself it has
+	// not passed.
+	return max(deadline.Sub(now), 0) + time.Second, true
+}
+
+// SizeStatus is the status of an app as its releases make it, and whether enough instances are
+// available; of a rollout it says nothing new. The app's own status is where it starts from.
+func SizeStatus(app *v1alpha1.App, releases []*v1alpha1.Release, newest *v1alpha1.Release, now metav1.Time) v1alpha1.AppStatus {
+	available := AvailableReplicaCount(releases)
+	status := v1alpha1.AppStatus{
+		ObservedGeneration:  app.Generation,
+		Replicas:            ActualReplicaCount(releases),
+		UpdatedReplicas:     ActualReplicaCount([]*v1alpha1.Release{newest}),
+		ReadyReplicas:       ReadyReplicaCount(releases),
+		AvailableReplicas:   available,
+		UnavailableReplicas: max(ReplicaCount(releases)-available, 0),
+		CollisionCount:      app.Status.CollisionCount,
+		LastProgressTime:    app.Status.LastProgressTime,
+		Conditions:          slices.Clone(app.Status.Conditions),
+	}
+	condition := metav1.Condition{
+		Type: v1alpha1.AppConditionAvailable, Status: metav1.ConditionTrue, LastTransitionTime: now,
+		Reason: MinimumReplicasAvailableReason, Message: "as many instances are available as the strategy asks for",
+	}
+	if available < wanted(app)-MaxUnavailable(app) {
+		condition.Status = metav1.ConditionFalse
+		condition.Reason, condition.Message = MinimumReplicasUnavailableReason, "fewer instances are available than the strategy asks for"
+	}
+	setCondition(&status, condition)
+	return status
+}
+
+// RolloutStatus is SizeStatus with what is new of the rollout, and of instances that cannot be
+// created or deleted.
+func RolloutStatus(app *v1alpha1.App, releases []*v1alpha1.Release, newest *v1alpha1.Release, now metav1.Time) v1alpha1.AppStatus {
+	status := SizeStatus(app, releases, newest, now)
+	// A rollout that was completed is not begun again by instances that fail and come back.
+	done := status.Replicas == status.UpdatedReplicas && progressReason(&app.Status) == NewReleaseAvailableReason
+	switch {
+	case !HasProgressDeadline(app):
+		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.AppConditionProgressing)
+		status.LastProgressTime = nil
+	case done:
+	case Complete(app, &status):
+		progressing(&status, metav1.ConditionTrue, NewReleaseAvailableReason, subject(app, newest)+" has taken over", now)
+	case Progressing(app, &status):
+		progressed(&status, ReleaseUpdatedReason, subject(app, newest)+" is taking over", now)
+	case TimedOut(app, &status, now.Time):
+		progressing(&status, metav1.ConditionFalse, ProgressDeadlineExceededReason, subject(app, newest)+" has not come forward for longer than progressDeadlineSeconds", now)
+	}
+	if failure := replicaFailure(releases, newest); failure != nil {
+		setCondition(&status, *failure)
+	} else {
+		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.AppConditionReplicaFailure)
+	}
+	return status
+}

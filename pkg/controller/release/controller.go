@@ -1,0 +1,212 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package release
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/record"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/events"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/queue"
+	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
+	"github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions"
+	listers "github.com/gatehouse-dev/gatehouse/pkg/generated/listers/fleet/v1alpha1"
+)
+
+// Name is the controller's, and with a prefix its user's.
+const Name = "release-controller"
+
+// workers is how many releases are looked at, at the same time; one release by one of them
+// only. Each may have many requests on their way.
+const workers = 10
+
+// Controller keeps releases at their number of instances.
+type Controller struct {
+	client    versioned.Interface
+	factory   externalversions.SharedInformerFactory
+	releases  listers.ReleaseLister
+	siblings  cache.Indexer
+	instances cache.Indexer
+	synced    []cache.InformerSynced
+
+	expectations *Expectations
+	freshness    *freshness
+	queue        workqueue.TypedRateLimitingInterface[types.NamespacedName]
+	events       record.EventRecorder
+	runEvents    func(context.Context)
+	clock        clock.PassiveClock
+}
+
+// New makes a controller that reaches the server by the configuration.
+func New(config *rest.Config) (*Controller, error) {
+	client, err := versioned.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	recorder, err := events.New(config, Name)
+	if err != nil {
+		return nil, err
+	}
+	c, err := newController(client, recorder, clock.RealClock{})
+	if err != nil {
+		return nil, err
+	}
+	c.runEvents = recorder.Run
+	return c, nil
+}
+
+func newController(client versioned.Interface, recorder record.EventRecorder, clock clock.PassiveClock) (*Controller, error) {
+	factory := externalversions.NewSharedInformerFactoryWithOptions(client, 0, externalversions.WithTransform(withoutManagedFields))
+	releases, instances := factory.Fleet().V1alpha1().Releases(), factory.Fleet().V1alpha1().Instances()
+	c := &Controller{
+		client:       client,
+		factory:      factory,
+		releases:     releases.Lister(),
+		siblings:     releases.Informer().GetIndexer(),
+		instances:    instances.Informer().GetIndexer(),
+		expectations: NewExpectations(clock),
+		freshness:    newFreshness(releases.Informer().GetStore().LastStoreSyncResourceVersion, instances.Informer().GetStore().LastStoreSyncResourceVersion),
+		queue:        queue.New[types.NamespacedName](Name),
+		events:       recorder,
+		runEvents:    func(ctx context.Context) { <-ctx.Done() },
+		clock:        clock,
+	}
+	if err := releases.Informer().AddIndexers(cache.Indexers{byApp: indexByApp}); err != nil {
+		return nil, err
+	}
+	if err := instances.Informer().AddIndexers(cache.Indexers{byRelease: indexByRelease}); err != nil {
+		return nil, err
+	}
+	for informer, handler := range map[cache.SharedIndexInformer]cache.ResourceEventHandler{
+		releases.Informer():  c.releaseHandler(),
+		instances.Informer(): c.instanceHandler(),
+	} {
+		registration, err := informer.AddEventHandler(handler)
+		if err != nil {
+			return nil, err
+		}
+		c.synced = append(c.synced, registration.HasSynced)
+	}
+	return c, nil
+}
+
+// withoutManagedFields keeps the cache small: who wrote which field is often half of an object,
+// and no business of ours. A write without them leaves them as they are.
+func withoutManagedFields(obj any) (any, error) {
+	if object, ok := obj.(metav1.Object); ok {
+		object.SetManagedFields(nil)
+	}
+	return obj, nil
+}
+
+// Run works until the context ends.
+func (c *Controller) Run(ctx context.Context) {
+	ctx = klog.NewContext(ctx, klog.FromContext(ctx).WithName(Name))
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { c.runEvents(ctx) })
+	c.factory.StartWithContext(ctx)
+	defer c.factory.Shutdown()
+	if cache.WaitForCacheSync(ctx.Done(), c.synced...) {
+		queue.Run(ctx, c.queue, workers, c.sync)
+	}
+}
+
+// sync brings one release closer to what it asks for: it takes and lets go of instances, makes
+// or deletes some unless earlier ones are still waited for, and writes what it counted.
+func (c *Controller) sync(ctx context.Context, key types.NamespacedName) error {
+	release, err := c.releases.Releases(key.Namespace).Get(key.Name)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	switch c.freshness.check(release.UID) {
+	case behind:
+		return queue.Again{Why: "what was written is not in the cache yet"}
+	case reached:
+		c.expectations.CaughtUp(release.UID)
+	}
+	settled := c.expectations.Satisfied(release.UID)
+	selector, err := metav1.LabelSelectorAsSelector(release.Spec.Selector)
+	if err != nil {
+		// The server admits none such, and a selector never changes: it would fail for ever.
+		klog.FromContext(ctx).Error(err, "A release cannot be kept: its selector cannot be read", "release", key)
+		return nil
+	}
+	active, err := c.claim(ctx, release, selector)
+	if err != nil {
+		return err
+	}
+	var failure error
+	if settled {
+		failure = c.scale(ctx, release, active)
+	}
+	now := c.clock.Now()
+	status := Status(release, active, failure, now)
+	if !settled {
+		// Nothing was tried, so nothing is known about whether it would fail.
+		status.Conditions = release.Status.Conditions
+	}
+	if err := c.writeStatus(ctx, release, status); err != nil {
+		return err
+	}
+	if failure != nil {
+		return failure
+	}
+	if release.Spec.MinReadySeconds > 0 && status.ReadyReplicas != status.AvailableReplicas {
+		next := NextCheck(release, active, now)
+		if next == 0 {
+			next = time.Duration(release.Spec.MinReadySeconds) * time.Second
+		}
+		c.queue.AddAfter(key, next)
+	}
+	return nil
+}
+
+// writeStatus writes where something changed. A release that is gone needs none, and one that
+// has changed will be looked at again for that.
+func (c *Controller) writeStatus(ctx context.Context, release *v1alpha1.Release, status v1alpha1.ReleaseStatus) error {
+	if !Changed(release.Status, status) {
+		return nil
+	}
+	release = release.DeepCopy()
+	release.Status = status
+	written, err := c.client.FleetV1alpha1().Releases(release.Namespace).UpdateStatus(ctx, release, metav1.UpdateOptions{})
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("writing the status: %w", err)
+	}
+	c.freshness.wroteRelease(release.UID, written.ResourceVersion)
+	return nil
+}

@@ -1,0 +1,228 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package release
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/adoption"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/queue"
+)
+
+// claim adopts and lets go of instances by the release's selector, and returns those that are
+// its own and count.
+func (c *Controller) claim(ctx context.Context, release *v1alpha1.Release, selector labels.Selector) ([]*v1alpha1.Instance, error) {
+	var candidates []*v1alpha1.Instance
+	for _, key := range []string{releaseKey(release.Namespace, release.UID), orphansKey(release.Namespace)} {
+		found, err := c.find(key)
+		if err != nil {
+			return nil, err
+		}
+		candidates = append(candidates, Active(found)...)
+	}
+	claims := adoption.Decide(release, selector, candidates)
+	var failures []error
+	for _, i := range claims.Release {
+		patch, err := adoption.ReleasePatch(release, i)
+		if err == nil {
+			err = c.patch(ctx, release, i, patch)
+		}
+		if err != nil && !apierrors.IsNotFound(err) {
+			failures = append(failures, fmt.Errorf("letting go of instance %s: %w", i.Name, err))
+		}
+	}
+	mine := claims.Mine
+	if len(claims.Adopt) > 0 {
+		if err := c.mayAdopt(ctx, release); err != nil {
+			return nil, errors.Join(append(failures, err)...)
+		}
+	}
+	for _, i := range claims.Adopt {
+		patch, err := adoption.AdoptPatch(release, kind(), i)
+		if err == nil {
+			err = c.patch(ctx, release, i, patch)
+		}
+		switch {
+		case err == nil:
+			mine = append(mine, i)
+		case !apierrors.IsNotFound(err):
+			failures = append(failures, fmt.Errorf("adopting instance %s: %w", i.Name, err))
+		}
+	}
+	return mine, summary(failures)
+}
+
+// summary is one error of many; where all are conflicts, nothing failed: somebody was faster,
+// and what they wrote is on its way here.
+func summary(failures []error) error {
+	err := errors.Join(failures...)
+	for _, failure := range failures {
+		if !apierrors.IsConflict(failure) {
+			return err
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	return queue.Again{Why: err.Error()}
+}
+
+func (c *Controller) find(key string) ([]*v1alpha1.Instance, error) {
+	objects, err := c.instances.ByIndex(byRelease, key)
+	if err != nil {
+		return nil, err
+	}
+	found := make([]*v1alpha1.Instance, 0, len(objects))
+	for _, object := range objects {
+		if i, ok := object.(*v1alpha1.Instance); ok {
+			found = append(found, i)
+		}
+	}
+	return found, nil
+}
+
+// mayAdopt asks the server, not the cache: a release that was deleted a moment ago, or is
+// another by the same name, would take instances with it.
+func (c *Controller) mayAdopt(ctx context.Context, release *v1alpha1.Release) error {
+	fresh, err := c.client.FleetV1alpha1().Releases(release.Namespace).Get(ctx, release.Name, metav1.GetOptions{})
+	switch {
+	case err != nil:
+		return fmt.Errorf("asking whether release %s may adopt: %w", release.Name, err)
+	case fresh.UID != release.UID:
+		return queue.Again{Why: fmt.Sprintf("release %s is another than the cache shows", release.Name)}
+	case fresh.DeletionTimestamp != nil:
+		return queue.Again{Why: fmt.Sprintf("release %s has just been deleted", release.Name)}
+	}
+	return nil
+}
+
+func (c *Controller) patch(ctx context.Context, release *v1alpha1.Release, i *v1alpha1.Instance, patch []byte) error {
+	patched, err := c.client.FleetV1alpha1().Instances(i.Namespace).Patch(ctx, i.Name, types.MergePatchType, patch, metav1.PatchOptions{})
+	if err == nil {
+		c.freshness.wroteInstance(release.UID, patched.ResourceVersion)
+	}
+	return err
+}
+
+// scale makes or deletes instances, and returns the first failure.
+func (c *Controller) scale(ctx context.Context, release *v1alpha1.Release, active []*v1alpha1.Instance) error {
+	create, remove := Plan(release, len(active))
+	switch {
+	case create > 0:
+		return c.create(ctx, release, create)
+	case remove > 0:
+		neighbours, err := c.neighbours(release)
+		if err != nil {
+			return err
+		}
+		return c.remove(ctx, release, Cheapest(active, neighbours, remove, c.clock.Now()))
+	}
+	return nil
+}
+
+// neighbours are the instances of all releases of the same app. Upstream gives a replica set
+// without an owner none, and so spreads it by chance; here it has its own.
+func (c *Controller) neighbours(release *v1alpha1.Release) ([]*v1alpha1.Instance, error) {
+	app := metav1.GetControllerOfNoCopy(release)
+	if app == nil {
+		return c.find(releaseKey(release.Namespace, release.UID))
+	}
+	siblings, err := c.siblings.ByIndex(byApp, releaseKey(release.Namespace, app.UID))
+	if err != nil {
+		return nil, err
+	}
+	var all []*v1alpha1.Instance
+	for _, object := range siblings {
+		sibling, ok := object.(*v1alpha1.Release)
+		if !ok {
+			continue
+		}
+		found, err := c.find(releaseKey(sibling.Namespace, sibling.UID))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
+// create makes instances. In a namespace that is being deleted the first refusal ends it, and
+// is no failure: the release goes, too.
+func (c *Controller) create(ctx context.Context, release *v1alpha1.Release, count int) error {
+	c.expectations.Creating(release.UID)
+	defer c.expectations.CreationsSent(release.UID)
+	_, err := SlowStart(count, FirstBatch, func() error {
+		made, err := c.client.FleetV1alpha1().Instances(release.Namespace).Create(ctx, NewInstance(release), metav1.CreateOptions{})
+		switch {
+		case err == nil:
+			c.expectations.Created(release.UID, made.UID)
+			c.freshness.wroteInstance(release.UID, made.ResourceVersion)
+			c.events.Eventf(release, corev1.EventTypeNormal, reasonSuccessfulCreate, "Created instance %s", made.Name)
+		case !namespaceTerminating(err) && ctx.Err() == nil:
+			c.events.Eventf(release, corev1.EventTypeWarning, reasonFailedCreate, "Creating an instance failed: %v", err)
+		}
+		return err
+	})
+	if namespaceTerminating(err) {
+		return nil
+	}
+	return err
+}
+
+func namespaceTerminating(err error) bool {
+	return apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
+}
+
+// remove deletes by uid: an instance that was made again by the same name is another.
+func (c *Controller) remove(ctx context.Context, release *v1alpha1.Release, instances []*v1alpha1.Instance) error {
+	uids := make([]types.UID, 0, len(instances))
+	for _, i := range instances {
+		uids = append(uids, i.UID)
+	}
+	c.expectations.Deleting(release.UID, uids)
+	var failure error
+	var once sync.Once
+	var wg sync.WaitGroup
+	for _, i := range instances {
+		wg.Go(func() {
+			err := c.client.FleetV1alpha1().Instances(i.Namespace).Delete(ctx, i.Name, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(i.UID))})
+			if err == nil {
+				c.events.Eventf(release, corev1.EventTypeNormal, reasonSuccessfulDelete, "Deleted instance %s", i.Name)
+				return
+			}
+			// No watch will tell of what did not happen.
+			c.expectations.Gone(release.UID, i.UID)
+			if apierrors.IsNotFound(err) || apierrors.IsConflict(err) || ctx.Err() != nil {
+				return
+			}
+			c.events.Eventf(release, corev1.EventTypeWarning, reasonFailedDelete, "Deleting instance %s failed: %v", i.Name, err)
+			once.Do(func() { failure = fmt.Errorf("deleting instance %s: %w", i.Name, err) })
+		})
+	}
+	wg.Wait()
+	return failure
+}

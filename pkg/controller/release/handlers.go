@@ -1,0 +1,214 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package release
+
+import (
+	"maps"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+)
+
+const (
+	// byRelease finds the instances of a release, and those that are nobody's.
+	byRelease = "release"
+	// byApp finds the releases of an app.
+	byApp = "app"
+)
+
+// releaseKey is where the index has a release's instances. With the namespace, because an
+// owner is always of the same one, whatever a reference says.
+func releaseKey(namespace string, release types.UID) string { return namespace + "/" + string(release) }
+
+// orphansKey is where the index has the instances of a namespace that have no controller.
+func orphansKey(namespace string) string { return releaseKey(namespace, "") }
+
+func indexByRelease(obj any) ([]string, error) {
+	i, ok := obj.(*v1alpha1.Instance)
+	if !ok {
+		return nil, nil
+	}
+	switch release, orphan := releaseOf(i); {
+	case orphan:
+		return []string{orphansKey(i.Namespace)}, nil
+	case release != nil:
+		return []string{releaseKey(i.Namespace, release.UID)}, nil
+	}
+	return nil, nil
+}
+
+func indexByApp(obj any) ([]string, error) {
+	if release, ok := obj.(*v1alpha1.Release); ok {
+		if app := metav1.GetControllerOfNoCopy(release); app != nil {
+			return []string{releaseKey(release.Namespace, app.UID)}, nil
+		}
+	}
+	return nil, nil
+}
+
+// releaseOf is the release that an instance belongs to; orphan, when it belongs to nobody.
+// Neither, when its controller is something else.
+func releaseOf(i *v1alpha1.Instance) (release *metav1.OwnerReference, orphan bool) {
+	controller := metav1.GetControllerOfNoCopy(i)
+	if controller == nil {
+		return nil, true
+	}
+	group, err := schema.ParseGroupVersion(controller.APIVersion)
+	if err != nil || (schema.GroupKind{Group: group.Group, Kind: controller.Kind}) != kind().GroupKind() {
+		return nil, false
+	}
+	return controller, false
+}
+
+func (c *Controller) enqueue(namespace, name string) {
+	c.queue.Add(types.NamespacedName{Namespace: namespace, Name: name})
+}
+
+func (c *Controller) releaseHandler() cache.ResourceEventHandler {
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc: func(obj any) {
+			if release, ok := obj.(*v1alpha1.Release); ok {
+				c.enqueue(release.Namespace, release.Name)
+			}
+		},
+		UpdateFunc: func(was, now any) {
+			old, ok := was.(*v1alpha1.Release)
+			release, otherOK := now.(*v1alpha1.Release)
+			if !ok || !otherOK {
+				return
+			}
+			if old.UID != release.UID {
+				c.releaseGone(old)
+			}
+			c.enqueue(release.Namespace, release.Name)
+		},
+		DeleteFunc: func(obj any) {
+			if release, ok := known(obj).(*v1alpha1.Release); ok {
+				c.releaseGone(release)
+			}
+		},
+	}
+}
+
+// known is the last that was known of what is gone.
+func known(obj any) any {
+	if unknown, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+		return unknown.Obj
+	}
+	return obj
+}
+
+func (c *Controller) releaseGone(release *v1alpha1.Release) {
+	c.expectations.Forget(release.UID)
+	c.freshness.forget(release.UID)
+	// Whoever has the same selector may want what it leaves behind; that shows as a change of
+	// the instances, when the garbage collector has made orphans of them.
+}
+
+func (c *Controller) instanceHandler() cache.ResourceEventHandler {
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc: func(obj any) {
+			if i, ok := obj.(*v1alpha1.Instance); ok {
+				c.instanceAdded(i)
+			}
+		},
+		UpdateFunc: func(was, now any) {
+			old, ok := was.(*v1alpha1.Instance)
+			i, otherOK := now.(*v1alpha1.Instance)
+			switch {
+			case !ok || !otherOK || old.ResourceVersion == i.ResourceVersion:
+			case old.UID != i.UID:
+				c.instanceGone(old)
+				c.instanceAdded(i)
+			default:
+				c.instanceChanged(old, i)
+			}
+		},
+		DeleteFunc: func(obj any) {
+			if i, ok := known(obj).(*v1alpha1.Instance); ok {
+				c.instanceGone(i)
+			}
+		},
+	}
+}
+
+func (c *Controller) instanceAdded(i *v1alpha1.Instance) {
+	if i.DeletionTimestamp != nil {
+		// After a restart it may be on its way out when it is first seen.
+		c.instanceGone(i)
+		return
+	}
+	switch release, orphan := releaseOf(i); {
+	case orphan:
+		c.wakeMatching(i)
+	case release != nil:
+		c.expectations.Seen(release.UID, i.UID)
+		c.enqueue(i.Namespace, release.Name)
+	}
+}
+
+func (c *Controller) instanceChanged(old, i *v1alpha1.Instance) {
+	before, _ := releaseOf(old)
+	release, orphan := releaseOf(i)
+	moved := !sameRelease(before, release)
+	if moved {
+		c.instanceGone(old)
+	}
+	switch {
+	case i.DeletionTimestamp != nil:
+		// It is replaced now, not when its host has let go of it.
+		c.instanceGone(i)
+	case release != nil:
+		c.enqueue(i.Namespace, release.Name)
+	case orphan && (moved || !maps.Equal(old.Labels, i.Labels)):
+		c.wakeMatching(i)
+	}
+}
+
+func sameRelease(a, b *metav1.OwnerReference) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.UID == b.UID
+}
+
+// instanceGone has its release look again: the instance counts no longer.
+func (c *Controller) instanceGone(i *v1alpha1.Instance) {
+	if release, _ := releaseOf(i); release != nil {
+		c.expectations.Gone(release.UID, i.UID)
+		c.enqueue(i.Namespace, release.Name)
+	}
+}
+
+// wakeMatching has all releases look again that may want to adopt an instance.
+func (c *Controller) wakeMatching(i *v1alpha1.Instance) {
+	releases, err := c.releases.Releases(i.Namespace).List(labels.Everything())
+	if err != nil {
+		return
+	}
+	for _, release := range releases {
+		selector, err := metav1.LabelSelectorAsSelector(release.Spec.Selector)
+		if err == nil && !selector.Empty() && selector.Matches(labels.Set(i.Labels)) {
+			c.enqueue(release.Namespace, release.Name)
+		}
+	}
+}

@@ -1,0 +1,149 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package release
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/instance"
+)
+
+// Cheapest picks the instances whose deletion hurts least, of those that count. Neighbours are
+// all instances of the same app, or, of a release without one, its own: where more of them
+// share a host, one of those goes before one that has a host to itself.
+func Cheapest(active, neighbours []*v1alpha1.Instance, count int, now time.Time) []*v1alpha1.Instance {
+	if count >= len(active) {
+		return active
+	}
+	onHost := map[string]int{}
+	for _, i := range neighbours {
+		if instance.Active(i) {
+			onHost[i.Spec.HostName]++
+		}
+	}
+	ordered := slices.Clone(active)
+	slices.SortFunc(ordered, func(a, b *v1alpha1.Instance) int {
+		return Compare(a, b, onHost[a.Spec.HostName], onHost[b.Spec.HostName], now)
+	})
+	return ordered[:count]
+}
+
+// Compare is negative where a should be deleted before b, and zero where it does not matter.
+// The first of these that differs decides: unbound goes before bound; by phase, Pending,
+// Unknown, Running; not ready before ready; the lower deletion cost; more neighbours on the
+// host; ready for a shorter time; more restarts; created later.
+//
+// Times are compared by their order of magnitude, and within one by uid: else the youngest
+// would always go, and with them all those of one host or one zone that came last. That makes
+// the order not transitive everywhere, as upstream's is not; which of the instances that are
+// about alike goes is then up to the sort.
+func Compare(a, b *v1alpha1.Instance, neighboursOfA, neighboursOfB int, now time.Time) int {
+	aReady, bReady := instance.Ready(a), instance.Ready(b)
+	if order := cmp.Or(
+		compareBools(a.Spec.HostName != "", b.Spec.HostName != ""),
+		cmp.Compare(ordinal(a.Status.Phase), ordinal(b.Status.Phase)),
+		compareBools(aReady, bReady),
+		cmp.Compare(deletionCost(a), deletionCost(b)),
+		cmp.Compare(neighboursOfB, neighboursOfA),
+	); order != 0 {
+		return order
+	}
+	if aReady && bReady {
+		aSince, _ := instance.ReadySince(a)
+		bSince, _ := instance.ReadySince(b)
+		if !aSince.Equal(bSince) {
+			return cmp.Or(compareAges(aSince, bSince, now), cmp.Compare(a.UID, b.UID))
+		}
+	}
+	if order := cmp.Compare(mostRestarts(b), mostRestarts(a)); order != 0 {
+		return order
+	}
+	if aCreated, bCreated := a.CreationTimestamp.Time, b.CreationTimestamp.Time; !aCreated.Equal(bCreated) {
+		return cmp.Or(compareAges(aCreated, bCreated, now), cmp.Compare(a.UID, b.UID))
+	}
+	return 0
+}
+
+// compareBools has false go first.
+func compareBools(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}
+
+// ordinal counts a phase that nobody has reported yet as Pending.
+func ordinal(phase v1alpha1.InstancePhase) int {
+	switch phase {
+	case v1alpha1.InstanceRunning:
+		return 2
+	case v1alpha1.InstanceUnknown:
+		return 1
+	}
+	return 0
+}
+
+// deletionCost is 0 for what is not a whole number of 32 bits in the form in which such a
+// number is printed, but for the zeros after a minus sign, which upstream lets pass.
+func deletionCost(i *v1alpha1.Instance) int32 {
+	said := i.Annotations[v1alpha1.DeletionCostAnnotation]
+	if said == "" || said[0] == '+' || said[0] == '0' && said != "0" {
+		return 0
+	}
+	cost, err := strconv.ParseInt(said, 10, 32)
+	if err != nil {
+		return 0
+	}
+	return int32(cost)
+}
+
+// compareAges has the younger go first, and a time that is not known before all others.
+func compareAges(a, b, now time.Time) int {
+	switch {
+	case a.IsZero():
+		return -1
+	case b.IsZero():
+		return 1
+	case now.IsZero():
+		return b.Compare(a)
+	}
+	return cmp.Compare(magnitude(now.Sub(a)), magnitude(now.Sub(b)))
+}
+
+// magnitude is the whole part of the logarithm, to the base of 2.
+func magnitude(age time.Duration) int64 {
+	if age <= 0 {
+		return -1
+	}
+	return int64(math.Log2(float64(age)))
+}
+
+func mostRestarts(i *v1alpha1.Instance) int32 {
+	most := int32(0)
+	for _, c := range i.Status.ContainerStatuses {
+		most = max(most, c.RestartCount)
+	}
+	return most
+}

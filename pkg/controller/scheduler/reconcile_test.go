@@ -1,0 +1,352 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package scheduler
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+)
+
+// story is a state, a clock and what happens.
+type story struct {
+	*testing.T
+	*state
+	now time.Time
+}
+
+func begin(t *testing.T, hosts ...*v1alpha1.Host) *story {
+	return &story{t, told(hosts), start}
+}
+
+func (s *story) create(instances ...*v1alpha1.Instance) {
+	for _, i := range instances {
+		s.setInstance(i, s.now)
+	}
+}
+
+func (s *story) expect(lines ...string) {
+	s.Helper()
+	if got := drain(s.state, s.now); !slices.Equal(got, lines) {
+		s.Fatalf("decided\n%q\nnot\n%q", got, lines)
+	}
+}
+
+func (s *story) used(host string) int64 { return s.cache.hosts[host].used.milliCPU }
+
+const nothingFits = "0/1 hosts fit: 1 too little cpu"
+
+func TestOnlyActiveUnboundInstancesAreDecided(t *testing.T) {
+	for _, tc := range []struct {
+		name     string
+		instance *v1alpha1.Instance
+		want     []string
+	}{
+		{"a new one", newInstance("x"), []string{"bind x a"}},
+		{"a bound one", newInstance("x", boundTo("a")), nil},
+		{"one bound to a host that nobody knows", newInstance("x", boundTo("z")), nil},
+		{"one that is being deleted", newInstance("x", beingDeleted), nil},
+		{"one that has failed", newInstance("x", ended(v1alpha1.InstanceFailed)), nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := begin(t, readyHost("a"))
+			s.create(tc.instance)
+			s.expect(tc.want...)
+		})
+	}
+}
+
+func TestTheyAreDecidedInTheOrderInWhichTheyCame(t *testing.T) {
+	s := begin(t, readyHost("a"))
+	s.create(newInstance("c"), newInstance("a"), newInstance("b"))
+	s.expect("bind c a", "bind a a", "bind b a")
+}
+
+func TestWhatIsDecidedCountsBeforeTheWatchTells(t *testing.T) {
+	s := begin(t, readyHost("a"))
+	s.create(newInstance("x", asking("cpu", "3")), newInstance("y", asking("cpu", "2")))
+	s.expect("bind x a", "say y "+nothingFits)
+	// The binding is answered, and then the watch tells; room is taken once.
+	s.finished(newInstance("x", asking("cpu", "3")), bound, s.now)
+	s.create(newInstance("x", asking("cpu", "3"), boundTo("a")))
+	if s.used("a") != 3000 || len(s.room.all) != 1 {
+		t.Errorf("%d used, %d wait", s.used("a"), len(s.room.all))
+	}
+}
+
+func TestABindingThatWasRefusedIsTriedAgainLaterAndHoldsNoRoom(t *testing.T) {
+	s := begin(t, readyHost("a"))
+	x, y := newInstance("x", asking("cpu", "3")), newInstance("y", asking("cpu", "2"))
+	s.create(x, y)
+	s.expect("bind x a", "say y "+nothingFits)
+	s.finished(x, refused, s.now)
+	if s.used("a") != 0 {
+		t.Errorf("%d used", s.used("a"))
+	}
+	s.expect()
+	s.now = s.now.Add(firstBackoff)
+	// Who was refused goes to the end, or would take the room of others for ever.
+	s.expect("bind y a", "say x "+nothingFits)
+}
+
+func TestABindingThatWasNotAnsweredKeepsItsRoomAndIsTriedAgainOnTheSameHost(t *testing.T) {
+	s := begin(t, readyHost("a"), readyHost("b"))
+	x := newInstance("x")
+	s.create(x)
+	d, _ := s.next(s.now)
+	s.finished(x, unclear, s.now)
+	if s.used(d.host) != 1000 {
+		t.Errorf("%d used", s.used(d.host))
+	}
+	s.expect()
+	s.now = s.now.Add(firstBackoff)
+	s.expect("bind x " + d.host)
+	// It had been done: the server says conflict, and the watch tells.
+	s.finished(x, bound, s.now)
+	s.create(newInstance("x", boundTo(d.host)))
+	if s.used(d.host) != 1000 || len(s.room.all) != 0 {
+		t.Errorf("%d used, %d wait", s.used(d.host), len(s.room.all))
+	}
+}
+
+func TestARefusalAfterABindingThatWasNotAnsweredProvesNothing(t *testing.T) {
+	s := begin(t, readyHost("a"))
+	x := newInstance("x")
+	s.create(x)
+	s.expect("bind x a")
+	s.finished(x, unclear, s.now)
+	s.now = s.now.Add(firstBackoff)
+	s.expect("bind x a")
+	s.finished(x, refused, s.now)
+	s.now = s.now.Add(lastBackoff)
+	s.expect("ask x")
+	if s.used("a") != 1000 {
+		t.Errorf("%d used", s.used("a"))
+	}
+}
+
+func TestWhenTheWatchDoesNotTellTheServerIsAsked(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		live *v1alpha1.Instance
+		want []string
+		used int64
+	}{
+		{"it is bound, as was decided", newInstance("x", boundTo("a")), nil, 1000},
+		{"it is bound to a host of somebody else's choice", newInstance("x", boundTo("z")), nil, 0},
+		{"it is gone", nil, nil, 0},
+		{"it is being deleted", newInstance("x", beingDeleted), nil, 0},
+		{"it is not bound after all", newInstance("x"), []string{"bind x a"}, 1000},
+		{"it is another of the same name", newInstance("x", func(i *v1alpha1.Instance) { i.UID = "other" }), nil, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := begin(t, readyHost("a"))
+			x := newInstance("x")
+			s.create(x)
+			s.expect("bind x a")
+			s.finished(x, bound, s.now)
+			s.now = s.now.Add(confirmAfter - 1)
+			s.expect()
+			s.now = s.now.Add(1)
+			s.expect("ask x")
+			s.unanswered(x, s.now)
+			s.now = s.now.Add(lastBackoff)
+			s.expect("ask x")
+			s.answered(x, tc.live, s.now)
+			s.expect(tc.want...)
+			if s.used("a") != tc.used {
+				t.Errorf("%d used, not %d", s.used("a"), tc.used)
+			}
+			// What the watch sends late changes nothing about one that is bound.
+			if tc.live != nil && tc.live.Spec.HostName != "" {
+				s.create(newInstance("x"))
+				s.expect()
+			}
+		})
+	}
+}
+
+func TestWhatMakesRoomWakesThoseThatFitNow(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		host *v1alpha1.Host
+		then func(*story)
+		want []string
+	}{
+		{"an instance is gone", readyHost("a"), func(s *story) { s.removeInstance(keyOf(newInstance("there")), s.now) }, []string{"bind x a"}},
+		{"an instance has ended", readyHost("a"), func(s *story) {
+			s.create(newInstance("there", asking("cpu", "4"), boundTo("a"), ended(v1alpha1.InstanceSucceeded)))
+		}, []string{"bind x a"}},
+		{"an instance is only being deleted", readyHost("a"), func(s *story) { s.create(newInstance("there", asking("cpu", "4"), boundTo("a"), beingDeleted)) }, nil},
+		{"a new host", readyHost("a"), func(s *story) { s.setHost(readyHost("b"), s.now) }, []string{"bind x b"}},
+		{"a new host that is too small", readyHost("a"), func(s *story) { s.setHost(readyHost("b", withAllocatable("cpu", "100m", "instances", "5")), s.now) }, nil},
+		{"a host that grows", readyHost("a"), func(s *story) {
+			s.setHost(readyHost("a", withAllocatable("cpu", "8", "memory", "8Gi", "instances", "10")), s.now)
+		}, []string{"bind x a"}},
+		{"a host that says the same again", readyHost("a"), func(s *story) { s.setHost(readyHost("a"), s.now) }, nil},
+		{"a host that becomes ready", readyHost("a", withReady("False")), func(s *story) {
+			s.removeInstance(keyOf(newInstance("there")), s.now)
+			s.setHost(readyHost("a"), s.now)
+		}, []string{"bind x a"}},
+		{"a taint that goes", readyHost("a", withTaint("gpu", v1alpha1.TaintEffectNoSchedule), withAllocatable("cpu", "8", "memory", "8Gi", "instances", "10")), func(s *story) {
+			s.setHost(readyHost("a", withAllocatable("cpu", "8", "memory", "8Gi", "instances", "10")), s.now)
+		}, []string{"bind x a"}},
+		{"a toleration that is added", readyHost("a", withTaint("gpu", v1alpha1.TaintEffectNoSchedule), withAllocatable("cpu", "8", "memory", "8Gi", "instances", "10")), func(s *story) { s.create(newInstance("x", tolerating("gpu"))) }, []string{"bind x a"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := begin(t, tc.host)
+			s.create(newInstance("there", asking("cpu", "4"), boundTo("a")), newInstance("x"))
+			if got := drain(s.state, s.now); len(got) != 1 || got[0][:5] != "say x" {
+				t.Fatalf("decided %q before", got)
+			}
+			s.now = s.now.Add(lastBackoff)
+			tc.then(s)
+			s.expect(tc.want...)
+		})
+	}
+}
+
+func TestOfManyThatWantTheSameAsManyAreTriedAsThereIsRoom(t *testing.T) {
+	s := begin(t, readyHost("a", withAllocatable("cpu", "0", "instances", "1000")))
+	want := []string{}
+	for i := range 100 {
+		name := fmt.Sprintf("x%d", i)
+		s.create(newInstance(name, asking("cpu", "1")))
+		want = append(want, "say "+name+" "+nothingFits)
+	}
+	s.expect(want...)
+	s.now = s.now.Add(lastBackoff)
+	s.setHost(readyHost("a", withAllocatable("cpu", "3", "instances", "1000")), s.now)
+	s.expect("bind x0 a", "bind x1 a", "bind x2 a")
+	// The last that was tried found none, and all behind it were not looked at.
+	if l := s.room.lines[classOf(&wish{demand: demandOf(newInstance("x", asking("cpu", "1")))})]; l.members.len() != 97 || l.failures != 1 {
+		t.Errorf("%d wait after %d failures", l.members.len(), l.failures)
+	}
+}
+
+func TestALineThatWasWokenInVainWaitsLongerEachTime(t *testing.T) {
+	s := begin(t, readyHost("a", withAllocatable("instances", "0")))
+	s.create(newInstance("x", asking()))
+	drain(s.state, s.now)
+	host := func(slots string) *v1alpha1.Host { return readyHost("a", withAllocatable("instances", slots)) }
+	for failures := 1; failures <= 6; failures++ {
+		// Room comes and goes before the back-off is over.
+		s.setHost(host("1"), s.now)
+		s.expect()
+		s.setHost(host("0"), s.now)
+		s.now = s.now.Add(backoff(failures) - 1)
+		s.expect()
+		s.now = s.now.Add(1)
+		s.expect() // tried in vain, with nothing new to say
+	}
+	l := s.room.lines[classOf(&wish{})]
+	if l == nil || l.failures != 7 || !l.until.Equal(s.now.Add(lastBackoff)) {
+		t.Errorf("the line is %+v", l)
+	}
+}
+
+func TestTheNextOfALineIsTriedWhenTheOneThatWasTriedIsGone(t *testing.T) {
+	s := begin(t, readyHost("a", withAllocatable("instances", "0")))
+	s.create(newInstance("x", asking()), newInstance("y", asking()))
+	drain(s.state, s.now)
+	s.now = s.now.Add(lastBackoff)
+	s.setHost(readyHost("a", withAllocatable("instances", "1")), s.now)
+	s.removeInstance(keyOf(newInstance("x")), s.now)
+	s.expect("bind y a")
+}
+
+func TestAllThatWaitAreLookedAtAgainNowAndThen(t *testing.T) {
+	s := begin(t)
+	s.create(newInstance("x"), newInstance("y"))
+	s.expect("say x 0/0 hosts fit: there are no hosts", "say y 0/0 hosts fit: there are no hosts")
+	s.setHost(readyHost("a", cordoned), s.now)
+	s.now = s.now.Add(refreshPeriod - 1)
+	s.expect()
+	s.now = s.now.Add(1)
+	s.expect("say x 0/1 hosts fit: 1 unschedulable", "say y 0/1 hosts fit: 1 unschedulable")
+}
+
+func TestTheSameIsNotSaidTwice(t *testing.T) {
+	s := begin(t, readyHost("a", cordoned))
+	const message = "0/1 hosts fit: 1 unschedulable"
+	s.create(newInstance("x", func(i *v1alpha1.Instance) {
+		meta.SetStatusCondition(&i.Status.Conditions, metav1.Condition{Type: v1alpha1.InstanceConditionScheduled, Status: metav1.ConditionFalse, Reason: reasonUnschedulable, Message: message})
+	}))
+	s.expect()
+	s.create(newInstance("y"))
+	s.expect("say y " + message)
+	if s.toSay(&decision{instance: newInstance("y"), message: "what was said before"}) != nil || s.toSay(&decision{instance: newInstance("y"), message: message}) == nil {
+		t.Error("an older message is written, or the newest is not")
+	}
+}
+
+func TestAnotherInstanceOfTheSameNameIsAnother(t *testing.T) {
+	s := begin(t, readyHost("a"))
+	x := newInstance("x")
+	s.create(x)
+	s.expect("bind x a")
+	other := newInstance("x", func(i *v1alpha1.Instance) { i.UID = "other" })
+	s.create(other)
+	s.finished(x, refused, s.now) // too late to matter
+	s.expect("bind x a")
+	if s.used("a") != 1000 {
+		t.Errorf("%d used", s.used("a"))
+	}
+}
+
+func TestAHostThatComesBackHasItsInstances(t *testing.T) {
+	s := begin(t, readyHost("a"))
+	s.create(newInstance("there", asking("cpu", "4"), boundTo("a")))
+	s.cache.removeHost("a")
+	s.create(newInstance("x"))
+	s.expect("say x 0/0 hosts fit: there are no hosts")
+	s.now = s.now.Add(lastBackoff)
+	s.setHost(readyHost("a"), s.now)
+	s.expect()
+	s.removeInstance(keyOf(newInstance("there")), s.now)
+	s.expect("bind x a")
+	s.removeInstance(keyOf(newInstance("x")), s.now)
+	s.cache.removeHost("a")
+	if len(s.cache.hosts) != 0 || len(s.cache.siblings) != 0 || len(s.cache.placed) != 0 || len(s.room.lines) != 0 {
+		t.Errorf("%d hosts, %d lines are remembered for nothing", len(s.cache.hosts), len(s.room.lines))
+	}
+}
+
+func TestTheConditionIsWrittenWhereItHelps(t *testing.T) {
+	said := newInstance("x", func(i *v1alpha1.Instance) { i.Generation = 3 })
+	written := withMessage(said, nothingFits, start)
+	condition := meta.FindStatusCondition(written.Status.Conditions, v1alpha1.InstanceConditionScheduled)
+	if condition == nil || condition.Status != metav1.ConditionFalse || condition.Reason != "Unschedulable" || condition.Message != nothingFits || condition.ObservedGeneration != 3 || !condition.LastTransitionTime.Time.Equal(start) {
+		t.Errorf("wrote %+v", condition)
+	}
+	if len(said.Status.Conditions) != 0 {
+		t.Error("the informer's own object was changed")
+	}
+	for name, unneeded := range map[string]*v1alpha1.Instance{
+		"said already": written, "bound": newInstance("x", boundTo("a")), "being deleted": newInstance("x", beingDeleted), "ended": newInstance("x", ended(v1alpha1.InstanceFailed)),
+	} {
+		if withMessage(unneeded, nothingFits, start) != nil {
+			t.Errorf("written to one that is %s", name)
+		}
+	}
+}

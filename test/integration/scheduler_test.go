@@ -1,0 +1,155 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package integration
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/scheduler"
+)
+
+// runs runs a controller until the test ends, and waits for its end.
+func runs(t *testing.T, controller interface{ Run(context.Context) }) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		controller.Run(ctx)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+	})
+}
+
+// createReadyHost stores a host that its agent has reported as ready, with so many cores.
+func (c fleetClient) createReadyHost(t *testing.T, name, cpu string) *v1alpha1.Host {
+	t.Helper()
+	host := c.createHost(t, name)
+	host.Status.Allocatable = v1alpha1.ResourceList{
+		v1alpha1.ResourceCPU: resource.MustParse(cpu), v1alpha1.ResourceMemory: resource.MustParse("8Gi"), v1alpha1.ResourceInstances: resource.MustParse("20"),
+	}
+	meta.SetStatusCondition(&host.Status.Conditions, metav1.Condition{Type: v1alpha1.HostConditionReady, Status: metav1.ConditionTrue, Reason: "AgentReady"})
+	ready, err := c.FleetV1alpha1().Hosts().UpdateStatus(t.Context(), host, metav1.UpdateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ready
+}
+
+func oneCore(i *v1alpha1.Instance) {
+	i.Spec.Containers[0].Resources.Requests = v1alpha1.ResourceList{v1alpha1.ResourceCPU: resource.MustParse("1")}
+}
+
+func TestTheSchedulerFillsHostsToTheBrimAndSaysWhyTheRestWaits(t *testing.T) {
+	server := servertesting.Start(t)
+	client := newFleetClient(t, server.Config)
+	core, err := kubernetes.NewForConfig(server.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	controller, err := scheduler.New(server.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs(t, controller)
+	instances := client.FleetV1alpha1().Instances("default")
+
+	client.createInstance(t, "first", oneCore)
+	waitsBecause := func(name, message string) {
+		t.Helper()
+		comesTrue(t, func(ctx context.Context) string {
+			instance, err := instances.Get(ctx, name, metav1.GetOptions{})
+			if err != nil {
+				return err.Error()
+			}
+			condition := meta.FindStatusCondition(instance.Status.Conditions, v1alpha1.InstanceConditionScheduled)
+			if condition == nil || condition.Status != metav1.ConditionFalse || condition.Reason != "Unschedulable" || condition.Message != message {
+				return fmt.Sprintf("the condition of %s is %+v", name, condition)
+			}
+			return ""
+		})
+	}
+	waitsBecause("first", "0/0 hosts fit: there are no hosts")
+
+	for _, name := range []string{"a", "b", "c"} {
+		client.createReadyHost(t, name, "4")
+	}
+	const more = 13
+	for i := range more {
+		client.createInstance(t, fmt.Sprintf("web-%d", i), oneCore)
+	}
+	// Twelve of fourteen fit. A host is never given a fifth, and none is bound twice.
+	comesTrue(t, func(ctx context.Context) string {
+		list, err := instances.List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return err.Error()
+		}
+		perHost := map[string]int{}
+		for _, instance := range list.Items {
+			perHost[instance.Spec.HostName]++
+		}
+		for _, host := range []string{"a", "b", "c"} {
+			if perHost[host] > 4 {
+				t.Fatalf("host %s was given %d", host, perHost[host])
+			}
+		}
+		if perHost[""] != 2 {
+			return fmt.Sprintf("%v", perHost)
+		}
+		return ""
+	})
+	waiting := ""
+	comesTrue(t, func(ctx context.Context) string {
+		list, err := instances.List(ctx, metav1.ListOptions{FieldSelector: "spec.hostName="})
+		if err != nil || len(list.Items) != 2 {
+			return fmt.Sprintf("%d wait (%v)", len(list.Items), err)
+		}
+		waiting = list.Items[0].Name
+		return ""
+	})
+	waitsBecause(waiting, "0/3 hosts fit: 3 too little cpu")
+
+	// One that ends makes room for one that waits, and events tell of both.
+	client.setPhase(t, "first", v1alpha1.InstanceSucceeded)
+	comesTrue(t, func(ctx context.Context) string {
+		list, err := instances.List(ctx, metav1.ListOptions{FieldSelector: "spec.hostName="})
+		if err != nil || len(list.Items) != 1 {
+			return fmt.Sprintf("%d wait (%v)", len(list.Items), err)
+		}
+		return ""
+	})
+	for _, reason := range []string{"Scheduled", "FailedScheduling"} {
+		comesTrue(t, func(ctx context.Context) string {
+			list, err := core.CoreV1().Events("default").List(ctx, metav1.ListOptions{FieldSelector: "involvedObject.name=first,reason=" + reason})
+			if err != nil || len(list.Items) != 1 {
+				return fmt.Sprintf("%d events %s (%v)", len(list.Items), reason, err)
+			}
+			return ""
+		})
+	}
+}
