@@ -33,7 +33,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/serviceaccount"
 )
 
-// AllControllers, in a list of controllers, stands for all that are not named.
+// AllControllers stands, in a list of controllers, for all that are not named.
 const AllControllers = "*"
 
 // ClusterControllers are the names of those that a cluster has of its own, and that a
