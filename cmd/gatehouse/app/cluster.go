@@ -20,6 +20,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -29,10 +30,12 @@ import (
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
+	"k8s.io/apiserver/pkg/util/webhook"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
 
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/admission"
@@ -68,13 +71,8 @@ func ClusterNeeds(o options.CompletedOptions) []preflight.Need {
 		Without:  "nobody but system:masters may do anything",
 		Cure:     cure,
 		Vital:    true,
-	}, {
-		Name:     admission.NeedNamespaces,
-		Verbs:    []string{"get", "list", "watch"},
-		Resource: schema.GroupVersionResource{Version: "v1", Resource: "namespaces"},
-		Without:  "objects in namespaces cannot be created",
-		Cure:     cure,
 	}}
+	needs = append(needs, admissionNeeds(o, cure)...)
 	if !o.Cluster.NoTokenReview {
 		needs = append(needs, preflight.Need{
 			Name:     "token-reviews",
@@ -83,6 +81,28 @@ func ClusterNeeds(o options.CompletedOptions) []preflight.Need {
 			Without:  "callers who come directly with a bearer token are refused with 401",
 			Cure:     cure,
 		})
+	}
+	return needs
+}
+
+// admissionNeeds are what admission plugins read. A plugin that is not asked for needs nothing.
+func admissionNeeds(o options.CompletedOptions, cure string) []preflight.Need {
+	var needs []preflight.Need
+	for _, plugin := range admission.Plugins() {
+		if !slices.Contains(o.Admission.Enabled(), plugin.Name) {
+			continue
+		}
+		for _, read := range plugin.Reads {
+			verbs := []string{"list", "watch"}
+			if read.Live {
+				verbs = []string{"get", "list", "watch"}
+			}
+			for _, resource := range read.Resources {
+				needs = append(needs, preflight.Need{
+					Name: read.NeedOf(resource), Verbs: verbs, Resource: resource, Without: read.Without, Cure: cure, Newer: read.Newer,
+				})
+			}
+		}
 	}
 	return needs
 }
@@ -125,8 +145,17 @@ func applyCluster(ctx context.Context, o options.CompletedOptions, generic *gene
 		return nil, nil, err
 	}
 	factory := informers.NewSharedInformerFactory(client, 0)
-	generic.AdmissionControl, err = admission.New(admission.Config{Client: client, Informers: factory, Bindings: bound, Missing: checker.Missing})
-	if err != nil {
+	if err := applyAdmission(o, chainSources{
+		objects:   config,
+		client:    client,
+		informers: factory,
+		// The factory's informers would stay when the last policy is gone.
+		parameters: func(schema.GroupVersionResource) bool { return false },
+		services:   webhook.NewDefaultServiceResolver(),
+		bindings:   bound,
+		missing:    checker.Missing,
+		without:    notServed(ctx, checker),
+	}, generic); err != nil {
 		return nil, nil, err
 	}
 	return factory, authentication.ClusterTokens{Client: reviews}, generic.AddPostStartHook("follow-cluster", func(hook genericapiserver.PostStartHookContext) error {
@@ -134,6 +163,25 @@ func applyCluster(ctx context.Context, o options.CompletedOptions, generic *gene
 		go checker.Run(hook)
 		return nil
 	})
+}
+
+// notServed are the admission plugins that do without because the cluster is too old. Where
+// it does not answer, a plugin stays, and refuses until it does.
+func notServed(ctx context.Context, checker *preflight.Checker) []string {
+	var without []string
+	for _, plugin := range admission.Plugins() {
+		for _, read := range plugin.Reads {
+			if !read.Newer {
+				continue
+			}
+			if served, err := checker.Serves(ctx, read.Resources[0]); err == nil && !served {
+				klog.Warningf("Admission plugin %s is off: the cluster does not serve %s in %s; restart this server when it does", plugin.Name, read.Resources[0].Resource, read.Resources[0].GroupVersion())
+				without = append(without, plugin.Name)
+				break
+			}
+		}
+	}
+	return without
 }
 
 func clusterConfig(kubeconfig string) (*rest.Config, error) {
