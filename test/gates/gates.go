@@ -24,6 +24,7 @@ import (
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilrand "k8s.io/apimachinery/pkg/util/rand"
@@ -46,7 +47,8 @@ type Env struct {
 	Admin *rest.Config
 	// Servers lead to each server directly: whether all of them know a webhook.
 	Servers []*rest.Config
-	// Namespace exists and is nobody else's; webhooks and policies are asked only about it.
+	// Namespace begins the names of namespaces that the scenes make, each its own: what a
+	// policy of one has left behind for a second must not meet another.
 	Namespace string
 	// Standalone says that there is no cluster, and so no services.
 	Standalone bool
@@ -96,9 +98,22 @@ func Run(t *testing.T, env Env) {
 				direct, _ := clients(t, server)
 				s.servers = append(s.servers, direct)
 			}
+			s.makeNamespace()
 			row.play(s)
 		})
 	}
+}
+
+// makeNamespace makes the scene's own.
+func (s *scene) makeNamespace() {
+	s.Helper()
+	s.Namespace = s.name(s.Namespace)
+	if _, err := s.cluster.CoreV1().Namespaces().Create(s.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.Namespace}}, metav1.CreateOptions{}); err != nil {
+		s.Fatal(err)
+	}
+	s.Cleanup(func() {
+		_ = s.cluster.CoreV1().Namespaces().Delete(context.Background(), s.Namespace, metav1.DeleteOptions{})
+	})
 }
 
 func clients(t *testing.T, config *rest.Config) (versioned.Interface, kubernetes.Interface) {
@@ -197,7 +212,7 @@ func (s *scene) validate(webhooks ...admissionregistrationv1.ValidatingWebhook) 
 }
 
 // noProbes keeps a scene's webhooks from seeing what only asks whether they are known.
-var noProbes = admissionregistrationv1.MatchCondition{Name: "no-probes", Expression: "!request.name.startsWith('" + probePrefix + "')"}
+var noProbes = admissionregistrationv1.MatchCondition{Name: "no-probes", Expression: "!request.?name.orValue('').startsWith('" + probePrefix + "')"}
 
 func (s *scene) probes() *metav1.LabelSelector {
 	return &metav1.LabelSelector{MatchLabels: map[string]string{"gates-probe": s.id}}

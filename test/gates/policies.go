@@ -23,7 +23,6 @@ import (
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
-	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -42,8 +41,7 @@ func policyRule(resources []string, operations ...admissionregistrationv1.Operat
 	return &admissionregistrationv1.MatchResources{ResourceRules: []admissionregistrationv1.NamedRuleWithOperations{{RuleWithOperations: rule(resources, operations...)[0]}}}
 }
 
-// judge stores a validating policy with its binding, and waits until every server asks it:
-// an image that ends in ":probe" is refused by the policy itself.
+// judge stores a validating policy with its binding; inForce waits for it.
 func (s *scene) judge(spec admissionregistrationv1.ValidatingAdmissionPolicySpec, actions ...admissionregistrationv1.ValidationAction) {
 	s.Helper()
 	name := s.name("gates")
@@ -60,7 +58,9 @@ func (s *scene) judge(spec admissionregistrationv1.ValidatingAdmissionPolicySpec
 	if _, err := client.ValidatingAdmissionPolicyBindings().Create(s.Context(), &admissionregistrationv1.ValidatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: binding}, metav1.CreateOptions{}); err != nil {
 		s.Fatal(err)
 	}
-	s.Cleanup(func() { _ = client.ValidatingAdmissionPolicyBindings().Delete(s.background(), name, metav1.DeleteOptions{}) })
+	s.Cleanup(func() {
+		_ = client.ValidatingAdmissionPolicyBindings().Delete(s.background(), name, metav1.DeleteOptions{})
+	})
 }
 
 // inForce waits until every server refuses an instance in a dry run.
@@ -108,11 +108,11 @@ func subresources(s *scene) {
 	s.judge(admissionregistrationv1.ValidatingAdmissionPolicySpec{
 		MatchConstraints: policyRule([]string{"apps/scale", "instances/binding", "instances", "apps/rollback"}, admissionregistrationv1.OperationAll),
 		Validations: []admissionregistrationv1.Validation{
-			{Expression: "request.subResource != 'scale' || object.spec.replicas <= 3", Message: "no more than three"},
-			{Expression: "request.subResource != 'binding' || object.target.name != 'forbidden'", Message: "not on this host"},
-			{Expression: "request.subResource != 'rollback' || object.toRevision != 1", Message: "not back to the first"},
+			{Expression: "request.?subResource.orValue('') != 'scale' || object.spec.replicas <= 3", Message: "no more than three"},
+			{Expression: "request.?subResource.orValue('') != 'binding' || object.target.name != 'forbidden'", Message: "not on this host"},
+			{Expression: "request.?subResource.orValue('') != 'rollback' || object.toRevision != 1", Message: "not back to the first"},
 			{Expression: "request.operation != 'DELETE' || !has(oldObject.metadata.labels) || !('keep' in oldObject.metadata.labels)", Message: "it is kept"},
-			{Expression: "request.operation != 'CREATE' || request.subResource != '' || !has(object.metadata.labels) || !('never' in object.metadata.labels)", Message: "never"},
+			{Expression: "request.operation != 'CREATE' || request.?subResource.orValue('') != '' || !has(object.metadata.labels) || !('never' in object.metadata.labels)", Message: "never"},
 		},
 	}, admissionregistrationv1.Deny)
 	never := s.instance(s.name("never"))
@@ -124,7 +124,12 @@ func subresources(s *scene) {
 		s.Fatal(err)
 	}
 	s.Cleanup(func() { _ = client.Apps(s.Namespace).Delete(s.background(), app.Name, metav1.DeleteOptions{}) })
-	_, err = client.Apps(s.Namespace).UpdateScale(ctx, app.Name, &autoscalingv1.Scale{ObjectMeta: metav1.ObjectMeta{Name: app.Name, Namespace: s.Namespace}, Spec: autoscalingv1.ScaleSpec{Replicas: 4}}, metav1.UpdateOptions{})
+	scale, err := client.Apps(s.Namespace).GetScale(ctx, app.Name, metav1.GetOptions{})
+	if err != nil {
+		s.Fatal(err)
+	}
+	scale.Spec.Replicas = 4
+	_, err = client.Apps(s.Namespace).UpdateScale(ctx, app.Name, scale, metav1.UpdateOptions{})
 	s.refused("scaling", err, http.StatusUnprocessableEntity, "no more than three")
 	_, err = client.Apps(s.Namespace).Rollback(ctx, app.Name, &v1alpha1.AppRollback{ToRevision: 1}, metav1.CreateOptions{})
 	s.refused("a rollback", err, http.StatusUnprocessableEntity, "not back to the first")
@@ -175,7 +180,9 @@ func addsLabel(s *scene) {
 	if _, err := client.MutatingAdmissionPolicyBindings().Create(s.Context(), &admissionregistrationv1.MutatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: admissionregistrationv1.MutatingAdmissionPolicyBindingSpec{PolicyName: name}}, metav1.CreateOptions{}); err != nil {
 		s.Fatal(err)
 	}
-	s.Cleanup(func() { _ = client.MutatingAdmissionPolicyBindings().Delete(s.background(), name, metav1.DeleteOptions{}) })
+	s.Cleanup(func() {
+		_ = client.MutatingAdmissionPolicyBindings().Delete(s.background(), name, metav1.DeleteOptions{})
+	})
 	for _, server := range s.servers {
 		s.eventually("the policy is in force at every server", func() (bool, error) {
 			made, err := server.FleetV1alpha1().Instances(s.Namespace).Create(s.Context(), s.instance(s.name("probe")), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})

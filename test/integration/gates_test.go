@@ -27,7 +27,6 @@ import (
 
 func TestWebhooksAndPoliciesAreAskedOfAStandaloneServer(t *testing.T) {
 	server := servertesting.Start(t)
-	createNamespace(t, server, "gates")
 	gates.Run(t, gates.Env{
 		Admin: server.Config, Servers: []*rest.Config{server.Config}, Namespace: "gates", Standalone: true, CatchAll: []string{"*"},
 	})

@@ -54,8 +54,12 @@ func newAdmission() Admission {
 }
 
 // Enable and Disable do what the flags do.
-func (a *Admission) Enable(names ...string)  { a.library.EnablePlugins = append(a.library.EnablePlugins, names...) }
-func (a *Admission) Disable(names ...string) { a.library.DisablePlugins = append(a.library.DisablePlugins, names...) }
+func (a *Admission) Enable(names ...string) {
+	a.library.EnablePlugins = append(a.library.EnablePlugins, names...)
+}
+func (a *Admission) Disable(names ...string) {
+	a.library.DisablePlugins = append(a.library.DisablePlugins, names...)
+}
 
 func (a *Admission) addFlags(fs *pflag.FlagSet) {
 	a.library.AddFlags(fs)
