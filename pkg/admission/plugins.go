@@ -28,7 +28,11 @@ import (
 	mutatingwebhook "k8s.io/apiserver/pkg/admission/plugin/webhook/mutating"
 	validatingwebhook "k8s.io/apiserver/pkg/admission/plugin/webhook/validating"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/alwayspullimages"
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/hostrestriction"
+	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/hosttaints"
+	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/serviceaccount"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 )
 
 // Plugin is one entry of the chain.
@@ -108,10 +112,28 @@ func Plugins() []Plugin {
 			For:     []admission.Operation{admission.Create}, Namespaced: true,
 		}},
 	}, {
+		Name:     serviceaccount.PluginName,
+		Register: serviceaccount.Register,
+		Why:      "before all who look at instances, so that they see whom each acts as",
+		Reads: []Read{{
+			Need: "service-accounts", Resources: []schema.GroupVersionResource{corev1.SchemeGroupVersion.WithResource("serviceaccounts")}, Live: true,
+			Without: "instances cannot be created",
+			For:     []admission.Operation{admission.Create}, Namespaced: true, About: fleet.Resource("instances"),
+		}},
+	}, {
 		Name:     hostrestriction.PluginName,
 		Register: hostrestriction.Register,
 		Why:      "before all that costs more: what a host may not write, nobody else need look at",
 		Cure:     "let the host's agent write only what docs/hosts.md lists",
+	}, {
+		Name:     hosttaints.PluginName,
+		Register: hosttaints.Register,
+		Why:      "before policies and webhooks, which may be about taints; HostRestriction, which looks after all changes, lets this taint pass",
+	}, {
+		Name:       alwayspullimages.PluginName,
+		Register:   alwayspullimages.Register,
+		Why:        "the last of ours that changes something, so that none of ours adds a container behind it; off, because it costs a fetch at every start",
+		DefaultOff: true,
 	}, {
 		Name:     mutatingpolicy.PluginName,
 		Register: deferred(mutatingpolicy.PluginName, mutatingpolicy.Register, checkMutatingPolicies, mutating, changes...),
