@@ -17,7 +17,6 @@ limitations under the License.
 package app
 
 import (
-	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -59,8 +58,8 @@ type chainSources struct {
 	missing    func(need string) error
 	// served are the versions that the server serves besides those of the fleet.
 	served []schema.GroupVersion
-	// without are plugins that cannot run here.
-	without []string
+	// enabled are the plugins that run.
+	enabled []string
 }
 
 // applyStandaloneAdmission says what is allowed: stop 3, which reads what this server stores
@@ -81,6 +80,7 @@ func applyStandaloneAdmission(o options.CompletedOptions, builtins *apiserver.Bu
 		parameters: builtins.Informers.Serves,
 		services:   admission.NoServices{},
 		bindings:   bound,
+		enabled:    o.Admission.Enabled(),
 		served:     builtins.Scheme.PrioritizedVersionsAllGroups(),
 	}, generic)
 }
@@ -112,7 +112,7 @@ func applyAdmission(o options.CompletedOptions, s chainSources, generic *generic
 		return err
 	}
 	generic.AdmissionControl, err = admission.New(admission.Config{
-		Enabled:       slices.DeleteFunc(o.Admission.Enabled(), func(name string) bool { return slices.Contains(s.without, name) }),
+		Enabled:       s.enabled,
 		Configuration: configuration,
 		Initializers: apiserveradmission.PluginInitializers{
 			initializer.NewAPIServerIDInitializer(generic.APIServerID),

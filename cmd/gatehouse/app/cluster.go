@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -29,11 +30,13 @@ import (
 	"k8s.io/apiserver/pkg/authentication/request/headerrequest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
+	"k8s.io/apiserver/pkg/server/healthz"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
 	"k8s.io/apiserver/pkg/util/webhook"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 
@@ -145,6 +148,8 @@ func applyCluster(ctx context.Context, o options.CompletedOptions, generic *gene
 		return nil, nil, err
 	}
 	factory := informers.NewSharedInformerFactory(client, 0)
+	without := notServed(ctx, checker)
+	enabled := slices.DeleteFunc(o.Admission.Enabled(), func(name string) bool { return slices.Contains(without, name) })
 	if err := applyAdmission(o, chainSources{
 		objects:   config,
 		client:    client,
@@ -154,15 +159,55 @@ func applyCluster(ctx context.Context, o options.CompletedOptions, generic *gene
 		services:   webhook.NewDefaultServiceResolver(),
 		bindings:   bound,
 		missing:    checker.Missing,
-		without:    notServed(ctx, checker),
+		enabled:    enabled,
 	}, generic); err != nil {
 		return nil, nil, err
 	}
+	seen, err := seenOnce(enabled, factory, checker)
+	if err != nil {
+		return nil, nil, err
+	}
+	generic.AddReadyzChecks(seen)
 	return factory, authentication.ClusterTokens{Client: reviews}, generic.AddPostStartHook("follow-cluster", func(hook genericapiserver.PostStartHookContext) error {
+		factory.Start(hook.Done())
 		go trust.Run(hook)
 		go checker.Run(hook)
 		return nil
 	})
+}
+
+// seenOnce keeps /readyz red until admission has seen once all that the cluster lets it see:
+// before, writes would wait. What it may not see keeps nobody from reading, and later a new
+// right must not take the server out of service. The library's own check would wait for ever.
+func seenOnce(enabled []string, factory informers.SharedInformerFactory, checker *preflight.Checker) (healthz.HealthChecker, error) {
+	synced := map[string]cache.InformerSynced{}
+	for _, plugin := range admission.Plugins() {
+		if !slices.Contains(enabled, plugin.Name) {
+			continue
+		}
+		for _, read := range plugin.Reads {
+			for _, resource := range read.Resources {
+				generic, err := factory.ForResource(resource)
+				if err != nil {
+					return nil, err
+				}
+				synced[read.NeedOf(resource)] = generic.Informer().HasSynced
+			}
+		}
+	}
+	var once atomic.Bool
+	return healthz.NamedCheck("cluster-objects", func(*http.Request) error {
+		if once.Load() {
+			return nil
+		}
+		for need, hasSynced := range synced {
+			if checker.Missing(need) == nil && !hasSynced() {
+				return fmt.Errorf("%s have not been read yet", need)
+			}
+		}
+		once.Store(true)
+		return nil
+	}), nil
 }
 
 // notServed are the admission plugins that do without because the cluster is too old. Where

@@ -88,6 +88,10 @@ func newConfig(ctx context.Context, o options.CompletedOptions, bundle *certific
 	if err := o.Etcd.ApplyWithStorageFactoryTo(storageFactory, generic); err != nil {
 		return nil, err
 	}
+	if o.Aggregated() {
+		// Ready does not mean that the cluster lets admission see everything: see seenOnce.
+		factory = nil
+	}
 	// In a cluster kube-controller-manager collects garbage of every group that it discovers;
 	// a standalone server has a collector of its own.
 	return &apiserver.Config{Generic: generic, Informers: factory, GarbageCollected: true, AccountTokens: tokens, Builtins: builtins}, nil
