@@ -18,12 +18,21 @@ package admission
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apiserver/pkg/admission"
 )
+
+// errNotYetReady is about informers, which need a moment after the start.
+var errNotYetReady = errors.New("not yet ready to handle request: try again in a few seconds")
+
+// cannotDecide refuses for want of something in the cluster.
+func cannotDecide(plugin string, err error) error {
+	return apierrors.NewServiceUnavailable(fmt.Sprintf("admission plugin %s cannot decide: %v", plugin, err))
+}
 
 // guard refuses a write at once, and says why, while a plugin lacks something in the
 // cluster that it needs. Without it the plugin would wait for its informer, ten seconds
@@ -36,16 +45,16 @@ type guard struct {
 // Decorate implements admission.Decorator.
 func (g guard) Decorate(handler admission.Interface, name string) admission.Interface {
 	plugin := g.plugins[name]
-	if plugin.Need == "" || g.missing == nil {
+	if len(plugin.Reads) == 0 || g.missing == nil {
 		return handler
 	}
-	return &guarded{Interface: handler, plugin: plugin, missing: func() error { return g.missing(plugin.Need) }}
+	return &guarded{Interface: handler, plugin: plugin, missing: g.missing}
 }
 
 type guarded struct {
 	admission.Interface
 	plugin  Plugin
-	missing func() error
+	missing func(need string) error
 }
 
 var (
@@ -77,14 +86,18 @@ func (g *guarded) Validate(ctx context.Context, a admission.Attributes, o admiss
 	return plugin.Validate(ctx, a, o)
 }
 
-// check lets pass what the plugin would not look at: other operations, and objects
-// outside of namespaces.
+// check lets pass what the plugin would not look at: other operations, objects outside of
+// namespaces, other resources.
 func (g *guarded) check(a admission.Attributes) error {
-	if !slices.Contains(g.plugin.NeedFor, a.GetOperation()) || a.GetNamespace() == "" {
-		return nil
-	}
-	if err := g.missing(); err != nil {
-		return apierrors.NewServiceUnavailable(fmt.Sprintf("admission plugin %s cannot decide: %v", g.plugin.Name, err))
+	for _, read := range g.plugin.Reads {
+		if !slices.Contains(read.For, a.GetOperation()) ||
+			(read.Namespaced && a.GetNamespace() == "") ||
+			(!read.About.Empty() && a.GetResource().GroupResource() != read.About) {
+			continue
+		}
+		if err := g.missing(read.Need); err != nil {
+			return cannotDecide(g.plugin.Name, err)
+		}
 	}
 	return nil
 }

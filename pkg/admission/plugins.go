@@ -17,15 +17,22 @@ limitations under the License.
 package admission
 
 import (
-	"k8s.io/apiserver/pkg/admission"
-	"k8s.io/apiserver/pkg/admission/initializer"
-	admissionmetrics "k8s.io/apiserver/pkg/admission/metrics"
-	"k8s.io/apiserver/pkg/admission/plugin/namespace/lifecycle"
-	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
+	"slices"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/admission/plugin/namespace/lifecycle"
+	mutatingpolicy "k8s.io/apiserver/pkg/admission/plugin/policy/mutating"
+	validatingpolicy "k8s.io/apiserver/pkg/admission/plugin/policy/validating"
+	mutatingwebhook "k8s.io/apiserver/pkg/admission/plugin/webhook/mutating"
+	validatingwebhook "k8s.io/apiserver/pkg/admission/plugin/webhook/validating"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/alwayspullimages"
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/hostrestriction"
-	"github.com/gatehouse-dev/gatehouse/pkg/authorization/host"
+	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/hosttaints"
+	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/serviceaccount"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 )
 
 // Plugin is one entry of the chain.
@@ -36,76 +43,146 @@ type Plugin struct {
 	Register func(*admission.Plugins)
 	// Why it stands in the chain, and where.
 	Why string
-	// Need names the preflight need without which the plugin cannot decide on NeedFor;
-	// empty for none.
-	Need    string
-	NeedFor []admission.Operation
+	// Cure is what to do about its refusals, where they do not say so themselves: the end of
+	// a sentence that names the plugin.
+	Cure string
+	// DefaultOff plugins run only where they are asked for.
+	DefaultOff bool
+	// Reads are what the plugin reads in a cluster.
+	Reads []Read
+}
+
+// Read is something of a cluster without which a plugin cannot decide.
+type Read struct {
+	// Need is the name of the preflight need.
+	Need string
+	// Resources are all that belong to it.
+	Resources []schema.GroupVersionResource
+	// Live says that single objects are looked up, too, besides being listed and watched.
+	Live bool
+	// Without is what an administrator reads about what does not work.
+	Without string
+	// Newer says that there are clusters that do not serve it: without it the plugin is off.
+	Newer bool
+	// For are the operations on which the plugin needs it, and Namespaced and About limit
+	// them to objects in namespaces and to a resource.
+	For        []admission.Operation
+	Namespaced bool
+	About      schema.GroupResource
+}
+
+// NeedOf is the name of the preflight need of one of several resources.
+func (r Read) NeedOf(resource schema.GroupVersionResource) string {
+	if len(r.Resources) == 1 {
+		return r.Need
+	}
+	return r.Need + "-" + resource.Resource
 }
 
 // NeedNamespaces is the preflight need of plugins that read namespaces.
 const NeedNamespaces = "namespaces"
 
-// Plugins is the chain, in order. This list is the only place that orders plugins.
+// Plugins is the chain, in order. This list is the only place that orders plugins. The
+// mutating halves of all of them run first, in this order, and after validation the
+// validating halves.
 func Plugins() []Plugin {
+	// There is nothing in a deletion that could be changed.
+	changes := []admission.Operation{admission.Create, admission.Update, admission.Connect}
+	writes := append(slices.Clone(changes), admission.Delete)
+	webhooks := func(resource string) Read {
+		return Read{
+			Need: resource, Resources: registration(resource), For: writes,
+			Without: "nothing can be written, because nobody knows which webhooks would have to be asked",
+		}
+	}
+	policies := func(need string, operations []admission.Operation, resources ...string) Read {
+		return Read{
+			Need: need, Resources: registration(resources...), For: operations, Newer: true,
+			Without: "nothing can be written, because nobody knows which policies would have to be asked",
+		}
+	}
 	return []Plugin{{
 		Name:     lifecycle.PluginName,
 		Register: lifecycle.Register,
 		Why:      "first, because nothing else matters for an object whose namespace does not exist or goes away",
-		Need:     NeedNamespaces,
-		NeedFor:  []admission.Operation{admission.Create},
+		Cure:     "create the namespace first, or name another",
+		Reads: []Read{{
+			Need: NeedNamespaces, Resources: []schema.GroupVersionResource{corev1.SchemeGroupVersion.WithResource("namespaces")}, Live: true,
+			Without: "objects in namespaces cannot be created",
+			For:     []admission.Operation{admission.Create}, Namespaced: true,
+		}},
+	}, {
+		Name:     serviceaccount.PluginName,
+		Register: serviceaccount.Register,
+		Why:      "before all who look at instances, so that they see whom each acts as",
+		Reads: []Read{{
+			Need: "service-accounts", Resources: []schema.GroupVersionResource{corev1.SchemeGroupVersion.WithResource("serviceaccounts")}, Live: true,
+			Without: "instances cannot be created",
+			For:     []admission.Operation{admission.Create}, Namespaced: true, About: fleet.Resource("instances"),
+		}},
 	}, {
 		Name:     hostrestriction.PluginName,
 		Register: hostrestriction.Register,
 		Why:      "before all that costs more: what a host may not write, nobody else need look at",
+		Cure:     "let the host's agent write only what docs/hosts.md lists",
+	}, {
+		Name:     hosttaints.PluginName,
+		Register: hosttaints.Register,
+		Why:      "before policies and webhooks, which may be about taints; HostRestriction, which looks after all changes, lets this taint pass",
+	}, {
+		Name:       alwayspullimages.PluginName,
+		Register:   alwayspullimages.Register,
+		Why:        "the last of ours that changes something, so that none of ours adds a container behind it; off, because it costs a fetch at every start",
+		DefaultOff: true,
+	}, {
+		Name:     mutatingpolicy.PluginName,
+		Register: deferred(mutatingpolicy.PluginName, mutatingpolicy.Register, checkMutatingPolicies, mutating, changes...),
+		Why:      "after our own plugins, so that policies see what those filled in, and before webhooks, because what is decided in this process costs less than a call",
+		Cure:     "change the object, or the policy and its binding",
+		Reads:    []Read{policies("mutating-policies", changes, "mutatingadmissionpolicies", "mutatingadmissionpolicybindings")},
+	}, {
+		Name:     mutatingwebhook.PluginName,
+		Register: deferred(mutatingwebhook.PluginName, mutatingwebhook.Register, checkWebhooks, mutating, writes...),
+		Why:      "last of those that change: webhooks belong to the users, and get the object as we would store it",
+		Cure:     "change the object, or the MutatingWebhookConfiguration",
+		Reads:    []Read{webhooks("mutatingwebhookconfigurations")},
+	}, {
+		Name:     validatingpolicy.PluginName,
+		Register: deferred(validatingpolicy.PluginName, validatingpolicy.Register, checkValidatingPolicies, validating, writes...),
+		Why:      "after every change and after validation, so that what it has seen is what is stored; before webhooks for its price",
+		Cure:     "change the object, or the policy and its binding",
+		Reads:    []Read{policies("validating-policies", writes, "validatingadmissionpolicies", "validatingadmissionpolicybindings")},
+	}, {
+		Name:     validatingwebhook.PluginName,
+		Register: deferred(validatingwebhook.PluginName, validatingwebhook.Register, checkWebhooks, validating, writes...),
+		Why:      "after all that costs less, because each of them is a call over the network",
+		Cure:     "change the object, or the ValidatingWebhookConfiguration",
+		Reads:    []Read{webhooks("validatingwebhookconfigurations")},
 	}}
+	// ResourceQuota comes here and nothing after it: it charges what is about to be stored,
+	// and who is refused by a plugin behind it would have paid for nothing.
 }
 
-// Config is what the chain reads from.
-type Config struct {
-	// Client and Informers lead to the objects that plugins look at: the cluster's, or the
-	// server's own.
-	Client    kubernetes.Interface
-	Informers informers.SharedInformerFactory
-	// Bindings tells whether an instance is bound to a host.
-	Bindings host.Bindings
-	// Missing tells in one sentence why a preflight need is not met; nil where it is. The
-	// function itself is nil where there is no cluster to need anything of.
-	Missing func(need string) error
+func registration(resources ...string) []schema.GroupVersionResource {
+	var all []schema.GroupVersionResource
+	for _, resource := range resources {
+		all = append(all, schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: resource})
+	}
+	return all
 }
 
-// New builds the chain. The informers that it asks for must be started afterwards.
-func New(c Config) (admission.Interface, error) {
-	plugins := admission.NewPlugins()
-	entries := Plugins()
-	names := make([]string, 0, len(entries))
-	byName := map[string]Plugin{}
-	for _, entry := range entries {
-		entry.Register(plugins)
-		names = append(names, entry.Name)
-		byName[entry.Name] = entry
+// Names are those of the whole chain, in order.
+func Names() []string {
+	var names []string
+	for _, plugin := range Plugins() {
+		names = append(names, plugin.Name)
 	}
-	noConfiguration, err := admission.ReadAdmissionConfiguration(names, "", nil)
-	if err != nil {
-		return nil, err
-	}
-	// Plugins that want more than clients and informers come with their own initializers.
-	initialize := initializer.New(c.Client, nil, c.Informers, nil, nil, nil, nil, nil)
-	chain, err := plugins.NewFromPlugins(names, noConfiguration, admission.PluginInitializers{initialize, bindings{c.Bindings}}, admission.Decorators{
-		admission.DecoratorFunc(admissionmetrics.WithControllerMetrics),
-		guard{plugins: byName, missing: c.Missing},
-	})
-	if err != nil {
-		return nil, err
-	}
-	return admissionmetrics.WithStepMetrics(chain), nil
+	return names
 }
 
-// bindings gives plugins what tells whether an instance is bound to a host.
-type bindings struct{ host.Bindings }
-
-// Initialize implements admission.PluginInitializer.
-func (b bindings) Initialize(plugin admission.Interface) {
-	if wants, ok := plugin.(hostrestriction.WantsBindings); ok {
-		wants.SetBindings(b.Bindings)
+// Register adds the factories of all plugins.
+func Register(plugins *admission.Plugins) {
+	for _, plugin := range Plugins() {
+		plugin.Register(plugins)
 	}
 }

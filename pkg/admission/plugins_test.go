@@ -27,9 +27,13 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/admission/initializer"
+	"k8s.io/apiserver/pkg/admission/plugin/namespace/lifecycle"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/hostrestriction"
 )
 
 func TestEveryPluginOfTheChainHasAReasonAndStandsThereOnce(t *testing.T) {
@@ -42,8 +46,10 @@ func TestEveryPluginOfTheChainHasAReasonAndStandsThereOnce(t *testing.T) {
 			t.Errorf("%s stands in the chain twice", plugin.Name)
 		}
 		seen[plugin.Name] = true
-		if (plugin.Need == "") != (len(plugin.NeedFor) == 0) {
-			t.Errorf("%s: Need and NeedFor belong together", plugin.Name)
+		for _, read := range plugin.Reads {
+			if read.Need == "" || read.Without == "" || len(read.For) == 0 || len(read.Resources) == 0 {
+				t.Errorf("%s: a read that says not what of, what for, or what is wrong without it: %+v", plugin.Name, read)
+			}
 		}
 	}
 }
@@ -65,9 +71,11 @@ func TestAWriteIsRefusedAtOnceWhileItsPluginCannotDecide(t *testing.T) {
 		t.Fatal(err)
 	}
 	chain, err := New(Config{
-		Client:    client,
-		Bindings:  nothingBound{},
-		Informers: informers.NewSharedInformerFactory(client, 0),
+		Enabled:      []string{lifecycle.PluginName, hostrestriction.PluginName},
+		Initializers: admission.PluginInitializers{initializer.New(client, nil, informers.NewSharedInformerFactory(client, 0), nil, nil, nil, nil, nil)},
+		Services:     NoServices{},
+		Bindings:     nothingBound{},
+		Informers:    informers.NewSharedInformerFactory(client, 0),
 		Missing: func(need string) error {
 			if need != NeedNamespaces {
 				t.Errorf("asked for %q", need)

@@ -92,6 +92,13 @@ func (s *StoreInformers) register(resource schema.GroupResource, example runtime
 	})
 }
 
+// Serves says whether there is an informer of the resource: the factory's own would have no
+// client to ask.
+func (s *StoreInformers) Serves(resource schema.GroupVersionResource) bool {
+	_, ok := s.sources[resource.GroupResource()]
+	return ok
+}
+
 // bind gives every informer its storage.
 func (s *StoreInformers) bind(storages map[schema.GroupResource]rest.Storage) error {
 	for resource, source := range s.sources {

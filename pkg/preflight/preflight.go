@@ -47,6 +47,9 @@ type Need struct {
 	Without string
 	// Cure says what an administrator of the cluster does about it.
 	Cure string
+	// Newer needs are met where the cluster does not serve the resource: who has them does
+	// without, having asked Serves.
+	Newer bool
 	// Vital needs keep the server from being ready: without them it can answer nobody.
 	Vital bool
 }
@@ -116,6 +119,9 @@ func (c *Checker) probe(ctx context.Context, need Need) error {
 	if err != nil {
 		return c.sentence(need, need.Verbs, fmt.Sprintf("the cluster does not answer (%v)", err))
 	}
+	if !served && need.Newer {
+		return nil
+	}
 	if !served {
 		return c.sentence(need, need.Verbs, "the cluster does not serve "+need.Resource.GroupVersion().String())
 	}
@@ -138,6 +144,14 @@ func (c *Checker) probe(ctx context.Context, need Need) error {
 		return c.sentence(need, refused, "not permitted")
 	}
 	return nil
+}
+
+// Serves asks whether the cluster serves the resource, for those who do without it where it
+// does not.
+func (c *Checker) Serves(ctx context.Context, resource schema.GroupVersionResource) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	return c.served(ctx, resource)
 }
 
 func (c *Checker) served(ctx context.Context, resource schema.GroupVersionResource) (bool, error) {

@@ -62,7 +62,7 @@ func newInstance(name string) *fleet.Instance {
 				},
 			}},
 			HostSelector: map[string]string{"zone": "north"},
-			Tolerations:  []fleet.Toleration{{Key: "gatehouse.dev/not-ready", Operator: fleet.TolerationOpExists, Effect: fleet.TaintEffectNoExecute}},
+			Tolerations:  []fleet.Toleration{{Key: "fleet.gatehouse.dev/not-ready", Operator: fleet.TolerationOpExists, Effect: fleet.TaintEffectNoExecute}},
 		},
 	}
 }

@@ -28,6 +28,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -40,6 +41,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	fleet "github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 )
@@ -79,8 +81,28 @@ func (e *environment) startServer(ctx context.Context, dataDir string) (*server,
 	if err != nil {
 		return nil, err
 	}
+	return e.launch(ctx, dataDir, address, "up", "--data-dir", dataDir, "--listen", address)
+}
+
+// startAPIServer starts the same server with flags that `gatehouse up` has not, and without
+// the controllers of the fleet.
+func (e *environment) startAPIServer(ctx context.Context, dataDir string, flags ...string) (*server, error) {
+	address, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	args := append([]string{"apiserver", "--mode=standalone", "--data-dir", dataDir, "--bind-address", host, "--secure-port", port,
+		"--controllers=" + strings.Join(options.ClusterControllers(), ",")}, flags...)
+	return e.launch(ctx, dataDir, address, args...)
+}
+
+func (e *environment) launch(ctx context.Context, dataDir, address string, args ...string) (*server, error) {
 	s := &server{dir: dataDir, address: address, ended: make(chan struct{})}
-	s.cmd = exec.CommandContext(ctx, e.gatehouse, "up", "--data-dir", dataDir, "--listen", address)
+	s.cmd = exec.CommandContext(ctx, e.gatehouse, args...)
 	s.cmd.Cancel = func() error { return s.cmd.Process.Signal(syscall.SIGTERM) }
 	s.cmd.WaitDelay = stopTimeout
 	// One pipe for both, so that a failure is reported in the server's own words.

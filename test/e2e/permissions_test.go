@@ -57,7 +57,7 @@ func TestWhatTheServerMayNotDoIsNamedAndReadsGoOn(t *testing.T) {
 			says:   "cannot get, list, watch configmaps extension-apiserver-authentication in namespace kube-system: not permitted",
 		},
 		{
-			name:        "without the right to read namespaces only creates are refused, and told why",
+			name:        "without the right to read what admission needs only writes are refused, and told why",
 			remove:      []string{"delete", "clusterrolebinding", "gatehouse:server"},
 			says:        "cannot get, list, watch namespaces: not permitted; without it objects in namespaces cannot be created; to cure it, apply artifacts/deploy/rbac.yaml",
 			createFails: "admission plugin NamespaceLifecycle cannot decide: cannot get, list, watch namespaces: not permitted",

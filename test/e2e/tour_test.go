@@ -43,6 +43,7 @@ subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: tourist}]
 
 func TestTheKubectlTourThroughTheKubeAPIServer(t *testing.T) {
 	ns := namespace(t, "tour")
+	kubectl(t, "create", "serviceaccount", "builder", "-n", ns)
 	apply(t, tourRights)
 	kubeconfig, err := env.cluster.UserKubeconfig("tourist")
 	if err != nil {

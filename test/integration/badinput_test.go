@@ -108,6 +108,7 @@ func wrongTables() map[string][]wrongRequest {
 func TestWrongRequestsAreRefusedWithTheExactCodeReasonAndFields(t *testing.T) {
 	server := servertesting.Start(t)
 	client := newRawClient(t, server.Config)
+	createAccount(t, server, "default", "web")
 	seedForWrongRequests(t, client)
 	before := client.everything(t)
 	seed := before["Instance/seed"]
@@ -152,7 +153,9 @@ func TestWrongRequestsAreRefusedWithTheExactCodeReasonAndFields(t *testing.T) {
 
 // What a kube-apiserver lets pass for pods and nodes passes here, too, and does no harm.
 func TestWhatKubernetesForgivesIsForgiven(t *testing.T) {
-	client := newRawClient(t, servertesting.Start(t).Config)
+	server := servertesting.Start(t)
+	client := newRawClient(t, server.Config)
+	createAccount(t, server, "default", "web")
 	seedForWrongRequests(t, client)
 	before := client.everything(t)
 	for _, row := range []struct {

@@ -54,6 +54,14 @@ func createNamespace(t *testing.T, server *servertesting.Server, name string) {
 	}
 }
 
+func createAccount(t *testing.T, server *servertesting.Server, namespace, name string) {
+	t.Helper()
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	if _, err := builtinClient(t, server).CoreV1().ServiceAccounts(namespace).Create(t.Context(), account, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestWhatAServerHasFromItsFirstStartIsNotMadeAnew(t *testing.T) {
 	server := servertesting.Start(t)
 	client := builtinClient(t, server)

@@ -30,6 +30,7 @@ func TestKubectlTour(t *testing.T) {
 	kubectl := tour.FindKubectl(t)
 	server := gatehousetesting.Start(t)
 	createNamespace(t, server, "tour")
+	createAccount(t, server, "tour", "builder")
 	tour.Run(t, tour.Env{Kubectl: kubectl, Kubeconfig: server.Kubeconfig, Namespace: "tour"})
 }
 

@@ -38,8 +38,7 @@ type Env struct {
 	// Kubeconfig is the path of a kubeconfig whose user may do everything with the fleet
 	// group, in all namespaces, and get the namespace.
 	Kubeconfig string
-	// Namespace is where instances are made. On a server that has namespaces as objects it
-	// must exist.
+	// Namespace is where instances are made. It must exist, with a service account "builder".
 	Namespace string
 	// Aggregated says that a kube-apiserver stands before the server: other groups are
 	// served beside ours, discovery lags, and the cluster collects garbage.

@@ -20,6 +20,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -28,11 +30,15 @@ import (
 	"k8s.io/apiserver/pkg/authentication/request/headerrequest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
+	"k8s.io/apiserver/pkg/server/healthz"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
+	"k8s.io/apiserver/pkg/util/webhook"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
 
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/admission"
@@ -68,13 +74,8 @@ func ClusterNeeds(o options.CompletedOptions) []preflight.Need {
 		Without:  "nobody but system:masters may do anything",
 		Cure:     cure,
 		Vital:    true,
-	}, {
-		Name:     admission.NeedNamespaces,
-		Verbs:    []string{"get", "list", "watch"},
-		Resource: schema.GroupVersionResource{Version: "v1", Resource: "namespaces"},
-		Without:  "objects in namespaces cannot be created",
-		Cure:     cure,
 	}}
+	needs = append(needs, admissionNeeds(o, cure)...)
 	if !o.Cluster.NoTokenReview {
 		needs = append(needs, preflight.Need{
 			Name:     "token-reviews",
@@ -83,6 +84,28 @@ func ClusterNeeds(o options.CompletedOptions) []preflight.Need {
 			Without:  "callers who come directly with a bearer token are refused with 401",
 			Cure:     cure,
 		})
+	}
+	return needs
+}
+
+// admissionNeeds are what admission plugins read. A plugin that is not asked for needs nothing.
+func admissionNeeds(o options.CompletedOptions, cure string) []preflight.Need {
+	var needs []preflight.Need
+	for _, plugin := range admission.Plugins() {
+		if !slices.Contains(o.Admission.Enabled(), plugin.Name) {
+			continue
+		}
+		for _, read := range plugin.Reads {
+			verbs := []string{"list", "watch"}
+			if read.Live {
+				verbs = []string{"get", "list", "watch"}
+			}
+			for _, resource := range read.Resources {
+				needs = append(needs, preflight.Need{
+					Name: read.NeedOf(resource), Verbs: verbs, Resource: resource, Without: read.Without, Cure: cure, Newer: read.Newer,
+				})
+			}
+		}
 	}
 	return needs
 }
@@ -125,15 +148,85 @@ func applyCluster(ctx context.Context, o options.CompletedOptions, generic *gene
 		return nil, nil, err
 	}
 	factory := informers.NewSharedInformerFactory(client, 0)
-	generic.AdmissionControl, err = admission.New(admission.Config{Client: client, Informers: factory, Bindings: bound, Missing: checker.Missing})
+	without := notServed(ctx, checker)
+	enabled := slices.DeleteFunc(o.Admission.Enabled(), func(name string) bool { return slices.Contains(without, name) })
+	if err := applyAdmission(o, chainSources{
+		objects:   config,
+		client:    client,
+		informers: factory,
+		// The factory's informers would stay when the last policy is gone.
+		parameters: func(schema.GroupVersionResource) bool { return false },
+		services:   webhook.NewDefaultServiceResolver(),
+		bindings:   bound,
+		missing:    checker.Missing,
+		enabled:    enabled,
+	}, generic); err != nil {
+		return nil, nil, err
+	}
+	seen, err := seenOnce(enabled, factory, checker)
 	if err != nil {
 		return nil, nil, err
 	}
+	generic.AddReadyzChecks(seen)
 	return factory, authentication.ClusterTokens{Client: reviews}, generic.AddPostStartHook("follow-cluster", func(hook genericapiserver.PostStartHookContext) error {
+		factory.Start(hook.Done())
 		go trust.Run(hook)
 		go checker.Run(hook)
 		return nil
 	})
+}
+
+// seenOnce keeps /readyz red until admission has seen once all that the cluster lets it see:
+// before, writes would wait. What it may not see keeps nobody from reading, and later a new
+// right must not take the server out of service. The library's own check would wait for ever.
+func seenOnce(enabled []string, factory informers.SharedInformerFactory, checker *preflight.Checker) (healthz.HealthChecker, error) {
+	synced := map[string]cache.InformerSynced{}
+	for _, plugin := range admission.Plugins() {
+		if !slices.Contains(enabled, plugin.Name) {
+			continue
+		}
+		for _, read := range plugin.Reads {
+			for _, resource := range read.Resources {
+				generic, err := factory.ForResource(resource)
+				if err != nil {
+					return nil, err
+				}
+				synced[read.NeedOf(resource)] = generic.Informer().HasSynced
+			}
+		}
+	}
+	var once atomic.Bool
+	return healthz.NamedCheck("cluster-objects", func(*http.Request) error {
+		if once.Load() {
+			return nil
+		}
+		for need, hasSynced := range synced {
+			if checker.Missing(need) == nil && !hasSynced() {
+				return fmt.Errorf("%s have not been read yet", need)
+			}
+		}
+		once.Store(true)
+		return nil
+	}), nil
+}
+
+// notServed are the admission plugins that do without because the cluster is too old. Where
+// it does not answer, a plugin stays, and refuses until it does.
+func notServed(ctx context.Context, checker *preflight.Checker) []string {
+	var without []string
+	for _, plugin := range admission.Plugins() {
+		for _, read := range plugin.Reads {
+			if !read.Newer {
+				continue
+			}
+			if served, err := checker.Serves(ctx, read.Resources[0]); err == nil && !served {
+				klog.Warningf("Admission plugin %s is off: the cluster does not serve %s in %s; restart this server when it does", plugin.Name, read.Resources[0].Resource, read.Resources[0].GroupVersion())
+				without = append(without, plugin.Name)
+				break
+			}
+		}
+	}
+	return without
 }
 
 func clusterConfig(kubeconfig string) (*rest.Config, error) {

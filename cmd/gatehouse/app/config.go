@@ -26,11 +26,9 @@ import (
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/component-base/metrics"
 
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
-	"github.com/gatehouse-dev/gatehouse/pkg/admission"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
@@ -66,7 +64,7 @@ func newConfig(ctx context.Context, o options.CompletedOptions, bundle *certific
 		if tokens, err = applyStandalone(o, bundle, controllers, builtins, bound, generic); err != nil {
 			return nil, err
 		}
-		if err := applyStandaloneAdmission(factory, bound, generic); err != nil {
+		if err := applyStandaloneAdmission(o, builtins, bound, generic); err != nil {
 			return nil, err
 		}
 	}
@@ -90,22 +88,13 @@ func newConfig(ctx context.Context, o options.CompletedOptions, bundle *certific
 	if err := o.Etcd.ApplyWithStorageFactoryTo(storageFactory, generic); err != nil {
 		return nil, err
 	}
+	if o.Aggregated() {
+		// Ready does not mean that the cluster lets admission see everything: see seenOnce.
+		factory = nil
+	}
 	// In a cluster kube-controller-manager collects garbage of every group that it discovers;
 	// a standalone server has a collector of its own.
 	return &apiserver.Config{Generic: generic, Informers: factory, GarbageCollected: true, AccountTokens: tokens, Builtins: builtins}, nil
-}
-
-// applyStandaloneAdmission says what is allowed: stop 3, which reads what this server stores
-// itself.
-func applyStandaloneAdmission(factory informers.SharedInformerFactory, bound *bindings, generic *genericapiserver.Config) error {
-	// Informers read the storages; the client is for what they do not show yet, such as a
-	// namespace that was made a moment ago.
-	client, err := kubernetes.NewForConfig(generic.LoopbackClientConfig)
-	if err != nil {
-		return err
-	}
-	generic.AdmissionControl, err = admission.New(admission.Config{Client: client, Informers: factory, Bindings: bound})
-	return err
 }
 
 // applyMetrics applies what was asked for. The library's Apply complains in the log of every

@@ -60,6 +60,17 @@ type stubCluster struct {
 	tokens map[string]authenticationv1.TokenRequestSpec
 }
 
+// emptyLists are what admission reads and the stub has none of.
+var emptyLists = map[string]string{
+	"mutatingadmissionpolicies":         "MutatingAdmissionPolicyList",
+	"mutatingadmissionpolicybindings":   "MutatingAdmissionPolicyBindingList",
+	"mutatingwebhookconfigurations":     "MutatingWebhookConfigurationList",
+	"serviceaccounts":                   "ServiceAccountList",
+	"validatingadmissionpolicies":       "ValidatingAdmissionPolicyList",
+	"validatingadmissionpolicybindings": "ValidatingAdmissionPolicyBindingList",
+	"validatingwebhookconfigurations":   "ValidatingWebhookConfigurationList",
+}
+
 func (s *stubCluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	resolver := request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")}
 	info, err := resolver.NewRequestInfo(r)
@@ -96,6 +107,10 @@ func (s *stubCluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.write(w, corev1.Namespace{TypeMeta: metav1.TypeMeta{Kind: "Namespace", APIVersion: "v1"}, ObjectMeta: metav1.ObjectMeta{Name: info.Name, ResourceVersion: "1"}})
 	case info.Resource == "namespaces":
 		s.write(w, corev1.NamespaceList{TypeMeta: metav1.TypeMeta{Kind: "NamespaceList", APIVersion: "v1"}, ListMeta: list, Items: []corev1.Namespace{{ObjectMeta: metav1.ObjectMeta{Name: "default", ResourceVersion: "1"}}}})
+	case info.Resource == "serviceaccounts" && info.Verb == "get":
+		s.write(w, corev1.ServiceAccount{TypeMeta: metav1.TypeMeta{Kind: "ServiceAccount", APIVersion: "v1"}, ObjectMeta: metav1.ObjectMeta{Namespace: info.Namespace, Name: info.Name, ResourceVersion: "1"}})
+	case info.Verb == "list" && emptyLists[info.Resource] != "":
+		s.write(w, map[string]any{"kind": emptyLists[info.Resource], "apiVersion": strings.TrimPrefix(info.APIGroup+"/"+info.APIVersion, "/"), "metadata": list, "items": []any{}})
 	default:
 		http.NotFound(w, r)
 	}

@@ -87,6 +87,8 @@ type Options struct {
 	ServerRun *genericoptions.ServerRunOptions
 	Etcd      *genericoptions.EtcdOptions
 	Serving   *genericoptions.SecureServingOptions
+	// Admission says which plugins decide about writes.
+	Admission Admission
 	Audit     *genericoptions.AuditOptions
 	Features  *genericoptions.FeatureOptions
 	Metrics   *metrics.Options
@@ -106,6 +108,7 @@ func NewOptions() *Options {
 		ServerRun:   genericoptions.NewServerRunOptions(),
 		Etcd:        storage.NewOptions(),
 		Serving:     genericoptions.NewSecureServingOptions(),
+		Admission:   newAdmission(),
 		Audit:       genericoptions.NewAuditOptions(),
 		Features:    genericoptions.NewFeatureOptions(),
 		Metrics:     metrics.NewOptions(),
@@ -160,6 +163,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	sets.FlagSet("etcd").BoolVar(&o.PlaintextEtcd, "etcd-allow-plaintext", o.PlaintextEtcd, "Allow --etcd-servers with http URLs in the aggregated mode. Whoever can reach such an etcd can read and change everything.")
 	sets.FlagSet("etcd").Lookup("etcd-servers").Usage = "URLs of an external etcd, comma separated, such as https://10.0.0.1:2379. Where empty, an etcd runs inside this process and keeps its data in the data directory."
 	o.ServerRun.AddUniversalFlags(sets.FlagSet("server"))
+	o.Admission.addFlags(sets.FlagSet("admission"))
 	o.Audit.AddFlags(sets.FlagSet("audit"))
 	o.Features.AddFlags(sets.FlagSet("features"))
 	// Flow control is not optional: without it one busy client starves all others.

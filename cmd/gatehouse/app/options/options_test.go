@@ -25,6 +25,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/admission"
 )
 
 // TestTheAcceptedFlagsAreTheseAndNoOthers guards what upstream may change under us: a flag
@@ -171,6 +173,17 @@ func TestAWrongValueNamesItsFlagAndTheCure(t *testing.T) {
 			o.Mode, o.EmbedEtcd = ModeAggregated, true
 			o.Cluster.DenyCacheTTL = -1
 		}, []string{"--authorization-webhook-cache-unauthorized-ttl must not be negative"}},
+		{"an admission plugin that does not exist", func(o *Options) { o.Admission.Enable("PodSecurity") }, []string{`--enable-admission-plugins: there is no admission plugin "PodSecurity": use NamespaceLifecycle, `}},
+		{"an admission plugin that does not exist, disabled", func(o *Options) { o.Admission.Disable("LimitRanger") }, []string{`--disable-admission-plugins: there is no admission plugin "LimitRanger": use `}},
+		{"an admission plugin both on and off", func(o *Options) {
+			o.Admission.Enable("AlwaysPullImages")
+			o.Admission.Disable("AlwaysPullImages")
+		}, []string{"--enable-admission-plugins and --disable-admission-plugins both name AlwaysPullImages: leave it out of one"}},
+		{"no settings of admission plugins at the path", func(o *Options) { o.Admission.library.ConfigFile = missing }, []string{"--admission-control-config-file: the file cannot be read"}},
+		{"settings of admission plugins that are none", func(o *Options) { o.Admission.library.ConfigFile = "testdata/flags.txt" }, []string{"--admission-control-config-file: testdata/flags.txt is no AdmissionConfiguration of apiserver.config.k8s.io/v1"}},
+		{"settings of an admission plugin that does not exist, and of one whose file does not", func(o *Options) { o.Admission.library.ConfigFile = "testdata/admission.yaml" }, []string{
+			`--admission-control-config-file: plugins[0].name: there is no admission plugin "ImagePolicyWebhook"`, "--admission-control-config-file: the file cannot be read",
+		}},
 		{"two mistakes are both said", func(o *Options) { o.Mode, o.DataDir = "", "" }, []string{"--mode is required", "--data-dir must not be empty"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -186,6 +199,33 @@ func TestAWrongValueNamesItsFlagAndTheCure(t *testing.T) {
 				if !strings.HasPrefix(err.Error(), tc.says[i]) {
 					t.Errorf("got %q, want %q", err, tc.says[i])
 				}
+			}
+		})
+	}
+}
+
+func TestTheAdmissionPluginsThatRunAreThoseThatAreAskedFor(t *testing.T) {
+	all := admission.Names()
+	without := func(names ...string) []string {
+		return slices.DeleteFunc(slices.Clone(all), func(name string) bool { return slices.Contains(names, name) })
+	}
+	for _, tc := range []struct {
+		name            string
+		enable, disable []string
+		want            []string
+	}{
+		{"nothing is said", nil, nil, without("AlwaysPullImages")},
+		{"one more", []string{"AlwaysPullImages"}, nil, all},
+		{"what runs anyway", []string{"ServiceAccount"}, nil, without("AlwaysPullImages")},
+		{"fewer", nil, []string{"ServiceAccount", "AlwaysPullImages"}, without("AlwaysPullImages", "ServiceAccount")},
+		{"none", nil, all, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			o := options()
+			o.Admission.Enable(tc.enable...)
+			o.Admission.Disable(tc.disable...)
+			if got := o.Admission.Enabled(); !slices.Equal(got, tc.want) {
+				t.Errorf("got %v, want %v", got, tc.want)
 			}
 		})
 	}

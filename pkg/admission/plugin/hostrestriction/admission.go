@@ -32,6 +32,7 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization/host"
 )
 
@@ -39,7 +40,7 @@ import (
 const PluginName = "HostRestriction"
 
 // NotReadyTaint is the key of the only taint with which a host may register itself.
-const NotReadyTaint = "gatehouse.dev/not-ready"
+const NotReadyTaint = v1alpha1.TaintHostNotReady
 
 // Register adds the plugin's factory.
 func Register(plugins *admission.Plugins) {

@@ -1,0 +1,151 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package serviceaccount
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/admission/initializer"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+)
+
+// PluginName is what flags and messages call it.
+const PluginName = "ServiceAccount"
+
+// defaultAccount is what every namespace gets from a controller, soon after it is created.
+const defaultAccount = "default"
+
+// soon is how long that may take, and look how often it is looked for meanwhile: whoever
+// creates a namespace and then at once an instance in it should not have to know.
+const (
+	soon = 1500 * time.Millisecond
+	look = 50 * time.Millisecond
+)
+
+// Register adds the plugin's factory.
+func Register(plugins *admission.Plugins) {
+	plugins.Register(PluginName, func(io.Reader) (admission.Interface, error) { return New(), nil })
+}
+
+// Plugin implements admission.MutationInterface and admission.ValidationInterface.
+type Plugin struct {
+	*admission.Handler
+	client   kubernetes.Interface
+	accounts corelisters.ServiceAccountLister
+}
+
+var (
+	_ admission.MutationInterface                  = &Plugin{}
+	_ admission.ValidationInterface                = &Plugin{}
+	_ initializer.WantsExternalKubeClientSet       = &Plugin{}
+	_ initializer.WantsExternalKubeInformerFactory = &Plugin{}
+)
+
+// New makes the plugin. An instance's account cannot change, so only creation matters.
+func New() *Plugin { return &Plugin{Handler: admission.NewHandler(admission.Create)} }
+
+// SetExternalKubeClientSet implements initializer.WantsExternalKubeClientSet.
+func (p *Plugin) SetExternalKubeClientSet(client kubernetes.Interface) { p.client = client }
+
+// SetExternalKubeInformerFactory implements initializer.WantsExternalKubeInformerFactory.
+func (p *Plugin) SetExternalKubeInformerFactory(factory informers.SharedInformerFactory) {
+	accounts := factory.Core().V1().ServiceAccounts()
+	p.accounts = accounts.Lister()
+	p.SetReadyFunc(accounts.Informer().HasSynced)
+}
+
+// ValidateInitialization implements admission.InitializationValidator.
+func (p *Plugin) ValidateInitialization() error {
+	if p.client == nil || p.accounts == nil {
+		return fmt.Errorf("%s was not told how to look up accounts", PluginName)
+	}
+	return nil
+}
+
+// instanceOf is the instance that is created; nil where something else is.
+func instanceOf(a admission.Attributes) *fleet.Instance {
+	if a.GetResource().GroupResource() != fleet.Resource("instances") || a.GetSubresource() != "" || a.GetOperation() != admission.Create {
+		return nil
+	}
+	instance, _ := a.GetObject().(*fleet.Instance)
+	return instance
+}
+
+// Admit fills in the account.
+func (p *Plugin) Admit(_ context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
+	if instance := instanceOf(a); instance != nil && instance.Spec.ServiceAccountName == "" {
+		instance.Spec.ServiceAccountName = defaultAccount
+	}
+	return nil
+}
+
+// Validate refuses an account that does not exist: a token for it would never be given, and
+// whoever created one of its name later would be who the instance acts as.
+func (p *Plugin) Validate(ctx context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
+	instance := instanceOf(a)
+	if instance == nil {
+		return nil
+	}
+	if !p.WaitForReady() {
+		return admission.NewForbidden(a, fmt.Errorf("not yet ready to handle request: try again in a few seconds"))
+	}
+	name := instance.Spec.ServiceAccountName
+	exists, err := p.exists(ctx, a.GetNamespace(), name)
+	switch {
+	case err != nil:
+		return admission.NewForbidden(a, fmt.Errorf("spec.serviceAccountName: cannot look up service account %s/%s: %w", a.GetNamespace(), name, err))
+	case !exists:
+		return admission.NewForbidden(a, fmt.Errorf("spec.serviceAccountName: there is no service account %s/%s: create it, or name another", a.GetNamespace(), name))
+	}
+	return nil
+}
+
+// exists asks the informer, and before it says no, the accounts themselves.
+func (p *Plugin) exists(ctx context.Context, namespace, name string) (bool, error) {
+	if _, err := p.accounts.ServiceAccounts(namespace).Get(name); err == nil {
+		return true, nil
+	}
+	found := false
+	ask := func(ctx context.Context) (bool, error) {
+		_, err := p.client.CoreV1().ServiceAccounts(namespace).Get(ctx, name, metav1.GetOptions{})
+		found = err == nil
+		if apierrors.IsNotFound(err) {
+			err = nil
+		}
+		return found, err
+	}
+	if name != defaultAccount {
+		_, err := ask(ctx)
+		return found, err
+	}
+	err := wait.PollUntilContextTimeout(ctx, look, soon, true, ask)
+	if wait.Interrupted(err) {
+		err = nil
+	}
+	return found, err
+}

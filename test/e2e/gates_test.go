@@ -1,0 +1,58 @@
+//go:build e2e
+
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package e2e
+
+import (
+	"testing"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/gatehouse-dev/gatehouse/test/gates"
+)
+
+// What a cluster's administrator grants so that policies can have parameters: docs/admission.md.
+const configMapsAsParameters = `apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: e2e-configmaps-as-parameters
+  labels: {gatehouse.dev/aggregate-to-policy-parameters: "true"}
+rules:
+- {apiGroups: [""], resources: [configmaps], verbs: [get, list, watch]}
+`
+
+// The webhooks and policies are the cluster's. Requests go through kube-apiserver, which
+// proxies them before its own admission: whoever is asked is asked by Gatehouse.
+func TestTheClustersWebhooksAndPoliciesAreAsked(t *testing.T) {
+	apply(t, configMapsAsParameters)
+	t.Cleanup(func() { kubectl(t, "delete", "clusterrole/e2e-configmaps-as-parameters") })
+	pair, err := env.cluster.ClientCA.Issue("gatekeeper", "gatekeeper", []string{"system:masters"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var servers []*rest.Config
+	for _, replica := range env.gatehouse.Replicas {
+		servers = append(servers, &rest.Config{Host: replica.URL, TLSClientConfig: rest.TLSClientConfig{CAFile: env.gatehouse.CAFile, CertFile: pair.Cert, KeyFile: pair.Key}})
+	}
+	gates.Run(t, gates.Env{
+		Admin: env.cluster.Config, Servers: servers, Namespace: "gates",
+		// The cluster's own groups but for those that must stay open: a webhook that is down
+		// would stop the control plane that the other tests share.
+		CatchAll: []string{"fleet.gatehouse.dev", "admissionregistration.k8s.io", "authentication.k8s.io", "authorization.k8s.io"},
+	})
+}

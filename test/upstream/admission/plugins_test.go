@@ -1,0 +1,166 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package admission
+
+import (
+	"slices"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/kubernetes/pkg/kubeapiserver/options"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/admission"
+)
+
+type class string
+
+const (
+	// library plugins come from k8s.io/apiserver and stand in our chain under their name.
+	library class = "from the library"
+	// ours are written anew, for our kinds.
+	ours class = "ours"
+	// notForUs are about what is not served here.
+	notForUs class = "not for us"
+	// quota is charged by the library's plugin with evaluators of ours.
+	quota class = "quota"
+)
+
+// verdict is what we think of a plugin of kube-apiserver's default chain.
+type verdict struct {
+	class class
+	// as is the name of ours where it is another.
+	as string
+	// why it is what it is.
+	why string
+}
+
+var verdicts = map[string]verdict{
+	"NamespaceLifecycle":            {library, "", "our kinds live in namespaces"},
+	"MutatingAdmissionPolicy":       {library, "", "users' policies are about our kinds, too"},
+	"MutatingAdmissionWebhook":      {library, "", "users' webhooks are about our kinds, too"},
+	"ValidatingAdmissionPolicy":     {library, "", "users' policies are about our kinds, too"},
+	"ValidatingAdmissionWebhook":    {library, "", "users' webhooks are about our kinds, too"},
+	"ResourceQuota":                 {quota, "", "it counts our kinds, and sums up what instances ask for"},
+	"ServiceAccount":                {ours, "", "upstream's looks at pods only; instances have accounts as pods have"},
+	"TaintNodesByCondition":         {ours, "HostTaints", "upstream's taints nodes; hosts register themselves as nodes do"},
+	"DefaultTolerationSeconds":      {notForUs, "", "the host lifecycle controller knows how long an instance tolerates a host that is not ready, without its being written into each"},
+	"LimitRanger":                   {notForUs, "", "LimitRanges are not served, and those of a cluster are about pods"},
+	"Priority":                      {notForUs, "", "instances have no priority class"},
+	"RuntimeClass":                  {notForUs, "", "instances have no runtime class"},
+	"PodSecurity":                   {notForUs, "", "it is about the security context of pods, which instances do not have"},
+	"PodTopologyLabels":             {notForUs, "", "instances get no labels of their host"},
+	"PodGroupProtection":            {notForUs, "", "pod groups are not served"},
+	"PodResizeValidator":            {notForUs, "", "the resources of an instance do not change"},
+	"NodeDeclaredFeatureValidator":  {notForUs, "", "hosts declare no features that instances could need"},
+	"DefaultStorageClass":           {notForUs, "", "volumes are not served"},
+	"PersistentVolumeClaimResize":   {notForUs, "", "volumes are not served"},
+	"StorageObjectInUseProtection":  {notForUs, "", "volumes are not served"},
+	"CertificateApproval":           {notForUs, "", "certificate signing requests are not served"},
+	"CertificateSigning":            {notForUs, "", "certificate signing requests are not served"},
+	"CertificateSubjectRestriction": {notForUs, "", "certificate signing requests are not served"},
+	"ClusterTrustBundleAttest":      {notForUs, "", "trust bundles are not served"},
+	"DefaultIngressClass":           {notForUs, "", "ingresses are not served"},
+}
+
+// offAndOurs are those of kube-apiserver that it does not run by default, and that we have.
+var offAndOurs = map[string]string{
+	"AlwaysPullImages": "AlwaysPullImages",
+	"NodeRestriction":  "HostRestriction", // a default of its installers, not of its own
+}
+
+// TestEveryPluginThatKubeAPIServerRunsByDefaultIsClassified fails when an upgrade of
+// Kubernetes brings one. To cure it, decide, and add it to verdicts with the reason.
+func TestEveryPluginThatKubeAPIServerRunsByDefaultIsClassified(t *testing.T) {
+	on := sets.New(options.AllOrderedPlugins...).Difference(options.DefaultOffAdmissionPlugins())
+	for _, name := range sets.List(on) {
+		v, known := verdicts[name]
+		if !known {
+			t.Errorf("kube-apiserver runs %s by default, and nobody has decided what we do: add it to verdicts", name)
+			continue
+		}
+		if v.why == "" {
+			t.Errorf("%s: no reason", name)
+		}
+	}
+	for name := range verdicts {
+		if !on.Has(name) {
+			t.Errorf("%s is classified, and kube-apiserver does not run it by default any more", name)
+		}
+	}
+}
+
+func TestTheChainHoldsWhatItIsSaidToHold(t *testing.T) {
+	names := admission.Names()
+	accounted := sets.New[string]()
+	for name, v := range verdicts {
+		if v.as != "" {
+			name = v.as
+		}
+		switch v.class {
+		case library, ours:
+			accounted.Insert(name)
+			if !slices.Contains(names, name) {
+				t.Errorf("%s is %s, and not in our chain", name, v.class)
+			}
+		case notForUs:
+			if slices.Contains(names, name) {
+				t.Errorf("%s is %s, and yet in our chain", name, v.class)
+			}
+		case quota:
+			accounted.Insert(name)
+		}
+	}
+	for upstream, name := range offAndOurs {
+		accounted.Insert(name)
+		if !options.DefaultOffAdmissionPlugins().Has(upstream) {
+			t.Errorf("kube-apiserver has no %s, or runs it by default: move it to verdicts", upstream)
+		}
+		if !slices.Contains(names, name) {
+			t.Errorf("%s is not in our chain", name)
+		}
+	}
+	for _, name := range names {
+		if !accounted.Has(name) {
+			t.Errorf("%s is in our chain, and nobody says where it comes from", name)
+		}
+	}
+}
+
+// The order of those that both have is the same: whoever knows one knows the other.
+func TestTheOrderIsThatOfKubeAPIServer(t *testing.T) {
+	place := func(name string) int {
+		for upstream, v := range verdicts {
+			if v.as == name {
+				name = upstream
+			}
+		}
+		for upstream, own := range offAndOurs {
+			if own == name {
+				name = upstream
+			}
+		}
+		return slices.Index(options.AllOrderedPlugins, name)
+	}
+	last, before := -1, ""
+	for _, name := range admission.Names() {
+		at := place(name)
+		if at < last {
+			t.Errorf("%s comes after %s here and before it in kube-apiserver", name, before)
+		}
+		last, before = at, name
+	}
+}
