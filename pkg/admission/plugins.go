@@ -25,6 +25,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/hostrestriction"
+	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/resourcequota"
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization/host"
 )
 
@@ -42,8 +43,12 @@ type Plugin struct {
 	NeedFor []admission.Operation
 }
 
-// NeedNamespaces is the preflight need of plugins that read namespaces.
-const NeedNamespaces = "namespaces"
+// NeedNamespaces is the preflight need of plugins that read namespaces, and NeedQuotas of
+// the one that reads resource quotas.
+const (
+	NeedNamespaces = "namespaces"
+	NeedQuotas     = "resource-quotas"
+)
 
 // Plugins is the chain, in order. This list is the only place that orders plugins.
 func Plugins() []Plugin {
@@ -57,6 +62,12 @@ func Plugins() []Plugin {
 		Name:     hostrestriction.PluginName,
 		Register: hostrestriction.Register,
 		Why:      "before all that costs more: what a host may not write, nobody else need look at",
+	}, {
+		Name:     resourcequota.PluginName,
+		Register: resourcequota.Register,
+		Why:      "last, because what it charges is taken from others: only for a request that everybody else let pass",
+		Need:     NeedQuotas,
+		NeedFor:  []admission.Operation{admission.Create},
 	}}
 }
 
@@ -71,6 +82,9 @@ type Config struct {
 	// Missing tells in one sentence why a preflight need is not met; nil where it is. The
 	// function itself is nil where there is no cluster to need anything of.
 	Missing func(need string) error
+	// Drained is closed when the server has answered its last request; nil for one that is
+	// never stopped.
+	Drained <-chan struct{}
 }
 
 // New builds the chain. The informers that it asks for must be started afterwards.
@@ -89,7 +103,7 @@ func New(c Config) (admission.Interface, error) {
 		return nil, err
 	}
 	// Plugins that want more than clients and informers come with their own initializers.
-	initialize := initializer.New(c.Client, nil, c.Informers, nil, nil, nil, nil, nil)
+	initialize := initializer.New(c.Client, nil, c.Informers, nil, nil, nil, c.Drained, nil)
 	chain, err := plugins.NewFromPlugins(names, noConfiguration, admission.PluginInitializers{initialize, bindings{c.Bindings}}, admission.Decorators{
 		admission.DecoratorFunc(admissionmetrics.WithControllerMetrics),
 		guard{plugins: byName, missing: c.Missing},

@@ -196,7 +196,7 @@ func configuration(s *scene) {
 }
 
 func quota(s *scene) {
-	s.kubectl("create quota few -n $ID --hard=count/instances.fleet.gatehouse.dev=3").warns("Warning: this server stores resource quotas, but does not enforce them yet", "resourcequota/few created")
+	s.kubectl("create quota few -n $ID --hard=count/instances.fleet.gatehouse.dev=3").prints("resourcequota/few created")
 	s.kubectl("describe quota few -n $ID").shows("Name:", "few", "Namespace:", "$ID", "Resource", "Used", "Hard")
 	s.kubectl("get quota few -n $ID -o", `jsonpath={.spec.hard}{"\n"}`).prints(`{"count/instances.fleet.gatehouse.dev":"3"}`)
 }

@@ -74,6 +74,18 @@ func ClusterNeeds(o options.CompletedOptions) []preflight.Need {
 		Resource: schema.GroupVersionResource{Version: "v1", Resource: "namespaces"},
 		Without:  "objects in namespaces cannot be created",
 		Cure:     cure,
+	}, {
+		Name:     admission.NeedQuotas,
+		Verbs:    []string{"get", "list", "watch"},
+		Resource: schema.GroupVersionResource{Version: "v1", Resource: "resourcequotas"},
+		Without:  "objects in namespaces cannot be created",
+		Cure:     cure,
+	}, {
+		Name:     "resource-quota-status",
+		Verbs:    []string{"update"},
+		Resource: schema.GroupVersionResource{Version: "v1", Resource: "resourcequotas/status"},
+		Without:  "nothing can be created in a namespace that has a resource quota",
+		Cure:     cure,
 	}}
 	if !o.Cluster.NoTokenReview {
 		needs = append(needs, preflight.Need{
@@ -125,7 +137,7 @@ func applyCluster(ctx context.Context, o options.CompletedOptions, generic *gene
 		return nil, nil, err
 	}
 	factory := informers.NewSharedInformerFactory(client, 0)
-	generic.AdmissionControl, err = admission.New(admission.Config{Client: client, Informers: factory, Bindings: bound, Missing: checker.Missing})
+	generic.AdmissionControl, err = admission.New(admission.Config{Client: client, Informers: factory, Bindings: bound, Missing: checker.Missing, Drained: generic.DrainedNotify()})
 	if err != nil {
 		return nil, nil, err
 	}

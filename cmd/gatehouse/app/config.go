@@ -104,7 +104,7 @@ func applyStandaloneAdmission(factory informers.SharedInformerFactory, bound *bi
 	if err != nil {
 		return err
 	}
-	generic.AdmissionControl, err = admission.New(admission.Config{Client: client, Informers: factory, Bindings: bound})
+	generic.AdmissionControl, err = admission.New(admission.Config{Client: client, Informers: factory, Bindings: bound, Drained: generic.DrainedNotify()})
 	return err
 }
 
