@@ -35,6 +35,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/garbagecollector"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/leader"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/namespace"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/quota"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/release"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/scheduler"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/serviceaccount"
@@ -69,6 +70,7 @@ func clusterControllers() []constructor {
 		construct(garbagecollector.Name, garbagecollector.New),
 		construct(clusterroleaggregation.Name, clusterroleaggregation.New),
 		construct(serviceaccount.Name, serviceaccount.New),
+		construct(quota.Name, quota.New),
 	}
 }
 
@@ -80,6 +82,12 @@ func fleetControllers() []constructor {
 		construct(release.Name, release.New),
 		construct(scheduler.Name, scheduler.New),
 	}
+}
+
+// separateControllers are those that `gatehouse controllers` has. In a cluster counts are kept
+// by kube-controller-manager, and in front of a standalone server by that server.
+func separateControllers() []constructor {
+	return append(fleetControllers(), construct(quota.Name, quota.NewForCluster))
 }
 
 // newControllers makes those that are selected. identity gives each a configuration of its
