@@ -236,7 +236,7 @@ func controllers() []struct {
 			rule([]string{"update"}, fleet, "instances/status"),
 			tell,
 		}},
-		// Which replica runs the three above is decided by a lease.
+		// Which replica runs the four above is decided by a lease.
 		{"system:controller:leader-election", []rbacv1.PolicyRule{
 			rule([]string{"create"}, "coordination.k8s.io", "leases"),
 			{Verbs: []string{"get", "update"}, APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, ResourceNames: []string{"gatehouse-controllers"}},
