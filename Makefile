@@ -48,7 +48,7 @@ help: ## Say what there is (the default)
 	@printf '\nOne by one: %s\n' '$(VERIFY) $(UPDATE)' | fold -s -w 100
 
 .PHONY: build
-build: bin/gatehouse bin/kubectl ## Build bin/gatehouse and bin/kubectl
+build: bin/gatehouse bin/kubectl-gatehouse bin/kubectl ## Build bin/gatehouse, bin/kubectl-gatehouse and bin/kubectl
 
 .PHONY: up
 up: build ## Build and start a server, with flags in ARGS='...'
@@ -140,10 +140,10 @@ bench-authz: build ## What a decision by roles costs, beside Kubernetes' own and
 	go run ./test/bench authz $(ARGS)
 
 # Go knows best what has changed, so this one is always asked.
-.PHONY: bin/gatehouse
-bin/gatehouse:
+.PHONY: bin/gatehouse bin/kubectl-gatehouse
+bin/gatehouse bin/kubectl-gatehouse:
 	@mkdir -p bin
-	go build -ldflags "$$(hack/version.sh gatehouse)" -o $@ ./cmd/gatehouse
+	go build -ldflags "$$(hack/version.sh gatehouse)" -o $@ ./cmd/$(@F)
 
 bin/kubectl: hack/tools/kubectl/main.go hack/tools/kubectl/go.mod hack/tools/kubectl/go.sum hack/version.sh
 	@mkdir -p bin

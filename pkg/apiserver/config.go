@@ -61,7 +61,8 @@ type Builtins struct {
 	Codecs serializer.CodecFactory
 	// Informers read from the storages of built-in kinds.
 	Informers *StoreInformers
-	// Lookup finds in the same storages what service accounts' tokens depend on.
+	// Lookup finds in the same storages what service accounts' tokens depend on, and what
+	// resource a kind is.
 	Lookup *StoreLookup
 	// Tokens answers TokenReviews, and Audiences are the names of the server.
 	Tokens    authenticator.Token
@@ -179,6 +180,9 @@ func (c CompletedConfig) install(server *Server) error {
 		return nil
 	}
 	c.builtins.Lookup.bind(server.storages)
+	for _, g := range c.groups {
+		c.builtins.Lookup.schemes = append(c.builtins.Lookup.schemes, g.scheme)
+	}
 	if err := c.builtins.Informers.bind(server.storages); err != nil {
 		return err
 	}

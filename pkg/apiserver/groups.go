@@ -19,6 +19,7 @@ package apiserver
 import (
 	"fmt"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -33,6 +34,8 @@ import (
 	genericapiserver "k8s.io/apiserver/pkg/server"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+	admissionregistrationregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/admissionregistration"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/admissionregistration/params"
 	authenticationregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/authentication"
 	authorizationregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/authorization"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
@@ -82,6 +85,9 @@ func builtinGroups(b *Builtins) []group {
 			storages, err := coreregistry.NewStorage(scheme, coreregistry.Options{StorageOptions: options, EventTTL: b.EventTTL})
 			events = storages[corev1.SchemeGroupVersion.Version]["events"]
 			return storages, err
+		}),
+		one(admissionregistrationv1.GroupName, func(scheme *runtime.Scheme, options base.StorageOptions) (map[string]map[string]rest.Storage, error) {
+			return admissionregistrationregistry.NewStorage(scheme, options, &params.Check{Authorizer: b.Authorizer, Resolve: b.Lookup.ResourceOf})
 		}),
 		one(authenticationv1.GroupName, func(*runtime.Scheme, base.StorageOptions) (map[string]map[string]rest.Storage, error) {
 			return authenticationregistry.NewStorage(b.Tokens, b.Audiences), nil

@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"time"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
@@ -61,6 +62,12 @@ func NewStoreInformers() *StoreInformers {
 		Factory: informers.NewSharedInformerFactory(noClient, 0),
 		sources: map[schema.GroupResource]*storeSource{},
 	}
+	s.register(admissionregistrationv1.Resource("mutatingadmissionpolicies"), &admissionregistrationv1.MutatingAdmissionPolicy{})
+	s.register(admissionregistrationv1.Resource("mutatingadmissionpolicybindings"), &admissionregistrationv1.MutatingAdmissionPolicyBinding{})
+	s.register(admissionregistrationv1.Resource("mutatingwebhookconfigurations"), &admissionregistrationv1.MutatingWebhookConfiguration{})
+	s.register(admissionregistrationv1.Resource("validatingadmissionpolicies"), &admissionregistrationv1.ValidatingAdmissionPolicy{})
+	s.register(admissionregistrationv1.Resource("validatingadmissionpolicybindings"), &admissionregistrationv1.ValidatingAdmissionPolicyBinding{})
+	s.register(admissionregistrationv1.Resource("validatingwebhookconfigurations"), &admissionregistrationv1.ValidatingWebhookConfiguration{})
 	s.register(corev1.Resource("namespaces"), &corev1.Namespace{})
 	s.register(corev1.Resource("resourcequotas"), &corev1.ResourceQuota{})
 	s.register(corev1.Resource("secrets"), &corev1.Secret{})

@@ -19,10 +19,13 @@ package apiserver
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
@@ -38,7 +41,28 @@ import (
 // copy of every Secret and Instance. What is not there yet is looked for in etcd, so that a
 // token counts from the moment in which its account exists.
 type StoreLookup struct {
-	storages map[schema.GroupResource]rest.Storage // set before the server serves
+	// Set before the server serves.
+	storages map[schema.GroupResource]rest.Storage
+	schemes  []*runtime.Scheme
+}
+
+// ResourceOf is the plural under which a kind is served here; false where it is not.
+func (l *StoreLookup) ResourceOf(kind schema.GroupVersionKind) (string, bool) {
+	for _, scheme := range l.schemes {
+		if !scheme.Recognizes(kind) {
+			continue
+		}
+		for resource, storage := range l.storages {
+			if resource.Group != kind.Group || strings.Contains(resource.Resource, "/") {
+				continue
+			}
+			kinds, _, err := scheme.ObjectKinds(storage.New())
+			if err == nil && slices.ContainsFunc(kinds, func(k schema.GroupVersionKind) bool { return k.GroupKind() == kind.GroupKind() }) {
+				return resource.Resource, true
+			}
+		}
+	}
+	return "", false
 }
 
 // bind gives the lookup its storages.

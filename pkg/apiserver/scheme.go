@@ -25,6 +25,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 
+	admissionregistrationinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/admissionregistration/install"
 	authenticationinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/authentication/install"
 	authorizationinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/authorization/install"
 	coordinationinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/coordination/install"
@@ -54,7 +55,7 @@ func scale(scheme *runtime.Scheme) {
 func NewBuiltinScheme() (*runtime.Scheme, serializer.CodecFactory) {
 	// The core group comes first: an Event belongs to two groups, and where the library asks
 	// what kind an object is of, it takes the first answer.
-	return newScheme(coreinstall.Install, authenticationinstall.Install, authorizationinstall.Install, coordinationinstall.Install, eventsinstall.Install, rbacinstall.Install)
+	return newScheme(coreinstall.Install, admissionregistrationinstall.Install, authenticationinstall.Install, authorizationinstall.Install, coordinationinstall.Install, eventsinstall.Install, rbacinstall.Install)
 }
 
 func newScheme(install ...func(*runtime.Scheme)) (*runtime.Scheme, serializer.CodecFactory) {

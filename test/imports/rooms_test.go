@@ -49,6 +49,13 @@ var rooms = []room{
 	// The versions are what the world sees: they know the hub, for conversion, and nobody else.
 	{packages: "pkg/apis/([a-z]+)/v[0-9][a-z0-9]*", may: []string{"pkg/apis/$1"}},
 	{packages: "pkg/apis/[a-z]+"},
+	// An expression is wrong where the compiler of the admission chain says so, which is why these
+	// are the very conditions that the chain compiles; and where a warning's path cannot be read.
+	{packages: "pkg/apis/admissionregistration/validation", may: []string{
+		"pkg/apis/admissionregistration", "k8s.io/apiserver/pkg/admission/plugin/cel", "k8s.io/apiserver/pkg/admission/plugin/policy/mutating/patch",
+		"k8s.io/apiserver/pkg/admission/plugin/policy/validating", "k8s.io/apiserver/pkg/admission/plugin/webhook/matchconditions",
+		"k8s.io/apiserver/pkg/cel/...", "k8s.io/apiserver/pkg/util/webhook", "k8s.io/client-go/util/jsonpath",
+	}},
 	{packages: "pkg/apis/([a-z]+)/validation", may: []string{"pkg/apis/$1"}},
 	{packages: "pkg/apis/([a-z]+)/install", may: []string{"pkg/apis/$1", "pkg/apis/$1/<version>"}},
 	{packages: "pkg/apis/([a-z]+)/fuzzer", may: []string{"pkg/apis/$1", "sigs.k8s.io/randfill"}},
@@ -77,6 +84,17 @@ var rooms = []room{
 	// A TokenReview asks what stop 1 asks.
 	{packages: "pkg/registry/authentication(/[a-z]+)?", may: append([]string{
 		"pkg/registry/authentication/...", "k8s.io/apiserver/pkg/authentication/authenticator",
+	}, registryLibraries...)},
+	// What a policy takes parameters from, its author must be allowed to read.
+	{packages: "pkg/registry/admissionregistration/params", may: []string{
+		"k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer", "k8s.io/apiserver/pkg/endpoints/request",
+	}},
+	// The validator is one for all resources, and compiles when it has to.
+	{packages: "pkg/registry/admissionregistration", may: append([]string{
+		"pkg/registry/base", "pkg/registry/admissionregistration/<resource>", "pkg/apis/admissionregistration/validation",
+	}, registryLibraries...)},
+	{packages: "pkg/registry/admissionregistration/[a-z]+", may: append([]string{
+		"pkg/registry/base", "pkg/registry/admissionregistration/params", "pkg/apis/admissionregistration", "pkg/apis/admissionregistration/validation",
 	}, registryLibraries...)},
 	{packages: "pkg/registry/([a-z]+)", may: append([]string{
 		"pkg/registry/base", "pkg/registry/$1/<resource>", "pkg/apis/$1", "pkg/apis/$1/<version>",
@@ -140,6 +158,8 @@ var rooms = []room{
 	{packages: "pkg/preflight", may: []string{"k8s.io/apiserver/pkg/server/healthz", "k8s.io/client-go/kubernetes"}},
 
 	{packages: "cmd/.*", may: []string{"cmd/...", "pkg/..."}, free: true},
+	// What the page about controllers shows to others must do with what others have: no room of ours.
+	{packages: "artifacts/examples/.*", may: []string{"pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/..."}},
 	// Helpers of tests and tools of the tree are not part of the product.
 	{packages: "test/.*", may: []string{"cmd/...", "pkg/...", "test/..."}, free: true},
 	{packages: "hack/.*", may: []string{"pkg/..."}, free: true},
@@ -232,7 +252,7 @@ func verdict(importer, imported string) string {
 
 // isOwn tells our packages from those of others.
 func isOwn(path string) bool {
-	for _, root := range []string{"cmd/", "pkg/", "test/", "hack/"} {
+	for _, root := range []string{"cmd/", "pkg/", "test/", "hack/", "artifacts/"} {
 		if strings.HasPrefix(path, root) {
 			return true
 		}

@@ -95,9 +95,9 @@ func notePause(app *v1alpha1.App, now metav1.Time) {
 	reason := progressReason(&app.Status)
 	switch {
 	case !HasProgressDeadline(app) || reason == ProgressDeadlineExceededReason:
-	case app.Spec.Paused:
+	case app.Spec.Paused && reason != PausedReason:
 		progressing(&app.Status, metav1.ConditionUnknown, PausedReason, "the rollout is paused; set spec.paused to false to resume it", now)
-	case reason == PausedReason:
+	case !app.Spec.Paused && reason == PausedReason:
 		progressing(&app.Status, metav1.ConditionUnknown, ResumedReason, "the rollout is resumed", now)
 	}
 }

@@ -75,9 +75,11 @@ func Decide(view View) (Plan, error) {
 	p.plan.Created = *app.Status.DeepCopy()
 	if app.Spec.Paused || IsScaled(app, p.old, p.newest) {
 		// Nothing but sizes changes, and nothing new is said of a rollout.
+		excess := Excess(app, p.old)
 		p.apply(Scale(app, p.old, p.newest))
 		if app.Spec.Paused {
-			p.plan.Delete = Excess(app, p.old)
+			// One that is given instances now, because there is no other, is not one too many.
+			p.plan.Delete = slices.DeleteFunc(excess, func(r *v1alpha1.Release) bool { return size(r) > 0 })
 		}
 		p.plan.Status = SizeStatus(app, p.all(), p.newest, p.now)
 	} else {
@@ -104,7 +106,8 @@ type planner struct {
 func newPlanner(view View) *planner {
 	p := &planner{app: view.App.DeepCopy(), stored: map[*v1alpha1.Release]*v1alpha1.Release{}, now: metav1.NewTime(view.Now)}
 	copies := make([]*v1alpha1.Release, 0, len(view.Releases))
-	for _, release := range view.Releases {
+	// In one order, so that the same things lead to the same plan.
+	for _, release := range slices.SortedFunc(slices.Values(view.Releases), byCreation) {
 		changed := release.DeepCopy()
 		p.stored[changed] = release
 		copies = append(copies, changed)

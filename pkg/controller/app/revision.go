@@ -152,7 +152,10 @@ func maxReplicas(release *v1alpha1.Release) (int32, bool) {
 func countIn(release *v1alpha1.Release, annotation string) (int32, bool) {
 	// 31 bits: an int32 that is not negative.
 	count, err := strconv.ParseUint(release.Annotations[annotation], 10, 31)
-	return int32(count), err == nil
+	if err != nil {
+		return 0, false
+	}
+	return int32(count), true
 }
 
 // SetReplicasAnnotations remembers on a release how large its app is. It says whether

@@ -26,6 +26,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/app"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/clusterroleaggregation"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/garbagecollector"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/hostlifecycle"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/namespace"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/quota"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/release"
@@ -44,7 +45,7 @@ func ClusterControllers() []string {
 
 // FleetControllers are the names of those that move our own kinds along.
 func FleetControllers() []string {
-	return []string{app.Name, release.Name, scheduler.Name}
+	return []string{app.Name, release.Name, scheduler.Name, hostlifecycle.Name}
 }
 
 // SeparateControllers are the names of those that `gatehouse controllers` has: those that move

@@ -1,0 +1,220 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/component-base/version"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
+	fleetclient "github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/typed/fleet/v1alpha1"
+)
+
+// The exit codes, for scripts.
+const (
+	exitDone = 0
+	// exitFailed is for everything that went wrong, a rollout that failed among it.
+	exitFailed = 1
+	// exitUnfinished is for a rollout that has neither succeeded nor failed yet.
+	exitUnfinished = 2
+)
+
+// fieldManager is who writes, in managedFields.
+const fieldManager = "kubectl-gatehouse"
+
+// errUnfinished is not said: what there is to say has been printed.
+var errUnfinished = errors.New("the rollout is not finished yet")
+
+// Streams are where the command writes to.
+type Streams struct{ Out, Err io.Writer }
+
+// plugin is what all commands have in common.
+type plugin struct {
+	Streams
+	loading   *clientcmd.ClientConfigLoadingRules
+	overrides *clientcmd.ConfigOverrides
+}
+
+// Execute runs the command line and returns the exit code.
+func Execute(ctx context.Context, args []string, streams Streams) int {
+	cmd := newCommand(streams)
+	cmd.SetArgs(args)
+	switch err := cmd.ExecuteContext(ctx); {
+	case err == nil:
+		return exitDone
+	case errors.Is(err, errUnfinished):
+		return exitUnfinished
+	default:
+		fmt.Fprintln(streams.Err, "error: "+err.Error())
+		return exitFailed
+	}
+}
+
+func newCommand(streams Streams) *cobra.Command {
+	p := &plugin{Streams: streams, loading: clientcmd.NewDefaultClientConfigLoadingRules(), overrides: &clientcmd.ConfigOverrides{}}
+	cmd := &cobra.Command{
+		Use:   "kubectl-gatehouse",
+		Short: "Rollouts of Apps, what belongs to them, and hosts that take no more instances",
+		Long: `What kubectl does for Deployments and Nodes, for the Apps and Hosts of a Gatehouse.
+
+The exit code is 0 when all went well and 1 when something went wrong. "rollout status" has one
+more: see its --help.`,
+		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl gatehouse"},
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.SetOut(streams.Out)
+	cmd.SetErr(streams.Err)
+	cmd.CompletionOptions.HiddenDefaultCmd = true
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
+	})
+	fs := cmd.PersistentFlags()
+	fs.StringVar(&p.loading.ExplicitPath, "kubeconfig", "", "Kubeconfig that leads to the server. Where empty, $KUBECONFIG or ~/.kube/config.")
+	clientcmd.BindOverrideFlags(p.overrides, fs, clientcmd.RecommendedConfigOverrideFlags(""))
+	cmd.AddCommand(newRolloutCommand(p), newTreeCommand(p), newCordonCommand(p, true), newCordonCommand(p, false), newVersionCommand(p))
+	return cmd
+}
+
+// connect returns a client and the namespace that is meant.
+func (p *plugin) connect() (fleetclient.FleetV1alpha1Interface, string, error) {
+	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(p.loading, p.overrides)
+	namespace, _, err := loader.Namespace()
+	if err != nil {
+		return nil, "", err
+	}
+	config, err := loader.ClientConfig()
+	if clientcmd.IsEmptyConfig(err) {
+		return nil, "", errors.New("no server is configured: name a kubeconfig with --kubeconfig or $KUBECONFIG; \"gatehouse up\" says which one it has written")
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	config.UserAgent = "kubectl-gatehouse/" + productVersion()
+	config.ContentType = "application/vnd.kubernetes.protobuf"
+	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
+	client, err := versioned.NewForConfig(config)
+	if err != nil {
+		return nil, "", err
+	}
+	return client.FleetV1alpha1(), namespace, nil
+}
+
+// kinds are the names under which resources are known to those who type them.
+var (
+	appKinds  = []string{"app", "apps", "app.fleet.gatehouse.dev", "apps.fleet.gatehouse.dev", "app.v1alpha1.fleet.gatehouse.dev", "apps.v1alpha1.fleet.gatehouse.dev"}
+	hostKinds = []string{"host", "hosts", "ho", "host.fleet.gatehouse.dev", "hosts.fleet.gatehouse.dev", "host.v1alpha1.fleet.gatehouse.dev", "hosts.v1alpha1.fleet.gatehouse.dev"}
+)
+
+// nameIn takes web, app/web, or what kubectl prints with -o name.
+func nameIn(arg string, kinds []string) (string, error) {
+	kind, name, ok := strings.Cut(arg, "/")
+	if !ok {
+		kind, name = kinds[0], arg
+	}
+	known := false
+	for _, k := range kinds {
+		known = known || strings.EqualFold(k, kind)
+	}
+	switch {
+	case !known:
+		return "", fmt.Errorf("%q names a %s, but this is about %s: write %s/NAME", arg, kind, kinds[1], kinds[0])
+	case name == "" || strings.Contains(name, "/"):
+		return "", fmt.Errorf("%q names no %s: write %s/NAME", arg, kinds[0], kinds[0])
+	}
+	return name, nil
+}
+
+// exactlyOne is for commands about one thing.
+func exactlyOne(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return fmt.Errorf("%s takes one %s, not %d; see %s --help", cmd.CommandPath(), what, len(args), cmd.CommandPath())
+		}
+		return nil
+	}
+}
+
+// explain says of an answer of the server what to do about it.
+func explain(err error, kind, name, namespace string) error {
+	var answer apierrors.APIStatus
+	if !errors.As(err, &answer) || !apierrors.IsNotFound(err) {
+		return err
+	}
+	details := answer.Status().Details
+	if details == nil || details.Name == "" {
+		return fmt.Errorf("the server knows no %ss: the kubeconfig does not lead to a Gatehouse (%w)", kind, err)
+	}
+	if namespace == "" {
+		return fmt.Errorf("there is no %s %q; \"kubectl get %ss\" lists those that there are", kind, name, kind)
+	}
+	return fmt.Errorf("there is no %s %q in the namespace %s; \"kubectl get %ss --all-namespaces\" lists those that there are", kind, name, namespace, kind)
+}
+
+// outputFlag is -o, which is json or nothing.
+type outputFlag string
+
+func (o *outputFlag) add(cmd *cobra.Command) {
+	cmd.Flags().StringVarP((*string)(o), "output", "o", "", "json for what a program wants to know.")
+}
+
+func (o *outputFlag) check() error {
+	if *o != "" && *o != "json" {
+		return fmt.Errorf("--output=%s is unknown: use json, or leave the flag out", *o)
+	}
+	return nil
+}
+
+func (o *outputFlag) json() bool { return *o == "json" }
+
+func (p *plugin) printJSON(value any) error {
+	encoder := json.NewEncoder(p.Out)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(value)
+}
+
+func newVersionCommand(p *plugin) *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			fmt.Fprintf(p.Out, "kubectl-gatehouse %s\n", productVersion())
+			return nil
+		},
+	}
+}
+
+// productVersion is our own version, which hack/version.sh puts behind that of Kubernetes.
+func productVersion() string {
+	if _, ours, ok := strings.Cut(version.Get().GitVersion, "+gatehouse."); ok {
+		return "v" + ours
+	}
+	return "unknown (built without make)"
+}

@@ -1,0 +1,113 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package app
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/utils/ptr"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	appcontroller "github.com/gatehouse-dev/gatehouse/pkg/controller/app"
+)
+
+// progress is how far a rollout has come. It is what -o json prints.
+type progress struct {
+	App       string `json:"app"`
+	Namespace string `json:"namespace"`
+	// Revision is the app's newest; 0 where the controller has not numbered it yet.
+	Revision int64 `json:"revision"`
+	// Done and Failed are both false while it goes on.
+	Done   bool `json:"done"`
+	Failed bool `json:"failed"`
+	Paused bool `json:"paused"`
+	// Message says it in words.
+	Message string `json:"message"`
+
+	Replicas          int32 `json:"replicas"`
+	UpdatedReplicas   int32 `json:"updatedReplicas"`
+	ReadyReplicas     int32 `json:"readyReplicas"`
+	AvailableReplicas int32 `json:"availableReplicas"`
+	OldReplicas       int32 `json:"oldReplicas"`
+}
+
+// progressOf judges a rollout as kubectl judges that of a Deployment. revision is the one that
+// is waited for; 0 for whichever is the newest.
+func progressOf(app *v1alpha1.App, revision int64) progress {
+	status := &app.Status
+	p := progress{
+		App: app.Name, Namespace: app.Namespace, Paused: app.Spec.Paused, Revision: revisionOf(app.Annotations),
+		Replicas:        ptr.Deref(app.Spec.Replicas, 1),
+		UpdatedReplicas: status.UpdatedReplicas, ReadyReplicas: status.ReadyReplicas, AvailableReplicas: status.AvailableReplicas,
+		OldReplicas: max(status.Replicas-status.UpdatedReplicas, 0),
+	}
+	waiting := func(format string, args ...any) progress {
+		p.Message = fmt.Sprintf("Waiting for app %q rollout to finish: ", app.Name) + fmt.Sprintf(format, args...) + "..."
+		if p.Paused {
+			p.Message += fmt.Sprintf(" (paused: \"kubectl gatehouse rollout resume %s\" goes on)", app.Name)
+		}
+		return p
+	}
+	failed := func(format string, args ...any) progress {
+		p.Failed, p.Message = true, fmt.Sprintf(format, args...)
+		return p
+	}
+	if app.Generation > status.ObservedGeneration {
+		p.Message = fmt.Sprintf("Waiting for app %q spec update to be observed...", app.Name)
+		return p
+	}
+	if revision > 0 && p.Revision != revision {
+		return failed("app %q is at revision %d, not at revision %d", app.Name, p.Revision, revision)
+	}
+	if c := apimeta.FindStatusCondition(status.Conditions, v1alpha1.AppConditionProgressing); c != nil && c.Reason == appcontroller.ProgressDeadlineExceededReason {
+		return failed("app %q exceeded its progress deadline: %s", app.Name, c.Message)
+	}
+	switch {
+	case p.UpdatedReplicas < p.Replicas:
+		return waiting("%d out of %d new replicas have been updated", p.UpdatedReplicas, p.Replicas)
+	case p.OldReplicas > 0:
+		return waiting("%d old replicas are pending termination", p.OldReplicas)
+	case p.AvailableReplicas < p.UpdatedReplicas:
+		return waiting("%d of %d updated replicas are available", p.AvailableReplicas, p.UpdatedReplicas)
+	}
+	p.Done, p.Message = true, fmt.Sprintf("app %q successfully rolled out", app.Name)
+	return p
+}
+
+const barWidth = 20
+
+// bar draws how many of the replicas that are wanted are new and available.
+func (p progress) bar() string {
+	done := max(0, min(p.Replicas, p.AvailableReplicas, p.UpdatedReplicas, p.UpdatedReplicas+p.OldReplicas))
+	filled := barWidth
+	if p.Replicas > 0 {
+		filled = int(done) * barWidth / int(p.Replicas)
+	}
+	return fmt.Sprintf("[%s%s] %d/%d", strings.Repeat("#", filled), strings.Repeat(".", barWidth-filled), done, p.Replicas)
+}
+
+// revisionOf is the number in the annotation of an app or a release; 0 where there is none.
+func revisionOf(annotations map[string]string) int64 {
+	revision, err := strconv.ParseInt(annotations[v1alpha1.RevisionAnnotation], 10, 64)
+	if err != nil || revision < 1 {
+		return 0
+	}
+	return revision
+}

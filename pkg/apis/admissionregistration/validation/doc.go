@@ -1,0 +1,24 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package validation says what is wrong with objects of admissionregistration.k8s.io. Code,
+// reason and field of each answer are those of a kube-apiserver; the words are ours, but for
+// those of the CEL compiler.
+//
+// Stop 4 of the request's path (see ARCHITECTURE.md). The strategies in
+// pkg/registry/admissionregistration call one method of a Validator for each write. Read
+// Validator, then lenience, which says what an update does not check again.
+package validation

@@ -1,0 +1,78 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package mutatingadmissionpolicy
+
+import (
+	"context"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/admissionregistration/validation"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/admissionregistration/params"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
+)
+
+// strategy decides on writes to metadata and spec.
+type strategy struct {
+	base.Strategy
+	validator *validation.Validator
+	check     *params.Check
+}
+
+// GetResetFields names nothing: a write may set every field.
+func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set { return nil }
+
+// PrepareForCreate counts from one.
+func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
+	obj.(*admissionregistrationv1.MutatingAdmissionPolicy).Generation = 1
+}
+
+// PrepareForUpdate counts changes of the spec.
+func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
+	policy, oldPolicy := obj.(*admissionregistrationv1.MutatingAdmissionPolicy), old.(*admissionregistrationv1.MutatingAdmissionPolicy)
+	if !apiequality.Semantic.DeepEqual(policy.Spec, oldPolicy.Spec) {
+		policy.Generation = oldPolicy.Generation + 1
+	}
+}
+
+// Validate asks for the caller's right to read the parameters when nothing else is wrong.
+func (s strategy) Validate(ctx context.Context, obj runtime.Object) field.ErrorList {
+	policy := obj.(*admissionregistrationv1.MutatingAdmissionPolicy)
+	if errs := s.validator.ValidateMutatingAdmissionPolicy(policy, nil); len(errs) > 0 {
+		return errs
+	}
+	return s.check.Kind(ctx, policy.Spec.ParamKind)
+}
+
+// ValidateUpdate asks for the caller's right where the kind of the parameters changes.
+func (s strategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) field.ErrorList {
+	policy, oldPolicy := obj.(*admissionregistrationv1.MutatingAdmissionPolicy), old.(*admissionregistrationv1.MutatingAdmissionPolicy)
+	errs := s.validator.ValidateMutatingAdmissionPolicy(policy, oldPolicy)
+	if len(errs) > 0 || apiequality.Semantic.DeepEqual(policy.Spec.ParamKind, oldPolicy.Spec.ParamKind) {
+		return errs
+	}
+	return s.check.Kind(ctx, policy.Spec.ParamKind)
+}
+
+// WarningsOnUpdate says that the policy should not be called what it is.
+func (strategy) WarningsOnUpdate(_ context.Context, obj, _ runtime.Object) []string {
+	return validation.WarningsForName(obj.(*admissionregistrationv1.MutatingAdmissionPolicy))
+}

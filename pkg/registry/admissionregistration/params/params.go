@@ -1,0 +1,146 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package params keeps callers from reading by a policy what they may not read: what a policy
+// says about an object can repeat what stands in its parameters, a Secret for example.
+//
+// Stop 4 of the request's path (see ARCHITECTURE.md), for four resources. Their strategies
+// call Check last. Read Check.Ref first.
+package params
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/apiserver/pkg/endpoints/request"
+)
+
+// Check says whether the caller of a request may read the parameters that they name.
+type Check struct {
+	// Authorizer is all that decides in the server.
+	Authorizer authorizer.UnconditionalAuthorizer
+	// Resolve finds the plural of a kind that is served here; false where none is.
+	Resolve func(schema.GroupVersionKind) (string, bool)
+}
+
+// KindOf is the kind of a policy's parameters; nil where it has none.
+type KindOf func(ctx context.Context, policy string) (*admissionregistrationv1.ParamKind, error)
+
+// Complete says whether there is everything that a check needs.
+func (c *Check) Complete() bool { return c != nil && c.Authorizer != nil && c.Resolve != nil }
+
+// unset is what kubectl prints where a policy has no parameters.
+const unset = "<unset>"
+
+// Kind returns an error at spec.paramKind where the caller may not read everything of the
+// kind: the bindings to come decide what of it the policy is about.
+func (c *Check) Kind(ctx context.Context, kind *admissionregistrationv1.ParamKind) field.ErrorList {
+	if kind == nil {
+		return nil
+	}
+	attributes := authorizer.AttributesRecord{Verb: "get", Namespace: "*", Name: "*"}
+	c.resource(kind, &attributes)
+	return c.decide(ctx, attributes, field.NewPath("spec", "paramKind"), "everything of this kind")
+}
+
+// Ref returns an error at spec.paramRef where the caller may not read what a binding names. Of
+// what kind that is says the policy; where nobody knows that, the caller must be allowed to
+// read objects of every kind by that name.
+func (c *Check) Ref(ctx context.Context, policy string, ref *admissionregistrationv1.ParamRef, kindOf KindOf) field.ErrorList {
+	if ref == nil {
+		return nil
+	}
+	attributes := authorizer.AttributesRecord{Verb: "get", Namespace: ref.Namespace, Name: ref.Name, APIGroup: "*", APIVersion: "*", Resource: "*"}
+	if ref.Name == "" {
+		attributes.Verb = "list"
+	}
+	what := "these parameters"
+	switch kind, err := kindOf(ctx, policy); {
+	case err != nil:
+		what = fmt.Sprintf("parameters of every kind, because that of policy %q is not known (%v)", policy, err)
+	case kind == nil:
+		what = fmt.Sprintf("parameters of every kind, because policy %q has no paramKind", policy)
+	default:
+		c.resource(kind, &attributes)
+	}
+	return c.decide(ctx, attributes, field.NewPath("spec", "paramRef"), what)
+}
+
+// resource asks for no more than the kind, as far as it is known.
+func (c *Check) resource(kind *admissionregistrationv1.ParamKind, attributes *authorizer.AttributesRecord) {
+	attributes.APIGroup, attributes.APIVersion, attributes.Resource = "*", "*", "*"
+	gv, err := schema.ParseGroupVersion(kind.APIVersion)
+	if err != nil {
+		return
+	}
+	attributes.APIGroup, attributes.APIVersion = gv.Group, gv.Version
+	if resource, ok := c.Resolve(gv.WithKind(kind.Kind)); ok {
+		attributes.Resource = resource
+	}
+}
+
+func (c *Check) decide(ctx context.Context, attributes authorizer.AttributesRecord, at *field.Path, what string) field.ErrorList {
+	caller, ok := request.UserFrom(ctx)
+	if !ok {
+		return field.ErrorList{field.InternalError(at, errors.New("nobody knows who asks"))}
+	}
+	// The server itself is one of them.
+	if slices.Contains(caller.GetGroups(), user.SystemPrivilegedGroup) {
+		return nil
+	}
+	attributes.User, attributes.ResourceRequest = caller, true
+	decision, _, err := c.Authorizer.Authorize(ctx, attributes)
+	if decision == authorizer.DecisionAllow {
+		return nil
+	}
+	message := fmt.Sprintf("user %q may not %s %s (%s in group %q), which the policy's messages could repeat", caller.GetName(), attributes.Verb, what, attributes.Resource, attributes.APIGroup)
+	if err != nil {
+		message += ": " + err.Error()
+	}
+	return field.ErrorList{field.Forbidden(at, message)}
+}
+
+// KindCell is what kubectl prints of a policy's parameters.
+func KindCell(kind *admissionregistrationv1.ParamKind) string {
+	if kind == nil {
+		return unset
+	}
+	return kind.APIVersion + "/" + kind.Kind
+}
+
+// RefCell is what kubectl prints of a binding's parameters. Whether those without a namespace
+// are in all of them or in none depends on the kind, which the binding does not know.
+func RefCell(ref *admissionregistrationv1.ParamRef) string {
+	switch {
+	case ref == nil:
+		return unset
+	case ref.Name != "" && ref.Namespace != "":
+		return ref.Namespace + "/" + ref.Name
+	case ref.Name != "":
+		return "*/" + ref.Name
+	case ref.Selector != nil:
+		return ref.Selector.String()
+	default:
+		return unset
+	}
+}

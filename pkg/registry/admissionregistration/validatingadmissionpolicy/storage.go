@@ -1,0 +1,49 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package validatingadmissionpolicy
+
+import (
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/admissionregistration"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/admissionregistration/validation"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/admissionregistration/params"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
+)
+
+// NewStorage builds the storage of policies that refuse what is written, and of their status.
+func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, validator *validation.Validator, check *params.Check) (*base.Store, *base.StatusREST, error) {
+	main := strategy{base.NewBuiltinStrategy(scheme, false), validator, check}
+	return base.NewStore(base.Resource{
+		Resource:   admissionregistration.Resource("validatingadmissionpolicies"),
+		Singular:   admissionregistration.Resource("validatingadmissionpolicy"),
+		Categories: []string{"api-extensions"},
+		New:        func() runtime.Object { return &admissionregistrationv1.ValidatingAdmissionPolicy{} },
+		NewList:    func() runtime.Object { return &admissionregistrationv1.ValidatingAdmissionPolicyList{} },
+		Strategy:   main,
+		Status:     statusStrategy{main},
+		Table: base.Table(
+			base.NameColumn[*admissionregistrationv1.ValidatingAdmissionPolicy](),
+			base.Column[*admissionregistrationv1.ValidatingAdmissionPolicy]{Name: "Validations", Type: "integer", Description: "How many rules what is written has to keep.", Value: func(p *admissionregistrationv1.ValidatingAdmissionPolicy) any { return int64(len(p.Spec.Validations)) }},
+			base.Column[*admissionregistrationv1.ValidatingAdmissionPolicy]{Name: "ParamKind", Description: "Of what kind the policy's parameters are.", Value: func(p *admissionregistrationv1.ValidatingAdmissionPolicy) any {
+				return params.KindCell(p.Spec.ParamKind)
+			}},
+			base.AgeColumn[*admissionregistrationv1.ValidatingAdmissionPolicy](),
+		),
+	}, opts)
+}

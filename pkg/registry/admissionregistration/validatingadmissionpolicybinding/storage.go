@@ -1,0 +1,48 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package validatingadmissionpolicybinding
+
+import (
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/admissionregistration"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/admissionregistration/validation"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/admissionregistration/params"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
+)
+
+// NewStorage builds the storage of bindings; kindOf reads the policies to which they bind.
+func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, validator *validation.Validator, check *params.Check, kindOf params.KindOf) (*base.Store, error) {
+	store, _, err := base.NewStore(base.Resource{
+		Resource:   admissionregistration.Resource("validatingadmissionpolicybindings"),
+		Singular:   admissionregistration.Resource("validatingadmissionpolicybinding"),
+		Categories: []string{"api-extensions"},
+		New:        func() runtime.Object { return &admissionregistrationv1.ValidatingAdmissionPolicyBinding{} },
+		NewList:    func() runtime.Object { return &admissionregistrationv1.ValidatingAdmissionPolicyBindingList{} },
+		Strategy:   strategy{base.NewBuiltinStrategy(scheme, false), validator, check, kindOf},
+		Table: base.Table(
+			base.NameColumn[*admissionregistrationv1.ValidatingAdmissionPolicyBinding](),
+			base.Column[*admissionregistrationv1.ValidatingAdmissionPolicyBinding]{Name: "PolicyName", Description: "The policy that is bound.", Value: func(b *admissionregistrationv1.ValidatingAdmissionPolicyBinding) any { return b.Spec.PolicyName }},
+			base.Column[*admissionregistrationv1.ValidatingAdmissionPolicyBinding]{Name: "ParamRef", Description: "The parameters with which it is bound.", Value: func(b *admissionregistrationv1.ValidatingAdmissionPolicyBinding) any {
+				return params.RefCell(b.Spec.ParamRef)
+			}},
+			base.AgeColumn[*admissionregistrationv1.ValidatingAdmissionPolicyBinding](),
+		),
+	}, opts)
+	return store, err
+}
