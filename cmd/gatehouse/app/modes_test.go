@@ -96,6 +96,8 @@ func (s *stubCluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.write(w, corev1.Namespace{TypeMeta: metav1.TypeMeta{Kind: "Namespace", APIVersion: "v1"}, ObjectMeta: metav1.ObjectMeta{Name: info.Name, ResourceVersion: "1"}})
 	case info.Resource == "namespaces":
 		s.write(w, corev1.NamespaceList{TypeMeta: metav1.TypeMeta{Kind: "NamespaceList", APIVersion: "v1"}, ListMeta: list, Items: []corev1.Namespace{{ObjectMeta: metav1.ObjectMeta{Name: "default", ResourceVersion: "1"}}}})
+	case info.Resource == "resourcequotas":
+		s.write(w, corev1.ResourceQuotaList{TypeMeta: metav1.TypeMeta{Kind: "ResourceQuotaList", APIVersion: "v1"}, ListMeta: list})
 	default:
 		http.NotFound(w, r)
 	}
@@ -316,6 +318,9 @@ func TestAnAggregatedServerServesItsOwnGroupsAndTrustsTheClusterAlone(t *testing
 		}
 		if !cluster.asked.Has("list namespaces") {
 			t.Errorf("admission reads no namespaces of the cluster: %v", sets.List(cluster.asked))
+		}
+		if !cluster.asked.Has("list resourcequotas") {
+			t.Errorf("admission reads no resource quotas of the cluster: %v", sets.List(cluster.asked))
 		}
 	})
 }
