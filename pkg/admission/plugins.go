@@ -31,6 +31,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/alwayspullimages"
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/hostrestriction"
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/hosttaints"
+	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/resourcequota"
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/serviceaccount"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 )
@@ -79,8 +80,12 @@ func (r Read) NeedOf(resource schema.GroupVersionResource) string {
 	return r.Need + "-" + resource.Resource
 }
 
-// NeedNamespaces is the preflight need of plugins that read namespaces.
-const NeedNamespaces = "namespaces"
+// NeedNamespaces is the preflight need of plugins that read namespaces, and NeedQuotas of
+// the one that reads resource quotas.
+const (
+	NeedNamespaces = "namespaces"
+	NeedQuotas     = "resource-quotas"
+)
 
 // Plugins is the chain, in order. This list is the only place that orders plugins. The
 // mutating halves of all of them run first, in this order, and after validation the
@@ -158,9 +163,16 @@ func Plugins() []Plugin {
 		Why:      "after all that costs less, because each of them is a call over the network",
 		Cure:     "change the object, or the ValidatingWebhookConfiguration",
 		Reads:    []Read{webhooks("validatingwebhookconfigurations")},
+	}, {
+		Name:     resourcequota.PluginName,
+		Register: resourcequota.Register,
+		Why:      "last, and nothing after it: it charges what is about to be stored, and who was refused by a plugin behind it would have paid for nothing",
+		Reads: []Read{{
+			Need: NeedQuotas, Resources: []schema.GroupVersionResource{corev1.SchemeGroupVersion.WithResource("resourcequotas")}, Live: true,
+			Without: "objects in namespaces cannot be created",
+			For:     []admission.Operation{admission.Create}, Namespaced: true,
+		}},
 	}}
-	// ResourceQuota comes here and nothing after it: it charges what is about to be stored,
-	// and who is refused by a plugin behind it would have paid for nothing.
 }
 
 func registration(resources ...string) []schema.GroupVersionResource {

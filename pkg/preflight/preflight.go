@@ -38,7 +38,8 @@ import (
 type Need struct {
 	// Name tells needs apart; it is a health check's name, so it has no spaces.
 	Name string
-	// Verbs on Resource, all of which are needed.
+	// Verbs on Resource, all of which are needed. A subresource is named as discovery names
+	// it, such as resourcequotas/status.
 	Verbs    []string
 	Resource schema.GroupVersionResource
 	// Namespace and Object limit the need; empty for all.
@@ -125,11 +126,12 @@ func (c *Checker) probe(ctx context.Context, need Need) error {
 	if !served {
 		return c.sentence(need, need.Verbs, "the cluster does not serve "+need.Resource.GroupVersion().String())
 	}
+	resource, subresource, _ := strings.Cut(need.Resource.Resource, "/")
 	var refused []string
 	for _, verb := range need.Verbs {
 		review, err := c.client.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, &authorizationv1.SelfSubjectAccessReview{
 			Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{
-				Verb: verb, Group: need.Resource.Group, Version: need.Resource.Version, Resource: need.Resource.Resource,
+				Verb: verb, Group: need.Resource.Group, Version: need.Resource.Version, Resource: resource, Subresource: subresource,
 				Namespace: need.Namespace, Name: need.Object,
 			}},
 		}, metav1.CreateOptions{})

@@ -90,13 +90,3 @@ func TestGarbageCollection(t *testing.T) {
 		})
 	})
 }
-
-func TestKubeControllerManagerCountsOurObjectsForQuota(t *testing.T) {
-	ns := namespace(t, "counted")
-	kubectl(t, "create", "quota", "fleet", "-n", ns, "--hard=count/instances.fleet.gatehouse.dev=5")
-	apply(t, instance(ns, "a", "")+"---\n"+instance(ns, "b", ""))
-	eventually(t, "two instances are counted", func() (bool, string) {
-		out := kubectl(t, "get", "quota", "fleet", "-n", ns, "-o", "jsonpath={.status.used['count/instances\\.fleet\\.gatehouse\\.dev']}")
-		return out == "2", out
-	})
-}

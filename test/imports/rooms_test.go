@@ -65,6 +65,10 @@ var rooms = []room{
 		"pkg/generated/...", "pkg/apis/<group>/<version>", "k8s.io/client-go/...", "sigs.k8s.io/structured-merge-diff/v6/...",
 	}},
 
+	// What quotas limit: charged by admission, counted by a controller, and told by the warnings
+	// of the strategy, none of which may import the other.
+	{packages: "pkg/quota"},
+
 	// base knows no group, and resources share no code but base.
 	{packages: "pkg/registry/base", may: append([]string{"k8s.io/client-go/tools/cache"}, registryLibraries...)},
 	// Only tests import the contract test; it builds storages as the server does.
@@ -99,6 +103,10 @@ var rooms = []room{
 	{packages: "pkg/registry/rbac/[a-z]+", may: append([]string{
 		"pkg/registry/base", "pkg/registry/rbac/police", "pkg/apis/rbac", "pkg/apis/rbac/validation",
 	}, registryLibraries...)},
+	// It warns of names that nothing is counted under.
+	{packages: "pkg/registry/core/resourcequota", may: append([]string{
+		"pkg/registry/base", "pkg/apis/core", "pkg/apis/core/validation", "pkg/quota",
+	}, registryLibraries...)},
 	// The version is for GetResetFields, which names the fields of the external object.
 	{packages: "pkg/registry/([a-z]+)/[a-z]+", may: append([]string{
 		"pkg/registry/base", "pkg/apis/$1", "pkg/apis/$1/<version>", "pkg/apis/$1/validation",
@@ -108,7 +116,7 @@ var rooms = []room{
 	// The version has the names of taints. Webhooks and policies are the library's, and
 	// pkg/util/webhook is how it is told where services are.
 	{packages: "pkg/admission(/.*)?", may: []string{
-		"pkg/admission/...", "pkg/authorization/host", "pkg/apis/<group>", "pkg/apis/<group>/<version>", "k8s.io/apiserver/pkg/util/webhook", "pkg/generated/clientset/versioned", "pkg/generated/listers/...", "pkg/generated/informers/...",
+		"pkg/admission/...", "pkg/authorization/host", "pkg/quota", "pkg/apis/<group>", "pkg/apis/<group>/<version>", "k8s.io/apiserver/pkg/util/webhook", "pkg/generated/clientset/versioned", "pkg/generated/listers/...", "pkg/generated/informers/...",
 		"k8s.io/apiserver/pkg/admission/...", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer", "k8s.io/apiserver/pkg/quota/...",
 		"k8s.io/client-go/...",
 	}},
@@ -127,6 +135,10 @@ var rooms = []room{
 
 	// Controllers work only through watch: no hub types, no registry, no k8s.io/apiserver.
 	// What several of them must agree on is in queue, events, instance, adoption and taints.
+	// The controller of quotas counts what admission charges.
+	{packages: "pkg/controller/quota", may: []string{
+		"pkg/controller/queue", "pkg/controller/instance", "pkg/quota", "pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/...",
+	}},
 	{packages: "pkg/controller/([a-z]+)", may: []string{
 		"pkg/controller/queue", "pkg/controller/events", "pkg/controller/instance", "pkg/controller/adoption", "pkg/controller/taints",
 		"pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/...",

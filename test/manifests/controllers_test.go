@@ -32,6 +32,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization/rbac"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/leader"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/quota"
 )
 
 const controllersAccount = "gatehouse-controllers"
@@ -79,11 +80,34 @@ func TestControllersHaveTheSameRolesInAClusterAsInAStandaloneServer(t *testing.T
 				t.Errorf("%s is bound to %v", bindings[user].RoleRef.Name, bindings[user].Subjects)
 			}
 		}
+		users = append(users, checkQuotaController(t, roles, bindings))
 		if len(roles) != len(users)+1 || len(bindings) != len(users)+1 {
 			t.Errorf("%d roles and %d bindings for %d controllers and the account that passes for them", len(roles), len(bindings), len(users))
 		}
 		checkControllersAccount(t, r, roles["gatehouse:controllers"], bindings["gatehouse:controllers"], users)
 	})
+}
+
+// checkQuotaController: of the controller of quotas a cluster has the half that counts, and a
+// role of the name. What is deployed is the half that adds up, with a role of another name.
+func checkQuotaController(t *testing.T, roles map[string]*rbacv1.ClusterRole, bindings map[string]*rbacv1.ClusterRoleBinding) (user string) {
+	t.Helper()
+	user = authentication.ControllerUserPrefix + quota.Name
+	const name = "gatehouse:controllers:" + quota.Name
+	if want := []rbacv1.PolicyRule{
+		{Verbs: []string{"list", "watch"}, APIGroups: []string{""}, Resources: []string{"resourcequotas"}},
+		{Verbs: []string{"update"}, APIGroups: []string{""}, Resources: []string{"resourcequotas/status"}},
+		{Verbs: []string{"list", "watch"}, APIGroups: []string{"fleet.gatehouse.dev"}, Resources: []string{"instances"}},
+	}; roles[name] == nil || !apiequality.Semantic.DeepEqual(roles[name].Rules, want) {
+		t.Errorf("%s may %+v, want %+v", user, roles[name], want)
+	}
+	if want := []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: user}}; bindings[name] == nil || !slices.Equal(bindings[name].Subjects, want) || bindings[name].RoleRef.Name != name {
+		t.Errorf("%s is bound by %+v", user, bindings[name])
+	}
+	if roles[user] != nil {
+		t.Errorf("%s would take the place of the role that the cluster has for kube-controller-manager", user)
+	}
+	return user
 }
 
 // checkControllersAccount: the account of the pods may pass for the controllers, hold the

@@ -197,9 +197,17 @@ func configuration(s *scene) {
 }
 
 func quota(s *scene) {
-	s.kubectl("create quota few -n $ID --hard=count/instances.fleet.gatehouse.dev=3").warns("Warning: this server stores resource quotas, but does not enforce them yet", "resourcequota/few created")
-	s.kubectl("describe quota few -n $ID").shows("Name:", "few", "Namespace:", "$ID", "Resource", "Used", "Hard")
-	s.kubectl("get quota few -n $ID -o", `jsonpath={.spec.hard}{"\n"}`).prints(`{"count/instances.fleet.gatehouse.dev":"3"}`)
+	const hard, apps = "fleet.gatehouse.dev/requests.memory", "count/apps.fleet.gatehouse.dev"
+	s.kubectl("create quota few -n $ID --hard=" + apps + "=3," + hard + "=1k").prints("resourcequota/few created")
+	s.kubectl("wait --timeout=2m quota few -n $ID --for", `jsonpath={.status.used.fleet\.gatehouse\.dev/requests\.memory}=0`).prints("resourcequota/few condition met")
+	const asks = "apiVersion: fleet.gatehouse.dev/v1alpha1\nkind: Instance\nmetadata: {name: asks, namespace: $ID}\nspec: {containers: [{name: main, image: \"example.com/app:1\", resources: {requests: {memory: 600}}}]}\n"
+	s.pipe(asks, "create -f -").prints("instance.fleet.gatehouse.dev/asks created")
+	s.kubectl("describe quota few -n $ID").shows("Name:", "few", "Namespace:", "$ID", "Resource", "Used", "Hard", apps, "0", "3", hard, "600", "1k")
+	s.pipe(strings.ReplaceAll(asks, "asks", "more"), "create -f -").fails(
+		`Error from server (Forbidden): error when creating "STDIN": instances.fleet.gatehouse.dev "more" is forbidden: exceeded quota: few, requested: ` + hard + "=600, used: " + hard + "=600, limited: " + hard + "=1k")
+	s.kubectl("get quota few -n $ID").table("NAME | REQUEST | LIMIT | AGE", "few | "+apps+": 0/3, "+hard+": 600/1k |  | <age>")
+	s.kubectl("describe namespace $ID").shows("Resource Quotas", "few", apps, hard)
+	s.kubectl("create quota other -n $ID --hard=pods=1").warns("Warning: spec.hard[pods]: this server counts nothing by this name, so it limits nothing here; see docs/quota.md for what can be limited", "resourcequota/other created")
 }
 
 func events(s *scene) {

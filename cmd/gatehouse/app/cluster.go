@@ -42,6 +42,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/admission"
+	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/resourcequota"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization"
 	"github.com/gatehouse-dev/gatehouse/pkg/preflight"
@@ -75,6 +76,15 @@ func ClusterNeeds(o options.CompletedOptions) []preflight.Need {
 		Cure:     cure,
 		Vital:    true,
 	}}
+	if slices.Contains(o.Admission.Enabled(), resourcequota.PluginName) {
+		needs = append(needs, preflight.Need{
+			Name:     "resource-quota-status",
+			Verbs:    []string{"update"},
+			Resource: schema.GroupVersionResource{Version: "v1", Resource: "resourcequotas/status"},
+			Without:  "nothing can be created in a namespace that has a resource quota",
+			Cure:     cure,
+		})
+	}
 	needs = append(needs, admissionNeeds(o, cure)...)
 	if !o.Cluster.NoTokenReview {
 		needs = append(needs, preflight.Need{

@@ -36,6 +36,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/hostlifecycle"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/leader"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/namespace"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/quota"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/release"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/scheduler"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/serviceaccount"
@@ -70,6 +71,7 @@ func clusterControllers() []constructor {
 		construct(garbagecollector.Name, garbagecollector.New),
 		construct(clusterroleaggregation.Name, clusterroleaggregation.New),
 		construct(serviceaccount.Name, serviceaccount.New),
+		construct(quota.Name, quota.New),
 	}
 }
 
@@ -84,6 +86,12 @@ func fleetControllers() []constructor {
 			return hostlifecycle.New(config, hostlifecycle.DefaultOptions())
 		}),
 	}
+}
+
+// separateControllers are those that `gatehouse controllers` has. In a cluster counts are kept
+// by kube-controller-manager, and in front of a standalone server by that server.
+func separateControllers() []constructor {
+	return append(fleetControllers(), construct(quota.Name, quota.NewForCluster))
 }
 
 // newControllers makes those that are selected. identity gives each a configuration of its

@@ -97,7 +97,7 @@ func TestTheFlagKnowsAllControllers(t *testing.T) {
 	for _, list := range []struct {
 		constructors []constructor
 		known        []string
-	}{{clusterControllers(), options.ClusterControllers()}, {fleetControllers(), options.FleetControllers()}} {
+	}{{clusterControllers(), options.ClusterControllers()}, {fleetControllers(), options.FleetControllers()}, {separateControllers(), options.SeparateControllers()}} {
 		var names []string
 		for _, c := range list.constructors {
 			names = append(names, c.name)

@@ -68,8 +68,8 @@ func newControllersCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "controllers",
 		Short: "Run the controllers of apps, releases, instances and hosts",
-		Long: `Run the controllers that move Apps, Releases, Instances and Hosts along, in a process of
-their own, against any Gatehouse: a standalone server, or a kube-apiserver with Gatehouse
+		Long: `Run the controllers that move Apps, Releases, Instances and Hosts along, and the one that
+adds up what resource quotas limit of instances, in a process of their own, against any Gatehouse: a standalone server, or a kube-apiserver with Gatehouse
 behind it.
 
 A standalone server runs them itself, unless its --controllers says otherwise; one in a
@@ -79,7 +79,7 @@ Each controller acts as a user of its own, ` + authentication.ControllerUserPref
 that name says. The user in the kubeconfig must be allowed to impersonate these users, and to
 get, create and update the Lease; in a cluster, artifacts/deploy has all that.`,
 		Example: `  gatehouse controllers --kubeconfig ~/.local/share/gatehouse/kubeconfig
-  gatehouse controllers --controllers='*,-` + options.FleetControllers()[0] + `'`,
+  gatehouse controllers --controllers='*,-` + options.SeparateControllers()[0] + `'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := utilerrors.NewAggregate(c.validate()); err != nil {
@@ -98,7 +98,7 @@ get, create and update the Lease; in a cluster, artifacts/deploy has all that.`,
 	var sets cliflag.NamedFlagSets
 	fs := sets.FlagSet("controllers")
 	fs.StringVar(&c.kubeconfig, "kubeconfig", c.kubeconfig, "Kubeconfig that leads to the server. Where empty, the service account of the pod that this runs in.")
-	c.controllers.AddFlag(fs, "Controllers to run.", options.FleetControllers())
+	c.controllers.AddFlag(fs, "Controllers to run.", options.SeparateControllers())
 	fs.StringVar(&c.healthAddress, "health-address", c.healthAddress, "Address and port, such as 127.0.0.1:8081, for /healthz over plain HTTP: whether this replica leads and renews, or waits. Where empty, nothing listens.")
 	fs = sets.FlagSet("leader election")
 	fs.BoolVar(&c.leaderElect, "leader-elect", c.leaderElect, "Work only while holding the lease. Without, nothing else may run the same controllers.")
@@ -114,9 +114,9 @@ get, create and update the Lease; in a cluster, artifacts/deploy has all that.`,
 
 // validate returns everything that is wrong with the flags.
 func (c *controllersCommand) validate() []error {
-	errs := c.controllers.Validate(options.FleetControllers())
+	errs := c.controllers.Validate(options.SeparateControllers())
 	running := 0
-	for _, name := range options.FleetControllers() {
+	for _, name := range options.SeparateControllers() {
 		if c.controllers.Has(name) {
 			running++
 		}
@@ -179,7 +179,7 @@ func (c *controllersCommand) config() (*rest.Config, error) {
 // work is what runs: the controllers, behind an election unless somebody wants none.
 func (c *controllersCommand) work(config *rest.Config) (controller, error) {
 	make := func() (controllers, error) {
-		return newControllers(fleetControllers(), c.controllers, func(name string) *rest.Config { return impersonatedController(config, name) })
+		return newControllers(separateControllers(), c.controllers, func(name string) *rest.Config { return impersonatedController(config, name) })
 	}
 	if !c.leaderElect {
 		all, err := make()

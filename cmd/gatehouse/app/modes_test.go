@@ -111,6 +111,8 @@ func (s *stubCluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.write(w, corev1.ServiceAccount{TypeMeta: metav1.TypeMeta{Kind: "ServiceAccount", APIVersion: "v1"}, ObjectMeta: metav1.ObjectMeta{Namespace: info.Namespace, Name: info.Name, ResourceVersion: "1"}})
 	case info.Verb == "list" && emptyLists[info.Resource] != "":
 		s.write(w, map[string]any{"kind": emptyLists[info.Resource], "apiVersion": strings.TrimPrefix(info.APIGroup+"/"+info.APIVersion, "/"), "metadata": list, "items": []any{}})
+	case info.Resource == "resourcequotas":
+		s.write(w, corev1.ResourceQuotaList{TypeMeta: metav1.TypeMeta{Kind: "ResourceQuotaList", APIVersion: "v1"}, ListMeta: list})
 	default:
 		http.NotFound(w, r)
 	}
@@ -331,6 +333,9 @@ func TestAnAggregatedServerServesItsOwnGroupsAndTrustsTheClusterAlone(t *testing
 		}
 		if !cluster.asked.Has("list namespaces") {
 			t.Errorf("admission reads no namespaces of the cluster: %v", sets.List(cluster.asked))
+		}
+		if !cluster.asked.Has("list resourcequotas") {
+			t.Errorf("admission reads no resource quotas of the cluster: %v", sets.List(cluster.asked))
 		}
 	})
 }

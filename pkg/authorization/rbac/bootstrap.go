@@ -208,6 +208,14 @@ func controllers() []struct {
 		{"system:controller:clusterrole-aggregation-controller", []rbacv1.PolicyRule{
 			rule([]string{"escalate", "get", "list", "patch", "update", "watch"}, rbacv1.GroupName, "clusterroles"),
 		}},
+		// All namespaced kinds but events can be counted.
+		{"system:controller:resourcequota-controller", []rbacv1.PolicyRule{
+			rule([]string{"list", "watch"}, "", "configmaps", "resourcequotas", "secrets", "serviceaccounts"),
+			rule([]string{"list", "watch"}, "coordination.k8s.io", "leases"),
+			rule([]string{"list", "watch"}, rbacv1.GroupName, "roles", "rolebindings"),
+			rule([]string{"list", "watch"}, fleet, "apps", "instances", "releases"),
+			rule([]string{"update"}, "", "resourcequotas/status"),
+		}},
 		{"system:controller:app-controller", []rbacv1.PolicyRule{
 			rule([]string{"get", "list", "watch", "patch"}, fleet, "apps"),
 			rule([]string{"update"}, fleet, "apps/status"),

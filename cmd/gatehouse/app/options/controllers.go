@@ -28,6 +28,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/garbagecollector"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/hostlifecycle"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/namespace"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/quota"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/release"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/scheduler"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/serviceaccount"
@@ -39,12 +40,18 @@ const AllControllers = "*"
 // ClusterControllers are the names of those that a cluster has of its own, and that a
 // standalone server runs itself.
 func ClusterControllers() []string {
-	return []string{clusterroleaggregation.Name, garbagecollector.Name, namespace.Name, serviceaccount.Name}
+	return []string{clusterroleaggregation.Name, garbagecollector.Name, namespace.Name, quota.Name, serviceaccount.Name}
 }
 
 // FleetControllers are the names of those that move our own kinds along.
 func FleetControllers() []string {
 	return []string{app.Name, release.Name, scheduler.Name, hostlifecycle.Name}
+}
+
+// SeparateControllers are the names of those that `gatehouse controllers` has: those that move
+// our own kinds along, and the part of the controller of quotas that a cluster does not have.
+func SeparateControllers() []string {
+	return append(FleetControllers(), quota.Name)
 }
 
 // Controllers are names of controllers to run, as kube-controller-manager takes them: *

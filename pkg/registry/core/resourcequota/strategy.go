@@ -18,6 +18,9 @@ package resourcequota
 
 import (
 	"context"
+	"fmt"
+	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -25,6 +28,7 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/core/validation"
+	"github.com/gatehouse-dev/gatehouse/pkg/quota"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
@@ -48,17 +52,29 @@ func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	obj.(*corev1.ResourceQuota).Status = old.(*corev1.ResourceQuota).Status
 }
 
-// notEnforced keeps a team from relying on what nobody does yet.
-const notEnforced = "this server stores resource quotas, but does not enforce them yet"
-
-// WarningsOnCreate says that nothing is limited.
-func (strategy) WarningsOnCreate(context.Context, runtime.Object) []string {
-	return []string{notEnforced}
+// WarningsOnCreate keeps a team from relying on what nobody does.
+func (strategy) WarningsOnCreate(_ context.Context, obj runtime.Object) []string {
+	return warnings(&obj.(*corev1.ResourceQuota).Spec)
 }
 
-// WarningsOnUpdate says the same of a new limit.
-func (strategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
-	return []string{notEnforced}
+// WarningsOnUpdate says the same of new limits.
+func (strategy) WarningsOnUpdate(_ context.Context, obj, _ runtime.Object) []string {
+	return warnings(&obj.(*corev1.ResourceQuota).Spec)
+}
+
+// warnings tell which limits limit nothing on this server. They are no mistakes: the same
+// quota may be in use elsewhere.
+func warnings(spec *corev1.ResourceQuotaSpec) []string {
+	if quota.Scoped(spec) {
+		return []string{"spec: scopes are about pods and volumes, which this server does not store, so a quota with a scope limits nothing here: leave scopes and scopeSelector out"}
+	}
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(spec.Hard)) {
+		if !quota.Enforced(name) {
+			all = append(all, fmt.Sprintf("spec.hard[%s]: this server counts nothing by this name, so it limits nothing here; see docs/quota.md for what can be limited", name))
+		}
+	}
+	return all
 }
 
 func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {

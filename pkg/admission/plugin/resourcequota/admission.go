@@ -1,0 +1,165 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package resourcequota
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/admission/initializer"
+	"k8s.io/apiserver/pkg/admission/plugin/resourcequota"
+	resourcequotaapi "k8s.io/apiserver/pkg/admission/plugin/resourcequota/apis/resourcequota"
+	"k8s.io/apiserver/pkg/admission/plugin/resourcequota/apis/resourcequota/validation"
+	"k8s.io/apiserver/pkg/quota/v1/generic"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+)
+
+// PluginName is what flags and messages call it.
+const PluginName = resourcequota.PluginName
+
+const (
+	// workers is how many namespaces are charged at the same time. Requests of one namespace
+	// that come together are charged with one write.
+	workers = 5
+	// attempts bounds how often a charge is tried that others came before; the evaluator
+	// tries three times in each.
+	attempts = 6
+	// firstPause is how long the first pause between two of them is at the most. Each may be
+	// twice as long as the one before.
+	firstPause = 10 * time.Millisecond
+)
+
+// Register adds the plugin's factory. It takes the configuration that Kubernetes' plugin of
+// this name takes.
+func Register(plugins *admission.Plugins) {
+	plugins.Register(PluginName, func(config io.Reader) (admission.Interface, error) {
+		configuration, err := resourcequota.LoadConfiguration(config)
+		if err != nil {
+			return nil, err
+		}
+		if err := validation.ValidateConfiguration(configuration).ToAggregate(); err != nil {
+			return nil, err
+		}
+		return New(configuration), nil
+	})
+}
+
+// Plugin implements admission.ValidationInterface.
+type Plugin struct {
+	*admission.Handler
+	config    *resourcequotaapi.Configuration
+	accessor  *accessor
+	drained   <-chan struct{}
+	evaluator resourcequota.Evaluator
+}
+
+var (
+	_ admission.ValidationInterface                = &Plugin{}
+	_ admission.InitializationValidator            = &Plugin{}
+	_ initializer.WantsDrainedNotification         = &Plugin{}
+	_ initializer.WantsExternalKubeClientSet       = &Plugin{}
+	_ initializer.WantsExternalKubeInformerFactory = &Plugin{}
+)
+
+// New makes the plugin; it needs a client and informers before it can be used. No kind that
+// is counted here can use more than it did when it was created.
+func New(config *resourcequotaapi.Configuration) *Plugin {
+	return &Plugin{Handler: admission.NewHandler(admission.Create), config: config, accessor: newAccessor()}
+}
+
+// SetDrainedNotification implements initializer.WantsDrainedNotification: when no request is
+// left, nobody has to be charged any more.
+func (p *Plugin) SetDrainedNotification(drained <-chan struct{}) { p.drained = drained }
+
+// SetExternalKubeClientSet implements initializer.WantsExternalKubeClientSet.
+func (p *Plugin) SetExternalKubeClientSet(client kubernetes.Interface) { p.accessor.client = client }
+
+// SetExternalKubeInformerFactory implements initializer.WantsExternalKubeInformerFactory.
+func (p *Plugin) SetExternalKubeInformerFactory(factory informers.SharedInformerFactory) {
+	quotas := factory.Core().V1().ResourceQuotas()
+	p.accessor.lister = quotas.Lister()
+	p.SetReadyFunc(quotas.Informer().HasSynced)
+}
+
+// ValidateInitialization implements admission.InitializationValidator.
+func (p *Plugin) ValidateInitialization() error {
+	if p.accessor.client == nil || p.accessor.lister == nil {
+		return fmt.Errorf("%s was not told where resource quotas are", PluginName)
+	}
+	p.evaluator = resourcequota.NewQuotaEvaluator(p.accessor, ignored(), generic.NewRegistry(evaluators()), nil, p.config, workers, p.drained)
+	return nil
+}
+
+// Validate charges the request to the quotas of its namespace, or refuses it.
+func (p *Plugin) Validate(ctx context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
+	if a.GetNamespace() == "" || a.GetResource().GroupResource() == corev1.Resource("namespaces") {
+		return nil // not in a namespace, or a namespace itself
+	}
+	if !p.WaitForReady() {
+		return admission.NewForbidden(a, errors.New("the resource quotas have not been read yet: try again"))
+	}
+	if free, err := p.unlimited(a.GetNamespace()); err != nil || free {
+		return err
+	}
+	pause := firstPause
+	for range attempts {
+		err := p.evaluator.Evaluate(a)
+		if !outrun(err) {
+			return err
+		}
+		timer := time.NewTimer(rand.N(pause)) //nolint:gosec // which server goes first is no secret
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+		pause *= 2
+	}
+	return apierrors.NewTooManyRequests(fmt.Sprintf("the resource quotas of namespace %s are being changed by too many at once: try again", a.GetNamespace()), 1)
+}
+
+// unlimited spares most requests the way through the evaluator's queue.
+func (p *Plugin) unlimited(namespace string) (bool, error) {
+	if len(p.config.LimitedResources) > 0 {
+		return false, nil // some things want a quota
+	}
+	quotas, err := p.accessor.lister.ResourceQuotas(namespace).List(labels.Everything())
+	return len(quotas) == 0, err
+}
+
+// outrun tells errors of writing the quota from refusals: another server or the controller
+// wrote first, or the quota is gone.
+func outrun(err error) bool {
+	status, ok := err.(apierrors.APIStatus) //nolint:errorlint // what is wrapped is not about the quota
+	if !ok || status.Status().Details == nil {
+		return false
+	}
+	details := status.Status().Details
+	about := schema.GroupResource{Group: details.Group, Resource: details.Kind} == corev1.Resource("resourcequotas")
+	return about && (apierrors.IsConflict(err) || apierrors.IsNotFound(err))
+}

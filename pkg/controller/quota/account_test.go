@@ -1,0 +1,103 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package quota
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"k8s.io/utils/ptr"
+)
+
+var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func TestWhatMayBeOnItsWay(t *testing.T) {
+	type step struct {
+		after           time.Duration
+		charged, stored int64
+	}
+	for _, tc := range []struct {
+		name  string
+		steps []step
+		at    time.Duration
+		want  int64
+	}{
+		{"nothing was charged", nil, 0, 0},
+		{"all that was charged just now", []step{{charged: 3}, {after: time.Second, charged: 2}}, 0, 5},
+		{"not what has been stored since", []step{{charged: 3}, {after: time.Second, stored: 2}}, 0, 1},
+		{"what is stored counts against the oldest charge, so that none is given up too early", []step{{charged: 1}, {after: 4 * time.Second, charged: 1}, {stored: 1}}, settle - 3*time.Second, 1},
+		{"what is stored may come with several charges", []step{{charged: 1}, {charged: 2}, {stored: 3}}, 0, 0},
+		{"not what nobody charged", []step{{stored: 3}, {charged: 1}}, 0, 1},
+		{"nothing once the time is over", []step{{charged: 3}}, settle, 0},
+		{"only the charge whose time is over is given up", []step{{charged: 3}, {after: time.Second, charged: 4}}, settle - time.Second, 4},
+		{"never more than there are numbers", []step{{charged: math.MaxInt64}, {charged: 1}}, 0, math.MaxInt64},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a, now := &account{}, start
+			for _, s := range tc.steps {
+				now = now.Add(s.after)
+				if s.charged > 0 {
+					a.charged(s.charged, now)
+				}
+				a.stored(s.stored)
+			}
+			if got := a.figures(0, nil, now.Add(tc.at)).pending; got != tc.want {
+				t.Errorf("got %d, want %d", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestHowLongTooLittleIsChargedIsCountedFromTheFirstTime(t *testing.T) {
+	a := &account{}
+	a.figures(5, ptr.To[int64](4), start)
+	if got := a.figures(6, ptr.To[int64](4), start.Add(time.Second)).lowFor; got != time.Second {
+		t.Errorf("got %v", got)
+	}
+	a.figures(6, ptr.To[int64](6), start.Add(2*time.Second))
+	if got := a.figures(7, ptr.To[int64](6), start.Add(3*time.Second)).lowFor; got != 0 {
+		t.Errorf("it was right in between, got %v", got)
+	}
+}
+
+func TestHowMuchIsUsed(t *testing.T) {
+	const soon = 3 * time.Second
+	for _, tc := range []struct {
+		name  string
+		used  *int64
+		given figures
+		want  int64
+		again time.Duration
+	}{
+		{"what is there, where nobody has counted yet", nil, figures{counted: 7, pending: 2}, 7, 0},
+		{"what is charged, where it is right", ptr.To[int64](7), figures{counted: 7}, 7, 0},
+		{"what is charged, while more may be on its way", ptr.To[int64](9), figures{counted: 7, pending: 2, expires: start.Add(soon)}, 9, soon},
+		{"what is there and on its way, where more is charged than that", ptr.To[int64](12), figures{counted: 7, pending: 2, expires: start.Add(soon)}, 9, soon},
+		{"what is there, where more is charged and nothing is on its way", ptr.To[int64](12), figures{counted: 7}, 7, 0},
+		{"what is charged, for a moment, where there is more", ptr.To[int64](6), figures{counted: 7, lowFor: grace / 2}, 6, grace / 2},
+		{"what is there, where less was charged for longer", ptr.To[int64](6), figures{counted: 7, lowFor: grace}, 7, 0},
+		{"what is there and on its way, where less was charged for longer", ptr.To[int64](6), figures{counted: 7, pending: 1, expires: start.Add(soon), lowFor: grace}, 8, soon},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got, again := judge(tc.used, tc.given, start)
+			if got != tc.want || again != tc.again {
+				t.Errorf("got %d, again after %v; want %d, %v", got, again, tc.want, tc.again)
+			}
+		})
+	}
+}

@@ -1,0 +1,221 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package quota
+
+import (
+	"math"
+	"math/big"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+)
+
+// amounts are how much of each name something uses.
+type amounts map[corev1.ResourceName]int64
+
+// ledger holds how much there is in each namespace, and what the namespaces' quotas say.
+// Both are kept up to date change by change; nothing is ever added up anew.
+type ledger struct {
+	clock clock.PassiveClock
+
+	mu sync.Mutex
+	// counted has no zeros. It holds more than an int64 can: somebody may ask for the
+	// greatest number twice where no quota keeps them from it.
+	counted map[string]map[corev1.ResourceName]*big.Int
+	quotas  map[string]map[string]*entry
+}
+
+// entry is a quota as the watch last showed it. What is decided is decided on this object and
+// on no newer one, because what was charged between the two would not be in the accounts; if
+// there is a newer one, the write is refused.
+type entry struct {
+	quota    *corev1.ResourceQuota
+	wrote    string // resource version of our own last write
+	accounts map[corev1.ResourceName]*account
+}
+
+func newLedger(clock clock.PassiveClock) *ledger {
+	return &ledger{clock: clock, counted: map[string]map[corev1.ResourceName]*big.Int{}, quotas: map[string]map[string]*entry{}}
+}
+
+// saw takes note of a quota. Where more is used than before, somebody charged; of a quota
+// that is new here anything may have been charged a moment ago.
+func (l *ledger) saw(quota *corev1.ResourceQuota) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.quotas[quota.Namespace][quota.Name]
+	if e == nil || e.quota.UID != quota.UID {
+		e = &entry{quota: &corev1.ResourceQuota{}, accounts: map[corev1.ResourceName]*account{}}
+		if l.quotas[quota.Namespace] == nil {
+			l.quotas[quota.Namespace] = map[string]*entry{}
+		}
+		l.quotas[quota.Namespace][quota.Name] = e
+	}
+	for name, used := range quota.Status.Used {
+		before := e.quota.Status.Used[name]
+		if more := used.Value() - before.Value(); more > 0 && quota.ResourceVersion != e.wrote {
+			e.account(name).charged(more, l.clock.Now())
+		}
+	}
+	e.quota = quota
+}
+
+func (e *entry) account(name corev1.ResourceName) *account {
+	if e.accounts[name] == nil {
+		e.accounts[name] = &account{}
+	}
+	return e.accounts[name]
+}
+
+// gone forgets a quota.
+func (l *ledger) gone(namespace, name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.quotas[namespace], name)
+	if len(l.quotas[namespace]) == 0 {
+		delete(l.quotas, namespace)
+	}
+}
+
+// wrote takes note that a version of a quota is our own: what it has more is no charge.
+func (l *ledger) wrote(quota *corev1.ResourceQuota) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e := l.quotas[quota.Namespace][quota.Name]; e != nil && e.quota.UID == quota.UID {
+		e.wrote = quota.ResourceVersion
+	}
+}
+
+// changed takes note that something in the namespace uses other amounts than it did, and
+// says whether it does. isNew is for what was not there
+// when its kind was first listed, and so has been charged lately.
+func (l *ledger) changed(namespace string, before, now amounts, isNew bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	differs := false
+	for name := range union(before, now) {
+		more := now[name] - before[name]
+		if more == 0 {
+			continue
+		}
+		differs = true
+		l.add(namespace, name, more)
+		if more < 0 || !isNew {
+			continue
+		}
+		for _, e := range l.quotas[namespace] {
+			if a := e.accounts[name]; a != nil {
+				a.stored(more)
+			}
+		}
+	}
+	return differs
+}
+
+func union(a, b amounts) map[corev1.ResourceName]bool {
+	names := make(map[corev1.ResourceName]bool, max(len(a), len(b)))
+	for name := range a {
+		names[name] = true
+	}
+	for name := range b {
+		names[name] = true
+	}
+	return names
+}
+
+func (l *ledger) add(namespace string, name corev1.ResourceName, more int64) {
+	sums := l.counted[namespace]
+	if sums == nil {
+		sums = map[corev1.ResourceName]*big.Int{}
+		l.counted[namespace] = sums
+	}
+	if sums[name] == nil {
+		sums[name] = &big.Int{}
+	}
+	if sums[name].Add(sums[name], big.NewInt(more)).Sign() == 0 {
+		delete(sums, name)
+	}
+	if len(sums) == 0 {
+		delete(l.counted, namespace)
+	}
+}
+
+// in are the quotas of a namespace.
+func (l *ledger) in(namespace string) []types.NamespacedName {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var keys []types.NamespacedName
+	for name := range l.quotas[namespace] {
+		keys = append(keys, types.NamespacedName{Namespace: namespace, Name: name})
+	}
+	return keys
+}
+
+// quota is a quota as it was last seen; nil for none.
+func (l *ledger) quota(key types.NamespacedName) *corev1.ResourceQuota {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e := l.quotas[key.Namespace][key.Name]; e != nil {
+		return e.quota
+	}
+	return nil
+}
+
+// read is a quota, and the figures of those of its limits that have one of the names.
+func (l *ledger) read(key types.NamespacedName, names map[corev1.ResourceName]bool) (*corev1.ResourceQuota, map[corev1.ResourceName]figures) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.quotas[key.Namespace][key.Name]
+	if e == nil {
+		return nil, nil
+	}
+	all := map[corev1.ResourceName]figures{}
+	for name := range e.quota.Spec.Hard {
+		if names[name] {
+			all[name] = e.account(name).figures(l.sum(key.Namespace, name), amountOf(e.quota.Status.Used, name), l.clock.Now())
+		}
+	}
+	return e.quota, all
+}
+
+func (l *ledger) sum(namespace string, name corev1.ResourceName) int64 {
+	switch sum := l.counted[namespace][name]; {
+	case sum == nil:
+		return 0
+	case !sum.IsInt64():
+		return math.MaxInt64
+	default:
+		return sum.Int64()
+	}
+}
+
+// amountOf is nil where the list does not say.
+func amountOf(list corev1.ResourceList, name corev1.ResourceName) *int64 {
+	amount, ok := list[name]
+	if !ok {
+		return nil
+	}
+	value := amount.Value()
+	return &value
+}
+
+func quantity(amount int64) resource.Quantity {
+	return *resource.NewQuantity(amount, resource.DecimalSI)
+}

@@ -1,0 +1,113 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package quota
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// fleet is the group of our own kinds, and the domain of the names of sums.
+const fleet = "fleet.gatehouse.dev"
+
+// Names of sums over the instances that have not ended. They are whole numbers, because a
+// kube-apiserver takes no others for names with a domain.
+const (
+	RequestsMilliCPU corev1.ResourceName = fleet + "/requests.millicpu"
+	RequestsMemory   corev1.ResourceName = fleet + "/requests.memory"
+	LimitsMilliCPU   corev1.ResourceName = fleet + "/limits.millicpu"
+	LimitsMemory     corev1.ResourceName = fleet + "/limits.memory"
+)
+
+// Kind is a kind whose objects are counted.
+type Kind struct {
+	Resource schema.GroupVersionResource
+	// Alias is a second name of the count, from before there were names for all kinds; empty
+	// for most.
+	Alias corev1.ResourceName
+}
+
+// Names are those under which the objects are counted.
+func (k Kind) Names() []corev1.ResourceName {
+	names := []corev1.ResourceName{CountName(k.Resource.GroupResource())}
+	if k.Alias != "" {
+		names = append(names, k.Alias)
+	}
+	return names
+}
+
+// CountName is the name of the number of objects of a kind.
+func CountName(resource schema.GroupResource) corev1.ResourceName {
+	return corev1.ResourceName("count/" + resource.String())
+}
+
+// Instances are the only kind with sums.
+func Instances() schema.GroupVersionResource {
+	return schema.GroupVersionResource{Group: fleet, Version: "v1alpha1", Resource: "instances"}
+}
+
+// Kinds are all namespaced kinds that a standalone server stores, but for events, which are
+// nobody's to limit: they are written by those who report, and go away by themselves.
+func Kinds() []Kind {
+	const rbac, coordination = "rbac.authorization.k8s.io", "coordination.k8s.io"
+	return []Kind{
+		{Resource: Instances()},
+		{Resource: schema.GroupVersionResource{Group: fleet, Version: "v1alpha1", Resource: "apps"}},
+		{Resource: schema.GroupVersionResource{Group: fleet, Version: "v1alpha1", Resource: "releases"}},
+		{Resource: schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}, Alias: corev1.ResourceConfigMaps},
+		{Resource: schema.GroupVersionResource{Version: "v1", Resource: "resourcequotas"}, Alias: corev1.ResourceQuotas},
+		{Resource: schema.GroupVersionResource{Version: "v1", Resource: "secrets"}, Alias: corev1.ResourceSecrets},
+		{Resource: schema.GroupVersionResource{Version: "v1", Resource: "serviceaccounts"}},
+		{Resource: schema.GroupVersionResource{Group: coordination, Version: "v1", Resource: "leases"}},
+		{Resource: schema.GroupVersionResource{Group: rbac, Version: "v1", Resource: "roles"}},
+		{Resource: schema.GroupVersionResource{Group: rbac, Version: "v1", Resource: "rolebindings"}},
+	}
+}
+
+// Ignored are the namespaced resources that no quota counts, though they can be created:
+// events, and questions of which nothing is stored.
+func Ignored() []schema.GroupResource {
+	return []schema.GroupResource{
+		{Resource: "events"},
+		{Group: "events.k8s.io", Resource: "events"},
+		{Group: "authorization.k8s.io", Resource: "localsubjectaccessreviews"},
+	}
+}
+
+// Enforced tells whether a standalone server counts what a quota limits by this name. Other
+// names limit nothing there, because nothing of the kind is stored.
+func Enforced(name corev1.ResourceName) bool {
+	for _, m := range measures {
+		if name == m.Name {
+			return true
+		}
+	}
+	for _, kind := range Kinds() {
+		for _, counted := range kind.Names() {
+			if name == counted {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Scoped tells whether a quota limits only what is in a scope. All scopes are about pods and
+// volumes, so a quota with any of them is about none of the kinds that are counted here.
+func Scoped(spec *corev1.ResourceQuotaSpec) bool {
+	return len(spec.Scopes) > 0 || (spec.ScopeSelector != nil && len(spec.ScopeSelector.MatchExpressions) > 0)
+}

@@ -1,0 +1,99 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package quota
+
+import (
+	"math"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+)
+
+// Measure is a sum over instances, and the field of their containers that it adds up.
+type Measure struct {
+	Name corev1.ResourceName
+	// Field is what a container's author calls it.
+	Field string
+
+	limit    bool
+	resource string
+	scale    resource.Scale
+}
+
+// measures are in the order in which they are named to users.
+var measures = []Measure{
+	{Name: RequestsMilliCPU, Field: "resources.requests.cpu", resource: "cpu", scale: resource.Milli},
+	{Name: RequestsMemory, Field: "resources.requests.memory", resource: "memory"},
+	{Name: LimitsMilliCPU, Field: "resources.limits.cpu", limit: true, resource: "cpu", scale: resource.Milli},
+	{Name: LimitsMemory, Field: "resources.limits.memory", limit: true, resource: "memory"},
+}
+
+// Measures are all sums that a quota can limit.
+func Measures() []Measure { return slices.Clone(measures) }
+
+// Usage adds up what the containers of one instance ask for. The zero value is ready to use.
+type Usage struct{ sums [4]resource.Quantity }
+
+// Add adds one container.
+func Add[L ~map[N]resource.Quantity, N ~string](u *Usage, requests, limits L) {
+	for i, m := range measures {
+		if amount, ok := pick(m, requests, limits); ok {
+			u.sums[i].Add(amount)
+		}
+	}
+}
+
+// Missing are the sums for which the container says nothing, of those that are wanted.
+func Missing[L ~map[N]resource.Quantity, N ~string](wanted []corev1.ResourceName, requests, limits L) []Measure {
+	var missing []Measure
+	for _, m := range measures {
+		if _, ok := pick(m, requests, limits); !ok && slices.Contains(wanted, m.Name) {
+			missing = append(missing, m)
+		}
+	}
+	return missing
+}
+
+func pick[L ~map[N]resource.Quantity, N ~string](m Measure, requests, limits L) (resource.Quantity, bool) {
+	list := requests
+	if m.limit {
+		list = limits
+	}
+	amount, ok := list[N(m.resource)]
+	return amount, ok
+}
+
+// Amounts are the sums in whole numbers. They are rounded up once for each instance, after
+// its containers have been added, so that what is charged for instances one by one is what
+// a count of all of them finds.
+func (u *Usage) Amounts() map[corev1.ResourceName]int64 {
+	amounts := make(map[corev1.ResourceName]int64, len(measures))
+	for i, m := range measures {
+		amounts[m.Name] = whole(u.sums[i], m.scale)
+	}
+	return amounts
+}
+
+// whole is the quantity in the scale, or the greatest number where it is more than that.
+func whole(q resource.Quantity, scale resource.Scale) int64 {
+	greatest := resource.NewScaledQuantity(math.MaxInt64, scale)
+	if q.Cmp(*greatest) >= 0 {
+		return math.MaxInt64
+	}
+	return q.ScaledValue(scale)
+}
