@@ -219,6 +219,32 @@ func TestAnAppIsRolledOut(t *testing.T) {
 		return ""
 	})
 	s.tells("scaled release web-")
+	s.claims(s.releases(t.Context())[0].Name)
+}
+
+// claims takes a release away from the app, which takes it back, and then its labels, so that
+// the app lets go of it.
+func (s stage) claims(name string) {
+	s.t.Helper()
+	for _, step := range []struct {
+		patch string
+		owned bool
+	}{{`{"metadata":{"ownerReferences":null}}`, true}, {`{"metadata":{"labels":{"app":"other"}}}`, false}} {
+		patched, err := s.FleetV1alpha1().Releases("default").Patch(s.t.Context(), name, types.MergePatchType, []byte(step.patch), metav1.PatchOptions{})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		comesTrue(s.t, func(ctx context.Context) string {
+			got, err := s.FleetV1alpha1().Releases("default").Get(ctx, name, metav1.GetOptions{})
+			if err != nil {
+				return err.Error()
+			}
+			if owner := metav1.GetControllerOf(got); got.ResourceVersion == patched.ResourceVersion || (owner != nil) != step.owned {
+				return fmt.Sprintf("after %s the owner is %v", step.patch, owner)
+			}
+			return ""
+		})
+	}
 }
 
 // withinBounds fails when there are more than wanted and the surge, or fewer than may be missing.

@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	gatehousetesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
 	"github.com/gatehouse-dev/gatehouse/test/binary"
 	"github.com/gatehouse-dev/gatehouse/test/tour"
@@ -31,6 +32,15 @@ func TestKubectlTour(t *testing.T) {
 	createNamespace(t, server, "tour")
 	createAccount(t, server, "tour", "builder")
 	tour.Run(t, tour.Env{Kubectl: kubectl, Kubeconfig: server.Kubeconfig, Namespace: "tour"})
+}
+
+func TestAppsRollOut(t *testing.T) {
+	kubectl := tour.FindKubectl(t)
+	server := gatehousetesting.Start(t, func(o *options.Options) {
+		o.Controllers, o.SimulateHosts = options.Controllers{options.AllControllers}, 3
+	})
+	createNamespace(t, server, "tour")
+	tour.RunApps(t, tour.Rollouts{Env: tour.Env{Kubectl: kubectl, Kubeconfig: server.Kubeconfig, Namespace: "tour"}, Hosts: 3})
 }
 
 // The server that make builds, because the one inside this test has no version.

@@ -83,10 +83,11 @@ type apiService struct {
 	}
 }
 
-// rendered is what kubectl would apply.
+// rendered is what kubectl would apply: for the server, and apart from that for the controllers.
 type rendered struct {
-	objects []runtime.Object
-	api     []apiService
+	objects     []runtime.Object
+	controllers []runtime.Object
+	api         []apiService
 }
 
 // render decodes every document strictly: a field that its type does not have is an error.
@@ -132,7 +133,11 @@ func render(t *testing.T, directory string) rendered {
 		if err != nil {
 			t.Fatalf("%v in\n%s", err, document)
 		}
-		all.objects = append(all.objects, object)
+		if ofControllers(object) {
+			all.controllers = append(all.controllers, object)
+		} else {
+			all.objects = append(all.objects, object)
+		}
 	}
 }
 

@@ -135,6 +135,16 @@ func (r result) fails(lines ...string) {
 	r.expect(1, "", text(lines))
 }
 
+// complains expects exit code 1, no output, and each of these texts in the complaint.
+func (r result) complains(texts ...string) {
+	r.Helper()
+	for _, want := range texts {
+		if want = r.scene.expand.Replace(want); r.code != 1 || r.stdout != "" || !strings.Contains(r.stderr, want) {
+			r.Fatalf("%s\n--- wanted: exit code 1, no output, and in the complaint:\n%s", r, want)
+		}
+	}
+}
+
 // succeeds expects exit code 0 and no complaint, whatever the output.
 func (r result) succeeds() result {
 	r.Helper()

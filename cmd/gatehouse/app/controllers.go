@@ -33,6 +33,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/app"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/clusterroleaggregation"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/garbagecollector"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/hostlifecycle"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/leader"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/namespace"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/release"
@@ -79,6 +80,9 @@ func fleetControllers() []constructor {
 		construct(app.Name, app.New),
 		construct(release.Name, release.New),
 		construct(scheduler.Name, scheduler.New),
+		construct(hostlifecycle.Name, func(config *rest.Config) (*hostlifecycle.Controller, error) {
+			return hostlifecycle.New(config, hostlifecycle.DefaultOptions())
+		}),
 	}
 }
 

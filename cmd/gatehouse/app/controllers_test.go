@@ -115,9 +115,9 @@ func TestWhichControllersAreMade(t *testing.T) {
 		selected options.Controllers
 		want     []string
 	}{
-		{"all", options.Controllers{"*"}, []string{"app-controller", "release-controller", "scheduler"}},
+		{"all", options.Controllers{"*"}, []string{"app-controller", "release-controller", "scheduler", "host-lifecycle-controller"}},
 		{"none", nil, nil},
-		{"all but one", options.Controllers{"*", "-scheduler"}, []string{"app-controller", "release-controller"}},
+		{"all but one", options.Controllers{"*", "-scheduler"}, []string{"app-controller", "release-controller", "host-lifecycle-controller"}},
 		{"one", options.Controllers{"scheduler"}, []string{"scheduler"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

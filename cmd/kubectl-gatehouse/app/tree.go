@@ -52,7 +52,7 @@ type treeRelease struct {
 	Revision  int64          `json:"revision"`
 	Ready     int32          `json:"ready"`
 	Wanted    int32          `json:"wanted"`
-	Status    string         `json:"status"` // Current or Old
+	Status    string         `json:"status"` // Current, Old, or New while it has no number yet
 	Created   time.Time      `json:"created"`
 	Instances []treeInstance `json:"instances"`
 }
@@ -98,7 +98,10 @@ func buildTree(app *v1alpha1.App, releases []v1alpha1.Release, instances []v1alp
 			Name: release.Name, Revision: revisionOf(release.Annotations), Status: "Old", Created: release.CreationTimestamp.Time,
 			Ready: release.Status.ReadyReplicas, Wanted: ptr.Deref(release.Spec.Replicas, 1), Instances: []treeInstance{},
 		}
-		if r.Revision == p.Revision && r.Revision > 0 {
+		switch r.Revision {
+		case 0:
+			r.Status = "New"
+		case p.Revision:
 			r.Status = "Current"
 		}
 		for j := range instances {
@@ -110,11 +113,9 @@ func buildTree(app *v1alpha1.App, releases []v1alpha1.Release, instances []v1alp
 		t.Releases = append(t.Releases, r)
 	}
 	// The newest first; one without a number is newer than all.
+	age := func(r treeRelease) uint64 { return uint64(r.Revision - 1) } // 0 becomes the largest
 	slices.SortFunc(t.Releases, func(a, b treeRelease) int {
-		if newer := cmp.Compare(b.Revision, a.Revision); newer != 0 && a.Revision != 0 && b.Revision != 0 {
-			return newer
-		}
-		return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(age(b), age(a)), cmp.Compare(a.Name, b.Name))
 	})
 	return t
 }
@@ -187,7 +188,7 @@ func (t tree) write(out io.Writer, all bool, now time.Time) error {
 	row("app/"+t.App, of(t.Ready, t.Wanted), t.Status, number(t.Revision), t.Created, "", "")
 	var shown []treeRelease
 	for _, r := range t.Releases {
-		if all || r.Wanted > 0 || len(r.Instances) > 0 || r.Status == "Current" {
+		if all || r.Wanted > 0 || len(r.Instances) > 0 || r.Status != "Old" {
 			shown = append(shown, r)
 		}
 	}

@@ -228,6 +228,14 @@ func controllers() []struct {
 			rule([]string{"update"}, fleet, "instances/status"),
 			tell,
 		}},
+		{"system:controller:host-lifecycle-controller", []rbacv1.PolicyRule{
+			rule([]string{"get", "list", "watch", "update"}, fleet, "hosts"),
+			rule([]string{"update"}, fleet, "hosts/status"),
+			rule([]string{"get", "list", "watch"}, fleet, "hostleases"),
+			rule([]string{"list", "watch", "delete"}, fleet, "instances"),
+			rule([]string{"update"}, fleet, "instances/status"),
+			tell,
+		}},
 		// Which replica runs the four above is decided by a lease.
 		{"system:controller:leader-election", []rbacv1.PolicyRule{
 			rule([]string{"create"}, "coordination.k8s.io", "leases"),

@@ -75,7 +75,7 @@ func (o Options) Validate() error {
 		}
 	}
 	if o.Toleration < 0 || o.Quarantine < 0 || o.EvictionRate < 0 || o.SecondaryEvictionRate < 0 {
-		errs = append(errs, errors.New("Toleration, Quarantine, EvictionRate and SecondaryEvictionRate must not be negative"))
+		errs = append(errs, errors.New("none of Toleration, Quarantine, EvictionRate and SecondaryEvictionRate may be negative"))
 	}
 	if o.UnhealthyThreshold <= 0 || o.UnhealthyThreshold > 1 {
 		errs = append(errs, fmt.Errorf("UnhealthyThreshold is %v: it is a share of the hosts, more than 0 and at most 1", o.UnhealthyThreshold))

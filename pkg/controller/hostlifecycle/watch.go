@@ -46,7 +46,6 @@ func (c *Controller) watchOver(ctx context.Context) {
 				return
 			case <-ticker.C():
 				timer.Stop()
-				again = 0
 				c.look(ctx)
 			case <-timer.C():
 			}

@@ -74,7 +74,7 @@ func New(config *rest.Config) (*Controller, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := newController(client, recorder, clock.RealClock{})
+	c, err := NewForClient(client, recorder, clock.RealClock{})
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +82,9 @@ func New(config *rest.Config) (*Controller, error) {
 	return c, nil
 }
 
-func newController(client versioned.Interface, recorder record.EventRecorder, clock clock.PassiveClock) (*Controller, error) {
+// NewForClient makes a controller of its parts, for tests that hold some of them. Events go to
+// the recorder, which somebody else runs.
+func NewForClient(client versioned.Interface, recorder record.EventRecorder, clock clock.PassiveClock) (*Controller, error) {
 	factory := externalversions.NewSharedInformerFactoryWithOptions(client, 0, externalversions.WithTransform(withoutManagedFields))
 	releases, instances := factory.Fleet().V1alpha1().Releases(), factory.Fleet().V1alpha1().Instances()
 	c := &Controller{

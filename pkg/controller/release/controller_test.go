@@ -59,7 +59,7 @@ func newWorld(t *testing.T, release *v1alpha1.Release, instances ...*v1alpha1.In
 		objects = append(objects, i)
 	}
 	w := &world{t: t, client: fake.NewClientset(objects...), clock: clocktesting.NewFakePassiveClock(noon), recorder: record.NewFakeRecorder(1000)}
-	c, err := newController(w.client, w.recorder, w.clock)
+	c, err := NewForClient(w.client, w.recorder, w.clock)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -135,7 +136,7 @@ func (c *Controller) scale(ctx context.Context, release *v1alpha1.Release, activ
 	case create > 0:
 		return c.create(ctx, release, create)
 	case remove > 0:
-		neighbours, err := c.neighbours(release)
+		neighbours, err := c.neighbours(release, active)
 		if err != nil {
 			return err
 		}
@@ -144,21 +145,22 @@ func (c *Controller) scale(ctx context.Context, release *v1alpha1.Release, activ
 	return nil
 }
 
-// neighbours are the instances of all releases of the same app. Upstream gives a replica set
-// without an owner none, and so spreads it by chance; here it has its own.
-func (c *Controller) neighbours(release *v1alpha1.Release) ([]*v1alpha1.Instance, error) {
+// neighbours are the instances of all releases of the same app, and always the release's own,
+// of which some may have been adopted just now. Upstream gives a replica set without an owner
+// none, and so thins it out by chance; here a release by itself is spread, too.
+func (c *Controller) neighbours(release *v1alpha1.Release, own []*v1alpha1.Instance) ([]*v1alpha1.Instance, error) {
+	all := slices.Clone(own)
 	app := metav1.GetControllerOfNoCopy(release)
 	if app == nil {
-		return c.find(releaseKey(release.Namespace, release.UID))
+		return all, nil
 	}
 	siblings, err := c.siblings.ByIndex(byApp, releaseKey(release.Namespace, app.UID))
 	if err != nil {
 		return nil, err
 	}
-	var all []*v1alpha1.Instance
 	for _, object := range siblings {
 		sibling, ok := object.(*v1alpha1.Release)
-		if !ok {
+		if !ok || sibling.UID == release.UID {
 			continue
 		}
 		found, err := c.find(releaseKey(sibling.Namespace, sibling.UID))

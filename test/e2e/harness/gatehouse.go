@@ -35,8 +35,10 @@ import (
 const (
 	Namespace      = "gatehouse-system"
 	ServiceAccount = "gatehouse"
-	ServiceName    = "gatehouse"
-	APIServiceName = "v1alpha1.fleet.gatehouse.dev"
+	// ControllersAccount is the ServiceAccount of the controllers.
+	ControllersAccount = "gatehouse-controllers"
+	ServiceName        = "gatehouse"
+	APIServiceName     = "v1alpha1.fleet.gatehouse.dev"
 )
 
 // Gatehouse is a number of replicas behind a balancer, registered in a cluster.
@@ -181,6 +183,55 @@ func (r *Replica) Restart(ctx context.Context, g *Gatehouse) error {
 		defer response.Body.Close()
 		return response.StatusCode == 200
 	})
+}
+
+// StartControllers starts a replica of the controllers as its Deployment would, with a token
+// of its service account, through the kube-apiserver. Short times of the election, so that a
+// test need not wait long for another leader.
+func (g *Gatehouse) StartControllers(name string) (*Process, error) {
+	c := g.cluster
+	token, err := c.Token(Namespace, ControllersAccount)
+	if err != nil {
+		return nil, err
+	}
+	kubeconfig := filepath.Join(c.Dir, name+".kubeconfig")
+	if err := Kubeconfig(kubeconfig, c.URL, c.CAFile, Pair{}, token); err != nil {
+		return nil, err
+	}
+	return c.run(name, c.Binaries.Gatehouse, "controllers", "--kubeconfig="+kubeconfig,
+		"--leader-elect-resource-namespace="+Namespace,
+		"--leader-elect-lease-duration=3s", "--leader-elect-renew-deadline=2s", "--leader-elect-retry-period=500ms")
+}
+
+// StartSimulatedHosts starts so many hosts, sim-1 and so on. They connect to Gatehouse directly,
+// as hosts do, as one user who passes for each: who may is said by the cluster's roles.
+func (g *Gatehouse) StartSimulatedHosts(count int) (*Process, error) {
+	c := g.cluster
+	const simulator = "simulator"
+	if err := c.Apply(`apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: simulate-hosts}
+rules:
+- {apiGroups: [""], resources: [users], verbs: [impersonate]}
+- {apiGroups: [""], resources: [groups], resourceNames: ["system:hosts"], verbs: [impersonate]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: simulate-hosts}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: simulate-hosts}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: ` + simulator + `}]
+`); err != nil {
+		return nil, err
+	}
+	pair, err := c.ClientCA.Issue(fileName(simulator), simulator, nil)
+	if err != nil {
+		return nil, err
+	}
+	kubeconfig := filepath.Join(c.Dir, "simulated-hosts.kubeconfig")
+	if err := Kubeconfig(kubeconfig, fmt.Sprintf("https://127.0.0.1:%d", g.Balancer.Port()), g.CAFile, pair, ""); err != nil {
+		return nil, err
+	}
+	return c.run("simulated-hosts", c.Binaries.Gatehouse, "simulate-hosts", "--kubeconfig="+kubeconfig, "--impersonate", fmt.Sprintf("--count=%d", count))
 }
 
 // Rebalance sends traffic to all replicas.

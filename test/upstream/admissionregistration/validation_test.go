@@ -40,7 +40,7 @@ import (
 
 const (
 	seed         uint64 = 37
-	randomOfEach        = 250
+	randomOfEach int    = 250
 )
 
 // judges are both validations, and both schemes with their defaults.

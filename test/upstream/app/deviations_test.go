@@ -56,9 +56,9 @@ func TestWhereOursDecidesOtherwise(t *testing.T) {
 			for _, release := range tc.releases {
 				revision(strings.TrimPrefix(release.Name, "web-v"))(release)
 			}
-			s := state{app: settled(tc.app, tc.releases), releases: tc.releases}
-			if tc.says != "" {
-				s.app = tc.app
+			s := state{app: tc.app, releases: tc.releases}
+			if tc.says == "" {
+				settled(s.app, s.releases)
 			}
 			if why := deviation(s); !strings.HasPrefix(why, tc.why) {
 				t.Errorf("it is %q", why)

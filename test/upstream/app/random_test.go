@@ -33,9 +33,9 @@ import (
 )
 
 const (
-	seed      uint64 = 41
 	questions        = 20000
-	syncs            = 2000
+	syncs            = 1000
+	seed      uint64 = 41
 )
 
 type source struct{ *rand.Rand }

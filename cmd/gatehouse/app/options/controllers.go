@@ -26,13 +26,14 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/app"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/clusterroleaggregation"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/garbagecollector"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/hostlifecycle"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/namespace"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/release"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/scheduler"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/serviceaccount"
 )
 
-// AllControllers, in a list of controllers, stands for all that are not named.
+// AllControllers stands, in a list of controllers, for all that are not named.
 const AllControllers = "*"
 
 // ClusterControllers are the names of those that a cluster has of its own, and that a
@@ -43,7 +44,7 @@ func ClusterControllers() []string {
 
 // FleetControllers are the names of those that move our own kinds along.
 func FleetControllers() []string {
-	return []string{app.Name, release.Name, scheduler.Name}
+	return []string{app.Name, release.Name, scheduler.Name, hostlifecycle.Name}
 }
 
 // Controllers are names of controllers to run, as kube-controller-manager takes them: *
