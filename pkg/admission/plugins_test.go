@@ -29,6 +29,7 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/admission/initializer"
 	"k8s.io/apiserver/pkg/admission/plugin/namespace/lifecycle"
+	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -62,7 +63,7 @@ func (nothingBound) Bound(context.Context, string, string, string) (bool, error)
 func attributes(operation admission.Operation, namespace string) admission.Attributes {
 	kind := schema.GroupVersionKind{Group: "g", Version: "v1", Kind: "K"}
 	return admission.NewAttributesRecord(&metav1.PartialObjectMetadata{}, nil, kind, namespace, "name",
-		kind.GroupVersion().WithResource("ks"), "", operation, &metav1.CreateOptions{}, false, nil)
+		kind.GroupVersion().WithResource("ks"), "", operation, &metav1.CreateOptions{}, false, &user.DefaultInfo{Name: "somebody"})
 }
 
 func TestAWriteIsRefusedAtOnceWhileItsPluginCannotDecide(t *testing.T) {

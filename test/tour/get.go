@@ -155,6 +155,7 @@ func getFormats(s *scene) {
 		`            }`,
 		`        ],`,
 		`        "restartPolicy": "Always",`,
+		`        "serviceAccountName": "default",`,
 		`        "terminationGracePeriodSeconds": 30`,
 		`    },`,
 		`    "status": {`,
@@ -188,7 +189,7 @@ func describe(s *scene) {
 		"Name:         web-$ID\nNamespace:    $NS\nLabels:       app=web\n              tier=front\n              tour=$ID\nAnnotations:  <none>\nAPI Version:  fleet.gatehouse.dev/v1alpha1\nKind:         Instance\n",
 		"Spec:\n  Containers:\n",
 		"    Image:              registry.example/web:1.0\n    Image Pull Policy:  IfNotPresent\n    Name:               web\n",
-		"  Restart Policy:                    Always\n  Termination Grace Period Seconds:  30\n",
+		"  Restart Policy:                    Always\n  Service Account Name:              default\n  Termination Grace Period Seconds:  30\n",
 		"Status:\n", "    Name:           web\n    Ready:          true\n    Restart Count:  1\n",
 		"  Instance IP:  192.0.2.70\n  Phase:        Running\nEvents:         <none>\n",
 	)

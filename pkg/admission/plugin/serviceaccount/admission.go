@@ -66,8 +66,10 @@ var (
 	_ initializer.WantsExternalKubeInformerFactory = &Plugin{}
 )
 
-// New makes the plugin. An instance's account cannot change, so only creation matters.
-func New() *Plugin { return &Plugin{Handler: admission.NewHandler(admission.Create)} }
+// New makes the plugin.
+func New() *Plugin {
+	return &Plugin{Handler: admission.NewHandler(admission.Create, admission.Update)}
+}
 
 // SetExternalKubeClientSet implements initializer.WantsExternalKubeClientSet.
 func (p *Plugin) SetExternalKubeClientSet(client kubernetes.Interface) { p.client = client }
@@ -87,19 +89,26 @@ func (p *Plugin) ValidateInitialization() error {
 	return nil
 }
 
-// instanceOf is the instance that is created; nil where something else is.
+// instanceOf is the instance that is written; nil where something else is.
 func instanceOf(a admission.Attributes) *fleet.Instance {
-	if a.GetResource().GroupResource() != fleet.Resource("instances") || a.GetSubresource() != "" || a.GetOperation() != admission.Create {
+	if a.GetResource().GroupResource() != fleet.Resource("instances") || a.GetSubresource() != "" {
 		return nil
 	}
 	instance, _ := a.GetObject().(*fleet.Instance)
 	return instance
 }
 
-// Admit fills in the account.
+// Admit fills in the account. It cannot change, so in an update that does not name it, such as
+// kubectl replace with the manifest of the create, it is the one that was filled in then.
 func (p *Plugin) Admit(_ context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
-	if instance := instanceOf(a); instance != nil && instance.Spec.ServiceAccountName == "" {
+	instance := instanceOf(a)
+	if instance == nil || instance.Spec.ServiceAccountName != "" {
+		return nil
+	}
+	if a.GetOperation() == admission.Create {
 		instance.Spec.ServiceAccountName = defaultAccount
+	} else if old, ok := a.GetOldObject().(*fleet.Instance); ok {
+		instance.Spec.ServiceAccountName = old.Spec.ServiceAccountName
 	}
 	return nil
 }
@@ -108,7 +117,7 @@ func (p *Plugin) Admit(_ context.Context, a admission.Attributes, _ admission.Ob
 // whoever created one of its name later would be who the instance acts as.
 func (p *Plugin) Validate(ctx context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
 	instance := instanceOf(a)
-	if instance == nil {
+	if instance == nil || a.GetOperation() != admission.Create {
 		return nil
 	}
 	if !p.WaitForReady() {

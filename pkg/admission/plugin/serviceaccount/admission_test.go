@@ -128,6 +128,31 @@ func TestAnAccountThatNobodyCanLookUpIsRefused(t *testing.T) {
 	}
 }
 
+func TestAnUpdateThatNamesNoAccountKeepsIt(t *testing.T) {
+	p, _ := newPlugin(t, nil) // the account is gone, which an update does not look at
+	for _, tc := range []struct{ name, old, named, want string }{
+		{"none is named", "builder", "", "builder"},
+		{"another is named, for validation to refuse", "builder", "other", "other"},
+		{"there was none", "", "", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			object := &fleet.Instance{Spec: fleet.InstanceSpec{ServiceAccountName: tc.named}}
+			old := &fleet.Instance{Spec: fleet.InstanceSpec{ServiceAccountName: tc.old}}
+			a := admission.NewAttributesRecord(object, old, fleet.Kind("Instance").WithVersion("v1alpha1"), "shop", "web",
+				fleet.Resource("instances").WithVersion("v1alpha1"), "", admission.Update, &metav1.UpdateOptions{}, false, nil)
+			if err := admissiontesting.WithReinvocationTesting(t, p).Admit(t.Context(), a, nil); err != nil {
+				t.Fatal(err)
+			}
+			if object.Spec.ServiceAccountName != tc.want {
+				t.Errorf("got %q, want %q", object.Spec.ServiceAccountName, tc.want)
+			}
+			if err := p.Validate(t.Context(), a, nil); err != nil {
+				t.Errorf("refused: %v", err)
+			}
+		})
+	}
+}
+
 func TestNothingButNewInstancesIsLookedAt(t *testing.T) {
 	p, _ := newPlugin(t, nil)
 	for _, a := range []admission.Attributes{

@@ -1,0 +1,120 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package admission
+
+import (
+	"strings"
+	"testing"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/admission/initializer"
+	mutatingwebhook "k8s.io/apiserver/pkg/admission/plugin/webhook/mutating"
+	validatingwebhook "k8s.io/apiserver/pkg/admission/plugin/webhook/validating"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/utils/ptr"
+)
+
+// newLate makes the plugin of validating webhooks as the chain would.
+func newLate(t *testing.T, objects ...runtime.Object) *lateValidation {
+	t.Helper()
+	client := fake.NewClientset(append(objects, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}})...)
+	factory := informers.NewSharedInformerFactory(client, 0)
+	plugins := admission.NewPlugins()
+	Register(plugins)
+	initializers := admission.PluginInitializers{
+		initializer.New(client, nil, factory, nil, utilfeature.DefaultFeatureGate, nil, t.Context().Done(), nil),
+	}
+	plugin, err := plugins.InitPlugin(validatingwebhook.PluginName, nil, append(initializers, &lateness{informers: factory, all: initializers}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	factory.Start(t.Context().Done())
+	factory.WaitForCacheSync(t.Context().Done())
+	return plugin.(*lateValidation)
+}
+
+func TestAPluginThatHasNothingToDoIsNotBuilt(t *testing.T) {
+	l := newLate(t)
+	l.build = func() (admission.Interface, error) {
+		t.Error("it was built")
+		return nil, nil
+	}
+	if err := l.Validate(t.Context(), attributes(admission.Create, "default"), nil); err != nil {
+		t.Errorf("refused: %v", err)
+	}
+}
+
+func TestAPluginWithAConfigurationIsBuiltAndDecides(t *testing.T) {
+	l := newLate(t, &admissionregistrationv1.ValidatingWebhookConfiguration{
+		ObjectMeta: metav1.ObjectMeta{Name: "hooks"},
+		Webhooks: []admissionregistrationv1.ValidatingWebhook{{
+			Name:          "down.example.com",
+			ClientConfig:  admissionregistrationv1.WebhookClientConfig{URL: ptr.To("https://127.0.0.1:1/")},
+			FailurePolicy: ptr.To(admissionregistrationv1.Fail), MatchPolicy: ptr.To(admissionregistrationv1.Exact),
+			SideEffects: ptr.To(admissionregistrationv1.SideEffectClassNone), TimeoutSeconds: ptr.To[int32](1),
+			AdmissionReviewVersions: []string{"v1"}, NamespaceSelector: &metav1.LabelSelector{}, ObjectSelector: &metav1.LabelSelector{},
+			Rules: []admissionregistrationv1.RuleWithOperations{{
+				Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
+				Rule:       admissionregistrationv1.Rule{APIGroups: []string{"*"}, APIVersions: []string{"*"}, Resources: []string{"*"}},
+			}},
+		}},
+	})
+	scheme, group := runtime.NewScheme(), schema.GroupVersion{Group: "g", Version: "v1"}
+	scheme.AddKnownTypeWithName(group.WithKind("K"), &metav1.PartialObjectMetadata{})
+	objects := admission.NewObjectInterfacesFromScheme(scheme)
+	if err := l.Validate(t.Context(), attributes(admission.Create, "default"), objects); err == nil || !strings.Contains(err.Error(), `"down.example.com"`) {
+		t.Errorf("got %v", err)
+	}
+	if err := l.Validate(t.Context(), attributes(admission.Update, "default"), objects); err != nil {
+		t.Errorf("another operation is refused: %v", err)
+	}
+}
+
+func TestWhatIsWrongWithAConfigurationIsSaidAtTheStart(t *testing.T) {
+	const head = "apiVersion: apiserver.config.k8s.io/v1\nkind: "
+	for _, tc := range []struct{ name, config, says string }{
+		{"no configuration", head + "WebhookAdmissionConfiguration", ""},
+		{"something else", "kind: Pod", "configuration of MutatingAdmissionWebhook: "},
+		{"a directory of manifests", head + "WebhookAdmissionConfiguration\nstaticManifestsDir: " + t.TempDir(), "staticManifestsDir is not supported: create the objects instead"},
+		{"a kubeconfig that is not there", head + "WebhookAdmissionConfiguration\nkubeConfigFile: /nowhere/kubeconfig", "/nowhere/kubeconfig"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			factory := deferred(mutatingwebhook.PluginName, mutatingwebhook.Register, checkWebhooks, mutating, admission.Create)
+			plugins := admission.NewPlugins()
+			factory(plugins)
+			_, err := plugins.InitPlugin(mutatingwebhook.PluginName, strings.NewReader(tc.config), admission.PluginInitializers{})
+			// Without its initializers the plugin is never complete; that is another error.
+			if incomplete := err != nil && strings.Contains(err.Error(), "was not told what to read"); tc.says == "" && !incomplete || tc.says != "" && (err == nil || !strings.Contains(err.Error(), tc.says)) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestAServiceLeadsNowhereWithoutACluster(t *testing.T) {
+	_, err := NoServices{}.ResolveEndpoint("shop", "hook", 443)
+	if err == nil || !strings.Contains(err.Error(), "shop/hook leads nowhere: use clientConfig.url") {
+		t.Errorf("got %v", err)
+	}
+}
