@@ -121,8 +121,8 @@ func (l *ledger) changed(namespace string, before, now amounts, isNew bool) bool
 			continue
 		}
 		for _, e := range l.quotas[namespace] {
-			if a := e.accounts[name]; a != nil {
-				a.stored(more)
+			if _, limited := e.quota.Spec.Hard[name]; limited {
+				e.account(name).stored(more, l.clock.Now())
 			}
 		}
 	}

@@ -101,6 +101,8 @@ func TestACreateThatIsSeenBeforeItsChargeIsNotTakenForAnError(t *testing.T) {
 	p.wants(0)
 	p.writes(1)
 	p.wants(1)
+	p.goes(1)
+	p.wants(0)
 }
 
 func TestADeleteIsGivenBackAtOnceThoughOthersAreOnTheirWay(t *testing.T) {
