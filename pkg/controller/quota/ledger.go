@@ -22,7 +22,6 @@ import (
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 )
@@ -214,8 +213,4 @@ func amountOf(list corev1.ResourceList, name corev1.ResourceName) *int64 {
 	}
 	value := amount.Value()
 	return &value
-}
-
-func quantity(amount int64) resource.Quantity {
-	return *resource.NewQuantity(amount, resource.DecimalSI)
 }

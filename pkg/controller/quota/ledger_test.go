@@ -23,6 +23,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -225,4 +226,8 @@ func TestWhatTheStatusSays(t *testing.T) {
 			}
 		})
 	}
+}
+
+func quantity(amount int64) resource.Quantity {
+	return *resource.NewQuantity(amount, resource.DecimalSI)
 }
