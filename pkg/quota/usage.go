@@ -29,6 +29,8 @@ type Measure struct {
 	Name corev1.ResourceName
 	// Field is what a container's author calls it.
 	Field string
+	// Format is how an amount is best read.
+	Format resource.Format
 
 	limit    bool
 	resource string
@@ -37,10 +39,10 @@ type Measure struct {
 
 // measures are in the order in which they are named to users.
 var measures = []Measure{
-	{Name: RequestsMilliCPU, Field: "resources.requests.cpu", resource: "cpu", scale: resource.Milli},
-	{Name: RequestsMemory, Field: "resources.requests.memory", resource: "memory"},
-	{Name: LimitsMilliCPU, Field: "resources.limits.cpu", limit: true, resource: "cpu", scale: resource.Milli},
-	{Name: LimitsMemory, Field: "resources.limits.memory", limit: true, resource: "memory"},
+	{Name: RequestsMilliCPU, Field: "resources.requests.cpu", Format: resource.DecimalSI, resource: "cpu", scale: resource.Milli},
+	{Name: RequestsMemory, Field: "resources.requests.memory", Format: resource.BinarySI, resource: "memory"},
+	{Name: LimitsMilliCPU, Field: "resources.limits.cpu", Format: resource.DecimalSI, limit: true, resource: "cpu", scale: resource.Milli},
+	{Name: LimitsMemory, Field: "resources.limits.memory", Format: resource.BinarySI, limit: true, resource: "memory"},
 }
 
 // Measures are all sums that a quota can limit.

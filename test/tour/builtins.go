@@ -201,9 +201,9 @@ func quota(s *scene) {
 	s.kubectl("create quota few -n $ID --hard=" + apps + "=3," + hard + "=1k").prints("resourcequota/few created")
 	s.kubectl("wait --timeout=2m quota few -n $ID --for", `jsonpath={.status.used.fleet\.gatehouse\.dev/requests\.memory}=0`).prints("resourcequota/few condition met")
 	const asks = "apiVersion: fleet.gatehouse.dev/v1alpha1\nkind: Instance\nmetadata: {name: asks, namespace: $ID}\nspec: {containers: [{name: main, image: \"example.com/app:1\", resources: {requests: {memory: 600}}}]}\n"
-	s.pipe(asks, "create -f -").prints("instance.fleet.gatehouse.dev/asks created")
+	s.pipe(asks, "create -n $ID -f -").prints("instance.fleet.gatehouse.dev/asks created")
 	s.kubectl("describe quota few -n $ID").shows("Name:", "few", "Namespace:", "$ID", "Resource", "Used", "Hard", apps, "0", "3", hard, "600", "1k")
-	s.pipe(strings.ReplaceAll(asks, "asks", "more"), "create -f -").fails(
+	s.pipe(strings.ReplaceAll(asks, "asks", "more"), "create -n $ID -f -").fails(
 		`Error from server (Forbidden): error when creating "STDIN": instances.fleet.gatehouse.dev "more" is forbidden: exceeded quota: few, requested: ` + hard + "=600, used: " + hard + "=600, limited: " + hard + "=1k")
 	s.kubectl("get quota few -n $ID").table("NAME | REQUEST | LIMIT | AGE", "few | "+apps+": 0/3, "+hard+": 600/1k |  | <age>")
 	s.kubectl("describe namespace $ID").shows("Resource Quotas", "few", apps, hard)

@@ -28,8 +28,8 @@ const (
 	// way is taken for an error: more is admitted than may be, until it arrives. Too long, and
 	// the charges of a server that died are in the way of others.
 	settle = 5 * time.Second
-	// grace is how long the number of objects may exceed what is charged. Of two watches one
-	// is always a little ahead.
+	// grace is how long what is stored may be heard of before its charge: of two watches one is
+	// always a little ahead. Longer, and there is more than was charged.
 	grace = 500 * time.Millisecond
 )
 
@@ -37,6 +37,8 @@ const (
 type account struct {
 	// pending are charges for which nothing has been stored yet, oldest first.
 	pending []charge
+	// early is what was stored for charges that have not been heard of yet.
+	early []charge
 	// lowSince is when less was found to be charged than there is.
 	lowSince time.Time
 }
@@ -50,27 +52,40 @@ type charge struct {
 // or never: until it expires, nobody can know.
 func (a *account) charged(amount int64, now time.Time) {
 	a.expire(now)
-	a.pending = append(a.pending, charge{amount, now.Add(settle)})
+	if amount = take(&a.early, amount); amount > 0 {
+		a.pending = append(a.pending, charge{amount, now.Add(settle)})
+	}
 }
 
 // stored takes what is now counted off the charges on their way. Which of them it was for
 // cannot be seen. The oldest is the safe guess: those that are kept expire later than the
 // true ones could.
-func (a *account) stored(amount int64) {
-	for len(a.pending) > 0 && amount > 0 {
-		first := &a.pending[0]
+func (a *account) stored(amount int64, now time.Time) {
+	a.expire(now)
+	if amount = take(&a.pending, amount); amount > 0 {
+		a.early = append(a.early, charge{amount, now.Add(grace)})
+	}
+}
+
+// take takes the amount from the charges, the oldest first, and returns what they lack.
+func take(from *[]charge, amount int64) int64 {
+	for len(*from) > 0 && amount > 0 {
+		first := &(*from)[0]
 		taken := min(first.amount, amount)
 		first.amount -= taken
 		amount -= taken
 		if first.amount == 0 {
-			a.pending = a.pending[1:]
+			*from = (*from)[1:]
 		}
 	}
+	return amount
 }
 
 func (a *account) expire(now time.Time) {
-	for len(a.pending) > 0 && !a.pending[0].expires.After(now) {
-		a.pending = a.pending[1:]
+	for _, charges := range []*[]charge{&a.pending, &a.early} {
+		for len(*charges) > 0 && !(*charges)[0].expires.After(now) {
+			*charges = (*charges)[1:]
+		}
 	}
 }
 

@@ -42,7 +42,8 @@ func TestWhatMayBeOnItsWay(t *testing.T) {
 		{"not what has been stored since", []step{{charged: 3}, {after: time.Second, stored: 2}}, 0, 1},
 		{"what is stored counts against the oldest charge, so that none is given up too early", []step{{charged: 1}, {after: 4 * time.Second, charged: 1}, {stored: 1}}, settle - 3*time.Second, 1},
 		{"what is stored may come with several charges", []step{{charged: 1}, {charged: 2}, {stored: 3}}, 0, 0},
-		{"not what nobody charged", []step{{stored: 3}, {charged: 1}}, 0, 1},
+		{"not a charge that is heard of after what was stored for it", []step{{stored: 1}, {after: grace / 2, charged: 3}}, 0, 2},
+		{"not less for what was stored long before", []step{{stored: 1}, {after: grace, charged: 3}}, 0, 3},
 		{"nothing once the time is over", []step{{charged: 3}}, settle, 0},
 		{"only the charge whose time is over is given up", []step{{charged: 3}, {after: time.Second, charged: 4}}, settle - time.Second, 4},
 		{"never more than there are numbers", []step{{charged: math.MaxInt64}, {charged: 1}}, 0, math.MaxInt64},
@@ -54,7 +55,9 @@ func TestWhatMayBeOnItsWay(t *testing.T) {
 				if s.charged > 0 {
 					a.charged(s.charged, now)
 				}
-				a.stored(s.stored)
+				if s.stored > 0 {
+					a.stored(s.stored, now)
+				}
 			}
 			if got := a.figures(0, nil, now.Add(tc.at)).pending; got != tc.want {
 				t.Errorf("got %d, want %d", got, tc.want)

@@ -22,7 +22,6 @@ import (
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 )
@@ -121,8 +120,8 @@ func (l *ledger) changed(namespace string, before, now amounts, isNew bool) bool
 			continue
 		}
 		for _, e := range l.quotas[namespace] {
-			if a := e.accounts[name]; a != nil {
-				a.stored(more)
+			if _, limited := e.quota.Spec.Hard[name]; limited {
+				e.account(name).stored(more, l.clock.Now())
 			}
 		}
 	}
@@ -214,8 +213,4 @@ func amountOf(list corev1.ResourceList, name corev1.ResourceName) *int64 {
 	}
 	value := amount.Value()
 	return &value
-}
-
-func quantity(amount int64) resource.Quantity {
-	return *resource.NewQuantity(amount, resource.DecimalSI)
 }

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -101,6 +102,8 @@ func TestACreateThatIsSeenBeforeItsChargeIsNotTakenForAnError(t *testing.T) {
 	p.wants(0)
 	p.writes(1)
 	p.wants(1)
+	p.goes(1)
+	p.wants(0)
 }
 
 func TestADeleteIsGivenBackAtOnceThoughOthersAreOnTheirWay(t *testing.T) {
@@ -223,4 +226,8 @@ func TestWhatTheStatusSays(t *testing.T) {
 			}
 		})
 	}
+}
+
+func quantity(amount int64) resource.Quantity {
+	return *resource.NewQuantity(amount, resource.DecimalSI)
 }

@@ -21,6 +21,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/quota"
 )
@@ -48,7 +49,7 @@ func decide(q *corev1.ResourceQuota, all map[corev1.ResourceName]figures, whole 
 		used, wait := judge(amountOf(q.Status.Used, name), f, now)
 		// A number that is right stays as it was written.
 		if before := amountOf(q.Status.Used, name); before == nil || *before != used {
-			status.Used[name] = quantity(used)
+			status.Used[name] = *resource.NewQuantity(used, q.Spec.Hard[name].Format)
 		}
 		if wait > 0 && (again == 0 || wait < again) {
 			again = wait

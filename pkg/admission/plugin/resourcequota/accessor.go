@@ -70,7 +70,19 @@ func (a *accessor) UpdateQuotaStatus(quota *corev1.ResourceQuota) error {
 			a.newer.Add(key(quota), current)
 		}
 	}
-	return err
+	return unwritten{err}
+}
+
+// unwritten is why a charge could not be written down. It is not about what was asked for.
+type unwritten struct{ error }
+
+// Unwrap implements what errors.As and errors.Is ask for.
+func (u unwritten) Unwrap() error { return u.error }
+
+// outrun says whether another server or the controller wrote first, or the quota is gone:
+// then the next attempt may succeed.
+func (u unwritten) outrun() bool {
+	return apierrors.IsConflict(u.error) || apierrors.IsNotFound(u.error)
 }
 
 // GetQuotas implements resourcequota.QuotaAccessor.

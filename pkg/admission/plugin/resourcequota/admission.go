@@ -27,7 +27,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/admission/initializer"
 	"k8s.io/apiserver/pkg/admission/plugin/resourcequota"
@@ -128,8 +127,12 @@ func (p *Plugin) Validate(ctx context.Context, a admission.Attributes, _ admissi
 	pause := firstPause
 	for range attempts {
 		err := p.evaluator.Evaluate(a)
-		if !outrun(err) {
+		var failed unwritten
+		if !errors.As(err, &failed) {
 			return err
+		}
+		if !failed.outrun() {
+			return apierrors.NewServiceUnavailable(fmt.Sprintf("admission plugin %s cannot charge the resource quotas of namespace %s: %v", PluginName, a.GetNamespace(), err))
 		}
 		timer := time.NewTimer(rand.N(pause)) //nolint:gosec // which server goes first is no secret
 		select {
@@ -150,16 +153,4 @@ func (p *Plugin) unlimited(namespace string) (bool, error) {
 	}
 	quotas, err := p.accessor.lister.ResourceQuotas(namespace).List(labels.Everything())
 	return len(quotas) == 0, err
-}
-
-// outrun tells errors of writing the quota from refusals: another server or the controller
-// wrote first, or the quota is gone.
-func outrun(err error) bool {
-	status, ok := err.(apierrors.APIStatus) //nolint:errorlint // what is wrapped is not about the quota
-	if !ok || status.Status().Details == nil {
-		return false
-	}
-	details := status.Status().Details
-	about := schema.GroupResource{Group: details.Group, Resource: details.Kind} == corev1.Resource("resourcequotas")
-	return about && (apierrors.IsConflict(err) || apierrors.IsNotFound(err))
 }

@@ -117,8 +117,9 @@ func (e instances) Usage(item runtime.Object) (corev1.ResourceList, error) {
 		resources := &instance.Spec.Containers[i].Resources
 		quota.Add(&usage, resources.Requests, resources.Limits)
 	}
-	for name, amount := range usage.Amounts() {
-		list[name] = *resource.NewQuantity(amount, resource.DecimalSI)
+	amounts := usage.Amounts()
+	for _, measure := range quota.Measures() {
+		list[measure.Name] = *resource.NewQuantity(amounts[measure.Name], measure.Format)
 	}
 	return list, nil
 }
