@@ -134,6 +134,10 @@ bench-watch: build ## What an event costs with thousands of watches
 bench-aggregated: build controlplane ## What the way through a kube-apiserver costs
 	go run ./test/bench aggregated $(ARGS)
 
+.PHONY: bench-fleet
+bench-fleet: build ## Ten thousand instances on a thousand simulated hosts
+	go run ./test/bench fleet $(ARGS)
+
 .PHONY: bench-authz
 bench-authz: build ## What a decision by roles costs, beside Kubernetes' own and in a whole request
 	cd test/upstream && go test ./rbac -run '^$$' -bench Decision
