@@ -301,7 +301,7 @@ func (q *laterQueue) AddAfter(_ types.NamespacedName, pause time.Duration) {
 }
 
 func TestHowLongAReleaseWaitsForMoreToCount(t *testing.T) {
-	for replicas, want := range map[int32]time.Duration{0: 0, 3: 6 * time.Millisecond, 500: time.Second, 1 << 30: time.Second} {
+	for replicas, want := range map[int32]time.Duration{0: 0, 3: 15 * time.Millisecond, 100: 500 * time.Millisecond, 500: time.Second, 1 << 30: time.Second} {
 		if got := Pause(replicas); got != want {
 			t.Errorf("%d replicas: %s, want %s", replicas, got, want)
 		}
@@ -346,7 +346,7 @@ func TestWhoLooksAgain(t *testing.T) {
 		{"an orphan is gone", func(w *world) { w.instanceGone(changed(orphaned)) }, never},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			w := newWorld(t, web(300))
+			w := newWorld(t, web(100))
 			later := &laterQueue{TypedRateLimitingInterface: w.queue}
 			w.queue = later
 			tc.when(w)
@@ -354,7 +354,7 @@ func TestWhoLooksAgain(t *testing.T) {
 			switch {
 			case w.queue.Len() > 0:
 				got = atOnce
-			case slices.Equal(later.pauses, []time.Duration{600 * time.Millisecond}):
+			case slices.Equal(later.pauses, []time.Duration{500 * time.Millisecond}):
 				got = soon
 			case len(later.pauses) > 0:
 				got = fmt.Sprint(later.pauses)

@@ -91,7 +91,7 @@ const (
 	// counted anew. All that change meanwhile are counted with one write, where each would be
 	// one, and one of the app's: a release of a few is not held up noticeably, and one of
 	// hundreds, that all start at the same time, is written once in a second.
-	pausePerReplica = 2 * time.Millisecond
+	pausePerReplica = 5 * time.Millisecond
 	longestPause    = time.Second
 )
 
