@@ -138,6 +138,10 @@ bench-aggregated: build controlplane ## What the way through a kube-apiserver co
 bench-admission: build ## What each admission plugin costs a write, and the chain as a whole
 	go run ./test/bench admission $(ARGS)
 
+.PHONY: bench-fleet
+bench-fleet: build ## Ten thousand instances on a thousand simulated hosts
+	go run ./test/bench fleet $(ARGS)
+
 .PHONY: bench-authz
 bench-authz: build ## What a decision by roles costs, beside Kubernetes' own and in a whole request
 	cd test/upstream && go test ./rbac -run '^$$' -bench Decision

@@ -40,17 +40,19 @@ import (
 )
 
 // NewStaticFlowControl is API priority and fairness on the FlowSchemas and priority levels
-// that Kubernetes starts a cluster with. They are static: nobody serves the flowcontrol
+// that Kubernetes starts a cluster with, and FlowSchemas for hosts and for the users that
+// controllers are. They are static: nobody serves the flowcontrol
 // group here, and without any objects flow control would wait for them forever.
 // concurrency is the number of requests that may run at the same time, in seats.
 // The returned factory must be started before the server is ready.
-func NewStaticFlowControl(factory informers.SharedInformerFactory, concurrency int) utilflowcontrol.Interface {
+func NewStaticFlowControl(factory informers.SharedInformerFactory, concurrency int, controllers []string) utilflowcontrol.Interface {
 	// The first registration of a type wins, so these informers are what the controller
 	// gets when it asks the factory.
 	var schemas flowcontrolv1.FlowSchemaList
 	for _, fs := range append(append([]*flowcontrolv1.FlowSchema{}, bootstrap.MandatoryFlowSchemas...), bootstrap.SuggestedFlowSchemas...) {
 		schemas.Items = append(schemas.Items, *fs.DeepCopy())
 	}
+	schemas.Items = append(schemas.Items, fleetFlowSchemas(controllers)...)
 	var levels flowcontrolv1.PriorityLevelConfigurationList
 	for _, pl := range append(append([]*flowcontrolv1.PriorityLevelConfiguration{}, bootstrap.MandatoryPriorityLevelConfigurations...), bootstrap.SuggestedPriorityLevelConfigurations...) {
 		levels.Items = append(levels.Items, *pl.DeepCopy())

@@ -56,7 +56,7 @@ func infoOf(t *testing.T, r *http.Request) *request.RequestInfo {
 
 // newFlowControl is the library's controller with our watch indexes.
 func newFlowControl() utilflowcontrol.Interface {
-	return WithIndexedWatches(NewStaticFlowControl(informers.NewSharedInformerFactory(nil, 0), 100), fleetGroup().watchIndexes)
+	return WithIndexedWatches(NewStaticFlowControl(informers.NewSharedInformerFactory(nil, 0), 100, nil), fleetGroup().watchIndexes)
 }
 
 func TestAWatchThatAnIndexServesCostsAWriteNothing(t *testing.T) {
@@ -189,7 +189,7 @@ func TestFlowControlKnowsTheWatchIndexOfEveryStorage(t *testing.T) {
 
 func TestStaticFlowControlBecomesReadyAndClassifiesRequests(t *testing.T) {
 	factory := informers.NewSharedInformerFactory(nil, 0)
-	flowControl := NewStaticFlowControl(factory, 100)
+	flowControl := NewStaticFlowControl(factory, 100, []string{"system:controller:scheduler"})
 	stop, ended := make(chan struct{}), make(chan error, 1)
 	go func() { ended <- flowControl.Run(stop) }()
 	factory.Start(stop)
@@ -213,6 +213,8 @@ func TestStaticFlowControlBecomesReadyAndClassifiesRequests(t *testing.T) {
 		return schemaName, level, executed
 	}
 	const path = "/apis/fleet.gatehouse.dev/v1alpha1/hosts"
+	aHost := &user.DefaultInfo{Name: "system:host:host-1", Groups: []string{"system:hosts", user.AllAuthenticated}}
+	scheduler := &user.DefaultInfo{Name: "system:controller:scheduler", Groups: []string{user.AllAuthenticated}}
 	known := &user.DefaultInfo{Name: "alice", Groups: []string{user.AllAuthenticated}}
 	// Before the configuration is read, only the two mandatory FlowSchemas are known.
 	if err := wait.PollUntilContextTimeout(t.Context(), time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
@@ -229,6 +231,13 @@ func TestStaticFlowControlBecomesReadyAndClassifiesRequests(t *testing.T) {
 		{"administrators", &user.DefaultInfo{Name: "admin", Groups: []string{user.SystemPrivilegedGroup, user.AllAuthenticated}}, path, "exempt", "exempt"},
 		{"somebody", known, path, "global-default", "global-default"},
 		{"service accounts", &user.DefaultInfo{Name: "system:serviceaccount:default:web", Groups: []string{"system:serviceaccounts", user.AllAuthenticated}}, path, "service-accounts", "workload-low"},
+		{"a host's heartbeat", aHost, "/apis/fleet.gatehouse.dev/v1alpha1/hostleases", "gatehouse-host-high", "node-high"},
+		{"a host's status", aHost, path + "/host-1/status", "gatehouse-host-high", "node-high"},
+		{"a host's instances", aHost, "/apis/fleet.gatehouse.dev/v1alpha1/namespaces/default/instances/web/status", "gatehouse-hosts", "system"},
+		{"a host's events", aHost, "/api/v1/namespaces/default/events", "gatehouse-hosts", "system"},
+		{"a controller", scheduler, "/apis/fleet.gatehouse.dev/v1alpha1/namespaces/default/instances/web/binding", "gatehouse-controllers", "workload-high"},
+		{"a controller that is elected", scheduler, "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases", "gatehouse-leader-election", "leader-election"},
+		{"a controller that nobody named", &user.DefaultInfo{Name: "system:controller:other", Groups: []string{user.AllAuthenticated}}, path, "global-default", "global-default"},
 		{"whoever is not known", &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}, path, "global-default", "global-default"},
 		{"whoever is in no group", &user.DefaultInfo{Name: "stray"}, path, "catch-all", "catch-all"},
 	} {

@@ -258,6 +258,9 @@ func (k *keeper) write(ctx context.Context, instance *v1alpha1.Instance, m *mach
 	instances := k.client.Instances(instance.Namespace)
 	// One that others hold by finalizers stays for a while, so it says how it ended.
 	held := len(instance.Finalizers) > 0
+	if m.gone && !held {
+		return nil
+	}
 	if !m.over && (!stopped || held) {
 		status := m.report(instance, hostIP(k.number), now, &k.options.Behaviour)
 		if !apiequality.Semantic.DeepEqual(status, instance.Status) {
@@ -273,10 +276,12 @@ func (k *keeper) write(ctx context.Context, instance *v1alpha1.Instance, m *mach
 	if !stopped || held && ptr.Deref(instance.DeletionGracePeriodSeconds, -1) == 0 {
 		return nil
 	}
-	return instances.Delete(ctx, instance.Name, metav1.DeleteOptions{
+	err := instances.Delete(ctx, instance.Name, metav1.DeleteOptions{
 		GracePeriodSeconds: ptr.To[int64](0),
 		Preconditions:      &metav1.Preconditions{UID: &instance.UID},
 	})
+	m.gone = err == nil && !held
+	return err
 }
 
 // retry comes back to a write that went wrong. After a conflict the watch brings what is newer;

@@ -60,6 +60,8 @@ type machine struct {
 	// over is set where the status says that the instance has ended for a reason that is not
 	// ours, such as an eviction: it is reported on no more.
 	over bool
+	// gone is set once it has been deleted for good: what is heard of it afterwards is old.
+	gone bool
 }
 
 type containerState int

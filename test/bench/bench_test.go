@@ -70,7 +70,7 @@ func TestBoundHost(t *testing.T) {
 
 // Every flag has a default with which the command can run.
 func TestHelp(t *testing.T) {
-	for _, name := range []string{"start", "write", "watch", "aggregated"} {
+	for _, name := range []string{"start", "write", "watch", "aggregated", "fleet"} {
 		cmd := newCommand()
 		cmd.SetArgs([]string{name, "--help"})
 		cmd.SetOut(t.Output())

@@ -17,7 +17,6 @@ limitations under the License.
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -30,7 +29,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -48,7 +46,6 @@ import (
 
 const (
 	readyTimeout = time.Minute
-	stopTimeout  = 30 * time.Second
 	// readyPoll is how often /readyz is asked: it limits what can be told apart.
 	readyPoll = time.Millisecond
 )
@@ -61,27 +58,22 @@ type phase struct {
 
 // server is a running `gatehouse up`.
 type server struct {
-	cmd     *exec.Cmd
+	*program
 	dir     string
 	address string
-	started time.Time
-	// ended is closed when the process has ended; err says how.
-	ended chan struct{}
-	err   error
 
 	mu     sync.Mutex
 	phases []phase
-	output string
 }
 
-// startServer starts the binary on a data directory and a free port. It ends with stop, and
-// at the latest with the context.
-func (e *environment) startServer(ctx context.Context, dataDir string) (*server, error) {
+// startServer starts the binary on a data directory and a free port, with more flags where
+// there are any. It ends with stop, and at the latest with the context.
+func (e *environment) startServer(ctx context.Context, dataDir string, flags ...string) (*server, error) {
 	address, err := freeAddress()
 	if err != nil {
 		return nil, err
 	}
-	return e.launch(ctx, dataDir, address, "up", "--data-dir", dataDir, "--listen", address)
+	return e.launch(ctx, dataDir, address, append([]string{"up", "--data-dir", dataDir, "--listen", address}, flags...)...)
 }
 
 // startAPIServer starts the same server with flags that `gatehouse up` has not, and without
@@ -101,42 +93,18 @@ func (e *environment) startAPIServer(ctx context.Context, dataDir string, flags 
 }
 
 func (e *environment) launch(ctx context.Context, dataDir, address string, args ...string) (*server, error) {
-	s := &server{dir: dataDir, address: address, ended: make(chan struct{})}
-	s.cmd = exec.CommandContext(ctx, e.gatehouse, args...)
-	s.cmd.Cancel = func() error { return s.cmd.Process.Signal(syscall.SIGTERM) }
-	s.cmd.WaitDelay = stopTimeout
-	// One pipe for both, so that a failure is reported in the server's own words.
-	reader, writer := io.Pipe()
-	s.cmd.Stdout, s.cmd.Stderr = writer, writer
-	read := make(chan struct{})
-	go s.read(reader, read)
-	s.started = time.Now()
-	if err := s.cmd.Start(); err != nil {
-		return nil, err
-	}
-	go func() {
-		defer close(s.ended)
-		s.err = s.cmd.Wait()
-		_ = writer.Close()
-		<-read
-	}()
-	return s, nil
+	s := &server{dir: dataDir, address: address}
+	var err error
+	s.program, err = start(ctx, "the server", s.line, e.gatehouse, args...)
+	return s, err
 }
 
-func (s *server) read(from io.Reader, done chan<- struct{}) {
-	defer close(done)
-	lines := bufio.NewScanner(from)
-	for lines.Scan() {
+func (s *server) line(text string) {
+	if p, ok := parsePhase(text); ok {
 		s.mu.Lock()
-		if p, ok := parsePhase(lines.Text()); ok {
-			s.phases = append(s.phases, p)
-		}
-		if len(s.output) < 1<<16 {
-			s.output += lines.Text() + "\n"
-		}
-		s.mu.Unlock()
+		defer s.mu.Unlock()
+		s.phases = append(s.phases, p)
 	}
-	_, _ = io.Copy(io.Discard, from)
 }
 
 var phaseLine = regexp.MustCompile(`^ {2}(\S.*?) +(\d+) ms$`)
@@ -191,21 +159,12 @@ func (s *server) waitReady(ctx context.Context) (time.Duration, error) {
 	}
 }
 
-// said is what the server has printed so far.
-func (s *server) said() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.output
-}
-
 // startPhases are the phases printed so far.
 func (s *server) startPhases() []phase {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]phase(nil), s.phases...)
 }
-
-func (s *server) pid() int { return s.cmd.Process.Pid }
 
 func (s *server) kubeconfig() string { return filepath.Join(s.dir, "kubeconfig") }
 
@@ -273,27 +232,4 @@ func (e *environment) userConfig(ctx context.Context, s *server) (*rest.Config, 
 		}
 		return err == nil, err
 	})
-}
-
-// stop ends the server in order and waits for it.
-func (s *server) stop() error {
-	select {
-	case <-s.ended:
-		return fmt.Errorf("the server had ended before it was asked to: %w\n%s", s.err, s.said())
-	default:
-	}
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return err
-	}
-	select {
-	case <-s.ended:
-	case <-time.After(stopTimeout):
-		_ = s.cmd.Process.Kill()
-		<-s.ended
-		return fmt.Errorf("the server did not stop within %v", stopTimeout)
-	}
-	if s.err != nil {
-		return fmt.Errorf("the server did not stop in order: %w\n%s", s.err, s.said())
-	}
-	return nil
 }

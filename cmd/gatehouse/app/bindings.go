@@ -19,11 +19,14 @@ package app
 import (
 	"context"
 	"fmt"
+	"sync"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
 
 	fleetv1alpha1 "github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization/host"
@@ -38,6 +41,7 @@ type bindings struct {
 	client    versioned.Interface
 	informers externalversions.SharedInformerFactory
 	instances fleetlisters.InstanceLister
+	news      news
 }
 
 var _ host.Bindings = &bindings{}
@@ -60,6 +64,12 @@ func newBindings(generic *genericapiserver.Config) (*bindings, error) {
 	)
 	// Asking for the lister also registers the informer, which Start would else not know.
 	b := &bindings{client: client, informers: informers, instances: informers.Fleet().V1alpha1().Instances().Lister()}
+	if _, err := informers.Fleet().V1alpha1().Instances().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(any) { b.news.tell() },
+		UpdateFunc: func(any, any) { b.news.tell() },
+	}); err != nil {
+		return nil, err
+	}
 	return b, generic.AddPostStartHook("follow-bindings", func(hook genericapiserver.PostStartHookContext) error {
 		b.informers.Start(hook.Done())
 		return nil
@@ -82,10 +92,20 @@ func onlyHost(obj any) (any, error) {
 	}, nil
 }
 
+// lag is how long a no of the cache is given to become a yes. A host that has just heard of a
+// binding by its own watch is often ahead of ours, by no more than some milliseconds; a read
+// from etcd costs more than they do.
+const lag = 100 * time.Millisecond
+
 // Bound implements host.Bindings. A binding does not change while an instance exists, so a
 // yes of the cache is a yes. A no may be one that is too old, and costs a read.
 func (b *bindings) Bound(ctx context.Context, namespace, name, host string) (bool, error) {
-	if cached, err := b.instances.Instances(namespace).Get(name); err == nil && cached.Spec.HostName == host {
+	late, cancel := context.WithTimeout(ctx, lag)
+	defer cancel()
+	if b.news.until(late, func() bool {
+		cached, err := b.instances.Instances(namespace).Get(name)
+		return err == nil && cached.Spec.HostName == host
+	}) {
 		return true, nil
 	}
 	instance, err := b.client.FleetV1alpha1().Instances(namespace).Get(ctx, name, metav1.GetOptions{})
@@ -96,4 +116,45 @@ func (b *bindings) Bound(ctx context.Context, namespace, name, host string) (boo
 		return false, fmt.Errorf("reading the instance: %w", err)
 	}
 	return instance.Spec.HostName == host, nil
+}
+
+// news tells all who wait that there is something new. The zero value is ready.
+type news struct {
+	mu sync.Mutex
+	// next is closed when there is; nil where nobody waits.
+	next chan struct{}
+}
+
+func (n *news) tell() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.next != nil {
+		close(n.next)
+		n.next = nil
+	}
+}
+
+func (n *news) wait() <-chan struct{} {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.next == nil {
+		n.next = make(chan struct{})
+	}
+	return n.next
+}
+
+// until asks now and with all news, until the answer is yes or the context ends.
+func (n *news) until(ctx context.Context, yes func() bool) bool {
+	for {
+		// First the channel: what is new after the question is heard of.
+		next := n.wait()
+		if yes() {
+			return true
+		}
+		select {
+		case <-next:
+		case <-ctx.Done():
+			return false
+		}
+	}
 }

@@ -76,7 +76,7 @@ func newConfig(ctx context.Context, o options.CompletedOptions, bundle *certific
 	generic.DebugSocketPath = o.Features.DebugSocketPath
 	applyMetrics(o.Metrics)
 
-	generic.FlowControl = apiserver.NewStaticFlowControl(factory, generic.MaxRequestsInFlight+generic.MaxMutatingRequestsInFlight)
+	generic.FlowControl = apiserver.NewStaticFlowControl(factory, generic.MaxRequestsInFlight+generic.MaxMutatingRequestsInFlight, controllerUsers())
 
 	storageConfig := o.Etcd.StorageConfig
 	storageConfig.StorageObjectCountTracker = generic.StorageObjectCountTracker

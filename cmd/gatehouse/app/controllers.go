@@ -201,6 +201,15 @@ func standaloneControllers(o options.CompletedOptions, server *apiserver.Server,
 	return append(all, fleet), err
 }
 
+// controllerUsers are the users that controllers are known as, wherever they run.
+func controllerUsers() []string {
+	var users []string
+	for _, c := range slices.Concat(clusterControllers(), fleetControllers(), []constructor{{name: leader.Name}}) {
+		users = append(users, authentication.ControllerUserPrefix+c.name)
+	}
+	return users
+}
+
 // replicaIdentity tells replicas apart. One with an etcd of its own is the only one, and knows
 // itself again after a crash, so that it need not wait for the end of its own lease.
 func replicaIdentity(o options.CompletedOptions) string {

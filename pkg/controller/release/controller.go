@@ -47,6 +47,11 @@ const Name = "release-controller"
 // only. Each may have many requests on their way.
 const workers = 10
 
+// writers is how many instances are made and deleted at the same time, for all releases
+// together. More would not be quicker, and would stand in the way of others: flow control
+// refuses who has more than some hundred requests waiting.
+const writers = 32
+
 // Controller keeps releases at their number of instances.
 type Controller struct {
 	client    versioned.Interface
@@ -58,6 +63,7 @@ type Controller struct {
 
 	expectations *Expectations
 	freshness    *freshness
+	turns        chan struct{} // one for each of writers
 	queue        workqueue.TypedRateLimitingInterface[types.NamespacedName]
 	events       record.EventRecorder
 	runEvents    func(context.Context)
@@ -95,6 +101,7 @@ func NewForClient(client versioned.Interface, recorder record.EventRecorder, clo
 		instances:    instances.Informer().GetIndexer(),
 		expectations: NewExpectations(clock),
 		freshness:    newFreshness(releases.Informer().GetStore().LastStoreSyncResourceVersion, instances.Informer().GetStore().LastStoreSyncResourceVersion),
+		turns:        make(chan struct{}, writers),
 		queue:        queue.New[types.NamespacedName](Name),
 		events:       recorder,
 		runEvents:    func(ctx context.Context) { <-ctx.Done() },

@@ -34,6 +34,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/record"
+	"k8s.io/client-go/util/workqueue"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
@@ -289,6 +290,24 @@ func TestAConflictOverTheStatusIsNoFailure(t *testing.T) {
 	}
 }
 
+// laterQueue keeps what is to come later, and never lets it come.
+type laterQueue struct {
+	workqueue.TypedRateLimitingInterface[types.NamespacedName]
+	pauses []time.Duration
+}
+
+func (q *laterQueue) AddAfter(_ types.NamespacedName, pause time.Duration) {
+	q.pauses = append(q.pauses, pause)
+}
+
+func TestHowLongAReleaseWaitsForMoreToCount(t *testing.T) {
+	for replicas, want := range map[int32]time.Duration{0: 0, 3: 15 * time.Millisecond, 100: 500 * time.Millisecond, 500: time.Second, 1 << 30: time.Second} {
+		if got := Pause(replicas); got != want {
+			t.Errorf("%d replicas: %s, want %s", replicas, got, want)
+		}
+	}
+}
+
 func TestWhoLooksAgain(t *testing.T) {
 	old := made("a", owned)
 	changed := func(changes ...change) *v1alpha1.Instance {
@@ -300,27 +319,48 @@ func TestWhoLooksAgain(t *testing.T) {
 		return i
 	}
 	orphaned := func(i *v1alpha1.Instance) { i.OwnerReferences = nil }
+	const atOnce, soon, never = "at once", "soon", "never"
 	for _, tc := range []struct {
 		name string
 		when func(*world)
-		woke bool
+		want string
 	}{
-		{"an instance of its own shows up", func(w *world) { w.instanceAdded(old) }, true},
-		{"an orphan that it chooses shows up", func(w *world) { w.instanceAdded(made("b", labelled("web"))) }, true},
-		{"an orphan that it does not choose shows up", func(w *world) { w.instanceAdded(made("b", labelled("db"))) }, false},
-		{"an instance of its own changes", func(w *world) { w.instanceChanged(old, changed(readyFor(0))) }, true},
-		{"one is orphaned", func(w *world) { w.instanceChanged(old, changed(orphaned)) }, true},
-		{"an orphan comes to be chosen", func(w *world) { w.instanceChanged(changed(orphaned, labelled("db")), changed(orphaned)) }, true},
-		{"an orphan that it chooses changes otherwise", func(w *world) { w.instanceChanged(changed(orphaned), changed(orphaned, readyFor(0))) }, false},
-		{"one begins to go", func(w *world) { w.instanceChanged(old, changed(deleted)) }, true},
-		{"one is gone", func(w *world) { w.instanceGone(old) }, true},
-		{"an orphan is gone", func(w *world) { w.instanceGone(changed(orphaned)) }, false},
+		{"an instance of its own shows up", func(w *world) { w.instanceAdded(old) }, atOnce},
+		{"an orphan that it chooses shows up", func(w *world) { w.instanceAdded(made("b", labelled("web"))) }, atOnce},
+		{"an orphan that it does not choose shows up", func(w *world) { w.instanceAdded(made("b", labelled("db"))) }, never},
+		{"the first of several that are missing shows up", func(w *world) {
+			w.expectations.Creating("web-uid")
+			w.expectations.Created("web-uid", "a")
+			w.expectations.Created("web-uid", "b")
+			w.expectations.CreationsSent("web-uid")
+			w.instanceAdded(old)
+		}, soon},
+		{"an instance of its own becomes ready", func(w *world) { w.instanceChanged(old, changed(readyFor(0))) }, soon},
+		{"one ends", func(w *world) { w.instanceChanged(old, changed(in(v1alpha1.InstanceFailed))) }, atOnce},
+		{"one gets other labels", func(w *world) { w.instanceChanged(old, changed(labelled("db"))) }, atOnce},
+		{"one is orphaned", func(w *world) { w.instanceChanged(old, changed(orphaned)) }, atOnce},
+		{"an orphan comes to be chosen", func(w *world) { w.instanceChanged(changed(orphaned, labelled("db")), changed(orphaned)) }, atOnce},
+		{"an orphan that it chooses changes otherwise", func(w *world) { w.instanceChanged(changed(orphaned), changed(orphaned, readyFor(0))) }, never},
+		{"one begins to go", func(w *world) { w.instanceChanged(old, changed(deleted)) }, atOnce},
+		{"one is gone", func(w *world) { w.instanceGone(old) }, atOnce},
+		{"an orphan is gone", func(w *world) { w.instanceGone(changed(orphaned)) }, never},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			w := newWorld(t, web(1))
+			w := newWorld(t, web(100))
+			later := &laterQueue{TypedRateLimitingInterface: w.queue}
+			w.queue = later
 			tc.when(w)
-			if woke := w.queue.Len() > 0; woke != tc.woke {
-				t.Errorf("looks again: %t", woke)
+			got := never
+			switch {
+			case w.queue.Len() > 0:
+				got = atOnce
+			case slices.Equal(later.pauses, []time.Duration{500 * time.Millisecond}):
+				got = soon
+			case len(later.pauses) > 0:
+				got = fmt.Sprint(later.pauses)
+			}
+			if got != tc.want {
+				t.Errorf("looks again %s, want %s", got, tc.want)
 			}
 		})
 	}

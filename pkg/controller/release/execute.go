@@ -172,12 +172,19 @@ func (c *Controller) neighbours(release *v1alpha1.Release, own []*v1alpha1.Insta
 	return all, nil
 }
 
+// oneAtATime waits for one of writers turns, and returns what gives it back.
+func (c *Controller) oneAtATime() (done func()) {
+	c.turns <- struct{}{}
+	return func() { <-c.turns }
+}
+
 // create makes instances. In a namespace that is being deleted the first refusal ends it, and
 // is no failure: the release goes, too.
 func (c *Controller) create(ctx context.Context, release *v1alpha1.Release, count int) error {
 	c.expectations.Creating(release.UID)
 	defer c.expectations.CreationsSent(release.UID)
 	_, err := SlowStart(count, FirstBatch, func() error {
+		defer c.oneAtATime()()
 		made, err := c.client.FleetV1alpha1().Instances(release.Namespace).Create(ctx, NewInstance(release), metav1.CreateOptions{})
 		switch {
 		case err == nil:
@@ -211,6 +218,7 @@ func (c *Controller) remove(ctx context.Context, release *v1alpha1.Release, inst
 	var wg sync.WaitGroup
 	for _, i := range instances {
 		wg.Go(func() {
+			defer c.oneAtATime()()
 			err := c.client.FleetV1alpha1().Instances(i.Namespace).Delete(ctx, i.Name, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(i.UID))})
 			if err == nil {
 				c.events.Eventf(release, corev1.EventTypeNormal, reasonSuccessfulDelete, "Deleted instance %s", i.Name)

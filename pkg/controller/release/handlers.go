@@ -18,14 +18,17 @@ package release
 
 import (
 	"maps"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/instance"
 )
 
 const (
@@ -81,6 +84,30 @@ func releaseOf(i *v1alpha1.Instance) (release *metav1.OwnerReference, orphan boo
 
 func (c *Controller) enqueue(namespace, name string) {
 	c.queue.Add(types.NamespacedName{Namespace: namespace, Name: name})
+}
+
+const (
+	// pausePerReplica and longestPause are how long a release is given until its instances are
+	// counted anew. All that change meanwhile are counted with one write, where each would be
+	// one, and one of the app's: a release of a few is not held up noticeably, and one of
+	// hundreds, that all start at the same time, is written once in a second.
+	pausePerReplica = 5 * time.Millisecond
+	longestPause    = time.Second
+)
+
+// Pause is how long a release of that many replicas waits for more to count.
+func Pause(replicas int32) time.Duration {
+	return min(time.Duration(replicas)*pausePerReplica, longestPause)
+}
+
+// enqueueSoon has a release looked at for its status alone. It does not put off what is in the
+// queue for sooner.
+func (c *Controller) enqueueSoon(namespace, name string) {
+	release, err := c.releases.Releases(namespace).Get(name)
+	if err != nil {
+		return // it comes itself when it is seen
+	}
+	c.queue.AddAfter(types.NamespacedName{Namespace: namespace, Name: name}, Pause(ptr.Deref(release.Spec.Replicas, 1)))
 }
 
 func (c *Controller) releaseHandler() cache.ResourceEventHandler {
@@ -162,7 +189,12 @@ func (c *Controller) instanceAdded(i *v1alpha1.Instance) {
 		c.wakeMatching(i)
 	case release != nil:
 		c.expectations.Seen(release.UID, i.UID)
-		c.enqueue(i.Namespace, release.Name)
+		if c.expectations.Satisfied(release.UID) {
+			c.enqueue(i.Namespace, release.Name)
+			return
+		}
+		// More are on their way, and only the last of them lets anything be done but count.
+		c.enqueueSoon(i.Namespace, release.Name)
 	}
 }
 
@@ -177,6 +209,9 @@ func (c *Controller) instanceChanged(old, i *v1alpha1.Instance) {
 	case i.DeletionTimestamp != nil:
 		// It is replaced now, not when its host has let go of it.
 		c.instanceGone(i)
+	case release != nil && !moved && instance.Active(old) == instance.Active(i) && maps.Equal(old.Labels, i.Labels):
+		// As many count as before; what has changed is for the status.
+		c.enqueueSoon(i.Namespace, release.Name)
 	case release != nil:
 		c.enqueue(i.Namespace, release.Name)
 	case orphan && (moved || !maps.Equal(old.Labels, i.Labels)):

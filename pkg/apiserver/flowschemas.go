@@ -1,0 +1,67 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package apiserver
+
+import (
+	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+)
+
+// fleetFlowSchemas give hosts and controllers the seats that Kubernetes gives nodes and its own
+// controllers, by the order in which Kubernetes asks. Without them they would share the few of
+// global-default with everybody, where all users are equal: the scheduler, which works for a
+// thousand hosts, would get as much as one of them.
+func fleetFlowSchemas(controllers []string) []flowcontrolv1.FlowSchema {
+	hosts := []flowcontrolv1.Subject{{Kind: flowcontrolv1.SubjectKindGroup, Group: &flowcontrolv1.GroupSubject{Name: fleet.HostGroup}}}
+	schemas := []flowcontrolv1.FlowSchema{
+		// What a host is alive by, before what it does.
+		flowSchema("gatehouse-host-high", "node-high", 401, hosts, fleet.GroupName, "hosts", "hosts/status", "hostleases"),
+		flowSchema("gatehouse-hosts", "system", 501, hosts, flowcontrolv1.APIGroupAll, flowcontrolv1.ResourceAll),
+	}
+	if len(controllers) == 0 {
+		return schemas // a schema without subjects is not valid
+	}
+	var users []flowcontrolv1.Subject
+	for _, name := range controllers {
+		users = append(users, flowcontrolv1.Subject{Kind: flowcontrolv1.SubjectKindUser, User: &flowcontrolv1.UserSubject{Name: name}})
+	}
+	return append(schemas,
+		flowSchema("gatehouse-leader-election", "leader-election", 101, users, "coordination.k8s.io", "leases"),
+		flowSchema("gatehouse-controllers", "workload-high", 801, users, flowcontrolv1.APIGroupAll, flowcontrolv1.ResourceAll),
+	)
+}
+
+// flowSchema puts what the subjects do with the resources on a level, each subject by itself.
+func flowSchema(name, level string, precedence int32, subjects []flowcontrolv1.Subject, group string, resources ...string) flowcontrolv1.FlowSchema {
+	return flowcontrolv1.FlowSchema{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: flowcontrolv1.FlowSchemaSpec{
+			PriorityLevelConfiguration: flowcontrolv1.PriorityLevelConfigurationReference{Name: level},
+			MatchingPrecedence:         precedence,
+			DistinguisherMethod:        &flowcontrolv1.FlowDistinguisherMethod{Type: flowcontrolv1.FlowDistinguisherMethodByUserType},
+			Rules: []flowcontrolv1.PolicyRulesWithSubjects{{
+				Subjects: subjects,
+				ResourceRules: []flowcontrolv1.ResourcePolicyRule{{
+					Verbs: []string{flowcontrolv1.VerbAll}, APIGroups: []string{group}, Resources: resources,
+					ClusterScope: true, Namespaces: []string{flowcontrolv1.NamespaceEvery},
+				}},
+			}},
+		},
+	}
+}
