@@ -38,7 +38,7 @@ const (
 	seedVariable = "GATEHOUSE_CHAOS_SEED"
 	actsVariable = "GATEHOUSE_CHAOS_ACTS"
 
-	defaultActs = 60
+	defaultActs = 45
 )
 
 func number(t *testing.T, variable string, otherwise int64) int64 {

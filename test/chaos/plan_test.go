@@ -34,7 +34,7 @@ const (
 	mostReplicas = 12
 	lastReplicas = 4
 	// beats is how many heartbeats of hosts there are between two acts at most.
-	beats = 12
+	beats = 7
 )
 
 // act is something that is done to the stage.
@@ -270,6 +270,12 @@ func (p *planner) pauseApp(a *plannedApp, paused bool) {
 
 // finish ends the storm, brings back all that is away, and wants of the apps only what can be.
 func (p *planner) finish() {
+	from := len(p.acts)
+	defer func() {
+		for i := range p.acts[from:] {
+			p.acts[from+i].pause = 1
+		}
+	}()
 	p.add("the storm is over", always(func(s *stage) { s.weather.calmDown() }))
 	p.add("all replicas are back", always(func(s *stage) {
 		for i := range replicas {

@@ -43,8 +43,8 @@ const (
 	restsWithin = 2 * time.Minute
 	// quietRenewals is for how many renewals of the controllers' lease nothing else may be
 	// written, and quietBeats how often hosts must have said meanwhile that they live.
-	quietRenewals = 3 * int(leaseDuration/retryPeriod)
-	quietBeats    = 60
+	quietRenewals = 2 * int(leaseDuration/retryPeriod)
+	quietBeats    = 40
 )
 
 // comesToRest waits until nothing is missing.
@@ -182,10 +182,11 @@ func (s *stage) staysAtRest(ctx context.Context) {
 	defer cancel()
 	written := []string{"nothing was looked at"}
 	for len(written) > 0 {
+		renewed, alive := s.renewals.after(quietRenewals), s.heartbeats.after(quietBeats)
 		before := s.versions(ctx)
-		err := s.renewals.wait(ctx, quietRenewals)
+		err := renewed(ctx)
 		if err == nil {
-			err = s.heartbeats.wait(ctx, quietBeats)
+			err = alive(ctx)
 		}
 		if err != nil {
 			s.t.Fatalf("the controllers never stop to write, or the hosts to live: %v; last written:\n%s", err, strings.Join(written, "\n"))

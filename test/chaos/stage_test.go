@@ -71,7 +71,7 @@ func hosts(group int, seed int64) simulation.Options {
 	o := simulation.DefaultOptions()
 	o.NamePrefix, o.Count, o.Seed, o.Version = groups[group].prefix, groups[group].hosts, seed, "chaos"
 	o.CPU, o.Memory, o.Instances = resource.MustParse("2"), resource.MustParse("2Gi"), instancesPerHost
-	o.LeaseDuration = 2 * time.Second
+	o.LeaseDuration, o.LookInterval = 2*time.Second, time.Second
 	o.StartDelay, o.StopDelay = 200*time.Millisecond, 200*time.Millisecond
 	o.FailureRate, o.FailureAfter = 0.1, 2*time.Second
 	return o
@@ -270,9 +270,16 @@ func (g *gauge) now() (int, <-chan struct{}) {
 }
 
 // wait waits for as many more.
-func (g *gauge) wait(ctx context.Context, more int) error {
-	n, changed := g.now()
-	for until := n + more; n < until; n, changed = g.now() {
+func (g *gauge) wait(ctx context.Context, more int) error { return g.after(more)(ctx) }
+
+// after is what waits for as many more than there are now.
+func (g *gauge) after(more int) func(context.Context) error {
+	n, _ := g.now()
+	return func(ctx context.Context) error { return g.reach(ctx, n+more) }
+}
+
+func (g *gauge) reach(ctx context.Context, until int) error {
+	for n, changed := g.now(); n < until; n, changed = g.now() {
 		select {
 		case <-changed:
 		case <-ctx.Done():
