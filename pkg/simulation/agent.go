@@ -43,11 +43,6 @@ const (
 	renewalsPerLease = 4
 	// renewalJitter keeps the hosts from renewing all at once.
 	renewalJitter = 0.2
-	// lookInterval is how often a host looks whether its Host still says what it reported.
-	// The host lifecycle controller says Unknown of a host that it has not heard of, and only
-	// the host itself takes that back. It looks when that may have happened, which is when a
-	// renewal was late, and seldom otherwise: a thousand hosts that look are requests, too.
-	lookInterval = 2 * time.Minute
 	// firstRetry and lastRetry bound the time between attempts to register.
 	firstRetry = 200 * time.Millisecond
 	lastRetry  = 15 * time.Second
@@ -142,18 +137,22 @@ func (a *agent) beat(lease *v1alpha1.HostLease, now time.Time) {
 // always when others may have thought meanwhile that the lease would run out.
 func (a *agent) stayAlive(ctx context.Context) {
 	looked, renewed := time.Now(), time.Now()
+	// lapsed stays until the host has seen for itself what was said of it meanwhile.
+	lapsed := false
 	for sleep(ctx, wait.Jitter(a.options.LeaseDuration/renewalsPerLease, renewalJitter)) == nil {
 		err := a.renew(ctx)
 		if err == nil {
-			lapsed := time.Since(renewed) > a.options.LeaseDuration/2
+			lapsed = lapsed || time.Since(renewed) > a.options.LeaseDuration/2
 			renewed = time.Now()
-			if lapsed || time.Since(looked) > lookInterval {
-				looked = time.Now()
-				err = a.look(ctx, lapsed)
+			if lapsed || time.Since(looked) > a.options.LookInterval {
+				if err = a.look(ctx, lapsed); err == nil {
+					looked, lapsed = time.Now(), false
+				}
 			}
 		}
 		switch {
 		case err == nil || ctx.Err() != nil:
+		case apierrors.IsConflict(err): // somebody wrote at the same time; the next beat is soon
 		case apierrors.IsNotFound(err):
 			// Somebody deleted the Host or the lease, but the host is there.
 			klog.FromContext(ctx).Info("A simulated host was deleted, and registers again", "host", a.name)
@@ -185,7 +184,7 @@ func (a *agent) renew(ctx context.Context) error {
 }
 
 // look reads the Host, from the server's cache unless it must be the newest, and reports
-// again what it no longer says. A conflict is for the next time.
+// again what it no longer says.
 func (a *agent) look(ctx context.Context, newest bool) error {
 	ctx, done := lingering(ctx)
 	defer done()
@@ -197,10 +196,7 @@ func (a *agent) look(ctx context.Context, newest bool) error {
 	if err != nil {
 		return err
 	}
-	if err := a.reportHost(ctx, host); !apierrors.IsConflict(err) {
-		return err
-	}
-	return nil
+	return a.reportHost(ctx, host)
 }
 
 func (a *agent) reportHost(ctx context.Context, host *v1alpha1.Host) error {

@@ -65,6 +65,10 @@ type Options struct {
 	// LeaseDuration is for how long a host counts as alive after a heartbeat. A heartbeat
 	// comes four times as often.
 	LeaseDuration time.Duration
+	// LookInterval is how often a host looks whether its Host still says what it reported.
+	// The host lifecycle controller says Unknown of a host that it has not heard of, and only
+	// the host itself takes that back.
+	LookInterval time.Duration
 	// Version is what the hosts say of their agent.
 	Version string
 
@@ -82,6 +86,7 @@ func DefaultOptions() Options {
 		Memory:        resource.MustParse("8Gi"),
 		Instances:     110,
 		LeaseDuration: 40 * time.Second,
+		LookInterval:  2 * time.Minute,
 		Behaviour: Behaviour{
 			StartDelay:   time.Second,
 			StopDelay:    time.Second,

@@ -77,13 +77,13 @@ func clusterControllers() []constructor {
 
 // fleetControllers move our own kinds along. They count on being the only ones: one replica
 // runs them at a time.
-func fleetControllers() []constructor {
+func fleetControllers(hosts hostlifecycle.Options) []constructor {
 	return []constructor{
 		construct(app.Name, app.New),
 		construct(release.Name, release.New),
 		construct(scheduler.Name, scheduler.New),
 		construct(hostlifecycle.Name, func(config *rest.Config) (*hostlifecycle.Controller, error) {
-			return hostlifecycle.New(config, hostlifecycle.DefaultOptions())
+			return hostlifecycle.New(config, hosts)
 		}),
 	}
 }
@@ -91,7 +91,7 @@ func fleetControllers() []constructor {
 // separateControllers are those that `gatehouse controllers` has. In a cluster counts are kept
 // by kube-controller-manager, and in front of a standalone server by that server.
 func separateControllers() []constructor {
-	return append(fleetControllers(), construct(quota.Name, quota.NewForCluster))
+	return append(fleetControllers(hostlifecycle.DefaultOptions()), construct(quota.Name, quota.NewForCluster))
 }
 
 // newControllers makes those that are selected. identity gives each a configuration of its
@@ -183,8 +183,9 @@ func standaloneControllers(o options.CompletedOptions, server *apiserver.Server,
 	if o.Aggregated() {
 		return nil, nil
 	}
+	fleet := fleetControllers(hostlifecycle.DefaultOptions())
 	tokens := map[string]string{}
-	for _, c := range slices.Concat(clusterControllers(), fleetControllers(), []constructor{{name: leader.Name}}) {
+	for _, c := range slices.Concat(clusterControllers(), fleet, []constructor{{name: leader.Name}}) {
 		tokens[c.name] = identities.Mint(c.name)
 	}
 	identity := func(name string) *rest.Config {
@@ -194,17 +195,17 @@ func standaloneControllers(o options.CompletedOptions, server *apiserver.Server,
 	if err != nil || !slices.ContainsFunc(options.FleetControllers(), o.Controllers.Has) {
 		return all, err
 	}
-	fleet, err := newElected(leader.Config{
+	one, err := newElected(leader.Config{
 		Client: identity(leader.Name), Namespace: leaseNamespace, LeaseName: leader.Lease, Identity: replicaIdentity(o),
 		LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
-	}, func() (controllers, error) { return newControllers(fleetControllers(), o.Controllers, identity) })
-	return append(all, fleet), err
+	}, func() (controllers, error) { return newControllers(fleet, o.Controllers, identity) })
+	return append(all, one), err
 }
 
 // controllerUsers are the users that controllers are known as, wherever they run.
 func controllerUsers() []string {
 	var users []string
-	for _, c := range slices.Concat(clusterControllers(), fleetControllers(), []constructor{{name: leader.Name}}) {
+	for _, c := range slices.Concat(clusterControllers(), fleetControllers(hostlifecycle.DefaultOptions()), []constructor{{name: leader.Name}}) {
 		users = append(users, authentication.ControllerUserPrefix+c.name)
 	}
 	return users

@@ -29,6 +29,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization/rbac"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/hostlifecycle"
 )
 
 // A controller that worked as the server itself could do everything, and nobody would notice
@@ -47,7 +48,7 @@ func TestEveryControllerIsAUserOfItsOwnWithARoleOfItsOwn(t *testing.T) {
 	}
 	identities := authentication.NewControllers()
 	tokens := map[string]string{}
-	constructors := slices.Concat(clusterControllers(), fleetControllers())
+	constructors := slices.Concat(clusterControllers(), fleetControllers(hostlifecycle.DefaultOptions()))
 	all, err := newControllers(constructors, options.Controllers{options.AllControllers}, func(name string) *rest.Config {
 		config := controllerConfig(loopback, name, identities.Mint(name))
 		if len(config.CertData) > 0 || len(config.KeyData) > 0 || config.BearerToken == loopback.BearerToken {
@@ -79,7 +80,7 @@ func TestEveryControllerIsAUserOfItsOwnWithARoleOfItsOwn(t *testing.T) {
 
 func TestAControllerInAProcessOfItsOwnIsAUserOfItsOwnToo(t *testing.T) {
 	var names []string
-	if _, err := newControllers(fleetControllers(), options.Controllers{options.AllControllers}, func(name string) *rest.Config {
+	if _, err := newControllers(fleetControllers(hostlifecycle.DefaultOptions()), options.Controllers{options.AllControllers}, func(name string) *rest.Config {
 		names = append(names, name)
 		return impersonatedController(&rest.Config{Host: "https://127.0.0.1:1", BearerToken: "of-the-administrator"}, name)
 	}); err != nil {
@@ -97,7 +98,7 @@ func TestTheFlagKnowsAllControllers(t *testing.T) {
 	for _, list := range []struct {
 		constructors []constructor
 		known        []string
-	}{{clusterControllers(), options.ClusterControllers()}, {fleetControllers(), options.FleetControllers()}, {separateControllers(), options.SeparateControllers()}} {
+	}{{clusterControllers(), options.ClusterControllers()}, {fleetControllers(hostlifecycle.DefaultOptions()), options.FleetControllers()}, {separateControllers(), options.SeparateControllers()}} {
 		var names []string
 		for _, c := range list.constructors {
 			names = append(names, c.name)
@@ -122,7 +123,7 @@ func TestWhichControllersAreMade(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var made []string
-			if _, err := newControllers(fleetControllers(), tc.selected, func(name string) *rest.Config {
+			if _, err := newControllers(fleetControllers(hostlifecycle.DefaultOptions()), tc.selected, func(name string) *rest.Config {
 				made = append(made, name)
 				return &rest.Config{Host: "https://127.0.0.1:1"}
 			}); err != nil || !slices.Equal(made, tc.want) {

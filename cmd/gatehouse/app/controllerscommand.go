@@ -40,6 +40,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/hostlifecycle"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/leader"
 )
 
@@ -179,20 +180,44 @@ func (c *controllersCommand) config() (*rest.Config, error) {
 // work is what runs: the controllers, behind an election unless somebody wants none.
 func (c *controllersCommand) work(config *rest.Config) (controller, error) {
 	make := func() (controllers, error) {
-		return newControllers(separateControllers(), c.controllers, func(name string) *rest.Config { return impersonatedController(config, name) })
+		return newControllers(separateControllers(), c.controllers, impersonatedControllers(config))
 	}
 	if !c.leaderElect {
 		all, err := make()
 		return all, err
 	}
 	election := c.election
-	election.Client, election.Identity = clientConfig(rest.CopyConfig(config), leader.Name), leader.Identity()
+	election.Client, election.Identity = electionConfig(config), leader.Identity()
 	election.WatchDog = leaderelection.NewLeaderHealthzAdaptor(election.RenewDeadline)
 	if election.Namespace == "" {
 		election.Namespace = ownNamespace()
 	}
 	c.election = election
 	return newElected(election, make)
+}
+
+// RunFleetControllers is one replica of what `gatehouse controllers` runs, for tests that need
+// several of them in one process and cannot wait for hours: with times of their own, and with
+// a configuration whose transport they may disturb. The election's Client is made of config.
+// It returns when the context has ended and nothing works any more.
+func RunFleetControllers(ctx context.Context, config *rest.Config, election leader.Config, hosts hostlifecycle.Options) error {
+	election.Client = electionConfig(config)
+	replica, err := newElected(election, func() (controllers, error) {
+		return newControllers(fleetControllers(hosts), options.Controllers{options.AllControllers}, impersonatedControllers(config))
+	})
+	if err == nil {
+		replica.Run(ctx)
+	}
+	return err
+}
+
+// electionConfig is how a replica reaches its lease: as the user of the kubeconfig.
+func electionConfig(config *rest.Config) *rest.Config {
+	return clientConfig(rest.CopyConfig(config), leader.Name)
+}
+
+func impersonatedControllers(config *rest.Config) func(name string) *rest.Config {
+	return func(name string) *rest.Config { return impersonatedController(config, name) }
 }
 
 // impersonatedController is the same server, as the controller's own user.

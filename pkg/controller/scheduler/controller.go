@@ -196,7 +196,7 @@ func (c *Controller) bind(ctx context.Context, d *decision) {
 	case err == nil:
 		logger.V(4).Info("Bound", "instance", klog.KObj(d.instance), "host", d.host)
 		c.recorder.Eventf(d.instance, "Normal", "Scheduled", "bound to host %s", d.host)
-	case v == bound:
+	case v == overtaken:
 		logger.V(4).Info("Not bound: somebody was faster", "instance", klog.KObj(d.instance), "host", d.host, "err", err)
 	case ctx.Err() == nil:
 		logger.Error(err, "Not bound, again later", "instance", klog.KObj(d.instance), "host", d.host)

@@ -176,8 +176,11 @@ func (s *state) say(w *waiting, message string) *decision {
 type verdict int
 
 const (
-	// bound: the server has done it, or says that it cannot be done any more. The watch tells.
+	// bound: the server has done it. The watch tells.
 	bound verdict = iota
+	// overtaken: the server says that the instance is bound, is being deleted or is another.
+	// The watch tells of each of them, and soon. But an admission webhook may have said it.
+	overtaken
 	// refused: it was not done.
 	refused
 	// unclear: it may have been done.
@@ -194,6 +197,10 @@ func (s *state) finished(object *v1alpha1.Instance, v verdict, now time.Time) {
 	case v == bound:
 		w.sure = true
 		s.room.rest(w, now.Add(confirmAfter))
+	case v == overtaken:
+		w.failures++
+		w.sure = true
+		s.room.rest(w, now.Add(backoff(w.failures)))
 	case v == refused && w.unclear:
 		// This one was not done, but the one before may have been.
 		w.failures++

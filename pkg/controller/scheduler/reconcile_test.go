@@ -186,6 +186,24 @@ func TestWhenTheWatchDoesNotTellTheServerIsAsked(t *testing.T) {
 	}
 }
 
+func TestAfterAConflictTheServerIsAskedSoonAndLaterEachTime(t *testing.T) {
+	s := begin(t, readyHost("a"))
+	x := newInstance("x")
+	s.create(x)
+	for failures := 1; failures <= 3; failures++ {
+		s.expect("bind x a")
+		s.finished(x, overtaken, s.now)
+		s.now = s.now.Add(backoff(failures) - 1)
+		s.expect()
+		s.now = s.now.Add(1)
+		s.expect("ask x")
+		if s.used("a") != 1000 {
+			t.Errorf("%d used while nobody knows whether it is bound", s.used("a"))
+		}
+		s.answered(x, newInstance("x"), s.now)
+	}
+}
+
 func TestWhatMakesRoomWakesThoseThatFitNow(t *testing.T) {
 	for _, tc := range []struct {
 		name string

@@ -29,13 +29,14 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// verdictOf reads the server's answer to a binding. A conflict says that the instance is
-// bound, is being deleted or is another: each of them the watch tells. What the server
-// refused was not done; of a failure on either side nobody knows.
+// verdictOf reads the server's answer to a binding. What the server refused was not done; of
+// a failure on either side nobody knows.
 func verdictOf(err error) verdict {
 	switch code := statusCode(err); {
-	case err == nil, code == 409:
+	case err == nil:
 		return bound
+	case code == 409:
+		return overtaken
 	case code >= 400 && code < 500 && code != 408:
 		return refused
 	}

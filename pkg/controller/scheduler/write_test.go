@@ -33,7 +33,7 @@ func TestWhatAnAnswerSaysOfABinding(t *testing.T) {
 		want verdict
 	}{
 		{"it is done", nil, bound},
-		{"somebody was faster", apierrors.NewConflict(resource, "x", errors.New("bound")), bound},
+		{"somebody was faster", apierrors.NewConflict(resource, "x", errors.New("bound")), overtaken},
 		{"the instance is gone", apierrors.NewNotFound(resource, "x"), refused},
 		{"the host is gone", apierrors.NewInvalid(schema.GroupKind{Kind: "Binding"}, "x", nil), refused},
 		{"it is not allowed", apierrors.NewForbidden(resource, "x", nil), refused},

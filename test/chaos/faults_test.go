@@ -1,0 +1,219 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package chaos
+
+import (
+	"bytes"
+	"hash/fnv"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// throw returns a number from 0 up to, not including, 1, that depends on the seed and the
+// words only.
+func throw(seed int64, words ...string) float64 {
+	hash := fnv.New64a()
+	for _, word := range append([]string{strconv.FormatInt(seed, 10)}, words...) {
+		_, _ = hash.Write([]byte(word))
+		_, _ = hash.Write([]byte{0})
+	}
+	// FNV leaves words that differ in their end near each other; mixing spreads them.
+	x := hash.Sum64()
+	x ^= x >> 33
+	x *= 0xff51afd7ed558ccd
+	x ^= x >> 33
+	return float64(x>>11) / (1 << 53)
+}
+
+// fault is what becomes of a request.
+type fault string
+
+const (
+	fine        fault = ""
+	conflict    fault = "409"
+	tooMany     fault = "429"
+	internal    fault = "500"
+	unavailable fault = "503"
+	expired     fault = "410"
+	// unsent requests never reach the server.
+	unsent fault = "reset before"
+	// unanswered ones do, but nobody learns what became of them.
+	unanswered fault = "reset after"
+	// slow ones reach it late, perhaps when the one who sent them is gone.
+	slow fault = "slow"
+	// cut is not of a request but of the watch that it opened.
+	cut fault = "cut"
+)
+
+// odds are how likely faults are, one after the other.
+type odds []struct {
+	fault fault
+	share float64
+}
+
+var (
+	writes  = odds{{conflict, 0.04}, {tooMany, 0.01}, {internal, 0.02}, {unavailable, 0.02}, {unsent, 0.02}, {unanswered, 0.04}, {slow, 0.05}}
+	reads   = odds{{tooMany, 0.01}, {internal, 0.02}, {unavailable, 0.02}, {unsent, 0.03}, {unanswered, 0.02}}
+	watches = odds{{tooMany, 0.01}, {internal, 0.03}, {expired, 0.05}, {unsent, 0.05}}
+	// A recorder of events waits for ten seconds when it gets no answer at all.
+	events = odds{{conflict, 0.05}, {internal, 0.05}}
+)
+
+const (
+	// cutShare of all watches are cut, after cutReads reads at most.
+	cutShare = 0.7
+	cutReads = 60
+	// latest is how late slow requests are. It is less than what is left of a lease when its
+	// holder stops at the latest, or the rules of the game would be broken.
+	latest = 300 * time.Millisecond
+)
+
+func (o odds) pick(x float64) fault {
+	for _, one := range o {
+		if x -= one.share; x < 0 {
+			return one.fault
+		}
+	}
+	return fine
+}
+
+// kind is what requests have in common: who asks, and what for. Names are left out, because
+// the server makes some up.
+type kind struct{ who, method, resource string }
+
+func kindOf(request *http.Request) kind {
+	path := strings.Split(strings.Trim(request.URL.Path, "/"), "/")
+	if path[0] == "api" {
+		path = path[min(2, len(path)):] // api, version
+	} else {
+		path = path[min(3, len(path)):] // apis, group, version
+	}
+	if len(path) > 2 && path[0] == "namespaces" {
+		path = path[2:]
+	}
+	k := kind{who: request.UserAgent(), method: request.Method}
+	if len(path) > 0 {
+		k.resource = path[0]
+	}
+	if len(path) > 2 {
+		k.resource += "/" + path[2]
+	}
+	if request.URL.Query().Get("watch") == "true" {
+		k.method = "WATCH"
+	}
+	return k
+}
+
+func (k kind) odds() odds {
+	switch {
+	case k.resource == "events":
+		return events
+	case k.method == "WATCH":
+		return watches
+	case k.method == http.MethodGet:
+		return reads
+	}
+	return writes
+}
+
+// weather is what is the same for all: the seed, whether the storm is over, and what it did.
+type weather struct {
+	seed int64
+
+	mu   sync.Mutex
+	calm bool
+	did  map[fault]int
+}
+
+// next decides about the nth request of its kind on a line.
+func (w *weather) next(line string, k kind, n int) fault {
+	x := throw(w.seed, line, k.who, k.method, k.resource, strconv.Itoa(n))
+	f := k.odds().pick(x)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.calm {
+		return fine
+	}
+	w.did[f]++
+	return f
+}
+
+// cutAfter says after how many reads a watch is cut; 0 for never.
+func (w *weather) cutAfter(line string, k kind, n int) int {
+	if throw(w.seed, "cut", line, k.who, k.resource, strconv.Itoa(n)) >= cutShare {
+		return 0
+	}
+	return 1 + int(throw(w.seed, "when", line, k.who, k.resource, strconv.Itoa(n))*cutReads)
+}
+
+// cuts says whether the storm still cuts, and counts it.
+func (w *weather) cuts() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.calm {
+		w.did[cut]++
+	}
+	return !w.calm
+}
+
+func (w *weather) calmDown() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.calm = true
+}
+
+func (w *weather) count() map[fault]int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	count := map[fault]int{}
+	for f, n := range w.did {
+		count[f] = n
+	}
+	return count
+}
+
+// reset is what a client sees of a connection that breaks.
+func reset() error {
+	return &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
+}
+
+// status is the server's answer that it never gave.
+func (f fault) status(request *http.Request) *http.Response {
+	code, _ := strconv.Atoi(string(f))
+	reason := map[fault]metav1.StatusReason{
+		conflict: metav1.StatusReasonConflict, tooMany: metav1.StatusReasonTooManyRequests, internal: metav1.StatusReasonInternalError,
+		unavailable: metav1.StatusReasonServiceUnavailable, expired: metav1.StatusReasonExpired,
+	}[f]
+	body := []byte(`{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"chaos says ` + string(f) + `","reason":"` + string(reason) + `","code":` + string(f) + `}`)
+	response := &http.Response{
+		StatusCode: code, Status: string(f) + " " + http.StatusText(code), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)), Request: request,
+	}
+	if f == tooMany {
+		response.Header.Set("Retry-After", "1")
+	}
+	return response
+}

@@ -1,0 +1,261 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package chaos
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/scheme"
+)
+
+// sentFor is how long a request that was sent may take after its sender has lost interest.
+const sentFor = 30 * time.Second
+
+var errSevered = errors.New("the line is severed")
+
+// line is the way of one process to the server.
+type line struct {
+	name    string
+	weather *weather
+	// answered is called for each request that the server has answered without a failure.
+	answered func(kind)
+
+	mu    sync.Mutex
+	asked map[kind]int
+	// whole ends when the line is severed.
+	whole context.Context
+	sever context.CancelCauseFunc
+	// lost are the instances that were created though nobody was told.
+	lost map[types.UID]bool
+	// sent are the requests whose sender may be gone.
+	sent sync.WaitGroup
+}
+
+func newLine(name string, w *weather, answered func(kind)) *line {
+	l := &line{name: name, weather: w, answered: answered, asked: map[kind]int{}, lost: map[types.UID]bool{}}
+	l.repair()
+	return l
+}
+
+// config is the same server, by this line.
+func (l *line) config(config *rest.Config) *rest.Config {
+	config = rest.CopyConfig(config)
+	config.WrapTransport = func(next http.RoundTripper) http.RoundTripper { return &wire{l, next} }
+	return config
+}
+
+// repair ends that the line is severed. New requests go through it.
+func (l *line) repair() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.whole == nil || l.whole.Err() != nil {
+		l.whole, l.sever = context.WithCancelCause(context.Background())
+	}
+}
+
+// disconnect breaks all connections, and lets nothing through until repair.
+func (l *line) disconnect() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sever(errSevered)
+}
+
+// flicker breaks all connections.
+func (l *line) flicker() {
+	l.disconnect()
+	l.repair()
+}
+
+func (l *line) ask(k kind) (n int, whole context.Context) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asked[k]++
+	return l.asked[k], l.whole
+}
+
+// wire is a transport that leads through a line.
+type wire struct {
+	line *line
+	next http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper.
+func (w *wire) RoundTrip(request *http.Request) (*http.Response, error) {
+	k := kindOf(request)
+	n, whole := w.line.ask(k)
+	if whole.Err() != nil {
+		return nil, reset()
+	}
+	f := w.line.weather.next(w.line.name, k, n)
+	switch f {
+	case unsent:
+		return nil, reset()
+	case conflict, tooMany, internal, unavailable, expired:
+		return f.status(request), nil
+	}
+	var response *http.Response
+	var err error
+	switch k.method {
+	case "WATCH", http.MethodGet:
+		response, err = w.read(request, whole, k, n)
+	default:
+		response, err = w.write(request, whole, k, f)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if f == unanswered && k.method == http.MethodGet {
+		_ = response.Body.Close()
+		return nil, reset()
+	}
+	if response.StatusCode < http.StatusBadRequest {
+		w.line.answered(k)
+	}
+	return response, nil
+}
+
+// read ends with the one who asks, and with the line.
+func (w *wire) read(request *http.Request, whole context.Context, k kind, n int) (*http.Response, error) {
+	ctx, end := context.WithCancel(request.Context())
+	stop := context.AfterFunc(whole, end)
+	response, err := w.next.RoundTrip(request.WithContext(ctx))
+	if err != nil {
+		stop()
+		end()
+		if whole.Err() != nil {
+			err = reset()
+		}
+		return nil, err
+	}
+	b := &body{ReadCloser: response.Body, whole: whole, end: func() { stop(); end() }}
+	if k.method == "WATCH" {
+		b.left, b.weather = w.line.weather.cutAfter(w.line.name, k, n), w.line.weather
+		b.rude = n%2 == 0
+	}
+	response.Body = b
+	return response, nil
+}
+
+// body is of an answer that may break off.
+type body struct {
+	io.ReadCloser
+	whole context.Context
+	end   func()
+	// left counts reads until a watch is cut, rudely or not.
+	left    int
+	rude    bool
+	weather *weather
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if b.whole.Err() != nil {
+		return 0, reset()
+	}
+	if b.left > 0 {
+		if b.left--; b.left == 0 && b.weather.cuts() {
+			if b.rude {
+				return 0, reset()
+			}
+			return 0, io.EOF
+		}
+	}
+	return n, err
+}
+
+func (b *body) Close() error {
+	b.end()
+	return b.ReadCloser.Close()
+}
+
+// write sends what cannot be called back: it goes on without the one who sent it.
+func (w *wire) write(request *http.Request, whole context.Context, k kind, f fault) (*http.Response, error) {
+	type answer struct {
+		response *http.Response
+		err      error
+	}
+	answers := make(chan answer, 1)
+	w.line.sent.Go(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(request.Context()), sentFor)
+		defer cancel()
+		if f == slow {
+			wait, stop := context.WithTimeout(ctx, latest)
+			<-wait.Done()
+			stop()
+		}
+		response, err := w.next.RoundTrip(request.WithContext(ctx))
+		if err == nil {
+			err = slurp(response)
+		}
+		answers <- answer{response, err}
+	})
+	var a answer
+	var err error
+	select {
+	case a = <-answers:
+		if f != unanswered {
+			return a.response, a.err
+		}
+		answers <- a
+		err = reset()
+	case <-whole.Done():
+		err = reset()
+	case <-request.Context().Done():
+		err = request.Context().Err()
+	}
+	w.line.sent.Go(func() {
+		if a := <-answers; a.err == nil {
+			w.line.lose(k, a.response)
+		}
+	})
+	return nil, err
+}
+
+// slurp has the answer in memory, so that it does not end with its request.
+func slurp(response *http.Response) error {
+	all, err := io.ReadAll(response.Body)
+	_ = response.Body.Close()
+	response.Body = io.NopCloser(bytes.NewReader(all))
+	return err
+}
+
+// lose notes what the answer would have told.
+func (l *line) lose(k kind, response *http.Response) {
+	if k.method != http.MethodPost || k.resource != "instances" || response.StatusCode != http.StatusCreated {
+		return
+	}
+	all, err := io.ReadAll(response.Body)
+	if err != nil {
+		return
+	}
+	object, _, err := scheme.Codecs.UniversalDeserializer().Decode(all, nil, nil)
+	if instance, ok := object.(*v1alpha1.Instance); ok && err == nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.lost[instance.UID] = true
+	}
+}

@@ -1,0 +1,301 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app"
+	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/hostlifecycle"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/leader"
+	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
+	fleetclient "github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/typed/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/simulation"
+)
+
+// Everything that takes minutes in a fleet takes seconds here. A lease outlives the holder's
+// work by a second, in which what it has sent arrives.
+const (
+	leaseDuration = 3 * time.Second
+	renewDeadline = 2 * time.Second
+	retryPeriod   = 300 * time.Millisecond
+
+	replicas = 2
+	// instancesPerHost is so few that hosts get full.
+	instancesPerHost = 6
+)
+
+// groups are hosts that die together, and how many they are.
+var groups = []struct {
+	prefix string
+	hosts  int
+}{{"alder-", 3}, {"birch-", 3}, {"cedar-", 2}}
+
+// lifecycle never halts evictions as long as one host is left.
+func lifecycle() hostlifecycle.Options {
+	o := hostlifecycle.DefaultOptions()
+	o.Grace, o.StartupGrace, o.MonitorPeriod = 2*time.Second, 4*time.Second, 250*time.Millisecond
+	o.Toleration, o.Quarantine = time.Second, time.Second
+	o.EvictionRate, o.SecondaryEvictionRate, o.UnhealthyThreshold = 20, 20, 1
+	return o
+}
+
+func hosts(group int, seed int64) simulation.Options {
+	o := simulation.DefaultOptions()
+	o.NamePrefix, o.Count, o.Seed, o.Version = groups[group].prefix, groups[group].hosts, seed, "chaos"
+	o.CPU, o.Memory, o.Instances = resource.MustParse("2"), resource.MustParse("2Gi"), instancesPerHost
+	o.LeaseDuration, o.LookInterval = 2*time.Second, time.Second
+	o.StartDelay, o.StopDelay = 200*time.Millisecond, 200*time.Millisecond
+	o.FailureRate, o.FailureAfter = 0.1, time.Second
+	return o
+}
+
+// process is something that runs and can be ended: a replica, or a group of hosts.
+type process struct {
+	line *line
+	end  func()
+}
+
+// stage is a server, and everything that plays on it.
+type stage struct {
+	t       *testing.T
+	weather *weather
+	server  *rest.Config
+	fleet   fleetclient.FleetV1alpha1Interface
+	core    kubernetes.Interface
+
+	// heartbeats of hosts and renewals of the lease are the clocks of the play.
+	heartbeats, renewals *gauge
+
+	replicas [replicas]*process
+	groups   []*process
+	born     int
+	// lines are all that there ever were.
+	lines []*line
+}
+
+func newStage(t *testing.T, seed int64) *stage {
+	t.Helper()
+	server := servertesting.Start(t)
+	client, err := versioned.NewForConfig(server.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	core, err := kubernetes.NewForConfig(server.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &stage{
+		t: t, weather: &weather{seed: seed, did: map[fault]int{}}, server: server.Config, fleet: client.FleetV1alpha1(), core: core,
+		heartbeats: newGauge(), renewals: newGauge(), groups: make([]*process, len(groups)),
+	}
+	t.Cleanup(s.end)
+	return s
+}
+
+func (s *stage) end() {
+	for i := range s.replicas {
+		s.endReplica(i)
+	}
+	for i := range s.groups {
+		s.endGroup(i)
+	}
+}
+
+func (s *stage) newLine(name string) *line {
+	l := newLine(name, s.weather, func(k kind) {
+		switch {
+		case k.method != http.MethodPut:
+		case k.resource == "hostleases":
+			s.heartbeats.add()
+		case k.resource == "leases":
+			s.renewals.add()
+		}
+	})
+	s.lines = append(s.lines, l)
+	return l
+}
+
+// start runs something until its end is called, which waits for it.
+func start(l *line, run func(context.Context)) *process {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		run(ctx)
+	}()
+	return &process{line: l, end: func() {
+		cancel()
+		<-done
+	}}
+}
+
+// startReplica starts what `gatehouse controllers` runs, unless it runs.
+func (s *stage) startReplica(i int) {
+	if s.replicas[i] != nil {
+		return
+	}
+	s.born++
+	name := fmt.Sprintf("replica-%d", i)
+	election := leader.Config{
+		Namespace: metav1.NamespaceSystem, LeaseName: leader.Lease, Identity: fmt.Sprintf("%s.%d", name, s.born),
+		LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
+	}
+	l := s.newLine(fmt.Sprintf("%s.%d", name, s.born))
+	s.replicas[i] = start(l, func(ctx context.Context) {
+		if err := app.RunFleetControllers(ctx, l.config(s.server), election, lifecycle()); err != nil {
+			s.t.Error(err)
+		}
+	})
+}
+
+// endReplica lets it give up the lease.
+func (s *stage) endReplica(i int) {
+	if s.replicas[i] != nil {
+		s.replicas[i].end()
+		s.replicas[i] = nil
+	}
+}
+
+// killReplica lets nothing through any more, also not that it gives up the lease.
+func (s *stage) killReplica(i int) {
+	if s.replicas[i] != nil {
+		s.replicas[i].line.disconnect()
+		s.endReplica(i)
+	}
+}
+
+// startGroup starts the hosts of a group, unless they run.
+func (s *stage) startGroup(i int) error {
+	if s.groups[i] != nil {
+		return nil
+	}
+	l := s.newLine(groups[i].prefix)
+	config := l.config(s.server)
+	played, err := simulation.New(hosts(i, s.weather.seed), func(host string) (*rest.Config, error) {
+		own := rest.CopyConfig(config)
+		own.UserAgent = host
+		own.ContentType, own.AcceptContentTypes = "application/vnd.kubernetes.protobuf", "application/vnd.kubernetes.protobuf,application/json"
+		own.Impersonate = rest.ImpersonationConfig{UserName: fleet.HostUserPrefix + host, Groups: []string{fleet.HostGroup}}
+		return own, nil
+	})
+	if err != nil {
+		return err
+	}
+	s.groups[i] = start(l, played.Run)
+	return nil
+}
+
+// endGroup is a power failure.
+func (s *stage) endGroup(i int) {
+	if s.groups[i] != nil {
+		s.groups[i].line.disconnect()
+		s.groups[i].end()
+		s.groups[i] = nil
+	}
+}
+
+// loseGroup ends a group, and has somebody say that it will not come back.
+func (s *stage) loseGroup(ctx context.Context, i int) error {
+	s.endGroup(i)
+	for _, name := range hostNames(i) {
+		if err := s.deleteHost(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hostNames are those of a group.
+func hostNames(group int) []string {
+	o := hosts(group, 0)
+	var names []string
+	for number := 1; number <= o.Count; number++ {
+		names = append(names, o.HostName(number))
+	}
+	return names
+}
+
+// lost are the instances whose makers were never told of them.
+func (s *stage) lost() map[types.UID]bool {
+	lost := map[types.UID]bool{}
+	for _, l := range s.lines {
+		l.sent.Wait()
+		l.mu.Lock()
+		for uid := range l.lost {
+			lost[uid] = true
+		}
+		l.mu.Unlock()
+	}
+	return lost
+}
+
+// gauge counts, and lets others wait for it.
+type gauge struct {
+	mu      sync.Mutex
+	n       int
+	changed chan struct{}
+}
+
+func newGauge() *gauge { return &gauge{changed: make(chan struct{})} }
+
+func (g *gauge) add() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.n++
+	close(g.changed)
+	g.changed = make(chan struct{})
+}
+
+func (g *gauge) now() (int, <-chan struct{}) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.n, g.changed
+}
+
+// wait waits for as many more.
+func (g *gauge) wait(ctx context.Context, more int) error { return g.after(more)(ctx) }
+
+// after is what waits for as many more than there are now.
+func (g *gauge) after(more int) func(context.Context) error {
+	n, _ := g.now()
+	return func(ctx context.Context) error { return g.reach(ctx, n+more) }
+}
+
+func (g *gauge) reach(ctx context.Context, until int) error {
+	for n, changed := g.now(); n < until; n, changed = g.now() {
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
