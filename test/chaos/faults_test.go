@@ -107,7 +107,7 @@ type kind struct{ who, method, resource string }
 func kindOf(request *http.Request) kind {
 	path := strings.Split(strings.Trim(request.URL.Path, "/"), "/")
 	if path[0] == "api" {
-		path = path[2:] // api, version
+		path = path[min(2, len(path)):] // api, version
 	} else {
 		path = path[min(3, len(path)):] // apis, group, version
 	}

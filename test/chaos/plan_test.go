@@ -32,7 +32,7 @@ const (
 	// mostReplicas of all apps are more than the hosts have room for, and lastReplicas so few
 	// that there is room whatever is where.
 	mostReplicas = 12
-	lastReplicas = 4
+	lastReplicas = 3
 	// beats is how many heartbeats of hosts there are between two acts at most.
 	beats = 7
 )
@@ -151,15 +151,7 @@ func (p *planner) disturbHosts(at int) {
 			p.add(prefix+"* die", always(func(s *stage) { s.endGroup(i) }))
 			back(start)
 		case 1:
-			p.add(prefix+"* die, and are deleted", func(ctx context.Context, s *stage) error {
-				s.endGroup(i)
-				for _, name := range hostNames(i) {
-					if err := s.deleteHost(ctx, name); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
+			p.add(prefix+"* die, and are deleted", func(ctx context.Context, s *stage) error { return s.loseGroup(ctx, i) })
 			back(start)
 		case 2:
 			p.add(prefix+"* cannot reach the server", always(func(s *stage) { s.disconnect(s.groups[i]) }))
@@ -268,7 +260,8 @@ func (p *planner) pauseApp(a *plannedApp, paused bool) {
 	})
 }
 
-// finish ends the storm, brings back all that is away, and wants of the apps only what can be.
+// finish ends the storm, brings back all that is away but for some hosts that are lost with
+// all that they ran, and wants of the apps only what can be.
 func (p *planner) finish() {
 	from := len(p.acts)
 	defer func() {
@@ -276,6 +269,8 @@ func (p *planner) finish() {
 			p.acts[from+i].pause = 1
 		}
 	}()
+	lost := len(groups) - 1
+	p.add(groups[lost].prefix+"* die, and are deleted for ever", func(ctx context.Context, s *stage) error { return s.loseGroup(ctx, lost) })
 	p.add("the storm is over", always(func(s *stage) { s.weather.calmDown() }))
 	p.add("all replicas are back", always(func(s *stage) {
 		for i := range replicas {
@@ -283,7 +278,7 @@ func (p *planner) finish() {
 			s.startReplica(i)
 		}
 	}))
-	for i := range groups {
+	for i := range groups[:lost] {
 		p.add(groups[i].prefix+"* are back", func(_ context.Context, s *stage) error {
 			s.repair(s.groups[i])
 			return s.startGroup(i)

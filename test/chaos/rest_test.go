@@ -80,7 +80,7 @@ func (s *stage) missing(ctx context.Context) []string {
 	return slices.Concat(
 		appsMissing(apps.Items, releases.Items, instances.Items),
 		ownersMissing(apps.Items, releases.Items, instances.Items),
-		hostsMissing(hosts.Items, instances.Items),
+		s.hostsMissing(hosts.Items, instances.Items),
 	)
 }
 
@@ -142,7 +142,7 @@ func ownersMissing(apps []v1alpha1.App, releases []v1alpha1.Release, instances [
 
 // hostsMissing says which hosts are not well, have more than they can, or are gone though
 // something is bound to them.
-func hostsMissing(hosts []v1alpha1.Host, instances []v1alpha1.Instance) (missing []string) {
+func (s *stage) hostsMissing(hosts []v1alpha1.Host, instances []v1alpha1.Instance) (missing []string) {
 	usedBy := map[string]*used{}
 	for _, host := range hosts {
 		usedBy[host.Name] = &used{}
@@ -151,8 +151,10 @@ func hostsMissing(hosts []v1alpha1.Host, instances []v1alpha1.Instance) (missing
 		}
 	}
 	count := 0
-	for _, group := range groups {
-		count += group.hosts
+	for i, group := range groups {
+		if s.groups[i] != nil {
+			count += group.hosts
+		}
 	}
 	if len(hosts) != count {
 		missing = append(missing, fmt.Sprintf("there are %d hosts of %d", len(hosts), count))

@@ -73,7 +73,7 @@ func hosts(group int, seed int64) simulation.Options {
 	o.CPU, o.Memory, o.Instances = resource.MustParse("2"), resource.MustParse("2Gi"), instancesPerHost
 	o.LeaseDuration, o.LookInterval = 2*time.Second, time.Second
 	o.StartDelay, o.StopDelay = 200*time.Millisecond, 200*time.Millisecond
-	o.FailureRate, o.FailureAfter = 0.1, 2*time.Second
+	o.FailureRate, o.FailureAfter = 0.1, time.Second
 	return o
 }
 
@@ -220,6 +220,17 @@ func (s *stage) endGroup(i int) {
 		s.groups[i].end()
 		s.groups[i] = nil
 	}
+}
+
+// loseGroup ends a group, and has somebody say that it will not come back.
+func (s *stage) loseGroup(ctx context.Context, i int) error {
+	s.endGroup(i)
+	for _, name := range hostNames(i) {
+		if err := s.deleteHost(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // hostNames are those of a group.
