@@ -213,7 +213,9 @@ func (a *agent) reportHost(ctx context.Context, host *v1alpha1.Host) error {
 // hostStatus is what the host says of itself. Conditions that are not its own stay.
 func (a *agent) hostStatus(host *v1alpha1.Host, now time.Time) v1alpha1.HostStatus {
 	status := host.Status.DeepCopy()
-	status.ObservedGeneration = host.Generation
+	// No observedGeneration: a host reports on its machine, whatever its taints say, and does not
+	// follow them. kubectl wait would take its word for outdated as soon as one is taken away.
+	status.ObservedGeneration = 0
 	status.Capacity = v1alpha1.ResourceList{
 		v1alpha1.ResourceCPU:       a.options.CPU,
 		v1alpha1.ResourceMemory:    a.options.Memory,
@@ -230,7 +232,7 @@ func (a *agent) hostStatus(host *v1alpha1.Host, now time.Time) v1alpha1.HostStat
 	}
 	apimeta.SetStatusCondition(&status.Conditions, metav1.Condition{
 		Type: v1alpha1.HostConditionReady, Status: metav1.ConditionTrue, Reason: "Simulated",
-		Message: "nothing really runs on this host", ObservedGeneration: host.Generation, LastTransitionTime: seconds(now),
+		Message: "nothing really runs on this host", LastTransitionTime: seconds(now),
 	})
 	return *status
 }

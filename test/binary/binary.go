@@ -27,6 +27,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -35,6 +36,8 @@ import (
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 )
 
 // Patience bounds every wait for a condition: far more than anything needs, for a machine
@@ -118,6 +121,10 @@ func Start(t testing.TB, dataDir string, args ...string) *Server {
 // of its standard output. The process does not outlive the test.
 func Launch(t testing.TB, dataDir string, onLine func(*Server, string), args ...string) *Server {
 	t.Helper()
+	// Those of the fleet would take part in what a test plays by hand: it asks for them.
+	if !slices.ContainsFunc(args, func(arg string) bool { return strings.HasPrefix(arg, "--controllers=") }) {
+		args = append(args, "--controllers="+strings.Join(options.ClusterControllers(), ","))
+	}
 	args = append([]string{"up", "--data-dir", dataDir, "--listen", "127.0.0.1:0"}, args...)
 	s := &Server{
 		DataDir: dataDir,

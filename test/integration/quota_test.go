@@ -101,7 +101,7 @@ func (c fleetClient) create(t *testing.T, i *v1alpha1.Instance) error {
 // refusedByQuota wants a 403 that says why.
 func refusedByQuota(t *testing.T, err error, why string) {
 	t.Helper()
-	if !apierrors.IsForbidden(err) || !strings.HasSuffix(err.Error(), "is forbidden: "+why) {
+	if !apierrors.IsForbidden(err) || !strings.HasSuffix(err.Error(), "is forbidden: "+why+" (admission plugin ResourceQuota)") {
 		t.Errorf("got %v, want a refusal that ends in %q", err, why)
 	}
 }

@@ -36,7 +36,8 @@ func withUnknown(host *v1alpha1.Host, now time.Time) *v1alpha1.Host {
 	condition := metav1.Condition{
 		Type: v1alpha1.HostConditionReady, Status: metav1.ConditionUnknown,
 		Reason: "HostStatusUnknown", Message: "the host's agent has stopped renewing its lease",
-		ObservedGeneration: host.Generation, LastTransitionTime: metav1.NewTime(now),
+		// No observedGeneration: the taint that comes next would make it look outdated.
+		LastTransitionTime: metav1.NewTime(now),
 	}
 	if readyOf(host).Status == "" {
 		condition.Reason, condition.Message = "HostStatusNeverUpdated", "the host's agent has never said whether it is ready"
