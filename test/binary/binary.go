@@ -36,8 +36,6 @@ import (
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
-
-	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 )
 
 // Patience bounds every wait for a condition: far more than anything needs, for a machine
@@ -123,7 +121,7 @@ func Launch(t testing.TB, dataDir string, onLine func(*Server, string), args ...
 	t.Helper()
 	// Those of the fleet would take part in what a test plays by hand: it asks for them.
 	if !slices.ContainsFunc(args, func(arg string) bool { return strings.HasPrefix(arg, "--controllers=") }) {
-		args = append(args, "--controllers="+strings.Join(options.ClusterControllers(), ","))
+		args = append(args, "--controllers=*,-app-controller,-release-controller,-scheduler,-host-lifecycle-controller")
 	}
 	args = append([]string{"up", "--data-dir", dataDir, "--listen", "127.0.0.1:0"}, args...)
 	s := &Server{

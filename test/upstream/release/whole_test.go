@@ -35,6 +35,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
@@ -52,6 +53,9 @@ import (
 // TestMain silences what failures on purpose would log, and takes away upstream's brake on
 // errors: it counts from the process's start, which in the time of a bubble is decades ahead.
 func TestMain(m *testing.M) {
+	// Fake watches panic when their channel is full, which a burst of writes makes them on a busy
+	// machine.
+	watch.DefaultChanSize = 1 << 14
 	klog.SetLogger(logr.Discard())
 	utilruntime.ErrorHandlers = nil
 	os.Exit(m.Run())
