@@ -110,7 +110,7 @@ func Plugins() []Plugin {
 		Name:     lifecycle.PluginName,
 		Register: lifecycle.Register,
 		Why:      "first, because nothing else matters for an object whose namespace does not exist or goes away",
-		Cure:     "create the namespace first, or name another",
+		Cure:     "name a namespace that exists and is not going away; the ones of the system stay",
 		Reads: []Read{{
 			Need: NeedNamespaces, Resources: []schema.GroupVersionResource{corev1.SchemeGroupVersion.WithResource("namespaces")}, Live: true,
 			Without: "objects in namespaces cannot be created",

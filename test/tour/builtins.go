@@ -87,7 +87,7 @@ func namespaces(s *scene) {
 	s.kubectl("get ns $ID -o", `jsonpath={.metadata.labels.kubernetes\.io/metadata\.name}{"\n"}`).prints("$ID")
 	s.kubectl("describe namespace $ID").shows("Name:", "$ID", "Status:", "Active", "No resource quota.")
 	s.kubectl("create namespace $ID").fails(`Error from server (AlreadyExists): namespaces "$ID" already exists`)
-	s.kubectl("create configmap a -n nowhere-$ID --from-literal=a=b").fails(`error: failed to create configmap: namespaces "nowhere-$ID" not found (admission plugin NamespaceLifecycle: create the namespace first, or name another)`)
+	s.kubectl("create configmap a -n nowhere-$ID --from-literal=a=b").fails(`error: failed to create configmap: namespaces "nowhere-$ID" not found (admission plugin NamespaceLifecycle: name a namespace that exists and is not going away; the ones of the system stay)`)
 	s.kubectl("delete serviceaccount default -n $ID").prints(`serviceaccount "default" deleted from $ID namespace`)
 	s.kubectl("wait --for=create serviceaccount/default -n $ID --timeout=2m").prints("serviceaccount/default condition met")
 	s.kubectl("create configmap a -n $ID --from-literal=a=b").prints("configmap/a created")
