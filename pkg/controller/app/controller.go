@@ -33,6 +33,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/events"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/queue"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/transform"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	fleetclient "github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/typed/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions"
@@ -89,8 +90,8 @@ func New(config *rest.Config) (*Controller, error) {
 		indexers  cache.Indexers
 		handler   cache.ResourceEventHandler
 	}{
-		{apps.Informer(), withoutManagers, nil, c.appHandler()},
-		{releases.Informer(), withoutManagers, cache.Indexers{byOwner: ownerOf, orphans: namespaceOfOrphan}, c.releaseHandler()},
+		{apps.Informer(), transform.WithoutManagedFields, nil, c.appHandler()},
+		{releases.Informer(), transform.WithoutManagedFields, cache.Indexers{byOwner: ownerOf, orphans: namespaceOfOrphan}, c.releaseHandler()},
 		{instances.Informer(), onlyLife, cache.Indexers{byOwner: ownerOf}, c.instanceHandler()},
 	} {
 		if err := watched.informer.SetTransform(watched.transform); err != nil {

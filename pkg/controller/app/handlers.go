@@ -53,15 +53,6 @@ func namespaceOfOrphan(obj any) ([]string, error) {
 	return nil, nil
 }
 
-// withoutManagers leaves out what is only there for the server. An update without it leaves it
-// as it is.
-func withoutManagers(obj any) (any, error) {
-	if object, ok := obj.(metav1.Object); ok {
-		object.SetManagedFields(nil)
-	}
-	return obj, nil
-}
-
 // onlyLife keeps of an instance whose it is and whether it has ended: there are many of them,
 // and nothing else is asked here.
 func onlyLife(obj any) (any, error) {

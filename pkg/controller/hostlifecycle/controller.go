@@ -23,7 +23,6 @@ import (
 	"sync"
 
 	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
@@ -34,6 +33,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/events"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/queue"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/transform"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions"
 	listers "github.com/gatehouse-dev/gatehouse/pkg/generated/listers/fleet/v1alpha1"
@@ -81,7 +81,7 @@ func New(config *rest.Config, o Options) (*Controller, error) {
 	if err != nil {
 		return nil, err
 	}
-	factory := externalversions.NewSharedInformerFactoryWithOptions(client, 0, externalversions.WithTransform(withoutManagedFields))
+	factory := externalversions.NewSharedInformerFactoryWithOptions(client, 0, externalversions.WithTransform(transform.WithoutManagedFields))
 	fleet := factory.Fleet().V1alpha1()
 	c := &Controller{
 		options:   o,
@@ -172,13 +172,4 @@ func (c *Controller) Run(ctx context.Context) {
 	}
 	wg.Go(func() { c.watchOver(ctx) })
 	queue.Run(ctx, c.queue, workers, c.sync)
-}
-
-// withoutManagedFields lets informers remember less: nobody here asks who wrote which field,
-// and an update without them leaves them as they are.
-func withoutManagedFields(obj any) (any, error) {
-	if object, err := meta.Accessor(obj); err == nil {
-		object.SetManagedFields(nil)
-	}
-	return obj, nil
 }

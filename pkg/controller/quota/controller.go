@@ -36,6 +36,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/queue"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/transform"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	"github.com/gatehouse-dev/gatehouse/pkg/quota"
 )
@@ -133,7 +134,7 @@ func newController(config *rest.Config) (*Controller, clients, error) {
 	clock := clock.RealClock{}
 	c := &Controller{
 		client:  client,
-		factory: informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(withoutManagedFields)),
+		factory: informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(transform.WithoutManagedFields)),
 		ledger:  newLedger(clock),
 		queue:   queue.New[types.NamespacedName](Name),
 		clock:   clock,
@@ -148,14 +149,6 @@ func newController(config *rest.Config) (*Controller, clients, error) {
 	}
 	c.synced = registration.HasSynced
 	return c, clients{fleet, objects}, nil
-}
-
-// withoutManagedFields keeps the cache small. A write without them leaves them as they are.
-func withoutManagedFields(obj any) (any, error) {
-	if object, ok := obj.(metav1.Object); ok {
-		object.SetManagedFields(nil)
-	}
-	return obj, nil
 }
 
 func (c *Controller) saw(obj any) {

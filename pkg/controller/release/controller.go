@@ -35,6 +35,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/events"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/queue"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/transform"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions"
 	listers "github.com/gatehouse-dev/gatehouse/pkg/generated/listers/fleet/v1alpha1"
@@ -91,7 +92,7 @@ func New(config *rest.Config) (*Controller, error) {
 // NewForClient makes a controller of its parts, for tests that hold some of them. Events go to
 // the recorder, which somebody else runs.
 func NewForClient(client versioned.Interface, recorder record.EventRecorder, clock clock.PassiveClock) (*Controller, error) {
-	factory := externalversions.NewSharedInformerFactoryWithOptions(client, 0, externalversions.WithTransform(withoutManagedFields))
+	factory := externalversions.NewSharedInformerFactoryWithOptions(client, 0, externalversions.WithTransform(transform.WithoutManagedFields))
 	releases, instances := factory.Fleet().V1alpha1().Releases(), factory.Fleet().V1alpha1().Instances()
 	c := &Controller{
 		client:       client,
@@ -124,15 +125,6 @@ func NewForClient(client versioned.Interface, recorder record.EventRecorder, clo
 		c.synced = append(c.synced, registration.HasSynced)
 	}
 	return c, nil
-}
-
-// withoutManagedFields keeps the cache small: who wrote which field is often half of an object,
-// and no business of ours. A write without them leaves them as they are.
-func withoutManagedFields(obj any) (any, error) {
-	if object, ok := obj.(metav1.Object); ok {
-		object.SetManagedFields(nil)
-	}
-	return obj, nil
 }
 
 // Run works until the context ends.

@@ -21,7 +21,6 @@ import (
 	"sync"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
@@ -31,6 +30,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/events"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/transform"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions"
 )
@@ -69,7 +69,7 @@ func New(config *rest.Config) (*Controller, error) {
 	}
 	c := &Controller{
 		client:    client,
-		informers: externalversions.NewSharedInformerFactoryWithOptions(client, 0, externalversions.WithTransform(withoutManagedFields)),
+		informers: externalversions.NewSharedInformerFactoryWithOptions(client, 0, externalversions.WithTransform(transform.WithoutManagedFields)),
 		recorder:  recorder,
 		clock:     clock.RealClock{},
 		changed:   make(chan struct{}, 1),
@@ -230,13 +230,4 @@ func (c *Controller) say(ctx context.Context, d *decision) {
 		klog.FromContext(ctx).Error(err, "The status does not say why the instance is not bound", "instance", klog.KObj(instance), "message", d.message)
 		c.change(func(time.Time) { c.state.unsaid(instance) })
 	}
-}
-
-// withoutManagedFields lets informers remember less: nobody here asks who wrote which field,
-// and an update without them leaves them as they are.
-func withoutManagedFields(obj any) (any, error) {
-	if object, err := meta.Accessor(obj); err == nil {
-		object.SetManagedFields(nil)
-	}
-	return obj, nil
 }
