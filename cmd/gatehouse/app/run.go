@@ -92,14 +92,14 @@ func Run(ctx context.Context, o options.CompletedOptions, observe Observer) (err
 		defer func() { err = errors.Join(err, etcd.Close()) }()
 	}
 	if err != nil {
-		return err
+		return unlessStopped(ctx, err)
 	}
 
 	// Controllers in this process are known by tokens that Mint makes.
 	identities := authentication.NewControllers()
 	config, err := newConfig(ctx, o, bundle, identities)
 	if err != nil {
-		return err
+		return unlessStopped(ctx, err)
 	}
 	p.done("configuration")
 	server, err := config.Complete().New()
@@ -108,7 +108,15 @@ func Run(ctx context.Context, o options.CompletedOptions, observe Observer) (err
 	}
 	p.done("storages and API groups")
 
-	return serve(ctx, o, server, bundle, etcd, identities, p)
+	return unlessStopped(ctx, serve(ctx, o, server, bundle, etcd, identities, p))
+}
+
+// unlessStopped drops the error of a start that was asked to stop, which is no failure.
+func unlessStopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
 }
 
 // startEtcdAndCertificates does both at the same time: one waits for disk, the other for
@@ -202,6 +210,9 @@ func serve(ctx context.Context, o options.CompletedOptions, server *apiserver.Se
 	prepared := server.Generic.PrepareRun()
 	if err := errors.Join(err, <-bootstrapped); err != nil {
 		server.Generic.Destroy()
+		if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+			return cause // etcd ended, and what waited for it only says that it was cancelled
+		}
 		return err
 	}
 	p.done("OpenAPI and health checks")
@@ -235,12 +246,27 @@ func serve(ctx context.Context, o options.CompletedOptions, server *apiserver.Se
 	return err
 }
 
+// ownClient has connections of its own, with one request at a time on each, and done closes
+// them. The shared ones carry HTTP/2: where a stop came while such a connection was being made,
+// the library's server never took it for idle, and drained for its whole sixty seconds.
+func ownClient(config *rest.Config) (client *http.Client, done func(), err error) {
+	trust, err := rest.TLSConfigFor(config)
+	if err != nil {
+		return nil, nil, err
+	}
+	trust.NextProtos = []string{"http/1.1"}
+	transport := &http.Transport{TLSClientConfig: trust}
+	as, err := rest.HTTPWrappersForConfig(config, transport)
+	return &http.Client{Transport: as}, transport.CloseIdleConnections, err
+}
+
 // waitReady asks the server itself until /readyz says yes.
 func waitReady(ctx context.Context, loopback *rest.Config) error {
-	client, err := rest.HTTPClientFor(loopback)
+	client, done, err := ownClient(loopback)
 	if err != nil {
 		return err
 	}
+	defer done()
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
 	for {
