@@ -30,6 +30,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
+	apistorage "k8s.io/apiserver/pkg/storage"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
@@ -64,10 +65,19 @@ func bootstrapObjects() []BootstrapObject {
 	return objects
 }
 
-// Bootstrap writes what has to exist before anybody is served, straight to the storages: no
-// admission, no authorization, no loopback connection. It may run while the rest of the
-// start goes on, and must have returned before the server runs.
-func (s *Server) Bootstrap(ctx context.Context) error {
+// Bootstrapped returns when everything exists that has to, before anybody is served: New has
+// begun to write it. It must have returned before the server runs.
+func (s *Server) Bootstrapped() error { return <-s.bootstrapped }
+
+// startBootstrap begins to write, while the rest of the start goes on.
+func (s *Server) startBootstrap(ctx context.Context) {
+	s.bootstrapped = make(chan error, 1)
+	go func() { s.bootstrapped <- s.writeBootstrapObjects(ctx) }()
+}
+
+// writeBootstrapObjects writes straight to the storages: no admission, no authorization, no
+// loopback connection.
+func (s *Server) writeBootstrapObjects(ctx context.Context) error {
 	var wg sync.WaitGroup
 	objects := make(chan BootstrapObject)
 	errs := make([]error, bootstrapWriters)
@@ -114,9 +124,9 @@ func (s *Server) ensure(ctx context.Context, object BootstrapObject) error {
 	ctx = request.WithNamespace(ctx, accessor.GetNamespace())
 	existing, err := storage.Get(ctx, accessor.GetName(), &metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		_, err = storage.Create(ctx, object.Object.DeepCopyObject(), rest.ValidateAllObjectFunc, &metav1.CreateOptions{})
+		existing, err = storage.Create(ctx, object.Object.DeepCopyObject(), rest.ValidateAllObjectFunc, &metav1.CreateOptions{})
 		if err == nil {
-			return nil
+			return s.wrote(object.Resource, existing)
 		}
 		if apierrors.IsAlreadyExists(err) {
 			existing, err = storage.Get(ctx, accessor.GetName(), &metav1.GetOptions{})
@@ -126,13 +136,22 @@ func (s *Server) ensure(ctx context.Context, object BootstrapObject) error {
 		return failed(fmt.Errorf("%s: %w", accessor.GetName(), err))
 	}
 	if object.Reconcile == nil || !object.Reconcile(existing) {
-		return nil
+		return s.wrote(object.Resource, existing)
 	}
-	_, _, err = storage.Update(ctx, accessor.GetName(), reconciled{object}, rest.ValidateAllObjectFunc, rest.ValidateAllObjectUpdateFunc, false, &metav1.UpdateOptions{})
+	updated, _, err := storage.Update(ctx, accessor.GetName(), reconciled{object}, rest.ValidateAllObjectFunc, rest.ValidateAllObjectUpdateFunc, false, &metav1.UpdateOptions{})
 	if err != nil {
 		return failed(fmt.Errorf("%s: %w", accessor.GetName(), err))
 	}
-	return nil
+	return s.wrote(object.Resource, updated)
+}
+
+// wrote has informers begin with the object, or later.
+func (s *Server) wrote(resource schema.GroupResource, object runtime.Object) error {
+	version, err := apistorage.APIObjectVersioner{}.ObjectResourceVersion(object)
+	if err == nil {
+		s.informers.wrote(resource, version)
+	}
+	return err
 }
 
 // reconciled is an update that starts from what is stored at the moment, so that it never

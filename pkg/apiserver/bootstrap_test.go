@@ -118,10 +118,11 @@ func TestBootstrapObjects(t *testing.T) {
 			}
 			given := config("a", "new")
 			server := &Server{
+				informers: NewStoreInformers(),
 				storages:  map[schema.GroupResource]rest.Storage{corev1.Resource("configmaps"): store},
 				bootstrap: []BootstrapObject{{Resource: corev1.Resource("configmaps"), Object: given, Reconcile: test.reconcile}},
 			}
-			if err := server.Bootstrap(t.Context()); err != nil {
+			if err := server.writeBootstrapObjects(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			if got := store.objects[key].Data["k"]; got != test.want || store.writes != test.writes {
@@ -143,7 +144,7 @@ func TestEveryBootstrapObjectThatFailsIsNamed(t *testing.T) {
 		storages:  map[schema.GroupResource]rest.Storage{corev1.Resource("configmaps"): store},
 		bootstrap: []BootstrapObject{broken("first"), {Resource: corev1.Resource("nothings"), Object: &corev1.ConfigMap{}}, broken("second")},
 	}
-	err := server.Bootstrap(t.Context())
+	err := server.writeBootstrapObjects(t.Context())
 	if err == nil {
 		t.Fatal("nothing failed")
 	}

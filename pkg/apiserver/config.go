@@ -17,6 +17,8 @@ limitations under the License.
 package apiserver
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -32,7 +34,6 @@ import (
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/client-go/informers"
-	"k8s.io/kube-openapi/pkg/common"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/police"
@@ -95,7 +96,6 @@ type completedConfig struct {
 	groups           []group
 	builtins         *Builtins
 	bootstrap        []BootstrapObject
-	openAPIV2        *common.Config
 }
 
 // CompletedConfig is a Config with all that can be derived filled in.
@@ -136,9 +136,9 @@ func (c *Config) Complete() CompletedConfig {
 	c.Generic.OpenAPIConfig.Info.Title = "Gatehouse"
 	c.Generic.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(definitions, namer)
 	c.Generic.OpenAPIV3Config.Info.Title = "Gatehouse"
+	// The library builds both documents at the start; here they are built when somebody asks.
+	c.Generic.SkipOpenAPIInstallation = true
 	completed.generic = c.Generic.Complete(c.Informers)
-	// Without it the library leaves v2 to us.
-	completed.openAPIV2, completed.generic.OpenAPIConfig = completed.generic.OpenAPIConfig, nil
 	return CompletedConfig{completed}
 }
 
@@ -146,36 +146,54 @@ func (c *Config) Complete() CompletedConfig {
 type Server struct {
 	Generic *genericapiserver.GenericAPIServer
 
-	bootstrap []BootstrapObject
-	storages  map[schema.GroupResource]rest.Storage
+	bootstrap    []BootstrapObject
+	bootstrapped chan error
+	storages     map[schema.GroupResource]rest.Storage
+	informers    *StoreInformers // nil where a cluster has what is to be read
+	buildOpenAPI func()
 }
 
-// New builds the storages and installs every group. From here on etcd is in use: whoever
-// gets a server must call Bootstrap and run it, or call Generic.Destroy.
-func (c CompletedConfig) New() (*Server, error) {
+// BuildOpenAPI builds what clients of our day ask for before their first write, if nobody has
+// asked for it yet. Without it the first who asks waits.
+func (s *Server) BuildOpenAPI() { s.buildOpenAPI() }
+
+// New builds the storages, begins to write what has to exist, until the context ends, and
+// installs every group. From here on etcd is in use: whoever gets a server must call
+// Bootstrapped, and then run it or call Generic.Destroy.
+func (c CompletedConfig) New(ctx context.Context) (*Server, error) {
 	generic, err := c.generic.New("gatehouse", genericapiserver.NewEmptyDelegate())
 	if err != nil {
 		return nil, err
 	}
-	server := &Server{Generic: generic, bootstrap: c.bootstrap, storages: map[schema.GroupResource]rest.Storage{}}
-	if err := c.install(server); err != nil {
+	infos, err := buildGroups(c.groups, func(g group) base.StorageOptions {
+		return base.StorageOptions{
+			RESTOptions: c.generic.RESTOptionsGetter, GarbageCollected: c.garbageCollected, AccountTokens: c.accountTokens,
+			CallerUpdates: NewCallerUpdates(g.scheme, c.generic.AdmissionControl),
+		}
+	})
+	if err != nil {
+		generic.Destroy()
+		return nil, err
+	}
+	server := &Server{Generic: generic, bootstrap: c.bootstrap, storages: storagesOf(c.groups, infos)}
+	if c.builtins != nil {
+		server.informers = c.builtins.Informers
+	}
+	server.startBootstrap(ctx)
+	if err := c.install(server, infos); err != nil {
+		err = errors.Join(err, server.Bootstrapped())
 		generic.Destroy()
 		return nil, err
 	}
 	return server, nil
 }
 
-func (c CompletedConfig) install(server *Server) error {
-	options := base.StorageOptions{RESTOptions: c.generic.RESTOptionsGetter, GarbageCollected: c.garbageCollected, AccountTokens: c.accountTokens}
-	for _, g := range c.groups {
-		options.CallerUpdates = NewCallerUpdates(g.scheme, c.generic.AdmissionControl)
-		storages, err := g.install(server.Generic, options)
-		if err != nil {
-			return err
-		}
-		maps.Copy(server.storages, storages)
+func (c CompletedConfig) install(server *Server, infos []*genericapiserver.APIGroupInfo) error {
+	if err := installGroups(server.Generic, c.groups, infos); err != nil {
+		return err
 	}
-	installOpenAPIV2(server.Generic, c.openAPIV2)
+	installOpenAPIV2(server.Generic, c.generic.OpenAPIConfig)
+	server.buildOpenAPI = installOpenAPIV3(server.Generic, c.generic.OpenAPIV3Config)
 	if c.builtins == nil {
 		return nil
 	}

@@ -19,6 +19,8 @@ package apiserver
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"sync/atomic"
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -85,10 +87,10 @@ func (s *StoreInformers) register(resource schema.GroupResource, example runtime
 	source := &storeSource{bound: make(chan struct{})}
 	s.sources[resource] = source
 	s.Factory.InformerFor(example, func(kubernetes.Interface, time.Duration) cache.SharedIndexInformer {
-		return cache.NewSharedIndexInformer(&cache.ListWatch{
+		return cache.NewSharedIndexInformer(&listWatch{&cache.ListWatch{
 			ListWithContextFunc:  source.list,
 			WatchFuncWithContext: source.watch,
-		}, example, 0, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
+		}}, example, 0, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
 	})
 }
 
@@ -112,6 +114,25 @@ func (s *StoreInformers) bind(storages map[schema.GroupResource]rest.Storage) er
 	return nil
 }
 
+// wrote remembers the last write of the server itself to each resource: informers that begin
+// later see it. It must not be called once informers list.
+func (s *StoreInformers) wrote(resource schema.GroupResource, version uint64) {
+	source, ok := s.sources[resource]
+	for ok {
+		last := source.atLeast.Load()
+		ok = version > last && !source.atLeast.CompareAndSwap(last, version)
+	}
+}
+
+// listWatch has informers list before they watch. A watch that sends initial events sends
+// those of this very moment, and where nothing has changed in a resource since other resources
+// were written it takes up to 100 ms until the watch cache knows that. Such a list is as
+// old as the watch cache, and it follows from there.
+type listWatch struct{ *cache.ListWatch }
+
+// IsWatchListSemanticsUnSupported is what a reflector asks.
+func (*listWatch) IsWatchListSemanticsUnSupported() bool { return true }
+
 // informed is a storage that an informer can read from.
 type informed interface {
 	rest.Lister
@@ -123,6 +144,8 @@ type informed interface {
 type storeSource struct {
 	bound chan struct{}
 	store informed // set before bound is closed
+	// atLeast is the resource version that a list waits for.
+	atLeast atomic.Uint64
 }
 
 // ready returns when there is a storage and its watch cache is filled.
@@ -141,6 +164,9 @@ func (s *storeSource) list(ctx context.Context, options metav1.ListOptions) (run
 	internal, err := internalOptions(options)
 	if err != nil {
 		return nil, err
+	}
+	if last := s.atLeast.Load(); internal.ResourceVersion == "0" && last > 0 {
+		internal.ResourceVersion = strconv.FormatUint(last, 10)
 	}
 	if err := s.ready(ctx); err != nil {
 		return nil, err

@@ -18,9 +18,13 @@ package apiserver
 
 import (
 	"maps"
+	"net/http"
 	"strings"
+	"sync"
 
 	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/server/mux"
+	"k8s.io/apiserver/pkg/server/routes"
 	"k8s.io/kube-openapi/pkg/builder"
 	"k8s.io/kube-openapi/pkg/cached"
 	"k8s.io/kube-openapi/pkg/common"
@@ -54,9 +58,26 @@ func withTokenRequestDefinitions(ref common.ReferenceCallback) map[string]common
 // authenticationModels begin the names of the definitions of authentication.k8s.io.
 const authenticationModels = "io.k8s.api.authentication.v1."
 
-// installOpenAPIV2 serves OpenAPI v2 of all routes. The library builds it at the start, which
-// takes longer than anything else does there; clients of our day ask for v3, so here it is
-// built when somebody asks, once. Every group must be installed before that.
+// openAPIV3Path is where clients find OpenAPI v3 of all groups.
+const openAPIV3Path = "/openapi/v3"
+
+// installOpenAPIV3 serves OpenAPI v3 of all routes, built when somebody asks or build is
+// called, once: the library builds it before the server listens, and nothing else takes longer
+// at the start. Every group must be installed before that.
+func installOpenAPIV3(server *genericapiserver.GenericAPIServer, config *common.OpenAPIV3Config) (build func()) {
+	built := sync.OnceValue(func() http.Handler {
+		documents := mux.NewPathRecorderMux("openapi")
+		routes.OpenAPI{V3Config: config}.InstallV3(server.Handler.GoRestfulContainer, documents)
+		return documents
+	})
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { built().ServeHTTP(w, r) })
+	server.Handler.NonGoRestfulMux.Handle(openAPIV3Path, handler)
+	server.Handler.NonGoRestfulMux.HandlePrefix(openAPIV3Path+"/", handler)
+	return func() { built() }
+}
+
+// installOpenAPIV2 serves OpenAPI v2 of all routes, built when somebody asks, once: clients of
+// our day ask for v3. Every group must be installed before that.
 func installOpenAPIV2(server *genericapiserver.GenericAPIServer, config *common.Config) {
 	document := cached.Once(cached.Func(func() (*spec.Swagger, string, error) {
 		swagger, err := builder.BuildOpenAPISpecFromRoutes(restfuladapter.AdaptWebServices(server.Handler.GoRestfulContainer.RegisteredWebServices()), config)

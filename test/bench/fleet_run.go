@@ -37,9 +37,6 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 )
 
-// clusterControllers are all but those of the fleet, which are a process of their own.
-const clusterControllers = "*,-app-controller,-release-controller,-scheduler,-host-lifecycle-controller"
-
 // fleetRun is a server with its controllers and hosts, each a process, and what the load
 // generator sees of them.
 type fleetRun struct {
@@ -62,7 +59,7 @@ func (b *fleetBench) startFleet(ctx context.Context, dir string) (f *fleetRun, e
 			err = errors.Join(err, f.close())
 		}
 	}()
-	if f.server, err = b.startServer(ctx, dir, "--controllers="+clusterControllers); err != nil {
+	if f.server, err = b.startServer(ctx, dir, clusterControllers()); err != nil {
 		return f, err
 	}
 	if _, err := f.server.waitReady(ctx); err != nil {

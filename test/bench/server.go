@@ -76,6 +76,16 @@ func (e *environment) startServer(ctx context.Context, dataDir string, flags ...
 	return e.launch(ctx, dataDir, address, append([]string{"up", "--data-dir", dataDir, "--listen", address}, flags...)...)
 }
 
+// clusterControllers is the flag for all controllers but those of the fleet, which are a
+// process of their own where the server is under load: a scheduler would answer each created
+// instance with writes of its own.
+func clusterControllers() string {
+	return "--controllers=" + strings.Join(options.ClusterControllers(), ",")
+}
+
+// clusterControllersNote says so in a section.
+const clusterControllersNote = "controllers: those of a cluster (garbage, namespaces, quotas, service accounts), not those of the fleet, which answer each create with writes of their own"
+
 // startAPIServer starts the same server with flags that `gatehouse up` has not, and without
 // the controllers of the fleet.
 func (e *environment) startAPIServer(ctx context.Context, dataDir string, flags ...string) (*server, error) {
@@ -88,7 +98,7 @@ func (e *environment) startAPIServer(ctx context.Context, dataDir string, flags 
 		return nil, err
 	}
 	args := append([]string{"apiserver", "--mode=standalone", "--data-dir", dataDir, "--bind-address", host, "--secure-port", port,
-		"--controllers=" + strings.Join(options.ClusterControllers(), ",")}, flags...)
+		clusterControllers()}, flags...)
 	return e.launch(ctx, dataDir, address, args...)
 }
 

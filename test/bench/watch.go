@@ -132,6 +132,7 @@ func (b *watchBench) run(ctx context.Context, out io.Writer) error {
 	b.describe(out,
 		fmt.Sprintf("settings: %d events after %d that do not count, each a merge patch of the status of one of %d instances bound to different hosts; one writer, which waits for the answer and for the event to arrive before it writes again", b.events, b.warmUp, boundHosts),
 		"fsync: on; stored as protobuf; protobuf on the wire; managedFields: recorded",
+		clusterControllersNote,
 		flowControlNote,
 		fmt.Sprintf("watches: TLS 1.3 with HTTP/2, %d of them on a connection, each for one host; of these at most one is interested in an event; the clients read frames and decode nothing", b.perConnection),
 		fmt.Sprintf("rounds: %d, a new server for each row of each; medians of the rounds", b.rounds))
@@ -177,7 +178,7 @@ func (b *watchBench) measure(ctx context.Context, c watchCase) (r watchRun, err 
 		return r, err
 	}
 	defer remove()
-	s, err := b.startServer(ctx, filepath.Join(root, "data"))
+	s, err := b.startServer(ctx, filepath.Join(root, "data"), clusterControllers())
 	if err != nil {
 		return r, err
 	}

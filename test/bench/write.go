@@ -100,6 +100,7 @@ func (b *writeBench) run(ctx context.Context, out io.Writer) error {
 	fmt.Fprintln(out)
 	b.describe(out,
 		fmt.Sprintf("settings: instances of %d bytes stored; fsync: on (it cannot be switched off); stored as protobuf; protobuf on the wire; managedFields: recorded", rounds[0].size),
+		clusterControllersNote,
 		flowControlNote,
 		fmt.Sprintf("clients: the generated clientset without client-side rate limit, in one process beside the server; TLS 1.3 with HTTP/2; at most %d connections, so that a client has one of its own where there are no more clients", b.connections),
 		"raw etcd: the same embedded etcd with the same settings inside the load generator, guarded creates of the same bytes under the same kind of key, all clients on one gRPC connection over its unix socket",
@@ -158,7 +159,7 @@ func (b *writeBench) round(ctx context.Context) (r writeRound, err error) {
 
 // server measures the server and returns an instance as it has stored it.
 func (b *writeBench) server(ctx context.Context, dir string, r *writeRound) (value string, err error) {
-	s, err := b.startServer(ctx, dir)
+	s, err := b.startServer(ctx, dir, clusterControllers())
 	if err != nil {
 		return "", err
 	}

@@ -234,3 +234,29 @@ func isLockFree(t *testing.T, path string) bool {
 	}
 	return err == nil
 }
+
+// TestAStopDuringTheStartIsNoFailure asks a server to stop when it has told of each phase of
+// its start, on a new directory and on a used one.
+func TestAStopDuringTheStartIsNoFailure(t *testing.T) {
+	used := binary.DataDir(t)
+	server := binary.Start(t, used)
+	server.Stop(t)
+	phases := strings.Count(server.Stdout()[:strings.Index(server.Stdout(), "Ready")], "\n")
+	for phase := 1; phase <= phases; phase++ {
+		for name, dir := range map[string]string{"a new directory": binary.DataDir(t), "a used one": used} {
+			lines := 0
+			stopped := binary.Launch(t, dir, func(s *binary.Server, _ string) {
+				if lines++; lines == phase {
+					s.Terminate()
+				}
+			})
+			if code := stopped.Wait(t); code != 0 {
+				t.Errorf("on %s, stopped after line %d, the server ended with code %d:\n%s%s", name, phase, code, stopped.Stdout(), stopped.Stderr())
+			}
+			if strings.Contains(stopped.Stderr(), "Failed to shutdown server") {
+				t.Errorf("on %s, stopped after line %d, the server waited for a connection of its own:\n%s", name, phase, stopped.Stderr())
+			}
+		}
+	}
+	binary.Start(t, used).Stop(t)
+}

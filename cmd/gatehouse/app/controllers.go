@@ -30,6 +30,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
+	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/app"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/clusterroleaggregation"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/garbagecollector"
@@ -142,18 +143,29 @@ func clientConfig(config *rest.Config, name string) *rest.Config {
 type elected struct {
 	election leader.Config
 	make     func() (controllers, error)
+	// first are those of the first term.
+	first controllers
 }
 
 // newElected finds out at once whether they can be made: in Run it would be too late to say.
-func newElected(election leader.Config, make func() (controllers, error)) (elected, error) {
-	_, err := make()
-	return elected{election, make}, err
+func newElected(election leader.Config, make func() (controllers, error)) (*elected, error) {
+	first, err := make()
+	return &elected{election, make, first}, err
 }
 
-// Run implements controller. Informers start only once, so each term has controllers of its own.
-func (e elected) Run(ctx context.Context) {
+// term makes the controllers of one term: their informers start only once.
+func (e *elected) term() (controllers, error) {
+	if first := e.first; first != nil {
+		e.first = nil
+		return first, nil
+	}
+	return e.make()
+}
+
+// Run implements controller.
+func (e *elected) Run(ctx context.Context) {
 	err := leader.Elect(ctx, e.election, func(ctx context.Context) {
-		all, err := e.make()
+		all, err := e.term()
 		if err != nil {
 			klog.FromContext(ctx).Error(err, "No controllers")
 			<-ctx.Done()
@@ -200,6 +212,16 @@ func standaloneControllers(o options.CompletedOptions, server *apiserver.Server,
 		LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
 	}, func() (controllers, error) { return newControllers(fleet, o.Controllers, identity) })
 	return append(all, one), err
+}
+
+// clientsInside are the controllers, and the simulated hosts where there are any.
+func clientsInside(o options.CompletedOptions, server *apiserver.Server, bundle *certificates.Bundle, identities *authentication.Controllers) (controllers, error) {
+	all, err := standaloneControllers(o, server, identities)
+	if err != nil || o.SimulateHosts == 0 {
+		return all, err
+	}
+	hosts, err := simulatedHosts(o, server, bundle.CA)
+	return append(all, hosts), err
 }
 
 // controllerUsers are the users that controllers are known as, wherever they run.

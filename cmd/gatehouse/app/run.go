@@ -23,6 +23,8 @@ import (
 	"net/http"
 	"time"
 
+	utilnet "k8s.io/apimachinery/pkg/util/net"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 
@@ -58,6 +60,7 @@ type Ready struct {
 type phases struct {
 	observe       Observer
 	started, last time.Time
+	heap          hugeHeap
 }
 
 func (p *phases) done(name string) {
@@ -79,7 +82,7 @@ func (p *phases) done(name string) {
 // take the directory before etcd has left it.
 func Run(ctx context.Context, o options.CompletedOptions, observe Observer) (err error) {
 	now := time.Now()
-	p := &phases{observe: observe, started: now, last: now}
+	p := &phases{observe: observe, started: now, last: now, heap: askForHugePages()}
 
 	lock, err := embedded.AcquireLock(o.LockFile())
 	if err != nil {
@@ -95,20 +98,39 @@ func Run(ctx context.Context, o options.CompletedOptions, observe Observer) (err
 		return unlessStopped(ctx, err)
 	}
 
+	running, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	if etcd != nil {
+		go func() {
+			select {
+			case err := <-etcd.Err():
+				end(err)
+			case <-running.Done():
+			}
+		}()
+	}
+	err = serveOn(running, end, o, bundle, p)
+	if cause := context.Cause(running); cause != nil && !errors.Is(cause, context.Canceled) {
+		return errors.Join(cause, unlessStopped(running, err))
+	}
+	return unlessStopped(ctx, err)
+}
+
+// serveOn makes the server and serves until the context ends, which whoever cannot go on does.
+func serveOn(ctx context.Context, end context.CancelCauseFunc, o options.CompletedOptions, bundle *certificates.Bundle, p *phases) error {
 	// Controllers in this process are known by tokens that Mint makes.
 	identities := authentication.NewControllers()
 	config, err := newConfig(ctx, o, bundle, identities)
 	if err != nil {
-		return unlessStopped(ctx, err)
+		return err
 	}
 	p.done("configuration")
-	server, err := config.Complete().New()
+	server, err := config.Complete().New(ctx)
 	if err != nil {
 		return err
 	}
 	p.done("storages and API groups")
-
-	return unlessStopped(ctx, serve(ctx, o, server, bundle, etcd, identities, p))
+	return serve(ctx, end, o, server, bundle, identities, p)
 }
 
 // unlessStopped drops the error of a start that was asked to stop, which is no failure.
@@ -171,10 +193,7 @@ func certificateOptions(o options.CompletedOptions) certificates.Options {
 }
 
 // serve runs the server until the context ends or etcd fails.
-func serve(ctx context.Context, o options.CompletedOptions, server *apiserver.Server, bundle *certificates.Bundle, etcd *embedded.Server, identities *authentication.Controllers, p *phases) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-
+func serve(ctx context.Context, end context.CancelCauseFunc, o options.CompletedOptions, server *apiserver.Server, bundle *certificates.Bundle, identities *authentication.Controllers, p *phases) error {
 	url := options.ClientURL(o.Serving.Listener.Addr())
 	ready := Ready{URL: url, SimulatedHosts: o.SimulateHosts}
 	writeKubeconfig := func(*certificates.Bundle) error { return nil }
@@ -184,38 +203,13 @@ func serve(ctx context.Context, o options.CompletedOptions, server *apiserver.Se
 			return certificates.WriteKubeconfig(ready.Kubeconfig, url, b.CA.CertPEM, b.Admin.CertPEM, b.Admin.KeyPEM, "gatehouse")
 		}
 	}
-	if err := writeKubeconfig(bundle); err != nil {
+	prepared := server.Generic.PrepareRun()
+	if err := errors.Join(writeKubeconfig(bundle), server.Bootstrapped()); err != nil {
+		server.Generic.Destroy()
 		return err
 	}
 	go certificates.NewRenewer(o.CertificateDir(), certificateOptions(o), writeKubeconfig).Run(ctx)
-
-	if etcd != nil {
-		go func() {
-			select {
-			case err := <-etcd.Err():
-				cancel(err)
-			case <-ctx.Done():
-			}
-		}()
-	}
-	// Objects that must exist first wait for disk, OpenAPI for the processor.
-	bootstrapped := make(chan error, 1)
-	go func() { bootstrapped <- server.Bootstrap(ctx) }()
-	controllers, err := standaloneControllers(o, server, identities)
-	if err == nil && o.SimulateHosts > 0 {
-		var hosts controller
-		hosts, err = simulatedHosts(o, server, bundle.CA)
-		controllers = append(controllers, hosts)
-	}
-	prepared := server.Generic.PrepareRun()
-	if err := errors.Join(err, <-bootstrapped); err != nil {
-		server.Generic.Destroy()
-		if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
-			return cause // etcd ended, and what waited for it only says that it was cancelled
-		}
-		return err
-	}
-	p.done("OpenAPI and health checks")
+	p.done("health checks, first objects")
 	// The server outlives its controllers, so that what they do last is heard.
 	serving, stopServing := context.WithCancelCause(context.WithoutCancel(ctx))
 	stopped := make(chan struct{})
@@ -229,44 +223,63 @@ func serve(ctx context.Context, o options.CompletedOptions, server *apiserver.Se
 			ready.Took = time.Since(p.started)
 			p.observe.Ready(ready)
 		}
-		controllers.Run(ctx)
+		// Nobody waits for these, so they are made only now.
+		go afterStart(ctx, server, p.heap)
+		inside, err := clientsInside(o, server, bundle, identities)
+		if err != nil {
+			end(err)
+			return
+		}
+		inside.Run(ctx)
 	}()
 	go func() {
 		<-ctx.Done()
 		<-stopped
 		stopServing(context.Cause(ctx))
 	}()
-	err = prepared.RunWithContext(serving)
-	cause := context.Cause(ctx)
-	cancel(nil) // where the server ended by itself, nothing else has told the controllers
+	drained := make(chan struct{})
+	go hangUp(serving, drained, server.Generic.LoopbackClientConfig)
+	err := prepared.RunWithContext(serving)
+	close(drained)
+	end(nil) // where the server ended by itself, nothing else has told the controllers
 	<-stopped
-	if cause != nil && !errors.Is(cause, context.Canceled) {
-		return errors.Join(cause, err)
-	}
 	return err
 }
 
-// ownClient has connections of its own, with one request at a time on each, and done closes
-// them. The shared ones carry HTTP/2: where a stop came while such a connection was being made,
-// the library's server never took it for idle, and drained for its whole sixty seconds.
-func ownClient(config *rest.Config) (client *http.Client, done func(), err error) {
-	trust, err := rest.TLSConfigFor(config)
-	if err != nil {
-		return nil, nil, err
+// afterStart has the documents ready when the first client asks for them, and then gives back
+// to the kernel what only the start needed.
+func afterStart(ctx context.Context, server *apiserver.Server, heap hugeHeap) {
+	server.BuildOpenAPI()
+	select {
+	case <-ctx.Done():
+	case <-time.After(settling):
+		giveBackStart(heap)
 	}
-	trust.NextProtos = []string{"http/1.1"}
-	transport := &http.Transport{TLSClientConfig: trust}
-	as, err := rest.HTTPWrappersForConfig(config, transport)
-	return &http.Client{Transport: as}, transport.CloseIdleConnections, err
+}
+
+// settling is how long the controllers' first look at everything takes, and what a first
+// client asks for.
+const settling = 5 * time.Second
+
+// hangUp closes the connections that this process has to itself, from when the server is asked
+// to stop until it has drained. The library's server tells every HTTP/2 connection to go that it
+// has at that moment; one that was just being made never hears of it, and keeps the server
+// waiting for a whole minute.
+func hangUp(serving context.Context, drained <-chan struct{}, loopback *rest.Config) {
+	<-serving.Done()
+	transport, err := rest.TransportFor(loopback)
+	if err != nil {
+		return // nobody could connect with it either
+	}
+	wait.Until(func() { utilnet.CloseIdleConnectionsFor(transport) }, 50*time.Millisecond, drained)
 }
 
 // waitReady asks the server itself until /readyz says yes.
 func waitReady(ctx context.Context, loopback *rest.Config) error {
-	client, done, err := ownClient(loopback)
+	client, err := rest.HTTPClientFor(loopback)
 	if err != nil {
 		return err
 	}
-	defer done()
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
 	for {
