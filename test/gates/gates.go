@@ -55,6 +55,8 @@ type Env struct {
 	// CatchAll are the API groups of a webhook that asks for everything: all of them where
 	// nobody else is there, who would be locked out.
 	CatchAll []string
+	// AuditLogs are the files of the servers' audit logs.
+	AuditLogs []string
 }
 
 // scene is one of them.
@@ -85,10 +87,14 @@ func Run(t *testing.T, env Env) {
 		{"a dry run tells webhooks so, and stores nothing", dryRun},
 		{"a webhook is asked only where its conditions hold", conditions},
 		{"a webhook by service is found, or the refusal says what to do", service},
+		{"a webhook for one version is asked about its equivalents, unless it wants exactly that one", equivalents},
+		{"a webhook and a policy are asked about tokens of instances", tokens},
 		{"a broken webhook for everything keeps nobody from removing it", lockout},
 		{"a policy refuses images of registries that its parameters do not name", registries},
 		{"a policy looks at scaling, binding and deletion", subresources},
 		{"a policy that only warns lets pass", warns},
+		{"a policy for one version looks at its equivalents, unless it wants exactly that one", equivalentsOfPolicies},
+		{"what a policy and a webhook note is in the audit log", audited},
 		{"a policy adds a label", addsLabel},
 	} {
 		t.Run(row.sentence, func(t *testing.T) {
