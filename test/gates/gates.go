@@ -96,6 +96,7 @@ func Run(t *testing.T, env Env) {
 		{"a policy for one version looks at its equivalents, unless it wants exactly that one", equivalentsOfPolicies},
 		{"what a policy and a webhook note is in the audit log", audited},
 		{"a policy adds a label", addsLabel},
+		{"a policy changes a scale, and a request for a token, which are not of the fleet's kinds", borrowed},
 	} {
 		t.Run(row.sentence, func(t *testing.T) {
 			s := &scene{T: t, Env: env, id: utilrand.String(6), hooks: startHooks(t)}
