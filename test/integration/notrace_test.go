@@ -51,13 +51,18 @@ func (tr tracer) of(t *testing.T, do func()) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Opened before there is something to see: etcd keeps who is behind waiting.
+	responses := tr.etcd.Watch(clientv3.WithRequireLeader(ctx), "", clientv3.WithPrefix(), clientv3.WithRev(before.Header.Revision+1), clientv3.WithCreatedNotify())
+	if created := <-responses; created.Err() != nil || !created.Created {
+		t.Fatalf("etcd's watch does not begin: %v", created.Err())
+	}
 	do()
 	after, err := tr.etcd.Put(ctx, mark+"after", "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var written []string
-	for response := range tr.etcd.Watch(clientv3.WithRequireLeader(ctx), "", clientv3.WithPrefix(), clientv3.WithRev(before.Header.Revision+1)) {
+	for response := range responses {
 		if err := response.Err(); err != nil {
 			t.Fatal(err)
 		}
