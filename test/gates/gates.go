@@ -195,7 +195,7 @@ func (s *scene) mutate(webhooks ...admissionregistrationv1.MutatingWebhook) {
 // validate does the same with validating webhooks.
 func (s *scene) validate(webhooks ...admissionregistrationv1.ValidatingWebhook) {
 	s.Helper()
-	path := s.name("known")
+	path := s.name("known-validating") // a mutating one may be known already
 	s.hooks.set(path, allow)
 	configuration := &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: s.name("gates-validating")}}
 	for _, w := range webhooks {
