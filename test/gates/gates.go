@@ -121,6 +121,11 @@ func (s *scene) makeNamespace() {
 	s.Cleanup(func() {
 		_ = s.cluster.CoreV1().Namespaces().Delete(context.Background(), s.Namespace, metav1.DeleteOptions{})
 	})
+	// Instances act as it, and a webhook for everything that is down would keep it from being made.
+	s.eventually("the namespace has its default account", func() (bool, error) {
+		_, err := s.cluster.CoreV1().ServiceAccounts(s.Namespace).Get(s.Context(), "default", metav1.GetOptions{})
+		return err == nil, nil
+	})
 }
 
 func clients(t *testing.T, config *rest.Config) (versioned.Interface, kubernetes.Interface) {
