@@ -23,6 +23,7 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/admission"
 )
 
@@ -67,7 +68,8 @@ func (b *blamed) Validate(ctx context.Context, a admission.Attributes, o admissi
 // unreachable is how the library begins when a webhook does not answer, or not what it should.
 const unreachable = "failed calling webhook "
 
-// name keeps code, reason and details as they are, and adds to the message.
+// name keeps code, reason and details as they are, and adds to the message; and to the last
+// cause of what is invalid, because there kubectl shows the causes and no message.
 func (b *blamed) name(err error) error {
 	if err == nil {
 		return nil
@@ -89,6 +91,13 @@ func (b *blamed) name(err error) error {
 	if cure != "" {
 		addition += ": " + cure
 	}
-	status.Message = fmt.Sprintf("%s (%s)", strings.TrimSuffix(status.Message, "."), addition)
+	says := func(message string) string {
+		return fmt.Sprintf("%s (%s)", strings.TrimSuffix(message, "."), addition)
+	}
+	status.Message = says(status.Message)
+	if status.Reason == metav1.StatusReasonInvalid && status.Details != nil && len(status.Details.Causes) > 0 {
+		last := &status.Details.Causes[len(status.Details.Causes)-1]
+		last.Message = says(last.Message)
+	}
 	return &apierrors.StatusError{ErrStatus: *status}
 }

@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"testing"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -80,5 +81,38 @@ func TestARefusalNamesThePluginAndTheCure(t *testing.T) {
 	}
 	if answer := (&apierrors.StatusError{ErrStatus: metav1.Status{Message: "m", Code: 418}}); (&blamed{plugin: Plugin{Name: "P"}}).name(answer) == nil || answer.ErrStatus.Message != "m" {
 		t.Error("somebody else's answer was changed")
+	}
+}
+
+// kubectl shows the causes of what is invalid, and not its message.
+func TestWhatIsInvalidNamesThePluginInItsLastCause(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		reason metav1.StatusReason
+		causes []string
+		want   []string
+	}{
+		{"a policy's only cause", metav1.StatusReasonInvalid, []string{"not this way."}, []string{"not this way (admission plugin P: change it)"}},
+		{"the last of several", metav1.StatusReasonInvalid, []string{"a", "b"}, []string{"a", "b (admission plugin P: change it)"}},
+		{"what is forbidden is shown by its message", metav1.StatusReasonForbidden, []string{"a"}, []string{"a"}},
+		{"no causes", metav1.StatusReasonInvalid, nil, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			answer := &apierrors.StatusError{ErrStatus: metav1.Status{Message: "m", Reason: tc.reason, Details: &metav1.StatusDetails{}}}
+			for _, message := range tc.causes {
+				answer.ErrStatus.Details.Causes = append(answer.ErrStatus.Details.Causes, metav1.StatusCause{Message: message})
+			}
+			var named *apierrors.StatusError
+			if !errors.As((&blamed{plugin: Plugin{Name: "P", Cure: "change it"}}).name(answer), &named) {
+				t.Fatal("not an answer any more")
+			}
+			var got []string
+			for _, cause := range named.ErrStatus.Details.Causes {
+				got = append(got, cause.Message)
+			}
+			if !slices.Equal(got, tc.want) || len(tc.causes) > 0 && answer.ErrStatus.Details.Causes[len(tc.causes)-1].Message != tc.causes[len(tc.causes)-1] {
+				t.Errorf("got %q", got)
+			}
+		})
 	}
 }

@@ -19,7 +19,6 @@ package admission
 import (
 	"errors"
 	"fmt"
-	"net/url"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/admission"
@@ -131,16 +130,6 @@ func (b bindings) Initialize(plugin admission.Interface) {
 	if wants, ok := plugin.(hostrestriction.WantsBindings); ok {
 		wants.SetBindings(b.Bindings)
 	}
-}
-
-// NoServices is for servers without a cluster, where no service has an address.
-type NoServices struct{}
-
-var _ webhook.ServiceResolver = NoServices{}
-
-// ResolveEndpoint implements webhook.ServiceResolver.
-func (NoServices) ResolveEndpoint(namespace, name string, _ int32) (*url.URL, error) {
-	return nil, fmt.Errorf("clientConfig.service: a standalone server has no services, so %s/%s leads nowhere: use clientConfig.url", namespace, name)
 }
 
 // ParameterInformers is a factory from which policies get informers of their parameters: it

@@ -111,10 +111,3 @@ func TestWhatIsWrongWithAConfigurationIsSaidAtTheStart(t *testing.T) {
 		})
 	}
 }
-
-func TestAServiceLeadsNowhereWithoutACluster(t *testing.T) {
-	_, err := NoServices{}.ResolveEndpoint("shop", "hook", 443)
-	if err == nil || !strings.Contains(err.Error(), "shop/hook leads nowhere: use clientConfig.url") {
-		t.Errorf("got %v", err)
-	}
-}

@@ -18,6 +18,9 @@ package admission
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
@@ -32,16 +35,29 @@ import (
 // before the server serves; and in a cluster the list would be kube-apiserver's, where ours
 // turn up late. Groups and versions that a server serves are known before and do not change,
 // so the list costs nothing and a schema is fetched when a policy needs it.
-func WithOwnSchemas(client kubernetes.Interface, loopback rest.Interface, served []schema.GroupVersion) kubernetes.Interface {
-	paths := ownSchemas{}
+//
+// Some endpoints take kinds of others: a Scale is of autoscaling/v1, whoever is scaled. They are
+// described with their endpoints, and borrowed says where: by their version, that of the endpoints.
+func WithOwnSchemas(client kubernetes.Interface, loopback rest.Interface, served []schema.GroupVersion, borrowed map[schema.GroupVersion]schema.GroupVersion) kubernetes.Interface {
+	documents := map[string][]string{}
 	for _, version := range served {
-		path := "apis/" + version.String()
-		if version.Group == "" {
-			path = "api/" + version.Version
-		}
-		paths[path] = ownSchema{loopback, "/openapi/v3/" + path}
+		documents[pathOf(version)] = []string{pathOf(version)}
 	}
-	return schemaClient{client, paths}
+	for version, with := range borrowed {
+		documents[pathOf(version)] = append(documents[pathOf(version)], pathOf(with))
+	}
+	schemas := ownSchemas{}
+	for path, in := range documents {
+		schemas[path] = ownSchema{loopback, in}
+	}
+	return schemaClient{client, schemas}
+}
+
+func pathOf(version schema.GroupVersion) string {
+	if version.Group == "" {
+		return "api/" + version.Version
+	}
+	return "apis/" + version.String()
 }
 
 type schemaClient struct {
@@ -67,16 +83,39 @@ type ownSchemas map[string]openapi.GroupVersion
 // Paths implements openapi.Client.
 func (s ownSchemas) Paths() (map[string]openapi.GroupVersion, error) { return s, nil }
 
+// ownSchema is in one document of the server, or in several.
 type ownSchema struct {
-	loopback rest.Interface
-	path     string
+	loopback  rest.Interface
+	documents []string
 }
 
 // Schema implements openapi.GroupVersion.
 func (s ownSchema) Schema(contentType string) ([]byte, error) {
-	return s.loopback.Get().AbsPath(s.path).SetHeader("Accept", contentType).Do(context.Background()).Raw()
+	if len(s.documents) == 1 {
+		return s.fetch(s.documents[0], contentType)
+	}
+	var all struct {
+		Components struct {
+			Schemas map[string]json.RawMessage `json:"schemas"`
+		} `json:"components"`
+	}
+	for _, document := range s.documents {
+		data, err := s.fetch(document, contentType)
+		if err != nil {
+			return nil, err
+		}
+		// What several of them describe, they describe alike.
+		if err := json.Unmarshal(data, &all); err != nil {
+			return nil, fmt.Errorf("%s: %w", document, err)
+		}
+	}
+	return json.Marshal(all)
+}
+
+func (s ownSchema) fetch(document, contentType string) ([]byte, error) {
+	return s.loopback.Get().AbsPath("/openapi/v3/"+document).SetHeader("Accept", contentType).Do(context.Background()).Raw()
 }
 
 // ServerRelativeURL implements openapi.GroupVersion. It is what tells versions of a schema
 // apart, and ours has one.
-func (s ownSchema) ServerRelativeURL() string { return s.path }
+func (s ownSchema) ServerRelativeURL() string { return strings.Join(s.documents, " ") }

@@ -257,7 +257,7 @@ func parsePluginTimes(text []byte) (map[string]pluginTime, error) {
 		name, rest, _ := strings.Cut(lines.Text(), "{")
 		labels, number, ok := strings.Cut(rest, "} ")
 		kind, ours := strings.CutPrefix(name, metric)
-		if !ok || !ours || kind == "bucket" || !strings.Contains(labels, `operation="CREATE"`) {
+		if !ok || !ours || !strings.Contains(labels, `operation="CREATE"`) {
 			continue
 		}
 		value, err := strconv.ParseFloat(number, 64)
@@ -266,10 +266,13 @@ func parsePluginTimes(text []byte) (map[string]pluginTime, error) {
 		}
 		key := label(labels, "name") + " " + label(labels, "type")
 		t := times[key]
-		if kind == "sum" {
+		switch kind {
+		case "sum":
 			t.sum += seconds(value)
-		} else {
+		case "count":
 			t.count += int(value)
+		default:
+			continue
 		}
 		times[key] = t
 	}

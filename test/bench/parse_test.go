@@ -18,6 +18,7 @@ package main
 
 import (
 	"encoding/binary"
+	"maps"
 	"os"
 	"slices"
 	"testing"
@@ -170,5 +171,30 @@ apiserver_request_duration_seconds_count{component="",dry_run="",group="fleet.ga
 	want := times{authentication: 750 * time.Millisecond, authorization: 125 * time.Millisecond, request: 2 * time.Second, requests: 16}
 	if got, err := parseTimes([]byte(text), "GET"); err != nil || got != want {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+}
+
+func TestPluginTimesAreThoseOfCreates(t *testing.T) {
+	const metric = "apiserver_admission_controller_admission_duration_seconds_"
+	text := "# TYPE " + metric[:len(metric)-1] + ` histogram
+` + metric + `bucket{name="HostTaints",operation="CREATE",rejected="false",type="admit",le="0.005"} 9
+` + metric + `sum{name="HostTaints",operation="CREATE",rejected="false",type="admit"} 0.25
+` + metric + `count{name="HostTaints",operation="CREATE",rejected="false",type="admit"} 9
+` + metric + `sum{name="HostTaints",operation="CREATE",rejected="true",type="admit"} 0.5
+` + metric + `count{name="HostTaints",operation="CREATE",rejected="true",type="admit"} 1
+` + metric + `sum{name="HostTaints",operation="UPDATE",rejected="false",type="admit"} 8
+` + metric + `count{name="HostTaints",operation="UPDATE",rejected="false",type="admit"} 8
+` + metric + `sum{name="ResourceQuota",operation="CREATE",rejected="false",type="validate"} 1e-03
+` + metric + `count{name="ResourceQuota",operation="CREATE",rejected="false",type="validate"} 1e+01
+` + metric + `created{name="ResourceQuota",operation="CREATE",rejected="false",type="validate"} 1e+09
+apiserver_admission_step_admission_duration_seconds_sum{operation="CREATE",rejected="false",type="validate"} 4
+`
+	got, err := parsePluginTimes([]byte(text))
+	want := map[string]pluginTime{"HostTaints admit": {750 * time.Millisecond, 10}, "ResourceQuota validate": {time.Millisecond, 10}}
+	if err != nil || !maps.Equal(got, want) {
+		t.Errorf("got %v, %v; want %v", got, err, want)
+	}
+	if got, err := parsePluginTimes([]byte(metric + `sum{name="x",operation="CREATE",type="admit"} many` + "\n")); err == nil {
+		t.Errorf("a sum that is no number is accepted: %v", got)
 	}
 }

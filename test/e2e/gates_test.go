@@ -36,21 +36,40 @@ rules:
 - {apiGroups: [""], resources: [configmaps], verbs: [get, list, watch]}
 `
 
+// What docs/install.md grants namespace by namespace, for hosts that ask for tokens.
+const instanceTokens = `apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: e2e-instance-tokens}
+rules:
+- {apiGroups: [""], resources: [serviceaccounts/token], verbs: [create]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: e2e-instance-tokens}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: e2e-instance-tokens}
+subjects: [{kind: ServiceAccount, name: gatehouse, namespace: gatehouse-system}]
+`
+
 // The webhooks and policies are the cluster's. Requests go through kube-apiserver, which
 // proxies them before its own admission: whoever is asked is asked by Gatehouse.
 func TestTheClustersWebhooksAndPoliciesAreAsked(t *testing.T) {
 	apply(t, configMapsAsParameters)
-	t.Cleanup(func() { kubectl(t, "delete", "clusterrole/e2e-configmaps-as-parameters") })
+	apply(t, instanceTokens)
+	t.Cleanup(func() {
+		kubectl(t, "delete", "clusterrole/e2e-configmaps-as-parameters", "clusterrole/e2e-instance-tokens", "clusterrolebinding/e2e-instance-tokens")
+	})
 	pair, err := env.cluster.ClientCA.Issue("gatekeeper", "gatekeeper", []string{"system:masters"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var servers []*rest.Config
+	var logs []string
 	for _, replica := range env.gatehouse.Replicas {
+		logs = append(logs, replica.AuditLog)
 		servers = append(servers, &rest.Config{Host: replica.URL, TLSClientConfig: rest.TLSClientConfig{CAFile: env.gatehouse.CAFile, CertFile: pair.Cert, KeyFile: pair.Key}})
 	}
 	gates.Run(t, gates.Env{
-		Admin: env.cluster.Config, Servers: servers, Namespace: "gates",
+		Admin: env.cluster.Config, Servers: servers, Namespace: "gates", AuditLogs: logs,
 		// The cluster's own groups but for those that must stay open: a webhook that is down
 		// would stop the control plane that the other tests share.
 		CatchAll: []string{"fleet.gatehouse.dev", "admissionregistration.k8s.io", "authentication.k8s.io", "authorization.k8s.io"},

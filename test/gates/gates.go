@@ -55,6 +55,8 @@ type Env struct {
 	// CatchAll are the API groups of a webhook that asks for everything: all of them where
 	// nobody else is there, who would be locked out.
 	CatchAll []string
+	// AuditLogs are the files of the servers' audit logs.
+	AuditLogs []string
 }
 
 // scene is one of them.
@@ -85,11 +87,16 @@ func Run(t *testing.T, env Env) {
 		{"a dry run tells webhooks so, and stores nothing", dryRun},
 		{"a webhook is asked only where its conditions hold", conditions},
 		{"a webhook by service is found, or the refusal says what to do", service},
+		{"a webhook for one version is asked about its equivalents, unless it wants exactly that one", equivalents},
+		{"a webhook and a policy are asked about tokens of instances", tokens},
 		{"a broken webhook for everything keeps nobody from removing it", lockout},
 		{"a policy refuses images of registries that its parameters do not name", registries},
 		{"a policy looks at scaling, binding and deletion", subresources},
 		{"a policy that only warns lets pass", warns},
+		{"a policy for one version looks at its equivalents, unless it wants exactly that one", equivalentsOfPolicies},
+		{"what a policy and a webhook note is in the audit log", audited},
 		{"a policy adds a label", addsLabel},
+		{"a policy changes a scale, and a request for a token, which are not of the fleet's kinds", borrowed},
 	} {
 		t.Run(row.sentence, func(t *testing.T) {
 			s := &scene{T: t, Env: env, id: utilrand.String(6), hooks: startHooks(t)}
@@ -113,6 +120,11 @@ func (s *scene) makeNamespace() {
 	}
 	s.Cleanup(func() {
 		_ = s.cluster.CoreV1().Namespaces().Delete(context.Background(), s.Namespace, metav1.DeleteOptions{})
+	})
+	// Instances act as it, and a webhook for everything that is down would keep it from being made.
+	s.eventually("the namespace has its default account", func() (bool, error) {
+		_, err := s.cluster.CoreV1().ServiceAccounts(s.Namespace).Get(s.Context(), "default", metav1.GetOptions{})
+		return err == nil, nil
 	})
 }
 
@@ -188,7 +200,7 @@ func (s *scene) mutate(webhooks ...admissionregistrationv1.MutatingWebhook) {
 // validate does the same with validating webhooks.
 func (s *scene) validate(webhooks ...admissionregistrationv1.ValidatingWebhook) {
 	s.Helper()
-	path := s.name("known")
+	path := s.name("known-validating") // a mutating one may be known already
 	s.hooks.set(path, allow)
 	configuration := &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: s.name("gates-validating")}}
 	for _, w := range webhooks {

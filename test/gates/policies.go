@@ -160,18 +160,14 @@ func warns(s *scene) {
 	}
 }
 
-func addsLabel(s *scene) {
+// change stores a mutating policy with its binding.
+func (s *scene) change(constraints *admissionregistrationv1.MatchResources, mutations ...admissionregistrationv1.Mutation) {
+	s.Helper()
 	name := s.name("gates")
 	client := s.cluster.AdmissionregistrationV1()
-	constraints := policyRule([]string{"instances"}, admissionregistrationv1.Create, admissionregistrationv1.Update)
 	constraints.NamespaceSelector = s.here()
 	policy := &admissionregistrationv1.MutatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: admissionregistrationv1.MutatingAdmissionPolicySpec{
-		MatchConstraints:   constraints,
-		ReinvocationPolicy: admissionregistrationv1.IfNeededReinvocationPolicy,
-		Mutations: []admissionregistrationv1.Mutation{
-			{PatchType: admissionregistrationv1.PatchTypeApplyConfiguration, ApplyConfiguration: &admissionregistrationv1.ApplyConfiguration{Expression: `Object{metadata: Object.metadata{labels: {"team": "gates"}}}`}},
-			{PatchType: admissionregistrationv1.PatchTypeJSONPatch, JSONPatch: &admissionregistrationv1.JSONPatch{Expression: `[JSONPatch{op: "add", path: "/spec/containers/0/env", value: [Object.spec.containers.env{name: "TEAM", value: "gates"}]}]`}},
-		},
+		MatchConstraints: constraints, ReinvocationPolicy: admissionregistrationv1.IfNeededReinvocationPolicy, Mutations: mutations,
 	}}
 	if _, err := client.MutatingAdmissionPolicies().Create(s.Context(), policy, metav1.CreateOptions{}); err != nil {
 		s.Fatal(err)
@@ -183,6 +179,13 @@ func addsLabel(s *scene) {
 	s.Cleanup(func() {
 		_ = client.MutatingAdmissionPolicyBindings().Delete(s.background(), name, metav1.DeleteOptions{})
 	})
+}
+
+func addsLabel(s *scene) {
+	s.change(policyRule([]string{"instances"}, admissionregistrationv1.Create, admissionregistrationv1.Update),
+		admissionregistrationv1.Mutation{PatchType: admissionregistrationv1.PatchTypeApplyConfiguration, ApplyConfiguration: &admissionregistrationv1.ApplyConfiguration{Expression: `Object{metadata: Object.metadata{labels: {"team": "gates"}}}`}},
+		admissionregistrationv1.Mutation{PatchType: admissionregistrationv1.PatchTypeJSONPatch, JSONPatch: &admissionregistrationv1.JSONPatch{Expression: `[JSONPatch{op: "add", path: "/spec/containers/0/env", value: [Object.spec.containers.env{name: "TEAM", value: "gates"}]}]`}},
+	)
 	for _, server := range s.servers {
 		s.eventually("the policy is in force at every server", func() (bool, error) {
 			made, err := server.FleetV1alpha1().Instances(s.Namespace).Create(s.Context(), s.instance(s.name("probe")), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})

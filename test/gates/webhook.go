@@ -17,9 +17,11 @@ limitations under the License.
 package gates
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -30,6 +32,7 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/cert"
 	"k8s.io/utils/ptr"
 )
 
@@ -40,6 +43,8 @@ type answer func(r *http.Request, request *admissionv1.AdmissionRequest) *admiss
 // asked.
 type hooks struct {
 	server *httptest.Server
+	// authority verifies the server's certificate.
+	authority []byte
 
 	mu      sync.Mutex
 	answers map[string]answer
@@ -48,8 +53,33 @@ type hooks struct {
 
 func startHooks(t *testing.T) *hooks {
 	t.Helper()
+	h := newHooks(t)
+	h.server.StartTLS()
+	h.authority = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: h.server.Certificate().Raw})
+	return h
+}
+
+// startHooksAs has a certificate for that name alone.
+func startHooksAs(t *testing.T, host string) *hooks {
+	t.Helper()
+	certificate, key, err := cert.GenerateSelfSignedCertKey(host, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := tls.X509KeyPair(certificate, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newHooks(t)
+	h.server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	h.server.StartTLS()
+	h.authority = certificate
+	return h
+}
+
+func newHooks(t *testing.T) *hooks {
 	h := &hooks{answers: map[string]answer{}, asked: map[string][]*admissionv1.AdmissionRequest{}}
-	h.server = httptest.NewTLSServer(h)
+	h.server = httptest.NewUnstartedServer(h)
 	t.Cleanup(func() {
 		h.server.CloseClientConnections()
 		h.server.Close()
@@ -108,7 +138,20 @@ func (h *hooks) forget(path string) {
 func (h *hooks) client(path string) admissionregistrationv1.WebhookClientConfig {
 	return admissionregistrationv1.WebhookClientConfig{
 		URL:      ptr.To(h.server.URL + "/" + path),
-		CABundle: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: h.server.Certificate().Raw}),
+		CABundle: h.authority,
+	}
+}
+
+// service is how a server reaches it by the service, which leads to the port of this server.
+func (h *hooks) service(t *testing.T, namespace, name, path string) admissionregistrationv1.WebhookClientConfig {
+	t.Helper()
+	address, ok := h.server.Listener.Addr().(*net.TCPAddr)
+	if !ok {
+		t.Fatalf("%v has no port", h.server.Listener.Addr())
+	}
+	return admissionregistrationv1.WebhookClientConfig{
+		Service:  &admissionregistrationv1.ServiceReference{Namespace: namespace, Name: name, Path: ptr.To("/" + path), Port: ptr.To(int32(address.Port))},
+		CABundle: h.authority,
 	}
 }
 

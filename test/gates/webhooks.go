@@ -194,24 +194,6 @@ func conditions(s *scene) {
 	}
 }
 
-func service(s *scene) {
-	webhook := admissionregistrationv1.ValidatingWebhook{
-		Name: "service.gates.example.com", Rules: rule(instances, admissionregistrationv1.Create), FailurePolicy: fail,
-		ClientConfig: admissionregistrationv1.WebhookClientConfig{
-			Service:  &admissionregistrationv1.ServiceReference{Namespace: "nowhere", Name: "hook", Port: ptr.To[int32](443)},
-			CABundle: s.hooks.client("").CABundle,
-		},
-	}
-	s.validate(webhook)
-	_, err := s.create(s.instance(s.name("service")))
-	// Behind a kube-apiserver the name is one of the cluster's DNS, which no test has.
-	words := "hook.nowhere.svc"
-	if s.Standalone {
-		words = "clientConfig.service: a standalone server has no services, so nowhere/hook leads nowhere: use clientConfig.url"
-	}
-	s.refused("a create", err, http.StatusInternalServerError, `failed calling webhook "service.gates.example.com"`, words)
-}
-
 // lockout is what a cluster is feared to end in: a webhook that is down and asks for
 // everything.
 func lockout(s *scene) {

@@ -17,17 +17,27 @@ limitations under the License.
 package integration
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 
 	"k8s.io/client-go/rest"
 
+	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
 	"github.com/gatehouse-dev/gatehouse/test/gates"
 )
 
 func TestWebhooksAndPoliciesAreAskedOfAStandaloneServer(t *testing.T) {
-	server := servertesting.Start(t)
+	dir := t.TempDir()
+	policy, log := filepath.Join(dir, "policy.yaml"), filepath.Join(dir, "audit.log")
+	if err := os.WriteFile(policy, []byte("apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: Metadata}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server := servertesting.Start(t, func(o *options.Options) {
+		o.Audit.PolicyFile, o.Audit.LogOptions.Path = policy, log
+	})
 	gates.Run(t, gates.Env{
-		Admin: server.Config, Servers: []*rest.Config{server.Config}, Namespace: "gates", Standalone: true, CatchAll: []string{"*"},
+		Admin: server.Config, Servers: []*rest.Config{server.Config}, Namespace: "gates", Standalone: true, CatchAll: []string{"*"}, AuditLogs: []string{log},
 	})
 }

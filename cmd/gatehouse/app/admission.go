@@ -17,8 +17,11 @@ limitations under the License.
 package app
 
 import (
+	"slices"
 	"time"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	apiserveradmission "k8s.io/apiserver/pkg/admission"
@@ -35,6 +38,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/admission"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization/host"
 )
@@ -85,6 +89,15 @@ func applyStandaloneAdmission(o options.CompletedOptions, builtins *apiserver.Bu
 	}, generic)
 }
 
+// borrowedKinds are the versions of the kinds of Kubernetes' that endpoints of ours take: scale
+// endpoints and instances/token. OpenAPI describes them with the endpoints.
+func borrowedKinds() map[schema.GroupVersion]schema.GroupVersion {
+	return map[schema.GroupVersion]schema.GroupVersion{
+		authenticationv1.SchemeGroupVersion: v1alpha1.SchemeGroupVersion,
+		autoscalingv1.SchemeGroupVersion:    v1alpha1.SchemeGroupVersion,
+	}
+}
+
 // applyAdmission builds the chain: stop 3 of both modes.
 func applyAdmission(o options.CompletedOptions, s chainSources, generic *genericapiserver.Config) error {
 	configuration, err := o.Admission.Configuration()
@@ -103,7 +116,12 @@ func applyAdmission(o options.CompletedOptions, s chainSources, generic *generic
 		return err
 	}
 	fleet, _ := apiserver.NewFleetScheme()
-	served := append(fleet.PrioritizedVersionsAllGroups(), s.served...)
+	borrowed := borrowedKinds()
+	served := slices.DeleteFunc(fleet.PrioritizedVersionsAllGroups(), func(version schema.GroupVersion) bool {
+		_, found := borrowed[version]
+		return found
+	})
+	served = append(served, s.served...)
 	kinds := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(s.client.Discovery()))
 	if err := generic.AddPostStartHook("forget-discovery", func(hook genericapiserver.PostStartHookContext) error {
 		go wait.UntilWithContext(hook, kinds.ResetWithContext, discoveryInterval)
@@ -117,7 +135,7 @@ func applyAdmission(o options.CompletedOptions, s chainSources, generic *generic
 		Initializers: apiserveradmission.PluginInitializers{
 			initializer.NewAPIServerIDInitializer(generic.APIServerID),
 			initializer.New(
-				admission.WithOwnSchemas(s.client, loopback.Discovery().RESTClient(), served),
+				admission.WithOwnSchemas(s.client, loopback.Discovery().RESTClient(), served, borrowed),
 				parameters,
 				admission.ParameterInformers{SharedInformerFactory: s.informers, Known: s.parameters},
 				generic.Authorization.Authorizer, utilfeature.DefaultFeatureGate, generic.EffectiveVersion, generic.DrainedNotify(), kinds,

@@ -26,6 +26,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
+	mutatingwebhook "k8s.io/apiserver/pkg/admission/plugin/webhook/mutating"
+	validatingwebhook "k8s.io/apiserver/pkg/admission/plugin/webhook/validating"
 	"k8s.io/apiserver/pkg/authentication/authenticatorfactory"
 	"k8s.io/apiserver/pkg/authentication/request/headerrequest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
@@ -86,6 +88,15 @@ func ClusterNeeds(o options.CompletedOptions) []preflight.Need {
 		})
 	}
 	needs = append(needs, admissionNeeds(o, cure)...)
+	if asksWebhooks(o.Admission.Enabled()) {
+		needs = append(needs, preflight.Need{
+			Name:     admission.NeedServices,
+			Verbs:    []string{"list", "watch"},
+			Resource: schema.GroupVersionResource{Version: "v1", Resource: "services"},
+			Without:  "webhooks that name a service cannot be called",
+			Cure:     cure,
+		})
+	}
 	if !o.Cluster.NoTokenReview {
 		needs = append(needs, preflight.Need{
 			Name:     "token-reviews",
@@ -96,6 +107,11 @@ func ClusterNeeds(o options.CompletedOptions) []preflight.Need {
 		})
 	}
 	return needs
+}
+
+// asksWebhooks says whether there is anybody who would look for a service.
+func asksWebhooks(enabled []string) bool {
+	return slices.Contains(enabled, mutatingwebhook.PluginName) || slices.Contains(enabled, validatingwebhook.PluginName)
 }
 
 // admissionNeeds are what admission plugins read. A plugin that is not asked for needs nothing.
@@ -166,7 +182,7 @@ func applyCluster(ctx context.Context, o options.CompletedOptions, generic *gene
 		informers: factory,
 		// The factory's informers would stay when the last policy is gone.
 		parameters: func(schema.GroupVersionResource) bool { return false },
-		services:   webhook.NewDefaultServiceResolver(),
+		services:   clusterServices(enabled, factory, checker),
 		bindings:   bound,
 		missing:    checker.Missing,
 		enabled:    enabled,
@@ -184,6 +200,15 @@ func applyCluster(ctx context.Context, o options.CompletedOptions, generic *gene
 		go checker.Run(hook)
 		return nil
 	})
+}
+
+// clusterServices follows the cluster's services only where somebody looks for them.
+func clusterServices(enabled []string, factory informers.SharedInformerFactory, checker *preflight.Checker) webhook.ServiceResolver {
+	if !asksWebhooks(enabled) {
+		return admission.NoServices{}
+	}
+	services := factory.Core().V1().Services()
+	return admission.ClusterServices{Services: services.Lister(), Synced: services.Informer().HasSynced, Missing: checker.Missing}
 }
 
 // seenOnce keeps /readyz red until admission has seen once all that the cluster lets it see:
@@ -204,6 +229,9 @@ func seenOnce(enabled []string, factory informers.SharedInformerFactory, checker
 				synced[read.NeedOf(resource)] = generic.Informer().HasSynced
 			}
 		}
+	}
+	if asksWebhooks(enabled) {
+		synced[admission.NeedServices] = factory.Core().V1().Services().Informer().HasSynced
 	}
 	var once atomic.Bool
 	return healthz.NamedCheck("cluster-objects", func(*http.Request) error {

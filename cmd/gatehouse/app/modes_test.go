@@ -66,6 +66,7 @@ var emptyLists = map[string]string{
 	"mutatingadmissionpolicybindings":   "MutatingAdmissionPolicyBindingList",
 	"mutatingwebhookconfigurations":     "MutatingWebhookConfigurationList",
 	"serviceaccounts":                   "ServiceAccountList",
+	"services":                          "ServiceList",
 	"validatingadmissionpolicies":       "ValidatingAdmissionPolicyList",
 	"validatingadmissionpolicybindings": "ValidatingAdmissionPolicyBindingList",
 	"validatingwebhookconfigurations":   "ValidatingWebhookConfigurationList",
@@ -336,6 +337,9 @@ func TestAnAggregatedServerServesItsOwnGroupsAndTrustsTheClusterAlone(t *testing
 		}
 		if !cluster.asked.Has("list resourcequotas") {
 			t.Errorf("admission reads no resource quotas of the cluster: %v", sets.List(cluster.asked))
+		}
+		if !cluster.asked.Has("list services") {
+			t.Errorf("webhooks by service cannot be found: %v", sets.List(cluster.asked))
 		}
 	})
 }
