@@ -167,6 +167,7 @@ func Plugins() []Plugin {
 		Name:     resourcequota.PluginName,
 		Register: resourcequota.Register,
 		Why:      "last, and nothing after it: it charges what is about to be stored, and who was refused by a plugin behind it would have paid for nothing",
+		Cure:     "use less, set what is missing, or have spec.hard of the quota raised",
 		Reads: []Read{{
 			Need: NeedQuotas, Resources: []schema.GroupVersionResource{corev1.SchemeGroupVersion.WithResource("resourcequotas")}, Live: true,
 			Without: "objects in namespaces cannot be created",

@@ -101,7 +101,7 @@ func (c fleetClient) create(t *testing.T, i *v1alpha1.Instance) error {
 // refusedByQuota wants a 403 that says why.
 func refusedByQuota(t *testing.T, err error, why string) {
 	t.Helper()
-	if !apierrors.IsForbidden(err) || !strings.HasSuffix(err.Error(), "is forbidden: "+why+" (admission plugin ResourceQuota)") {
+	if !apierrors.IsForbidden(err) || !strings.HasSuffix(err.Error(), "is forbidden: "+why+" (admission plugin ResourceQuota: use less, set what is missing, or have spec.hard of the quota raised)") {
 		t.Errorf("got %v, want a refusal that ends in %q", err, why)
 	}
 }

@@ -204,7 +204,7 @@ func quota(s *scene) {
 	s.pipe(asks, "create -n $ID -f -").prints("instance.fleet.gatehouse.dev/asks created")
 	s.kubectl("describe quota few -n $ID").shows("Name:", "few", "Namespace:", "$ID", "Resource", "Used", "Hard", apps, "0", "3", hard, "600", "1k")
 	s.pipe(strings.ReplaceAll(asks, "asks", "more"), "create -n $ID -f -").fails(
-		`Error from server (Forbidden): error when creating "STDIN": instances.fleet.gatehouse.dev "more" is forbidden: exceeded quota: few, requested: ` + hard + "=600, used: " + hard + "=600, limited: " + hard + "=1k (admission plugin ResourceQuota)")
+		`Error from server (Forbidden): error when creating "STDIN": instances.fleet.gatehouse.dev "more" is forbidden: exceeded quota: few, requested: ` + hard + "=600, used: " + hard + "=600, limited: " + hard + "=1k (admission plugin ResourceQuota: use less, set what is missing, or have spec.hard of the quota raised)")
 	s.kubectl("get quota few -n $ID").table("NAME | REQUEST | LIMIT | AGE", "few | "+apps+": 0/3, "+hard+": 600/1k |  | <age>")
 	s.kubectl("describe namespace $ID").shows("Resource Quotas", "few", apps, hard)
 	s.kubectl("create quota other -n $ID --hard=pods=1").warns("Warning: spec.hard[pods]: this server counts nothing by this name, so it limits nothing here; see docs/quota.md for what can be limited", "resourcequota/other created")

@@ -2112,7 +2112,7 @@ func schema_pkg_apis_fleet_v1alpha1_Taint(ref common.ReferenceCallback) common.O
 				Properties: map[string]spec.Schema{
 					"key": {
 						SchemaProps: spec.SchemaProps{
-							Description: "key names the taint, as a label key: gatehouse.dev/not-ready.",
+							Description: "key names the taint, as a label key: fleet.gatehouse.dev/not-ready.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",

@@ -109,7 +109,7 @@ const (
 
 // Taint keeps instances that do not tolerate it away from a host.
 type Taint struct {
-	// key names the taint, as a label key: gatehouse.dev/not-ready.
+	// key names the taint, as a label key: fleet.gatehouse.dev/not-ready.
 	// +required
 	// +k8s:required
 	// +k8s:format=k8s-label-key

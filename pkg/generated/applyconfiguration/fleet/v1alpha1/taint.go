@@ -27,7 +27,7 @@ import (
 //
 // Taint keeps instances that do not tolerate it away from a host.
 type TaintApplyConfiguration struct {
-	// key names the taint, as a label key: gatehouse.dev/not-ready.
+	// key names the taint, as a label key: fleet.gatehouse.dev/not-ready.
 	Key *string `json:"key,omitempty"`
 	// value belongs to the key, as a label value. May be empty.
 	Value *string `json:"value,omitempty"`
