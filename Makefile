@@ -62,10 +62,10 @@ clean: ## Remove what was built
 
 .PHONY: test
 test: build ## Run all tests, with more flags in TESTFLAGS='...'
-	go test $(TESTFLAGS) ./...
+	go test -timeout 25m $(TESTFLAGS) ./...
 	@for dir in $(TEST_MODULES); do \
 	  echo "cd $$dir && go test $(TESTFLAGS) ./..."; \
-	  (cd $$dir && go test $(TESTFLAGS) ./...); \
+	  (cd $$dir && go test -timeout 25m $(TESTFLAGS) ./...); \
 	done
 
 .PHONY: e2e
