@@ -40,6 +40,7 @@ type namespaceStore struct {
 	rest.TableConvertor
 	asked  atomic.Int32
 	events *watch.FakeWatcher
+	listed atomic.Pointer[metainternalversion.ListOptions] // the last
 }
 
 func (s *namespaceStore) New() runtime.Object     { return &corev1.Namespace{} }
@@ -53,7 +54,8 @@ func (s *namespaceStore) ReadinessCheck() error {
 	return nil
 }
 
-func (s *namespaceStore) List(context.Context, *metainternalversion.ListOptions) (runtime.Object, error) {
+func (s *namespaceStore) List(_ context.Context, options *metainternalversion.ListOptions) (runtime.Object, error) {
+	s.listed.Store(options)
 	if s.asked.Load() < 3 {
 		return nil, errors.New("listed before it was ready")
 	}
@@ -111,6 +113,44 @@ func TestInformersReadFromTheStorages(t *testing.T) {
 		eventually(ctx, t, "an event reaches the informer: "+name, func() bool {
 			got, err := informer.Lister().Get(name)
 			return err == nil && got.Name == name
+		})
+	}
+}
+
+func TestInformersBeginWithWhatTheStartWrote(t *testing.T) {
+	for name, test := range map[string]struct {
+		resource schema.GroupResource
+		written  []uint64
+		want     string
+	}{
+		"nothing was written, so what the watch cache has will do": {corev1.Resource("namespaces"), nil, "0"},
+		"the last write counts, whichever order they end in":       {corev1.Resource("namespaces"), []uint64{5, 9, 7}, "9"},
+		"writes to other resources do not":                         {corev1.Resource("secrets"), []uint64{9}, "0"},
+		"nor those to what no informer reads":                      {corev1.Resource("configmaps"), []uint64{9}, "0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := NewStoreInformers()
+			s.Factory.Core().V1().Namespaces().Informer()
+			for _, version := range test.written {
+				s.wrote(test.resource, version)
+			}
+			store := &namespaceStore{events: watch.NewFake()}
+			storages := map[schema.GroupResource]rest.Storage{}
+			for resource := range s.sources {
+				storages[resource] = &namespaceStore{events: watch.NewFake()}
+			}
+			storages[corev1.Resource("namespaces")] = store
+			if err := s.bind(storages); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer s.Factory.Shutdown()
+			defer cancel()
+			s.Factory.Start(ctx.Done())
+			eventually(ctx, t, "somebody lists", func() bool { return store.listed.Load() != nil })
+			if got := store.listed.Load().ResourceVersion; got != test.want {
+				t.Errorf("listed from resource version %q, want %q", got, test.want)
+			}
 		})
 	}
 }

@@ -19,6 +19,8 @@ limitations under the License.
 package e2e
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/gatehouse-dev/gatehouse/test/tour"
@@ -49,5 +51,11 @@ func TestTheKubectlTourThroughTheKubeAPIServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// The kube-apiserver reads OpenAPI v2 in its own time, and again only after a minute where a
+	// test before this one had taken the replicas out of service.
+	eventually(t, "OpenAPI v2 of the kube-apiserver has our kinds", func() (bool, string) {
+		document, err := env.cluster.Kubectl("", "get", "--raw", "/openapi/v2")
+		return err == nil && strings.Contains(document, `"/apis/fleet.gatehouse.dev/v1alpha1/hosts"`), fmt.Sprint(err)
+	})
 	tour.Run(t, tour.Env{Kubectl: env.cluster.Binaries.Kubectl, Kubeconfig: kubeconfig, Namespace: ns, Aggregated: true})
 }

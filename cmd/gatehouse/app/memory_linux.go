@@ -17,11 +17,9 @@ limitations under the License.
 package app
 
 import (
-	"os"
 	"runtime/debug"
 	"unsafe"
 
-	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -46,42 +44,10 @@ func askForHugePages() hugeHeap {
 }
 
 // giveBackStart gives back to the kernel what only the start needed: left to itself the runtime
-// does so over minutes, and nobody ever does for the pages of files, here the binary and etcd's
-// database. The latter stay in the kernel's cache as long as it has room, and come back one by
-// one when they are used, which costs far less than reading them.
+// does so over minutes.
 func giveBackStart(heap hugeHeap) {
-	// Or the kernel would make huge pages again of what is given back in parts.
+	// Or the kernel would make huge pages again of what is given back in parts. Where the system
+	// always has them, this part of the heap has none from here on.
 	_, _, _ = unix.Syscall(unix.SYS_MADVISE, heap.address, heap.length, unix.MADV_NOHUGEPAGE)
 	debug.FreeOSMemory()
-	self, err := procfs.Self()
-	if err != nil {
-		return // without /proc nobody sees what is resident either
-	}
-	maps, err := self.ProcMaps()
-	if err != nil {
-		return
-	}
-	executable, _ := os.Readlink("/proc/self/exe")
-	for _, m := range maps {
-		ofFile := m.Perms.Shared || m.Pathname == executable && asLinked()
-		if m.Inode != 0 && m.Perms.Read && !m.Perms.Write && ofFile {
-			_, _, _ = unix.Syscall(unix.SYS_MADVISE, m.StartAddr, m.EndAddr-m.StartAddr, unix.MADV_DONTNEED)
-		}
-	}
-}
-
-// asLinked says whether what is mapped of the binary for reading is what its file holds. In a
-// position-independent one it is not: the addresses in it were set at the start, and dropping
-// such a page would take them away.
-func asLinked() bool {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return false
-	}
-	for _, setting := range info.Settings {
-		if setting.Key == "-buildmode" {
-			return setting.Value == "exe"
-		}
-	}
-	return false
 }

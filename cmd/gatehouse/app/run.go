@@ -56,14 +56,14 @@ type Ready struct {
 	Took time.Duration
 }
 
-// phases measures the start.
-type phases struct {
+// startup measures the phases of a start, and remembers what is given back after it.
+type startup struct {
 	observe       Observer
 	started, last time.Time
 	heap          hugeHeap
 }
 
-func (p *phases) done(name string) {
+func (p *startup) done(name string) {
 	now := time.Now()
 	if p.observe.Phase != nil {
 		p.observe.Phase(name, now.Sub(p.last))
@@ -82,7 +82,7 @@ func (p *phases) done(name string) {
 // take the directory before etcd has left it.
 func Run(ctx context.Context, o options.CompletedOptions, observe Observer) (err error) {
 	now := time.Now()
-	p := &phases{observe: observe, started: now, last: now, heap: askForHugePages()}
+	p := &startup{observe: observe, started: now, last: now, heap: askForHugePages()}
 
 	lock, err := embedded.AcquireLock(o.LockFile())
 	if err != nil {
@@ -117,7 +117,7 @@ func Run(ctx context.Context, o options.CompletedOptions, observe Observer) (err
 }
 
 // serveOn makes the server and serves until the context ends, which whoever cannot go on does.
-func serveOn(ctx context.Context, end context.CancelCauseFunc, o options.CompletedOptions, bundle *certificates.Bundle, p *phases) error {
+func serveOn(ctx context.Context, end context.CancelCauseFunc, o options.CompletedOptions, bundle *certificates.Bundle, p *startup) error {
 	// Controllers in this process are known by tokens that Mint makes.
 	identities := authentication.NewControllers()
 	config, err := newConfig(ctx, o, bundle, identities)
@@ -143,7 +143,7 @@ func unlessStopped(ctx context.Context, err error) error {
 
 // startEtcdAndCertificates does both at the same time: one waits for disk, the other for
 // the processor. The returned etcd is nil where an external one is used.
-func startEtcdAndCertificates(ctx context.Context, o options.CompletedOptions, p *phases) (*embedded.Server, *certificates.Bundle, error) {
+func startEtcdAndCertificates(ctx context.Context, o options.CompletedOptions, p *startup) (*embedded.Server, *certificates.Bundle, error) {
 	type result struct {
 		bundle *certificates.Bundle
 		err    error
@@ -193,7 +193,7 @@ func certificateOptions(o options.CompletedOptions) certificates.Options {
 }
 
 // serve runs the server until the context ends or etcd fails.
-func serve(ctx context.Context, end context.CancelCauseFunc, o options.CompletedOptions, server *apiserver.Server, bundle *certificates.Bundle, identities *authentication.Controllers, p *phases) error {
+func serve(ctx context.Context, end context.CancelCauseFunc, o options.CompletedOptions, server *apiserver.Server, bundle *certificates.Bundle, identities *authentication.Controllers, p *startup) error {
 	url := options.ClientURL(o.Serving.Listener.Addr())
 	ready := Ready{URL: url, SimulatedHosts: o.SimulateHosts}
 	writeKubeconfig := func(*certificates.Bundle) error { return nil }
