@@ -76,6 +76,10 @@ func plan(seed int64, count int) []act {
 			end()
 		}
 		switch {
+		case at == crowdComes:
+			p.crowd()
+		case at == crowdGoes:
+			p.disperse()
 		case at%9 == 4:
 			p.disturbReplica(at)
 		case at%7 == 3:
@@ -84,8 +88,30 @@ func plan(seed int64, count int) []act {
 			p.changeApps()
 		}
 	}
+	if count > crowdComes && count <= crowdGoes {
+		p.disperse()
+	}
 	p.finish()
 	return p.acts
+}
+
+// A crowd comes and goes whatever the seed: without it a run may have little to bind.
+const (
+	crowdComes, crowdGoes = 12, 28
+	crowdSize             = 30
+)
+
+func (p *planner) crowd() {
+	shape := appShape{name: "crowd", cpu: "10m", memory: "8Mi", surge: intstr.FromInt32(1), unavailable: intstr.FromInt32(0)}
+	p.add(fmt.Sprintf("a crowd of %d comes", crowdSize), func(ctx context.Context, s *stage) error {
+		return s.createApp(ctx, shape, "crowd:v1", crowdSize)
+	})
+}
+
+func (p *planner) disperse() {
+	p.add("the crowd goes", func(ctx context.Context, s *stage) error {
+		return s.deleteApp(ctx, "crowd", metav1.DeletePropagationBackground)
+	})
 }
 
 func (p *planner) add(what string, do func(context.Context, *stage) error) {
