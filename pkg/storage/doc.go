@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package storage holds what the API server must know about etcd and nothing about where that
-// etcd runs: the prefix, the media type, the endpoints and their TLS files, and the arithmetic
-// of a quorum.
+// Package storage holds what the API server must know about etcd, but does not run one
+// itself: the prefix, the media type, the endpoints and their TLS files, and the arithmetic
+// of a quorum. Where etcd runs in the same process, InProcess has the storages call it as a function.
 //
 // Stop 5 of the request's path (see ARCHITECTURE.md). The command's run.go calls this room once
 // at start, with the endpoints of an external etcd or with those of the embedded one

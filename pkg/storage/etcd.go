@@ -65,11 +65,8 @@ func NewOptions() *genericoptions.EtcdOptions {
 
 // Connect points the options at an etcd.
 //
-// This is the one seam between the API server and the place where etcd runs: an embedded etcd
-// is, from here on, an ordinary endpoint with the scheme unix. An in-process client would
-// replace this function, and would then have to do by hand what an endpoint gives for free:
-// the health checks of /readyz, the compactor, the size metric, and the feature check without
-// which consistent reads from the cache and streaming lists quietly fall back.
+// An embedded etcd is an ordinary endpoint with the scheme unix. Storages get to it by InProcess
+// instead; what is left for the endpoint are the health checks of /readyz and the size metric.
 func Connect(options *genericoptions.EtcdOptions, to Connection) {
 	transport := &options.StorageConfig.Transport
 	transport.ServerList = slices.Clone(to.Endpoints)

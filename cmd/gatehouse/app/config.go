@@ -33,10 +33,12 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
+	"github.com/gatehouse-dev/gatehouse/pkg/storage"
+	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
 )
 
 // newConfig applies the options to a server configuration. From here on the port is taken.
-func newConfig(ctx context.Context, o options.CompletedOptions, bundle *certificates.Bundle, controllers *authentication.Controllers) (*apiserver.Config, error) {
+func newConfig(ctx context.Context, o options.CompletedOptions, etcd *embedded.Server, bundle *certificates.Bundle, controllers *authentication.Controllers) (*apiserver.Config, error) {
 	scheme, codecs := apiserver.NewFleetScheme()
 	generic := genericapiserver.NewConfig(codecs)
 	if err := o.ServerRun.ApplyTo(generic); err != nil {
@@ -87,6 +89,13 @@ func newConfig(ctx context.Context, o options.CompletedOptions, bundle *certific
 	}
 	if err := o.Etcd.ApplyWithStorageFactoryTo(storageFactory, generic); err != nil {
 		return nil, err
+	}
+	if etcd != nil {
+		inProcess, err := storage.InProcess(generic.RESTOptionsGetter, o.Etcd, etcd)
+		if err != nil {
+			return nil, err
+		}
+		generic.RESTOptionsGetter = inProcess
 	}
 	if o.Aggregated() {
 		// Ready does not mean that the cluster lets admission see everything: see seenOnce.

@@ -109,7 +109,7 @@ func Run(ctx context.Context, o options.CompletedOptions, observe Observer) (err
 			}
 		}()
 	}
-	err = serveOn(running, end, o, bundle, p)
+	err = serveOn(running, end, o, etcd, bundle, p)
 	if cause := context.Cause(running); cause != nil && !errors.Is(cause, context.Canceled) {
 		return errors.Join(cause, unlessStopped(running, err))
 	}
@@ -117,10 +117,10 @@ func Run(ctx context.Context, o options.CompletedOptions, observe Observer) (err
 }
 
 // serveOn makes the server and serves until the context ends, which whoever cannot go on does.
-func serveOn(ctx context.Context, end context.CancelCauseFunc, o options.CompletedOptions, bundle *certificates.Bundle, p *startup) error {
+func serveOn(ctx context.Context, end context.CancelCauseFunc, o options.CompletedOptions, etcd *embedded.Server, bundle *certificates.Bundle, p *startup) error {
 	// Controllers in this process are known by tokens that Mint makes.
 	identities := authentication.NewControllers()
-	config, err := newConfig(ctx, o, bundle, identities)
+	config, err := newConfig(ctx, o, etcd, bundle, identities)
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,9 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
 	"k8s.io/klog/v2"
 )
 
@@ -262,6 +264,10 @@ func (s *Server) watch() {
 
 // Endpoints returns where clients reach etcd, as --etcd-servers would have it.
 func (s *Server) Endpoints() []string { return []string{s.socket.endpoint()} }
+
+// NewClient returns a client that calls etcd as a function: no connection, no copy of what goes
+// through it. Whoever asks for one closes it before Close.
+func (s *Server) NewClient() *clientv3.Client { return v3client.New(s.etcd.Server) }
 
 // Err delivers at most one error, when etcd has failed by itself, and is closed after that or
 // after Close. Writes that were acknowledged are safe then, but no more will be.
