@@ -36,6 +36,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/apiserver/pkg/apis/example"
 	examplev1 "k8s.io/apiserver/pkg/apis/example/v1"
+	"k8s.io/apiserver/pkg/registry/generic"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
 	apistorage "k8s.io/apiserver/pkg/storage"
@@ -116,10 +117,12 @@ func TestTheSizeOfTheDatabaseCanBeMonitored(t *testing.T) {
 	}
 }
 
-func TestTheLibraryCompactsTheHistory(t *testing.T) {
+func TestTheLibraryCompactsTheHistory(t *testing.T) { bothWays(t, compactsTheHistory) }
+
+func compactsTheHistory(t *testing.T, way way) {
 	options, server := connected(t)
 	options.StorageConfig.CompactionInterval = 10 * time.Millisecond
-	store := newRawStore(t, options)
+	store := way(t, options, server, nil)
 	create(t, store, "first")
 
 	client, err := clientv3.New(clientv3.Config{Endpoints: server.Endpoints(), Logger: zap.NewNop()})
@@ -134,9 +137,11 @@ func TestTheLibraryCompactsTheHistory(t *testing.T) {
 	})
 }
 
-func TestProgressRequestsAreDetectedAndAnswered(t *testing.T) {
-	options, _ := connected(t)
-	store := newRawStore(t, options)
+func TestProgressRequestsAreDetectedAndAnswered(t *testing.T) { bothWays(t, answersProgressRequests) }
+
+func answersProgressRequests(t *testing.T, way way) {
+	options, server := connected(t)
+	store := way(t, options, server, nil)
 	eventually(t, "the feature is detected", func() bool {
 		return feature.DefaultFeatureSupportChecker.Supports(apistorage.RequestWatchProgress)
 	})
@@ -174,17 +179,14 @@ func TestProgressRequestsAreDetectedAndAnswered(t *testing.T) {
 }
 
 func TestListsAreConsistentAndWatchesStreamThemThroughTheCache(t *testing.T) {
-	options, _ := connected(t)
-	store, destroy, err := genericregistry.StorageWithCacher()(
-		options.StorageConfig.ForResource(schema.GroupResource{Resource: "pods"}), "/pods",
-		func(object runtime.Object) (string, error) {
-			return "/pods/" + object.(*example.Pod).Namespace + "/" + object.(*example.Pod).Name, nil
-		},
-		newPod, newPodList, apistorage.DefaultNamespaceScopedAttr, nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(destroy)
+	bothWays(t, listsConsistently)
+}
+
+func listsConsistently(t *testing.T, way way) {
+	options, server := connected(t)
+	store := way(t, options, server, func(object runtime.Object) (string, error) {
+		return "/pods/" + object.(*example.Pod).Namespace + "/" + object.(*example.Pod).Name, nil
+	})
 	eventually(t, "the cache is ready", func() bool { return store.ReadinessCheck() == nil })
 
 	// A list without a version must show every write that came before it.
@@ -226,6 +228,56 @@ func TestListsAreConsistentAndWatchesStreamThemThroughTheCache(t *testing.T) {
 			t.Fatalf("no bookmark after %d initial events", added)
 		}
 	}
+}
+
+// way makes a storage of pods, with a watch cache where there is a function for its keys.
+type way func(t *testing.T, options *genericoptions.EtcdOptions, server *embedded.Server, keys func(runtime.Object) (string, error)) apistorage.Interface
+
+// bothWays runs a test on the library's own clients and on those in the process. What one has
+// found out about etcd's features must not help the other.
+func bothWays(t *testing.T, test func(*testing.T, way)) {
+	for name, way := range map[string]way{"over its socket": overSocket, "in the process": inProcess} {
+		t.Run(name, func(t *testing.T) {
+			before := feature.DefaultFeatureSupportChecker
+			feature.DefaultFeatureSupportChecker = feature.NewDefaultFeatureSupportChecker()
+			t.Cleanup(func() { feature.DefaultFeatureSupportChecker = before })
+			test(t, way)
+		})
+	}
+}
+
+func overSocket(t *testing.T, options *genericoptions.EtcdOptions, _ *embedded.Server, keys func(runtime.Object) (string, error)) apistorage.Interface {
+	t.Helper()
+	if keys == nil {
+		return newRawStore(t, options)
+	}
+	return decorated(t, options, genericregistry.StorageWithCacher(), keys)
+}
+
+func inProcess(t *testing.T, options *genericoptions.EtcdOptions, server *embedded.Server, keys func(runtime.Object) (string, error)) apistorage.Interface {
+	t.Helper()
+	cached := *options
+	cached.EnableWatchCache = keys != nil
+	getter, err := storage.InProcess(generic.RESTOptions{}, &cached, server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rest, err := getter.GetRESTOptions(schema.GroupResource{Resource: "pods"}, newPod())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return decorated(t, options, rest.Decorator, keys)
+}
+
+func decorated(t *testing.T, options *genericoptions.EtcdOptions, decorator generic.StorageDecorator, keys func(runtime.Object) (string, error)) apistorage.Interface {
+	t.Helper()
+	store, destroy, err := decorator(options.StorageConfig.ForResource(schema.GroupResource{Resource: "pods"}), "/pods",
+		keys, newPod, newPodList, apistorage.DefaultNamespaceScopedAttr, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(destroy)
+	return store
 }
 
 // connected returns options that point at an embedded etcd of this test.
