@@ -18,7 +18,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -143,21 +142,16 @@ func freeAddress() (string, error) {
 func (s *server) waitReady(ctx context.Context) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	// Anybody may ask, and at a first start nobody can know the certificate yet.
-	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
-	defer transport.CloseIdleConnections()
-	client := &http.Client{Transport: transport}
+	// Anybody may ask, but of a server that proves who it is: at a first start the authority is
+	// known only when the kubeconfig is there, which is before the server is ready.
+	client := &http.Client{}
+	defer client.CloseIdleConnections()
 	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+s.address+"/readyz", nil)
-		if err != nil {
-			return 0, err
+		if client.Transport == nil {
+			client.Transport = s.anonymousTransport()
 		}
-		if response, err := client.Do(request); err == nil {
-			_, _ = io.Copy(io.Discard, response.Body)
-			_ = response.Body.Close()
-			if response.StatusCode == http.StatusOK {
-				return time.Since(s.started), nil
-			}
+		if client.Transport != nil && s.isReady(ctx, client) {
+			return time.Since(s.started), nil
 		}
 		select {
 		case <-ctx.Done():
@@ -167,6 +161,34 @@ func (s *server) waitReady(ctx context.Context) (time.Duration, error) {
 		case <-time.After(readyPoll):
 		}
 	}
+}
+
+func (s *server) isReady(ctx context.Context, client *http.Client) bool {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+s.address+"/readyz", nil)
+	if err != nil {
+		return false
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = response.Body.Close() }()
+	_, _ = io.Copy(io.Discard, response.Body)
+	return response.StatusCode == http.StatusOK
+}
+
+// anonymousTransport verifies the server and shows no certificate; nil as long as there is no
+// kubeconfig.
+func (s *server) anonymousTransport() http.RoundTripper {
+	config, err := s.restConfig()
+	if err != nil {
+		return nil
+	}
+	transport, err := rest.TransportFor(rest.AnonymousClientConfig(config))
+	if err != nil {
+		return nil
+	}
+	return transport
 }
 
 // startPhases are the phases printed so far.
