@@ -128,7 +128,12 @@ var rooms = []room{
 
 	// The rest of the server is ignorant of where etcd runs; embedded is the only room that
 	// knows its server.
-	{packages: "pkg/storage", may: []string{"k8s.io/apiserver/pkg/storage/...", "k8s.io/apiserver/pkg/server/options"}},
+	// Storages that call an etcd in their process are built from the library's parts, with etcd's client.
+	{packages: "pkg/storage", may: []string{
+		"k8s.io/apiserver/pkg/storage/...", "k8s.io/apiserver/pkg/server/options", "k8s.io/apiserver/pkg/registry/generic",
+		"k8s.io/apiserver/pkg/features", "k8s.io/apiserver/pkg/util/feature", "k8s.io/client-go/tools/cache",
+		"go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/client/v3/kubernetes",
+	}},
 	{packages: "pkg/storage/embedded", may: []string{
 		"go.etcd.io/...", "go.uber.org/zap/...", "github.com/coreos/go-semver/semver", "golang.org/x/sys/unix",
 	}},
