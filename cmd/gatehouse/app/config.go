@@ -146,5 +146,11 @@ func applyServing(o options.CompletedOptions, bundle *certificates.Bundle, gener
 	}
 	generic.SecureServing.SNICerts = append([]dynamiccertificates.SNICertKeyContentProvider{loopback}, generic.SecureServing.SNICerts...)
 	generic.LoopbackClientConfig, err = generic.SecureServing.NewLoopbackClientConfig(uuid.NewString(), trust)
-	return err
+	if err != nil {
+		return err
+	}
+	// As kube-apiserver does: else each list, and each event of each informer, would be
+	// compressed and decompressed in the same process.
+	generic.LoopbackClientConfig.DisableCompression = true
+	return nil
 }

@@ -136,6 +136,9 @@ func clientConfig(config *rest.Config, name string) *rest.Config {
 	config.ContentType = "application/vnd.kubernetes.protobuf"
 	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
 	config.QPS = -1
+	// As kube-controller-manager does: compression costs the server more for each event of
+	// each informer than a network near it would cost.
+	config.DisableCompression = true
 	return config
 }
 

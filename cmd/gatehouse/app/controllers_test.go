@@ -17,18 +17,26 @@ limitations under the License.
 package app
 
 import (
+	"encoding/pem"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apiserver/pkg/authentication/user"
+	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/client-go/rest"
 
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization/rbac"
+	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/hostlifecycle"
 )
 
@@ -90,6 +98,65 @@ func TestAControllerInAProcessOfItsOwnIsAUserOfItsOwnToo(t *testing.T) {
 		config := impersonatedController(&rest.Config{BearerToken: "of-the-administrator"}, name)
 		if want := (rest.ImpersonationConfig{UserName: authentication.ControllerUserPrefix + name}); !reflect.DeepEqual(config.Impersonate, want) {
 			t.Errorf("%s passes for %+v, want %+v", name, config.Impersonate, want)
+		}
+	}
+}
+
+// The server compresses each event of an informer anew for whoever takes gzip, and a client
+// takes it unless it is told not to.
+func TestOurOwnClientsTakeNothingCompressed(t *testing.T) {
+	asked := make(chan string, 1)
+	server := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked <- r.Header.Get("Accept-Encoding")
+	}))
+	defer server.Close()
+	// client-go heeds what a configuration says of compression only where it says something of TLS.
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	remote := &rest.Config{Host: server.URL, TLSClientConfig: rest.TLSClientConfig{CAData: ca}}
+
+	o := options.NewOptions()
+	o.Mode, o.DataDir = options.ModeStandalone, t.TempDir()
+	var err error
+	if o.Serving.Listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	defer o.Serving.Listener.Close()
+	completed, err := o.Complete()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bundle, err := certificates.Ensure(completed.CertificateDir(), certificateOptions(completed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	generic := genericapiserver.NewConfig(serializer.NewCodecFactory(runtime.NewScheme()))
+	if err := applyServing(completed, bundle, generic); err != nil {
+		t.Fatal(err)
+	}
+	loopback := rest.AnonymousClientConfig(generic.LoopbackClientConfig)
+	loopback.Host, loopback.TLSClientConfig = remote.Host, remote.TLSClientConfig
+
+	for name, tc := range map[string]struct {
+		config *rest.Config
+		want   string
+	}{
+		"the loopback client":                         {loopback, ""},
+		"a controller in the server":                  {controllerConfig(loopback, "scheduler", "token"), ""},
+		"a controller in a process of its own":        {impersonatedController(remote, "scheduler"), ""},
+		"its election":                                {electionConfig(remote), ""},
+		"anybody else, by which this test could fail": {remote, "gzip"},
+	} {
+		client, err := rest.HTTPClientFor(tc.config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := client.Get(tc.config.Host)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		response.Body.Close()
+		if got := <-asked; got != tc.want {
+			t.Errorf("%s asks for %q, want %q", name, got, tc.want)
 		}
 	}
 }
