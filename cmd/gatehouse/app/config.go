@@ -149,8 +149,7 @@ func applyServing(o options.CompletedOptions, bundle *certificates.Bundle, gener
 	if err != nil {
 		return err
 	}
-	// As kube-apiserver does: else each list, and each event of each informer, would be
-	// compressed and decompressed in the same process.
+	// As kube-apiserver does: a process gains nothing by compressing for itself.
 	generic.LoopbackClientConfig.DisableCompression = true
 	return nil
 }

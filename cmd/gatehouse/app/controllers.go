@@ -136,8 +136,9 @@ func clientConfig(config *rest.Config, name string) *rest.Config {
 	config.ContentType = "application/vnd.kubernetes.protobuf"
 	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
 	config.QPS = -1
-	// As kube-controller-manager does: compression costs the server more for each event of
-	// each informer than a network near it would cost.
+	// As kube-controller-manager does. Else long lists, and from Kubernetes 1.37 on
+	// (WatchListCompression) also the events of a watch that begins with what is there, are
+	// compressed for a network that is near.
 	config.DisableCompression = true
 	return config
 }

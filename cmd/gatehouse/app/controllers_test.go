@@ -102,8 +102,8 @@ func TestAControllerInAProcessOfItsOwnIsAUserOfItsOwnToo(t *testing.T) {
 	}
 }
 
-// The server compresses each event of an informer anew for whoever takes gzip, and a client
-// takes it unless it is told not to.
+// A client takes gzip unless it is told not to, and then the server compresses long lists, and
+// each event of a watch that began with what was there.
 func TestOurOwnClientsTakeNothingCompressed(t *testing.T) {
 	asked := make(chan string, 1)
 	server := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
