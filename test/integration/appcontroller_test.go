@@ -21,7 +21,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -51,21 +50,11 @@ func startAppController(t *testing.T, before ...func(*testing.T, fleetClient) *v
 	for _, store := range before {
 		store(t, newFleetClient(t, server.Config))
 	}
-	controller, err := app.New(server.Config)
-	if err != nil {
-		t.Fatal(err)
-	}
 	core, err := kubernetes.NewForConfig(server.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	wg.Go(func() { controller.Run(ctx) })
-	t.Cleanup(func() {
-		cancel()
-		wg.Wait()
-	})
+	runs(t, server.Config, app.New)
 	return stage{newFleetClient(t, server.Config), core, t}
 }
 

@@ -25,11 +25,13 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/hostlifecycle"
+	"github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions"
 )
 
 // hostBecomes waits until a host has a condition Ready of the status and exactly these taints.
@@ -101,11 +103,9 @@ func TestAHostThatFallsSilentIsTaintedEvictedAndBuried(t *testing.T) {
 	options := hostlifecycle.DefaultOptions()
 	options.Grace = time.Hour // the lease of a asks for a second
 	options.MonitorPeriod, options.Toleration, options.Quarantine, options.EvictionRate = 50*time.Millisecond, 0, 100*time.Millisecond, 100
-	controller, err := hostlifecycle.New(server.Config, options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	runs(t, controller)
+	runs(t, server.Config, func(config *rest.Config, shared externalversions.SharedInformerFactory) (*hostlifecycle.Controller, error) {
+		return hostlifecycle.New(config, shared, options)
+	})
 
 	unreachable := v1alpha1.Taint{Key: v1alpha1.TaintHostUnreachable, Effect: v1alpha1.TaintEffectNoSchedule}
 	unreachableNow := v1alpha1.Taint{Key: v1alpha1.TaintHostUnreachable, Effect: v1alpha1.TaintEffectNoExecute}

@@ -90,19 +90,7 @@ func (r releases) grant(t *testing.T, name string, rules ...rbacv1.PolicyRule) {
 // for its end.
 func (r releases) run(t *testing.T) (stop func()) {
 	t.Helper()
-	controller, err := release.New(r.config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	var running sync.WaitGroup
-	running.Go(func() { controller.Run(ctx) })
-	stop = func() {
-		cancel()
-		running.Wait()
-	}
-	t.Cleanup(stop)
-	return stop
+	return runs(t, r.config, release.New)
 }
 
 func (r releases) create(t *testing.T, name string, replicas int32) *v1alpha1.Release {

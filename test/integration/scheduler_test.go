@@ -19,31 +19,44 @@ package integration
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/informers"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/scheduler"
+	"github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions"
 )
 
-// runs runs a controller until the test ends, and waits for its end.
-func runs(t *testing.T, controller interface{ Run(context.Context) }) {
+// runs makes a controller and runs it, and the informers that it would share with others, until
+// the test ends or the returned function is called, which waits for its end.
+func runs[C interface{ Run(context.Context) }](t *testing.T, config *rest.Config, of func(*rest.Config, externalversions.SharedInformerFactory) (C, error)) (stop func()) {
 	t.Helper()
+	shared, err := informers.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	controller, err := of(config, shared)
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		controller.Run(ctx)
-	}()
-	t.Cleanup(func() {
+	var running sync.WaitGroup
+	running.Go(func() { controller.Run(ctx) })
+	running.Go(func() { shared.Run(ctx) })
+	stop = func() {
 		cancel()
-		<-done
-	})
+		running.Wait()
+	}
+	t.Cleanup(stop)
+	return stop
 }
 
 // createReadyHost stores a host that its agent has reported as ready, with so many cores.
@@ -72,11 +85,7 @@ func TestTheSchedulerFillsHostsToTheBrimAndSaysWhyTheRestWaits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	controller, err := scheduler.New(server.Config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	runs(t, controller)
+	runs(t, server.Config, scheduler.New)
 	instances := client.FleetV1alpha1().Instances("default")
 
 	client.createInstance(t, "first", oneCore)

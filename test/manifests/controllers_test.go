@@ -31,6 +31,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization/rbac"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/informers"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/leader"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/quota"
 )
@@ -64,7 +65,7 @@ func TestControllersHaveTheSameRolesInAClusterAsInAStandaloneServer(t *testing.T
 			}
 		}
 		var users []string
-		for _, name := range options.FleetControllers() {
+		for _, name := range append(options.FleetControllers(), informers.Name) {
 			user := authentication.ControllerUserPrefix + name
 			users = append(users, user)
 			if roles[user] == nil || bindings[user] == nil {
@@ -80,7 +81,7 @@ func TestControllersHaveTheSameRolesInAClusterAsInAStandaloneServer(t *testing.T
 				t.Errorf("%s is bound to %v", bindings[user].RoleRef.Name, bindings[user].Subjects)
 			}
 		}
-		users = append(users, checkQuotaController(t, roles, bindings))
+		users = slices.Insert(users, len(users)-1, checkQuotaController(t, roles, bindings))
 		if len(roles) != len(users)+1 || len(bindings) != len(users)+1 {
 			t.Errorf("%d roles and %d bindings for %d controllers and the account that passes for them", len(roles), len(bindings), len(users))
 		}

@@ -35,12 +35,14 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/clusterroleaggregation"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/garbagecollector"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/hostlifecycle"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/informers"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/leader"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/namespace"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/quota"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/release"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/scheduler"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/serviceaccount"
+	"github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions"
 )
 
 // controller is a client that runs beside the server, in its process, and reaches it through
@@ -56,12 +58,21 @@ type controllers []controller
 // constructor makes a controller. Its name is the controller's and, with a prefix, its user's.
 type constructor struct {
 	name string
-	make func(*rest.Config) (controller, error)
+	// make takes what the controller writes with, and the informers that it may share.
+	make func(*rest.Config, externalversions.SharedInformerFactory) (controller, error)
 }
 
-// construct fits a constructor of a package to the others.
+// construct fits a constructor of a package, whose controllers have informers of their own, to
+// the others.
 func construct[C controller](name string, of func(*rest.Config) (C, error)) constructor {
-	return constructor{name, func(config *rest.Config) (controller, error) { return of(config) }}
+	return sharing(name, func(config *rest.Config, _ externalversions.SharedInformerFactory) (C, error) { return of(config) })
+}
+
+// sharing fits a constructor of a package, whose controllers share informers, to the others.
+func sharing[C controller](name string, of func(*rest.Config, externalversions.SharedInformerFactory) (C, error)) constructor {
+	return constructor{name, func(config *rest.Config, shared externalversions.SharedInformerFactory) (controller, error) {
+		return of(config, shared)
+	}}
 }
 
 // clusterControllers are those that a cluster has of its own, and that a standalone server
@@ -80,11 +91,11 @@ func clusterControllers() []constructor {
 // runs them at a time.
 func fleetControllers(hosts hostlifecycle.Options) []constructor {
 	return []constructor{
-		construct(app.Name, app.New),
-		construct(release.Name, release.New),
-		construct(scheduler.Name, scheduler.New),
-		construct(hostlifecycle.Name, func(config *rest.Config) (*hostlifecycle.Controller, error) {
-			return hostlifecycle.New(config, hosts)
+		sharing(app.Name, app.New),
+		sharing(release.Name, release.New),
+		sharing(scheduler.Name, scheduler.New),
+		sharing(hostlifecycle.Name, func(config *rest.Config, shared externalversions.SharedInformerFactory) (*hostlifecycle.Controller, error) {
+			return hostlifecycle.New(config, shared, hosts)
 		}),
 	}
 }
@@ -97,19 +108,29 @@ func separateControllers() []constructor {
 
 // newControllers makes those that are selected. identity gives each a configuration of its
 // own: it is authenticated and authorized by its name, and may do what its role says.
-func newControllers(all []constructor, selected options.Controllers, identity func(name string) *rest.Config) (controllers, error) {
+func newControllers(all []constructor, selected options.Controllers, identity func(name string) *rest.Config, shared externalversions.SharedInformerFactory) (controllers, error) {
 	var made controllers
 	for _, c := range all {
 		if !selected.Has(c.name) {
 			continue
 		}
-		one, err := c.make(identity(c.name))
+		one, err := c.make(identity(c.name), shared)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", c.name, err)
 		}
 		made = append(made, one)
 	}
 	return made, nil
+}
+
+// newTerm makes those that are selected for one term, and the informers that they share.
+func newTerm(all []constructor, selected options.Controllers, identity func(name string) *rest.Config) (controllers, error) {
+	shared, err := informers.New(identity(informers.Name))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", informers.Name, err)
+	}
+	made, err := newControllers(all, selected, identity, shared)
+	return append(made, shared), err
 }
 
 // Run returns when the context has ended and the last of them has stopped.
@@ -201,20 +222,20 @@ func standaloneControllers(o options.CompletedOptions, server *apiserver.Server,
 	}
 	fleet := fleetControllers(hostlifecycle.DefaultOptions())
 	tokens := map[string]string{}
-	for _, c := range slices.Concat(clusterControllers(), fleet, []constructor{{name: leader.Name}}) {
-		tokens[c.name] = identities.Mint(c.name)
+	for _, name := range clientNames() {
+		tokens[name] = identities.Mint(name)
 	}
 	identity := func(name string) *rest.Config {
 		return controllerConfig(server.Generic.LoopbackClientConfig, name, tokens[name])
 	}
-	all, err := newControllers(clusterControllers(), o.Controllers, identity)
+	all, err := newControllers(clusterControllers(), o.Controllers, identity, nil)
 	if err != nil || !slices.ContainsFunc(options.FleetControllers(), o.Controllers.Has) {
 		return all, err
 	}
 	one, err := newElected(leader.Config{
 		Client: identity(leader.Name), Namespace: leaseNamespace, LeaseName: leader.Lease, Identity: replicaIdentity(o),
 		LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
-	}, func() (controllers, error) { return newControllers(fleet, o.Controllers, identity) })
+	}, func() (controllers, error) { return newTerm(fleet, o.Controllers, identity) })
 	return append(all, one), err
 }
 
@@ -228,11 +249,20 @@ func clientsInside(o options.CompletedOptions, server *apiserver.Server, bundle 
 	return append(all, hosts), err
 }
 
+// clientNames are the names of all controllers, and of what reads and is elected for them.
+func clientNames() []string {
+	names := []string{informers.Name, leader.Name}
+	for _, c := range slices.Concat(clusterControllers(), fleetControllers(hostlifecycle.DefaultOptions())) {
+		names = append(names, c.name)
+	}
+	return names
+}
+
 // controllerUsers are the users that controllers are known as, wherever they run.
 func controllerUsers() []string {
 	var users []string
-	for _, c := range slices.Concat(clusterControllers(), fleetControllers(hostlifecycle.DefaultOptions()), []constructor{{name: leader.Name}}) {
-		users = append(users, authentication.ControllerUserPrefix+c.name)
+	for _, name := range clientNames() {
+		users = append(users, authentication.ControllerUserPrefix+name)
 	}
 	return users
 }

@@ -57,7 +57,7 @@ func TestEveryControllerIsAUserOfItsOwnWithARoleOfItsOwn(t *testing.T) {
 	identities := authentication.NewControllers()
 	tokens := map[string]string{}
 	constructors := slices.Concat(clusterControllers(), fleetControllers(hostlifecycle.DefaultOptions()))
-	all, err := newControllers(constructors, options.Controllers{options.AllControllers}, func(name string) *rest.Config {
+	all, err := newTerm(constructors, options.Controllers{options.AllControllers}, func(name string) *rest.Config {
 		config := controllerConfig(loopback, name, identities.Mint(name))
 		if len(config.CertData) > 0 || len(config.KeyData) > 0 || config.BearerToken == loopback.BearerToken {
 			t.Errorf("%s has the server's own credentials", name)
@@ -68,7 +68,8 @@ func TestEveryControllerIsAUserOfItsOwnWithARoleOfItsOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(all) != len(constructors) || len(tokens) != len(all) {
+	// One more than there are controllers: what they share of watches.
+	if len(all) != len(constructors)+1 || len(tokens) != len(all) {
 		t.Errorf("%d of %d controllers have %d names", len(all), len(constructors), len(tokens))
 	}
 	for name, token := range tokens {
@@ -88,7 +89,7 @@ func TestEveryControllerIsAUserOfItsOwnWithARoleOfItsOwn(t *testing.T) {
 
 func TestAControllerInAProcessOfItsOwnIsAUserOfItsOwnToo(t *testing.T) {
 	var names []string
-	if _, err := newControllers(fleetControllers(hostlifecycle.DefaultOptions()), options.Controllers{options.AllControllers}, func(name string) *rest.Config {
+	if _, err := newTerm(fleetControllers(hostlifecycle.DefaultOptions()), options.Controllers{options.AllControllers}, func(name string) *rest.Config {
 		names = append(names, name)
 		return impersonatedController(&rest.Config{Host: "https://127.0.0.1:1", BearerToken: "of-the-administrator"}, name)
 	}); err != nil {
@@ -183,14 +184,14 @@ func TestWhichControllersAreMade(t *testing.T) {
 		selected options.Controllers
 		want     []string
 	}{
-		{"all", options.Controllers{"*"}, []string{"app-controller", "release-controller", "scheduler", "host-lifecycle-controller"}},
-		{"none", nil, nil},
-		{"all but one", options.Controllers{"*", "-scheduler"}, []string{"app-controller", "release-controller", "host-lifecycle-controller"}},
-		{"one", options.Controllers{"scheduler"}, []string{"scheduler"}},
+		{"all", options.Controllers{"*"}, []string{"shared-informers", "app-controller", "release-controller", "scheduler", "host-lifecycle-controller"}},
+		{"none", nil, []string{"shared-informers"}},
+		{"all but one", options.Controllers{"*", "-scheduler"}, []string{"shared-informers", "app-controller", "release-controller", "host-lifecycle-controller"}},
+		{"one", options.Controllers{"scheduler"}, []string{"shared-informers", "scheduler"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var made []string
-			if _, err := newControllers(fleetControllers(hostlifecycle.DefaultOptions()), tc.selected, func(name string) *rest.Config {
+			if _, err := newTerm(fleetControllers(hostlifecycle.DefaultOptions()), tc.selected, func(name string) *rest.Config {
 				made = append(made, name)
 				return &rest.Config{Host: "https://127.0.0.1:1"}
 			}); err != nil || !slices.Equal(made, tc.want) {

@@ -41,6 +41,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/hostlifecycle"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/informers"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/leader"
 )
 
@@ -77,7 +78,7 @@ A standalone server runs them itself, unless its --controllers says otherwise; o
 cluster does not. Of several replicas one works at a time: the one that holds the Lease ` + leader.Lease + `.
 
 Each controller acts as a user of its own, ` + authentication.ControllerUserPrefix + `NAME, and may do what the role of
-that name says. The user in the kubeconfig must be allowed to impersonate these users, and to
+that name says; what they share of watches is read as ` + authentication.ControllerUserPrefix + informers.Name + `. The user in the kubeconfig must be allowed to impersonate these users, and to
 get, create and update the Lease; in a cluster, artifacts/deploy has all that.`,
 		Example: `  gatehouse controllers --kubeconfig ~/.local/share/gatehouse/kubeconfig
   gatehouse controllers --controllers='*,-` + options.SeparateControllers()[0] + `'`,
@@ -180,7 +181,7 @@ func (c *controllersCommand) config() (*rest.Config, error) {
 // work is what runs: the controllers, behind an election unless somebody wants none.
 func (c *controllersCommand) work(config *rest.Config) (controller, error) {
 	make := func() (controllers, error) {
-		return newControllers(separateControllers(), c.controllers, impersonatedControllers(config))
+		return newTerm(separateControllers(), c.controllers, impersonatedControllers(config))
 	}
 	if !c.leaderElect {
 		all, err := make()
@@ -203,7 +204,7 @@ func (c *controllersCommand) work(config *rest.Config) (controller, error) {
 func RunFleetControllers(ctx context.Context, config *rest.Config, election leader.Config, hosts hostlifecycle.Options) error {
 	election.Client = electionConfig(config)
 	replica, err := newElected(election, func() (controllers, error) {
-		return newControllers(fleetControllers(hosts), options.Controllers{options.AllControllers}, impersonatedControllers(config))
+		return newTerm(fleetControllers(hosts), options.Controllers{options.AllControllers}, impersonatedControllers(config))
 	})
 	if err == nil {
 		replica.Run(ctx)

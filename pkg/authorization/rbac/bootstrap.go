@@ -217,34 +217,36 @@ func controllers() []struct {
 			rule([]string{"update"}, "", "resourcequotas/status"),
 		}},
 		{"system:controller:app-controller", []rbacv1.PolicyRule{
-			rule([]string{"get", "list", "watch", "patch"}, fleet, "apps"),
+			rule([]string{"get", "patch"}, fleet, "apps"),
 			rule([]string{"update"}, fleet, "apps/status"),
-			rule([]string{"get", "list", "watch", "create", "update", "patch", "delete"}, fleet, "releases"),
-			rule([]string{"list", "watch"}, fleet, "instances"),
+			rule([]string{"get", "create", "update", "patch", "delete"}, fleet, "releases"),
 			tell,
 		}},
 		{"system:controller:release-controller", []rbacv1.PolicyRule{
-			rule([]string{"get", "list", "watch"}, fleet, "releases"),
+			rule([]string{"get"}, fleet, "releases"),
 			rule([]string{"update"}, fleet, "releases/status"),
-			rule([]string{"list", "watch", "create", "patch", "delete"}, fleet, "instances"),
+			rule([]string{"create", "patch", "delete"}, fleet, "instances"),
 			tell,
 		}},
 		{"system:controller:scheduler", []rbacv1.PolicyRule{
-			rule([]string{"list", "watch"}, fleet, "hosts"),
-			rule([]string{"get", "list", "watch"}, fleet, "instances"),
+			rule([]string{"get"}, fleet, "instances"),
 			rule([]string{"create"}, fleet, "instances/binding"),
 			rule([]string{"update"}, fleet, "instances/status"),
 			tell,
 		}},
 		{"system:controller:host-lifecycle-controller", []rbacv1.PolicyRule{
-			rule([]string{"get", "list", "watch", "update"}, fleet, "hosts"),
+			rule([]string{"get", "update"}, fleet, "hosts"),
 			rule([]string{"update"}, fleet, "hosts/status"),
-			rule([]string{"get", "list", "watch"}, fleet, "hostleases"),
-			rule([]string{"list", "watch", "delete"}, fleet, "instances"),
+			rule([]string{"get"}, fleet, "hostleases"),
+			rule([]string{"delete"}, fleet, "instances"),
 			rule([]string{"update"}, fleet, "instances/status"),
 			tell,
 		}},
-		// Which replica runs the four above is decided by a lease.
+		// What the four above watch, they watch together.
+		{"system:controller:shared-informers", []rbacv1.PolicyRule{
+			rule([]string{"list", "watch"}, fleet, "apps", "hostleases", "hosts", "instances", "releases"),
+		}},
+		// Which replica runs them is decided by a lease.
 		{"system:controller:leader-election", []rbacv1.PolicyRule{
 			rule([]string{"create"}, "coordination.k8s.io", "leases"),
 			{Verbs: []string{"get", "update"}, APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, ResourceNames: []string{"gatehouse-controllers"}},

@@ -33,7 +33,6 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/events"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/queue"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/transform"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	fleetclient "github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/typed/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions"
@@ -50,7 +49,6 @@ const workers = 5
 // Controller rolls apps out.
 type Controller struct {
 	client    fleetclient.FleetV1alpha1Interface
-	factory   externalversions.SharedInformerFactory
 	apps      fleetlisters.AppLister
 	releases  cache.Indexer
 	instances cache.Indexer
@@ -61,8 +59,9 @@ type Controller struct {
 	clock     clock.PassiveClock
 }
 
-// New makes a controller that reaches the server by the configuration.
-func New(config *rest.Config) (*Controller, error) {
+// New makes a controller that reaches the server by the configuration, and watches by
+// informers that others share. Whoever runs it runs them, and not before it is made.
+func New(config *rest.Config, shared externalversions.SharedInformerFactory) (*Controller, error) {
 	client, err := versioned.NewForConfig(config)
 	if err != nil {
 		return nil, err
@@ -71,11 +70,10 @@ func New(config *rest.Config) (*Controller, error) {
 	if err != nil {
 		return nil, err
 	}
-	factory := externalversions.NewSharedInformerFactory(client, 0)
-	apps, releases, instances := factory.Fleet().V1alpha1().Apps(), factory.Fleet().V1alpha1().Releases(), factory.Fleet().V1alpha1().Instances()
+	fleet := shared.Fleet().V1alpha1()
+	apps, releases, instances := fleet.Apps(), fleet.Releases(), fleet.Instances()
 	c := &Controller{
 		client:    client.FleetV1alpha1(),
-		factory:   factory,
 		apps:      apps.Lister(),
 		releases:  releases.Informer().GetIndexer(),
 		instances: instances.Informer().GetIndexer(),
@@ -85,18 +83,14 @@ func New(config *rest.Config) (*Controller, error) {
 		clock:     clock.RealClock{},
 	}
 	for _, watched := range []struct {
-		informer  cache.SharedIndexInformer
-		transform cache.TransformFunc
-		indexers  cache.Indexers
-		handler   cache.ResourceEventHandler
+		informer cache.SharedIndexInformer
+		indexers cache.Indexers
+		handler  cache.ResourceEventHandler
 	}{
-		{apps.Informer(), transform.WithoutManagedFields, nil, c.appHandler()},
-		{releases.Informer(), transform.WithoutManagedFields, cache.Indexers{byOwner: ownerOf, orphans: namespaceOfOrphan}, c.releaseHandler()},
-		{instances.Informer(), onlyLife, cache.Indexers{byOwner: ownerOf}, c.instanceHandler()},
+		{apps.Informer(), nil, c.appHandler()},
+		{releases.Informer(), cache.Indexers{byOwner: ownerOf, orphans: namespaceOfOrphan}, c.releaseHandler()},
+		{instances.Informer(), cache.Indexers{byOwner: ownerOf}, c.instanceHandler()},
 	} {
-		if err := watched.informer.SetTransform(watched.transform); err != nil {
-			return nil, err
-		}
 		if err := watched.informer.AddIndexers(watched.indexers); err != nil {
 			return nil, err
 		}
@@ -115,8 +109,6 @@ func (c *Controller) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { c.events.Run(ctx) })
-	c.factory.StartWithContext(ctx)
-	defer c.factory.Shutdown()
 	if cache.WaitForCacheSync(ctx.Done(), c.synced...) {
 		queue.Run(ctx, c.queue, workers, c.sync)
 	}

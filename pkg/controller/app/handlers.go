@@ -32,9 +32,9 @@ import (
 
 const (
 	// byOwner finds objects by the uid of their controller.
-	byOwner = "owner"
+	byOwner = Name + "/owner"
 	// orphans finds, by namespace, objects that have no controller.
-	orphans = "orphans"
+	orphans = Name + "/orphans"
 )
 
 func ownerOf(obj any) ([]string, error) {
@@ -51,22 +51,6 @@ func namespaceOfOrphan(obj any) ([]string, error) {
 		return []string{object.GetNamespace()}, nil
 	}
 	return nil, nil
-}
-
-// onlyLife keeps of an instance whose it is and whether it has ended: there are many of them,
-// and nothing else is asked here.
-func onlyLife(obj any) (any, error) {
-	i, ok := obj.(*v1alpha1.Instance)
-	if !ok {
-		return obj, nil
-	}
-	return &v1alpha1.Instance{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: i.Namespace, Name: i.Name, UID: i.UID, ResourceVersion: i.ResourceVersion,
-			DeletionTimestamp: i.DeletionTimestamp, OwnerReferences: i.OwnerReferences,
-		},
-		Status: v1alpha1.InstanceStatus{Phase: i.Status.Phase},
-	}, nil
 }
 
 // of finds objects in an index.

@@ -28,17 +28,23 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/informers"
 )
 
 // newController knows of objects without asking a server.
 func newController(t *testing.T, apps []*v1alpha1.App, releases []*v1alpha1.Release) *Controller {
 	t.Helper()
-	c, err := New(&rest.Config{Host: "http://127.0.0.1:0"})
+	config := &rest.Config{Host: "http://127.0.0.1:0"}
+	shared, err := informers.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := New(config, shared)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, app := range apps {
-		if err := c.factory.Fleet().V1alpha1().Apps().Informer().GetIndexer().Add(app); err != nil {
+		if err := shared.Fleet().V1alpha1().Apps().Informer().GetIndexer().Add(app); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -149,29 +155,5 @@ func TestWhoIsLookedAtWhenAnInstanceEnds(t *testing.T) {
 				t.Errorf("%q, want %q", got, tc.want)
 			}
 		})
-	}
-}
-
-func TestWhatIsKeptOfAnInstance(t *testing.T) {
-	release := makeRelease(1, 1)
-	whole := &v1alpha1.Instance{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: "default", Name: "one", UID: "one", ResourceVersion: "7", Labels: map[string]string{"app": "web"},
-			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(release, v1alpha1.SchemeGroupVersion.WithKind("Release"))},
-		},
-		Spec:   makeTemplate(1).Spec,
-		Status: v1alpha1.InstanceStatus{Phase: v1alpha1.InstanceRunning, Message: "fine"},
-	}
-	kept, err := onlyLife(whole)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := newController(t, nil, nil)
-	if err := c.instances.Add(kept); err != nil {
-		t.Fatal(err)
-	}
-	found := c.instancesOf(release.UID)
-	if len(found) != 1 || found[0].Status.Phase != v1alpha1.InstanceRunning || found[0].ResourceVersion != "7" || found[0].Spec.Containers != nil || found[0].Labels != nil {
-		t.Errorf("kept %+v", found)
 	}
 }

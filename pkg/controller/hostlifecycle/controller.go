@@ -33,7 +33,6 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/events"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/queue"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/transform"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions"
 	listers "github.com/gatehouse-dev/gatehouse/pkg/generated/listers/fleet/v1alpha1"
@@ -47,13 +46,12 @@ const Name = "host-lifecycle-controller"
 const workers = 8
 
 // byHost indexes instances by the host to which they are bound.
-const byHost = "host"
+const byHost = Name + "/host"
 
 // Controller keeps the conditions and taints of hosts, and evicts their instances.
 type Controller struct {
 	options   Options
 	client    versioned.Interface
-	informers externalversions.SharedInformerFactory
 	hosts     listers.HostLister
 	leases    listers.HostLeaseLister
 	instances cache.Indexer
@@ -68,8 +66,9 @@ type Controller struct {
 	memories map[string]*memory
 }
 
-// New makes a controller that reaches the server by the configuration.
-func New(config *rest.Config, o Options) (*Controller, error) {
+// New makes a controller that reaches the server by the configuration, and watches by
+// informers that others share. Whoever runs it runs them, and not before it is made.
+func New(config *rest.Config, shared externalversions.SharedInformerFactory, o Options) (*Controller, error) {
 	if err := o.Validate(); err != nil {
 		return nil, fmt.Errorf("options of the %s: %w", Name, err)
 	}
@@ -81,12 +80,10 @@ func New(config *rest.Config, o Options) (*Controller, error) {
 	if err != nil {
 		return nil, err
 	}
-	factory := externalversions.NewSharedInformerFactoryWithOptions(client, 0, externalversions.WithTransform(transform.WithoutManagedFields))
-	fleet := factory.Fleet().V1alpha1()
+	fleet := shared.Fleet().V1alpha1()
 	c := &Controller{
 		options:   o,
 		client:    client,
-		informers: factory,
 		hosts:     fleet.Hosts().Lister(),
 		leases:    fleet.HostLeases().Lister(),
 		instances: fleet.Instances().Informer().GetIndexer(),
@@ -165,8 +162,6 @@ func (c *Controller) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { c.recorder.Run(ctx) })
-	c.informers.StartWithContext(ctx)
-	defer c.informers.Shutdown()
 	if !cache.WaitForCacheSync(ctx.Done(), c.synced...) {
 		return
 	}

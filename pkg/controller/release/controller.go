@@ -35,7 +35,6 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/events"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/queue"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/transform"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions"
 	listers "github.com/gatehouse-dev/gatehouse/pkg/generated/listers/fleet/v1alpha1"
@@ -56,7 +55,6 @@ const writers = 32
 // Controller keeps releases at their number of instances.
 type Controller struct {
 	client    versioned.Interface
-	factory   externalversions.SharedInformerFactory
 	releases  listers.ReleaseLister
 	siblings  cache.Indexer
 	instances cache.Indexer
@@ -71,8 +69,9 @@ type Controller struct {
 	clock        clock.PassiveClock
 }
 
-// New makes a controller that reaches the server by the configuration.
-func New(config *rest.Config) (*Controller, error) {
+// New makes a controller that reaches the server by the configuration, and watches by
+// informers that others share. Whoever runs it runs them, and not before it is made.
+func New(config *rest.Config, shared externalversions.SharedInformerFactory) (*Controller, error) {
 	client, err := versioned.NewForConfig(config)
 	if err != nil {
 		return nil, err
@@ -81,7 +80,7 @@ func New(config *rest.Config) (*Controller, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := NewForClient(client, recorder, clock.RealClock{})
+	c, err := NewForClient(client, shared, recorder, clock.RealClock{})
 	if err != nil {
 		return nil, err
 	}
@@ -91,12 +90,10 @@ func New(config *rest.Config) (*Controller, error) {
 
 // NewForClient makes a controller of its parts, for tests that hold some of them. Events go to
 // the recorder, which somebody else runs.
-func NewForClient(client versioned.Interface, recorder record.EventRecorder, clock clock.PassiveClock) (*Controller, error) {
-	factory := externalversions.NewSharedInformerFactoryWithOptions(client, 0, externalversions.WithTransform(transform.WithoutManagedFields))
-	releases, instances := factory.Fleet().V1alpha1().Releases(), factory.Fleet().V1alpha1().Instances()
+func NewForClient(client versioned.Interface, shared externalversions.SharedInformerFactory, recorder record.EventRecorder, clock clock.PassiveClock) (*Controller, error) {
+	releases, instances := shared.Fleet().V1alpha1().Releases(), shared.Fleet().V1alpha1().Instances()
 	c := &Controller{
 		client:       client,
-		factory:      factory,
 		releases:     releases.Lister(),
 		siblings:     releases.Informer().GetIndexer(),
 		instances:    instances.Informer().GetIndexer(),
@@ -133,8 +130,6 @@ func (c *Controller) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { c.runEvents(ctx) })
-	c.factory.StartWithContext(ctx)
-	defer c.factory.Shutdown()
 	if cache.WaitForCacheSync(ctx.Done(), c.synced...) {
 		queue.Run(ctx, c.queue, workers, c.sync)
 	}

@@ -38,6 +38,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/informers"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/fake"
 )
 
@@ -60,7 +61,7 @@ func newWorld(t *testing.T, release *v1alpha1.Release, instances ...*v1alpha1.In
 		objects = append(objects, i)
 	}
 	w := &world{t: t, client: fake.NewClientset(objects...), clock: clocktesting.NewFakePassiveClock(noon), recorder: record.NewFakeRecorder(1000)}
-	c, err := NewForClient(w.client, w.recorder, w.clock)
+	c, err := NewForClient(w.client, informers.NewForClient(w.client), w.recorder, w.clock)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,9 +33,9 @@ import (
 
 const (
 	// byRelease finds the instances of a release, and those that are nobody's.
-	byRelease = "release"
+	byRelease = Name + "/release"
 	// byApp finds the releases of an app.
-	byApp = "app"
+	byApp = Name + "/app"
 )
 
 // releaseKey is where the index has a release's instances. With the namespace, because an

@@ -30,7 +30,6 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/events"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/transform"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions"
 )
@@ -44,11 +43,10 @@ const binders = 16
 
 // Controller binds instances to hosts.
 type Controller struct {
-	client    versioned.Interface
-	informers externalversions.SharedInformerFactory
-	synced    []toolscache.InformerSynced
-	recorder  *events.Recorder
-	clock     clock.WithTicker
+	client   versioned.Interface
+	synced   []toolscache.InformerSynced
+	recorder *events.Recorder
+	clock    clock.WithTicker
 
 	// changed wakes the loop that decides.
 	changed chan struct{}
@@ -57,8 +55,9 @@ type Controller struct {
 	state *state
 }
 
-// New makes a controller that reaches the server by the configuration.
-func New(config *rest.Config) (*Controller, error) {
+// New makes a controller that reaches the server by the configuration, and watches by
+// informers that others share. Whoever runs it runs them, and not before it is made.
+func New(config *rest.Config, shared externalversions.SharedInformerFactory) (*Controller, error) {
 	client, err := versioned.NewForConfig(config)
 	if err != nil {
 		return nil, err
@@ -68,14 +67,13 @@ func New(config *rest.Config) (*Controller, error) {
 		return nil, err
 	}
 	c := &Controller{
-		client:    client,
-		informers: externalversions.NewSharedInformerFactoryWithOptions(client, 0, externalversions.WithTransform(transform.WithoutManagedFields)),
-		recorder:  recorder,
-		clock:     clock.RealClock{},
-		changed:   make(chan struct{}, 1),
-		state:     newState(),
+		client:   client,
+		recorder: recorder,
+		clock:    clock.RealClock{},
+		changed:  make(chan struct{}, 1),
+		state:    newState(),
 	}
-	fleet := c.informers.Fleet().V1alpha1()
+	fleet := shared.Fleet().V1alpha1()
 	if err := c.watch(fleet.Hosts().Informer(), func(obj any, now time.Time) {
 		if host, ok := obj.(*v1alpha1.Host); ok {
 			c.state.setHost(host, now)
@@ -126,8 +124,6 @@ func (c *Controller) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { c.recorder.Run(ctx) })
-	c.informers.StartWithContext(ctx)
-	defer c.informers.Shutdown()
 	// Both are known in full before anything is decided: what is not known takes no room.
 	if !toolscache.WaitForCacheSync(ctx.Done(), c.synced...) {
 		return

@@ -46,6 +46,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	fleetinformers "github.com/gatehouse-dev/gatehouse/pkg/controller/informers"
 	ours "github.com/gatehouse-dev/gatehouse/pkg/controller/release"
 	fleetfake "github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/fake"
 )
@@ -202,12 +203,14 @@ func weDo(t *testing.T, s situation) (o outcome) {
 		client, l := fleetfake.NewSimpleClientset(objects...), &log{situation: s}
 		l.watch(&client.Fake, "instances", "releases")
 		ctx, cancel := context.WithCancel(t.Context())
-		c, err := ours.NewForClient(client, &record.FakeRecorder{}, clock.RealClock{})
+		shared := fleetinformers.NewForClient(client)
+		c, err := ours.NewForClient(client, shared, &record.FakeRecorder{}, clock.RealClock{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		var running sync.WaitGroup
 		running.Go(func() { c.Run(ctx) })
+		running.Go(func() { shared.Run(ctx) })
 		time.Sleep(whole)
 		got, err := client.FleetV1alpha1().Releases("default").Get(ctx, "web", metav1.GetOptions{})
 		if err != nil {
