@@ -17,11 +17,13 @@ limitations under the License.
 package integration
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -375,4 +377,40 @@ func TestABindingLeavesOwnershipAndAnApplyLeavesTheBinding(t *testing.T) {
 		}
 	}
 	t.Error("the binding took ownership away")
+}
+
+// What a field manager applies may be written in other words than it is stored in: defaults
+// are left out, a quantity is a number. An apply of the same must change nothing all the same,
+// not even the time in managedFields: who applies in a loop would wake every watch each time.
+func TestApplyingTheSameAgainWritesNothing(t *testing.T) {
+	server := servertesting.Start(t)
+	client := newRawClient(t, server.Config)
+	for _, tc := range []struct{ name, path, body string }{
+		{"an app whose defaults are left out", "/apis/fleet.gatehouse.dev/v1alpha1/namespaces/default/apps/a", anApp("a", `"replicas":2`)},
+		{"a secret in plain text", "/api/v1/namespaces/default/secrets/a", `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"a"},"stringData":{"a":"b"}}`},
+		{"a quota in numbers", "/api/v1/namespaces/default/resourcequotas/a", `{"apiVersion":"v1","kind":"ResourceQuota","metadata":{"name":"a"},"spec":{"hard":{"secrets":10}}}`},
+		{"a binding whose subject has no group", "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings/a", `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"RoleBinding","metadata":{"name":"a"},
+			"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"view"},"subjects":[{"kind":"User","name":"jane"}]}`},
+		{"a webhook whose rules have no scope", "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/a", `{"apiVersion":"admissionregistration.k8s.io/v1","kind":"ValidatingWebhookConfiguration","metadata":{"name":"a"},
+			"webhooks":[{"name":"a.example.com","sideEffects":"None","admissionReviewVersions":["v1"],"clientConfig":{"url":"https://127.0.0.1:1/"},"namespaceSelector":{"matchLabels":{"no":"where"}},
+			"rules":[{"apiGroups":[""],"apiVersions":["v1"],"operations":["CREATE"],"resources":["configmaps"]}]}]}`},
+		{"a policy whose rules have no scope", "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/a", `{"apiVersion":"admissionregistration.k8s.io/v1","kind":"ValidatingAdmissionPolicy","metadata":{"name":"a"},
+			"spec":{"matchConstraints":{"resourceRules":[{"apiGroups":[""],"apiVersions":["v1"],"operations":["CREATE"],"resources":["configmaps"]}]},"validations":[{"expression":"true"}]}}`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			first := client.apply(t, tc.path, "keeper", tc.body)
+			// Times are stored in seconds: within the same one, nothing would differ anyway.
+			comesTrue(t, func(context.Context) string {
+				if !time.Now().Truncate(time.Second).After(first.ManagedFields[0].Time.Time) {
+					return "the clock stands still"
+				}
+				return ""
+			})
+			again := client.apply(t, tc.path, "keeper", tc.body)
+			// Not the resourceVersion: a controller may write the status meanwhile.
+			if was, is := first.ManagedFields[0], again.ManagedFields[0]; is.Manager != "keeper" || !is.Time.Equal(was.Time) {
+				t.Errorf("written again: %+v became %+v", was, is)
+			}
+		})
+	}
 }

@@ -291,13 +291,15 @@ func (s *Store) Update(ctx context.Context, name string, objInfo rest.UpdatedObj
 // are at the same time the version on the wire keep what the body said, which would be
 // stored in the watch cache and come back in every item of a list.
 func clearType(obj runtime.Object) {
-	obj.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{})
+	if kind := obj.GetObjectKind(); !kind.GroupVersionKind().Empty() {
+		kind.SetGroupVersionKind(schema.GroupVersionKind{})
+	}
 }
 
 // checkVersion names the field when an update carries a resourceVersion that is none; the
 // library answers with a 500 that names nothing.
 func checkVersion(store *genericregistry.Store, objInfo rest.UpdatedObjectInfo) rest.UpdatedObjectInfo {
-	return rest.WrapUpdatedObjectInfo(objInfo, func(_ context.Context, obj, _ runtime.Object) (runtime.Object, error) {
+	return rest.WrapUpdatedObjectInfo(objInfo, func(_ context.Context, obj, existing runtime.Object) (runtime.Object, error) {
 		object, err := apimeta.Accessor(obj)
 		if err != nil {
 			return nil, err
@@ -306,6 +308,9 @@ func checkVersion(store *genericregistry.Store, objInfo rest.UpdatedObjectInfo) 
 			return nil, invalidVersion(store, obj, object, "must be the resourceVersion with which the server sent the object")
 		}
 		clearType(obj)
+		// The field manager has put the kind into the existing object, too: it converts without a
+		// copy. An apply that changes nothing would differ by it, and be written.
+		clearType(existing)
 		return obj, nil
 	})
 }
