@@ -22,6 +22,7 @@ import (
 	"errors"
 	"flag"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -130,7 +131,7 @@ func TestReviewsSeeTokensAndTheirAudience(t *testing.T) {
 			if ok != (tc.user != "") {
 				t.Fatalf("got %v", answer)
 			}
-			if ok && (answer.User.GetName() != tc.user || !reflect.DeepEqual(answer.Audiences, authenticator.Audiences{"api"})) {
+			if ok && (answer.User.GetName() != tc.user || !slices.Contains(answer.User.GetGroups(), authenticatedGroup) || !reflect.DeepEqual(answer.Audiences, authenticator.Audiences{"api"})) {
 				t.Errorf("got %v", answer)
 			}
 		})

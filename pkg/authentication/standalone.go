@@ -25,6 +25,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/request/union"
 	"k8s.io/apiserver/pkg/authentication/request/x509"
 	tokenunion "k8s.io/apiserver/pkg/authentication/token/union"
+	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 )
 
@@ -50,7 +51,8 @@ type Standalone struct {
 // that names them in headers, a client certificate (user = CN, groups = O), a token. Health
 // checks need none of it. Everybody else is a 401.
 //
-// The second result answers TokenReviews: tokens, and nothing but tokens.
+// The second result answers TokenReviews: tokens, and nothing but tokens. It tells of the same
+// groups, system:authenticated among them: who asks goes on to ask what such a caller may.
 func NewStandalone(c Standalone) (authenticator.Request, authenticator.Token) {
 	tokens := c.tokens()
 	known := union.New(
@@ -62,7 +64,8 @@ func NewStandalone(c Standalone) (authenticator.Request, authenticator.Token) {
 	}
 	// The group adder stands around what recognises callers and not around anonymous:
 	// system:authenticated means somebody proved who they are.
-	return union.NewFailOnError(group.NewAuthenticatedGroupAdder(known), byName("health", anonymousForHealth())), tokens
+	return union.NewFailOnError(group.NewAuthenticatedGroupAdder(known), byName("health", anonymousForHealth())),
+		group.NewTokenGroupAdder(tokens, []string{user.AllAuthenticated})
 }
 
 // tokens asks those first who answer from memory, so that nobody far away learns of tokens

@@ -144,12 +144,15 @@ func clusterRoles() []rbacv1.ClusterRole {
 		// What the three roles gather stands in them from the first moment, in the order of the
 		// names of what they gather, so that the controller of aggregation has nothing to write
 		// until somebody labels more.
-		aggregated("view", view),
-		aggregated("edit", slices.Concat(edit, view)),
-		aggregated("admin", slices.Concat(admin, edit, view)),
-		gathered("view", view, "view", "edit", "admin"),
-		gathered("edit", edit, "edit", "admin"),
-		gathered("admin", admin, "admin"),
+		//
+		// As in Kubernetes, admin gathers edit and edit gathers view: what somebody labels for
+		// one of them is also the next one's.
+		aggregated("view", view, "edit"),
+		aggregated("edit", slices.Concat(edit, view), "admin"),
+		aggregated("admin", slices.Concat(edit, view, admin)),
+		gathered("view", view),
+		gathered("edit", edit),
+		gathered("admin", admin),
 	}
 	for _, c := range controllers() {
 		roles = append(roles, named(c.name, append(c.rules, paths("/api", "/api/*", "/apis", "/apis/*"))...))
@@ -161,18 +164,22 @@ func named(name string, rules ...rbacv1.PolicyRule) rbacv1.ClusterRole {
 	return rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: rules}
 }
 
-// aggregated is a role that gathers what is labelled for it.
-func aggregated(name string, rules []rbacv1.PolicyRule) rbacv1.ClusterRole {
-	role := named(name, rules...)
+// aggregated is a role that gathers what is labelled for it, and is gathered by others itself.
+func aggregated(name string, rules []rbacv1.PolicyRule, by ...string) rbacv1.ClusterRole {
+	role := labelled(named(name, rules...), by...)
 	role.AggregationRule = &rbacv1.AggregationRule{ClusterRoleSelectors: []metav1.LabelSelector{{MatchLabels: map[string]string{aggregateTo + name: "true"}}}}
 	return role
 }
 
 // gathered is our own part of an aggregated role.
-func gathered(name string, rules []rbacv1.PolicyRule, into ...string) rbacv1.ClusterRole {
-	role := named("system:aggregate-to-"+name, rules...)
+func gathered(name string, rules []rbacv1.PolicyRule) rbacv1.ClusterRole {
+	return labelled(named("system:aggregate-to-"+name, rules...), name)
+}
+
+// labelled has a role gathered by others.
+func labelled(role rbacv1.ClusterRole, by ...string) rbacv1.ClusterRole {
 	role.Labels = map[string]string{}
-	for _, target := range into {
+	for _, target := range by {
 		role.Labels[aggregateTo+target] = "true"
 	}
 	return role

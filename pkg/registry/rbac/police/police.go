@@ -85,7 +85,12 @@ func (p *Policed) check(ctx context.Context, obj, old runtime.Object) error {
 	if err == nil || apierrors.IsNotFound(err) {
 		return err
 	}
-	return apierrors.NewForbidden(p.DefaultQualifiedResource, RequestName(ctx), err)
+	object, accessErr := apimeta.Accessor(obj)
+	if accessErr != nil {
+		return accessErr
+	}
+	// A create has the name in its body alone.
+	return apierrors.NewForbidden(p.DefaultQualifiedResource, object.GetName(), err)
 }
 
 // onlyCollected says whether the two differ at most in what the garbage collector writes: it
