@@ -197,6 +197,7 @@ func (c CompletedConfig) install(server *Server, infos []*genericapiserver.APIGr
 	if c.builtins == nil {
 		return nil
 	}
+	installNoCustomResources(server.Generic)
 	c.builtins.Lookup.bind(server.storages)
 	for _, g := range c.groups {
 		c.builtins.Lookup.schemes = append(c.builtins.Lookup.schemes, g.scheme)

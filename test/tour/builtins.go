@@ -152,6 +152,14 @@ func roles(s *scene) {
 	s.kubectl("auth can-i get configmaps -n default --as=$ID-ann").expect(1, "no\n", "")
 	s.kubectl("auth can-i get hosts --as=$ID-bob --as-group=$ID-team").expect(0, "yes\n", "Warning: resource 'hosts' is not namespace scoped in group 'fleet.gatehouse.dev'\n\n")
 	s.kubectl("auth can-i --list -n $ID --as=$ID-ann").shows("configmaps", "[get list]")
+	// kubectl has no command for this one, and asks for custom resources before it sends it.
+	const review = `apiVersion: authorization.k8s.io/v1
+kind: SubjectAccessReview
+spec: {user: $ID-ann, resourceAttributes: {namespace: $ID, verb: VERB, resource: configmaps}}
+`
+	for verb, allowed := range map[string]string{"list": "true", "delete": "false"} {
+		s.pipe(strings.Replace(review, "VERB", verb, 1), "create -f - -o", `jsonpath={.status.allowed}{"\n"}`).prints(allowed)
+	}
 	s.kubectl("get configmaps -n $ID --as=$ID-ann").warns("No resources found in $ID namespace.")
 
 	const wider = `apiVersion: rbac.authorization.k8s.io/v1
