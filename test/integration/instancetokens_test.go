@@ -20,6 +20,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -63,6 +64,11 @@ func TestTheBoundHostGetsItsInstancesToken(t *testing.T) {
 		t.Fatalf("got %d %s", answer.code, answer.body)
 	}
 	isRecognised(t, server, given.Status.Token, "system:serviceaccount:default:web")
+	var long authenticationv1.TokenRequest
+	edge.do(t, http.MethodPost, instancesPath+"/web-0/token", "application/json", "", strings.Replace(body, "600", "4294967296", 1)).into(t, &long)
+	if long.Spec.ExpirationSeconds == nil || *long.Spec.ExpirationSeconds != 3600 || long.Status.ExpirationTimestamp.After(time.Now().Add(time.Hour)) {
+		t.Errorf("a token for ever is good for %v, until %v", long.Spec.ExpirationSeconds, long.Status.ExpirationTimestamp)
+	}
 	review, err := client.AuthenticationV1().TokenReviews().Create(t.Context(), &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: given.Status.Token}}, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)

@@ -30,6 +30,7 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/apiserver/pkg/util/dryrun"
+	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
@@ -38,6 +39,10 @@ import (
 
 // defaultAccount is whose token an instance gets that names no service account.
 const defaultAccount = "default"
+
+// longestToken is the longest that a token of an instance is good for, in seconds. Whoever
+// needs one for longer asks again; whoever stole one has it no longer than that.
+const longestToken = 60 * 60
 
 // TokenREST is the token endpoint of instances. By creating a TokenRequest there, the host
 // to which an instance is bound gets a short-lived token of the instance's service account,
@@ -101,6 +106,9 @@ func (r *TokenREST) Create(ctx context.Context, name string, obj runtime.Object,
 	forAccount := &authenticationv1.TokenRequest{Spec: *asked.Spec.DeepCopy()}
 	forAccount.Spec.BoundObjectRef = &authenticationv1.BoundObjectReference{
 		APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "Instance", Name: instance.Name, UID: instance.UID,
+	}
+	if seconds := forAccount.Spec.ExpirationSeconds; seconds != nil && *seconds > longestToken {
+		forAccount.Spec.ExpirationSeconds = ptr.To[int64](longestToken)
 	}
 	given, err := r.tokens.RequestToken(ctx, instance.Namespace, account, forAccount, nil, dryrun.IsDryRun(options.DryRun))
 	if err != nil {
