@@ -50,6 +50,16 @@ func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	core.SetDefaults_Secret(secret)
 }
 
+// WarningsOnCreate keeps somebody from waiting for a token: no controller fills such secrets
+// here, as in a cluster one does. What has its data already is as good as any other secret.
+func (strategy) WarningsOnCreate(_ context.Context, obj runtime.Object) []string {
+	secret := obj.(*corev1.Secret)
+	if secret.Type != corev1.SecretTypeServiceAccountToken || len(secret.Data[corev1.ServiceAccountTokenKey]) > 0 {
+		return nil
+	}
+	return []string{"type: this server puts no token into a secret of type " + string(corev1.SecretTypeServiceAccountToken) + ": ask for one with kubectl create token"}
+}
+
 func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
 	return validation.ValidateSecret(obj.(*corev1.Secret))
 }
