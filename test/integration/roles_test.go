@@ -78,6 +78,14 @@ func TestWhatIsWrongWithARoleOrABindingIsSaidByItsName(t *testing.T) {
 			t.Fatalf("%d %s", answer.code, answer.body)
 		}
 	}
+	// What is granted is known a moment after it is stored.
+	comesTrue(t, func(context.Context) string {
+		answer := jane.do(t, http.MethodPost, rbac+"/namespaces/default/roles?dryRun=All", "application/json", "", `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"Role","metadata":{"name":"empty"}}`)
+		if answer.code != http.StatusCreated {
+			return string(answer.body)
+		}
+		return ""
+	})
 	const role, binding = rbac + "/namespaces/default/roles", rbac + "/namespaces/default/rolebindings"
 	bindingTo := func(ref string) string {
 		return `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"RoleBinding","metadata":{"name":"mine"}` + ref + `,"subjects":[{"kind":"User","name":"jane"}]}`

@@ -130,7 +130,10 @@ func newTerm(all []constructor, selected options.Controllers, identity func(name
 		return nil, fmt.Errorf("%s: %w", informers.Name, err)
 	}
 	made, err := newControllers(all, selected, identity, shared)
-	return append(made, shared), err
+	if err != nil {
+		return nil, err
+	}
+	return append(made, shared), nil
 }
 
 // Run returns when the context has ended and the last of them has stopped.

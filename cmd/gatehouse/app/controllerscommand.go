@@ -78,8 +78,9 @@ A standalone server runs them itself, unless its --controllers says otherwise; o
 cluster does not. Of several replicas one works at a time: the one that holds the Lease ` + leader.Lease + `.
 
 Each controller acts as a user of its own, ` + authentication.ControllerUserPrefix + `NAME, and may do what the role of
-that name says; what they share of watches is read as ` + authentication.ControllerUserPrefix + informers.Name + `. The user in the kubeconfig must be allowed to impersonate these users, and to
-get, create and update the Lease; in a cluster, artifacts/deploy has all that.`,
+that name says; what several of them watch is watched once, by
+` + authentication.ControllerUserPrefix + informers.Name + `. The user in the kubeconfig must be allowed to impersonate all
+of these, and to get, create and update the Lease; in a cluster, artifacts/deploy has all that.`,
 		Example: `  gatehouse controllers --kubeconfig ~/.local/share/gatehouse/kubeconfig
   gatehouse controllers --controllers='*,-` + options.SeparateControllers()[0] + `'`,
 		Args: cobra.NoArgs,

@@ -297,7 +297,7 @@ func clearType(obj runtime.Object) {
 }
 
 // checkVersion names the field when an update carries a resourceVersion that is none; the
-// library answers with a 500 that names nothing.
+// library answers with a 500 that names nothing. On the way it removes kind and apiVersion.
 func checkVersion(store *genericregistry.Store, objInfo rest.UpdatedObjectInfo) rest.UpdatedObjectInfo {
 	return rest.WrapUpdatedObjectInfo(objInfo, func(_ context.Context, obj, existing runtime.Object) (runtime.Object, error) {
 		object, err := apimeta.Accessor(obj)

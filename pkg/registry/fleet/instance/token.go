@@ -41,7 +41,9 @@ import (
 const defaultAccount = "default"
 
 // longestToken is the longest that a token of an instance is good for, in seconds. Whoever
-// needs one for longer asks again; whoever stole one has it no longer than that.
+// needs one for longer asks again; whoever stole one has it no longer than that. Tokens of a
+// cluster are held to the same by what asks for them (authentication.ClusterTokens), because
+// there nothing else ends them.
 const longestToken = 60 * 60
 
 // TokenREST is the token endpoint of instances. By creating a TokenRequest there, the host
