@@ -28,8 +28,8 @@ const customResourceDefinitionsPath = "/apis/apiextensions.k8s.io/v1/customresou
 
 // installNoCustomResources answers a list of CustomResourceDefinitions with the truth: there
 // are none. Before it validates an object of a kind that cannot be patched, such as a
-// SelfSubjectAccessReview or a Binding, kubectl asks whether the kind is a custom one, and
-// gives up when nobody answers (k8s.io/cli-runtime/pkg/resource/query_param_verifier.go).
+// SelfSubjectAccessReview, kubectl asks whether the kind is a custom one, and gives up when
+// nobody answers (k8s.io/cli-runtime/pkg/resource/query_param_verifier.go).
 // Discovery does not name the resource, because nobody can create one here; who may list it
 // is decided by roles, as in a cluster.
 func installNoCustomResources(server *genericapiserver.GenericAPIServer) {
