@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -53,6 +54,11 @@ type Config struct {
 	AccountTokens base.AccountTokens
 	// Builtins are Kubernetes' own kinds; nil where a cluster serves them.
 	Builtins *Builtins
+	// StartChecks must each pass once before requests other than health checks are answered,
+	// besides those of the watch caches and of Builtins. They are also checks of /readyz.
+	StartChecks []healthz.HealthChecker
+	// HealthPaths are answered before that, so that probes can follow the start.
+	HealthPaths []string
 }
 
 // Builtins is what a server of Kubernetes' own kinds needs, besides what all need.
@@ -96,6 +102,8 @@ type completedConfig struct {
 	groups           []group
 	builtins         *Builtins
 	bootstrap        []BootstrapObject
+	gate             *startGate
+	startChecks      []healthz.HealthChecker
 }
 
 // CompletedConfig is a Config with all that can be derived filled in.
@@ -111,12 +119,18 @@ func (c *Config) Complete() CompletedConfig {
 		accountTokens:    c.AccountTokens,
 		groups:           []group{fleetGroup()},
 		builtins:         c.Builtins,
+		gate:             &startGate{serializer: c.Generic.Serializer, healthPaths: c.HealthPaths},
+		startChecks:      slices.Clone(c.StartChecks),
+	}
+	if loopback := c.Generic.LoopbackClientConfig; loopback != nil {
+		completed.gate.loopbackToken = loopback.BearerToken
 	}
 	schemes := []*runtime.Scheme{external(completed.groups[0].scheme)}
 	definitions := withTokenRequestDefinitions
 	if b := c.Builtins; b != nil {
 		completed.groups = append(builtinGroups(b), completed.groups...)
 		completed.bootstrap = append(bootstrapObjects(), b.Bootstrap...)
+		completed.startChecks = append(completed.startChecks, b.Informers.check())
 		schemes = append(schemes, external(b.Scheme))
 		definitions = withBuiltinDefinitions
 	}
@@ -129,7 +143,7 @@ func (c *Config) Complete() CompletedConfig {
 	}
 	buildChain := c.Generic.BuildHandlerChainFunc
 	c.Generic.BuildHandlerChainFunc = func(handler http.Handler, config *genericapiserver.Config) http.Handler {
-		return withUserAgent(buildChain(handler, config))
+		return completed.gate.wrap(withUserAgent(buildChain(handler, config)))
 	}
 	namer := openapi.NewDefinitionNamer(schemes...)
 	c.Generic.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(definitions, namer)
@@ -192,6 +206,11 @@ func (c CompletedConfig) install(server *Server, infos []*genericapiserver.APIGr
 	if err := installGroups(server.Generic, c.groups, infos); err != nil {
 		return err
 	}
+	checks := append(storagesReady(c.groups, infos), c.startChecks...)
+	if err := server.Generic.AddReadyzChecks(checks...); err != nil {
+		return err
+	}
+	c.gate.checks = checks
 	installOpenAPIV2(server.Generic, c.generic.OpenAPIConfig)
 	server.buildOpenAPI = installOpenAPIV3(server.Generic, c.generic.OpenAPIV3Config)
 	if c.builtins == nil {

@@ -34,6 +34,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apiserver/pkg/registry/rest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/server/healthz"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 	admissionregistrationregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/admissionregistration"
@@ -159,14 +160,20 @@ func storagesOf(groups []group, infos []*genericapiserver.APIGroupInfo) map[sche
 	return storages
 }
 
+// storagesReady are the checks of all groups' watch caches.
+func storagesReady(groups []group, infos []*genericapiserver.APIGroupInfo) []healthz.HealthChecker {
+	var checks []healthz.HealthChecker
+	for i, g := range groups {
+		checks = append(checks, storageReady(g.displayName(), storagesOf(groups[i:i+1], infos[i:i+1])))
+	}
+	return checks
+}
+
 // installGroups serves the groups. The library describes to managedFields at once what it
 // installs at once.
 func installGroups(server *genericapiserver.GenericAPIServer, groups []group, infos []*genericapiserver.APIGroupInfo) error {
 	var named []*genericapiserver.APIGroupInfo
 	for i, g := range groups {
-		if err := server.AddReadyzChecks(storageReady(g.displayName(), storagesOf(groups[i:i+1], infos[i:i+1]))); err != nil {
-			return err
-		}
 		if g.name != corev1.GroupName {
 			named = append(named, infos[i])
 		} else if err := server.InstallLegacyAPIGroup(genericapiserver.DefaultLegacyAPIPrefix, infos[i]); err != nil {

@@ -18,7 +18,9 @@ package apiserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -33,6 +35,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
@@ -52,6 +55,7 @@ type StoreInformers struct {
 	Factory informers.SharedInformerFactory
 
 	sources map[schema.GroupResource]*storeSource
+	synced  []cache.InformerSynced
 }
 
 // NewStoreInformers registers the informers. They have nothing to read until Bind, so the
@@ -86,11 +90,33 @@ func NewStoreInformers() *StoreInformers {
 func (s *StoreInformers) register(resource schema.GroupResource, example runtime.Object) {
 	source := &storeSource{bound: make(chan struct{})}
 	s.sources[resource] = source
-	s.Factory.InformerFor(example, func(kubernetes.Interface, time.Duration) cache.SharedIndexInformer {
+	informer := s.Factory.InformerFor(example, func(kubernetes.Interface, time.Duration) cache.SharedIndexInformer {
 		return cache.NewSharedIndexInformer(&listWatch{&cache.ListWatch{
 			ListWithContextFunc:  source.list,
 			WatchFuncWithContext: source.watch,
 		}}, example, 0, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
+	})
+	s.synced = append(s.synced, informer.HasSynced)
+}
+
+// HasSynced reports whether every informer has read its storage once, at a state that is at
+// least as new as the start of the server: see storeSource.list.
+func (s *StoreInformers) HasSynced() bool {
+	for _, synced := range s.synced {
+		if !synced() {
+			return false
+		}
+	}
+	return true
+}
+
+// check is HasSynced as a health check.
+func (s *StoreInformers) check() healthz.HealthChecker {
+	return healthz.NamedCheck("stored-objects", func(*http.Request) error {
+		if !s.HasSynced() {
+			return errors.New("objects that admission and authorization read have not been read yet")
+		}
+		return nil
 	})
 }
 
@@ -124,10 +150,10 @@ func (s *StoreInformers) wrote(resource schema.GroupResource, version uint64) {
 	}
 }
 
-// listWatch has informers list before they watch. A watch that sends initial events sends
-// those of this very moment, and where nothing has changed in a resource since other resources
-// were written it takes up to 100 ms until the watch cache knows that. Such a list is as
-// old as the watch cache, and it follows from there.
+// listWatch makes informers list before they watch. A watch that sends initial events waits
+// until the watch cache is as new as etcd is at that moment, and where nothing has changed in a
+// resource since other resources were written that takes up to 100 ms. A list does not wait,
+// and is still as new as the start: see storeSource.list.
 type listWatch struct{ *cache.ListWatch }
 
 // IsWatchListSemanticsUnSupported is what a reflector asks.
@@ -160,13 +186,23 @@ func (s *storeSource) ready(ctx context.Context) error {
 	})
 }
 
+// list reads the watch cache. Its first state is a consistent read of etcd that this process
+// made, so whatever was acknowledged before the start is in it, deletions included, and the
+// writes of the start itself are waited for.
+//
+// The version is always a lower bound ("not older than"). A reflector sets a limit on its first
+// list, and with a limit and no match Kubernetes reads a version as an exact one: the list would
+// show the past, in which bindings stand that have been deleted since.
 func (s *storeSource) list(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 	internal, err := internalOptions(options)
 	if err != nil {
 		return nil, err
 	}
-	if last := s.atLeast.Load(); internal.ResourceVersion == "0" && last > 0 {
-		internal.ResourceVersion = strconv.FormatUint(last, 10)
+	if internal.ResourceVersion == "0" {
+		internal.ResourceVersion = strconv.FormatUint(s.atLeast.Load(), 10)
+	}
+	if internal.ResourceVersion != "" && internal.Continue == "" && internal.ResourceVersionMatch == "" {
+		internal.Limit, internal.ResourceVersionMatch = 0, metav1.ResourceVersionMatchNotOlderThan
 	}
 	if err := s.ready(ctx); err != nil {
 		return nil, err

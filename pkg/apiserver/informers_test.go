@@ -148,8 +148,13 @@ func TestInformersBeginWithWhatTheStartWrote(t *testing.T) {
 			defer cancel()
 			s.Factory.Start(ctx.Done())
 			eventually(ctx, t, "somebody lists", func() bool { return store.listed.Load() != nil })
-			if got := store.listed.Load().ResourceVersion; got != test.want {
-				t.Errorf("listed from resource version %q, want %q", got, test.want)
+			listed := store.listed.Load()
+			if listed.ResourceVersion != test.want {
+				t.Errorf("listed from resource version %q, want %q", listed.ResourceVersion, test.want)
+			}
+			// With a limit and without a match the version would be an exact one, of the past.
+			if listed.ResourceVersionMatch != metav1.ResourceVersionMatchNotOlderThan || listed.Limit != 0 {
+				t.Errorf("listed with match %q and limit %d, want %q and none", listed.ResourceVersionMatch, listed.Limit, metav1.ResourceVersionMatchNotOlderThan)
 			}
 		})
 	}

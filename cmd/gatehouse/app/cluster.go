@@ -137,22 +137,23 @@ func admissionNeeds(o options.CompletedOptions, cure string) []preflight.Need {
 }
 
 // applyCluster asks the cluster who callers are and what they may, and reads its
-// namespaces for admission: stops 1 to 3 of the aggregated mode.
-func applyCluster(ctx context.Context, o options.CompletedOptions, generic *genericapiserver.Config) (informers.SharedInformerFactory, base.AccountTokens, error) {
+// namespaces for admission: stops 1 to 3 of the aggregated mode. The check passes when
+// admission has read what the cluster lets it read.
+func applyCluster(ctx context.Context, o options.CompletedOptions, generic *genericapiserver.Config) (informers.SharedInformerFactory, base.AccountTokens, healthz.HealthChecker, error) {
 	config, err := clusterConfig(o.Cluster.Kubeconfig)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	// Questions that a request waits for are bounded; watches must not be.
 	config = rest.CopyConfig(config)
 	config.Timeout = clusterTimeout
 	reviews, err := kubernetes.NewForConfig(config)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	checker := preflight.NewChecker(client, ClusterNeeds(o))
 	checker.Check(ctx)
@@ -164,14 +165,14 @@ func applyCluster(ctx context.Context, o options.CompletedOptions, generic *gene
 
 	trust, err := loadTrust(ctx, client, o)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	bound, err := newBindings(generic)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	if err := applyDelegatedAccess(o, reviews, trust, bound, generic); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	factory := informers.NewSharedInformerFactory(client, 0)
 	without := notServed(ctx, checker)
@@ -187,14 +188,13 @@ func applyCluster(ctx context.Context, o options.CompletedOptions, generic *gene
 		missing:    checker.Missing,
 		enabled:    enabled,
 	}, generic); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	seen, err := seenOnce(enabled, factory, checker)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	generic.AddReadyzChecks(seen)
-	return factory, authentication.ClusterTokens{Client: reviews}, generic.AddPostStartHook("follow-cluster", func(hook genericapiserver.PostStartHookContext) error {
+	return factory, authentication.ClusterTokens{Client: reviews}, seen, generic.AddPostStartHook("follow-cluster", func(hook genericapiserver.PostStartHookContext) error {
 		factory.Start(hook.Done())
 		go trust.Run(hook)
 		go checker.Run(hook)

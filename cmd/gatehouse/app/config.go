@@ -25,6 +25,7 @@ import (
 	"github.com/google/uuid"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
+	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/client-go/informers"
 	"k8s.io/component-base/metrics"
 
@@ -50,9 +51,10 @@ func newConfig(ctx context.Context, o options.CompletedOptions, etcd *embedded.S
 	var factory informers.SharedInformerFactory
 	var builtins *apiserver.Builtins
 	var tokens base.AccountTokens
+	var read healthz.HealthChecker
 	if o.Aggregated() {
 		var err error
-		if factory, tokens, err = applyCluster(ctx, o, generic); err != nil {
+		if factory, tokens, read, err = applyCluster(ctx, o, generic); err != nil {
 			return nil, err
 		}
 	} else {
@@ -63,7 +65,7 @@ func newConfig(ctx context.Context, o options.CompletedOptions, etcd *embedded.S
 		if err != nil {
 			return nil, err
 		}
-		if tokens, err = applyStandalone(o, bundle, controllers, builtins, bound, generic); err != nil {
+		if tokens, read, err = applyStandalone(o, bundle, controllers, builtins, bound, generic); err != nil {
 			return nil, err
 		}
 		if err := applyStandaloneAdmission(o, builtins, bound, generic); err != nil {
@@ -103,7 +105,10 @@ func newConfig(ctx context.Context, o options.CompletedOptions, etcd *embedded.S
 	}
 	// In a cluster kube-controller-manager collects garbage of every group that it discovers;
 	// a standalone server has a collector of its own.
-	return &apiserver.Config{Generic: generic, Informers: factory, GarbageCollected: true, AccountTokens: tokens, Builtins: builtins}, nil
+	return &apiserver.Config{
+		Generic: generic, Informers: factory, GarbageCollected: true, AccountTokens: tokens, Builtins: builtins,
+		StartChecks: []healthz.HealthChecker{read}, HealthPaths: authentication.HealthPaths,
+	}, nil
 }
 
 // applyMetrics applies what was asked for. The library's Apply complains in the log of every

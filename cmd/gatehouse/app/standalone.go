@@ -44,72 +44,73 @@ import (
 )
 
 // applyStandalone says who callers are and what they may: stops 1 and 2. It returns what
-// gives out tokens of service accounts.
-func applyStandalone(o options.CompletedOptions, bundle *certificates.Bundle, controllers *authentication.Controllers, builtins *apiserver.Builtins, bound *bindings, generic *genericapiserver.Config) (base.AccountTokens, error) {
+// gives out tokens of service accounts, and the check that roles have been read.
+func applyStandalone(o options.CompletedOptions, bundle *certificates.Bundle, controllers *authentication.Controllers, builtins *apiserver.Builtins, bound *bindings, generic *genericapiserver.Config) (base.AccountTokens, healthz.HealthChecker, error) {
 	callers := authentication.Standalone{Controllers: controllers, Audiences: o.Callers.Accounts.Audiences}
 	var err error
 	if callers.ClientCA, callers.FrontProxy, err = authorities(o, bundle); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	// What is trusted here is also what the server asks for in the TLS handshake; serving runs
 	// and follows these providers.
 	if err := generic.Authentication.ApplyClientCert(callers.ClientCA, generic.SecureServing); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if proxy := callers.FrontProxy; proxy != nil {
 		if err := generic.Authentication.ApplyClientCert(proxy.CA, generic.SecureServing); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		// The filter that strips identity headers from requests must know what they are called.
 		generic.Authentication.RequestHeaderConfig = proxy.Headers()
 	}
 	if callers.TokenFile, err = tokenFile(o.Callers.TokenFile); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	accounts, tokens, err := applyAccounts(o, bundle, builtins)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	callers.ServiceAccounts = accounts
 	generic.Authentication.APIAudiences = callers.Audiences
 	generic.Authentication.Authenticator, builtins.Tokens = authentication.NewStandalone(callers)
 	builtins.Audiences = callers.Audiences
-	return tokens, applyRoles(builtins, bound, generic)
+	synced, err := applyRoles(builtins, bound, generic)
+	return tokens, synced, err
 }
 
-// applyRoles says what callers may, and keeps them from granting more than that.
-func applyRoles(builtins *apiserver.Builtins, bound *bindings, generic *genericapiserver.Config) error {
+// applyRoles says what callers may, and keeps them from granting more than that. The check
+// passes when the roles have been read: before, valid rights would be refused.
+func applyRoles(builtins *apiserver.Builtins, bound *bindings, generic *genericapiserver.Config) (healthz.HealthChecker, error) {
 	roles, err := rbac.New(builtins.Informers.Factory.Rbac().V1())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	hosts, err := host.New(bound)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	generic.Authorization.Authorizer, err = authorization.NewStandalone(authorization.Standalone{HealthPaths: authentication.HealthPaths, Hosts: hosts, Roles: roles})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	generic.RuleResolver = roles
 	builtins.Authorizer, builtins.Rules = generic.Authorization.Authorizer, roles
-	// Before, callers would hear that they may not what they may.
-	generic.ReadyzChecks = append(generic.ReadyzChecks, healthz.NamedCheck("roles", func(*http.Request) error {
+	synced := healthz.NamedCheck("roles", func(*http.Request) error {
 		if !roles.HasSynced() {
 			return errors.New("roles and bindings have not been read yet")
 		}
 		return nil
-	}))
+	})
 	builtins.Escalation, err = rbac.NewEscalation(roles, generic.Authorization.Authorizer)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, object := range rbac.BootstrapObjects() {
 		builtins.Bootstrap = append(builtins.Bootstrap, apiserver.BootstrapObject{
 			Resource: rbacv1.Resource(object.Resource), Object: object.Object, Reconcile: object.Reconcile,
 		})
 	}
-	return nil
+	return synced, nil
 }
 
 // authorities are who vouches for users, and the front proxy where there is one.

@@ -1,0 +1,352 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package integration
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
+	"github.com/gatehouse-dev/gatehouse/test/binary"
+)
+
+// restarts is how often the server is ended, by SIGKILL and by SIGTERM in turns.
+const restarts = 100
+
+// TestNoRestartDecidesFromAnOlderState deletes rights, policies, accounts and namespaces, restarts the
+// server, and asks without a pause from the first open port on. What was deleted must have no
+// effect, and what stands must have its effect, in every answer; 503 is the only other answer.
+func TestNoRestartDecidesFromAnOlderState(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 8*binary.Patience)
+	defer cancel()
+	dir, address := binary.DataDir(t), freeAddress(t)
+	server := binary.Start(t, dir, "--listen", address)
+	world := newRestartWorld(ctx, t, server)
+	questions := world.questions(t)
+	for round := range restarts {
+		world.change(ctx, t, round)
+		if round%2 == 0 {
+			server.Kill()
+			server.Wait(t)
+		} else {
+			server.Stop(t)
+		}
+		life, endLife := context.WithCancel(ctx)
+		var asking sync.WaitGroup
+		for _, q := range questions {
+			q.answered.Store(0)
+			asking.Go(func() { q.ask(life) })
+		}
+		server = binary.Start(t, dir, "--listen", address)
+		for _, q := range questions {
+			if err := wait.PollUntilContextCancel(ctx, time.Millisecond, true, func(context.Context) (bool, error) { return q.answered.Load() >= 3, nil }); err != nil {
+				t.Errorf("round %d: %s: no more than %d answers after the start: %v", round, q.name, q.answered.Load(), err)
+			}
+		}
+		endLife()
+		asking.Wait()
+		for _, q := range questions {
+			for _, wrong := range q.takeWrong() {
+				t.Errorf("round %d: %s: %s", round, q.name, wrong)
+			}
+		}
+		if t.Failed() {
+			return
+		}
+	}
+	for _, q := range questions {
+		t.Logf("%s: answers by code: %v", q.name, q.codes)
+	}
+}
+
+// freeAddress is a loopback address with a port that a server can take again after each restart.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	return listener.Addr().String()
+}
+
+// restartWorld is what stands and what comes and goes around the restarts.
+type restartWorld struct {
+	config *rest.Config
+	admin  kubernetes.Interface
+	pki    string
+	tokens map[string]string
+}
+
+func newRestartWorld(ctx context.Context, t *testing.T, server *binary.Server) *restartWorld {
+	t.Helper()
+	w := &restartWorld{
+		config: server.Config, admin: kubernetes.NewForConfigOrDie(server.Config),
+		pki: filepath.Join(server.DataDir, "pki"), tokens: map[string]string{},
+	}
+	for _, name := range []string{"shop", "full"} {
+		w.must(t)(w.admin.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}))
+	}
+	w.bind(ctx, t, "keeper", "keeper", "edit")
+	w.must(t)(w.admin.CoreV1().ResourceQuotas("full").Create(ctx, noConfigMaps("standing"), metav1.CreateOptions{}))
+	w.policy(ctx, t, "standing", "refused")
+	w.account(ctx, t, "standing")
+	w.must(t)(w.admin.RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "standing-account"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "view"},
+		Subjects:   []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: "shop", Name: "standing"}, {Kind: "ServiceAccount", Namespace: "shop", Name: "passing"}},
+	}, metav1.CreateOptions{}))
+	w.account(ctx, t, "passing")
+	return w
+}
+
+func (w *restartWorld) must(t *testing.T) func(any, error) {
+	return func(_ any, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (w *restartWorld) bind(ctx context.Context, t *testing.T, name, user, role string) {
+	t.Helper()
+	w.must(t)(w.admin.RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: user}},
+	}, metav1.CreateOptions{}))
+}
+
+// account makes a service account; the last token of a name is the one that is used.
+func (w *restartWorld) account(ctx context.Context, t *testing.T, name string) {
+	t.Helper()
+	accounts := w.admin.CoreV1().ServiceAccounts("shop")
+	w.must(t)(accounts.Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}))
+	given, err := accounts.CreateToken(ctx, name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.tokens[name] = given.Status.Token
+}
+
+func noConfigMaps(name string) *corev1.ResourceQuota {
+	return &corev1.ResourceQuota{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{corev1.ResourceConfigMaps: resource.MustParse("0")}},
+	}
+}
+
+// policy refuses config maps of a name.
+func (w *restartWorld) policy(ctx context.Context, t *testing.T, name, refused string) {
+	t.Helper()
+	w.must(t)(w.admin.AdmissionregistrationV1().ValidatingAdmissionPolicies().Create(ctx, &admissionregistrationv1.ValidatingAdmissionPolicy{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: admissionregistrationv1.ValidatingAdmissionPolicySpec{
+			MatchConstraints: &admissionregistrationv1.MatchResources{ResourceRules: []admissionregistrationv1.NamedRuleWithOperations{{RuleWithOperations: configMapRule()}}},
+			Validations:      []admissionregistrationv1.Validation{{Expression: fmt.Sprintf("object.metadata.name != %q", refused), Reason: ptr.To(metav1.StatusReasonForbidden)}},
+		},
+	}, metav1.CreateOptions{}))
+	w.must(t)(w.admin.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings().Create(ctx, &admissionregistrationv1.ValidatingAdmissionPolicyBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: admissionregistrationv1.ValidatingAdmissionPolicyBindingSpec{
+			PolicyName: name, ValidationActions: []admissionregistrationv1.ValidationAction{admissionregistrationv1.Deny},
+		},
+	}, metav1.CreateOptions{}))
+}
+
+func configMapRule() admissionregistrationv1.RuleWithOperations {
+	return admissionregistrationv1.RuleWithOperations{
+		Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
+		Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"configmaps"}},
+	}
+}
+
+// change grants and refuses something, writes to bootstrap objects of the same kinds, and takes
+// all of it back. The writes in between are what made a start begin with the state before the
+// deletions.
+func (w *restartWorld) change(ctx context.Context, t *testing.T, round int) {
+	t.Helper()
+	w.bind(ctx, t, "mallory", "mallory", "cluster-admin")
+	w.policy(ctx, t, "passing", "welcome")
+	w.must(t)(w.admin.AdmissionregistrationV1().ValidatingWebhookConfigurations().Create(ctx, &admissionregistrationv1.ValidatingWebhookConfiguration{
+		ObjectMeta: metav1.ObjectMeta{Name: "passing"},
+		Webhooks: []admissionregistrationv1.ValidatingWebhook{{
+			Name: "nothing.example.com", AdmissionReviewVersions: []string{"v1"}, SideEffects: ptr.To(admissionregistrationv1.SideEffectClassNone),
+			FailurePolicy: ptr.To(admissionregistrationv1.Fail), Rules: []admissionregistrationv1.RuleWithOperations{configMapRule()},
+			ClientConfig: admissionregistrationv1.WebhookClientConfig{URL: ptr.To("https://127.0.0.1:1/nothing-listens")},
+		}},
+	}, metav1.CreateOptions{}))
+	w.must(t)(w.admin.CoreV1().ResourceQuotas("shop").Create(ctx, noConfigMaps("passing"), metav1.CreateOptions{}))
+
+	note := []byte(fmt.Sprintf(`{"metadata":{"annotations":{"example.com/round":"%d"}}}`, round))
+	w.must(t)(w.admin.RbacV1().ClusterRoleBindings().Patch(ctx, "cluster-admin", types.MergePatchType, note, metav1.PatchOptions{}))
+	w.must(t)(w.admin.CoreV1().Namespaces().Patch(ctx, "default", types.MergePatchType, note, metav1.PatchOptions{}))
+	w.must(t)(w.admin.CoreV1().ServiceAccounts("default").Patch(ctx, "default", types.MergePatchType, note, metav1.PatchOptions{}))
+
+	policies := w.admin.AdmissionregistrationV1()
+	for _, err := range []error{
+		w.admin.RbacV1().ClusterRoleBindings().Delete(ctx, "mallory", metav1.DeleteOptions{}),
+		policies.ValidatingAdmissionPolicyBindings().Delete(ctx, "passing", metav1.DeleteOptions{}),
+		policies.ValidatingAdmissionPolicies().Delete(ctx, "passing", metav1.DeleteOptions{}),
+		policies.ValidatingWebhookConfigurations().Delete(ctx, "passing", metav1.DeleteOptions{}),
+		w.admin.CoreV1().ResourceQuotas("shop").Delete(ctx, "passing", metav1.DeleteOptions{}),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if round == 0 {
+		if err := w.admin.CoreV1().ServiceAccounts("shop").Delete(ctx, "passing", metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// questions are asked all the time; each has one right answer.
+func (w *restartWorld) questions(t *testing.T) []*question {
+	t.Helper()
+	user := func(name string) *rest.Config {
+		ca, err := certificates.LoadCA(w.pki)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cert, key, err := certificates.IssueClient(ca, name, nil, time.Hour, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		config := rest.AnonymousClientConfig(w.config)
+		config.CertData, config.KeyData = cert, key
+		return config
+	}
+	token := func(name string) *rest.Config {
+		config := rest.AnonymousClientConfig(w.config)
+		config.BearerToken = w.tokens[name]
+		return config
+	}
+	const secret, maps = "/api/v1/namespaces/kube-system/secrets", "/api/v1/namespaces/%s/configmaps?dryRun=All"
+	configMap := func(name string) string {
+		return fmt.Sprintf(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":%q}}`, name)
+	}
+	questions := []*question{
+		{name: "a user whose binding was deleted reads secrets", config: user("mallory"), path: secret, want: http.StatusForbidden},
+		{name: "a user with a role lists config maps", config: user("keeper"), path: "/api/v1/configmaps", want: http.StatusOK},
+		{name: "a user creates what no policy, webhook or quota refuses any more", config: user("keeper"), path: fmt.Sprintf(maps, "shop"), body: configMap("welcome"), want: http.StatusCreated},
+		{name: "a user creates what a policy refuses", config: user("keeper"), path: fmt.Sprintf(maps, "shop"), body: configMap("refused"), want: http.StatusForbidden},
+		{name: "a user creates what a quota refuses", config: user("keeper"), path: fmt.Sprintf(maps, "full"), body: configMap("welcome"), want: http.StatusForbidden},
+		{name: "a user creates in a namespace that does not exist", config: user("keeper"), path: fmt.Sprintf(maps, "gone"), body: configMap("welcome"), want: http.StatusNotFound},
+		{name: "the token of a service account lists config maps", config: token("standing"), path: "/api/v1/configmaps", want: http.StatusOK},
+		{name: "the token of a deleted service account lists config maps", config: token("passing"), path: "/api/v1/configmaps", want: http.StatusUnauthorized},
+	}
+	for _, q := range questions {
+		client, err := rest.HTTPClientFor(q.config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.client, q.codes = client, map[int]int{}
+	}
+	return questions
+}
+
+// question is a request that is sent again and again.
+type question struct {
+	name       string
+	config     *rest.Config
+	path, body string
+	want       int
+
+	client *http.Client
+	// answered counts answers with the code that is wanted.
+	answered atomic.Int64
+
+	mu    sync.Mutex
+	codes map[int]int
+	wrong []string
+}
+
+// ask sends the request until the context ends. A refused or broken connection is no answer.
+func (q *question) ask(ctx context.Context) {
+	_ = wait.PollUntilContextCancel(ctx, time.Millisecond, true, func(ctx context.Context) (bool, error) {
+		code, retryAfter, answer, err := q.send(ctx)
+		if err != nil {
+			return false, nil
+		}
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.codes[code]++
+		switch {
+		case code == q.want:
+			q.answered.Add(1)
+		case code != http.StatusServiceUnavailable, retryAfter == "":
+			if wrong := fmt.Sprintf("answered with %d and Retry-After %q, not %d: %.300s", code, retryAfter, q.want, answer); len(q.wrong) < 3 {
+				q.wrong = append(q.wrong, wrong)
+			}
+		}
+		return false, nil
+	})
+}
+
+func (q *question) send(ctx context.Context) (code int, retryAfter, answer string, err error) {
+	method := http.MethodGet
+	if q.body != "" {
+		method = http.MethodPost
+	}
+	request, err := http.NewRequestWithContext(ctx, method, q.config.Host+q.path, strings.NewReader(q.body))
+	if err != nil {
+		return 0, "", "", err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	response, err := q.client.Do(request)
+	if err != nil {
+		return 0, "", "", err
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return 0, "", "", err
+	}
+	return response.StatusCode, response.Header.Get("Retry-After"), string(body), nil
+}
+
+func (q *question) takeWrong() []string {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	wrong := q.wrong
+	q.wrong = nil
+	return wrong
+}
