@@ -50,9 +50,19 @@ help: ## Say what there is (the default)
 .PHONY: build
 build: bin/gatehouse bin/kubectl-gatehouse bin/kubectl ## Build bin/gatehouse, bin/kubectl-gatehouse and bin/kubectl
 
+# kubectl and its plugin are built while the server starts already.
 .PHONY: up
-up: build ## Build and start a server, with flags in ARGS='...'
-	exec bin/gatehouse up $(ARGS)
+up: first-build bin/gatehouse ## Build and start a server with three simulated hosts, with flags in ARGS='...'
+	@mkdir -p _output
+	@{ make bin/kubectl-gatehouse bin/kubectl >_output/kubectl.log 2>&1 || \
+	  echo "kubectl was not built: see _output/kubectl.log" >&2; } & \
+	exec bin/gatehouse up --simulate-hosts 3 $(ARGS)
+
+.PHONY: first-build
+first-build:
+	@if [ ! -e bin/gatehouse ]; then \
+	  echo "The first build compiles the libraries of Kubernetes and etcd: 5 to 15 minutes on two cores. Later ones take seconds."; \
+	fi
 
 .PHONY: clean
 clean: ## Remove what was built
@@ -60,13 +70,15 @@ clean: ## Remove what was built
 
 ##@ Check
 
+# A module of tests runs whatever happened in those before it.
 .PHONY: test
 test: build ## Run all tests, with more flags in TESTFLAGS='...'
-	go test -timeout 25m $(TESTFLAGS) ./...
-	@for dir in $(TEST_MODULES); do \
+	@failed=; \
+	for dir in . $(TEST_MODULES); do \
 	  echo "cd $$dir && go test $(TESTFLAGS) ./..."; \
-	  (cd $$dir && go test -timeout 25m $(TESTFLAGS) ./...); \
-	done
+	  (cd $$dir && go test -timeout 25m $(TESTFLAGS) ./...) || failed+=" $$dir"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
 .PHONY: e2e
 e2e: build controlplane ## Run the tests behind a real kube-apiserver

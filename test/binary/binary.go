@@ -241,6 +241,24 @@ func (s *Server) Stderr() string {
 	return s.stderr.String()
 }
 
+// slownessOfEtcd are etcd's warnings of a disk or processor that is slow, as it is where other
+// tests run beside.
+var slownessOfEtcd = []string{
+	"apply request took too long", "slow fdatasync", "took too long, retrying", "leader failed to send out heartbeat on time",
+}
+
+// Complaints is the server's log without what only says that the machine is slow.
+func (s *Server) Complaints() string {
+	var complaints strings.Builder
+	for line := range strings.Lines(s.Stderr()) {
+		slow := slices.ContainsFunc(slownessOfEtcd, func(text string) bool { return strings.Contains(line, text) })
+		if !slow || !strings.Contains(line, `severity="warn"`) {
+			complaints.WriteString(line)
+		}
+	}
+	return complaints.String()
+}
+
 // locked writes to the server's standard error buffer.
 type locked struct{ s *Server }
 

@@ -125,7 +125,7 @@ func runAgent(t *testing.T) {
 	}
 	spy.check(t, want)
 	server.Stop(t)
-	if log := server.Stderr(); log != "" {
+	if log := server.Complaints(); log != "" {
 		t.Errorf("the server's log is not empty:\n%s", log)
 	}
 }

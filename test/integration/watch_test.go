@@ -352,7 +352,7 @@ func checkMetrics(ctx context.Context, t *testing.T, client versioned.Interface)
 // nothing at all there.
 func checkLog(t *testing.T, server *binary.Server) {
 	t.Helper()
-	if log := server.Stderr(); log != "" {
+	if log := server.Complaints(); log != "" {
 		t.Errorf("the server's log is not empty:\n%s", log)
 	}
 }

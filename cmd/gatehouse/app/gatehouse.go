@@ -20,11 +20,13 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/component-base/cli/globalflag"
+	"k8s.io/component-base/logs"
 	"k8s.io/component-base/term"
 )
 
@@ -61,10 +63,9 @@ Start one with "gatehouse up": it keeps its data in an etcd inside the same proc
 writes a kubeconfig, and kubectl works.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
+		Args:          onlySubcommands,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.CompletionOptions.HiddenDefaultCmd = true
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
 	})
@@ -72,9 +73,24 @@ writes a kubeconfig, and kubectl works.`,
 	return cmd
 }
 
+// onlySubcommands refuses what is no subcommand, and suggests those that it could be. cobra
+// does so by itself only for a root command without Args.
+func onlySubcommands(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	err := fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath())
+	if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
+		return fmt.Errorf("%w: did you mean %s?", err, strings.Join(similar, " or "))
+	}
+	return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
+}
+
 // addFlags gives the command flags in named sections, in --help as well.
 func addFlags(cmd *cobra.Command, sets cliflag.NamedFlagSets) {
-	globalflag.AddGlobalFlags(sets.FlagSet("global"), cmd.Name())
+	// The section "logs" has --v and --vmodule already.
+	globalflag.AddGlobalFlags(sets.FlagSet("global"), cmd.Name(), logs.SkipLoggingConfigurationFlags())
 	for _, name := range sets.Order {
 		cmd.Flags().AddFlagSet(sets.FlagSets[name])
 	}

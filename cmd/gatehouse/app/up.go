@@ -18,10 +18,15 @@ package app
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -79,7 +84,9 @@ report on them as the agents of real machines do, but nothing really runs on the
 			if err != nil {
 				return err
 			}
-			out := cmd.OutOrStdout()
+			out := &lockedWriter{to: cmd.OutOrStdout()}
+			// The first Ctrl-C is answered at once, also during the start; what it ends takes a moment.
+			defer context.AfterFunc(cmd.Context(), func() { fmt.Fprintln(out, "Stopping.") })()
 			fmt.Fprintf(out, "Gatehouse %s, data in %s\n", productVersion(), completed.DataDir)
 			err = Run(cmd.Context(), completed, Observer{
 				Phase: func(name string, took time.Duration) { fmt.Fprintf(out, "  %-38s %7s\n", name, milliseconds(took)) },
@@ -95,6 +102,19 @@ report on them as the agents of real machines do, but nothing really runs on the
 	return cmd
 }
 
+// lockedWriter takes lines from several goroutines.
+type lockedWriter struct {
+	mu sync.Mutex
+	to io.Writer
+}
+
+// Write writes to the writer behind, one call at a time.
+func (w *lockedWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.to.Write(p)
+}
+
 // warningsOnly drops klog's informational lines: the phases say the same in fewer words.
 // Warnings and errors pass; klog's text format begins each line with its severity, and
 // writes each line with one call. etcd's warnings, of a slow disk first of all, come as
@@ -108,14 +128,38 @@ func (w warningsOnly) Write(line []byte) (int, error) {
 	return w.Writer.Write(line)
 }
 
+// printReady says how to go on: a shell that finds kubectl and the server, and an App that runs.
 func printReady(out io.Writer, r Ready) {
-	fmt.Fprintf(out, `Ready in %s at %s
-%s
-Next:
-  export KUBECONFIG=%s
-  kubectl api-resources
+	fmt.Fprintf(out, "Ready in %s at %s\n%s\nNext:\n", milliseconds(r.Took), r.URL, simulatedLine(r.SimulatedHosts))
+	if dir := toolsDir(os.Args[0], os.Getenv("PATH")); dir != "" {
+		fmt.Fprintf(out, "  export PATH=%s:$PATH\n", quoteForShell(dir))
+	}
+	fmt.Fprintf(out, "  export KUBECONFIG=%s\n", quoteForShell(r.Kubeconfig))
+	if r.SimulatedHosts == 0 {
+		fmt.Fprint(out, `  kubectl api-resources
   kubectl get hosts,instances --all-namespaces
-`, milliseconds(r.Took), r.URL, simulatedLine(r.SimulatedHosts), quoteForShell(r.Kubeconfig))
+There is no host yet: "gatehouse host add NAME" gives a machine access, and --simulate-hosts 3 plays three.
+`)
+		return
+	}
+	fmt.Fprint(out, `  kubectl get hosts
+  kubectl gatehouse create app web --image=registry.example.com/web:1.0 --replicas=3
+  kubectl gatehouse rollout status app/web
+  kubectl get apps,instances
+`)
+}
+
+// toolsDir is the directory of a program that was started by its path, where kubectl and its
+// plugin are built as well; empty where a shell finds the program, or looks there anyway.
+func toolsDir(program, path string) string {
+	if !strings.ContainsRune(program, filepath.Separator) {
+		return ""
+	}
+	program, err := filepath.Abs(program)
+	if err != nil || slices.Contains(filepath.SplitList(path), filepath.Dir(program)) {
+		return ""
+	}
+	return filepath.Dir(program)
 }
 
 // simulatedLine is empty where there are no simulated hosts.

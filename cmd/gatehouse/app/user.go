@@ -60,7 +60,7 @@ func newUserCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "user",
 		Short: "Give people access to a standalone server",
-		Args:  cobra.NoArgs,
+		Args:  onlySubcommands,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	c := newCredentialCommand()
@@ -96,7 +96,7 @@ func newHostCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "host",
 		Short: "Give hosts access to a standalone server",
-		Args:  cobra.NoArgs,
+		Args:  onlySubcommands,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	c := newCredentialCommand()

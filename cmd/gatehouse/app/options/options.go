@@ -24,6 +24,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -95,10 +96,15 @@ type Options struct {
 	Logs      *logs.Options
 }
 
+// addLoggingGates adds the feature gates of logging to those of the process. Once a command line
+// has been parsed the library takes no more, not even the same again.
+var addLoggingGates = sync.OnceFunc(func() {
+	utilruntime.Must(logsapi.AddFeatureGates(utilfeature.DefaultMutableFeatureGate))
+})
+
 // NewOptions returns the defaults.
 func NewOptions() *Options {
-	// Logging has feature gates of its own; adding them again changes nothing.
-	utilruntime.Must(logsapi.AddFeatureGates(utilfeature.DefaultMutableFeatureGate))
+	addLoggingGates()
 	o := &Options{
 		DataDir:     DefaultDataDir(),
 		Controllers: Controllers{AllControllers},
