@@ -150,6 +150,7 @@ func (c *Config) Complete() CompletedConfig {
 	c.Generic.OpenAPIConfig.Info.Title = "Gatehouse"
 	c.Generic.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(definitions, namer)
 	c.Generic.OpenAPIV3Config.Info.Title = "Gatehouse"
+	describeSecurity(c.Generic.OpenAPIConfig, c.Generic.OpenAPIV3Config)
 	// The library builds both documents at the start; here they are built when somebody asks.
 	c.Generic.SkipOpenAPIInstallation = true
 	completed.generic = c.Generic.Complete(c.Informers)

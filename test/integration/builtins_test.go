@@ -178,6 +178,17 @@ func TestTheTypeOfTheWireLeaksNowhere(t *testing.T) {
 			}
 		}
 	})
+	t.Run("OpenAPI describes the bearer token and the answer 401 of every operation", func(t *testing.T) {
+		for path, scheme := range map[string]string{"/openapi/v2": `"securityDefinitions":{"BearerToken":`, "/openapi/v3/api/v1": `"securitySchemes":{"BearerToken":`} {
+			body := strings.ReplaceAll(string(raw.do(t, http.MethodGet, path, "", "", "").body), ": ", ":")
+			if !strings.Contains(body, scheme) {
+				t.Errorf("%s has no %s", path, scheme)
+			}
+			if operations, unauthorized := strings.Count(body, `"operationId":`), strings.Count(body, `"401":`); operations == 0 || unauthorized < operations {
+				t.Errorf("%s describes %d operations and the answer 401 of %d", path, operations, unauthorized)
+			}
+		}
+	})
 	t.Run("OpenAPI names the kinds of the wire, and no others", func(t *testing.T) {
 		for path, kind := range map[string]string{
 			"/openapi/v3/api/v1": `"kind":"ConfigMap"`, "/openapi/v3/apis/events.k8s.io/v1": `"group":"events.k8s.io"`,
