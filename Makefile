@@ -48,7 +48,7 @@ help: ## Say what there is (the default)
 	@printf '\nOne by one: %s\n' '$(VERIFY) $(UPDATE)' | fold -s -w 100
 
 .PHONY: build
-build: bin/gatehouse bin/kubectl-gatehouse bin/kubectl ## Build bin/gatehouse, bin/kubectl-gatehouse and bin/kubectl
+build: bin/gatehouse bin/kubectl-gatehouse bin/kubectl_complete-gatehouse bin/kubectl ## Build bin/gatehouse, bin/kubectl-gatehouse and bin/kubectl
 
 # kubectl and its plugin are built while the server starts already.
 .PHONY: up
@@ -164,6 +164,11 @@ bench-authz: build ## What a decision by roles costs, beside Kubernetes' own and
 bin/gatehouse bin/kubectl-gatehouse:
 	@mkdir -p bin
 	go build -ldflags "$$(hack/version.sh gatehouse)" -o $@ ./cmd/$(@F)
+
+# A script: how kubectl has the plugin's commands completed.
+bin/kubectl_complete-gatehouse: cmd/kubectl-gatehouse/kubectl_complete-gatehouse
+	@mkdir -p bin
+	install -m 755 $< $@
 
 bin/kubectl: hack/tools/kubectl/main.go hack/tools/kubectl/go.mod hack/tools/kubectl/go.sum hack/version.sh
 	@mkdir -p bin

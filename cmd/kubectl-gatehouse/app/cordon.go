@@ -37,20 +37,11 @@ func newCordonCommand(p *plugin, cordon bool) *cobra.Command {
 	return &cobra.Command{
 		Use:   use,
 		Short: short,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return fmt.Errorf("%s takes a host or more; see %s --help", cmd.CommandPath(), cmd.CommandPath())
-			}
-			return nil
-		},
+		Args:  someHosts,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var names []string
-			for _, arg := range args {
-				name, err := nameIn(arg, hostKinds)
-				if err != nil {
-					return err
-				}
-				names = append(names, name)
+			names, err := namesIn(args, hostKinds)
+			if err != nil {
+				return err
 			}
 			client, _, err := p.connect()
 			if err != nil {

@@ -67,7 +67,7 @@ func newHistoryCommand(p *plugin) *cobra.Command {
 		Example: `  kubectl gatehouse rollout history app/web
   kubectl gatehouse rollout history web --revision 3`,
 		Args: exactlyOne("app"),
-		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), joined(args)[0]) },
 	}
 	cmd.Flags().Int64Var(&c.revision, "revision", c.revision, "Show the template of this revision.")
 	c.output.add(cmd)

@@ -26,11 +26,9 @@ import (
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/component-base/version"
-
-	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
-	fleetclient "github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/typed/fleet/v1alpha1"
 )
 
 // The exit codes, for scripts.
@@ -56,13 +54,21 @@ type plugin struct {
 	Streams
 	loading   *clientcmd.ClientConfigLoadingRules
 	overrides *clientcmd.ConfigOverrides
+	// userExtras are the values of --as-user-extra, as KEY=VALUE.
+	userExtras []string
+	// warnings prints the warnings in the server's answers and counts them.
+	warnings interface {
+		rest.WarningHandler
+		WarningCount() int
+	}
+	warningsAsErrors bool
 }
 
 // Execute runs the command line and returns the exit code.
 func Execute(ctx context.Context, args []string, streams Streams) int {
-	cmd := newCommand(streams)
+	cmd, p := newCommand(streams)
 	cmd.SetArgs(args)
-	switch err := cmd.ExecuteContext(ctx); {
+	switch err := p.checkWarnings(cmd.ExecuteContext(ctx)); {
 	case err == nil:
 		return exitDone
 	case errors.Is(err, errUnfinished):
@@ -73,56 +79,44 @@ func Execute(ctx context.Context, args []string, streams Streams) int {
 	}
 }
 
-func newCommand(streams Streams) *cobra.Command {
-	p := &plugin{Streams: streams, loading: clientcmd.NewDefaultClientConfigLoadingRules(), overrides: &clientcmd.ConfigOverrides{}}
-	cmd := &cobra.Command{
+func newCommand(streams Streams) (*cobra.Command, *plugin) {
+	p := &plugin{
+		Streams: streams, loading: clientcmd.NewDefaultClientConfigLoadingRules(), overrides: &clientcmd.ConfigOverrides{},
+		warnings: rest.NewWarningWriter(streams.Err, rest.WarningWriterOptions{Deduplicate: true}),
+	}
+	cmd := group(&cobra.Command{
 		Use:   "kubectl-gatehouse",
-		Short: "Rollouts of Apps, what belongs to them, and hosts that take no more instances",
-		Long: `What kubectl does for Deployments and Nodes, for the Apps and Hosts of a Gatehouse.
+		Short: "Create, change and roll out apps; cordon, taint and drain hosts",
+		Long: `The commands that kubectl has for Deployments and Nodes, for the Apps and Hosts of a Gatehouse.
 
-The exit code is 0 when all went well and 1 when something went wrong. "rollout status" has one
-more: see its --help.`,
+Flags of kubectl such as --namespace and --kubeconfig come after the word "gatehouse": kubectl
+looks for plugins only where its first argument is the plugin's name.
+
+The exit code is 0 on success and 1 on an error. "rollout status" has one more: see its --help.`,
+		Example: `  # Create an app, change its image and wait for the rollout
+  kubectl gatehouse create app web --image=registry.example.com/web:1.0 --replicas=3
+  kubectl gatehouse set image app/web web=registry.example.com/web:1.1
+  kubectl gatehouse rollout status app/web
+
+  # The namespace comes after the plugin's name
+  kubectl gatehouse tree app/web --namespace shop`,
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl gatehouse"},
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+	})
 	cmd.SetOut(streams.Out)
 	cmd.SetErr(streams.Err)
 	cmd.CompletionOptions.HiddenDefaultCmd = true
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
 	})
-	fs := cmd.PersistentFlags()
-	fs.StringVar(&p.loading.ExplicitPath, "kubeconfig", "", "Kubeconfig that leads to the server. Where empty, $KUBECONFIG or ~/.kube/config.")
-	clientcmd.BindOverrideFlags(p.overrides, fs, clientcmd.RecommendedConfigOverrideFlags(""))
-	cmd.AddCommand(newRolloutCommand(p), newTreeCommand(p), newCordonCommand(p, true), newCordonCommand(p, false), newVersionCommand(p))
-	return cmd
-}
-
-// connect returns a client and the namespace that is meant.
-func (p *plugin) connect() (fleetclient.FleetV1alpha1Interface, string, error) {
-	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(p.loading, p.overrides)
-	namespace, _, err := loader.Namespace()
-	if err != nil {
-		return nil, "", err
-	}
-	config, err := loader.ClientConfig()
-	if clientcmd.IsEmptyConfig(err) {
-		return nil, "", errors.New("no server is configured: name a kubeconfig with --kubeconfig or $KUBECONFIG; \"gatehouse up\" says which one it has written")
-	}
-	if err != nil {
-		return nil, "", err
-	}
-	config.UserAgent = "kubectl-gatehouse/" + productVersion()
-	config.ContentType = "application/vnd.kubernetes.protobuf"
-	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
-	client, err := versioned.NewForConfig(config)
-	if err != nil {
-		return nil, "", err
-	}
-	return client.FleetV1alpha1(), namespace, nil
+	p.addFlags(cmd.PersistentFlags())
+	cmd.AddCommand(
+		newCreateCommand(p), newSetCommand(p), newRolloutCommand(p), newTreeCommand(p),
+		newCordonCommand(p, true), newCordonCommand(p, false), newDrainCommand(p), newTaintCommand(p), newVersionCommand(p),
+	)
+	p.addCompletion(cmd)
+	return cmd, p
 }
 
 // kinds are the names under which resources are known to those who type them.
@@ -150,16 +144,6 @@ func nameIn(arg string, kinds []string) (string, error) {
 	return name, nil
 }
 
-// exactlyOne is for commands about one thing.
-func exactlyOne(what string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) != 1 {
-			return fmt.Errorf("%s takes one %s, not %d; see %s --help", cmd.CommandPath(), what, len(args), cmd.CommandPath())
-		}
-		return nil
-	}
-}
-
 // explain says of an answer of the server what to do about it.
 func explain(err error, kind, name, namespace string) error {
 	var answer apierrors.APIStatus
@@ -181,6 +165,7 @@ type outputFlag string
 
 func (o *outputFlag) add(cmd *cobra.Command) {
 	cmd.Flags().StringVarP((*string)(o), "output", "o", "", "json for what a program wants to know.")
+	completeWords(cmd, "output", "json")
 }
 
 func (o *outputFlag) check() error {

@@ -35,12 +35,7 @@ import (
 const restartedAtAnnotation = v1alpha1.GroupName + "/restartedAt"
 
 func newRolloutCommand(p *plugin) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "rollout",
-		Short: "Follow and manage the rollouts of apps",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+	cmd := group(&cobra.Command{Use: "rollout", Short: "Follow and manage the rollouts of apps"})
 	cmd.AddCommand(newStatusCommand(p), newHistoryCommand(p), newUndoCommand(p), newPauseCommand(p, true), newPauseCommand(p, false), newRestartCommand(p))
 	return cmd
 }
@@ -49,7 +44,7 @@ func newRolloutCommand(p *plugin) *cobra.Command {
 func (p *plugin) onApp(cmd *cobra.Command, do func(ctx context.Context, client fleetclient.AppInterface, app *v1alpha1.App) error) *cobra.Command {
 	cmd.Args = exactlyOne("app")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		name, err := nameIn(args[0], appKinds)
+		name, err := nameIn(joined(args)[0], appKinds)
 		if err != nil {
 			return err
 		}
@@ -121,6 +116,7 @@ type dryRunFlag string
 func (d *dryRunFlag) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar((*string)(d), "dry-run", string(*d), "none or server: with server, the server checks and changes nothing.")
 	cmd.Flags().Lookup("dry-run").NoOptDefVal = "server"
+	completeWords(cmd, "dry-run", "none", "server")
 }
 
 func (d *dryRunFlag) value() ([]string, error) {

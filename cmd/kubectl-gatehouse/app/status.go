@@ -64,7 +64,7 @@ Exit codes:
   kubectl gatehouse rollout status web --timeout 5m
   kubectl gatehouse rollout status web --watch=false -o json`,
 		Args: exactlyOne("app"),
-		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), joined(args)[0]) },
 	}
 	fs := cmd.Flags()
 	fs.DurationVar(&c.timeout, "timeout", c.timeout, "How long to watch at the most; 0 for as long as it takes.")

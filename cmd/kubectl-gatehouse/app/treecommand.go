@@ -48,7 +48,7 @@ func newTreeCommand(p *plugin) *cobra.Command {
 them are ready. Without the right to read hosts, their status stays empty.`,
 		Example: `  kubectl gatehouse tree app/web`,
 		Args:    exactlyOne("app"),
-		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args[0]) },
+		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), joined(args)[0]) },
 	}
 	cmd.Flags().BoolVar(&c.all, "all", c.all, "Show releases of old as well that have no instances.")
 	c.output.add(cmd)

@@ -1,0 +1,124 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package app
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// suggestionDistance is how many letters a mistyped command may differ from the one that is
+// suggested.
+const suggestionDistance = 2
+
+// insteadOf says what to use in place of commands of kubectl that the plugin does not have.
+func insteadOf(verb string) string {
+	switch verb {
+	case "scale":
+		return `"kubectl scale app NAME --replicas=N" scales apps`
+	case "wait":
+		return `"kubectl wait app/NAME --for=condition=Available" waits for apps, and "kubectl gatehouse rollout status NAME" follows a rollout`
+	case "run":
+		return `"kubectl gatehouse create app NAME --image=IMAGE" creates an app`
+	case "get", "describe", "delete", "edit", "apply", "patch", "label", "annotate", "explain", "events", "diff", "replace":
+		return fmt.Sprintf("\"kubectl %s\" itself takes apps and hosts", verb)
+	case "logs", "exec", "attach", "cp", "port-forward", "debug", "top", "expose", "autoscale":
+		return "it is not served for apps, instances and hosts yet"
+	}
+	return ""
+}
+
+// group makes a command that does nothing without one of its subcommands. A mistyped one is
+// refused with those that it may have meant.
+func group(cmd *cobra.Command) *cobra.Command {
+	cmd.SuggestionsMinimumDistance = suggestionDistance
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		cure := fmt.Sprintf("see %s --help", cmd.CommandPath())
+		suggestions := cmd.SuggestionsFor(args[0])
+		if instead := insteadOf(args[0]); instead != "" && !cmd.HasParent() {
+			cure = instead
+		} else if len(suggestions) > 0 {
+			slices.Sort(suggestions)
+			cure = fmt.Sprintf("did you mean %s?", strings.Join(slices.Compact(suggestions), " or "))
+		}
+		return fmt.Errorf("unknown command %q for %q: %s", args[0], cmd.CommandPath(), cure)
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	return cmd
+}
+
+// exactlyOne is for commands about one thing, which is written as NAME, KIND/NAME or KIND NAME.
+func exactlyOne(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if count := len(joined(args)); count != 1 {
+			return fmt.Errorf("%s takes one %s, not %d; see %s --help", cmd.CommandPath(), what, count, cmd.CommandPath())
+		}
+		return nil
+	}
+}
+
+// joined writes "app web api", which kubectl takes as well, as app/web app/api. A word that
+// stands alone is a name, even where it is that of a kind.
+func joined(args []string) []string {
+	if len(args) < 2 || !isKind(args[0], appKinds) && !isKind(args[0], hostKinds) || slices.ContainsFunc(args, func(arg string) bool { return strings.Contains(arg, "/") }) {
+		return args
+	}
+	var names []string
+	for _, name := range args[1:] {
+		names = append(names, args[0]+"/"+name)
+	}
+	return names
+}
+
+func isKind(word string, kinds []string) bool {
+	return slices.ContainsFunc(kinds, func(kind string) bool { return strings.EqualFold(kind, word) })
+}
+
+// namesIn returns the names in args, each once and in their order.
+func namesIn(args, kinds []string) ([]string, error) {
+	var names []string
+	for _, arg := range joined(args) {
+		name, err := nameIn(arg, kinds)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// splitPairs separates the names that come first from the changes that follow.
+func splitPairs(args []string, isPair func(string) bool, form string) (names, pairs []string, err error) {
+	first := slices.IndexFunc(args, isPair)
+	if first < 0 {
+		return args, nil, nil
+	}
+	for _, arg := range args[first:] {
+		if !isPair(arg) {
+			return nil, nil, fmt.Errorf("%q is not of the form %s: names come before the first of these", arg, form)
+		}
+	}
+	return args[:first], args[first:], nil
+}

@@ -1,0 +1,240 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package app
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/metadata"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+)
+
+// completionTimeout bounds what a press of the tab key waits for a server.
+const completionTimeout = 5 * time.Second
+
+// completer returns the words that may stand in the place of toComplete.
+type completer = func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective)
+
+// completeWords has a flag of the command complete to a fixed set of words.
+func completeWords(cmd *cobra.Command, flag string, words ...string) {
+	completeFlag(cmd, flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// completeFlag has a flag of the command completed by f. It fails only for a flag that does not
+// exist, which TestEveryFlagThatTakesAKnownWordCompletes would see.
+func completeFlag(cmd *cobra.Command, flag string, f completer) {
+	_ = cmd.RegisterFlagCompletionFunc(flag, f)
+}
+
+// addCompletion says of all commands how their arguments and flags are completed. kubectl asks
+// through kubectl_complete-gatehouse, which calls the hidden command __complete.
+func (p *plugin) addCompletion(root *cobra.Command) {
+	completeFlag(root, "namespace", p.complete(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}, 0, nil))
+	completeFlag(root, "context", p.completeFromKubeconfig(func(config clientcmdapi.Config) []string { return slices.Collect(maps.Keys(config.Contexts)) }))
+	completeFlag(root, "cluster", p.completeFromKubeconfig(func(config clientcmdapi.Config) []string { return slices.Collect(maps.Keys(config.Clusters)) }))
+	completeFlag(root, "user", p.completeFromKubeconfig(func(config clientcmdapi.Config) []string { return slices.Collect(maps.Keys(config.AuthInfos)) }))
+	apps, hosts := v1alpha1.SchemeGroupVersion.WithResource("apps"), v1alpha1.SchemeGroupVersion.WithResource("hosts")
+	p.eachCommand(root, func(cmd *cobra.Command, path string) {
+		switch path {
+		case "tree", "rollout status", "rollout history", "rollout undo", "rollout pause", "rollout resume", "rollout restart":
+			cmd.ValidArgsFunction = p.complete(apps, 1, appKinds)
+		case "set resources":
+			cmd.ValidArgsFunction = p.complete(apps, 0, appKinds)
+		case "set image":
+			cmd.ValidArgsFunction = p.completePairs(imagePairs)
+		case "set env":
+			cmd.ValidArgsFunction = p.completePairs(envPairs)
+		case "cordon", "uncordon", "drain", "taint":
+			cmd.ValidArgsFunction = p.complete(hosts, 0, hostKinds)
+		case "version":
+			cmd.ValidArgsFunction = cobra.NoFileCompletions
+		}
+		if cmd.Flags().Lookup("containers") != nil {
+			completeFlag(cmd, "containers", p.completeContainers)
+		}
+	})
+}
+
+// eachCommand visits the commands below root, with their paths behind it.
+func (p *plugin) eachCommand(root *cobra.Command, visit func(cmd *cobra.Command, path string)) {
+	for _, cmd := range root.Commands() {
+		visit(cmd, strings.TrimPrefix(cmd.CommandPath(), cmd.Root().CommandPath()+" "))
+		p.eachCommand(cmd, visit)
+	}
+}
+
+// complete offers the names of a resource for up to most arguments (0 for any number), each
+// once. Where a kind is typed in front of the name, as in app/, it stays.
+func (p *plugin) complete(resource schema.GroupVersionResource, most int, kinds []string) completer {
+	return func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+		prefix := ""
+		if kind, _, ok := strings.Cut(toComplete, "/"); ok {
+			prefix = kind + "/"
+			if !isKind(kind, kinds) {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+		}
+		given := args
+		if len(args) > 0 && isKind(args[0], kinds) { // "app web"
+			given = args[1:]
+		}
+		if most > 0 && len(given) >= most && kinds != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var words []string
+		for _, name := range p.namesOf(cmd.Context(), resource) {
+			isGiven := slices.ContainsFunc(given, func(arg string) bool { return arg == name || strings.HasSuffix(arg, "/"+name) })
+			if word := prefix + name; strings.HasPrefix(word, toComplete) && (!isGiven || kinds == nil) {
+				words = append(words, word)
+			}
+		}
+		return words, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// namesOf asks the server for the names of a resource: its metadata, from the watch cache. There
+// is nothing to offer where it cannot be asked, and no one to tell.
+func (p *plugin) namesOf(ctx context.Context, resource schema.GroupVersionResource) []string {
+	config, namespace, err := p.config()
+	if err != nil {
+		cobra.CompErrorln(err.Error())
+		return nil
+	}
+	config.Timeout = completionTimeout
+	client, err := metadata.NewForConfig(config)
+	if err != nil {
+		cobra.CompErrorln(err.Error())
+		return nil
+	}
+	if resource.Resource != "apps" {
+		namespace = ""
+	}
+	list, err := client.Resource(resource).Namespace(namespace).List(ctx, metav1.ListOptions{ResourceVersion: "0"})
+	if err != nil {
+		cobra.CompDebugln(err.Error(), false)
+		return nil
+	}
+	var names []string
+	for i := range list.Items {
+		names = append(names, list.Items[i].Name)
+	}
+	return names
+}
+
+// completeFromKubeconfig offers names that the kubeconfig has.
+func (p *plugin) completeFromKubeconfig(names func(clientcmdapi.Config) []string) completer {
+	return func(_ *cobra.Command, _ []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+		loader, err := p.loader()
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		config, err := loader.RawConfig()
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		words := slices.DeleteFunc(names(config), func(name string) bool { return !strings.HasPrefix(name, toComplete) })
+		slices.Sort(words)
+		return words, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// completePairs offers apps first, then what words makes of the app that is named.
+func (p *plugin) completePairs(words func(*v1alpha1.App) []string) completer {
+	apps := p.complete(v1alpha1.SchemeGroupVersion.WithResource("apps"), 0, appKinds)
+	return func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+		name := firstApp(args)
+		if name == "" {
+			return apps(cmd, args, toComplete)
+		}
+		app := p.appNamed(cmd.Context(), name)
+		if app == nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var offered []string
+		for _, word := range words(app) {
+			isGiven := slices.ContainsFunc(args, func(arg string) bool { return strings.HasPrefix(arg, word) })
+			if strings.HasPrefix(word, toComplete) && !isGiven {
+				offered = append(offered, word)
+			}
+		}
+		return offered, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+	}
+}
+
+// firstApp is the first app that the arguments name, if any.
+func firstApp(args []string) string {
+	names, _, err := splitPairs(args, isEnvChange, "")
+	if err != nil || len(names) == 0 || len(names) == 1 && isKind(names[0], appKinds) {
+		return ""
+	}
+	found, err := namesIn(names, appKinds)
+	if err != nil {
+		return ""
+	}
+	return found[0]
+}
+
+func (p *plugin) appNamed(ctx context.Context, name string) *v1alpha1.App {
+	client, namespace, err := p.connect()
+	if err != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, completionTimeout)
+	defer cancel()
+	app, err := client.Apps(namespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return nil
+	}
+	return app
+}
+
+func imagePairs(app *v1alpha1.App) (words []string) {
+	for _, container := range app.Spec.Template.Spec.Containers {
+		words = append(words, container.Name+"=")
+	}
+	return words
+}
+
+func envPairs(app *v1alpha1.App) (words []string) {
+	for _, container := range app.Spec.Template.Spec.Containers {
+		for _, variable := range container.Env {
+			words = append(words, variable.Name+"=", variable.Name+"-")
+		}
+	}
+	slices.Sort(words)
+	return slices.Compact(words)
+}
+
+func (p *plugin) completeContainers(cmd *cobra.Command, args []string, toComplete string) (words []string, _ cobra.ShellCompDirective) {
+	if app := p.appNamed(cmd.Context(), firstApp(args)); app != nil {
+		for _, container := range app.Spec.Template.Spec.Containers {
+			if strings.HasPrefix(container.Name, toComplete) {
+				words = append(words, container.Name)
+			}
+		}
+	}
+	return words, cobra.ShellCompDirectiveNoFileComp
+}

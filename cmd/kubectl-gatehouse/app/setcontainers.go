@@ -1,0 +1,214 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package app
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+)
+
+func newSetImageCommand(p *plugin) *cobra.Command {
+	c := newSet(p)
+	cmd := &cobra.Command{
+		Use:   "image APP... CONTAINER=IMAGE... [flags]",
+		Short: "Change the images of an app's containers",
+		Long: `Change the images of an app's containers, as "kubectl set image" does for deployments. The
+container "*" stands for all of an app.`,
+		Example: `  # Set the image of the container server
+  kubectl gatehouse set image app/web server=registry.example.com/web:1.1
+
+  # Set the images of two containers in one step, which makes one revision
+  kubectl gatehouse set image app/web server=registry.example.com/web:1.1 proxy=registry.example.com/proxy:2
+
+  # Set the image of all containers of all apps with a label
+  kubectl gatehouse set image -l tier=front '*=registry.example.com/web:1.1'
+
+  # Have the server check the change, and print the result
+  kubectl gatehouse set image app/web server=registry.example.com/web:1.1 --dry-run=server -o yaml`,
+	}
+	c.addFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := c.writeFlags.check(); err != nil {
+			return err
+		}
+		names, pairs, err := splitPairs(args, isAssignment, "CONTAINER=IMAGE")
+		if err != nil {
+			return err
+		}
+		images, err := parseImages(pairs)
+		if err != nil {
+			return err
+		}
+		if err := c.take(names, appKinds); err != nil {
+			return err
+		}
+		return c.each(cmd.Context(), "image", func(app *v1alpha1.App) error { return setImages(app, images) })
+	}
+	return cmd
+}
+
+func isAssignment(arg string) bool { return strings.Contains(arg, "=") }
+
+// assignment is a CONTAINER=IMAGE.
+type assignment struct{ container, image string }
+
+func parseImages(pairs []string) ([]assignment, error) {
+	if len(pairs) == 0 {
+		return nil, fmt.Errorf("no image is given: write CONTAINER=IMAGE, or '*=IMAGE' for all containers")
+	}
+	seen := map[string]bool{}
+	var images []assignment
+	for _, pair := range pairs {
+		container, image, _ := strings.Cut(pair, "=")
+		switch {
+		case container == "" || strings.TrimSpace(image) == "":
+			return nil, fmt.Errorf("%q is incomplete: write CONTAINER=IMAGE", pair)
+		case seen[container]:
+			return nil, fmt.Errorf("the container %q is given two images: give it one", container)
+		}
+		seen[container] = true
+		images = append(images, assignment{container, image})
+	}
+	if seen["*"] && len(images) > 1 {
+		return nil, fmt.Errorf("'*' names all containers already: leave out the others")
+	}
+	return images, nil
+}
+
+func setImages(app *v1alpha1.App, images []assignment) error {
+	for _, one := range images {
+		containers, err := containersOf(app, one.container)
+		if err != nil {
+			return err
+		}
+		for _, container := range containers {
+			container.Image = one.image
+		}
+	}
+	return nil
+}
+
+// containersOf returns those of the app's containers whose names match the pattern, in which
+// "*" stands for any letters.
+func containersOf(app *v1alpha1.App, pattern string) ([]*v1alpha1.Container, error) {
+	var found []*v1alpha1.Container
+	var names []string
+	containers := app.Spec.Template.Spec.Containers
+	for i := range containers {
+		names = append(names, containers[i].Name)
+		if matched, err := path.Match(pattern, containers[i].Name); err != nil {
+			return nil, fmt.Errorf("%q is no container name: %w", pattern, err)
+		} else if matched {
+			found = append(found, &containers[i])
+		}
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("app %q has no container %q: its containers are %s", app.Name, pattern, strings.Join(names, ", "))
+	}
+	return found, nil
+}
+
+func newSetResourcesCommand(p *plugin) *cobra.Command {
+	c := newSet(p)
+	containers, requests, limits := "*", "", ""
+	cmd := &cobra.Command{
+		Use:   "resources APP... [--requests=LIST] [--limits=LIST] [flags]",
+		Short: "Change what an app's containers request and may use",
+		Long: `Change what an app's containers request, for which the scheduler looks for room on hosts, and
+the most that they may use. Resources that are not named keep their values.`,
+		Example: `  # Set aside half a core and 256 MiB for each instance of an app
+  kubectl gatehouse set resources app/web --requests=cpu=500m,memory=256Mi
+
+  # Limit one container
+  kubectl gatehouse set resources app/web -c proxy --limits=memory=64Mi`,
+	}
+	c.addFlags(cmd)
+	fs := cmd.Flags()
+	fs.StringVar(&requests, "requests", "", "What the scheduler sets aside, as cpu=100m,memory=256Mi.")
+	fs.StringVar(&limits, "limits", "", "The most that may be used, as cpu=100m,memory=256Mi.")
+	fs.StringVarP(&containers, "containers", "c", containers, "The containers to change, by name; '*' stands for any letters.")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := c.writeFlags.check(); err != nil {
+			return err
+		}
+		if requests == "" && limits == "" {
+			return fmt.Errorf("no resources are given: use --requests or --limits, as in --requests=cpu=100m,memory=256Mi")
+		}
+		wanted, err := parseResources("--requests", requests)
+		if err != nil {
+			return err
+		}
+		most, err := parseResources("--limits", limits)
+		if err != nil {
+			return err
+		}
+		if err := c.take(args, appKinds); err != nil {
+			return err
+		}
+		return c.each(cmd.Context(), "resources", func(app *v1alpha1.App) error {
+			found, err := containersOf(app, containers)
+			for _, container := range found {
+				container.Resources.Requests = overlaid(container.Resources.Requests, wanted)
+				container.Resources.Limits = overlaid(container.Resources.Limits, most)
+			}
+			return err
+		})
+	}
+	return cmd
+}
+
+func overlaid(list, changes v1alpha1.ResourceList) v1alpha1.ResourceList {
+	for name, quantity := range changes {
+		if list == nil {
+			list = v1alpha1.ResourceList{}
+		}
+		list[name] = quantity
+	}
+	return list
+}
+
+// parseResources reads cpu=100m,memory=256Mi, which is the value of the flag.
+func parseResources(flag, list string) (v1alpha1.ResourceList, error) {
+	if list == "" {
+		return nil, nil
+	}
+	resources := v1alpha1.ResourceList{}
+	for item := range strings.SplitSeq(list, ",") {
+		name, amount, ok := strings.Cut(item, "=")
+		if !ok || name == "" {
+			return nil, fmt.Errorf("%s=%s: %q is not of the form NAME=QUANTITY: write for example cpu=100m,memory=256Mi", flag, list, item)
+		}
+		quantity, err := resource.ParseQuantity(amount)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("%s=%s: %q is no quantity: write for example cpu=100m,memory=256Mi", flag, list, amount)
+		case quantity.Sign() < 0:
+			return nil, fmt.Errorf("%s=%s: %q is less than 0: use a quantity of 0 or more", flag, list, amount)
+		}
+		if _, ok := resources[v1alpha1.ResourceName(name)]; ok {
+			return nil, fmt.Errorf("%s=%s: %s is given twice: give it once", flag, list, name)
+		}
+		resources[v1alpha1.ResourceName(name)] = quantity
+	}
+	return resources, nil
+}
