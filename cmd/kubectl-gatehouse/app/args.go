@@ -94,8 +94,15 @@ func isKind(word string, kinds []string) bool {
 	return slices.ContainsFunc(kinds, func(kind string) bool { return strings.EqualFold(kind, word) })
 }
 
+// clusterKinds are what is typed out of habit in front of names. One with such a name can still be
+// written as app/node.
+var clusterKinds = []string{"node", "nodes", "deployment", "deployments", "deploy", "statefulset", "statefulsets", "sts", "daemonset", "daemonsets", "ds", "pod", "pods"}
+
 // namesIn returns the names in args, each once and in their order.
 func namesIn(args, kinds []string) ([]string, error) {
+	if len(args) > 1 && slices.Contains(clusterKinds, strings.ToLower(args[0])) {
+		return nil, fmt.Errorf("%q is a kind that only clusters have: write %s %s", args[0], kinds[0], strings.Join(args[1:], " "))
+	}
 	var names []string
 	for _, arg := range joined(args) {
 		name, err := nameIn(arg, kinds)

@@ -61,7 +61,7 @@ func (p *plugin) addCompletion(root *cobra.Command) {
 		switch path {
 		case "tree", "rollout status", "rollout history", "rollout undo", "rollout pause", "rollout resume", "rollout restart":
 			cmd.ValidArgsFunction = p.complete(apps, 1, appKinds)
-		case "set resources":
+		case "set resources", "set serviceaccount":
 			cmd.ValidArgsFunction = p.complete(apps, 0, appKinds)
 		case "set image":
 			cmd.ValidArgsFunction = p.completePairs(imagePairs)

@@ -135,6 +135,11 @@ func (c *createAppCommand) run(ctx context.Context, name string, command []strin
 
 // build makes the app that the flags describe, or names the flag that is wrong.
 func (c *createAppCommand) build(name string, command []string) (*v1alpha1.App, error) {
+	for _, problems := range [][]string{validation.IsDNS1123Subdomain(name), validation.IsValidLabelValue(name)} { // it is the value of the label app, too
+		if len(problems) > 0 {
+			return nil, fmt.Errorf("NAME %q is invalid: %s", name, problems[0])
+		}
+	}
 	container, err := c.template()
 	if err != nil {
 		return nil, err

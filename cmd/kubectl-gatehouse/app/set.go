@@ -35,11 +35,11 @@ import (
 func newSetCommand(p *plugin) *cobra.Command {
 	cmd := group(&cobra.Command{
 		Use:   "set",
-		Short: "Change the images, environment or resources of apps",
-		Long: `Change the template of apps: images, environment variables, resources. Each change makes a new
-revision, which is rolled out unless the app is paused.`,
+		Short: "Change the images, environment, resources or service account of apps",
+		Long: `Change the template of apps: images, environment variables, resources, the service account. Each
+change makes a new revision, which is rolled out unless the app is paused.`,
 	})
-	cmd.AddCommand(newSetImageCommand(p), newSetEnvCommand(p), newSetResourcesCommand(p))
+	cmd.AddCommand(newSetImageCommand(p), newSetEnvCommand(p), newSetResourcesCommand(p), newSetServiceAccountCommand(p))
 	return cmd
 }
 

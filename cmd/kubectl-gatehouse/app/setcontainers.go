@@ -17,6 +17,7 @@ limitations under the License.
 package app
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -74,7 +75,7 @@ type assignment struct{ container, image string }
 
 func parseImages(pairs []string) ([]assignment, error) {
 	if len(pairs) == 0 {
-		return nil, fmt.Errorf("no image is given: write CONTAINER=IMAGE, or '*=IMAGE' for all containers")
+		return nil, errors.New("no image is given: write CONTAINER=IMAGE, or '*=IMAGE' for all containers")
 	}
 	seen := map[string]bool{}
 	var images []assignment
@@ -90,7 +91,7 @@ func parseImages(pairs []string) ([]assignment, error) {
 		images = append(images, assignment{container, image})
 	}
 	if seen["*"] && len(images) > 1 {
-		return nil, fmt.Errorf("'*' names all containers already: leave out the others")
+		return nil, errors.New("'*' names all containers already: leave out the others")
 	}
 	return images, nil
 }
@@ -152,7 +153,7 @@ the most that they may use. Resources that are not named keep their values.`,
 			return err
 		}
 		if requests == "" && limits == "" {
-			return fmt.Errorf("no resources are given: use --requests or --limits, as in --requests=cpu=100m,memory=256Mi")
+			return errors.New("no resources are given: use --requests or --limits, as in --requests=cpu=100m,memory=256Mi")
 		}
 		wanted, err := parseResources("--requests", requests)
 		if err != nil {
@@ -172,6 +173,35 @@ the most that they may use. Resources that are not named keep their values.`,
 				container.Resources.Limits = overlaid(container.Resources.Limits, most)
 			}
 			return err
+		})
+	}
+	return cmd
+}
+
+func newSetServiceAccountCommand(p *plugin) *cobra.Command {
+	c := newSet(p)
+	cmd := &cobra.Command{
+		Use:     "serviceaccount APP... SERVICE_ACCOUNT [flags]",
+		Aliases: []string{"sa"},
+		Short:   "Change the service account of an app's instances",
+		Example: `  # Let the instances of an app talk to the API as the service account builder
+  kubectl gatehouse set serviceaccount app/web builder`,
+	}
+	c.addFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := c.writeFlags.check(); err != nil {
+			return err
+		}
+		if len(args) == 0 || strings.Contains(args[len(args)-1], "/") {
+			return errors.New("no service account is given: write its name after those of the apps")
+		}
+		account := args[len(args)-1]
+		if err := c.take(args[:len(args)-1], appKinds); err != nil {
+			return err
+		}
+		return c.each(cmd.Context(), "serviceaccount", func(app *v1alpha1.App) error {
+			app.Spec.Template.Spec.ServiceAccountName = account
+			return nil
 		})
 	}
 	return cmd

@@ -18,6 +18,7 @@ package app
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -27,6 +28,9 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
+
+// dryRunAlone is the value of --dry-run where none is given.
+const dryRunAlone = "unset"
 
 // writeFlags are the flags of commands that create or change objects: --dry-run and --output.
 type writeFlags struct {
@@ -40,6 +44,7 @@ func (w *writeFlags) add(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringVar(&w.dryRun, "dry-run", "none", `Must be "none", "server", or "client". With "client", only print what would be sent; with "server", the server checks the request and stores nothing.`)
 	fs.StringVarP(&w.output, "output", "o", "", `Output format: json, yaml or name. Without it, one line says what was done.`)
+	fs.Lookup("dry-run").NoOptDefVal = dryRunAlone // or it would take the next flag for its value
 	completeWords(cmd, "dry-run", "none", "server", "client")
 	completeWords(cmd, "output", "json", "yaml", "name")
 }
@@ -47,6 +52,8 @@ func (w *writeFlags) add(cmd *cobra.Command) {
 func (w *writeFlags) check() error {
 	switch w.dryRun {
 	case "none", "server", "client":
+	case dryRunAlone:
+		return errors.New("--dry-run stands alone: write --dry-run=client to send nothing, or --dry-run=server to have the server check it")
 	default:
 		return fmt.Errorf("--dry-run=%s is unknown: use none, server or client", w.dryRun)
 	}
