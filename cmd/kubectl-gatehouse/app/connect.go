@@ -70,10 +70,10 @@ func (p *plugin) config() (*rest.Config, string, error) {
 		return nil, "", err
 	}
 	namespace, _, err := loader.Namespace()
-	if err != nil {
-		return nil, "", err
+	var config *rest.Config
+	if err == nil {
+		config, err = loader.ClientConfig()
 	}
-	config, err := loader.ClientConfig()
 	if clientcmd.IsEmptyConfig(err) {
 		return nil, "", errors.New("no server is configured: name a kubeconfig with --kubeconfig or $KUBECONFIG; \"gatehouse up\" says which one it has written")
 	}

@@ -26,6 +26,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
@@ -74,7 +75,7 @@ after the image; COMMAND replaces the entry point of the image.`,
 		RunE:                  func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args[0], args[1:]) },
 	}
 	fs := cmd.Flags()
-	fs.StringSliceVar(&c.images, "image", nil, "Container image to run. Repeated for an app with several containers. Required.")
+	fs.StringArrayVar(&c.images, "image", nil, "Container image to run. Repeated for an app with several containers. Required.")
 	fs.Int32VarP(&c.replicas, "replicas", "r", 1, "Number of instances to run; 0 to create the app stopped.")
 	fs.Int32Var(&c.port, "port", -1, "The port on which the first container listens, 1 to 65535.")
 	fs.StringArrayVar(&c.env, "env", nil, "Environment variable of each container, as KEY=VALUE. May be repeated.")
@@ -109,7 +110,7 @@ func (c *createAppCommand) run(ctx context.Context, name string, command []strin
 			return err
 		}
 		namespace, given, err := loader.Namespace()
-		if err != nil {
+		if err != nil && !clientcmd.IsEmptyConfig(err) {
 			return err
 		}
 		if given {
@@ -177,6 +178,7 @@ func (c *createAppCommand) template() (container v1alpha1.Container, err error) 
 	if len(c.images) == 0 {
 		return container, errors.New("--image is required: name the container image to run, as in --image=registry.example.com/web:1.0")
 	}
+	c.images = strings.Split(strings.Join(c.images, ","), ",") // as kubectl takes them
 	for _, image := range c.images {
 		if strings.TrimSpace(image) == "" {
 			return container, errors.New("--image is empty: name the container image to run, as in --image=registry.example.com/web:1.0")

@@ -1,0 +1,287 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package integration
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
+	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/test/binary"
+)
+
+// app reads one from the namespace default.
+func (c fleetClient) app(t *testing.T, name string) *v1alpha1.App {
+	t.Helper()
+	app, err := c.FleetV1alpha1().Apps("default").Get(t.Context(), name, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return app
+}
+
+func amount(list v1alpha1.ResourceList, name v1alpha1.ResourceName) string {
+	quantity := list[name]
+	return quantity.String()
+}
+
+// stdout is what the plugin prints, and kubectl's arguments may come before it.
+func (u pluginUser) stdout(stdin string, args ...string) string {
+	u.t.Helper()
+	cmd := exec.CommandContext(u.t.Context(), u.kubectl, args...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+u.kubeconfig)
+	cmd.Stdin = strings.NewReader(stdin)
+	var out, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &stderr
+	if err := cmd.Run(); err != nil {
+		u.t.Fatalf("kubectl %q: %v\n%s", args, err, stderr.String())
+	}
+	return out.String()
+}
+
+func TestKubectlGatehouseCreatesAndChangesApps(t *testing.T) {
+	server := servertesting.Start(t)
+	client := newFleetClient(t, server.Config)
+	u := newPluginUser(t, server.Kubeconfig)
+	t.Run("create", func(t *testing.T) { u.t = t; tryCreate(t, u, client) })
+	t.Run("set image", func(t *testing.T) { u.t = t; trySetImage(t, u, client) })
+	t.Run("set env", func(t *testing.T) { u.t = t; trySetEnv(t, u, client) })
+	t.Run("set resources and service account", func(t *testing.T) {
+		u.t = t
+		u.run("set resources web api --requests=cpu=500m --limits=memory=1Gi -c server", 1, "app.fleet.gatehouse.dev/web resources updated", `error: app "api" has no container "server": its containers are api`)
+		got := client.app(t, "web").Spec.Template.Spec.Containers[0].Resources
+		if amount(got.Requests, "cpu") != "500m" || amount(got.Requests, "memory") != "64Mi" || amount(got.Limits, "memory") != "1Gi" {
+			t.Errorf("%+v", got)
+		}
+		u.run("set serviceaccount app/api builder", 0, "app.fleet.gatehouse.dev/api serviceaccount updated")
+		if name := client.app(t, "api").Spec.Template.Spec.ServiceAccountName; name != "builder" {
+			t.Errorf("the service account is %q", name)
+		}
+	})
+	t.Run("refusals", func(t *testing.T) {
+		u.t = t
+		u.run("create app web --image=x", 1, `error: app "web" already exists in the namespace default: use another name`)
+		u.run("create app web --image=x -n nowhere", 1, `error: namespaces "nowhere" not found`)
+		u.run("create app other --image=x --requests=disk=1", 1, "error: failed to create app: ", "spec.template.spec.containers[0].resources.requests")
+		u.run("set image app/nothing a=b", 1, `error: there is no app "nothing" in the namespace default`)
+		u.run("set image app/web server=y --as nobody", 1, `error: apps.fleet.gatehouse.dev "web" is forbidden: User "nobody" cannot get resource "apps"`)
+	})
+}
+
+func tryCreate(t *testing.T, u pluginUser, client fleetClient) {
+	u.run("create app web --image=registry.example.com/server:1 --image=registry.example.com/proxy:1 --replicas=2 --port=8080 --env=MODE=test --requests=cpu=100m,memory=64Mi --dry-run=server", 0,
+		"app.fleet.gatehouse.dev/web created (server dry run)")
+	if list, err := client.FleetV1alpha1().Apps("").List(t.Context(), metav1.ListOptions{}); err != nil || len(list.Items) != 0 {
+		t.Fatalf("the dry run made %+v (%v)", list, err)
+	}
+	u.run("create app web --image=registry.example.com/server:1 --image=registry.example.com/proxy:1 --replicas=2 --port=8080 --env=MODE=test --requests=cpu=100m,memory=64Mi", 0,
+		"app.fleet.gatehouse.dev/web created")
+	app := client.app(t, "web")
+	containers := app.Spec.Template.Spec.Containers
+	if *app.Spec.Replicas != 2 || app.Spec.Selector.MatchLabels["app"] != "web" || len(containers) != 2 || containers[0].Name != "server" || containers[1].Name != "proxy" ||
+		containers[0].Ports[0].ContainerPort != 8080 || len(containers[1].Ports) != 0 || containers[1].Env[0].Value != "test" || amount(containers[1].Resources.Requests, "memory") != "64Mi" {
+		t.Errorf("%+v", app.Spec)
+	}
+
+	// What is printed can be applied, and says the same.
+	manifest := u.stdout("", "gatehouse", "create", "app", "api", "--image=registry.example.com/api:1", "--dry-run=client", "-o", "yaml", "--", "/bin/api", "-v")
+	if said := u.stdout(manifest, "apply", "-f", "-"); said != "app.fleet.gatehouse.dev/api created\n" {
+		t.Errorf("the manifest is applied with %q:\n%s", said, manifest)
+	}
+	if diff := cmp.Diff([]string{"/bin/api", "-v"}, client.app(t, "api").Spec.Template.Spec.Containers[0].Command); diff != "" {
+		t.Error(diff)
+	}
+	// In YAML the answer of the server has its defaults and no records of field managers.
+	printed := u.stdout("", "gatehouse", "create", "app", "third", "--image=x", "--dry-run=server", "-o", "yaml")
+	if !strings.Contains(printed, "progressDeadlineSeconds: 600") || strings.Contains(printed, "managedFields") || !strings.Contains(printed, "kind: App\n") {
+		t.Errorf("the server's answer is printed as\n%s", printed)
+	}
+}
+
+func trySetImage(t *testing.T, u pluginUser, client fleetClient) {
+	images := func(name string) (images []string) {
+		for _, container := range client.app(t, name).Spec.Template.Spec.Containers {
+			images = append(images, container.Image)
+		}
+		return images
+	}
+	expect := func(name string, want ...string) {
+		t.Helper()
+		if diff := cmp.Diff(want, images(name)); diff != "" {
+			t.Error(diff)
+		}
+	}
+	generation := client.app(t, "web").Generation
+	u.run("set image app/web server=server:2 proxy=proxy:2", 0, "app.fleet.gatehouse.dev/web image updated")
+	expect("web", "server:2", "proxy:2")
+	if now := client.app(t, "web").Generation; now != generation+1 {
+		t.Errorf("two images made %d generations", now-generation)
+	}
+	u.run("set image app/web server=server:2", 0, "app.fleet.gatehouse.dev/web image unchanged")
+	u.run("set image app web *=all:1 --dry-run=server", 0, "app.fleet.gatehouse.dev/web image updated (server dry run)")
+	u.run("set image web *=all:1 --dry-run=client -o yaml", 0, "image: all:1", "kind: App")
+	expect("web", "server:2", "proxy:2")
+	u.run("set image web server=server:3 cache=x", 1, `error: app "web" has no container "cache": its containers are server, proxy`)
+	expect("web", "server:2", "proxy:2") // all or nothing
+	u.run("set image -l app=api *=api:2", 0, "app.fleet.gatehouse.dev/api image updated")
+	expect("api", "api:2")
+	u.run("set image apps --all proxy=proxy:3", 1, "app.fleet.gatehouse.dev/web image updated", `error: app "api" has no container "proxy"`)
+	expect("web", "server:2", "proxy:3")
+	u.run("set image -l app=nothing *=x", 0, "No apps found in the namespace default.")
+	if app := client.app(t, "web"); app.Spec.Template.Spec.Containers[0].Ports[0].ContainerPort != 8080 || len(app.Spec.Template.Spec.Containers[0].Env) != 1 {
+		t.Errorf("more than images changed: %+v", app.Spec)
+	}
+}
+
+func trySetEnv(t *testing.T, u pluginUser, client fleetClient) {
+	u.run("set env app/web -c server MODE=prod LEVEL=3", 0, "app.fleet.gatehouse.dev/web env updated")
+	list := func() string { return u.run("set env app/web --list", 0) }
+	if diff := cmp.Diff("# App web, container server\nMODE=prod\nLEVEL=3\n# App web, container proxy\nMODE=test\n", list()); diff != "" {
+		t.Error(diff)
+	}
+	u.run("set env app/web MODE-", 0, "app.fleet.gatehouse.dev/web env updated")
+	u.run("set env app/web LEVEL=4 --overwrite=false", 1, "LEVEL has a value, and --overwrite=false is set")
+	u.stdout("FROM=stdin\n", "gatehouse", "set", "env", "web", "-c", "proxy", "-")
+	u.stdout("", "gatehouse", "set", "env", "web", "-c", "proxy", "ESCAPE=\x1b[31m")
+	if diff := cmp.Diff("# App web, container server\nLEVEL=3\n# App web, container proxy\nFROM=stdin\nESCAPE=\"\\x1b[31m\"\n", list()); diff != "" {
+		t.Error(diff)
+	}
+	before := client.app(t, "web").Generation
+	u.run("set env app/web --list ADDED=1", 0, "ADDED=1")
+	if client.app(t, "web").Generation != before {
+		t.Error("--list changed the app")
+	}
+}
+
+func TestKubectlGatehouseTaintsAndDrainsHosts(t *testing.T) {
+	server := servertesting.Start(t, func(o *options.Options) {
+		o.Controllers, o.SimulateHosts = options.Controllers{options.AllControllers}, 2
+	})
+	client := newFleetClient(t, server.Config)
+	u := newPluginUser(t, server.Kubeconfig)
+	host := func(name string) *v1alpha1.Host {
+		t.Helper()
+		host, err := client.FleetV1alpha1().Hosts().Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return host
+	}
+	u.run("taint host sim-1 gpu=reserved:NoSchedule", 0, "host.fleet.gatehouse.dev/sim-1 tainted")
+	u.run("taint host sim-1 gpu=free:NoSchedule", 1, `host "sim-1" has the taint gpu=reserved:NoSchedule already: use --overwrite`)
+	u.run("taint sim-1 gpu=free:NoSchedule --overwrite --dry-run=server", 0, "host.fleet.gatehouse.dev/sim-1 modified (server dry run)")
+	if taints := host("sim-1").Spec.Taints; len(taints) != 1 || taints[0].Value != "reserved" {
+		t.Errorf("%+v", taints)
+	}
+	u.run("taint host/sim-1 gpu-", 0, "host.fleet.gatehouse.dev/sim-1 untainted")
+	u.run("taint hosts --all old:NoExecute", 0, "host.fleet.gatehouse.dev/sim-1 tainted", "host.fleet.gatehouse.dev/sim-2 tainted")
+	u.run("taint hosts --all old-", 0, "untainted")
+	u.run("taint host nothing sim-1 a:NoSchedule", 1, `there is no host "nothing"`, "host.fleet.gatehouse.dev/sim-1 tainted")
+	u.run("taint host sim-1 a-", 0)
+
+	// The instances of a host that is drained are on the other one afterwards.
+	u.run("cordon host sim-2", 0, "host.fleet.gatehouse.dev/sim-2 cordoned")
+	u.run("create app web --image=web:1 --replicas=3", 0)
+	u.run("rollout status app web", 0, "successfully rolled out")
+	u.run("uncordon sim-2", 0)
+	if said := u.run("drain sim-1", 0, "host.fleet.gatehouse.dev/sim-1 cordoned", "host.fleet.gatehouse.dev/sim-1 drained"); strings.Count(said, "deleted from the namespace default") != 3 {
+		t.Errorf("drain says\n%s", said)
+	}
+	u.run("rollout status web", 0, "successfully rolled out")
+	instances, err := client.FleetV1alpha1().Instances("default").List(t.Context(), metav1.ListOptions{FieldSelector: "spec.hostName=sim-2"})
+	if err != nil || len(instances.Items) != 3 || !host("sim-1").Spec.Unschedulable {
+		t.Errorf("%d instances on sim-2 (%v)", len(instances.Items), err)
+	}
+
+	// One that no release makes anew is kept, unless --force.
+	client.createInstance(t, "alone")
+	client.mustBind(t, "alone", "sim-1")
+	u.run("drain sim-1", 1, "already cordoned", `error: host "sim-1" is cordoned and not drained: nothing makes default/alone anew: delete these yourself, or use --force`)
+	u.run("drain sim-1 --force", 0, "instance.fleet.gatehouse.dev/alone deleted", "host.fleet.gatehouse.dev/sim-1 drained")
+	u.run("drain nothing", 1, `there is no host "nothing"`)
+}
+
+// A host whose agent does not answer never says that its instances are gone.
+func TestKubectlGatehouseDrainGivesUpAfterItsTimeout(t *testing.T) {
+	server := servertesting.Start(t)
+	client := newFleetClient(t, server.Config)
+	u := newPluginUser(t, server.Kubeconfig)
+	client.createHost(t, "edge-1")
+	client.createInstance(t, "web-1")
+	client.mustBind(t, "web-1", "edge-1")
+	u.run("drain edge-1 --force --timeout=2s", 1, `error: host "edge-1" is cordoned and still had default/web-1 after 2s (--timeout): the deletions go on`)
+	if instance, err := client.FleetV1alpha1().Instances("default").Get(t.Context(), "web-1", metav1.GetOptions{}); err != nil || instance.DeletionTimestamp == nil {
+		t.Errorf("%+v (%v)", instance, err)
+	}
+}
+
+// kubectl itself asks the plugin, through kubectl_complete-gatehouse.
+func TestKubectlCompletesThePlugin(t *testing.T) {
+	server := servertesting.Start(t)
+	client := newFleetClient(t, server.Config)
+	u := newPluginUser(t, server.Kubeconfig)
+	if _, err := os.Stat(filepath.Join(filepath.Dir(binary.Path(t)), "kubectl_complete-gatehouse")); err != nil {
+		t.Fatalf("the plugin's completion is missing (%v): run `make build`", err)
+	}
+	client.createHost(t, "edge-1")
+	client.createHost(t, "edge-2")
+	createNamespace(t, server, "shop")
+	u.run("create app web --image=server:1 --image=proxy:1 --env=MODE=test", 0)
+	u.run("create app api --image=api:1", 0)
+	u.run("create app cart --image=cart:1 -n shop", 0)
+	for _, tc := range []struct {
+		line string
+		want string
+	}{
+		{"rollout status app/", "app/api\napp/web\n:4\n"},
+		{"rollout status apps/w", "apps/web\n:4\n"},
+		{"rollout status deployment/", ":4\n"},
+		{"rollout undo ", "api\nweb\n:4\n"},
+		{"rollout undo app ", "api\nweb\n:4\n"},
+		{"rollout undo web ", ":4\n"},
+		{"tree -n shop ", "cart\n:4\n"},
+		{"tree --namespace=s", "shop\n:4\n"},
+		{"tree -n s", "shop\n:4\n"},
+		{"cordon edge-1 ", "edge-2\n:4\n"},
+		{"drain host/", "host/edge-1\nhost/edge-2\n:4\n"},
+		{"taint host ", "edge-1\nedge-2\n:4\n"},
+		{"set image app/web ", "server=\nproxy=\n:6\n"},
+		{"set image app/web server=x ", "proxy=\n:6\n"},
+		{"set image w", "web\n:4\n"},
+		{"set env web ", "MODE-\nMODE=\n:6\n"},
+		{"set env web -c ", "server\nproxy\n:4\n"},
+		{"rollout st", "status\tWatch a rollout until it is done or has failed\n:4\n"},
+		{"set image --dry", "--dry-run\t"},
+	} {
+		t.Run(tc.line, func(t *testing.T) {
+			u.t = t
+			got := u.stdout("", append([]string{"__complete", "gatehouse"}, strings.Split(tc.line, " ")...)...)
+			if got != tc.want && (!strings.HasSuffix(tc.want, "\t") || !strings.HasPrefix(got, tc.want)) {
+				t.Errorf("offers\n%s\nnot\n%s", got, tc.want)
+			}
+		})
+	}
+}
