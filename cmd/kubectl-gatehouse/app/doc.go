@@ -16,6 +16,8 @@ limitations under the License.
 
 // Package app is kubectl gatehouse: what kubectl knows of Deployments and Nodes, for Apps and
 // Hosts. It is a client as kubectl is, and what it may do is what its user may. plugin.go holds
-// the command and how it reaches the server. What is said of a rollout and of a tree is decided
-// by pure functions: progressOf and buildTree. Read those first.
+// the command, connect.go how it reaches the server, write.go what objects are printed as, and
+// complete.go what shells are offered. What is decided is decided by pure functions: progressOf
+// and buildTree of what is shown, createAppCommand.build, setImages, setEnvCommand.change and
+// changeTaints of what is sent. Read those first.
 package app
