@@ -54,7 +54,7 @@ build: bin/gatehouse bin/kubectl-gatehouse bin/kubectl_complete-gatehouse bin/ku
 .PHONY: up
 up: first-build bin/gatehouse ## Build and start a server with three simulated hosts, with flags in ARGS='...'
 	@mkdir -p _output
-	@{ make bin/kubectl-gatehouse bin/kubectl >_output/kubectl.log 2>&1 || \
+	@{ make bin/kubectl-gatehouse bin/kubectl_complete-gatehouse bin/kubectl >_output/kubectl.log 2>&1 || \
 	  echo "kubectl was not built: see _output/kubectl.log" >&2; } & \
 	exec bin/gatehouse up --simulate-hosts 3 $(ARGS)
 
