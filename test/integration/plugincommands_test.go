@@ -21,6 +21,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -283,5 +284,38 @@ func TestKubectlCompletesThePlugin(t *testing.T) {
 				t.Errorf("offers\n%s\nnot\n%s", got, tc.want)
 			}
 		})
+	}
+}
+
+// What docs/kubectl-plugin.md says of kubectl's flags.
+func TestThePluginTakesKubectlsFlagsBehindItsName(t *testing.T) {
+	server := servertesting.Start(t)
+	u := newPluginUser(t, server.Kubeconfig)
+	createNamespace(t, server, "shop")
+	for _, line := range []string{"-n shop gatehouse tree web", "--namespace=shop gatehouse tree web"} {
+		out, err := exec.CommandContext(t.Context(), u.kubectl, strings.Fields(line)...).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "flags cannot be placed before plugin name") {
+			t.Errorf("kubectl %s: %v\n%s", line, err, out)
+		}
+	}
+	u.run("create app web --image=web:1 -n shop", 0)
+	u.run("-n shop tree web", 0, "app/web")
+	u.run("tree --namespace=shop web", 0, "app/web")
+
+	const withoutThem = "--cache-dir --kuberc --log-flush-frequency --match-server-version --profile --profile-output"
+	help := u.run("tree --help", 0)
+	flags := regexp.MustCompile(`(?m)^ +(?:(-\w), )?(--[a-z-]+)`).FindAllStringSubmatch(u.stdout("", "options"), -1)
+	if len(flags) < 20 {
+		t.Fatalf("kubectl has only the flags %q", flags)
+	}
+	for _, flag := range flags {
+		want := " " + flag[2] + " "
+		if flag[1] != "" {
+			want = " " + flag[1] + "," + want
+		}
+		without := strings.Contains(withoutThem+" ", flag[2]+" ")
+		if strings.Contains(help, want) == without {
+			t.Errorf("kubectl has the flag%s; the plugin does not have it: %v, as said: %v", want, !strings.Contains(help, want), without)
+		}
 	}
 }
