@@ -319,3 +319,49 @@ func TestThePluginTakesKubectlsFlagsBehindItsName(t *testing.T) {
 		}
 	}
 }
+
+// The table in README.md of what people know and where it is here.
+func TestWhatKubectlItselfDoesWithApps(t *testing.T) {
+	server := servertesting.Start(t)
+	client := newFleetClient(t, server.Config)
+	u := newPluginUser(t, server.Kubeconfig)
+	client.createHost(t, "edge-1")
+	client.createInstance(t, "web-1")
+	u.run("create app web --image=web:1", 0)
+	const compiled, noNodes = `no kind "App" is registered`, `the server doesn't have a resource type "node`
+	for _, tc := range []struct {
+		line string
+		says string
+		ok   bool
+	}{
+		{"scale app web --replicas=5", "app.fleet.gatehouse.dev/web scaled", true},
+		{"label app web tier=front", "labeled", true},
+		{"annotate app web kubernetes.io/change-cause=test", "annotated", true},
+		{"wait app/web --for=jsonpath={.spec.replicas}=5 --timeout=60s", "condition met", true},
+		{"describe host edge-1", "Kind:         Host", true},
+		{"set image app/web web=web:2", compiled, false},
+		{"set env app/web A=1", compiled, false},
+		{"set resources app/web --requests=cpu=1", compiled, false},
+		{"rollout status app/web", compiled, false},
+		{"rollout restart app/web", compiled, false},
+		{"rollout undo app/web", compiled, false},
+		{"expose app web --port=80", compiled, false},
+		{"logs app/web", compiled, false},
+		{"exec instance/web-1 -- ls", `no kind "Instance" is registered`, false},
+		{"autoscale app web --max=3", "error:", false},
+		{"top node", "Metrics API not available", false},
+		{"cordon edge-1", noNodes, false},
+		{"drain edge-1", noNodes, false},
+		{"taint host edge-1 a=b:NoSchedule", "only node types are supported", false},
+		{"create deployment web --image=web:1", "could not find the requested resource", false},
+	} {
+		t.Run(tc.line, func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), u.kubectl, strings.Fields(tc.line)...)
+			cmd.Env = append(os.Environ(), "KUBECONFIG="+u.kubeconfig)
+			out, err := cmd.CombinedOutput()
+			if (err == nil) != tc.ok || !strings.Contains(string(out), tc.says) {
+				t.Errorf("kubectl %s: %v\n%s", tc.line, err, out)
+			}
+		})
+	}
+}
