@@ -40,6 +40,9 @@ func TestEveryFlagThatTakesAKnownWordCompletes(t *testing.T) {
 				t.Errorf("%s --%s completes to nothing", path, flag)
 			}
 		}
+		if !cmd.HasSubCommands() && cmd.Name() != "help" && cmd.Name() != "version" && !strings.Contains(cmd.Example, "kubectl gatehouse "+path) {
+			t.Errorf("the help of %s has no example: %q", path, cmd.Example)
+		}
 		if !cmd.HasSubCommands() && cmd.ValidArgsFunction == nil && cmd.Name() != "help" {
 			t.Errorf("the arguments of %s complete to files", path)
 		}

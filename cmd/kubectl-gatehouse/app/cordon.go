@@ -31,13 +31,18 @@ import (
 // newCordonCommand makes cordon, or its opposite.
 func newCordonCommand(p *plugin, cordon bool) *cobra.Command {
 	use, short := "uncordon HOST...", "Let hosts take new instances again"
+	example := `  # Let new instances on two hosts again
+  kubectl gatehouse uncordon edge-1 edge-2`
 	if cordon {
 		use, short = "cordon HOST...", "Keep new instances off hosts; those already there stay"
+		example = `  # Keep new instances off a host
+  kubectl gatehouse cordon edge-1`
 	}
 	return &cobra.Command{
-		Use:   use,
-		Short: short,
-		Args:  someHosts,
+		Use:     use,
+		Short:   short,
+		Example: example,
+		Args:    someHosts,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			names, err := namesIn(args, hostKinds)
 			if err != nil {

@@ -20,6 +20,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -134,7 +135,9 @@ func newPauseCommand(p *plugin, pause bool) *cobra.Command {
 	if pause {
 		use, short, done = "pause APP", "Keep changes of an app from being rolled out", "paused"
 	}
-	return p.onApp(&cobra.Command{Use: use, Short: short}, func(ctx context.Context, client fleetclient.AppInterface, app *v1alpha1.App) error {
+	verb, _, _ := strings.Cut(use, " ")
+	example := fmt.Sprintf("  # %s\n  kubectl gatehouse rollout %s app/web", short, verb)
+	return p.onApp(&cobra.Command{Use: use, Short: short, Example: example}, func(ctx context.Context, client fleetclient.AppInterface, app *v1alpha1.App) error {
 		switch {
 		case pause && app.Spec.Paused:
 			return fmt.Errorf("app %q is paused already", app.Name)
@@ -155,6 +158,8 @@ func newRestartCommand(p *plugin) *cobra.Command {
 		Short: "Replace all instances of an app, bit by bit",
 		Long: `Replace all instances of an app by new ones, as its strategy says. The time goes into the
 annotation ` + restartedAtAnnotation + ` of its template, which makes a new revision.`,
+		Example: `  # Replace all instances of an app
+  kubectl gatehouse rollout restart app/web`,
 	}, func(ctx context.Context, client fleetclient.AppInterface, app *v1alpha1.App) error {
 		if app.Spec.Paused {
 			return fmt.Errorf("app %q is paused, and would not be rolled out: resume it first with \"kubectl gatehouse rollout resume %s\"", app.Name, app.Name)
