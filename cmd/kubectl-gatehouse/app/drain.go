@@ -51,8 +51,8 @@ func newDrainCommand(p *plugin) *cobra.Command {
 		Short: "Cordon hosts and delete their instances",
 		Long: `Cordon hosts, delete the instances on them in all namespaces, and wait until the hosts say that
 they are gone. Releases make new instances, which the scheduler places on other hosts. An instance
-that belongs to no release would be lost: drain refuses to begin on a host with such an instance,
-unless --force is given.
+that belongs to no release would be lost: drain deletes nothing on a host with such an instance
+that has not ended, unless --force is given.
 
 Instances of a host that is silent do not go away: see the taint ` + v1alpha1.TaintHostOutOfService + `.`,
 		Example: `  # Empty a host, and let instances on it again afterwards
@@ -115,7 +115,9 @@ func (c *drainCommand) drain(ctx context.Context, client fleetclient.FleetV1alph
 	}
 	var alone []string
 	for i := range instances {
-		if metav1.GetControllerOf(&instances[i]) == nil {
+		phase := instances[i].Status.Phase
+		ended := phase == v1alpha1.InstanceSucceeded || phase == v1alpha1.InstanceFailed || instances[i].DeletionTimestamp != nil
+		if metav1.GetControllerOf(&instances[i]) == nil && !ended {
 			alone = append(alone, instances[i].Namespace+"/"+instances[i].Name)
 		}
 	}
