@@ -231,6 +231,18 @@ func TestKubectlGatehouseDrainGivesUpAfterItsTimeout(t *testing.T) {
 	client := newFleetClient(t, server.Config)
 	u := newPluginUser(t, server.Kubeconfig)
 	client.createHost(t, "edge-1")
+	done := client.createInstance(t, "done")
+	client.mustBind(t, "done", "edge-1")
+	done, err := client.FleetV1alpha1().Instances("default").Get(t.Context(), done.Name, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done.Status.Phase = v1alpha1.InstanceSucceeded
+	if _, err := client.FleetV1alpha1().Instances("default").UpdateStatus(t.Context(), done, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	u.run("drain edge-1", 0, "instance.fleet.gatehouse.dev/done deleted", "host.fleet.gatehouse.dev/edge-1 drained") // it has ended: nothing is lost
+
 	client.createInstance(t, "web-1")
 	client.mustBind(t, "web-1", "edge-1")
 	u.run("drain edge-1 --force --timeout=2s", 1, `error: host "edge-1" is cordoned and still had default/web-1 after 2s (--timeout): the deletions go on`)
