@@ -36,6 +36,7 @@ import (
 	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/client-go/informers"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/apiserver/bodies"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/police"
 )
@@ -143,6 +144,7 @@ func (c *Config) Complete() CompletedConfig {
 	}
 	buildChain := c.Generic.BuildHandlerChainFunc
 	c.Generic.BuildHandlerChainFunc = func(handler http.Handler, config *genericapiserver.Config) http.Handler {
+		handler = bodies.WithBounds(handler, config.MaxRequestBodyBytes, config.Serializer)
 		return completed.gate.wrap(withUserAgent(buildChain(handler, config)))
 	}
 	namer := openapi.NewDefinitionNamer(schemes...)

@@ -151,8 +151,13 @@ var rooms = []room{
 	// Simulated hosts are clients as controllers are, and may know no more of the server.
 	{packages: "pkg/simulation", may: []string{"pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/..."}},
 	{packages: "pkg/gauntlet(/.*)?", may: []string{"pkg/gauntlet/...", "k8s.io/apiserver/..."}},
+	// Bodies are looked at before anything decodes them. YAML is parsed by the parser that the
+	// decoder's comes from, because only it shows aliases.
+	{packages: "pkg/apiserver/bodies", may: []string{"k8s.io/apiserver/pkg/endpoints/...", "go.yaml.in/yaml/v3"}},
+	{packages: "pkg/apiserver/memory", may: []string{"k8s.io/apiserver/pkg/endpoints/...", "k8s.io/component-base/metrics/..."}},
 	// What fields a write leaves alone is put in the words of managedFields, for rollbacks.
 	{packages: "pkg/apiserver", may: []string{
+		"pkg/apiserver/bodies", "pkg/apiserver/memory",
 		"pkg/apis/<group>", "pkg/apis/<group>/install", "pkg/registry/base", "pkg/registry/<group>", "pkg/registry/<group>/<resource>",
 		"pkg/admission/...", "pkg/generated/openapi/...", "pkg/storage",
 		"k8s.io/apiserver/...", "k8s.io/client-go/...", "k8s.io/kube-openapi/pkg/...", "sigs.k8s.io/structured-merge-diff/v6/fieldpath",

@@ -1,0 +1,26 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package bodies refuses request bodies that are cheap to send and dear to read, before
+// anything decodes them.
+//
+// k8s.io/apiserver bounds the bytes of a body. What a body becomes in memory can be a thousand
+// times as much: a YAML alias stands for a value of any size in two bytes, an empty element of
+// a list takes two or three bytes in a body and hundreds in memory, and each element is decoded,
+// defaulted, converted and entered in managedFields before validation counts it. So this package
+// bounds three things besides: how many values a body holds, how deeply they are nested, and
+// how many bytes the aliases of a YAML body stand for.
+package bodies

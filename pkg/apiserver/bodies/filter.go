@@ -1,0 +1,136 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package bodies
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
+	"k8s.io/apiserver/pkg/endpoints/request"
+)
+
+const (
+	// MaxValues is how many values one body may hold: fields of objects and elements of lists.
+	// An object of 1.5 MiB, the most that etcd stores, holds fewer but where a value and its
+	// name take 15 bytes together.
+	MaxValues = 100_000
+	// MaxDepth is how deeply values may be nested. No type of this server's comes near.
+	MaxDepth = 100
+	// MaxPatchOperations is how many operations a JSON patch may hold: each may read or copy the
+	// whole object.
+	MaxPatchOperations = 1000
+)
+
+// WithBounds answers 400 to bodies beyond the bounds of this package and 413 to those of more
+// than maxBytes, with a Status that the serializer writes, and hands all others on to the
+// handler. It belongs behind authorization, so that no body is read of a caller without rights.
+func WithBounds(handler http.Handler, maxBytes int64, serializer runtime.NegotiatedSerializer) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		info, ok := request.RequestInfoFrom(r.Context())
+		if !ok || !info.IsResourceRequest || !hasBody(r) {
+			handler.ServeHTTP(w, r)
+			return
+		}
+		body, err := read(r, maxBytes)
+		if err == nil {
+			err = check(r.Header.Get("Content-Type"), body, maxBytes)
+		}
+		if err != nil {
+			responsewriters.ErrorNegotiated(err, serializer, schema.GroupVersion{Group: info.APIGroup, Version: info.APIVersion}, w, r)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		handler.ServeHTTP(w, r)
+	})
+}
+
+func hasBody(r *http.Request) bool {
+	switch r.Method {
+	case http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
+		return r.Body != nil && r.Body != http.NoBody
+	}
+	return false
+}
+
+// read reads the body, of which the handler gets a copy. The answer to a body that is too large
+// is that of k8s.io/apiserver (limitedReadBody in pkg/endpoints/handlers/rest.go).
+func read(r *http.Request, maxBytes int64) ([]byte, error) {
+	tooLarge := apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("limit is %d", maxBytes))
+	if r.ContentLength > maxBytes {
+		return nil, tooLarge
+	}
+	defer func() { _ = r.Body.Close() }()
+	var body bytes.Buffer
+	if r.ContentLength > 0 {
+		body.Grow(int(r.ContentLength) + bytes.MinRead)
+	}
+	n, err := body.ReadFrom(io.LimitReader(r.Body, maxBytes+1))
+	switch {
+	case err != nil:
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("the body cannot be read: %v", err))
+	case n > maxBytes:
+		return nil, tooLarge
+	}
+	return body.Bytes(), nil
+}
+
+// check looks at a body in the way in which it will be decoded.
+func check(contentType string, body []byte, maxBytes int64) error {
+	mediaType, _, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		// What cannot be parsed is refused with 415, but for patches, of which the handler
+		// compares only what is before the semicolon.
+		mediaType, _, _ = strings.Cut(strings.ToLower(contentType), ";")
+	}
+	var found usage
+	switch {
+	case strings.Contains(mediaType, "yaml"):
+		found, err = scanYAML(body, maxBytes)
+	case mediaType == runtime.ContentTypeProtobuf:
+		found = scanProtobuf(body)
+	default:
+		found = scanJSON(body)
+	}
+	switch {
+	case err != nil:
+		return apierrors.NewBadRequest(err.Error())
+	case found.depth > MaxDepth:
+		return apierrors.NewBadRequest(fmt.Sprintf("the body is nested more than %d deep: no object of this server is", MaxDepth))
+	case found.values > MaxValues:
+		return apierrors.NewBadRequest(fmt.Sprintf("the body holds more than %d values: split it into several objects", MaxValues))
+	case mediaType == string(types.JSONPatchType) && found.elements > MaxPatchOperations:
+		return apierrors.NewBadRequest(fmt.Sprintf("the patch holds %d operations, more than %d: split it, or send a merge patch", found.elements, MaxPatchOperations))
+	}
+	return nil
+}
+
+// usage is what a body takes. Each number is at least the true one as far as the body can be
+// decoded, and scans may end where one is beyond its bound.
+type usage struct {
+	// values counts fields and elements; elements only those of the outermost list or object.
+	values, elements int
+	depth            int
+}
