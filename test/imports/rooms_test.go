@@ -79,7 +79,7 @@ var rooms = []room{
 	}, registryLibraries...)},
 	// What somebody may is asked of an authorizer; nothing is stored.
 	{packages: "pkg/registry/authorization", may: append([]string{
-		"pkg/apis/authorization/validation", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer",
+		"pkg/registry/base", "pkg/apis/authorization/validation", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer",
 	}, registryLibraries...)},
 	// A TokenReview asks what stop 1 asks.
 	{packages: "pkg/registry/authentication(/[a-z]+)?", may: append([]string{

@@ -42,6 +42,13 @@ const (
 	maxExpirationSeconds = 1 << 32
 )
 
+// Bounds of audiences, which Kubernetes does not have. A token with more and longer ones would
+// not fit in a header that servers take.
+const (
+	maxAudiences     = 32
+	maxAudienceBytes = 512
+)
+
 // InstanceKind is the kind in a TokenRequest's boundObjectRef that stands for an Instance, in
 // whatever version.
 var InstanceKind = schema.GroupKind{Group: "fleet.gatehouse.dev", Kind: "Instance"}
@@ -130,8 +137,23 @@ func ValidateTokenRequest(request *authenticationv1.TokenRequest) field.ErrorLis
 	case seconds > maxExpirationSeconds:
 		errs = append(errs, field.Invalid(path, seconds, "may not specify a duration larger than 2^32 seconds"))
 	}
+	errs = append(errs, validateAudiences(request.Spec.Audiences)...)
 	if len(request.Spec.Attestations) > 0 {
 		errs = append(errs, field.Forbidden(field.NewPath("spec", "attestations"), "attestations belong to tokens that are bound to webhooks, which this server does not issue"))
+	}
+	return errs
+}
+
+func validateAudiences(audiences []string) field.ErrorList {
+	path := field.NewPath("spec", "audiences")
+	if len(audiences) > maxAudiences {
+		return field.ErrorList{field.TooMany(path, len(audiences), maxAudiences)}
+	}
+	var errs field.ErrorList
+	for i, audience := range audiences {
+		if len(audience) > maxAudienceBytes {
+			errs = append(errs, field.TooLong(path.Index(i), "", maxAudienceBytes))
+		}
 	}
 	return errs
 }

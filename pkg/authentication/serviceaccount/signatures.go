@@ -26,9 +26,14 @@ import (
 	"k8s.io/utils/lru"
 )
 
-// rememberedSignatures bounds the memory: at well under 1 KiB each it is a few megabytes,
-// and there are few servers with more accounts that call at the same time.
-const rememberedSignatures = 4096
+// What is remembered of a token are the claims, decoded, which take about twice the bytes of the
+// token. So the two numbers bound the memory: 4 MiB with the usual tokens of half a KiB, and
+// 32 MiB at the most. There are few servers with more accounts that call at the same time, and
+// no ordinary token is longer than the second.
+const (
+	rememberedSignatures = 4096
+	longestRemembered    = 4 << 10
+)
 
 // asymmetric are the algorithms whose verifying key is not a secret. With any other, who
 // knows a public key could make tokens; "none" is no algorithm at all.
@@ -85,7 +90,9 @@ func (s *signatures) verify(token string) (*claims, error) {
 			errs = append(errs, err)
 			continue
 		}
-		s.good.Add(sha256.Sum256([]byte(token)), said)
+		if len(token) <= longestRemembered {
+			s.good.Add(sha256.Sum256([]byte(token)), said)
+		}
 		return said, nil
 	}
 	return nil, fmt.Errorf("the token's signature is not good: %w", errors.Join(errs...))

@@ -32,6 +32,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/authorization/validation"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
 // NewStorage builds the endpoints of the group, by version and path. may decides about
@@ -53,7 +54,8 @@ func NewStorage(may authorizer.Authorizer, rules authorizer.RuleResolver) (map[s
 	}, nil
 }
 
-// question is a review, read.
+// question is a review, read; nothing but errs where it is not valid, because reading what is
+// too large costs as much as answering it.
 type question struct {
 	attributes authorizer.AttributesRecord
 	status     *authorizationv1.SubjectAccessReviewStatus
@@ -95,7 +97,7 @@ func (r *accessREST) Create(ctx context.Context, obj runtime.Object, createValid
 		return nil, err
 	}
 	if len(q.errs) > 0 {
-		return nil, apierrors.NewInvalid(authorizationv1.SchemeGroupVersion.WithKind(r.kind).GroupKind(), "", q.errs)
+		return nil, apierrors.NewInvalid(authorizationv1.SchemeGroupVersion.WithKind(r.kind).GroupKind(), "", base.CutErrors(q.errs))
 	}
 	if createValidation != nil {
 		if err := createValidation(ctx, obj.DeepCopyObject()); err != nil {
@@ -149,7 +151,10 @@ func askAboutSubject(_ context.Context, obj runtime.Object) (question, error) {
 	if !ok {
 		return question{}, apierrors.NewBadRequest("not a SubjectAccessReview")
 	}
-	return question{attributesOf(subjectOf(&review.Spec), review.Spec.ResourceAttributes, review.Spec.NonResourceAttributes), &review.Status, validation.ValidateSubjectAccessReview(review)}, nil
+	if errs := validation.ValidateSubjectAccessReview(review); len(errs) > 0 {
+		return question{errs: errs}, nil
+	}
+	return question{attributes: attributesOf(subjectOf(&review.Spec), review.Spec.ResourceAttributes, review.Spec.NonResourceAttributes), status: &review.Status}, nil
 }
 
 func askAboutLocalSubject(ctx context.Context, obj runtime.Object) (question, error) {
@@ -160,7 +165,10 @@ func askAboutLocalSubject(ctx context.Context, obj runtime.Object) (question, er
 	if namespace := request.NamespaceValue(ctx); namespace != review.Namespace {
 		return question{}, apierrors.NewBadRequest("spec.resourceAttributes.namespace must be the namespace of the path, " + namespace)
 	}
-	return question{attributesOf(subjectOf(&review.Spec), review.Spec.ResourceAttributes, review.Spec.NonResourceAttributes), &review.Status, validation.ValidateLocalSubjectAccessReview(review)}, nil
+	if errs := validation.ValidateLocalSubjectAccessReview(review); len(errs) > 0 {
+		return question{errs: errs}, nil
+	}
+	return question{attributes: attributesOf(subjectOf(&review.Spec), review.Spec.ResourceAttributes, review.Spec.NonResourceAttributes), status: &review.Status}, nil
 }
 
 func askAboutCaller(ctx context.Context, obj runtime.Object) (question, error) {
@@ -172,5 +180,8 @@ func askAboutCaller(ctx context.Context, obj runtime.Object) (question, error) {
 	if !ok {
 		return question{}, apierrors.NewBadRequest("a review of oneself without a caller")
 	}
-	return question{attributesOf(caller, review.Spec.ResourceAttributes, review.Spec.NonResourceAttributes), &review.Status, validation.ValidateSelfSubjectAccessReview(review)}, nil
+	if errs := validation.ValidateSelfSubjectAccessReview(review); len(errs) > 0 {
+		return question{errs: errs}, nil
+	}
+	return question{attributes: attributesOf(caller, review.Spec.ResourceAttributes, review.Spec.NonResourceAttributes), status: &review.Status}, nil
 }

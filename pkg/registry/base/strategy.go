@@ -73,12 +73,14 @@ func NewBuiltinStrategy(scheme *runtime.Scheme, namespaced bool, allow ...Permis
 	return s
 }
 
-// ValidateDeclaratively adds what the generated rules find to what the hand-written ones have.
+// ValidateDeclaratively adds what the generated rules find to what the hand-written ones have. It
+// is the last part of every validation, so that here is where the bounds of all metadata are
+// kept, and where a list of errors is cut: see CutErrors.
 func (s Strategy) ValidateDeclaratively(ctx context.Context, obj, old runtime.Object, errs field.ErrorList, op operation.Type, config rest.DeclarativeValidationConfig) field.ErrorList {
-	if s.handWritten {
-		return errs
+	if !s.handWritten {
+		errs = s.DeclarativeValidation.ValidateDeclaratively(ctx, obj, old, errs, op, config)
 	}
-	return s.DeclarativeValidation.ValidateDeclaratively(ctx, obj, old, errs, op, config)
+	return CutErrors(append(validateMetadataBounds(obj, old), errs...))
 }
 
 // NamespaceScoped says whether objects live in namespaces.

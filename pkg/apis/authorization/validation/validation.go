@@ -72,18 +72,61 @@ func validateAttributes(resource *authorizationv1.ResourceAttributes, path *auth
 	}
 	at = at.Child("resourceAttributes")
 	if s := resource.FieldSelector; s != nil {
-		errs = append(errs, validateSelector(s.RawSelector, len(s.Requirements), at.Child("fieldSelector"))...)
-		for i, requirement := range s.Requirements {
-			errs = append(errs, metav1validation.ValidateFieldSelectorRequirement(requirement, metav1validation.FieldSelectorValidationOptions{AllowUnknownOperatorInRequirement: true}, at.Child("fieldSelector", "requirements").Index(i))...)
-		}
+		errs = append(errs, validateFieldSelector(s, at.Child("fieldSelector"))...)
 	}
 	if s := resource.LabelSelector; s != nil {
-		errs = append(errs, validateSelector(s.RawSelector, len(s.Requirements), at.Child("labelSelector"))...)
-		for i, requirement := range s.Requirements {
-			errs = append(errs, metav1validation.ValidateLabelSelectorRequirement(requirement, metav1validation.LabelSelectorValidationOptions{AllowUnknownOperatorInRequirement: true}, at.Child("labelSelector", "requirements").Index(i))...)
-		}
+		errs = append(errs, validateLabelSelector(s, at.Child("labelSelector"))...)
 	}
 	return errs
+}
+
+// Bounds of a selector, which a kube-apiserver does not have. The first two are far above what a
+// list asks for; a raw selector comes in a URL, of which most proxies take 8 KiB.
+const (
+	maxRequirements = 100
+	maxValues       = 1000
+	maxRawSelector  = 64 << 10
+)
+
+func validateFieldSelector(s *authorizationv1.FieldSelectorAttributes, at *field.Path) field.ErrorList {
+	errs := validateSelector(s.RawSelector, len(s.Requirements), at)
+	if len(s.Requirements) > maxRequirements {
+		return errs
+	}
+	options := metav1validation.FieldSelectorValidationOptions{AllowUnknownOperatorInRequirement: true}
+	for i, requirement := range s.Requirements {
+		path := at.Child("requirements").Index(i)
+		if tooMany := validateValues(requirement.Values, path); tooMany != nil {
+			errs = append(errs, tooMany)
+			continue
+		}
+		errs = append(errs, metav1validation.ValidateFieldSelectorRequirement(requirement, options, path)...)
+	}
+	return errs
+}
+
+func validateLabelSelector(s *authorizationv1.LabelSelectorAttributes, at *field.Path) field.ErrorList {
+	errs := validateSelector(s.RawSelector, len(s.Requirements), at)
+	if len(s.Requirements) > maxRequirements {
+		return errs
+	}
+	options := metav1validation.LabelSelectorValidationOptions{AllowUnknownOperatorInRequirement: true}
+	for i, requirement := range s.Requirements {
+		path := at.Child("requirements").Index(i)
+		if tooMany := validateValues(requirement.Values, path); tooMany != nil {
+			errs = append(errs, tooMany)
+			continue
+		}
+		errs = append(errs, metav1validation.ValidateLabelSelectorRequirement(requirement, options, path)...)
+	}
+	return errs
+}
+
+func validateValues(values []string, at *field.Path) *field.Error {
+	if len(values) > maxValues {
+		return field.TooMany(at.Child("values"), len(values), maxValues)
+	}
+	return nil
 }
 
 func validateSelector(raw string, requirements int, at *field.Path) field.ErrorList {
@@ -92,6 +135,10 @@ func validateSelector(raw string, requirements int, at *field.Path) field.ErrorL
 		return field.ErrorList{field.Invalid(at.Child("rawSelector"), raw, "must not be given together with requirements")}
 	case raw == "" && requirements == 0:
 		return field.ErrorList{field.Required(at.Child("requirements"), "give requirements or a rawSelector, or leave the selector out")}
+	case len(raw) > maxRawSelector:
+		return field.ErrorList{field.TooLong(at.Child("rawSelector"), "", maxRawSelector)}
+	case requirements > maxRequirements:
+		return field.ErrorList{field.TooMany(at.Child("requirements"), requirements, maxRequirements)}
 	}
 	return nil
 }

@@ -31,7 +31,7 @@ import (
 // ValidateApp checks a new app.
 func ValidateApp(app *fleet.App) field.ErrorList {
 	errs := apivalidation.ValidateObjectMeta(&app.ObjectMeta, true, ValidateObjectName, field.NewPath("metadata"))
-	return append(errs, validateAppSpec(&app.Spec, field.NewPath("spec"))...)
+	return boundsFirst(app, nil, append(errs, validateAppSpec(&app.Spec, field.NewPath("spec"))...))
 }
 
 func validateAppSpec(spec *fleet.AppSpec, path *field.Path) field.ErrorList {
@@ -116,7 +116,7 @@ func shareOf(share *intstr.IntOrString) int {
 // ValidateAppUpdate checks a write to an app's spec: everything but the selector may change.
 func ValidateAppUpdate(app, old *fleet.App) field.ErrorList {
 	path := field.NewPath("spec")
-	errs := validateAppSpec(&app.Spec, path)
+	errs := boundsFirst(app, old, validateAppSpec(&app.Spec, path))
 	return append(errs, apivalidation.ValidateImmutableField(app.Spec.Selector, old.Spec.Selector, path.Child("selector"))...)
 }
 

@@ -29,12 +29,12 @@ var hostResources = []fleet.ResourceName{fleet.ResourceCPU, fleet.ResourceMemory
 
 // ValidateHost checks a host on create.
 func ValidateHost(host *fleet.Host) field.ErrorList {
-	return apivalidation.ValidateObjectMeta(&host.ObjectMeta, false, ValidateObjectName, field.NewPath("metadata"))
+	return boundsFirst(host, nil, apivalidation.ValidateObjectMeta(&host.ObjectMeta, false, ValidateObjectName, field.NewPath("metadata")))
 }
 
-// ValidateHostUpdate checks a write to a host's spec: the declarative rules say it all.
-func ValidateHostUpdate(_, _ *fleet.Host) field.ErrorList {
-	return nil
+// ValidateHostUpdate checks a write to a host: the declarative rules say the rest.
+func ValidateHostUpdate(host, old *fleet.Host) field.ErrorList {
+	return validateBounds(host, old)
 }
 
 // ValidateHostStatusUpdate checks a write to a host's status.
@@ -63,10 +63,10 @@ func ValidateHostStatusUpdate(host, old *fleet.Host) field.ErrorList {
 
 // ValidateHostLease checks a host's heartbeat on create.
 func ValidateHostLease(lease *fleet.HostLease) field.ErrorList {
-	return apivalidation.ValidateObjectMeta(&lease.ObjectMeta, false, ValidateObjectName, field.NewPath("metadata"))
+	return boundsFirst(lease, nil, apivalidation.ValidateObjectMeta(&lease.ObjectMeta, false, ValidateObjectName, field.NewPath("metadata")))
 }
 
-// ValidateHostLeaseUpdate checks the renewal of a heartbeat: the declarative rules say it all.
-func ValidateHostLeaseUpdate(_, _ *fleet.HostLease) field.ErrorList {
-	return nil
+// ValidateHostLeaseUpdate checks the renewal of a heartbeat: the declarative rules say the rest.
+func ValidateHostLeaseUpdate(lease, old *fleet.HostLease) field.ErrorList {
+	return validateBounds(lease, old)
 }

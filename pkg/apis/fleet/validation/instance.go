@@ -40,7 +40,7 @@ func ValidateInstance(instance *fleet.Instance) field.ErrorList {
 	if instance.Spec.HostName != "" {
 		errs = append(errs, field.Forbidden(field.NewPath("spec", "hostName"), "an instance is created unbound; create a Binding at its binding subresource instead"))
 	}
-	return errs
+	return boundsFirst(instance, nil, errs)
 }
 
 // ValidateInstanceSpec checks the spec of an instance, or of a template for instances.
@@ -130,7 +130,7 @@ func validateToleration(toleration *fleet.Toleration, path *field.Path) field.Er
 // may change, activeDeadlineSeconds be set or become shorter, and tolerations be added.
 func ValidateInstanceUpdate(instance, old *fleet.Instance) field.ErrorList {
 	spec, oldSpec, path := &instance.Spec, &old.Spec, field.NewPath("spec")
-	errs := ValidateInstanceSpec(spec, path)
+	errs := boundsFirst(instance, old, ValidateInstanceSpec(spec, path))
 	if spec.HostName != oldSpec.HostName {
 		errs = append(errs, field.Forbidden(path.Child("hostName"), "may be set only by creating a Binding at the binding subresource, and never changes after that"))
 	}

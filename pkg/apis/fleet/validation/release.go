@@ -83,7 +83,7 @@ func validateNoMoreThan(part int32, path *field.Path, whole int32, of string) fi
 // ValidateRelease checks a new release.
 func ValidateRelease(release *fleet.Release) field.ErrorList {
 	errs := apivalidation.ValidateObjectMeta(&release.ObjectMeta, true, ValidateObjectName, field.NewPath("metadata"))
-	return append(errs, validateReleaseSpec(&release.Spec, field.NewPath("spec"))...)
+	return boundsFirst(release, nil, append(errs, validateReleaseSpec(&release.Spec, field.NewPath("spec"))...))
 }
 
 func validateReleaseSpec(spec *fleet.ReleaseSpec, path *field.Path) field.ErrorList {
@@ -95,7 +95,7 @@ func validateReleaseSpec(spec *fleet.ReleaseSpec, path *field.Path) field.ErrorL
 // may change.
 func ValidateReleaseUpdate(release, old *fleet.Release) field.ErrorList {
 	path := field.NewPath("spec")
-	errs := validateReleaseSpec(&release.Spec, path)
+	errs := boundsFirst(release, old, validateReleaseSpec(&release.Spec, path))
 	errs = append(errs, apivalidation.ValidateImmutableField(release.Spec.Selector, old.Spec.Selector, path.Child("selector"))...)
 	if !apiequality.Semantic.DeepEqual(release.Spec.Template, old.Spec.Template) {
 		errs = append(errs, field.Forbidden(path.Child("template"), "never changes: change the template of the app, which makes a new release"))
