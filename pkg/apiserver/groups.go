@@ -37,6 +37,7 @@ import (
 	"k8s.io/apiserver/pkg/server/healthz"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+	"github.com/gatehouse-dev/gatehouse/pkg/apiserver/bodies"
 	admissionregistrationregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/admissionregistration"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/admissionregistration/params"
 	authenticationregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/authentication"
@@ -131,6 +132,7 @@ func (g group) build(options base.StorageOptions) (*genericapiserver.APIGroupInf
 	}
 	info := genericapiserver.NewDefaultAPIGroupInfo(g.name, g.scheme, metav1.ParameterCodec, g.codecs)
 	info.VersionedResourcesStorageMap = versions
+	info.NegotiatedSerializer = bodies.WithBoundedOwners(info.NegotiatedSerializer)
 	return &info, nil
 }
 

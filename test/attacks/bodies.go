@@ -45,14 +45,15 @@ func repeated(count int, element string) string {
 	return strings.TrimSuffix(strings.Repeat(element+",", count), ",")
 }
 
-// numbered joins count elements in which %d is their number.
+// numbered joins count elements in which %d is a number of their own, in an order in which sorted
+// insertion is slow.
 func numbered(count int, format string) string {
 	var b strings.Builder
 	for i := range count {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		fmt.Fprintf(&b, format, i)
+		fmt.Fprintf(&b, format, i*7919%1000003)
 	}
 	return b.String()
 }
@@ -87,10 +88,11 @@ func yamlBodies(as, path, head string) []attack {
 		row("A YAML body of 112 kB names one long string 20,000 times", aliases(head, 50<<10, 20000), "aliases"),
 		row("A YAML body names lists of lists of lists", laughs(head, 12), "aliases"),
 		row("A YAML body names itself", head+"a: &a [*a]\n", "aliases"),
-		row("A YAML body merges a map many times over", head+"a: &a {"+numbered(1000, "k%d: v")+"}\nb:\n"+strings.Repeat("- <<: *a\n", 20000), "aliases"),
+		row("A YAML body merges a map many times over", head+"a: &a {"+numbered(1000, "k%d: v")+"}\nb:\n"+strings.Repeat("- <<: *a\n", 10000), "aliases"),
 		row("A YAML body is a million values", head+"a: ["+repeated(1000000, "a")+"]\n", "values"),
 		row("A YAML body in JSON is a million values", `{"a":[`+repeated(1000000, "1")+`]}`, "values"),
-		row("A YAML body is nested deeply", head+"a: "+strings.Repeat("[", 500000), "nested"),
+		row("A YAML body is nested deeply", head+"a: "+strings.Repeat("[", 5000)+strings.Repeat("]", 5000), "nested"),
+		row("A YAML body is nested too deeply to be parsed", head+"a: "+strings.Repeat("[", 500000), "values"),
 		row("A YAML body in JSON is nested deeply", strings.Repeat(`{"a":`, 9000)+"1"+strings.Repeat("}", 9000), "nested"),
 	}
 }
@@ -105,10 +107,10 @@ func reviews() []attack {
 	}
 	const invalid = http.StatusUnprocessableEntity
 	return []attack{
-		row("A review has 14,000 invalid label requirements", `"labelSelector":{"requirements":[`+numbered(14000, `{"key":"a b%d","operator":"In","values":["x"]}`)+`]}`, invalid, "spec.resourceAttributes.labelSelector.requirements: Too many"),
-		row("A review has 14,000 label requirements of unknown operators", `"labelSelector":{"requirements":[`+numbered(14000, `{"key":"a%d","operator":"Near","values":["x"]}`)+`]}`, invalid, "spec.resourceAttributes.labelSelector.requirements: Too many"),
-		row("A review has 14,000 invalid field requirements", `"fieldSelector":{"requirements":[`+numbered(14000, `{"key":"","operator":"In","values":["x%d"]}`)+`]}`, invalid, "spec.resourceAttributes.fieldSelector.requirements: Too many"),
-		row("A review has a requirement of 60,000 values", `"labelSelector":{"requirements":[{"key":"a","operator":"In","values":[`+numbered(60000, `"a b%d"`)+`]}]}`, invalid, "spec.resourceAttributes.labelSelector.requirements[0].values: Too many"),
+		row("A review has 9,000 invalid label requirements", `"labelSelector":{"requirements":[`+numbered(9000, `{"key":"a b%d`+strings.Repeat("x", 50)+`","operator":"In","values":["x"]}`)+`]}`, invalid, "spec.resourceAttributes.labelSelector.requirements: Too many"),
+		row("A review has 9,000 label requirements of unknown operators", `"labelSelector":{"requirements":[`+numbered(9000, `{"key":"a%d","operator":"Near","values":["x"]}`)+`]}`, invalid, "spec.resourceAttributes.labelSelector.requirements: Too many"),
+		row("A review has 9,000 invalid field requirements", `"fieldSelector":{"requirements":[`+numbered(9000, `{"key":"","operator":"In","values":["x%d"]}`)+`]}`, invalid, "spec.resourceAttributes.fieldSelector.requirements: Too many"),
+		row("A review has a requirement of 40,000 values", `"labelSelector":{"requirements":[{"key":"a","operator":"In","values":[`+numbered(40000, `"a b%d"`)+`]}]}`, invalid, "spec.resourceAttributes.labelSelector.requirements[0].values: Too many"),
 		row("A review has a raw label selector of 1 MB", `"labelSelector":{"rawSelector":"`+repeated(1<<18, "a=b")+`"}`, invalid, "spec.resourceAttributes.labelSelector.rawSelector: Too long"),
 		row("A review has a raw field selector of 1 MB", `"fieldSelector":{"rawSelector":"`+repeated(1<<18, "a=b")+`"}`, invalid, "spec.resourceAttributes.fieldSelector.rawSelector: Too long"),
 	}

@@ -39,9 +39,10 @@ const (
 	MaxValues = 50_000
 	// MaxDepth is how deeply values may be nested. No type of this server's comes near.
 	MaxDepth = 100
-	// MaxPatchOperations is how many operations a JSON patch may hold: each may read or copy the
-	// whole object.
-	MaxPatchOperations = 1000
+	// MaxPatchList is how many elements a list in a JSON patch or a strategic merge patch may
+	// hold. Each operation of the former may read or copy the whole object, and each element of
+	// the latter is looked for in the list that it is merged into.
+	MaxPatchList = 1000
 )
 
 // WithBounds answers 400 to bodies beyond the bounds of this package and 413 to those of more
@@ -121,8 +122,10 @@ func check(contentType string, body []byte, maxBytes int64) error {
 		return apierrors.NewBadRequest(fmt.Sprintf("the body is nested more than %d deep: no object of this server is", MaxDepth))
 	case found.values > MaxValues:
 		return apierrors.NewBadRequest(fmt.Sprintf("the body holds more than %d values: split it into several objects", MaxValues))
-	case mediaType == string(types.JSONPatchType) && found.elements > MaxPatchOperations:
-		return apierrors.NewBadRequest(fmt.Sprintf("the patch holds %d operations, more than %d: split it, or send a merge patch", found.elements, MaxPatchOperations))
+	case mediaType == string(types.JSONPatchType) && found.longestList > MaxPatchList:
+		return apierrors.NewBadRequest(fmt.Sprintf("the JSON patch holds a list of more than %d operations or values: split it, or send a merge patch (%s)", MaxPatchList, types.MergePatchType))
+	case mediaType == string(types.StrategicMergePatchType) && found.longestList > MaxPatchList:
+		return apierrors.NewBadRequest(fmt.Sprintf("the strategic merge patch holds a list of more than %d values: split it, or send a merge patch (%s)", MaxPatchList, types.MergePatchType))
 	}
 	return nil
 }
@@ -130,7 +133,7 @@ func check(contentType string, body []byte, maxBytes int64) error {
 // usage is what a body takes. Each number is at least the true one as far as the body can be
 // decoded, and scans may end where one is beyond its bound.
 type usage struct {
-	// values counts fields and elements; elements only those of the outermost list or object.
-	values, elements int
-	depth            int
+	// values counts fields and elements, and longestList the elements of one list.
+	values, longestList int
+	depth               int
 }

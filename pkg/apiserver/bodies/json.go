@@ -20,32 +20,36 @@ package bodies
 // comma. Of what is not JSON it counts the same characters, and the decoder finds the mistake.
 func scanJSON(body []byte) usage {
 	var u usage
-	depth := 0
-	for i := 0; i < len(body); i++ {
-		switch body[i] {
+	// The values that have begun in each list and object around the present place.
+	var open [MaxDepth + 2]struct {
+		list   bool
+		values int
+	}
+	for i, depth := 0, 0; i < len(body) && u.values <= MaxValues; i++ {
+		c := body[i]
+		switch c {
 		case '"':
 			i = endOfString(body, i+1)
+			continue
 		case '[', '{':
 			depth++
-			u.depth = max(u.depth, depth)
-			u.count(depth)
+			if u.depth = max(u.depth, depth); depth > MaxDepth {
+				return u
+			}
+			open[depth].list, open[depth].values = c == '[', 0
 		case ']', '}':
-			depth--
+			depth = max(depth-1, 0)
+			continue
 		case ',':
-			u.count(depth)
+		default:
+			continue
 		}
-		if u.depth > MaxDepth || u.values > MaxValues {
-			break
+		u.values++
+		if open[depth].values++; open[depth].list {
+			u.longestList = max(u.longestList, open[depth].values)
 		}
 	}
 	return u
-}
-
-func (u *usage) count(depth int) {
-	u.values++
-	if depth == 1 {
-		u.elements++
-	}
 }
 
 // endOfString returns the place of the quotation mark that ends the string from there on.
