@@ -227,5 +227,5 @@ func NewDelegated(c Delegated) (authenticator.Request, error) {
 		known = append(known, bearertoken.New(byTokenName("token-review", cache.New(review, false, c.TokenCacheTTL, c.TokenCacheTTL))))
 	}
 	callers := union.NewFailOnError(proxy, union.New(known...))
-	return union.NewFailOnError(group.NewAuthenticatedGroupAdder(callers), byName("health", anonymousForHealth())), nil
+	return withShortReasons(union.NewFailOnError(group.NewAuthenticatedGroupAdder(callers), byName("health", anonymousForHealth()))), nil
 }

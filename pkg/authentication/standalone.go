@@ -64,7 +64,7 @@ func NewStandalone(c Standalone) (authenticator.Request, authenticator.Token) {
 	}
 	// The group adder stands around what recognises callers and not around anonymous:
 	// system:authenticated means somebody proved who they are.
-	return union.NewFailOnError(group.NewAuthenticatedGroupAdder(known), byName("health", anonymousForHealth())),
+	return withShortReasons(union.NewFailOnError(group.NewAuthenticatedGroupAdder(known), byName("health", anonymousForHealth()))),
 		group.NewTokenGroupAdder(tokens, []string{user.AllAuthenticated})
 }
 

@@ -84,11 +84,13 @@ func yamlBodies(as, path, head string) []attack {
 		return attack{name: name, as: as, method: http.MethodPost, path: path, contentType: "application/yaml", body: body, code: http.StatusBadRequest, says: says}
 	}
 	return []attack{
-		row("A YAML body of 1 MB names one long string 20,000 times", aliases(head, 900<<10, 20000), "aliases"),
-		row("A YAML body of 112 kB names one long string 20,000 times", aliases(head, 50<<10, 20000), "aliases"),
+		row("A YAML body of 1 MB names one long string 20,000 times", aliases(head, 900<<10, 20000), "the YAML body"),
+		row("A YAML body of 112 kB names one long string 20,000 times", aliases(head, 50<<10, 20000), "the YAML body"),
+		row("A YAML body names one long string 15,000 times", aliases(head, 50<<10, 15000), "aliases"),
+		row("A YAML body names one long string 100 times", aliases(head, 50<<10, 100), "aliases"),
 		row("A YAML body names lists of lists of lists", laughs(head, 12), "aliases"),
 		row("A YAML body names itself", head+"a: &a [*a]\n", "aliases"),
-		row("A YAML body merges a map many times over", head+"a: &a {"+numbered(1000, "k%d: v")+"}\nb:\n"+strings.Repeat("- <<: *a\n", 10000), "aliases"),
+		row("A YAML body merges a map many times over", head+"a: &a {"+numbered(1000, "k%d: v")+"}\nb:\n"+strings.Repeat("- <<: *a\n", 5000), "aliases"),
 		row("A YAML body is a million values", head+"a: ["+repeated(1000000, "a")+"]\n", "values"),
 		row("A YAML body in JSON is a million values", `{"a":[`+repeated(1000000, "1")+`]}`, "values"),
 		row("A YAML body is nested deeply", head+"a: "+strings.Repeat("[", 5000)+strings.Repeat("]", 5000), "nested"),
@@ -107,10 +109,10 @@ func reviews() []attack {
 	}
 	const invalid = http.StatusUnprocessableEntity
 	return []attack{
-		row("A review has 9,000 invalid label requirements", `"labelSelector":{"requirements":[`+numbered(9000, `{"key":"a b%d`+strings.Repeat("x", 50)+`","operator":"In","values":["x"]}`)+`]}`, invalid, "spec.resourceAttributes.labelSelector.requirements: Too many"),
-		row("A review has 9,000 label requirements of unknown operators", `"labelSelector":{"requirements":[`+numbered(9000, `{"key":"a%d","operator":"Near","values":["x"]}`)+`]}`, invalid, "spec.resourceAttributes.labelSelector.requirements: Too many"),
-		row("A review has 9,000 invalid field requirements", `"fieldSelector":{"requirements":[`+numbered(9000, `{"key":"","operator":"In","values":["x%d"]}`)+`]}`, invalid, "spec.resourceAttributes.fieldSelector.requirements: Too many"),
-		row("A review has a requirement of 40,000 values", `"labelSelector":{"requirements":[{"key":"a","operator":"In","values":[`+numbered(40000, `"a b%d"`)+`]}]}`, invalid, "spec.resourceAttributes.labelSelector.requirements[0].values: Too many"),
+		row("A review has 3,900 invalid label requirements", `"labelSelector":{"requirements":[`+numbered(3900, `{"key":"a b%d`+strings.Repeat("x", 50)+`","operator":"In","values":["x"]}`)+`]}`, invalid, "spec.resourceAttributes.labelSelector.requirements: Too many"),
+		row("A review has 3,900 label requirements of unknown operators", `"labelSelector":{"requirements":[`+numbered(3900, `{"key":"a%d","operator":"Near","values":["x"]}`)+`]}`, invalid, "spec.resourceAttributes.labelSelector.requirements: Too many"),
+		row("A review has 3,900 invalid field requirements", `"fieldSelector":{"requirements":[`+numbered(3900, `{"key":"","operator":"In","values":["x%d"]}`)+`]}`, invalid, "spec.resourceAttributes.fieldSelector.requirements: Too many"),
+		row("A review has a requirement of 19,000 values", `"labelSelector":{"requirements":[{"key":"a","operator":"In","values":[`+numbered(19000, `"a b%d"`)+`]}]}`, invalid, "spec.resourceAttributes.labelSelector.requirements[0].values: Too many"),
 		row("A review has a raw label selector of 1 MB", `"labelSelector":{"rawSelector":"`+repeated(1<<18, "a=b")+`"}`, invalid, "spec.resourceAttributes.labelSelector.rawSelector: Too long"),
 		row("A review has a raw field selector of 1 MB", `"fieldSelector":{"rawSelector":"`+repeated(1<<18, "a=b")+`"}`, invalid, "spec.resourceAttributes.fieldSelector.rawSelector: Too long"),
 	}

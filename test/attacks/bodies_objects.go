@@ -153,12 +153,12 @@ func builtinBodies(ns string) []attack {
 	}
 	return []attack{
 		post("A config map has 100,000 labels", configMaps, configMap(`,"labels":{`+numbered(100000, `"k%d":"v"`)+`}`, ""), http.StatusBadRequest, "values"),
-		post("A config map has 48,000 labels", configMaps, configMap(`,"labels":{`+numbered(48000, `"k%d":"v"`)+`}`, ""), invalid, "metadata.labels: Too many"),
+		post("A config map has 19,000 labels", configMaps, configMap(`,"labels":{`+numbered(19000, `"k%d":"v"`)+`}`, ""), invalid, "metadata.labels: Too many"),
 		post("A config map has 5,000 invalid labels", configMaps, configMap(`,"labels":{`+numbered(5000, `"a b%d":"c d"`)+`}`, ""), invalid, "metadata.labels: Too many"),
-		post("A config map has 48,000 annotations", configMaps, configMap(`,"annotations":{`+numbered(48000, `"k%d":"v"`)+`}`, ""), invalid, "metadata.annotations: Too many"),
-		post("A config map has 9,000 owners", configMaps, configMap(`,"ownerReferences":[`+numbered(9000, `{"apiVersion":"v1","kind":"ConfigMap","name":"a%d","uid":"u"}`)+`]`, ""), http.StatusBadRequest, "metadata.ownerReferences"),
+		post("A config map has 19,000 annotations", configMaps, configMap(`,"annotations":{`+numbered(19000, `"k%d":"v"`)+`}`, ""), invalid, "metadata.annotations: Too many"),
+		post("A config map has 3,000 owners", configMaps, configMap(`,"ownerReferences":[`+numbered(3000, `{"apiVersion":"v1","kind":"ConfigMap","name":"a%d","uid":"u"}`)+`]`, ""), http.StatusBadRequest, "metadata.ownerReferences"),
 		post("A config map has 900 owners", configMaps, configMap(`,"ownerReferences":[`+numbered(900, `{"apiVersion":"v1","kind":"ConfigMap","name":"a%d","uid":"u"}`)+`]`, ""), invalid, "metadata.ownerReferences: Too many"),
-		post("A config map has 48,000 finalizers", configMaps, configMap(`,"finalizers":[`+numbered(48000, `"example.com/a%d"`)+`]`, ""), invalid, "metadata.finalizers: Too many"),
+		post("A config map has 19,000 finalizers", configMaps, configMap(`,"finalizers":[`+numbered(19000, `"example.com/a%d"`)+`]`, ""), invalid, "metadata.finalizers: Too many"),
 		post("A config map has 10,000 invalid keys", configMaps, configMap("", numbered(10000, `"a b%d":"c"`)), invalid, "and 9900 more"),
 		post("A config map has one key of 1 MB", configMaps, configMap("", `"`+strings.Repeat("a b", 1<<18)+`":"c"`), invalid, "data["),
 		post("A token request has 400 kB of audiences", tokens, token(numbered(4000, `"https://`+strings.Repeat("a", 90)+`%d"`)), invalid, "spec.audiences: Too many"),
@@ -182,16 +182,16 @@ func objectBodies(ns string) []attack {
 	}
 	rows := []attack{
 		post("An app of 600 replicas has a template of 1.2 MB", "apps", app("", env), invalid, "spec.template: Too long"),
-		post("A template has 48,000 labels", "apps", app(`,"labels":{"a":"b",`+numbered(48000, `"k%d":"v"`)+`}`, ""), invalid, "spec.template.metadata.labels: Too many"),
+		post("A template has 19,000 labels", "apps", app(`,"labels":{"a":"b",`+numbered(19000, `"k%d":"v"`)+`}`, ""), invalid, "spec.template.metadata.labels: Too many"),
 		post("An instance has 100,000 labels", "instances", instanceWith(`,"labels":{`+numbered(100000, `"k%d":"v"`)+`}`, "", ""), http.StatusBadRequest, "values"),
-		post("An instance has 48,000 labels", "instances", instanceWith(`,"labels":{`+numbered(48000, `"k%d":"v"`)+`}`, "", ""), invalid, "metadata.labels: Too many"),
+		post("An instance has 19,000 labels", "instances", instanceWith(`,"labels":{`+numbered(19000, `"k%d":"v"`)+`}`, "", ""), invalid, "metadata.labels: Too many"),
 		post("An instance has 5,000 invalid labels", "instances", instanceWith(`,"labels":{`+numbered(5000, `"a b%d":"c d"`)+`}`, "", ""), invalid, "metadata.labels: Too many"),
 		post("An instance asks for 40,000 resources", "instances", instanceWith("", "", resources(40000)), http.StatusBadRequest, "values"),
-		post("An instance asks for 10,000 resources", "instances", instanceWith("", "", resources(10000)), invalid, "spec.containers[0].resources.requests: Too many"),
+		post("An instance asks for 9,000 resources", "instances", instanceWith("", "", resources(9000)), invalid, "spec.containers[0].resources.requests: Too many"),
 		post("A host selector has 10,000 labels", "instances", instanceWith("", `"hostSelector":{`+numbered(10000, `"k%d":"v"`)+`},`, ""), invalid, "spec.hostSelector: Too many"),
 		post("An instance has a million empty containers", "instances", instanceWith("", `"containers":[`+repeated(1000000, "{}")+`],`, ""), http.StatusBadRequest, "values"),
 		post("An instance is nested 9,000 deep in a field that is not known", "instances", strings.Repeat(`{"a":`, 9000)+"1"+strings.Repeat("}", 9000), http.StatusBadRequest, "nested"),
-		post("An instance has 20,000 fields that are not known", "instances", `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Instance",`+numbered(20000, `"a%d":1`)+`}`, invalid, "spec.containers"),
+		post("An instance has 19,000 fields that are not known", "instances", `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Instance",`+numbered(19000, `"a%d":1`)+`}`, invalid, "spec.containers"),
 	}
 	// 0a 00 is an empty container, two bytes for 300.
 	spec := append([]byte{0x12}, appendVarint(nil, 2*1000000)...)
@@ -219,15 +219,15 @@ func patches(ns string) []attack {
 	return []attack{
 		row("A JSON patch copies a large value again and again", jsonPatch, "["+large+","+numbered(900, `{"op":"copy","from":"/metadata/annotations","path":"/metadata/labels/a%d"}`)+"]", http.StatusUnprocessableEntity, ""),
 		row("A JSON patch tests a large value again and again", jsonPatch, "["+large+","+repeated(900, `{"op":"test","path":"/metadata/annotations","value":{"a":"`+strings.Repeat("x", 200)+`"}}`)+"]", invalid, ""),
-		row("A JSON patch has 9,000 operations", jsonPatch, "["+repeated(9000, `{"op":"test","path":"/metadata/name","value":"target"}`)+"]", http.StatusBadRequest, "a list of more than 1000"),
+		row("A JSON patch has 5,000 operations", jsonPatch, "["+repeated(5000, `{"op":"test","path":"/metadata/name","value":"target"}`)+"]", http.StatusBadRequest, "a list of more than 1000"),
 		row("A JSON patch has a million operations", jsonPatch, "["+repeated(1000000, `{}`)+"]", http.StatusBadRequest, "values"),
-		row("A JSON patch adds 9,000 owners", jsonPatch, `[{"op":"add","path":"/metadata/ownerReferences","value":[`+numbered(9000, `{"apiVersion":"v1","kind":"ConfigMap","name":"a%d","uid":"u"}`)+`]}]`, http.StatusBadRequest, "a list of more than 1000"),
+		row("A JSON patch adds 3,000 owners", jsonPatch, `[{"op":"add","path":"/metadata/ownerReferences","value":[`+numbered(3000, `{"apiVersion":"v1","kind":"ConfigMap","name":"a%d","uid":"u"}`)+`]}]`, http.StatusBadRequest, "a list of more than 1000"),
 		row("A merge patch adds 1,500 owners", mergePatch, `{"metadata":{"ownerReferences":[`+numbered(1500, `{"apiVersion":"v1","kind":"ConfigMap","name":"a%d","uid":"u"}`)+`]}}`, invalid, "metadata.ownerReferences"),
-		row("A strategic merge patch adds 15,000 variables", "application/strategic-merge-patch+json", `{"spec":{"containers":[{"name":"a","env":[`+numbered(15000, `{"name":"a%d"}`)+`]}]}}`, http.StatusBadRequest, "a list of more than 1000"),
-		row("A merge patch adds 48,000 labels", mergePatch, `{"metadata":{"labels":{`+numbered(48000, `"k%d":"v"`)+`}}}`, invalid, "metadata.labels: Too many"),
+		row("A strategic merge patch adds 9,000 variables", "application/strategic-merge-patch+json", `{"spec":{"containers":[{"name":"a","env":[`+numbered(9000, `{"name":"a%d"}`)+`]}]}}`, http.StatusBadRequest, "a list of more than 1000"),
+		row("A merge patch adds 19,000 labels", mergePatch, `{"metadata":{"labels":{`+numbered(19000, `"k%d":"v"`)+`}}}`, invalid, "metadata.labels: Too many"),
 		row("A merge patch is nested deeply", mergePatch, strings.Repeat(`{"a":`, 9000)+"1"+strings.Repeat("}", 9000), http.StatusBadRequest, "nested"),
-		row("An apply adds 48,000 labels", apply, `{`+head+`,"labels":{`+numbered(48000, `"k%d":"v"`)+`}},"spec":{"containers":[{"name":"a","image":"a:1"}]}}`, invalid, "metadata.labels: Too many"),
-		row("An apply names one long string 20,000 times", apply, aliases("apiVersion: fleet.gatehouse.dev/v1alpha1\nkind: Instance\n", 50<<10, 20000), http.StatusBadRequest, "aliases"),
+		row("An apply adds 19,000 labels", apply, `{`+head+`,"labels":{`+numbered(19000, `"k%d":"v"`)+`}},"spec":{"containers":[{"name":"a","image":"a:1"}]}}`, invalid, "metadata.labels: Too many"),
+		row("An apply names one long string 15,000 times", apply, aliases("apiVersion: fleet.gatehouse.dev/v1alpha1\nkind: Instance\n", 50<<10, 15000), http.StatusBadRequest, "aliases"),
 		row("An apply is a million values", apply, "{"+head+`},"spec":{"containers":[`+repeated(1000000, "{}")+"]}}", http.StatusBadRequest, "values"),
 	}
 }

@@ -67,7 +67,7 @@ func prepare(o *options.Options, logTo io.Writer) (options.CompletedOptions, err
 		return options.CompletedOptions{}, utilerrors.NewAggregate(errs)
 	}
 	featureGate := o.ServerRun.ComponentGlobalsRegistry.FeatureGateFor(o.ServerRun.ComponentName)
-	streams := &logsapi.LoggingOptions{ErrorStream: logTo, InfoStream: os.Stdout}
+	streams := &logsapi.LoggingOptions{ErrorStream: shortLines{logTo}, InfoStream: shortLines{os.Stdout}}
 	if err := logsapi.ValidateAndApplyWithOptions(o.Logs, streams, featureGate); err != nil {
 		return options.CompletedOptions{}, err
 	}

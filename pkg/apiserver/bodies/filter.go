@@ -35,8 +35,8 @@ import (
 const (
 	// MaxValues is how many values one body may hold: fields of objects and elements of lists.
 	// An object of 1.5 MiB, the most that etcd stores, holds fewer but where a value and its
-	// name take 30 bytes together.
-	MaxValues = 50_000
+	// name take 75 bytes together.
+	MaxValues = 20_000
 	// MaxDepth is how deeply values may be nested. No type of this server's comes near.
 	MaxDepth = 100
 	// MaxPatchList is how many elements a list in a JSON patch or a strategic merge patch may
