@@ -37,6 +37,7 @@ import (
 	"k8s.io/client-go/informers"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver/bodies"
+	"github.com/gatehouse-dev/gatehouse/pkg/apiserver/memory"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/police"
 )
@@ -60,6 +61,8 @@ type Config struct {
 	StartChecks []healthz.HealthChecker
 	// HealthPaths are answered before that, so that probes can follow the start.
 	HealthPaths []string
+	// Memory is what requests that need much share; nil where memory has no limit.
+	Memory *memory.Budget
 }
 
 // Builtins is what a server of Kubernetes' own kinds needs, besides what all need.
@@ -144,8 +147,7 @@ func (c *Config) Complete() CompletedConfig {
 	}
 	buildChain := c.Generic.BuildHandlerChainFunc
 	c.Generic.BuildHandlerChainFunc = func(handler http.Handler, config *genericapiserver.Config) http.Handler {
-		handler = bodies.WithBounds(handler, config.MaxRequestBodyBytes, config.Serializer)
-		return completed.gate.wrap(withUserAgent(buildChain(handler, config)))
+		return completed.gate.wrap(withUserAgent(buildChain(c.withinBounds(handler, config), config)))
 	}
 	namer := openapi.NewDefinitionNamer(schemes...)
 	c.Generic.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(definitions, namer)
@@ -157,6 +159,23 @@ func (c *Config) Complete() CompletedConfig {
 	c.Generic.SkipOpenAPIInstallation = true
 	completed.generic = c.Generic.Complete(c.Informers)
 	return CompletedConfig{completed}
+}
+
+// withinBounds lets no request to the handler that would cost the server too much. It is the last
+// stop before the handler, so that nothing is read for callers without rights.
+func (c *Config) withinBounds(handler http.Handler, config *genericapiserver.Config) http.Handler {
+	handler = bodies.WithBounds(handler, config.MaxRequestBodyBytes, config.Serializer)
+	if c.Memory == nil {
+		return handler
+	}
+	sizes := func(resource schema.GroupResource) (count, averageBytes int64) {
+		stats, err := config.StorageObjectCountTracker.Get(resource.String())
+		if err != nil {
+			return 0, 0 // nothing is known yet, or nothing is stored
+		}
+		return stats.ObjectCount, stats.EstimatedAverageObjectSizeBytes
+	}
+	return memory.WithBudget(handler, c.Memory, sizes, config.MaxRequestBodyBytes, config.Serializer)
 }
 
 // Server is a Gatehouse API server, ready to be prepared and run.

@@ -144,6 +144,11 @@ var rooms = []room{
 	{packages: "pkg/controller/quota", may: []string{
 		"pkg/controller/queue", "pkg/controller/transform", "pkg/controller/instance", "pkg/quota", "pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/...",
 	}},
+	// Of releases, the bytes on their way are bounded by a weighted semaphore.
+	{packages: "pkg/controller/release", may: []string{
+		"pkg/controller/queue", "pkg/controller/events", "pkg/controller/instance", "pkg/controller/adoption", "pkg/controller/transform",
+		"pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/...", "golang.org/x/sync/semaphore",
+	}},
 	{packages: "pkg/controller/([a-z]+)", may: []string{
 		"pkg/controller/queue", "pkg/controller/events", "pkg/controller/instance", "pkg/controller/adoption", "pkg/controller/taints", "pkg/controller/transform",
 		"pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/...",

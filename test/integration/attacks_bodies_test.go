@@ -62,3 +62,8 @@ func TestNoRequestCostsTheServerMuch(t *testing.T) {
 	env, _ := startCostly(t)
 	attacks.Bodies(t, env)
 }
+
+func TestAServerNearItsMemoryLimitRefusesWhatNeedsMuch(t *testing.T) {
+	env, _ := startCostly(t, "--memory-limit=192Mi")
+	attacks.Memory(t, env, 500)
+}

@@ -20,6 +20,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
 	"time"
 
 	"github.com/google/uuid"
@@ -31,6 +32,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
+	"github.com/gatehouse-dev/gatehouse/pkg/apiserver/memory"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
@@ -106,9 +108,20 @@ func newConfig(ctx context.Context, o options.CompletedOptions, etcd *embedded.S
 	// In a cluster kube-controller-manager collects garbage of every group that it discovers;
 	// a standalone server has a collector of its own.
 	return &apiserver.Config{
-		Generic: generic, Informers: factory, GarbageCollected: true, AccountTokens: tokens, Builtins: builtins,
+		Generic: generic, Informers: factory, GarbageCollected: true, AccountTokens: tokens, Builtins: builtins, Memory: memoryBudget(o),
 		StartChecks: []healthz.HealthChecker{read}, HealthPaths: authentication.HealthPaths,
 	}, nil
+}
+
+// memoryBudget tells the runtime of the memory limit; nil where there is none.
+func memoryBudget(o options.CompletedOptions) *memory.Budget {
+	limit := o.MemoryBytes(os.DirFS("/"))
+	if limit == 0 {
+		return nil
+	}
+	budget := memory.NewBudget(limit, memory.Live)
+	budget.Apply()
+	return budget
 }
 
 // applyMetrics applies what was asked for. The library's Apply complains in the log of every

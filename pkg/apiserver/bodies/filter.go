@@ -100,13 +100,14 @@ func read(r *http.Request, maxBytes int64) ([]byte, error) {
 
 // check looks at a body in the way in which it will be decoded.
 func check(contentType string, body []byte, maxBytes int64) error {
-	mediaType, _, err := mime.ParseMediaType(contentType)
-	if err != nil {
-		// What cannot be parsed is refused with 415, but for patches, of which the handler
-		// compares only what is before the semicolon.
+	mediaType, _, malformed := mime.ParseMediaType(contentType)
+	if malformed != nil {
+		// What cannot be parsed is refused with 415, but for nothing, which means JSON, and for
+		// patches, of which the handler compares only what is before the semicolon.
 		mediaType, _, _ = strings.Cut(strings.ToLower(contentType), ";")
 	}
 	var found usage
+	var err error
 	switch {
 	case strings.Contains(mediaType, "yaml"):
 		found, err = scanYAML(body, maxBytes)

@@ -22,6 +22,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -52,6 +53,10 @@ const workers = 10
 // refuses who has more than some hundred requests waiting.
 const writers = 32
 
+// writerBytes is how many bytes of instances are on their way to the server at the same time, for
+// all releases together.
+const writerBytes = 8 << 20
+
 // Controller keeps releases at their number of instances.
 type Controller struct {
 	client    versioned.Interface
@@ -62,7 +67,8 @@ type Controller struct {
 
 	expectations *Expectations
 	freshness    *freshness
-	turns        chan struct{} // one for each of writers
+	turns        chan struct{}       // one for each of writers
+	bytes        *semaphore.Weighted // writerBytes
 	queue        workqueue.TypedRateLimitingInterface[types.NamespacedName]
 	events       record.EventRecorder
 	runEvents    func(context.Context)
@@ -100,6 +106,7 @@ func NewForClient(client versioned.Interface, shared externalversions.SharedInfo
 		expectations: NewExpectations(clock),
 		freshness:    newFreshness(releases.Informer().GetStore().LastStoreSyncResourceVersion, instances.Informer().GetStore().LastStoreSyncResourceVersion),
 		turns:        make(chan struct{}, writers),
+		bytes:        semaphore.NewWeighted(writerBytes),
 		queue:        queue.New[types.NamespacedName](Name),
 		events:       recorder,
 		runEvents:    func(ctx context.Context) { <-ctx.Done() },

@@ -18,6 +18,7 @@ package release
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -364,5 +365,30 @@ func TestWhoLooksAgain(t *testing.T) {
 				t.Errorf("looks again %s, want %s", got, tc.want)
 			}
 		})
+	}
+}
+
+func TestInstancesWaitUntilFewerBytesAreOnTheirWay(t *testing.T) {
+	w := newWorld(t, web(3))
+	if !w.bytes.TryAcquire(writerBytes) {
+		t.Fatal("something is on its way in an idle controller")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := w.create(ctx, web(3), 3); !errors.Is(err, context.Canceled) {
+		t.Fatalf("created although too many bytes are on their way: %v", err)
+	}
+	if made := w.made.Load(); made != 0 {
+		t.Errorf("%d instances were made", made)
+	}
+	w.bytes.Release(writerBytes)
+	if err := w.create(t.Context(), web(3), 3); err != nil {
+		t.Fatal(err)
+	}
+	if made := w.made.Load(); made != 3 {
+		t.Errorf("%d instances were made, not 3", made)
+	}
+	if !w.bytes.TryAcquire(writerBytes) {
+		t.Error("what has arrived still counts")
 	}
 }

@@ -183,7 +183,13 @@ func (c *Controller) oneAtATime() (done func()) {
 func (c *Controller) create(ctx context.Context, release *v1alpha1.Release, count int) error {
 	c.expectations.Creating(release.UID)
 	defer c.expectations.CreationsSent(release.UID)
+	size := min(int64(NewInstance(release).Size()), writerBytes)
 	_, err := SlowStart(count, FirstBatch, func() error {
+		// Before the turn, so that what is large does not keep what is small from one.
+		if err := c.bytes.Acquire(ctx, size); err != nil {
+			return err
+		}
+		defer c.bytes.Release(size)
 		defer c.oneAtATime()()
 		made, err := c.client.FleetV1alpha1().Instances(release.Namespace).Create(ctx, NewInstance(release), metav1.CreateOptions{})
 		switch {

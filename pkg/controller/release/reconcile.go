@@ -36,6 +36,11 @@ import (
 // been seen. It bounds what a slip of the keyboard costs before somebody can take it back.
 const Burst = 500
 
+// BurstBytes is the most bytes of instances that one round makes, as they are stored; one instance
+// is always made. What a round made has been seen by the watch before the next one begins, so that
+// large instances are made as fast as the server takes them in, and not all at once.
+const BurstBytes = 16 << 20
+
 // Why a release cannot reach its number: reasons of events and of the condition.
 const (
 	reasonFailedCreate     = "FailedCreate"
@@ -57,7 +62,11 @@ func Plan(release *v1alpha1.Release, active int) (create, remove int) {
 		return 0, 0
 	}
 	wanted := int(ptr.Deref(release.Spec.Replicas, 1))
-	return min(max(wanted-active, 0), Burst), min(max(active-wanted, 0), Burst)
+	create, remove = min(max(wanted-active, 0), Burst), min(max(active-wanted, 0), Burst)
+	if create > 0 {
+		create = min(create, max(BurstBytes/NewInstance(release).Size(), 1))
+	}
+	return create, remove
 }
 
 // Active are those that count.

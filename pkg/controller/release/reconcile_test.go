@@ -51,6 +51,8 @@ func TestHowManyAreMadeOrDeleted(t *testing.T) {
 		active         int
 		deleted        bool
 		create, remove int
+		// bytes make the template larger.
+		bytes int
 	}{
 		{name: "as many as are wanted", replicas: ptr.To[int32](3), active: 3},
 		{name: "too few", replicas: ptr.To[int32](3), active: 1, create: 2},
@@ -61,10 +63,16 @@ func TestHowManyAreMadeOrDeleted(t *testing.T) {
 		{name: "far too many: in bursts", replicas: ptr.To[int32](0), active: 10000, remove: Burst},
 		{name: "a release that is being deleted makes none", replicas: ptr.To[int32](3), active: 1, deleted: true},
 		{name: "nor does it delete any", replicas: ptr.To[int32](3), active: 5, deleted: true},
+		{name: "few of what is large", replicas: ptr.To[int32](600), create: 15, bytes: 1 << 20},
+		{name: "one of what is larger than a burst", replicas: ptr.To[int32](600), create: 1, bytes: 17 << 20},
+		{name: "as many as before are deleted of what is large", replicas: ptr.To[int32](0), active: 600, remove: Burst, bytes: 1 << 20},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			release := web(0)
 			release.Spec.Replicas = tc.replicas
+			if tc.bytes > 0 {
+				release.Spec.Template.Spec.Containers[0].Args = []string{strings.Repeat("x", tc.bytes)}
+			}
 			if tc.deleted {
 				release.DeletionTimestamp = &metav1.Time{Time: noon}
 			}

@@ -18,10 +18,15 @@ package options
 
 import (
 	"fmt"
+	"io/fs"
 	"net"
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apiserver/memory"
 )
 
 // KubeconfigName is the name of the administrator's kubeconfig in the data directory.
@@ -64,6 +69,17 @@ func (o CompletedOptions) CertificateDir() string {
 
 // KubeconfigFile is where the administrator's kubeconfig is written.
 func (o CompletedOptions) KubeconfigFile() string { return filepath.Join(o.DataDir, KubeconfigName) }
+
+// MemoryBytes is the memory that the process may use: what --memory-limit says, or the limit of
+// its control group; 0 for no limit. The flag must be valid.
+func (o CompletedOptions) MemoryBytes(root fs.FS) int64 {
+	if o.MemoryLimit == "" {
+		limit, _ := memory.CgroupLimit(root)
+		return limit
+	}
+	limit := resource.MustParse(o.MemoryLimit)
+	return limit.Value()
+}
 
 // OwnServingCertificate says whether the server makes its serving certificate itself.
 func (o CompletedOptions) OwnServingCertificate() bool {

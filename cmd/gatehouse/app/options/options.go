@@ -75,6 +75,10 @@ type Options struct {
 	// SimulateHosts is how many simulated hosts run beside the server, in the standalone mode.
 	SimulateHosts int
 
+	// MemoryLimit is how many bytes of memory the process may use, as a quantity; the limit of its
+	// control group where empty, and none where 0.
+	MemoryLimit string
+
 	// EmbedEtcd asks for an etcd in this process in the aggregated mode, where an external
 	// one is expected.
 	EmbedEtcd bool
@@ -169,6 +173,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	sets.FlagSet("etcd").BoolVar(&o.PlaintextEtcd, "etcd-allow-plaintext", o.PlaintextEtcd, "Allow --etcd-servers with http URLs in the aggregated mode. Whoever can reach such an etcd can read and change everything.")
 	sets.FlagSet("etcd").Lookup("etcd-servers").Usage = "URLs of an external etcd, comma separated, such as https://10.0.0.1:2379. Where empty, an etcd runs inside this process and keeps its data in the data directory."
 	o.ServerRun.AddUniversalFlags(sets.FlagSet("server"))
+	o.AddMemoryFlag(sets.FlagSet("server"))
 	o.Admission.addFlags(sets.FlagSet("admission"))
 	o.Audit.AddFlags(sets.FlagSet("audit"))
 	o.Features.AddFlags(sets.FlagSet("features"))
@@ -184,6 +189,11 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 func (o *Options) AddStandaloneFlags(fs *pflag.FlagSet) {
 	o.Controllers.AddFlag(fs, "Controllers that run inside the server, in the standalone mode. \"gatehouse controllers\" runs those of apps, releases and hosts in a process of its own.", o.knownControllers())
 	fs.IntVar(&o.SimulateHosts, "simulate-hosts", o.SimulateHosts, "How many simulated hosts to run beside the server, sim-1 and so on, to try it out: they register and report as real ones do, but nothing really runs on them. For the standalone mode. \"gatehouse simulate-hosts\" does the same in a process of its own, with more flags.")
+}
+
+// AddMemoryFlag adds the one about memory, which gatehouse up has, too.
+func (o *Options) AddMemoryFlag(fs *pflag.FlagSet) {
+	fs.StringVar(&o.MemoryLimit, "memory-limit", o.MemoryLimit, "Memory that the process may use, as a quantity such as 2Gi. Requests that need much are answered with 429 while there is not enough for them, and the garbage collector works harder near it. Where empty, the memory limit of the process's control group, if it has one. 0 means no limit.")
 }
 
 func (o *Options) knownControllers() []string {

@@ -22,6 +22,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -68,7 +69,7 @@ func TestTheAcceptedFlagsAreTheseAndNoOthers(t *testing.T) {
 // A process can bind the flags once: the registry of feature gates is global. The tests
 // below need options made before that, so they are made here.
 var (
-	unboundOptions = makeOptions(64)
+	unboundOptions = makeOptions(80)
 	acceptedFlags  = NewOptions().Flags()
 )
 
@@ -131,6 +132,11 @@ func TestAWrongValueNamesItsFlagAndTheCure(t *testing.T) {
 		{"an empty audience", func(o *Options) { o.Callers.Accounts.Audiences = []string{""} }, []string{"--api-audiences must not hold an empty name"}},
 		{"tokens that live less than an hour at most", func(o *Options) { o.Callers.Accounts.MaxExpiration = time.Minute }, []string{"--service-account-max-token-expiration=1m0s must lie between 1 hour and 2^32 seconds"}},
 		{"tokens that live an hour at most", func(o *Options) { o.Callers.Accounts.MaxExpiration = time.Hour }, nil},
+		{"a memory limit", func(o *Options) { o.MemoryLimit = "2Gi" }, nil},
+		{"no memory limit", func(o *Options) { o.MemoryLimit = "0" }, nil},
+		{"a memory limit that is no quantity", func(o *Options) { o.MemoryLimit = "much" }, []string{"--memory-limit=much is not a quantity"}},
+		{"a memory limit that is negative", func(o *Options) { o.MemoryLimit = "-1Gi" }, []string{"--memory-limit=-1Gi is less than 128Mi"}},
+		{"a memory limit in which nothing fits", func(o *Options) { o.MemoryLimit = "64Mi" }, []string{"--memory-limit=64Mi is less than 128Mi"}},
 		{"a front proxy without a name", func(o *Options) { o.Callers.Proxy.CAFile = "testdata/flags.txt" }, []string{"--requestheader-allowed-names is empty, so any certificate"}},
 		{"a front proxy of any name when accepted", func(o *Options) { o.Callers.Proxy.CAFile, o.Cluster.AnyProxyName = "testdata/flags.txt", true }, nil},
 		{"a front proxy of a name", func(o *Options) {
@@ -274,5 +280,34 @@ func TestClientsOnThisMachineReachEveryListener(t *testing.T) {
 		if got := ClientURL(tcp); got != want {
 			t.Errorf("%s: got %s, want %s", address, got, want)
 		}
+	}
+}
+
+func TestTheMemoryLimitIsTheFlagsOrTheControlGroups(t *testing.T) {
+	group := fstest.MapFS{
+		"proc/self/cgroup":           {Data: []byte("0::/a\n")},
+		"sys/fs/cgroup/a/memory.max": {Data: []byte("1073741824\n")},
+	}
+	for _, test := range []struct {
+		name, flag string
+		root       fstest.MapFS
+		want       int64
+	}{
+		{"nothing is said and there is no control group", "", fstest.MapFS{}, 0},
+		{"nothing is said and the control group has a limit", "", group, 1 << 30},
+		{"the flag counts more", "256Mi", group, 256 << 20},
+		{"0 is no limit, whatever the control group says", "0", group, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			options := <-unboundOptions
+			options.MemoryLimit = test.flag
+			completed, err := options.Complete()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := completed.MemoryBytes(test.root); got != test.want {
+				t.Errorf("limit %d, not %d", got, test.want)
+			}
+		})
 	}
 }

@@ -24,6 +24,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	logsapi "k8s.io/component-base/logs/api/v1"
 )
 
@@ -51,6 +52,7 @@ func (o CompletedOptions) Validate() []error {
 	default:
 		errs = append(errs, fmt.Errorf("--mode=%s is unknown: use standalone or aggregated", o.Mode))
 	}
+	errs = append(errs, o.validateMemory()...)
 	errs = append(errs, o.validateControllers()...)
 	errs = append(errs, o.validateSimulation()...)
 	if o.DataDir == "" {
@@ -76,6 +78,23 @@ func (o CompletedOptions) Validate() []error {
 		errs = append(errs, err)
 	}
 	return errs
+}
+
+// minMemoryLimit is what a server with a few thousand objects needs.
+const minMemoryLimit = 128 << 20
+
+func (o CompletedOptions) validateMemory() []error {
+	if o.MemoryLimit == "" {
+		return nil
+	}
+	limit, err := resource.ParseQuantity(o.MemoryLimit)
+	switch {
+	case err != nil:
+		return []error{fmt.Errorf("--memory-limit=%s is not a quantity: give bytes such as 512Mi or 2Gi", o.MemoryLimit)}
+	case limit.Sign() != 0 && limit.Cmp(*resource.NewQuantity(minMemoryLimit, resource.BinarySI)) < 0:
+		return []error{fmt.Errorf("--memory-limit=%s is less than 128Mi, which the server needs for itself: give more, or 0 for no limit", o.MemoryLimit)}
+	}
+	return nil
 }
 
 func (o CompletedOptions) validateControllers() []error {
