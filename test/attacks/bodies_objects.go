@@ -53,7 +53,13 @@ func GrantEdit(t *testing.T, env Costly) {
 	admin := newClient(t, env.Admin)
 	admin.must(t, http.MethodPost, core+"/namespaces", "", fmt.Sprintf(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":%q}}`, env.Namespace))
 	admin.must(t, http.MethodPost, rbac+"/namespaces/"+env.Namespace+"/rolebindings", "", `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"RoleBinding","metadata":{"name":"costly"},"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"edit"},"subjects":[{"apiGroup":"rbac.authorization.k8s.io","kind":"User","name":"attack-costly-editor"}]}`)
-	admin.must(t, http.MethodPost, fleet+"/namespaces/"+env.Namespace+"/instances", "", strings.Replace(instanceWith("", "", ""), `"generateName":"a-"`, `"name":"target"`, 1))
+	CreateTarget(t, env)
+}
+
+// CreateTarget makes the instance that patches are for.
+func CreateTarget(t *testing.T, env Costly) {
+	t.Helper()
+	newClient(t, env.Admin).must(t, http.MethodPost, fleet+"/namespaces/"+env.Namespace+"/instances", "", strings.Replace(instanceWith("", "", ""), `"generateName":"a-"`, `"name":"target"`, 1))
 }
 
 // Bodies sends requests each of which once took gigabytes of memory or minutes of processor
