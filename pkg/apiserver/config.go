@@ -25,6 +25,7 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
@@ -36,6 +37,7 @@ import (
 	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/client-go/informers"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver/bodies"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver/memory"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
@@ -161,10 +163,15 @@ func (c *Config) Complete() CompletedConfig {
 	return CompletedConfig{completed}
 }
 
+// holdsAmounts tells the resources with a resource.Quantity in them.
+func holdsAmounts(resource schema.GroupResource) bool {
+	return resource.Group == fleet.GroupName || resource == corev1.Resource("resourcequotas")
+}
+
 // withinBounds lets no request to the handler that would cost the server too much. It is the last
 // stop before the handler, so that nothing is read for callers without rights.
 func (c *Config) withinBounds(handler http.Handler, config *genericapiserver.Config) http.Handler {
-	handler = bodies.WithBounds(handler, config.MaxRequestBodyBytes, config.Serializer)
+	handler = bodies.WithBounds(handler, config.MaxRequestBodyBytes, holdsAmounts, config.Serializer)
 	if c.Memory == nil {
 		return handler
 	}

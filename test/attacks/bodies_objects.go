@@ -199,6 +199,15 @@ func objectBodies(ns string) []attack {
 		post("An instance is nested 9,000 deep in a field that is not known", "instances", strings.Repeat(`{"a":`, 9000)+"1"+strings.Repeat("}", 9000), http.StatusBadRequest, "nested"),
 		post("An instance has 19,000 fields that are not known", "instances", `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Instance",`+numbered(19000, `"a%d":1`)+`}`, invalid, "spec.containers"),
 	}
+	strict := post("A YAML body has the same key 9,000 times, and is checked strictly", "instances?fieldValidation=Strict", "apiVersion: fleet.gatehouse.dev/v1alpha1\nkind: Instance\n"+strings.Repeat("a: b\n", 9000), http.StatusBadRequest, "")
+	strict.contentType = "application/yaml"
+	rows = append(rows, strict,
+		post("A JSON body has the same key 19,000 times, and is checked strictly", "instances?fieldValidation=Strict", `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Instance",`+repeated(19000, `"a":1`)+`}`, http.StatusBadRequest, "unknown field"),
+		post("A number has 500,000 digits", "instances", instanceWith("", `"terminationGracePeriodSeconds":`+strings.Repeat("9", 500000)+`,`, ""), http.StatusBadRequest, ""),
+		post("An amount has 500,000 digits", "instances", instanceWith("", "", `,"resources":{"limits":{"cpu":"`+strings.Repeat("9", 500000)+`"}}`), http.StatusBadRequest, "digits"),
+		post("An amount is tiny", "instances", instanceWith("", "", `,"resources":{"limits":{"cpu":"1e-99999999"}}`), http.StatusBadRequest, "exponent"),
+		attack{name: "A list has a label selector of 300 kB", as: "an editor", path: fleet + "/namespaces/" + ns + "/instances?labelSelector=" + numbered(30000, "a%d"), code: http.StatusOK},
+	)
 	// 0a 00 is an empty container, two bytes for 300.
 	spec := append([]byte{0x12}, appendVarint(nil, 2*1000000)...)
 	raw := append(spec, bytes.Repeat([]byte{0x0a, 0x00}, 1000000)...)
@@ -231,6 +240,7 @@ func patches(ns string) []attack {
 		row("A merge patch adds 1,500 owners", mergePatch, `{"metadata":{"ownerReferences":[`+numbered(1500, `{"apiVersion":"v1","kind":"ConfigMap","name":"a%d","uid":"u"}`)+`]}}`, invalid, "metadata.ownerReferences"),
 		row("A strategic merge patch adds 9,000 variables", "application/strategic-merge-patch+json", `{"spec":{"containers":[{"name":"a","env":[`+numbered(9000, `{"name":"a%d"}`)+`]}]}}`, http.StatusBadRequest, "a list of more than 1000"),
 		row("A merge patch adds 19,000 labels", mergePatch, `{"metadata":{"labels":{`+numbered(19000, `"k%d":"v"`)+`}}}`, invalid, "metadata.labels: Too many"),
+		row("A merge patch has a tiny amount behind an escape", mergePatch, `{"spec":{"containers":[{"name":"a","image":"a:1","resources":{"limits":{"cpu":"\u0031e-99999999"}}}]}}`, http.StatusBadRequest, "exponent"),
 		row("A merge patch is nested deeply", mergePatch, strings.Repeat(`{"a":`, 9000)+"1"+strings.Repeat("}", 9000), http.StatusBadRequest, "nested"),
 		row("An apply adds 19,000 labels", apply, `{`+head+`,"labels":{`+numbered(19000, `"k%d":"v"`)+`}},"spec":{"containers":[{"name":"a","image":"a:1"}]}}`, invalid, "metadata.labels: Too many"),
 		row("An apply names one long string 15,000 times", apply, aliases("apiVersion: fleet.gatehouse.dev/v1alpha1\nkind: Instance\n", 50<<10, 15000), http.StatusBadRequest, "aliases"),

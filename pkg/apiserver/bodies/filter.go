@@ -47,8 +47,9 @@ const (
 
 // WithBounds answers 400 to bodies beyond the bounds of this package and 413 to those of more
 // than maxBytes, with a Status that the serializer writes, and hands all others on to the
-// handler. It belongs behind authorization, so that no body is read of a caller without rights.
-func WithBounds(handler http.Handler, maxBytes int64, serializer runtime.NegotiatedSerializer) http.Handler {
+// handler. amounts tells the resources that hold amounts (resource.Quantity), in whose bodies
+// numbers are bounded, too. It belongs behind authorization, so that no body is read of a caller without rights.
+func WithBounds(handler http.Handler, maxBytes int64, amounts func(schema.GroupResource) bool, serializer runtime.NegotiatedSerializer) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		info, ok := request.RequestInfoFrom(r.Context())
 		if !ok || !info.IsResourceRequest || !hasBody(r) {
@@ -57,7 +58,7 @@ func WithBounds(handler http.Handler, maxBytes int64, serializer runtime.Negotia
 		}
 		body, err := read(r, maxBytes)
 		if err == nil {
-			err = check(r.Header.Get("Content-Type"), body, maxBytes)
+			err = check(r.Header.Get("Content-Type"), body, maxBytes, amounts(schema.GroupResource{Group: info.APIGroup, Resource: info.Resource}))
 		}
 		if err != nil {
 			responsewriters.ErrorNegotiated(err, serializer, schema.GroupVersion{Group: info.APIGroup, Version: info.APIVersion}, w, r)
@@ -99,7 +100,7 @@ func read(r *http.Request, maxBytes int64) ([]byte, error) {
 }
 
 // check looks at a body in the way in which it will be decoded.
-func check(contentType string, body []byte, maxBytes int64) error {
+func check(contentType string, body []byte, maxBytes int64, amounts bool) error {
 	mediaType, _, malformed := mime.ParseMediaType(contentType)
 	if malformed != nil {
 		// What cannot be parsed is refused with 415, but for nothing, which means JSON, and for
@@ -123,6 +124,8 @@ func check(contentType string, body []byte, maxBytes int64) error {
 		return apierrors.NewBadRequest(fmt.Sprintf("the body is nested more than %d deep: no object of this server is", MaxDepth))
 	case found.values > MaxValues:
 		return apierrors.NewBadRequest(fmt.Sprintf("the body holds more than %d values: split it into several objects", MaxValues))
+	case amounts && found.hugeNumber:
+		return apierrors.NewBadRequest(fmt.Sprintf("the body holds a number of more than %d digits, or with an exponent of more than %d: write a smaller or rounder one", MaxDigits, maxExponentDigits))
 	case mediaType == string(types.JSONPatchType) && found.longestList > MaxPatchList:
 		return apierrors.NewBadRequest(fmt.Sprintf("the JSON patch holds a list of more than %d operations or values: split it, or send a merge patch (%s)", MaxPatchList, types.MergePatchType))
 	case mediaType == string(types.StrategicMergePatchType) && found.longestList > MaxPatchList:
@@ -137,4 +140,6 @@ type usage struct {
 	// values counts fields and elements, and longestList the elements of one list.
 	values, longestList int
 	depth               int
+	// hugeNumber says that a text or a number is one that amounts must not be read from.
+	hugeNumber bool
 }

@@ -16,6 +16,8 @@ limitations under the License.
 
 package bodies
 
+import "bytes"
+
 // scanJSON counts without decoding: each value but the outermost follows an opening bracket or a
 // comma. Of what is not JSON it counts the same characters, and the decoder finds the mistake.
 func scanJSON(body []byte) usage {
@@ -29,7 +31,14 @@ func scanJSON(body []byte) usage {
 		c := body[i]
 		switch c {
 		case '"':
-			i = endOfString(body, i+1)
+			end := endOfString(body, i+1)
+			u.hugeNumber = u.hugeNumber || isHugeLiteral(body[i+1:end])
+			i = end
+			continue
+		case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
+			end := i + len(body[i:]) - len(bytes.TrimLeft(body[i:], "+-.0123456789eE"))
+			u.hugeNumber = u.hugeNumber || isHugeNumber(body[i:end])
+			i = end - 1
 			continue
 		case '[', '{':
 			depth++

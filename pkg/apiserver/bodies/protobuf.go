@@ -65,6 +65,7 @@ func (u *usage) scanMessage(message []byte, depth int) {
 				return
 			}
 			u.values++
+			u.hugeNumber = u.hugeNumber || isHugeNumber(message[n:n+int(size)])
 			u.scanMessage(message[n:n+int(size)], depth+1)
 			message = message[n+int(size):]
 		case 3, 4: // the beginning and the end of a group, which decoders skip

@@ -92,6 +92,7 @@ func (s *yamlScan) size(node *yaml.Node, depth int) (int64, error) {
 		return 0, nil
 	}
 	s.values++
+	s.hugeNumber = s.hugeNumber || isHugeNumber([]byte(node.Value))
 	s.expanded[node] = -1
 	total := int64(len(node.Value)) + nodeBytes
 	for _, child := range node.Content {

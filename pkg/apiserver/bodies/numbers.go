@@ -1,0 +1,61 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package bodies
+
+import (
+	"bytes"
+	"encoding/json"
+)
+
+const (
+	// MaxDigits is how many digits the text of an amount may have before its exponent or suffix.
+	MaxDigits = 1000
+	// maxExponentDigits bounds an exponent to 999. An amount is at most 2^63 and at least 10^-9.
+	maxExponentDigits = 3
+)
+
+// isHugeNumber tells texts that resource.ParseQuantity takes minutes and gigabytes for: it
+// computes ten to the power of the exponent ("1e-99999999"), and its arithmetic on long numbers is
+// quadratic. Text that only begins like a number is taken for one where its digits are too many.
+func isHugeNumber(text []byte) bool {
+	rest := bytes.TrimLeft(text, "+-")
+	unit := bytes.TrimLeft(rest, "0123456789.")
+	if len(rest)-len(unit) > MaxDigits {
+		return true
+	}
+	if len(rest) == len(unit) || len(unit) == 0 || unit[0] != 'e' && unit[0] != 'E' {
+		return false
+	}
+	exponent := bytes.TrimLeft(unit[1:], "+-")
+	return len(exponent)-len(bytes.TrimLeft(exponent, "0123456789")) > maxExponentDigits
+}
+
+// isHugeLiteral does so for a JSON string, without its quotation marks. Escapes are looked behind
+// where the text could be a number: patches are decoded before amounts are read.
+func isHugeLiteral(text []byte) bool {
+	if isHugeNumber(text) {
+		return true
+	}
+	if rest := bytes.TrimLeft(text, "+-.0123456789eE"); len(rest) == 0 || rest[0] != '\\' {
+		return false
+	}
+	var plain string
+	if err := json.Unmarshal(append(append([]byte{'"'}, text...), '"'), &plain); err != nil {
+		return false
+	}
+	return isHugeNumber([]byte(plain))
+}
