@@ -153,7 +153,7 @@ func wrongPatches() []wrongRequest {
 		patch(wrongRequest{name: "A JSON patch with an unknown operation is refused", contentType: jsonPatch, body: `[{"op":"bend","path":"/spec"}]`,
 			code: http.StatusUnprocessableEntity, reason: invalid, message: "the server rejected our request due to an error in our request"}),
 		patch(wrongRequest{name: "A JSON patch of more than 10,000 operations is refused", contentType: jsonPatch, body: "[" + strings.Repeat(`{"op":"test","path":"/kind","value":"Instance"},`, 10000) + `{"op":"test","path":"/kind","value":"Instance"}]`,
-			code: http.StatusRequestEntityTooLarge, reason: metav1.StatusReasonRequestEntityTooLarge, message: "10000"}),
+			code: http.StatusRequestEntityTooLarge, reason: metav1.StatusReasonRequestEntityTooLarge, message: "1000"}),
 		patch(wrongRequest{name: "A merge patch that is no object is refused", contentType: mergePatch, body: `["a"]`,
 			code: http.StatusBadRequest, reason: badRequest, message: "cannot unmarshal array"}),
 		patch(wrongRequest{name: "A merge patch that ends too early is refused", contentType: mergePatch, body: `{"spec":`,

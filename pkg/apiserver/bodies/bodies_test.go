@@ -122,8 +122,10 @@ func TestWhatIsDearToDecodeIsRefused(t *testing.T) {
 		{name: "a protobuf body of a wrong length", contentType: protobufType, body: "k8s\x00\x0a\xff\xff\xff\xff\xff\xff\xff\xff\x7f"},
 		{name: "a protobuf body of nothing", contentType: protobufType, body: "k8s\x00"},
 
-		{name: "amounts and other numbers", contentType: jsonType, body: `{"a":"500m","b":"1e3","c":"-1.5E-9","d":12345,"e":1e10,"f":"12e","g":"1e999 of them","h":"2026-11-30"}`},
+		{name: "amounts and other numbers", contentType: jsonType, body: `{"a":"500m","b":"1e3","c":"-1.5E-9","d":12345,"e":1e10,"f":"12e","g":"1e9999 of them","h":"2026-11-30","i":"3e59871","j":"1234567e-9999-4a00-8000-000000000000"}`},
 		{name: "a tiny amount", contentType: jsonType, body: `{"a":"1e-99999999"}`, says: "exponent"},
+		{name: "a huge amount with many digits", contentType: jsonType, body: `{"a":"1234567890123456789e99999999"}`, says: "exponent"},
+		{name: "an exponent of more than 32 bits", contentType: jsonType, body: `{"a":"1e2147483648"}`, says: "exponent"},
 		{name: "a tiny amount without amounts", contentType: jsonType, body: `{"a":"1e-99999999"}`},
 		{name: "a tiny amount behind escapes", contentType: "application/merge-patch+json", body: `{"a":"\u0031\u0065-99999999"}`, says: "exponent"},
 		{name: "a tiny amount behind an escape in the middle", contentType: "application/merge-patch+json", body: `{"a":"1\u0065-99999999"}`, says: "exponent"},

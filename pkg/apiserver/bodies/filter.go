@@ -45,8 +45,8 @@ const (
 	MaxPatchList = 1000
 )
 
-// WithBounds answers 400 to bodies beyond the bounds of this package and 413 to those of more
-// than maxBytes, with a Status that the serializer writes, and hands all others on to the
+// WithBounds answers 400 to bodies beyond the bounds of this package, and 413 to patches beyond
+// MaxPatchList and to bodies of more than maxBytes, with a Status that the serializer writes, and hands all others on to the
 // handler. amounts tells the resources that hold amounts (resource.Quantity), in whose bodies
 // numbers are bounded, too. It belongs behind authorization, so that no body is read of a caller without rights.
 func WithBounds(handler http.Handler, maxBytes int64, amounts func(schema.GroupResource) bool, serializer runtime.NegotiatedSerializer) http.Handler {
@@ -120,16 +120,16 @@ func check(contentType string, body []byte, maxBytes int64, amounts bool) error 
 	switch {
 	case err != nil:
 		return apierrors.NewBadRequest(err.Error())
+	case mediaType == string(types.JSONPatchType) && found.longestList > MaxPatchList:
+		return apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("the JSON patch holds a list of more than %d operations or values: split it, or send a merge patch (%s)", MaxPatchList, types.MergePatchType))
+	case mediaType == string(types.StrategicMergePatchType) && found.longestList > MaxPatchList:
+		return apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("the strategic merge patch holds a list of more than %d values: split it, or send a merge patch (%s)", MaxPatchList, types.MergePatchType))
 	case found.depth > MaxDepth:
 		return apierrors.NewBadRequest(fmt.Sprintf("the body is nested more than %d deep: no object of this server is", MaxDepth))
 	case found.values > MaxValues:
 		return apierrors.NewBadRequest(fmt.Sprintf("the body holds more than %d values: split it into several objects", MaxValues))
 	case amounts && found.hugeNumber:
-		return apierrors.NewBadRequest(fmt.Sprintf("the body holds a number of more than %d digits, or with an exponent of more than %d: write a smaller or rounder one", MaxDigits, maxExponentDigits))
-	case mediaType == string(types.JSONPatchType) && found.longestList > MaxPatchList:
-		return apierrors.NewBadRequest(fmt.Sprintf("the JSON patch holds a list of more than %d operations or values: split it, or send a merge patch (%s)", MaxPatchList, types.MergePatchType))
-	case mediaType == string(types.StrategicMergePatchType) && found.longestList > MaxPatchList:
-		return apierrors.NewBadRequest(fmt.Sprintf("the strategic merge patch holds a list of more than %d values: split it, or send a merge patch (%s)", MaxPatchList, types.MergePatchType))
+		return apierrors.NewBadRequest(fmt.Sprintf("the body holds a number of more than %d digits, or with an exponent beyond %d: write a smaller or rounder one", MaxDigits, maxExponent))
 	}
 	return nil
 }

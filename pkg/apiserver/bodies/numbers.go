@@ -19,13 +19,18 @@ package bodies
 import (
 	"bytes"
 	"encoding/json"
+	"strconv"
 )
 
 const (
 	// MaxDigits is how many digits the text of an amount may have before its exponent or suffix.
 	MaxDigits = 1000
-	// maxExponentDigits bounds an exponent to 999. An amount is at most 2^63 and at least 10^-9.
-	maxExponentDigits = 3
+	// maxExponent bounds exponents in both directions. An amount is at most 2^63 and at least 10^-9.
+	maxExponent = 999
+	// maxPlainDigits is how many digits may stand before a longer positive exponent. With so few
+	// the result is found to be too large without computing it, and the short name of a commit,
+	// such as 3e59871, looks just so.
+	maxPlainDigits = 15
 )
 
 // isHugeNumber tells texts that resource.ParseQuantity takes minutes and gigabytes for: it
@@ -40,8 +45,18 @@ func isHugeNumber(text []byte) bool {
 	if len(rest) == len(unit) || len(unit) == 0 || unit[0] != 'e' && unit[0] != 'E' {
 		return false
 	}
-	exponent := bytes.TrimLeft(unit[1:], "+-")
-	return len(exponent)-len(bytes.TrimLeft(exponent, "0123456789")) > maxExponentDigits
+	exponent, err := strconv.ParseInt(string(unit[1:]), 10, 64)
+	if err != nil {
+		return false // no number: a uid may begin like one
+	}
+	// ParseQuantity keeps 32 bits of it, so that what is too large may come out negative.
+	switch kept := int32(exponent); {
+	case kept < -maxExponent:
+		return true
+	case kept > maxExponent:
+		return len(rest)-len(unit) > maxPlainDigits
+	}
+	return false
 }
 
 // isHugeLiteral does so for a JSON string, without its quotation marks. Escapes are looked behind
