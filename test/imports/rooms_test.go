@@ -107,6 +107,10 @@ var rooms = []room{
 	{packages: "pkg/registry/core/resourcequota", may: append([]string{
 		"pkg/registry/base", "pkg/apis/core", "pkg/apis/core/validation", "pkg/quota",
 	}, registryLibraries...)},
+	// What a host reads and writes is checked on the object itself, which needs the caller's groups.
+	{packages: "pkg/registry/fleet/instance", may: append([]string{
+		"pkg/registry/base", "pkg/apis/fleet", "pkg/apis/fleet/<version>", "pkg/apis/fleet/validation", "k8s.io/apiserver/pkg/authentication/user",
+	}, registryLibraries...)},
 	// The version is for GetResetFields, which names the fields of the external object.
 	{packages: "pkg/registry/([a-z]+)/[a-z]+", may: append([]string{
 		"pkg/registry/base", "pkg/apis/$1", "pkg/apis/$1/<version>", "pkg/apis/$1/validation",
@@ -135,7 +139,7 @@ var rooms = []room{
 		"go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/client/v3/kubernetes",
 	}},
 	{packages: "pkg/storage/embedded", may: []string{
-		"go.etcd.io/...", "go.uber.org/zap/...", "github.com/coreos/go-semver/semver", "golang.org/x/sys/unix",
+		"pkg/files", "go.etcd.io/...", "go.uber.org/zap/...", "github.com/coreos/go-semver/semver", "golang.org/x/sys/unix",
 	}},
 
 	// Controllers work only through watch: no hub types, no registry, no k8s.io/apiserver.
@@ -158,9 +162,11 @@ var rooms = []room{
 		"k8s.io/apiserver/...", "k8s.io/client-go/...", "k8s.io/kube-openapi/pkg/...", "sigs.k8s.io/structured-merge-diff/v6/fieldpath",
 	}},
 
+	// What of this machine is trusted is decided in one place, which knows nothing else.
+	{packages: "pkg/files"},
 	// Two rooms that only cmd uses: files with keys, and questions before the start.
 	{packages: "pkg/certificates", may: []string{
-		"k8s.io/apiserver/pkg/server/dynamiccertificates", "k8s.io/client-go/tools/clientcmd/...", "k8s.io/client-go/util/cert",
+		"pkg/files", "k8s.io/apiserver/pkg/server/dynamiccertificates", "k8s.io/client-go/tools/clientcmd/...", "k8s.io/client-go/util/cert",
 	}},
 	{packages: "pkg/preflight", may: []string{"k8s.io/apiserver/pkg/server/healthz", "k8s.io/client-go/kubernetes"}},
 

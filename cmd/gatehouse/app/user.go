@@ -21,7 +21,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -31,10 +30,12 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
+	"github.com/gatehouse-dev/gatehouse/pkg/files"
 )
 
 const (
@@ -208,7 +209,11 @@ func (c *credentialCommand) serverURL() (string, error) {
 		return c.server, nil
 	}
 	path := filepath.Join(c.dataDir, options.KubeconfigName)
-	admin, err := clientcmd.LoadFromFile(path)
+	var admin *clientcmdapi.Config
+	data, err := readOwn(path)
+	if err == nil {
+		admin, err = clientcmd.Load(data)
+	}
 	if err == nil {
 		if current := admin.Contexts[admin.CurrentContext]; current != nil {
 			if cluster := admin.Clusters[current.Cluster]; cluster != nil {
@@ -223,16 +228,12 @@ func (c *credentialCommand) serverURL() (string, error) {
 // writeNew writes a file for its owner only, and never in the place of another: what is
 // there may be somebody's only way in.
 func writeNew(path string, data []byte) error {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	err := files.WriteNew(path, data, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%s exists: remove it, or name another file with --out", path)
 	}
 	if err != nil {
-		return fmt.Errorf("--out: %w", err)
-	}
-	_, err = file.Write(data)
-	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return errors.Join(fmt.Errorf("write the kubeconfig: %w", err), os.Remove(path))
+		return fmt.Errorf("--out: the kubeconfig cannot be written: %w", err)
 	}
 	return nil
 }

@@ -182,7 +182,10 @@ func writeHistory(out io.Writer, history []revision) error {
 		if r.Current {
 			number += "*"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", number, cell(r.Release), cell(strings.Join(r.Images, ",")), cmp.Or(cell(r.ChangeCause), "<none>"))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", number, cell(r.Release), cell(strings.Join(r.Images, ",")), cmp.Or(cell(oneLine(r.ChangeCause)), "<none>"))
 	}
 	return table.Flush()
 }
+
+// oneLine keeps what people wrote in several lines from breaking a table.
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

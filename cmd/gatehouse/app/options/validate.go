@@ -17,14 +17,16 @@ limitations under the License.
 package options
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	logsapi "k8s.io/component-base/logs/api/v1"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/files"
 )
 
 // Validate returns everything that is wrong with the flags, each naming the flag and the cure.
@@ -155,12 +157,16 @@ func (o CompletedOptions) validateEtcd() []error {
 	return errs
 }
 
+// readable refuses a file that cannot be read, or that another user owns or may write: what these
+// files hold is the authority of the server.
 func readable(flag, path string) []error {
-	file, err := os.Open(path)
+	err := files.Given(path)
+	if untrusted := (*files.UntrustedError)(nil); errors.As(err, &untrusted) {
+		return []error{fmt.Errorf("--%s: %w", flag, err)}
+	}
 	if err != nil {
 		return []error{fmt.Errorf("--%s: the file cannot be read (%w): name one that exists and that this user may read", flag, err)}
 	}
-	_ = file.Close()
 	return nil
 }
 
