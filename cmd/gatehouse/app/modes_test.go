@@ -129,6 +129,12 @@ func (s *stubCluster) write(w http.ResponseWriter, object any) {
 // has a client certificate of system:masters that the cluster vouches for.
 func startAggregated(t *testing.T) (*stubCluster, options.CompletedOptions, Ready, *certificates.Bundle) {
 	t.Helper()
+	return startAggregatedBy(t, Run)
+}
+
+// startAggregatedBy does so with a function that runs the server.
+func startAggregatedBy(t *testing.T, run func(context.Context, options.CompletedOptions, Observer) error) (*stubCluster, options.CompletedOptions, Ready, *certificates.Bundle) {
+	t.Helper()
 	users, err := certificates.Ensure(filepath.Join(t.TempDir(), "users"), certificates.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -183,7 +189,7 @@ func startAggregated(t *testing.T) (*stubCluster, options.CompletedOptions, Read
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, stopped := make(chan Ready, 1), make(chan error, 1)
-	go func() { stopped <- Run(ctx, completed, Observer{Ready: func(r Ready) { ready <- r }}) }()
+	go func() { stopped <- run(ctx, completed, Observer{Ready: func(r Ready) { ready <- r }}) }()
 	select {
 	case r := <-ready:
 		t.Cleanup(func() {
