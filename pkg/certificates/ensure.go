@@ -152,7 +152,7 @@ func ensure(dir string, opts Options, mayCreateCA bool) (*Bundle, error) {
 		b.Issued = append(b.Issued, servingName)
 	}
 	if !opts.ServingOnly && (!foundAdmin || mustRenew(b.Admin.Cert, b.CA.Cert, now)) {
-		if b.Admin, err = issueClient(b.CA, AdminUser, []string{AdminGroup}, leafLifetime, now); err != nil {
+		if b.Admin, err = issueClient(b.CA, AdminUser, []string{AdminGroup}, leafLifetime, now, backdate); err != nil {
 			return nil, err
 		}
 		changes = append(changes, replacement{files: admin, pair: b.Admin})

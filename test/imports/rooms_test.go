@@ -126,6 +126,8 @@ var rooms = []room{
 	}},
 	// Tokens are signed with the library that the OIDC authenticator of k8s.io/apiserver uses.
 	{packages: "pkg/authentication/serviceaccount", may: []string{"k8s.io/apiserver/pkg/authentication/...", "k8s.io/apiserver/pkg/audit", "k8s.io/apiserver/pkg/warning", "k8s.io/client-go/util/keyutil", "gopkg.in/go-jose/go-jose.v2/..."}},
+	// Whose certificates can be revoked is who the authorizer of hosts takes for a host.
+	{packages: "pkg/authentication/revocation", may: []string{"pkg/authorization/host", "k8s.io/apiserver/pkg/authentication/authenticator", "k8s.io/client-go/kubernetes/typed/core/v1"}},
 	{packages: "pkg/authentication(/.*)?", may: []string{"pkg/authentication/...", "k8s.io/apiserver/...", "k8s.io/client-go/..."}},
 	// component-helpers has upstream's own comparison of what one set of rules covers of another.
 	{packages: "pkg/authorization(/.*)?", may: []string{"k8s.io/component-helpers/auth/rbac/validation", "pkg/authorization/...", "k8s.io/apiserver/...", "k8s.io/client-go/..."}},

@@ -100,7 +100,7 @@ func (s *stubCluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusOK)
 		w.(http.Flusher).Flush()
 		<-r.Context().Done()
-	case info.Resource == "configmaps" && info.Verb == "get":
+	case info.Resource == "configmaps" && info.Verb == "get" && info.Name == authentication.TrustConfigMap:
 		s.write(w, s.trust)
 	case info.Resource == "configmaps":
 		s.write(w, corev1.ConfigMapList{TypeMeta: metav1.TypeMeta{Kind: "ConfigMapList", APIVersion: "v1"}, ListMeta: list, Items: []corev1.ConfigMap{s.trust}})

@@ -212,7 +212,7 @@ func certifiedHost(server *rest.Config, ca certificates.KeyPair) func(string) (*
 		if ttl <= 0 {
 			return nil, errors.New("the authority in the data directory has ended: nothing that it signs is trusted")
 		}
-		cert, key, err := certificates.IssueClient(ca, fleet.HostUserPrefix+name, []string{fleet.HostGroup}, ttl, now)
+		cert, key, err := certificates.IssueHost(ca, fleet.HostUserPrefix+name, []string{fleet.HostGroup}, ttl, now)
 		if err != nil {
 			return nil, err
 		}

@@ -48,6 +48,7 @@ func newUpCommand() *cobra.Command {
 	fs.StringVar(&listen, "listen", listen, "Address and port to listen on. Port 0 picks a free one. Other machines can connect only when this is not a loopback address.")
 	fs.StringSliceVar(&o.TLSSANs, "tls-san", o.TLSSANs, "Further host names and IP addresses by which clients reach the server, comma separated.")
 	o.AddStandaloneFlags(fs)
+	o.AddHostFlags(fs)
 	fs = sets.FlagSet("etcd")
 	fs.StringSliceVar(&transport.ServerList, "etcd-servers", nil, "URLs of an external etcd, comma separated, such as https://10.0.0.1:2379. Where empty, an etcd runs inside this process.")
 	fs.StringVar(&transport.TrustedCAFile, "etcd-cafile", "", "Certificates of the authorities that vouch for the external etcd.")

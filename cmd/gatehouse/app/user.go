@@ -84,7 +84,7 @@ password.`,
 			if err := checkUser(name, c.groups); err != nil {
 				return err
 			}
-			return c.run(cmd.OutOrStdout(), cmd.ErrOrStderr(), name, name, c.groups)
+			return c.run(cmd.OutOrStdout(), cmd.ErrOrStderr(), name, name, c.groups, certificates.IssueClient)
 		},
 	}
 	c.addFlags(add)
@@ -96,7 +96,7 @@ password.`,
 func newHostCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "host",
-		Short: "Give hosts access to a standalone server",
+		Short: "Give hosts access to a server, and take it back",
 		Args:  onlySubcommands,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -110,20 +110,27 @@ told.
 
 The agent is the user system:host:NAME in the group system:hosts: it may keep its own Host
 and HostLease, and what is bound to it. The kubeconfig holds a private key: treat it as a
-password.`,
+password. "gatehouse host revoke" takes it back.`,
 		Example: `  gatehouse host add edge-1 --server https://gatehouse.example.com:6443`,
 		Args:    exactlyOneName,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name := args[0]
-			if problems := validation.IsDNS1123Subdomain(name); len(problems) > 0 {
-				return fmt.Errorf("%q cannot be the name of a host: %s", name, strings.Join(problems, "; "))
+			if err := checkHost(name); err != nil {
+				return err
 			}
-			return c.run(cmd.OutOrStdout(), cmd.ErrOrStderr(), name, fleet.HostUserPrefix+name, []string{fleet.HostGroup})
+			return c.run(cmd.OutOrStdout(), cmd.ErrOrStderr(), name, fleet.HostUserPrefix+name, []string{fleet.HostGroup}, certificates.IssueHost)
 		},
 	}
 	c.addFlags(add)
-	cmd.AddCommand(add)
+	cmd.AddCommand(add, newRevokeCommand())
 	return cmd
+}
+
+func checkHost(name string) error {
+	if problems := validation.IsDNS1123Subdomain(name); len(problems) > 0 {
+		return fmt.Errorf("%q cannot be the name of a host: %s", name, strings.Join(problems, "; "))
+	}
+	return nil
 }
 
 func exactlyOneName(cmd *cobra.Command, args []string) error {
@@ -167,8 +174,11 @@ func checkUser(name string, groups []string) error {
 	return nil
 }
 
+// issuer signs a client certificate.
+type issuer func(ca certificates.KeyPair, cn string, orgs []string, ttl time.Duration, now time.Time) (certPEM, keyPEM []byte, err error)
+
 // run issues the certificate and writes the kubeconfig.
-func (c *credentialCommand) run(out, notes io.Writer, name, user string, groups []string) error {
+func (c *credentialCommand) run(out, notes io.Writer, name, user string, groups []string, issue issuer) error {
 	ca, err := certificates.LoadCA(filepath.Join(c.dataDir, options.CertificateDirName))
 	if err != nil {
 		return fmt.Errorf("--data-dir=%s: %w", c.dataDir, err)
@@ -178,7 +188,7 @@ func (c *credentialCommand) run(out, notes io.Writer, name, user string, groups 
 		return err
 	}
 	now := time.Now()
-	cert, key, err := certificates.IssueClient(ca, user, slices.Compact(slices.Sorted(slices.Values(groups))), c.ttl, now)
+	cert, key, err := issue(ca, user, slices.Compact(slices.Sorted(slices.Values(groups))), c.ttl, now)
 	if err != nil {
 		return fmt.Errorf("--ttl=%s: %w", c.ttl, err)
 	}

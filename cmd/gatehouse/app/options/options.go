@@ -75,6 +75,9 @@ type Options struct {
 	// SimulateHosts is how many simulated hosts run beside the server, in the standalone mode.
 	SimulateHosts int
 
+	// HostRegistration is SelfRegistration or ApprovedRegistration.
+	HostRegistration string
+
 	// EmbedEtcd asks for an etcd in this process in the aggregated mode, where an external
 	// one is expected.
 	EmbedEtcd bool
@@ -108,17 +111,20 @@ func NewOptions() *Options {
 	o := &Options{
 		DataDir:     DefaultDataDir(),
 		Controllers: Controllers{AllControllers},
-		Callers:     newCallers(),
-		EventTTL:    defaultEventTTL,
-		Cluster:     newCluster(),
-		ServerRun:   genericoptions.NewServerRunOptions(),
-		Etcd:        storage.NewOptions(),
-		Serving:     genericoptions.NewSecureServingOptions(),
-		Admission:   newAdmission(),
-		Audit:       genericoptions.NewAuditOptions(),
-		Features:    genericoptions.NewFeatureOptions(),
-		Metrics:     metrics.NewOptions(),
-		Logs:        logs.NewOptions(),
+
+		HostRegistration: SelfRegistration,
+
+		Callers:   newCallers(),
+		EventTTL:  defaultEventTTL,
+		Cluster:   newCluster(),
+		ServerRun: genericoptions.NewServerRunOptions(),
+		Etcd:      storage.NewOptions(),
+		Serving:   genericoptions.NewSecureServingOptions(),
+		Admission: newAdmission(),
+		Audit:     genericoptions.NewAuditOptions(),
+		Features:  genericoptions.NewFeatureOptions(),
+		Metrics:   metrics.NewOptions(),
+		Logs:      logs.NewOptions(),
 	}
 	// Nothing listens beyond loopback unless asked, and profiling is off.
 	o.Serving.BindAddress = netutils.ParseIPSloppy("127.0.0.1")
@@ -148,6 +154,14 @@ func DefaultDataDir() string {
 	return "gatehouse-data"
 }
 
+// Who creates the Host of an agent.
+const (
+	// SelfRegistration lets the agent do it.
+	SelfRegistration = "self"
+	// ApprovedRegistration leaves it to operators.
+	ApprovedRegistration = "approve"
+)
+
 // Flags returns all flags in named sections.
 func (o *Options) Flags() cliflag.NamedFlagSets {
 	var sets cliflag.NamedFlagSets
@@ -155,6 +169,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	fs.StringVar(&o.Mode, "mode", o.Mode, "Required. standalone: the server knows its users itself. aggregated: it serves behind a kube-apiserver and asks that cluster who callers are and what they may.")
 	fs.StringVar(&o.DataDir, "data-dir", o.DataDir, "Directory for everything that the server keeps on disk: certificates, kubeconfig, and the data of an embedded etcd. Made with mode 0700.")
 	o.AddStandaloneFlags(fs)
+	o.AddHostFlags(fs)
 	fs.DurationVar(&o.EventTTL, "event-ttl", o.EventTTL, "How long an event is kept after the last write to it. For the standalone mode; in the other the cluster keeps events.")
 
 	o.Serving.AddFlags(sets.FlagSet("serving"))
@@ -184,6 +199,12 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 func (o *Options) AddStandaloneFlags(fs *pflag.FlagSet) {
 	o.Controllers.AddFlag(fs, "Controllers that run inside the server, in the standalone mode. \"gatehouse controllers\" runs those of apps, releases and hosts in a process of its own.", o.knownControllers())
 	fs.IntVar(&o.SimulateHosts, "simulate-hosts", o.SimulateHosts, "How many simulated hosts to run beside the server, sim-1 and so on, to try it out: they register and report as real ones do, but nothing really runs on them. For the standalone mode. \"gatehouse simulate-hosts\" does the same in a process of its own, with more flags.")
+}
+
+// AddHostFlags adds those about hosts, which both modes have, and which gatehouse up has in common
+// with gatehouse apiserver word for word.
+func (o *Options) AddHostFlags(fs *pflag.FlagSet) {
+	fs.StringVar(&o.HostRegistration, "host-registration", o.HostRegistration, "How hosts are registered. self: the agent of a host creates its Host. approve: an operator creates the Host (kubectl create) before the agent is let register, so that a host that was deleted does not come back by itself.")
 }
 
 func (o *Options) knownControllers() []string {

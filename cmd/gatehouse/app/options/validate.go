@@ -55,6 +55,7 @@ func (o CompletedOptions) Validate() []error {
 	}
 	errs = append(errs, o.validateControllers()...)
 	errs = append(errs, o.validateSimulation()...)
+	errs = append(errs, o.validateRegistration()...)
 	if o.DataDir == "" {
 		errs = append(errs, fmt.Errorf("--data-dir must not be empty: name a directory"))
 	}
@@ -102,6 +103,16 @@ func (o CompletedOptions) validateSimulation() []error {
 		errs = append(errs, fmt.Errorf("--simulate-hosts cannot be used with --client-ca-file: the hosts' certificates come from the authority in the data directory; run \"gatehouse simulate-hosts --kubeconfig FILE --impersonate\" beside the server"))
 	}
 	return errs
+}
+
+func (o CompletedOptions) validateRegistration() []error {
+	switch {
+	case o.HostRegistration != SelfRegistration && o.HostRegistration != ApprovedRegistration:
+		return []error{fmt.Errorf("--host-registration=%s is unknown: use self or approve", o.HostRegistration)}
+	case o.ApproveHosts() && o.SimulateHosts != 0:
+		return []error{fmt.Errorf("--simulate-hosts cannot be used with --host-registration=approve: simulated hosts register themselves; leave one out")}
+	}
+	return nil
 }
 
 func (o CompletedOptions) validateServing() []error {
