@@ -220,12 +220,12 @@ func ownGroup(gid int) bool {
 	if gid != os.Getegid() {
 		return false
 	}
-	u, err := user.LookupId(strconv.Itoa(os.Geteuid()))
-	if err != nil {
-		return gid == os.Geteuid() // a container without users: the number is all there is
+	u, userErr := user.LookupId(strconv.Itoa(os.Geteuid()))
+	g, groupErr := user.LookupGroupId(strconv.Itoa(gid))
+	if userErr != nil || groupErr != nil {
+		return gid == os.Geteuid() // a container without users: the numbers are all there is
 	}
-	g, err := user.LookupGroupId(strconv.Itoa(gid))
-	return err == nil && g.Name == u.Username
+	return g.Name == u.Username
 }
 
 // isVolume recognises a volume that kubelet has handed to the group of a pod (fsGroup): a file
