@@ -18,15 +18,20 @@ package attacks
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 )
+
+// patience is how long a command may take to refuse; a server that starts is ended after it.
+const patience = time.Minute
 
 // stranger is a user who owns nothing else on this machine.
 const stranger = 54321
@@ -62,7 +67,9 @@ func Files(t *testing.T, program string) {
 			if err := row.prepare(dir, victim); err != nil {
 				t.Fatal(err)
 			}
-			cmd := exec.CommandContext(t.Context(), program, strings.Fields(strings.ReplaceAll(row.args, "DIR", dir))...)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, program, strings.Fields(strings.ReplaceAll(row.args, "DIR", dir))...)
 			cmd.Dir = at
 			var said bytes.Buffer
 			cmd.Stdout, cmd.Stderr = &said, &said

@@ -167,7 +167,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	var sets cliflag.NamedFlagSets
 	fs := sets.FlagSet("gatehouse")
 	fs.StringVar(&o.Mode, "mode", o.Mode, "Required. standalone: the server knows its users itself. aggregated: it serves behind a kube-apiserver and asks that cluster who callers are and what they may.")
-	fs.StringVar(&o.DataDir, "data-dir", o.DataDir, "Directory for everything that the server keeps on disk: certificates, kubeconfig, and the data of an embedded etcd. Made with mode 0700.")
+	fs.StringVar(&o.DataDir, "data-dir", o.DataDir, "Directory for everything that the server keeps on disk: certificates, kubeconfig, and the data of an embedded etcd. Made with mode 0700. It must belong to this user or to root, and other users must not be able to replace it.")
 	o.AddStandaloneFlags(fs)
 	o.AddHostFlags(fs)
 	fs.DurationVar(&o.EventTTL, "event-ttl", o.EventTTL, "How long an event is kept after the last write to it. For the standalone mode; in the other the cluster keeps events.")
