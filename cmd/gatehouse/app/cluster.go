@@ -185,7 +185,7 @@ func applyCluster(ctx context.Context, o options.CompletedOptions, generic *gene
 		return nil, nil, nil, err
 	}
 	if err := applyRevocation(generic, reviews.CoreV1()); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	factory := informers.NewSharedInformerFactory(client, 0)
 	without := notServed(ctx, checker)
