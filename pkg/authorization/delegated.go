@@ -36,6 +36,8 @@ type Delegated struct {
 	Client authorizationclient.AuthorizationV1Interface
 	// Bindings tells whether an instance is bound to a host.
 	Bindings host.Bindings
+	// Hosts says what hosts may do themselves.
+	Hosts host.Options
 	// AllowCacheTTL and DenyCacheTTL are how long answers are kept. They delay the effect
 	// of a change of rights by as much.
 	AllowCacheTTL, DenyCacheTTL time.Duration
@@ -64,7 +66,7 @@ func NewDelegated(c Delegated) (authorizer.Authorizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	hosts, err := host.New(c.Bindings)
+	hosts, err := host.New(c.Bindings, c.Hosts)
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ package certificates
 
 import (
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net"
@@ -29,6 +30,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/utils/clock"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/files"
 )
 
 const (
@@ -86,10 +89,13 @@ func Ensure(dir string, opts Options) (*Bundle, error) {
 	return ensure(dir, opts, true)
 }
 
-// LoadCA reads the cluster CA from dir and changes nothing.
+// LoadCA reads the cluster CA from dir and changes nothing. It refuses what belongs to another user
+// (see pkg/files), as Ensure does.
 func LoadCA(dir string) (KeyPair, error) {
-	files := filesOf(dir, caName)
-	pair, found, err := files.read(caCure(dir))
+	if err := files.Directory(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return KeyPair{}, err
+	}
+	pair, found, err := filesOf(dir, caName).read(caCure(dir))
 	if err == nil && !found {
 		err = fmt.Errorf("%s holds no cluster CA: start the server once to make one", dir)
 	}
@@ -146,7 +152,7 @@ func ensure(dir string, opts Options, mayCreateCA bool) (*Bundle, error) {
 		b.Issued = append(b.Issued, servingName)
 	}
 	if !opts.ServingOnly && (!foundAdmin || mustRenew(b.Admin.Cert, b.CA.Cert, now)) {
-		if b.Admin, err = issueClient(b.CA, AdminUser, []string{AdminGroup}, leafLifetime, now); err != nil {
+		if b.Admin, err = issueClient(b.CA, AdminUser, []string{AdminGroup}, leafLifetime, now, backdate); err != nil {
 			return nil, err
 		}
 		changes = append(changes, replacement{files: admin, pair: b.Admin})
@@ -166,9 +172,11 @@ func ensure(dir string, opts Options, mayCreateCA bool) (*Bundle, error) {
 // crash interrupted.
 func (b *Bundle) prepare(mayCreate bool, ca, serving, admin pairFiles) error {
 	if mayCreate {
-		if err := os.MkdirAll(b.Dir, dirMode); err != nil {
+		if err := files.MakeDirectory(b.Dir); err != nil {
 			return fmt.Errorf("make the certificate directory: %w", err)
 		}
+	} else if err := files.Directory(b.Dir); err != nil {
+		return fmt.Errorf("the certificate directory: %w", err)
 	}
 
 	if err := ca.finish(true); err != nil {
@@ -272,6 +280,6 @@ func caCure(dir string) string {
 		filepath.Join(dir, caName), filepath.Join(dir, caName), dir)
 }
 
-func leafCure(files pairFiles) string {
-	return fmt.Sprintf("remove %s and %s, and a new pair is made at the next start", files.cert, files.key)
+func leafCure(leaf pairFiles) string {
+	return fmt.Sprintf("remove %s and %s, and a new pair is made at the next start", leaf.cert, leaf.key)
 }

@@ -63,6 +63,17 @@ type KeyPair struct {
 // refuses a lifetime that outlasts the CA, since such a certificate would stop
 // working earlier than it says.
 func IssueClient(ca KeyPair, cn string, orgs []string, ttl time.Duration, now time.Time) (certPEM, keyPEM []byte, err error) {
+	return issueClientPEM(ca, cn, orgs, ttl, now, backdate)
+}
+
+// IssueHost signs a client certificate as IssueClient does, and does not date it back: the
+// certificates of a host are revoked by when they were issued (pkg/authentication/revocation), and a
+// new one must be newer than the revocation.
+func IssueHost(ca KeyPair, cn string, orgs []string, ttl time.Duration, now time.Time) (certPEM, keyPEM []byte, err error) {
+	return issueClientPEM(ca, cn, orgs, ttl, now, 0)
+}
+
+func issueClientPEM(ca KeyPair, cn string, orgs []string, ttl time.Duration, now time.Time, before time.Duration) (certPEM, keyPEM []byte, err error) {
 	switch {
 	case cn == "":
 		return nil, nil, errors.New("a client certificate needs a user name")
@@ -72,7 +83,7 @@ func IssueClient(ca KeyPair, cn string, orgs []string, ttl time.Duration, now ti
 		return nil, nil, fmt.Errorf("a client certificate cannot outlast the cluster CA, which ends on %s: ask for less than %s",
 			ca.Cert.NotAfter.Format(time.DateOnly), ttl)
 	}
-	pair, err := issueClient(ca, cn, orgs, ttl, now)
+	pair, err := issueClient(ca, cn, orgs, ttl, now, before)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -127,10 +138,10 @@ func issueServing(ca KeyPair, dnsNames []string, ips []net.IP, now time.Time) (K
 	})
 }
 
-func issueClient(ca KeyPair, cn string, orgs []string, ttl time.Duration, now time.Time) (KeyPair, error) {
+func issueClient(ca KeyPair, cn string, orgs []string, ttl time.Duration, now time.Time, before time.Duration) (KeyPair, error) {
 	return sign(&ca, &x509.Certificate{
 		Subject:     pkix.Name{CommonName: cn, Organization: orgs},
-		NotBefore:   now.Add(-backdate),
+		NotBefore:   now.Add(-before),
 		NotAfter:    now.Add(ttl),
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},

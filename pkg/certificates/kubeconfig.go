@@ -22,6 +22,8 @@ import (
 
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/files"
 )
 
 // Kubeconfig returns a kubeconfig that holds everything a client needs: the
@@ -63,7 +65,7 @@ func WriteKubeconfig(path, server string, caPEM, clientCertPEM, clientKeyPEM []b
 	if err != nil {
 		return err
 	}
-	if err := writeAtomic(path, data, keyMode); err != nil {
+	if err := files.Replace(path, data, keyMode); err != nil {
 		return fmt.Errorf("write the kubeconfig: %w", err)
 	}
 	return nil

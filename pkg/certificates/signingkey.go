@@ -27,6 +27,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/files"
 )
 
 // signingKeyName is the file with the private key that signs service accounts' tokens.
@@ -36,16 +38,16 @@ const signingKeyName = "service-accounts.key"
 // tokens, and makes it where it is missing. It never replaces one: every token would end.
 // The warning, where not empty, is a sentence for the log.
 func EnsureSigningKey(dir string) (path, warning string, err error) {
+	if err := files.MakeDirectory(dir); err != nil {
+		return "", "", fmt.Errorf("make the certificate directory: %w", err)
+	}
 	path = filepath.Join(dir, signingKeyName)
 	warning, err = tighten(path, keyMode)
 	if err != nil {
 		return "", "", err
 	}
-	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		return path, warning, err
-	}
-	if err := os.MkdirAll(dir, dirMode); err != nil {
-		return "", "", fmt.Errorf("make the certificate directory: %w", err)
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -56,7 +58,7 @@ func EnsureSigningKey(dir string) (path, warning string, err error) {
 		return "", "", fmt.Errorf("encode a key: %w", err)
 	}
 	data := pem.EncodeToMemory(&pem.Block{Type: privateKeyBlock, Bytes: der})
-	if err := writeAtomic(path, data, keyMode); err != nil {
+	if err := files.Replace(path, data, keyMode); err != nil {
 		return "", "", fmt.Errorf("write the key that signs tokens: %w", err)
 	}
 	return path, "", nil

@@ -17,7 +17,6 @@ limitations under the License.
 package certificates
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/tls"
 	"errors"
@@ -28,6 +27,8 @@ import (
 	"sync"
 
 	"k8s.io/client-go/util/cert"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/files"
 )
 
 const (
@@ -52,8 +53,8 @@ func filesOf(dir, name string) pairFiles {
 // read returns the pair, or false where neither file exists. cure is the rest of
 // the sentence that an error ends with.
 func (f pairFiles) read(cure string) (KeyPair, bool, error) {
-	certPEM, certErr := os.ReadFile(f.cert)
-	keyPEM, keyErr := os.ReadFile(f.key)
+	certPEM, certErr := files.ReadFile(f.cert)
+	keyPEM, keyErr := files.ReadFile(f.key)
 	certGone, keyGone := errors.Is(certErr, fs.ErrNotExist), errors.Is(keyErr, fs.ErrNotExist)
 	switch {
 	case certGone && keyGone:
@@ -98,10 +99,10 @@ func parsePair(certPEM, keyPEM []byte) (KeyPair, error) {
 // and the old pair stands. Without mayComplete it is taken back in any case.
 func (f pairFiles) finish(mayComplete bool) error {
 	newest := func(path string) (from string, data []byte) {
-		if data, err := os.ReadFile(path + staged); err == nil {
+		if data, err := files.ReadFile(path + staged); err == nil {
 			return path + staged, data
 		}
-		data, _ = os.ReadFile(path)
+		data, _ = files.ReadFile(path)
 		return path, data
 	}
 	certFrom, certPEM := newest(f.cert)
@@ -126,7 +127,7 @@ func (f pairFiles) finish(mayComplete bool) error {
 			return fmt.Errorf("finish an interrupted renewal: %w", err)
 		}
 	}
-	return syncDir(filepath.Dir(f.cert))
+	return files.SyncDirectory(filepath.Dir(f.cert))
 }
 
 // replacement is a pair on its way to its files.
@@ -146,79 +147,51 @@ func replace(dir string, list []replacement) error {
 		data []byte
 		mode fs.FileMode
 	}
-	var files []file
+	var written []file
 	for _, r := range list {
-		files = append(files,
+		written = append(written,
 			file{path: r.files.key, data: r.pair.KeyPEM, mode: keyMode},
 			file{path: r.files.cert, data: r.pair.CertPEM, mode: certMode})
 	}
 
 	// Flushing in parallel lets the file system do it in one journal commit; one
 	// after another it would be the longest phase of a first start.
-	errs := make([]error, len(files))
+	errs := make([]error, len(written))
 	var wait sync.WaitGroup
-	for i, f := range files {
+	for i, f := range written {
 		wait.Go(func() { errs[i] = writeSynced(f.path+staged, f.data, f.mode) })
 	}
 	wait.Wait()
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("write certificates: %w", err)
 	}
-	if err := syncDir(dir); err != nil {
+	if err := files.SyncDirectory(dir); err != nil {
 		return err
 	}
-	for _, f := range files {
+	for _, f := range written {
 		if err := os.Rename(f.path+staged, f.path); err != nil {
 			return fmt.Errorf("write certificates: %w", err)
 		}
 	}
-	return syncDir(dir)
+	return files.SyncDirectory(dir)
 }
 
-// writeSynced writes a file and does not return before its content is on disk.
+// writeSynced writes a file and does not return before its content is on disk. What an earlier
+// attempt, or another user, has left under the name is removed and never written to.
 func writeSynced(path string, data []byte, mode fs.FileMode) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
-	if err != nil {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-}
-
-// writeAtomic replaces one file that other programs read.
-func writeAtomic(path string, data []byte, mode fs.FileMode) error {
-	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
-		return os.Chmod(path, mode)
-	}
-	dir := filepath.Dir(path)
-	tmp, err := os.CreateTemp(dir, "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	_, err = tmp.Write(data)
-	err = errors.Join(err, tmp.Chmod(mode), tmp.Sync(), tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(tmp.Name()))
-	}
-	return syncDir(dir)
-}
-
-// syncDir makes renames inside dir survive a power cut.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return files.WriteNew(path, data, mode)
 }
 
 // tighten takes from path what others than its owner may do. It returns a
 // warning if there was something to take, and refuses where it cannot.
 func tighten(path string, want fs.FileMode) (warning string, err error) {
-	info, err := os.Stat(path)
+	info, err := os.Lstat(path)
+	if err == nil {
+		err = files.Owned(path, info.IsDir())
+	}
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return "", nil

@@ -107,6 +107,10 @@ var rooms = []room{
 	{packages: "pkg/registry/core/resourcequota", may: append([]string{
 		"pkg/registry/base", "pkg/apis/core", "pkg/apis/core/validation", "pkg/quota",
 	}, registryLibraries...)},
+	// What a host reads and writes is checked on the object itself, which needs the caller's groups.
+	{packages: "pkg/registry/fleet/instance", may: append([]string{
+		"pkg/registry/base", "pkg/apis/fleet", "pkg/apis/fleet/<version>", "pkg/apis/fleet/validation", "k8s.io/apiserver/pkg/authentication/user",
+	}, registryLibraries...)},
 	// The version is for GetResetFields, which names the fields of the external object.
 	{packages: "pkg/registry/([a-z]+)/[a-z]+", may: append([]string{
 		"pkg/registry/base", "pkg/apis/$1", "pkg/apis/$1/<version>", "pkg/apis/$1/validation",
@@ -122,6 +126,8 @@ var rooms = []room{
 	}},
 	// Tokens are signed with the library that the OIDC authenticator of k8s.io/apiserver uses.
 	{packages: "pkg/authentication/serviceaccount", may: []string{"k8s.io/apiserver/pkg/authentication/...", "k8s.io/apiserver/pkg/audit", "k8s.io/apiserver/pkg/warning", "k8s.io/client-go/util/keyutil", "gopkg.in/go-jose/go-jose.v2/..."}},
+	// Whose certificates can be revoked is who the authorizer of hosts takes for a host.
+	{packages: "pkg/authentication/revocation", may: []string{"pkg/authorization/host", "k8s.io/apiserver/pkg/authentication/authenticator", "k8s.io/client-go/kubernetes/typed/core/v1"}},
 	{packages: "pkg/authentication(/.*)?", may: []string{"pkg/authentication/...", "k8s.io/apiserver/...", "k8s.io/client-go/..."}},
 	// component-helpers has upstream's own comparison of what one set of rules covers of another.
 	{packages: "pkg/authorization(/.*)?", may: []string{"k8s.io/component-helpers/auth/rbac/validation", "pkg/authorization/...", "k8s.io/apiserver/...", "k8s.io/client-go/..."}},
@@ -135,7 +141,7 @@ var rooms = []room{
 		"go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/client/v3/kubernetes",
 	}},
 	{packages: "pkg/storage/embedded", may: []string{
-		"go.etcd.io/...", "go.uber.org/zap/...", "github.com/coreos/go-semver/semver", "golang.org/x/sys/unix",
+		"pkg/files", "go.etcd.io/...", "go.uber.org/zap/...", "github.com/coreos/go-semver/semver", "golang.org/x/sys/unix",
 	}},
 
 	// Controllers work only through watch: no hub types, no registry, no k8s.io/apiserver.
@@ -168,9 +174,11 @@ var rooms = []room{
 		"k8s.io/apiserver/...", "k8s.io/client-go/...", "k8s.io/kube-openapi/pkg/...", "sigs.k8s.io/structured-merge-diff/v6/fieldpath",
 	}},
 
+	// What of this machine is trusted is decided in one place, which knows nothing else.
+	{packages: "pkg/files"},
 	// Two rooms that only cmd uses: files with keys, and questions before the start.
 	{packages: "pkg/certificates", may: []string{
-		"k8s.io/apiserver/pkg/server/dynamiccertificates", "k8s.io/client-go/tools/clientcmd/...", "k8s.io/client-go/util/cert",
+		"pkg/files", "k8s.io/apiserver/pkg/server/dynamiccertificates", "k8s.io/client-go/tools/clientcmd/...", "k8s.io/client-go/util/cert",
 	}},
 	{packages: "pkg/preflight", may: []string{"k8s.io/apiserver/pkg/server/healthz", "k8s.io/client-go/kubernetes"}},
 

@@ -46,7 +46,9 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/admission"
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/resourcequota"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
+	"github.com/gatehouse-dev/gatehouse/pkg/authentication/revocation"
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization"
+	"github.com/gatehouse-dev/gatehouse/pkg/authorization/host"
 	"github.com/gatehouse-dev/gatehouse/pkg/preflight"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
@@ -77,6 +79,14 @@ func ClusterNeeds(o options.CompletedOptions) []preflight.Need {
 		Without:  "nobody but system:masters may do anything",
 		Cure:     cure,
 		Vital:    true,
+	}, {
+		Name:      "revoked-hosts",
+		Verbs:     []string{"get"},
+		Resource:  schema.GroupVersionResource{Version: "v1", Resource: "configmaps"},
+		Namespace: revocation.Namespace,
+		Object:    revocation.ConfigMap,
+		Without:   "hosts whose certificates were revoked (gatehouse host revoke) are let in",
+		Cure:      cure,
 	}}
 	if slices.Contains(o.Admission.Enabled(), resourcequota.PluginName) {
 		needs = append(needs, preflight.Need{
@@ -172,6 +182,9 @@ func applyCluster(ctx context.Context, o options.CompletedOptions, generic *gene
 		return nil, nil, nil, err
 	}
 	if err := applyDelegatedAccess(o, reviews, trust, bound, generic); err != nil {
+		return nil, nil, nil, err
+	}
+	if err := applyRevocation(generic, reviews.CoreV1()); err != nil {
 		return nil, nil, nil, err
 	}
 	factory := informers.NewSharedInformerFactory(client, 0)
@@ -352,6 +365,7 @@ func applyDelegatedAccess(o options.CompletedOptions, reviews kubernetes.Interfa
 	generic.Authorization.Authorizer, err = authorization.NewDelegated(authorization.Delegated{
 		Client:        reviews.AuthorizationV1(),
 		Bindings:      bound,
+		Hosts:         host.Options{ApproveRegistration: o.ApproveHosts()},
 		AllowCacheTTL: o.Cluster.AllowCacheTTL,
 		DenyCacheTTL:  o.Cluster.DenyCacheTTL,
 		Retry:         retry,

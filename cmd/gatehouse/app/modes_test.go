@@ -44,6 +44,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
+	"github.com/gatehouse-dev/gatehouse/pkg/authentication/revocation"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 )
 
@@ -56,6 +57,8 @@ type stubCluster struct {
 
 	mu    sync.Mutex
 	asked sets.Set[string]
+	// revoked is what the ConfigMap of revoked hosts says; nil where there is none.
+	revoked map[string]string
 	// tokens are the requests for tokens, by namespace and account.
 	tokens map[string]authenticationv1.TokenRequestSpec
 }
@@ -100,8 +103,10 @@ func (s *stubCluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusOK)
 		w.(http.Flusher).Flush()
 		<-r.Context().Done()
-	case info.Resource == "configmaps" && info.Verb == "get":
+	case info.Resource == "configmaps" && info.Verb == "get" && info.Name == authentication.TrustConfigMap:
 		s.write(w, s.trust)
+	case info.Resource == "configmaps" && info.Verb == "get":
+		s.giveRevoked(w, info)
 	case info.Resource == "configmaps":
 		s.write(w, corev1.ConfigMapList{TypeMeta: metav1.TypeMeta{Kind: "ConfigMapList", APIVersion: "v1"}, ListMeta: list, Items: []corev1.ConfigMap{s.trust}})
 	case info.Resource == "namespaces" && info.Verb == "get":
@@ -119,6 +124,21 @@ func (s *stubCluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// giveRevoked answers with the list of revoked hosts, where there is one.
+func (s *stubCluster) giveRevoked(w http.ResponseWriter, info *request.RequestInfo) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.revoked == nil || info.Name != revocation.ConfigMap {
+		w.WriteHeader(http.StatusNotFound)
+		s.write(w, metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure, Reason: metav1.StatusReasonNotFound, Code: http.StatusNotFound})
+		return
+	}
+	s.write(w, corev1.ConfigMap{
+		TypeMeta:   metav1.TypeMeta{Kind: "ConfigMap", APIVersion: "v1"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: info.Namespace, Name: info.Name, ResourceVersion: "2"}, Data: s.revoked,
+	})
+}
+
 func (s *stubCluster) write(w http.ResponseWriter, object any) {
 	if err := json.NewEncoder(w).Encode(object); err != nil {
 		s.t.Error(err)
@@ -128,6 +148,12 @@ func (s *stubCluster) write(w http.ResponseWriter, object any) {
 // startAggregated runs a server behind the stub until the test ends. The returned bundle
 // has a client certificate of system:masters that the cluster vouches for.
 func startAggregated(t *testing.T) (*stubCluster, options.CompletedOptions, Ready, *certificates.Bundle) {
+	t.Helper()
+	return startAggregatedBy(t, Run)
+}
+
+// startAggregatedBy does so with a function that runs the server.
+func startAggregatedBy(t *testing.T, run func(context.Context, options.CompletedOptions, Observer) error) (*stubCluster, options.CompletedOptions, Ready, *certificates.Bundle) {
 	t.Helper()
 	users, err := certificates.Ensure(filepath.Join(t.TempDir(), "users"), certificates.Options{})
 	if err != nil {
@@ -183,7 +209,7 @@ func startAggregated(t *testing.T) (*stubCluster, options.CompletedOptions, Read
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, stopped := make(chan Ready, 1), make(chan error, 1)
-	go func() { stopped <- Run(ctx, completed, Observer{Ready: func(r Ready) { ready <- r }}) }()
+	go func() { stopped <- run(ctx, completed, Observer{Ready: func(r Ready) { ready <- r }}) }()
 	select {
 	case r := <-ready:
 		t.Cleanup(func() {

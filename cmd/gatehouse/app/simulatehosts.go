@@ -193,7 +193,11 @@ func (c *simulateHostsCommand) identity() (identity func(string) (*rest.Config, 
 		return nil, "", fmt.Errorf("--data-dir=%s: %w; where the server is elsewhere, use --kubeconfig and --impersonate", c.dataDir, err)
 	}
 	path := filepath.Join(c.dataDir, options.KubeconfigName)
-	config, err := clientcmd.BuildConfigFromFlags("", path)
+	data, err := readOwn(path)
+	var config *rest.Config
+	if err == nil {
+		config, err = clientcmd.RESTConfigFromKubeConfig(data)
+	}
 	if err != nil {
 		return nil, "", fmt.Errorf("--data-dir=%s: where the server is cannot be read from %s: %w", c.dataDir, path, err)
 	}
@@ -208,7 +212,7 @@ func certifiedHost(server *rest.Config, ca certificates.KeyPair) func(string) (*
 		if ttl <= 0 {
 			return nil, errors.New("the authority in the data directory has ended: nothing that it signs is trusted")
 		}
-		cert, key, err := certificates.IssueClient(ca, fleet.HostUserPrefix+name, []string{fleet.HostGroup}, ttl, now)
+		cert, key, err := certificates.IssueHost(ca, fleet.HostUserPrefix+name, []string{fleet.HostGroup}, ttl, now)
 		if err != nil {
 			return nil, err
 		}

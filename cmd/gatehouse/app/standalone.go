@@ -74,18 +74,21 @@ func applyStandalone(o options.CompletedOptions, bundle *certificates.Bundle, co
 	generic.Authentication.APIAudiences = callers.Audiences
 	generic.Authentication.Authenticator, builtins.Tokens = authentication.NewStandalone(callers)
 	builtins.Audiences = callers.Audiences
-	synced, err := applyRoles(builtins, bound, generic)
+	if err := applyRevocation(generic, nil); err != nil {
+		return nil, nil, err
+	}
+	synced, err := applyRoles(o, builtins, bound, generic)
 	return tokens, synced, err
 }
 
 // applyRoles says what callers may, and keeps them from granting more than that. The check
 // passes when the roles have been read: before, valid rights would be refused.
-func applyRoles(builtins *apiserver.Builtins, bound *bindings, generic *genericapiserver.Config) (healthz.HealthChecker, error) {
+func applyRoles(o options.CompletedOptions, builtins *apiserver.Builtins, bound *bindings, generic *genericapiserver.Config) (healthz.HealthChecker, error) {
 	roles, err := rbac.New(builtins.Informers.Factory.Rbac().V1())
 	if err != nil {
 		return nil, err
 	}
-	hosts, err := host.New(bound)
+	hosts, err := host.New(bound, host.Options{ApproveRegistration: o.ApproveHosts()})
 	if err != nil {
 		return nil, err
 	}

@@ -44,11 +44,12 @@ func newUpCommand() *cobra.Command {
 
 	var sets cliflag.NamedFlagSets
 	fs := sets.FlagSet("gatehouse")
-	fs.StringVar(&o.DataDir, "data-dir", o.DataDir, "Directory for everything that is kept on disk: certificates, kubeconfig, and the embedded etcd's data. Made with mode 0700.")
+	fs.StringVar(&o.DataDir, "data-dir", o.DataDir, "Directory for everything that is kept on disk: certificates, kubeconfig, and the embedded etcd's data. Made with mode 0700. It must belong to this user or to root, and other users must not be able to replace it.")
 	fs.StringVar(&listen, "listen", listen, "Address and port to listen on. Port 0 picks a free one. Other machines can connect only when this is not a loopback address.")
 	fs.StringSliceVar(&o.TLSSANs, "tls-san", o.TLSSANs, "Further host names and IP addresses by which clients reach the server, comma separated.")
 	o.AddStandaloneFlags(fs)
 	o.AddMemoryFlag(fs)
+	o.AddHostFlags(fs)
 	fs = sets.FlagSet("etcd")
 	fs.StringSliceVar(&transport.ServerList, "etcd-servers", nil, "URLs of an external etcd, comma separated, such as https://10.0.0.1:2379. Where empty, an etcd runs inside this process.")
 	fs.StringVar(&transport.TrustedCAFile, "etcd-cafile", "", "Certificates of the authorities that vouch for the external etcd.")

@@ -21,7 +21,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -31,10 +30,12 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
+	"github.com/gatehouse-dev/gatehouse/pkg/files"
 )
 
 const (
@@ -83,7 +84,7 @@ password.`,
 			if err := checkUser(name, c.groups); err != nil {
 				return err
 			}
-			return c.run(cmd.OutOrStdout(), cmd.ErrOrStderr(), name, name, c.groups)
+			return c.run(cmd.OutOrStdout(), cmd.ErrOrStderr(), name, name, c.groups, certificates.IssueClient)
 		},
 	}
 	c.addFlags(add)
@@ -95,7 +96,7 @@ password.`,
 func newHostCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "host",
-		Short: "Give hosts access to a standalone server",
+		Short: "Give hosts access to a server, and take it back",
 		Args:  onlySubcommands,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -109,20 +110,27 @@ told.
 
 The agent is the user system:host:NAME in the group system:hosts: it may keep its own Host
 and HostLease, and what is bound to it. The kubeconfig holds a private key: treat it as a
-password.`,
+password. "gatehouse host revoke" takes it back.`,
 		Example: `  gatehouse host add edge-1 --server https://gatehouse.example.com:6443`,
 		Args:    exactlyOneName,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name := args[0]
-			if problems := validation.IsDNS1123Subdomain(name); len(problems) > 0 {
-				return fmt.Errorf("%q cannot be the name of a host: %s", name, strings.Join(problems, "; "))
+			if err := checkHost(name); err != nil {
+				return err
 			}
-			return c.run(cmd.OutOrStdout(), cmd.ErrOrStderr(), name, fleet.HostUserPrefix+name, []string{fleet.HostGroup})
+			return c.run(cmd.OutOrStdout(), cmd.ErrOrStderr(), name, fleet.HostUserPrefix+name, []string{fleet.HostGroup}, certificates.IssueHost)
 		},
 	}
 	c.addFlags(add)
-	cmd.AddCommand(add)
+	cmd.AddCommand(add, newRevokeCommand())
 	return cmd
+}
+
+func checkHost(name string) error {
+	if problems := validation.IsDNS1123Subdomain(name); len(problems) > 0 {
+		return fmt.Errorf("%q cannot be the name of a host: %s", name, strings.Join(problems, "; "))
+	}
+	return nil
 }
 
 func exactlyOneName(cmd *cobra.Command, args []string) error {
@@ -166,8 +174,11 @@ func checkUser(name string, groups []string) error {
 	return nil
 }
 
+// issuer signs a client certificate.
+type issuer func(ca certificates.KeyPair, cn string, orgs []string, ttl time.Duration, now time.Time) (certPEM, keyPEM []byte, err error)
+
 // run issues the certificate and writes the kubeconfig.
-func (c *credentialCommand) run(out, notes io.Writer, name, user string, groups []string) error {
+func (c *credentialCommand) run(out, notes io.Writer, name, user string, groups []string, issue issuer) error {
 	ca, err := certificates.LoadCA(filepath.Join(c.dataDir, options.CertificateDirName))
 	if err != nil {
 		return fmt.Errorf("--data-dir=%s: %w", c.dataDir, err)
@@ -177,7 +188,7 @@ func (c *credentialCommand) run(out, notes io.Writer, name, user string, groups 
 		return err
 	}
 	now := time.Now()
-	cert, key, err := certificates.IssueClient(ca, user, slices.Compact(slices.Sorted(slices.Values(groups))), c.ttl, now)
+	cert, key, err := issue(ca, user, slices.Compact(slices.Sorted(slices.Values(groups))), c.ttl, now)
 	if err != nil {
 		return fmt.Errorf("--ttl=%s: %w", c.ttl, err)
 	}
@@ -208,7 +219,11 @@ func (c *credentialCommand) serverURL() (string, error) {
 		return c.server, nil
 	}
 	path := filepath.Join(c.dataDir, options.KubeconfigName)
-	admin, err := clientcmd.LoadFromFile(path)
+	var admin *clientcmdapi.Config
+	data, err := readOwn(path)
+	if err == nil {
+		admin, err = clientcmd.Load(data)
+	}
 	if err == nil {
 		if current := admin.Contexts[admin.CurrentContext]; current != nil {
 			if cluster := admin.Clusters[current.Cluster]; cluster != nil {
@@ -223,16 +238,12 @@ func (c *credentialCommand) serverURL() (string, error) {
 // writeNew writes a file for its owner only, and never in the place of another: what is
 // there may be somebody's only way in.
 func writeNew(path string, data []byte) error {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	err := files.WriteNew(path, data, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%s exists: remove it, or name another file with --out", path)
 	}
 	if err != nil {
-		return fmt.Errorf("--out: %w", err)
-	}
-	_, err = file.Write(data)
-	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return errors.Join(fmt.Errorf("write the kubeconfig: %w", err), os.Remove(path))
+		return fmt.Errorf("--out: the kubeconfig cannot be written: %w", err)
 	}
 	return nil
 }

@@ -123,7 +123,7 @@ func (c *historyCommand) showOne(name string, history []revision) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(c.Out, "app.fleet.gatehouse.dev/%s with revision #%d, release %s\n%s", name, c.revision, history[i].Release, template)
+	fmt.Fprintf(c.Out, "app.fleet.gatehouse.dev/%s with revision #%d, release %s\n%s", name, c.revision, cell(history[i].Release), block(string(template)))
 	return nil
 }
 
@@ -182,17 +182,10 @@ func writeHistory(out io.Writer, history []revision) error {
 		if r.Current {
 			number += "*"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", number, r.Release, strings.Join(r.Images, ","), cmp.Or(oneLine(r.ChangeCause), "<none>"))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", number, cell(r.Release), cell(strings.Join(r.Images, ",")), cmp.Or(cell(oneLine(r.ChangeCause)), "<none>"))
 	}
 	return table.Flush()
 }
 
-// oneLine keeps what people wrote from breaking a table, or a terminal.
-func oneLine(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, text)
-}
+// oneLine keeps what people wrote in several lines from breaking a table.
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

@@ -74,7 +74,7 @@ func Execute(ctx context.Context, args []string, streams Streams) int {
 	case errors.Is(err, errUnfinished):
 		return exitUnfinished
 	default:
-		fmt.Fprintln(streams.Err, "error: "+err.Error())
+		fmt.Fprintln(streams.Err, "error: "+block(err.Error()))
 		return exitFailed
 	}
 }
@@ -178,7 +178,7 @@ func (o *outputFlag) check() error {
 func (o *outputFlag) json() bool { return *o == "json" }
 
 func (p *plugin) printJSON(value any) error {
-	encoder := json.NewEncoder(p.Out)
+	encoder := json.NewEncoder(jsonWriter{p.Out})
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false)
 	return encoder.Encode(value)

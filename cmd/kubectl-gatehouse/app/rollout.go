@@ -63,7 +63,7 @@ func (p *plugin) onApp(cmd *cobra.Command, do func(ctx context.Context, client f
 }
 
 func (p *plugin) said(app *v1alpha1.App, what string) {
-	fmt.Fprintf(p.Out, "app.fleet.gatehouse.dev/%s %s\n", app.Name, what)
+	fmt.Fprintf(p.Out, "app.fleet.gatehouse.dev/%s %s\n", cell(app.Name), what)
 }
 
 func newUndoCommand(p *plugin) *cobra.Command {

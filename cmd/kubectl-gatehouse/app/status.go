@@ -194,7 +194,7 @@ type lines struct {
 
 func (l *lines) show(p progress) {
 	if p.Message != l.last && !p.Failed {
-		fmt.Fprintln(l.out, p.Message)
+		fmt.Fprintln(l.out, cell(p.Message))
 	}
 	l.last = p.Message
 }
@@ -213,7 +213,7 @@ func (l *live) show(p progress) {
 	if p.Failed {
 		return
 	}
-	line := p.bar() + "  " + p.Message
+	line := p.bar() + "  " + cell(p.Message)
 	if width := l.width(); width > 1 && len(line) >= width {
 		line = line[:width-1]
 	}

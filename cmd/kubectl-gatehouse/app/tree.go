@@ -182,7 +182,7 @@ func hostStatus(host *v1alpha1.Host) string {
 func (t tree) write(out io.Writer, all bool, now time.Time) error {
 	table := tabwriter.NewWriter(out, 0, 8, 3, ' ', 0)
 	row := func(name, ready, status, revision string, created time.Time, host, hostStatus string) {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", name, ready, status, revision, duration.HumanDuration(now.Sub(created)), host, hostStatus)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", cell(name), ready, cell(status), revision, duration.HumanDuration(now.Sub(created)), cell(host), cell(hostStatus))
 	}
 	fmt.Fprintln(table, "NAME\tREADY\tSTATUS\tREVISION\tAGE\tHOST\tHOST STATUS")
 	row("app/"+t.App, of(t.Ready, t.Wanted), t.Status, number(t.Revision), t.Created, "", "")

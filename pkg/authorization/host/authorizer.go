@@ -55,15 +55,24 @@ type Bindings interface {
 	Bound(ctx context.Context, namespace, name, host string) (bool, error)
 }
 
+// Options say what differs between servers.
+type Options struct {
+	// ApproveRegistration keeps hosts from creating their own Host: an operator creates it first.
+	ApproveRegistration bool
+}
+
 // New makes the authorizer of hosts.
-func New(bindings Bindings) (authorizer.Authorizer, error) {
+func New(bindings Bindings, options Options) (authorizer.Authorizer, error) {
 	if bindings == nil {
 		return nil, errors.New("the authorizer of hosts was not told how to look up bindings")
 	}
-	return &hosts{bindings: bindings}, nil
+	return &hosts{bindings: bindings, options: options}, nil
 }
 
-type hosts struct{ bindings Bindings }
+type hosts struct {
+	bindings Bindings
+	options  Options
+}
 
 // Authorize allows or denies what members of Group ask for, and has no opinion on anybody
 // else.
@@ -102,6 +111,10 @@ func (h *hosts) refuse(ctx context.Context, host string, a authorizer.Attributes
 	}
 	switch a.GetAPIGroup() + "/" + a.GetResource() {
 	case "fleet.gatehouse.dev/hosts":
+		// Server-side apply of an absent object asks for create as well.
+		if a.GetVerb() == "create" && h.options.ApproveRegistration {
+			return fmt.Sprintf("host %q may not register itself: the server runs with --host-registration=approve, so an operator creates its Host first", host), nil
+		}
 		return own(host, a, "Host", "", "status"), nil
 	case "fleet.gatehouse.dev/hostleases":
 		return own(host, a, "HostLease", ""), nil

@@ -43,7 +43,7 @@ func (b bound) Bound(_ context.Context, namespace, name, host string) (bool, err
 
 func newHosts(t *testing.T, bindings Bindings) authorizer.Authorizer {
 	t.Helper()
-	a, err := New(bindings)
+	a, err := New(bindings, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -298,7 +298,7 @@ func TestConditionsAreNotKnown(t *testing.T) {
 }
 
 func TestWithoutBindingsThereIsNoAuthorizer(t *testing.T) {
-	if _, err := New(nil); err == nil {
+	if _, err := New(nil, Options{}); err == nil {
 		t.Error("made one")
 	}
 }

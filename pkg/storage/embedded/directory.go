@@ -24,6 +24,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/files"
 )
 
 const (
@@ -59,10 +61,17 @@ func prepareDirectory(root string) error {
 		return err
 	}
 	for _, below := range []string{"member", filepath.Join("member", "snap"), filepath.Join("member", "wal")} {
-		err := closeToOthers(filepath.Join(root, below))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return problemOf(root, err)
+		path := filepath.Join(root, below)
+		err := files.Owned(path, true)
+		if err == nil {
+			err = closeToOthers(path)
 		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return untrustedOr(err, problemOf(root, err))
+		}
+	}
+	if err := ownedFiles(root); err != nil {
+		return untrustedOr(err, problemOf(root, err))
 	}
 	if err := probe(root); err != nil {
 		return problemOf(root, err)
@@ -72,12 +81,41 @@ func prepareDirectory(root string) error {
 
 // makePrivate makes sure that a directory exists and that only its owner can enter it. Data
 // that was readable for others may hold secrets, so a directory that cannot be closed is refused.
+//
+// A directory that another user owns or can replace is refused: what is in it is believed.
 func makePrivate(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return problemOf(dir, err)
+	if err := files.MakeDirectory(dir); err != nil {
+		return untrustedOr(err, problemOf(dir, err))
 	}
 	if err := closeToOthers(dir); err != nil {
 		return problemOf(dir, err)
+	}
+	return nil
+}
+
+// untrustedOr is the error of pkg/files where there is one, since it names the cure, or else the
+// other.
+func untrustedOr(err, other error) error {
+	if untrusted := (*files.UntrustedError)(nil); errors.As(err, &untrusted) {
+		return untrusted
+	}
+	return other
+}
+
+// ownedFiles refuses files of the database that belong to another user or are links.
+func ownedFiles(root string) error {
+	for _, dir := range []string{filepath.Join("member", "snap"), filepath.Join("member", "wal")} {
+		entries, err := os.ReadDir(filepath.Join(root, dir))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		for _, entry := range entries {
+			path := filepath.Join(root, dir, entry.Name())
+			// etcd removes files that it no longer needs by renaming and deleting.
+			if err := files.Owned(path, entry.IsDir()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
 	}
 	return nil
 }

@@ -26,6 +26,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/files"
 )
 
 // Lock is a lock on a data directory. The kernel frees it when the process that holds it ends,
@@ -55,9 +57,10 @@ func AcquireLock(path string) (*Lock, error) {
 	if err := makePrivate(dir); err != nil {
 		return nil, err
 	}
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	// Never through a link: what the lock file holds is cut off.
+	file, err := files.Open(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, problemOf(dir, fmt.Errorf("cannot open the lock file: %w", err))
+		return nil, untrustedOr(err, problemOf(dir, fmt.Errorf("cannot open the lock file: %w", err)))
 	}
 	if err := flock(file); err != nil {
 		defer file.Close()

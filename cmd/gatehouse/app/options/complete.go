@@ -56,6 +56,9 @@ func (o CompletedOptions) EmbeddedEtcd() bool { return o.embeddedEtcd }
 // Aggregated says whether the server serves behind a kube-apiserver.
 func (o CompletedOptions) Aggregated() bool { return o.Mode == ModeAggregated }
 
+// ApproveHosts says whether operators register hosts.
+func (o CompletedOptions) ApproveHosts() bool { return o.HostRegistration == ApprovedRegistration }
+
 // LockFile keeps other processes off the data directory.
 func (o CompletedOptions) LockFile() string { return filepath.Join(o.DataDir, "lock") }
 

@@ -78,6 +78,8 @@ type Options struct {
 	// MemoryLimit is how many bytes of memory the process may use, as a quantity; the limit of its
 	// control group where empty, and none where 0.
 	MemoryLimit string
+	// HostRegistration is SelfRegistration or ApprovedRegistration.
+	HostRegistration string
 
 	// EmbedEtcd asks for an etcd in this process in the aggregated mode, where an external
 	// one is expected.
@@ -112,17 +114,20 @@ func NewOptions() *Options {
 	o := &Options{
 		DataDir:     DefaultDataDir(),
 		Controllers: Controllers{AllControllers},
-		Callers:     newCallers(),
-		EventTTL:    defaultEventTTL,
-		Cluster:     newCluster(),
-		ServerRun:   genericoptions.NewServerRunOptions(),
-		Etcd:        storage.NewOptions(),
-		Serving:     genericoptions.NewSecureServingOptions(),
-		Admission:   newAdmission(),
-		Audit:       genericoptions.NewAuditOptions(),
-		Features:    genericoptions.NewFeatureOptions(),
-		Metrics:     metrics.NewOptions(),
-		Logs:        logs.NewOptions(),
+
+		HostRegistration: SelfRegistration,
+
+		Callers:   newCallers(),
+		EventTTL:  defaultEventTTL,
+		Cluster:   newCluster(),
+		ServerRun: genericoptions.NewServerRunOptions(),
+		Etcd:      storage.NewOptions(),
+		Serving:   genericoptions.NewSecureServingOptions(),
+		Admission: newAdmission(),
+		Audit:     genericoptions.NewAuditOptions(),
+		Features:  genericoptions.NewFeatureOptions(),
+		Metrics:   metrics.NewOptions(),
+		Logs:      logs.NewOptions(),
 	}
 	// Nothing listens beyond loopback unless asked, and profiling is off.
 	o.Serving.BindAddress = netutils.ParseIPSloppy("127.0.0.1")
@@ -152,13 +157,22 @@ func DefaultDataDir() string {
 	return "gatehouse-data"
 }
 
+// Who creates the Host of an agent.
+const (
+	// SelfRegistration lets the agent do it.
+	SelfRegistration = "self"
+	// ApprovedRegistration leaves it to operators.
+	ApprovedRegistration = "approve"
+)
+
 // Flags returns all flags in named sections.
 func (o *Options) Flags() cliflag.NamedFlagSets {
 	var sets cliflag.NamedFlagSets
 	fs := sets.FlagSet("gatehouse")
 	fs.StringVar(&o.Mode, "mode", o.Mode, "Required. standalone: the server knows its users itself. aggregated: it serves behind a kube-apiserver and asks that cluster who callers are and what they may.")
-	fs.StringVar(&o.DataDir, "data-dir", o.DataDir, "Directory for everything that the server keeps on disk: certificates, kubeconfig, and the data of an embedded etcd. Made with mode 0700.")
+	fs.StringVar(&o.DataDir, "data-dir", o.DataDir, "Directory for everything that the server keeps on disk: certificates, kubeconfig, and the data of an embedded etcd. Made with mode 0700. It must belong to this user or to root, and other users must not be able to replace it.")
 	o.AddStandaloneFlags(fs)
+	o.AddHostFlags(fs)
 	fs.DurationVar(&o.EventTTL, "event-ttl", o.EventTTL, "How long an event is kept after the last write to it. For the standalone mode; in the other the cluster keeps events.")
 
 	o.Serving.AddFlags(sets.FlagSet("serving"))
@@ -194,6 +208,12 @@ func (o *Options) AddStandaloneFlags(fs *pflag.FlagSet) {
 // AddMemoryFlag adds the one about memory, which gatehouse up has, too.
 func (o *Options) AddMemoryFlag(fs *pflag.FlagSet) {
 	fs.StringVar(&o.MemoryLimit, "memory-limit", o.MemoryLimit, "Memory that the process may use, as a quantity such as 2Gi. Requests that need much are answered with 429 while there is not enough for them, and the garbage collector works harder near it. Where empty, the memory limit of the process's control group, if it has one. 0 means no limit.")
+}
+
+// AddHostFlags adds those about hosts, which both modes have, and which gatehouse up has in common
+// with gatehouse apiserver word for word.
+func (o *Options) AddHostFlags(fs *pflag.FlagSet) {
+	fs.StringVar(&o.HostRegistration, "host-registration", o.HostRegistration, "How hosts are registered. self: the agent of a host creates its Host. approve: an operator creates the Host (kubectl create) before the agent is let register, so that a host that was deleted does not come back by itself.")
 }
 
 func (o *Options) knownControllers() []string {

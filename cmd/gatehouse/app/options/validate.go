@@ -17,15 +17,17 @@ limitations under the License.
 package options
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	logsapi "k8s.io/component-base/logs/api/v1"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/files"
 )
 
 // Validate returns everything that is wrong with the flags, each naming the flag and the cure.
@@ -55,6 +57,7 @@ func (o CompletedOptions) Validate() []error {
 	errs = append(errs, o.validateMemory()...)
 	errs = append(errs, o.validateControllers()...)
 	errs = append(errs, o.validateSimulation()...)
+	errs = append(errs, o.validateRegistration()...)
 	if o.DataDir == "" {
 		errs = append(errs, fmt.Errorf("--data-dir must not be empty: name a directory"))
 	}
@@ -121,6 +124,16 @@ func (o CompletedOptions) validateSimulation() []error {
 	return errs
 }
 
+func (o CompletedOptions) validateRegistration() []error {
+	switch {
+	case o.HostRegistration != SelfRegistration && o.HostRegistration != ApprovedRegistration:
+		return []error{fmt.Errorf("--host-registration=%s is unknown: use self or approve", o.HostRegistration)}
+	case o.ApproveHosts() && o.SimulateHosts != 0:
+		return []error{fmt.Errorf("--simulate-hosts cannot be used with --host-registration=approve: simulated hosts register themselves; leave one out")}
+	}
+	return nil
+}
+
 func (o CompletedOptions) validateServing() []error {
 	errs := o.Serving.Validate()
 	certFile, keyFile := o.Serving.ServerCert.CertKey.CertFile, o.Serving.ServerCert.CertKey.KeyFile
@@ -174,12 +187,16 @@ func (o CompletedOptions) validateEtcd() []error {
 	return errs
 }
 
+// readable refuses a file that cannot be read, or that another user owns or may write: what these
+// files hold is the authority of the server.
 func readable(flag, path string) []error {
-	file, err := os.Open(path)
+	err := files.Given(path)
+	if untrusted := (*files.UntrustedError)(nil); errors.As(err, &untrusted) {
+		return []error{fmt.Errorf("--%s: %w", flag, err)}
+	}
 	if err != nil {
 		return []error{fmt.Errorf("--%s: the file cannot be read (%w): name one that exists and that this user may read", flag, err)}
 	}
-	_ = file.Close()
 	return nil
 }
 

@@ -109,7 +109,7 @@ func (e instances) Usage(item runtime.Object) (corev1.ResourceList, error) {
 		return nil, err
 	}
 	list, err := e.Evaluator.Usage(item)
-	if err != nil || instance.Status.Phase == fleet.InstanceSucceeded || instance.Status.Phase == fleet.InstanceFailed {
+	if err != nil || instance.Status.Phase.Ended() {
 		return list, err
 	}
 	var usage quota.Usage

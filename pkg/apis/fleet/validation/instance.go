@@ -17,6 +17,7 @@ limitations under the License.
 package validation
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -184,6 +185,7 @@ func validateOnlyAdded(tolerations, old []fleet.Toleration, path *field.Path) fi
 func ValidateInstanceStatusUpdate(instance, old *fleet.Instance) field.ErrorList {
 	errs := ValidateInstanceUpdate(instance, old)
 	status, path := &instance.Status, field.NewPath("status")
+	errs = append(errs, validatePhaseUpdate(status.Phase, old.Status.Phase, path.Child("phase"))...)
 	errs = append(errs, validateConditions(status.Conditions, path.Child("conditions"))...)
 	errs = append(errs, validateIP(status.HostIP, path.Child("hostIP"))...)
 	errs = append(errs, validateIP(status.InstanceIP, path.Child("instanceIP"))...)
@@ -193,6 +195,16 @@ func ValidateInstanceStatusUpdate(instance, old *fleet.Instance) field.ErrorList
 		errs = append(errs, validateContainerState(&status.ContainerStatuses[i].LastState, at.Child("lastState"))...)
 	}
 	return errs
+}
+
+// validatePhaseUpdate keeps an instance that has ended at its end. The quota has already given
+// back what the instance used: one that ran again would use it beside the instance that took its
+// place.
+func validatePhaseUpdate(phase, old fleet.InstancePhase, path *field.Path) field.ErrorList {
+	if phase == old || !old.Ended() {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(path, phase, fmt.Sprintf("must stay %s: an instance that has ended does not run again; delete it and create another", old))}
 }
 
 func validateContainerState(state *fleet.ContainerState, path *field.Path) field.ErrorList {

@@ -37,8 +37,8 @@ const (
 
 // Storage is every endpoint of instances.
 type Storage struct {
-	Instance *base.Store
-	Status   *base.StatusREST
+	Instance *REST
+	Status   *StatusREST
 	Binding  *BindingREST
 	// Token is nil where nobody gives out tokens.
 	Token *TokenREST
@@ -76,7 +76,7 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, hosts rest.Get
 	if err != nil {
 		return nil, err
 	}
-	all := &Storage{Instance: store, Status: status, Binding: &BindingREST{store: store.Store, hosts: hosts}}
+	all := &Storage{Instance: &REST{store}, Status: &StatusREST{status}, Binding: &BindingREST{store: store.Store, hosts: hosts}}
 	if opts.AccountTokens != nil {
 		all.Token = &TokenREST{instances: store, tokens: opts.AccountTokens}
 	}

@@ -79,8 +79,8 @@ func (strategy) CheckGracefulDelete(ctx context.Context, obj runtime.Object, opt
 	instance := obj.(*fleet.Instance)
 	requested := base.RequestedGrace(ctx, options)
 	var period int64
-	switch ended := instance.Status.Phase == fleet.InstanceSucceeded || instance.Status.Phase == fleet.InstanceFailed; {
-	case instance.Spec.HostName == "" || ended:
+	switch {
+	case instance.Spec.HostName == "" || instance.Status.Phase.Ended():
 	case requested != nil:
 		period = *requested
 	case instance.Spec.TerminationGracePeriodSeconds != nil:

@@ -1,0 +1,98 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package app
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/app"
+)
+
+func TestWhatATerminalObeysIsEscaped(t *testing.T) {
+	for _, tc := range []struct{ name, text, cell, block string }{
+		{"plain text stays", "web:1 läuft", "web:1 läuft", "web:1 läuft"},
+		{"an escape sequence", "\x1b[2Jgone", "^[[2Jgone", "^[[2Jgone"},
+		{"a title", "\x1b]0;owned\a", `^[]0;owned\u0007`, `^[]0;owned\u0007`},
+		{"lines", "a\r\nerror: b\tc", `a\r\nerror: b\tc`, "a\\r\nerror: b\tc"},
+		{"the control sequence introducer of ISO 8859", "\u009b31m", `\u009b31m`, `\u009b31m`},
+		{"the same as a single byte", "\x9b31m", `\ufffd31m`, `\ufffd31m`},
+		{"a backspace and a delete", "ok\b\x7f", `ok\u0008\u007f`, `ok\u0008\u007f`},
+		{"text from right to left", "web\u202egnp", `web\u202egnp`, `web\u202egnp`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := cell(tc.text); got != tc.cell {
+				t.Errorf("a cell shows %q, want %q", got, tc.cell)
+			}
+			if got := block(tc.text); got != tc.block {
+				t.Errorf("a block shows %q, want %q", got, tc.block)
+			}
+		})
+	}
+}
+
+const evil = "\x1b]0;owned\a\x1b[2J\u009b\r\u202e"
+
+// clean fails where a terminal would obey what was printed.
+func clean(t *testing.T, what, printed string) {
+	t.Helper()
+	for _, r := range printed {
+		if obeyed(r) && r != '\n' {
+			t.Errorf("%s prints %q in %q", what, r, printed)
+			return
+		}
+	}
+	if !strings.Contains(printed, "owned") {
+		t.Errorf("%s does not print what the object says: %q", what, printed)
+	}
+}
+
+func TestNoOutputHasAnObjectsControlCharacters(t *testing.T) {
+	var out bytes.Buffer
+	if err := writeHistory(&out, []revision{{Revision: 1, Release: "web-1", Images: []string{"web:1" + evil}, ChangeCause: evil}}); err != nil {
+		t.Fatal(err)
+	}
+	clean(t, "history", out.String())
+
+	out.Reset()
+	tree := tree{App: "web", Releases: []treeRelease{{Name: "web-1", Instances: []treeInstance{{Name: "web-1-a", Status: evil, Host: &treeHost{Name: "edge-1", Status: evil}}}}}}
+	if err := tree.write(&out, true, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	clean(t, "tree", out.String())
+
+	failed := &v1alpha1.App{ObjectMeta: metav1.ObjectMeta{Name: "web"}, Status: v1alpha1.AppStatus{Conditions: []metav1.Condition{{
+		Type: v1alpha1.AppConditionProgressing, Status: metav1.ConditionFalse, Reason: app.ProgressDeadlineExceededReason, Message: evil,
+	}}}}
+	p := progressOf(failed, 0)
+	p.Failed = false // a failure is said by Execute, which escapes as well
+	out.Reset()
+	(&lines{out: &out}).show(p)
+	clean(t, "rollout status", out.String())
+
+	out.Reset()
+	c := &plugin{Streams: Streams{Out: &out}}
+	if err := c.printJSON(p); err != nil {
+		t.Fatal(err)
+	}
+	clean(t, "-o json", out.String())
+}

@@ -1,0 +1,22 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package fleet
+
+// Ended says whether the phase is a last one: nothing of the instance runs, and nothing will.
+// Quotas do not count the resources of such an instance and schedulers take no account of them,
+// so no write may lead out of these phases.
+func (p InstancePhase) Ended() bool { return p == InstanceSucceeded || p == InstanceFailed }

@@ -1,0 +1,23 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package revocation refuses hosts whose certificates an administrator has taken back.
+//
+// Part of stop 1 of the request's path (see ARCHITECTURE.md). A ConfigMap of well-known name says
+// from when on the certificates of a host count; both modes read it, a standalone server in its
+// own API and one behind a kube-apiserver in the cluster's. cmd/gatehouse/app puts a List around
+// what recognises callers. `gatehouse host revoke` writes the ConfigMap. Read List first.
+package revocation

@@ -1,0 +1,271 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package revocation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/authentication/authenticator"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/klog/v2"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/authorization/host"
+)
+
+// The ConfigMap that names hosts whose certificates were taken back. Each key is the name of a
+// host; the value is a time (RFC 3339), and what was issued to the host until then is refused.
+// Whoever may write it is an administrator of hosts, as of everything else in this namespace.
+const (
+	Namespace = metav1.NamespaceSystem
+	ConfigMap = "gatehouse-revoked-hosts"
+)
+
+// Interval is how often the ConfigMap is read. A host is refused, and its open watches end, no
+// later than this after the write.
+const Interval = 5 * time.Second
+
+const (
+	// firstInterval is how often it is read until it has been read once.
+	firstInterval = 50 * time.Millisecond
+	// readTimeout bounds one read.
+	readTimeout = 5 * time.Second
+	// firstRead is how long a host that comes before the first read waits for it.
+	firstRead = 10 * time.Second
+)
+
+// never is when certificates of a host count again whose entry cannot be read: it is there, so
+// somebody meant to revoke them.
+var never = time.Unix(1<<40, 0)
+
+// List is what the ConfigMap says. What was read last stays in force while it cannot be read.
+type List struct {
+	configMaps corev1client.ConfigMapsGetter
+	// loaded is closed after the first read.
+	loaded chan struct{}
+
+	mu sync.Mutex
+	// until has the time of each revoked host.
+	until map[string]time.Time
+	// open are the requests of hosts that are being served.
+	open map[*openRequest]struct{}
+	// failed is what kept the last read from success, to log it once.
+	failed string
+}
+
+// New makes a list that knows nothing until Run has read the ConfigMap once.
+func New(configMaps corev1client.ConfigMapsGetter) *List {
+	return &List{configMaps: configMaps, loaded: make(chan struct{}), open: map[*openRequest]struct{}{}}
+}
+
+// Run reads the ConfigMap until the context ends.
+func (l *List) Run(ctx context.Context) {
+	for ctx.Err() == nil {
+		l.read(ctx)
+		wait := Interval
+		if l.Ready() != nil {
+			wait = firstInterval
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
+}
+
+// Ready says whether the ConfigMap has been read once.
+func (l *List) Ready() error {
+	select {
+	case <-l.loaded:
+		return nil
+	default:
+		return errors.New("the list of revoked hosts has not been read yet")
+	}
+}
+
+// read asks for the state of now and never for that of a cache, so that a revocation is not
+// forgotten for a while by a restart.
+func (l *List) read(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	found, err := l.configMaps.ConfigMaps(Namespace).Get(ctx, ConfigMap, metav1.GetOptions{})
+	switch {
+	case err == nil:
+		l.take(found.Data)
+	case apierrors.IsNotFound(err):
+		l.take(nil)
+	case apierrors.IsForbidden(err) && l.Ready() != nil:
+		// A cluster that does not let this server read it has nothing revoked yet; preflight says
+		// what is missing. A right that is lost later leaves what was read in force.
+		l.take(nil)
+	default:
+		l.fail(ctx, err)
+	}
+}
+
+func (l *List) fail(ctx context.Context, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if said := err.Error(); said != l.failed {
+		l.failed = said
+		klog.FromContext(ctx).Error(err, "The list of revoked hosts cannot be read; what was read last stays in force", "configMap", Namespace+"/"+ConfigMap)
+	}
+}
+
+// take puts what the ConfigMap says into force, and ends the requests of whom it refuses.
+func (l *List) take(data map[string]string) {
+	until := make(map[string]time.Time, len(data))
+	for name, value := range data {
+		at, err := time.Parse(time.RFC3339, value)
+		if err != nil {
+			at = never
+		}
+		until[name] = at
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.failed = ""
+	changed := !maps.EqualFunc(until, l.until, time.Time.Equal)
+	l.until = until
+	if l.Ready() != nil {
+		close(l.loaded)
+	}
+	if !changed {
+		return
+	}
+	for name, at := range until {
+		if at.Equal(never) {
+			klog.Warningf("ConfigMap %s/%s: the value of %s is no time (RFC 3339), so every certificate of this host is refused", Namespace, ConfigMap, name)
+		}
+	}
+	for request := range l.open {
+		if err := l.refused(request.host, request.issued); err != nil {
+			request.end(err)
+		}
+	}
+}
+
+// refused says why what was issued to a host at a time does not count; mu is held. Certificates
+// carry whole seconds, so one of the very second of the revocation is refused, too.
+func (l *List) refused(name string, issued time.Time) error {
+	at, ok := l.until[name]
+	if !ok || issued.After(at) {
+		return nil
+	}
+	if at.Equal(never) {
+		return fmt.Errorf("host %q is revoked", name)
+	}
+	if issued.IsZero() {
+		return fmt.Errorf("host %q was revoked at %s, and how it comes does not say since when it has its credentials: it must come directly and with a certificate that was issued later", name, at.Format(time.RFC3339))
+	}
+	return fmt.Errorf("the certificate of host %q is valid from %s on, but those until %s were revoked: it needs a new one", name, issued.UTC().Format(time.RFC3339), at.Format(time.RFC3339))
+}
+
+// Authenticator refuses revoked hosts of those whom another authenticator has recognised. It looks
+// at who really calls, and not at whom an administrator passes for.
+func (l *List) Authenticator(recognised authenticator.Request) authenticator.Request {
+	return authenticator.RequestFunc(func(r *http.Request) (*authenticator.Response, bool, error) {
+		response, ok, err := recognised.AuthenticateRequest(r)
+		if err != nil || !ok {
+			return response, ok, err
+		}
+		name, isHost := host.NameOf(response.User)
+		if !isHost || name == "" {
+			return response, ok, err
+		}
+		if err := l.await(r.Context()); err != nil {
+			return nil, false, err
+		}
+		if err := l.admit(r.Context(), name, issued(r, response.User.GetName())); err != nil {
+			return nil, false, err
+		}
+		return response, true, nil
+	})
+}
+
+// issued is from when on the caller's own certificate is valid; zero where it came without one, as
+// with a token or through a front proxy.
+func issued(r *http.Request, user string) time.Time {
+	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 || r.TLS.PeerCertificates[0].Subject.CommonName != user {
+		return time.Time{}
+	}
+	return r.TLS.PeerCertificates[0].NotBefore
+}
+
+// await returns when the ConfigMap has been read once: before, the list would let everybody in.
+func (l *List) await(ctx context.Context) error {
+	select {
+	case <-l.loaded:
+		return nil
+	default:
+	}
+	ctx, cancel := context.WithTimeout(ctx, firstRead)
+	defer cancel()
+	select {
+	case <-l.loaded:
+		return nil
+	case <-ctx.Done():
+		return l.Ready()
+	}
+}
+
+// admit refuses a host, or remembers its request to end it when it is refused.
+func (l *List) admit(ctx context.Context, name string, issued time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.refused(name, issued); err != nil {
+		return err
+	}
+	if request, ok := ctx.Value(openKey{}).(*openRequest); ok {
+		request.host, request.issued = name, issued
+		l.open[request] = struct{}{}
+	}
+	return nil
+}
+
+// openRequest is one request that is being served.
+type openRequest struct {
+	end context.CancelCauseFunc
+	// host and issued are set once the caller is recognised as a host.
+	host   string
+	issued time.Time
+}
+
+type openKey struct{}
+
+// WithEnd lets the list end the requests of hosts that are revoked while they are served. It goes
+// around the whole handler chain.
+func (l *List) WithEnd(handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, end := context.WithCancelCause(r.Context())
+		defer end(nil)
+		request := &openRequest{end: end}
+		defer func() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			delete(l.open, request)
+		}()
+		handler.ServeHTTP(w, r.WithContext(context.WithValue(ctx, openKey{}, request)))
+	})
+}

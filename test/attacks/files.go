@@ -1,0 +1,189 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package attacks
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
+)
+
+// patience is how long a command may take to refuse; a server that starts is ended after it.
+const patience = time.Minute
+
+// stranger is a user who owns nothing else on this machine.
+const stranger = 54321
+
+// fileAttack is what another user of the machine has prepared, and the command that an administrator
+// gives then.
+type fileAttack struct {
+	name string
+	// prepare changes what lies in a directory that belongs to nobody else; victim is a file
+	// elsewhere that must stay as it is.
+	prepare func(dir, victim string) error
+	// args are the command; DIR stands for the directory.
+	args string
+	says string
+}
+
+// Files plays what other users of the machine must not get from commands of root: their authority in
+// place of the server's, or a file that is emptied or written. It needs root, to give files away.
+func Files(t *testing.T, program string) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give files to another user, and only root has more rights to lose")
+	}
+	for _, row := range fileRows() {
+		t.Run(row.name, func(t *testing.T) {
+			at, err := os.MkdirTemp("", "gh-") // short, as a unix socket's path must be
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = os.RemoveAll(at) })
+			dir, victim := filepath.Join(at, "a", "d"), filepath.Join(at, "victim")
+			furnish(t, dir, victim)
+			if err := row.prepare(dir, victim); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, program, strings.Fields(strings.ReplaceAll(row.args, "DIR", dir))...)
+			cmd.Dir = at
+			var said bytes.Buffer
+			cmd.Stdout, cmd.Stderr = &said, &said
+			err = cmd.Run()
+			if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 1 {
+				t.Errorf("ended with %v and not with code 1:\n%s", err, said.String())
+			}
+			if !strings.Contains(said.String(), row.says) {
+				t.Errorf("does not say %q:\n%s", row.says, said.String())
+			}
+			if strings.Contains(said.String(), "PRIVATE KEY") || strings.Contains(said.String(), "client-key-data") {
+				t.Errorf("prints a key:\n%s", said.String())
+			}
+			if data, err := os.ReadFile(victim); err != nil || string(data) != victimContent {
+				t.Errorf("the file elsewhere holds %q (%v)", data, err)
+			}
+		})
+	}
+}
+
+const victimContent = "not of the server"
+
+// furnish makes a data directory as a server leaves it.
+func furnish(t *testing.T, dir, victim string) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(victim, []byte(victimContent), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b, err := certificates.Ensure(filepath.Join(dir, "pki"), certificates.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := certificates.WriteKubeconfig(filepath.Join(dir, "kubeconfig"), "https://127.0.0.1:1", b.CA.CertPEM, b.Admin.CertPEM, b.Admin.KeyPEM, "gatehouse"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// giveAll gives a directory and all that is in it to the stranger.
+func giveAll(path string) error {
+	return filepath.WalkDir(path, func(path string, _ os.DirEntry, err error) error {
+		return errors.Join(err, os.Lchown(path, stranger, stranger))
+	})
+}
+
+func fileRows() []fileAttack {
+	const up = "up --listen 127.0.0.1:0 --data-dir DIR"
+	const foreign = "belongs to uid 54321"
+	whole := func(dir, _ string) error { return giveAll(dir) }
+	pki := func(dir, _ string) error { return giveAll(dir + "/pki") }
+	elsewhere := func(name string) func(dir, _ string) error {
+		return func(dir, _ string) error {
+			moved := dir + "-elsewhere"
+			return errors.Join(os.MkdirAll(dir+"/"+name, 0o700), os.Rename(dir+"/"+name, moved), os.Symlink(moved, dir+"/"+name))
+		}
+	}
+	rows := []fileAttack{
+		{"root starts in a directory of another user", whole, up, foreign},
+		{"root starts the server with every flag in a directory of another user", whole, "apiserver --mode=standalone --bind-address=127.0.0.1 --secure-port=0 --data-dir DIR", foreign},
+		{"root starts below a directory of another user", func(dir, _ string) error { return os.Chown(filepath.Dir(dir), stranger, stranger) }, up, foreign},
+		{"root starts below a directory that all may write", func(dir, _ string) error { return os.Chmod(filepath.Dir(dir), 0o777) }, up, "can be written by other users"},
+		{"root starts below a directory that a group may write", func(dir, _ string) error {
+			return errors.Join(os.Chown(filepath.Dir(dir), 0, stranger), os.Chmod(filepath.Dir(dir), 0o770))
+		}, up, "can be written by other users"},
+		{"the data directory is a link", func(dir, _ string) error { return errors.Join(os.Rename(dir, dir+"-x"), os.Symlink(dir+"-x", dir)) }, up, "is a symbolic link"},
+		{"the lock is a link to a file of root", func(dir, victim string) error { return os.Symlink(victim, dir+"/lock") }, up, "is a symbolic link"},
+		{"the lock is a hard link to a file of root", func(dir, victim string) error { return os.Link(victim, dir+"/lock") }, up, "has 2 names"},
+		{"the lock belongs to another user", func(dir, _ string) error {
+			return errors.Join(os.WriteFile(dir+"/lock", nil, 0o644), giveAll(dir+"/lock"))
+		}, up, foreign},
+		{"the authority belongs to another user", pki, up, foreign},
+		{"the authority is elsewhere", elsewhere("pki"), up, "is a symbolic link"},
+		{"the key of the authority belongs to another user", func(dir, _ string) error { return giveAll(dir + "/pki/ca.key") }, up, foreign},
+		{"the key of the authority is a link", func(dir, victim string) error {
+			return errors.Join(os.Remove(dir+"/pki/ca.key"), os.Symlink(victim, dir+"/pki/ca.key"))
+		}, up, "is a symbolic link"},
+		{"the key that signs tokens belongs to another user", func(dir, _ string) error {
+			return errors.Join(os.WriteFile(dir+"/pki/service-accounts.key", nil, 0o600), giveAll(dir+"/pki/service-accounts.key"))
+		}, up, foreign},
+		{"the database belongs to another user", func(dir, _ string) error {
+			return errors.Join(os.MkdirAll(dir+"/etcd/member", 0o700), giveAll(dir+"/etcd"))
+		}, up, foreign},
+		{"the database is elsewhere", elsewhere("etcd"), up, "is a symbolic link"},
+	}
+	server := "apiserver --mode=standalone --bind-address=127.0.0.1 --secure-port=0 --data-dir DIR "
+	for _, flag := range []string{"token-auth-file", "service-account-signing-key-file", "service-account-key-file", "client-ca-file", "requestheader-client-ca-file"} {
+		given := func(change func(string) error) func(dir, _ string) error {
+			return func(dir, _ string) error {
+				return errors.Join(os.WriteFile(dir+"/given", nil, 0o600), change(dir+"/given"))
+			}
+		}
+		args := server + "--" + flag + "=DIR/given"
+		rows = append(rows,
+			fileAttack{"the file of --" + flag + " belongs to another user", given(giveAll), args, "--" + flag + ": "},
+			fileAttack{"the file of --" + flag + " can be written by all", given(func(p string) error { return os.Chmod(p, 0o666) }), args, "can be written by other users"},
+		)
+	}
+	for name, args := range map[string]string{
+		"user add":       "user add jane --data-dir DIR",
+		"host add":       "host add edge-1 --data-dir DIR",
+		"host revoke":    "host revoke edge-1 --data-dir DIR",
+		"kubeconfig":     "kubeconfig --data-dir DIR",
+		"simulate-hosts": "simulate-hosts --data-dir DIR",
+	} {
+		rows = append(rows, fileAttack{"gatehouse " + name + " in a directory of another user", whole, args, foreign})
+	}
+	return append(rows,
+		fileAttack{"gatehouse user add with the authority of another user", pki, "user add jane --server https://127.0.0.1:1 --data-dir DIR", foreign},
+		fileAttack{"gatehouse certificates in a directory of another user", pki, "certificates --dir DIR/pki", foreign},
+		fileAttack{"gatehouse user add writes through a link", func(dir, victim string) error { return os.Symlink(victim, dir+"/out") }, "user add jane --data-dir DIR --out DIR/out", "exists"},
+		fileAttack{"gatehouse kubeconfig reads through a link", func(dir, victim string) error {
+			return errors.Join(os.Remove(dir+"/kubeconfig"), os.Symlink(victim, dir+"/kubeconfig"))
+		}, "kubeconfig --data-dir DIR", "is a symbolic link"},
+	)
+}

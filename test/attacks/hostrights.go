@@ -1,0 +1,205 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package attacks
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+const fleetVersion = `"apiVersion":"fleet.gatehouse.dev/v1alpha1"`
+
+// fleetObjects makes objects of the fleet as an administrator.
+type fleetObjects struct {
+	client
+	instances string
+}
+
+func (f fleetObjects) host(t *testing.T, name string) {
+	t.Helper()
+	f.apply(t, hosts+"/"+name, fmt.Sprintf(`{%s,"kind":"Host","metadata":{"name":%q}}`, fleetVersion, name))
+}
+
+// put replaces an instance with a new one that is bound to a host, and returns what is stored.
+func (f fleetObjects) put(t *testing.T, name, host string) string {
+	t.Helper()
+	code, body := f.send(t, attack{method: http.MethodDelete, path: f.instances + "/" + name + "?gracePeriodSeconds=0"})
+	if code != http.StatusOK && code != http.StatusNotFound {
+		t.Fatalf("deleting instance %s: %d %s", name, code, body)
+	}
+	f.must(t, http.MethodPost, f.instances, "", fmt.Sprintf(`{%s,"kind":"Instance","metadata":{"name":%q},"spec":{"containers":[{"name":"a","image":"a:1"}],"serviceAccountName":"default"}}`, fleetVersion, name))
+	f.must(t, http.MethodPost, f.instances+"/"+name+"/binding", "", fmt.Sprintf(`{%s,"kind":"Binding","target":{"kind":"Host","name":%q}}`, fleetVersion, host))
+	return string(f.must(t, http.MethodGet, f.instances+"/"+name, "", ""))
+}
+
+// races is how often an instance is replaced while its host does all that it may with it.
+const races = 25
+
+// HostRaces has a host read, report on and delete its instance all the time, while the instance is
+// replaced by one of another host, which must stay untouched and unseen. The test of
+// cmd/gatehouse/app that stops the server between its decision and the storage is the proof; this
+// plays the same without any help.
+func HostRaces(t *testing.T, env Env, namespace string) {
+	t.Helper()
+	admin := fleetObjects{newClient(t, env.Admin), fleet + "/namespaces/" + namespace + "/instances"}
+	admin.host(t, "attack-race-1")
+	admin.host(t, "attack-race-2")
+	self := newClient(t, env.As("system:host:attack-race-1", "system:hosts"))
+	path := admin.instances + "/raced"
+	attempts := []attack{
+		{path: path},
+		{path: path + "?resourceVersion=0"},
+		{path: path + "/status"},
+		{method: http.MethodPatch, path: path + "/status", body: `{"status":{"phase":"Failed","message":"attacked"}}`},
+		{method: http.MethodDelete, path: path + "?gracePeriodSeconds=0"},
+		{method: http.MethodPost, path: path + "/token", body: `{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{}}`},
+	}
+	for range races {
+		admin.put(t, "raced", "attack-race-1")
+		var wait sync.WaitGroup
+		stop := make(chan struct{})
+		for _, attempt := range attempts {
+			wait.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					if code, body := self.send(t, attempt); code < 300 && strings.Contains(body, `"hostName":"attack-race-2"`) {
+						t.Errorf("%s %s reaches the instance of another host: %.300s", attempt.method, attempt.path, body)
+					}
+				}
+			})
+		}
+		theirs := admin.put(t, "raced", "attack-race-2")
+		// The attempts that began before go on for a while after.
+		for range 3 {
+			admin.must(t, http.MethodGet, path, "", "")
+		}
+		close(stop)
+		wait.Wait()
+		if code, body := admin.send(t, attack{path: path}); code != http.StatusOK || body != theirs {
+			t.Fatalf("the instance of the other host changed: %d %.500s\nit was %.500s", code, body, theirs)
+		}
+	}
+}
+
+// EndedInstances has a host bring an instance back to life that quotas no longer count.
+func EndedInstances(t *testing.T, env Env, namespace string) {
+	t.Helper()
+	admin := fleetObjects{newClient(t, env.Admin), fleet + "/namespaces/" + namespace + "/instances"}
+	admin.host(t, "attack-ended")
+	admin.put(t, "ended", "attack-ended")
+	people := map[string]person{"its host": {"system:host:attack-ended", []string{"system:hosts"}}, "an administrator": {"attack-administrator", []string{"system:masters"}}}
+	self := newClient(t, env.As("system:host:attack-ended", "system:hosts"))
+	self.must(t, http.MethodPatch, admin.instances+"/ended/status", "application/merge-patch+json", `{"status":{"phase":"Succeeded"}}`)
+	status := admin.instances + "/ended/status"
+	var rows []attack
+	for who := range people {
+		for _, phase := range []string{"Running", "Pending", "Unknown", "Failed"} {
+			rows = append(rows, attack{
+				name: who + " brings an instance that has ended back as " + phase, as: who, method: http.MethodPatch, path: status,
+				body: fmt.Sprintf(`{"status":{"phase":%q}}`, phase), code: http.StatusUnprocessableEntity, says: "must stay Succeeded",
+			})
+		}
+		rows = append(rows, attack{
+			name: who + " takes the phase of an instance that has ended away", as: who, method: http.MethodPatch, path: status,
+			contentType: "application/json-patch+json", body: `[{"op":"remove","path":"/status/phase"}]`, code: http.StatusUnprocessableEntity,
+		})
+	}
+	play(t, env, people, rows, []string{admin.instances})
+}
+
+// RevokedHost has the holder of a stolen key go on after the host was revoked. revoke writes the
+// revocation, as "gatehouse host revoke" does.
+func RevokedHost(t *testing.T, env Env, namespace string, revoke func(host string)) {
+	t.Helper()
+	admin := fleetObjects{newClient(t, env.Admin), fleet + "/namespaces/" + namespace + "/instances"}
+	for _, name := range []string{"attack-revoked", "attack-kept"} {
+		admin.host(t, name)
+	}
+	admin.put(t, "held", "attack-revoked")
+	stolen := env.As("system:host:attack-revoked", "system:hosts")
+	thief, other := newClient(t, stolen), newClient(t, env.As("system:host:attack-kept", "system:hosts"))
+	thief.must(t, http.MethodGet, hosts+"/attack-revoked", "", "")
+	watched := thief.watch(t, fleet+"/instances?fieldSelector=spec.hostName%3Dattack-revoked")
+
+	revoke("attack-revoked")
+	select {
+	case <-watched:
+	case <-time.After(time.Minute):
+		t.Error("the watch of a revoked host goes on for a minute")
+	}
+	admin.must(t, http.MethodDelete, hosts+"/attack-revoked", "", "")
+	const refused = http.StatusUnauthorized
+	for _, row := range []attack{
+		{name: "A revoked host registers again", method: http.MethodPost, path: hosts, body: fmt.Sprintf(`{%s,"kind":"Host","metadata":{"name":"attack-revoked"}}`, fleetVersion)},
+		{name: "A revoked host gets its instance", path: admin.instances + "/held"},
+		{name: "A revoked host asks for a token", method: http.MethodPost, path: admin.instances + "/held/token", body: `{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{}}`},
+		{name: "A revoked host watches", path: fleet + "/instances?watch=1&fieldSelector=spec.hostName%3Dattack-revoked"},
+		{name: "A revoked host writes an event", method: http.MethodPost, path: "/api/v1/namespaces/" + namespace + "/events", body: `{}`},
+		{name: "A revoked host reads what the API is", path: "/apis"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			if code, body := thief.send(t, row); code != refused {
+				t.Errorf("answered with code %d, not %d: %.500s", code, refused, body)
+			}
+		})
+	}
+	if code, body := admin.send(t, attack{path: hosts + "/attack-revoked"}); code != http.StatusNotFound {
+		t.Errorf("the host that was deleted: %d %s", code, body)
+	}
+	other.must(t, http.MethodGet, hosts+"/attack-kept", "", "")
+}
+
+// watch opens a watch of a list; the channel is closed when it ends.
+func (c client) watch(t *testing.T, path string) <-chan struct{} {
+	t.Helper()
+	var list metav1.PartialObjectMetadataList
+	if err := json.Unmarshal(c.must(t, http.MethodGet, path, "", ""), &list); err != nil {
+		t.Fatal(err)
+	}
+	path += "&watch=1&resourceVersion=" + list.ResourceVersion
+	request, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), http.MethodGet, strings.TrimSuffix(c.host, "/")+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = response.Body.Close() })
+	if response.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s", path, response.Status)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = io.Copy(io.Discard, response.Body)
+	}()
+	return ended
+}

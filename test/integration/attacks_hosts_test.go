@@ -1,0 +1,61 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package integration
+
+import (
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
+	"github.com/gatehouse-dev/gatehouse/pkg/authentication/revocation"
+	"github.com/gatehouse-dev/gatehouse/test/attacks"
+	"github.com/gatehouse-dev/gatehouse/test/binary"
+)
+
+func TestOtherUsersOfTheMachineGetNothingFromRoot(t *testing.T) {
+	attacks.Files(t, binary.Path(t))
+}
+
+func TestHostsKeepNothingThatWasTakenFromThem(t *testing.T) {
+	server := servertesting.Start(t)
+	createNamespace(t, server, "hosts")
+	client, err := kubernetes.NewForConfig(server.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := attacks.Env{
+		As:    func(user string, groups ...string) *rest.Config { return issueClient(t, server, user, groups...) },
+		Admin: server.Config,
+	}
+	t.Run("races", func(t *testing.T) { attacks.HostRaces(t, env, "hosts") })
+	t.Run("ended instances", func(t *testing.T) { attacks.EndedInstances(t, env, "hosts") })
+	t.Run("a revoked host", func(t *testing.T) {
+		attacks.RevokedHost(t, env, "hosts", func(host string) {
+			if _, err := client.CoreV1().ConfigMaps(revocation.Namespace).Create(t.Context(), &corev1.ConfigMap{
+				ObjectMeta: metav1.ObjectMeta{Name: revocation.ConfigMap},
+				Data:       map[string]string{host: time.Now().UTC().Format(time.RFC3339)},
+			}, metav1.CreateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		})
+	})
+}
