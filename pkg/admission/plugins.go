@@ -47,6 +47,8 @@ type Plugin struct {
 	// Cure is what to do about its refusals, where they do not say so themselves: the end of
 	// a sentence that names the plugin.
 	Cure string
+	// Foreign plugins hand on what programs outside of the server say: it is cut to a size.
+	Foreign bool
 	// DefaultOff plugins run only where they are asked for.
 	DefaultOff bool
 	// Reads are what the plugin reads in a cluster.
@@ -150,6 +152,7 @@ func Plugins() []Plugin {
 		Register: deferred(mutatingwebhook.PluginName, mutatingwebhook.Register, checkWebhooks, mutating, writes...),
 		Why:      "last of those that change: webhooks belong to the users, and get the object as we would store it",
 		Cure:     "change the object, or the MutatingWebhookConfiguration",
+		Foreign:  true,
 		Reads:    []Read{webhooks("mutatingwebhookconfigurations")},
 	}, {
 		Name:     validatingpolicy.PluginName,
@@ -162,6 +165,7 @@ func Plugins() []Plugin {
 		Register: deferred(validatingwebhook.PluginName, validatingwebhook.Register, checkWebhooks, validating, writes...),
 		Why:      "after all that costs less, because each of them is a call over the network",
 		Cure:     "change the object, or the ValidatingWebhookConfiguration",
+		Foreign:  true,
 		Reads:    []Read{webhooks("validatingwebhookconfigurations")},
 	}, {
 		Name:     resourcequota.PluginName,
