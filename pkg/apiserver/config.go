@@ -35,6 +35,7 @@ import (
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/client-go/informers"
+	"k8s.io/utils/clock"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/police"
@@ -59,6 +60,8 @@ type Config struct {
 	StartChecks []healthz.HealthChecker
 	// HealthPaths are answered before that, so that probes can follow the start.
 	HealthPaths []string
+	// Watches bound how long a watch lasts without being asked again who watches; both are set.
+	Watches WatchLimits
 }
 
 // Builtins is what a server of Kubernetes' own kinds needs, besides what all need.
@@ -104,6 +107,7 @@ type completedConfig struct {
 	bootstrap        []BootstrapObject
 	gate             *startGate
 	startChecks      []healthz.HealthChecker
+	watches          *watches
 }
 
 // CompletedConfig is a Config with all that can be derived filled in.
@@ -142,9 +146,11 @@ func (c *Config) Complete() CompletedConfig {
 		c.Generic.FlowControl = WithIndexedWatches(c.Generic.FlowControl, indexes)
 	}
 	buildChain := c.Generic.BuildHandlerChainFunc
+	watches := newWatches(c.Watches, clock.RealClock{})
 	c.Generic.BuildHandlerChainFunc = func(handler http.Handler, config *genericapiserver.Config) http.Handler {
-		return completed.gate.wrap(withUserAgent(buildChain(handler, config)))
+		return completed.gate.wrap(withUserAgent(watches.outer(buildChain(watches.inner(withMediaType(handler, config)), config), config)))
 	}
+	completed.watches = watches
 	namer := openapi.NewDefinitionNamer(schemes...)
 	c.Generic.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(definitions, namer)
 	c.Generic.OpenAPIConfig.Info.Title = "Gatehouse"
@@ -178,6 +184,13 @@ func (s *Server) BuildOpenAPI() { s.buildOpenAPI() }
 func (c CompletedConfig) New(ctx context.Context) (*Server, error) {
 	generic, err := c.generic.New("gatehouse", genericapiserver.NewEmptyDelegate())
 	if err != nil {
+		return nil, err
+	}
+	if err := generic.AddPostStartHook("watch-lifetimes", func(hook genericapiserver.PostStartHookContext) error {
+		go c.watches.Run(hook)
+		return nil
+	}); err != nil {
+		generic.Destroy()
 		return nil, err
 	}
 	infos, err := buildGroups(c.groups, func(g group) base.StorageOptions {

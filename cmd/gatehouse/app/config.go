@@ -108,6 +108,7 @@ func newConfig(ctx context.Context, o options.CompletedOptions, etcd *embedded.S
 	return &apiserver.Config{
 		Generic: generic, Informers: factory, GarbageCollected: true, AccountTokens: tokens, Builtins: builtins,
 		StartChecks: []healthz.HealthChecker{read}, HealthPaths: authentication.HealthPaths,
+		Watches: apiserver.WatchLimits{MaxDuration: o.Watches.MaxTimeout, RecheckInterval: o.Watches.RecheckInterval},
 	}, nil
 }
 

@@ -85,6 +85,9 @@ type Options struct {
 	// Cluster is used in the aggregated mode only, but for AnyProxyName.
 	Cluster Cluster
 
+	// Watches bound how long watches last.
+	Watches Watches
+
 	ServerRun *genericoptions.ServerRunOptions
 	Etcd      *genericoptions.EtcdOptions
 	Serving   *genericoptions.SecureServingOptions
@@ -111,6 +114,7 @@ func NewOptions() *Options {
 		Callers:     newCallers(),
 		EventTTL:    defaultEventTTL,
 		Cluster:     newCluster(),
+		Watches:     newWatches(),
 		ServerRun:   genericoptions.NewServerRunOptions(),
 		Etcd:        storage.NewOptions(),
 		Serving:     genericoptions.NewSecureServingOptions(),
@@ -169,6 +173,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	sets.FlagSet("etcd").BoolVar(&o.PlaintextEtcd, "etcd-allow-plaintext", o.PlaintextEtcd, "Allow --etcd-servers with http URLs in the aggregated mode. Whoever can reach such an etcd can read and change everything.")
 	sets.FlagSet("etcd").Lookup("etcd-servers").Usage = "URLs of an external etcd, comma separated, such as https://10.0.0.1:2379. Where empty, an etcd runs inside this process and keeps its data in the data directory."
 	o.ServerRun.AddUniversalFlags(sets.FlagSet("server"))
+	o.Watches.addFlags(sets.FlagSet("server"))
 	o.Admission.addFlags(sets.FlagSet("admission"))
 	o.Audit.AddFlags(sets.FlagSet("audit"))
 	o.Features.AddFlags(sets.FlagSet("features"))
