@@ -31,6 +31,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/alwayspullimages"
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/hostrestriction"
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/hosttaints"
+	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/ownerreferences"
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/resourcequota"
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/serviceaccount"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
@@ -154,6 +155,10 @@ func Plugins() []Plugin {
 		Cure:     "change the object, or the MutatingWebhookConfiguration",
 		Foreign:  true,
 		Reads:    []Read{webhooks("mutatingwebhookconfigurations")},
+	}, {
+		Name:     ownerreferences.PluginName,
+		Register: ownerreferences.Register,
+		Why:      "after every change, so that owners that a webhook adds count, too, and before what costs more; on, unlike in Kubernetes, because without it the right to create an object is one to hold up the deletion of others",
 	}, {
 		Name:     validatingpolicy.PluginName,
 		Register: deferred(validatingpolicy.PluginName, validatingpolicy.Register, checkValidatingPolicies, validating, writes...),
