@@ -92,6 +92,7 @@ func newConfig(ctx context.Context, o options.CompletedOptions, etcd *embedded.S
 	if err := o.Etcd.ApplyWithStorageFactoryTo(storageFactory, generic); err != nil {
 		return nil, err
 	}
+	generic.RESTOptionsGetter = storage.WithChecksums(generic.RESTOptionsGetter)
 	if etcd != nil {
 		inProcess, err := storage.InProcess(generic.RESTOptionsGetter, o.Etcd, etcd)
 		if err != nil {
