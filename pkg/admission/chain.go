@@ -89,6 +89,7 @@ func New(c Config) (admission.Interface, error) {
 	chain, err := plugins.NewFromPlugins(names, configuration, append(initializers, outer), admission.Decorators{
 		admission.DecoratorFunc(admissionmetrics.WithControllerMetrics),
 		sameObject{},
+		hurry{plugins: byName, limit: policyTime},
 		guard{plugins: byName, missing: c.Missing},
 		blame{plugins: byName},
 	})

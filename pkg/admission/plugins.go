@@ -50,6 +50,8 @@ type Plugin struct {
 	Cure string
 	// Foreign plugins hand on what programs outside of the server say: it is cut to a size.
 	Foreign bool
+	// Expressions plugins run expressions that users wrote: their time is bounded.
+	Expressions bool
 	// DefaultOff plugins run only where they are asked for.
 	DefaultOff bool
 	// Reads are what the plugin reads in a cluster.
@@ -143,11 +145,12 @@ func Plugins() []Plugin {
 		Why:        "the last of ours that changes something, so that none of ours adds a container behind it; off, because it costs a fetch at every start",
 		DefaultOff: true,
 	}, {
-		Name:     mutatingpolicy.PluginName,
-		Register: deferred(mutatingpolicy.PluginName, mutatingpolicy.Register, checkMutatingPolicies, mutating, changes...),
-		Why:      "after our own plugins, so that policies see what those filled in, and before webhooks, because what is decided in this process costs less than a call",
-		Cure:     "change the object, or the policy and its binding",
-		Reads:    []Read{policies("mutating-policies", changes, "mutatingadmissionpolicies", "mutatingadmissionpolicybindings")},
+		Name:        mutatingpolicy.PluginName,
+		Register:    deferred(mutatingpolicy.PluginName, mutatingpolicy.Register, checkMutatingPolicies, mutating, changes...),
+		Why:         "after our own plugins, so that policies see what those filled in, and before webhooks, because what is decided in this process costs less than a call",
+		Cure:        "change the object, or the policy and its binding",
+		Expressions: true,
+		Reads:       []Read{policies("mutating-policies", changes, "mutatingadmissionpolicies", "mutatingadmissionpolicybindings")},
 	}, {
 		Name:     mutatingwebhook.PluginName,
 		Register: deferred(mutatingwebhook.PluginName, mutatingwebhook.Register, checkWebhooks, mutating, writes...),
@@ -160,11 +163,12 @@ func Plugins() []Plugin {
 		Register: ownerreferences.Register,
 		Why:      "after every change, so that owners that a webhook adds count, too, and before what costs more; on, unlike in Kubernetes, because without it the right to create an object is one to hold up the deletion of others",
 	}, {
-		Name:     validatingpolicy.PluginName,
-		Register: deferred(validatingpolicy.PluginName, validatingpolicy.Register, checkValidatingPolicies, validating, writes...),
-		Why:      "after every change and after validation, so that what it has seen is what is stored; before webhooks for its price",
-		Cure:     "change the object, or the policy and its binding",
-		Reads:    []Read{policies("validating-policies", writes, "validatingadmissionpolicies", "validatingadmissionpolicybindings")},
+		Name:        validatingpolicy.PluginName,
+		Register:    deferred(validatingpolicy.PluginName, validatingpolicy.Register, checkValidatingPolicies, validating, writes...),
+		Why:         "after every change and after validation, so that what it has seen is what is stored; before webhooks for its price",
+		Cure:        "change the object, or the policy and its binding",
+		Expressions: true,
+		Reads:       []Read{policies("validating-policies", writes, "validatingadmissionpolicies", "validatingadmissionpolicybindings")},
 	}, {
 		Name:     validatingwebhook.PluginName,
 		Register: deferred(validatingwebhook.PluginName, validatingwebhook.Register, checkWebhooks, validating, writes...),
