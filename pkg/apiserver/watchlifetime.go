@@ -99,7 +99,7 @@ func (w *watches) outer(handler http.Handler, config *genericapiserver.Config) h
 	w.credentials = credentialsOf(config.Authentication.RequestHeaderConfig)
 	w.probe = accessProbe(config)
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet {
+		if !mayWatch(r) {
 			handler.ServeHTTP(rw, r)
 			return
 		}
@@ -114,6 +114,11 @@ func (w *watches) outer(handler http.Handler, config *genericapiserver.Config) h
 		defer w.forget(opened)
 		handler.ServeHTTP(rw, r.WithContext(context.WithValue(ctx, watchKey{}, opened)))
 	})
+}
+
+// mayWatch is cheaper than to parse every request a second time, and true for every watch.
+func mayWatch(r *http.Request) bool {
+	return r.Method == http.MethodGet && (strings.Contains(r.URL.Path, "/watch") || r.URL.RawQuery != "" && r.URL.Query().Has("watch"))
 }
 
 // inner stands behind authorization: what comes here has been let in.
