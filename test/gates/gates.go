@@ -97,6 +97,7 @@ func Run(t *testing.T, env Env) {
 		{"a policy looks at scaling, binding and deletion", subresources},
 		{"a policy that only warns lets pass", warns},
 		{"a policy for one version looks at its equivalents, unless it wants exactly that one", equivalentsOfPolicies},
+		{"policies that take all the time that they can get are stopped", endlessPolicies},
 		{"what a policy and a webhook note is in the audit log", audited},
 		{"a policy adds a label", addsLabel},
 		{"a policy changes a scale, and a request for a token, which are not of the fleet's kinds", borrowed},

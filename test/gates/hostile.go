@@ -18,8 +18,10 @@ package gates
 
 import (
 	"crypto/tls"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -193,4 +195,34 @@ func errText(err error) string {
 		return ""
 	}
 	return err.Error()
+}
+
+// endlessPolicies plays a policy that uses up the cost that the library gives a binding, which
+// is a second or two of a processor, with more bindings than a request has time for.
+func endlessPolicies(s *scene) {
+	numbers := make([]string, 60)
+	for i := range numbers {
+		numbers[i] = strconv.Itoa(i)
+	}
+	list := "[" + strings.Join(numbers, ",") + "]"
+	loop := fmt.Sprintf("%[1]s.all(x, %[1]s.all(y, %[1]s.all(z, x + y + z >= 0)))", list)
+	spec := admissionregistrationv1.ValidatingAdmissionPolicySpec{MatchConstraints: policyRule(instances, admissionregistrationv1.Create), FailurePolicy: fail}
+	for i := range 12 {
+		spec.Validations = append(spec.Validations, admissionregistrationv1.Validation{Expression: fmt.Sprintf("%s || %d < 0", loop, i), Message: "no"})
+	}
+	s.judge(spec, admissionregistrationv1.Deny)
+	bindings := s.cluster.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings()
+	for i := range 9 {
+		binding := &admissionregistrationv1.ValidatingAdmissionPolicyBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: s.name(fmt.Sprint("gates-", i))},
+			Spec:       admissionregistrationv1.ValidatingAdmissionPolicyBindingSpec{PolicyName: s.name("gates"), ValidationActions: []admissionregistrationv1.ValidationAction{admissionregistrationv1.Deny}},
+		}
+		if _, err := bindings.Create(s.Context(), binding, metav1.CreateOptions{}); err != nil {
+			s.Fatal(err)
+		}
+		s.Cleanup(func() { _ = bindings.Delete(s.background(), binding.Name, metav1.DeleteOptions{}) })
+	}
+	s.inForce(s.instance(s.name("slow")), "the expressions of all policies together took longer than 2s")
+	_, err := s.create(s.instance(s.name("slow")))
+	s.refused("a create", err, http.StatusUnprocessableEntity, "took longer than 2s", "admission plugin ValidatingAdmissionPolicy")
 }
