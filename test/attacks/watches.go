@@ -52,12 +52,13 @@ func Watches(t *testing.T, env Env, rights *rest.Config, namespace string) {
 	}
 	left, stays := leaver.watch(ctx, t, path, nil), stayer.watch(ctx, t, path, nil)
 	borrowed := admin.watch(ctx, t, path, map[string]string{"Impersonate-User": "attack-leaver"})
+	lent := admin.watch(ctx, t, path, map[string]string{"Impersonate-User": "attack-stayer"})
 	// Each is there: it sees what happens now.
 	instance := func(name string) string {
 		return fmt.Sprintf(`{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Instance","metadata":{"name":%q},"spec":{"containers":[{"name":"a","image":"a:1"}],"serviceAccountName":"default"}}`, name)
 	}
 	admin.must(t, http.MethodPost, instances, "", instance("attack-before"))
-	for _, w := range []*watching{left, stays, borrowed} {
+	for _, w := range []*watching{left, stays, borrowed, lent} {
 		w.sees(ctx, t, "attack-before")
 	}
 	roles.must(t, http.MethodDelete, bindings+"attack-leaver", "", "")
@@ -65,6 +66,7 @@ func Watches(t *testing.T, env Env, rights *rest.Config, namespace string) {
 	borrowed.ends(ctx, t, "a watch by impersonation whose user lost the right")
 	admin.must(t, http.MethodPost, instances, "", instance("attack-after"))
 	stays.sees(ctx, t, "attack-after")
+	lent.sees(ctx, t, "attack-after")
 	if code, body := leaver.send(t, attack{path: path}); code != http.StatusForbidden {
 		t.Errorf("the user whose right is gone watches anew: %d %s", code, body)
 	}
