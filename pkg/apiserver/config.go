@@ -148,6 +148,7 @@ func (c *Config) Complete() CompletedConfig {
 	buildChain := c.Generic.BuildHandlerChainFunc
 	watches := newWatches(c.Watches, clock.RealClock{})
 	c.Generic.BuildHandlerChainFunc = func(handler http.Handler, config *genericapiserver.Config) http.Handler {
+		completed.gate.cures = mayCure(config.Authentication.Authenticator)
 		return completed.gate.wrap(withUserAgent(watches.outer(buildChain(watches.inner(withMediaType(handler, config)), config), config)))
 	}
 	completed.watches = watches
