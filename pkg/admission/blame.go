@@ -53,7 +53,7 @@ func (b *blamed) Admit(ctx context.Context, a admission.Attributes, o admission.
 	if !ok {
 		return nil
 	}
-	return b.name(plugin.Admit(ctx, a, o))
+	return b.name(plugin.Admit(ctx, b.attributes(a), o))
 }
 
 // Validate implements admission.ValidationInterface.
@@ -62,7 +62,15 @@ func (b *blamed) Validate(ctx context.Context, a admission.Attributes, o admissi
 	if !ok {
 		return nil
 	}
-	return b.name(plugin.Validate(ctx, a, o))
+	return b.name(plugin.Validate(ctx, b.attributes(a), o))
+}
+
+// attributes bounds what programs outside of this one may add to the request's audit event.
+func (b *blamed) attributes(a admission.Attributes) admission.Attributes {
+	if !b.plugin.Foreign {
+		return a
+	}
+	return &boundedAttributes{Attributes: a}
 }
 
 // unreachable is how the library begins when a webhook does not answer, or not what it should.
@@ -82,6 +90,9 @@ func (b *blamed) name(err error) error {
 	status := known.ErrStatus.DeepCopy()
 	if strings.HasPrefix(status.Message, "admission plugin "+b.plugin.Name) {
 		return err // a guard has said everything
+	}
+	if b.plugin.Foreign {
+		bounded(status)
 	}
 	cure := b.plugin.Cure
 	if strings.Contains(status.Message, unreachable) {

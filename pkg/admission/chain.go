@@ -83,11 +83,13 @@ func New(c Config) (admission.Interface, error) {
 		}
 	}
 	initializers := append(admission.PluginInitializers{}, c.Initializers...)
-	// No wrapper for credentials: webhooks get none of the server's.
-	initializers = append(initializers, webhookinitializer.NewPluginInitializer(nil, c.Services), excluded{}, bindings{c.Bindings})
+	// The wrapper adds no credentials: webhooks get none of the server's.
+	initializers = append(initializers, webhookinitializer.NewPluginInitializer(guardedWebhooks, c.Services), excluded{}, bindings{c.Bindings})
 	outer := &lateness{informers: c.Informers, all: initializers, missing: c.Missing}
 	chain, err := plugins.NewFromPlugins(names, configuration, append(initializers, outer), admission.Decorators{
 		admission.DecoratorFunc(admissionmetrics.WithControllerMetrics),
+		sameObject{},
+		hurry{plugins: byName, limit: policyTime},
 		guard{plugins: byName, missing: c.Missing},
 		blame{plugins: byName},
 	})

@@ -31,6 +31,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/alwayspullimages"
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/hostrestriction"
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/hosttaints"
+	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/ownerreferences"
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/resourcequota"
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/serviceaccount"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
@@ -47,6 +48,10 @@ type Plugin struct {
 	// Cure is what to do about its refusals, where they do not say so themselves: the end of
 	// a sentence that names the plugin.
 	Cure string
+	// Foreign plugins hand on what programs outside of the server say: it is cut to a size.
+	Foreign bool
+	// Expressions plugins run expressions that users wrote: their time is bounded.
+	Expressions bool
 	// DefaultOff plugins run only where they are asked for.
 	DefaultOff bool
 	// Reads are what the plugin reads in a cluster.
@@ -140,28 +145,36 @@ func Plugins() []Plugin {
 		Why:        "the last of ours that changes something, so that none of ours adds a container behind it; off, because it costs a fetch at every start",
 		DefaultOff: true,
 	}, {
-		Name:     mutatingpolicy.PluginName,
-		Register: deferred(mutatingpolicy.PluginName, mutatingpolicy.Register, checkMutatingPolicies, mutating, changes...),
-		Why:      "after our own plugins, so that policies see what those filled in, and before webhooks, because what is decided in this process costs less than a call",
-		Cure:     "change the object, or the policy and its binding",
-		Reads:    []Read{policies("mutating-policies", changes, "mutatingadmissionpolicies", "mutatingadmissionpolicybindings")},
+		Name:        mutatingpolicy.PluginName,
+		Register:    deferred(mutatingpolicy.PluginName, mutatingpolicy.Register, checkMutatingPolicies, mutating, changes...),
+		Why:         "after our own plugins, so that policies see what those filled in, and before webhooks, because what is decided in this process costs less than a call",
+		Cure:        "change the object, or the policy and its binding",
+		Expressions: true,
+		Reads:       []Read{policies("mutating-policies", changes, "mutatingadmissionpolicies", "mutatingadmissionpolicybindings")},
 	}, {
 		Name:     mutatingwebhook.PluginName,
 		Register: deferred(mutatingwebhook.PluginName, mutatingwebhook.Register, checkWebhooks, mutating, writes...),
 		Why:      "last of those that change: webhooks belong to the users, and get the object as we would store it",
 		Cure:     "change the object, or the MutatingWebhookConfiguration",
+		Foreign:  true,
 		Reads:    []Read{webhooks("mutatingwebhookconfigurations")},
 	}, {
-		Name:     validatingpolicy.PluginName,
-		Register: deferred(validatingpolicy.PluginName, validatingpolicy.Register, checkValidatingPolicies, validating, writes...),
-		Why:      "after every change and after validation, so that what it has seen is what is stored; before webhooks for its price",
-		Cure:     "change the object, or the policy and its binding",
-		Reads:    []Read{policies("validating-policies", writes, "validatingadmissionpolicies", "validatingadmissionpolicybindings")},
+		Name:     ownerreferences.PluginName,
+		Register: ownerreferences.Register,
+		Why:      "after every change, so that owners that a webhook adds count, too, and before what costs more; on, unlike in Kubernetes, because without it the right to create an object is one to hold up the deletion of others",
+	}, {
+		Name:        validatingpolicy.PluginName,
+		Register:    deferred(validatingpolicy.PluginName, validatingpolicy.Register, checkValidatingPolicies, validating, writes...),
+		Why:         "after every change and after validation, so that what it has seen is what is stored; before webhooks for its price",
+		Cure:        "change the object, or the policy and its binding",
+		Expressions: true,
+		Reads:       []Read{policies("validating-policies", writes, "validatingadmissionpolicies", "validatingadmissionpolicybindings")},
 	}, {
 		Name:     validatingwebhook.PluginName,
 		Register: deferred(validatingwebhook.PluginName, validatingwebhook.Register, checkWebhooks, validating, writes...),
 		Why:      "after all that costs less, because each of them is a call over the network",
 		Cure:     "change the object, or the ValidatingWebhookConfiguration",
+		Foreign:  true,
 		Reads:    []Read{webhooks("validatingwebhookconfigurations")},
 	}, {
 		Name:     resourcequota.PluginName,

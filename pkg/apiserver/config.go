@@ -36,6 +36,7 @@ import (
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/client-go/informers"
+	"k8s.io/utils/clock"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver/bodies"
@@ -65,6 +66,8 @@ type Config struct {
 	HealthPaths []string
 	// Memory is what requests that need much share; nil where memory has no limit.
 	Memory *memory.Budget
+	// Watches bound how long a watch lasts without being asked again who watches; both are set.
+	Watches WatchLimits
 }
 
 // Builtins is what a server of Kubernetes' own kinds needs, besides what all need.
@@ -110,6 +113,7 @@ type completedConfig struct {
 	bootstrap        []BootstrapObject
 	gate             *startGate
 	startChecks      []healthz.HealthChecker
+	watches          *watches
 }
 
 // CompletedConfig is a Config with all that can be derived filled in.
@@ -148,9 +152,12 @@ func (c *Config) Complete() CompletedConfig {
 		c.Generic.FlowControl = WithIndexedWatches(c.Generic.FlowControl, indexes)
 	}
 	buildChain := c.Generic.BuildHandlerChainFunc
+	watches := newWatches(c.Watches, clock.RealClock{})
 	c.Generic.BuildHandlerChainFunc = func(handler http.Handler, config *genericapiserver.Config) http.Handler {
-		return completed.gate.wrap(withUserAgent(buildChain(c.withinBounds(handler, config), config)))
+		completed.gate.cures = mayCure(config.Authentication.Authenticator)
+		return completed.gate.wrap(withUserAgent(watches.outer(buildChain(watches.inner(withMediaType(c.withinBounds(handler, config), config)), config), config)))
 	}
+	completed.watches = watches
 	namer := openapi.NewDefinitionNamer(schemes...)
 	c.Generic.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(definitions, namer)
 	c.Generic.OpenAPIConfig.Info.Title = "Gatehouse"
@@ -206,6 +213,13 @@ func (s *Server) BuildOpenAPI() { s.buildOpenAPI() }
 func (c CompletedConfig) New(ctx context.Context) (*Server, error) {
 	generic, err := c.generic.New("gatehouse", genericapiserver.NewEmptyDelegate())
 	if err != nil {
+		return nil, err
+	}
+	if err := generic.AddPostStartHook("watch-lifetimes", func(hook genericapiserver.PostStartHookContext) error {
+		go c.watches.Run(hook)
+		return nil
+	}); err != nil {
+		generic.Destroy()
 		return nil, err
 	}
 	infos, err := buildGroups(c.groups, func(g group) base.StorageOptions {

@@ -210,10 +210,10 @@ func NewDelegated(c Delegated) (authenticator.Request, error) {
 		),
 	})
 	known := []authenticator.Request{
-		byName("cluster-client-certificate", x509.NewDynamic(c.Trust.ClientCA.VerifyOptions, x509.CommonNameUserConversion)),
+		byName("cluster-client-certificate", x509.NewDynamic(c.Trust.ClientCA.VerifyOptions, userOfCertificate)),
 	}
 	if c.ClientCA != nil {
-		known = append(known, byName("client-certificate", x509.NewDynamic(c.ClientCA.VerifyOptions, x509.CommonNameUserConversion)))
+		known = append(known, byName("client-certificate", x509.NewDynamic(c.ClientCA.VerifyOptions, userOfCertificate)))
 	}
 	if c.Client != nil {
 		review, err := webhooktoken.NewFromInterface(c.Client.AuthenticationV1(), nil, c.TokenRetry, tokenReviewTimeout, webhooktoken.AuthenticatorMetrics{

@@ -56,7 +56,7 @@ type Standalone struct {
 func NewStandalone(c Standalone) (authenticator.Request, authenticator.Token) {
 	tokens := c.tokens()
 	known := union.New(
-		byName("client-certificate", x509.NewDynamic(c.ClientCA.VerifyOptions, x509.CommonNameUserConversion)),
+		byName("client-certificate", x509.NewDynamic(c.ClientCA.VerifyOptions, userOfCertificate)),
 		bearertoken.New(tokens),
 	)
 	if c.FrontProxy != nil {

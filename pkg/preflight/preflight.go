@@ -18,6 +18,7 @@ package preflight
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -201,16 +202,31 @@ func (c *Checker) HealthChecks() []healthz.HealthChecker {
 	return checks
 }
 
-// WithNotes lets /readyz?verbose say behind the checks what is missing and what does not
-// work because of it. The library withholds the reason of a failed check.
-func (c *Checker) WithNotes(handler http.Handler) http.Handler {
+// errWithheld stands for a reason.
+var errWithheld = errors.New("reason withheld; the log says it, and so does this page to callers that may get " + NotesPath)
+
+// NotesPath is the path that a caller must be allowed to get in order to read the notes of
+// WithNotes. Nothing is served there; the path lies where roles for monitoring, such as
+// system:monitoring of Kubernetes, grant /readyz/*.
+const NotesPath = "/readyz/cluster"
+
+// WithNotes lets /readyz?verbose say behind the checks what is missing and, to callers that
+// may read it, why and what does not work because of it: the reasons name addresses of the
+// cluster and the server's missing rights, and /readyz itself is open to callers without
+// credentials. The library withholds the reason of a failed check from all.
+func (c *Checker) WithNotes(handler http.Handler, may func(*http.Request) bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handler.ServeHTTP(w, r)
 		if _, verbose := r.URL.Query()["verbose"]; r.URL.Path != "/readyz" || !verbose {
 			return
 		}
+		told := may(r)
 		for _, need := range c.needs {
-			if err := c.Missing(need.Name); err != nil {
+			err := c.Missing(need.Name)
+			if err != nil && !told {
+				err = errWithheld
+			}
+			if err != nil {
 				_, _ = fmt.Fprintf(w, "[!]%s: %v\n", need.Name, err)
 			}
 		}

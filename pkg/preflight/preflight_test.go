@@ -145,12 +145,26 @@ func TestOnlyVitalNeedsFailReadiness(t *testing.T) {
 func TestVerboseReadinessSaysWhatIsMissing(t *testing.T) {
 	c := checker(t, &cluster{}, namespaces)
 	c.Check(t.Context())
-	handler := c.WithNotes(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("readyz check passed\n")) }))
-	for path, want := range map[string]bool{"/readyz?verbose": true, "/readyz": false, "/livez?verbose": false} {
-		w := httptest.NewRecorder()
-		handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
-		if got := strings.Contains(w.Body.String(), "[!]namespaces: cannot list, watch namespaces"); got != want {
-			t.Errorf("%s: %s", path, w.Body)
-		}
+	for _, tc := range []struct {
+		name, path string
+		may, want  bool
+	}{
+		{"a caller with the right asks for more", "/readyz?verbose", true, true},
+		{"a caller without the right asks for more", "/readyz?verbose", false, false},
+		{"a caller with the right asks for no more", "/readyz", true, false},
+		{"a caller with the right asks another path", "/livez?verbose", true, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			handler := c.WithNotes(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("readyz check passed\n")) }),
+				func(*http.Request) bool { return tc.may })
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, tc.path, nil))
+			if got := strings.Contains(w.Body.String(), "[!]namespaces: cannot list, watch namespaces"); got != tc.want {
+				t.Errorf("%s: %s", tc.path, w.Body)
+			}
+			if withheld := strings.Contains(w.Body.String(), "[!]namespaces: reason withheld"); withheld != (tc.path == "/readyz?verbose" && !tc.may) {
+				t.Errorf("%s: %s", tc.path, w.Body)
+			}
+		})
 	}
 }

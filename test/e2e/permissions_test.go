@@ -30,9 +30,13 @@ import (
 func TestWhatTheServerMayNotDoIsNamedAndReadsGoOn(t *testing.T) {
 	ns := namespace(t, "permissions")
 	apply(t, instance(ns, "there", ""))
+	operator, err := env.cluster.ClientCA.Issue("permissions-operator", "operator", []string{"system:masters"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	verbose := func(t *testing.T) string {
 		t.Helper()
-		_, body := direct(t, nil, nil, "/readyz?verbose")
+		_, body := direct(t, &operator, nil, "/readyz?verbose")
 		return body
 	}
 	restore := func(t *testing.T) {
@@ -75,6 +79,9 @@ func TestWhatTheServerMayNotDoIsNamedAndReadsGoOn(t *testing.T) {
 				body := verbose(t)
 				return strings.Contains(body, tc.says), body
 			})
+			if _, body := direct(t, nil, nil, "/readyz?verbose"); strings.Contains(body, "cannot ") || !strings.Contains(body, "reason withheld") {
+				t.Errorf("a caller without credentials reads %s", body)
+			}
 			kubectl(t, "get", "instance", "there", "-n", ns, "--request-timeout=20s")
 			_, err := env.cluster.Kubectl(instance(ns, "new", ""), "create", "-f", "-", "--dry-run=server", "--request-timeout=20s")
 			if got := errText(err); (got == "") != (tc.createFails == "") || !strings.Contains(got, tc.createFails) {

@@ -48,7 +48,7 @@ type releases struct {
 func releaseRules() []rbacv1.PolicyRule {
 	return []rbacv1.PolicyRule{
 		{APIGroups: []string{v1alpha1.GroupName}, Resources: []string{"releases"}, Verbs: []string{"get", "list", "watch"}},
-		{APIGroups: []string{v1alpha1.GroupName}, Resources: []string{"releases/status"}, Verbs: []string{"update"}},
+		{APIGroups: []string{v1alpha1.GroupName}, Resources: []string{"releases/finalizers", "releases/status"}, Verbs: []string{"update"}},
 		{APIGroups: []string{v1alpha1.GroupName}, Resources: []string{"instances"}, Verbs: []string{"list", "watch", "patch", "delete"}},
 		{APIGroups: []string{""}, Resources: []string{"events"}, Verbs: []string{"create", "patch"}},
 	}

@@ -20,6 +20,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -30,6 +31,8 @@ import (
 	validatingwebhook "k8s.io/apiserver/pkg/admission/plugin/webhook/validating"
 	"k8s.io/apiserver/pkg/authentication/authenticatorfactory"
 	"k8s.io/apiserver/pkg/authentication/request/headerrequest"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/apiserver/pkg/endpoints/request"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	"k8s.io/apiserver/pkg/server/healthz"
@@ -170,7 +173,7 @@ func applyCluster(ctx context.Context, o options.CompletedOptions, generic *gene
 	generic.AddReadyzChecks(checker.HealthChecks()...)
 	buildChain := generic.BuildHandlerChainFunc
 	generic.BuildHandlerChainFunc = func(handler http.Handler, c *genericapiserver.Config) http.Handler {
-		return checker.WithNotes(buildChain(handler, c))
+		return buildChain(checker.WithNotes(handler, mayReadNotes(c.Authorization.Authorizer)), c)
 	}
 
 	trust, err := loadTrust(ctx, client, o)
@@ -213,6 +216,19 @@ func applyCluster(ctx context.Context, o options.CompletedOptions, generic *gene
 		go checker.Run(hook)
 		return nil
 	})
+}
+
+// mayReadNotes asks what the open path /readyz does not: whether the caller may read what is
+// missing in the cluster.
+func mayReadNotes(access authorizer.Authorizer) func(*http.Request) bool {
+	return func(r *http.Request) bool {
+		caller, ok := request.UserFrom(r.Context())
+		if !ok {
+			return false
+		}
+		decision, _, err := access.Authorize(r.Context(), authorizer.AttributesRecord{User: caller, Verb: "get", Path: preflight.NotesPath})
+		return err == nil && decision == authorizer.DecisionAllow
+	}
 }
 
 // clusterServices follows the cluster's services only where somebody looks for them.
@@ -316,10 +332,44 @@ func loadTrust(ctx context.Context, client kubernetes.Interface, o options.Compl
 	}); err != nil {
 		return nil, last
 	}
+	if err := checkProxyAuthority(trust, o); err != nil {
+		return nil, err
+	}
 	if len(trust.AllowedNames()) == 0 && !o.Cluster.AnyProxyName {
 		return nil, fmt.Errorf("the cluster names no common name for its front proxy, so any certificate of that authority could act as anybody: start kube-apiserver with --requestheader-allowed-names, or accept it with --requestheader-allow-any-name")
 	}
 	return trust, nil
+}
+
+// checkProxyAuthority refuses a front proxy's authority that also signs users' certificates,
+// unless names are given for the front proxy: any user could act as anybody. With names, a user
+// with such a name could, so the log says it.
+func checkProxyAuthority(trust *authentication.ClusterTrust, o options.CompletedOptions) error {
+	users := map[string][]byte{"the cluster's client-ca-file": trust.ClientCA.CurrentCABundleContent()}
+	if o.ClientCAFile != "" {
+		content, err := os.ReadFile(o.ClientCAFile)
+		if err != nil {
+			return fmt.Errorf("--client-ca-file: %w", err)
+		}
+		users["--client-ca-file"] = content
+	}
+	for whose, bundle := range users {
+		if len(bundle) == 0 {
+			continue
+		}
+		shared, err := authentication.SharedAuthority(bundle, trust.ProxyCA.CurrentCABundleContent())
+		if err != nil {
+			return fmt.Errorf("%s and the cluster's requestheader-client-ca-file cannot be compared: %w", whose, err)
+		}
+		switch {
+		case shared == "":
+		case len(trust.AllowedNames()) == 0:
+			return fmt.Errorf("the authority of the cluster's front proxy (%s) is also an authority of users' certificates (%s), and no common name is given for the front proxy, so any user could act as anybody: give the front proxy an authority of its own (kube-apiserver --requestheader-client-ca-file), or at least start kube-apiserver with --requestheader-allowed-names", shared, whose)
+		default:
+			klog.Warningf("The authority of the cluster's front proxy (%s) is also an authority of users' certificates (%s): a user whose certificate has one of the common names %v can act as anybody; give the front proxy an authority of its own (kube-apiserver --requestheader-client-ca-file)", shared, whose, trust.AllowedNames())
+		}
+	}
+	return nil
 }
 
 func applyDelegatedAccess(o options.CompletedOptions, reviews kubernetes.Interface, trust *authentication.ClusterTrust, bound *bindings, generic *genericapiserver.Config) error {

@@ -94,6 +94,7 @@ func newConfig(ctx context.Context, o options.CompletedOptions, etcd *embedded.S
 	if err := o.Etcd.ApplyWithStorageFactoryTo(storageFactory, generic); err != nil {
 		return nil, err
 	}
+	generic.RESTOptionsGetter = storage.WithChecksums(generic.RESTOptionsGetter)
 	if etcd != nil {
 		inProcess, err := storage.InProcess(generic.RESTOptionsGetter, o.Etcd, etcd)
 		if err != nil {
@@ -110,6 +111,7 @@ func newConfig(ctx context.Context, o options.CompletedOptions, etcd *embedded.S
 	return &apiserver.Config{
 		Generic: generic, Informers: factory, GarbageCollected: true, AccountTokens: tokens, Builtins: builtins, Memory: memoryBudget(o),
 		StartChecks: []healthz.HealthChecker{read}, HealthPaths: authentication.HealthPaths,
+		Watches: apiserver.WatchLimits{MaxDuration: o.Watches.MaxTimeout, RecheckInterval: o.Watches.RecheckInterval},
 	}, nil
 }
 

@@ -191,6 +191,8 @@ func controllers() []struct {
 	name  string
 	rules []rbacv1.PolicyRule
 } {
+	// Finalizers are for OwnerReferencesPermissionEnforcement: what these controllers make holds up
+	// the deletion of its owner.
 	tell := rule([]string{"create", "patch"}, "", "events")
 	everything := func(verbs ...string) rbacv1.PolicyRule {
 		return rule(verbs, rbacv1.APIGroupAll, rbacv1.ResourceAll)
@@ -225,13 +227,13 @@ func controllers() []struct {
 		}},
 		{"system:controller:app-controller", []rbacv1.PolicyRule{
 			rule([]string{"get", "patch"}, fleet, "apps"),
-			rule([]string{"update"}, fleet, "apps/status"),
+			rule([]string{"update"}, fleet, "apps/finalizers", "apps/status"),
 			rule([]string{"get", "create", "update", "patch", "delete"}, fleet, "releases"),
 			tell,
 		}},
 		{"system:controller:release-controller", []rbacv1.PolicyRule{
 			rule([]string{"get"}, fleet, "releases"),
-			rule([]string{"update"}, fleet, "releases/status"),
+			rule([]string{"update"}, fleet, "releases/finalizers", "releases/status"),
 			rule([]string{"create", "patch", "delete"}, fleet, "instances"),
 			tell,
 		}},

@@ -71,7 +71,11 @@ func (c *Controller) plan(object *metav1.PartialObjectMetadata, k key, claims []
 	for _, dependent := range c.graph.dependents(k) {
 		dependents = append(dependents, dependent.object)
 	}
-	return decide(&object.ObjectMeta, claims, dependents)
+	p := decide(&object.ObjectMeta, claims, dependents)
+	if p.act == wakeDependents && holdsUp(object) && c.graph.inRing(k) {
+		return plan{act: letOwnersGo}
+	}
+	return p
 }
 
 func (c *Controller) objects(k key) metadata.ResourceInterface {
@@ -186,6 +190,8 @@ func (c *Controller) execute(ctx context.Context, k key, live *metav1.PartialObj
 			}
 		}
 		return nil
+	case letOwnersGo:
+		return c.patch(ctx, k, live, "ownerReferences", unblocked(live.OwnerReferences))
 	case releaseDependents:
 		if err := c.release(ctx, k); err != nil {
 			return err

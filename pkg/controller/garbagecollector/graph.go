@@ -151,9 +151,35 @@ func (g graph) object(uid types.UID) *node {
 }
 
 // dependents are what belongs to the owner. An owner in a namespace owns nothing outside of
-// it, whatever others claim.
+// it, whatever others claim, and nothing owns itself: an object that says so would wait for its
+// own end.
 func (g graph) dependents(owner key) []node {
 	return slices.DeleteFunc(g.find(byOwner, owner.uid), func(n node) bool {
-		return owner.namespace != "" && n.namespace != owner.namespace
+		return owner.namespace != "" && n.namespace != owner.namespace || n.uid == owner.uid
 	})
+}
+
+// inRing is true for an object that waits, in the foreground, for objects that wait for it:
+// owners of each other that were all deleted so. None of them would ever go.
+func (g graph) inRing(k key) bool {
+	seen := map[types.UID]bool{k.uid: true}
+	waiting := []key{k}
+	for len(waiting) > 0 {
+		owner := waiting[0]
+		waiting = waiting[1:]
+		for _, dependent := range g.find(byOwner, owner.uid) {
+			if owner.namespace != "" && dependent.namespace != owner.namespace || dependent.uid == owner.uid ||
+				!goesInForeground(dependent.object) || !blocks(dependent.object, owner.uid) {
+				continue
+			}
+			if dependent.uid == k.uid {
+				return true
+			}
+			if !seen[dependent.uid] {
+				seen[dependent.uid] = true
+				waiting = append(waiting, dependent.key)
+			}
+		}
+	}
+	return false
 }

@@ -53,6 +53,9 @@ const (
 	releaseDependents act = "release dependents"
 	// wakeDependents has the object's dependents looked at: they see that their owner waits.
 	wakeDependents act = "wake dependents"
+	// letOwnersGo has the object hold up none of its owners any more: they wait for it, and it
+	// for them.
+	letOwnersGo act = "let owners go"
 	// finish takes the foreground finalizer from the object.
 	finish act = "finish"
 	// dropOwners takes owners that are no more from the object: it has others.
@@ -125,6 +128,13 @@ func decideDeleting(object *metav1.ObjectMeta, dependents []*metav1.PartialObjec
 func blocks(dependent *metav1.PartialObjectMetadata, owner types.UID) bool {
 	return slices.ContainsFunc(dependent.OwnerReferences, func(ref metav1.OwnerReference) bool {
 		return ref.UID == owner && ref.BlockOwnerDeletion != nil && *ref.BlockOwnerDeletion
+	})
+}
+
+// holdsUp is true where the object must be gone before some owner of it goes.
+func holdsUp(object *metav1.PartialObjectMetadata) bool {
+	return slices.ContainsFunc(object.OwnerReferences, func(ref metav1.OwnerReference) bool {
+		return ref.BlockOwnerDeletion != nil && *ref.BlockOwnerDeletion
 	})
 }
 

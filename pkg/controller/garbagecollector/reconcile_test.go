@@ -197,6 +197,47 @@ func TestTheGraph(t *testing.T) {
 	}
 }
 
+func TestWhichObjectsWaitForThemselves(t *testing.T) {
+	things := schema.GroupVersionResource{Group: "example.com", Version: "v1", Resource: "things"}
+	indexer := cache.NewIndexer(cache.MetaNamespaceKeyFunc, indexers())
+	for _, o := range []*metav1.PartialObjectMetadata{
+		object("self", blocking("self"), deleting(foreground)),
+		object("one", blocking("two"), deleting(foreground)), object("two", blocking("one"), deleting(foreground)),
+		object("a", blocking("b"), deleting(foreground)), object("b", blocking("c"), deleting(foreground)), object("c", blocking("a"), deleting(foreground)),
+		object("beside", blocking("a"), deleting(foreground)),
+		object("stays", blocking("goes")), object("goes", blocking("stays"), deleting(foreground)),
+		object("free", owned("held"), deleting(foreground)), object("held", blocking("free"), deleting(foreground)),
+	} {
+		if err := indexer.Add(o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g := graph{things: indexer}
+	for _, tc := range []struct {
+		name string
+		uid  types.UID
+		want bool
+	}{
+		{"an object that owns itself has no dependent to wait for", "self", false},
+		{"two that own each other", "one", true},
+		{"the other of two", "two", true},
+		{"one of three in a ring", "b", true},
+		{"what hangs on a ring and owns nothing of it", "beside", false},
+		{"a ring of which one is not deleted: that one is deleted first", "goes", false},
+		{"a ring in which one does not block", "free", false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			n := g.object(tc.uid)
+			if got := g.inRing(n.key); got != tc.want {
+				t.Errorf("in a ring: %v", got)
+			}
+			if tc.uid == "self" && len(g.dependents(n.key)) != 0 {
+				t.Errorf("its dependents are %v", g.dependents(n.key))
+			}
+		})
+	}
+}
+
 func TestWhatIsWatched(t *testing.T) {
 	verbs := metav1.Verbs{"get", "list", "watch", "delete"}
 	found := resources([]*metav1.APIResourceList{

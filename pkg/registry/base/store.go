@@ -282,9 +282,11 @@ func invalidIsBadRequest(err error) error {
 	return err
 }
 
-// Update refuses a resourceVersion that is none as the caller's fault.
+// Update refuses a resourceVersion that is none as the caller's fault. Patches come here, too:
+// what is wrong with one is said without the object's content.
 func (s *Store) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo, createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc, forceAllowCreate bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
-	return s.Store.Update(ctx, name, checkVersion(s.Store, objInfo), createValidation, updateValidation, forceAllowCreate, options)
+	obj, created, err := s.Store.Update(ctx, name, checkVersion(s.Store, objInfo), createValidation, updateValidation, forceAllowCreate, options)
+	return obj, created, withoutContent(err)
 }
 
 // clearType removes kind and apiVersion. Hub types of our own never carry them; those that
@@ -388,7 +390,8 @@ func (r *StatusREST) Get(ctx context.Context, name string, options *metav1.GetOp
 
 // Update writes the status. It never creates, whatever the caller allows.
 func (r *StatusREST) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo, createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc, _ bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
-	return r.store.Update(ctx, name, checkVersion(r.store, objInfo), createValidation, updateValidation, false, options)
+	obj, created, err := r.store.Update(ctx, name, checkVersion(r.store, objInfo), createValidation, updateValidation, false, options)
+	return obj, created, withoutContent(err)
 }
 
 // GetResetFields names what a write to the status endpoint leaves as it is.

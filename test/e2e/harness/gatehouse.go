@@ -159,6 +159,8 @@ func (g *Gatehouse) addReplica(ctx context.Context, number int) (*Replica, error
 			"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", port),
 			"--tls-cert-file="+g.serving.Cert, "--tls-private-key-file="+g.serving.Key,
 			"--etcd-servers="+g.etcdURL, "--etcd-cafile="+g.etcdCA.CertFile(), "--etcd-certfile="+g.client.Cert, "--etcd-keyfile="+g.client.Key,
+			// Tests of watches that end would wait for the default, a minute.
+			"--watch-recheck-interval=2s",
 			"--audit-policy-file="+policy, "--audit-log-path="+r.AuditLog,
 		)
 		return err

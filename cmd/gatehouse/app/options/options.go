@@ -91,6 +91,9 @@ type Options struct {
 	// Cluster is used in the aggregated mode only, but for AnyProxyName.
 	Cluster Cluster
 
+	// Watches bound how long watches last.
+	Watches Watches
+
 	ServerRun *genericoptions.ServerRunOptions
 	Etcd      *genericoptions.EtcdOptions
 	Serving   *genericoptions.SecureServingOptions
@@ -112,22 +115,21 @@ var addLoggingGates = sync.OnceFunc(func() {
 func NewOptions() *Options {
 	addLoggingGates()
 	o := &Options{
-		DataDir:     DefaultDataDir(),
-		Controllers: Controllers{AllControllers},
-
+		DataDir:          DefaultDataDir(),
+		Controllers:      Controllers{AllControllers},
 		HostRegistration: SelfRegistration,
-
-		Callers:   newCallers(),
-		EventTTL:  defaultEventTTL,
-		Cluster:   newCluster(),
-		ServerRun: genericoptions.NewServerRunOptions(),
-		Etcd:      storage.NewOptions(),
-		Serving:   genericoptions.NewSecureServingOptions(),
-		Admission: newAdmission(),
-		Audit:     genericoptions.NewAuditOptions(),
-		Features:  genericoptions.NewFeatureOptions(),
-		Metrics:   metrics.NewOptions(),
-		Logs:      logs.NewOptions(),
+		Callers:          newCallers(),
+		EventTTL:         defaultEventTTL,
+		Cluster:          newCluster(),
+		Watches:          newWatches(),
+		ServerRun:        genericoptions.NewServerRunOptions(),
+		Etcd:             storage.NewOptions(),
+		Serving:          genericoptions.NewSecureServingOptions(),
+		Admission:        newAdmission(),
+		Audit:            genericoptions.NewAuditOptions(),
+		Features:         genericoptions.NewFeatureOptions(),
+		Metrics:          metrics.NewOptions(),
+		Logs:             logs.NewOptions(),
 	}
 	// Nothing listens beyond loopback unless asked, and profiling is off.
 	o.Serving.BindAddress = netutils.ParseIPSloppy("127.0.0.1")
@@ -188,6 +190,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	sets.FlagSet("etcd").Lookup("etcd-servers").Usage = "URLs of an external etcd, comma separated, such as https://10.0.0.1:2379. Where empty, an etcd runs inside this process and keeps its data in the data directory."
 	o.ServerRun.AddUniversalFlags(sets.FlagSet("server"))
 	o.AddMemoryFlag(sets.FlagSet("server"))
+	o.Watches.addFlags(sets.FlagSet("server"))
 	o.Admission.addFlags(sets.FlagSet("admission"))
 	o.Audit.AddFlags(sets.FlagSet("audit"))
 	o.Features.AddFlags(sets.FlagSet("features"))

@@ -70,6 +70,7 @@ func (o CompletedOptions) Validate() []error {
 	if o.ServerRun.MaxRequestsInFlight+o.ServerRun.MaxMutatingRequestsInFlight <= 0 {
 		errs = append(errs, fmt.Errorf("--max-requests-inflight and --max-mutating-requests-inflight must add up to at least 1: flow control shares their sum out"))
 	}
+	errs = append(errs, o.Watches.validate()...)
 	errs = append(errs, o.Admission.validate()...)
 	errs = append(errs, o.Audit.Validate()...)
 	errs = append(errs, o.Features.Validate()...)

@@ -1,0 +1,129 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package admission
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+
+	"k8s.io/apiserver/pkg/util/webhook"
+	"k8s.io/client-go/rest"
+)
+
+const (
+	// maxWebhookAnswer bounds the body of a webhook's answer, in bytes after decompression. It
+	// is the bound of a request's body; a patch that replaces the largest object that etcd
+	// stores fits into it, base64 included.
+	maxWebhookAnswer = 3 << 20
+	// maxWebhookFailure bounds what is read of an answer that is not a success. The client puts
+	// the body into its error, which goes to the log and to the caller.
+	maxWebhookFailure = 2 << 10
+	// maxLocation bounds the address of a redirect in an error message.
+	maxLocation = 256
+)
+
+// errAnswerTooLarge ends the reading of an answer.
+var errAnswerTooLarge = fmt.Errorf("the webhook's answer is larger than %d bytes: let it answer with a smaller patch and shorter texts", maxWebhookAnswer)
+
+// guardedWebhooks is a webhook.AuthenticationInfoResolverWrapper. The clients of all webhooks,
+// those of kubeconfig files included, get a transport that follows no redirect and reads no
+// answer of unbounded size.
+func guardedWebhooks(delegate webhook.AuthenticationInfoResolver) webhook.AuthenticationInfoResolver {
+	guarded := func(config *rest.Config, err error) (*rest.Config, error) {
+		if err != nil {
+			return nil, err
+		}
+		config = rest.CopyConfig(config)
+		config.Wrap(func(rt http.RoundTripper) http.RoundTripper { return &guardedTransport{rt} })
+		return config, nil
+	}
+	return &webhook.AuthenticationInfoResolverDelegator{
+		ClientConfigForFunc: func(hostPort string) (*rest.Config, error) { return guarded(delegate.ClientConfigFor(hostPort)) },
+		ClientConfigForServiceFunc: func(name, namespace string, port int) (*rest.Config, error) {
+			return guarded(delegate.ClientConfigForService(name, namespace, port))
+		},
+	}
+}
+
+// guardedTransport sees every answer before http.Client does. http.Client follows redirects,
+// repeats the body of the request on 307 and 308, and asks no certificate of an address of
+// scheme http; rest.Config has no field that forbids it.
+type guardedTransport struct{ http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (t *guardedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := t.RoundTripper.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case response.StatusCode >= 300 && response.StatusCode < 400:
+		_ = response.Body.Close()
+		return nil, fmt.Errorf("the webhook redirects to %q (code %d), and redirects are not followed: let clientConfig name the address that answers",
+			cut(location(response), maxLocation), response.StatusCode)
+	case response.StatusCode >= 400:
+		response.Body = limited{io.LimitReader(response.Body, maxWebhookFailure), response.Body}
+		response.ContentLength = -1
+	case response.ContentLength > maxWebhookAnswer:
+		_ = response.Body.Close()
+		return nil, errAnswerTooLarge
+	default:
+		response.Body = limited{&failingReader{response.Body, maxWebhookAnswer}, response.Body}
+	}
+	return response, nil
+}
+
+// WrappedRoundTripper implements net.RoundTripperWrapper, by which idle connections are closed.
+func (t *guardedTransport) WrappedRoundTripper() http.RoundTripper { return t.RoundTripper }
+
+// location is the target of a redirect without what may be a secret in it.
+func location(response *http.Response) string {
+	u, err := url.Parse(response.Header.Get("Location"))
+	if err != nil {
+		return "an address that cannot be parsed"
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+}
+
+type limited struct {
+	io.Reader
+	io.Closer
+}
+
+// failingReader fails where io.LimitReader would end: half an answer must not count as one.
+type failingReader struct {
+	io.Reader
+	left int64
+}
+
+// Read implements io.Reader.
+func (r *failingReader) Read(p []byte) (int, error) {
+	if int64(len(p)) > r.left+1 {
+		p = p[:r.left+1]
+	}
+	n, err := r.Reader.Read(p)
+	if r.left -= int64(n); r.left < 0 {
+		return 0, errAnswerTooLarge
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return n, fmt.Errorf("reading the webhook's answer: %w", err)
+	}
+	return n, err
+}

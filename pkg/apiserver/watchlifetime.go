@@ -1,0 +1,313 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package apiserver
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/apiserver/pkg/authentication/authenticatorfactory"
+	apirequest "k8s.io/apiserver/pkg/endpoints/request"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+)
+
+// WatchLimits bound how long a watch outlives the request that opened it. Kubernetes
+// authenticates and authorizes a watch once, and lets the caller say how long it lasts.
+type WatchLimits struct {
+	// MaxDuration ends every watch, whatever timeoutSeconds it asks for. Watches that were
+	// opened together end up to a tenth of it earlier, so that they do not come back together.
+	MaxDuration time.Duration
+	// RecheckInterval is how often the credentials and the rights behind an open watch are
+	// looked at again.
+	RecheckInterval time.Duration
+}
+
+const (
+	// recheckTick is how precisely a watch ends with its certificate or token.
+	recheckTick = time.Second
+	// recheckWorkers bounds how many watches are looked at side by side.
+	recheckWorkers = 4
+	// recheckTimeout bounds one look at a watch, such as a question to the cluster.
+	recheckTimeout = 10 * time.Second
+)
+
+// watches are the open watches of a server. One goroutine looks after all of them.
+type watches struct {
+	limits WatchLimits
+	clock  clock.WithTicker
+
+	mu   sync.Mutex
+	open map[*openWatch]struct{}
+
+	// Set when the handler chain is built, before the server serves.
+	authenticate authenticator.Request
+	audiences    authenticator.Audiences
+	// probe answers 200 where the caller in the context may do what the request asks.
+	probe       http.Handler
+	credentials func(http.Header) http.Header
+}
+
+// openWatch is what is needed to ask again for a watch that is open.
+type openWatch struct {
+	end context.CancelCauseFunc
+	// request has the method, the URL, the connection's certificates and the headers that say
+	// who calls, and nothing else of the request.
+	request *http.Request
+	info    *apirequest.RequestInfo
+	// user is who called; empty until the request was let in.
+	user string
+	// expires is when the watch ends in any case, and next when it is looked at again.
+	expires, next time.Time
+	checking      bool
+}
+
+func newWatches(limits WatchLimits, c clock.WithTicker) *watches {
+	return &watches{limits: limits, clock: c, open: map[*openWatch]struct{}{}}
+}
+
+type watchKey struct{}
+
+// outer stands around the whole chain: the chain takes credentials off the request, and returns
+// before a watch has ended, which is served on the stack of an outer handler.
+func (w *watches) outer(handler http.Handler, config *genericapiserver.Config) http.Handler {
+	w.authenticate = config.Authentication.Authenticator
+	w.audiences = config.Authentication.APIAudiences
+	w.credentials = credentialsOf(config.Authentication.RequestHeaderConfig)
+	w.probe = accessProbe(config)
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if !mayWatch(r) {
+			handler.ServeHTTP(rw, r)
+			return
+		}
+		info, err := config.RequestInfoResolver.NewRequestInfo(r)
+		if err != nil || !config.LongRunningFunc(r, info) {
+			handler.ServeHTTP(rw, r)
+			return
+		}
+		ctx, end := context.WithCancelCause(r.Context())
+		defer end(nil)
+		opened := &openWatch{end: end, request: w.remember(r), info: info}
+		defer w.forget(opened)
+		handler.ServeHTTP(rw, r.WithContext(context.WithValue(ctx, watchKey{}, opened)))
+	})
+}
+
+// mayWatch is cheaper than to parse every request a second time, and true for every watch.
+func mayWatch(r *http.Request) bool {
+	return r.Method == http.MethodGet && (strings.Contains(r.URL.Path, "/watch") || r.URL.RawQuery != "" && r.URL.Query().Has("watch"))
+}
+
+// inner stands behind authorization: what comes here has been let in.
+func (w *watches) inner(handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if opened, ok := r.Context().Value(watchKey{}).(*openWatch); ok {
+			w.admit(opened)
+		}
+		handler.ServeHTTP(rw, r)
+	})
+}
+
+// remember copies what says who calls and for what.
+func (w *watches) remember(r *http.Request) *http.Request {
+	return &http.Request{
+		Method: r.Method, URL: r.URL, Host: r.Host, RequestURI: r.RequestURI, RemoteAddr: r.RemoteAddr,
+		Proto: r.Proto, ProtoMajor: r.ProtoMajor, ProtoMinor: r.ProtoMinor,
+		TLS: r.TLS, Header: w.credentials(r.Header),
+	}
+}
+
+func (w *watches) admit(o *openWatch) {
+	now := w.clock.Now()
+	o.expires = now.Add(w.limits.MaxDuration - time.Duration(rand.Int64N(int64(w.limits.MaxDuration)/10+1)))
+	if end, ok := credentialsEnd(o.request); ok && end.Before(o.expires) {
+		o.expires = end
+	}
+	// Spread out, so that a thousand watches of one moment are not looked at in one moment.
+	o.next = now.Add(w.limits.RecheckInterval/2 + time.Duration(rand.Int64N(int64(w.limits.RecheckInterval)/2+1)))
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.open[o] = struct{}{}
+}
+
+func (w *watches) forget(o *openWatch) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.open, o)
+}
+
+// Run looks after the watches until the context ends.
+func (w *watches) Run(ctx context.Context) {
+	due := make(chan *openWatch)
+	var workers sync.WaitGroup
+	for range recheckWorkers {
+		workers.Go(func() {
+			for o := range due {
+				w.recheck(ctx, o)
+			}
+		})
+	}
+	defer workers.Wait()
+	defer close(due)
+	ticker := w.clock.NewTicker(recheckTick)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C():
+		}
+		for _, o := range w.pass(w.clock.Now()) {
+			select {
+			case due <- o:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+// pass ends what has expired and returns what is to be looked at.
+func (w *watches) pass(now time.Time) []*openWatch {
+	var due, over []*openWatch
+	w.mu.Lock()
+	for o := range w.open {
+		switch {
+		case !now.Before(o.expires):
+			over = append(over, o)
+			delete(w.open, o)
+		case !now.Before(o.next) && !o.checking:
+			o.checking = true
+			due = append(due, o)
+		}
+	}
+	w.mu.Unlock()
+	for _, o := range over {
+		o.end(errWatchExpired)
+	}
+	// The longest overdue comes first, whatever the order of a map.
+	slices.SortFunc(due, func(a, b *openWatch) int { return a.next.Compare(b.next) })
+	return due
+}
+
+// recheck asks again what was asked when the watch was opened.
+func (w *watches) recheck(ctx context.Context, o *openWatch) {
+	ctx, cancel := context.WithTimeout(ctx, recheckTimeout)
+	defer cancel()
+	err := w.ask(ctx, o)
+	if ctx.Err() != nil {
+		err = nil // no answer is no refusal
+	}
+	if err != nil {
+		klog.FromContext(ctx).V(2).Info("A watch is ended", "path", o.request.URL.Path, "user", o.user, "reason", err.Error())
+		w.forget(o)
+		o.end(err)
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	o.checking = false
+	o.next = w.clock.Now().Add(w.limits.RecheckInterval)
+}
+
+// ask returns why the watch must end; nil where it may go on, or where nobody can say: a cluster
+// that does not answer for a moment must not end every watch.
+func (w *watches) ask(ctx context.Context, o *openWatch) error {
+	if len(w.audiences) > 0 {
+		ctx = authenticator.WithAudiences(ctx, w.audiences)
+	}
+	ctx = apirequest.WithRequestInfo(ctx, o.info)
+	request := o.request.Clone(ctx) // authenticators take headers off
+	response, ok, err := w.authenticate.AuthenticateRequest(request)
+	switch {
+	case err != nil && isTransient(err):
+		return nil
+	case err != nil || !ok:
+		return errNotAuthenticated
+	}
+	name := response.User.GetName()
+	if o.user == "" {
+		o.user = name
+	}
+	if name != o.user {
+		return errNotAuthenticated
+	}
+	answer := &probeWriter{header: http.Header{}}
+	w.probe.ServeHTTP(answer, request.WithContext(apirequest.WithUser(ctx, response.User)))
+	if answer.code == http.StatusForbidden || answer.code == http.StatusUnauthorized {
+		return errNotAuthorized
+	}
+	return nil
+}
+
+// credentialsOf picks the headers that say who calls.
+func credentialsOf(proxy *authenticatorfactory.RequestHeaderConfig) func(http.Header) http.Header {
+	return func(all http.Header) http.Header {
+		var prefixes, names []string
+		if proxy != nil {
+			names = slices.Concat(proxy.UsernameHeaders.Value(), proxy.UIDHeaders.Value(), proxy.GroupHeaders.Value())
+			prefixes = proxy.ExtraHeaderPrefixes.Value()
+		}
+		kept := http.Header{}
+		for name, values := range all {
+			if name == "Authorization" || strings.HasPrefix(name, "Impersonate-") || slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) }) ||
+				slices.ContainsFunc(prefixes, func(p string) bool { return p != "" && len(name) >= len(p) && strings.EqualFold(name[:len(p)], p) }) {
+				kept[name] = slices.Clone(values)
+			}
+		}
+		return kept
+	}
+}
+
+// credentialsEnd is when the client certificate or the token of a request expires. Whether either
+// is good is not asked here: the request was authenticated.
+func credentialsEnd(r *http.Request) (end time.Time, found bool) {
+	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+		end, found = r.TLS.PeerCertificates[0].NotAfter, true
+	}
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "bearer") {
+		return end, found
+	}
+	parts := strings.Split(strings.TrimSpace(token), ".")
+	if len(parts) != 3 {
+		return end, found
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return end, found
+	}
+	var claims struct {
+		Expiry *float64 `json:"exp"`
+	}
+	if json.Unmarshal(payload, &claims) != nil || claims.Expiry == nil {
+		return end, found
+	}
+	if expiry := time.Unix(int64(*claims.Expiry), 0); !found || expiry.Before(end) {
+		end, found = expiry, true
+	}
+	return end, found
+}

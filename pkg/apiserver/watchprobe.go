@@ -1,0 +1,88 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package apiserver
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
+	genericapifilters "k8s.io/apiserver/pkg/endpoints/filters"
+	"k8s.io/apiserver/pkg/endpoints/filters/impersonation"
+	genericfeatures "k8s.io/apiserver/pkg/features"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+)
+
+var (
+	errWatchExpired     = errors.New("its time, its certificate or its token has come to an end")
+	errNotAuthenticated = errors.New("its credentials are not accepted any more")
+	errNotAuthorized    = errors.New("its user may not watch this any more")
+)
+
+// accessProbe is the library's own filters of impersonation and authorization, around a handler
+// that says yes: what let a watch in is what is asked again.
+func accessProbe(config *genericapiserver.Config) http.Handler {
+	var handler http.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
+	handler = genericapifilters.WithAuthorization(handler, config.Authorization.Authorizer, config.Serializer)
+	if config.FeatureGate.Enabled(genericfeatures.ConstrainedImpersonation) {
+		return impersonation.WithConstrainedImpersonation(handler, config.Authorization.Authorizer, config.Serializer)
+	}
+	return impersonation.WithImpersonation(handler, config.Authorization.Authorizer, config.Serializer)
+}
+
+// probeWriter keeps the code of an answer.
+type probeWriter struct {
+	header http.Header
+	code   int
+}
+
+// Header implements http.ResponseWriter.
+func (w *probeWriter) Header() http.Header { return w.header }
+
+// Write implements http.ResponseWriter.
+func (w *probeWriter) Write(p []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	return len(p), nil
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *probeWriter) WriteHeader(code int) {
+	if w.code == 0 {
+		w.code = code
+	}
+}
+
+// isTransient tells an authenticator that could not ask from one that says no: a cluster that
+// does not answer, or answers that it is busy.
+func isTransient(err error) bool {
+	var all utilerrors.Aggregate
+	if errors.As(err, &all) {
+		for _, one := range all.Errors() {
+			if isTransient(one) {
+				return true
+			}
+		}
+		return false
+	}
+	var network net.Error
+	var status apierrors.APIStatus
+	return errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
+		errors.As(err, &status) && (status.Status().Code >= http.StatusInternalServerError || status.Status().Code == http.StatusTooManyRequests)
+}

@@ -1,0 +1,176 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package attacks
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// smallSpace is the namespace of Small.
+const smallSpace = "attack-small"
+
+// Small plays what needs no more than one request or two, on a standalone server with RBAC.
+func Small(t *testing.T, env Env) {
+	t.Helper()
+	admin := newClient(t, env.Admin)
+	admin.must(t, http.MethodPost, core+"/namespaces", "", fmt.Sprintf(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":%q}}`, smallSpace))
+	inSpace := rbac + "/namespaces/" + smallSpace
+	bind := func(user, kind, role string) {
+		admin.apply(t, inSpace+"/rolebindings/"+user, fmt.Sprintf(`{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"RoleBinding","metadata":{"name":%q},"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":%q,"name":%q},"subjects":[{"apiGroup":"rbac.authorization.k8s.io","kind":"User","name":%q}]}`, user, kind, role, user))
+	}
+	admin.apply(t, inSpace+"/roles/attack-patcher", `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"Role","metadata":{"name":"attack-patcher"},"rules":[{"apiGroups":[""],"resources":["secrets","configmaps"],"verbs":["patch"]}]}`)
+	bind("attack-patcher", "Role", "attack-patcher")
+	bind("attack-smith", "ClusterRole", "edit")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	newClient(t, env.As("attack-smith")).awaitCode(ctx, t, attack{path: core + "/namespaces/" + smallSpace + "/configmaps"}, http.StatusOK)
+	t.Run("nobody is anonymous by a certificate", func(t *testing.T) { anonymousByCertificate(t, env) })
+	t.Run("a body without a media type is not JSON", func(t *testing.T) { untypedBodies(t, env) })
+	t.Run("a patch that fails does not show the Secret", func(t *testing.T) { quotingPatches(t, env) })
+	t.Run("owners are named only with the rights that they give", func(t *testing.T) { strangeOwners(t, env) })
+	t.Run("what owns itself can be deleted", func(t *testing.T) { ownOwners(t, env) })
+}
+
+func anonymousByCertificate(t *testing.T, env Env) {
+	for _, c := range []client{newClient(t, env.As("system:anonymous", "system:masters")), newClient(t, env.As("attack-x", "system:unauthenticated"))} {
+		for _, path := range []string{core + "/namespaces", "/readyz", "/apis/authentication.k8s.io/v1/selfsubjectreviews"} {
+			if code, body := c.send(t, attack{path: path}); code != http.StatusUnauthorized {
+				t.Errorf("%s: %d %s", path, code, body)
+			}
+		}
+	}
+}
+
+func untypedBodies(t *testing.T, env Env) {
+	c := newClient(t, env.Admin)
+	body := `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"untyped"}}`
+	for _, types := range [][]string{nil, {""}, {"text/plain"}, {"text/plain;charset=UTF-8"}, {"application/x-www-form-urlencoded"}, {"multipart/form-data; boundary=x"}} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.host+core+"/namespaces/"+smallSpace+"/configmaps", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
+		for _, one := range types {
+			request.Header.Add("Content-Type", one)
+		}
+		response, err := c.http.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if response.StatusCode != http.StatusUnsupportedMediaType {
+			t.Errorf("a body of types %q: %s", types, response.Status)
+		}
+	}
+	if code, body := c.send(t, attack{path: core + "/namespaces/" + smallSpace + "/configmaps/untyped"}); code != http.StatusNotFound {
+		t.Errorf("it was stored: %d %s", code, body)
+	}
+}
+
+func quotingPatches(t *testing.T, env Env) {
+	const hidden = "aHVudGVyMmh1bnRlcjI=" // hunter2hunter2
+	admin := newClient(t, env.Admin)
+	admin.must(t, http.MethodPost, core+"/namespaces/"+smallSpace+"/secrets", "", fmt.Sprintf(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"quoted"},"data":{"password":%q}}`, hidden))
+	patcher := newClient(t, env.As("attack-patcher"))
+	path := core + "/namespaces/" + smallSpace + "/secrets/quoted"
+	for _, row := range []attack{
+		{name: "a number where bytes belong", contentType: "application/merge-patch+json", body: `{"data":{"a":5}}`},
+		{name: "an unknown field", path: "?fieldValidation=Strict", contentType: "application/merge-patch+json", body: `{"nothing":1}`},
+		{name: "a list where a map belongs", contentType: "application/merge-patch+json", body: `{"metadata":{"labels":[]}}`},
+		{name: "the same by a JSON patch", contentType: "application/json-patch+json", body: `[{"op":"replace","path":"/type","value":{}}]`},
+		{name: "a JSON patch that tests", contentType: "application/json-patch+json", body: `[{"op":"test","path":"/data/password","value":"x"}]`},
+		{name: "the same by a strategic merge patch", contentType: "application/strategic-merge-patch+json", body: `{"data":{"a":5}}`},
+		{name: "an apply", path: "?fieldManager=x", contentType: "application/apply-patch+yaml", body: `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"quoted"},"data":{"a":5}}`},
+		{name: "a change of what must not change", contentType: "application/merge-patch+json", body: `{"type":"other"}`},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			row.method, row.path = http.MethodPatch, path+row.path
+			code, body := patcher.send(t, row)
+			if code < 400 {
+				t.Errorf("%d %s", code, body)
+			}
+			if strings.Contains(body, hidden) || strings.Contains(body, "hunter2") {
+				t.Errorf("the answer shows the Secret: %s", body)
+			}
+		})
+	}
+}
+
+func strangeOwners(t *testing.T, env Env) {
+	admin, smith, patcher := newClient(t, env.Admin), newClient(t, env.As("attack-smith")), newClient(t, env.As("attack-patcher"))
+	hostUID := field(t, admin.must(t, http.MethodPost, hosts, "", `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Host","metadata":{"name":"attack-owner"}}`), "metadata", "uid")
+	maps := core + "/namespaces/" + smallSpace + "/configmaps"
+	owned := func(name string, block bool) string {
+		return fmt.Sprintf(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":%q,"ownerReferences":[{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Host","name":"attack-owner","uid":%q,"blockOwnerDeletion":%t}]}}`, name, hostUID, block)
+	}
+	if code, body := smith.send(t, attack{method: http.MethodPost, path: maps, body: owned("holds", true)}); code != http.StatusForbidden || !strings.Contains(body, "hosts.fleet.gatehouse.dev/finalizers") {
+		t.Errorf("an editor holds up the deletion of a host: %d %s", code, body)
+	}
+	if code, body := smith.send(t, attack{method: http.MethodPost, path: maps, body: owned("belongs", false)}); code != http.StatusCreated {
+		t.Errorf("an editor may not name an owner: %d %s", code, body)
+	}
+	if code, body := smith.send(t, attack{method: http.MethodPatch, path: maps + "/belongs", body: fmt.Sprintf(`{"metadata":{"ownerReferences":[{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Host","name":"attack-owner","uid":%q,"blockOwnerDeletion":true}]}}`, hostUID)}); code != http.StatusForbidden {
+		t.Errorf("an editor holds up the deletion of a host by a patch: %d %s", code, body)
+	}
+	admin.must(t, http.MethodPost, maps, "", `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"victim"}}`)
+	if code, body := patcher.send(t, attack{method: http.MethodPatch, path: maps + "/victim", body: `{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"gone","uid":"00000000-0000-0000-0000-000000000000"}]}}`}); code != http.StatusForbidden || !strings.Contains(body, "may delete it") {
+		t.Errorf("a user that may not delete has the garbage collector do it: %d %s", code, body)
+	}
+}
+
+func ownOwners(t *testing.T, env Env) {
+	admin := newClient(t, env.Admin)
+	maps := core + "/namespaces/" + smallSpace + "/configmaps"
+	uids := map[string]string{}
+	for _, name := range []string{"self", "one", "two", "a", "b", "c"} {
+		uids[name] = field(t, admin.must(t, http.MethodPost, maps, "", fmt.Sprintf(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":%q}}`, name)), "metadata", "uid")
+	}
+	for name, owner := range map[string]string{"self": "self", "one": "two", "two": "one", "a": "b", "b": "c", "c": "a"} {
+		admin.must(t, http.MethodPatch, maps+"/"+name, "", fmt.Sprintf(`{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":%q,"uid":%q,"blockOwnerDeletion":true}]}}`, owner, uids[owner]))
+	}
+	// Nobody is to have seen the others' deletion before its own.
+	for _, name := range []string{"self", "one", "two", "a"} {
+		admin.must(t, http.MethodDelete, maps+"/"+name+"?propagationPolicy=Foreground", "", "")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for _, name := range []string{"self", "one", "two", "a", "b", "c"} {
+		admin.awaitCode(ctx, t, attack{path: maps + "/" + name}, http.StatusNotFound)
+	}
+}
+
+// field is a text in a JSON object.
+func field(t *testing.T, object []byte, path ...string) string {
+	t.Helper()
+	var content map[string]any
+	if err := json.Unmarshal(object, &content); err != nil {
+		t.Fatal(err)
+	}
+	text, found, err := unstructured.NestedString(content, path...)
+	if err != nil || !found {
+		t.Fatalf("%s has no %v: %v", object, path, err)
+	}
+	return text
+}
