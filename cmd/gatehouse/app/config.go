@@ -99,6 +99,9 @@ func newConfig(ctx context.Context, o options.CompletedOptions, etcd *embedded.S
 		}
 		generic.RESTOptionsGetter = inProcess
 	}
+	if err := applySpace(ctx, o, etcd, generic); err != nil {
+		return nil, err
+	}
 	if o.Aggregated() {
 		// Ready does not mean that the cluster lets admission see everything: see seenOnce.
 		factory = nil
@@ -109,6 +112,36 @@ func newConfig(ctx context.Context, o options.CompletedOptions, etcd *embedded.S
 		Generic: generic, Informers: factory, GarbageCollected: true, AccountTokens: tokens, Builtins: builtins,
 		StartChecks: []healthz.HealthChecker{read}, HealthPaths: authentication.HealthPaths,
 	}, nil
+}
+
+// applySpace has clients, /readyz and the log say when etcd refuses writes because its database
+// has reached its quota.
+func applySpace(ctx context.Context, o options.CompletedOptions, etcd *embedded.Server, generic *genericapiserver.Config) error {
+	var space *storage.Space
+	end := func() {}
+	if etcd != nil {
+		space = storage.EmbeddedSpace(ctx, etcd)
+	} else {
+		var err error
+		if space, end, err = storage.ExternalSpace(ctx, externalEtcd(o)); err != nil {
+			return fmt.Errorf("--etcd-servers: %w", err)
+		}
+	}
+	go func() {
+		defer end()
+		space.Run(ctx)
+	}()
+	generic.RESTOptionsGetter = space.Storages(generic.RESTOptionsGetter)
+	generic.AddReadyzChecks(space.HealthCheck())
+	return nil
+}
+
+func externalEtcd(o options.CompletedOptions) storage.Connection {
+	transport := o.Etcd.StorageConfig.Transport
+	return storage.Connection{
+		Endpoints: transport.ServerList,
+		CAFile:    transport.TrustedCAFile, CertFile: transport.CertFile, KeyFile: transport.KeyFile,
+	}
 }
 
 // applyMetrics applies what was asked for. The library's Apply complains in the log of every

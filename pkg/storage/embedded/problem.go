@@ -39,6 +39,9 @@ const (
 	Unwritable Reason = "Unwritable"
 	// Full means that the disk, a disk quota or a limit on file sizes leaves no room.
 	Full Reason = "Full"
+	// OverQuota means that the database has reached the size that etcd lets it grow to, whatever
+	// room the disk has.
+	OverQuota Reason = "OverQuota"
 	// Corrupt means that what is stored there is damaged or incomplete.
 	Corrupt Reason = "Corrupt"
 	// Failed is every other failure of etcd.
@@ -86,6 +89,11 @@ func unwritable(dir string, cause error) *Problem {
 func full(dir string, cause error) *Problem {
 	return &Problem{Reason: Full, Dir: dir, cause: cause, sentence: fmt.Sprintf(
 		"the data directory %s has no room left (%v): free space on its disk or move the directory to a larger one", dir, cause)}
+}
+
+func overQuota(dir string, quotaBytes int64) *Problem {
+	return &Problem{Reason: OverQuota, Dir: dir, sentence: fmt.Sprintf(
+		"the database in the data directory %s has reached its quota of %d MiB (the disk is not full): reads and deletes go on and every other write is refused; delete objects and restart the server, which then compacts and defragments the database, or restart it with a larger --etcd-quota-bytes", dir, quotaBytes>>20)}
 }
 
 func corrupt(dir string, cause error) *Problem {

@@ -38,6 +38,7 @@ import (
 	netutils "k8s.io/utils/net"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/storage"
+	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
 )
 
 // The two modes. Which one it is must be said, and is never inferred: they trust
@@ -78,6 +79,8 @@ type Options struct {
 	// EmbedEtcd asks for an etcd in this process in the aggregated mode, where an external
 	// one is expected.
 	EmbedEtcd bool
+	// EtcdQuotaBytes is the size that the database of an embedded etcd may grow to.
+	EtcdQuotaBytes int64
 	// PlaintextEtcd allows an external etcd without TLS in the aggregated mode.
 	PlaintextEtcd bool
 	// Callers is used in the standalone mode only.
@@ -106,19 +109,20 @@ var addLoggingGates = sync.OnceFunc(func() {
 func NewOptions() *Options {
 	addLoggingGates()
 	o := &Options{
-		DataDir:     DefaultDataDir(),
-		Controllers: Controllers{AllControllers},
-		Callers:     newCallers(),
-		EventTTL:    defaultEventTTL,
-		Cluster:     newCluster(),
-		ServerRun:   genericoptions.NewServerRunOptions(),
-		Etcd:        storage.NewOptions(),
-		Serving:     genericoptions.NewSecureServingOptions(),
-		Admission:   newAdmission(),
-		Audit:       genericoptions.NewAuditOptions(),
-		Features:    genericoptions.NewFeatureOptions(),
-		Metrics:     metrics.NewOptions(),
-		Logs:        logs.NewOptions(),
+		DataDir:        DefaultDataDir(),
+		Controllers:    Controllers{AllControllers},
+		Callers:        newCallers(),
+		EventTTL:       defaultEventTTL,
+		Cluster:        newCluster(),
+		ServerRun:      genericoptions.NewServerRunOptions(),
+		EtcdQuotaBytes: embedded.DefaultQuotaBytes,
+		Etcd:           storage.NewOptions(),
+		Serving:        genericoptions.NewSecureServingOptions(),
+		Admission:      newAdmission(),
+		Audit:          genericoptions.NewAuditOptions(),
+		Features:       genericoptions.NewFeatureOptions(),
+		Metrics:        metrics.NewOptions(),
+		Logs:           logs.NewOptions(),
 	}
 	// Nothing listens beyond loopback unless asked, and profiling is off.
 	o.Serving.BindAddress = netutils.ParseIPSloppy("127.0.0.1")
@@ -167,6 +171,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	o.Etcd.AddFlags(sets.FlagSet("etcd"))
 	sets.FlagSet("etcd").BoolVar(&o.EmbedEtcd, "embedded-etcd", o.EmbedEtcd, "Run an etcd inside this process also in the aggregated mode. One replica only: each would have data of its own.")
 	sets.FlagSet("etcd").BoolVar(&o.PlaintextEtcd, "etcd-allow-plaintext", o.PlaintextEtcd, "Allow --etcd-servers with http URLs in the aggregated mode. Whoever can reach such an etcd can read and change everything.")
+	o.AddEtcdQuotaFlag(sets.FlagSet("etcd"))
 	sets.FlagSet("etcd").Lookup("etcd-servers").Usage = "URLs of an external etcd, comma separated, such as https://10.0.0.1:2379. Where empty, an etcd runs inside this process and keeps its data in the data directory."
 	o.ServerRun.AddUniversalFlags(sets.FlagSet("server"))
 	o.Admission.addFlags(sets.FlagSet("admission"))
@@ -184,6 +189,11 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 func (o *Options) AddStandaloneFlags(fs *pflag.FlagSet) {
 	o.Controllers.AddFlag(fs, "Controllers that run inside the server, in the standalone mode. \"gatehouse controllers\" runs those of apps, releases and hosts in a process of its own.", o.knownControllers())
 	fs.IntVar(&o.SimulateHosts, "simulate-hosts", o.SimulateHosts, "How many simulated hosts to run beside the server, sim-1 and so on, to try it out: they register and report as real ones do, but nothing really runs on them. For the standalone mode. \"gatehouse simulate-hosts\" does the same in a process of its own, with more flags.")
+}
+
+// AddEtcdQuotaFlag adds the flag of the embedded etcd that gatehouse up has, too.
+func (o *Options) AddEtcdQuotaFlag(fs *pflag.FlagSet) {
+	fs.Int64Var(&o.EtcdQuotaBytes, "etcd-quota-bytes", o.EtcdQuotaBytes, "Size in bytes that the database of the embedded etcd may grow to. At this size the server refuses creates and updates with 507 and /readyz fails with the check etcd-space, while reads and deletes go on. A restart compacts and defragments the database and takes writes again if that leaves 10 % of the quota free.")
 }
 
 func (o *Options) knownControllers() []string {
