@@ -33,6 +33,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
+	"github.com/gatehouse-dev/gatehouse/pkg/limits"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
@@ -72,6 +73,7 @@ func newConfig(ctx context.Context, o options.CompletedOptions, etcd *embedded.S
 			return nil, err
 		}
 	}
+	applyLimits(ctx, o, generic)
 	if err := o.Audit.ApplyTo(generic); err != nil {
 		return nil, err
 	}
@@ -169,7 +171,12 @@ func applyServing(o options.CompletedOptions, bundle *certificates.Bundle, gener
 		}
 		o.Serving.Listener = listener
 	}
+	most, err := limits.MaxConnections()
+	if err != nil {
+		return err
+	}
 	serving := *o.Serving
+	serving.Listener = limits.NewConnections(o.Serving.Listener, most)
 	if o.OwnServingCertificate() {
 		serving.ServerCert.CertKey.CertFile = bundle.ServingCertFile
 		serving.ServerCert.CertKey.KeyFile = bundle.ServingKeyFile

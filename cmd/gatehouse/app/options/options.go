@@ -37,6 +37,7 @@ import (
 	"k8s.io/component-base/metrics"
 	netutils "k8s.io/utils/net"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/limits"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
 )
@@ -56,6 +57,14 @@ const DefaultPort = 6443
 
 // defaultEventTTL is that of a kube-apiserver.
 const defaultEventTTL = time.Hour
+
+// A host's agent holds a handful of watches, a controller one for each kind that it reads, and one
+// connection carries 1000: a user who needs more is an exception. A watch takes 26 kB to 100 kB,
+// so one user can take 100 MB at the most. Ten thousand hosts hold less than the bound of all.
+const (
+	defaultMaxWatchesPerUser = 1000
+	defaultMaxWatches        = 50_000
+)
 
 // Options are the flags of gatehouse apiserver. gatehouse up sets them from its own few.
 type Options struct {
@@ -81,6 +90,8 @@ type Options struct {
 	EmbedEtcd bool
 	// EtcdQuotaBytes is the size that the database of an embedded etcd may grow to.
 	EtcdQuotaBytes int64
+	// MaxWatchesPerUser and MaxWatches bound the requests that run long; 0 for no bound.
+	MaxWatchesPerUser, MaxWatches int
 	// PlaintextEtcd allows an external etcd without TLS in the aggregated mode.
 	PlaintextEtcd bool
 	// Callers is used in the standalone mode only.
@@ -109,20 +120,22 @@ var addLoggingGates = sync.OnceFunc(func() {
 func NewOptions() *Options {
 	addLoggingGates()
 	o := &Options{
-		DataDir:        DefaultDataDir(),
-		Controllers:    Controllers{AllControllers},
-		Callers:        newCallers(),
-		EventTTL:       defaultEventTTL,
-		Cluster:        newCluster(),
-		ServerRun:      genericoptions.NewServerRunOptions(),
-		EtcdQuotaBytes: embedded.DefaultQuotaBytes,
-		Etcd:           storage.NewOptions(),
-		Serving:        genericoptions.NewSecureServingOptions(),
-		Admission:      newAdmission(),
-		Audit:          genericoptions.NewAuditOptions(),
-		Features:       genericoptions.NewFeatureOptions(),
-		Metrics:        metrics.NewOptions(),
-		Logs:           logs.NewOptions(),
+		DataDir:           DefaultDataDir(),
+		Controllers:       Controllers{AllControllers},
+		Callers:           newCallers(),
+		EventTTL:          defaultEventTTL,
+		Cluster:           newCluster(),
+		ServerRun:         genericoptions.NewServerRunOptions(),
+		MaxWatchesPerUser: defaultMaxWatchesPerUser,
+		MaxWatches:        defaultMaxWatches,
+		EtcdQuotaBytes:    embedded.DefaultQuotaBytes,
+		Etcd:              storage.NewOptions(),
+		Serving:           genericoptions.NewSecureServingOptions(),
+		Admission:         newAdmission(),
+		Audit:             genericoptions.NewAuditOptions(),
+		Features:          genericoptions.NewFeatureOptions(),
+		Metrics:           metrics.NewOptions(),
+		Logs:              logs.NewOptions(),
 	}
 	// Nothing listens beyond loopback unless asked, and profiling is off.
 	o.Serving.BindAddress = netutils.ParseIPSloppy("127.0.0.1")
@@ -174,6 +187,8 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	o.AddEtcdQuotaFlag(sets.FlagSet("etcd"))
 	sets.FlagSet("etcd").Lookup("etcd-servers").Usage = "URLs of an external etcd, comma separated, such as https://10.0.0.1:2379. Where empty, an etcd runs inside this process and keeps its data in the data directory."
 	o.ServerRun.AddUniversalFlags(sets.FlagSet("server"))
+	sets.FlagSet("server").IntVar(&o.MaxWatchesPerUser, limits.PerUserFlag, o.MaxWatchesPerUser, "The maximum number of watches that one user may have open at a time. When it is reached, the server refuses further watches of the user with 429. The group system:masters and the server's own controllers are exempt. 0 for no limit.")
+	sets.FlagSet("server").IntVar(&o.MaxWatches, limits.AllFlag, o.MaxWatches, "The maximum number of watches that all users together may have open at a time. When it is reached, the server refuses further watches with 429. The group system:masters and the server's own controllers are exempt. 0 for no limit.")
 	o.Admission.addFlags(sets.FlagSet("admission"))
 	o.Audit.AddFlags(sets.FlagSet("audit"))
 	o.Features.AddFlags(sets.FlagSet("features"))

@@ -26,6 +26,7 @@ import (
 
 	logsapi "k8s.io/component-base/logs/api/v1"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/limits"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
 )
 
@@ -66,6 +67,14 @@ func (o CompletedOptions) Validate() []error {
 	errs = append(errs, o.ServerRun.Validate()...)
 	if o.ServerRun.MaxRequestsInFlight+o.ServerRun.MaxMutatingRequestsInFlight <= 0 {
 		errs = append(errs, fmt.Errorf("--max-requests-inflight and --max-mutating-requests-inflight must add up to at least 1: flow control shares their sum out"))
+	}
+	for _, flag := range []struct {
+		name  string
+		value int
+	}{{limits.PerUserFlag, o.MaxWatchesPerUser}, {limits.AllFlag, o.MaxWatches}} {
+		if flag.value < 0 {
+			errs = append(errs, fmt.Errorf("--%s=%d must not be negative: use 0 for no limit", flag.name, flag.value))
+		}
 	}
 	errs = append(errs, o.Admission.validate()...)
 	errs = append(errs, o.Audit.Validate()...)
