@@ -18,7 +18,9 @@ package limits
 
 import (
 	"container/list"
+	"errors"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,8 +53,9 @@ type Connections struct {
 	net.Listener
 	max int
 
-	// firstRequest and writeStall are the constants, but for tests.
-	firstRequest, writeStall time.Duration
+	// These are the constants of similar names, but for tests.
+	firstRequest, writeStall, bodyGrace, discard time.Duration
+	bodyRate                                     int64
 
 	mu   sync.Mutex
 	room sync.Cond
@@ -69,6 +72,7 @@ type Connections struct {
 func NewConnections(listener net.Listener, max int) *Connections {
 	c := &Connections{
 		Listener: listener, max: max, firstRequest: firstRequest, writeStall: writeStall,
+		bodyGrace: bodyGrace, bodyRate: bodyRate, discard: discardTime,
 		open: map[string]*connection{}, strangers: list.New(), users: map[string]*list.List{},
 	}
 	c.room.L = &c.mu
@@ -86,6 +90,9 @@ type connection struct {
 	timer   *time.Timer
 	// bounded is true while the HTTP server or TLS bounds the time of writes.
 	bounded atomic.Bool
+	// discarding is set while the server discards the rest of a body, and spoilt once it has given
+	// up: what comes then must not be taken for the next request.
+	discarding, spoilt atomic.Bool
 
 	// The rest belongs to the owner's lock. user is empty for a stranger, place is where it is in
 	// its list, and requests is how many are being answered.
@@ -186,8 +193,9 @@ func (c *Connections) listOf(user string) *list.List {
 	return theirs
 }
 
-// begin is called with each request, and the function that it returns when it was answered.
-func (c *Connections) begin(address string) func() {
+// begin is called with each request, and the function that it returns when it was answered. It
+// returns the request's connection, if it is known.
+func (c *Connections) begin(address string) (*connection, func()) {
 	c.mu.Lock()
 	conn := c.open[address]
 	if conn != nil {
@@ -196,9 +204,10 @@ func (c *Connections) begin(address string) func() {
 	}
 	c.mu.Unlock()
 	if conn == nil {
-		return func() {}
+		return nil, func() {}
 	}
-	return func() {
+	conn.discarding.Store(false)
+	return conn, func() {
 		c.mu.Lock()
 		conn.requests--
 		c.mu.Unlock()
@@ -241,6 +250,18 @@ func (c *connection) Close() error {
 	c.owner.forget(c)
 	c.owner.mu.Unlock()
 	return c.Conn.Close()
+}
+
+// Read implements net.Conn.
+func (c *connection) Read(p []byte) (int, error) {
+	if c.spoilt.Load() {
+		return 0, net.ErrClosed
+	}
+	n, err := c.Conn.Read(p)
+	if err != nil && c.discarding.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
+		c.spoilt.Store(true)
+	}
+	return n, err
 }
 
 // Write implements net.Conn.

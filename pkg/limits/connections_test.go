@@ -120,7 +120,7 @@ func TestTheOldestIdleConnectionOfTheUserWithTheMostMakesRoom(t *testing.T) {
 	for range crowd + 1 {
 		alice = append(alice, add("alice"))
 	}
-	answered := c.begin(alice[0].LocalAddr().String())
+	_, answered := c.begin(alice[0].LocalAddr().String())
 	newcomer := dial()
 	wantHungUp(t, alice[1])
 	wantOpen(t, c, append(append(bob, newcomer, alice[0]), alice[2:]...)...)
@@ -162,7 +162,7 @@ func (c *Connections) waiting() int {
 func TestAConnectionThatAsksNothingIsClosed(t *testing.T) {
 	c, dial := listen(t, 10, func(c *Connections) { c.firstRequest = 50 * time.Millisecond })
 	silent, asking := dial(), dial()
-	answered := c.begin(asking.LocalAddr().String())
+	_, answered := c.begin(asking.LocalAddr().String())
 	wantHungUp(t, silent)
 	answered()
 	wantOpen(t, c, asking)

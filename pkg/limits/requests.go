@@ -35,23 +35,36 @@ import (
 const (
 	bodyGrace = 10 * time.Second
 	bodyRate  = 16 << 10 // bytes a second
+	// stall is how much later a read that waits for more is interrupted. A body that comes in small
+	// pieces is refused between two of them, with a message; to interrupt a read ends the
+	// connection, and with HTTP/1.1 the client gets 504 without one.
+	stall = time.Second
 	// discardTime is how long the rest of a body may take that no handler has read. The server
-	// reads a part of it, to use the connection again.
-	discardTime = 5 * time.Second
+	// reads a part of it, to use the connection again. Of a body that was too slow it reads as
+	// much as comes until the client has its answer.
+	discardTime, discardLateTime = 5 * time.Second, 500 * time.Millisecond
 )
 
 // Wrap goes around the whole handler chain: it counts the requests of each connection, and
 // bounds the time in which their bodies arrive.
 func (c *Connections) Wrap(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		end := c.begin(r.RemoteAddr)
+		conn, end := c.begin(r.RemoteAddr)
 		defer end()
 		if r.Body == nil || r.Body == http.NoBody {
 			handler.ServeHTTP(w, r)
 			return
 		}
-		body := newSlowBody(http.NewResponseController(w), r.Body, bodyGrace, bodyRate)
-		defer body.leave(discardTime)
+		control := http.NewResponseController(w)
+		// Without it the server reads what is left of a body before it sends the headers of the
+		// answer, and nothing would bound that. HTTP/2 has nothing of the kind.
+		_ = control.EnableFullDuplex()
+		body := newSlowBody(control, r.Body, c.bodyGrace, c.bodyRate)
+		defer func() {
+			if !body.leave(c.discard) && conn != nil && r.ProtoMajor == 1 {
+				conn.discarding.Store(true)
+			}
+		}()
 		// A copy, since the server keeps the request to close its body.
 		shallow := *r
 		shallow.Body = body
@@ -77,12 +90,13 @@ type slowBody struct {
 	timer   *time.Timer
 	late    bool
 	ended   bool
+	closed  bool
 	leaving bool
 }
 
 func newSlowBody(connection deadliner, body io.ReadCloser, grace time.Duration, rate int64) *slowBody {
 	b := &slowBody{ReadCloser: body, connection: connection, grace: grace, rate: rate, began: time.Now()}
-	b.timer = time.AfterFunc(grace, b.expire)
+	b.timer = time.AfterFunc(grace+stall, b.expire)
 	return b
 }
 
@@ -98,17 +112,30 @@ func (b *slowBody) expire() {
 	if b.ended || b.leaving {
 		return
 	}
-	if left := b.allowed() - time.Since(b.began); left > 0 {
-		b.timer.Reset(left)
+	if left := b.allowed() - time.Since(b.began); !b.late && left > 0 {
+		b.timer.Reset(left + stall)
 		return
 	}
-	b.late = true
-	slowBodies.Inc()
+	b.tooLate()
 	_ = b.connection.SetReadDeadline(time.Unix(1, 0))
+}
+
+// tooLate is what happens to a body once.
+func (b *slowBody) tooLate() {
+	if !b.late {
+		b.late = true
+		slowBodies.Inc()
+	}
 }
 
 // Read implements io.Reader. A body that is too slow ends in 408.
 func (b *slowBody) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	closed := b.closed
+	b.mu.Unlock()
+	if closed {
+		return 0, http.ErrBodyReadAfterClose
+	}
 	n, err := b.ReadCloser.Read(p)
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -118,10 +145,22 @@ func (b *slowBody) Read(p []byte) (int, error) {
 		b.timer.Stop()
 		return n, err
 	}
-	if err != nil && b.late {
+	if time.Since(b.began) > b.allowed() {
+		b.tooLate()
+	}
+	if b.late {
 		return n, b.refusal()
 	}
 	return n, err
+}
+
+// Close implements io.Closer. It does not close the server's body, which would read what is left
+// of it while the handler waits; the server does that itself after the answer.
+func (b *slowBody) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	return nil
 }
 
 func (b *slowBody) refusal() error {
@@ -134,16 +173,20 @@ func (b *slowBody) refusal() error {
 	}}
 }
 
-// leave is called when the request was answered. What has not been read by then the server may
-// want to discard, in a bounded time.
-func (b *slowBody) leave(discard time.Duration) {
+// leave is called when the request was answered, and tells whether the whole body was read. The
+// rest the server may want to discard, in a bounded time.
+func (b *slowBody) leave(discard time.Duration) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.leaving = true
 	b.timer.Stop()
-	if !b.ended && !b.late {
+	if b.late {
+		discard = min(discard, discardLateTime)
+	}
+	if !b.ended {
 		_ = b.connection.SetReadDeadline(time.Now().Add(discard))
 	}
+	return b.ended
 }
 
 // Authenticator tells of each connection whether the requests on it are authenticated.

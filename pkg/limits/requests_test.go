@@ -41,18 +41,22 @@ const (
 // bodyServer answers with the length of the body, or the refusal of it.
 func bodyServer(t *testing.T, http2 bool) *httptest.Server {
 	t.Helper()
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body := newSlowBody(http.NewResponseController(w), r.Body, quickGrace, quickRate)
-		defer body.leave(quickGrace)
+	server := httptest.NewUnstartedServer(nil)
+	connections := NewConnections(server.Listener, 100)
+	connections.bodyGrace, connections.bodyRate, connections.discard = quickGrace, quickRate, quickGrace
+	server.Listener = connections
+	server.Config.Handler = connections.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/unread" {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
-		content, err := io.ReadAll(body)
+		content, err := io.ReadAll(r.Body)
+		_ = r.Body.Close() // as the library's handlers do, before they answer
 		var refusal *apierrors.StatusError
 		if errors.As(err, &refusal) {
 			w.WriteHeader(int(refusal.ErrStatus.Code))
 			fmt.Fprint(w, refusal.ErrStatus.Message)
+			_ = http.NewResponseController(w).Flush()
 			return
 		}
 		fmt.Fprintf(w, "%d %v", len(content), err)
