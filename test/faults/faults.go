@@ -105,7 +105,7 @@ func faults() []fault {
 		lift:   (*run).eject,
 	}, {
 		name: "descriptors", how: "256 descriptors (prlimit), 400 idle connections and 300 watches, each on a connection of its own", tools: []string{"prlimit"},
-		wrap:   []string{"prlimit", "--nofile=256"},
+		wrap: []string{"prlimit", "--nofile=256"}, hold: 40 * time.Second, // long enough for etcd to begin another file
 		strike: crowd,
 		lift:   (*run).disperse,
 	}, {

@@ -62,7 +62,27 @@ func startLoad(ctx context.Context, size int) *load {
 	for i := range writers {
 		l.running.Go(func() { l.write(ctx, i) })
 	}
+	l.running.Go(func() { l.arrive(ctx) })
 	return l
+}
+
+// arrive is a client who comes anew, and needs a connection for each read.
+func (l *load) arrive(ctx context.Context) {
+	for ctx.Err() == nil {
+		pause(ctx, 200*time.Millisecond)
+		config := l.config.Load()
+		if config == nil {
+			continue
+		}
+		secure, err := rest.TLSConfigFor(config)
+		if err != nil {
+			panic(err)
+		}
+		transport := &http.Transport{TLSClientConfig: secure, DisableKeepAlives: true}
+		began := time.Now()
+		code, _, err := send(&http.Client{Transport: transport, Timeout: requestTimeout}, http.MethodGet, config.Host+"/version", "")
+		l.seen.add(http.MethodGet, began, code, err)
+	}
 }
 
 // end returns when no request is on its way.
