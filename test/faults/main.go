@@ -23,6 +23,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -158,11 +159,15 @@ func playFault(program string, f fault) (row string, sound bool, err error) {
 	}
 	writes, reads := r.load.seen.result()
 	return fmt.Sprintf("| %s: %s | %s | %s | %s | %s | %s | `%s` | %d | %d |", f.name, f.how, writes, writes.failing(), reads, reads.failing(),
-		recovered, cell(message), model.acknowledged, len(model.lost)+len(model.wrong)), len(model.lost)+len(model.wrong) == 0, nil
+		recovered, cell(strings.ReplaceAll(message, r.dir, "")), model.acknowledged, len(model.lost)+len(model.wrong)), len(model.lost)+len(model.wrong) == 0, nil
 }
+
+// prefix is what klog begins a line with.
+var prefix = regexp.MustCompile(`^[IWE]\d{4} [\d:.]+ +\d+ \S+\] `)
 
 // cell makes a line of the log fit into a table.
 func cell(text string) string {
+	text = prefix.ReplaceAllString(text, "")
 	text = strings.NewReplacer("|", "/", "`", "'", "\n", " ").Replace(text)
 	if len(text) > 600 {
 		text = text[:600] + "..."

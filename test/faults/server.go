@@ -27,6 +27,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -103,7 +104,8 @@ var _ io.Writer = &server{}
 // sentence of a server that ends, the words of Gatehouse itself, errors, warnings.
 var telling = []*regexp.Regexp{
 	regexp.MustCompile(`^(error|Error|gatehouse): `),
-	regexp.MustCompile(`(space|connections|observe|server)\.go:.*(severity="warn"|refuses writes)`),
+	regexp.MustCompile(`refuses writes`),
+	regexp.MustCompile(`(space|connections|observe|server)\.go:.*severity="warn"`),
 	regexp.MustCompile(`^fatal error`),
 	regexp.MustCompile(`^E\d{4} `),
 	regexp.MustCompile(`severity="warn"|^W\d{4} `),
@@ -111,6 +113,11 @@ var telling = []*regexp.Regexp{
 
 // message is the line of the log that says most.
 func (s *server) message() string {
+	if s.ended() {
+		if status, ok := s.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+			return "none: the kernel ended the process"
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, mark := range telling {

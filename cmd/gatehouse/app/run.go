@@ -32,6 +32,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
+	"github.com/gatehouse-dev/gatehouse/pkg/limits"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
 )
@@ -84,6 +85,10 @@ func Run(ctx context.Context, o options.CompletedOptions, observe Observer) (err
 	now := time.Now()
 	p := &startup{observe: observe, started: now, last: now, heap: askForHugePages()}
 
+	// Before anything is opened: etcd would say the same in other words.
+	if _, err := limits.MaxConnections(); err != nil {
+		return err
+	}
 	lock, err := embedded.AcquireLock(o.LockFile())
 	if err != nil {
 		return err

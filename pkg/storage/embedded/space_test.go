@@ -93,6 +93,32 @@ func TestADatabaseAtItsQuotaTakesWritesAfterARestartWithALargerOne(t *testing.T)
 	put(t, connect(t, server), "another", "value")
 }
 
+func TestTooManyOpenFilesAreNoDamage(t *testing.T) {
+	for _, cause := range []string{"failed to purge wal file: open /data/member/wal: too many open files", "file descriptor limit of etcd process is too low; please set higher"} {
+		problem := problemOf("/data", errors.New(cause))
+		if problem.Reason != Failed || !strings.Contains(problem.Error(), "ulimit -n") || strings.Contains(problem.Error(), "restore a snapshot") {
+			t.Errorf("%s: got %s %q", cause, problem.Reason, problem)
+		}
+	}
+}
+
+func TestTheMessageOfADiskNamesItsCure(t *testing.T) {
+	for _, tc := range []struct {
+		cause  string
+		reason Reason
+		says   string
+	}{
+		{"failed to save Raft hard state and entries: input/output error", Failed, "on a sound disk"},
+		{"write /data/member/snap/db: read-only file system", Unwritable, "mount it writable"},
+		{"write /data/member/snap/db: no space left on device", Full, "free space on its disk"},
+		{"open /data: permission denied", Unwritable, "give it to the user"},
+	} {
+		if problem := problemOf("/data", errors.New(tc.cause)); problem.Reason != tc.reason || !strings.Contains(problem.Error(), tc.says) {
+			t.Errorf("%s: got %s %q, want %s that says %q", tc.cause, problem.Reason, problem, tc.reason, tc.says)
+		}
+	}
+}
+
 func TestTheMessageOfAFullQuotaDoesNotBlameTheDisk(t *testing.T) {
 	message := overQuota("/data/etcd", 64<<20).Error()
 	for _, part := range []string{"/data/etcd", "64 MiB", "--etcd-quota-bytes", "the disk is not full", "delete objects and restart"} {
