@@ -114,7 +114,15 @@ func faults() []fault {
 		lift:   (*run).disperse,
 	}, {
 		name: "quota", how: "the database reaches --etcd-quota-bytes of 48 MiB; then clients delete, and the server is restarted", size: 20_000,
-		args: []string{fmt.Sprintf("--etcd-quota-bytes=%d", 48<<20)}, hold: 20 * time.Second, restart: true,
+		args: []string{fmt.Sprintf("--etcd-quota-bytes=%d", 48<<20)}, restart: true,
+		strike: func(r *run) error {
+			for began := time.Now(); !r.load.seen.had("507"); time.Sleep(10 * time.Millisecond) {
+				if time.Since(began) > patience {
+					return fmt.Errorf("the database is not full after %v", patience)
+				}
+			}
+			return nil
+		},
 		lift: func(r *run) error {
 			r.load.deletesOnly.Store(true)
 			time.Sleep(3 * time.Second) // that clients delete for

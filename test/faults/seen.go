@@ -88,6 +88,13 @@ func (s *seen) ok() bool {
 	return s.writes.lastOK.After(s.writes.lastFailure)
 }
 
+// had tells whether a write had an outcome.
+func (s *seen) had(outcome string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.writes.outcomes[outcome] > 0
+}
+
 // writesSince tells whether a write was acknowledged after a time.
 func (s *seen) writesSince(t time.Time) bool {
 	s.mu.Lock()
