@@ -43,8 +43,8 @@ const (
 
 // Connections plays what clients must not do to the process with connections and watches. The
 // server must let a user have watches watches; the path must be one of which anybody in the
-// group attack-watchers may open some.
-func Connections(t *testing.T, env Env, watches int, path string) {
+// group attack-watchers may open some, and created the one of a collection.
+func Connections(t *testing.T, env Env, watches int, path, created string) {
 	t.Helper()
 	t.Run("A user opens one watch too many", func(t *testing.T) { openWatches(t, env, watches, path) })
 	t.Run("group", func(t *testing.T) {
@@ -64,10 +64,10 @@ func Connections(t *testing.T, env Env, watches int, path string) {
 				})
 			},
 			"A user sends a body that trickles": func(t *testing.T, env Env) {
-				trickle(t, env, env.As("attack-slow", "system:masters"), http.StatusRequestTimeout)
+				trickle(t, env, env.As("attack-slow", "system:masters"), created, http.StatusRequestTimeout)
 			},
 			"A stranger sends a body that trickles": func(t *testing.T, env Env) {
-				trickle(t, env, rest.AnonymousClientConfig(env.Admin), http.StatusUnauthorized)
+				trickle(t, env, rest.AnonymousClientConfig(env.Admin), created, http.StatusUnauthorized)
 			},
 		} {
 			t.Run(name, func(t *testing.T) {
@@ -176,7 +176,7 @@ func addressOf(t *testing.T, config *rest.Config) string {
 }
 
 // trickle sends a byte of a body now and then, until the server answers and hangs up.
-func trickle(t *testing.T, env Env, config *rest.Config, want int) {
+func trickle(t *testing.T, env Env, config *rest.Config, path string, want int) {
 	t.Helper()
 	secure, err := rest.TLSConfigFor(config)
 	if err != nil {
@@ -189,7 +189,7 @@ func trickle(t *testing.T, env Env, config *rest.Config, want int) {
 	}
 	defer func() { _ = conn.Close() }()
 	_ = conn.SetDeadline(time.Now().Add(endsBodies))
-	fmt.Fprintf(conn, "POST %s/namespaces/default/configmaps HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 200000\r\n\r\n", core)
+	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 200000\r\n\r\n", path)
 	answered := make(chan struct{})
 	var answer []byte
 	var failure error

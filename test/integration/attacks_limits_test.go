@@ -51,5 +51,5 @@ func TestNobodyHoldsTheProcessWithConnections(t *testing.T) {
 	attacks.Connections(t, attacks.Env{
 		As:    func(user string, groups ...string) *rest.Config { return issueClient(t, server, user, groups...) },
 		Admin: server.Config,
-	}, watches, "/api/v1/configmaps?watch=true")
+	}, watches, "/api/v1/configmaps?watch=true", "/api/v1/namespaces/default/configmaps")
 }
