@@ -154,6 +154,10 @@ bench-admission: build ## What each admission plugin costs a write, and the chai
 bench-fleet: build ## Ten thousand instances on a thousand simulated hosts
 	go run ./test/bench fleet $(ARGS)
 
+.PHONY: bench-faults
+bench-faults: build ## What clients see while disks fail or fill up; proves that no write is lost; as root, on Linux
+	go run ./test/faults $(ARGS)
+
 .PHONY: bench-authz
 bench-authz: build ## What a decision by roles costs, beside Kubernetes' own and in a whole request
 	cd test/upstream && go test ./rbac -run '^$$' -bench Decision

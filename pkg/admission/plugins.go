@@ -29,6 +29,7 @@ import (
 	validatingwebhook "k8s.io/apiserver/pkg/admission/plugin/webhook/validating"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/alwayspullimages"
+	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/eventratelimit"
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/hostrestriction"
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/hosttaints"
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/ownerreferences"
@@ -139,6 +140,11 @@ func Plugins() []Plugin {
 		Name:     hosttaints.PluginName,
 		Register: hosttaints.Register,
 		Why:      "before policies and webhooks, which may be about taints; HostRestriction, which looks after all changes, lets this taint pass",
+	}, {
+		Name:     eventratelimit.PluginName,
+		Register: eventratelimit.Register,
+		Why:      "before all that costs more, and before the quota, whose charge is a write: an event too many must not cost one",
+		Cure:     "write fewer events, or raise the limits of the plugin in --admission-control-config-file",
 	}, {
 		Name:       alwayspullimages.PluginName,
 		Register:   alwayspullimages.Register,

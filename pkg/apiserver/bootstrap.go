@@ -31,8 +31,10 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 	apistorage "k8s.io/apiserver/pkg/storage"
+	"k8s.io/klog/v2"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
+	"github.com/gatehouse-dev/gatehouse/pkg/storage"
 )
 
 // bootstrapWriters is how many objects are written at the same time. etcd syncs its log once
@@ -84,7 +86,13 @@ func (s *Server) writeBootstrapObjects(ctx context.Context) error {
 	for i := range bootstrapWriters {
 		wg.Go(func() {
 			for object := range objects {
-				errs[i] = errors.Join(errs[i], s.ensure(ctx, object))
+				err := s.ensure(ctx, object)
+				if storage.IsInsufficientStorage(err) {
+					// Only a running server lets its owner delete something.
+					klog.ErrorS(err, "An object of the start was not written", "resource", object.Resource)
+					err = nil
+				}
+				errs[i] = errors.Join(errs[i], err)
 			}
 		})
 	}

@@ -60,14 +60,20 @@ func Instances() schema.GroupVersionResource {
 	return schema.GroupVersionResource{Group: fleet, Version: "v1alpha1", Resource: "instances"}
 }
 
-// Kinds are all namespaced kinds that a standalone server stores, but for events, which are
-// nobody's to limit: they are written by those who report, and go away by themselves.
+// Events are served by two groups and stored once. A quota may limit them by the name of either
+// group, and each name counts all.
+func Events() []schema.GroupResource {
+	return []schema.GroupResource{{Resource: "events"}, {Group: "events.k8s.io", Resource: "events"}}
+}
+
+// Kinds are all namespaced kinds that a standalone server stores.
 func Kinds() []Kind {
 	const rbac, coordination = "rbac.authorization.k8s.io", "coordination.k8s.io"
 	return []Kind{
 		{Resource: Instances()},
 		{Resource: schema.GroupVersionResource{Group: fleet, Version: "v1alpha1", Resource: "apps"}},
 		{Resource: schema.GroupVersionResource{Group: fleet, Version: "v1alpha1", Resource: "releases"}},
+		{Resource: Events()[0].WithVersion("v1"), Alias: CountName(Events()[1])},
 		{Resource: schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}, Alias: corev1.ResourceConfigMaps},
 		{Resource: schema.GroupVersionResource{Version: "v1", Resource: "resourcequotas"}, Alias: corev1.ResourceQuotas},
 		{Resource: schema.GroupVersionResource{Version: "v1", Resource: "secrets"}, Alias: corev1.ResourceSecrets},
@@ -79,11 +85,9 @@ func Kinds() []Kind {
 }
 
 // Ignored are the namespaced resources that no quota counts, though they can be created:
-// events, and questions of which nothing is stored.
+// questions of which nothing is stored.
 func Ignored() []schema.GroupResource {
 	return []schema.GroupResource{
-		{Resource: "events"},
-		{Group: "events.k8s.io", Resource: "events"},
 		{Group: "authorization.k8s.io", Resource: "localsubjectaccessreviews"},
 	}
 }

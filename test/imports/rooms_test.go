@@ -139,6 +139,8 @@ var rooms = []room{
 		"k8s.io/apiserver/pkg/storage/...", "k8s.io/apiserver/pkg/server/options", "k8s.io/apiserver/pkg/registry/generic",
 		"k8s.io/apiserver/pkg/features", "k8s.io/apiserver/pkg/util/feature", "k8s.io/client-go/tools/cache",
 		"go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/client/v3/kubernetes",
+		// The alarm of a full database: how etcd says it, and the check of /readyz that repeats it.
+		"go.etcd.io/etcd/api/v3/...", "k8s.io/apiserver/pkg/server/healthz",
 	}},
 	{packages: "pkg/storage/embedded", may: []string{
 		"pkg/files", "go.etcd.io/...", "go.uber.org/zap/...", "github.com/coreos/go-semver/semver", "golang.org/x/sys/unix",
@@ -176,6 +178,10 @@ var rooms = []room{
 
 	// What of this machine is trusted is decided in one place, which knows nothing else.
 	{packages: "pkg/files"},
+	// What clients may hold of the process; only cmd uses it.
+	{packages: "pkg/limits", may: []string{
+		"k8s.io/apiserver/pkg/authentication/...", "k8s.io/apiserver/pkg/endpoints/...", "k8s.io/component-base/metrics/...", "golang.org/x/sys/unix",
+	}},
 	// Two rooms that only cmd uses: files with keys, and questions before the start.
 	{packages: "pkg/certificates", may: []string{
 		"pkg/files", "k8s.io/apiserver/pkg/server/dynamiccertificates", "k8s.io/client-go/tools/clientcmd/...", "k8s.io/client-go/util/cert",

@@ -35,6 +35,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver/memory"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
+	"github.com/gatehouse-dev/gatehouse/pkg/limits"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
@@ -74,6 +75,7 @@ func newConfig(ctx context.Context, o options.CompletedOptions, etcd *embedded.S
 			return nil, err
 		}
 	}
+	applyLimits(ctx, o, generic)
 	if err := o.Audit.ApplyTo(generic); err != nil {
 		return nil, err
 	}
@@ -102,6 +104,9 @@ func newConfig(ctx context.Context, o options.CompletedOptions, etcd *embedded.S
 		}
 		generic.RESTOptionsGetter = inProcess
 	}
+	if err := applySpace(ctx, o, etcd, generic); err != nil {
+		return nil, err
+	}
 	if o.Aggregated() {
 		// Ready does not mean that the cluster lets admission see everything: see seenOnce.
 		factory = nil
@@ -124,6 +129,36 @@ func memoryBudget(o options.CompletedOptions) *memory.Budget {
 	budget := memory.NewBudget(limit, memory.Live)
 	budget.Apply()
 	return budget
+}
+
+// applySpace has clients, /readyz and the log say when etcd refuses writes because its database
+// has reached its quota.
+func applySpace(ctx context.Context, o options.CompletedOptions, etcd *embedded.Server, generic *genericapiserver.Config) error {
+	var space *storage.Space
+	end := func() {}
+	if etcd != nil {
+		space = storage.EmbeddedSpace(ctx, etcd)
+	} else {
+		var err error
+		if space, end, err = storage.ExternalSpace(ctx, externalEtcd(o)); err != nil {
+			return fmt.Errorf("--etcd-servers: %w", err)
+		}
+	}
+	go func() {
+		defer end()
+		space.Run(ctx)
+	}()
+	generic.RESTOptionsGetter = space.Storages(generic.RESTOptionsGetter)
+	generic.AddReadyzChecks(space.HealthCheck())
+	return nil
+}
+
+func externalEtcd(o options.CompletedOptions) storage.Connection {
+	transport := o.Etcd.StorageConfig.Transport
+	return storage.Connection{
+		Endpoints: transport.ServerList,
+		CAFile:    transport.TrustedCAFile, CertFile: transport.CertFile, KeyFile: transport.KeyFile,
+	}
 }
 
 // applyMetrics applies what was asked for. The library's Apply complains in the log of every
@@ -151,7 +186,12 @@ func applyServing(o options.CompletedOptions, bundle *certificates.Bundle, gener
 		}
 		o.Serving.Listener = listener
 	}
+	most, err := limits.MaxConnections()
+	if err != nil {
+		return err
+	}
 	serving := *o.Serving
+	serving.Listener = limits.NewConnections(o.Serving.Listener, most)
 	if o.OwnServingCertificate() {
 		serving.ServerCert.CertKey.CertFile = bundle.ServingCertFile
 		serving.ServerCert.CertKey.KeyFile = bundle.ServingKeyFile

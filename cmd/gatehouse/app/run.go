@@ -32,6 +32,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
+	"github.com/gatehouse-dev/gatehouse/pkg/limits"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
 )
@@ -84,6 +85,10 @@ func Run(ctx context.Context, o options.CompletedOptions, observe Observer) (err
 	now := time.Now()
 	p := &startup{observe: observe, started: now, last: now, heap: askForHugePages()}
 
+	// Before anything is opened: etcd would say the same in other words.
+	if _, err := limits.MaxConnections(); err != nil {
+		return err
+	}
 	lock, err := embedded.AcquireLock(o.LockFile())
 	if err != nil {
 		return err
@@ -158,20 +163,17 @@ func startEtcdAndCertificates(ctx context.Context, o options.CompletedOptions, p
 	var err error
 	if o.EmbeddedEtcd() {
 		// etcd gets a context of its own: it must outlive the server, which ends with ctx.
-		etcd, err = embedded.Start(context.WithoutCancel(ctx), embedded.Config{DataDir: o.EtcdDir()})
+		etcd, err = embedded.Start(context.WithoutCancel(ctx), embedded.Config{DataDir: o.EtcdDir(), QuotaBackendBytes: o.EtcdQuotaBytes})
 		if err == nil {
 			storage.Connect(o.Etcd, storage.Connection{Endpoints: etcd.Endpoints()})
 			p.done("etcd in this process, certificates")
 		}
 	} else {
-		transport := o.Etcd.StorageConfig.Transport
-		if warning := storage.QuorumOf(storage.DistinctEndpoints(transport.ServerList)).Warning(); warning != "" {
+		external := externalEtcd(o)
+		if warning := storage.QuorumOf(storage.DistinctEndpoints(external.Endpoints)).Warning(); warning != "" {
 			klog.Warning("--etcd-servers: " + warning)
 		}
-		if err = storage.CheckReachable(ctx, storage.Connection{
-			Endpoints: transport.ServerList,
-			CAFile:    transport.TrustedCAFile, CertFile: transport.CertFile, KeyFile: transport.KeyFile,
-		}); err != nil {
+		if err = storage.CheckReachable(ctx, external); err != nil {
 			err = fmt.Errorf("--etcd-servers: no etcd takes a connection: %w", err)
 		}
 	}
@@ -274,7 +276,8 @@ func hangUp(serving context.Context, drained <-chan struct{}, loopback *rest.Con
 	wait.Until(func() { utilnet.CloseIdleConnectionsFor(transport) }, 50*time.Millisecond, drained)
 }
 
-// waitReady asks the server itself until /readyz says yes.
+// waitReady asks the server itself until /readyz says yes, but for the check of etcd's space: a
+// server whose database is full serves reads and deletes, and needs its controllers for the latter.
 func waitReady(ctx context.Context, loopback *rest.Config) error {
 	client, err := rest.HTTPClientFor(loopback)
 	if err != nil {
@@ -283,7 +286,7 @@ func waitReady(ctx context.Context, loopback *rest.Config) error {
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, loopback.Host+"/readyz", nil)
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, loopback.Host+"/readyz?exclude="+storage.SpaceCheck, nil)
 		if err != nil {
 			return err
 		}

@@ -55,6 +55,7 @@ func newUpCommand() *cobra.Command {
 	fs.StringVar(&transport.TrustedCAFile, "etcd-cafile", "", "Certificates of the authorities that vouch for the external etcd.")
 	fs.StringVar(&transport.CertFile, "etcd-certfile", "", "Client certificate for the external etcd.")
 	fs.StringVar(&transport.KeyFile, "etcd-keyfile", "", "Key of the client certificate for the external etcd.")
+	o.AddEtcdQuotaFlag(fs)
 	logsapi.AddFlags(o.Logs, sets.FlagSet("logs"))
 
 	cmd := &cobra.Command{

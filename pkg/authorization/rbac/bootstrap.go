@@ -220,6 +220,7 @@ func controllers() []struct {
 		// All namespaced kinds but events can be counted.
 		{"system:controller:resourcequota-controller", []rbacv1.PolicyRule{
 			rule([]string{"list", "watch"}, "", "configmaps", "resourcequotas", "secrets", "serviceaccounts"),
+			rule([]string{"list", "watch"}, "", "events"),
 			rule([]string{"list", "watch"}, "coordination.k8s.io", "leases"),
 			rule([]string{"list", "watch"}, rbacv1.GroupName, "roles", "rolebindings"),
 			rule([]string{"list", "watch"}, fleet, "apps", "instances", "releases"),

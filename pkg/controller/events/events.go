@@ -20,6 +20,8 @@ package events
 
 import (
 	"context"
+	"fmt"
+	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -54,10 +56,45 @@ func New(config *rest.Config, controller string) (*Recorder, error) {
 	}
 	broadcaster := record.NewBroadcaster()
 	return &Recorder{
-		EventRecorder: broadcaster.NewRecorder(known, corev1.EventSource{Component: controller}),
+		EventRecorder: shortened{broadcaster.NewRecorder(known, corev1.EventSource{Component: controller})},
 		broadcaster:   broadcaster,
 		sink:          &typedcorev1.EventSinkImpl{Interface: client.Events("")},
 	}, nil
+}
+
+// maxMessage is how long the server lets the message of an event be, in bytes.
+const maxMessage = 1024
+
+// shortened cuts messages that the server would refuse: some repeat what a webhook or a policy
+// said.
+type shortened struct{ record.EventRecorder }
+
+// Event implements record.EventRecorder.
+func (s shortened) Event(object runtime.Object, eventType, reason, message string) {
+	s.EventRecorder.Event(object, eventType, reason, cut(message))
+}
+
+// Eventf implements record.EventRecorder.
+func (s shortened) Eventf(object runtime.Object, eventType, reason, format string, args ...any) {
+	s.EventRecorder.Event(object, eventType, reason, cut(fmt.Sprintf(format, args...)))
+}
+
+// AnnotatedEventf implements record.EventRecorder.
+func (s shortened) AnnotatedEventf(object runtime.Object, annotations map[string]string, eventType, reason, format string, args ...any) {
+	s.EventRecorder.AnnotatedEventf(object, annotations, eventType, reason, "%s", cut(fmt.Sprintf(format, args...)))
+}
+
+// cut keeps the beginning of a message, in whole characters.
+func cut(message string) string {
+	if len(message) <= maxMessage {
+		return message
+	}
+	const more = "..."
+	end := maxMessage - len(more)
+	for end > 0 && !utf8.RuneStart(message[end]) {
+		end--
+	}
+	return message[:end] + more
 }
 
 // Run writes what is recorded, also before it was called, until the context ends.

@@ -30,10 +30,10 @@ const (
 	defaultTickMs     = 100
 	defaultElectionMs = 1000
 
-	// defaultQuotaBytes is the size of the database at which etcd refuses to grow further, and
+	// DefaultQuotaBytes is the size of the database at which etcd refuses to grow further, and
 	// the largest that etcd's authors recommend. Their default of 2 GiB is too small for what
 	// an API server of 20,000 objects and its history can reach between two compactions.
-	defaultQuotaBytes = 8 << 30
+	DefaultQuotaBytes = 8 << 30
 
 	// defaultMaxRequestBytes lets etcd take any object that the API server takes: its limit for
 	// a body is 3 MiB, and managedFields are added after that is checked.
@@ -95,7 +95,7 @@ func (c Config) complete() (*completed, error) {
 	}
 	setDefault(&c.TickMs, defaultTickMs)
 	setDefault(&c.ElectionMs, defaultElectionMs)
-	setDefault(&c.QuotaBackendBytes, defaultQuotaBytes)
+	setDefault(&c.QuotaBackendBytes, DefaultQuotaBytes)
 	setDefault(&c.MaxRequestBytes, defaultMaxRequestBytes)
 	setDefault(&c.SnapshotCount, defaultSnapshotCount)
 	setDefault(&c.StartTimeout, defaultStartTimeout)

@@ -39,6 +39,9 @@ const (
 	Unwritable Reason = "Unwritable"
 	// Full means that the disk, a disk quota or a limit on file sizes leaves no room.
 	Full Reason = "Full"
+	// OverQuota means that the database has reached the size that etcd lets it grow to, whatever
+	// room the disk has.
+	OverQuota Reason = "OverQuota"
 	// Corrupt means that what is stored there is damaged or incomplete.
 	Corrupt Reason = "Corrupt"
 	// Failed is every other failure of etcd.
@@ -88,6 +91,26 @@ func full(dir string, cause error) *Problem {
 		"the data directory %s has no room left (%v): free space on its disk or move the directory to a larger one", dir, cause)}
 }
 
+func overQuota(dir string, quotaBytes int64) *Problem {
+	return &Problem{Reason: OverQuota, Dir: dir, sentence: fmt.Sprintf(
+		"the database in the data directory %s has reached its quota of %d MiB (the disk is not full): reads and deletes go on and every other write is refused; delete objects and restart the server, which then compacts and defragments the database, or restart it with a larger --etcd-quota-bytes", dir, quotaBytes>>20)}
+}
+
+func readOnly(dir string, cause error) *Problem {
+	return &Problem{Reason: Unwritable, Dir: dir, cause: cause, sentence: fmt.Sprintf(
+		"the data directory %s cannot be written (%v): where it was writable before, the kernel's log says why it is not; repair the file system and mount it writable, or choose another data directory", dir, cause)}
+}
+
+func failingDisk(dir string, cause error) *Problem {
+	return &Problem{Reason: Failed, Dir: dir, cause: cause, sentence: fmt.Sprintf(
+		"the disk below the data directory %s fails (%v): see the kernel's log, and start the server again on a sound disk; acknowledged writes are in the log of the directory", dir, cause)}
+}
+
+func tooFewFiles(dir string, cause error) *Problem {
+	return &Problem{Reason: Failed, Dir: dir, cause: cause, sentence: fmt.Sprintf(
+		"etcd cannot work in the data directory %s: this process may not open more files (%v): raise the limit of open files (ulimit -n, or LimitNOFILE of the service); what is stored is whole", dir, cause)}
+}
+
 func corrupt(dir string, cause error) *Problem {
 	return &Problem{Reason: Corrupt, Dir: dir, cause: cause, sentence: fmt.Sprintf(
 		"the data directory %s is damaged (%v): keep a copy of it, and restore a snapshot into an empty directory", dir, cause)}
@@ -110,8 +133,14 @@ func problemOf(dir string, err error) *Problem {
 	case isAny(err, unix.ENOSPC, unix.EDQUOT, unix.EFBIG),
 		says(err, "no space left on device", "disk quota exceeded", "file too large"):
 		return full(dir, err)
-	case isAny(err, fs.ErrPermission, unix.EROFS, unix.ENOTDIR),
-		says(err, "permission denied", "operation not permitted", "read-only file system"):
+	case isAny(err, unix.EMFILE, unix.ENFILE), says(err, "too many open files", "file descriptor limit"):
+		return tooFewFiles(dir, err)
+	case isAny(err, unix.EROFS), says(err, "read-only file system"):
+		return readOnly(dir, err)
+	case isAny(err, unix.EIO), says(err, "input/output error"):
+		return failingDisk(dir, err)
+	case isAny(err, fs.ErrPermission, unix.ENOTDIR),
+		says(err, "permission denied", "operation not permitted"):
 		return unwritable(dir, err)
 	case isAny(err, bolterrors.ErrTimeout), says(err, "resource temporarily unavailable"):
 		return inUse(dir, 0)

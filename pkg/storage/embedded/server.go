@@ -27,7 +27,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
@@ -68,6 +67,8 @@ type Server struct {
 
 	etcd *embed.Etcd
 	errs chan error
+	// quotaBytes is the size that the database may grow to.
+	quotaBytes int64
 
 	closeOnce sync.Once
 	closing   chan struct{}
@@ -83,6 +84,7 @@ type Server struct {
 //	  discardUnfinished   leftovers of a first start that was killed
 //	  embed.StartEtcd     reads the log and the database
 //	  elect               the member leads
+//	  reclaimSpace        compacts and defragments a database that has reached its quota
 //	  <- ready            Start returns; Err is watched
 //	Close                 waits for requests, closes the log and the database
 func Start(ctx context.Context, config Config) (*Server, error) {
@@ -139,7 +141,9 @@ func (s *Server) start(ctx context.Context, c *completed) error {
 		select {
 		case etcd := <-started:
 			s.etcd = etcd
+			s.quotaBytes = c.QuotaBackendBytes
 			s.loud.Store(true)
+			s.reclaimSpace(ctx)
 			s.warnOfAlarms()
 			go s.watch()
 			return nil
@@ -272,27 +276,6 @@ func (s *Server) NewClient() *clientv3.Client { return v3client.New(s.etcd.Serve
 // Err delivers at most one error, when etcd has failed by itself, and is closed after that or
 // after Close. Writes that were acknowledged are safe then, but no more will be.
 func (s *Server) Err() <-chan error { return s.errs }
-
-// Alarm returns a *Problem of reason Full when the database has reached its quota. Such an etcd
-// still answers reads and takes deletes, and refuses every other write until somebody has
-// compacted, defragmented and disarmed it. It costs a look into memory.
-func (s *Server) Alarm() error {
-	for _, alarm := range s.etcd.Server.Alarms() {
-		switch alarm.GetAlarm() {
-		case etcdserverpb.AlarmType_NOSPACE:
-			return full(s.dir, errors.New("the database has reached its quota and takes no writes"))
-		case etcdserverpb.AlarmType_CORRUPT:
-			return corrupt(s.dir, errors.New("etcd has found the database to be inconsistent"))
-		}
-	}
-	return nil
-}
-
-func (s *Server) warnOfAlarms() {
-	if err := s.Alarm(); err != nil {
-		s.log.Error(err, "An alarm is set")
-	}
-}
 
 // Close ends etcd and returns when all is on the disk. Closing again does nothing and returns
 // the same. Stop the API server first: etcd gives clients that still hold watches some seconds.

@@ -228,24 +228,6 @@ func TestStartEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestAFullDatabaseRaisesAnAlarm(t *testing.T) {
-	dir := t.TempDir()
-	config := Config{DataDir: dir, QuotaBackendBytes: 1 << 20}
-	server := start(t, config)
-	if err := server.Alarm(); err != nil {
-		t.Fatalf("an alarm in an empty database: %v", err)
-	}
-	client := connect(t, server)
-	eventually(t, "a write is refused", func() bool {
-		_, err := client.Put(t.Context(), "key", strings.Repeat("x", 100_000))
-		return err != nil
-	})
-	wantProblem(t, server.Alarm(), Full, dir)
-	stop(t, server)
-	// A restart must succeed: only a running server lets its owner delete something.
-	wantProblem(t, start(t, config).Alarm(), Full, dir)
-}
-
 func TestAWrongConfigIsRefused(t *testing.T) {
 	for name, config := range map[string]Config{
 		"no directory":   {},

@@ -37,7 +37,9 @@ import (
 	"k8s.io/component-base/metrics"
 	netutils "k8s.io/utils/net"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/limits"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage"
+	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
 )
 
 // The two modes. Which one it is must be said, and is never inferred: they trust
@@ -55,6 +57,14 @@ const DefaultPort = 6443
 
 // defaultEventTTL is that of a kube-apiserver.
 const defaultEventTTL = time.Hour
+
+// A host's agent holds a handful of watches, a controller one for each kind that it reads, and one
+// connection carries 1000: a user who needs more is an exception. A watch takes 26 kB to 100 kB,
+// so one user can take 100 MB at the most. Ten thousand hosts hold less than the bound of all.
+const (
+	defaultMaxWatchesPerUser = 1000
+	defaultMaxWatches        = 50_000
+)
 
 // Options are the flags of gatehouse apiserver. gatehouse up sets them from its own few.
 type Options struct {
@@ -84,6 +94,10 @@ type Options struct {
 	// EmbedEtcd asks for an etcd in this process in the aggregated mode, where an external
 	// one is expected.
 	EmbedEtcd bool
+	// EtcdQuotaBytes is the size that the database of an embedded etcd may grow to.
+	EtcdQuotaBytes int64
+	// MaxWatchesPerUser and MaxWatches bound the requests that run long; 0 for no bound.
+	MaxWatchesPerUser, MaxWatches int
 	// PlaintextEtcd allows an external etcd without TLS in the aggregated mode.
 	PlaintextEtcd bool
 	// Callers is used in the standalone mode only.
@@ -115,21 +129,24 @@ var addLoggingGates = sync.OnceFunc(func() {
 func NewOptions() *Options {
 	addLoggingGates()
 	o := &Options{
-		DataDir:          DefaultDataDir(),
-		Controllers:      Controllers{AllControllers},
-		HostRegistration: SelfRegistration,
-		Callers:          newCallers(),
-		EventTTL:         defaultEventTTL,
-		Cluster:          newCluster(),
-		Watches:          newWatches(),
-		ServerRun:        genericoptions.NewServerRunOptions(),
-		Etcd:             storage.NewOptions(),
-		Serving:          genericoptions.NewSecureServingOptions(),
-		Admission:        newAdmission(),
-		Audit:            genericoptions.NewAuditOptions(),
-		Features:         genericoptions.NewFeatureOptions(),
-		Metrics:          metrics.NewOptions(),
-		Logs:             logs.NewOptions(),
+		DataDir:           DefaultDataDir(),
+		Controllers:       Controllers{AllControllers},
+		HostRegistration:  SelfRegistration,
+		Callers:           newCallers(),
+		EventTTL:          defaultEventTTL,
+		Cluster:           newCluster(),
+		Watches:           newWatches(),
+		ServerRun:         genericoptions.NewServerRunOptions(),
+		MaxWatchesPerUser: defaultMaxWatchesPerUser,
+		MaxWatches:        defaultMaxWatches,
+		EtcdQuotaBytes:    embedded.DefaultQuotaBytes,
+		Etcd:              storage.NewOptions(),
+		Serving:           genericoptions.NewSecureServingOptions(),
+		Admission:         newAdmission(),
+		Audit:             genericoptions.NewAuditOptions(),
+		Features:          genericoptions.NewFeatureOptions(),
+		Metrics:           metrics.NewOptions(),
+		Logs:              logs.NewOptions(),
 	}
 	// Nothing listens beyond loopback unless asked, and profiling is off.
 	o.Serving.BindAddress = netutils.ParseIPSloppy("127.0.0.1")
@@ -187,10 +204,13 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	o.Etcd.AddFlags(sets.FlagSet("etcd"))
 	sets.FlagSet("etcd").BoolVar(&o.EmbedEtcd, "embedded-etcd", o.EmbedEtcd, "Run an etcd inside this process also in the aggregated mode. One replica only: each would have data of its own.")
 	sets.FlagSet("etcd").BoolVar(&o.PlaintextEtcd, "etcd-allow-plaintext", o.PlaintextEtcd, "Allow --etcd-servers with http URLs in the aggregated mode. Whoever can reach such an etcd can read and change everything.")
+	o.AddEtcdQuotaFlag(sets.FlagSet("etcd"))
 	sets.FlagSet("etcd").Lookup("etcd-servers").Usage = "URLs of an external etcd, comma separated, such as https://10.0.0.1:2379. Where empty, an etcd runs inside this process and keeps its data in the data directory."
 	o.ServerRun.AddUniversalFlags(sets.FlagSet("server"))
 	o.AddMemoryFlag(sets.FlagSet("server"))
 	o.Watches.addFlags(sets.FlagSet("server"))
+	sets.FlagSet("server").IntVar(&o.MaxWatchesPerUser, limits.PerUserFlag, o.MaxWatchesPerUser, "The maximum number of watches that one user may have open at a time. When it is reached, the server refuses further watches of the user with 429. The group system:masters and the server's own controllers are exempt. 0 for no limit.")
+	sets.FlagSet("server").IntVar(&o.MaxWatches, limits.AllFlag, o.MaxWatches, "The maximum number of watches that all users together may have open at a time. When it is reached, the server refuses further watches with 429. The group system:masters and the server's own controllers are exempt. 0 for no limit.")
 	o.Admission.addFlags(sets.FlagSet("admission"))
 	o.Audit.AddFlags(sets.FlagSet("audit"))
 	o.Features.AddFlags(sets.FlagSet("features"))
@@ -217,6 +237,11 @@ func (o *Options) AddMemoryFlag(fs *pflag.FlagSet) {
 // with gatehouse apiserver word for word.
 func (o *Options) AddHostFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.HostRegistration, "host-registration", o.HostRegistration, "How hosts are registered. self: the agent of a host creates its Host. approve: an operator creates the Host (kubectl create) before the agent is let register, so that a host that was deleted does not come back by itself.")
+}
+
+// AddEtcdQuotaFlag adds the flag of the embedded etcd that gatehouse up has, too.
+func (o *Options) AddEtcdQuotaFlag(fs *pflag.FlagSet) {
+	fs.Int64Var(&o.EtcdQuotaBytes, "etcd-quota-bytes", o.EtcdQuotaBytes, "Size in bytes that the database of the embedded etcd may grow to. At this size the server refuses creates and updates with 507 and /readyz fails with the check etcd-space, while reads and deletes go on. A restart compacts and defragments the database and takes writes again if that leaves 10 % of the quota free.")
 }
 
 func (o *Options) knownControllers() []string {

@@ -114,6 +114,11 @@ func TestAWrongValueNamesItsFlagAndTheCure(t *testing.T) {
 			o.Etcd.StorageConfig.Transport.ServerList = []string{"https://127.0.0.1:2379"}
 			o.Etcd.StorageConfig.Transport.KeyFile = "testdata/flags.txt"
 		}, []string{"--etcd-certfile and --etcd-keyfile belong together"}},
+		{"a quota of the embedded etcd that holds nothing", func(o *Options) { o.EtcdQuotaBytes = 1 << 20 }, []string{"--etcd-quota-bytes=1048576 is too small: use 16777216"}},
+		{"a quota of the embedded etcd for an external one", func(o *Options) {
+			o.Etcd.StorageConfig.Transport.ServerList, o.EtcdQuotaBytes = []string{"https://127.0.0.1:2379"}, 1<<30
+		}, []string{"--etcd-quota-bytes is for the embedded etcd: leave it out"}},
+		{"fewer watches than none", func(o *Options) { o.MaxWatchesPerUser, o.MaxWatches = -1, -2 }, []string{"--max-watches-per-user=-1 must not be negative: use 0", "--max-watches=-2 must not be negative"}},
 		{"no room for any request", func(o *Options) { o.ServerRun.MaxRequestsInFlight, o.ServerRun.MaxMutatingRequestsInFlight = 0, 0 }, []string{"--max-requests-inflight and --max-mutating-requests-inflight must add up to at least 1"}},
 		{"flow control switched off", func(o *Options) { o.Features.EnablePriorityAndFairness = false }, []string{"--enable-priority-and-fairness=false is not supported"}},
 		{"a flag of the other mode", func(o *Options) { o.Cluster.Kubeconfig = missing }, []string{"--kubeconfig is for --mode=aggregated"}},

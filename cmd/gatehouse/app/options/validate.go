@@ -28,6 +28,8 @@ import (
 	logsapi "k8s.io/component-base/logs/api/v1"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/files"
+	"github.com/gatehouse-dev/gatehouse/pkg/limits"
+	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
 )
 
 // Validate returns everything that is wrong with the flags, each naming the flag and the cure.
@@ -71,6 +73,14 @@ func (o CompletedOptions) Validate() []error {
 		errs = append(errs, fmt.Errorf("--max-requests-inflight and --max-mutating-requests-inflight must add up to at least 1: flow control shares their sum out"))
 	}
 	errs = append(errs, o.Watches.validate()...)
+	for _, flag := range []struct {
+		name  string
+		value int
+	}{{limits.PerUserFlag, o.MaxWatchesPerUser}, {limits.AllFlag, o.MaxWatches}} {
+		if flag.value < 0 {
+			errs = append(errs, fmt.Errorf("--%s=%d must not be negative: use 0 for no limit", flag.name, flag.value))
+		}
+	}
 	errs = append(errs, o.Admission.validate()...)
 	errs = append(errs, o.Audit.Validate()...)
 	errs = append(errs, o.Features.Validate()...)
@@ -151,6 +161,9 @@ func (o CompletedOptions) validateServing() []error {
 	return errs
 }
 
+// minEtcdQuotaBytes holds the objects of a first start and one object of the largest size.
+const minEtcdQuotaBytes = 16 << 20
+
 func (o CompletedOptions) validateEtcd() []error {
 	transport := o.Etcd.StorageConfig.Transport
 	if o.embeddedEtcd {
@@ -161,12 +174,18 @@ func (o CompletedOptions) validateEtcd() []error {
 			}
 		}
 		slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+		if o.EtcdQuotaBytes < minEtcdQuotaBytes {
+			errs = append(errs, fmt.Errorf("--etcd-quota-bytes=%d is too small: use %d (16 MiB) or more; the default is %d", o.EtcdQuotaBytes, minEtcdQuotaBytes, int64(embedded.DefaultQuotaBytes)))
+		}
 		return errs
 	}
 	if len(transport.ServerList) == 0 {
 		return []error{fmt.Errorf("--etcd-servers is required with --mode=aggregated: name an external etcd as https://etcd.example:2379, or ask for one inside this process with --embedded-etcd")}
 	}
 	errs := o.Etcd.Validate()
+	if o.EtcdQuotaBytes != embedded.DefaultQuotaBytes {
+		errs = append(errs, fmt.Errorf("--etcd-quota-bytes is for the embedded etcd: leave it out, and give the external etcd its --quota-backend-bytes"))
+	}
 	if o.EmbedEtcd {
 		errs = append(errs, fmt.Errorf("--embedded-etcd and --etcd-servers exclude each other: leave one out"))
 	}

@@ -43,7 +43,9 @@ func evaluators() []quotav1.Evaluator {
 		}
 		all = append(all, counter)
 	}
-	return all
+	// What is written by the other group of events is counted by both names, too.
+	events := quota.Events()
+	return append(all, generic.NewObjectCountEvaluator(events[1], nil, quota.CountName(events[0])))
 }
 
 func ignored() map[schema.GroupResource]struct{} {

@@ -30,10 +30,17 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// How long the texts of an event may be, in bytes, once it says when it happened.
+// How long the texts of an event may be, in bytes. Those of events.k8s.io hold in core/v1, too,
+// where Kubernetes lets an event without an eventTime have any size up to that of a request:
+// agents write events by themselves, and as fast as they can.
 const (
 	maxEventText    = 128
 	maxEventMessage = 1024
+	// maxEventName is for names of components and hosts.
+	maxEventName = 253
+	// maxEventSize is for the whole event without its managedFields: references, labels and
+	// annotations, besides the texts.
+	maxEventSize = 4096
 )
 
 // ValidateEvent checks a new event, by the rules of the version in which it comes: those of
@@ -106,7 +113,11 @@ func ValidateEventUpdate(event, old *corev1.Event, version schema.GroupVersion) 
 
 // validateEvent checks what holds in both versions.
 func validateEvent(event *corev1.Event, version schema.GroupVersion) field.ErrorList {
-	var errs field.ErrorList
+	reporter := "reportingController"
+	if version == corev1.SchemeGroupVersion {
+		reporter = "reportingComponent"
+	}
+	errs := validateEventSize(event, reporter)
 	involved := event.InvolvedObject.Namespace
 	elsewhere := field.Invalid(field.NewPath("involvedObject", "namespace"), involved, "must be the event's own namespace; events of what has none belong to "+metav1.NamespaceDefault)
 	if event.EventTime.IsZero() {
@@ -120,34 +131,60 @@ func validateEvent(event *corev1.Event, version schema.GroupVersion) field.Error
 	if involved == "" && event.Namespace != metav1.NamespaceDefault && event.Namespace != metav1.NamespaceSystem {
 		errs = append(errs, elsewhere)
 	}
-	reporter := "reportingController"
-	if version == corev1.SchemeGroupVersion {
-		reporter = "reportingComponent"
-	}
-	for _, text := range []struct {
-		name, value string
-		most        int
-	}{
-		{reporter, event.ReportingController, 0}, // a name, which has its own limit
-		{"reportingInstance", event.ReportingInstance, maxEventText},
-		{"action", event.Action, maxEventText},
-		{"reason", event.Reason, maxEventText},
+	for _, text := range []struct{ name, value string }{
+		{reporter, event.ReportingController},
+		{"reportingInstance", event.ReportingInstance},
+		{"action", event.Action},
+		{"reason", event.Reason},
 	} {
-		path := field.NewPath(text.name)
 		if text.value == "" {
-			errs = append(errs, field.Required(path, "an event with an eventTime says it"))
-		}
-		if text.most > 0 && len(text.value) > text.most {
-			errs = append(errs, field.Invalid(path, "", tooLong(text.most)))
+			errs = append(errs, field.Required(field.NewPath(text.name), "an event with an eventTime says it"))
 		}
 	}
 	for _, message := range utilvalidation.IsQualifiedName(event.ReportingController) {
-		errs = append(errs, field.Invalid(field.NewPath(reporter), event.ReportingController, message))
-	}
-	if len(event.Message) > maxEventMessage {
-		errs = append(errs, field.Invalid(field.NewPath("message"), "", tooLong(maxEventMessage)))
+		errs = append(errs, field.Invalid(field.NewPath(reporter), short(event.ReportingController), message))
 	}
 	return errs
+}
+
+// validateEventSize bounds what one event takes in the store.
+func validateEventSize(event *corev1.Event, reporter string) field.ErrorList {
+	var errs field.ErrorList
+	for _, text := range []struct {
+		path  *field.Path
+		value string
+		most  int
+	}{
+		{field.NewPath(reporter), event.ReportingController, maxEventName + 1 + 63}, // a qualified name
+		{field.NewPath("reportingInstance"), event.ReportingInstance, maxEventText},
+		{field.NewPath("action"), event.Action, maxEventText},
+		{field.NewPath("reason"), event.Reason, maxEventText},
+		{field.NewPath("type"), event.Type, maxEventText},
+		{field.NewPath("source", "component"), event.Source.Component, maxEventName},
+		{field.NewPath("source", "host"), event.Source.Host, maxEventName},
+		{field.NewPath("message"), event.Message, maxEventMessage},
+	} {
+		if len(text.value) > text.most {
+			errs = append(errs, field.Invalid(text.path, "", tooLong(text.most)))
+		}
+	}
+	if len(errs) > 0 {
+		return errs
+	}
+	whole := *event
+	whole.ManagedFields = nil
+	if size := whole.Size(); size > maxEventSize {
+		errs = append(errs, field.Invalid(nil, "", fmt.Sprintf("the event has %d bytes and must have no more than %d: shorten its references, labels and annotations", size, maxEventSize)))
+	}
+	return errs
+}
+
+// short is the beginning of a text that may be as long as a request.
+func short(text string) string {
+	if len(text) > maxEventName {
+		return text[:maxEventName] + "..."
+	}
+	return text
 }
 
 func tooLong(most int) string { return fmt.Sprintf("must be no more than %d bytes", most) }

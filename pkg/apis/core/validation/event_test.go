@@ -69,6 +69,25 @@ func TestEvents(t *testing.T) {
 			}), events,
 			[]string{invalid + "reportingInstance", invalid + "action", invalid + "reason", invalid + "message"},
 		},
+		"an old one is short, too": {
+			old(func(e *corev1.Event) {
+				e.ReportingController, e.ReportingInstance, e.Action, e.Reason, e.Type, e.Message = long, long, long, long, long, long
+				e.Source = corev1.EventSource{Component: long, Host: long}
+			}), core,
+			[]string{invalid + "reportingComponent", invalid + "reportingInstance", invalid + "action", invalid + "reason", invalid + "type", invalid + "source.component", invalid + "source.host", invalid + "message"},
+		},
+		"an old one has a message of events.k8s.io's length": {old(func(e *corev1.Event) { e.Message = long[1:] }), core, nil},
+		"references and annotations do not make it larger": {
+			old(func(e *corev1.Event) {
+				e.InvolvedObject.FieldPath = strings.Repeat(long, 2)
+				e.Annotations = map[string]string{"a": strings.Repeat(long, 2)}
+			}), core, []string{invalid + "<nil>"},
+		},
+		"what is known of the fields' owners does not count": {
+			old(func(e *corev1.Event) {
+				e.ManagedFields = []metav1.ManagedFieldsEntry{{FieldsV1: &metav1.FieldsV1{Raw: []byte(strings.Repeat(long, 8))}}}
+			}), core, nil,
+		},
 		"events.k8s.io asks when":                     {old(func(e *corev1.Event) { e.Type = "Normal" }), events, []string{required + "eventTime"}},
 		"events.k8s.io asks for a type that is known": {current(func(e *corev1.Event) { e.Type = "Odd" }), events, []string{invalid + "type"}},
 		"core/v1 takes any type":                      {current(func(e *corev1.Event) { e.Type = "Odd" }), core, nil},
@@ -89,6 +108,7 @@ func TestEvents(t *testing.T) {
 		"nothing else may change":              {func(e *corev1.Event) { e.Message, e.Count = "x", 2 }, events, []string{invalid + "message", invalid + "count"}},
 		"not even when it happened":            {func(e *corev1.Event) { e.EventTime = metav1.NewMicroTime(time.Unix(2, 0)) }, events, []string{invalid + "eventTime"}},
 		"but for what JSON could not carry":    {func(e *corev1.Event) { e.EventTime = metav1.NewMicroTime(time.Unix(1, 7)) }, events, nil},
+		"core/v1 lets nothing grow":            {func(e *corev1.Event) { e.Message = long }, core, []string{invalid + "message"}},
 		"core/v1 lets everything be rewritten": {func(e *corev1.Event) { e.Message, e.Count = "x", 2 }, core, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

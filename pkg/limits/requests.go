@@ -1,0 +1,201 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package limits
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/apiserver/pkg/authentication/user"
+)
+
+// A body must begin within bodyGrace, and then come at bodyRate or faster. Without a bound a
+// client that sends a byte now and then holds a connection for good, and with it one of the
+// seats that flow control shares out.
+const (
+	bodyGrace = 10 * time.Second
+	bodyRate  = 16 << 10 // bytes a second
+	// stall is how much later a read that waits for more is interrupted. A body that comes in small
+	// pieces is refused between two of them, with a message; to interrupt a read ends the
+	// connection, and with HTTP/1.1 the client gets 504 without one.
+	stall = time.Second
+	// discardTime is how long the rest of a body may take that no handler has read. The server
+	// reads a part of it, to use the connection again. Of a body that was too slow it reads as
+	// much as comes until the client has its answer.
+	discardTime, discardLateTime = 5 * time.Second, 500 * time.Millisecond
+)
+
+// Wrap goes around the whole handler chain: it counts the requests of each connection, and
+// bounds the time in which their bodies arrive.
+func (c *Connections) Wrap(handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, end := c.begin(r.RemoteAddr)
+		defer end()
+		if r.Body == nil || r.Body == http.NoBody {
+			handler.ServeHTTP(w, r)
+			return
+		}
+		control := http.NewResponseController(w)
+		// Without it the server reads what is left of a body before it sends the headers of the
+		// answer, and nothing would bound that. HTTP/2 has nothing of the kind.
+		_ = control.EnableFullDuplex()
+		body := newSlowBody(control, r.Body, c.bodyGrace, c.bodyRate)
+		defer func() {
+			if !body.leave(c.discard) && conn != nil && r.ProtoMajor == 1 {
+				conn.discarding.Store(true)
+			}
+		}()
+		// A copy, since the server keeps the request to close its body.
+		shallow := *r
+		shallow.Body = body
+		handler.ServeHTTP(w, &shallow)
+	})
+}
+
+// deadliner is what a http.ResponseController is needed for.
+type deadliner interface {
+	SetReadDeadline(time.Time) error
+}
+
+// slowBody is a body that must arrive in time.
+type slowBody struct {
+	io.ReadCloser
+	connection deadliner
+	grace      time.Duration
+	rate       int64
+
+	mu      sync.Mutex
+	began   time.Time
+	read    int64
+	timer   *time.Timer
+	late    bool
+	ended   bool
+	closed  bool
+	leaving bool
+}
+
+func newSlowBody(connection deadliner, body io.ReadCloser, grace time.Duration, rate int64) *slowBody {
+	b := &slowBody{ReadCloser: body, connection: connection, grace: grace, rate: rate, began: time.Now()}
+	b.timer = time.AfterFunc(grace+stall, b.expire)
+	return b
+}
+
+// allowed is how long what was read so far may have taken.
+func (b *slowBody) allowed() time.Duration {
+	return b.grace + time.Duration(b.read)*time.Second/time.Duration(b.rate)
+}
+
+// expire interrupts the read that waits, unless more has come since the timer was set.
+func (b *slowBody) expire() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ended || b.leaving {
+		return
+	}
+	if left := b.allowed() - time.Since(b.began); !b.late && left > 0 {
+		b.timer.Reset(left + stall)
+		return
+	}
+	b.tooLate()
+	_ = b.connection.SetReadDeadline(time.Unix(1, 0))
+}
+
+// tooLate is what happens to a body once.
+func (b *slowBody) tooLate() {
+	if !b.late {
+		b.late = true
+		slowBodies.Inc()
+	}
+}
+
+// Read implements io.Reader. A body that is too slow ends in 408.
+func (b *slowBody) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	closed := b.closed
+	b.mu.Unlock()
+	if closed {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.read += int64(n)
+	if err == io.EOF { //nolint:errorlint // an io.Reader returns it as it is
+		b.ended = true
+		b.timer.Stop()
+		return n, err
+	}
+	if time.Since(b.began) > b.allowed() {
+		b.tooLate()
+	}
+	if b.late {
+		return n, b.refusal()
+	}
+	return n, err
+}
+
+// Close implements io.Closer. It does not close the server's body, which would read what is left
+// of it while the handler waits; the server does that itself after the answer.
+func (b *slowBody) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	return nil
+}
+
+func (b *slowBody) refusal() error {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure,
+		Code:   http.StatusRequestTimeout,
+		Reason: metav1.StatusReasonTimeout,
+		Message: fmt.Sprintf("the body of the request arrived too slowly (%d bytes in %v): it must begin within %v and come at %d bytes a second or faster: send the request again",
+			b.read, time.Since(b.began).Round(time.Second), b.grace, b.rate),
+	}}
+}
+
+// leave is called when the request was answered, and tells whether the whole body was read. The
+// rest the server may want to discard, in a bounded time.
+func (b *slowBody) leave(discard time.Duration) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.leaving = true
+	b.timer.Stop()
+	if b.late {
+		discard = min(discard, discardLateTime)
+	}
+	if !b.ended {
+		_ = b.connection.SetReadDeadline(time.Now().Add(discard))
+	}
+	return b.ended
+}
+
+// Authenticator tells of each connection whether the requests on it are authenticated.
+func (c *Connections) Authenticator(inner authenticator.Request) authenticator.Request {
+	return authenticator.RequestFunc(func(r *http.Request) (*authenticator.Response, bool, error) {
+		response, ok, err := inner.AuthenticateRequest(r)
+		if ok && err == nil && response != nil && response.User != nil && response.User.GetName() != user.Anonymous {
+			c.authenticated(r.RemoteAddr, response.User.GetName())
+		}
+		return response, ok, err
+	})
+}

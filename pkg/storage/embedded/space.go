@@ -1,0 +1,112 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// reclaimedPercent is the part of the quota that a database may fill after it was defragmented
+// for the alarm to be disarmed. With less room than the rest the next writes would set it again.
+const reclaimedPercent = 90
+
+// Alarm returns a *Problem of reason OverQuota when the database has reached its quota, and one of
+// reason Corrupt when etcd has found it to be inconsistent. An etcd at its quota still answers
+// reads and takes deletes, and refuses every other write until the alarm is disarmed, which the
+// next Start does when it can. The call is a look into memory.
+func (s *Server) Alarm() error {
+	for _, alarm := range s.etcd.Server.Alarms() {
+		switch alarm.GetAlarm() {
+		case etcdserverpb.AlarmType_NOSPACE:
+			return overQuota(s.dir, s.quotaBytes)
+		case etcdserverpb.AlarmType_CORRUPT:
+			return corrupt(s.dir, errors.New("etcd has found the database to be inconsistent"))
+		}
+	}
+	return nil
+}
+
+func (s *Server) warnOfAlarms() {
+	if err := s.Alarm(); err != nil {
+		s.log.Error(err, "An alarm is set")
+	}
+}
+
+// OverQuota tells whether the database has reached its quota, so that writes are refused.
+func (s *Server) OverQuota() bool {
+	problem := &Problem{}
+	return errors.As(s.Alarm(), &problem) && problem.Reason == OverQuota
+}
+
+// Size returns how large the database is and how large it may become, in bytes.
+func (s *Server) Size() (size, quota int64) { return s.etcd.Server.Backend().Size(), s.quotaBytes }
+
+// reclaimSpace ends the state in which a database at its quota takes no writes, if what was deleted
+// since, or a larger quota, leaves room. Start succeeds in any case. It runs before Start returns,
+// when nothing reads yet; watches that clients resume afterwards are answered with 410 and begin
+// anew.
+func (s *Server) reclaimSpace(ctx context.Context) {
+	if !s.OverQuota() {
+		return
+	}
+	if err := s.Reclaim(ctx); err != nil {
+		s.log.Error(err, "The database has reached its quota and stays there")
+	}
+}
+
+// Reclaim drops all history, rewrites the database without what was deleted, and disarms the alarm
+// of a full database. It returns an error where the database stays at its quota. Requests wait
+// while the file is rewritten.
+func (s *Server) Reclaim(ctx context.Context) error {
+	before, quota := s.Size()
+	client := s.NewClient()
+	defer client.Close()
+	if err := compactAll(ctx, client); err != nil {
+		return fmt.Errorf("compacting the database: %w", err)
+	}
+	if err := s.etcd.Server.Defragment(); err != nil {
+		return fmt.Errorf("defragmenting the database: %w", err)
+	}
+	after, _ := s.Size()
+	if after > quota/100*reclaimedPercent {
+		return fmt.Errorf("compacted and defragmented it has %d bytes, which is more than %d %% of %d: delete objects and restart the server, or restart it with a larger --etcd-quota-bytes", after, reclaimedPercent, quota)
+	}
+	if _, err := client.AlarmDisarm(ctx, &clientv3.AlarmMember{}); err != nil {
+		return fmt.Errorf("disarming the alarm: %w", err)
+	}
+	s.log.Info("The database was compacted and defragmented and takes writes", "severity", "warn", "dir", s.dir, "bytesBefore", before, "bytes", after, "quotaBytes", quota)
+	return nil
+}
+
+// compactAll drops all history up to the current revision and waits until it is gone.
+func compactAll(ctx context.Context, client *clientv3.Client) error {
+	current, err := client.Get(ctx, "revision", clientv3.WithCountOnly())
+	if err != nil {
+		return err
+	}
+	_, err = client.Compact(ctx, current.Header.Revision, clientv3.WithCompactPhysical())
+	if errors.Is(err, rpctypes.ErrCompacted) {
+		return nil
+	}
+	return err
+}

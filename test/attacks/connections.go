@@ -1,0 +1,214 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package attacks
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/rest"
+)
+
+// How long the server may take to end what is unfinished: its bound and what a busy machine
+// adds.
+const (
+	endsConnections = 90 * time.Second
+	endsBodies      = 60 * time.Second
+	// crowd is how many connections come at once.
+	crowd = 1000
+)
+
+// Connections plays what clients must not do to the process with connections and watches. The
+// server must let a user have watches watches; the path must be one of which anybody in the
+// group attack-watchers may open some, and created the one of a collection.
+func Connections(t *testing.T, env Env, watches int, path, created string) {
+	t.Helper()
+	t.Run("A user opens one watch too many", func(t *testing.T) { openWatches(t, env, watches, path) })
+	t.Run("group", func(t *testing.T) {
+		for name, play := range map[string]func(*testing.T, Env){
+			"A thousand connections never finish their handshake": func(t *testing.T, env Env) { idle(t, env, func(net.Conn) error { return nil }) },
+			"A thousand connections say nothing after their handshake": func(t *testing.T, env Env) {
+				idle(t, env, func(conn net.Conn) error { return handshake(conn) })
+			},
+			"A thousand connections never finish their headers": func(t *testing.T, env Env) {
+				idle(t, env, func(conn net.Conn) error {
+					secure := tls.Client(conn, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}}) //nolint:gosec // the attacker does not care
+					if err := secure.Handshake(); err != nil {                                                          //nolint:noctx // bounded by the server
+						return err
+					}
+					_, err := secure.Write([]byte("GET /readyz HTTP/1.1\r\nHost: a\r\nX-Slow: "))
+					return err
+				})
+			},
+			"A user sends a body that trickles": func(t *testing.T, env Env) {
+				trickle(t, env, env.As("attack-slow", "system:masters"), created, http.StatusRequestTimeout)
+			},
+			"A stranger sends a body that trickles": func(t *testing.T, env Env) {
+				trickle(t, env, rest.AnonymousClientConfig(env.Admin), created, http.StatusUnauthorized)
+			},
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				play(t, env)
+			})
+		}
+	})
+}
+
+// openWatches opens as many watches as one user may have, and one more.
+func openWatches(t *testing.T, env Env, most int, path string) {
+	t.Helper()
+	config := env.As("attack-watcher", "attack-watchers")
+	c := newClient(t, config)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	open := func(c client) (int, string) {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.host+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := c.http.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if response.StatusCode == http.StatusOK {
+			return response.StatusCode, ""
+		}
+		defer func() { _ = response.Body.Close() }()
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return response.StatusCode, response.Header.Get("Retry-After") + " " + string(body)
+	}
+	granted, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
+	newClient(t, env.As("attack-other", "attack-watchers")).awaitCode(granted, t, attack{path: path}, http.StatusOK)
+	for i := range most {
+		if code, body := open(c); code != http.StatusOK {
+			t.Fatalf("watch %d of %d is answered with %d %s", i, most, code, body)
+		}
+	}
+	code, body := open(c)
+	if code != http.StatusTooManyRequests || !strings.Contains(body, "--max-watches-per-user") || strings.HasPrefix(body, " ") {
+		t.Errorf("a watch too many is answered with %d %s, want 429 with Retry-After and the flag", code, body)
+	}
+	if code, body := open(newClient(t, env.As("attack-other", "attack-watchers"))); code != http.StatusOK {
+		t.Errorf("the watch of another user is answered with %d %s", code, body)
+	}
+	cancel()
+	after, end := context.WithTimeout(t.Context(), time.Minute)
+	defer end()
+	// A watch that was closed makes room.
+	c.awaitCode(after, t, attack{path: path}, http.StatusOK)
+}
+
+func handshake(conn net.Conn) error {
+	return tls.Client(conn, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2", "http/1.1"}}).Handshake() //nolint:gosec,noctx // the attacker does not care; bounded by the server
+}
+
+// idle makes a crowd of connections, begins something with each, and waits until the server has
+// ended all. Others are answered meanwhile.
+func idle(t *testing.T, env Env, begin func(net.Conn) error) {
+	t.Helper()
+	address := addressOf(t, env.Admin)
+	var ended sync.WaitGroup
+	deadline := time.Now().Add(endsConnections)
+	failures := make(chan error, crowd)
+	for range crowd {
+		conn, err := net.Dial("tcp", address) //nolint:noctx // bounded by the deadline
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		ended.Go(func() {
+			_ = conn.SetDeadline(deadline)
+			if err := begin(conn); err != nil {
+				return // the server was quicker
+			}
+			if _, err := io.Copy(io.Discard, conn); err != nil {
+				if timeout, ok := err.(net.Error); ok && timeout.Timeout() { //nolint:errorlint // io.Copy returns it as it is
+					failures <- err
+				}
+			}
+		})
+	}
+	// On a connection of its own, behind all the others.
+	if code, body := newClient(t, rest.CopyConfig(env.Admin)).send(t, attack{path: "/version"}); code != http.StatusOK {
+		t.Errorf("another client is answered with %d %s", code, body)
+	}
+	ended.Wait()
+	if len(failures) > 0 {
+		t.Errorf("%d of %d connections are still open after %v: %v", len(failures), crowd, endsConnections, <-failures)
+	}
+}
+
+func addressOf(t *testing.T, config *rest.Config) string {
+	t.Helper()
+	u, err := url.Parse(config.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Host
+}
+
+// trickle sends a byte of a body now and then, until the server answers and hangs up.
+func trickle(t *testing.T, env Env, config *rest.Config, path string, want int) {
+	t.Helper()
+	secure, err := rest.TLSConfigFor(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secure.NextProtos = []string{"http/1.1"}
+	conn, err := tls.Dial("tcp", addressOf(t, env.Admin), secure) //nolint:noctx // bounded by the deadline
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(endsBodies))
+	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 200000\r\n\r\n", path)
+	answered := make(chan struct{})
+	var answer []byte
+	var failure error
+	go func() {
+		defer close(answered)
+		answer, failure = io.ReadAll(conn)
+	}()
+	for {
+		select {
+		case <-answered:
+			if timeout, ok := failure.(net.Error); ok && timeout.Timeout() { //nolint:errorlint // a connection returns it as it is
+				t.Fatalf("the connection is still open after %v: %.200s", endsBodies, answer)
+			}
+			if !strings.HasPrefix(string(answer), fmt.Sprintf("HTTP/1.1 %d ", want)) {
+				t.Errorf("answered with %.500q, want code %d", answer, want)
+			}
+			return
+		case <-time.After(100 * time.Millisecond):
+			_, _ = conn.Write([]byte(" "))
+		}
+	}
+}

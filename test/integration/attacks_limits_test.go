@@ -1,0 +1,55 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package integration
+
+import (
+	"testing"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+
+	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
+	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
+	"github.com/gatehouse-dev/gatehouse/test/attacks"
+)
+
+func TestNobodyFillsTheStoreWithEvents(t *testing.T) {
+	server := servertesting.Start(t)
+	createNamespace(t, server, "flooded")
+	attacks.Events(t, attacks.Env{
+		As:    func(user string, groups ...string) *rest.Config { return issueClient(t, server, user, groups...) },
+		Admin: server.Config,
+	}, "flooded")
+}
+
+func TestNobodyHoldsTheProcessWithConnections(t *testing.T) {
+	const watches = 20
+	server := servertesting.Start(t, func(o *options.Options) { o.MaxWatchesPerUser = watches })
+	binding := &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "attack-watchers"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "view"},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "attack-watchers"}},
+	}
+	if _, err := builtinClient(t, server).RbacV1().ClusterRoleBindings().Create(t.Context(), binding, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	attacks.Connections(t, attacks.Env{
+		As:    func(user string, groups ...string) *rest.Config { return issueClient(t, server, user, groups...) },
+		Admin: server.Config,
+	}, watches, "/api/v1/configmaps?watch=true", "/api/v1/namespaces/default/configmaps")
+}

@@ -1,0 +1,159 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package integration
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/gatehouse-dev/gatehouse/test/binary"
+)
+
+// limitFiles has servers that the test starts be allowed so many open files.
+func limitFiles(t *testing.T, soft, hard int) {
+	t.Helper()
+	script := filepath.Join(t.TempDir(), "gatehouse")
+	content := fmt.Sprintf("#!/bin/sh\nulimit -S -n %d && ulimit -H -n %d && exec %q \"$@\"\n", soft, hard, binary.Path(t))
+	if err := os.WriteFile(script, []byte(content), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GATEHOUSE_BINARY", script)
+}
+
+// metric reads one number from /metrics.
+func metric(t *testing.T, config *rest.Config, name string) int {
+	t.Helper()
+	body, err := kubernetes.NewForConfigOrDie(config).CoreV1().RESTClient().Get().AbsPath("/metrics").Do(t.Context()).Raw()
+	if err != nil {
+		t.Fatal(err)
+	}
+	match := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + ` (\S+)$`).FindSubmatch(body)
+	if match == nil {
+		t.Fatalf("there is no metric %s", name)
+	}
+	value, err := strconv.ParseFloat(string(match[1]), 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int(value)
+}
+
+func TestTheLimitOfOpenFilesIsRaisedAndShownInMetrics(t *testing.T) {
+	limitFiles(t, 128, 1024)
+	server := binary.Start(t, binary.DataDir(t))
+	// Go keeps one back.
+	if got := metric(t, server.Config, "process_max_fds"); got < 1023 {
+		t.Errorf("the server may have %d files open, and 1024 are allowed", got)
+	}
+	if got := metric(t, server.Config, "gatehouse_connections_limit"); got < 890 || got > 900 {
+		t.Errorf("clients may have %d connections, want 1024 without 64 and a sixteenth", got)
+	}
+	if got := metric(t, server.Config, "process_open_fds"); got < 10 {
+		t.Errorf("%d files are open", got)
+	}
+}
+
+func TestAServerThatMayHaveFewFilesOpenSaysSoAndDoesNotStart(t *testing.T) {
+	limitFiles(t, 64, 64)
+	server := binary.Launch(t, binary.DataDir(t), nil)
+	if code := server.Wait(t); code != 1 || !strings.Contains(server.Stderr(), "the server needs 85 at least: raise the limit (ulimit -n") {
+		t.Errorf("it ended with code %d: %s", code, server.Stderr())
+	}
+}
+
+// TestACrowdOfConnectionsLeavesDescriptorsForTheRest has more connections come than descriptors
+// are there, of clients who say nothing and of one who watches with each.
+func TestACrowdOfConnectionsLeavesDescriptorsForTheRest(t *testing.T) {
+	const files = 256
+	limitFiles(t, files, files)
+	server := binary.Start(t, binary.DataDir(t))
+	u, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range files {
+		conn, err := net.Dial("tcp", u.Host) //nolint:noctx // loopback; the kernel takes it
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	const watches = 100
+	for range watches {
+		startWatchOnItsOwn(ctx, t, server.Config)
+	}
+	// Everybody else is served on new connections, and etcd writes.
+	for i := range 50 {
+		client := kubernetes.NewForConfigOrDie(onItsOwn(server.Config))
+		if _, err := client.CoreV1().ConfigMaps("default").Create(t.Context(), ballast(fmt.Sprintf("a-%d", i)), metav1.CreateOptions{}); err != nil {
+			t.Fatalf("create %d: %v", i, err)
+		}
+	}
+	if got := metric(t, onItsOwn(server.Config), "process_open_fds"); got > files-20 {
+		t.Errorf("%d of %d descriptors are in use: none are kept for etcd and the log", got, files)
+	}
+	if got := metric(t, onItsOwn(server.Config), `gatehouse_connections_closed_total{reason="not authenticated"}`); got < files/4 {
+		t.Errorf("%d connections of clients who say nothing were closed", got)
+	}
+}
+
+// onItsOwn is a configuration of clients that have a connection of their own.
+func onItsOwn(config *rest.Config) *rest.Config {
+	own := rest.CopyConfig(config)
+	own.Dial = (&net.Dialer{Timeout: time.Minute}).DialContext // the library shares no transport with a dialer
+	return own
+}
+
+func startWatchOnItsOwn(ctx context.Context, t *testing.T, config *rest.Config) {
+	t.Helper()
+	client, err := rest.HTTPClientFor(onItsOwn(config))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, config.Host+"/api/v1/configmaps?watch=true", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if response.StatusCode != http.StatusOK {
+		t.Fatalf("a watch is answered with %d", response.StatusCode)
+	}
+	go func() {
+		_, _ = io.Copy(io.Discard, response.Body)
+		_ = response.Body.Close()
+	}()
+}
