@@ -156,6 +156,7 @@ var rooms = []room{
 		"pkg/apis/<group>", "pkg/apis/<group>/install", "pkg/registry/base", "pkg/registry/<group>", "pkg/registry/<group>/<resource>",
 		"pkg/admission/...", "pkg/generated/openapi/...", "pkg/storage",
 		"k8s.io/apiserver/...", "k8s.io/client-go/...", "k8s.io/kube-openapi/pkg/...", "sigs.k8s.io/structured-merge-diff/v6/fieldpath",
+		"sigs.k8s.io/yaml", // bodies of applies
 	}},
 
 	// Two rooms that only cmd uses: files with keys, and questions before the start.
