@@ -72,7 +72,7 @@ func newConfig(ctx context.Context, o options.CompletedOptions, etcd *embedded.S
 			return nil, err
 		}
 	}
-	if err := o.Audit.ApplyTo(generic); err != nil {
+	if err := applyAudit(o, generic); err != nil {
 		return nil, err
 	}
 	generic.EnableProfiling = o.Features.EnableProfiling

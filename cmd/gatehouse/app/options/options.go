@@ -171,6 +171,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	o.ServerRun.AddUniversalFlags(sets.FlagSet("server"))
 	o.Admission.addFlags(sets.FlagSet("admission"))
 	o.Audit.AddFlags(sets.FlagSet("audit"))
+	sets.FlagSet("audit").Lookup("audit-policy-file").Usage = "Path to the file that defines the audit policy configuration. Where empty, --audit-log-path and --audit-webhook-config-file get every request but health checks at level Metadata, when it is answered."
 	o.Features.AddFlags(sets.FlagSet("features"))
 	// Flow control is not optional: without it one busy client starves all others.
 	_ = sets.FlagSet("features").MarkHidden("enable-priority-and-fairness")
