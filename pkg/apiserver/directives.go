@@ -90,8 +90,11 @@ func checkMergeKeys(kind reflect.Type, value any, path *field.Path) field.ErrorL
 				errs = append(errs, checkMergeKeys(kind.Elem(), element, path.Key(name))...)
 			}
 		case reflect.Struct:
-			for name, member := range jsonFields(kind) {
-				errs = append(errs, checkMerged(member, value[name], value[setElementOrder+name], name, path)...)
+			for _, member := range jsonFields(kind) {
+				value, order := value[member.name], value[setElementOrder+member.name]
+				if value != nil || order != nil {
+					errs = append(errs, checkMerged(member, value, order, path)...)
+				}
 			}
 		}
 	}
@@ -99,7 +102,8 @@ func checkMergeKeys(kind reflect.Type, value any, path *field.Path) field.ErrorL
 }
 
 // checkMerged checks one field of a patch, and the order of its elements.
-func checkMerged(member reflect.StructField, value, order any, name string, path *field.Path) field.ErrorList {
+func checkMerged(member jsonField, value, order any, path *field.Path) field.ErrorList {
+	name := member.name
 	errs := checkMergeKeys(member.Type, value, path.Child(name))
 	key := member.Tag.Get("patchMergeKey")
 	elements, _ := value.([]any)

@@ -19,11 +19,11 @@ package apiserver
 import (
 	"encoding/json"
 	"fmt"
-	"iter"
 	"math"
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -95,9 +95,9 @@ func follow(kind reflect.Type, pointer string) (reflect.Type, *field.Path, bool)
 		switch kind.Kind() {
 		case reflect.Struct:
 			found := false
-			for name, member := range jsonFields(kind) {
-				if found = name == token; found {
-					kind, path = member.Type, path.Child(name)
+			for _, member := range jsonFields(kind) {
+				if found = member.name == token; found {
+					kind, path = member.Type, path.Child(member.name)
 					break
 				}
 			}
@@ -116,38 +116,47 @@ func follow(kind reflect.Type, pointer string) (reflect.Type, *field.Path, bool)
 // checkFields goes through the fields of a struct that the value has.
 func checkFields(kind reflect.Type, value map[string]any, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	for name, member := range jsonFields(kind) {
-		if element, found := value[name]; found {
-			errs = append(errs, checkIntegers(member.Type, element, path.Child(name))...)
+	for _, member := range jsonFields(kind) {
+		if element, found := value[member.name]; found {
+			errs = append(errs, checkIntegers(member.Type, element, path.Child(member.name))...)
 		}
 	}
 	return errs
 }
 
+// jsonField is a field of a struct under its name in JSON.
+type jsonField struct {
+	name string
+	reflect.StructField
+}
+
+// knownFields holds the []jsonField of each type that a patch was about: types do not change,
+// and reading their tags costs more than the check.
+var knownFields sync.Map
+
 // jsonFields are the fields of a struct by their names in JSON, those of embedded structs among
 // them.
-func jsonFields(kind reflect.Type) iter.Seq2[string, reflect.StructField] {
-	return func(yield func(string, reflect.StructField) bool) {
-		for i := range kind.NumField() {
-			member := kind.Field(i)
-			name, options, _ := strings.Cut(member.Tag.Get("json"), ",")
-			embedded := member.Type
-			if embedded.Kind() == reflect.Pointer {
-				embedded = embedded.Elem()
-			}
-			switch {
-			case embedded.Kind() == reflect.Struct && (member.Anonymous && name == "" || strings.Contains(options, "inline")):
-				for name, member := range jsonFields(embedded) {
-					if !yield(name, member) {
-						return
-					}
-				}
-			case name == "" || name == "-":
-			case !yield(name, member):
-				return
-			}
+func jsonFields(kind reflect.Type) []jsonField {
+	if known, ok := knownFields.Load(kind); ok {
+		return known.([]jsonField)
+	}
+	var all []jsonField
+	for i := range kind.NumField() {
+		member := kind.Field(i)
+		name, options, _ := strings.Cut(member.Tag.Get("json"), ",")
+		embedded := member.Type
+		if embedded.Kind() == reflect.Pointer {
+			embedded = embedded.Elem()
+		}
+		switch {
+		case embedded.Kind() == reflect.Struct && (member.Anonymous && name == "" || strings.Contains(options, "inline")):
+			all = append(all, jsonFields(embedded)...)
+		case name != "" && name != "-":
+			all = append(all, jsonField{name, member})
 		}
 	}
+	knownFields.Store(kind, all)
+	return all
 }
 
 // checkInteger says why a number cannot be the value of a field of the type; nil where it can,

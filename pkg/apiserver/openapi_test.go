@@ -74,7 +74,8 @@ func TestOpenAPIAndGoMergeListsAlike(t *testing.T) {
 		}
 		seen[kind] = true
 		named, ok := reflect.New(kind).Interface().(interface{ OpenAPIModelName() string })
-		for name, member := range jsonFields(kind) {
+		for _, member := range jsonFields(kind) {
+			name := member.name
 			walk(member.Type)
 			if !ok {
 				continue

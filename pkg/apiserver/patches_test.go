@@ -67,8 +67,8 @@ func integersOf(kind reflect.Type, body, pointer, path string, above ...reflect.
 	case reflect.Map:
 		return integersOf(kind.Elem(), fill(`{"key":%s}`), pointer+"/key", path+"[key]", above...)
 	case reflect.Struct:
-		for name, member := range jsonFields(kind) {
-			all = append(all, integersOf(member.Type, fill(fmt.Sprintf(`{%q:%%s}`, name)), pointer+"/"+name, strings.TrimPrefix(path+"."+name, "."), append(above, kind)...)...)
+		for _, member := range jsonFields(kind) {
+			all = append(all, integersOf(member.Type, fill(fmt.Sprintf(`{%q:%%s}`, member.name)), pointer+"/"+member.name, strings.TrimPrefix(path+"."+member.name, "."), append(above, kind)...)...)
 		}
 	}
 	return all
