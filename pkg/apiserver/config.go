@@ -90,6 +90,8 @@ type Builtins struct {
 	Escalation police.Escalation
 	// Paths serves further paths once every group is installed; nil for none.
 	Paths func(*genericapiserver.GenericAPIServer) error
+	// types checks the expressions of policies.
+	types *typeCheck
 	// EventTTL is how long an event lives after the last write to it.
 	EventTTL time.Duration
 	// Bootstrap are objects that exist before the server serves, besides those that every
@@ -99,7 +101,7 @@ type Builtins struct {
 
 // NewBuiltins makes the scheme, the informers and the lookup.
 func NewBuiltins() *Builtins {
-	b := &Builtins{Informers: NewStoreInformers(), Lookup: &StoreLookup{}}
+	b := &Builtins{Informers: NewStoreInformers(), Lookup: &StoreLookup{}, types: &typeCheck{}}
 	b.Scheme, b.Codecs = NewBuiltinScheme()
 	return b
 }
@@ -112,6 +114,7 @@ type completedConfig struct {
 	builtins         *Builtins
 	bootstrap        []BootstrapObject
 	gate             *startGate
+	patches          *patchCheck
 	startChecks      []healthz.HealthChecker
 	watches          *watches
 }
@@ -130,6 +133,7 @@ func (c *Config) Complete() CompletedConfig {
 		groups:           []group{fleetGroup()},
 		builtins:         c.Builtins,
 		gate:             &startGate{serializer: c.Generic.Serializer, healthPaths: c.HealthPaths},
+		patches:          &patchCheck{serializer: c.Generic.Serializer, maxBytes: c.Generic.MaxRequestBodyBytes},
 		startChecks:      slices.Clone(c.StartChecks),
 	}
 	if loopback := c.Generic.LoopbackClientConfig; loopback != nil {
@@ -155,7 +159,10 @@ func (c *Config) Complete() CompletedConfig {
 	watches := newWatches(c.Watches, clock.RealClock{})
 	c.Generic.BuildHandlerChainFunc = func(handler http.Handler, config *genericapiserver.Config) http.Handler {
 		completed.gate.cures = mayCure(config.Authentication.Authenticator)
-		return completed.gate.wrap(withUserAgent(watches.outer(buildChain(watches.inner(withMediaType(c.withinBounds(handler, config), config)), config), config)))
+		// The innermost filters come after authorization, and run in this order: how long a watch
+		// lasts, the media type, how large a body is, and what a patch holds.
+		inner := watches.inner(withMediaType(c.withinBounds(completed.patches.wrap(handler), config), config))
+		return completed.gate.wrap(base.WithStreamAsked(withUserAgent(watches.outer(buildChain(inner, config), config))))
 	}
 	completed.watches = watches
 	namer := openapi.NewDefinitionNamer(schemes...)
@@ -249,6 +256,9 @@ func (c CompletedConfig) install(server *Server, infos []*genericapiserver.APIGr
 	if err := installGroups(server.Generic, c.groups, infos); err != nil {
 		return err
 	}
+	if err := c.patches.learn(c.groups, infos); err != nil {
+		return err
+	}
 	checks := append(storagesReady(c.groups, infos), c.startChecks...)
 	if err := server.Generic.AddReadyzChecks(checks...); err != nil {
 		return err
@@ -259,11 +269,12 @@ func (c CompletedConfig) install(server *Server, infos []*genericapiserver.APIGr
 	if c.builtins == nil {
 		return nil
 	}
-	installNoCustomResources(server.Generic)
+	installNoCustomResources(server.Generic, time.Duration(c.generic.MinRequestTimeout)*time.Second)
 	c.builtins.Lookup.bind(server.storages)
 	for _, g := range c.groups {
 		c.builtins.Lookup.schemes = append(c.builtins.Lookup.schemes, g.scheme)
 	}
+	c.builtins.types.bind(c.patches, c.builtins.Lookup.schemes...)
 	if err := c.builtins.Informers.bind(server.storages); err != nil {
 		return err
 	}

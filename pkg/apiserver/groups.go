@@ -94,7 +94,7 @@ func builtinGroups(b *Builtins) []group {
 			return storages, err
 		}),
 		one(admissionregistrationv1.GroupName, func(scheme *runtime.Scheme, options base.StorageOptions) (map[string]map[string]rest.Storage, error) {
-			return admissionregistrationregistry.NewStorage(scheme, options, &params.Check{Authorizer: b.Authorizer, Resolve: b.Lookup.ResourceOf})
+			return admissionregistrationregistry.NewStorage(scheme, options, &params.Check{Authorizer: b.Authorizer, Resolve: b.Lookup.ResourceOf}, b.types.Check)
 		}),
 		one(authenticationv1.GroupName, func(*runtime.Scheme, base.StorageOptions) (map[string]map[string]rest.Storage, error) {
 			return authenticationregistry.NewStorage(b.Tokens, b.Audiences), nil

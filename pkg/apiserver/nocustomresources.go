@@ -17,28 +17,178 @@ limitations under the License.
 package apiserver
 
 import (
-	"io"
+	"context"
+	"encoding/json"
+	"math/rand/v2"
+	"mime"
 	"net/http"
+	"strings"
+	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	metainternalversionscheme "k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme"
+	metainternalversionvalidation "k8s.io/apimachinery/pkg/apis/meta/internalversion/validation"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
+	"k8s.io/apiserver/pkg/endpoints/request"
 	genericapiserver "k8s.io/apiserver/pkg/server"
+	utilflowcontrol "k8s.io/apiserver/pkg/util/flowcontrol"
 )
 
-// customResourceDefinitionsPath is where kube-apiserver lists CustomResourceDefinitions.
-const customResourceDefinitionsPath = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+const (
+	// customResourceDefinitionsPath is where kube-apiserver serves CustomResourceDefinitions.
+	customResourceDefinitionsPath = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+	// emptyVersion is the resourceVersion of a list that never changes.
+	emptyVersion = "1"
+	// bookmarkInterval is how often a watch sends a bookmark, as the watch cache does.
+	bookmarkInterval = time.Minute
+)
 
-// installNoCustomResources answers a list of CustomResourceDefinitions with the truth: there
-// are none. Before it validates an object of a kind that cannot be patched, such as a
+// noCustomResources lists and watches the CustomResourceDefinitions of a server that has none.
+// Before it validates an object of a kind that cannot be patched, such as a
 // SelfSubjectAccessReview, kubectl asks whether the kind is a custom one, and gives up when
-// nobody answers (k8s.io/cli-runtime/pkg/resource/query_param_verifier.go).
-// Discovery does not name the resource, because nobody can create one here; who may list it
+// nothing answers (k8s.io/cli-runtime/pkg/resource/query_param_verifier.go). Clients that
+// follow definitions, such as dynamic RESTMappers, list and then watch, and log an error for
+// ever where one of the two is missing.
+//
+// Discovery does not name the resource, because nothing can be created here; who may list it
 // is decided by roles, as in a cluster.
-func installNoCustomResources(server *genericapiserver.GenericAPIServer) {
-	server.Handler.NonGoRestfulMux.UnlistedHandle(customResourceDefinitionsPath, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet || r.URL.Query().Has("watch") {
-			http.NotFound(w, r)
+type noCustomResources struct {
+	serializer runtime.NegotiatedSerializer
+	// minTimeout is how long a watch lasts whose client does not say, at least.
+	minTimeout time.Duration
+}
+
+func installNoCustomResources(server *genericapiserver.GenericAPIServer, minTimeout time.Duration) {
+	server.Handler.NonGoRestfulMux.UnlistedHandle(customResourceDefinitionsPath, &noCustomResources{server.Serializer, minTimeout})
+}
+
+// ServeHTTP answers a list or a watch.
+func (n *noCustomResources) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet {
+		http.NotFound(w, r)
+		return
+	}
+	options, err := listOptions(r)
+	if err != nil {
+		responsewriters.ErrorNegotiated(err, n.serializer, schema.GroupVersion{Version: "v1"}, w, r)
+		return
+	}
+	shape := shapeOf(r.Header.Get("Accept"))
+	w.Header().Set("Content-Type", runtime.ContentTypeJSON)
+	if options.Watch {
+		n.watch(w, r, options, shape)
+		return
+	}
+	_ = json.NewEncoder(w).Encode(shape.list)
+}
+
+// listOptions reads and checks the parameters as the library does for stored resources.
+func listOptions(r *http.Request) (*metainternalversion.ListOptions, error) {
+	options := &metainternalversion.ListOptions{}
+	if err := metainternalversionscheme.ParameterCodec.DecodeParameters(r.URL.Query(), metav1.SchemeGroupVersion, options); err != nil {
+		return nil, apierrors.NewBadRequest(err.Error())
+	}
+	metainternalversion.SetListOptionsDefaults(options, true)
+	if errs := metainternalversionvalidation.ValidateListOptions(options, true); len(errs) > 0 {
+		return nil, apierrors.NewInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: "ListOptions"}, "", errs)
+	}
+	return options, nil
+}
+
+// shape is in which form a client wants the objects.
+type shape struct {
+	list     map[string]any
+	bookmark func(metadata map[string]any) map[string]any
+}
+
+// shapeOf follows the first media type that this handler can write; it writes JSON only.
+func shapeOf(accept string) shape {
+	version := map[string]any{"resourceVersion": emptyVersion}
+	object := func(apiVersion, kind string, more map[string]any) func(map[string]any) map[string]any {
+		return func(metadata map[string]any) map[string]any {
+			o := map[string]any{"apiVersion": apiVersion, "kind": kind, "metadata": metadata}
+			for name, value := range more {
+				o[name] = value
+			}
+			return o
+		}
+	}
+	items := map[string]any{"items": []any{}}
+	for clause := range strings.SplitSeq(accept, ",") {
+		mediaType, parameters, err := mime.ParseMediaType(strings.TrimSpace(clause))
+		if err != nil || mediaType != runtime.ContentTypeJSON {
+			continue
+		}
+		meta := metav1.SchemeGroupVersion.String()
+		if parameters["g"] != "" {
+			meta = parameters["g"] + "/" + parameters["v"]
+		}
+		switch parameters["as"] {
+		case "Table":
+			table := object(meta, "Table", map[string]any{
+				"columnDefinitions": []any{map[string]any{"name": "Name", "type": "string", "format": "name", "description": "", "priority": 0}},
+				"rows":              []any{},
+			})
+			return shape{table(version), table}
+		case "PartialObjectMetadataList", "PartialObjectMetadata":
+			return shape{object(meta, "PartialObjectMetadataList", items)(version), object(meta, "PartialObjectMetadata", nil)}
+		}
+		break
+	}
+	const group = "apiextensions.k8s.io/v1"
+	return shape{object(group, "CustomResourceDefinitionList", items)(version), object(group, "CustomResourceDefinition", nil)}
+}
+
+// watch stays open, without events, until the time that the client asks for is over or the
+// server shuts down. Clients that take bookmarks get one for the end of the initial events,
+// where they want those, and one a minute.
+func (n *noCustomResources) watch(w http.ResponseWriter, r *http.Request, options *metainternalversion.ListOptions, shape shape) {
+	timeout := time.Duration(float64(n.minTimeout) * (1 + rand.Float64()))
+	if options.TimeoutSeconds != nil && *options.TimeoutSeconds > 0 {
+		timeout = time.Duration(*options.TimeoutSeconds) * time.Second
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), timeout)
+	defer cancel()
+	var shuttingDown <-chan struct{}
+	if signals := request.ServerShutdownSignalFrom(ctx); signals != nil {
+		shuttingDown = signals.ShuttingDown()
+	}
+	// Flow control holds a seat for the watch until its initial events are out.
+	utilflowcontrol.WatchInitialized(ctx)
+	send := func(annotations map[string]string) bool {
+		metadata := map[string]any{"resourceVersion": emptyVersion}
+		if annotations != nil {
+			metadata["annotations"] = annotations
+		}
+		err := json.NewEncoder(w).Encode(map[string]any{"type": watch.Bookmark, "object": shape.bookmark(metadata)})
+		return err == nil && http.NewResponseController(w).Flush() == nil
+	}
+	w.WriteHeader(http.StatusOK)
+	if err := http.NewResponseController(w).Flush(); err != nil {
+		return
+	}
+	if initial := options.SendInitialEvents; options.AllowWatchBookmarks && initial != nil && *initial {
+		if !send(map[string]string{metav1.InitialEventsAnnotationKey: "true"}) {
 			return
 		}
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(w, `{"kind":"CustomResourceDefinitionList","apiVersion":"apiextensions.k8s.io/v1","metadata":{},"items":[]}`+"\n")
-	}))
+	}
+	bookmarks := time.NewTicker(bookmarkInterval)
+	defer bookmarks.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-shuttingDown:
+			return
+		case <-bookmarks.C:
+			if options.AllowWatchBookmarks && !send(nil) {
+				return
+			}
+		}
+	}
 }

@@ -32,6 +32,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/request/bearertoken"
 	"k8s.io/apiserver/pkg/authentication/request/headerrequest"
 	"k8s.io/apiserver/pkg/authentication/request/union"
+	"k8s.io/apiserver/pkg/authentication/request/websocket"
 	"k8s.io/apiserver/pkg/authentication/request/x509"
 	"k8s.io/apiserver/pkg/authentication/token/cache"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
@@ -224,8 +225,9 @@ func NewDelegated(c Delegated) (authenticator.Request, error) {
 			return nil, err
 		}
 		authenticatorfactory.RegisterMetrics()
-		known = append(known, bearertoken.New(byTokenName("token-review", cache.New(review, false, c.TokenCacheTTL, c.TokenCacheTTL))))
+		tokens := byTokenName("token-review", cache.New(review, false, c.TokenCacheTTL, c.TokenCacheTTL))
+		known = append(known, bearertoken.New(tokens), websocket.NewProtocolAuthenticator(tokens))
 	}
 	callers := union.NewFailOnError(proxy, union.New(known...))
-	return withShortReasons(union.NewFailOnError(group.NewAuthenticatedGroupAdder(callers), byName("health", anonymousForHealth()))), nil
+	return withShortReasons(union.NewFailOnError(group.NewAuthenticatedGroupAdder(callers), byName("health", anonymousAt(HealthPaths)))), nil
 }

@@ -146,7 +146,10 @@ func TestDelegatedKnowsCallersByFrontProxyCertificateOrToken(t *testing.T) {
 		{name: "the cluster knows whose a token is", headers: token("secret"), user: "robot", groups: []string{"robots", authenticatedGroup}},
 		{name: "a token that the cluster does not know is nobody's", headers: token("wrong"), failed: true},
 		{name: "a token is nobody's while the cluster is silent", headers: token("silence"), failed: true},
+		{name: "the cluster knows whose a WebSocket's token is", headers: webSocket("secret", "v4.channel.k8s.io"), user: "robot", groups: []string{"robots", authenticatedGroup}},
+		{name: "a WebSocket's token that the cluster does not know is nobody's", headers: webSocket("wrong", "v4.channel.k8s.io"), failed: true},
 		{name: "who shows nothing is nobody"},
+		{name: "the version does not answer everybody: the cluster's does", path: "/version"},
 		{name: "health answers everybody", path: "/readyz", user: anonymousUser, groups: []string{anonymousGroup}},
 		{name: "nothing else does", path: "/metrics"},
 	} {

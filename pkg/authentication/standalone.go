@@ -17,20 +17,33 @@ limitations under the License.
 package authentication
 
 import (
+	"slices"
+
 	"k8s.io/apiserver/pkg/apis/apiserver"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/group"
 	"k8s.io/apiserver/pkg/authentication/request/anonymous"
 	"k8s.io/apiserver/pkg/authentication/request/bearertoken"
 	"k8s.io/apiserver/pkg/authentication/request/union"
+	"k8s.io/apiserver/pkg/authentication/request/websocket"
 	"k8s.io/apiserver/pkg/authentication/request/x509"
 	tokenunion "k8s.io/apiserver/pkg/authentication/token/union"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/authentication/serviceaccount"
 )
 
-// HealthPaths are the only paths that answer without knowing the caller.
+// HealthPaths answer every caller, whatever roles say.
 var HealthPaths = []string{"/healthz", "/livez", "/readyz"}
+
+// AnonymousPaths are where the standalone mode serves callers that present no credentials, as
+// the user system:anonymous in the group system:unauthenticated. Roles decide what that user
+// may read: /version by the binding system:public-info-viewer; the discovery of the issuer of
+// service accounts' tokens once somebody binds system:service-account-issuer-discovery to the
+// group, as in Kubernetes. Every other path answers 401.
+var AnonymousPaths = append(slices.Clone(HealthPaths),
+	"/version", "/version/", serviceaccount.OpenIDConfigurationPath, serviceaccount.KeySetPath)
 
 // Standalone says how the standalone mode gets to know its callers.
 type Standalone struct {
@@ -48,8 +61,9 @@ type Standalone struct {
 }
 
 // NewStandalone recognises callers in sequence until one of these does: the front proxy
-// that names them in headers, a client certificate (user = CN, groups = O), a token. Health
-// checks need none of it. Everybody else is a 401.
+// that names them in headers, a client certificate (user = CN, groups = O), a token. A token is
+// in the header Authorization or, for browsers, a WebSocket subprotocol. AnonymousPaths need
+// none of it. Everybody else is a 401.
 //
 // The second result answers TokenReviews: tokens, and nothing but tokens. It tells of the same
 // groups, system:authenticated among them: who asks goes on to ask what such a caller may.
@@ -58,13 +72,14 @@ func NewStandalone(c Standalone) (authenticator.Request, authenticator.Token) {
 	known := union.New(
 		byName("client-certificate", x509.NewDynamic(c.ClientCA.VerifyOptions, userOfCertificate)),
 		bearertoken.New(tokens),
+		websocket.NewProtocolAuthenticator(tokens),
 	)
 	if c.FrontProxy != nil {
 		known = union.NewFailOnError(byName("front-proxy", c.FrontProxy.authenticator(c.Audiences)), known)
 	}
 	// The group adder stands around what recognises callers and not around anonymous:
 	// system:authenticated means somebody proved who they are.
-	return withShortReasons(union.NewFailOnError(group.NewAuthenticatedGroupAdder(known), byName("health", anonymousForHealth()))),
+	return withShortReasons(union.NewFailOnError(group.NewAuthenticatedGroupAdder(known), byName("anonymous", anonymousAt(AnonymousPaths)))),
 		group.NewTokenGroupAdder(tokens, []string{user.AllAuthenticated})
 }
 
@@ -87,11 +102,11 @@ func (c Standalone) tokens() authenticator.Token {
 	return tokenunion.New(list...)
 }
 
-// anonymousForHealth lets health checks through. With no condition at all the library's
-// authenticator would let everybody through, so the list must never be empty.
-func anonymousForHealth() authenticator.Request {
-	conditions := make([]apiserver.AnonymousAuthCondition, 0, len(HealthPaths))
-	for _, path := range HealthPaths {
+// anonymousAt recognises every caller as system:anonymous on some paths. With no condition at
+// all the library's authenticator would do so on every path, so the list must never be empty.
+func anonymousAt(paths []string) authenticator.Request {
+	conditions := make([]apiserver.AnonymousAuthCondition, 0, len(paths))
+	for _, path := range paths {
 		conditions = append(conditions, apiserver.AnonymousAuthCondition{Path: path})
 	}
 	return anonymous.NewAuthenticator(conditions)

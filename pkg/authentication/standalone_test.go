@@ -18,12 +18,21 @@ package authentication
 
 import (
 	"crypto/x509"
+	"encoding/base64"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 )
+
+// webSocket is a request that a browser makes, with a token among its subprotocols: browsers
+// cannot set the header Authorization.
+func webSocket(token string, more ...string) map[string]string {
+	protocols := append([]string{"base64url.bearer.authorization.k8s.io." + base64.RawURLEncoding.EncodeToString([]byte(token))}, more...)
+	return map[string]string{"Connection": "Upgrade", "Upgrade": "websocket", "Sec-Websocket-Protocol": strings.Join(protocols, ", ")}
+}
 
 const apiPath = "/apis/fleet.gatehouse.dev/v1alpha1/hosts"
 
@@ -93,6 +102,10 @@ func TestStandaloneKnowsCallersByTheirCertificate(t *testing.T) {
 		{name: "/livez answers everybody", path: "/livez", user: anonymousUser, groups: []string{anonymousGroup}},
 		{name: "/readyz answers everybody", path: "/readyz?verbose", user: anonymousUser, groups: []string{anonymousGroup}},
 		{name: "/healthz answers everybody", path: "/healthz", user: anonymousUser, groups: []string{anonymousGroup}},
+		{name: "/version knows a caller without credentials", path: "/version", user: anonymousUser, groups: []string{anonymousGroup}},
+		{name: "so does the issuer's discovery", path: "/.well-known/openid-configuration", user: anonymousUser, groups: []string{anonymousGroup}},
+		{name: "so do the issuer's keys", path: "/openid/v1/jwks", user: anonymousUser, groups: []string{anonymousGroup}},
+		{name: "what is below the version does not", path: "/version/more"},
 		{name: "one check of many does not answer everybody", path: "/readyz/etcd"},
 		{name: "metrics do not answer everybody", path: "/metrics"},
 		{name: "a path that only begins like a health path does not", path: "/healthzz"},
@@ -113,8 +126,10 @@ func TestStandaloneTakesEveryAuthorityOfItsBundle(t *testing.T) {
 }
 
 func TestAnonymousIsNeverForEveryPath(t *testing.T) {
-	if len(HealthPaths) == 0 {
-		t.Fatal("without any path the library's authenticator lets everybody through")
+	for _, paths := range [][]string{HealthPaths, AnonymousPaths} {
+		if len(paths) == 0 {
+			t.Fatal("without any path the library's authenticator lets everybody through")
+		}
+		caller{path: apiPath}.check(t, anonymousAt(paths))
 	}
-	caller{path: apiPath}.check(t, anonymousForHealth())
 }

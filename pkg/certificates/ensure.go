@@ -50,6 +50,10 @@ type Options struct {
 	// ExtraSANs are host names and IP addresses beside localhost, gatehouse and
 	// the loopback addresses under which clients reach the server.
 	ExtraSANs []string
+	// Changing returns further ones that may change while the server runs, such as the
+	// addresses of the machine. It is called at each check: a certificate that lacks one of
+	// them is replaced, one that has more is kept. Nil for none.
+	Changing func() []string
 	// ServingOnly makes no administrator's certificate: behind a kube-apiserver the
 	// cluster says who administrates, and nobody trusts this authority for clients.
 	ServingOnly bool
@@ -103,7 +107,11 @@ func LoadCA(dir string) (KeyPair, error) {
 }
 
 func ensure(dir string, opts Options, mayCreateCA bool) (*Bundle, error) {
-	dnsNames, ips, err := subjectNames(opts.ExtraSANs)
+	names := opts.ExtraSANs
+	if opts.Changing != nil {
+		names = slices.Concat(names, opts.Changing())
+	}
+	dnsNames, ips, err := subjectNames(names)
 	if err != nil {
 		return nil, err
 	}

@@ -29,6 +29,8 @@ const (
 	// check reads six small files; an hour bounds what a machine loses that woke
 	// from a long sleep with an expired certificate.
 	checkInterval = time.Hour
+	// changingInterval is how soon a name that has come up is in the certificate.
+	changingInterval = time.Minute
 	// warnInterval keeps a CA near its end from filling the log.
 	warnInterval = 24 * time.Hour
 )
@@ -58,10 +60,15 @@ func NewRenewer(dir string, opts Options, renewed func(*Bundle) error) *Renewer 
 	return &Renewer{dir: dir, opts: opts, renewed: renewed}
 }
 
-// Run checks once an hour until ctx ends. A failed check is logged and tried
-// again at the next: the server goes on with the certificates that it has.
+// Run checks once an hour until ctx ends, and once a minute where names can change. A failed
+// check is logged and tried again at the next: the server goes on with the certificates that
+// it has.
 func (r *Renewer) Run(ctx context.Context) {
-	ticker := r.opts.Clock.NewTicker(checkInterval)
+	interval := checkInterval
+	if r.opts.Changing != nil {
+		interval = changingInterval
+	}
+	ticker := r.opts.Clock.NewTicker(interval)
 	defer ticker.Stop()
 	for {
 		select {
@@ -69,7 +76,7 @@ func (r *Renewer) Run(ctx context.Context) {
 			return
 		case <-ticker.C():
 			if err := r.check(); err != nil {
-				klog.FromContext(ctx).Error(err, "Certificates were not renewed; trying again later", "retryAfter", checkInterval)
+				klog.FromContext(ctx).Error(err, "Certificates were not renewed; trying again later", "retryAfter", interval)
 			}
 		}
 	}

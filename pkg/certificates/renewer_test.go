@@ -20,6 +20,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -112,4 +113,46 @@ func TestTheServersProviderTakesUpWhatTheRenewerWrites(t *testing.T) {
 	if bytes.Equal(certPEM, b.Serving.CertPEM) || bytes.Equal(keyPEM, b.Serving.KeyPEM) {
 		t.Error("the provider holds the old pair")
 	}
+}
+
+func TestANameThatComesUpIsInTheCertificateAMinuteLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		names := []string{"10.0.0.1"}
+		options := Options{Changing: func() []string { return names }, Clock: h.clock}
+		first, err := Ensure(h.dir, options)
+		if err != nil || !covers(first.Serving.Cert, nil, []net.IP{net.IPv4(10, 0, 0, 1)}) {
+			t.Fatalf("the first certificate is for %v: %v", first.Serving.Cert.IPAddresses, err)
+		}
+		var told []*Bundle
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		done := make(chan struct{})
+		go func() {
+			NewRenewer(h.dir, options, func(b *Bundle) error { told = append(told, b); return nil }).Run(ctx)
+			close(done)
+		}()
+		synctest.Wait()
+		step := func() {
+			h.clock.Step(changingInterval)
+			synctest.Wait()
+		}
+		step()
+		if len(told) != 0 {
+			t.Error("renewed although nothing has changed")
+		}
+		names = []string{"10.0.0.2"}
+		step()
+		if len(told) != 1 || !slices.Equal(told[0].Issued, []string{"serving"}) || !covers(told[0].Serving.Cert, nil, []net.IP{net.IPv4(10, 0, 0, 2)}) {
+			t.Fatalf("after a new address: %v", told)
+		}
+		// An address that is gone is no reason for another certificate.
+		names = nil
+		step()
+		if len(told) != 1 {
+			t.Error("renewed because an address is gone")
+		}
+		cancel()
+		<-done
+	})
 }

@@ -265,7 +265,6 @@ func credentials(env Env) []attack {
 	rows := []attack{
 		{name: "Nobody lists secrets", path: path},
 		{name: "Nobody discovers", path: "/apis"},
-		{name: "Nobody reads the version", path: "/version"},
 		{name: "Nobody looks at one health check", path: "/readyz/etcd"},
 		{name: "Nobody forges the front proxy's headers", path: path, headers: map[string][]string{"X-Remote-User": {"admin"}, "X-Remote-Group": {"system:masters"}}},
 		{name: "Nobody sends an empty token", path: path, headers: map[string][]string{"Authorization": {"Bearer "}}},

@@ -61,3 +61,10 @@ func TestHostsGetAwayWithNothingWhateverARoleGrantsThem(t *testing.T) {
 	}
 	attacks.Hosts(t, attacks.Env{FrontProxy: true, As: as, Admin: as("attack-administrator", "system:masters")}, ns)
 }
+
+// Through kube-apiserver, as kubectl patches.
+func TestNobodyGetsAWrongAnswerThroughTheCluster(t *testing.T) {
+	ns := namespace(t, "answers")
+	admin := rest.CopyConfig(env.cluster.Config)
+	attacks.Answers(t, attacks.Env{As: func(string, ...string) *rest.Config { return admin }, Admin: admin}, ns)
+}

@@ -71,7 +71,7 @@ func wrongApps() []wrongRequest {
 		create("An app whose instances would not be started again is refused", templateOf(good, `"restartPolicy":"Never"`), `supported values: "Always"`, "spec.template.spec.restartPolicy"),
 		create("An app whose instances have a deadline is refused", templateOf(good, `"activeDeadlineSeconds":5`), "a deadline would restart them forever", "spec.template.spec.activeDeadlineSeconds"),
 		create("A strategy that nobody knows is refused", anApp("wrong", `"strategy":{"type":"BlueGreen"}`), `supported values: "Recreate", "RollingUpdate"`, "spec.strategy.type"),
-		create("A strategy Recreate with shares is refused", anApp("wrong", `"strategy":{"type":"Recreate","rollingUpdate":{"maxSurge":1}}`), "set it to null", update),
+		create("A strategy Recreate with shares is refused", anApp("wrong", `"strategy":{"type":"Recreate","rollingUpdate":{"maxSurge":1}}`), "remove it", update),
 		create("A rollout that could replace nothing is refused", rolling("0", `"0%"`), "no instance could ever be replaced", update+".maxUnavailable"),
 		create("A share of more than all is refused", rolling(`"101%"`, "1"), "must not be greater than 100%", update+".maxUnavailable"),
 		create("A share that is no number is refused", rolling("1", `"many"`), "a valid percent string must be", update+".maxSurge"),

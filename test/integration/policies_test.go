@@ -98,11 +98,11 @@ func TestAPolicyIsReportedOnAndCounted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if created.Generation != 1 || created.Status.ObservedGeneration != 0 || *created.Spec.FailurePolicy != admissionregistrationv1.Fail {
+	if created.Generation != 1 || created.Status.ObservedGeneration != 1 || *created.Spec.FailurePolicy != admissionregistrationv1.Fail {
 		t.Errorf("created as %+v", created)
 	}
 	changed, err := policies.Patch(t.Context(), "reported", types.MergePatchType, []byte(`{"spec":{"failurePolicy":"Ignore"},"status":{"observedGeneration":7}}`), metav1.PatchOptions{})
-	if err != nil || changed.Generation != 2 || changed.Status.ObservedGeneration != 0 {
+	if err != nil || changed.Generation != 2 || changed.Status.ObservedGeneration != 2 {
 		t.Fatalf("changed to %+v, %v", changed, err)
 	}
 	changed.Status.ObservedGeneration = 2

@@ -33,11 +33,10 @@ func apiResources(s *scene) {
 	const verbs = "create,delete,deletecollection,get,list,patch,update,watch"
 	s.kubectl("api-resources --categories=fleet -o wide").tableHas(
 		"NAME | SHORTNAMES | APIVERSION | NAMESPACED | KIND | VERBS | CATEGORIES",
-		"apps | app | fleet.gatehouse.dev/v1alpha1 | true | App | "+verbs+" | fleet",
-		"hostleases | hl | fleet.gatehouse.dev/v1alpha1 | false | HostLease | "+verbs+" | fleet",
+		"apps | app | fleet.gatehouse.dev/v1alpha1 | true | App | "+verbs+" | all,fleet",
 		"hosts | ho | fleet.gatehouse.dev/v1alpha1 | false | Host | "+verbs+" | fleet",
-		"instances | inst | fleet.gatehouse.dev/v1alpha1 | true | Instance | "+verbs+" | fleet",
-		"releases | rel | fleet.gatehouse.dev/v1alpha1 | true | Release | "+verbs+" | fleet",
+		"instances | inst | fleet.gatehouse.dev/v1alpha1 | true | Instance | "+verbs+" | all,fleet",
+		"releases | rel | fleet.gatehouse.dev/v1alpha1 | true | Release | "+verbs+" | all,fleet",
 	)
 	s.kubectl("api-resources --api-group=fleet.gatehouse.dev --namespaced=false -o name").shows("hostleases.fleet.gatehouse.dev\nhosts.fleet.gatehouse.dev\n")
 	s.kubectl("api-resources --api-group=fleet.gatehouse.dev --namespaced=true -o name").shows("apps.fleet.gatehouse.dev\ninstances.fleet.gatehouse.dev\nreleases.fleet.gatehouse.dev\n")

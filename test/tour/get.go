@@ -90,12 +90,14 @@ func getNames(s *scene) {
 		s.kubectl("get " + name + " -l tour=$ID -o name").prints("hostlease.fleet.gatehouse.dev/host-$ID")
 	}
 	s.kubectl("get fleet -l tour=$ID").table(
-		"NAME | HOLDER | RENEWED | AGE",
-		"hostlease.fleet.gatehouse.dev/host-$ID | host-$ID | <never> | <age>",
-		"",
 		"NAME | STATUS | AGE | VERSION",
 		"host.fleet.gatehouse.dev/host-$ID | Unknown | <age> | ",
 		"",
+		"NAME | READY | STATUS | RESTARTS | AGE",
+		"instance.fleet.gatehouse.dev/job-$ID | 0/1 | Pending | 0 | <age>",
+		"instance.fleet.gatehouse.dev/web-$ID | 0/2 | Pending | 0 | <age>",
+	)
+	s.kubectl("get all -l tour=$ID").table(
 		"NAME | READY | STATUS | RESTARTS | AGE",
 		"instance.fleet.gatehouse.dev/job-$ID | 0/1 | Pending | 0 | <age>",
 		"instance.fleet.gatehouse.dev/web-$ID | 0/2 | Pending | 0 | <age>",

@@ -76,7 +76,7 @@ func newConfig(ctx context.Context, o options.CompletedOptions, etcd *embedded.S
 		}
 	}
 	applyLimits(ctx, o, generic)
-	if err := o.Audit.ApplyTo(generic); err != nil {
+	if err := applyAudit(o, generic); err != nil {
 		return nil, err
 	}
 	generic.EnableProfiling = o.Features.EnableProfiling

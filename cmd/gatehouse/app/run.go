@@ -191,7 +191,7 @@ func startEtcdAndCertificates(ctx context.Context, o options.CompletedOptions, p
 }
 
 func certificateOptions(o options.CompletedOptions) certificates.Options {
-	return certificates.Options{ExtraSANs: o.SANs(), ServingOnly: o.Aggregated()}
+	return certificates.Options{ExtraSANs: o.SANs(), Changing: o.ChangingSANs(), ServingOnly: o.Aggregated()}
 }
 
 // serve runs the server until the context ends or etcd fails.

@@ -65,7 +65,9 @@ func newUpCommand() *cobra.Command {
 
 The first start makes a certificate authority, a serving certificate and a client
 certificate for you in the data directory; later starts keep them. Nothing listens
-beyond this machine unless --listen says so.
+beyond this machine unless --listen says so. With --listen 0.0.0.0:PORT the serving
+certificate is good for the machine's host name and every address that it has; --tls-san
+adds other names.
 
 With --simulate-hosts there are hosts to try things out on. They register, take instances and
 report on them as the agents of real machines do, but nothing really runs on them.

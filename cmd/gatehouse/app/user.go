@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -31,6 +32,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"k8s.io/client-go/util/cert"
 
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
@@ -148,7 +150,7 @@ func (c *credentialCommand) addFlags(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.DurationVar(&c.ttl, "ttl", c.ttl, "How long the certificate is good.")
 	fs.StringVar(&c.dataDir, "data-dir", c.dataDir, "The server's data directory.")
-	fs.StringVar(&c.server, "server", c.server, "URL by which the new kubeconfig reaches the server. Where empty, the one in the administrator's kubeconfig.")
+	fs.StringVar(&c.server, "server", c.server, "URL by which the new kubeconfig reaches the server; its host must be in the server's certificate, see --tls-san of the server. Where empty, the one in the administrator's kubeconfig.")
 	fs.StringVar(&c.out, "out", c.out, "File to write, which must not exist; - for standard output. Where empty, NAME.kubeconfig in the working directory.")
 }
 
@@ -187,12 +189,15 @@ func (c *credentialCommand) run(out, notes io.Writer, name, user string, groups 
 	if err != nil {
 		return err
 	}
+	if err := c.checkServer(server); err != nil {
+		return err
+	}
 	now := time.Now()
-	cert, key, err := issue(ca, user, slices.Compact(slices.Sorted(slices.Values(groups))), c.ttl, now)
+	clientCert, key, err := issue(ca, user, slices.Compact(slices.Sorted(slices.Values(groups))), c.ttl, now)
 	if err != nil {
 		return fmt.Errorf("--ttl=%s: %w", c.ttl, err)
 	}
-	kubeconfig, err := certificates.Kubeconfig(server, ca.CertPEM, cert, key, "gatehouse")
+	kubeconfig, err := certificates.Kubeconfig(server, ca.CertPEM, clientCert, key, "gatehouse")
 	if err != nil {
 		return fmt.Errorf("--server=%s: %w", server, err)
 	}
@@ -233,6 +238,22 @@ func (c *credentialCommand) serverURL() (string, error) {
 		err = errors.New("it names no server")
 	}
 	return "", fmt.Errorf("where the server is cannot be read from %s (%w): say so with --server", path, err)
+}
+
+// checkServer refuses a URL under which clients would not believe the server: the certificate
+// that the server makes for itself does not carry the name. Where there is no such certificate
+// yet, nothing can be said.
+func (c *credentialCommand) checkServer(server string) error {
+	u, err := url.Parse(server)
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" {
+		return fmt.Errorf("--server=%s: it is not the URL of a server: write it as https://gatehouse.example.com:6443", server)
+	}
+	serving, err := cert.CertsFromFile(filepath.Join(c.dataDir, options.CertificateDirName, servingCertificate))
+	if err != nil || serving[0].VerifyHostname(u.Hostname()) == nil {
+		return nil
+	}
+	return fmt.Errorf("--server=%s: clients would refuse the server there, because its certificate is good for %s only: start the server with --tls-san %s, or with --listen 0.0.0.0:PORT for every address of this machine, and run this command again",
+		server, strings.Join(namesOf(serving[0]), ", "), u.Hostname())
 }
 
 // writeNew writes a file for its owner only, and never in the place of another: what is

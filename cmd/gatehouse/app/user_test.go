@@ -37,7 +37,7 @@ import (
 func dataDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	bundle, err := certificates.Ensure(filepath.Join(dir, "pki"), certificates.Options{})
+	bundle, err := certificates.Ensure(filepath.Join(dir, "pki"), certificates.Options{ExtraSANs: []string{"gatehouse.example.com", "10.1.2.3"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,5 +177,39 @@ func TestWithoutAServerThereIsNoAuthority(t *testing.T) {
 	}
 	if _, _, err := runCredential(t, newUserCommand(), "jane", "--data-dir", dir); err == nil || !strings.Contains(err.Error(), "say so with --server") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestAKubeconfigLeadsOnlyWhereTheServersCertificateIsGood(t *testing.T) {
+	dir := dataDir(t)
+	for _, tc := range []struct {
+		server, says string
+	}{
+		{"https://gatehouse.example.com:6443", ""},
+		{"https://GATEHOUSE.example.com", ""},
+		{"https://10.1.2.3:6443", ""},
+		{"https://[::1]:6443", ""},
+		{"https://10.9.9.9:6443", "start the server with --tls-san 10.9.9.9"},
+		{"https://other.example.com:6443/path", "start the server with --tls-san other.example.com"},
+		{"https://[fd00::1]:6443", "start the server with --tls-san fd00::1"},
+		{"http://gatehouse.example.com:6443", "it is not the URL of a server"},
+		{"gatehouse.example.com:6443", "it is not the URL of a server"},
+		{"https://:6443", "it is not the URL of a server"},
+	} {
+		for _, cmd := range []*cobra.Command{newUserCommand(), newHostCommand()} {
+			_, _, err := runCredential(t, cmd, "jane", "--data-dir", dir, "--server", tc.server, "--out", filepath.Join(t.TempDir(), "out"))
+			if (err != nil) != (tc.says != "") || err != nil && (!strings.Contains(err.Error(), "--server="+tc.server) || !strings.Contains(err.Error(), tc.says)) {
+				t.Errorf("%s add --server %s: got %v, want %q", cmd.Name(), tc.server, err, tc.says)
+			}
+		}
+	}
+	// A server with a certificate from elsewhere makes none: nothing can be said.
+	for _, file := range []string{"serving.crt", "serving.key"} {
+		if err := os.Remove(filepath.Join(dir, "pki", file)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, err := runCredential(t, newUserCommand(), "jane", "--data-dir", dir, "--server", "https://10.9.9.9:6443", "--out", filepath.Join(t.TempDir(), "out")); err != nil {
+		t.Errorf("without a certificate: %v", err)
 	}
 }

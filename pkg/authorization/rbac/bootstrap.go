@@ -270,10 +270,10 @@ func clusterRoleBindings() []rbacv1.ClusterRoleBinding {
 	}
 	bindings := []rbacv1.ClusterRoleBinding{
 		bound("cluster-admin", group(user.SystemPrivilegedGroup)),
-		// Whoever has not proved who they are sees health and nothing else.
 		bound("system:discovery", group(user.AllAuthenticated)),
 		bound("system:basic-user", group(user.AllAuthenticated)),
-		bound("system:public-info-viewer", group(user.AllAuthenticated)),
+		// Monitors and installers ask for /version before they have credentials, as in Kubernetes.
+		bound("system:public-info-viewer", group(user.AllAuthenticated), group(user.AllUnauthenticated)),
 		bound("system:service-account-issuer-discovery", group("system:serviceaccounts")),
 	}
 	for _, c := range controllers() {
@@ -282,12 +282,12 @@ func clusterRoleBindings() []rbacv1.ClusterRoleBinding {
 	return bindings
 }
 
-// bound is a binding of the role of the same name.
-func bound(role string, subject rbacv1.Subject) rbacv1.ClusterRoleBinding {
+// bound is a binding of the role of the same name to the subjects.
+func bound(role string, subjects ...rbacv1.Subject) rbacv1.ClusterRoleBinding {
 	return rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: role},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: kindClusterRole, Name: role},
-		Subjects:   []rbacv1.Subject{subject},
+		Subjects:   subjects,
 	}
 }
 

@@ -130,13 +130,13 @@ func bySizeOlder(a, b *v1alpha1.Release) int {
 
 // sum adds up a number of each release; nil releases count nothing.
 func sum(releases []*v1alpha1.Release, number func(*v1alpha1.Release) int32) int32 {
-	var total int32
+	var total int64
 	for _, release := range releases {
 		if release != nil {
-			total += number(release)
+			total += int64(number(release))
 		}
 	}
-	return total
+	return clamp(total)
 }
 
 // ReplicaCount is how many replicas the releases want.

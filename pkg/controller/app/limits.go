@@ -18,6 +18,7 @@ package app
 
 import (
 	"fmt"
+	"math"
 
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
@@ -45,7 +46,7 @@ func ResolveFenceposts(maxSurge, maxUnavailable *intstr.IntOrString, replicas in
 	if up == 0 && down == 0 {
 		down = 1
 	}
-	return int32(up), int32(down), nil
+	return clamp(int64(up)), clamp(int64(down)), nil
 }
 
 // fenceposts of an app; zeros for one that replaces all its instances at once. Validation
@@ -63,6 +64,18 @@ func fenceposts(app *v1alpha1.App) (surge, unavailable int32) {
 func MaxSurge(app *v1alpha1.App) int32 {
 	surge, _ := fenceposts(app)
 	return surge
+}
+
+// mostReplicas is how many instances an app may have while it is rolled out, surge and all.
+func mostReplicas(app *v1alpha1.App) int32 {
+	return clamp(int64(wanted(app)) + int64(MaxSurge(app)))
+}
+
+// clamp is the number, or the largest or least int32 where it is beyond. Numbers of replicas
+// are added up in 64 bits: a sum that wraps around would end a rollout, or be the size of a
+// release.
+func clamp(number int64) int32 {
+	return int32(max(min(number, math.MaxInt32), math.MinInt32))
 }
 
 // MaxUnavailable is how many of an app's instances may be missing while it is rolled out: at
@@ -84,11 +97,11 @@ func MinAvailable(app *v1alpha1.App) int32 {
 func NewReplicas(app *v1alpha1.App, all []*v1alpha1.Release, newest *v1alpha1.Release) (int32, error) {
 	switch app.Spec.Strategy.Type {
 	case v1alpha1.RollingUpdateAppStrategy:
-		room := wanted(app) + MaxSurge(app) - ReplicaCount(all)
+		room := int64(mostReplicas(app)) - int64(ReplicaCount(all))
 		if room <= 0 {
 			return size(newest), nil
 		}
-		return min(size(newest)+room, wanted(app)), nil
+		return min(clamp(int64(size(newest))+room), wanted(app)), nil
 	case v1alpha1.RecreateAppStrategy:
 		return wanted(app), nil
 	}

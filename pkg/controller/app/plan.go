@@ -158,7 +158,7 @@ func (p *planner) create() error {
 }
 
 func (p *planner) apply(scalings []Scaling) {
-	most := wanted(p.app) + MaxSurge(p.app)
+	most := mostReplicas(p.app)
 	for _, scaling := range scalings {
 		scaling.Release.Spec.Replicas = &scaling.Replicas
 		SetReplicasAnnotations(scaling.Release, wanted(p.app), most)

@@ -91,7 +91,7 @@ func SetNewReleaseAnnotations(app *v1alpha1.App, release *v1alpha1.Release, revi
 			remember(release, before, historyLength)
 		}
 	}
-	if !exists && SetReplicasAnnotations(release, wanted(app), wanted(app)+MaxSurge(app)) {
+	if !exists && SetReplicasAnnotations(release, wanted(app), mostReplicas(app)) {
 		changed = true
 	}
 	return changed

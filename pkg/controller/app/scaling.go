@@ -77,7 +77,7 @@ func Scale(app *v1alpha1.App, old []*v1alpha1.Release, newest *v1alpha1.Release)
 func share(app *v1alpha1.App, active []*v1alpha1.Release) []Scaling {
 	var allowed int32
 	if wanted(app) > 0 {
-		allowed = wanted(app) + MaxSurge(app)
+		allowed = mostReplicas(app)
 	}
 	toAdd := allowed - ReplicaCount(active)
 	order := bySizeOlder
@@ -90,9 +90,9 @@ func share(app *v1alpha1.App, active []*v1alpha1.Release) []Scaling {
 		part := Proportion(app, release, toAdd, added)
 		added += part
 		// Also those that keep their size: they remember how large the app is.
-		scalings = append(scalings, Scaling{release, size(release) + part})
+		scalings = append(scalings, Scaling{release, clamp(int64(size(release)) + int64(part))})
 	}
-	scalings[0].Replicas = max(scalings[0].Replicas+toAdd-added, 0)
+	scalings[0].Replicas = max(clamp(int64(scalings[0].Replicas)+int64(toAdd)-int64(added)), 0)
 	return scalings
 }
 
@@ -123,6 +123,7 @@ func fraction(app *v1alpha1.App, release *v1alpha1.Release) int32 {
 	if before == 0 {
 		return 0
 	}
-	now := float64(size(release)) * float64(wanted(app)+MaxSurge(app)) / float64(before)
-	return int32(math.Round(now)) - size(release)
+	now := float64(size(release)) * float64(mostReplicas(app)) / float64(before)
+	// Bounded as a float: what a conversion makes of a number beyond int64 is not defined.
+	return clamp(int64(min(math.Round(now), math.MaxInt32)) - int64(size(release)))
 }

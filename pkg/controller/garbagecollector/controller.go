@@ -102,7 +102,7 @@ func (c *Controller) Run(ctx context.Context) {
 	c.recorder = broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: Name})
 
 	if err := wait.PollUntilContextCancel(ctx, discoveryRetry, true, func(ctx context.Context) (bool, error) {
-		lists, err := c.discovery.ServerPreferredResourcesWithContext(ctx)
+		_, lists, err := c.discovery.ServerGroupsAndResourcesWithContext(ctx)
 		if err != nil {
 			logger.Error(err, "Not every group can be discovered: nothing is collected before it can")
 			return false, nil

@@ -117,11 +117,14 @@ func (c *Controller) claims(ctx context.Context, k key, refs []metav1.OwnerRefer
 
 // owner finds out about one owner: first from the graph, then from the server.
 func (c *Controller) owner(ctx context.Context, k key, ref metav1.OwnerReference) (state ownerState, unseen bool, err error) {
-	group := schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind).GroupKind()
+	named := schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind)
+	group := named.GroupKind()
 	kind, ok := c.kinds[group]
-	if !ok {
-		// What this server does not know it cannot know to be gone.
-		klog.FromContext(ctx).V(2).Info("Kept, because the kind of its owner is not served", "resource", k.GroupVersionResource, "namespace", k.namespace, "name", k.name, "owner", group)
+	if !ok || !slices.Contains(kind.versions, named.Version) {
+		// What this server does not know it cannot know to be gone: neither a kind, nor a kind in
+		// a version that it does not serve, which may have meant another thing. Upstream's
+		// collector keeps the dependents of both.
+		klog.FromContext(ctx).V(2).Info("Kept, because the kind of its owner is not served in this version", "resource", k.GroupVersionResource, "namespace", k.namespace, "name", k.name, "owner", named)
 		return solid, false, nil
 	}
 	if kind.namespaced && k.namespace == "" {

@@ -73,12 +73,15 @@ type resource struct {
 	schema.GroupVersionResource
 	kind       string
 	namespaced bool
+	// versions are all in which the kind is served; an owner reference may name any of them.
+	versions []string
 	// watched is false for what cannot be listed, watched and deleted: it can own, but is
 	// not in the graph.
 	watched bool
 }
 
-// resources picks from what the server serves, by the kinds that owner references name.
+// resources picks from what the server serves, by the kinds that owner references name. Of
+// several versions of a kind the first is used, which discovery has for the preferred one.
 // Events are not watched: they own nothing, belong to nobody, and there are many.
 func resources(lists []*metav1.APIResourceList) map[schema.GroupKind]resource {
 	found := map[schema.GroupKind]resource{}
@@ -95,12 +98,18 @@ func resources(lists []*metav1.APIResourceList) map[schema.GroupKind]resource {
 			for _, verb := range []string{"list", "watch", "delete"} {
 				watched = watched && slices.Contains(r.Verbs, verb)
 			}
-			found[schema.GroupKind{Group: version.Group, Kind: r.Kind}] = resource{
-				GroupVersionResource: version.WithResource(r.Name),
-				kind:                 r.Kind,
-				namespaced:           r.Namespaced,
-				watched:              watched,
+			group := schema.GroupKind{Group: version.Group, Kind: r.Kind}
+			kind, known := found[group]
+			if !known {
+				kind = resource{
+					GroupVersionResource: version.WithResource(r.Name),
+					kind:                 r.Kind,
+					namespaced:           r.Namespaced,
+					watched:              watched,
+				}
 			}
+			kind.versions = append(kind.versions, version.Version)
+			found[group] = kind
 		}
 	}
 	return found

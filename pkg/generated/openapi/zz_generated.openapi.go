@@ -670,13 +670,11 @@ func schema_pkg_apis_fleet_v1alpha1_Container(ref common.ReferenceCallback) comm
 									"containerPort",
 									"protocol",
 								},
-								"x-kubernetes-list-type":       "map",
-								"x-kubernetes-patch-merge-key": "containerPort",
-								"x-kubernetes-patch-strategy":  "merge",
+								"x-kubernetes-list-type": "map",
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "ports are the network ports on which the program listens.",
+							Description: "ports are the network ports on which the program listens, each by number and protocol. A strategic merge patch replaces the whole list, because it can tell elements apart by one field only.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{

@@ -63,7 +63,7 @@ func resolve(kind schema.GroupVersionKind) (string, bool) {
 
 func storageFor(r *rights) func(*runtime.Scheme, base.StorageOptions) (map[string]map[string]rest.Storage, error) {
 	return func(scheme *runtime.Scheme, opts base.StorageOptions) (map[string]map[string]rest.Storage, error) {
-		return admissionregistrationregistry.NewStorage(scheme, opts, &params.Check{Authorizer: r, Resolve: resolve})
+		return admissionregistrationregistry.NewStorage(scheme, opts, &params.Check{Authorizer: r, Resolve: resolve}, nil)
 	}
 }
 
@@ -361,7 +361,7 @@ func refOf(obj runtime.Object) *admissionregistrationv1.ParamRef {
 func TestThereIsNoStorageWithoutACheck(t *testing.T) {
 	scheme, _ := apiserver.NewBuiltinScheme()
 	for _, check := range []*params.Check{nil, {}, {Authorizer: &rights{}}, {Resolve: resolve}} {
-		if _, err := admissionregistrationregistry.NewStorage(scheme, base.StorageOptions{}, check); err == nil {
+		if _, err := admissionregistrationregistry.NewStorage(scheme, base.StorageOptions{}, check, nil); err == nil {
 			t.Errorf("a storage that checks nothing was built with %+v", check)
 		}
 	}

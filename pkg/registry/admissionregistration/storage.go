@@ -37,8 +37,9 @@ import (
 )
 
 // NewStorage builds the storage of the group, by version and path. Without the check of
-// parameters nobody would keep callers from reading them by a policy, so it must be there.
-func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, check *params.Check) (map[string]map[string]rest.Storage, error) {
+// parameters nobody would keep callers from reading them by a policy, so it must be there. types checks
+// policies' expressions; nil for none.
+func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, check *params.Check, types validatingadmissionpolicy.TypeCheck) (map[string]map[string]rest.Storage, error) {
 	if !check.Complete() {
 		return nil, errors.New("policies cannot be served without what keeps callers from reading parameters that they may not read")
 	}
@@ -60,7 +61,7 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, check *params.
 	if err != nil {
 		return nil, err
 	}
-	validating, validatingStatus, err := validatingadmissionpolicy.NewStorage(scheme, opts, validator, check)
+	validating, validatingStatus, err := validatingadmissionpolicy.NewStorage(scheme, opts, validator, check, types)
 	if err != nil {
 		return nil, err
 	}

@@ -97,9 +97,17 @@ func (r *ScaleREST[T]) Update(ctx context.Context, name string, objInfo rest.Upd
 	return scale, false, err
 }
 
-// ConvertToTable prints what the server prints of any object.
+// scaleTable has the columns that a kube-apiserver prints of a Scale.
+var scaleTable = Table(
+	NameColumn[*autoscalingv1.Scale](),
+	Column[*autoscalingv1.Scale]{Name: "Desired", Type: "integer", Description: autoscalingv1.ScaleSpec{}.SwaggerDoc()["replicas"], Value: func(s *autoscalingv1.Scale) any { return int64(s.Spec.Replicas) }},
+	Column[*autoscalingv1.Scale]{Name: "Available", Type: "integer", Description: autoscalingv1.ScaleStatus{}.SwaggerDoc()["replicas"], Value: func(s *autoscalingv1.Scale) any { return int64(s.Status.Replicas) }},
+	AgeColumn[*autoscalingv1.Scale](),
+)
+
+// ConvertToTable prints the columns of a Scale.
 func (r *ScaleREST[T]) ConvertToTable(ctx context.Context, object runtime.Object, tableOptions runtime.Object) (*metav1.Table, error) {
-	return rest.NewDefaultTableConvertor(r.store.DefaultQualifiedResource).ConvertToTable(ctx, object, tableOptions)
+	return scaleTable.ConvertToTable(ctx, object, tableOptions)
 }
 
 // scaleOf shows an object as a Scale.

@@ -31,7 +31,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/apiserver/pkg/registry/generic"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
@@ -235,23 +234,6 @@ func (s *Store) Categories() []string { return s.categories }
 
 // WatchIndex is the field by which the watch cache dispatches; empty for none.
 func (s *Store) WatchIndex() string { return s.watchIndex }
-
-// Watch refuses a stream of initial events on an indexed selector: the watch cache would
-// read every object of the resource for each such watcher, whatever the index says. Every
-// error but the retriable ones makes client-go's reflectors fall back to LIST and WATCH,
-// both of which use the index (k8s.io/client-go/tools/cache/reflector.go); 422 is also what
-// a server without the feature answers.
-func (s *Store) Watch(ctx context.Context, options *metainternalversion.ListOptions) (watch.Interface, error) {
-	if options != nil && options.SendInitialEvents != nil && *options.SendInitialEvents && options.FieldSelector != nil && s.watchIndex != "" {
-		if _, exact := options.FieldSelector.RequiresExactMatch(s.watchIndex); exact {
-			return nil, apierrors.NewInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: "ListOptions"}, "", field.ErrorList{
-				field.Forbidden(field.NewPath("sendInitialEvents"), "not together with an exact match on "+s.watchIndex+": list with the same selector, then watch from the list's resourceVersion"),
-			})
-		}
-	}
-	watcher, err := s.Store.Watch(ctx, options)
-	return watcher, invalidIsBadRequest(err)
-}
 
 // Create refuses a resourceVersion, such as that of an object that was exported elsewhere;
 // the library answers with a 500, and with a success to a dry run.

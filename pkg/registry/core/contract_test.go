@@ -106,6 +106,7 @@ func namespaces() registrytest.Resource {
 			{Name: "finalize", Kind: "Namespace", Verbs: []string{"update"}, LeavesAlone: []string{"status"}},
 			{Name: "status", Kind: "Namespace", Verbs: statusVerbs},
 		},
+		StatusWritesMetadata: true,
 	}
 }
 
@@ -160,7 +161,8 @@ func resourceQuotas() registrytest.Resource {
 		ChangeSpec: func(obj runtime.Object) {
 			obj.(*corev1.ResourceQuota).Spec.Hard[corev1.ResourceSecrets] = resource.MustParse("20")
 		},
-		Subresources: []registrytest.Subresource{{Name: "status", Kind: "ResourceQuota", Verbs: statusVerbs}},
+		Subresources:         []registrytest.Subresource{{Name: "status", Kind: "ResourceQuota", Verbs: statusVerbs}},
+		StatusWritesMetadata: true,
 	}
 }
 

@@ -86,6 +86,9 @@ type Resource struct {
 	NoGeneration bool
 	// CreateByPut and Unconditional are what the strategy allows, for kinds of Kubernetes.
 	CreateByPut, Unconditional bool
+	// StatusWritesMetadata says that a write to the status endpoint may change labels and
+	// annotations, for kinds of Kubernetes where it may.
+	StatusWritesMetadata bool
 	// Subresources are all that are installed below the resource.
 	Subresources []Subresource
 }

@@ -300,6 +300,8 @@ func (c *contract) checkResetFields(t *testing.T, r Resource) {
 		}
 		var want *fieldpath.Set
 		switch {
+		case isStatus(path) && r.StatusWritesMetadata:
+			want = fieldpath.NewSet(fieldpath.MakePathOrDie("spec"))
 		case isStatus(path):
 			want = fieldpath.NewSet(fieldpath.MakePathOrDie("metadata"), fieldpath.MakePathOrDie("spec"))
 		case path == r.Name && hasStatus:

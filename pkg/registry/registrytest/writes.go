@@ -23,6 +23,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/internalversion"
@@ -30,6 +31,8 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/registry/rest"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
 // create stores the resource's sample under the name.
@@ -198,13 +201,15 @@ func (c *contract) checkStatusUpdate(t *testing.T, r Resource, storage Storage) 
 		written := c.write(t, r, "status", obj, func(obj runtime.Object) {
 			metadata := accessor(obj)
 			metadata.SetLabels(map[string]string{"stolen": "yes"})
-			metadata.SetAnnotations(nil)
-			metadata.SetFinalizers([]string{"example.com/stolen"})
-			metadata.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: "v1", Kind: "Stolen", Name: "stolen", UID: "stolen", Controller: &yes}})
+			metadata.SetAnnotations(map[string]string{"stolen": "yes"})
+			if !r.StatusWritesMetadata {
+				metadata.SetFinalizers([]string{"example.com/stolen"})
+				metadata.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: "v1", Kind: "Stolen", Name: "stolen", UID: "stolen", Controller: &yes}})
+				now := metav1.Now()
+				metadata.SetDeletionTimestamp(&now)
+			}
 			metadata.SetGeneration(77)
 			metadata.SetGenerateName("stolen-")
-			now := metav1.Now()
-			metadata.SetDeletionTimestamp(&now)
 			if spec, ok := specOf(obj); ok {
 				c.fill(spec)
 			}
@@ -218,6 +223,12 @@ func (c *contract) checkStatusUpdate(t *testing.T, r Resource, storage Storage) 
 		}
 		got, want := metadataOf(written), metadataOf(obj)
 		want.ResourceVersion = got.ResourceVersion
+		if r.StatusWritesMetadata {
+			// The rest of the metadata is as immutable here as by the main endpoint.
+			want.Labels, want.Annotations = map[string]string{"stolen": "yes"}, map[string]string{"stolen": "yes"}
+			want.Generation, want.GenerateName = got.Generation, got.GenerateName
+			delete(got.Labels, corev1.LabelMetadataName) // a default
+		}
 		equal(t, "a write to the status endpoint set metadata", got, want)
 		obj = written
 	}
@@ -304,12 +315,18 @@ func (c *contract) checkRefusals(t *testing.T, r Resource, storage Storage) {
 		ctx, cancel := context.WithCancel(c.context(r, "", "watch"))
 		defer cancel()
 		initial := true
-		_, err := storage.Base().Watch(ctx, &internalversion.ListOptions{
+		options := &internalversion.ListOptions{
 			Watch: true, SendInitialEvents: &initial, ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan, AllowWatchBookmarks: true,
 			FieldSelector: fields.OneTermEqualSelector(r.WatchIndex, "value"),
-		})
-		if !apierrors.IsInvalid(err) {
-			t.Errorf("a stream of initial events of %s=value, which would read every object: got %v, want Invalid", r.WatchIndex, err)
+		}
+		if _, err := storage.Base().Watch(base.StreamAsked(ctx), options); !apierrors.IsInvalid(err) {
+			t.Errorf("a stream of initial events of %s=value, which a client asked for: got %v, want Invalid", r.WatchIndex, err)
+		}
+		// The library sets the option on every watch without a resourceVersion.
+		if watcher, err := storage.Base().Watch(ctx, options); err != nil {
+			t.Errorf("a watch of %s=value without a resourceVersion: %v", r.WatchIndex, err)
+		} else {
+			watcher.Stop()
 		}
 	}
 	// Without a resourceVersion somebody's change would be lost unseen.

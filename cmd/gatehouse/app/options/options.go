@@ -213,6 +213,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	sets.FlagSet("server").IntVar(&o.MaxWatches, limits.AllFlag, o.MaxWatches, "The maximum number of watches that all users together may have open at a time. When it is reached, the server refuses further watches with 429. The group system:masters and the server's own controllers are exempt. 0 for no limit.")
 	o.Admission.addFlags(sets.FlagSet("admission"))
 	o.Audit.AddFlags(sets.FlagSet("audit"))
+	sets.FlagSet("audit").Lookup("audit-policy-file").Usage = "Path to the file that defines the audit policy configuration. Where empty, --audit-log-path and --audit-webhook-config-file get every request but health checks at level Metadata, when it is answered."
 	o.Features.AddFlags(sets.FlagSet("features"))
 	// Flow control is not optional: without it one busy client starves all others.
 	_ = sets.FlagSet("features").MarkHidden("enable-priority-and-fairness")

@@ -32,17 +32,19 @@ func ValidateNamespaceUpdate(namespace, _ *corev1.Namespace) field.ErrorList {
 	return validateMetaUpdate(&namespace.ObjectMeta)
 }
 
-// ValidateNamespaceStatusUpdate holds the phase to what deletion has come to.
+// ValidateNamespaceStatusUpdate checks the metadata, and holds the phase to what deletion has
+// come to.
 func ValidateNamespaceStatusUpdate(namespace, _ *corev1.Namespace) field.ErrorList {
 	want, when := corev1.NamespaceActive, "as long as metadata.deletionTimestamp is not set"
 	if !namespace.DeletionTimestamp.IsZero() {
 		want, when = corev1.NamespaceTerminating, "once metadata.deletionTimestamp is set"
 	}
+	errs := validateMetaUpdate(&namespace.ObjectMeta)
 	if namespace.Status.Phase == want {
-		return nil
+		return errs
 	}
 	// The capital is the field's name in a kube-apiserver's answer.
-	return field.ErrorList{field.Invalid(field.NewPath("status", "Phase"), namespace.Status.Phase, "must be "+string(want)+" "+when)}
+	return append(errs, field.Invalid(field.NewPath("status", "Phase"), namespace.Status.Phase, "must be "+string(want)+" "+when))
 }
 
 // ValidateNamespaceFinalizeUpdate checks a write to the finalizers in the spec.

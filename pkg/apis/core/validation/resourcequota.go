@@ -92,7 +92,9 @@ func ValidateResourceQuotaUpdate(quota, old *corev1.ResourceQuota) field.ErrorLi
 // ValidateResourceQuotaStatusUpdate checks what was counted.
 func ValidateResourceQuotaStatusUpdate(quota, _ *corev1.ResourceQuota) field.ErrorList {
 	path := field.NewPath("status")
-	return append(validateQuotaAmounts(quota.Status.Hard, path.Child("hard")), validateQuotaAmounts(quota.Status.Used, path.Child("used"))...)
+	errs := validateMetaUpdate(&quota.ObjectMeta)
+	errs = append(errs, validateQuotaAmounts(quota.Status.Hard, path.Child("hard"))...)
+	return append(errs, validateQuotaAmounts(quota.Status.Used, path.Child("used"))...)
 }
 
 func validateQuotaSpec(spec *corev1.ResourceQuotaSpec) field.ErrorList {

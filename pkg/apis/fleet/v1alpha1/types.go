@@ -482,10 +482,10 @@ type Container struct {
 	// +k8s:maxItems=512
 	Env []EnvVar `json:"env,omitempty" patchStrategy:"merge" patchMergeKey:"name" protobuf:"bytes,6,rep,name=env"`
 
-	// ports are the network ports on which the program listens.
+	// ports are the network ports on which the program listens, each by number and protocol. A
+	// strategic merge patch replaces the whole list, because it can tell elements apart by one
+	// field only.
 	// +optional
-	// +patchMergeKey=containerPort
-	// +patchStrategy=merge
 	// +listType=map
 	// +listMapKey=containerPort
 	// +listMapKey=protocol
@@ -494,7 +494,7 @@ type Container struct {
 	// +k8s:listMapKey=containerPort
 	// +k8s:listMapKey=protocol
 	// +k8s:maxItems=128
-	Ports []ContainerPort `json:"ports,omitempty" patchStrategy:"merge" patchMergeKey:"containerPort" protobuf:"bytes,7,rep,name=ports"`
+	Ports []ContainerPort `json:"ports,omitempty" protobuf:"bytes,7,rep,name=ports"`
 
 	// resources are what the container needs and what it may use at the most.
 	// +optional

@@ -50,7 +50,7 @@ func validateStrategy(strategy *fleet.AppStrategy, path *field.Path) field.Error
 	switch strategy.Type {
 	case fleet.RecreateAppStrategy:
 		if strategy.RollingUpdate != nil {
-			return field.ErrorList{field.Forbidden(path.Child("rollingUpdate"), "may not be specified when type is Recreate; set it to null")}
+			return field.ErrorList{field.Forbidden(path.Child("rollingUpdate"), "may not be specified when type is Recreate: remove it")}
 		}
 	case fleet.RollingUpdateAppStrategy:
 		if strategy.RollingUpdate == nil {

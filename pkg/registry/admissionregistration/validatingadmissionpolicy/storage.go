@@ -27,8 +27,8 @@ import (
 )
 
 // NewStorage builds the storage of policies that refuse what is written, and of their status.
-func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, validator *validation.Validator, check *params.Check) (*base.Store, *base.StatusREST, error) {
-	main := strategy{base.NewBuiltinStrategy(scheme, false), validator, check}
+func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, validator *validation.Validator, check *params.Check, types TypeCheck) (*base.Store, *base.StatusREST, error) {
+	main := strategy{base.NewBuiltinStrategy(scheme, false), validator, check, types}
 	return base.NewStore(base.Resource{
 		Resource:   admissionregistration.Resource("validatingadmissionpolicies"),
 		Singular:   admissionregistration.Resource("validatingadmissionpolicy"),

@@ -35,7 +35,12 @@ type strategy struct {
 	base.Strategy
 	validator *validation.Validator
 	check     *params.Check
+	types     TypeCheck
 }
+
+// TypeCheck returns a warning for each expression of a valid policy that does not fit a kind
+// that the policy matches.
+type TypeCheck func(*admissionregistrationv1.ValidatingAdmissionPolicy) []admissionregistrationv1.ExpressionWarning
 
 // GetResetFields names what a write to the main endpoint leaves as it is.
 func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
@@ -79,6 +84,18 @@ func (s strategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) f
 	return s.check.Kind(ctx, policy.Spec.ParamKind)
 }
 
+// Canonicalize, which runs once the policy is known to be valid, reports in the status what is
+// wrong with the types in the policy's expressions, for each generation once.
+// kube-controller-manager's validatingadmissionpolicy-status-controller reports the same.
+func (s strategy) Canonicalize(obj runtime.Object) {
+	policy := obj.(*admissionregistrationv1.ValidatingAdmissionPolicy)
+	if s.types == nil || policy.Status.ObservedGeneration >= policy.Generation {
+		return
+	}
+	policy.Status.ObservedGeneration = policy.Generation
+	policy.Status.TypeChecking = &admissionregistrationv1.TypeChecking{ExpressionWarnings: s.types(policy)}
+}
+
 // WarningsOnUpdate says that the policy should not be called what it is.
 func (strategy) WarningsOnUpdate(_ context.Context, obj, _ runtime.Object) []string {
 	return validation.WarningsForName(obj.(*admissionregistrationv1.ValidatingAdmissionPolicy))
@@ -100,6 +117,9 @@ func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Objec
 	policy.Spec = oldPolicy.Spec
 	base.KeepMetadata(&policy.ObjectMeta, &oldPolicy.ObjectMeta)
 }
+
+// Canonicalize leaves the status as it was sent.
+func (statusStrategy) Canonicalize(runtime.Object) {}
 
 func (s statusStrategy) ValidateUpdate(_ context.Context, obj, _ runtime.Object) field.ErrorList {
 	return s.validator.ValidateValidatingAdmissionPolicyStatus(obj.(*admissionregistrationv1.ValidatingAdmissionPolicy))

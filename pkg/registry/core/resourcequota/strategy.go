@@ -91,15 +91,13 @@ type statusStrategy struct{ strategy }
 // GetResetFields names what a write to the status endpoint leaves as it is.
 func (statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 	return map[fieldpath.APIVersion]*fieldpath.Set{
-		fieldpath.APIVersion(corev1.SchemeGroupVersion.String()): fieldpath.NewSet(fieldpath.MakePathOrDie("metadata"), fieldpath.MakePathOrDie("spec")),
+		fieldpath.APIVersion(corev1.SchemeGroupVersion.String()): fieldpath.NewSet(fieldpath.MakePathOrDie("spec")),
 	}
 }
 
-// PrepareForUpdate keeps everything but the status.
+// PrepareForUpdate keeps the spec. Metadata may change with the status, as in a kube-apiserver.
 func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
-	quota, oldQuota := obj.(*corev1.ResourceQuota), old.(*corev1.ResourceQuota)
-	quota.Spec = oldQuota.Spec
-	base.KeepMetadata(&quota.ObjectMeta, &oldQuota.ObjectMeta)
+	obj.(*corev1.ResourceQuota).Spec = old.(*corev1.ResourceQuota).Spec
 }
 
 // WarningsOnUpdate has none: whoever counts knows.

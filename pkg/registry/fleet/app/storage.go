@@ -46,7 +46,7 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, releases rest.
 		Resource:   fleet.Resource("apps"),
 		Singular:   fleet.Resource("app"),
 		ShortNames: []string{"app"},
-		Categories: []string{"fleet"},
+		Categories: []string{"all", "fleet"},
 		New:        func() runtime.Object { return &fleet.App{} },
 		NewList:    func() runtime.Object { return &fleet.AppList{} },
 		Strategy:   main,

@@ -21,6 +21,7 @@ import (
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
@@ -47,12 +48,30 @@ func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 	app.Status = fleet.AppStatus{}
 }
 
-// PrepareForUpdate keeps the status and counts changes of the spec.
+// PrepareForUpdate keeps the status, drops what belongs to the strategy that the app had before,
+// and counts changes of the spec.
 func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	app, oldApp := obj.(*fleet.App), old.(*fleet.App)
 	app.Status = oldApp.Status
+	dropLeftRollingUpdate(&app.Spec.Strategy, &oldApp.Spec.Strategy)
 	if !apiequality.Semantic.DeepEqual(app.Spec, oldApp.Spec) {
 		app.Generation = oldApp.Generation + 1
+	}
+}
+
+// dropLeftRollingUpdate removes rollingUpdate when the type changes to Recreate and the write
+// sets nothing in it: the defaults of the other type are left there by every write that names
+// only what it changes. A server-side apply could not remove them at all, because fields that
+// were defaulted have no manager. A value that the write sets or changes stays, and is refused.
+func dropLeftRollingUpdate(strategy, old *fleet.AppStrategy) {
+	if strategy.Type != fleet.RecreateAppStrategy || old.Type == fleet.RecreateAppStrategy || strategy.RollingUpdate == nil || old.RollingUpdate == nil {
+		return
+	}
+	left := func(now, before *intstr.IntOrString) bool {
+		return now == nil || before != nil && *now == *before
+	}
+	if left(strategy.RollingUpdate.MaxUnavailable, old.RollingUpdate.MaxUnavailable) && left(strategy.RollingUpdate.MaxSurge, old.RollingUpdate.MaxSurge) {
+		strategy.RollingUpdate = nil
 	}
 }
 

@@ -52,7 +52,7 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, hosts rest.Get
 		Resource:         fleet.Resource("instances"),
 		Singular:         fleet.Resource("instance"),
 		ShortNames:       []string{"inst"},
-		Categories:       []string{"fleet"},
+		Categories:       []string{"all", "fleet"},
 		New:              func() runtime.Object { return &fleet.Instance{} },
 		NewList:          func() runtime.Object { return &fleet.InstanceList{} },
 		Strategy:         main,

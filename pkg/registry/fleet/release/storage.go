@@ -42,7 +42,7 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*Storage, err
 		Resource:   fleet.Resource("releases"),
 		Singular:   fleet.Resource("release"),
 		ShortNames: []string{"rel"},
-		Categories: []string{"fleet"},
+		Categories: []string{"all", "fleet"},
 		New:        func() runtime.Object { return &fleet.Release{} },
 		NewList:    func() runtime.Object { return &fleet.ReleaseList{} },
 		Strategy:   main,

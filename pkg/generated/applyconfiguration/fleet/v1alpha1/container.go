@@ -39,7 +39,9 @@ type ContainerApplyConfiguration struct {
 	WorkingDir *string `json:"workingDir,omitempty"`
 	// env are environment variables for the program.
 	Env []EnvVarApplyConfiguration `json:"env,omitempty"`
-	// ports are the network ports on which the program listens.
+	// ports are the network ports on which the program listens, each by number and protocol. A
+	// strategic merge patch replaces the whole list, because it can tell elements apart by one
+	// field only.
 	Ports []ContainerPortApplyConfiguration `json:"ports,omitempty"`
 	// resources are what the container needs and what it may use at the most.
 	Resources *ResourceRequirementsApplyConfiguration `json:"resources,omitempty"`
