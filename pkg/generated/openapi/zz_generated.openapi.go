@@ -196,6 +196,7 @@ func schema_pkg_apis_fleet_v1alpha1_App(ref common.ReferenceCallback) common.Ope
 						},
 					},
 				},
+				Required: []string{"spec"},
 			},
 		},
 		Dependencies: []string{
@@ -1511,6 +1512,7 @@ func schema_pkg_apis_fleet_v1alpha1_Instance(ref common.ReferenceCallback) commo
 						},
 					},
 				},
+				Required: []string{"spec"},
 			},
 		},
 		Dependencies: []string{
@@ -1866,6 +1868,7 @@ func schema_pkg_apis_fleet_v1alpha1_Release(ref common.ReferenceCallback) common
 						},
 					},
 				},
+				Required: []string{"spec"},
 			},
 		},
 		Dependencies: []string{
