@@ -20,6 +20,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -109,6 +110,47 @@ func at(t *testing.T, object *unstructured.Unstructured, path ...string) string 
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+func TestKustomizeIsToldTheScopeOfEveryKindThatTheServerStores(t *testing.T) {
+	content, err := os.ReadFile(filepath.Join(artifacts, "kustomize-openapi.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var document struct {
+		Paths map[string]any `json:"paths"`
+	}
+	if err := json.Unmarshal(content, &document); err != nil {
+		t.Fatal(err)
+	}
+	_, lists, err := start(t).typed.Discovery().ServerGroupsAndResources()
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := 0
+	for _, list := range lists {
+		prefix := "/apis/"
+		if list.GroupVersion == "v1" {
+			prefix = "/api/"
+		}
+		for _, r := range list.APIResources {
+			// Events are written by controllers, and nobody keeps them in a file.
+			if strings.Contains(r.Name, "/") || r.Name == "events" || !slices.Contains(r.Verbs, "create") || !slices.Contains(r.Verbs, "list") {
+				continue
+			}
+			served++
+			path := prefix + list.GroupVersion
+			if r.Namespaced {
+				path += "/namespaces/{namespace}"
+			}
+			if path += "/" + r.Name + "/{name}"; document.Paths[path] == nil {
+				t.Errorf("the file for kustomize has no %s", path)
+			}
+		}
+	}
+	if served < len(document.Paths) {
+		t.Errorf("the file for kustomize has %d kinds, the server %d", len(document.Paths), served)
+	}
 }
 
 func TestKustomizeTransformsTheKindsAsItDoesDeployments(t *testing.T) {
