@@ -126,7 +126,7 @@ func TestHelmRemovesWhatItCouldNotInstall(t *testing.T) {
 	if app := s.app(t, namespace, "web"); app != nil && app.GetDeletionTimestamp() == nil {
 		t.Errorf("the App is still there\n%s", output)
 	}
-	if list := s.mustHelm(t, namespace, "list", "--all", "--short"); strings.TrimSpace(list) != "" {
+	if list := s.mustHelm(t, namespace, "list", "--short"); strings.TrimSpace(list) != "" {
 		t.Errorf("Helm still knows %q", list)
 	}
 }

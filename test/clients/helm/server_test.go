@@ -44,17 +44,31 @@ import (
 
 var apps = schema.GroupVersionResource{Group: "fleet.gatehouse.dev", Version: "v1alpha1", Resource: "apps"}
 
-// program is Helm as this module's go.mod pins it, built by the go command and kept in its cache.
+// program is Helm as this module's go.mod pins it. `go tool` would ignore the flags of the other
+// builds and compile everything for itself.
 var program = sync.OnceValues(func() (string, error) {
-	cmd := exec.Command("go", "tool", "-n", "helm.sh/helm/v4/cmd/helm")
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	path, err := cmd.Output()
+	path := filepath.Join(programs, "helm")
+	output, err := exec.Command("go", "build", "-o", path, "helm.sh/helm/v4/cmd/helm").CombinedOutput()
 	if err != nil {
-		return "", fmt.Errorf("cannot build helm: %w: %s", err, stderr.String())
+		return "", fmt.Errorf("cannot build helm: %w: %s", err, output)
 	}
-	return strings.TrimSpace(string(path)), nil
+	return path, nil
 })
+
+// programs is the directory of what the tests build.
+var programs string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "gatehouse-helm-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	programs = dir
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
 
 // server is a `gatehouse up` with all controllers and two simulated hosts.
 type server struct {
