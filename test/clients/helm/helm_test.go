@@ -22,6 +22,7 @@ import (
 	"testing"
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 const chart = "testdata/chart"
@@ -31,12 +32,14 @@ func TestHelmWaitsUntilAnAppIsHealthyOrCannotBecomeSo(t *testing.T) {
 	for name, c := range map[string]struct {
 		values string
 		quota  bool
+		// available is how many instances there are when Helm has come back.
+		available int64
 		// fails is in the complaint of `helm install --wait`; "" where the App becomes healthy.
 		fails   string
 		timeout string
 		kstatus status.Status
 	}{
-		"healthy":        {values: "replicas=2", timeout: "90s", kstatus: status.CurrentStatus},
+		"healthy":        {values: "replicas=2,minReadySeconds=1", available: 2, timeout: "90s", kstatus: status.CurrentStatus},
 		"scaled to zero": {values: "replicas=0", timeout: "90s", kstatus: status.CurrentStatus},
 		"slow, because instances must be ready for an hour": {
 			values: "minReadySeconds=3600,progressDeadlineSeconds=7200", timeout: "5s", fails: "status: InProgress", kstatus: status.InProgressStatus,
@@ -68,8 +71,12 @@ func TestHelmWaitsUntilAnAppIsHealthyOrCannotBecomeSo(t *testing.T) {
 			if got := s.revisions(t, namespace, "web"); !slices.Equal(got, []string{state}) {
 				t.Errorf("the release is %q, want %q", got, state)
 			}
-			if got := kstatus(t, s.app(t, namespace, "web")); got != c.kstatus {
+			app := s.app(t, namespace, "web")
+			if got := kstatus(t, app); got != c.kstatus {
 				t.Errorf("kstatus: %s, want %s", got, c.kstatus)
+			}
+			if got, _, _ := unstructured.NestedInt64(app.Object, "status", "availableReplicas"); got != c.available {
+				t.Errorf("%d instances are available, want %d", got, c.available)
 			}
 		})
 	}
