@@ -63,21 +63,27 @@ kind: Host
 metadata: {name: edge-1}
 `
 
-// kustomize builds twoContainers with more lines of a kustomization.yaml and returns the objects by
-// their kinds.
+// kustomize builds twoContainers with the committed files and more lines of a kustomization.yaml,
+// and returns the objects by their kinds.
 func kustomize(t *testing.T, more string) map[string]*unstructured.Unstructured {
 	t.Helper()
-	dir := t.TempDir()
-	files := map[string]string{
-		"objects.yaml":       twoContainers,
-		"kustomization.yaml": "resources: [objects.yaml]\nopenapi: {path: kustomize-openapi.json}\nconfigurations: [kustomize-config.yaml]\n" + more,
+	content, err := os.ReadFile(filepath.Join(artifacts, "kustomize-openapi.json"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, name := range []string{"kustomize-openapi.json", "kustomize-config.yaml"} {
-		content, err := os.ReadFile(filepath.Join(artifacts, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		files[name] = string(content)
+	return kustomizeWith(t, string(content), more)
+}
+
+func kustomizeWith(t *testing.T, openAPI, more string) map[string]*unstructured.Unstructured {
+	t.Helper()
+	dir := t.TempDir()
+	configuration, err := os.ReadFile(filepath.Join(artifacts, "kustomize-config.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{
+		"objects.yaml": twoContainers, "kustomize-openapi.json": openAPI, "kustomize-config.yaml": string(configuration),
+		"kustomization.yaml": "resources: [objects.yaml]\nopenapi: {path: kustomize-openapi.json}\nconfigurations: [kustomize-config.yaml]\n" + more,
 	}
 	for name, content := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
@@ -95,6 +101,26 @@ func kustomize(t *testing.T, more string) map[string]*unstructured.Unstructured 
 	return objects
 }
 
+// patchOneContainer is a strategic merge patch.
+const patchOneContainer = `
+patches:
+- patch: |
+    apiVersion: fleet.gatehouse.dev/v1alpha1
+    kind: App
+    metadata: {name: web}
+    spec:
+      template:
+        spec:
+          containers:
+          - name: server
+            env: [{name: NEW, value: "2"}]
+`
+
+// onePatched are the containers after it.
+const onePatched = `[{"env":[{"name":"NEW","value":"2"},{"name":"KEPT","value":"1"}],` +
+	`"image":"registry.example.com/web:1.0","name":"server","ports":[{"containerPort":53,"protocol":"UDP"},{"containerPort":53,"protocol":"TCP"}]},` +
+	`{"image":"registry.example.com/log:1.0","name":"sidecar"}]`
+
 // at is the value at the path as JSON; "" where there is none.
 func at(t *testing.T, object *unstructured.Unstructured, path ...string) string {
 	t.Helper()
@@ -110,6 +136,17 @@ func at(t *testing.T, object *unstructured.Unstructured, path ...string) string 
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+func TestKustomizeTakesTheDocumentOfTheServerItself(t *testing.T) {
+	s := start(t)
+	objects := kustomizeWith(t, mustRun(t, s, "", kubectl(t), "get", "--raw", "/openapi/v2"), "namespace: shop\n"+patchOneContainer)
+	if got := at(t, objects["App"], "spec", "template", "spec", "containers"); got != onePatched {
+		t.Errorf("the containers are\n%s, want\n%s", got, onePatched)
+	}
+	if got := objects["Host"].GetNamespace(); got != "" {
+		t.Errorf("the Host is in namespace %q", got)
+	}
 }
 
 func TestKustomizeIsToldTheScopeOfEveryKindThatTheServerStores(t *testing.T) {
@@ -210,22 +247,8 @@ func TestKustomizeTransformsTheKindsAsItDoesDeployments(t *testing.T) {
 			},
 		},
 		"a strategic patch of one container": {
-			kustomization: `
-patches:
-- patch: |
-    apiVersion: fleet.gatehouse.dev/v1alpha1
-    kind: App
-    metadata: {name: web}
-    spec:
-      template:
-        spec:
-          containers:
-          - name: server
-            env: [{name: NEW, value: "2"}]
-`,
-			want: map[string]string{"App/spec/template/spec/containers": `[{"env":[{"name":"NEW","value":"2"},{"name":"KEPT","value":"1"}],` +
-				`"image":"registry.example.com/web:1.0","name":"server","ports":[{"containerPort":53,"protocol":"UDP"},{"containerPort":53,"protocol":"TCP"}]},` +
-				`{"image":"registry.example.com/log:1.0","name":"sidecar"}]`},
+			kustomization: patchOneContainer,
+			want:          map[string]string{"App/spec/template/spec/containers": onePatched},
 		},
 		"a strategic patch that deletes one container": {
 			kustomization: `

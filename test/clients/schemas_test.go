@@ -17,6 +17,8 @@ limitations under the License.
 package clients
 
 import (
+	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -97,6 +99,27 @@ spec:
 				}
 			}
 		})
+	}
+}
+
+func TestTheServersDocumentsSayWhichKindsNeedASpec(t *testing.T) {
+	s := start(t)
+	for path, models := range map[string]string{"/openapi/v2": "definitions", "/openapi/v3/apis/fleet.gatehouse.dev/v1alpha1": "schemas"} {
+		var document map[string]any
+		if err := json.Unmarshal([]byte(mustRun(t, s, "", kubectl(t), "get", "--raw", path)), &document); err != nil {
+			t.Fatal(err)
+		}
+		if components, ok := document["components"].(map[string]any); ok {
+			document = components
+		}
+		for kind, want := range map[string]string{"App": "[spec]", "Release": "[spec]", "Instance": "[spec]", "Host": "<nil>", "HostLease": "<nil>"} {
+			model, ok := document[models].(map[string]any)["dev.gatehouse.fleet.v1alpha1."+kind].(map[string]any)
+			if !ok {
+				t.Errorf("%s has no %s", path, kind)
+			} else if got := fmt.Sprint(model["required"]); got != want {
+				t.Errorf("%s: %s requires %s, want %s", path, kind, got, want)
+			}
+		}
 	}
 }
 
