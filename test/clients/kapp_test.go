@@ -139,7 +139,7 @@ func TestKappWaitsForTheConditionsOfEveryKind(t *testing.T) {
 func TestKappDeploysAndReportsWhatIsStalled(t *testing.T) {
 	kapp := os.Getenv("GATEHOUSE_KAPP")
 	if kapp == "" {
-		t.Skip("kapp is not part of a distribution: install it from https://carvel.dev/kapp and set GATEHOUSE_KAPP to its path")
+		t.Skip("kapp is in no distribution and its Go module cannot be built from: install it from https://carvel.dev/kapp and set GATEHOUSE_KAPP to its path")
 	}
 	s := start(t)
 	namespace := s.namespace(t)
