@@ -153,13 +153,28 @@ func TestKubectlWaitArgoCDAndKappAgreeOnTheHealthOfAnApp(t *testing.T) {
 	}
 }
 
-func TestKubectlWaitSeesHostsReleasesAndInstancesBecomeReady(t *testing.T) {
+func TestKubectlWaitArgoCDAndKappSeeHostsReleasesAndInstancesBecomeReady(t *testing.T) {
 	s := start(t)
 	namespace := s.namespace(t)
 	s.createApp(t, namespace, appOptions{name: "web", replicas: 2})
 	mustRun(t, s, "", kubectl(t), "wait", "-n", namespace, "app/web", "--for=condition=Ready", "--timeout=90s")
 	for _, resource := range []string{"releases", "instances", "hosts"} {
 		mustRun(t, s, "", kubectl(t), "wait", "-n", namespace, resource, "--all", "--for=condition=Ready", "--timeout=90s")
+		list, err := s.dynamic.Resource(fleet.WithResource(resource)).List(t.Context(), metav1.ListOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(list.Items) == 0 {
+			t.Errorf("there are no %s", resource)
+		}
+		for _, object := range list.Items {
+			if status, message := argoHealth(t, object.GetKind(), object.Object); status != "Healthy" {
+				t.Errorf("%s %s: Argo CD says %s (%s)", object.GetKind(), object.GetName(), status, message)
+			}
+			if got := kappSays(t, &object); got != "deployed" {
+				t.Errorf("%s %s: kapp says %s", object.GetKind(), object.GetName(), got)
+			}
+		}
 	}
 	mustRun(t, s, "", kubectl(t), "delete", "-n", namespace, "app/web")
 	mustRun(t, s, "", kubectl(t), "wait", "-n", namespace, "instances", "--all", "--for=delete", "--timeout=90s")
