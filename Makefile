@@ -32,8 +32,10 @@ export GATEHOUSE_KUBECTL ?= $(CURDIR)/bin/kubectl
 ARGS ?=
 TESTFLAGS ?=
 
-# Modules of tests that may not raise the product's versions.
-TEST_MODULES := $(patsubst %/go.mod,%,$(wildcard test/*/go.mod))
+# Modules of tests that may not raise the product's versions. test/clients wants the programs of
+# others, from npm and Debian: make test-clients.
+TEST_MODULES := $(filter-out test/clients,$(patsubst %/go.mod,%,$(wildcard test/*/go.mod)))
+CLIENT_MODULES := test/clients $(patsubst %/go.mod,%,$(wildcard test/clients/*/go.mod))
 
 VERIFY := $(sort $(patsubst hack/%.sh,%,$(wildcard hack/verify-*.sh)))
 UPDATE := $(sort $(patsubst hack/%.sh,%,$(wildcard hack/update-*.sh)))
@@ -77,6 +79,15 @@ test: build ## Run all tests, with more flags in TESTFLAGS='...'
 	for dir in . $(TEST_MODULES); do \
 	  echo "cd $$dir && go test $(TESTFLAGS) ./..."; \
 	  (cd $$dir && go test -timeout 25m $(TESTFLAGS) ./...) || failed+=" $$dir"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
+
+.PHONY: test-clients
+test-clients: build ## Run the clients of others: JavaScript, Python, Helm, kubectl, kustomize; needs npm and python3-kubernetes
+	@failed=; \
+	for dir in $(CLIENT_MODULES); do \
+	  echo "cd $$dir && go test $(TESTFLAGS) ./..."; \
+	  (cd $$dir && go test -count=1 -timeout 15m $(TESTFLAGS) ./...) || failed+=" $$dir"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 

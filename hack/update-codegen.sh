@@ -15,7 +15,8 @@
 # limitations under the License.
 
 # Regenerates everything that is generated: deepcopy, conversions, defaults, declarative
-# validation, protobuf, OpenAPI, clientset, listers, informers and apply configurations.
+# validation, protobuf, OpenAPI, clientset, listers, informers, apply configurations, and the
+# files in artifacts/tools that kustomize and editors read.
 # Generators come from the versions in go.mod and hack/tools; protoc is installed from
 # Debian's protobuf-compiler when it is missing. Same input, same output.
 
@@ -138,6 +139,10 @@ openapi-gen \
   "${builtins[@]}"
 go run ./hack/tools/openapi-subset -package k8s.io/api/core/v1 -elsewhere k8s.io/apimachinery \
   -keep "$(IFS=,; echo "${core_kinds[*]}")" pkg/generated/openapi/builtin/zz_generated.openapi.go
+
+echo "generating files for tools"
+rm -rf artifacts/tools/json-schemas artifacts/tools/kustomize-openapi.json
+go run ./hack/tools/tool-files artifacts/tools
 
 echo "generating clients"
 rm -rf pkg/generated/applyconfiguration pkg/generated/listers pkg/generated/informers

@@ -25,6 +25,10 @@ if ! GATEHOUSE_TOOLS_BIN=$tools_bin "$scratch/hack/update-codegen.sh" >"$scratch
   cat "$scratch/log" >&2
   refuse "the generators failed" "mend what they say above, then hack/update-codegen.sh"
 fi
-if ! diff -ruN pkg/apis "$scratch/pkg/apis" >&2 || ! diff -ruN pkg/generated "$scratch/pkg/generated" >&2; then
-  refuse "generated code is not up to date" "hack/update-codegen.sh"
+stale=
+for dir in pkg/apis pkg/generated artifacts/tools; do
+  diff -ruN "$dir" "$scratch/$dir" >&2 || stale+=" $dir"
+done
+if [ -n "$stale" ]; then
+  refuse "what is generated is not up to date in:$stale" "hack/update-codegen.sh"
 fi

@@ -196,6 +196,7 @@ func schema_pkg_apis_fleet_v1alpha1_App(ref common.ReferenceCallback) common.Ope
 						},
 					},
 				},
+				Required: []string{"spec"},
 			},
 		},
 		Dependencies: []string{
@@ -1509,6 +1510,7 @@ func schema_pkg_apis_fleet_v1alpha1_Instance(ref common.ReferenceCallback) commo
 						},
 					},
 				},
+				Required: []string{"spec"},
 			},
 		},
 		Dependencies: []string{
@@ -1864,6 +1866,7 @@ func schema_pkg_apis_fleet_v1alpha1_Release(ref common.ReferenceCallback) common
 						},
 					},
 				},
+				Required: []string{"spec"},
 			},
 		},
 		Dependencies: []string{

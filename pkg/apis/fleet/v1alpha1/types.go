@@ -334,8 +334,8 @@ type Instance struct {
 
 	// spec says what is to run. After creation only containers[*].image,
 	// activeDeadlineSeconds (shorter, or newly set) and added tolerations may change.
-	// +optional
-	Spec InstanceSpec `json:"spec,omitempty" protobuf:"bytes,2,opt,name=spec"`
+	// +required
+	Spec InstanceSpec `json:"spec" protobuf:"bytes,2,opt,name=spec"`
 
 	// status is what the agent of the instance's host last reported. Written through the
 	// status subresource only.

@@ -62,8 +62,8 @@ type App struct {
 	metav1.ObjectMeta `json:"metadata,omitempty" protobuf:"bytes,1,opt,name=metadata"`
 
 	// spec says what is to run, how many times, and how a new version takes over.
-	// +optional
-	Spec AppSpec `json:"spec,omitempty" protobuf:"bytes,2,opt,name=spec"`
+	// +required
+	Spec AppSpec `json:"spec" protobuf:"bytes,2,opt,name=spec"`
 
 	// status is what the app controller last saw. Written through the status subresource only.
 	// +optional
@@ -310,8 +310,8 @@ type Release struct {
 	metav1.ObjectMeta `json:"metadata,omitempty" protobuf:"bytes,1,opt,name=metadata"`
 
 	// spec says what is to run, and how many times. Selector and template never change.
-	// +optional
-	Spec ReleaseSpec `json:"spec,omitempty" protobuf:"bytes,2,opt,name=spec"`
+	// +required
+	Spec ReleaseSpec `json:"spec" protobuf:"bytes,2,opt,name=spec"`
 
 	// status is what the release controller last saw. Written through the status subresource only.
 	// +optional
