@@ -352,7 +352,7 @@ func TestAHostThatComesBackHasItsInstances(t *testing.T) {
 
 func TestTheConditionIsWrittenWhereItHelps(t *testing.T) {
 	said := newInstance("x", func(i *v1alpha1.Instance) { i.Generation = 3 })
-	written := withMessage(said, nothingFits, start)
+	written := withMessage(said, reasonUnschedulable, nothingFits, start)
 	condition := meta.FindStatusCondition(written.Status.Conditions, v1alpha1.InstanceConditionScheduled)
 	if condition == nil || condition.Status != metav1.ConditionFalse || condition.Reason != "Unschedulable" || condition.Message != nothingFits || condition.ObservedGeneration != 3 || !condition.LastTransitionTime.Time.Equal(start) {
 		t.Errorf("wrote %+v", condition)
@@ -363,7 +363,7 @@ func TestTheConditionIsWrittenWhereItHelps(t *testing.T) {
 	for name, unneeded := range map[string]*v1alpha1.Instance{
 		"said already": written, "bound": newInstance("x", boundTo("a")), "being deleted": newInstance("x", beingDeleted), "ended": newInstance("x", ended(v1alpha1.InstanceFailed)),
 	} {
-		if withMessage(unneeded, nothingFits, start) != nil {
+		if withMessage(unneeded, reasonUnschedulable, nothingFits, start) != nil {
 			t.Errorf("written to one that is %s", name)
 		}
 	}
