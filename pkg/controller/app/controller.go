@@ -58,8 +58,8 @@ type Controller struct {
 	instances cache.Indexer
 	synced    []cache.InformerSynced
 	queue     workqueue.TypedRateLimitingInterface[types.NamespacedName]
-	events    *events.Recorder
 	recorder  record.EventRecorder
+	runEvents func(context.Context)
 	clock     clock.PassiveClock
 	vain      *backoff.Backoff[attempt]
 	marks     marks
@@ -76,6 +76,17 @@ func New(config *rest.Config, shared externalversions.SharedInformerFactory) (*C
 	if err != nil {
 		return nil, err
 	}
+	c, err := NewForClient(client, shared, recorder, clock.RealClock{})
+	if err != nil {
+		return nil, err
+	}
+	c.runEvents = recorder.Run
+	return c, nil
+}
+
+// NewForClient makes a controller of its parts, for tests that hold some of them. Events go to
+// the recorder, which somebody else runs.
+func NewForClient(client versioned.Interface, shared externalversions.SharedInformerFactory, recorder record.EventRecorder, clock clock.PassiveClock) (*Controller, error) {
 	fleet := shared.Fleet().V1alpha1()
 	apps, releases, instances := fleet.Apps(), fleet.Releases(), fleet.Instances()
 	c := &Controller{
@@ -84,10 +95,10 @@ func New(config *rest.Config, shared externalversions.SharedInformerFactory) (*C
 		releases:  releases.Informer().GetIndexer(),
 		instances: instances.Informer().GetIndexer(),
 		queue:     queue.New[types.NamespacedName](Name),
-		events:    recorder,
 		recorder:  recorder,
-		clock:     clock.RealClock{},
-		vain:      backoff.New[attempt](firstVainWrite, lastVainWrite, clock.RealClock{}),
+		runEvents: func(ctx context.Context) { <-ctx.Done() },
+		clock:     clock,
+		vain:      backoff.New[attempt](firstVainWrite, lastVainWrite, clock),
 		marks:     marks{of: map[types.UID]Mark{}},
 	}
 	for _, watched := range []struct {
@@ -116,7 +127,7 @@ func (c *Controller) Run(ctx context.Context) {
 	ctx = klog.NewContext(ctx, klog.FromContext(ctx).WithName(Name))
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	wg.Go(func() { c.events.Run(ctx) })
+	wg.Go(func() { c.runEvents(ctx) })
 	if cache.WaitForCacheSync(ctx.Done(), c.synced...) {
 		queue.Run(ctx, c.queue, workers, c.sync)
 	}

@@ -52,6 +52,7 @@ func (o CompletedOptions) Validate() []error {
 		errs = append(errs, fmt.Errorf("--mode=%s is unknown: use standalone or aggregated", o.Mode))
 	}
 	errs = append(errs, o.validateControllers()...)
+	errs = append(errs, ValidateEndedInstances(o.EndedInstances)...)
 	errs = append(errs, o.validateSimulation()...)
 	if o.DataDir == "" {
 		errs = append(errs, fmt.Errorf("--data-dir must not be empty: name a directory"))
