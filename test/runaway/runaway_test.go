@@ -112,7 +112,9 @@ func mischiefs() []mischief {
 			}
 		})},
 		{"takes the annotations of releases away", onReleases(func(_ request, release *v1alpha1.Release, _ int) { release.Annotations = nil })},
-		{"labels releases otherwise with each write", onReleases(func(_ request, release *v1alpha1.Release, counter int) { setLabel(release, "stamp", fmt.Sprint(counter)) })},
+		{"labels releases otherwise with each write", onReleases(func(_ request, release *v1alpha1.Release, counter int) {
+			setLabel(release, "stamp", fmt.Sprint(counter))
+		})},
 		{"clears the status of releases", onReleases(func(r request, release *v1alpha1.Release, _ int) {
 			if r.subresource == "status" {
 				release.Status.Conditions = nil
@@ -253,6 +255,7 @@ func watchApp(t *testing.T, a *v1alpha1.App, chosen []mischief, fails bool) {
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+	s.stop = cancel
 	events := &told{reasons: map[string]string{}}
 	shared := informers.NewForClient(s.client)
 	apps, err := app.NewForClient(s.client, shared, events, clock.RealClock{})

@@ -66,7 +66,13 @@ type server struct {
 	named   int
 	// largest is the most replicas that a release has asked for.
 	largest int32
+	// stop is called when far too much was written: time does not pass for controllers that never
+	// wait.
+	stop func()
 }
+
+// farTooMuch is a number of writes that no bound allows.
+const farTooMuch = 1000
 
 func newServer(t *testing.T, admit func(request, object) error) *server {
 	s := &server{t: t, client: fake.NewSimpleClientset(), admit: admit, by: map[string]int{}}
@@ -85,6 +91,9 @@ func (s *server) count(what string, obj object) {
 	}
 	s.written++
 	s.by[what]++
+	if s.written == farTooMuch && s.stop != nil {
+		s.stop()
+	}
 }
 
 // taken returns the writes since the last call.

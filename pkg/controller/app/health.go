@@ -35,6 +35,16 @@ const (
 	OldInstancesReason = "OldInstances"
 )
 
+// Uninformative says of a reason of the condition Ready that it only tells that the app is not
+// complete, which the numbers of its status tell as well.
+func Uninformative(reason string) bool {
+	switch reason {
+	case UnavailableReason, OldInstancesReason, PausedReason, "Created":
+		return true
+	}
+	return false
+}
+
 // createErrorPatience is how long releases may be refused before the app counts as stalled:
 // what is applied together with the app, such as a quota, may come a moment later.
 const createErrorPatience = 10 * time.Second
@@ -49,7 +59,7 @@ func Health(app *v1alpha1.App, status *v1alpha1.AppStatus, newest *v1alpha1.Rele
 	case Complete(app, status) && (progress == nil || progress.Reason != ReleaseCreateErrorReason):
 		return health.Verdict{State: health.Ready, Reason: NewReleaseAvailableReason, Message: fmt.Sprintf("%d of %d instances are available", status.AvailableReplicas, wanted(app))}
 	case HasProgressDeadline(app) && progress != nil && progress.Reason == ProgressDeadlineExceededReason:
-		return health.Verdict{State: health.Stalled, Reason: ProgressDeadlineExceededReason, Message: progress.Message}
+		return health.Verdict{State: health.Stalled, Reason: ProgressDeadlineExceededReason, Message: progress.Message, Cause: reason}
 	case progress != nil && progress.Reason == ReleaseCreateErrorReason:
 		verdict := health.Verdict{State: health.Reconciling, Reason: ReleaseCreateErrorReason, Message: progress.Message}
 		if now.Sub(progress.LastTransitionTime.Time) >= createErrorPatience {
@@ -94,6 +104,9 @@ func withHealth(app *v1alpha1.App, status *v1alpha1.AppStatus, newest *v1alpha1.
 	verdict := Health(app, status, newest, now)
 	if t != nil {
 		verdict = health.Verdict{State: health.Stalled, Reason: t.reason, Message: t.message}
+	}
+	if verdict.Cause != "" {
+		verdict.Cause = health.ReasonOr(verdict.Cause, UnavailableReason)
 	}
 	verdict.Reason, verdict.Message = health.ReasonOr(verdict.Reason, UnavailableReason), health.Cut(verdict.Message)
 	status.Conditions = health.Set(status.Conditions, verdict, app.Generation, metav1.NewTime(now))

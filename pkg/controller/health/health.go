@@ -54,6 +54,8 @@ type Verdict struct {
 	Reason string
 	// Message says the same for people.
 	Message string
+	// Cause is the reason of the condition Ready, where that is another: what is behind it.
+	Cause string
 }
 
 // asExpected is the reason of conditions that are False and should be.
@@ -72,7 +74,7 @@ func Set(conditions []metav1.Condition, v Verdict, generation int64, now metav1.
 		}
 		switch {
 		case kind == v1alpha1.AppConditionReady:
-			condition.Reason, condition.Message = v.Reason, v.Message
+			condition.Reason, condition.Message = cmp.Or(v.Cause, v.Reason), v.Message
 			if v.State == Ready {
 				condition.Status = metav1.ConditionTrue
 			}

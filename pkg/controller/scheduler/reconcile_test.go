@@ -368,3 +368,45 @@ func TestTheConditionIsWrittenWhereItHelps(t *testing.T) {
 		}
 	}
 }
+
+func TestABindingThatWasRefusedIsSaidOnce(t *testing.T) {
+	const friday = "the binding to a host was refused: not on a Friday"
+	s := begin(t, readyHost("a"))
+	x := newInstance("x")
+	s.create(x)
+	for range 3 {
+		s.expect("bind x a")
+		s.finished(x, refused, s.now)
+		if d := s.refusal(x, friday); (d != nil) != (s.room.all[keyOf(x)].failures == 1) || d != nil && (d.reason != reasonBindingRefused || d.message != friday) {
+			t.Fatalf("after failure %d it says %v", s.room.all[keyOf(x)].failures, d)
+		}
+		s.now = s.now.Add(lastBackoff)
+	}
+	// A restart remembers what was said.
+	said := withMessage(x, reasonBindingRefused, friday, s.now)
+	again := begin(t, readyHost("a"))
+	again.create(said)
+	again.expect("bind x a")
+	if d := again.refusal(said, friday); d != nil {
+		t.Errorf("it is said again: %v", d)
+	}
+	if d := s.refusal(newInstance("gone"), friday); d != nil {
+		t.Errorf("of one that is gone it is said: %v", d)
+	}
+}
+
+func TestAConflictThatWasNoneIsSaid(t *testing.T) {
+	const webhook = "the binding to a host was refused: the webhook says conflict"
+	s := begin(t, readyHost("a"))
+	x := newInstance("x")
+	s.create(x)
+	s.expect("bind x a")
+	s.finished(x, overtaken, s.now)
+	s.answeredWith(x, webhook)
+	s.now = s.now.Add(lastBackoff)
+	s.expect("ask x")
+	if d := s.answered(x, newInstance("x"), s.now); d == nil || d.message != webhook {
+		t.Errorf("it says %v", d)
+	}
+	s.expect("bind x a")
+}

@@ -17,7 +17,9 @@ limitations under the License.
 package base
 
 import (
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // Types of conditions by which tools judge any object (sigs.k8s.io/cli-utils/pkg/kstatus).
@@ -47,4 +49,21 @@ func NotReady(status metav1.ConditionStatus, reason, message string) []metav1.Co
 
 func newCondition(kind string, status metav1.ConditionStatus, reason, message string) metav1.Condition {
 	return metav1.Condition{Type: kind, Status: status, Reason: reason, Message: message, ObservedGeneration: 1, LastTransitionTime: metav1.Now()}
+}
+
+// StatusColumn shows where an object stands by those conditions: Ready, or what keeps it from
+// that, such as ImagePullBackOff.
+func StatusColumn[T runtime.Object](conditions func(T) []metav1.Condition) Column[T] {
+	return Column[T]{Name: "Status", Description: "Ready, or what keeps it from becoming so.", Value: func(o T) any { return statusOf(conditions(o)) }}
+}
+
+func statusOf(conditions []metav1.Condition) string {
+	ready := apimeta.FindStatusCondition(conditions, ConditionReady)
+	switch {
+	case ready == nil:
+		return string(metav1.ConditionUnknown)
+	case ready.Status == metav1.ConditionTrue:
+		return ConditionReady
+	}
+	return ready.Reason
 }
