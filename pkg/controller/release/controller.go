@@ -209,11 +209,14 @@ func (c *Controller) sync(ctx context.Context, key types.NamespacedName) error {
 
 // withHealth writes where the release stands into its status.
 func (c *Controller) withHealth(release *v1alpha1.Release, status *v1alpha1.ReleaseStatus, now time.Time) error {
-	instances, err := c.find(releaseKey(release.Namespace, release.UID))
-	if err != nil {
-		return err
-	}
+	var instances []*v1alpha1.Instance
 	held, _ := c.losses.held(release.UID)
+	if status.AvailableReplicas < status.Replicas || held > 0 { // else nothing is looked for among them
+		var err error
+		if instances, err = c.find(releaseKey(release.Namespace, release.UID)); err != nil {
+			return err
+		}
+	}
 	withHealth(release, status, View{Instances: instances, Held: held, Now: now})
 	return nil
 }
