@@ -59,6 +59,9 @@ func Health(app *v1alpha1.App, status *v1alpha1.AppStatus, newest *v1alpha1.Rele
 	case Complete(app, status) && (progress == nil || progress.Reason != ReleaseCreateErrorReason):
 		return health.Verdict{State: health.Ready, Reason: NewReleaseAvailableReason, Message: fmt.Sprintf("%d of %d instances are available", status.AvailableReplicas, wanted(app))}
 	case HasProgressDeadline(app) && progress != nil && progress.Reason == ProgressDeadlineExceededReason:
+		if Uninformative(reason) {
+			reason = ""
+		}
 		return health.Verdict{State: health.Stalled, Reason: ProgressDeadlineExceededReason, Message: progress.Message, Cause: reason}
 	case progress != nil && progress.Reason == ReleaseCreateErrorReason:
 		verdict := health.Verdict{State: health.Reconciling, Reason: ReleaseCreateErrorReason, Message: progress.Message}
