@@ -72,7 +72,7 @@ type server struct {
 }
 
 // farTooMuch is a number of writes that no bound allows.
-const farTooMuch = 1000
+const farTooMuch = 300
 
 func newServer(t *testing.T, admit func(request, object) error) *server {
 	s := &server{t: t, client: fake.NewSimpleClientset(), admit: admit, by: map[string]int{}}
