@@ -287,6 +287,12 @@ func watchApp(t *testing.T, a *v1alpha1.App, chosen []mischief, fails bool) {
 		t.Logf("minute %d: %d writes for %d replicas", minute+1, written, replicas)
 	}
 	synctest.Wait()
+	s.lock.Lock()
+	requests := s.requests
+	s.lock.Unlock()
+	if requests >= tooManyRequests {
+		t.Fatalf("%d requests", requests)
+	}
 	list, err := s.client.FleetV1alpha1().Releases("default").List(ctx, metav1.ListOptions{})
 	if err != nil || len(list.Items) > mostReleases {
 		t.Errorf("there are %d releases (%v)", len(list.Items), err)

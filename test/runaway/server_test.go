@@ -69,10 +69,23 @@ type server struct {
 	// stop is called when far too much was written: time does not pass for controllers that never
 	// wait.
 	stop func()
+	// requests counts also those that change nothing.
+	requests int
 }
 
-// farTooMuch is a number of writes that no bound allows.
-const farTooMuch = 300
+// asked counts a request, and refuses it when there were too many.
+func (s *server) asked() error {
+	if s.requests++; s.requests < tooManyRequests {
+		return nil
+	}
+	if s.requests == tooManyRequests && s.stop != nil {
+		s.stop()
+	}
+	return apierrors.NewInternalError(fmt.Errorf("more than %d requests", tooManyRequests))
+}
+
+// farTooMuch is a number of writes that no bound allows, and tooManyRequests one of requests.
+const farTooMuch, tooManyRequests = 300, 3000
 
 func newServer(t *testing.T, admit func(request, object) error) *server {
 	s := &server{t: t, client: fake.NewSimpleClientset(), admit: admit, by: map[string]int{}}
@@ -108,6 +121,9 @@ func (s *server) taken() (written int, by map[string]int, largest int32) {
 func (s *server) create(action clienttesting.Action) (bool, runtime.Object, error) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
+	if err := s.asked(); err != nil {
+		return true, nil, err
+	}
 	a := action.(clienttesting.CreateActionImpl)
 	obj := a.Object.DeepCopyObject().(object)
 	r := request{resource: a.Resource.Resource, create: true, dryRun: len(a.CreateOptions.DryRun) > 0}
@@ -160,6 +176,9 @@ func (s *server) patch(action clienttesting.Action) (bool, runtime.Object, error
 
 // store writes what change makes of the stored object, as the endpoint of the action has it.
 func (s *server) store(a clienttesting.Action, name string, change func(object) (object, error)) (bool, runtime.Object, error) {
+	if err := s.asked(); err != nil {
+		return true, nil, err
+	}
 	found, err := s.client.Tracker().Get(a.GetResource(), a.GetNamespace(), name)
 	if err != nil {
 		return true, nil, err
