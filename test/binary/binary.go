@@ -121,7 +121,7 @@ func Launch(t testing.TB, dataDir string, onLine func(*Server, string), args ...
 	t.Helper()
 	// Those of the fleet would take part in what a test plays by hand: it asks for them.
 	if !slices.ContainsFunc(args, func(arg string) bool { return strings.HasPrefix(arg, "--controllers=") }) {
-		args = append(args, "--controllers=*,-app-controller,-release-controller,-scheduler,-host-lifecycle-controller")
+		args = append(args, "--controllers=*,-app-controller,-release-controller,-scheduler,-host-lifecycle-controller,-ended-instance-collector")
 	}
 	args = append([]string{"up", "--data-dir", dataDir, "--listen", "127.0.0.1:0"}, args...)
 	s := &Server{

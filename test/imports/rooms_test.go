@@ -147,7 +147,7 @@ var rooms = []room{
 	}},
 
 	// Controllers work only through watch: no hub types, no registry, no k8s.io/apiserver.
-	// What several of them must agree on is in queue, events, instance, adoption, taints and transform.
+	// What several of them must agree on is in queue, backoff, events, health, instance, adoption, taints and transform.
 	// The controller of quotas counts what admission charges.
 	{packages: "pkg/controller/quota", may: []string{
 		"pkg/controller/queue", "pkg/controller/transform", "pkg/controller/instance", "pkg/quota", "pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/...",
@@ -158,7 +158,7 @@ var rooms = []room{
 		"pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/...", "golang.org/x/sync/semaphore",
 	}},
 	{packages: "pkg/controller/([a-z]+)", may: []string{
-		"pkg/controller/queue", "pkg/controller/events", "pkg/controller/instance", "pkg/controller/adoption", "pkg/controller/taints", "pkg/controller/transform",
+		"pkg/controller/queue", "pkg/controller/events", "pkg/controller/backoff", "pkg/controller/health", "pkg/controller/instance", "pkg/controller/adoption", "pkg/controller/taints", "pkg/controller/transform",
 		"pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/...",
 	}},
 	// Simulated hosts are clients as controllers are, and may know no more of the server.

@@ -122,7 +122,7 @@ func image(name string) string {
 func (s *scene) appIs(numbers, image string) {
 	s.Helper()
 	row := strings.Fields(s.kubectl("get app app-$ID --no-headers").succeeds().stdout)
-	if len(row) != 5 || strings.Join(row[1:4], " ") != numbers {
+	if len(row) != 6 || strings.Join(row[1:4], " ") != numbers {
 		s.Fatalf("the app is %v, wanted %s", row, numbers)
 	}
 	var images []string

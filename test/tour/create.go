@@ -52,6 +52,13 @@ func create(s *scene) {
 		"  serviceAccountName: builder",
 		"  terminationGracePeriodSeconds: 60",
 		"status:",
+		"  conditions:",
+		"  - lastTransitionTime: <lastTransitionTime>",
+		"    message: no host has reported the instance yet",
+		"    observedGeneration: 1",
+		"    reason: Pending",
+		"    status: \"False\"",
+		"    type: Ready",
 		"  phase: Pending",
 	)
 	s.kubectl("get instance web-$ID -o", "jsonpath={.spec.restartPolicy} {.spec.terminationGracePeriodSeconds} {.spec.containers[*].imagePullPolicy}{\"\\n\"}").prints(

@@ -175,7 +175,7 @@ func (r result) masked() result {
 	return r
 }
 
-var serverChosen = regexp.MustCompile(`("?(creationTimestamp|resourceVersion|uid)"?: )"?[-0-9A-Za-z:]+"?`)
+var serverChosen = regexp.MustCompile(`("?(creationTimestamp|lastTransitionTime|resourceVersion|uid)"?: )"?[-0-9A-Za-z:]+"?`)
 
 // text joins lines, each of which ends.
 func text(lines []string) string {

@@ -33,6 +33,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/app"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/clusterroleaggregation"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/endedinstances"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/garbagecollector"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/hostlifecycle"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/informers"
@@ -89,7 +90,7 @@ func clusterControllers() []constructor {
 
 // fleetControllers move our own kinds along. They count on being the only ones: one replica
 // runs them at a time.
-func fleetControllers(hosts hostlifecycle.Options) []constructor {
+func fleetControllers(hosts hostlifecycle.Options, endedInstances int) []constructor {
 	return []constructor{
 		sharing(app.Name, app.New),
 		sharing(release.Name, release.New),
@@ -97,13 +98,16 @@ func fleetControllers(hosts hostlifecycle.Options) []constructor {
 		sharing(hostlifecycle.Name, func(config *rest.Config, shared externalversions.SharedInformerFactory) (*hostlifecycle.Controller, error) {
 			return hostlifecycle.New(config, shared, hosts)
 		}),
+		sharing(endedinstances.Name, func(config *rest.Config, shared externalversions.SharedInformerFactory) (*endedinstances.Controller, error) {
+			return endedinstances.New(config, shared, endedInstances)
+		}),
 	}
 }
 
 // separateControllers are those that `gatehouse controllers` has. In a cluster counts are kept
 // by kube-controller-manager, and in front of a standalone server by that server.
-func separateControllers() []constructor {
-	return append(fleetControllers(hostlifecycle.DefaultOptions()), construct(quota.Name, quota.NewForCluster))
+func separateControllers(endedInstances int) []constructor {
+	return append(fleetControllers(hostlifecycle.DefaultOptions(), endedInstances), construct(quota.Name, quota.NewForCluster))
 }
 
 // newControllers makes those that are selected. identity gives each a configuration of its
@@ -223,7 +227,7 @@ func standaloneControllers(o options.CompletedOptions, server *apiserver.Server,
 	if o.Aggregated() {
 		return nil, nil
 	}
-	fleet := fleetControllers(hostlifecycle.DefaultOptions())
+	fleet := fleetControllers(hostlifecycle.DefaultOptions(), o.EndedInstances)
 	tokens := map[string]string{}
 	for _, name := range clientNames() {
 		tokens[name] = identities.Mint(name)
@@ -255,7 +259,7 @@ func clientsInside(o options.CompletedOptions, server *apiserver.Server, bundle 
 // clientNames are the names of all controllers, and of what reads and is elected for them.
 func clientNames() []string {
 	names := []string{informers.Name, leader.Name}
-	for _, c := range slices.Concat(clusterControllers(), fleetControllers(hostlifecycle.DefaultOptions())) {
+	for _, c := range slices.Concat(clusterControllers(), fleetControllers(hostlifecycle.DefaultOptions(), 0)) {
 		names = append(names, c.name)
 	}
 	return names

@@ -56,7 +56,7 @@ func TestEveryControllerIsAUserOfItsOwnWithARoleOfItsOwn(t *testing.T) {
 	}
 	identities := authentication.NewControllers()
 	tokens := map[string]string{}
-	constructors := slices.Concat(clusterControllers(), fleetControllers(hostlifecycle.DefaultOptions()))
+	constructors := slices.Concat(clusterControllers(), fleetControllers(hostlifecycle.DefaultOptions(), 0))
 	all, err := newTerm(constructors, options.Controllers{options.AllControllers}, func(name string) *rest.Config {
 		config := controllerConfig(loopback, name, identities.Mint(name))
 		if len(config.CertData) > 0 || len(config.KeyData) > 0 || config.BearerToken == loopback.BearerToken {
@@ -89,7 +89,7 @@ func TestEveryControllerIsAUserOfItsOwnWithARoleOfItsOwn(t *testing.T) {
 
 func TestAControllerInAProcessOfItsOwnIsAUserOfItsOwnToo(t *testing.T) {
 	var names []string
-	if _, err := newTerm(fleetControllers(hostlifecycle.DefaultOptions()), options.Controllers{options.AllControllers}, func(name string) *rest.Config {
+	if _, err := newTerm(fleetControllers(hostlifecycle.DefaultOptions(), 0), options.Controllers{options.AllControllers}, func(name string) *rest.Config {
 		names = append(names, name)
 		return impersonatedController(&rest.Config{Host: "https://127.0.0.1:1", BearerToken: "of-the-administrator"}, name)
 	}); err != nil {
@@ -166,7 +166,7 @@ func TestTheFlagKnowsAllControllers(t *testing.T) {
 	for _, list := range []struct {
 		constructors []constructor
 		known        []string
-	}{{clusterControllers(), options.ClusterControllers()}, {fleetControllers(hostlifecycle.DefaultOptions()), options.FleetControllers()}, {separateControllers(), options.SeparateControllers()}} {
+	}{{clusterControllers(), options.ClusterControllers()}, {fleetControllers(hostlifecycle.DefaultOptions(), 0), options.FleetControllers()}, {separateControllers(0), options.SeparateControllers()}} {
 		var names []string
 		for _, c := range list.constructors {
 			names = append(names, c.name)
@@ -184,14 +184,14 @@ func TestWhichControllersAreMade(t *testing.T) {
 		selected options.Controllers
 		want     []string
 	}{
-		{"all", options.Controllers{"*"}, []string{"shared-informers", "app-controller", "release-controller", "scheduler", "host-lifecycle-controller"}},
+		{"all", options.Controllers{"*"}, []string{"shared-informers", "app-controller", "release-controller", "scheduler", "host-lifecycle-controller", "ended-instance-collector"}},
 		{"none", nil, []string{"shared-informers"}},
-		{"all but one", options.Controllers{"*", "-scheduler"}, []string{"shared-informers", "app-controller", "release-controller", "host-lifecycle-controller"}},
+		{"all but one", options.Controllers{"*", "-scheduler"}, []string{"shared-informers", "app-controller", "release-controller", "host-lifecycle-controller", "ended-instance-collector"}},
 		{"one", options.Controllers{"scheduler"}, []string{"shared-informers", "scheduler"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var made []string
-			if _, err := newTerm(fleetControllers(hostlifecycle.DefaultOptions()), tc.selected, func(name string) *rest.Config {
+			if _, err := newTerm(fleetControllers(hostlifecycle.DefaultOptions(), 0), tc.selected, func(name string) *rest.Config {
 				made = append(made, name)
 				return &rest.Config{Host: "https://127.0.0.1:1"}
 			}); err != nil || !slices.Equal(made, tc.want) {

@@ -40,6 +40,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/endedinstances"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/hostlifecycle"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/informers"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/leader"
@@ -50,18 +51,20 @@ const serviceAccountNamespace = "/var/run/secrets/kubernetes.io/serviceaccount/n
 
 // controllersCommand holds the flags of gatehouse controllers.
 type controllersCommand struct {
-	kubeconfig    string
-	controllers   options.Controllers
-	leaderElect   bool
-	election      leader.Config
-	healthAddress string
-	logs          *logs.Options
+	kubeconfig     string
+	controllers    options.Controllers
+	endedInstances int
+	leaderElect    bool
+	election       leader.Config
+	healthAddress  string
+	logs           *logs.Options
 }
 
 func newControllersCommand() *cobra.Command {
 	c := controllersCommand{
-		controllers: options.Controllers{options.AllControllers},
-		leaderElect: true,
+		controllers:    options.Controllers{options.AllControllers},
+		endedInstances: endedinstances.DefaultThreshold,
+		leaderElect:    true,
 		election: leader.Config{
 			LeaseName: leader.Lease, LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
 		},
@@ -102,6 +105,7 @@ of these, and to get, create and update the Lease; in a cluster, artifacts/deplo
 	fs := sets.FlagSet("controllers")
 	fs.StringVar(&c.kubeconfig, "kubeconfig", c.kubeconfig, "Kubeconfig that leads to the server. Where empty, the service account of the pod that this runs in.")
 	c.controllers.AddFlag(fs, "Controllers to run.", options.SeparateControllers())
+	options.AddEndedInstancesFlag(fs, &c.endedInstances)
 	fs.StringVar(&c.healthAddress, "health-address", c.healthAddress, "Address and port, such as 127.0.0.1:8081, for /healthz over plain HTTP: whether this replica leads and renews, or waits. Where empty, nothing listens.")
 	fs = sets.FlagSet("leader election")
 	fs.BoolVar(&c.leaderElect, "leader-elect", c.leaderElect, "Work only while holding the lease. Without, nothing else may run the same controllers.")
@@ -117,7 +121,7 @@ of these, and to get, create and update the Lease; in a cluster, artifacts/deplo
 
 // validate returns everything that is wrong with the flags.
 func (c *controllersCommand) validate() []error {
-	errs := c.controllers.Validate(options.SeparateControllers())
+	errs := append(c.controllers.Validate(options.SeparateControllers()), options.ValidateEndedInstances(c.endedInstances)...)
 	running := 0
 	for _, name := range options.SeparateControllers() {
 		if c.controllers.Has(name) {
@@ -182,7 +186,7 @@ func (c *controllersCommand) config() (*rest.Config, error) {
 // work is what runs: the controllers, behind an election unless somebody wants none.
 func (c *controllersCommand) work(config *rest.Config) (controller, error) {
 	make := func() (controllers, error) {
-		return newTerm(separateControllers(), c.controllers, impersonatedControllers(config))
+		return newTerm(separateControllers(c.endedInstances), c.controllers, impersonatedControllers(config))
 	}
 	if !c.leaderElect {
 		all, err := make()
@@ -205,7 +209,7 @@ func (c *controllersCommand) work(config *rest.Config) (controller, error) {
 func RunFleetControllers(ctx context.Context, config *rest.Config, election leader.Config, hosts hostlifecycle.Options) error {
 	election.Client = electionConfig(config)
 	replica, err := newElected(election, func() (controllers, error) {
-		return newTerm(fleetControllers(hosts), options.Controllers{options.AllControllers}, impersonatedControllers(config))
+		return newTerm(fleetControllers(hosts, endedinstances.DefaultThreshold), options.Controllers{options.AllControllers}, impersonatedControllers(config))
 	})
 	if err == nil {
 		replica.Run(ctx)

@@ -22,6 +22,7 @@ import (
 	"strings"
 
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
@@ -40,6 +41,9 @@ type progress struct {
 	Paused bool `json:"paused"`
 	// Message says it in words.
 	Message string `json:"message"`
+	// Reason is what the first instance waits for that does, or why there is none, such as
+	// ImagePullBackOff or FailedCreate; empty where nothing is known to be wrong.
+	Reason string `json:"reason,omitempty"`
 
 	Replicas          int32 `json:"replicas"`
 	UpdatedReplicas   int32 `json:"updatedReplicas"`
@@ -58,8 +62,13 @@ func progressOf(app *v1alpha1.App, revision int64) progress {
 		UpdatedReplicas: status.UpdatedReplicas, ReadyReplicas: status.ReadyReplicas, AvailableReplicas: status.AvailableReplicas,
 		OldReplicas: max(status.Replicas-status.UpdatedReplicas, 0),
 	}
+	var cause string
+	p.Reason, cause = causeOf(app)
 	waiting := func(format string, args ...any) progress {
 		p.Message = fmt.Sprintf("Waiting for app %q rollout to finish: ", app.Name) + fmt.Sprintf(format, args...) + "..."
+		if cause != "" {
+			p.Message += " (" + cause + ")"
+		}
 		if p.Paused {
 			p.Message += fmt.Sprintf(" (paused: \"kubectl gatehouse rollout resume %s\" goes on)", app.Name)
 		}
@@ -79,6 +88,10 @@ func progressOf(app *v1alpha1.App, revision int64) progress {
 	if c := apimeta.FindStatusCondition(status.Conditions, v1alpha1.AppConditionProgressing); c != nil && c.Reason == appcontroller.ProgressDeadlineExceededReason {
 		return failed("app %q exceeded its progress deadline: %s", app.Name, c.Message)
 	}
+	if c := apimeta.FindStatusCondition(status.Conditions, v1alpha1.AppConditionStalled); c != nil && c.Status == metav1.ConditionTrue &&
+		(c.Reason == appcontroller.ChangedReason || c.Reason == appcontroller.ReleaseCreateErrorReason) {
+		return failed("app %q cannot be rolled out: %s: %s", app.Name, c.Reason, c.Message)
+	}
 	switch {
 	case p.UpdatedReplicas < p.Replicas:
 		return waiting("%d out of %d new replicas have been updated", p.UpdatedReplicas, p.Replicas)
@@ -87,8 +100,27 @@ func progressOf(app *v1alpha1.App, revision int64) progress {
 	case p.AvailableReplicas < p.UpdatedReplicas:
 		return waiting("%d of %d updated replicas are available", p.AvailableReplicas, p.UpdatedReplicas)
 	}
+	p.Reason = ""
 	p.Done, p.Message = true, fmt.Sprintf("app %q successfully rolled out", app.Name)
 	return p
+}
+
+// causeOf returns what keeps an app from being ready, where its condition Ready names more than
+// numbers, and the same in words.
+func causeOf(app *v1alpha1.App) (reason, cause string) {
+	ready := apimeta.FindStatusCondition(app.Status.Conditions, v1alpha1.AppConditionReady)
+	if ready == nil || ready.Status != metav1.ConditionFalse || ready.ObservedGeneration < app.Generation || appcontroller.Uninformative(ready.Reason) {
+		return "", ""
+	}
+	// The numbers come first, and are said already.
+	_, cause, found := strings.Cut(ready.Message, "; ")
+	if !found {
+		cause = ready.Message
+	}
+	if !strings.Contains(cause, ready.Reason) {
+		cause = ready.Reason + ": " + cause
+	}
+	return ready.Reason, cause
 }
 
 const barWidth = 20

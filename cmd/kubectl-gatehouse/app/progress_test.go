@@ -50,6 +50,15 @@ func TestHowFarARolloutHasCome(t *testing.T) {
 	}}}
 	paused := func(app *v1alpha1.App) { app.Spec.Paused = true }
 	unseen := func(app *v1alpha1.App) { app.Generation++ }
+	because := func(kind, reason, message string) func(*v1alpha1.App) {
+		return func(app *v1alpha1.App) {
+			app.Status.Conditions = append(app.Status.Conditions, metav1.Condition{Type: kind, Status: "False", Reason: reason, Message: message, ObservedGeneration: 5})
+			if kind == v1alpha1.AppConditionStalled {
+				app.Status.Conditions[len(app.Status.Conditions)-1].Status = "True"
+			}
+		}
+	}
+	const ready, stalled = v1alpha1.AppConditionReady, v1alpha1.AppConditionStalled
 	for _, tc := range []struct {
 		name     string
 		app      *v1alpha1.App
@@ -57,6 +66,10 @@ func TestHowFarARolloutHasCome(t *testing.T) {
 		want     string
 		says     string
 	}{
+		{"an image cannot be fetched", newApp(v1alpha1.AppStatus{Replicas: 3, UpdatedReplicas: 3}, because(ready, "ImagePullBackOff", "0 of 3 instances are available; instance web-1: ImagePullBackOff: no such image")), 0, goesOn, `Waiting for app "web" rollout to finish: 0 of 3 updated replicas are available... (instance web-1: ImagePullBackOff: no such image)`},
+		{"instances are refused", newApp(v1alpha1.AppStatus{}, because(ready, "FailedCreate", "0 of 3 instances are available; exceeded quota")), 0, goesOn, `Waiting for app "web" rollout to finish: 0 out of 3 new replicas have been updated... (FailedCreate: exceeded quota)`},
+		{"numbers are not said twice", newApp(v1alpha1.AppStatus{}, because(ready, appcontroller.UnavailableReason, "0 of 3 instances are available")), 0, goesOn, `Waiting for app "web" rollout to finish: 0 out of 3 new replicas have been updated...`},
+		{"releases come back changed", newApp(v1alpha1.AppStatus{}, because(stalled, appcontroller.ChangedReason, "spec.template is stamped")), 0, failed, `app "web" cannot be rolled out: ChangedAtAdmission: spec.template is stamped`},
 		{"nobody has seen the change yet", newApp(finished, unseen), 0, goesOn, `Waiting for app "web" spec update to be observed...`},
 		{"an old failure says nothing of a change that nobody has seen", newApp(late, unseen), 0, goesOn, `Waiting for app "web" spec update to be observed...`},
 		{"nothing is there yet", newApp(v1alpha1.AppStatus{}), 0, goesOn, `Waiting for app "web" rollout to finish: 0 out of 3 new replicas have been updated...`},

@@ -42,7 +42,9 @@ type tree struct {
 	Ready     int32  `json:"ready"`
 	Wanted    int32  `json:"wanted"`
 	// Status is that of the rollout: Done, Failed, Paused or Progressing.
-	Status   string        `json:"status"`
+	Status string `json:"status"`
+	// Reason is what the first instance waits for, such as ImagePullBackOff, or why there is none.
+	Reason   string        `json:"reason,omitempty"`
 	Created  time.Time     `json:"created"`
 	Releases []treeRelease `json:"releases"`
 }
@@ -81,6 +83,7 @@ func buildTree(app *v1alpha1.App, releases []v1alpha1.Release, instances []v1alp
 		App: app.Name, Namespace: app.Namespace, Revision: p.Revision, Ready: p.ReadyReplicas, Wanted: p.Replicas,
 		Status: "Progressing", Created: app.CreationTimestamp.Time, Releases: []treeRelease{},
 	}
+	t.Reason = p.Reason
 	switch {
 	case p.Failed:
 		t.Status = "Failed"
@@ -177,6 +180,14 @@ func hostStatus(host *v1alpha1.Host) string {
 	return status
 }
 
+// status is what the table says of the rollout.
+func (t tree) status() string {
+	if t.Reason == "" {
+		return t.Status
+	}
+	return t.Status + ": " + t.Reason
+}
+
 // write draws the tree as a table. Releases of old that have nothing and want nothing are only
 // counted, unless all are asked for.
 func (t tree) write(out io.Writer, all bool, now time.Time) error {
@@ -185,7 +196,7 @@ func (t tree) write(out io.Writer, all bool, now time.Time) error {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", cell(name), ready, cell(status), revision, duration.HumanDuration(now.Sub(created)), cell(host), cell(hostStatus))
 	}
 	fmt.Fprintln(table, "NAME\tREADY\tSTATUS\tREVISION\tAGE\tHOST\tHOST STATUS")
-	row("app/"+t.App, of(t.Ready, t.Wanted), t.Status, number(t.Revision), t.Created, "", "")
+	row("app/"+t.App, of(t.Ready, t.Wanted), t.status(), number(t.Revision), t.Created, "", "")
 	var shown []treeRelease
 	for _, r := range t.Releases {
 		if all || r.Wanted > 0 || len(r.Instances) > 0 || r.Status != "Old" {

@@ -76,6 +76,14 @@ func newHost(name string, ready metav1.ConditionStatus, unschedulable bool) *v1a
 	}
 }
 
+func TestATreeNamesWhatKeepsAnAppFromBeingReady(t *testing.T) {
+	app := newApp(v1alpha1.AppStatus{Conditions: []metav1.Condition{{Type: v1alpha1.AppConditionReady, Status: metav1.ConditionFalse, Reason: "FailedCreate", Message: "0 of 3 instances are available; exceeded quota", ObservedGeneration: 5}}})
+	var out bytes.Buffer
+	if err := buildTree(app, nil, nil, nil, "Gone").write(&out, false, now); err != nil || !strings.Contains(out.String(), "Progressing: FailedCreate") {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+}
+
 func TestATreeShowsWhatBelongsTogether(t *testing.T) {
 	app := newApp(v1alpha1.AppStatus{Replicas: 4, UpdatedReplicas: 2, ReadyReplicas: 3, AvailableReplicas: 3})
 	app.CreationTimestamp = metav1.NewTime(now.Add(-24 * time.Hour))

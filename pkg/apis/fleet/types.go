@@ -66,6 +66,14 @@ const (
 	TaintEffectNoExecute TaintEffect = "NoExecute"
 )
 
+const (
+	// TaintHostNotReady is the key of the taint on hosts whose condition Ready is False.
+	TaintHostNotReady = "fleet.gatehouse.dev/not-ready"
+	// TaintHostUnreachable is the key of the taint on hosts that have not been heard of for
+	// too long.
+	TaintHostUnreachable = "fleet.gatehouse.dev/unreachable"
+)
+
 // Taint keeps instances that do not tolerate it away from a host.
 type Taint struct {
 	Key    string
@@ -86,6 +94,9 @@ type HostStatus struct {
 const (
 	// HostConditionReady says whether the host's agent is up and can run instances.
 	HostConditionReady = "Ready"
+	// HostReasonNotReported is the reason of a condition Ready that the server sets on a new host:
+	// its agent has not reported yet.
+	HostReasonNotReported = "NotReported"
 )
 
 // HostAddressType tells what kind of address it is.
@@ -285,6 +296,9 @@ const (
 	InstanceConditionContainersReady = "ContainersReady"
 	// InstanceConditionReady says whether the instance does its work.
 	InstanceConditionReady = "Ready"
+	// InstanceConditionStalled says whether the instance has failed for good and cannot become
+	// ready any more. The server sets it.
+	InstanceConditionStalled = "Stalled"
 )
 
 // InstanceStatus is what is known of an instance.

@@ -101,6 +101,14 @@ const (
 	AppConditionProgressing = "Progressing"
 	// AppConditionReplicaFailure says that instances cannot be created or deleted, and why.
 	AppConditionReplicaFailure = "ReplicaFailure"
+	// AppConditionReady says whether all wanted instances are of the newest version and available,
+	// and no others are left.
+	AppConditionReady = "Ready"
+	// AppConditionReconciling says whether the controllers are bringing the app there.
+	AppConditionReconciling = "Reconciling"
+	// AppConditionStalled says whether something must be changed first: the progress deadline has
+	// passed, or instances or releases cannot be created.
+	AppConditionStalled = "Stalled"
 )
 
 // AppStatus is what is known of an app.
@@ -158,6 +166,13 @@ type ReleaseSpec struct {
 const (
 	// ReleaseConditionReplicaFailure says that instances cannot be created or deleted, and why.
 	ReleaseConditionReplicaFailure = "ReplicaFailure"
+	// ReleaseConditionReady says whether all wanted instances are available, and no others are left.
+	ReleaseConditionReady = "Ready"
+	// ReleaseConditionReconciling says whether the controller is bringing the release there.
+	ReleaseConditionReconciling = "Reconciling"
+	// ReleaseConditionStalled says whether something must be changed first: instances cannot be
+	// created or deleted.
+	ReleaseConditionStalled = "Stalled"
 )
 
 // ReleaseStatus is what is known of a release.

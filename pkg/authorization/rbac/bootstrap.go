@@ -252,7 +252,10 @@ func controllers() []struct {
 			rule([]string{"update"}, fleet, "instances/status"),
 			tell,
 		}},
-		// What the four above watch, they watch together.
+		{"system:controller:ended-instance-collector", []rbacv1.PolicyRule{
+			rule([]string{"delete"}, fleet, "instances"),
+		}},
+		// What the five above watch, they watch together.
 		{"system:controller:shared-informers", []rbacv1.PolicyRule{
 			rule([]string{"list", "watch"}, fleet, "apps", "hostleases", "hosts", "instances", "releases"),
 		}},

@@ -102,6 +102,18 @@ func notePause(app *v1alpha1.App, now metav1.Time) {
 	}
 }
 
+// noteStart says in the condition Progressing that a rollout begins anew when an app is scaled
+// up from nothing: that it was complete without an instance says nothing of its version. It goes
+// by what is stored of the app, so that a write that fails is made up for.
+func noteStart(app *v1alpha1.App, newest *v1alpha1.Release, now metav1.Time) {
+	switch {
+	case !HasProgressDeadline(app) || app.Spec.Paused || newest == nil:
+	case progressReason(&app.Status) != NewReleaseAvailableReason || app.Status.Replicas > 0 || app.Status.ObservedGeneration >= app.Generation:
+	case wanted(app) > 0:
+		progressed(&app.Status, ReleaseUpdatedReason, subject(app, newest)+" is started, because the app was scaled up from 0", now)
+	}
+}
+
 // replicaFailure is the condition ReplicaFailure of a release, the newest one's first.
 func replicaFailure(releases []*v1alpha1.Release, newest *v1alpha1.Release) *metav1.Condition {
 	for _, release := range append([]*v1alpha1.Release{newest}, releases...) {

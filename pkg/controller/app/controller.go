@@ -18,10 +18,12 @@ package app
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
@@ -31,6 +33,8 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/backoff"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/events"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/queue"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
@@ -54,9 +58,11 @@ type Controller struct {
 	instances cache.Indexer
 	synced    []cache.InformerSynced
 	queue     workqueue.TypedRateLimitingInterface[types.NamespacedName]
-	events    *events.Recorder
 	recorder  record.EventRecorder
+	runEvents func(context.Context)
 	clock     clock.PassiveClock
+	vain      *backoff.Backoff[attempt]
+	marks     marks
 }
 
 // New makes a controller that reaches the server by the configuration, and watches by
@@ -70,6 +76,17 @@ func New(config *rest.Config, shared externalversions.SharedInformerFactory) (*C
 	if err != nil {
 		return nil, err
 	}
+	c, err := NewForClient(client, shared, recorder, clock.RealClock{})
+	if err != nil {
+		return nil, err
+	}
+	c.runEvents = recorder.Run
+	return c, nil
+}
+
+// NewForClient makes a controller of its parts, for tests that hold some of them. Events go to
+// the recorder, which somebody else runs.
+func NewForClient(client versioned.Interface, shared externalversions.SharedInformerFactory, recorder record.EventRecorder, clock clock.PassiveClock) (*Controller, error) {
 	fleet := shared.Fleet().V1alpha1()
 	apps, releases, instances := fleet.Apps(), fleet.Releases(), fleet.Instances()
 	c := &Controller{
@@ -78,9 +95,11 @@ func New(config *rest.Config, shared externalversions.SharedInformerFactory) (*C
 		releases:  releases.Informer().GetIndexer(),
 		instances: instances.Informer().GetIndexer(),
 		queue:     queue.New[types.NamespacedName](Name),
-		events:    recorder,
 		recorder:  recorder,
-		clock:     clock.RealClock{},
+		runEvents: func(ctx context.Context) { <-ctx.Done() },
+		clock:     clock,
+		vain:      backoff.New[attempt](firstVainWrite, lastVainWrite, clock),
+		marks:     marks{of: map[types.UID]Mark{}},
 	}
 	for _, watched := range []struct {
 		informer cache.SharedIndexInformer
@@ -108,7 +127,7 @@ func (c *Controller) Run(ctx context.Context) {
 	ctx = klog.NewContext(ctx, klog.FromContext(ctx).WithName(Name))
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	wg.Go(func() { c.events.Run(ctx) })
+	wg.Go(func() { c.runEvents(ctx) })
 	if cache.WaitForCacheSync(ctx.Done(), c.synced...) {
 		queue.Run(ctx, c.queue, workers, c.sync)
 	}
@@ -126,27 +145,56 @@ func (c *Controller) sync(ctx context.Context, key types.NamespacedName) error {
 		c.recorder.Event(app, corev1.EventTypeWarning, "SelectingAll", "spec.selector chooses all instances, or cannot be read: nothing is done for this app")
 		return nil
 	}
-	releases, err := c.claim(ctx, app, selector)
+	releases, vainly, err := c.claim(ctx, app, selector)
 	if err != nil {
 		return retry(err)
 	}
 	now := c.clock.Now()
-	plan, err := Decide(View{App: app, Releases: releases, InstancesOf: c.instancesOf, Now: now})
+	plan, err := Decide(View{App: app, Releases: releases, InstancesOf: c.instancesOf, Now: now, Mark: c.marks.get(app)})
 	if err != nil {
 		return err
 	}
 	status, failed := c.execute(ctx, app, plan)
-	written, err := c.writeStatus(ctx, app, status)
-	if failed == nil && err == nil {
-		err = c.writeRevision(ctx, written, plan.Revision)
+	var t *trouble
+	if errors.As(failed, &t) {
+		failed = nil
+	}
+	vainly = sooner(vainly, t)
+	told := vainly
+	if told == nil && failed != nil && !HasProgressDeadline(app) && errors.As(failed, &queue.Refused{}) {
+		told = &trouble{reason: ReleaseCreateErrorReason, message: failed.Error()} // no condition Progressing says so
+	}
+	withHealth(app, &status, FindNewRelease(app, releases), told, now)
+	written, t, err := c.writeStatus(ctx, app, status)
+	vainly = sooner(vainly, t)
+	if err == nil {
+		c.marks.set(app.UID, plan.Mark)
+		c.tellDeadline(ctx, app, &status)
+		if failed == nil {
+			t, err = c.writeRevision(ctx, written, plan.Revision)
+			vainly = sooner(vainly, t)
+		}
 	}
 	if after, waits := CheckAfter(app, &status, now); waits {
 		c.queue.AddAfter(key, after)
+	}
+	if vainly != nil {
+		c.queue.AddAfter(key, vainly.after)
 	}
 	if failed != nil {
 		return retry(failed)
 	}
 	return retry(err)
+}
+
+// tellDeadline tells, once, that the deadline has passed.
+func (c *Controller) tellDeadline(ctx context.Context, app *v1alpha1.App, status *v1alpha1.AppStatus) {
+	if progressReason(status) != ProgressDeadlineExceededReason || progressReason(&app.Status) == ProgressDeadlineExceededReason {
+		return
+	}
+	message := meta.FindStatusCondition(status.Conditions, v1alpha1.AppConditionProgressing).Message
+	klog.FromContext(ctx).V(2).Info("The progress deadline has passed", "app", klog.KObj(app), "message", message)
+	c.recorder.Event(app, corev1.EventTypeWarning, ProgressDeadlineExceededReason, message)
 }
 
 // retry leaves alone what is gone or goes, and takes an app of which something else was

@@ -96,6 +96,11 @@ func (c *Controller) appHandler() cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
 		AddFunc:    enqueue,
 		UpdateFunc: func(_, now any) { enqueue(now) },
+		DeleteFunc: func(obj any) {
+			if app, ok := deleted(obj).(*v1alpha1.App); ok {
+				c.marks.forget(app.UID)
+			}
+		},
 	}
 }
 

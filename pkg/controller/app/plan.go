@@ -37,6 +37,9 @@ type View struct {
 	// ones have ended.
 	InstancesOf func(release types.UID) []*v1alpha1.Instance
 	Now         time.Time
+	// Mark is the furthest that the app has come with its spec; nil where that is as much as its
+	// status says.
+	Mark *Mark
 }
 
 // Plan is what to do about an app, in this order.
@@ -52,6 +55,10 @@ type Plan struct {
 	Status, Begun, Created v1alpha1.AppStatus
 	// Revision is the number that the app shall carry; empty while it has no release.
 	Revision string
+	// Mark is the furthest that the app has come then.
+	Mark Mark
+	// Old are the releases that are not the newest.
+	Old []*v1alpha1.Release
 }
 
 // Update is a release as it shall be, and the size that it had.
@@ -70,6 +77,7 @@ func Decide(view View) (Plan, error) {
 		return p.plan, nil
 	}
 	notePause(app, p.now)
+	noteStart(app, p.newest, p.now)
 	p.plan.Begun = *app.Status.DeepCopy()
 	p.numberNewest()
 	p.plan.Created = *app.Status.DeepCopy()
@@ -86,8 +94,9 @@ func Decide(view View) (Plan, error) {
 		if err := p.step(view.InstancesOf); err != nil {
 			return Plan{}, err
 		}
-		p.plan.Status = RolloutStatus(app, p.all(), p.newest, p.now)
+		p.plan.Status = rolloutStatus(app, p.all(), p.newest, p.plan.Mark, p.now)
 	}
+	p.plan.Mark = p.plan.Mark.with(&p.plan.Status)
 	p.plan.Update = p.updates()
 	return p.plan, nil
 }
@@ -114,6 +123,11 @@ func newPlanner(view View) *planner {
 	}
 	p.newest = FindNewRelease(p.app, copies)
 	_, p.old = FindOldReleases(p.app, copies)
+	p.plan.Old = p.old
+	p.plan.Mark = MarkOf(p.app, &p.app.Status)
+	if view.Mark != nil {
+		p.plan.Mark = *view.Mark
+	}
 	return p
 }
 

@@ -25,6 +25,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/health"
 )
 
 // HasProgressDeadline says whether anybody waits for an app's rollout.
@@ -43,11 +44,7 @@ func Complete(app *v1alpha1.App, status *v1alpha1.AppStatus) bool {
 // there are more instances of the newest version or fewer old ones, more are ready, or more
 // are available.
 func Progressing(app *v1alpha1.App, status *v1alpha1.AppStatus) bool {
-	before := &app.Status
-	return status.UpdatedReplicas > before.UpdatedReplicas ||
-		status.Replicas-status.UpdatedReplicas < before.Replicas-before.UpdatedReplicas ||
-		status.ReadyReplicas > before.ReadyReplicas ||
-		status.AvailableReplicas > before.AvailableReplicas
+	return MarkOf(app, &app.Status).beyond(status)
 }
 
 // TimedOut says whether a rollout has not come forward for longer than the app allows, or has
@@ -116,6 +113,11 @@ func SizeStatus(app *v1alpha1.App, releases []*v1alpha1.Release, newest *v1alpha
 // RolloutStatus is SizeStatus with what is new of the rollout, and of instances that cannot be
 // created or deleted.
 func RolloutStatus(app *v1alpha1.App, releases []*v1alpha1.Release, newest *v1alpha1.Release, now metav1.Time) v1alpha1.AppStatus {
+	return rolloutStatus(app, releases, newest, MarkOf(app, &app.Status), now)
+}
+
+// rolloutStatus is RolloutStatus of an app that has come as far as the mark before.
+func rolloutStatus(app *v1alpha1.App, releases []*v1alpha1.Release, newest *v1alpha1.Release, mark Mark, now metav1.Time) v1alpha1.AppStatus {
 	status := SizeStatus(app, releases, newest, now)
 	// A rollout that was completed is not begun again by instances that fail and come back.
 	done := status.Replicas == status.UpdatedReplicas && progressReason(&app.Status) == NewReleaseAvailableReason
@@ -126,10 +128,11 @@ func RolloutStatus(app *v1alpha1.App, releases []*v1alpha1.Release, newest *v1al
 	case done:
 	case Complete(app, &status):
 		progressing(&status, metav1.ConditionTrue, NewReleaseAvailableReason, subject(app, newest)+" has taken over", now)
-	case Progressing(app, &status):
+	case mark.beyond(&status):
 		progressed(&status, ReleaseUpdatedReason, subject(app, newest)+" is taking over", now)
 	case TimedOut(app, &status, now.Time):
-		progressing(&status, metav1.ConditionFalse, ProgressDeadlineExceededReason, subject(app, newest)+" has not come forward for longer than progressDeadlineSeconds", now)
+		_, why := waitsFor(app, &status, newest)
+		progressing(&status, metav1.ConditionFalse, ProgressDeadlineExceededReason, subject(app, newest)+" has not come forward for longer than progressDeadlineSeconds: "+health.Cut(why), now)
 	}
 	if failure := replicaFailure(releases, newest); failure != nil {
 		setCondition(&status, *failure)

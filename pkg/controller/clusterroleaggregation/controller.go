@@ -110,6 +110,7 @@ func (c *Controller) sync(ctx context.Context, name string) error {
 	if asItShouldBe {
 		return nil
 	}
+	klog.FromContext(ctx).V(2).Info("Gathering the rules of an aggregated role", "clusterRole", name, "rules", len(rules))
 	changed := role.DeepCopy()
 	changed.Rules = rules
 	return ignoreOutdated(c.update(ctx, changed))

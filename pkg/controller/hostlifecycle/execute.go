@@ -135,6 +135,7 @@ func (c *Controller) writeTaints(ctx context.Context, host *v1alpha1.Host) (writ
 	if slices.Equal(desired, host.Spec.Taints) {
 		return false, nil
 	}
+	klog.FromContext(ctx).V(2).Info("Writing taints", "host", klog.KObj(host), "ready", readyOf(host).Status, "taints", desired)
 	changed := host.DeepCopy()
 	changed.Spec.Taints = desired
 	_, err = c.client.FleetV1alpha1().Hosts().Update(ctx, changed, metav1.UpdateOptions{})

@@ -76,9 +76,10 @@ func newMonitor(o Options) *monitor {
 	return &monitor{options: o, hosts: map[string]*health{}}
 }
 
-// readyOf is the host's condition Ready; one without a status where the host has none.
+// readyOf is the host's condition Ready as its agent, or this controller, wrote it; one without a
+// status where neither has: what the server sets on a new host does not count.
 func readyOf(host *v1alpha1.Host) metav1.Condition {
-	if ready := meta.FindStatusCondition(host.Status.Conditions, v1alpha1.HostConditionReady); ready != nil {
+	if ready := meta.FindStatusCondition(host.Status.Conditions, v1alpha1.HostConditionReady); ready != nil && ready.Reason != v1alpha1.HostReasonNotReported {
 		return *ready
 	}
 	return metav1.Condition{}

@@ -134,6 +134,7 @@ func (c *Controller) sync(ctx context.Context, name string) error {
 	}
 	verdict := judge(namespace, c.empty(ctx, name), metav1.NewTime(c.now()))
 	if verdict.changed {
+		klog.FromContext(ctx).V(2).Info("Emptying a namespace", "namespace", name, "waits", verdict.waits)
 		if namespace, err = c.client.CoreV1().Namespaces().UpdateStatus(ctx, verdict.namespace, metav1.UpdateOptions{}); err != nil {
 			return retry(err)
 		}
@@ -141,6 +142,7 @@ func (c *Controller) sync(ctx context.Context, name string) error {
 	if verdict.waits != "" {
 		return queue.Again{Why: verdict.waits}
 	}
+	klog.FromContext(ctx).V(2).Info("A namespace is empty, and goes", "namespace", name)
 	_, err = c.client.CoreV1().Namespaces().Finalize(ctx, withoutFinalizer(namespace), metav1.UpdateOptions{})
 	return retry(err)
 }

@@ -20,9 +20,11 @@ package queue
 import (
 	"context"
 	"errors"
+	"net/http"
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 )
@@ -48,6 +50,31 @@ type Again struct{ Why string }
 
 // Error implements error.
 func (a Again) Error() string { return a.Why }
+
+// Refused is a failure that whoever wrote an object has to cure: a policy, a quota or a missing
+// service account refuses what the object asks for. The object's conditions and events tell it,
+// so it is no error of the server's.
+type Refused struct{ Err error }
+
+// Error implements error.
+func (r Refused) Error() string { return r.Err.Error() }
+
+// Unwrap returns what was refused.
+func (r Refused) Unwrap() error { return r.Err }
+
+// Refusal marks an error as Refused where the server has answered that the request is at fault,
+// and not the server: 4xx, but for conflicts and for too many requests.
+func Refusal(err error) error {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return err
+	}
+	switch code := status.Status().Code; {
+	case code < 400 || code >= 500, code == http.StatusConflict, code == http.StatusTooManyRequests, code == http.StatusRequestTimeout, code == http.StatusUnauthorized:
+		return err
+	}
+	return Refused{err}
+}
 
 // Run hands keys to work until the context ends, and returns when the last worker is done.
 // A key whose work returns an error comes again.
@@ -76,11 +103,14 @@ func next[K comparable](ctx context.Context, q workqueue.TypedRateLimitingInterf
 		return true
 	}
 	var again Again
+	var refused Refused
 	switch logger := klog.FromContext(ctx); {
 	case ctx.Err() != nil:
 		return true
 	case errors.As(err, &again):
 		logger.V(4).Info("Again later", "key", key, "why", err.Error())
+	case errors.As(err, &refused):
+		logger.V(2).Info("Refused, again later", "key", key, "why", err.Error())
 	default:
 		logger.Error(err, "Again later", "key", key)
 	}

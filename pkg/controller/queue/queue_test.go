@@ -20,6 +20,9 @@ import (
 	"context"
 	"errors"
 	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 func TestAKeyComesAgainUntilItsWorkIsDone(t *testing.T) {
@@ -67,5 +70,29 @@ func TestRunReturnsWithItsLastWorker(t *testing.T) {
 	})
 	if !finished || q.NumRequeues(1) != 0 {
 		t.Errorf("finished: %v, requeues: %d", finished, q.NumRequeues(1))
+	}
+}
+
+func TestWhatAUserHasToCureIsNoErrorOfTheServer(t *testing.T) {
+	resource := schema.GroupResource{Resource: "instances"}
+	for _, tc := range []struct {
+		name    string
+		err     error
+		refused bool
+	}{
+		{"a quota is exceeded", apierrors.NewForbidden(resource, "x", errors.New("exceeded quota")), true},
+		{"a policy finds it invalid", apierrors.NewInvalid(schema.GroupKind{Kind: "Instance"}, "x", nil), true},
+		{"somebody was faster", apierrors.NewConflict(resource, "x", errors.New("changed")), false},
+		{"there are too many requests", apierrors.NewTooManyRequestsError("later"), false},
+		{"the server is ill", apierrors.NewInternalError(errors.New("broken")), false},
+		{"nobody answered", errors.New("connection refused"), false},
+		{"nothing failed", nil, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			err := Refusal(tc.err)
+			if refused := errors.As(err, &Refused{}); refused != tc.refused || !errors.Is(err, tc.err) {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }

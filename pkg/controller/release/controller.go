@@ -18,7 +18,9 @@ package release
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,6 +36,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/backoff"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/events"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/queue"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
@@ -66,6 +69,9 @@ type Controller struct {
 	synced    []cache.InformerSynced
 
 	expectations *Expectations
+	losses       *losses
+	readiness    *readiness
+	vain         *backoff.Backoff[attempt]
 	freshness    *freshness
 	turns        chan struct{}       // one for each of writers
 	bytes        *semaphore.Weighted // writerBytes
@@ -104,6 +110,9 @@ func NewForClient(client versioned.Interface, shared externalversions.SharedInfo
 		siblings:     releases.Informer().GetIndexer(),
 		instances:    instances.Informer().GetIndexer(),
 		expectations: NewExpectations(clock),
+		losses:       newLosses(clock),
+		readiness:    newReadiness(clock),
+		vain:         backoff.New[attempt](firstVainWrite, lastVainWrite, clock),
 		freshness:    newFreshness(releases.Informer().GetStore().LastStoreSyncResourceVersion, instances.Informer().GetStore().LastStoreSyncResourceVersion),
 		turns:        make(chan struct{}, writers),
 		bytes:        semaphore.NewWeighted(writerBytes),
@@ -171,19 +180,29 @@ func (c *Controller) sync(ctx context.Context, key types.NamespacedName) error {
 	}
 	var failure error
 	if settled {
-		failure = c.scale(ctx, release, active)
+		failure = c.scale(ctx, release, selector, active)
 	}
 	now := c.clock.Now()
 	status := Status(release, active, failure, now)
 	if !settled {
 		// Nothing was tried, so nothing is known about whether it would fail.
-		status.Conditions = release.Status.Conditions
+		status.Conditions = slices.Clone(release.Status.Conditions)
+	}
+	if err := c.withHealth(release, &status, now); err != nil {
+		return err
 	}
 	if err := c.writeStatus(ctx, release, status); err != nil {
 		return err
 	}
+	if v := (*vain)(nil); errors.As(failure, &v) {
+		c.queue.AddAfter(key, v.after)
+		return nil
+	}
 	if failure != nil {
-		return failure
+		return queue.Refusal(failure)
+	}
+	if _, left := c.losses.held(release.UID); left > 0 {
+		c.queue.AddAfter(key, left)
 	}
 	if release.Spec.MinReadySeconds > 0 && status.ReadyReplicas != status.AvailableReplicas {
 		next := NextCheck(release, active, now)
@@ -195,10 +214,28 @@ func (c *Controller) sync(ctx context.Context, key types.NamespacedName) error {
 	return nil
 }
 
+// withHealth writes where the release stands into its status.
+func (c *Controller) withHealth(release *v1alpha1.Release, status *v1alpha1.ReleaseStatus, now time.Time) error {
+	var instances []*v1alpha1.Instance
+	held, _ := c.losses.held(release.UID)
+	if status.AvailableReplicas < status.Replicas || held > 0 { // else nothing is looked for among them
+		var err error
+		if instances, err = c.find(releaseKey(release.Namespace, release.UID)); err != nil {
+			return err
+		}
+	}
+	withHealth(release, status, View{Instances: instances, Held: held, Now: now})
+	return nil
+}
+
 // writeStatus writes where something changed. A release that is gone needs none, and one that
 // has changed will be looked at again for that.
 func (c *Controller) writeStatus(ctx context.Context, release *v1alpha1.Release, status v1alpha1.ReleaseStatus) error {
 	if !Changed(release.Status, status) {
+		return nil
+	}
+	if left, _ := c.vain.Left(attempt{release.UID, writingStatus}); left > 0 {
+		c.enqueueLater(release, writingStatus)
 		return nil
 	}
 	release = release.DeepCopy()
@@ -211,5 +248,18 @@ func (c *Controller) writeStatus(ctx context.Context, release *v1alpha1.Release,
 		return fmt.Errorf("writing the status: %w", err)
 	}
 	c.freshness.wroteRelease(release.UID, written.ResourceVersion)
+	difference := ""
+	if !sameOnTheWire(status, written.Status) {
+		difference = "status differs"
+	}
+	if c.cameBack(ctx, release, writingStatus, "the status", difference) != nil {
+		c.enqueueLater(release, writingStatus)
+	}
 	return nil
+}
+
+// enqueueLater has a release looked at again when something may be written anew.
+func (c *Controller) enqueueLater(release *v1alpha1.Release, what string) {
+	left, _ := c.vain.Left(attempt{release.UID, what})
+	c.queue.AddAfter(types.NamespacedName{Namespace: release.Namespace, Name: release.Name}, left)
 }

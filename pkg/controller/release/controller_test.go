@@ -29,6 +29,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -199,6 +200,7 @@ func TestWhatIsDone(t *testing.T) {
 	foreign.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(web(0), schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "ReplicaSet"})}
 	atRest := web(1)
 	atRest.Status = v1alpha1.ReleaseStatus{ObservedGeneration: 4, Replicas: 1}
+	withHealth(atRest, &atRest.Status, View{Now: noon})
 	for _, tc := range []struct {
 		name      string
 		release   *v1alpha1.Release
@@ -268,7 +270,8 @@ func TestAFailureIsTold(t *testing.T) {
 				t.Errorf("did %v, %v", requests, err)
 			}
 			release, _ := w.client.FleetV1alpha1().Releases("default").Get(context.Background(), "web", metav1.GetOptions{})
-			if told := len(release.Status.Conditions) == 1 && strings.Contains(release.Status.Conditions[0].Message, "quota"); told != tc.told {
+			failure := meta.FindStatusCondition(release.Status.Conditions, v1alpha1.ReleaseConditionReplicaFailure)
+			if told := failure != nil && strings.Contains(failure.Message, "quota"); told != tc.told {
 				t.Errorf("conditions %v", release.Status.Conditions)
 			}
 			if told := len(w.recorder.Events) > 0 && strings.Contains(<-w.recorder.Events, "Warning FailedCreate"); told != tc.told {
@@ -373,16 +376,20 @@ func TestInstancesWaitUntilFewerBytesAreOnTheirWay(t *testing.T) {
 	if !w.bytes.TryAcquire(writerBytes) {
 		t.Fatal("something is on its way in an idle controller")
 	}
+	selector, err := metav1.LabelSelectorAsSelector(web(3).Spec.Selector)
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := w.create(ctx, web(3), 3); !errors.Is(err, context.Canceled) {
+	if err := w.create(ctx, web(3), selector, 3); !errors.Is(err, context.Canceled) {
 		t.Fatalf("created although too many bytes are on their way: %v", err)
 	}
 	if made := w.made.Load(); made != 0 {
 		t.Errorf("%d instances were made", made)
 	}
 	w.bytes.Release(writerBytes)
-	if err := w.create(t.Context(), web(3), 3); err != nil {
+	if err := w.create(t.Context(), web(3), selector, 3); err != nil {
 		t.Fatal(err)
 	}
 	if made := w.made.Load(); made != 3 {

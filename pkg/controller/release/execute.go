@@ -28,6 +28,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/klog/v2"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/adoption"
@@ -47,16 +48,25 @@ func (c *Controller) claim(ctx context.Context, release *v1alpha1.Release, selec
 	}
 	claims := adoption.Decide(release, selector, candidates)
 	var failures []error
+	if left, _ := c.vain.Left(attempt{release.UID, lettingGo}); left > 0 {
+		c.enqueueLater(release, lettingGo)
+		claims.Release = nil
+	}
 	for _, i := range claims.Release {
 		patch, err := adoption.ReleasePatch(release, i)
 		if err == nil {
-			err = c.patch(ctx, release, i, patch)
+			err = c.patch(ctx, release, lettingGo, i, patch)
 		}
 		if err != nil && !apierrors.IsNotFound(err) {
 			failures = append(failures, fmt.Errorf("letting go of instance %s: %w", i.Name, err))
 		}
 	}
 	mine := claims.Mine
+	if left, _ := c.vain.Left(attempt{release.UID, adopting}); left > 0 {
+		// They count nevertheless, or they would be made again.
+		c.enqueueLater(release, adopting)
+		mine, claims.Adopt = append(mine, claims.Adopt...), nil
+	}
 	if len(claims.Adopt) > 0 {
 		if err := c.mayAdopt(ctx, release); err != nil {
 			return nil, errors.Join(append(failures, err)...)
@@ -65,7 +75,7 @@ func (c *Controller) claim(ctx context.Context, release *v1alpha1.Release, selec
 	for _, i := range claims.Adopt {
 		patch, err := adoption.AdoptPatch(release, kind(), i)
 		if err == nil {
-			err = c.patch(ctx, release, i, patch)
+			err = c.patch(ctx, release, adopting, i, patch)
 		}
 		switch {
 		case err == nil:
@@ -100,7 +110,7 @@ func (c *Controller) find(key string) ([]*v1alpha1.Instance, error) {
 	found := make([]*v1alpha1.Instance, 0, len(objects))
 	for _, object := range objects {
 		if i, ok := object.(*v1alpha1.Instance); ok {
-			found = append(found, i)
+			found = append(found, c.readiness.correct(i))
 		}
 	}
 	return found, nil
@@ -121,25 +131,39 @@ func (c *Controller) mayAdopt(ctx context.Context, release *v1alpha1.Release) er
 	return nil
 }
 
-func (c *Controller) patch(ctx context.Context, release *v1alpha1.Release, i *v1alpha1.Instance, patch []byte) error {
+func (c *Controller) patch(ctx context.Context, release *v1alpha1.Release, what string, i *v1alpha1.Instance, patch []byte) error {
 	patched, err := c.client.FleetV1alpha1().Instances(i.Namespace).Patch(ctx, i.Name, types.MergePatchType, patch, metav1.PatchOptions{})
-	if err == nil {
-		c.freshness.wroteInstance(release.UID, patched.ResourceVersion)
+	if err != nil {
+		return err
 	}
-	return err
+	c.freshness.wroteInstance(release.UID, patched.ResourceVersion)
+	if c.patched(ctx, release, what, patched, what == adopting) != nil {
+		c.enqueueLater(release, what)
+	}
+	return nil
 }
 
 // scale makes or deletes instances, and returns the first failure.
-func (c *Controller) scale(ctx context.Context, release *v1alpha1.Release, active []*v1alpha1.Instance) error {
+func (c *Controller) scale(ctx context.Context, release *v1alpha1.Release, selector labels.Selector, active []*v1alpha1.Instance) error {
 	create, remove := Plan(release, len(active))
+	held, left := c.losses.held(release.UID)
+	if create > 0 && held > 0 {
+		klog.FromContext(ctx).V(2).Info("Instances ended soon after they were created, and are not replaced yet", "release", klog.KObj(release), "count", held, "after", left)
+		create = max(create-held, 0)
+	}
 	switch {
 	case create > 0:
-		return c.create(ctx, release, create)
+		if err := c.mayCreate(ctx, release, selector); err != nil {
+			return err
+		}
+		klog.FromContext(ctx).V(2).Info("Creating instances", "release", klog.KObj(release), "count", create, "active", len(active))
+		return c.create(ctx, release, selector, create)
 	case remove > 0:
 		neighbours, err := c.neighbours(release, active)
 		if err != nil {
 			return err
 		}
+		klog.FromContext(ctx).V(2).Info("Deleting instances", "release", klog.KObj(release), "count", remove, "active", len(active))
 		return c.remove(ctx, release, Cheapest(active, neighbours, remove, c.clock.Now()))
 	}
 	return nil
@@ -180,7 +204,7 @@ func (c *Controller) oneAtATime() (done func()) {
 
 // create makes instances. In a namespace that is being deleted the first refusal ends it, and
 // is no failure: the release goes, too.
-func (c *Controller) create(ctx context.Context, release *v1alpha1.Release, count int) error {
+func (c *Controller) create(ctx context.Context, release *v1alpha1.Release, selector labels.Selector, count int) error {
 	c.expectations.Creating(release.UID)
 	defer c.expectations.CreationsSent(release.UID)
 	size := min(int64(NewInstance(release).Size()), writerBytes)
@@ -192,13 +216,19 @@ func (c *Controller) create(ctx context.Context, release *v1alpha1.Release, coun
 		defer c.bytes.Release(size)
 		defer c.oneAtATime()()
 		made, err := c.client.FleetV1alpha1().Instances(release.Namespace).Create(ctx, NewInstance(release), metav1.CreateOptions{})
+		difference := ""
+		if err == nil {
+			difference = MadeDiffers(release, selector, made)
+		}
 		switch {
+		case difference != "":
+			return c.cannotCount(ctx, release, made, difference)
 		case err == nil:
 			c.expectations.Created(release.UID, made.UID)
 			c.freshness.wroteInstance(release.UID, made.ResourceVersion)
 			c.events.Eventf(release, corev1.EventTypeNormal, reasonSuccessfulCreate, "Created instance %s", made.Name)
 		case !namespaceTerminating(err) && ctx.Err() == nil:
-			c.events.Eventf(release, corev1.EventTypeWarning, reasonFailedCreate, "Creating an instance failed: %v", err)
+			c.events.Event(release, corev1.EventTypeWarning, reasonFailedCreate, refusal(release, err))
 		}
 		return err
 	})

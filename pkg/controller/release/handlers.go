@@ -146,6 +146,7 @@ func known(obj any) any {
 
 func (c *Controller) releaseGone(release *v1alpha1.Release) {
 	c.expectations.Forget(release.UID)
+	c.losses.forget(release.UID)
 	c.freshness.forget(release.UID)
 	// Whoever has the same selector may want what it leaves behind; that shows as a change of
 	// the instances, when the garbage collector has made orphans of them.
@@ -155,6 +156,7 @@ func (c *Controller) instanceHandler() cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
 		AddFunc: func(obj any) {
 			if i, ok := obj.(*v1alpha1.Instance); ok {
+				c.note(nil, i)
 				c.instanceAdded(i)
 			}
 		},
@@ -164,17 +166,30 @@ func (c *Controller) instanceHandler() cache.ResourceEventHandler {
 			switch {
 			case !ok || !otherOK || old.ResourceVersion == i.ResourceVersion:
 			case old.UID != i.UID:
+				c.readiness.forget(old)
+				c.note(nil, i)
 				c.instanceGone(old)
 				c.instanceAdded(i)
 			default:
+				c.note(old, i)
 				c.instanceChanged(old, i)
 			}
 		},
 		DeleteFunc: func(obj any) {
 			if i, ok := known(obj).(*v1alpha1.Instance); ok {
+				c.readiness.forget(i)
 				c.instanceGone(i)
 			}
 		},
+	}
+}
+
+// note remembers of an instance what its release cannot tell later: when it was seen to become
+// ready, and that it has ended. old is nil for one that is seen for the first time.
+func (c *Controller) note(old, i *v1alpha1.Instance) {
+	c.readiness.observe(old, i)
+	if release, _ := releaseOf(i); release != nil && instance.Terminal(i) && (old == nil || !instance.Terminal(old)) && i.DeletionTimestamp == nil {
+		c.losses.ended(release.UID, i)
 	}
 }
 

@@ -30,6 +30,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/events"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/health"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions"
 )
@@ -190,12 +191,36 @@ func (c *Controller) bind(ctx context.Context, d *decision) {
 	logger := klog.FromContext(ctx)
 	switch {
 	case err == nil:
-		logger.V(4).Info("Bound", "instance", klog.KObj(d.instance), "host", d.host)
+		logger.V(2).Info("Bound", "instance", klog.KObj(d.instance), "host", d.host)
 		c.recorder.Eventf(d.instance, "Normal", "Scheduled", "bound to host %s", d.host)
 	case v == overtaken:
 		logger.V(4).Info("Not bound: somebody was faster", "instance", klog.KObj(d.instance), "host", d.host, "err", err)
-	case ctx.Err() == nil:
+		c.change(func(time.Time) { c.state.answeredWith(d.instance, refusedMessage(err)) })
+	case ctx.Err() != nil:
+	case v == refused:
+		logger.V(2).Info("Not bound, again later: the binding was refused", "instance", klog.KObj(d.instance), "host", d.host, "err", err)
+		c.tell(ctx, func() *decision { return c.state.refusal(d.instance, refusedMessage(err)) })
+	default:
 		logger.Error(err, "Not bound, again later", "instance", klog.KObj(d.instance), "host", d.host)
+		if statusCode(err) != 0 { // else nobody could be told either
+			c.tell(ctx, func() *decision { return c.state.refusal(d.instance, refusedMessage(err)) })
+		}
+	}
+}
+
+// refusedMessage says why a binding was not done. It leaves the host out, which is another with
+// the next attempt: what is the same is said once.
+func refusedMessage(err error) string {
+	return health.Cut("the binding to a host was refused: " + err.Error())
+}
+
+// tell says what the state has to say.
+func (c *Controller) tell(ctx context.Context, about func() *decision) {
+	c.lock.Lock()
+	d := about()
+	c.lock.Unlock()
+	if d != nil {
+		c.say(ctx, d)
 	}
 }
 
@@ -204,7 +229,11 @@ func (c *Controller) ask(ctx context.Context, instance *v1alpha1.Instance) {
 	live, err := c.client.FleetV1alpha1().Instances(instance.Namespace).Get(ctx, instance.Name, metav1.GetOptions{})
 	switch {
 	case err == nil:
-		c.change(func(now time.Time) { c.state.answered(instance, live, now) })
+		var d *decision
+		c.change(func(now time.Time) { d = c.state.answered(instance, live, now) })
+		if d != nil {
+			c.say(ctx, d)
+		}
 	case isGone(err):
 		c.change(func(now time.Time) { c.state.answered(instance, nil, now) })
 	default:
@@ -221,8 +250,9 @@ func (c *Controller) say(ctx context.Context, d *decision) {
 	if instance == nil {
 		return
 	}
+	klog.FromContext(ctx).V(2).Info("Not bound", "instance", klog.KObj(instance), "reason", d.reason, "message", d.message)
 	c.recorder.Event(instance, "Warning", "FailedScheduling", d.message)
-	if err := c.writeMessage(ctx, instance, d.message); err != nil && ctx.Err() == nil {
+	if err := c.writeMessage(ctx, instance, d.reason, d.message); err != nil && ctx.Err() == nil {
 		klog.FromContext(ctx).Error(err, "The status does not say why the instance is not bound", "instance", klog.KObj(instance), "message", d.message)
 		c.change(func(time.Time) { c.state.unsaid(instance) })
 	}

@@ -27,8 +27,14 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/instance"
 )
 
-// reasonUnschedulable is the reason of a condition Scheduled that is False.
-const reasonUnschedulable = "Unschedulable"
+// Reasons of a condition Scheduled that is False.
+const (
+	// reasonUnschedulable: no host has room.
+	reasonUnschedulable = "Unschedulable"
+	// reasonBindingRefused: a host was chosen, and a policy, a quota, a webhook or the server
+	// itself refused the binding.
+	reasonBindingRefused = "BindingRefused"
+)
 
 // confirmAfter is how long the watch may take to tell of a binding before the server is asked
 // what became of it: far longer than a watch is ever late.
@@ -77,7 +83,7 @@ func (s *state) setInstance(object *v1alpha1.Instance, now time.Time) {
 	case w == nil:
 		s.room.wake(s.cache.remove(key), now)
 		w := s.room.add(key, object)
-		if scheduled := meta.FindStatusCondition(object.Status.Conditions, v1alpha1.InstanceConditionScheduled); scheduled != nil && scheduled.Reason == reasonUnschedulable {
+		if scheduled := meta.FindStatusCondition(object.Status.Conditions, v1alpha1.InstanceConditionScheduled); scheduled != nil && (scheduled.Reason == reasonUnschedulable || scheduled.Reason == reasonBindingRefused) {
 			w.said = scheduled.Message
 		}
 	default:
@@ -120,8 +126,8 @@ type decision struct {
 	instance *v1alpha1.Instance
 	// host is where it is to be bound.
 	host string
-	// message is what is to be said.
-	message string
+	// message is what is to be said, and reason a word for it.
+	reason, message string
 	// ask is true when the watch has not told of a binding for too long.
 	ask bool
 }
@@ -150,13 +156,13 @@ func (s *state) decide(w *waiting, now time.Time) *decision {
 	}
 	if l := s.room.behind(w); l != nil {
 		s.room.park(w, false, "", now)
-		return s.say(w, l.message)
+		return s.say(w, reasonUnschedulable, l.message)
 	}
 	h := s.cache.place(&w.wish)
 	if h == nil {
 		message := s.cache.explain(&w.wish)
 		s.room.park(w, true, message, now)
-		return s.say(w, message)
+		return s.say(w, reasonUnschedulable, message)
 	}
 	s.cache.assume(w.key, w.instance.UID, w.wish.demand, h)
 	s.room.placed(w, now)
@@ -164,12 +170,30 @@ func (s *state) decide(w *waiting, now time.Time) *decision {
 }
 
 // say is nil when it has been said already.
-func (s *state) say(w *waiting, message string) *decision {
+func (s *state) say(w *waiting, reason, message string) *decision {
 	if w.said == message {
 		return nil
 	}
 	w.said = message
-	return &decision{instance: w.instance, message: message}
+	return &decision{instance: w.instance, reason: reason, message: message}
+}
+
+// refusal is what to say of an instance whose binding was not done; nil when it has been said,
+// or the watch was faster.
+func (s *state) refusal(object *v1alpha1.Instance, message string) *decision {
+	w := s.room.all[keyOf(object)]
+	if w == nil || w.instance.UID != object.UID {
+		return nil
+	}
+	return s.say(w, reasonBindingRefused, message)
+}
+
+// answeredWith keeps what a binding was answered with that somebody seems to have overtaken: when
+// the instance turns out not to be bound, that is why.
+func (s *state) answeredWith(object *v1alpha1.Instance, message string) {
+	if w := s.room.all[keyOf(object)]; w != nil && w.instance.UID == object.UID {
+		w.answer = message
+	}
 }
 
 // verdict is what became of a binding that was sent.
@@ -223,10 +247,10 @@ func (s *state) finished(object *v1alpha1.Instance, v verdict, now time.Time) {
 
 // answered takes over what the server said about a binding of which the watch did not tell;
 // nil for an instance that is gone.
-func (s *state) answered(asked, live *v1alpha1.Instance, now time.Time) {
+func (s *state) answered(asked, live *v1alpha1.Instance, now time.Time) *decision {
 	w := s.room.all[keyOf(asked)]
 	if w == nil || w.instance.UID != asked.UID || w.where != out {
-		return
+		return nil
 	}
 	w.sure, w.unclear = false, false
 	switch {
@@ -237,9 +261,13 @@ func (s *state) answered(asked, live *v1alpha1.Instance, now time.Time) {
 	case live.Spec.HostName == "" && instance.Active(live):
 		s.room.wake(s.cache.remove(w.key), now)
 		s.room.activate(w)
+		if w.answer != "" {
+			return s.say(w, reasonBindingRefused, w.answer)
+		}
 	default:
 		s.setInstance(live, now)
 	}
+	return nil
 }
 
 // unanswered has the server asked again later.
@@ -268,7 +296,7 @@ func (s *state) unsaid(asked *v1alpha1.Instance) {
 
 // withMessage is the instance with a condition that says why it is not bound; nil when it says
 // so already, or nobody needs to know any more.
-func withMessage(object *v1alpha1.Instance, message string, now time.Time) *v1alpha1.Instance {
+func withMessage(object *v1alpha1.Instance, reason, message string, now time.Time) *v1alpha1.Instance {
 	if object.Spec.HostName != "" || !instance.Active(object) {
 		return nil
 	}
@@ -276,7 +304,7 @@ func withMessage(object *v1alpha1.Instance, message string, now time.Time) *v1al
 	if !meta.SetStatusCondition(&changed.Status.Conditions, metav1.Condition{
 		Type:               v1alpha1.InstanceConditionScheduled,
 		Status:             metav1.ConditionFalse,
-		Reason:             reasonUnschedulable,
+		Reason:             reason,
 		Message:            message,
 		ObservedGeneration: object.Generation,
 		LastTransitionTime: metav1.NewTime(now),

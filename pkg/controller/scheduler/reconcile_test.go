@@ -352,7 +352,7 @@ func TestAHostThatComesBackHasItsInstances(t *testing.T) {
 
 func TestTheConditionIsWrittenWhereItHelps(t *testing.T) {
 	said := newInstance("x", func(i *v1alpha1.Instance) { i.Generation = 3 })
-	written := withMessage(said, nothingFits, start)
+	written := withMessage(said, reasonUnschedulable, nothingFits, start)
 	condition := meta.FindStatusCondition(written.Status.Conditions, v1alpha1.InstanceConditionScheduled)
 	if condition == nil || condition.Status != metav1.ConditionFalse || condition.Reason != "Unschedulable" || condition.Message != nothingFits || condition.ObservedGeneration != 3 || !condition.LastTransitionTime.Time.Equal(start) {
 		t.Errorf("wrote %+v", condition)
@@ -363,8 +363,50 @@ func TestTheConditionIsWrittenWhereItHelps(t *testing.T) {
 	for name, unneeded := range map[string]*v1alpha1.Instance{
 		"said already": written, "bound": newInstance("x", boundTo("a")), "being deleted": newInstance("x", beingDeleted), "ended": newInstance("x", ended(v1alpha1.InstanceFailed)),
 	} {
-		if withMessage(unneeded, nothingFits, start) != nil {
+		if withMessage(unneeded, reasonUnschedulable, nothingFits, start) != nil {
 			t.Errorf("written to one that is %s", name)
 		}
 	}
+}
+
+func TestABindingThatWasRefusedIsSaidOnce(t *testing.T) {
+	const friday = "the binding to a host was refused: not on a Friday"
+	s := begin(t, readyHost("a"))
+	x := newInstance("x")
+	s.create(x)
+	for range 3 {
+		s.expect("bind x a")
+		s.finished(x, refused, s.now)
+		if d := s.refusal(x, friday); (d != nil) != (s.room.all[keyOf(x)].failures == 1) || d != nil && (d.reason != reasonBindingRefused || d.message != friday) {
+			t.Fatalf("after failure %d it says %v", s.room.all[keyOf(x)].failures, d)
+		}
+		s.now = s.now.Add(lastBackoff)
+	}
+	// A restart remembers what was said.
+	said := withMessage(x, reasonBindingRefused, friday, s.now)
+	again := begin(t, readyHost("a"))
+	again.create(said)
+	again.expect("bind x a")
+	if d := again.refusal(said, friday); d != nil {
+		t.Errorf("it is said again: %v", d)
+	}
+	if d := s.refusal(newInstance("gone"), friday); d != nil {
+		t.Errorf("of one that is gone it is said: %v", d)
+	}
+}
+
+func TestAConflictThatWasNoneIsSaid(t *testing.T) {
+	const webhook = "the binding to a host was refused: the webhook says conflict"
+	s := begin(t, readyHost("a"))
+	x := newInstance("x")
+	s.create(x)
+	s.expect("bind x a")
+	s.finished(x, overtaken, s.now)
+	s.answeredWith(x, webhook)
+	s.now = s.now.Add(lastBackoff)
+	s.expect("ask x")
+	if d := s.answered(x, newInstance("x"), s.now); d == nil || d.message != webhook {
+		t.Errorf("it says %v", d)
+	}
+	s.expect("bind x a")
 }

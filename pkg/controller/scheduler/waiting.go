@@ -75,6 +75,8 @@ type waiting struct {
 	line *line
 	// said is the message that was last written.
 	said string
+	// answer is what the last binding was answered with that seemed to be overtaken.
+	answer string
 }
 
 // line is all waiting instances of one class. Only the first of them is tried when there may

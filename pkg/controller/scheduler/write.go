@@ -59,14 +59,14 @@ var messageRetry = wait.Backoff{Steps: 5, Duration: 100 * time.Millisecond, Fact
 
 // writeMessage writes the condition. Somebody who writes the status at the same time keeps
 // what he wrote: the instance is read again.
-func (c *Controller) writeMessage(ctx context.Context, instance *v1alpha1.Instance, message string) error {
+func (c *Controller) writeMessage(ctx context.Context, instance *v1alpha1.Instance, reason, message string) error {
 	instances := c.client.FleetV1alpha1().Instances(instance.Namespace)
 	again := func(err error) bool {
 		return ctx.Err() == nil && (apierrors.IsConflict(err) || statusCode(err) == 0 || statusCode(err) >= 500)
 	}
 	current := instance
 	err := retry.OnError(messageRetry, again, func() error {
-		changed := withMessage(current, message, c.clock.Now())
+		changed := withMessage(current, reason, message, c.clock.Now())
 		if changed == nil {
 			return nil
 		}

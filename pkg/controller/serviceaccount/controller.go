@@ -122,6 +122,7 @@ func (c *Controller) sync(ctx context.Context, name string) error {
 	if account == nil {
 		return nil
 	}
+	klog.FromContext(ctx).V(2).Info("Creating the default service account", "namespace", name)
 	_, err = c.client.CoreV1().ServiceAccounts(name).Create(ctx, account, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) || apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
 		return nil

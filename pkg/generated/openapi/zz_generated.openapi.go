@@ -450,7 +450,7 @@ func schema_pkg_apis_fleet_v1alpha1_AppStatus(ref common.ReferenceCallback) comm
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "conditions tell the app's state: Available, Progressing, ReplicaFailure.",
+							Description: "conditions tell the app's state: Ready, Reconciling and Stalled, which tools wait for; Available, Progressing, ReplicaFailure.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1350,7 +1350,7 @@ func schema_pkg_apis_fleet_v1alpha1_HostSpec(ref common.ReferenceCallback) commo
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "taints keep away every instance that does not tolerate them. At most 64, and no two with the same key and effect.",
+							Description: "taints keep away every instance that does not tolerate them. At most 64 besides those of the host lifecycle controller, and no two with the same key and effect.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -2015,7 +2015,7 @@ func schema_pkg_apis_fleet_v1alpha1_ReleaseStatus(ref common.ReferenceCallback) 
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "conditions tell the release's state: ReplicaFailure.",
+							Description: "conditions tell the release's state: Ready, Reconciling and Stalled, which tools wait for; ReplicaFailure.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{

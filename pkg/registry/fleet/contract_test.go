@@ -53,16 +53,19 @@ func TestEveryResourceKeepsTheContract(t *testing.T) {
 
 func hosts() registrytest.Resource {
 	return registrytest.Resource{
-		Name:         "hosts",
-		Singular:     "host",
-		Kind:         "Host",
-		ShortNames:   []string{"ho"},
-		Categories:   []string{"fleet"},
-		Verbs:        registrytest.StandardVerbs,
-		Columns:      []string{"NAME", "STATUS", "AGE", "VERSION"},
-		WideColumns:  []string{"ADDRESS", "OS", "ARCH", "RUNTIME"},
-		Key:          "/registry/fleet.gatehouse.dev/hosts/edge-1",
-		Sample:       func() runtime.Object { return sampleHost() },
+		Name:        "hosts",
+		Singular:    "host",
+		Kind:        "Host",
+		ShortNames:  []string{"ho"},
+		Categories:  []string{"fleet"},
+		Verbs:       registrytest.StandardVerbs,
+		Columns:     []string{"NAME", "STATUS", "AGE", "VERSION"},
+		WideColumns: []string{"ADDRESS", "OS", "ARCH", "RUNTIME"},
+		Key:         "/registry/fleet.gatehouse.dev/hosts/edge-1",
+		Sample:      func() runtime.Object { return sampleHost() },
+		InitialStatus: fleet.HostStatus{Conditions: []metav1.Condition{
+			initial(fleet.HostConditionReady, metav1.ConditionUnknown, fleet.HostReasonNotReported, "the host's agent has not reported yet"),
+		}},
 		ChangeSpec:   func(obj runtime.Object) { obj.(*fleet.Host).Spec.Unschedulable = true },
 		Subresources: []registrytest.Subresource{{Name: "status", Kind: "Host", Verbs: statusVerbs}},
 	}
@@ -119,8 +122,10 @@ func instances() registrytest.Resource {
 		WatchIndex:       "spec.hostName",
 		Key:              "/registry/fleet.gatehouse.dev/instances/default/web-1",
 		Sample:           func() runtime.Object { return sampleInstance() },
-		InitialStatus:    fleet.InstanceStatus{Phase: fleet.InstancePending},
-		ChangeSpec:       func(obj runtime.Object) { obj.(*fleet.Instance).Spec.Containers[0].Image = "web:2" },
+		InitialStatus: fleet.InstanceStatus{Phase: fleet.InstancePending, Conditions: []metav1.Condition{
+			initial(fleet.InstanceConditionReady, metav1.ConditionFalse, "Pending", "no host has reported the instance yet"),
+		}},
+		ChangeSpec: func(obj runtime.Object) { obj.(*fleet.Instance).Spec.Containers[0].Image = "web:2" },
 		Subresources: []registrytest.Subresource{
 			{Name: "status", Kind: "Instance", Verbs: statusVerbs},
 			{Name: "binding", Kind: "Binding", Verbs: createVerbs, Body: func() runtime.Object {
@@ -169,16 +174,17 @@ func sampleTemplate() fleet.InstanceTemplateSpec {
 
 func apps() registrytest.Resource {
 	return registrytest.Resource{
-		Name:        "apps",
-		Singular:    "app",
-		Kind:        "App",
-		ShortNames:  []string{"app"},
-		Categories:  []string{"all", "fleet"},
-		Namespaced:  true,
-		Verbs:       registrytest.StandardVerbs,
-		Columns:     []string{"NAME", "READY", "UP-TO-DATE", "AVAILABLE", "AGE"},
-		WideColumns: []string{"CONTAINERS", "IMAGES", "SELECTOR"},
-		Key:         "/registry/fleet.gatehouse.dev/apps/default/web",
+		Name:          "apps",
+		Singular:      "app",
+		Kind:          "App",
+		ShortNames:    []string{"app"},
+		Categories:    []string{"all", "fleet"},
+		Namespaced:    true,
+		Verbs:         registrytest.StandardVerbs,
+		Columns:       []string{"NAME", "READY", "UP-TO-DATE", "AVAILABLE", "STATUS", "AGE"},
+		WideColumns:   []string{"CONTAINERS", "IMAGES", "SELECTOR"},
+		Key:           "/registry/fleet.gatehouse.dev/apps/default/web",
+		InitialStatus: fleet.AppStatus{Conditions: awaiting("app controller")},
 		Sample: func() runtime.Object {
 			share := intstr.FromString("25%")
 			return &fleet.App{
@@ -205,16 +211,17 @@ func apps() registrytest.Resource {
 
 func releases() registrytest.Resource {
 	return registrytest.Resource{
-		Name:        "releases",
-		Singular:    "release",
-		Kind:        "Release",
-		ShortNames:  []string{"rel"},
-		Categories:  []string{"all", "fleet"},
-		Namespaced:  true,
-		Verbs:       registrytest.StandardVerbs,
-		Columns:     []string{"NAME", "DESIRED", "CURRENT", "READY", "AGE"},
-		WideColumns: []string{"CONTAINERS", "IMAGES", "SELECTOR"},
-		Key:         "/registry/fleet.gatehouse.dev/releases/default/web-1",
+		Name:          "releases",
+		Singular:      "release",
+		Kind:          "Release",
+		ShortNames:    []string{"rel"},
+		Categories:    []string{"all", "fleet"},
+		Namespaced:    true,
+		Verbs:         registrytest.StandardVerbs,
+		Columns:       []string{"NAME", "DESIRED", "CURRENT", "READY", "STATUS", "AGE"},
+		WideColumns:   []string{"CONTAINERS", "IMAGES", "SELECTOR"},
+		Key:           "/registry/fleet.gatehouse.dev/releases/default/web-1",
+		InitialStatus: fleet.ReleaseStatus{Conditions: awaiting("release controller")},
 		Sample: func() runtime.Object {
 			return &fleet.Release{
 				ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web-1"},
@@ -239,6 +246,21 @@ var timestamp = metav1.Unix(1_700_000_000, 0)
 
 func condition(kind string) metav1.Condition {
 	return metav1.Condition{Type: kind, Status: metav1.ConditionTrue, Reason: "Tested", LastTransitionTime: timestamp}
+}
+
+// initial is a condition of a new object.
+func initial(kind string, status metav1.ConditionStatus, reason, message string) metav1.Condition {
+	return metav1.Condition{Type: kind, Status: status, Reason: reason, Message: message, ObservedGeneration: 1}
+}
+
+// awaiting are the conditions of a new object that a controller has to look at first.
+func awaiting(controller string) []metav1.Condition {
+	message := "the " + controller + " has not looked at it yet"
+	return []metav1.Condition{
+		initial(fleet.AppConditionReady, metav1.ConditionFalse, "Created", message),
+		initial(fleet.AppConditionReconciling, metav1.ConditionTrue, "Created", message),
+		initial(fleet.AppConditionStalled, metav1.ConditionFalse, "AsExpected", ""),
+	}
 }
 
 func pointer[T any](value T) *T { return &value }

@@ -78,7 +78,8 @@ type Resource struct {
 	// Sample is a valid hub object with a valid status; Key is where etcd keeps it.
 	Sample func() runtime.Object
 	Key    string
-	// InitialStatus is the status of a new object; nil for an empty one.
+	// InitialStatus is the status of a new object, but for the times of its conditions; nil for
+	// an empty one.
 	InitialStatus any
 	// ChangeSpec makes a change that a write may make; nil where there is none but to metadata.
 	ChangeSpec func(runtime.Object)

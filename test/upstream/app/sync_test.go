@@ -33,6 +33,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/kubernetes/pkg/controller/deployment"
@@ -96,6 +97,9 @@ func decide(t *testing.T, s state, now time.Time) outcome {
 	result.Counts = [4]int32{status.Replicas, status.UpdatedReplicas, status.ReadyReplicas, status.AvailableReplicas}
 	result.Unavailable = status.UnavailableReplicas
 	for _, condition := range status.Conditions {
+		if healthConditions.Has(condition.Type) {
+			continue // theirs has none
+		}
 		touched := !condition.LastTransitionTime.Before(&metav1.Time{Time: now})
 		words := fmt.Sprintf("%s=%s %s %t", condition.Type, condition.Status, condition.Reason, touched)
 		if condition.Type == v1alpha1.AppConditionProgressing && waits(condition.Reason) {
@@ -106,6 +110,9 @@ func decide(t *testing.T, s state, now time.Time) outcome {
 	slices.Sort(result.Conditions)
 	return result
 }
+
+// healthConditions are those of ours that a deployment does not have.
+var healthConditions = sets.New(v1alpha1.AppConditionReady, v1alpha1.AppConditionReconciling, v1alpha1.AppConditionStalled)
 
 // waits says for which reasons of Progressing both note when it was last written: ours does
 // not when time is up, because that is no progress.
@@ -215,6 +222,8 @@ func deviation(s state) string {
 		return "an app that goes back to an earlier release: theirs does not begin to wait for it until it has come forward"
 	case s.app.Spec.Paused && only != nil && only != newest && *only.Spec.Replicas == 0 && wanted > 0:
 		return "a paused app that grows from nothing: theirs may delete the very release that it has just given instances"
+	case newest != nil && reason == controller.NewReleaseAvailableReason && !s.app.Spec.Paused && wanted > 0 && s.app.Status.Replicas == 0 && s.app.Status.ObservedGeneration < s.app.Generation:
+		return "an app that is scaled up from nothing: theirs never waits for it, because it was complete without an instance"
 	case newest == nil && reason == controller.NewReleaseCreatedReason:
 		return "an app that gets another release before the last one has come forward: theirs goes on counting from when that one was created"
 	}

@@ -222,6 +222,9 @@ func weDo(t *testing.T, s situation) (o outcome) {
 		o = l.outcome()
 		o.replicas, o.ready, o.available, o.observed = got.Status.Replicas, got.Status.ReadyReplicas, got.Status.AvailableReplicas, got.Status.ObservedGeneration
 		for _, c := range got.Status.Conditions {
+			if c.Type != v1alpha1.ReleaseConditionReplicaFailure {
+				continue // theirs has no other
+			}
 			o.condition += c.Type + "=" + string(c.Status) + " " + c.Reason
 		}
 	})

@@ -25,6 +25,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/app"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/clusterroleaggregation"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/endedinstances"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/garbagecollector"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/hostlifecycle"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/namespace"
@@ -45,7 +46,7 @@ func ClusterControllers() []string {
 
 // FleetControllers are the names of those that move our own kinds along.
 func FleetControllers() []string {
-	return []string{app.Name, release.Name, scheduler.Name, hostlifecycle.Name}
+	return []string{app.Name, release.Name, scheduler.Name, hostlifecycle.Name, endedinstances.Name}
 }
 
 // SeparateControllers are the names of those that `gatehouse controllers` has: those that move
@@ -88,4 +89,20 @@ func (c Controllers) Validate(known []string) []error {
 		}
 	}
 	return errs
+}
+
+// endedInstancesFlag is the name of the flag of AddEndedInstancesFlag.
+const endedInstancesFlag = "terminated-instance-gc-threshold"
+
+// AddEndedInstancesFlag adds the flag that says how many ended instances are kept.
+func AddEndedInstancesFlag(fs *pflag.FlagSet, threshold *int) {
+	fs.IntVar(threshold, endedInstancesFlag, *threshold, "Number of ended instances (Succeeded or Failed, of all namespaces together) that are kept. When there are more, the controller "+endedinstances.Name+" deletes the oldest. If 0, none is deleted.")
+}
+
+// ValidateEndedInstances returns what is wrong with the value of that flag.
+func ValidateEndedInstances(threshold int) []error {
+	if threshold < 0 {
+		return []error{fmt.Errorf("--%s=%d must not be negative: use the number of ended instances to keep, or 0 to keep all", endedInstancesFlag, threshold)}
+	}
+	return nil
 }

@@ -37,6 +37,7 @@ import (
 	"k8s.io/component-base/metrics"
 	netutils "k8s.io/utils/net"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/endedinstances"
 	"github.com/gatehouse-dev/gatehouse/pkg/limits"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
@@ -82,6 +83,8 @@ type Options struct {
 
 	// Controllers are those that run inside the server, in the standalone mode.
 	Controllers Controllers
+	// EndedInstances is how many instances that have ended are kept; 0 for all.
+	EndedInstances int
 	// SimulateHosts is how many simulated hosts run beside the server, in the standalone mode.
 	SimulateHosts int
 
@@ -131,6 +134,7 @@ func NewOptions() *Options {
 	o := &Options{
 		DataDir:           DefaultDataDir(),
 		Controllers:       Controllers{AllControllers},
+		EndedInstances:    endedinstances.DefaultThreshold,
 		HostRegistration:  SelfRegistration,
 		Callers:           newCallers(),
 		EventTTL:          defaultEventTTL,
@@ -226,6 +230,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 // for word.
 func (o *Options) AddStandaloneFlags(fs *pflag.FlagSet) {
 	o.Controllers.AddFlag(fs, "Controllers that run inside the server, in the standalone mode. \"gatehouse controllers\" runs those of apps, releases and hosts in a process of its own.", o.knownControllers())
+	AddEndedInstancesFlag(fs, &o.EndedInstances)
 	fs.IntVar(&o.SimulateHosts, "simulate-hosts", o.SimulateHosts, "How many simulated hosts to run beside the server, sim-1 and so on, to try it out: they register and report as real ones do, but nothing really runs on them. For the standalone mode. \"gatehouse simulate-hosts\" does the same in a process of its own, with more flags.")
 }
 

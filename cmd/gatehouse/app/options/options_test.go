@@ -102,6 +102,7 @@ func TestAWrongValueNamesItsFlagAndTheCure(t *testing.T) {
 		{"no mode", func(o *Options) { o.Mode = "" }, []string{"--mode is required: standalone"}},
 		{"an unknown mode", func(o *Options) { o.Mode = "both" }, []string{"--mode=both is unknown: use standalone or aggregated"}},
 		{"simulated hosts", func(o *Options) { o.SimulateHosts = 3 }, nil},
+		{"fewer ended instances than none are kept", func(o *Options) { o.EndedInstances = -1 }, []string{"--terminated-instance-gc-threshold=-1 must not be negative"}},
 		{"fewer simulated hosts than none", func(o *Options) { o.SimulateHosts = -1 }, []string{"--simulate-hosts=-1 is not a number from 0 to 1000: ask for fewer"}},
 		{"simulated hosts whose certificates nobody would trust", func(o *Options) { o.SimulateHosts, o.ClientCAFile = 3, "testdata/flags.txt" }, []string{"--simulate-hosts cannot be used with --client-ca-file"}},
 		{"no data directory", func(o *Options) { o.DataDir = "" }, []string{"--data-dir must not be empty: name a directory"}},

@@ -58,6 +58,7 @@ func (o CompletedOptions) Validate() []error {
 	}
 	errs = append(errs, o.validateMemory()...)
 	errs = append(errs, o.validateControllers()...)
+	errs = append(errs, ValidateEndedInstances(o.EndedInstances)...)
 	errs = append(errs, o.validateSimulation()...)
 	errs = append(errs, o.validateRegistration()...)
 	if o.DataDir == "" {

@@ -70,8 +70,8 @@ type HostSpec struct {
 	// +optional
 	Unschedulable bool `json:"unschedulable,omitempty" protobuf:"varint,1,opt,name=unschedulable"`
 
-	// taints keep away every instance that does not tolerate them. At most 64, and no two
-	// with the same key and effect.
+	// taints keep away every instance that does not tolerate them. At most 64 besides
+	// those of the host lifecycle controller, and no two with the same key and effect.
 	// +optional
 	// +listType=map
 	// +listMapKey=key
@@ -80,7 +80,7 @@ type HostSpec struct {
 	// +k8s:listType=map
 	// +k8s:listMapKey=key
 	// +k8s:listMapKey=effect
-	// +k8s:maxItems=64
+	// +k8s:maxItems=68
 	Taints []Taint `json:"taints,omitempty" protobuf:"bytes,2,rep,name=taints"`
 }
 
@@ -176,6 +176,9 @@ type HostStatus struct {
 const (
 	// HostConditionReady says whether the host's agent is up and can run instances.
 	HostConditionReady = "Ready"
+	// HostReasonNotReported is the reason of a condition Ready that the server sets on a new host:
+	// its agent has not reported yet.
+	HostReasonNotReported = "NotReported"
 )
 
 // HostAddressType tells what kind of address it is.
@@ -642,6 +645,9 @@ const (
 	InstanceConditionContainersReady = "ContainersReady"
 	// InstanceConditionReady says whether the instance does its work.
 	InstanceConditionReady = "Ready"
+	// InstanceConditionStalled says whether the instance has failed for good and cannot become
+	// ready any more. The server sets it.
+	InstanceConditionStalled = "Stalled"
 )
 
 // InstanceStatus is what is known of an instance.

@@ -188,6 +188,14 @@ const (
 	AppConditionProgressing = "Progressing"
 	// AppConditionReplicaFailure says that instances cannot be created or deleted, and why.
 	AppConditionReplicaFailure = "ReplicaFailure"
+	// AppConditionReady says whether all wanted instances are of the newest version and available,
+	// and no others are left.
+	AppConditionReady = "Ready"
+	// AppConditionReconciling says whether the controllers are bringing the app there.
+	AppConditionReconciling = "Reconciling"
+	// AppConditionStalled says whether something must be changed first: the progress deadline has
+	// passed, or instances or releases cannot be created.
+	AppConditionStalled = "Stalled"
 )
 
 // AppStatus is what is known of an app.
@@ -241,7 +249,8 @@ type AppStatus struct {
 	// +k8s:opaqueType
 	LastProgressTime *metav1.Time `json:"lastProgressTime,omitempty" protobuf:"bytes,8,opt,name=lastProgressTime"`
 
-	// conditions tell the app's state: Available, Progressing, ReplicaFailure.
+	// conditions tell the app's state: Ready, Reconciling and Stalled, which tools wait for;
+	// Available, Progressing, ReplicaFailure.
 	// +optional
 	// +patchMergeKey=type
 	// +patchStrategy=merge
@@ -349,6 +358,13 @@ type ReleaseSpec struct {
 const (
 	// ReleaseConditionReplicaFailure says that instances cannot be created or deleted, and why.
 	ReleaseConditionReplicaFailure = "ReplicaFailure"
+	// ReleaseConditionReady says whether all wanted instances are available, and no others are left.
+	ReleaseConditionReady = "Ready"
+	// ReleaseConditionReconciling says whether the controller is bringing the release there.
+	ReleaseConditionReconciling = "Reconciling"
+	// ReleaseConditionStalled says whether something must be changed first: instances cannot be
+	// created or deleted.
+	ReleaseConditionStalled = "Stalled"
 )
 
 // ReleaseStatus is what is known of a release.
@@ -377,7 +393,8 @@ type ReleaseStatus struct {
 	// +k8s:minimum=0
 	AvailableReplicas int32 `json:"availableReplicas,omitempty" protobuf:"varint,4,opt,name=availableReplicas"`
 
-	// conditions tell the release's state: ReplicaFailure.
+	// conditions tell the release's state: Ready, Reconciling and Stalled, which tools wait
+	// for; ReplicaFailure.
 	// +optional
 	// +patchMergeKey=type
 	// +patchStrategy=merge

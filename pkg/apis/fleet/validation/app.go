@@ -21,6 +21,7 @@ import (
 	"strings"
 
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -31,7 +32,28 @@ import (
 // ValidateApp checks a new app.
 func ValidateApp(app *fleet.App) field.ErrorList {
 	errs := apivalidation.ValidateObjectMeta(&app.ObjectMeta, true, ValidateObjectName, field.NewPath("metadata"))
-	return boundsFirst(app, nil, append(errs, validateAppSpec(&app.Spec, field.NewPath("spec"))...))
+	errs = append(errs, validateAppSpec(&app.Spec, field.NewPath("spec"))...)
+	return boundsFirst(app, nil, append(errs, validateNoHash(app.Spec.Selector, field.NewPath("spec", "selector"))...))
+}
+
+// validateNoHash checks that a new app does not choose by the label that its controller puts on
+// each release, with another value each: it would not find the releases that it makes. Apps that
+// are stored with such a selector, which never changes, can still be changed otherwise.
+func validateNoHash(selector *metav1.LabelSelector, path *field.Path) field.ErrorList {
+	if selector == nil {
+		return nil
+	}
+	const cure = fleet.TemplateHashLabel + " is set by the app controller, to another value on each release: choose by other labels"
+	var errs field.ErrorList
+	if _, found := selector.MatchLabels[fleet.TemplateHashLabel]; found {
+		errs = append(errs, field.Forbidden(path.Child("matchLabels").Key(fleet.TemplateHashLabel), cure))
+	}
+	for i := range selector.MatchExpressions {
+		if selector.MatchExpressions[i].Key == fleet.TemplateHashLabel {
+			errs = append(errs, field.Forbidden(path.Child("matchExpressions").Index(i).Child("key"), cure))
+		}
+	}
+	return errs
 }
 
 func validateAppSpec(spec *fleet.AppSpec, path *field.Path) field.ErrorList {

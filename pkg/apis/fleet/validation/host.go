@@ -29,12 +29,34 @@ var hostResources = []fleet.ResourceName{fleet.ResourceCPU, fleet.ResourceMemory
 
 // ValidateHost checks a host on create.
 func ValidateHost(host *fleet.Host) field.ErrorList {
-	return boundsFirst(host, nil, apivalidation.ValidateObjectMeta(&host.ObjectMeta, false, ValidateObjectName, field.NewPath("metadata")))
+	errs := apivalidation.ValidateObjectMeta(&host.ObjectMeta, false, ValidateObjectName, field.NewPath("metadata"))
+	return boundsFirst(host, nil, append(errs, validateTaintCount(host.Spec.Taints, field.NewPath("spec", "taints"))...))
 }
 
-// ValidateHostUpdate checks a write to a host: the declarative rules say the rest.
+// ValidateHostUpdate checks a write to a host's spec: the declarative rules say the rest.
 func ValidateHostUpdate(host, old *fleet.Host) field.ErrorList {
-	return validateBounds(host, old)
+	return boundsFirst(host, old, validateTaintCount(host.Spec.Taints, field.NewPath("spec", "taints")))
+}
+
+// maxTaints is the most taints that a host may have besides those of the host lifecycle
+// controller. The declarative rule allows four more, for its two keys and two effects: a host
+// whose own taints left no room could never be evicted.
+const maxTaints, maxTaintsWithLifecycle = 64, 68
+
+func validateTaintCount(taints []fleet.Taint, path *field.Path) field.ErrorList {
+	if len(taints) > maxTaintsWithLifecycle {
+		return nil // the declarative rule says so
+	}
+	own := 0
+	for i := range taints {
+		if key := taints[i].Key; key != fleet.TaintHostNotReady && key != fleet.TaintHostUnreachable {
+			own++
+		}
+	}
+	if own > maxTaints {
+		return field.ErrorList{field.TooMany(path, own, maxTaints)}
+	}
+	return nil
 }
 
 // ValidateHostStatusUpdate checks a write to a host's status.

@@ -56,6 +56,7 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, releases rest.
 			base.Column[*fleet.App]{Name: "Ready", Description: "Instances that are ready, of those wanted.", Value: func(o *fleet.App) any { return fmt.Sprintf("%d/%d", o.Status.ReadyReplicas, desired(o)) }},
 			base.Column[*fleet.App]{Name: "Up-to-date", Type: "integer", Description: "Instances of the newest version.", Value: func(o *fleet.App) any { return o.Status.UpdatedReplicas }},
 			base.Column[*fleet.App]{Name: "Available", Type: "integer", Description: "Instances that have been ready for minReadySeconds.", Value: func(o *fleet.App) any { return o.Status.AvailableReplicas }},
+			base.StatusColumn(func(o *fleet.App) []metav1.Condition { return o.Status.Conditions }),
 			base.AgeColumn[*fleet.App](),
 			base.Column[*fleet.App]{Name: "Containers", Wide: true, Description: "Names of the template's containers.", Value: func(o *fleet.App) any {
 				return join(o.Spec.Template.Spec.Containers, func(c fleet.Container) string { return c.Name })

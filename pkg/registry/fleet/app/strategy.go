@@ -41,11 +41,11 @@ func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 	}
 }
 
-// PrepareForCreate starts with an empty status: the controller reports it.
+// PrepareForCreate starts with a status that says that the controller has not reported yet.
 func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 	app := obj.(*fleet.App)
 	app.Generation = 1
-	app.Status = fleet.AppStatus{}
+	app.Status = fleet.AppStatus{Conditions: base.AwaitingController("app controller")}
 }
 
 // PrepareForUpdate keeps the status, drops what belongs to the strategy that the app had before,

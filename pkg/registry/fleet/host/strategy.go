@@ -20,6 +20,7 @@ import (
 	"context"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
@@ -40,11 +41,11 @@ func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 	}
 }
 
-// PrepareForCreate starts a host with an empty status: its agent reports it.
+// PrepareForCreate starts a host with a status that says that its agent has not reported yet.
 func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 	host := obj.(*fleet.Host)
 	host.Generation = 1
-	host.Status = fleet.HostStatus{}
+	host.Status = fleet.HostStatus{Conditions: base.NotReady(metav1.ConditionUnknown, fleet.HostReasonNotReported, "the host's agent has not reported yet")}
 }
 
 // PrepareForUpdate keeps the status and counts changes of the spec.

@@ -36,7 +36,7 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*base.Store, 
 		Table: base.Table(
 			base.NameColumn[*fleet.HostLease](),
 			base.Column[*fleet.HostLease]{Name: "Holder", Description: "Who renews the lease.", Value: func(l *fleet.HostLease) any { return l.Spec.HolderIdentity }},
-			base.Column[*fleet.HostLease]{Name: "Renewed", Description: "How long ago the lease was renewed.", Value: renewedCell},
+			base.Column[*fleet.HostLease]{Name: "Renewed", Description: "How long ago the lease was renewed, by the clock of the host.", Value: renewedCell},
 			base.AgeColumn[*fleet.HostLease](),
 		),
 	}, opts)

@@ -108,6 +108,20 @@ func setPhase(phase fleet.InstancePhase, first func()) rest.UpdatedObjectInfo {
 	})
 }
 
+// setLabel is a write to the metadata, with first as in setPhase: a write of the status to the main
+// endpoint would change nothing and need no transaction.
+func setLabel(first func()) rest.UpdatedObjectInfo {
+	return rest.DefaultUpdatedObjectInfo(nil, func(_ context.Context, _, existing runtime.Object) (runtime.Object, error) {
+		if first != nil {
+			first()
+			first = nil
+		}
+		changed := existing.DeepCopyObject().(*fleet.Instance)
+		changed.Labels = map[string]string{"changed": "yes"}
+		return changed, nil
+	})
+}
+
 // operations are what a host does with an instance.
 func (s *stage) operations(first func()) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
@@ -120,7 +134,7 @@ func (s *stage) operations(first func()) map[string]func(context.Context) error 
 			return err
 		},
 		"update": func(ctx context.Context) error {
-			_, _, err := s.instances.Instance.Update(ctx, "web-1", setPhase(fleet.InstanceRunning, first), nil, rest.ValidateAllObjectUpdateFunc, false, &metav1.UpdateOptions{})
+			_, _, err := s.instances.Instance.Update(ctx, "web-1", setLabel(first), nil, rest.ValidateAllObjectUpdateFunc, false, &metav1.UpdateOptions{})
 			return err
 		},
 		"update status": func(ctx context.Context) error {

@@ -20,6 +20,7 @@ import (
 	"context"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -44,11 +45,14 @@ func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 	}
 }
 
-// PrepareForCreate starts an instance as Pending, with nothing reported.
+// PrepareForCreate starts an instance as Pending and not ready, with nothing reported.
 func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 	instance := obj.(*fleet.Instance)
 	instance.Generation = 1
-	instance.Status = fleet.InstanceStatus{Phase: fleet.InstancePending}
+	instance.Status = fleet.InstanceStatus{
+		Phase:      fleet.InstancePending,
+		Conditions: base.NotReady(metav1.ConditionFalse, "Pending", "no host has reported the instance yet"),
+	}
 }
 
 // PrepareForUpdate keeps the status and counts changes of the spec.
@@ -105,6 +109,24 @@ func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Objec
 	instance, oldInstance := obj.(*fleet.Instance), old.(*fleet.Instance)
 	instance.Spec = oldInstance.Spec
 	base.KeepMetadata(&instance.ObjectMeta, &oldInstance.ObjectMeta)
+	if instance.Status.Phase == fleet.InstanceFailed && oldInstance.Status.Phase != fleet.InstanceFailed {
+		stall(instance)
+	}
+}
+
+// maxConditions is the most that the API admits.
+const maxConditions = 32
+
+// stall says that an instance that has failed will not become ready any more, so that tools do
+// not wait for it. What its agent says of that itself stays.
+func stall(instance *fleet.Instance) {
+	if len(instance.Status.Conditions) >= maxConditions || apimeta.FindStatusCondition(instance.Status.Conditions, fleet.InstanceConditionStalled) != nil {
+		return
+	}
+	instance.Status.Conditions = append(instance.Status.Conditions, metav1.Condition{
+		Type: fleet.InstanceConditionStalled, Status: metav1.ConditionTrue, Reason: "InstanceFailed", Message: instance.Status.Message,
+		ObservedGeneration: instance.Generation, LastTransitionTime: metav1.Now(),
+	})
 }
 
 func (statusStrategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {

@@ -52,6 +52,7 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*Storage, err
 			base.Column[*fleet.Release]{Name: "Desired", Type: "integer", Description: "Instances that are wanted.", Value: func(o *fleet.Release) any { return desired(o) }},
 			base.Column[*fleet.Release]{Name: "Current", Type: "integer", Description: "Instances that there are.", Value: func(o *fleet.Release) any { return o.Status.Replicas }},
 			base.Column[*fleet.Release]{Name: "Ready", Type: "integer", Description: "Instances that are ready.", Value: func(o *fleet.Release) any { return o.Status.ReadyReplicas }},
+			base.StatusColumn(func(o *fleet.Release) []metav1.Condition { return o.Status.Conditions }),
 			base.AgeColumn[*fleet.Release](),
 			base.Column[*fleet.Release]{Name: "Containers", Wide: true, Description: "Names of the template's containers.", Value: func(o *fleet.Release) any {
 				return join(o.Spec.Template.Spec.Containers, func(c fleet.Container) string { return c.Name })

@@ -40,11 +40,11 @@ func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 	}
 }
 
-// PrepareForCreate starts with an empty status: the controller reports it.
+// PrepareForCreate starts with a status that says that the controller has not reported yet.
 func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 	release := obj.(*fleet.Release)
 	release.Generation = 1
-	release.Status = fleet.ReleaseStatus{}
+	release.Status = fleet.ReleaseStatus{Conditions: base.AwaitingController("release controller")}
 }
 
 // PrepareForUpdate keeps the status and counts changes of the spec.

@@ -46,7 +46,8 @@ type AppStatusApplyConfiguration struct {
 	// lastProgressTime is when the rollout last came forward. progressDeadlineSeconds counts
 	// from here.
 	LastProgressTime *v1.Time `json:"lastProgressTime,omitempty"`
-	// conditions tell the app's state: Available, Progressing, ReplicaFailure.
+	// conditions tell the app's state: Ready, Reconciling and Stalled, which tools wait for;
+	// Available, Progressing, ReplicaFailure.
 	Conditions []metav1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 }
 

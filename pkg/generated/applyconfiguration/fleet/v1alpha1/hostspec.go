@@ -25,8 +25,8 @@ package v1alpha1
 type HostSpecApplyConfiguration struct {
 	// unschedulable keeps new instances away from the host; those already there stay.
 	Unschedulable *bool `json:"unschedulable,omitempty"`
-	// taints keep away every instance that does not tolerate them. At most 64, and no two
-	// with the same key and effect.
+	// taints keep away every instance that does not tolerate them. At most 64 besides
+	// those of the host lifecycle controller, and no two with the same key and effect.
 	Taints []TaintApplyConfiguration `json:"taints,omitempty"`
 }
 

@@ -35,7 +35,8 @@ type ReleaseStatusApplyConfiguration struct {
 	ReadyReplicas *int32 `json:"readyReplicas,omitempty"`
 	// availableReplicas is how many instances have been ready for minReadySeconds.
 	AvailableReplicas *int32 `json:"availableReplicas,omitempty"`
-	// conditions tell the release's state: ReplicaFailure.
+	// conditions tell the release's state: Ready, Reconciling and Stalled, which tools wait
+	// for; ReplicaFailure.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 }
 

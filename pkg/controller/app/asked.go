@@ -1,0 +1,234 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/ptr"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/health"
+)
+
+// ChangedReason is the reason of events, and of the conditions Ready and Stalled, of an app of
+// which something that the controller wrote came back changed: a mutating policy or webhook
+// does so. To write it again at once would only have it changed again, without end.
+const ChangedReason = "ChangedAtAdmission"
+
+// The times between two writes that came back changed.
+const (
+	firstVainWrite = 10 * time.Second
+	lastVainWrite  = 5 * time.Minute
+)
+
+// attempt is something that is written for an app as its spec is now. A change of the spec is
+// another attempt, and made at once.
+type attempt struct {
+	app        types.UID
+	generation int64
+	// what is the name of a release, or one of those below, which are no names.
+	what string
+}
+
+const (
+	creating       = "(create)"
+	writingStatus  = "(status)"
+	writingVersion = "(revision)"
+)
+
+func attemptOf(app *v1alpha1.App, what string) attempt {
+	return attempt{app.UID, app.Generation, what}
+}
+
+// trouble is what keeps an app from its aim and will not go away by trying again at once.
+type trouble struct {
+	reason, message string
+	after           time.Duration
+}
+
+// Error implements error.
+func (t *trouble) Error() string { return t.message }
+
+// sooner returns the one of two troubles that is looked at again first; each may be nil.
+func sooner(a, b *trouble) *trouble {
+	if a == nil || b != nil && b.after < a.after {
+		return b
+	}
+	return a
+}
+
+// held returns the trouble of an attempt that is not to be made yet; nil where it may be made.
+func (c *Controller) held(app *v1alpha1.App, what string) *trouble {
+	left, _ := c.vain.Left(attemptOf(app, what))
+	if left == 0 {
+		return nil
+	}
+	message := "what the controller writes is changed at admission"
+	if told := health.Told(app.Status.Conditions, v1alpha1.AppConditionStalled, ChangedReason); told != "" {
+		message = told
+	}
+	return &trouble{ChangedReason, message, left}
+}
+
+// cameBack records how a write came back: as it was asked for, where difference is empty.
+func (c *Controller) cameBack(ctx context.Context, app *v1alpha1.App, what, object, difference string) *trouble {
+	if difference == "" {
+		c.vain.Forget(attemptOf(app, what))
+		return nil
+	}
+	t := &trouble{
+		reason:  ChangedReason,
+		message: fmt.Sprintf("%s came back from the server changed: %s; exempt it from the mutating policy or webhook that does so, or change the app to what that makes of it", object, difference),
+		after:   c.vain.Failed(attemptOf(app, what)),
+	}
+	klog.FromContext(ctx).V(2).Info("A write came back changed, again later", "app", klog.KObj(app), "object", object, "difference", difference, "after", t.after)
+	c.recorder.Event(app, corev1.EventTypeWarning, ChangedReason, t.message)
+	return t
+}
+
+// CreatedDiffers names what of a created release is not as it was asked for and keeps the app
+// from finding it: empty where the app finds it again as its newest.
+func CreatedDiffers(app *v1alpha1.App, asked, got *v1alpha1.Release) string {
+	selector, err := metav1.LabelSelectorAsSelector(app.Spec.Selector)
+	switch {
+	case got.Name != asked.Name:
+		return fmt.Sprintf("metadata.name is %q, not %q", got.Name, asked.Name)
+	case err == nil && !selector.Matches(labels.Set(got.Labels)):
+		return fmt.Sprintf("metadata.labels are %q, which the selector %q of the app does not match", labels.FormatLabels(got.Labels), metav1.FormatLabelSelector(app.Spec.Selector))
+	case metav1.GetControllerOfNoCopy(got) != nil && !metav1.IsControlledBy(got, app):
+		return fmt.Sprintf("metadata.ownerReferences name %q as the controller", metav1.GetControllerOfNoCopy(got).Name)
+	case EqualIgnoreHash(&got.Spec.Template, &app.Spec.Template):
+		return ""
+	}
+	return "spec.template" + differenceOf(withoutHash(&app.Spec.Template), withoutHash(&got.Spec.Template))
+}
+
+// UpdatedDiffers names what of an updated release is not as it was asked for, of that which the
+// controller would write again.
+func UpdatedDiffers(asked, got *v1alpha1.Release) string {
+	switch {
+	case size(got) != size(asked):
+		return fmt.Sprintf("spec.replicas is %d, not %d", size(got), size(asked))
+	case got.Spec.MinReadySeconds != asked.Spec.MinReadySeconds:
+		return fmt.Sprintf("spec.minReadySeconds is %d, not %d", got.Spec.MinReadySeconds, asked.Spec.MinReadySeconds)
+	}
+	for _, annotation := range slices.Sorted(maps.Keys(asked.Annotations)) {
+		if value := got.Annotations[annotation]; value != asked.Annotations[annotation] {
+			return fmt.Sprintf("metadata.annotations[%s] is %q, not %q", annotation, value, asked.Annotations[annotation])
+		}
+	}
+	return ""
+}
+
+// sameOnTheWire reports whether two values are written alike. Times have whole seconds there.
+func sameOnTheWire(a, b any) bool {
+	first, err := json.Marshal(a)
+	if err != nil {
+		return false
+	}
+	second, err := json.Marshal(b)
+	return err == nil && string(first) == string(second)
+}
+
+// differenceOf returns the path and the values of the first thing, in the order of names, in
+// which two objects differ on the wire.
+func differenceOf(asked, got any) string {
+	return firstDifference(generic(asked), generic(got))
+}
+
+func generic(object any) any {
+	encoded, err := json.Marshal(object)
+	if err != nil {
+		return nil
+	}
+	var decoded any
+	if err := json.Unmarshal(encoded, &decoded); err != nil {
+		return nil
+	}
+	return decoded
+}
+
+func firstDifference(asked, got any) string {
+	first, isMap := asked.(map[string]any)
+	second, alsoMap := got.(map[string]any)
+	if isMap && alsoMap {
+		keys := maps.Clone(first)
+		maps.Copy(keys, second)
+		for _, key := range slices.Sorted(maps.Keys(keys)) {
+			if !sameOnTheWire(first[key], second[key]) {
+				return "." + key + firstDifference(first[key], second[key])
+			}
+		}
+		return " differs"
+	}
+	list, isList := asked.([]any)
+	other, alsoList := got.([]any)
+	if isList && alsoList && len(list) == len(other) {
+		for i := range list {
+			if !sameOnTheWire(list[i], other[i]) {
+				return fmt.Sprintf("[%d]", i) + firstDifference(list[i], other[i])
+			}
+		}
+	}
+	return fmt.Sprintf(" is %s, not %s", word(got), word(asked))
+}
+
+// longestWord bounds how much of a value is shown.
+const longestWord = 80
+
+func word(value any) string {
+	if value == nil {
+		return "absent"
+	}
+	encoded, err := json.Marshal(value)
+	if err != nil {
+		return "unreadable"
+	}
+	if len(encoded) > longestWord {
+		return strings.ToValidUTF8(string(encoded[:longestWord]), "") + "..."
+	}
+	return string(encoded)
+}
+
+// probe asks the server, without storing anything, whether the app's next release would come
+// back as it is asked for. It has the name that it gets after one more collision, because that
+// which it has now may be taken.
+func (c *Controller) probe(ctx context.Context, app *v1alpha1.App, old []*v1alpha1.Release) (difference string, err error) {
+	next := app.DeepCopy()
+	next.Status.CollisionCount = ptr.To(ptr.Deref(app.Status.CollisionCount, 0) + 1)
+	release, err := NewRelease(next, old)
+	if err != nil {
+		return "", err
+	}
+	made, err := c.client.Releases(app.Namespace).Create(ctx, release, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	if err != nil {
+		return "", err
+	}
+	return CreatedDiffers(app, release, made), nil
+}

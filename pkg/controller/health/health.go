@@ -1,0 +1,172 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package health writes where an object stands into the conditions Ready, Reconciling and
+// Stalled, as kstatus (sigs.k8s.io/cli-utils/pkg/kstatus) reads them. Helm, Flux, kapp and
+// kubectl wait go by these. Read Set. It also names what keeps an instance from being ready,
+// with Waiting, so that apps and releases tell the same.
+package health
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+)
+
+// State is where an object stands.
+type State int
+
+const (
+	// Ready: everything is as wanted.
+	Ready State = iota
+	// Reconciling: it will be, as far as is known.
+	Reconciling
+	// Stalled: it will not be unless something is changed.
+	Stalled
+	// Suspended: nothing is done, because the object is paused.
+	Suspended
+)
+
+// Verdict is a state and what causes it.
+type Verdict struct {
+	State State
+	// Reason is a CamelCase word.
+	Reason string
+	// Message says the same for people.
+	Message string
+	// Cause is the reason of the condition Ready, where that is another: what is behind it.
+	Cause string
+}
+
+// asExpected is the reason of conditions that are False and should be.
+const asExpected = "AsExpected"
+
+// types are the conditions that this package writes, in the order in which new ones are added.
+var types = []string{v1alpha1.AppConditionReady, v1alpha1.AppConditionReconciling, v1alpha1.AppConditionStalled}
+
+// Set writes the verdict into the three conditions. Times change with the status of a
+// condition only, and the generation is that of the object which the verdict is about. The
+// slice may be changed.
+func Set(conditions []metav1.Condition, v Verdict, generation int64, now metav1.Time) []metav1.Condition {
+	for _, kind := range types {
+		condition := metav1.Condition{
+			Type: kind, Status: metav1.ConditionFalse, Reason: asExpected, ObservedGeneration: generation, LastTransitionTime: now,
+		}
+		switch {
+		case kind == v1alpha1.AppConditionReady:
+			condition.Reason, condition.Message = cmp.Or(v.Cause, v.Reason), v.Message
+			if v.State == Ready {
+				condition.Status = metav1.ConditionTrue
+			}
+		case kind == v1alpha1.AppConditionReconciling && v.State == Reconciling, kind == v1alpha1.AppConditionStalled && v.State == Stalled:
+			condition.Status, condition.Reason, condition.Message = metav1.ConditionTrue, v.Reason, v.Message
+		}
+		meta.SetStatusCondition(&conditions, condition)
+	}
+	return conditions
+}
+
+// reasonPattern is what the API admits as a condition's reason.
+var reasonPattern = regexp.MustCompile(`^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$`)
+
+// longestReason and longestCause bound what is passed on of what an agent has written.
+const (
+	longestReason = 64
+	longestCause  = 512
+)
+
+// ReasonOr returns the reason if the API admits it for a condition, and otherwise the other.
+func ReasonOr(reason, otherwise string) string {
+	if len(reason) > longestReason || !reasonPattern.MatchString(reason) {
+		return otherwise
+	}
+	return reason
+}
+
+// Waiting returns what keeps an instance from being ready, or made it end: the reason of its
+// status, of a container that waits or has ended, or of the condition Scheduled. Empty where
+// nothing is known yet.
+func Waiting(i *v1alpha1.Instance) (reason, message string) {
+	if i.Status.Reason != "" {
+		return i.Status.Reason, i.Status.Message
+	}
+	for _, c := range i.Status.ContainerStatuses {
+		switch state := c.State; {
+		case state.Waiting != nil && state.Waiting.Reason != "" && state.Waiting.Reason != "ContainerCreating":
+			return state.Waiting.Reason, state.Waiting.Message
+		case state.Terminated != nil && (state.Terminated.ExitCode != 0 || state.Terminated.Signal != 0):
+			return cmp.Or(state.Terminated.Reason, "Error"), cmp.Or(state.Terminated.Message, fmt.Sprintf("exit code %d", state.Terminated.ExitCode))
+		}
+	}
+	if scheduled := meta.FindStatusCondition(i.Status.Conditions, v1alpha1.InstanceConditionScheduled); scheduled != nil && scheduled.Status == metav1.ConditionFalse {
+		return scheduled.Reason, scheduled.Message
+	}
+	return "", ""
+}
+
+// First returns what keeps the first of the instances from being ready of which that is known,
+// and says so of which. The order is by age and name, so that it is the same each time.
+func First(instances []*v1alpha1.Instance, ready func(*v1alpha1.Instance) bool) (reason, message string) {
+	var first *v1alpha1.Instance
+	for _, i := range instances {
+		if ready(i) || (first != nil && compare(i, first) > 0) {
+			continue
+		}
+		if why, what := Waiting(i); why != "" {
+			first, reason, message = i, why, what
+		}
+	}
+	if first == nil {
+		return "", ""
+	}
+	text := fmt.Sprintf("instance %s: %s", first.Name, reason)
+	if message != "" {
+		text += ": " + message
+	}
+	return reason, Cut(text)
+}
+
+func compare(a, b *v1alpha1.Instance) int {
+	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), strings.Compare(a.Name, b.Name))
+}
+
+// Cut bounds the length of a cause that is passed on, at the end of a character.
+func Cut(text string) string {
+	text = strings.ToValidUTF8(text, "")
+	if len(text) <= longestCause {
+		return text
+	}
+	end := longestCause
+	for !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end]
+}
+
+// Told returns the message of a condition that is True for the reason; empty where it is not.
+func Told(conditions []metav1.Condition, kind, reason string) string {
+	if c := meta.FindStatusCondition(conditions, kind); c != nil && c.Status == metav1.ConditionTrue && c.Reason == reason {
+		return c.Message
+	}
+	return ""
+}
