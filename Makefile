@@ -161,6 +161,10 @@ bench-aggregated: build controlplane ## What the way through a kube-apiserver co
 bench-admission: build ## What each admission plugin costs a write, and the chain as a whole
 	go run ./test/bench admission $(ARGS)
 
+.PHONY: bench-siege
+bench-siege: build ## What an ordinary user waits while every row of the attack suite is played at once
+	go test -count=1 ./test/integration -run DuringASiege -v -args -siege=1m
+
 .PHONY: bench-fleet
 bench-fleet: build ## Ten thousand instances on a thousand simulated hosts
 	go run ./test/bench fleet $(ARGS)

@@ -75,14 +75,9 @@ func Bodies(t *testing.T, env Costly) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	clients["an editor"].awaitCode(ctx, t, attack{path: fleet + "/namespaces/" + env.Namespace + "/instances"}, http.StatusOK)
-	rows := objectBodies(env.Namespace)
-	if env.Builtins {
-		rows = slices.Concat(yamlBodies("a stranger", selfReviews, "apiVersion: authorization.k8s.io/v1\nkind: SelfSubjectAccessReview\n"), reviews(), builtinBodies(env.Namespace), rows)
-	}
-	rows = append(rows, yamlBodies("an editor", fleet+"/namespaces/"+env.Namespace+"/instances", "apiVersion: fleet.gatehouse.dev/v1alpha1\nkind: Instance\n")...)
 	var costs Costs
 	defer costs.Log(t)
-	for _, row := range rows {
+	for _, row := range bodyRows(env) {
 		name := row.name
 		if row.as == "an editor" && strings.HasPrefix(name, "A YAML") {
 			name += ", as an instance"
@@ -112,6 +107,14 @@ func Bodies(t *testing.T, env Costly) {
 	if env.Log != nil {
 		t.Run("400 kB in a token header are not written to the log", func(t *testing.T) { longTokens(t, env, &costs) })
 	}
+}
+
+func bodyRows(env Costly) []attack {
+	rows := objectBodies(env.Namespace)
+	if env.Builtins {
+		rows = slices.Concat(yamlBodies("a stranger", selfReviews, "apiVersion: authorization.k8s.io/v1\nkind: SelfSubjectAccessReview\n"), reviews(), builtinBodies(env.Namespace), rows)
+	}
+	return append(rows, yamlBodies("an editor", fleet+"/namespaces/"+env.Namespace+"/instances", "apiVersion: fleet.gatehouse.dev/v1alpha1\nkind: Instance\n")...)
 }
 
 // longestAnswer is the largest that an answer to a refused request may be: a list of errors is

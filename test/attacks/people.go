@@ -81,6 +81,19 @@ func roles() [][2]string {
 // People plays what people must not get away with on a standalone server with RBAC.
 func People(t *testing.T, env Env) {
 	t.Helper()
+	prepareTeam(t, env)
+	watched := []string{hosts, fleet + "/instances", core + "/namespaces", core + "/secrets", core + "/configmaps", core + "/serviceaccounts",
+		rbac + "/roles", rbac + "/rolebindings", rbac + "/clusterroles", rbac + "/clusterrolebindings"}
+	play(t, env, team(), teamRows(env), watched)
+}
+
+func teamRows(env Env) []attack {
+	return slices.Concat(pathTricks(), sideDoors(), escalations(), impersonations(), credentials(env))
+}
+
+// prepareTeam makes what the rows are about, and waits until the team may what it may.
+func prepareTeam(t *testing.T, env Env) {
+	t.Helper()
 	admin := newClient(t, env.Admin)
 	for _, ns := range []string{ours, theirs} {
 		admin.must(t, http.MethodPost, core+"/namespaces", "", fmt.Sprintf(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":%q}}`, ns))
@@ -107,10 +120,6 @@ func People(t *testing.T, env Env) {
 		newClient(t, env.As(p.user, p.groups...)).awaitCode(ctx, t, attack{path: path}, http.StatusOK)
 	}
 	newClient(t, env.As("attack-impersonator")).awaitCode(ctx, t, attack{path: fleet + "/namespaces/" + ours + "/instances/web", headers: map[string][]string{"Impersonate-User": {"attack-viewer"}}}, http.StatusOK)
-
-	watched := []string{hosts, fleet + "/instances", core + "/namespaces", core + "/secrets", core + "/configmaps", core + "/serviceaccounts",
-		rbac + "/roles", rbac + "/rolebindings", rbac + "/clusterroles", rbac + "/clusterrolebindings"}
-	play(t, env, team(), slices.Concat(pathTricks(), sideDoors(), escalations(), impersonations(), credentials(env)), watched)
 }
 
 func pathTricks() []attack {

@@ -137,6 +137,15 @@ func newClient(t *testing.T, config *rest.Config) client {
 // send sends the request as it stands in the row, without cleaning its path.
 func (c client) send(t *testing.T, row attack) (int, string) {
 	t.Helper()
+	code, body, err := c.try(t.Context(), row)
+	if err != nil {
+		t.Fatalf("%s %s: %v", row.method, row.path, err)
+	}
+	return code, body
+}
+
+// try is send for goroutines that must not end the test.
+func (c client) try(ctx context.Context, row attack) (int, string, error) {
 	if row.method == "" {
 		row.method = http.MethodGet
 	}
@@ -148,12 +157,12 @@ func (c client) send(t *testing.T, row attack) (int, string) {
 	}
 	base, err := url.Parse(c.host)
 	if err != nil {
-		t.Fatal(err)
+		return 0, "", err
 	}
 	path, query, _ := strings.Cut(row.path, "?")
-	request, err := http.NewRequestWithContext(t.Context(), row.method, c.host, strings.NewReader(row.body))
+	request, err := http.NewRequestWithContext(ctx, row.method, c.host, strings.NewReader(row.body))
 	if err != nil {
-		t.Fatal(err)
+		return 0, "", err
 	}
 	request.URL = &url.URL{Scheme: base.Scheme, Host: base.Host, Opaque: "//" + base.Host + path, RawQuery: query}
 	if strings.HasPrefix(path, "//") {
@@ -167,18 +176,15 @@ func (c client) send(t *testing.T, row attack) (int, string) {
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
-		t.Fatalf("%s %s: %v", row.method, row.path, err)
+		return 0, "", err
 	}
 	defer func() { _ = response.Body.Close() }()
 	// A watch that is let in would go on forever: its code says enough.
 	if response.StatusCode == http.StatusOK && strings.Contains(query, "watch=") {
-		return response.StatusCode, "a watch"
+		return response.StatusCode, "a watch", nil
 	}
 	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response.StatusCode, string(body)
+	return response.StatusCode, string(body), err
 }
 
 // must sends a request of the set-up.

@@ -154,7 +154,7 @@ var rooms = []room{
 	}},
 	// Of releases, the bytes on their way are bounded by a weighted semaphore.
 	{packages: "pkg/controller/release", may: []string{
-		"pkg/controller/queue", "pkg/controller/events", "pkg/controller/instance", "pkg/controller/adoption", "pkg/controller/transform",
+		"pkg/controller/backoff", "pkg/controller/health", "pkg/controller/queue", "pkg/controller/events", "pkg/controller/instance", "pkg/controller/adoption", "pkg/controller/transform",
 		"pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/...", "golang.org/x/sync/semaphore",
 	}},
 	{packages: "pkg/controller/([a-z]+)", may: []string{

@@ -17,6 +17,7 @@ limitations under the License.
 package validation
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -25,6 +26,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 )
@@ -46,13 +48,14 @@ const (
 )
 
 const (
-	// maxString is the longest argument or environment variable that Linux hands to a program
-	// (MAX_ARG_STRLEN).
-	maxString = 128 << 10
-	// maxTemplate is the most bytes of the texts and numbers of a template. Each replica is a
-	// copy of it, in the store and in the memory of all that watch instances: a template of this
-	// size and 600 replicas are 75 MiB in each of them.
-	maxTemplate = 128 << 10
+	// maxString is the longest text of a container. No object is larger: etcd takes no larger
+	// request (--max-request-bytes).
+	maxString = 1536 << 10
+	// maxCopies is the most bytes that the texts and numbers of a template may be in all replicas
+	// together, where the template is larger than smallTemplate. Each replica is a copy of it, in
+	// the store and in the memory of all that watch instances.
+	maxCopies     = 64 << 20
+	smallTemplate = 128 << 10
 
 	maxReason  = 1 << 10
 	maxMessage = 32 << 10
@@ -179,9 +182,11 @@ type excess struct {
 	items bool
 	has   int
 	may   int
+	// note takes the place of the message.
+	note string
 }
 
-// validateBounds refuses what holds more than bounds and maxTemplate allow. What an object held
+// validateBounds refuses what holds more than bounds and maxCopies allow. What an object held
 // before, it may keep: old is a nil pointer on create.
 func validateBounds[T any](object, old *T) field.ErrorList {
 	found := findExcess(reflect.ValueOf(object).Elem(), nil, nil)
@@ -198,6 +203,8 @@ func validateBounds[T any](object, old *T) field.ErrorList {
 	for _, e := range found {
 		switch {
 		case e.has <= before[e.path.String()]:
+		case e.note != "":
+			errs = append(errs, &field.Error{Type: field.ErrorTypeTooLong, Field: e.path.String(), BadValue: "<value omitted>", Detail: e.note})
 		case e.items:
 			errs = append(errs, field.TooMany(e.path, e.has, e.may))
 		default:
@@ -222,8 +229,14 @@ func findExcess(value reflect.Value, path *field.Path, found []excess) []excess 
 		if isLeaf(value.Type()) {
 			return found
 		}
-		if template, ok := value.Interface().(fleet.InstanceTemplateSpec); ok {
-			found = templateExcess(&template, path, found)
+		switch spec := value.Interface().(type) {
+		case fleet.AppSpec:
+			found = copiesExcess(&spec.Template, ptr.Deref(spec.Replicas, 1), path, found)
+		case fleet.ReleaseSpec:
+			// A rollout may have more instances for a moment than its app asks for.
+			found = copiesExcess(&spec.Template, ptr.Deref(spec.Replicas, 1)/2, path, found)
+		case fleet.InstanceTemplateSpec:
+			found = templateExcess(&spec, path, found)
 		}
 		for i := range value.NumField() {
 			found = fieldExcess(value.Type(), i, value.Field(i), path, found)
@@ -243,18 +256,18 @@ func fieldExcess(of reflect.Type, i int, value reflect.Value, path *field.Path, 
 	switch value.Kind() {
 	case reflect.String:
 		if may.bytes > 0 && value.Len() > may.bytes {
-			found = append(found, excess{at, false, value.Len(), may.bytes})
+			found = append(found, excess{path: at, has: value.Len(), may: may.bytes})
 		}
 		return found
 	case reflect.Slice, reflect.Map:
 		if may.items > 0 && value.Len() > may.items {
-			return append(found, excess{at, true, value.Len(), may.items})
+			return append(found, excess{path: at, items: true, has: value.Len(), may: may.items})
 		}
 	}
 	if value.Kind() == reflect.Slice && value.Type().Elem().Kind() == reflect.String {
 		for j := range value.Len() {
 			if n := value.Index(j).Len(); may.bytes > 0 && n > may.bytes {
-				found = append(found, excess{at.Index(j), false, n, may.bytes})
+				found = append(found, excess{path: at.Index(j), has: n, may: may.bytes})
 			}
 		}
 		return found
@@ -262,20 +275,29 @@ func fieldExcess(of reflect.Type, i int, value reflect.Value, path *field.Path, 
 	return findExcess(value, at, found)
 }
 
-// templateExcess looks at the metadata of a template, and at the size of all of it.
+// copiesExcess looks at the size of a template, times the replicas. More replicas of the same
+// template are an excess as well.
+func copiesExcess(template *fleet.InstanceTemplateSpec, replicas int32, path *field.Path, found []excess) []excess {
+	size := sizeOf(reflect.ValueOf(template))
+	all := size * max(int(replicas), 0)
+	if size <= smallTemplate || all <= maxCopies {
+		return found
+	}
+	note := fmt.Sprintf("%d KiB for each of %d replicas are more than %d MiB together: make the template smaller, or ask for at most %d replicas", size>>10, replicas, maxCopies>>20, maxCopies/size)
+	return append(found, excess{path: path.Child("template"), has: all, may: maxCopies, note: note})
+}
+
+// templateExcess looks at the metadata of a template.
 func templateExcess(template *fleet.InstanceTemplateSpec, path *field.Path, found []excess) []excess {
 	metadata := path.Child("metadata")
 	for _, e := range []excess{
-		{metadata.Child("labels"), true, len(template.Labels), maxTemplateLabels},
-		{metadata.Child("annotations"), true, len(template.Annotations), maxTemplateLabels},
-		{metadata.Child("finalizers"), true, len(template.Finalizers), maxTemplateFinalizers},
+		{path: metadata.Child("labels"), items: true, has: len(template.Labels), may: maxTemplateLabels},
+		{path: metadata.Child("annotations"), items: true, has: len(template.Annotations), may: maxTemplateLabels},
+		{path: metadata.Child("finalizers"), items: true, has: len(template.Finalizers), may: maxTemplateFinalizers},
 	} {
 		if e.has > e.may {
 			found = append(found, e)
 		}
-	}
-	if size := sizeOf(reflect.ValueOf(template)); size > maxTemplate {
-		found = append(found, excess{path, false, size, maxTemplate})
 	}
 	return found
 }

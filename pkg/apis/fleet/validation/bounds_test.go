@@ -22,6 +22,7 @@ import (
 	"go/parser"
 	"go/token"
 	"maps"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -221,9 +222,10 @@ func TestATemplateIsBounded(t *testing.T) {
 		many[fmt.Sprint("k", i)] = "v"
 	}
 	for _, test := range []struct {
-		name   string
-		change func(*fleet.InstanceTemplateSpec)
-		want   []string
+		name     string
+		change   func(*fleet.InstanceTemplateSpec)
+		replicas int32
+		want     []string
 	}{
 		{name: "what is small is not refused", change: func(*fleet.InstanceTemplateSpec) {}},
 		{name: "labels are counted", change: func(s *fleet.InstanceTemplateSpec) { s.Labels = many }, want: []string{"spec.template.metadata.labels"}},
@@ -231,13 +233,22 @@ func TestATemplateIsBounded(t *testing.T) {
 		{name: "finalizers are counted", change: func(s *fleet.InstanceTemplateSpec) { s.Finalizers = slices.Repeat([]string{"a/b"}, 101) }, want: []string{"spec.template.metadata.finalizers"}},
 		{name: "many small variables are large together", change: func(s *fleet.InstanceTemplateSpec) {
 			s.Spec.Containers = []fleet.Container{{Env: slices.Repeat([]fleet.EnvVar{{Value: strings.Repeat("x", 1<<10)}}, 128)}}
-		}, want: []string{"spec.template"}},
+		}, replicas: 512, want: []string{"spec.template"}},
+		{name: "what is large may have few replicas", change: func(s *fleet.InstanceTemplateSpec) {
+			s.Spec.Containers = []fleet.Container{{Args: []string{strings.Repeat("x", 1<<20)}}}
+		}, replicas: 63},
+		{name: "what is large may not have many replicas", change: func(s *fleet.InstanceTemplateSpec) {
+			s.Spec.Containers = []fleet.Container{{Args: []string{strings.Repeat("x", 1<<20)}}}
+		}, replicas: 64, want: []string{"spec.template"}},
+		{name: "what is small may have very many replicas", change: func(s *fleet.InstanceTemplateSpec) {
+			s.Spec.Containers = []fleet.Container{{Args: []string{strings.Repeat("x", 64<<10)}}}
+		}, replicas: math.MaxInt32},
 		{name: "metadata that no instance gets counts, too", change: func(s *fleet.InstanceTemplateSpec) {
 			s.ManagedFields = []metav1.ManagedFieldsEntry{{FieldsV1: &metav1.FieldsV1{Raw: make([]byte, 128<<10)}}}
-		}, want: []string{"spec.template"}},
+		}, replicas: 512, want: []string{"spec.template"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			app := &fleet.App{}
+			app := &fleet.App{Spec: fleet.AppSpec{Replicas: &test.replicas}}
 			test.change(&app.Spec.Template)
 			var got []string
 			for _, err := range validateBounds(app, nil) {
@@ -250,6 +261,14 @@ func TestATemplateIsBounded(t *testing.T) {
 			smaller.Spec.Paused = true
 			if errs := validateBounds(smaller, app); len(errs) > 0 {
 				t.Errorf("a write that leaves the template alone is refused: %v", errs)
+			}
+			if !slices.Contains(test.want, "spec.template") {
+				return
+			}
+			more := app.DeepCopy()
+			*more.Spec.Replicas++
+			if errs := validateBounds(more, app); len(errs) != 1 {
+				t.Errorf("more replicas of what is too large already are not refused once: %v", errs)
 			}
 		})
 	}

@@ -1,0 +1,55 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package integration
+
+import (
+	"flag"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-dev/gatehouse/test/attacks"
+)
+
+// siegeDuration is short in a run of all tests; "make bench-siege" plays a minute.
+var siegeDuration = flag.Duration("siege", 5*time.Second, "how long every row of the attack suite is played at once")
+
+// TestAnOrdinaryUserIsServedDuringASiege fails where the server ends or refuses the ordinary
+// user. How long that user waits is logged: the time of a busy machine proves nothing.
+func TestAnOrdinaryUserIsServedDuringASiege(t *testing.T) {
+	env, server := startCostly(t)
+	siege := attacks.Besiege(t, env, *siegeDuration)
+	select {
+	case <-server.Exited():
+		t.Fatal("the server did not survive")
+	default:
+	}
+	if len(siege.Gets) == 0 || len(siege.Creates) == 0 {
+		t.Fatal("the ordinary user was not served once")
+	}
+	at := func(times []time.Duration, share float64) time.Duration {
+		return times[int(share*float64(len(times)-1))].Round(time.Millisecond)
+	}
+	t.Logf("%d rows at once for %v: %d attacks, answered %v; the server's resident set grew by %d MiB, %v of processor time",
+		siege.Rows, *siegeDuration, siege.Attacks, siege.Codes, siege.Cost.Peak>>20, siege.Cost.CPU)
+	for _, of := range []struct {
+		name  string
+		times []time.Duration
+	}{{"get", siege.Gets}, {"create", siege.Creates}} {
+		t.Logf("an ordinary user's %s, %d times: median %v, p99 %v, longest %v", of.name, len(of.times), at(of.times, 0.5), at(of.times, 0.99), slices.Max(of.times).Round(time.Millisecond))
+	}
+}
