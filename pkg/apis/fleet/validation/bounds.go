@@ -48,9 +48,9 @@ const (
 )
 
 const (
-	// maxString is the longest text of a container. No object is larger: etcd takes no larger
-	// request (--max-request-bytes).
-	maxString = 1536 << 10
+	// maxString is the longest text of a container, as long as a body may be: how often a large
+	// one is copied is what maxCopies bounds.
+	maxString = 3 << 20
 	// maxCopies is the most bytes that the texts and numbers of a template may be in all replicas
 	// together, where the template is larger than smallTemplate. Each replica is a copy of it, in
 	// the store and in the memory of all that watch instances.
