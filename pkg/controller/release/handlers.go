@@ -258,6 +258,8 @@ func (c *Controller) wakeMatching(i *v1alpha1.Instance) {
 	for _, release := range releases {
 		selector, err := metav1.LabelSelectorAsSelector(release.Spec.Selector)
 		if err == nil && !selector.Empty() && selector.Matches(labels.Set(i.Labels)) {
+			// It may be one that the release made and that lost its owner at admission.
+			c.expectations.Seen(release.UID, i.UID)
 			c.enqueue(release.Namespace, release.Name)
 		}
 	}
