@@ -277,13 +277,8 @@ func watchApp(t *testing.T, a *v1alpha1.App, chosen []mischief, fails bool) {
 	if _, err := s.client.FleetV1alpha1().Apps("default").Create(ctx, a, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	missing := ""
 	for minute := range minutes {
 		time.Sleep(time.Minute)
-		// An app may be on its way between two attempts at the very moment, and say that.
-		if what := saysWhy(t, s, events); minute == 0 || missing != "" {
-			missing = what
-		}
 		written, by, largest := s.taken()
 		replicas := int(max(largest, *a.Spec.Replicas))
 		if written > writesPerMinute+writesPerReplica*replicas {
@@ -302,14 +297,12 @@ func watchApp(t *testing.T, a *v1alpha1.App, chosen []mischief, fails bool) {
 	if err != nil || len(list.Items) > mostReleases {
 		t.Errorf("there are %d releases (%v)", len(list.Items), err)
 	}
-	if missing != "" {
-		t.Error(missing)
-	}
+	saysWhy(t, s, events)
 }
 
 // saysWhy looks for what the status of the app says, and where admission takes that away, for
-// the event. It returns what is missing.
-func saysWhy(t *testing.T, s *server, events *told) (missing string) {
+// the event.
+func saysWhy(t *testing.T, s *server, events *told) {
 	t.Helper()
 	a, err := s.client.FleetV1alpha1().Apps("default").Get(t.Context(), "web", metav1.GetOptions{})
 	if err != nil {
@@ -318,15 +311,11 @@ func saysWhy(t *testing.T, s *server, events *told) (missing string) {
 	ready := meta.FindStatusCondition(a.Status.Conditions, v1alpha1.AppConditionReady)
 	switch warnings := events.warnings(); {
 	case ready == nil && len(warnings) == 0:
-		return "the app has no condition Ready, and no event says why"
+		t.Error("the app has no condition Ready, and no event says why")
 	case ready == nil || ready.Status == metav1.ConditionTrue:
-	// One that waits for older instances, under a strategy that ends them first, says that, and
-	// events say what else is wrong.
-	case ready.Reason == app.OldInstancesReason && a.Spec.Strategy.Type == v1alpha1.RecreateAppStrategy && len(warnings) > 0:
 	case len(warnings) == 0 || ready.Message == "" || slices.Contains([]string{app.UnavailableReason, app.OldInstancesReason}, ready.Reason):
-		return fmt.Sprintf("the app says %s: %q, and the events %q", ready.Reason, ready.Message, warnings)
+		t.Errorf("the app says %s: %q, and the events %q", ready.Reason, ready.Message, warnings)
 	}
-	return ""
 }
 
 // reportInstances plays the agents: instances become ready, or end, a second after they were made.

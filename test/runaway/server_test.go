@@ -31,6 +31,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
 	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
@@ -71,6 +72,8 @@ type server struct {
 	stop func()
 	// requests counts also those that change nothing.
 	requests int
+	// deletions has the resource version at which an object was deleted, by its UID.
+	deletions sync.Map
 }
 
 // asked counts a request, and refuses it when there were too many.
@@ -93,6 +96,7 @@ func newServer(t *testing.T, admit func(request, object) error) *server {
 	s.client.PrependReactor("update", "*", s.update)
 	s.client.PrependReactor("patch", "*", s.patch)
 	s.client.PrependReactor("delete", "*", s.delete)
+	s.client.PrependWatchReactor("*", s.watch)
 	return s
 }
 
@@ -224,9 +228,60 @@ func (s *server) delete(action clienttesting.Action) (bool, runtime.Object, erro
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	a := action.(clienttesting.DeleteActionImpl)
+	found, err := s.client.Tracker().Get(a.Resource, a.Namespace, a.Name)
+	if err != nil {
+		return true, nil, err
+	}
 	s.written++
 	s.by["delete "+a.Resource.Resource]++
+	s.version++
+	s.deletions.Store(found.(object).GetUID(), fmt.Sprint(s.version))
 	return true, nil, s.client.Tracker().Delete(a.Resource, a.Namespace, a.Name)
+}
+
+// watch shows a deleted object at the resource version of its deletion, as the API server does.
+// The tracker shows it at the version of its last write, and an informer that has seen it so
+// would be behind again what it had reached.
+func (s *server) watch(action clienttesting.Action) (bool, watch.Interface, error) {
+	a := action.(clienttesting.WatchActionImpl)
+	tracked, err := s.client.Tracker().Watch(a.Resource, a.Namespace, a.ListOptions)
+	if err != nil {
+		return true, nil, err
+	}
+	shown := &shownWatch{Interface: tracked, events: make(chan watch.Event), stopped: make(chan struct{})}
+	go func() {
+		defer close(shown.events)
+		for event := range tracked.ResultChan() {
+			if obj, ok := event.Object.(object); ok && event.Type == watch.Deleted {
+				if version, found := s.deletions.Load(obj.GetUID()); found {
+					obj.SetResourceVersion(version.(string))
+				}
+			}
+			select {
+			case shown.events <- event:
+			case <-shown.stopped:
+				return
+			}
+		}
+	}()
+	return true, shown, nil
+}
+
+// shownWatch is a watch of the tracker with other events.
+type shownWatch struct {
+	watch.Interface
+	events  chan watch.Event
+	stopped chan struct{}
+	once    sync.Once
+}
+
+// ResultChan implements watch.Interface.
+func (w *shownWatch) ResultChan() <-chan watch.Event { return w.events }
+
+// Stop implements watch.Interface.
+func (w *shownWatch) Stop() {
+	w.once.Do(func() { close(w.stopped) })
+	w.Interface.Stop()
 }
 
 // report is what an agent writes into the status of an instance. It is not counted.
