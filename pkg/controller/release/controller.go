@@ -187,6 +187,8 @@ func (c *Controller) sync(ctx context.Context, key types.NamespacedName) error {
 	if !settled {
 		// Nothing was tried, so nothing is known about whether it would fail.
 		status.Conditions = slices.Clone(release.Status.Conditions)
+		// What is waited for may have been missed. Then no event would lead here again.
+		c.queue.AddAfter(key, c.expectations.Left(release.UID))
 	}
 	if err := c.withHealth(release, &status, now); err != nil {
 		return err

@@ -142,6 +142,19 @@ func (e *Expectations) Satisfied(owner types.UID) bool {
 	return false
 }
 
+// Left returns how long an owner waits at most until Satisfied gives up; zero where it expects
+// nothing.
+func (e *Expectations) Left(owner types.UID) time.Duration {
+	e.lock.Lock()
+	defer e.lock.Unlock()
+	x := e.owners[owner]
+	if x == nil {
+		return 0
+	}
+	// Satisfied gives up after the timeout, not at it.
+	return max(ExpectationsTimeout-e.clock.Since(x.since), 0) + time.Second
+}
+
 // Forget drops what an owner expects that is gone.
 func (e *Expectations) Forget(owner types.UID) {
 	e.lock.Lock()

@@ -188,8 +188,18 @@ func (c *Controller) instanceHandler() cache.ResourceEventHandler {
 // ready, and that it has ended. old is nil for one that is seen for the first time.
 func (c *Controller) note(old, i *v1alpha1.Instance) {
 	c.readiness.observe(old, i)
-	if release, _ := releaseOf(i); release != nil && instance.Terminal(i) && (old == nil || !instance.Terminal(old)) && i.DeletionTimestamp == nil {
+	if !instance.Terminal(i) || old != nil && instance.Terminal(old) || i.DeletionTimestamp != nil {
+		return
+	}
+	switch release, orphan := releaseOf(i); {
+	case release != nil:
 		c.losses.ended(release.UID, i)
+	case orphan && old != nil:
+		// A release counts an orphan until it has adopted it, and replaces it when it ends. One
+		// that is first seen when it has ended was never counted.
+		for _, release := range c.choosing(i) {
+			c.losses.ended(release.UID, i)
+		}
 	}
 }
 
@@ -217,7 +227,7 @@ func (c *Controller) instanceChanged(old, i *v1alpha1.Instance) {
 	before, _ := releaseOf(old)
 	release, orphan := releaseOf(i)
 	moved := !sameRelease(before, release)
-	if moved {
+	if moved && before != nil {
 		c.instanceGone(old)
 	}
 	switch {
@@ -231,6 +241,8 @@ func (c *Controller) instanceChanged(old, i *v1alpha1.Instance) {
 		c.enqueue(i.Namespace, release.Name)
 	case orphan && (moved || !maps.Equal(old.Labels, i.Labels)):
 		c.wakeMatching(i)
+	case orphan:
+		c.wakeCounting(i)
 	}
 }
 
@@ -241,26 +253,60 @@ func sameRelease(a, b *metav1.OwnerReference) bool {
 	return a.UID == b.UID
 }
 
-// instanceGone has its release look again: the instance counts no longer.
+// instanceGone has its release look again: the instance counts no longer. An orphan may have been
+// counted by each release that chooses it, and been deleted by one of them.
 func (c *Controller) instanceGone(i *v1alpha1.Instance) {
-	if release, _ := releaseOf(i); release != nil {
+	switch release, orphan := releaseOf(i); {
+	case release != nil:
 		c.expectations.Gone(release.UID, i.UID)
 		c.enqueue(i.Namespace, release.Name)
+	case orphan:
+		for _, release := range c.choosing(i) {
+			c.expectations.Gone(release.UID, i.UID)
+			if c.countsOrphans(release) {
+				c.enqueue(release.Namespace, release.Name)
+			}
+		}
 	}
 }
 
 // wakeMatching has all releases look again that may want to adopt an instance.
 func (c *Controller) wakeMatching(i *v1alpha1.Instance) {
+	for _, release := range c.choosing(i) {
+		// It may be one that the release made and that lost its owner at admission.
+		c.expectations.Seen(release.UID, i.UID)
+		c.enqueue(release.Namespace, release.Name)
+	}
+}
+
+// wakeCounting has the releases look again that count an orphan which has changed.
+func (c *Controller) wakeCounting(i *v1alpha1.Instance) {
+	for _, release := range c.choosing(i) {
+		if c.countsOrphans(release) {
+			c.enqueueSoon(release.Namespace, release.Name)
+		}
+	}
+}
+
+// countsOrphans reports whether a release counts orphans that it chooses as its own, because its
+// adoptions come back changed from the server. Events about them are the release's then.
+func (c *Controller) countsOrphans(release *v1alpha1.Release) bool {
+	_, known := c.vain.Left(attempt{release.UID, adopting})
+	return known
+}
+
+// choosing returns the releases whose selector chooses an instance.
+func (c *Controller) choosing(i *v1alpha1.Instance) []*v1alpha1.Release {
 	releases, err := c.releases.Releases(i.Namespace).List(labels.Everything())
 	if err != nil {
-		return
+		return nil
 	}
+	var choosing []*v1alpha1.Release
 	for _, release := range releases {
 		selector, err := metav1.LabelSelectorAsSelector(release.Spec.Selector)
 		if err == nil && !selector.Empty() && selector.Matches(labels.Set(i.Labels)) {
-			// It may be one that the release made and that lost its owner at admission.
-			c.expectations.Seen(release.UID, i.UID)
-			c.enqueue(release.Namespace, release.Name)
+			choosing = append(choosing, release)
 		}
 	}
+	return choosing
 }
