@@ -180,6 +180,7 @@ func statusSubresource(s *scene) {
 	s.kubectl("get instance web-$ID -o", facts).prints("Failed Always 1")
 	s.kubectl("patch instance web-$ID --subresource=status --type=merge -p", `{"status":{"phase":"Tired","instanceIP":"here"}}`).fails(
 		`The Instance "web-$ID" is invalid: `,
+		`* status.phase: Invalid value: "Tired": must stay Failed: an instance that has ended does not run again; delete it and create another`,
 		`* status.instanceIP: Invalid value: "here": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)`,
 		`* status.phase: Unsupported value: "Tired": supported values: "Failed", "Pending", "Running", "Succeeded", "Unknown"`,
 	)
