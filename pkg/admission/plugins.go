@@ -141,15 +141,19 @@ func Plugins() []Plugin {
 		Register: hosttaints.Register,
 		Why:      "before policies and webhooks, which may be about taints; HostRestriction, which looks after all changes, lets this taint pass",
 	}, {
+		Name:       alwayspullimages.PluginName,
+		Register:   alwayspullimages.Register,
+		Why:        "the last of ours that changes something, so that none of ours adds a container after it; off, because it costs a fetch at every start",
+		DefaultOff: true,
+	}, {
 		Name:     eventratelimit.PluginName,
 		Register: eventratelimit.Register,
 		Why:      "before all that costs more, and before the quota, whose charge is a write: an event too many must not cost one",
 		Cure:     "write fewer events, or raise the limits of the plugin in --admission-control-config-file",
 	}, {
-		Name:       alwayspullimages.PluginName,
-		Register:   alwayspullimages.Register,
-		Why:        "the last of ours that changes something, so that none of ours adds a container behind it; off, because it costs a fetch at every start",
-		DefaultOff: true,
+		Name:     ownerreferences.PluginName,
+		Register: ownerreferences.Register,
+		Why:      "it only validates, so owners that a webhook adds count, too; before policies and webhooks, which cost more; on, unlike in Kubernetes, because without it the right to create an object is one to hold up the deletion of others",
 	}, {
 		Name:        mutatingpolicy.PluginName,
 		Register:    deferred(mutatingpolicy.PluginName, mutatingpolicy.Register, checkMutatingPolicies, mutating, changes...),
@@ -164,10 +168,6 @@ func Plugins() []Plugin {
 		Cure:     "change the object, or the MutatingWebhookConfiguration",
 		Foreign:  true,
 		Reads:    []Read{webhooks("mutatingwebhookconfigurations")},
-	}, {
-		Name:     ownerreferences.PluginName,
-		Register: ownerreferences.Register,
-		Why:      "after every change, so that owners that a webhook adds count, too, and before what costs more; on, unlike in Kubernetes, because without it the right to create an object is one to hold up the deletion of others",
 	}, {
 		Name:        validatingpolicy.PluginName,
 		Register:    deferred(validatingpolicy.PluginName, validatingpolicy.Register, checkValidatingPolicies, validating, writes...),

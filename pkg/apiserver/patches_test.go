@@ -81,7 +81,7 @@ func checkOf(kind reflect.Type) *patchCheck {
 }
 
 // send checks a patch of that endpoint and returns what the library would read after it.
-func (c *patchCheck) send(t *testing.T, patch types.PatchType, body string) (error, string) {
+func (c *patchCheck) send(t *testing.T, patch types.PatchType, body string) (string, error) {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPatch, "/", strings.NewReader(body))
 	r.Header.Set("Content-Type", string(patch)+"; charset=utf-8")
@@ -91,7 +91,7 @@ func (c *patchCheck) send(t *testing.T, patch types.PatchType, body string) (err
 	if readErr != nil {
 		t.Fatal(readErr)
 	}
-	return err, string(left)
+	return string(left), err
 }
 
 func TestEveryIntegerFieldOfEveryKindIsBounded(t *testing.T) {
@@ -122,7 +122,7 @@ func TestEveryIntegerFieldOfEveryKindIsBounded(t *testing.T) {
 					return strings.Replace(p.body, "%s", value, 1)
 				}
 				for _, value := range beyond {
-					err, left := check.send(t, patch, body(value))
+					left, err := check.send(t, patch, body(value))
 					// A pointer does not say whether it leads into a list or into a map.
 					path := strings.NewReplacer("[0]", "", "[key]", "").Replace(p.path)
 					if !apierrors.IsInvalid(err) || !strings.Contains(strings.NewReplacer("[0]", "", "[key]", "").Replace(err.Error()), path+": Invalid value: ") {
@@ -133,7 +133,7 @@ func TestEveryIntegerFieldOfEveryKindIsBounded(t *testing.T) {
 					}
 				}
 				for _, value := range []string{least, most, "0", "1.0", "1e3", `"a word"`, "null"} {
-					if err, _ := check.send(t, patch, body(value)); err != nil {
+					if _, err := check.send(t, patch, body(value)); err != nil {
 						t.Errorf("%s: %s of %s in %s: %v", name, value, p.path, patch, err)
 					}
 				}
@@ -150,7 +150,7 @@ func TestEveryIntegerFieldOfEveryKindIsBounded(t *testing.T) {
 func TestYAMLNumbersAreReadAsTheServerReadsThem(t *testing.T) {
 	check := checkOf(reflect.TypeFor[v1alpha1.App]())
 	for value, wrong := range map[string]bool{"4_294_967_298": true, "0x100000002": true, "0b1": false, "&a 4294967298": true, "3": false} {
-		if err, _ := check.send(t, types.ApplyYAMLPatchType, "spec:\n  replicas: "+value+"\n"); (err != nil) != wrong {
+		if _, err := check.send(t, types.ApplyYAMLPatchType, "spec:\n  replicas: "+value+"\n"); (err != nil) != wrong {
 			t.Errorf("replicas: %s: got %v", value, err)
 		}
 	}
@@ -169,7 +169,7 @@ func TestAStrategicPatchThatWouldPanicIsRefused(t *testing.T) {
 		`{"metadata":{"$deleteFromPrimitiveList/finalizers":[["a"]]}}`:                                                     "must be a string",
 		`{"spec":{"selector":{"matchLabels":{"$retainKeys":[[]]}}}}`:                                                       "must be a string",
 	} {
-		if err, _ := check.send(t, types.StrategicMergePatchType, body); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), says) {
+		if _, err := check.send(t, types.StrategicMergePatchType, body); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: got %v", body, err)
 		}
 	}
@@ -178,7 +178,7 @@ func TestAStrategicPatchThatWouldPanicIsRefused(t *testing.T) {
 		`{"spec":{"strategy":{"$retainKeys":["type"],"type":"Recreate"}}}`,
 		`{"metadata":{"$setElementOrder/finalizers":["a/b"],"$deleteFromPrimitiveList/finalizers":["c/d"],"finalizers":["a/b"]}}`,
 	} {
-		if err, _ := check.send(t, types.StrategicMergePatchType, body); err != nil {
+		if _, err := check.send(t, types.StrategicMergePatchType, body); err != nil {
 			t.Errorf("%s: %v", body, err)
 		}
 	}
@@ -189,7 +189,7 @@ func TestWhatTheCheckCannotReadIsForTheLibrary(t *testing.T) {
 	long := `{"spec":{"replicas":4294967298,"x":"` + strings.Repeat("a", int(check.maxBytes)) + `"}}`
 	for _, body := range []string{"", "{", "nothing: [", `[]`, `3`, `{"spec":[]}`, `{"spec":{"replicas":{}}}`, long} {
 		for _, patch := range []types.PatchType{types.JSONPatchType, types.StrategicMergePatchType, types.ApplyYAMLPatchType, "text/plain"} {
-			if err, left := check.send(t, patch, body); err != nil || left != body {
+			if left, err := check.send(t, patch, body); err != nil || left != body {
 				t.Errorf("%.40q as %s: got %v, and the library would read %.40q", body, patch, err, left)
 			}
 		}

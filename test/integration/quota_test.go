@@ -197,7 +197,8 @@ func TestEverythingThatIsStoredCanBeCounted(t *testing.T) {
 		for _, r := range list.APIResources {
 			gv := strings.Split("/"+list.GroupVersion, "/")
 			group, version := gv[len(gv)-2], gv[len(gv)-1]
-			if r.Name == "events" || !strings.Contains(fmt.Sprint(r.Verbs), "watch") {
+			// Events have two groups, which count together: quota_test of events tells them apart.
+			if r.Name == "events" && group != "" || !strings.Contains(fmt.Sprint(r.Verbs), "watch") {
 				continue
 			}
 			key := fmt.Sprintf("%s/%s, Resource=%s", group, version, r.Name)

@@ -172,12 +172,12 @@ func statusSubresource(s *scene) {
 	s.kubectl("get instance web-$ID --subresource=status").table("NAME | READY | STATUS | RESTARTS | AGE", "web-$ID | 0/2 | Running | 0 | <age>")
 
 	stored := s.kubectl("get instance web-$ID --subresource=status -o yaml").succeeds().stdout
-	changed := strings.Replace(stored, "phase: Running", "phase: Failed", 1)
+	changed := strings.Replace(stored, "phase: Running", "phase: Unknown", 1)
 	s.pipe(changed, "replace --subresource=status -f -").prints("instance.fleet.gatehouse.dev/web-$ID replaced")
 	s.pipe(changed, "replace --subresource=status -f -").fails(
 		`Error from server (Conflict): error when replacing "STDIN": Operation cannot be fulfilled on instances.fleet.gatehouse.dev "web-$ID": the object has been modified; please apply your changes to the latest version and try again`,
 	)
-	s.kubectl("get instance web-$ID -o", facts).prints("Failed Always 1")
+	s.kubectl("get instance web-$ID -o", facts).prints("Unknown Always 1")
 	s.kubectl("patch instance web-$ID --subresource=status --type=merge -p", `{"status":{"phase":"Tired","instanceIP":"here"}}`).fails(
 		`The Instance "web-$ID" is invalid: `,
 		`* status.instanceIP: Invalid value: "here": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)`,
@@ -186,4 +186,7 @@ func statusSubresource(s *scene) {
 	s.pipe(instanceHeader+"metadata: {name: web-$ID}\nstatus: {phase: Succeeded}\n", "apply --server-side --subresource=status --field-manager=agent --force-conflicts -f -").
 		prints("instance.fleet.gatehouse.dev/web-$ID serverside-applied")
 	s.kubectl("get instance web-$ID -o", facts).prints("Succeeded Always 1")
+	s.kubectl("patch instance web-$ID --subresource=status --type=merge -p", `{"status":{"phase":"Running"}}`).fails(
+		`The Instance "web-$ID" is invalid: status.phase: Invalid value: "Running": must stay Succeeded: an instance that has ended does not run again; delete it and create another`,
+	)
 }

@@ -18,6 +18,7 @@ package bodies
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -77,6 +78,9 @@ func hasBody(r *http.Request) bool {
 	return false
 }
 
+// mostAnnounced is the most bytes that are allocated for a body before any of it is there.
+const mostAnnounced = 64 << 10
+
 // read reads the body, of which the handler gets a copy. The answer to a body that is too large
 // is that of k8s.io/apiserver (limitedReadBody in pkg/endpoints/handlers/rest.go).
 func read(r *http.Request, maxBytes int64) ([]byte, error) {
@@ -86,11 +90,15 @@ func read(r *http.Request, maxBytes int64) ([]byte, error) {
 	}
 	defer func() { _ = r.Body.Close() }()
 	var body bytes.Buffer
+	// A length that is only announced takes no memory: the buffer grows with what arrives.
 	if r.ContentLength > 0 {
-		body.Grow(int(r.ContentLength) + bytes.MinRead)
+		body.Grow(int(min(r.ContentLength, mostAnnounced)) + bytes.MinRead)
 	}
 	n, err := body.ReadFrom(io.LimitReader(r.Body, maxBytes+1))
+	status := apierrors.APIStatus(nil)
 	switch {
+	case errors.As(err, &status):
+		return nil, err // a filter that bounds the time of bodies has an answer of its own
 	case err != nil:
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("the body cannot be read: %v", err))
 	case n > maxBytes:

@@ -78,9 +78,10 @@ var verdicts = map[string]verdict{
 
 // offAndOurs are those of kube-apiserver that it does not run by default, and that we have.
 var offAndOurs = map[string]string{
-	"AlwaysPullImages": "AlwaysPullImages",
-	"EventRateLimit":   "EventRateLimit",
-	"NodeRestriction":  "HostRestriction", // a default of its installers, not of its own
+	"AlwaysPullImages":                     "AlwaysPullImages",
+	"EventRateLimit":                       "EventRateLimit",
+	"NodeRestriction":                      "HostRestriction", // a default of its installers, not of its own
+	"OwnerReferencesPermissionEnforcement": "OwnerReferencesPermissionEnforcement",
 }
 
 // onlyHere are plugins of ours that answer a question that a kube-apiserver does not ask, with

@@ -85,7 +85,7 @@ func TestEvents(t *testing.T) {
 		},
 		"what is known of the fields' owners does not count": {
 			old(func(e *corev1.Event) {
-				e.ManagedFields = []metav1.ManagedFieldsEntry{{FieldsV1: &metav1.FieldsV1{Raw: []byte(strings.Repeat(long, 8))}}}
+				e.ManagedFields = []metav1.ManagedFieldsEntry{{FieldsV1: metav1.NewFieldsV1(strings.Repeat(long, 8))}}
 			}), core, nil,
 		},
 		"events.k8s.io asks when":                     {old(func(e *corev1.Event) { e.Type = "Normal" }), events, []string{required + "eventTime"}},

@@ -244,7 +244,7 @@ func TestATemplateIsBounded(t *testing.T) {
 			s.Spec.Containers = []fleet.Container{{Args: []string{strings.Repeat("x", 64<<10)}}}
 		}, replicas: math.MaxInt32},
 		{name: "metadata that no instance gets counts, too", change: func(s *fleet.InstanceTemplateSpec) {
-			s.ManagedFields = []metav1.ManagedFieldsEntry{{FieldsV1: &metav1.FieldsV1{Raw: make([]byte, 128<<10)}}}
+			s.ManagedFields = []metav1.ManagedFieldsEntry{{FieldsV1: metav1.NewFieldsV1(string(make([]byte, 128<<10)))}}
 		}, replicas: 512, want: []string{"spec.template"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
