@@ -170,6 +170,7 @@ func NewStore(r Resource, opts StorageOptions) (*Store, *StatusREST, error) {
 	if err := store.CompleteWithOptions(storeOptions); err != nil {
 		return nil, nil, fmt.Errorf("storage of %s: %w", r.Resource, err)
 	}
+	store.Storage.Storage = uidBoundStorage{store.Storage.Storage}
 
 	main := &Store{
 		Store:            store,
@@ -267,6 +268,7 @@ func invalidIsBadRequest(err error) error {
 // Update refuses a resourceVersion that is none as the caller's fault. Patches come here, too:
 // what is wrong with one is said without the object's content.
 func (s *Store) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo, createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc, forceAllowCreate bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
+	ctx, objInfo = rememberUpdated(ctx, objInfo)
 	obj, created, err := s.Store.Update(ctx, name, checkVersion(s.Store, objInfo), createValidation, updateValidation, forceAllowCreate, options)
 	return obj, created, withoutContent(err)
 }
@@ -372,6 +374,7 @@ func (r *StatusREST) Get(ctx context.Context, name string, options *metav1.GetOp
 
 // Update writes the status. It never creates, whatever the caller allows.
 func (r *StatusREST) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo, createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc, _ bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
+	ctx, objInfo = rememberUpdated(ctx, objInfo)
 	obj, created, err := r.store.Update(ctx, name, checkVersion(r.store, objInfo), createValidation, updateValidation, false, options)
 	return obj, created, withoutContent(err)
 }

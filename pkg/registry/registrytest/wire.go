@@ -30,6 +30,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	apistorage "k8s.io/apiserver/pkg/storage"
 	"k8s.io/apiserver/pkg/storage/cacher"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
@@ -61,8 +62,12 @@ func (c *contract) checkStored(t *testing.T, r Resource, store *base.Store) {
 	if want := newest.WithKind(r.Kind); unknown.GroupVersionKind() != want {
 		t.Errorf("%s is stored as %v, want %v", r.Key, unknown.GroupVersionKind(), want)
 	}
-	if _, cached := store.Storage.Storage.(*cacher.CacheDelegator); !cached {
-		t.Errorf("reads are answered by %T and not by a watch cache", store.Storage.Storage)
+	below := store.Storage.Storage
+	if wrapped, ok := below.(interface{ Unwrap() apistorage.Interface }); ok {
+		below = wrapped.Unwrap()
+	}
+	if _, cached := below.(*cacher.CacheDelegator); !cached {
+		t.Errorf("reads are answered by %T and not by a watch cache", below)
 	}
 
 	stored, err := runtime.Decode(c.Codecs.UniversalDecoder(), raw)

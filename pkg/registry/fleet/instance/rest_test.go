@@ -26,6 +26,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/apiserver/pkg/storage"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
@@ -270,5 +271,59 @@ func TestAnInstanceThatHasEndedStaysEndedAndTakesNoHost(t *testing.T) {
 	binding := &fleet.Binding{Target: fleet.BindingTarget{Kind: "Host", Name: "edge-1"}}
 	if _, err := s.instances.Binding.Create(s.ctx, "web-1", binding, nil, &metav1.CreateOptions{}); !apierrors.IsConflict(err) {
 		t.Errorf("bound what has ended: %v", err)
+	}
+}
+
+// interrupted calls before each delete.
+type interrupted struct {
+	storage.Interface
+	before func(ctx context.Context, key string)
+}
+
+func (i *interrupted) Delete(ctx context.Context, key string, out runtime.Object, preconditions *storage.Preconditions, validate storage.ValidateObjectFunc, cached runtime.Object, options storage.DeleteOptions) error {
+	i.before(ctx, key)
+	return i.Interface.Delete(ctx, key, out, preconditions, validate, cached, options)
+}
+
+// An update that takes the last finalizer away removes the object, by its name alone in the
+// library. The instance that has taken the name meanwhile stays.
+func TestAnUpdateThatRemovesAnInstanceDoesNotRemoveTheNextOfItsName(t *testing.T) {
+	s := newStage(t)
+	s.put("edge-1")
+	update := func(change func(*fleet.Instance)) error {
+		objInfo := rest.DefaultUpdatedObjectInfo(nil, func(_ context.Context, _, existing runtime.Object) (runtime.Object, error) {
+			changed := existing.DeepCopyObject().(*fleet.Instance)
+			change(changed)
+			return changed, nil
+		})
+		_, _, err := s.instances.Instance.Update(s.ctx, "web-1", objInfo, nil, rest.ValidateAllObjectUpdateFunc, false, &metav1.UpdateOptions{})
+		return err
+	}
+	if err := update(func(i *fleet.Instance) { i.Finalizers = []string{"example.com/a"} }); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.instances.Instance.Delete(s.ctx, "web-1", rest.ValidateAllObjectFunc, metav1.NewDeleteOptions(0)); err != nil {
+		t.Fatal(err)
+	}
+	// Between the update and the removal, somebody else removes the instance and makes the next one.
+	store := s.instances.Instance.Store.Store
+	below := store.Storage.Storage
+	var other *fleet.Instance
+	store.Storage.Storage = &interrupted{below, func(ctx context.Context, key string) {
+		store.Storage.Storage = below
+		if err := below.Delete(s.ctx, key, &fleet.Instance{}, nil, rest.ValidateAllObjectFunc, nil, storage.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		other = s.put("edge-2")
+	}}
+	err := update(func(i *fleet.Instance) { i.Finalizers = nil })
+	if !apierrors.IsConflict(err) {
+		t.Errorf("the update of an instance that is gone ends with %v, not with a conflict", err)
+	}
+	if other == nil {
+		t.Fatal("the update removed nothing")
+	}
+	if after := s.get(); after.UID != other.UID || after.ResourceVersion != other.ResourceVersion {
+		t.Errorf("the next instance of the name changed: %+v", after)
 	}
 }
