@@ -217,7 +217,9 @@ func TestKubectlGatehouseTaintsAndDrainsHosts(t *testing.T) {
 		t.Errorf("%d instances on sim-2 (%v)", len(instances.Items), err)
 	}
 
-	// One that no release makes anew is kept, unless --force.
+	// One that no release makes anew is kept, unless --force. No host is left for the scheduler,
+	// which would be quicker than the binding here.
+	u.run("cordon host sim-2", 0, "host.fleet.gatehouse.dev/sim-2 cordoned")
 	client.createInstance(t, "alone")
 	client.mustBind(t, "alone", "sim-1")
 	u.run("drain sim-1", 1, "already cordoned", `error: host "sim-1" is cordoned and not drained: nothing makes default/alone anew: delete these yourself, or use --force`)

@@ -86,6 +86,8 @@ func (c *crowd) fill(ctx context.Context) error {
 					c.created.add()
 				case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "exceeded quota: few,"):
 					return
+				case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "status unknown for quota: few,"):
+					// The other server has not heard of the quota's status yet.
 				case !server.dying.Load():
 					failures[i] = err
 					return
