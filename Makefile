@@ -162,7 +162,7 @@ bench-admission: build ## What each admission plugin costs a write, and the chai
 	go run ./test/bench admission $(ARGS)
 
 .PHONY: bench-siege
-bench-siege: build ## What an ordinary user waits while every row of the attack suite is played at once
+bench-siege: build ## What an ordinary user waits while the attacks of one request are played at once
 	go test -count=1 ./test/integration -run DuringASiege -v -args -siege=1m
 
 .PHONY: bench-fleet
