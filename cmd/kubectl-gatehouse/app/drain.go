@@ -186,7 +186,7 @@ func (c *drainCommand) await(ctx context.Context, client fleetclient.FleetV1alph
 		}
 		return len(left) == 0, nil
 	})
-	if waiting.Err() != nil && len(left) > 0 {
+	if (waiting.Err() != nil || wait.Interrupted(err)) && len(left) > 0 {
 		why := fmt.Sprintf("after %s (--timeout)", c.timeout)
 		if ctx.Err() != nil {
 			why = "when drain was interrupted"
