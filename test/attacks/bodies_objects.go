@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -33,8 +34,6 @@ import (
 // Costly is a server that pays for attacks.
 type Costly struct {
 	Env
-	// PID is its process.
-	PID int
 	// Builtins says that it serves Kubernetes' own kinds itself and knows the role edit.
 	Builtins bool
 	// Namespace exists, and the editor may edit in it.
@@ -75,8 +74,8 @@ func Bodies(t *testing.T, env Costly) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	clients["an editor"].awaitCode(ctx, t, attack{path: fleet + "/namespaces/" + env.Namespace + "/instances"}, http.StatusOK)
-	var costs Costs
-	defer costs.Log(t)
+	env.Costs = &Costs{}
+	defer env.Costs.Log(t)
 	for _, row := range bodyRows(env) {
 		name := row.name
 		if row.as == "an editor" && strings.HasPrefix(name, "A YAML") {
@@ -85,11 +84,10 @@ func Bodies(t *testing.T, env Costly) {
 		t.Run(name, func(t *testing.T) {
 			var code int
 			var body string
-			cost, err := Measure(env.PID, func() { code, body = clients[row.as].send(t, row) })
-			if err != nil {
-				t.Fatal(err)
-			}
-			costs.Add(name, code, cost)
+			env.Measured(t, name, oneRequest, func() string {
+				code, body = clients[row.as].send(t, row)
+				return strconv.Itoa(code)
+			})
 			if code != row.code {
 				t.Errorf("answered with code %d, not %d: %.500s", code, row.code, body)
 			}
@@ -99,13 +97,10 @@ func Bodies(t *testing.T, env Costly) {
 			if len(body) > longestAnswer {
 				t.Errorf("the answer has %d bytes, more than %d", len(body), longestAnswer)
 			}
-			if err := cost.Exceeds(); err != nil {
-				t.Error(err)
-			}
 		})
 	}
 	if env.Log != nil {
-		t.Run("400 kB in a token header are not written to the log", func(t *testing.T) { longTokens(t, env, &costs) })
+		t.Run("400 kB in a token header are not written to the log", func(t *testing.T) { longTokens(t, env) })
 	}
 }
 
@@ -122,11 +117,11 @@ func bodyRows(env Costly) []attack {
 const longestAnswer = 512 << 10
 
 // longTokens are what anybody may send.
-func longTokens(t *testing.T, env Costly, costs *Costs) {
+func longTokens(t *testing.T, env Costly) {
 	t.Helper()
 	before := len(env.Log())
 	c := newClient(t, rest.AnonymousClientConfig(env.Admin))
-	cost, err := Measure(env.PID, func() {
+	env.measuredUnits(t, "Tokens of 400 kB", "20 requests", 4, func() string {
 		for i := range 20 {
 			encode := base64.RawURLEncoding.EncodeToString
 			token := encode(fmt.Appendf(nil, `{"alg":"%d%s"}`, i, strings.Repeat("x", 400<<10))) + "." + encode([]byte(`{"iss":"https://gatehouse"}`)) + "." + encode([]byte("x"))
@@ -135,14 +130,8 @@ func longTokens(t *testing.T, env Costly, costs *Costs) {
 				t.Errorf("answered with code %d, not 401: %.500s", code, body)
 			}
 		}
+		return "401"
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	costs.Add("20 tokens of 400 kB", http.StatusUnauthorized, cost)
-	if err := cost.Exceeds(); err != nil {
-		t.Error(err)
-	}
 	if grown := len(env.Log()) - before; grown > 64<<10 {
 		t.Errorf("20 requests without credentials wrote %d bytes to the log", grown)
 	}

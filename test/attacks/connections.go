@@ -24,6 +24,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -39,43 +40,79 @@ const (
 	endsBodies      = 60 * time.Second
 	// crowd is how many connections come at once.
 	crowd = 1000
+	// trickling is how many bodies trickle at once.
+	trickling = 50
 )
+
+// connectionAttack is an attack of so many connections or requests at once.
+type connectionAttack struct {
+	name  string
+	what  string
+	count int
+	play  func(*testing.T, Env)
+}
 
 // Connections plays what clients must not do to the process with connections and watches. The
 // server must let a user have watches watches; the path must be one of which anybody in the
-// group attack-watchers may open some, and created the one of a collection.
+// group attack-watchers may open some, and created the one of a collection. Where costs are
+// measured, the attacks are played one after the other.
 func Connections(t *testing.T, env Env, watches int, path, created string) {
 	t.Helper()
 	t.Run("A user opens one watch too many", func(t *testing.T) { openWatches(t, env, watches, path) })
 	t.Run("group", func(t *testing.T) {
-		for name, play := range map[string]func(*testing.T, Env){
-			"A thousand connections never finish their handshake": func(t *testing.T, env Env) { idle(t, env, func(net.Conn) error { return nil }) },
-			"A thousand connections say nothing after their handshake": func(t *testing.T, env Env) {
-				idle(t, env, func(conn net.Conn) error { return handshake(conn) })
-			},
-			"A thousand connections never finish their headers": func(t *testing.T, env Env) {
-				idle(t, env, func(conn net.Conn) error {
-					secure := tls.Client(conn, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}}) //nolint:gosec // the attacker does not care
-					if err := secure.Handshake(); err != nil {                                                          //nolint:noctx // bounded by the server
-						return err
-					}
-					_, err := secure.Write([]byte("GET /readyz HTTP/1.1\r\nHost: a\r\nX-Slow: "))
-					return err
+		for _, row := range connectionAttacks(created) {
+			t.Run(row.name, func(t *testing.T) {
+				if env.PID == 0 {
+					t.Parallel()
+				}
+				env.measuredUnits(t, row.name, fmt.Sprintf("%d %s", row.count, row.what), unitsOf(row.count), func() string {
+					row.play(t, env)
+					return "ended"
 				})
-			},
-			"A user sends a body that trickles": func(t *testing.T, env Env) {
-				trickle(t, env, env.As("attack-slow", "system:masters"), created, http.StatusRequestTimeout)
-			},
-			"A stranger sends a body that trickles": func(t *testing.T, env Env) {
-				trickle(t, env, rest.AnonymousClientConfig(env.Admin), created, http.StatusUnauthorized)
-			},
-		} {
-			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				play(t, env)
 			})
 		}
 	})
+	t.Run("The metrics count what was ended and refused", func(t *testing.T) {
+		admin := newClient(t, env.Admin)
+		for metric, least := range map[string]int{
+			`gatehouse_connections_closed_total{reason="no request"}`: crowd,
+			`gatehouse_slow_bodies_total`:                             trickling,
+			`gatehouse_watches_refused_total{bound="user"}`:           1,
+		} {
+			if got := admin.metric(t, metric); got < least {
+				t.Errorf("%s is %d, want %d or more", metric, got, least)
+			}
+		}
+	})
+}
+
+// metric returns a number of /metrics, or 0 where it is missing.
+func (c client) metric(t *testing.T, name string) int {
+	t.Helper()
+	for line := range strings.Lines(string(c.must(t, http.MethodGet, "/metrics", "", ""))) {
+		if value, found := strings.CutPrefix(line, name+" "); found {
+			number, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return int(number)
+		}
+	}
+	return 0
+}
+
+func connectionAttacks(created string) []connectionAttack {
+	return []connectionAttack{
+		{"Connections never finish their handshake", "connections", crowd, func(t *testing.T, env Env) { idle(t, env, func(net.Conn) error { return nil }) }},
+		{"Connections are silent after their handshake", "connections", crowd, func(t *testing.T, env Env) { idle(t, env, handshake) }},
+		{"Connections never finish their headers", "connections", crowd, func(t *testing.T, env Env) { idle(t, env, beginHeaders) }},
+		{"A user sends bodies that trickle", "requests", trickling, func(t *testing.T, env Env) {
+			trickle(t, env, env.As("attack-slow", "system:masters"), created, http.StatusRequestTimeout)
+		}},
+		{"A stranger sends bodies that trickle", "requests", trickling, func(t *testing.T, env Env) {
+			trickle(t, env, rest.AnonymousClientConfig(env.Admin), created, http.StatusUnauthorized)
+		}},
+	}
 }
 
 // openWatches opens as many watches as one user may have, and one more.
@@ -107,15 +144,18 @@ func openWatches(t *testing.T, env Env, most int, path string) {
 	granted, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
 	newClient(t, env.As("attack-other", "attack-watchers")).awaitCode(granted, t, attack{path: path}, http.StatusOK)
-	for i := range most {
-		if code, body := open(c); code != http.StatusOK {
-			t.Fatalf("watch %d of %d is answered with %d %s", i, most, code, body)
+	env.measuredUnits(t, "A user opens one watch too many", fmt.Sprintf("%d watches", most+1), unitsOf(most), func() string {
+		for i := range most {
+			if code, body := open(c); code != http.StatusOK {
+				t.Fatalf("watch %d of %d is answered with %d %s", i, most, code, body)
+			}
 		}
-	}
-	code, body := open(c)
-	if code != http.StatusTooManyRequests || !strings.Contains(body, "--max-watches-per-user") || strings.HasPrefix(body, " ") {
-		t.Errorf("a watch too many is answered with %d %s, want 429 with Retry-After and the flag", code, body)
-	}
+		code, body := open(c)
+		if code != http.StatusTooManyRequests || !strings.Contains(body, "--max-watches-per-user") || strings.HasPrefix(body, " ") {
+			t.Errorf("a watch too many is answered with %d %s, want 429 with Retry-After and the flag", code, body)
+		}
+		return strconv.Itoa(code)
+	})
 	if code, body := open(newClient(t, env.As("attack-other", "attack-watchers"))); code != http.StatusOK {
 		t.Errorf("the watch of another user is answered with %d %s", code, body)
 	}
@@ -128,6 +168,16 @@ func openWatches(t *testing.T, env Env, most int, path string) {
 
 func handshake(conn net.Conn) error {
 	return tls.Client(conn, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2", "http/1.1"}}).Handshake() //nolint:gosec,noctx // the attacker does not care; bounded by the server
+}
+
+// beginHeaders sends the beginning of a header, and no end.
+func beginHeaders(conn net.Conn) error {
+	secure := tls.Client(conn, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}}) //nolint:gosec // the attacker does not care
+	if err := secure.Handshake(); err != nil {                                                          //nolint:noctx // bounded by the server
+		return err
+	}
+	_, err := secure.Write([]byte("GET /readyz HTTP/1.1\r\nHost: a\r\nX-Slow: "))
+	return err
 }
 
 // idle makes a crowd of connections, begins something with each, and waits until the server has
@@ -175,7 +225,8 @@ func addressOf(t *testing.T, config *rest.Config) string {
 	return u.Host
 }
 
-// trickle sends a byte of a body now and then, until the server answers and hangs up.
+// trickle sends a byte of each of several bodies now and then, until the server has answered and
+// hung up on all.
 func trickle(t *testing.T, env Env, config *rest.Config, path string, want int) {
 	t.Helper()
 	secure, err := rest.TLSConfigFor(config)
@@ -183,9 +234,25 @@ func trickle(t *testing.T, env Env, config *rest.Config, path string, want int) 
 		t.Fatal(err)
 	}
 	secure.NextProtos = []string{"http/1.1"}
-	conn, err := tls.Dial("tcp", addressOf(t, env.Admin), secure) //nolint:noctx // bounded by the deadline
+	var ended sync.WaitGroup
+	for range trickling {
+		ended.Go(func() {
+			answer, err := trickleOne(addressOf(t, env.Admin), secure.Clone(), path)
+			if err != nil {
+				t.Error(err)
+			} else if !strings.HasPrefix(answer, fmt.Sprintf("HTTP/1.1 %d ", want)) {
+				t.Errorf("answered with %.500q, want code %d", answer, want)
+			}
+		})
+	}
+	ended.Wait()
+}
+
+// trickleOne returns the answer to one such body.
+func trickleOne(address string, secure *tls.Config, path string) (string, error) {
+	conn, err := tls.Dial("tcp", address, secure) //nolint:noctx // bounded by the deadline
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	defer func() { _ = conn.Close() }()
 	_ = conn.SetDeadline(time.Now().Add(endsBodies))
@@ -201,12 +268,9 @@ func trickle(t *testing.T, env Env, config *rest.Config, path string, want int) 
 		select {
 		case <-answered:
 			if timeout, ok := failure.(net.Error); ok && timeout.Timeout() { //nolint:errorlint // a connection returns it as it is
-				t.Fatalf("the connection is still open after %v: %.200s", endsBodies, answer)
+				return "", fmt.Errorf("the connection is still open after %v: %.200s", endsBodies, answer)
 			}
-			if !strings.HasPrefix(string(answer), fmt.Sprintf("HTTP/1.1 %d ", want)) {
-				t.Errorf("answered with %.500q, want code %d", answer, want)
-			}
-			return
+			return string(answer), nil
 		case <-time.After(100 * time.Millisecond):
 			_, _ = conn.Write([]byte(" "))
 		}

@@ -28,7 +28,7 @@ import (
 	"time"
 )
 
-// What one request may cost a server: see Bounds.
+// What a unit of an attack may cost a server.
 const (
 	MaxPeak = 200 << 20
 	MaxCPU  = 2 * time.Second
@@ -75,6 +75,17 @@ func Measure(pid int, attack func()) (Cost, error) {
 	return Cost{Peak: max(peak-before, 0), CPU: now - spent}, nil
 }
 
+// Spent returns what the process of the id has cost since it began, where Peak is its largest
+// resident set.
+func Spent(pid int) (Cost, error) {
+	peak, err := residentBytes(pid, "VmHWM:")
+	if err != nil {
+		return Cost{}, err
+	}
+	cpu, err := processTime(pid)
+	return Cost{Peak: peak, CPU: cpu}, err
+}
+
 // residentBytes reads a line of /proc/PID/status that gives a size in kB.
 func residentBytes(pid int, name string) (int64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
@@ -112,14 +123,15 @@ func processTime(pid int) (time.Duration, error) {
 	return total, nil
 }
 
-// Exceeds says in which way the cost is above MaxPeak and MaxCPU; nil where it is not.
-func (c Cost) Exceeds() error {
+// Exceeds returns an error where the peak is above MaxPeak, or the processor time above MaxCPU for
+// each of so many units.
+func (c Cost) Exceeds(units int) error {
 	var errs []error
 	if c.Peak > MaxPeak {
 		errs = append(errs, fmt.Errorf("the resident set grew by %d MiB, more than %d", c.Peak>>20, MaxPeak>>20))
 	}
-	if c.CPU > MaxCPU {
-		errs = append(errs, fmt.Errorf("%v of processor time, more than %v", c.CPU, MaxCPU))
+	if most := MaxCPU * time.Duration(units); c.CPU > most {
+		errs = append(errs, fmt.Errorf("%v of processor time, more than %v", c.CPU, most))
 	}
 	return errors.Join(errs...)
 }
@@ -127,9 +139,9 @@ func (c Cost) Exceeds() error {
 // Costs collects what attacks cost, as a table.
 type Costs struct{ rows []string }
 
-// Add adds a line.
-func (c *Costs) Add(name string, code int, cost Cost) {
-	c.rows = append(c.rows, fmt.Sprintf("%s\t%d\t%.1f MiB\t%v\n", name, code, float64(cost.Peak)/(1<<20), cost.CPU))
+// Add adds a row: the size of the attack, and what the server answered.
+func (c *Costs) Add(name, size, answer string, cost Cost) {
+	c.rows = append(c.rows, fmt.Sprintf("%s\t%s\t%s\t%.1f MiB\t%v\n", name, size, answer, float64(cost.Peak)/(1<<20), cost.CPU))
 }
 
 // Log writes the table to the test's log.
@@ -137,7 +149,45 @@ func (c *Costs) Log(t *testing.T) {
 	t.Helper()
 	var table strings.Builder
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintf(w, "attack\tcode\tpeak\tprocessor\n%s", strings.Join(c.rows, ""))
+	_, _ = fmt.Fprintf(w, "attack\tsize\tanswer\tpeak\tprocessor\n%s", strings.Join(c.rows, ""))
 	_ = w.Flush()
 	t.Logf("\n%s", table.String())
 }
+
+// Measured runs an attack that is one unit and returns what the server answered. Where the process
+// of the server is known, it adds the cost to the table, and fails the test where the cost is above
+// MaxPeak or MaxCPU.
+func (e Env) Measured(t *testing.T, name, size string, attack func() (answer string)) {
+	t.Helper()
+	e.measuredUnits(t, name, size, 1, attack)
+}
+
+// measuredUnits is Measured for an attack of several units, each of which may cost MaxCPU. MaxPeak
+// bounds them together.
+func (e Env) measuredUnits(t *testing.T, name, size string, units int, attack func() (answer string)) {
+	t.Helper()
+	if e.PID == 0 {
+		attack()
+		return
+	}
+	var answer string
+	cost, err := Measure(e.PID, func() { answer = attack() })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.Costs != nil {
+		e.Costs.Add(name, size, answer, cost)
+	}
+	if err := cost.Exceeds(units); err != nil {
+		t.Errorf("%s, %s: %v", name, size, err)
+	}
+}
+
+// oneRequest is the size of most attacks.
+const oneRequest = "1 request"
+
+// perUnit is how many events, watches, connections or requests of an attack of many are a unit.
+const perUnit = 250
+
+// unitsOf is how many units there are in so many of them, and at least one.
+func unitsOf(count int) int { return max(count/perUnit, 1) }

@@ -25,6 +25,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -44,6 +45,11 @@ type Env struct {
 	FrontProxy bool
 	// Tokens are bearer tokens by what is wrong with them; rows name them as identity.
 	Tokens map[string]string
+	// PID is the process of the server, where the costs of the attacks are measured. It is 0
+	// where the server runs in the process of the test.
+	PID int
+	// Costs gets a row for each attack that is measured; nil where the table is not needed.
+	Costs *Costs
 }
 
 // attack is one row.
@@ -94,7 +100,12 @@ func play(t *testing.T, env Env, people map[string]person, rows []attack, watche
 			if !ok {
 				t.Fatalf("nobody is called %q", row.as)
 			}
-			code, body := c.send(t, row)
+			var code int
+			var body string
+			env.Measured(t, row.name, oneRequest, func() string {
+				code, body = c.send(t, row)
+				return strconv.Itoa(code)
+			})
 			if code != row.code {
 				t.Errorf("answered with code %d, not %d: %.500s", code, row.code, body)
 			}

@@ -46,11 +46,23 @@ func Small(t *testing.T, env Env) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	newClient(t, env.As("attack-smith")).awaitCode(ctx, t, attack{path: core + "/namespaces/" + smallSpace + "/configmaps"}, http.StatusOK)
-	t.Run("nobody is anonymous by a certificate", func(t *testing.T) { anonymousByCertificate(t, env) })
-	t.Run("a body without a media type is not JSON", func(t *testing.T) { untypedBodies(t, env) })
-	t.Run("a patch that fails does not show the Secret", func(t *testing.T) { quotingPatches(t, env) })
-	t.Run("owners are named only with the rights that they give", func(t *testing.T) { strangeOwners(t, env) })
-	t.Run("what owns itself can be deleted", func(t *testing.T) { ownOwners(t, env) })
+	for _, row := range []struct {
+		name, size string
+		play       func(*testing.T, Env)
+	}{
+		{"nobody is anonymous by a certificate", "6 requests", anonymousByCertificate},
+		{"a body without a media type is not JSON", "7 requests", untypedBodies},
+		{"a patch that fails does not show the Secret", "9 requests", quotingPatches},
+		{"owners are named only with the rights that they give", "6 requests", strangeOwners},
+		{"what owns itself can be deleted", "6 objects", ownOwners},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			env.Measured(t, row.name, row.size, func() string {
+				row.play(t, env)
+				return "as wanted"
+			})
+		})
+	}
 }
 
 func anonymousByCertificate(t *testing.T, env Env) {

@@ -60,8 +60,8 @@ func TestNoRequestCostsAReplicaMuch(t *testing.T) {
 	}
 	replica := env.gatehouse.Replicas[0]
 	costly := attacks.Costly{
-		Env: attacks.Env{FrontProxy: true, As: as, Admin: as("attack-administrator", "system:masters")},
-		PID: replica.PID(), Namespace: ns,
+		Env:       attacks.Env{FrontProxy: true, As: as, Admin: as("attack-administrator", "system:masters"), PID: replica.PID()},
+		Namespace: ns,
 		Log: func() string {
 			text, err := os.ReadFile(replica.Log)
 			if err != nil {

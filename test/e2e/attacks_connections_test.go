@@ -60,6 +60,8 @@ func TestNobodyHoldsAnAggregatedServerWithConnections(t *testing.T) {
 		}}
 	}
 	const instances = "/apis/fleet.gatehouse.dev/v1alpha1"
-	attacks.Connections(t, attacks.Env{FrontProxy: true, As: as, Admin: as("attack-administrator", "system:masters")}, 1000,
+	var costs attacks.Costs
+	defer costs.Log(t)
+	attacks.Connections(t, attacks.Env{FrontProxy: true, As: as, Admin: as("attack-administrator", "system:masters"), PID: env.gatehouse.Replicas[0].PID(), Costs: &costs}, 1000,
 		instances+"/instances?watch=true", instances+"/namespaces/"+ns+"/instances")
 }

@@ -19,6 +19,7 @@ package gates
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +58,9 @@ type Env struct {
 	CatchAll []string
 	// AuditLogs are the files of the servers' audit logs.
 	AuditLogs []string
+	// Measured runs what a hostile webhook or policy makes a server do, and measures its cost:
+	// test/attacks. Nil where the cost is not measured.
+	Measured func(t *testing.T, name, size string, attack func() (answer string))
 }
 
 // scene is one of them.
@@ -71,22 +75,22 @@ type scene struct {
 	servers []versioned.Interface
 }
 
+// row is a scene with its sentence.
+type row struct {
+	sentence string
+	play     func(*scene)
+}
+
 // Run plays every scene, one after the other.
 func Run(t *testing.T, env Env) {
 	t.Helper()
-	for _, row := range []struct {
-		sentence string
-		play     func(*scene)
-	}{
+	run(t, env, append([]row{
 		{"webhooks are asked about every kind of write, and about no read", everyWrite},
 		{"a webhook puts a sidecar into instances", sidecar},
 		{"a webhook that changes what an earlier one has seen makes it look again", again},
 		{"a webhook refuses, and its words reach the caller", denied},
 		{"a webhook that is down stops writes, or does not, as its failurePolicy says", down},
 		{"a webhook that is slow stops writes after its timeout, or does not", slow},
-		{"a webhook that redirects is not followed", redirects},
-		{"a webhook makes no other object of the one that it is asked about", renames},
-		{"what a webhook says is cut, and its codes are those of a refusal", boasts},
 		{"a dry run tells webhooks so, and stores nothing", dryRun},
 		{"a webhook is asked only where its conditions hold", conditions},
 		{"a webhook by service is found, or the refusal says what to do", service},
@@ -97,11 +101,29 @@ func Run(t *testing.T, env Env) {
 		{"a policy looks at scaling, binding and deletion", subresources},
 		{"a policy that only warns lets pass", warns},
 		{"a policy for one version looks at its equivalents, unless it wants exactly that one", equivalentsOfPolicies},
-		{"policies that take all the time that they can get are stopped", endlessPolicies},
 		{"what a policy and a webhook note is in the audit log", audited},
 		{"a policy adds a label", addsLabel},
 		{"a policy changes a scale, and a request for a token, which are not of the fleet's kinds", borrowed},
-	} {
+	}, hostile...))
+}
+
+// hostile are the scenes of webhooks and policies that attack the server or its callers.
+var hostile = []row{
+	{"a webhook that redirects is not followed", redirects},
+	{"a webhook makes no other object of the one that it is asked about", renames},
+	{"what a webhook says is cut, and its codes are those of a refusal", boasts},
+	{"policies that take all the time that they can get are stopped", endlessPolicies},
+}
+
+// Hostile plays the scenes of hostile webhooks and policies alone.
+func Hostile(t *testing.T, env Env) {
+	t.Helper()
+	run(t, env, hostile)
+}
+
+func run(t *testing.T, env Env, rows []row) {
+	t.Helper()
+	for _, row := range rows {
 		t.Run(row.sentence, func(t *testing.T) {
 			s := &scene{T: t, Env: env, id: utilrand.String(6), hooks: startHooks(t)}
 			s.fleet, s.cluster = clients(t, env.Admin)
@@ -275,6 +297,32 @@ func (s *scene) create(instance *v1alpha1.Instance) (*v1alpha1.Instance, error) 
 		})
 	}
 	return created, err
+}
+
+// attacked creates an instance of that name, and measures what a hostile webhook or policy makes
+// that request cost. The row has the sentence of the test.
+func (s *scene) attacked(instance *v1alpha1.Instance) error {
+	s.Helper()
+	var err error
+	create := func() string {
+		_, err = s.create(instance)
+		return answerOf(err)
+	}
+	if s.Measured == nil {
+		create()
+		return err
+	}
+	_, sentence, _ := strings.Cut(s.Name(), "/")
+	s.Measured(s.T, strings.ReplaceAll(sentence, "_", " "), "1 request", create)
+	return err
+}
+
+// answerOf is the code of an answer.
+func answerOf(err error) string {
+	if status, ok := err.(apierrors.APIStatus); ok { //nolint:errorlint // clients return it as it is
+		return strconv.Itoa(int(status.Status().Code))
+	}
+	return fmt.Sprint(err)
 }
 
 func (s *scene) mustCreate(name string) *v1alpha1.Instance {

@@ -51,7 +51,7 @@ func redirects(s *scene) {
 				s := s.within(t)
 				hook := rawHook(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, target, code) })
 				s.mutate(admissionregistrationv1.MutatingWebhook{Name: "redirects.gates.example.com", ClientConfig: hook, Rules: rule(instances, admissionregistrationv1.Create), FailurePolicy: fail})
-				_, err := s.create(s.instance(s.name("redirected")))
+				err := s.attacked(s.instance(s.name("redirected")))
 				s.refused("a create", err, http.StatusInternalServerError, `failed calling webhook "redirects.gates.example.com"`, "redirects are not followed", "admission plugin MutatingAdmissionWebhook")
 				if strings.Contains(errText(err), "hidden") {
 					s.Errorf("the query of the target is in the message: %v", err)
@@ -81,7 +81,7 @@ func renames(s *scene) {
 			s := s.within(t)
 			s.hooks.set("renames", patch(tc.patch))
 			s.mutate(harmless, admissionregistrationv1.MutatingWebhook{Name: "b-renames.gates.example.com", ClientConfig: s.hooks.client("renames"), Rules: rule(instances, admissionregistrationv1.Create)})
-			_, err := s.create(s.instance(s.name("renamed")))
+			err := s.attacked(s.instance(s.name("renamed")))
 			s.refused("a create", err, http.StatusInternalServerError, `admission webhook "b-renames.gates.example.com" of MutatingWebhookConfiguration`, tc.says, "admission plugin MutatingAdmissionWebhook")
 			for _, name := range []string{s.name("renamed"), "another"} {
 				if _, err := s.fleet.FleetV1alpha1().Instances(s.Namespace).Get(s.Context(), name, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
@@ -96,7 +96,7 @@ func renames(s *scene) {
 		s.mutate(admissionregistrationv1.MutatingWebhook{Name: "names.gates.example.com", ClientConfig: s.hooks.client("names"), Rules: rule(instances, admissionregistrationv1.Create)})
 		generated := s.instance("")
 		generated.GenerateName = s.name("generated") + "-"
-		_, err := s.create(generated)
+		err := s.attacked(generated)
 		s.refused("a create", err, http.StatusInternalServerError, `"names.gates.example.com"`, `metadata.name from`)
 	})
 }
@@ -135,7 +135,7 @@ func boasts(s *scene) {
 			s := s.within(t)
 			s.hooks.set("boasts", tc.answer)
 			s.validate(admissionregistrationv1.ValidatingWebhook{Name: "boasts.gates.example.com", ClientConfig: s.hooks.client("boasts"), Rules: rule(instances, admissionregistrationv1.Create)})
-			_, err := s.create(s.instance(s.name("boasted")))
+			err := s.attacked(s.instance(s.name("boasted")))
 			s.refused("a create", err, tc.code, `admission webhook "boasts.gates.example.com" denied the request`, tc.says)
 			size := len(errText(err))
 			if status, ok := err.(apierrors.APIStatus); ok && status.Status().Details != nil {
@@ -162,7 +162,7 @@ func boasts(s *scene) {
 		s.Run(tc.name, func(t *testing.T) {
 			s := s.within(t)
 			s.validate(admissionregistrationv1.ValidatingWebhook{Name: "endless.gates.example.com", ClientConfig: rawHook(t, tc.answer), Rules: rule(instances, admissionregistrationv1.Create), FailurePolicy: fail, TimeoutSeconds: ptr.To[int32](20)})
-			_, err := s.create(s.instance(s.name("endless")))
+			err := s.attacked(s.instance(s.name("endless")))
 			s.refused("a create", err, http.StatusInternalServerError, `failed calling webhook "endless.gates.example.com"`, tc.says)
 			if size := len(errText(err)); size > 16<<10 {
 				s.Errorf("the answer has %d bytes", size)
@@ -222,7 +222,7 @@ func endlessPolicies(s *scene) {
 		}
 		s.Cleanup(func() { _ = bindings.Delete(s.background(), binding.Name, metav1.DeleteOptions{}) })
 	}
-	s.inForce(s.instance(s.name("slow")), "the expressions of all policies together took longer than 2s")
-	_, err := s.create(s.instance(s.name("slow")))
-	s.refused("a create", err, http.StatusUnprocessableEntity, "took longer than 2s", "admission plugin ValidatingAdmissionPolicy")
+	s.inForce(s.instance(s.name("slow")), "the expressions of all policies together took longer than 1s")
+	err := s.attacked(s.instance(s.name("slow")))
+	s.refused("a create", err, http.StatusUnprocessableEntity, "took longer than 1s", "admission plugin ValidatingAdmissionPolicy")
 }

@@ -17,53 +17,17 @@ limitations under the License.
 package integration
 
 import (
-	"path/filepath"
 	"testing"
-	"time"
 
-	"k8s.io/client-go/rest"
-
-	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 	"github.com/gatehouse-dev/gatehouse/test/attacks"
-	"github.com/gatehouse-dev/gatehouse/test/binary"
 )
 
-const costlyNamespace = "attack-costly"
-
-// startCostly starts a process of the server, with all controllers, in which the attack suite's
-// editor may edit one namespace.
-func startCostly(t *testing.T, args ...string) (attacks.Costly, *binary.Server) {
-	t.Helper()
-	server := binary.Start(t, binary.DataDir(t), append(args, "--controllers=*")...)
-	ca, err := certificates.LoadCA(filepath.Join(server.DataDir, "pki"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	env := attacks.Costly{
-		Env: attacks.Env{
-			As: func(user string, groups ...string) *rest.Config {
-				cert, key, err := certificates.IssueClient(ca, user, groups, time.Hour, time.Now())
-				if err != nil {
-					t.Fatal(err)
-				}
-				config := rest.AnonymousClientConfig(server.Config)
-				config.CertData, config.KeyData = cert, key
-				return config
-			},
-			Admin: server.Config,
-		},
-		PID: server.PID(), Builtins: true, Namespace: costlyNamespace, Log: server.Stderr,
-	}
-	attacks.GrantEdit(t, env)
-	return env, server
-}
-
 func TestNoRequestCostsTheServerMuch(t *testing.T) {
-	env, _ := startCostly(t)
+	env, _ := attacks.Start(t, "--controllers=*")
 	attacks.Bodies(t, env)
 }
 
 func TestAServerNearItsMemoryLimitRefusesWhatNeedsMuch(t *testing.T) {
-	env, _ := startCostly(t, "--memory-limit=192Mi")
+	env, _ := attacks.Start(t, "--controllers=*", "--memory-limit=192Mi")
 	attacks.Memory(t, env, 500)
 }

@@ -19,8 +19,6 @@ package integration
 import (
 	"testing"
 
-	rbacv1 "k8s.io/api/rbac/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
@@ -40,16 +38,10 @@ func TestNobodyFillsTheStoreWithEvents(t *testing.T) {
 func TestNobodyHoldsTheProcessWithConnections(t *testing.T) {
 	const watches = 20
 	server := servertesting.Start(t, func(o *options.Options) { o.MaxWatchesPerUser = watches })
-	binding := &rbacv1.ClusterRoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: "attack-watchers"},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "view"},
-		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "attack-watchers"}},
-	}
-	if _, err := builtinClient(t, server).RbacV1().ClusterRoleBindings().Create(t.Context(), binding, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	attacks.Connections(t, attacks.Env{
+	env := attacks.Env{
 		As:    func(user string, groups ...string) *rest.Config { return issueClient(t, server, user, groups...) },
 		Admin: server.Config,
-	}, watches, "/api/v1/configmaps?watch=true", "/api/v1/namespaces/default/configmaps")
+	}
+	attacks.GrantWatch(t, env)
+	attacks.Connections(t, env, watches, "/api/v1/configmaps?watch=true", "/api/v1/namespaces/default/configmaps")
 }

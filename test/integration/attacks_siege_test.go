@@ -31,7 +31,7 @@ var siegeDuration = flag.Duration("siege", 5*time.Second, "how long every row of
 // TestAnOrdinaryUserIsServedDuringASiege fails where the server ends or refuses the ordinary
 // user. How long that user waits is logged: the time of a busy machine proves nothing.
 func TestAnOrdinaryUserIsServedDuringASiege(t *testing.T) {
-	env, server := startCostly(t)
+	env, server := attacks.Start(t, "--controllers=*")
 	siege := attacks.Besiege(t, env, *siegeDuration)
 	select {
 	case <-server.Exited():

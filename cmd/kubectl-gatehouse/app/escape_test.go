@@ -18,6 +18,7 @@ package app
 
 import (
 	"bytes"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -88,11 +89,26 @@ func TestNoOutputHasAnObjectsControlCharacters(t *testing.T) {
 	out.Reset()
 	(&lines{out: &out}).show(p)
 	clean(t, "rollout status", out.String())
+	out.Reset()
+	(&live{out: &out, width: func() int { return 1000 }}).show(p)
+	clean(t, "rollout status on a terminal", strings.TrimPrefix(out.String(), "\r\x1b[K"))
 
 	out.Reset()
 	c := &plugin{Streams: Streams{Out: &out}}
+	if err := (&historyCommand{plugin: c, revision: 1}).showOne("web", []revision{{Revision: 1, Release: "web-1" + evil}}); err != nil {
+		t.Fatal(err)
+	}
+	clean(t, "history of one revision", out.String())
+
+	out.Reset()
 	if err := c.printJSON(p); err != nil {
 		t.Fatal(err)
 	}
 	clean(t, "-o json", out.String())
+
+	out.Reset()
+	if code := Execute(t.Context(), []string{"tree", "--" + evil}, Streams{Out: io.Discard, Err: &out}); code != exitFailed {
+		t.Errorf("a flag that does not exist ends with code %d", code)
+	}
+	clean(t, "an error", out.String())
 }
