@@ -48,34 +48,40 @@ func Connections(t *testing.T, env Env, watches int, path, created string) {
 	t.Helper()
 	t.Run("A user opens one watch too many", func(t *testing.T) { openWatches(t, env, watches, path) })
 	t.Run("group", func(t *testing.T) {
-		for name, play := range map[string]func(*testing.T, Env){
-			"A thousand connections never finish their handshake": func(t *testing.T, env Env) { idle(t, env, func(net.Conn) error { return nil }) },
-			"A thousand connections say nothing after their handshake": func(t *testing.T, env Env) {
-				idle(t, env, func(conn net.Conn) error { return handshake(conn) })
-			},
-			"A thousand connections never finish their headers": func(t *testing.T, env Env) {
-				idle(t, env, func(conn net.Conn) error {
-					secure := tls.Client(conn, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}}) //nolint:gosec // the attacker does not care
-					if err := secure.Handshake(); err != nil {                                                          //nolint:noctx // bounded by the server
-						return err
-					}
-					_, err := secure.Write([]byte("GET /readyz HTTP/1.1\r\nHost: a\r\nX-Slow: "))
-					return err
-				})
-			},
+		plays := map[string]func(*testing.T, Env){
 			"A user sends a body that trickles": func(t *testing.T, env Env) {
 				trickle(t, env, env.As("attack-slow", "system:masters"), created, http.StatusRequestTimeout)
 			},
 			"A stranger sends a body that trickles": func(t *testing.T, env Env) {
 				trickle(t, env, rest.AnonymousClientConfig(env.Admin), created, http.StatusUnauthorized)
 			},
-		} {
+		}
+		for name, begin := range stalls() {
+			plays["A thousand "+name] = func(t *testing.T, env Env) { idle(t, env, begin) }
+		}
+		for name, play := range plays {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				play(t, env)
 			})
 		}
 	})
+}
+
+// stalls are what connections begin and do not finish.
+func stalls() map[string]func(net.Conn) error {
+	return map[string]func(net.Conn) error{
+		"connections never finish their handshake":      func(net.Conn) error { return nil },
+		"connections say nothing after their handshake": handshake,
+		"connections never finish their headers": func(conn net.Conn) error {
+			secure := tls.Client(conn, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}}) //nolint:gosec // the attacker does not care
+			if err := secure.Handshake(); err != nil {                                                          //nolint:noctx // bounded by the server
+				return err
+			}
+			_, err := secure.Write([]byte("GET /readyz HTTP/1.1\r\nHost: a\r\nX-Slow: "))
+			return err
+		},
+	}
 }
 
 // openWatches opens as many watches as one user may have, and one more.
@@ -175,21 +181,38 @@ func addressOf(t *testing.T, config *rest.Config) string {
 	return u.Host
 }
 
-// trickle sends a byte of a body now and then, until the server answers and hangs up.
+// trickle sends a body that trickles, and wants an answer.
 func trickle(t *testing.T, env Env, config *rest.Config, path string, want int) {
 	t.Helper()
 	secure, err := rest.TLSConfigFor(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	secure.NextProtos = []string{"http/1.1"}
-	conn, err := tls.Dial("tcp", addressOf(t, env.Admin), secure) //nolint:noctx // bounded by the deadline
-	if err != nil {
-		t.Fatal(err)
+	ctx, cancel := context.WithTimeout(t.Context(), endsBodies)
+	defer cancel()
+	answer, err := trickleBody(ctx, secure, addressOf(t, env.Admin), path)
+	if ctx.Err() != nil {
+		t.Fatalf("the connection is still open after %v: %v, %.200s", endsBodies, err, answer)
 	}
+	if !strings.HasPrefix(string(answer), fmt.Sprintf("HTTP/1.1 %d ", want)) {
+		t.Errorf("answered with %.500q, want code %d (%v)", answer, want, err)
+	}
+}
+
+// trickleBody sends a byte of a body now and then, until the server answers and hangs up. It
+// returns what was answered before the connection or the context ended.
+func trickleBody(ctx context.Context, secure *tls.Config, address, path string) ([]byte, error) {
+	secure = secure.Clone()
+	secure.NextProtos = []string{"http/1.1"}
+	conn, err := (&tls.Dialer{Config: secure}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	defer func() { _ = conn.Close() }()
-	_ = conn.SetDeadline(time.Now().Add(endsBodies))
-	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 200000\r\n\r\n", path)
+	if _, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 200000\r\n\r\n", path); err != nil {
+		return nil, err
+	}
 	answered := make(chan struct{})
 	var answer []byte
 	var failure error
@@ -200,13 +223,7 @@ func trickle(t *testing.T, env Env, config *rest.Config, path string, want int) 
 	for {
 		select {
 		case <-answered:
-			if timeout, ok := failure.(net.Error); ok && timeout.Timeout() { //nolint:errorlint // a connection returns it as it is
-				t.Fatalf("the connection is still open after %v: %.200s", endsBodies, answer)
-			}
-			if !strings.HasPrefix(string(answer), fmt.Sprintf("HTTP/1.1 %d ", want)) {
-				t.Errorf("answered with %.500q, want code %d", answer, want)
-			}
-			return
+			return answer, failure
 		case <-time.After(100 * time.Millisecond):
 			_, _ = conn.Write([]byte(" "))
 		}
