@@ -162,8 +162,8 @@ bench-admission: build ## What each admission plugin costs a write, and the chai
 	go run ./test/bench admission $(ARGS)
 
 .PHONY: bench-siege
-bench-siege: build ## What an ordinary user waits while the attacks of one request are played at once
-	go test -count=1 ./test/integration -run DuringASiege -v -args -siege=1m
+bench-siege: build ## What an ordinary user waits while every kind of attack is played at once
+	go test -count=1 ./test/integration -run DuringASiege -v -args -siege=1m $(ARGS)
 
 .PHONY: bench-fleet
 bench-fleet: build ## Ten thousand instances on a thousand simulated hosts

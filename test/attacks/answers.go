@@ -26,18 +26,33 @@ import (
 // that ended in a panic, and what callers without credentials read. The namespace must exist.
 func Answers(t *testing.T, env Env, namespace string) {
 	t.Helper()
-	admin := newClient(t, env.Admin)
+	apps := preparePatches(t, env, namespace)
+	play(t, env, administrator(), patchRows(apps+"/attacked"), []string{apps})
+}
+
+// administrator is the caller of the rows whose requests no role refuses.
+func administrator() map[string]person {
+	return map[string]person{"the administrator": {"gatehouse-admin", []string{"system:masters"}}}
+}
+
+// preparePatches creates the app of patchRows and returns the path of its collection.
+func preparePatches(t *testing.T, env Env, namespace string) string {
+	t.Helper()
 	apps := fleet + "/namespaces/" + namespace + "/apps"
-	admin.must(t, http.MethodPost, apps, "", `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"App","metadata":{"name":"attacked"},"spec":{"replicas":0,"paused":true,"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"a","image":"a:1"}]}}}}`)
-	play(t, env, map[string]person{"the administrator": {"gatehouse-admin", []string{"system:masters"}}}, patchRows(apps+"/attacked"), []string{apps})
+	newClient(t, env.Admin).must(t, http.MethodPost, apps, "", `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"App","metadata":{"name":"attacked"},"spec":{"replicas":0,"paused":true,"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"a","image":"a:1"}]}}}}`)
+	return apps
 }
 
 // AnonymousAnswers plays what callers without credentials read on a standalone server.
 func AnonymousAnswers(t *testing.T, env Env) {
 	t.Helper()
+	play(t, env, nil, anonymousRows(), []string{hosts})
+}
+
+func anonymousRows() []attack {
 	token := "base64url.bearer.authorization.k8s.io." + base64.RawURLEncoding.EncodeToString([]byte("a guess"))
 	upgrade := map[string][]string{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="}, "Sec-Websocket-Protocol": {token + ", v4.channel.k8s.io"}}
-	play(t, env, nil, []attack{
+	return []attack{
 		{name: "Nobody reads the version", path: "/version", code: http.StatusOK},
 		{name: "Nobody writes the version", method: http.MethodPost, path: "/version", code: http.StatusForbidden},
 		{name: "Nobody reads what is below the version", path: "/version/more", code: http.StatusUnauthorized},
@@ -45,7 +60,7 @@ func AnonymousAnswers(t *testing.T, env Env) {
 		{name: "Nobody reads the keys of tokens before a role says so", path: "/openid/v1/jwks", code: http.StatusForbidden},
 		{name: "Nobody follows definitions of custom resources", path: "/apis/apiextensions.k8s.io/v1/customresourcedefinitions?watch=1", code: http.StatusUnauthorized},
 		{name: "A WebSocket with a guessed token is refused", path: hosts + "?watch=1", headers: upgrade, code: http.StatusUnauthorized},
-	}, []string{hosts})
+	}
 }
 
 // patchRows are patches of one app.

@@ -38,6 +38,10 @@ type Costly struct {
 	Builtins bool
 	// Namespace exists, and the editor may edit in it.
 	Namespace string
+	// Revoke revokes a host, and Program is the path of the program: for Besiege, which leaves out
+	// what needs them where they are missing.
+	Revoke  func(host string)
+	Program string
 	// Log returns what the process has logged; nil where the test cannot read it.
 	Log func() string
 }

@@ -115,6 +115,15 @@ func connectionAttacks(created string) []connectionAttack {
 	}
 }
 
+// stalls are what connections begin and do not finish.
+func stalls() map[string]func(net.Conn) error {
+	return map[string]func(net.Conn) error{
+		"connections never finish their handshake":     func(net.Conn) error { return nil },
+		"connections are silent after their handshake": handshake,
+		"connections never finish their headers":       beginHeaders,
+	}
+}
+
 // openWatches opens as many watches as one user may have, and one more.
 func openWatches(t *testing.T, env Env, most int, path string) {
 	t.Helper()
@@ -233,30 +242,37 @@ func trickle(t *testing.T, env Env, config *rest.Config, path string, want int) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	secure.NextProtos = []string{"http/1.1"}
 	var ended sync.WaitGroup
 	for range trickling {
 		ended.Go(func() {
-			answer, err := trickleOne(addressOf(t, env.Admin), secure.Clone(), path)
-			if err != nil {
-				t.Error(err)
-			} else if !strings.HasPrefix(answer, fmt.Sprintf("HTTP/1.1 %d ", want)) {
-				t.Errorf("answered with %.500q, want code %d", answer, want)
+			ctx, cancel := context.WithTimeout(t.Context(), endsBodies)
+			defer cancel()
+			answer, err := trickleBody(ctx, secure, addressOf(t, env.Admin), path)
+			switch {
+			case ctx.Err() != nil:
+				t.Errorf("the connection is still open after %v: %v, %.200s", endsBodies, err, answer)
+			case !strings.HasPrefix(string(answer), fmt.Sprintf("HTTP/1.1 %d ", want)):
+				t.Errorf("answered with %.500q, want code %d (%v)", answer, want, err)
 			}
 		})
 	}
 	ended.Wait()
 }
 
-// trickleOne returns the answer to one such body.
-func trickleOne(address string, secure *tls.Config, path string) (string, error) {
-	conn, err := tls.Dial("tcp", address, secure) //nolint:noctx // bounded by the deadline
+// trickleBody sends a byte of a body now and then, until the server answers and hangs up. It
+// returns what was answered before the connection or the context ended.
+func trickleBody(ctx context.Context, secure *tls.Config, address, path string) ([]byte, error) {
+	secure = secure.Clone()
+	secure.NextProtos = []string{"http/1.1"}
+	conn, err := (&tls.Dialer{Config: secure}).DialContext(ctx, "tcp", address)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	defer func() { _ = conn.Close() }()
-	_ = conn.SetDeadline(time.Now().Add(endsBodies))
-	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 200000\r\n\r\n", path)
+	if _, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 200000\r\n\r\n", path); err != nil {
+		return nil, err
+	}
 	answered := make(chan struct{})
 	var answer []byte
 	var failure error
@@ -267,10 +283,7 @@ func trickleOne(address string, secure *tls.Config, path string) (string, error)
 	for {
 		select {
 		case <-answered:
-			if timeout, ok := failure.(net.Error); ok && timeout.Timeout() { //nolint:errorlint // a connection returns it as it is
-				return "", fmt.Errorf("the connection is still open after %v: %.200s", endsBodies, answer)
-			}
-			return string(answer), nil
+			return answer, failure
 		case <-time.After(100 * time.Millisecond):
 			_, _ = conn.Write([]byte(" "))
 		}

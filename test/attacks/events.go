@@ -39,20 +39,28 @@ func Events(t *testing.T, env Env, namespace string) {
 	t.Helper()
 	admin := newClient(t, env.Admin)
 	admin.must(t, http.MethodPost, hosts, "", `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Host","metadata":{"name":"attack-flood"}}`)
-	people := map[string]person{"a host": {"system:host:attack-flood", []string{"system:hosts"}}}
+	play(t, env, floodingHost(), eventRows(namespace), []string{core + "/events"})
+	t.Run("A host floods the store with events", func(t *testing.T) { floodEvents(t, env, admin) })
+	t.Run("A namespace's quota of events is exceeded", func(t *testing.T) { exceedEvents(t, env, admin) })
+}
+
+func floodingHost() map[string]person {
+	return map[string]person{"a host": {"system:host:attack-flood", []string{"system:hosts"}}}
+}
+
+// eventRows are events that are too large.
+func eventRows(namespace string) []attack {
 	old, current := core+"/namespaces/"+namespace+"/events", "/apis/events.k8s.io/v1/namespaces/"+namespace+"/events"
 	long, longer := strings.Repeat("x", 1_400_000), strings.Repeat("x", 200_000)
 	const invalid = http.StatusUnprocessableEntity
-	play(t, env, people, []attack{
+	return []attack{
 		{name: "A host writes an event with a message of 1.4 MB", as: "a host", method: http.MethodPost, path: old, body: event(namespace, "a", `,"message":"`+long+`"`), code: invalid, says: "message: Invalid value"},
 		{name: "A host writes an event with a note of 1.4 MB", as: "a host", method: http.MethodPost, path: current, body: currentEvent(namespace, "a", `,"note":"`+long+`"`), code: invalid, says: "1024 bytes"},
 		{name: "A host writes an event with a reason of 1.4 MB", as: "a host", method: http.MethodPost, path: old, body: event(namespace, "a", `,"reason":"`+long+`"`), code: invalid, says: "reason: Invalid value"},
 		{name: "A host writes an event from a component of 1.4 MB", as: "a host", method: http.MethodPost, path: old, body: event(namespace, "a", `,"source":{"component":"`+long+`"}`), code: invalid, says: "source.component: Invalid value"},
 		{name: "A host writes an event about a field of 200 kB", as: "a host", method: http.MethodPost, path: old, body: fmt.Sprintf(`{"apiVersion":"v1","kind":"Event","metadata":{"name":"a"},"involvedObject":{"namespace":%q,"fieldPath":%q}}`, namespace, longer), code: invalid, says: "no more than 4096"},
 		{name: "A host writes an event with an annotation of 200 kB", as: "a host", method: http.MethodPost, path: old, body: fmt.Sprintf(`{"apiVersion":"v1","kind":"Event","metadata":{"name":"a","annotations":{"a":%q}},"involvedObject":{"namespace":%q}}`, longer, namespace), code: invalid, says: "no more than 4096"},
-	}, []string{core + "/events"})
-	t.Run("A host floods the store with events", func(t *testing.T) { floodEvents(t, env, admin) })
-	t.Run("A namespace's quota of events is exceeded", func(t *testing.T) { exceedEvents(t, env, admin) })
+	}
 }
 
 func event(namespace, name, rest string) string {
@@ -63,6 +71,9 @@ func currentEvent(namespace, name, rest string) string {
 	return fmt.Sprintf(`{"apiVersion":"events.k8s.io/v1","kind":"Event","metadata":{"name":%q},"regarding":{"namespace":%q},"eventTime":"2026-01-01T00:00:00.000000Z","reportingController":"example.com/agent","reportingInstance":"a","action":"Attack","reason":"Attack","type":"Normal"%s}`, name, namespace, rest)
 }
 
+// floodEvent is one of a flood of events of a host about itself.
+const floodEvent = `{"apiVersion":"v1","kind":"Event","metadata":{"generateName":"flood-"},"involvedObject":{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Host","name":"attack-flood"},"source":{"host":"attack-flood"}}`
+
 // floodEvents writes until the server refuses, which must be soon. Events of another user are
 // accepted all the while. The cost is that of as many events as one user may write at once.
 func floodEvents(t *testing.T, env Env, admin client) {
@@ -70,7 +81,7 @@ func floodEvents(t *testing.T, env Env, admin client) {
 	const path = core + "/namespaces/default/events" // where events of what has no namespace belong
 	host := newClient(t, env.As("system:host:attack-flood", "system:hosts"))
 	write := func(i int) (refused bool) {
-		code, body, err := host.try(t.Context(), attack{method: http.MethodPost, path: path, body: fmt.Sprintf(`{"apiVersion":"v1","kind":"Event","metadata":{"name":"flood-%d"},"involvedObject":{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Host","name":"attack-flood"},"source":{"host":"attack-flood"}}`, i)})
+		code, body, err := host.try(t.Context(), attack{method: http.MethodPost, path: path, body: floodEvent})
 		switch {
 		case err == nil && code == http.StatusTooManyRequests:
 			if !strings.Contains(body, "EventRateLimit") || !strings.Contains(body, "retryAfterSeconds") {

@@ -20,6 +20,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -52,62 +53,75 @@ type fileAttack struct {
 // place of the server's, or a file that is emptied or written. It needs root, to give files away.
 func Files(t *testing.T, program string) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("only root can give files to another user, and only root has more rights to lose")
+	if why := filesSkipped(); why != "" {
+		t.Skip(why)
 	}
 	for _, row := range fileRows() {
 		t.Run(row.name, func(t *testing.T) {
-			at, err := os.MkdirTemp("", "gh-") // short, as a unix socket's path must be
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = os.RemoveAll(at) })
-			dir, victim := filepath.Join(at, "a", "d"), filepath.Join(at, "victim")
-			furnish(t, dir, victim)
-			if err := row.prepare(dir, victim); err != nil {
-				t.Fatal(err)
-			}
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
-			defer cancel()
-			cmd := exec.CommandContext(ctx, program, strings.Fields(strings.ReplaceAll(row.args, "DIR", dir))...)
-			cmd.Dir = at
-			var said bytes.Buffer
-			cmd.Stdout, cmd.Stderr = &said, &said
-			err = cmd.Run()
-			if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 1 {
-				t.Errorf("ended with %v and not with code 1:\n%s", err, said.String())
-			}
-			if !strings.Contains(said.String(), row.says) {
-				t.Errorf("does not say %q:\n%s", row.says, said.String())
-			}
-			if strings.Contains(said.String(), "PRIVATE KEY") || strings.Contains(said.String(), "client-key-data") {
-				t.Errorf("prints a key:\n%s", said.String())
-			}
-			if data, err := os.ReadFile(victim); err != nil || string(data) != victimContent {
-				t.Errorf("the file elsewhere holds %q (%v)", data, err)
+			if err := row.play(t.Context(), program); err != nil {
+				t.Error(err)
 			}
 		})
 	}
 }
 
+// filesSkipped returns why Files cannot be played here; empty where it can.
+func filesSkipped() string {
+	if os.Geteuid() != 0 {
+		return "only root can give files to another user, and only root has more rights to lose"
+	}
+	return ""
+}
+
+// play returns in which way the command did not refuse.
+func (f fileAttack) play(ctx context.Context, program string) error {
+	at, err := os.MkdirTemp("", "gh-") // short, as a unix socket's path must be
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(at) }()
+	dir, victim := filepath.Join(at, "a", "d"), filepath.Join(at, "victim")
+	if err := furnish(dir, victim); err != nil {
+		return err
+	}
+	if err := f.prepare(dir, victim); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, strings.Fields(strings.ReplaceAll(f.args, "DIR", dir))...)
+	cmd.Dir = at
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	err = cmd.Run()
+	var wrong []error
+	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		wrong = append(wrong, fmt.Errorf("ended with %w and not with code 1:\n%s", err, said.String()))
+	}
+	if !strings.Contains(said.String(), f.says) {
+		wrong = append(wrong, fmt.Errorf("does not say %q:\n%s", f.says, said.String()))
+	}
+	if strings.Contains(said.String(), "PRIVATE KEY") || strings.Contains(said.String(), "client-key-data") {
+		wrong = append(wrong, fmt.Errorf("prints a key:\n%s", said.String()))
+	}
+	if data, err := os.ReadFile(victim); err != nil || string(data) != victimContent {
+		wrong = append(wrong, fmt.Errorf("the file elsewhere holds %q (%w)", data, err))
+	}
+	return errors.Join(wrong...)
+}
+
 const victimContent = "not of the server"
 
 // furnish makes a data directory as a server leaves it.
-func furnish(t *testing.T, dir, victim string) {
-	t.Helper()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(victim, []byte(victimContent), 0o600); err != nil {
-		t.Fatal(err)
+func furnish(dir, victim string) error {
+	if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(victim, []byte(victimContent), 0o600)); err != nil {
+		return err
 	}
 	b, err := certificates.Ensure(filepath.Join(dir, "pki"), certificates.Options{})
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	if err := certificates.WriteKubeconfig(filepath.Join(dir, "kubeconfig"), "https://127.0.0.1:1", b.CA.CertPEM, b.Admin.CertPEM, b.Admin.KeyPEM, "gatehouse"); err != nil {
-		t.Fatal(err)
-	}
+	return certificates.WriteKubeconfig(filepath.Join(dir, "kubeconfig"), "https://127.0.0.1:1", b.CA.CertPEM, b.Admin.CertPEM, b.Admin.KeyPEM, "gatehouse")
 }
 
 // giveAll gives a directory and all that is in it to the stranger.

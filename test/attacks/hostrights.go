@@ -45,13 +45,22 @@ func (f fleetObjects) host(t *testing.T, name string) {
 // put replaces an instance with a new one that is bound to a host, and returns what is stored.
 func (f fleetObjects) put(t *testing.T, name, host string) string {
 	t.Helper()
-	code, body := f.send(t, attack{method: http.MethodDelete, path: f.instances + "/" + name + "?gracePeriodSeconds=0"})
-	if code != http.StatusOK && code != http.StatusNotFound {
-		t.Fatalf("deleting instance %s: %d %s", name, code, body)
+	for i, step := range f.replace(name, host) {
+		code, body := f.send(t, step)
+		if code >= 300 && (i > 0 || code != http.StatusNotFound) {
+			t.Fatalf("%s %s: %d %s", step.method, step.path, code, body)
+		}
 	}
-	f.must(t, http.MethodPost, f.instances, "", fmt.Sprintf(`{%s,"kind":"Instance","metadata":{"name":%q},"spec":{"containers":[{"name":"a","image":"a:1"}],"serviceAccountName":"default"}}`, fleetVersion, name))
-	f.must(t, http.MethodPost, f.instances+"/"+name+"/binding", "", fmt.Sprintf(`{%s,"kind":"Binding","target":{"kind":"Host","name":%q}}`, fleetVersion, host))
 	return string(f.must(t, http.MethodGet, f.instances+"/"+name, "", ""))
+}
+
+// replace are the requests that replace an instance with a new one that is bound to a host.
+func (f fleetObjects) replace(name, host string) []attack {
+	return []attack{
+		{method: http.MethodDelete, path: f.instances + "/" + name + "?gracePeriodSeconds=0"},
+		{method: http.MethodPost, path: f.instances, body: fmt.Sprintf(`{%s,"kind":"Instance","metadata":{"name":%q},"spec":{"containers":[{"name":"a","image":"a:1"}],"serviceAccountName":"default"}}`, fleetVersion, name)},
+		{method: http.MethodPost, path: f.instances + "/" + name + "/binding", body: fmt.Sprintf(`{%s,"kind":"Binding","target":{"kind":"Host","name":%q}}`, fleetVersion, host)},
+	}
 }
 
 // races is how often an instance is replaced while its host does all that it may with it.
@@ -68,14 +77,7 @@ func HostRaces(t *testing.T, env Env, namespace string) {
 	admin.host(t, "attack-race-2")
 	self := newClient(t, env.As("system:host:attack-race-1", "system:hosts"))
 	path := admin.instances + "/raced"
-	attempts := []attack{
-		{path: path},
-		{path: path + "?resourceVersion=0"},
-		{path: path + "/status"},
-		{method: http.MethodPatch, path: path + "/status", body: `{"status":{"phase":"Failed","message":"attacked"}}`},
-		{method: http.MethodDelete, path: path + "?gracePeriodSeconds=0"},
-		{method: http.MethodPost, path: path + "/token", body: `{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{}}`},
-	}
+	attempts := raceAttempts(path)
 	for range races {
 		admin.put(t, "raced", "attack-race-1")
 		var wait sync.WaitGroup
@@ -109,8 +111,27 @@ func HostRaces(t *testing.T, env Env, namespace string) {
 	}
 }
 
+// raceAttempts are what a host may do with its instance at the path.
+func raceAttempts(path string) []attack {
+	return []attack{
+		{path: path},
+		{path: path + "?resourceVersion=0"},
+		{path: path + "/status"},
+		{method: http.MethodPatch, path: path + "/status", body: `{"status":{"phase":"Failed","message":"attacked"}}`},
+		{method: http.MethodDelete, path: path + "?gracePeriodSeconds=0"},
+		{method: http.MethodPost, path: path + "/token", body: `{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{}}`},
+	}
+}
+
 // EndedInstances has a host bring an instance back to life that quotas no longer count.
 func EndedInstances(t *testing.T, env Env, namespace string) {
+	t.Helper()
+	people, rows := prepareEnded(t, env, namespace)
+	play(t, env, people, rows, []string{fleet + "/namespaces/" + namespace + "/instances"})
+}
+
+// prepareEnded creates an instance that has ended, and returns the rows that bring it back.
+func prepareEnded(t *testing.T, env Env, namespace string) (map[string]person, []attack) {
 	t.Helper()
 	admin := fleetObjects{newClient(t, env.Admin), fleet + "/namespaces/" + namespace + "/instances"}
 	admin.host(t, "attack-ended")
@@ -132,7 +153,7 @@ func EndedInstances(t *testing.T, env Env, namespace string) {
 			contentType: "application/json-patch+json", body: `[{"op":"remove","path":"/status/phase"}]`, code: http.StatusUnprocessableEntity,
 		})
 	}
-	play(t, env, people, rows, []string{admin.instances})
+	return people, rows
 }
 
 // RevokedHost has the holder of a stolen key go on after the host was revoked. revoke writes the
@@ -159,18 +180,10 @@ func RevokedHost(t *testing.T, env Env, namespace string, revoke func(host strin
 	revoke("attack-revoked")
 	watched.ends(ctx, t, "the watch of a revoked host")
 	admin.must(t, http.MethodDelete, hosts+"/attack-revoked", "", "")
-	const refused = http.StatusUnauthorized
-	for _, row := range []attack{
-		{name: "A revoked host registers again", method: http.MethodPost, path: hosts, body: fmt.Sprintf(`{%s,"kind":"Host","metadata":{"name":"attack-revoked"}}`, fleetVersion)},
-		{name: "A revoked host gets its instance", path: admin.instances + "/held"},
-		{name: "A revoked host asks for a token", method: http.MethodPost, path: admin.instances + "/held/token", body: `{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{}}`},
-		{name: "A revoked host watches", path: fleet + "/instances?watch=1&fieldSelector=spec.hostName%3Dattack-revoked"},
-		{name: "A revoked host writes an event", method: http.MethodPost, path: "/api/v1/namespaces/" + namespace + "/events", body: `{}`},
-		{name: "A revoked host reads what the API is", path: "/apis"},
-	} {
+	for _, row := range revokedRows(namespace) {
 		t.Run(row.name, func(t *testing.T) {
-			if code, body := thief.send(t, row); code != refused {
-				t.Errorf("answered with code %d, not %d: %.500s", code, refused, body)
+			if code, body := thief.send(t, row); code != row.code {
+				t.Errorf("answered with code %d, not %d: %.500s", code, row.code, body)
 			}
 		})
 	}
@@ -178,4 +191,21 @@ func RevokedHost(t *testing.T, env Env, namespace string, revoke func(host strin
 		t.Errorf("the host that was deleted: %d %s", code, body)
 	}
 	other.must(t, http.MethodGet, hosts+"/attack-kept", "", "")
+}
+
+// revokedRows are what the holder of the key of the host attack-revoked tries.
+func revokedRows(namespace string) []attack {
+	instances := fleet + "/namespaces/" + namespace + "/instances"
+	rows := []attack{
+		{name: "A revoked host registers again", method: http.MethodPost, path: hosts, body: fmt.Sprintf(`{%s,"kind":"Host","metadata":{"name":"attack-revoked"}}`, fleetVersion)},
+		{name: "A revoked host gets its instance", path: instances + "/held"},
+		{name: "A revoked host asks for a token", method: http.MethodPost, path: instances + "/held/token", body: `{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{}}`},
+		{name: "A revoked host watches", path: fleet + "/instances?watch=1&fieldSelector=spec.hostName%3Dattack-revoked"},
+		{name: "A revoked host writes an event", method: http.MethodPost, path: "/api/v1/namespaces/" + namespace + "/events", body: `{}`},
+		{name: "A revoked host reads what the API is", path: "/apis"},
+	}
+	for i := range rows {
+		rows[i].as, rows[i].code = "a revoked host", http.StatusUnauthorized
+	}
+	return rows
 }

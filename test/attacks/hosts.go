@@ -35,6 +35,29 @@ const (
 // a ClusterRole may grant the group system:hosts everything, and must not help.
 func Hosts(t *testing.T, env Env, namespace string) {
 	t.Helper()
+	prepareHosts(t, env, namespace)
+	forged := http.StatusForbidden
+	if env.FrontProxy {
+		forged = http.StatusUnauthorized
+	}
+	rows := append(hostRows(namespace, fleet+"/namespaces/"+namespace+"/instances"), attack{
+		name: "A host forges the front proxy's headers", as: "attack-1", path: hosts + "/attack-2", code: forged,
+		headers: map[string][]string{"X-Remote-User": {"system:host:attack-2"}, "X-Remote-Group": {"system:hosts", "system:masters"}},
+	})
+	play(t, env, hostPeople(), rows, []string{hosts, lease, fleet + "/instances"})
+}
+
+func hostPeople() map[string]person {
+	return map[string]person{
+		"attack-1":          {"system:host:attack-1", []string{"system:hosts"}},
+		"a host of no name": {"system:host:", []string{"system:hosts"}},
+		"no host at all":    {"alice", []string{"system:hosts"}},
+	}
+}
+
+// prepareHosts creates two hosts with an instance each, and waits until the first may what a host may.
+func prepareHosts(t *testing.T, env Env, namespace string) {
+	t.Helper()
 	admin := newClient(t, env.Admin)
 	instances := fleet + "/namespaces/" + namespace + "/instances"
 	for _, name := range []string{"attack-1", "attack-2"} {
@@ -47,11 +70,6 @@ func Hosts(t *testing.T, env Env, namespace string) {
 			admin.must(t, http.MethodPost, instances+"/"+instance+"/binding", "", fmt.Sprintf(`{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Binding","target":{"kind":"Host","name":%q}}`, host))
 		}
 	}
-	people := map[string]person{
-		"attack-1":          {"system:host:attack-1", []string{"system:hosts"}},
-		"a host of no name": {"system:host:", []string{"system:hosts"}},
-		"no host at all":    {"alice", []string{"system:hosts"}},
-	}
 	// What it may, so that the refusals below are not those of somebody who may nothing.
 	self := newClient(t, env.As("system:host:attack-1", "system:hosts"))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -59,16 +77,6 @@ func Hosts(t *testing.T, env Env, namespace string) {
 	for _, path := range []string{hosts + "/attack-1", lease + "/attack-1", fleet + "/instances?fieldSelector=spec.hostName%3Dattack-1", instances + "/mine"} {
 		self.awaitCode(ctx, t, attack{path: path}, http.StatusOK)
 	}
-	watched := []string{hosts, lease, fleet + "/instances"}
-	forged := http.StatusForbidden
-	if env.FrontProxy {
-		forged = http.StatusUnauthorized
-	}
-	rows := append(hostRows(namespace, instances), attack{
-		name: "A host forges the front proxy's headers", as: "attack-1", path: hosts + "/attack-2", code: forged,
-		headers: map[string][]string{"X-Remote-User": {"system:host:attack-2"}, "X-Remote-Group": {"system:hosts", "system:masters"}},
-	})
-	play(t, env, people, rows, watched)
 }
 
 func hostRows(namespace, instances string) []attack {

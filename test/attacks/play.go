@@ -114,7 +114,12 @@ func play(t *testing.T, env Env, people map[string]person, rows []attack, watche
 			}
 		})
 	}
-	after := admin.everything(t, watched)
+	unchanged(t, before, admin.everything(t, watched))
+}
+
+// unchanged fails the test where resource versions differ.
+func unchanged(t *testing.T, before, after map[string]string) {
+	t.Helper()
 	for _, key := range slices.Sorted(maps.Keys(after)) {
 		if old, ok := before[key]; !ok {
 			t.Errorf("an attack created %s", key)

@@ -18,148 +18,179 @@ package attacks
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"maps"
-	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"text/tabwriter"
 	"time"
 
 	"k8s.io/client-go/rest"
 )
 
-// Siege is what an ordinary user saw while every row of the suite was played at once.
+// Siege is what an ordinary user saw while every kind of attack of the suite was played at once.
 type Siege struct {
-	// Rows and Attacks count the rows and how often they were sent; Codes are the answers.
-	Rows, Attacks int
-	Codes         map[int]int
-	// Gets and Creates are how long the ordinary user waited, in ascending order.
-	Gets, Creates []time.Duration
+	Served
+	// Rows counts the rows that are one request.
+	Rows int
+	// Codes are the answers to attacks by kind. Code 0 counts what was ended without one.
+	Codes map[string]map[int]int
 	// Cost is what the siege cost the server.
 	Cost Cost
 }
 
-// siegeConnections are how many idle connections stand around the server.
-const siegeConnections = 200
+// String is the table of kinds and answers.
+func (s Siege) String() string {
+	var table strings.Builder
+	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(w, "attack\tanswers")
+	for _, kind := range slices.Sorted(maps.Keys(s.Codes)) {
+		var answers []string
+		for _, code := range slices.Sorted(maps.Keys(s.Codes[kind])) {
+			name := fmt.Sprint(code)
+			if code == 0 {
+				name = "ended"
+			}
+			answers = append(answers, fmt.Sprintf("%s × %d", name, s.Codes[kind][code]))
+		}
+		_, _ = fmt.Fprintf(w, "%s\t%s\n", kind, strings.Join(answers, ", "))
+	}
+	_ = w.Flush()
+	return table.String()
+}
 
-// Besiege plays every row of People, Hosts, Bodies and Events at once and without a pause, each by a
-// goroutine of its own, beside a crowd of idle connections, while an ordinary user gets and
-// creates. It fails the test where a row is answered otherwise than refused, and where the
-// ordinary user is not served.
+// besieging is a siege that is being played.
+type besieging struct {
+	*testing.T
+	env Costly
+	ctx context.Context //nolint:containedctx // of the siege, which every attack ends with
+	// attacks begin with the siege, each in a goroutine of its own.
+	attacks []func()
+
+	mu    sync.Mutex
+	siege Siege
+}
+
+// Besiege plays every kind of attack of the suite at once and without a pause, while an ordinary
+// user in a process of its own (see ServeOrdinary) creates config maps and gets them. It fails the
+// test where an attack succeeds or is answered otherwise than refused, where the ordinary user is
+// not served, and where roles, secrets or hosts have changed in the end.
 func Besiege(t *testing.T, env Costly, duration time.Duration) Siege {
 	t.Helper()
-	prepareTeam(t, env.Env)
-	people, rows := besiegers(env)
-	clients := map[string]client{"": newClient(t, rest.AnonymousClientConfig(env.Admin))}
-	for name, p := range people {
-		clients[name] = newClient(t, env.As(p.user, p.groups...))
-	}
-	ordinary := newClient(t, env.As("attack-editor"))
-	ctx, cancel := context.WithTimeout(t.Context(), duration)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	siege := Siege{Rows: len(rows), Codes: map[int]int{}}
-	var mu sync.Mutex
-	var besieging sync.WaitGroup
+	b := &besieging{T: t, env: env, ctx: ctx, siege: Siege{Codes: map[string]map[int]int{}}}
+	b.prepareRows()
+	b.prepareCrowds()
+	b.prepareFloods()
+	b.prepareHooks()
+	b.prepareFiles()
+	watched := []string{rbac + "/roles", rbac + "/rolebindings", rbac + "/clusterroles", rbac + "/clusterrolebindings", core + "/secrets", hosts}
+	admin := newClient(t, env.Admin)
+	before := admin.everything(t, watched)
+	user := startOrdinary(t, env, duration)
 	cost, err := Measure(env.PID, func() {
-		for _, row := range rows {
-			besieging.Go(func() {
-				for ctx.Err() == nil {
-					code, body, err := clients[row.as].try(ctx, row)
-					if err != nil {
-						continue // the server may hang up on whom it likes
-					}
-					mu.Lock()
-					siege.Attacks++
-					siege.Codes[code]++
-					mu.Unlock()
-					if code < 300 && row.code >= 300 {
-						t.Errorf("%s: answered with %d: %.300s", row.name, code, body)
-						return
-					}
-				}
-			})
+		var playing sync.WaitGroup
+		for _, attack := range b.attacks {
+			playing.Go(attack)
 		}
-		besieging.Go(func() { crowdAround(ctx, addressOf(t, env.Admin)) })
-		siege.Gets, siege.Creates = serveOrdinary(ctx, t, ordinary)
-		besieging.Wait()
+		b.siege.Served = user.wait(t)
+		cancel()
+		playing.Wait()
 	})
 	if err != nil {
 		t.Fatalf("the server did not survive: %v", err)
 	}
-	siege.Cost = cost
-	slices.Sort(siege.Gets)
-	slices.Sort(siege.Creates)
-	return siege
+	b.siege.Cost = cost
+	unchanged(t, before, admin.everything(t, watched))
+	return b.siege
 }
 
-// besiegers are all rows that are one request, and the people who send them.
-func besiegers(env Costly) (map[string]person, []attack) {
-	people := team()
-	maps.Copy(people, callers())
-	people["attack-1"] = person{"system:host:attack-1", []string{"system:hosts"}}
-	instances := fleet + "/namespaces/" + env.Namespace + "/instances"
-	rows := slices.Concat(teamRows(env.Env), hostRows(env.Namespace, instances), bodyRows(env))
-	for i := range 8 {
-		rows = append(rows, attack{
-			name: fmt.Sprintf("A flood of events, %d", i), as: "an editor", method: http.MethodPost, path: core + "/namespaces/" + env.Namespace + "/events",
-			body: `{"apiVersion":"v1","kind":"Event","metadata":{"generateName":"flood-"},"involvedObject":{"namespace":"` + env.Namespace + `"}}`, code: http.StatusCreated,
-		})
+// record counts an answer.
+func (b *besieging) record(kind string, code int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.siege.Codes[kind] == nil {
+		b.siege.Codes[kind] = map[int]int{}
 	}
-	return people, slices.DeleteFunc(rows, func(row attack) bool {
-		_, known := people[row.as]
-		return row.as != "" && !known
+	b.siege.Codes[kind][code]++
+}
+
+// repeat plays an attack until the siege ends.
+func (b *besieging) repeat(play func()) {
+	b.attacks = append(b.attacks, func() {
+		for b.ctx.Err() == nil {
+			play()
+		}
 	})
 }
 
-// crowdAround keeps connections open that never ask for anything, as long as the server lets it.
-func crowdAround(ctx context.Context, address string) {
-	var crowd sync.WaitGroup
-	for range siegeConnections {
-		crowd.Go(func() {
-			for ctx.Err() == nil {
-				conn, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(ctx, "tcp", address) //nolint:gosec // the attacker does not care
-				if err != nil {
-					continue
-				}
-				waitForEnd(ctx, conn)
-			}
-		})
+// refusals are the answers of a server that has too much to do, or of two writes of one object.
+var refusals = []int{http.StatusRequestTimeout, http.StatusConflict, http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusGatewayTimeout}
+
+// send sends a row once. A refusal for the load, or an end of the connection, is as good as the row's code.
+func (b *besieging) send(kind string, c client, row attack) {
+	code, body, err := c.try(b.ctx, row)
+	switch {
+	case b.ctx.Err() != nil:
+		return
+	case err != nil:
+		code = 0
+	case code == row.code, code >= 400 && row.code == 0, slices.Contains(refusals, code):
+	default:
+		b.Errorf("%s: %s %s: answered with %d, not %d: %.300s", kind, row.name, row.path, code, row.code, body)
 	}
-	crowd.Wait()
+	b.record(kind, code)
 }
 
-func waitForEnd(ctx context.Context, conn net.Conn) {
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	defer stop()
-	_, _ = conn.Read(make([]byte, 1))
-	_ = conn.Close()
-}
-
-// serveOrdinary gets and creates, one after the other, and measures how long each takes.
-func serveOrdinary(ctx context.Context, t *testing.T, user client) (gets, creates []time.Duration) {
-	t.Helper()
-	maps := core + "/namespaces/" + ours + "/configmaps"
-	for i := 0; ctx.Err() == nil; i++ {
-		for _, row := range []attack{
-			{method: http.MethodPost, path: maps, body: fmt.Sprintf(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"ordinary-%d"}}`, i), code: http.StatusCreated},
-			{path: fmt.Sprintf("%s/ordinary-%d", maps, i), code: http.StatusOK},
-		} {
-			began := time.Now()
-			// Not bounded by the end of the siege: every request is to be answered.
-			code, body, err := user.try(t.Context(), row)
-			if err != nil || code != row.code {
-				t.Errorf("an ordinary user's %s is answered with %d, %v: %.300s", row.path, code, err, body)
-				continue
-			}
-			if took := time.Since(began); row.method == http.MethodPost {
-				creates = append(creates, took)
-			} else {
-				gets = append(gets, took)
-			}
+// rows repeats each row, as the person whom it names.
+func (b *besieging) rows(kind string, people map[string]person, rows []attack) {
+	clients := map[string]client{"": newClient(b.T, rest.AnonymousClientConfig(b.env.Admin))}
+	for name, p := range people {
+		clients[name] = newClient(b.T, b.env.As(p.user, p.groups...))
+	}
+	for name, token := range b.env.Tokens {
+		config := rest.AnonymousClientConfig(b.env.Admin)
+		config.BearerToken = token
+		clients[name] = newClient(b.T, config)
+	}
+	for _, row := range rows {
+		c, ok := clients[row.as]
+		if !ok {
+			b.Fatalf("%s: no caller is called %q", row.name, row.as)
 		}
+		b.siege.Rows++
+		b.repeat(func() { b.send(kind, c, row) })
 	}
-	return gets, creates
+}
+
+// prepareRows are all rows that are one request.
+func (b *besieging) prepareRows() {
+	ns, env := b.env.Namespace, b.env.Env
+	prepareTeam(b.T, env)
+	prepareHosts(b.T, env, ns)
+	prepareSmall(b.T, env)
+	apps := preparePatches(b.T, env, ns)
+	ended, endedRows := prepareEnded(b.T, env, ns)
+	newClient(b.T, env.Admin).must(b.T, http.MethodPost, hosts, "", `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Host","metadata":{"name":"attack-flood"}}`)
+	b.rows("rights of users", team(), teamRows(env))
+	b.rows("rights of hosts", hostPeople(), hostRows(ns, fleet+"/namespaces/"+ns+"/instances"))
+	b.rows("large bodies", callers(), bodyRows(b.env))
+	b.rows("patches that wrap around", administrator(), patchRows(apps+"/attacked"))
+	b.rows("callers without credentials", nil, anonymousRows())
+	b.rows("work without end for controllers", administrator(), runawayRows(apps))
+	b.rows("events that are too large", floodingHost(), eventRows(ns))
+	b.rows("instances that have ended", ended, endedRows)
+	b.rows("patches that quote secrets", map[string]person{"a patcher": {"attack-patcher", nil}}, quotingRows())
+	if b.env.Revoke != nil {
+		b.env.Revoke("attack-revoked")
+		revoked := map[string]person{"a revoked host": {"system:host:attack-revoked", []string{"system:hosts"}}}
+		ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
+		defer cancel()
+		newClient(b.T, env.As(revoked["a revoked host"].user, "system:hosts")).awaitCode(ctx, b.T, attack{path: "/apis"}, http.StatusUnauthorized)
+		b.rows("a revoked host", revoked, revokedRows(ns))
+	}
 }

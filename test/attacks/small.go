@@ -34,18 +34,7 @@ const smallSpace = "attack-small"
 // Small plays what needs no more than one request or two, on a standalone server with RBAC.
 func Small(t *testing.T, env Env) {
 	t.Helper()
-	admin := newClient(t, env.Admin)
-	admin.must(t, http.MethodPost, core+"/namespaces", "", fmt.Sprintf(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":%q}}`, smallSpace))
-	inSpace := rbac + "/namespaces/" + smallSpace
-	bind := func(user, kind, role string) {
-		admin.apply(t, inSpace+"/rolebindings/"+user, fmt.Sprintf(`{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"RoleBinding","metadata":{"name":%q},"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":%q,"name":%q},"subjects":[{"apiGroup":"rbac.authorization.k8s.io","kind":"User","name":%q}]}`, user, kind, role, user))
-	}
-	admin.apply(t, inSpace+"/roles/attack-patcher", `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"Role","metadata":{"name":"attack-patcher"},"rules":[{"apiGroups":[""],"resources":["secrets","configmaps"],"verbs":["patch"]}]}`)
-	bind("attack-patcher", "Role", "attack-patcher")
-	bind("attack-smith", "ClusterRole", "edit")
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	newClient(t, env.As("attack-smith")).awaitCode(ctx, t, attack{path: core + "/namespaces/" + smallSpace + "/configmaps"}, http.StatusOK)
+	prepareSmall(t, env)
 	for _, row := range []struct {
 		name, size string
 		play       func(*testing.T, Env)
@@ -64,6 +53,27 @@ func Small(t *testing.T, env Env) {
 		})
 	}
 }
+
+// prepareSmall creates the namespace, the Secret of quotingRows and its callers.
+func prepareSmall(t *testing.T, env Env) {
+	t.Helper()
+	admin := newClient(t, env.Admin)
+	admin.must(t, http.MethodPost, core+"/namespaces", "", fmt.Sprintf(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":%q}}`, smallSpace))
+	admin.must(t, http.MethodPost, core+"/namespaces/"+smallSpace+"/secrets", "", fmt.Sprintf(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"quoted"},"data":{"password":%q}}`, hidden))
+	inSpace := rbac + "/namespaces/" + smallSpace
+	bind := func(user, kind, role string) {
+		admin.apply(t, inSpace+"/rolebindings/"+user, fmt.Sprintf(`{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"RoleBinding","metadata":{"name":%q},"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":%q,"name":%q},"subjects":[{"apiGroup":"rbac.authorization.k8s.io","kind":"User","name":%q}]}`, user, kind, role, user))
+	}
+	admin.apply(t, inSpace+"/roles/attack-patcher", `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"Role","metadata":{"name":"attack-patcher"},"rules":[{"apiGroups":[""],"resources":["secrets","configmaps"],"verbs":["patch"]}]}`)
+	bind("attack-patcher", "Role", "attack-patcher")
+	bind("attack-smith", "ClusterRole", "edit")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	newClient(t, env.As("attack-smith")).awaitCode(ctx, t, attack{path: core + "/namespaces/" + smallSpace + "/configmaps"}, http.StatusOK)
+}
+
+// hidden is what the Secret holds: hunter2hunter2.
+const hidden = "aHVudGVyMmh1bnRlcjI="
 
 func anonymousByCertificate(t *testing.T, env Env) {
 	for _, c := range []client{newClient(t, env.As("system:anonymous", "system:masters")), newClient(t, env.As("attack-x", "system:unauthenticated"))} {
@@ -102,23 +112,9 @@ func untypedBodies(t *testing.T, env Env) {
 }
 
 func quotingPatches(t *testing.T, env Env) {
-	const hidden = "aHVudGVyMmh1bnRlcjI=" // hunter2hunter2
-	admin := newClient(t, env.Admin)
-	admin.must(t, http.MethodPost, core+"/namespaces/"+smallSpace+"/secrets", "", fmt.Sprintf(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"quoted"},"data":{"password":%q}}`, hidden))
 	patcher := newClient(t, env.As("attack-patcher"))
-	path := core + "/namespaces/" + smallSpace + "/secrets/quoted"
-	for _, row := range []attack{
-		{name: "a number where bytes belong", contentType: "application/merge-patch+json", body: `{"data":{"a":5}}`},
-		{name: "an unknown field", path: "?fieldValidation=Strict", contentType: "application/merge-patch+json", body: `{"nothing":1}`},
-		{name: "a list where a map belongs", contentType: "application/merge-patch+json", body: `{"metadata":{"labels":[]}}`},
-		{name: "the same by a JSON patch", contentType: "application/json-patch+json", body: `[{"op":"replace","path":"/type","value":{}}]`},
-		{name: "a JSON patch that tests", contentType: "application/json-patch+json", body: `[{"op":"test","path":"/data/password","value":"x"}]`},
-		{name: "the same by a strategic merge patch", contentType: "application/strategic-merge-patch+json", body: `{"data":{"a":5}}`},
-		{name: "an apply", path: "?fieldManager=x", contentType: "application/apply-patch+yaml", body: `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"quoted"},"data":{"a":5}}`},
-		{name: "a change of what must not change", contentType: "application/merge-patch+json", body: `{"type":"other"}`},
-	} {
+	for _, row := range quotingRows() {
 		t.Run(row.name, func(t *testing.T) {
-			row.method, row.path = http.MethodPatch, path+row.path
 			code, body := patcher.send(t, row)
 			if code < 400 {
 				t.Errorf("%d %s", code, body)
@@ -128,6 +124,24 @@ func quotingPatches(t *testing.T, env Env) {
 			}
 		})
 	}
+}
+
+// quotingRows are patches of the Secret "quoted" that fail.
+func quotingRows() []attack {
+	rows := []attack{
+		{name: "a number where bytes belong", contentType: "application/merge-patch+json", body: `{"data":{"a":5}}`},
+		{name: "an unknown field", path: "?fieldValidation=Strict", contentType: "application/merge-patch+json", body: `{"nothing":1}`},
+		{name: "a list where a map belongs", contentType: "application/merge-patch+json", body: `{"metadata":{"labels":[]}}`},
+		{name: "the same by a JSON patch", contentType: "application/json-patch+json", body: `[{"op":"replace","path":"/type","value":{}}]`},
+		{name: "a JSON patch that tests", contentType: "application/json-patch+json", body: `[{"op":"test","path":"/data/password","value":"x"}]`},
+		{name: "the same by a strategic merge patch", contentType: "application/strategic-merge-patch+json", body: `{"data":{"a":5}}`},
+		{name: "an apply", path: "?fieldManager=x", contentType: "application/apply-patch+yaml", body: `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"quoted"},"data":{"a":5}}`},
+		{name: "a change of what must not change", contentType: "application/merge-patch+json", body: `{"type":"other"}`},
+	}
+	for i := range rows {
+		rows[i].as, rows[i].method, rows[i].path = "a patcher", http.MethodPatch, core+"/namespaces/"+smallSpace+"/secrets/quoted"+rows[i].path
+	}
+	return rows
 }
 
 func strangeOwners(t *testing.T, env Env) {

@@ -29,7 +29,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -52,8 +51,8 @@ type fault struct {
 	tools []string
 	// hold is how long the fault lasts; 10 s where 0.
 	hold time.Duration
-	// strike begins the fault, and lift ends it.
-	strike, lift func(*run) error
+	// prepare comes before the server's start, strike begins the fault, and lift ends it.
+	prepare, strike, lift func(*run) error
 	// restart has a server that lives be restarted after the fault, which is the cure.
 	restart bool
 }
@@ -73,7 +72,7 @@ func (f fault) missing() string {
 
 func faults() []fault {
 	disk := []string{"mkfs.ext4", "mount", "umount", "e2fsck"}
-	return []fault{{
+	return append([]fault{{
 		name: "killed", how: "SIGKILL in the middle of writes", hold: time.Second,
 		strike: func(r *run) error { return r.server.cmd.Process.Kill() },
 	}, {
@@ -109,10 +108,6 @@ func faults() []fault {
 		strike: crowd,
 		lift:   (*run).disperse,
 	}, {
-		name: "memory", how: "128 MiB (cgroup), and 64 clients who list 16 MB of config maps", root: true, hold: 20 * time.Second, size: 200_000,
-		strike: limitMemory,
-		lift:   (*run).disperse,
-	}, {
 		name: "quota", how: "the database reaches --etcd-quota-bytes of 48 MiB; then clients delete, and the server is restarted", size: 20_000,
 		args: []string{fmt.Sprintf("--etcd-quota-bytes=%d", 48<<20)}, restart: true,
 		strike: func(r *run) error {
@@ -129,7 +124,7 @@ func faults() []fault {
 			r.load.deletesOnly.Store(false)
 			return nil
 		},
-	}}
+	}}, memoryFaults()...)
 }
 
 func command(name string, args ...string) error {
@@ -250,46 +245,5 @@ func (r *run) disperse() error {
 		_ = end()
 	}
 	r.crowd = nil
-	return nil
-}
-
-// limitMemory puts the server in a cgroup and has clients ask for much.
-func limitMemory(r *run) error {
-	group := filepath.Join("/sys/fs/cgroup/memory", filepath.Base(r.dir))
-	limit := "memory.limit_in_bytes"
-	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
-		group, limit = filepath.Join("/sys/fs/cgroup", filepath.Base(r.dir)), "memory.max"
-	}
-	if err := os.Mkdir(group, 0o700); err != nil {
-		return err
-	}
-	r.cleanups = append(r.cleanups, func() { _ = os.Remove(group) })
-	for _, write := range [][2]string{{limit, fmt.Sprint(128 << 20)}, {"cgroup.procs", fmt.Sprint(r.server.cmd.Process.Pid)}} {
-		if err := os.WriteFile(filepath.Join(group, write[0]), []byte(write[1]), 0o600); err != nil {
-			return err
-		}
-	}
-	client, err := httpClient(r.server.config)
-	if err != nil {
-		return err
-	}
-	stop := make(chan struct{})
-	r.crowd = append(r.crowd, sync.OnceValue(func() error {
-		close(stop)
-		return os.WriteFile(filepath.Join(group, limit), []byte(fmt.Sprint(8<<30)), 0o600)
-	}))
-	host := r.server.config.Host
-	for range 64 {
-		go func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-					_, _, _ = send(client, http.MethodGet, host+path, "")
-				}
-			}
-		}()
-	}
 	return nil
 }

@@ -27,6 +27,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -107,6 +108,11 @@ type run struct {
 	strace      *exec.Cmd
 	crowd       []func() error
 	cleanups    []func()
+	// lists are the answers to the clients of listMuch.
+	lists struct {
+		sync.Mutex
+		outcomes map[string]int
+	}
 }
 
 func playFault(program string, f fault) (row string, sound bool, err error) {
@@ -128,6 +134,11 @@ func playFault(program string, f fault) (row string, sound bool, err error) {
 	}()
 	if f.onDisk {
 		if err := r.makeDisk(); err != nil {
+			return "", false, err
+		}
+	}
+	if f.prepare != nil {
+		if err := f.prepare(r); err != nil {
 			return "", false, err
 		}
 	}
@@ -158,6 +169,10 @@ func playFault(program string, f fault) (row string, sound bool, err error) {
 		fmt.Fprintf(os.Stderr, "%s: %s\n", f.name, what)
 	}
 	writes, reads := r.load.seen.result()
+	if r.lists.Lock(); len(r.lists.outcomes) > 0 {
+		f.how += " (" + counts(r.lists.outcomes) + ")"
+	}
+	r.lists.Unlock()
 	return fmt.Sprintf("| %s: %s | %s | %s | %s | %s | %s | `%s` | %d | %d |", f.name, f.how, writes, writes.failing(), reads, reads.failing(),
 		recovered, cell(strings.ReplaceAll(message, r.dir, "")), model.acknowledged, len(model.lost)+len(model.wrong)), len(model.lost)+len(model.wrong) == 0, nil
 }

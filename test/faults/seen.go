@@ -110,12 +110,17 @@ func (t tally) failing() string {
 	return t.lastFailure.Sub(t.firstFailure).Round(100 * time.Millisecond).String()
 }
 
-func (t tally) String() string {
+// counts lists how often there was each outcome.
+func counts(outcomes map[string]int) string {
 	var parts []string
-	for _, outcome := range slices.Sorted(maps.Keys(t.outcomes)) {
-		parts = append(parts, fmt.Sprintf("%s × %d", outcome, t.outcomes[outcome]))
+	for _, outcome := range slices.Sorted(maps.Keys(outcomes)) {
+		parts = append(parts, fmt.Sprintf("%s × %d", outcome, outcomes[outcome]))
 	}
-	return fmt.Sprintf("%s; slowest answer %v", strings.Join(parts, ", "), t.slowest.Round(10*time.Millisecond))
+	return strings.Join(parts, ", ")
+}
+
+func (t tally) String() string {
+	return fmt.Sprintf("%s; slowest answer %v", counts(t.outcomes), t.slowest.Round(10*time.Millisecond))
 }
 
 func (s *seen) result() (writes, reads tally) {

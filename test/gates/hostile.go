@@ -21,7 +21,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -49,7 +48,7 @@ func redirects(s *scene) {
 		for to, target := range targets {
 			s.Run(http.StatusText(code)+" to "+to, func(t *testing.T) {
 				s := s.within(t)
-				hook := rawHook(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, target, code) })
+				hook := RawHook(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, target, code) })
 				s.mutate(admissionregistrationv1.MutatingWebhook{Name: "redirects.gates.example.com", ClientConfig: hook, Rules: rule(instances, admissionregistrationv1.Create), FailurePolicy: fail})
 				err := s.attacked(s.instance(s.name("redirected")))
 				s.refused("a create", err, http.StatusInternalServerError, `failed calling webhook "redirects.gates.example.com"`, "redirects are not followed", "admission plugin MutatingAdmissionWebhook")
@@ -152,16 +151,13 @@ func boasts(s *scene) {
 		name, says string
 		answer     http.HandlerFunc
 	}{
-		{"an answer without end", "larger than", func(w http.ResponseWriter, _ *http.Request) { endless(w, `{"response":{"status":{"message":"`) }},
-		{"an announced answer that is too large", "larger than", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Length", "1000000000") }},
-		{"a failure without end", "failed calling webhook", func(w http.ResponseWriter, _ *http.Request) {
-			w.WriteHeader(http.StatusInternalServerError)
-			endless(w, "")
-		}},
+		{"an answer without end", "larger than", answersWithoutEnd},
+		{"an announced answer that is too large", "larger than", announcesMuch},
+		{"a failure without end", "failed calling webhook", failsWithoutEnd},
 	} {
 		s.Run(tc.name, func(t *testing.T) {
 			s := s.within(t)
-			s.validate(admissionregistrationv1.ValidatingWebhook{Name: "endless.gates.example.com", ClientConfig: rawHook(t, tc.answer), Rules: rule(instances, admissionregistrationv1.Create), FailurePolicy: fail, TimeoutSeconds: ptr.To[int32](20)})
+			s.validate(admissionregistrationv1.ValidatingWebhook{Name: "endless.gates.example.com", ClientConfig: RawHook(t, tc.answer), Rules: rule(instances, admissionregistrationv1.Create), FailurePolicy: fail, TimeoutSeconds: ptr.To[int32](20)})
 			err := s.attacked(s.instance(s.name("endless")))
 			s.refused("a create", err, http.StatusInternalServerError, `failed calling webhook "endless.gates.example.com"`, tc.says)
 			if size := len(errText(err)); size > 16<<10 {
@@ -169,25 +165,6 @@ func boasts(s *scene) {
 			}
 		})
 	}
-}
-
-// endless writes until nobody reads any more, or after a gigabyte.
-func endless(w http.ResponseWriter, head string) {
-	chunk := []byte(strings.Repeat("x", 64<<10))
-	_, _ = w.Write([]byte(head))
-	for range 16 << 10 {
-		if _, err := w.Write(chunk); err != nil {
-			return
-		}
-	}
-}
-
-// rawHook is a webhook that writes its answers by itself.
-func rawHook(t *testing.T, answer http.HandlerFunc) admissionregistrationv1.WebhookClientConfig {
-	t.Helper()
-	h := startHooks(t)
-	h.server.Config.Handler = answer
-	return h.client("")
 }
 
 func errText(err error) string {
@@ -200,16 +177,7 @@ func errText(err error) string {
 // endlessPolicies plays a policy that uses up the cost that the library gives a binding, which
 // is a second or two of a processor, with more bindings than a request has time for.
 func endlessPolicies(s *scene) {
-	numbers := make([]string, 60)
-	for i := range numbers {
-		numbers[i] = strconv.Itoa(i)
-	}
-	list := "[" + strings.Join(numbers, ",") + "]"
-	loop := fmt.Sprintf("%[1]s.all(x, %[1]s.all(y, %[1]s.all(z, x + y + z >= 0)))", list)
-	spec := admissionregistrationv1.ValidatingAdmissionPolicySpec{MatchConstraints: policyRule(instances, admissionregistrationv1.Create), FailurePolicy: fail}
-	for i := range 12 {
-		spec.Validations = append(spec.Validations, admissionregistrationv1.Validation{Expression: fmt.Sprintf("%s || %d < 0", loop, i), Message: "no"})
-	}
+	spec := admissionregistrationv1.ValidatingAdmissionPolicySpec{MatchConstraints: policyRule(instances, admissionregistrationv1.Create), FailurePolicy: fail, Validations: EndlessValidations()}
 	s.judge(spec, admissionregistrationv1.Deny)
 	bindings := s.cluster.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings()
 	for i := range 9 {

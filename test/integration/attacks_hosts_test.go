@@ -18,15 +18,11 @@ package integration
 
 import (
 	"testing"
-	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
-	"github.com/gatehouse-dev/gatehouse/pkg/authentication/revocation"
 	"github.com/gatehouse-dev/gatehouse/test/attacks"
 	"github.com/gatehouse-dev/gatehouse/test/binary"
 )
@@ -49,13 +45,6 @@ func TestHostsKeepNothingThatWasTakenFromThem(t *testing.T) {
 	t.Run("races", func(t *testing.T) { attacks.HostRaces(t, env, "hosts") })
 	t.Run("ended instances", func(t *testing.T) { attacks.EndedInstances(t, env, "hosts") })
 	t.Run("a revoked host", func(t *testing.T) {
-		attacks.RevokedHost(t, env, "hosts", func(host string) {
-			if _, err := client.CoreV1().ConfigMaps(revocation.Namespace).Create(t.Context(), &corev1.ConfigMap{
-				ObjectMeta: metav1.ObjectMeta{Name: revocation.ConfigMap},
-				Data:       map[string]string{host: time.Now().UTC().Format(time.RFC3339)},
-			}, metav1.CreateOptions{}); err != nil {
-				t.Fatal(err)
-			}
-		})
+		attacks.RevokedHost(t, env, "hosts", func(host string) { revokeHost(t, client, host) })
 	})
 }

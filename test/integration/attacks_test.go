@@ -25,7 +25,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
 	"github.com/gatehouse-dev/gatehouse/test/attacks"
@@ -35,23 +34,18 @@ import (
 func TestNobodyGetsAwayWithAnAttack(t *testing.T) {
 	server := servertesting.Start(t)
 	createNamespace(t, server, "hosts")
-	env := attacks.Env{
-		As:     func(user string, groups ...string) *rest.Config { return issueClient(t, server, user, groups...) },
-		Admin:  server.Config,
-		Tokens: spoiltTokens(t, server),
-	}
+	env := attackers(t, server)
+	env.Tokens = spoiltTokens(t, builtinClient(t, server))
 	t.Run("people", func(t *testing.T) { attacks.People(t, env) })
 	t.Run("hosts", func(t *testing.T) { attacks.Hosts(t, env, "hosts") })
 }
 
 // spoiltTokens are tokens that were good once, or that look as if they were.
-func spoiltTokens(t *testing.T, server *servertesting.Server) map[string]string {
+func spoiltTokens(t *testing.T, client kubernetes.Interface) map[string]string {
 	t.Helper()
-	client, err := kubernetes.NewForConfig(server.Config)
-	if err != nil {
+	if _, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "gone"}}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	createNamespace(t, server, "gone")
 	give := func(namespace, name string, audiences ...string) string {
 		t.Helper()
 		accounts := client.CoreV1().ServiceAccounts(namespace)

@@ -111,6 +111,11 @@ func tooFewFiles(dir string, cause error) *Problem {
 		"etcd cannot work in the data directory %s: this process may not open more files (%v): raise the limit of open files (ulimit -n, or LimitNOFILE of the service); what is stored is whole", dir, cause)}
 }
 
+func tooLittleMemory(dir string, cause error) *Problem {
+	return &Problem{Reason: Failed, Dir: dir, cause: cause, sentence: fmt.Sprintf(
+		"etcd cannot map its database in the data directory %s into memory (%v): raise or remove the limit of the address space (ulimit -v, or LimitAS of the service) and limit memory with --memory-limit or a control group; what is stored is whole", dir, cause)}
+}
+
 func corrupt(dir string, cause error) *Problem {
 	return &Problem{Reason: Corrupt, Dir: dir, cause: cause, sentence: fmt.Sprintf(
 		"the data directory %s is damaged (%v): keep a copy of it, and restore a snapshot into an empty directory", dir, cause)}
@@ -135,6 +140,8 @@ func problemOf(dir string, err error) *Problem {
 		return full(dir, err)
 	case isAny(err, unix.EMFILE, unix.ENFILE), says(err, "too many open files", "file descriptor limit"):
 		return tooFewFiles(dir, err)
+	case isAny(err, unix.ENOMEM), says(err, "cannot allocate memory"):
+		return tooLittleMemory(dir, err)
 	case isAny(err, unix.EROFS), says(err, "read-only file system"):
 		return readOnly(dir, err)
 	case isAny(err, unix.EIO), says(err, "input/output error"):

@@ -112,6 +112,7 @@ func TestTheMessageOfADiskNamesItsCure(t *testing.T) {
 		{"write /data/member/snap/db: read-only file system", Unwritable, "mount it writable"},
 		{"write /data/member/snap/db: no space left on device", Full, "free space on its disk"},
 		{"open /data: permission denied", Unwritable, "give it to the user"},
+		{"failed to open database: cannot allocate memory", Failed, "ulimit -v"},
 	} {
 		if problem := problemOf("/data", errors.New(tc.cause)); problem.Reason != tc.reason || !strings.Contains(problem.Error(), tc.says) {
 			t.Errorf("%s: got %s %q, want %s that says %q", tc.cause, problem.Reason, problem, tc.reason, tc.says)

@@ -1,0 +1,164 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package attacks
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/rest"
+)
+
+// Served is how long the ordinary user waited for answers, in ascending order.
+type Served struct{ Gets, Creates []time.Duration }
+
+// OrdinaryTest is the test that calls ServeOrdinary, in the package of a test that calls Besiege.
+const OrdinaryTest = "TestServesTheOrdinaryUserOfASiege"
+
+// ordinaryOrder names the file with the order for ServeOrdinary.
+const ordinaryOrder = "GATEHOUSE_TEST_ORDINARY_USER"
+
+type order struct {
+	Host          string
+	CA, Cert, Key []byte
+	Duration      time.Duration
+}
+
+// ordinary is the process of the ordinary user.
+type ordinary struct {
+	cmd    *exec.Cmd
+	path   string
+	output strings.Builder
+}
+
+// startOrdinary starts the test OrdinaryTest of this program as another process: in this one the
+// user would wait for the goroutines of the attacks, and not for the server.
+func startOrdinary(t *testing.T, env Costly, duration time.Duration) *ordinary {
+	t.Helper()
+	config := env.As("attack-editor")
+	content, err := json.Marshal(order{config.Host, config.CAData, config.CertData, config.KeyData, duration})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &ordinary{path: filepath.Join(t.TempDir(), "order")}
+	if err := os.WriteFile(o.path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.cmd = exec.CommandContext(t.Context(), self, "-test.run=^"+OrdinaryTest+"$", "-test.v")
+	o.cmd.Env = append(os.Environ(), ordinaryOrder+"="+o.path)
+	o.cmd.Stdout, o.cmd.Stderr = &o.output, &o.output
+	if err := o.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// wait returns what the user has seen.
+func (o *ordinary) wait(t *testing.T) Served {
+	t.Helper()
+	if err := o.cmd.Wait(); err != nil {
+		t.Errorf("the ordinary user was not served: %v:\n%s", err, o.output.String())
+	}
+	var served Served
+	content, err := os.ReadFile(o.path + ".served")
+	if err == nil {
+		err = json.Unmarshal(content, &served)
+	}
+	if err != nil {
+		t.Errorf("the ordinary user has left no result: %v:\n%s", err, o.output.String())
+	}
+	return served
+}
+
+// ServeOrdinary creates config maps and gets them, one after the other, as the ordinary user of
+// Besiege, which starts it in a process of its own; elsewhere it skips the test. It fails the test
+// where an answer is wrong, or an acknowledged config map is not there in the end.
+func ServeOrdinary(t *testing.T) {
+	t.Helper()
+	path := os.Getenv(ordinaryOrder)
+	if path == "" {
+		t.Skip("a part of another test, which starts it")
+	}
+	var o order
+	content, err := os.ReadFile(path)
+	if err == nil {
+		err = json.Unmarshal(content, &o)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	user := newClient(t, &rest.Config{Host: o.Host, TLSClientConfig: rest.TLSClientConfig{CAData: o.CA, CertData: o.Cert, KeyData: o.Key}})
+	served, stored := serveOrdinary(t, user, o.Duration)
+	maps := core + "/namespaces/" + ours + "/configmaps"
+	all := string(user.must(t, http.MethodGet, maps, "", ""))
+	for i := range stored {
+		if !strings.Contains(all, fmt.Sprintf(`"ordinary-%d"`, i)) {
+			t.Errorf("the acknowledged config map %d is lost", i)
+		}
+	}
+	slices.Sort(served.Gets)
+	slices.Sort(served.Creates)
+	if content, err = json.Marshal(served); err == nil {
+		err = os.WriteFile(path+".served", content, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// serveOrdinary returns how long requests took, and how many config maps are stored.
+func serveOrdinary(t *testing.T, user client, duration time.Duration) (served Served, stored int) {
+	t.Helper()
+	maps := core + "/namespaces/" + ours + "/configmaps"
+	for end := time.Now().Add(duration); time.Now().Before(end); stored++ {
+		value := fmt.Sprintf(`"value":"of %d"`, stored)
+		for _, row := range []attack{
+			{method: http.MethodPost, path: maps, body: fmt.Sprintf(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"ordinary-%d"},"data":{%s}}`, stored, value), code: http.StatusCreated},
+			{path: fmt.Sprintf("%s/ordinary-%d", maps, stored), code: http.StatusOK},
+		} {
+			began := time.Now()
+			// Not bounded by the end of the siege: every request is to be answered.
+			code, body, err := user.try(t.Context(), row)
+			// As clients do, it comes again when it is asked to; that is part of how long it took.
+			for err == nil && (code == http.StatusTooManyRequests || code == http.StatusRequestTimeout) {
+				pause(t.Context(), time.Second)
+				code, body, err = user.try(t.Context(), row)
+			}
+			if err != nil || code != row.code || !strings.Contains(body, value) {
+				t.Fatalf("%s %s is answered with %d, %v: %.300s", row.method, row.path, code, err, body)
+			}
+			if took := time.Since(began); row.method == http.MethodPost {
+				served.Creates = append(served.Creates, took)
+			} else {
+				served.Gets = append(served.Gets, took)
+			}
+		}
+	}
+	return served, stored
+}
