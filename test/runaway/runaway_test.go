@@ -18,6 +18,7 @@ package runaway
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -40,9 +41,14 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/release"
 )
 
+// seeds is how many worlds there are: a long run is
+//
+//	go test ./test/runaway -args -seeds=1500
+var seeds = flag.Int("seeds", 80, "how many worlds are watched")
+
 const (
-	// seeds is how many worlds there are, and minutes for how long each is watched.
-	seeds, minutes = 80, 8
+	// minutes is for how long each world is watched.
+	minutes = 8
 	// writesPerMinute and writesPerReplica bound what the app controller and the release
 	// controller together store in a minute for an app: so many, and so many more for each
 	// replica that it, or one of its releases, asks for.
@@ -220,7 +226,7 @@ func newApp(random *rand.Rand) *v1alpha1.App {
 
 func TestNoAppRunsAwayWhateverIsDoneToWhatItsControllersWrite(t *testing.T) {
 	all := mischiefs()
-	for seed := range seeds {
+	for seed := range *seeds {
 		random := rand.New(rand.NewPCG(uint64(seed), 1))
 		// First each by itself, then several at once.
 		chosen := []mischief{all[seed%len(all)]}

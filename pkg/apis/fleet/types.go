@@ -240,7 +240,7 @@ const (
 	ProtocolSCTP Protocol = "SCTP"
 )
 
-// ContainerPort is a network port on which a container listens.
+// ContainerPort is a network port on which a container listens. An absent protocol is TCP.
 type ContainerPort struct {
 	Name          string
 	ContainerPort int32

@@ -96,10 +96,11 @@ func (c *Controller) held(app *v1alpha1.App, what string) *trouble {
 	return &trouble{ChangedReason, message, left}
 }
 
-// cameBack records how a write came back: as it was asked for, where difference is empty.
+// cameBack records how a write came back: as it was asked for, where difference is empty. That does
+// not reset the back-off, which expires by time: admission that returns another value with each
+// write returns the right one by chance, and would be tried at the shortest delay for ever.
 func (c *Controller) cameBack(ctx context.Context, app *v1alpha1.App, what, object, difference string) *trouble {
 	if difference == "" {
-		c.vain.Forget(attemptOf(app, what))
 		return nil
 	}
 	t := &trouble{

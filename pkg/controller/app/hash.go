@@ -29,10 +29,11 @@ import (
 )
 
 // TemplateHash is a short name for a template. It is made of the JSON, which leaves out what
-// is not set: a field that a later version of Gatehouse adds changes no hash. Two templates
-// may have the same; collisionCount makes another one of the next attempt.
+// is not set: a field that a later version of Gatehouse adds changes no hash. An absent protocol
+// of a port counts as TCP. Two templates may have the same hash; collisionCount makes another one
+// of the next attempt.
 func TemplateHash(template *v1alpha1.InstanceTemplateSpec, collisionCount *int32) (string, error) {
-	encoded, err := json.Marshal(template)
+	encoded, err := json.Marshal(withProtocols(template))
 	if err != nil {
 		return "", err
 	}

@@ -72,6 +72,33 @@ func TestTemplatesThatDifferHaveOtherHashes(t *testing.T) {
 	}
 }
 
+func TestAPortWithoutAProtocolMakesNoOtherRelease(t *testing.T) {
+	absent, tcp, udp := makeTemplate(1), makeTemplate(1), makeTemplate(1)
+	for template, protocol := range map[*v1alpha1.InstanceTemplateSpec]v1alpha1.Protocol{&absent: "", &tcp: v1alpha1.ProtocolTCP, &udp: v1alpha1.ProtocolUDP} {
+		template.Spec.Containers[0].Ports = []v1alpha1.ContainerPort{{ContainerPort: 53, Protocol: protocol}}
+	}
+	for _, row := range []struct {
+		name  string
+		other *v1alpha1.InstanceTemplateSpec
+		same  bool
+	}{
+		{"with TCP", &tcp, true},
+		{"with UDP", &udp, false},
+	} {
+		hash, err := TemplateHash(&absent, nil)
+		other, otherErr := TemplateHash(row.other, nil)
+		if err != nil || otherErr != nil {
+			t.Fatal(err, otherErr)
+		}
+		if (hash == other) != row.same || EqualIgnoreHash(&absent, row.other) != row.same {
+			t.Errorf("a template %s: the hashes are %s and %s, equal %t", row.name, hash, other, EqualIgnoreHash(&absent, row.other))
+		}
+	}
+	if absent.Spec.Containers[0].Ports[0].Protocol != "" {
+		t.Error("the template was changed")
+	}
+}
+
 func TestNamesOfReleases(t *testing.T) {
 	for _, tc := range []struct{ name, app, hash, want string }{
 		{"of an app", "web", "abcde12345", "web-abcde12345"},

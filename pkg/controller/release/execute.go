@@ -32,6 +32,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/adoption"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/instance"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/queue"
 )
 
@@ -44,6 +45,7 @@ func (c *Controller) claim(ctx context.Context, release *v1alpha1.Release, selec
 		if err != nil {
 			return nil, err
 		}
+		c.noteEnded(release, found)
 		candidates = append(candidates, Active(found)...)
 	}
 	claims := adoption.Decide(release, selector, candidates)
@@ -85,6 +87,15 @@ func (c *Controller) claim(ctx context.Context, release *v1alpha1.Release, selec
 		}
 	}
 	return mine, summary(failures)
+}
+
+// noteEnded records which of the instances belong to the release and have ended.
+func (c *Controller) noteEnded(release *v1alpha1.Release, instances []*v1alpha1.Instance) {
+	for _, i := range instances {
+		if instance.Terminal(i) && i.DeletionTimestamp == nil && metav1.IsControlledBy(i, release) {
+			c.losses.ended(release.UID, i)
+		}
+	}
 }
 
 // summary is one error of many; where all are conflicts, nothing failed: somebody was faster,

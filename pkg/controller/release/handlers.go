@@ -167,6 +167,7 @@ func (c *Controller) instanceHandler() cache.ResourceEventHandler {
 			case !ok || !otherOK || old.ResourceVersion == i.ResourceVersion:
 			case old.UID != i.UID:
 				c.readiness.forget(old)
+				c.losses.deleted(old.UID)
 				c.note(nil, i)
 				c.instanceGone(old)
 				c.instanceAdded(i)
@@ -178,6 +179,7 @@ func (c *Controller) instanceHandler() cache.ResourceEventHandler {
 		DeleteFunc: func(obj any) {
 			if i, ok := known(obj).(*v1alpha1.Instance); ok {
 				c.readiness.forget(i)
+				c.losses.deleted(i.UID)
 				c.instanceGone(i)
 			}
 		},

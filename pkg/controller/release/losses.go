@@ -17,6 +17,7 @@ limitations under the License.
 package release
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -46,6 +47,8 @@ type losses struct {
 
 	lock sync.Mutex
 	of   map[types.UID]loss
+	// noted has the releases for which the end of an instance was recorded, by the instance.
+	noted map[types.UID][]types.UID
 }
 
 type loss struct {
@@ -57,11 +60,13 @@ type loss struct {
 }
 
 func newLosses(clock clock.PassiveClock) *losses {
-	return &losses{clock: clock, of: map[types.UID]loss{}}
+	return &losses{clock: clock, of: map[types.UID]loss{}, noted: map[types.UID][]types.UID{}}
 }
 
-// ended records that an instance of the release has ended. Ages are told by the server's clock,
-// which made the instance, and never by that of a host.
+// ended records, once, that an instance of the release has ended. The handler of the watch reports
+// each, and so does the reconciliation, whose cache may be ahead of the handler: it would replace at
+// once what the handler has yet to report. Ages are told by the server's clock, which made the
+// instance, and never by that of a host.
 func (l *losses) ended(release types.UID, i *v1alpha1.Instance) {
 	now := l.clock.Now()
 	if now.Sub(i.CreationTimestamp.Time) > endsEarly {
@@ -69,6 +74,10 @@ func (l *losses) ended(release types.UID, i *v1alpha1.Instance) {
 	}
 	l.lock.Lock()
 	defer l.lock.Unlock()
+	if slices.Contains(l.noted[i.UID], release) {
+		return
+	}
+	l.noted[i.UID] = append(l.noted[i.UID], release)
 	one, known := l.of[release]
 	switch {
 	case !known || now.Sub(one.last) > endsEarly:
@@ -92,6 +101,13 @@ func (l *losses) held(release types.UID) (count int, left time.Duration) {
 		return 0, 0
 	}
 	return one.held, left
+}
+
+// deleted forgets an instance that is gone.
+func (l *losses) deleted(instance types.UID) {
+	l.lock.Lock()
+	defer l.lock.Unlock()
+	delete(l.noted, instance)
 }
 
 func (l *losses) forget(release types.UID) {

@@ -17,10 +17,12 @@ limitations under the License.
 package release
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
@@ -30,9 +32,11 @@ func TestInstancesThatEndAtOnceAreReplacedLaterEachTime(t *testing.T) {
 	clock := clocktesting.NewFakePassiveClock(noon)
 	l := newLosses(clock)
 	pass := func(d time.Duration) { clock.SetTime(clock.Now().Add(d)) }
+	number := 0
 	ends := func(count int, age time.Duration) {
 		for range count {
-			l.ended("web", &v1alpha1.Instance{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.NewTime(clock.Now().Add(-age))}})
+			number++
+			l.ended("web", &v1alpha1.Instance{ObjectMeta: metav1.ObjectMeta{UID: types.UID(fmt.Sprint(number)), CreationTimestamp: metav1.NewTime(clock.Now().Add(-age))}})
 		}
 	}
 	expect := func(what string, count int, left time.Duration) {
@@ -62,8 +66,17 @@ func TestInstancesThatEndAtOnceAreReplacedLaterEachTime(t *testing.T) {
 	expect("after a long time it begins anew", 0, 0)
 	ends(1, time.Second)
 	expect("after a long time it begins anew, at the first delay", 1, 10*time.Second)
+	number--
+	ends(1, time.Second)
+	expect("one that is reported again counts once", 1, 10*time.Second)
 	l.forget("web")
 	expect("a release that is gone has none", 0, 0)
+	for n := range number {
+		l.deleted(types.UID(fmt.Sprint(n + 1)))
+	}
+	if len(l.noted) > 0 {
+		t.Errorf("%d are remembered of none", len(l.noted))
+	}
 }
 
 func TestReadinessIsCountedFromWhenItWasSeen(t *testing.T) {
@@ -103,5 +116,21 @@ func TestReadinessIsCountedFromWhenItWasSeen(t *testing.T) {
 				t.Errorf("%d are remembered of none", len(r.of))
 			}
 		})
+	}
+}
+
+// The cache of an informer is ahead of its handlers: several instances have ended in it before the
+// first handler is called.
+func TestInstancesWhoseEndIsNotReportedYetAreNotReplacedTogether(t *testing.T) {
+	ended := func(name string) *v1alpha1.Instance {
+		return made(name, owned, in(v1alpha1.InstanceFailed), func(i *v1alpha1.Instance) { i.CreationTimestamp = metav1.NewTime(noon) })
+	}
+	w := newWorld(t, web(3), ended("a"), ended("b"), ended("c"))
+	if _, err := w.does(); err != nil || w.made.Load() != 1 {
+		t.Errorf("%d are replaced at once, want 1 (%v)", w.made.Load(), err)
+	}
+	w.instanceHandler().OnUpdate(made("a", owned), ended("a"))
+	if held, left := w.losses.held("web-uid"); held != 2 || left != firstReplacement {
+		t.Errorf("%d are held back for %s, want 2 for %s", held, left, firstReplacement)
 	}
 }

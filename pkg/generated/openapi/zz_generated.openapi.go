@@ -741,7 +741,7 @@ func schema_pkg_apis_fleet_v1alpha1_ContainerPort(ref common.ReferenceCallback) 
 					},
 					"protocol": {
 						SchemaProps: spec.SchemaProps{
-							Description: "protocol is TCP (default), UDP or SCTP.\n\nPossible enum values:\n - `\"SCTP\"` is the Stream Control Transmission Protocol.\n - `\"TCP\"` is the Transmission Control Protocol.\n - `\"UDP\"` is the User Datagram Protocol.",
+							Description: "protocol is TCP (default), UDP or SCTP. It is stored as it was sent: absent stays absent, and counts as TCP.\n\nPossible enum values:\n - `\"SCTP\"` is the Stream Control Transmission Protocol.\n - `\"TCP\"` is the Transmission Control Protocol.\n - `\"UDP\"` is the User Datagram Protocol.",
 							Default:     "TCP",
 							Type:        []string{"string"},
 							Format:      "",

@@ -33,7 +33,6 @@ func Funcs(serializer.CodecFactory) []any {
 		fillHostLeaseSpec,
 		fillInstanceSpec,
 		fillContainer,
-		fillContainerPort,
 		fillInstance,
 		fillBindingTarget,
 		fillAppSpec,
@@ -82,13 +81,6 @@ func fillContainer(container *fleet.Container, c randfill.Continue) {
 	c.FillNoCustom(container)
 	if container.ImagePullPolicy == "" {
 		container.ImagePullPolicy = fleet.PullNever
-	}
-}
-
-func fillContainerPort(port *fleet.ContainerPort, c randfill.Continue) {
-	c.FillNoCustom(port)
-	if port.Protocol == "" {
-		port.Protocol = fleet.ProtocolUDP
 	}
 }
 

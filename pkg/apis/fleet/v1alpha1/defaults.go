@@ -43,6 +43,14 @@ func SetDefaults_Container(c *Container) {
 	}
 }
 
+// SetDefaults_ContainerPort leaves the protocol absent, and keeps the generated code from setting
+// the default of its +default marker, which is for the keys of server-side apply only. A client-side
+// apply compares the list of ports as a whole, because a strategic merge patch has one merge key and
+// ports have two: with a default filled in, it would find a difference, and write, each time.
+// Readers take an absent protocol for TCP.
+// +k8s:defaulter-gen=covers
+func SetDefaults_ContainerPort(*ContainerPort) {}
+
 // SetDefaults_Instance lets a limit stand for a request that is not given, as Kubernetes
 // does for pods, so that readers need to look at requests only. It hangs on Instance, not on
 // the container, so that templates stay as their authors wrote them.

@@ -108,7 +108,7 @@ func TestDefaultsFillInWhatIsNotSaid(t *testing.T) {
 			}},
 		},
 		{
-			name: "a port is of TCP, in every container of every item of a list",
+			name: "a port without a protocol stays without, in every container of every item of a list",
 			given: &v1alpha1.InstanceList{Items: []v1alpha1.Instance{{}, {Spec: v1alpha1.InstanceSpec{
 				RestartPolicy:                 v1alpha1.RestartPolicyNever,
 				TerminationGracePeriodSeconds: pointer[int64](1),
@@ -119,9 +119,7 @@ func TestDefaultsFillInWhatIsNotSaid(t *testing.T) {
 				{Spec: v1alpha1.InstanceSpec{
 					RestartPolicy:                 v1alpha1.RestartPolicyNever,
 					TerminationGracePeriodSeconds: pointer[int64](1),
-					Containers: []v1alpha1.Container{{ImagePullPolicy: v1alpha1.PullNever, Ports: []v1alpha1.ContainerPort{
-						{Protocol: v1alpha1.ProtocolTCP}, {Protocol: v1alpha1.ProtocolTCP},
-					}}},
+					Containers:                    []v1alpha1.Container{{ImagePullPolicy: v1alpha1.PullNever, Ports: make([]v1alpha1.ContainerPort, 2)}},
 				}},
 			}},
 		},

@@ -525,7 +525,6 @@ type EnvVar struct {
 
 // Protocol is a transport protocol.
 // +enum
-// +k8s:enum
 type Protocol string
 
 const (
@@ -559,10 +558,10 @@ type ContainerPort struct {
 	// +k8s:maximum=65535
 	HostPort int32 `json:"hostPort,omitempty" protobuf:"varint,3,opt,name=hostPort"`
 
-	// protocol is TCP (default), UDP or SCTP.
+	// protocol is TCP (default), UDP or SCTP. It is stored as it was sent: absent stays absent,
+	// and counts as TCP.
 	// +optional
 	// +default="TCP"
-	// +k8s:optional
 	Protocol Protocol `json:"protocol,omitempty" protobuf:"bytes,4,opt,name=protocol,casttype=Protocol"`
 }
 

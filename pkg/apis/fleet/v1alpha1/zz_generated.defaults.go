@@ -53,9 +53,7 @@ func SetObjectDefaults_App(in *App) {
 		SetDefaults_Container(a)
 		for j := range a.Ports {
 			b := &a.Ports[j]
-			if b.Protocol == "" {
-				b.Protocol = "TCP"
-			}
+			SetDefaults_ContainerPort(b)
 		}
 	}
 	if in.Spec.Template.Spec.RestartPolicy == "" {
@@ -124,9 +122,7 @@ func SetObjectDefaults_Instance(in *Instance) {
 		SetDefaults_Container(a)
 		for j := range a.Ports {
 			b := &a.Ports[j]
-			if b.Protocol == "" {
-				b.Protocol = "TCP"
-			}
+			SetDefaults_ContainerPort(b)
 		}
 	}
 	if in.Spec.RestartPolicy == "" {
@@ -155,9 +151,7 @@ func SetObjectDefaults_Release(in *Release) {
 		SetDefaults_Container(a)
 		for j := range a.Ports {
 			b := &a.Ports[j]
-			if b.Protocol == "" {
-				b.Protocol = "TCP"
-			}
+			SetDefaults_ContainerPort(b)
 		}
 	}
 	if in.Spec.Template.Spec.RestartPolicy == "" {

@@ -1068,38 +1068,7 @@ func Validate_ContainerPort(
 		errs = append(errs, fn(fldPath.Child("hostPort"), &obj.HostPort, oldVal, oldObj != nil)...)
 	}
 
-	{ // field ContainerPort.Protocol
-		fn := func(
-			fldPath *field.Path,
-			obj, oldObj *Protocol,
-			oldValueCorrelated bool) (errs field.ErrorList) {
-			// don't revalidate unchanged data
-			if oldValueCorrelated && op.Type == operation.Update {
-				if obj == oldObj || (obj != nil && oldObj != nil && *obj == *oldObj) {
-					return nil
-				}
-			}
-			// call field-attached validations
-			earlyReturn := false
-			// optional fields with default values are effectively required
-			if e := validate.RequiredValue(ctx, op, fldPath, obj, oldObj).MarkShortCircuit(); len(e) != 0 {
-				errs = append(errs, e...)
-				earlyReturn = true
-			}
-			if earlyReturn {
-				return // do not proceed
-			}
-			// call the type's validation function
-			errs = append(errs, Validate_Protocol(ctx, op, fldPath, obj, oldObj)...)
-			return
-		}
-		oldVal := safe.Field(oldObj,
-			func(oldObj *ContainerPort) *Protocol {
-				return &oldObj.Protocol
-			})
-		errs = append(errs, fn(fldPath.Child("protocol"), &obj.Protocol, oldVal, oldObj != nil)...)
-	}
-
+	// field ContainerPort.Protocol has no validation
 	return errs
 }
 
@@ -2482,21 +2451,6 @@ func Validate_InstanceTemplateSpec(
 				return &oldObj.Spec
 			})
 		errs = append(errs, fn(fldPath.Child("spec"), &obj.Spec, oldVal, oldObj != nil)...)
-	}
-
-	return errs
-}
-
-var symbolsForProtocol = sets.New(ProtocolSCTP, ProtocolTCP, ProtocolUDP)
-
-// Validate_Protocol validates an instance of Protocol according
-// to declarative validation rules in the API schema.
-func Validate_Protocol(
-	ctx context.Context, op operation.Operation, fldPath *field.Path,
-	obj, oldObj *Protocol) (errs field.ErrorList) {
-
-	if e := validate.Enum(ctx, op, fldPath, obj, oldObj, symbolsForProtocol, nil); len(e) != 0 {
-		errs = append(errs, e...)
 	}
 
 	return errs

@@ -121,7 +121,7 @@ var bounds = map[string]bound{
 	"EnvVar.Name":               {by: byTag},
 	"EnvVar.Value":              {bytes: maxString},
 	"ContainerPort.Name":        {by: byRule},
-	"ContainerPort.Protocol":    {by: byTag},
+	"ContainerPort.Protocol":    {by: byRule},
 
 	"ResourceRequirements.Limits":   {items: maxContainerResources},
 	"ResourceRequirements.Requests": {items: maxContainerResources},

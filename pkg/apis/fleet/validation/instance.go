@@ -17,6 +17,7 @@ limitations under the License.
 package validation
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -73,9 +74,29 @@ func validateContainer(container *fleet.Container, hostPorts map[fleet.Container
 			errs = append(errs, field.Invalid(path.Child("env").Index(i).Child("name"), env.Name, message))
 		}
 	}
-	portNames := map[string]bool{}
-	for i, port := range container.Ports {
-		at := path.Child("ports").Index(i)
+	errs = append(errs, validatePorts(container.Ports, hostPorts, path.Child("ports"))...)
+	return append(errs, validateResources(&container.Resources, path.Child("resources"))...)
+}
+
+// protocols are what a port may name, in the order of the answer that refuses others.
+var protocols = []fleet.Protocol{fleet.ProtocolSCTP, fleet.ProtocolTCP, fleet.ProtocolUDP}
+
+// validatePorts checks the ports of one container. The declarative rule finds two ports of the
+// same number and protocol only where both name the protocol, and takes a field with a default
+// for one that is never absent.
+func validatePorts(ports []fleet.ContainerPort, hostPorts map[fleet.ContainerPort]bool, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	portNames, seen := map[string]bool{}, map[fleet.ContainerPort]fleet.Protocol{}
+	for i, port := range ports {
+		at := path.Index(i)
+		key := fleet.ContainerPort{ContainerPort: port.ContainerPort, Protocol: protocolOf(port)}
+		if before, found := seen[key]; found && before != port.Protocol {
+			errs = append(errs, field.Duplicate(at, fmt.Sprintf("%d/%s", port.ContainerPort, key.Protocol)))
+		}
+		seen[key] = port.Protocol
+		if !slices.Contains(protocols, key.Protocol) {
+			errs = append(errs, field.NotSupported(at.Child("protocol"), port.Protocol, protocols))
+		}
 		if port.Name != "" {
 			for _, message := range utilvalidation.IsValidPortName(port.Name) {
 				errs = append(errs, field.Invalid(at.Child("name"), port.Name, message))
@@ -86,14 +107,31 @@ func validateContainer(container *fleet.Container, hostPorts map[fleet.Container
 			portNames[port.Name] = true
 		}
 		if port.HostPort != 0 {
-			key := fleet.ContainerPort{HostPort: port.HostPort, Protocol: port.Protocol}
+			key := fleet.ContainerPort{HostPort: port.HostPort, Protocol: protocolOf(port)}
 			if hostPorts[key] {
 				errs = append(errs, field.Duplicate(at.Child("hostPort"), port.HostPort))
 			}
 			hostPorts[key] = true
 		}
 	}
-	return append(errs, validateResources(&container.Resources, path.Child("resources"))...)
+	return errs
+}
+
+// protocolOf is the protocol of a port, which may be absent.
+func protocolOf(port fleet.ContainerPort) fleet.Protocol {
+	return cmp.Or(port.Protocol, fleet.ProtocolTCP)
+}
+
+// withProtocols is the containers with the protocol of every port filled in, for comparisons.
+func withProtocols(containers []fleet.Container) []fleet.Container {
+	filled := slices.Clone(containers)
+	for i := range filled {
+		filled[i].Ports = slices.Clone(filled[i].Ports)
+		for k, port := range filled[i].Ports {
+			filled[i].Ports[k].Protocol = protocolOf(port)
+		}
+	}
+	return filled
 }
 
 func validateResources(resources *fleet.ResourceRequirements, path *field.Path) field.ErrorList {
@@ -149,6 +187,7 @@ func validateContainersUpdate(containers, old []fleet.Container, path *field.Pat
 	if len(containers) != len(old) {
 		return field.ErrorList{field.Forbidden(path, "containers cannot be added or removed after the instance was created; only their images may change")}
 	}
+	containers, old = withProtocols(containers), withProtocols(old)
 	var errs field.ErrorList
 	for i := range containers {
 		container := containers[i]

@@ -133,6 +133,13 @@ func TestANewInstanceIsChecked(t *testing.T) {
 		{name: "a host port of TCP and one of UDP are two", change: spec(func(s *fleet.InstanceSpec) {
 			s.Containers[1].Ports = []fleet.ContainerPort{{ContainerPort: 81, HostPort: 8080, Protocol: fleet.ProtocolUDP}}
 		})},
+		{name: "a host port without a protocol is of TCP", change: spec(func(s *fleet.InstanceSpec) {
+			s.Containers[1].Ports = []fleet.ContainerPort{{ContainerPort: 81, HostPort: 8080}}
+		}), want: []want{{duplicate, "spec.containers[1].ports[0].hostPort"}}},
+		{name: "a port without a protocol is of TCP", change: container(func(c *fleet.Container) {
+			c.Ports = append(c.Ports, fleet.ContainerPort{ContainerPort: 80})
+		}), want: []want{{duplicate, "spec.containers[0].ports[1]"}}},
+		{name: "a port has a protocol that there is", change: container(func(c *fleet.Container) { c.Ports[0].Protocol = "ICMP" }), want: []want{{notSupported, "spec.containers[0].ports[0].protocol"}}},
 
 		{name: "a container may ask for memory alone", change: requirements(nil, amounts(fleet.ResourceMemory, "1Gi"))},
 		{name: "a container may ask for all that it is limited to", change: requirements(amounts(fleet.ResourceCPU, "1"), amounts(fleet.ResourceCPU, "1000m"))},
@@ -189,6 +196,8 @@ func TestAWriteToAnInstanceIsChecked(t *testing.T) {
 		{name: "an amount written in another way is the same", change: container(func(c *fleet.Container) {
 			c.Resources.Requests[fleet.ResourceCPU] = resource.MustParse("0.5")
 		})},
+		{name: "a port that leaves TCP out is the same", change: container(func(c *fleet.Container) { c.Ports[0].Protocol = "" })},
+		{name: "a port keeps its protocol", change: container(func(c *fleet.Container) { c.Ports[0].Protocol = fleet.ProtocolUDP }), want: []want{{forbidden, "spec.containers[0]"}}},
 		{name: "a deadline does not become longer", change: spec(func(s *fleet.InstanceSpec) { s.ActiveDeadlineSeconds = pointer[int64](601) }), want: []want{{invalid, "spec.activeDeadlineSeconds"}}},
 		{name: "a deadline is not removed", change: spec(func(s *fleet.InstanceSpec) { s.ActiveDeadlineSeconds = nil }), want: []want{{forbidden, "spec.activeDeadlineSeconds"}}},
 		{name: "a toleration is not removed", change: spec(func(s *fleet.InstanceSpec) { s.Tolerations = nil }), want: []want{{forbidden, "spec.tolerations"}}},

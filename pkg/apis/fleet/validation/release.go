@@ -97,7 +97,9 @@ func ValidateReleaseUpdate(release, old *fleet.Release) field.ErrorList {
 	path := field.NewPath("spec")
 	errs := boundsFirst(release, old, validateReleaseSpec(&release.Spec, path))
 	errs = append(errs, apivalidation.ValidateImmutableField(release.Spec.Selector, old.Spec.Selector, path.Child("selector"))...)
-	if !apiequality.Semantic.DeepEqual(release.Spec.Template, old.Spec.Template) {
+	template, oldTemplate := release.Spec.Template, old.Spec.Template
+	template.Spec.Containers, oldTemplate.Spec.Containers = withProtocols(template.Spec.Containers), withProtocols(oldTemplate.Spec.Containers)
+	if !apiequality.Semantic.DeepEqual(template, oldTemplate) {
 		errs = append(errs, field.Forbidden(path.Child("template"), "never changes: change the template of the app, which makes a new release"))
 	}
 	return errs

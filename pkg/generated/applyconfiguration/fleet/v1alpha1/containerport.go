@@ -35,7 +35,8 @@ type ContainerPortApplyConfiguration struct {
 	// hostPort is the port of the host at which the container's port is reached, 1 to 65535;
 	// 0 or absent for none.
 	HostPort *int32 `json:"hostPort,omitempty"`
-	// protocol is TCP (default), UDP or SCTP.
+	// protocol is TCP (default), UDP or SCTP. It is stored as it was sent: absent stays absent,
+	// and counts as TCP.
 	Protocol *fleetv1alpha1.Protocol `json:"protocol,omitempty"`
 }
 
