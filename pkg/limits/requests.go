@@ -29,9 +29,10 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// A body must begin within bodyGrace, and then come at bodyRate or faster. Without a bound a
-// client that sends a byte now and then holds a connection for good, and with it one of the
-// seats that flow control shares out.
+// Reads of a body may wait bodyGrace in all, and more at bodyRate for what has arrived. Without a
+// bound a client that sends a byte now and then holds a connection for good, and with it one of the
+// seats of flow control. The time between reads does not count: a request that waits for a seat
+// reads nothing.
 const (
 	bodyGrace = 10 * time.Second
 	bodyRate  = 16 << 10 // bytes a second
@@ -43,6 +44,8 @@ const (
 	// reads a part of it, to use the connection again. Of a body that was too slow it reads as
 	// much as comes until the client has its answer.
 	discardTime, discardLateTime = 5 * time.Second, 500 * time.Millisecond
+	// discardBytes is how much of such a rest is read: as much as net/http reads after a handler.
+	discardBytes = 256 << 10
 )
 
 // Wrap goes around the whole handler chain: it counts the requests of each connection, and
@@ -60,15 +63,22 @@ func (c *Connections) Wrap(handler http.Handler) http.Handler {
 		// answer, and nothing would bound that. HTTP/2 has nothing of the kind.
 		_ = control.EnableFullDuplex()
 		body := newSlowBody(control, r.Body, c.bodyGrace, c.bodyRate)
+		aborted := true
 		defer func() {
-			if !body.leave(c.discard) && conn != nil && r.ProtoMajor == 1 {
-				conn.discarding.Store(true)
+			if body.leave(c.discard) || conn == nil || r.ProtoMajor != 1 {
+				return
+			}
+			conn.discarding.Store(true)
+			if !aborted { // or Flush would send a header that the handler has not
+				_ = control.Flush()
+				conn.discarding.Store(!body.drain(r.ContentLength))
 			}
 		}()
 		// A copy, since the server keeps the request to close its body.
 		shallow := *r
 		shallow.Body = body
 		handler.ServeHTTP(w, &shallow)
+		aborted = false
 	})
 }
 
@@ -84,8 +94,11 @@ type slowBody struct {
 	grace      time.Duration
 	rate       int64
 
-	mu      sync.Mutex
-	began   time.Time
+	mu sync.Mutex
+	// since is when the read that waits began, and zero while none does; waited is what earlier
+	// ones took.
+	since   time.Time
+	waited  time.Duration
 	read    int64
 	timer   *time.Timer
 	late    bool
@@ -95,12 +108,21 @@ type slowBody struct {
 }
 
 func newSlowBody(connection deadliner, body io.ReadCloser, grace time.Duration, rate int64) *slowBody {
-	b := &slowBody{ReadCloser: body, connection: connection, grace: grace, rate: rate, began: time.Now()}
+	b := &slowBody{ReadCloser: body, connection: connection, grace: grace, rate: rate}
 	b.timer = time.AfterFunc(grace+stall, b.expire)
+	b.timer.Stop()
 	return b
 }
 
-// allowed is how long what was read so far may have taken.
+// spent returns how long reads have waited.
+func (b *slowBody) spent() time.Duration {
+	if b.since.IsZero() {
+		return b.waited
+	}
+	return b.waited + time.Since(b.since)
+}
+
+// allowed returns how long reads may have waited for what has arrived.
 func (b *slowBody) allowed() time.Duration {
 	return b.grace + time.Duration(b.read)*time.Second/time.Duration(b.rate)
 }
@@ -109,10 +131,10 @@ func (b *slowBody) allowed() time.Duration {
 func (b *slowBody) expire() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.ended || b.leaving {
+	if b.ended || b.leaving || b.since.IsZero() {
 		return
 	}
-	if left := b.allowed() - time.Since(b.began); !b.late && left > 0 {
+	if left := b.allowed() - b.spent(); !b.late && left > 0 {
 		b.timer.Reset(left + stall)
 		return
 	}
@@ -131,21 +153,26 @@ func (b *slowBody) tooLate() {
 // Read implements io.Reader. A body that is too slow ends in 408.
 func (b *slowBody) Read(p []byte) (int, error) {
 	b.mu.Lock()
-	closed := b.closed
-	b.mu.Unlock()
-	if closed {
+	if b.closed {
+		b.mu.Unlock()
 		return 0, http.ErrBodyReadAfterClose
 	}
+	b.since = time.Now()
+	if !b.leaving {
+		b.timer.Reset(max(b.allowed()-b.waited, 0) + stall)
+	}
+	b.mu.Unlock()
 	n, err := b.ReadCloser.Read(p)
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.timer.Stop()
+	b.waited, b.since = b.spent(), time.Time{}
 	b.read += int64(n)
 	if err == io.EOF { //nolint:errorlint // an io.Reader returns it as it is
 		b.ended = true
-		b.timer.Stop()
 		return n, err
 	}
-	if time.Since(b.began) > b.allowed() {
+	if b.waited > b.allowed() {
 		b.tooLate()
 	}
 	if b.late {
@@ -169,7 +196,7 @@ func (b *slowBody) refusal() error {
 		Code:   http.StatusRequestTimeout,
 		Reason: metav1.StatusReasonTimeout,
 		Message: fmt.Sprintf("the body of the request arrived too slowly (%d bytes in %v): it must begin within %v and come at %d bytes a second or faster: send the request again",
-			b.read, time.Since(b.began).Round(time.Second), b.grace, b.rate),
+			b.read, b.spent().Round(time.Second), b.grace, b.rate),
 	}}
 }
 
@@ -187,6 +214,27 @@ func (b *slowBody) leave(discard time.Duration) bool {
 		_ = b.connection.SetReadDeadline(time.Now().Add(discard))
 	}
 	return b.ended
+}
+
+// drain reads the rest of a body that leave has bounded, before the server does, and reports
+// whether that was all of it. Where the server
+// itself reads a body to its end after the handler, in full duplex, it begins to wait for the next
+// request twice, and panics ("invalid concurrent Body.Read call"). A rest that is too long or too
+// late ends in the deadline, and its connection is not used again. The length of the body is
+// negative where it is not known; the server reads nothing of a rest that it knows to be too long.
+func (b *slowBody) drain(length int64) bool {
+	b.mu.Lock()
+	tooLong := length-b.read > discardBytes
+	b.mu.Unlock()
+	if tooLong {
+		return false
+	}
+	_, err := io.CopyN(io.Discard, b.ReadCloser, discardBytes)
+	if err == nil {
+		_ = b.connection.SetReadDeadline(time.Unix(1, 0))
+		_, err = io.Copy(io.Discard, b.ReadCloser)
+	}
+	return err == nil || err == io.EOF //nolint:errorlint // an io.Reader returns it as it is
 }
 
 // Authenticator tells of each connection whether the requests on it are authenticated.

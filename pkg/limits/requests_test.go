@@ -46,9 +46,12 @@ func bodyServer(t *testing.T, http2 bool) *httptest.Server {
 	connections.bodyGrace, connections.bodyRate, connections.discard = quickGrace, quickRate, quickGrace
 	server.Listener = connections
 	server.Config.Handler = connections.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/unread" {
+		switch r.URL.Path {
+		case "/unread":
 			w.WriteHeader(http.StatusUnauthorized)
 			return
+		case "/queued":
+			time.Sleep(3 * quickGrace) // as a request that waits for a seat of flow control
 		}
 		content, err := io.ReadAll(r.Body)
 		_ = r.Body.Close() // as the library's handlers do, before they answer
@@ -148,6 +151,48 @@ func TestABodyThatNobodyReadsDoesNotHoldItsConnection(t *testing.T) {
 			return
 		case <-time.After(quickGrace / 10):
 			_, _ = conn.Write([]byte("x"))
+		}
+	}
+}
+
+func TestABodyIsNotSlowWhileItsRequestWaits(t *testing.T) {
+	for _, http2 := range []bool{false, true} {
+		server := bodyServer(t, http2)
+		response, err := server.Client().Post(server.URL+"/queued", "application/json", strings.NewReader("{}")) //nolint:noctx // the server bounds it
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, _ := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		if string(content) != "2 <nil>" {
+			t.Errorf("with HTTP/2 %v: got %d %s", http2, response.StatusCode, content)
+		}
+	}
+}
+
+// TestAConnectionIsUsedAgainAfterABodyThatNoHandlerRead sends the body after the answer to its
+// request has come, and then another request.
+func TestAConnectionIsUsedAgainAfterABodyThatNoHandlerRead(t *testing.T) {
+	server := bodyServer(t, false)
+	conn, err := tls.Dial("tcp", server.Listener.Addr().String(), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec,noctx // a test's own server
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	reader := bufio.NewReader(conn)
+	for range 3 {
+		fmt.Fprintf(conn, "POST /unread HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n")
+		response, err := http.ReadResponse(reader, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if response.StatusCode != http.StatusUnauthorized {
+			t.Errorf("got %d", response.StatusCode)
+		}
+		fmt.Fprint(conn, "{}")
+		if _, err := io.Copy(io.Discard, response.Body); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
