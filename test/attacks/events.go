@@ -134,7 +134,8 @@ func exceedEvents(t *testing.T, env Env, admin client) {
 			{"/apis/events.k8s.io/v1/namespaces/" + namespace + "/events", currentEvent(namespace, "current-%d", "")},
 		}
 		for n := range 3 {
-			writer.must(t, http.MethodPost, paths[n%2][0], "", fmt.Sprintf(paths[n%2][1], n))
+			// The admission plugin may not have seen the status of the quota yet.
+			writer.awaitCode(ctx, t, attack{method: http.MethodPost, path: paths[n%2][0], body: fmt.Sprintf(paths[n%2][1], n)}, http.StatusCreated)
 		}
 		for _, path := range paths {
 			if code, body := writer.send(t, attack{method: http.MethodPost, path: path[0], body: fmt.Sprintf(path[1], 3)}); code != http.StatusForbidden || !strings.Contains(body, "exceeded quota") {
