@@ -19,23 +19,37 @@ package embedded
 import (
 	"context"
 	"expvar"
+	"net/url"
 	"time"
 
+	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver"
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 )
 
-// electionRetry is the pause between two looks at raft. It needs a few milliseconds to apply
-// what the log holds.
+// peerHost is the member's peer address, which the first start writes to the data directory. A lone
+// member has no peer listener; the scheme unix keeps clients from dialling the address by accident.
+const peerHost = "gatehouse:0"
+
+// electionRetry is the interval between two checks of raft, which needs a few milliseconds to apply
+// the log.
 const electionRetry = time.Millisecond
 
-// elect makes the lone member its own leader at once. Left alone it would wait for a leader that
-// cannot exist, for a random time of up to ElectionMs: that wait is most of a cold start. Ticks of
-// 10 ms would shorten it, but then tick for as long as the process lives, at four times the idle
-// CPU. So the member gets the message that a leader sends to the successor of its choice, which
-// is to campaign without waiting. If it never comes to that, the member is elected when its wait
-// is over.
+// peerURL returns the member's peer address.
+func peerURL() url.URL { return url.URL{Scheme: "unix", Host: peerHost} }
+
+// withoutPeers configures a member that has no peers: it listens for none.
+func withoutPeers(config *embed.Config) {
+	config.ListenPeerUrls = nil
+	config.AdvertisePeerUrls = []url.URL{peerURL()}
+}
+
+// elect makes a lone member leader at once. Otherwise it would wait for a leader that cannot exist,
+// for a random time of up to ElectionMs: that wait is most of a cold start. Ticks of 10 ms would
+// shorten it, but cost four times the idle CPU for as long as the process runs. So elect sends the
+// message by which a leader tells its successor to campaign without waiting. If the message has no
+// effect, the member is elected when its wait is over.
 func elect(ctx context.Context, server *etcdserver.EtcdServer) {
 	self := uint64(server.MemberID())
 	ticker := time.NewTicker(electionRetry)
@@ -57,13 +71,13 @@ func elect(ctx context.Context, server *etcdserver.EtcdServer) {
 	}
 }
 
-// caughtUp tells whether raft knows that all it had committed is applied. Before it campaigns,
-// raft looks through the entries that it does not know to be applied, and panics when they are
-// gone; etcd drops entries from memory a moment before it tells raft that they are applied. The
-// indexes that etcd shows are its own and blind to that moment.
+// caughtUp reports whether raft has recorded all committed entries as applied. Before it campaigns,
+// raft reads the entries that it has not recorded as applied, and panics if they are gone; etcd
+// drops entries from memory a moment before it reports them to raft as applied. etcd's own indexes
+// do not show that moment.
 //
-// Raft's are in a variable that etcd publishes for the whole process. When it is about another
-// member, because a test runs several, the answer is no.
+// raft's indexes are in a variable that etcd publishes once per process. If the variable is about
+// another member, because a test runs several, caughtUp returns false.
 func caughtUp(self uint64) bool {
 	published, ok := expvar.Get("raft.status").(expvar.Func)
 	if !ok {
