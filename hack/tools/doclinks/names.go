@@ -250,13 +250,13 @@ func (t *tree) unknownWord(name string) string {
 
 // checkNames returns a line for each file or declaration in a code span of a page that does not
 // exist: a path below a directory of the root, and a path with a colon and a name, which must be
-// declared in that file. In pages about the code it checks identifiers, too.
+// declared in that file. In pages about the code, SECURITY.md and decisions included, it checks identifiers, too.
 func (t *tree) checkNames(page string) ([]string, error) {
 	lines, err := prose(page)
 	if err != nil {
 		return nil, err
 	}
-	aboutCode := page == "ARCHITECTURE.md" || page == "CONTRIBUTING.md"
+	aboutCode := page == "ARCHITECTURE.md" || page == "CONTRIBUTING.md" || page == "SECURITY.md" || strings.HasPrefix(page, "docs/decisions/")
 	var problems []string
 	for i, line := range lines {
 		report := func(name, why string) {
