@@ -20,7 +20,7 @@ limitations under the License.
 //
 // Stage 5 of the request's path (see ARCHITECTURE.md). cmd/gatehouse/app calls it once at start,
 // with the endpoints of an external etcd or with those of the embedded one. Read Connect first,
-// then InProcess, by which storages call an embedded etcd's functions. inprocess.go rebuilds two
-// functions of k8s.io/apiserver from the library's exported parts; mirrored_test.go pins them, and
-// suites_test.go runs the library's own suites for storages on the result.
+// then InProcess, by which storages call an embedded etcd's functions. inprocess.go rebuilds
+// three functions of k8s.io/apiserver from the library's exported parts; mirrored_test.go pins
+// them, and suites_test.go runs the library's own suites for storages on the result.
 package storage

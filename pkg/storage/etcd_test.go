@@ -88,7 +88,7 @@ func TestConnectSetsTheEndpointsAndTheFiles(t *testing.T) {
 	}
 }
 
-// The rest runs the library's own clients against the embedded etcd: whatever it asks of an etcd
+// The rest runs the library's own clients against the embedded etcd: whatever they request from an etcd
 // must work over the unix socket.
 
 func TestTheHealthChecksWork(t *testing.T) {
@@ -154,7 +154,7 @@ func answersProgressRequests(t *testing.T, way way) {
 		t.Fatal(err)
 	}
 	defer watcher.Stop()
-	// etcd tells of progress only when there was some since the watch began.
+	// etcd reports progress only after a write since the watch began.
 	create(t, store, "second")
 	seen := make(chan struct{})
 	go func() {

@@ -53,8 +53,8 @@ type LocalEtcd interface {
 // connected to the same etcd: health checks and the size metric still use its socket.
 //
 // The library creates its clients itself and accepts no other, so this file rebuilds the store of
-// newETCD3Storage and the watch cache of StorageWithCacher from the library's exported parts.
-// mirrored_test.go fails when an upgrade changes the originals.
+// newETCD3Storage, the compactor of startCompactorOnce and the watch cache of StorageWithCacher from
+// the library's exported parts. mirrored_test.go fails when an upgrade changes the originals.
 func InProcess(getter generic.RESTOptionsGetter, options *genericoptions.EtcdOptions, etcd LocalEtcd) (generic.RESTOptionsGetter, error) {
 	sizes, err := genericoptions.ParseWatchCacheSizes(options.WatchCacheSizes)
 	if err != nil {
