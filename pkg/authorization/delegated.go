@@ -73,7 +73,7 @@ func NewDelegated(c Delegated) (authorizer.Authorizer, error) {
 	return union.New(
 		union.NamedAuthorizer{AuthorizerName: "system:masters", Authorizer: authorizerfactory.NewPrivilegedGroups(user.SystemPrivilegedGroup)},
 		union.NamedAuthorizer{AuthorizerName: "health-paths", Authorizer: health},
-		// Before the cluster, whose roles ignore field selectors: a broad role would allow every
+		// Before the cluster: its roles ignore field selectors, and a broad one would allow every
 		// instance to every host.
 		union.NamedAuthorizer{AuthorizerName: "hosts", Authorizer: hosts},
 		union.NamedAuthorizer{AuthorizerName: "cluster", Authorizer: ask},

@@ -56,7 +56,7 @@ var (
 // checksumSize is the number of bytes that the checksum adds to a value.
 var checksumSize = len(checksumHead) + crc32.Size
 
-// WithChecksums returns a getter whose storages add a checksum to each value that they write and
+// WithChecksums returns a getter of storages that add a checksum to each value that they write and
 // verify that of each value that they read. Encryption at rest encrypts the checksum with the object.
 func WithChecksums(getter generic.RESTOptionsGetter) generic.RESTOptionsGetter {
 	return checksummed{getter}

@@ -47,7 +47,7 @@ type LocalEtcd interface {
 	Endpoints() []string
 }
 
-// InProcess returns a getter whose storages call the functions of an etcd in this process, where the
+// InProcess returns a getter of storages that call the functions of an etcd in this process, where the
 // library's storages use gRPC over a socket. This saves a connection per storage, hence start time
 // and memory: see docs/decisions/0010-storages-call-etcd-in-their-process.md. The options must be
 // connected to the same etcd: health checks and the size metric still use its socket.

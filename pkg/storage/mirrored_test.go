@@ -30,7 +30,7 @@ import (
 	"testing"
 )
 
-// mirroredVersion is the version of the modules whose hashes stand in mirrored.
+// mirroredVersion is the version of the modules in mirrored.
 const mirroredVersion = "v0.37.2"
 
 // mirrored are the declarations of the library that this package rebuilds or relies on, with a

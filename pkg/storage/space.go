@@ -169,7 +169,7 @@ func (s *Space) warn() {
 	size, quota := s.size()
 	near := size >= quota/100*warnPercent
 	if near && !s.near && !s.Full() {
-		s.log.Info("The database of etcd is close to its quota, at which writes are refused: delete objects, or restart the server with a larger --etcd-quota-bytes", "severity", "warn", "bytes", size, "quotaBytes", quota)
+		s.log.Info("Database of etcd is close to its quota, at which writes are refused: delete objects, or restart the server with a larger --etcd-quota-bytes", "severity", "warn", "bytes", size, "quotaBytes", quota)
 	}
 	s.near = near
 }
@@ -207,7 +207,7 @@ func IsInsufficientStorage(err error) bool {
 	return apierrors.ReasonForError(err) == ReasonInsufficientStorage
 }
 
-// Storages returns a getter whose storages translate the errors of a full database.
+// Storages returns a getter of storages that translate the errors of a full database.
 func (s *Space) Storages(getter generic.RESTOptionsGetter) generic.RESTOptionsGetter {
 	return spaceGetter{getter, s}
 }

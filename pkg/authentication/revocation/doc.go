@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package revocation refuses requests of hosts whose certificates an administrator has revoked.
+// Package revocation refuses requests of hosts with revoked certificates.
 //
 // Part of stage 1 of the request's path (see ARCHITECTURE.md). A ConfigMap with a well-known name
 // has, for each revoked host, the time from which new certificates are valid. A standalone server

@@ -55,7 +55,7 @@ const (
 	firstRead = 10 * time.Second
 )
 
-// never is the time of an entry whose value cannot be parsed: the entry exists, so all certificates of
+// never is the time of an entry with an invalid value: the entry exists, so all certificates of
 // the host are revoked.
 var never = time.Unix(1<<40, 0)
 
@@ -254,8 +254,8 @@ type openRequest struct {
 
 type openKey struct{}
 
-// WithEnd returns a handler whose requests the list can end when their host is revoked. It wraps the
-// whole handler chain.
+// WithEnd returns a handler that ends requests when their host is revoked. It wraps the whole handler
+// chain.
 func (l *List) WithEnd(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, end := context.WithCancelCause(r.Context())

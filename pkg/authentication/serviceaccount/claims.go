@@ -22,7 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// The extra attributes of a user whose token is bound to an Instance. Kubernetes has the same for pods
+// The extra attributes of a user with a token that is bound to an Instance. Kubernetes has the same for pods
 // under authentication.kubernetes.io.
 const (
 	InstanceNameKey = "fleet.gatehouse.dev/instance-name"

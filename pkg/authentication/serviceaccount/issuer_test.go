@@ -158,7 +158,7 @@ func TestDiscoveryNamesTheKeysAndNothingPrivate(t *testing.T) {
 			t.Errorf("%s is not public", key.KeyID)
 		}
 	}
-	// Whoever has read them can verify our tokens.
+	// The published keys verify tokens of the server.
 	parsed, err := jwt.ParseSigned(craft(t, jose.ES256, signing, idOf(t, signing), payload(nil)))
 	if err != nil {
 		t.Fatal(err)

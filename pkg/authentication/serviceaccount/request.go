@@ -60,7 +60,7 @@ type Requests struct {
 	// Lookup returns accounts and the objects that tokens are bound to. It must not be stale: a
 	// token for an account that was just replaced would be refused at once.
 	Lookup Lookup
-	// Audiences are those of a token whose request has none.
+	// Audiences are those of a token if the request has none.
 	Audiences []string
 	// MaxLifetime is the maximum lifetime; zero for no bound.
 	MaxLifetime time.Duration

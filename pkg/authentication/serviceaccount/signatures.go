@@ -34,7 +34,7 @@ const (
 	longestCached    = 4 << 10
 )
 
-// asymmetric are the algorithms whose verifying key is not a secret. With a symmetric one, a holder of
+// asymmetric are the algorithms with a public verifying key. With a symmetric one, a holder of
 // a public key could forge tokens; "none" has no signature.
 var asymmetric = map[string]bool{
 	string(jose.ES256): true, string(jose.ES384): true, string(jose.ES512): true,
@@ -55,7 +55,7 @@ func newSignatures(keys *Keys) *signatures {
 	return &signatures{keys: keys, good: lru.New(cachedSignatures)}
 }
 
-// cached returns the claims of a token whose signature was verified before, or nil. Callers must not
+// cached returns the claims of a token that was verified before, or nil. Callers must not
 // modify them.
 func (s *signatures) cached(token string) *claims {
 	if known, ok := s.good.Get(sha256.Sum256([]byte(token))); ok {

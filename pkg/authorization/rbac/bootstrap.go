@@ -41,8 +41,8 @@ type Bootstrap struct {
 	Resource string
 	Object   runtime.Object
 	// Reconcile adds to a stored object what it lacks, and reports whether it changed the object.
-	// It removes nothing, and does not change an object whose annotation
-	// rbac.authorization.kubernetes.io/autoupdate is "false".
+	// It removes nothing, and does not change an object with the annotation
+	// rbac.authorization.kubernetes.io/autoupdate set to "false".
 	Reconcile func(existing runtime.Object) bool
 }
 

@@ -66,7 +66,7 @@ type Config struct {
 	StartTimeout time.Duration
 }
 
-// completed is a Config whose every field is set and whose paths are absolute.
+// completed is a Config with all fields set and absolute paths.
 type completed struct {
 	Config
 }

@@ -32,7 +32,7 @@ const (
 	// freshBytes is what etcd needs on the disk at its first start: it reserves two files of its
 	// log, 64 MB each, and the database.
 	freshBytes = 144 << 20
-	// restartBytes is the minimum for a restart, whose log files exist already. With less the
+	// restartBytes is the minimum for a restart: the files of the log exist already. With less the
 	// database could not grow by a few writes, and etcd would fail in the middle of one. It is
 	// small so that the server can start on a full disk, to delete objects.
 	restartBytes = 16 << 20

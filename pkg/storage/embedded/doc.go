@@ -27,7 +27,7 @@ limitations under the License.
 //	directory.go     what is checked before etcd opens the directory; lock.go, database.go
 //	bootstrap.go     the first start: the cluster's token and members, leftovers of a killed start
 //	peers.go         the member's peer address, and its election
-//	snapshots.go     how much of the log is kept, and who compacts
+//	snapshots.go     how much of the log is kept, and compaction
 //	space.go         the quota of the database and its alarm
 //	problem.go       every failure as one sentence with its cure; logging.go catches etcd's own
 //

@@ -41,7 +41,7 @@ const (
 	Full Reason = "Full"
 	// OverQuota is a database that has reached --etcd-quota-bytes, whatever room the disk has.
 	OverQuota Reason = "OverQuota"
-	// Corrupt is a directory whose content is damaged or incomplete.
+	// Corrupt is a directory with damaged or incomplete content.
 	Corrupt Reason = "Corrupt"
 	// Failed is any other failure of etcd.
 	Failed Reason = "Failed"

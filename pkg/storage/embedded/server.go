@@ -148,7 +148,7 @@ func (s *Server) start(ctx context.Context, c *completed) error {
 			go abandon(started)
 			return interrupted(s.dir, context.Cause(ctx))
 		case <-remind.C:
-			s.log.Info("Still opening the data directory", "dir", s.dir, "elapsed", time.Since(began).Round(time.Second))
+			s.log.Info("Opening the data directory takes long", "dir", s.dir, "elapsed", time.Since(began).Round(time.Second))
 		}
 	}
 }
