@@ -55,8 +55,8 @@ var (
 	hop        = regexp.MustCompile("`((?:[\\w.-]+/)*[\\w-]+\\.go): ([\\w.]+)`")
 	span       = regexp.MustCompile("`([^`]+)`")
 	docLink    = regexp.MustCompile(`\[([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\](?:[^(:\w]|$)`)
-	readFirst  = regexp.MustCompile(`\bRead ([^.;:]|\.\w)*`)
-	readNext   = regexp.MustCompile(`(?:^Read|, then) ([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)`)
+	readFirst  = regexp.MustCompile(`\b[Rr]ead ([^.;:]|\.\w)*`)
+	readNext   = regexp.MustCompile(`(?:^[Rr]ead|, then) ([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)`)
 	mixedCase  = regexp.MustCompile(`\b(?:[A-Za-z_]\w*\.)*(?:[a-z]+[A-Z]\w*|[A-Z][a-z0-9]+[A-Z]\w*)(?:\.[A-Za-z_]\w*)*\b`)
 	identifier = regexp.MustCompile(`^[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*$`)
 )
@@ -214,7 +214,7 @@ func (t *tree) unknown(dir, text string) map[string]string {
 }
 
 // prosaic are words after "Read" that are no identifiers.
-var prosaic = map[string]bool{"the": true, "it": true, "its": true, "both": true, "those": true, "in": true, "from": true, "directory": true}
+var prosaic = map[string]bool{"the": true, "it": true, "its": true, "both": true, "those": true, "and": true, "was": true, "in": true, "from": true, "directory": true}
 
 // declares reports whether a package, or one that the name begins with, declares a name. A package
 // below it is declared, too.

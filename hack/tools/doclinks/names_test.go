@@ -82,6 +82,7 @@ func TestNamesInComments(t *testing.T) {
 		"a function to read second that is gone":        {text: "// Read Start first, then conclude.\npackage a\n", want: 1},
 		"a function of another package":                 {text: "// Read b.OfB first.\npackage a\n"},
 		"a function of another package that is gone":    {text: "// Read b.Other first.\npackage a\n", want: 1},
+		"what to read first inside of a sentence, gone": {text: "// Both are pure: read conclude, then Start.\npackage a\n", want: 1},
 		"a file to read first":                          {text: "// Read a.go first; then there is more.\npackage a\n"},
 		"a link":                                        {text: "// See [Start].\npackage a\n"},
 		"a link that leads nowhere":                     {text: "// See [Begin].\npackage a\n", want: 1},
