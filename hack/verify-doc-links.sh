@@ -14,11 +14,12 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Checks that relative links in Markdown files lead to files and headings that exist.
+# Checks that links in Markdown files lead to files and headings that exist, and that files and
+# declarations in code spans and in Go comments exist.
 
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-mapfile -t docs < <(files '\.md$')
-if [ "${#docs[@]}" -eq 0 ]; then exit 0; fi
-go run ./hack/tools/doclinks "${docs[@]}" ||
-  refuse "the links above lead nowhere" "mend them, then run hack/verify-doc-links.sh again"
+mapfile -t paths < <(files '\.md$' '\.go$')
+if [ "${#paths[@]}" -eq 0 ]; then exit 0; fi
+go run ./hack/tools/doclinks "${paths[@]}" ||
+  refuse "the names above do not exist" "correct them, then run hack/verify-doc-links.sh again"

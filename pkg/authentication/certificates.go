@@ -27,9 +27,9 @@ import (
 )
 
 // userOfCertificate reads the user from a verified client certificate: name = CN, groups = O. It
-// refuses what stands for callers without credentials. The library takes the common name
-// system:anonymous for a user, then leaves out system:authenticated, so the caller is neither
-// known nor unknown: reviews show no name, and flow control and roles see a caller in no group.
+// refuses the user and the group of unauthenticated requests. The library accepts the common name
+// system:anonymous and then omits the group system:authenticated, so the user would be neither
+// authenticated nor anonymous: reviews show no name, and flow control and roles see no group.
 var userOfCertificate = x509.UserConversionFunc(func(chain []*cryptox509.Certificate) (*authenticator.Response, bool, error) {
 	response, ok, err := x509.CommonNameUserConversion(chain)
 	if err != nil || !ok {

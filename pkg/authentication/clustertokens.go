@@ -27,17 +27,18 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// clusterTokenSeconds is the longest life of a cluster's token. The cluster knows nothing of
-// Instances, so it cannot end a token with its instance.
+// clusterTokenSeconds is the maximum lifetime of a cluster's token. The cluster has no Instances, so
+// it cannot invalidate a token with its instance.
 const clusterTokenSeconds = 60 * 60
 
-// ClusterTokens gives out tokens of the cluster's service accounts: it asks the cluster, as
-// the service account of this server.
+// ClusterTokens requests tokens of the cluster's service accounts from the cluster, as the service
+// account of this server.
 type ClusterTokens struct {
 	Client kubernetes.Interface
 }
 
-// RequestToken asks the cluster for a token of the account.
+// RequestToken requests a token of the account from the cluster. It calls admit, if not nil, with
+// the request that the cluster will get.
 func (c ClusterTokens) RequestToken(ctx context.Context, namespace, account string, request *authenticationv1.TokenRequest, admit func(context.Context, runtime.Object) error, dryRun bool) (*authenticationv1.TokenRequest, error) {
 	asked := &authenticationv1.TokenRequest{Spec: *request.Spec.DeepCopy()}
 	asked.Spec.BoundObjectRef = nil
@@ -57,14 +58,14 @@ func (c ClusterTokens) RequestToken(ctx context.Context, namespace, account stri
 	given, err := c.Client.CoreV1().ServiceAccounts(namespace).CreateToken(ctx, account, asked, options)
 	switch {
 	case apierrors.IsForbidden(err):
-		// The cluster means this server, and the caller would take it for themselves.
+		// The cluster refuses this server, and a 403 would look like a refusal of the caller.
 		return nil, apierrors.NewInternalError(fmt.Errorf("the cluster does not let this server ask for tokens of %s/%s: allow its service account create on serviceaccounts/token in that namespace", namespace, account))
 	case apierrors.IsUnauthorized(err):
 		return nil, apierrors.NewInternalError(fmt.Errorf("the cluster does not know this server, which asked for a token of %s/%s", namespace, account))
 	case err != nil:
 		return nil, err
 	case dryRun:
-		// A kube-apiserver gives out a token all the same.
+		// A kube-apiserver returns a token even for a dry run.
 		given.Status.Token = ""
 	}
 	return given, nil

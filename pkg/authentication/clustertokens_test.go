@@ -30,20 +30,20 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-func TestAClusterIsAskedForWhatItKnows(t *testing.T) {
+func TestARequestToTheClusterHasNoBoundObject(t *testing.T) {
 	for _, tc := range []struct {
 		name            string
 		seconds, wanted int64
 		dryRun          bool
 		fails           error
-		says            string
+		want            string
 	}{
 		{name: "ten minutes", seconds: 600, wanted: 600},
 		{name: "a day is an hour, since the cluster cannot end it with the instance", seconds: 86400, wanted: 3600},
 		{name: "a dry run gives out nothing", seconds: 600, wanted: 600, dryRun: true},
-		{name: "what the server may not is no fault of the caller's", seconds: 600, wanted: 600, fails: apierrors.NewForbidden(corev1.Resource("serviceaccounts/token"), "web", nil), says: "allow its service account create on serviceaccounts/token"},
-		{name: "who does not know the server does not mean the caller", seconds: 600, wanted: 600, fails: apierrors.NewUnauthorized("Unauthorized"), says: "the cluster does not know this server"},
-		{name: "an account that is not there", seconds: 600, wanted: 600, fails: apierrors.NewNotFound(corev1.Resource("serviceaccounts"), "web"), says: `serviceaccounts "web" not found`},
+		{name: "a 403 for the server is not one for the caller", seconds: 600, wanted: 600, fails: apierrors.NewForbidden(corev1.Resource("serviceaccounts/token"), "web", nil), want: "allow its service account create on serviceaccounts/token"},
+		{name: "a 401 for the server is not one for the caller", seconds: 600, wanted: 600, fails: apierrors.NewUnauthorized("Unauthorized"), want: "the cluster does not know this server"},
+		{name: "an account that is not there", seconds: 600, wanted: 600, fails: apierrors.NewNotFound(corev1.Resource("serviceaccounts"), "web"), want: `serviceaccounts "web" not found`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			client := fake.NewClientset()
@@ -69,9 +69,9 @@ func TestAClusterIsAskedForWhatItKnows(t *testing.T) {
 			if asked == nil || asked.Spec.BoundObjectRef != nil || *asked.Spec.ExpirationSeconds != tc.wanted || asked.Spec.Audiences[0] != "vault" {
 				t.Errorf("asked for %v", asked)
 			}
-			if tc.says != "" {
-				if err == nil || !strings.Contains(err.Error(), tc.says) || apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) {
-					t.Errorf("got %v, want %q", err, tc.says)
+			if tc.want != "" {
+				if err == nil || !strings.Contains(err.Error(), tc.want) || apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) {
+					t.Errorf("got %v, want %q", err, tc.want)
 				}
 				return
 			}

@@ -26,12 +26,12 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// ControllerUserPrefix begins the names of the server's own controllers.
+// ControllerUserPrefix is the prefix of the user names of the server's own controllers.
 const ControllerUserPrefix = "system:controller:"
 
-// Controllers knows the controllers that run in the server's own process. They are clients
-// like any other, each with a name of its own, so that each may do what its role says. Their
-// tokens are random, live in this process and end with it.
+// Controllers authenticates the controllers that run in the server's own process. Each is a client
+// with a user of its own, so that its role bounds it. Their tokens are random, and are valid in this
+// process only.
 type Controllers struct {
 	lock  sync.RWMutex
 	users map[[sha256.Size]byte]user.Info
@@ -39,13 +39,12 @@ type Controllers struct {
 
 var _ authenticator.Token = &Controllers{}
 
-// NewControllers knows nobody yet.
+// NewControllers returns an authenticator without tokens.
 func NewControllers() *Controllers {
 	return &Controllers{users: map[[sha256.Size]byte]user.Info{}}
 }
 
-// Mint returns a new token for the controller of the name, whose user is system:controller:
-// and that name.
+// Mint returns a new token for the user ControllerUserPrefix and name.
 func (c *Controllers) Mint(name string) string {
 	token := rand.Text()
 	c.lock.Lock()
@@ -54,8 +53,8 @@ func (c *Controllers) Mint(name string) string {
 	return token
 }
 
-// AuthenticateToken implements authenticator.Token. Tokens are found by their hash, so how
-// long it takes says nothing about how near a guess was.
+// AuthenticateToken implements authenticator.Token. It finds tokens by their hash, so its duration
+// does not depend on how much of a guess is right.
 func (c *Controllers) AuthenticateToken(_ context.Context, token string) (*authenticator.Response, bool, error) {
 	c.lock.RLock()
 	defer c.lock.RUnlock()

@@ -40,9 +40,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// The ConfigMap in which a cluster tells extension API servers whom to trust
-// (kube-apiserver writes it, see pkg/controlplane/controller/clusterauthenticationtrust
-// in Kubernetes).
+// The ConfigMap with the certificate authorities that extension API servers of a cluster trust.
+// kube-apiserver writes it: see pkg/controlplane/controller/clusterauthenticationtrust in Kubernetes.
 const (
 	TrustNamespace = "kube-system"
 	TrustConfigMap = "extension-apiserver-authentication"
@@ -51,32 +50,31 @@ const (
 	proxyCAKey  = "requestheader-client-ca-file"
 )
 
-// tokenReviewTimeout bounds one question to the cluster.
+// tokenReviewTimeout bounds one TokenReview.
 const tokenReviewTimeout = 10 * time.Second
 
-// ClusterTrust follows what a cluster says about whom its extension API servers may
-// trust: the authority and the names of the front proxy, and the authority of client
-// certificates. It is followed live; what was read last stays in force while the cluster
-// cannot be asked.
+// ClusterTrust follows the ConfigMap of trusted authorities: the authority and the names of the front
+// proxy, and the authority of client certificates. The last state stays in force while the cluster
+// cannot be reached.
 type ClusterTrust struct {
-	// ClientCA verifies the client certificates of the cluster's users. Whoever serves with
-	// it runs it.
+	// ClientCA verifies the client certificates of the cluster's users. The server that uses it
+	// runs it.
 	ClientCA *FollowedCA
-	// ProxyCA verifies the client certificate of the front proxy; as ClientCA.
+	// ProxyCA verifies the client certificate of the front proxy. The server runs it, too.
 	ProxyCA *FollowedCA
 	headers *headerrequest.RequestHeaderAuthRequestController
 	client  kubernetes.Interface
 }
 
-// FollowedCA is an authority that the cluster's ConfigMap names. The library's controller
-// knows nothing before its informer has run, which is after the server has said that it is
-// ready: until then what Load has read stands in, or callers would get 401.
+// FollowedCA is an authority in the cluster's ConfigMap. The library's controller is empty until its
+// informer has run, which is after the server is ready: until then FollowedCA uses what Load has
+// read, or requests would get 401.
 type FollowedCA struct {
 	*dynamiccertificates.ConfigMapCAController
 	loaded dynamiccertificates.CAContentProvider
 }
 
-// load takes what the ConfigMap says now; an empty text is no authority and no error.
+// load uses the authority in PEM until the informer has one. An empty text is no error.
 func (c *FollowedCA) load(pem string) error {
 	if pem == "" {
 		return nil
@@ -104,7 +102,7 @@ func (c *FollowedCA) VerifyOptions() (cryptox509.VerifyOptions, bool) {
 	return c.loaded.VerifyOptions()
 }
 
-// NewClusterTrust prepares to read the cluster's ConfigMap with the client.
+// NewClusterTrust returns a ClusterTrust that reads the ConfigMap with the client.
 func NewClusterTrust(client kubernetes.Interface) (*ClusterTrust, error) {
 	clientCA, err := dynamiccertificates.NewDynamicCAFromConfigMapController("client-ca", TrustNamespace, TrustConfigMap, clientCAKey, client)
 	if err != nil {
@@ -129,9 +127,9 @@ func NewClusterTrust(client kubernetes.Interface) (*ClusterTrust, error) {
 	}, nil
 }
 
-// Load reads the ConfigMap once. It is an error when the cluster cannot be asked or does
-// not say who its front proxy is. What it reads is believed until Run and the server follow
-// the ConfigMap: the library's controllers read authorities from informers only.
+// Load reads the ConfigMap once. It returns an error if the cluster cannot be reached or the
+// ConfigMap has no front proxy. The result is in force until Run and the server follow the
+// ConfigMap: the library's controllers read authorities from informers only.
 func (t *ClusterTrust) Load(ctx context.Context) error {
 	const where = "ConfigMap " + TrustNamespace + "/" + TrustConfigMap
 	trust, err := t.client.CoreV1().ConfigMaps(TrustNamespace).Get(ctx, TrustConfigMap, metav1.GetOptions{})
@@ -150,15 +148,15 @@ func (t *ClusterTrust) Load(ctx context.Context) error {
 	return nil
 }
 
-// AllowedNames are the common names that the front proxy's certificate may carry. Empty
-// means any: whoever has any certificate of that authority could then be anybody.
+// AllowedNames returns the common names that the front proxy's certificate may have. An empty list
+// allows any name: every certificate of that authority could then impersonate any user.
 func (t *ClusterTrust) AllowedNames() []string { return t.headers.AllowedClientNames() }
 
-// UsernameHeaders carry the name of the caller.
+// UsernameHeaders returns the headers with the name of the user.
 func (t *ClusterTrust) UsernameHeaders() []string { return t.headers.UsernameHeaders() }
 
-// UIDHeaders carry the UID of the caller. A cluster before 1.32 does not name any; then
-// it is the one that every kube-apiserver sends.
+// UIDHeaders returns the headers with the UID of the user. A cluster before 1.32 has none in its
+// ConfigMap; then it is the one that every kube-apiserver sends.
 func (t *ClusterTrust) UIDHeaders() []string {
 	if names := t.headers.UIDHeaders(); len(names) > 0 {
 		return names
@@ -166,37 +164,36 @@ func (t *ClusterTrust) UIDHeaders() []string {
 	return []string{"X-Remote-Uid"}
 }
 
-// GroupHeaders carry the groups of the caller.
+// GroupHeaders returns the headers with the groups of the user.
 func (t *ClusterTrust) GroupHeaders() []string { return t.headers.GroupHeaders() }
 
-// ExtraHeaderPrefixes begin the headers that carry the rest of what is known of the caller.
+// ExtraHeaderPrefixes returns the prefixes of headers with extra attributes of the user.
 func (t *ClusterTrust) ExtraHeaderPrefixes() []string { return t.headers.ExtraHeaderPrefixes() }
 
-// Run follows the names in the ConfigMap until the context ends. The authorities are
-// followed by the server that serves with them.
+// Run follows the names in the ConfigMap until the context ends. The server follows the authorities.
 func (t *ClusterTrust) Run(ctx context.Context) { t.headers.Run(ctx, 1) }
 
-// Delegated says how the aggregated mode gets to know its callers.
+// Delegated configures authentication in the aggregated mode.
 type Delegated struct {
 	Trust *ClusterTrust
 	// ClientCA verifies client certificates besides the cluster's own authority; nil for none.
 	ClientCA dynamiccertificates.CAContentProvider
-	// Client asks the cluster about bearer tokens; nil does without.
+	// Client creates TokenReviews for bearer tokens; nil for none.
 	Client kubernetes.Interface
-	// TokenCacheTTL is how long an answer about a token is kept.
+	// TokenCacheTTL is the duration for which the result of a TokenReview is cached.
 	TokenCacheTTL time.Duration
-	// TokenRetry says how a failed question is repeated.
+	// TokenRetry is the backoff of failed TokenReviews.
 	TokenRetry wait.Backoff
-	// AnyProxyName takes every certificate of the proxy's authority for the front proxy when
-	// the cluster names none. Without it nobody is, once the list becomes empty.
+	// AnyProxyName accepts every certificate of the proxy's authority as the front proxy if the
+	// cluster's list of names is empty. Without it, an empty list accepts none.
 	AnyProxyName bool
 }
 
-// NewDelegated recognises callers whom the cluster's front proxy names, then by client
-// certificate, then by asking the cluster about their token; health checks need none.
+// NewDelegated authenticates requests by the headers of the cluster's front proxy, then by client
+// certificate, then by a TokenReview; health checks need no credentials.
 //
-// The library's delegating option would do the same, but forces anonymous on for every
-// path. The authenticated-group adder stays: kube-aggregator fetches OpenAPI as
+// The library's delegating option would do the same, but enables anonymous requests on every path.
+// The authenticated-group adder is needed because kube-aggregator fetches OpenAPI as
 // system:aggregator without any group.
 func NewDelegated(c Delegated) (authenticator.Request, error) {
 	proxy := byName("front-proxy", frontProxy{

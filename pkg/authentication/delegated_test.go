@@ -39,7 +39,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// trustData is what kube-apiserver writes about whom it trusts.
+// trustData is what kube-apiserver writes about its authorities.
 func trustData(clients, proxies authority, names string) map[string]string {
 	return map[string]string{
 		"client-ca-file":                     string(clients.pem),
@@ -52,8 +52,8 @@ func trustData(clients, proxies authority, names string) map[string]string {
 	}
 }
 
-// newCluster is an API server with such a ConfigMap, and one user who has a token. It speaks
-// HTTP, because the library asks about tokens in a way that client-go's fakes do not know.
+// newCluster is an API server with such a ConfigMap, and one user with a token. It speaks
+// HTTP, because client-go's fakes do not support the library's TokenReviews.
 func newCluster(t *testing.T, data map[string]string) kubernetes.Interface {
 	t.Helper()
 	return serve(t, map[string]http.HandlerFunc{
@@ -79,7 +79,7 @@ func newCluster(t *testing.T, data map[string]string) kubernetes.Interface {
 
 const trustPath = "/api/v1/namespaces/" + TrustNamespace + "/configmaps/" + TrustConfigMap
 
-// serve is a client of a server that knows these paths and no others.
+// serve returns a client of a server with these paths only.
 func serve(t *testing.T, handlers map[string]http.HandlerFunc) kubernetes.Interface {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -117,52 +117,52 @@ func newDelegated(t *testing.T, client kubernetes.Interface, change ...func(*Del
 	for _, f := range change {
 		f(&options)
 	}
-	who, err := NewDelegated(options)
+	authn, err := NewDelegated(options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return who
+	return authn
 }
 
-func TestDelegatedKnowsCallersByFrontProxyCertificateOrToken(t *testing.T) {
+func TestDelegatedAuthenticatesFrontProxyCertificatesAndTokens(t *testing.T) {
 	clients, proxies, own, stranger := newAuthority(t, "clients"), newAuthority(t, "proxies"), newAuthority(t, "own"), newAuthority(t, "stranger")
-	who := newDelegated(t, newCluster(t, trustData(clients, proxies, `["front-proxy"]`)), func(d *Delegated) { d.ClientCA = provider(t, own) })
+	authn := newDelegated(t, newCluster(t, trustData(clients, proxies, `["front-proxy"]`)), func(d *Delegated) { d.ClientCA = provider(t, own) })
 	proxy := proxies.issue(t, "front-proxy", nil)
 	remote := map[string]string{"X-Remote-User": "jane", "X-Remote-Group": "ops"}
 	token := func(value string) map[string]string { return map[string]string{"Authorization": "Bearer " + value} }
 	for _, c := range []caller{
-		{name: "the front proxy says who it is", certificate: proxy, headers: remote, user: "jane", groups: []string{"ops", authenticatedGroup}},
-		{name: "the aggregator, who names no group, is authenticated", certificate: proxy, headers: map[string]string{"X-Remote-User": "system:aggregator"}, user: "system:aggregator", groups: []string{authenticatedGroup}},
-		{name: "another name of the proxy's authority speaks for nobody", certificate: proxies.issue(t, "somebody", nil), headers: remote, failed: true},
-		{name: "a proxy of another authority speaks for nobody", certificate: stranger.issue(t, "front-proxy", nil), headers: remote, failed: true},
-		{name: "a client that sends a proxy's headers is a forger, whoever it is", certificate: clients.issue(t, "joe", []string{"dev"}), headers: remote, failed: true},
+		{name: "the front proxy sends the user", certificate: proxy, headers: remote, user: "jane", groups: []string{"ops", authenticatedGroup}},
+		{name: "the aggregator, without a group, is authenticated", certificate: proxy, headers: map[string]string{"X-Remote-User": "system:aggregator"}, user: "system:aggregator", groups: []string{authenticatedGroup}},
+		{name: "another name of the proxy's authority is refused", certificate: proxies.issue(t, "somebody", nil), headers: remote, failed: true},
+		{name: "a proxy of another authority is refused", certificate: stranger.issue(t, "front-proxy", nil), headers: remote, failed: true},
+		{name: "a proxy's headers from a client are a forgery", certificate: clients.issue(t, "joe", []string{"dev"}), headers: remote, failed: true},
 		{name: "a token does not make a proxy's headers better", headers: map[string]string{"X-Remote-User": "jane", "Authorization": "Bearer secret"}, failed: true},
 		{name: "headers without a certificate are refused", headers: remote, failed: true},
-		{name: "a proxy's certificate without headers is nobody's", certificate: proxy, failed: true},
+		{name: "a proxy's certificate without headers is refused", certificate: proxy, failed: true},
 		{name: "headers are refused on health paths, too", path: "/readyz", headers: remote, failed: true},
 		{name: "a certificate of the cluster's users names one", certificate: clients.issue(t, "joe", []string{"dev"}), user: "joe", groups: []string{"dev", authenticatedGroup}},
 		{name: "a certificate of our own authority does, too", certificate: own.issue(t, "ann", nil), user: "ann", groups: []string{authenticatedGroup}},
-		{name: "a certificate of nobody's authority is refused", certificate: stranger.issue(t, "joe", nil), failed: true},
-		{name: "the cluster knows whose a token is", headers: token("secret"), user: "robot", groups: []string{"robots", authenticatedGroup}},
-		{name: "a token that the cluster does not know is nobody's", headers: token("wrong"), failed: true},
-		{name: "a token is nobody's while the cluster is silent", headers: token("silence"), failed: true},
-		{name: "the cluster knows whose a WebSocket's token is", headers: webSocket("secret", "v4.channel.k8s.io"), user: "robot", groups: []string{"robots", authenticatedGroup}},
-		{name: "a WebSocket's token that the cluster does not know is nobody's", headers: webSocket("wrong", "v4.channel.k8s.io"), failed: true},
-		{name: "who shows nothing is nobody"},
-		{name: "the version does not answer everybody: the cluster's does", path: "/version"},
-		{name: "health answers everybody", path: "/readyz", user: anonymousUser, groups: []string{anonymousGroup}},
+		{name: "a certificate of an unknown authority is refused", certificate: stranger.issue(t, "joe", nil), failed: true},
+		{name: "the cluster authenticates a token", headers: token("secret"), user: "robot", groups: []string{"robots", authenticatedGroup}},
+		{name: "a token that the cluster refuses", headers: token("wrong"), failed: true},
+		{name: "a token while the cluster does not answer", headers: token("silence"), failed: true},
+		{name: "the cluster authenticates a WebSocket's token", headers: webSocket("secret", "v4.channel.k8s.io"), user: "robot", groups: []string{"robots", authenticatedGroup}},
+		{name: "a WebSocket's token that the cluster refuses", headers: webSocket("wrong", "v4.channel.k8s.io"), failed: true},
+		{name: "no credentials"},
+		{name: "the version needs credentials", path: "/version"},
+		{name: "health needs no credentials", path: "/readyz", user: anonymousUser, groups: []string{anonymousGroup}},
 		{name: "nothing else does", path: "/metrics"},
 	} {
-		t.Run(c.name, func(t *testing.T) { c.check(t, who) })
+		t.Run(c.name, func(t *testing.T) { c.check(t, authn) })
 	}
 }
 
-func TestWhereTheClusterNamesNoProxyNobodyIsOneUnlessAnyNameIsAllowed(t *testing.T) {
+func TestAnEmptyListOfProxyNamesMatchesNoneUnlessAnyNameIsAllowed(t *testing.T) {
 	clients, proxies := newAuthority(t, "clients"), newAuthority(t, "proxies")
 	client := newCluster(t, trustData(clients, proxies, "[]"))
 	remote := map[string]string{"X-Remote-User": "jane"}
 	proxy := proxies.issue(t, "anything", nil)
-	t.Run("nobody", func(t *testing.T) {
+	t.Run("no name", func(t *testing.T) {
 		caller{certificate: proxy, headers: remote, failed: true}.check(t, newDelegated(t, client))
 	})
 	t.Run("any", func(t *testing.T) {
@@ -171,13 +171,13 @@ func TestWhereTheClusterNamesNoProxyNobodyIsOneUnlessAnyNameIsAllowed(t *testing
 	})
 }
 
-func TestWithoutATokenClientTokensAreNotLookedAt(t *testing.T) {
+func TestWithoutAClientTokensAreIgnored(t *testing.T) {
 	clients, proxies := newAuthority(t, "clients"), newAuthority(t, "proxies")
-	who := newDelegated(t, newCluster(t, trustData(clients, proxies, `["front-proxy"]`)), func(d *Delegated) { d.Client = nil })
-	caller{headers: map[string]string{"Authorization": "Bearer secret"}}.check(t, who)
+	authn := newDelegated(t, newCluster(t, trustData(clients, proxies, `["front-proxy"]`)), func(d *Delegated) { d.Client = nil })
+	caller{headers: map[string]string{"Authorization": "Bearer secret"}}.check(t, authn)
 }
 
-func TestWhatTheClusterDoesNotSayIsAnErrorWithACure(t *testing.T) {
+func TestAnIncompleteConfigMapIsAnErrorWithACure(t *testing.T) {
 	whole := trustData(newAuthority(t, "clients"), newAuthority(t, "proxies"), `["front-proxy"]`)
 	without := func(keys ...string) map[string]string {
 		data := maps.Clone(whole)
@@ -206,7 +206,7 @@ func TestWhatTheClusterDoesNotSayIsAnErrorWithACure(t *testing.T) {
 	}
 }
 
-// forbidding is a cluster that lets nobody read.
+// forbidding is a cluster that denies every read.
 func forbidding(t *testing.T) kubernetes.Interface {
 	t.Helper()
 	return serve(t, map[string]http.HandlerFunc{

@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package authentication answers who the caller is.
+// Package authentication authenticates requests: it finds the user behind each.
 //
-// Stop 1 of the request's path (see ARCHITECTURE.md). cmd/gatehouse/app builds one of its
-// two assemblies: NewStandalone where Gatehouse knows its users itself, and the delegated one
-// in a cluster. Read NewStandalone first.
+// Stage 1 of the request's path (see ARCHITECTURE.md). cmd/gatehouse/app builds one of its two
+// assemblies: NewStandalone for the standalone mode, NewDelegated behind a cluster's
+// kube-apiserver. Read NewStandalone first.
 package authentication

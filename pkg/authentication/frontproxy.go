@@ -29,22 +29,22 @@ import (
 	"k8s.io/client-go/util/cert"
 )
 
-// FrontProxy is a proxy that has recognised the caller, and says so in headers. Who may be
-// it is a matter of its certificate.
+// FrontProxy is a proxy that authenticates users and passes them on in headers. Its own client
+// certificate authenticates the proxy.
 type FrontProxy struct {
 	// CA verifies the proxy's client certificate; it may change while the server runs. It must
 	// not be the authority of users (see SharedAuthority).
 	CA dynamiccertificates.CAContentProvider
-	// AllowedNames are the common names that the certificate may carry.
+	// AllowedNames are the common names that the certificate may have.
 	AllowedNames []string
-	// AnyName takes every certificate of the authority for the proxy's when AllowedNames is
-	// empty. Without it nobody is the proxy then.
+	// AnyName accepts every certificate of the authority if AllowedNames is empty. Without it, an
+	// empty list accepts none.
 	AnyName bool
-	// The headers that carry the caller.
+	// The headers that describe the user.
 	UsernameHeaders, UIDHeaders, GroupHeaders, ExtraHeaderPrefixes []string
 }
 
-// Headers tells the library's filter which headers to take off a request.
+// Headers returns the configuration of the library's filter that removes these headers from requests.
 func (p FrontProxy) Headers() *authenticatorfactory.RequestHeaderConfig {
 	return &authenticatorfactory.RequestHeaderConfig{
 		CAContentProvider:   p.CA,
@@ -67,10 +67,9 @@ func (p FrontProxy) authenticator(audiences authenticator.Audiences) authenticat
 	}
 }
 
-// SharedAuthority returns the name of an authority that is in both bundles, or nothing.
-// Where the front proxy's authority also signs users' certificates, any of these users could
-// be anybody. What makes an authority is its key: a certificate made anew for the same key
-// is the same authority.
+// SharedAuthority returns the name of an authority that is in both bundles, or an empty string. If the
+// front proxy's authority also signs users' certificates, each of these users can impersonate any
+// other. Authorities are compared by key: a renewed certificate for the same key is the same one.
 func SharedAuthority(one, other []byte) (string, error) {
 	first, err := cert.ParseCertsPEM(one)
 	if err != nil {
@@ -94,10 +93,9 @@ func SharedAuthority(one, other []byte) (string, error) {
 
 func keyOf(c *x509.Certificate) string { return string(c.RawSubjectPublicKeyInfo) }
 
-// frontProxy recognises the user whom the front proxy names in headers. Nobody else has a
-// reason to send such headers, so from anybody else they are a forgery and the request is
-// refused, whatever certificate it carries. (The library would ignore the headers and take
-// the certificate.)
+// frontProxy authenticates the user in the headers of the front proxy. From any other client such
+// headers are a forgery, so it refuses the request, whatever certificate the client has. (The
+// library would ignore the headers and use the certificate.)
 type frontProxy struct {
 	headers  func() []string
 	verified authenticator.Request
@@ -125,8 +123,9 @@ func (p frontProxy) AuthenticateRequest(r *http.Request) (*authenticator.Respons
 // noProxy is a common name that no certificate has.
 const noProxy = "\x00"
 
-// proxyNames closes the hole that the library leaves: it takes an empty list for "any
-// name". In a cluster the list is followed live, so a check at start is not enough.
+// proxyNames returns names, or a name that no certificate has instead of an empty list, which the
+// library takes for "any name". In a cluster the list may become empty later, so a check at start is
+// not enough.
 func proxyNames(names []string, anyName bool) []string {
 	if len(names) == 0 && !anyName {
 		return []string{noProxy}

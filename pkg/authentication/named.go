@@ -25,11 +25,11 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// sequenceVerbosity is from where on the log says who recognised which caller. Why nobody
-// did is logged at every verbosity, by the library.
+// sequenceVerbosity is the verbosity from which the log has the authenticator of each request. The
+// library logs the errors of a request that none authenticates at every verbosity.
 const sequenceVerbosity = 4
 
-// named is an authenticator that says in the log, and in its errors, which one it is.
+// named is an authenticator with a name for the log and for errors.
 type named struct {
 	name    string
 	request authenticator.Request
@@ -49,16 +49,17 @@ func byTokenName(name string, token authenticator.Token) authenticator.Token {
 // AuthenticateRequest implements authenticator.Request.
 func (n named) AuthenticateRequest(r *http.Request) (*authenticator.Response, bool, error) {
 	response, ok, err := n.request.AuthenticateRequest(r)
-	return n.say(r.Context(), response, ok, err)
+	return n.record(r.Context(), response, ok, err)
 }
 
 // AuthenticateToken implements authenticator.Token.
 func (n named) AuthenticateToken(ctx context.Context, token string) (*authenticator.Response, bool, error) {
 	response, ok, err := n.token.AuthenticateToken(ctx, token)
-	return n.say(ctx, response, ok, err)
+	return n.record(ctx, response, ok, err)
 }
 
-func (n named) say(ctx context.Context, response *authenticator.Response, ok bool, err error) (*authenticator.Response, bool, error) {
+// record logs the result and adds the name to the error.
+func (n named) record(ctx context.Context, response *authenticator.Response, ok bool, err error) (*authenticator.Response, bool, error) {
 	if err != nil {
 		err = fmt.Errorf("%s: %w", n.name, err)
 	}
@@ -66,9 +67,9 @@ func (n named) say(ctx context.Context, response *authenticator.Response, ok boo
 	switch {
 	case !logger.Enabled():
 	case ok:
-		logger.Info("A caller is recognised", "by", n.name, "user", response.User.GetName())
+		logger.Info("Authenticated request", "by", n.name, "user", response.User.GetName())
 	case err != nil:
-		logger.Info("A caller is not recognised", "by", n.name, "reason", err.Error())
+		logger.Info("Authentication failed", "by", n.name, "reason", err.Error())
 	}
 	return response, ok, err
 }

@@ -31,7 +31,7 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// tokensOf knows users by token; a token "broken" is an error.
+// tokensOf maps tokens to users; the token "broken" is an error.
 type tokensOf map[string]string
 
 func (m tokensOf) AuthenticateToken(_ context.Context, token string) (*authenticator.Response, bool, error) {
@@ -49,14 +49,14 @@ func bearer(token string) map[string]string {
 	return map[string]string{"Authorization": "Bearer " + token}
 }
 
-func TestStandaloneAsksOneAfterTheOther(t *testing.T) {
+func TestTheOrderOfAuthenticators(t *testing.T) {
 	users, proxies := newAuthority(t, "users"), newAuthority(t, "proxies")
 	controllers := NewControllers()
 	namespaces, quota := controllers.Mint("namespace"), controllers.Mint("resourcequota")
 	if namespaces == quota || len(namespaces) < 26 {
 		t.Fatalf("the tokens of two controllers: %q and %q", namespaces, quota)
 	}
-	who, _ := NewStandalone(Standalone{
+	authn, _ := NewStandalone(Standalone{
 		ClientCA: provider(t, users),
 		FrontProxy: &FrontProxy{
 			CA: provider(t, proxies), AllowedNames: []string{"front"},
@@ -73,20 +73,20 @@ func TestStandaloneAsksOneAfterTheOther(t *testing.T) {
 		{name: "a certificate", certificate: alice, user: "alice", groups: []string{"dev", authenticatedGroup}},
 		{name: "a token of the file", headers: bearer("file"), user: "from-file", groups: []string{authenticatedGroup}},
 		{name: "a token of an account", headers: bearer("account"), user: "from-account", groups: []string{authenticatedGroup}},
-		{name: "a controller's token is nobody else's", headers: bearer(namespaces), user: "system:controller:namespace", groups: []string{authenticatedGroup}},
+		{name: "a controller's token", headers: bearer(namespaces), user: "system:controller:namespace", groups: []string{authenticatedGroup}},
 		{name: "another controller is another user", headers: bearer(quota), user: "system:controller:resourcequota", groups: []string{authenticatedGroup}},
-		{name: "the first that knows a token counts", headers: bearer("both"), user: "from-file", groups: []string{authenticatedGroup}},
+		{name: "the first authenticator that accepts a token counts", headers: bearer("both"), user: "from-file", groups: []string{authenticatedGroup}},
 		{name: "a certificate counts before a token", certificate: alice, headers: bearer("file"), user: "alice", groups: []string{"dev", authenticatedGroup}},
-		{name: "a token that nobody knows", headers: bearer("guess"), failed: true},
+		{name: "an unknown token", headers: bearer("guess"), failed: true},
 		{name: "a token of a WebSocket", headers: webSocket("file", "v4.channel.k8s.io"), user: "from-file", groups: []string{authenticatedGroup}},
-		{name: "a token of a WebSocket that nobody knows", headers: webSocket("guess", "v4.channel.k8s.io"), failed: true},
+		{name: "an unknown token of a WebSocket", headers: webSocket("guess", "v4.channel.k8s.io"), failed: true},
 		{name: "a token of a WebSocket without another subprotocol to agree on", headers: webSocket("file"), failed: true},
 		{name: "a token among subprotocols of no WebSocket", headers: map[string]string{"Sec-Websocket-Protocol": webSocket("file", "x")["Sec-Websocket-Protocol"]}},
 		{name: "a token in other letters", headers: bearer("FILE"), failed: true},
 		{name: "an empty token is none", headers: bearer("")},
 		{name: "a token that is refused is not anonymous", path: "/readyz", headers: bearer("broken"), failed: true},
 		{name: "the front proxy names a user", certificate: front, headers: headers, user: "carol", groups: []string{"ops", authenticatedGroup}},
-		{name: "the front proxy without a user is nobody", certificate: front, failed: true},
+		{name: "the front proxy without a user is refused", certificate: front, failed: true},
 		{name: "another certificate of the proxy's authority", certificate: proxies.issue(t, "other", nil), headers: headers, failed: true},
 		{name: "a user of the same name as the proxy", certificate: users.issue(t, "front", nil), headers: headers, failed: true},
 		{name: "a user's certificate beside forged headers", certificate: alice, headers: headers, failed: true},
@@ -97,22 +97,22 @@ func TestStandaloneAsksOneAfterTheOther(t *testing.T) {
 		{name: "nothing at all"},
 		{name: "nothing at all on a health path", path: "/livez", user: anonymousUser, groups: []string{anonymousGroup}},
 	} {
-		t.Run(c.name, func(t *testing.T) { c.check(t, who) })
+		t.Run(c.name, func(t *testing.T) { c.check(t, authn) })
 	}
 }
 
-func TestNobodyIsTheFrontProxyWhileItHasNoName(t *testing.T) {
+func TestWithoutAllowedNamesNoCertificateIsTheFrontProxys(t *testing.T) {
 	users, proxies := newAuthority(t, "users"), newAuthority(t, "proxies")
 	front, headers := proxies.issue(t, "front", nil), map[string]string{"X-Remote-User": "carol"}
 	proxy := FrontProxy{CA: provider(t, proxies), UsernameHeaders: []string{"X-Remote-User"}}
-	who, _ := NewStandalone(Standalone{ClientCA: provider(t, users), FrontProxy: &proxy})
-	caller{certificate: front, headers: headers, failed: true}.check(t, who)
+	authn, _ := NewStandalone(Standalone{ClientCA: provider(t, users), FrontProxy: &proxy})
+	caller{certificate: front, headers: headers, failed: true}.check(t, authn)
 	proxy.AnyName = true
-	who, _ = NewStandalone(Standalone{ClientCA: provider(t, users), FrontProxy: &proxy})
-	caller{certificate: front, headers: headers, user: "carol", groups: []string{authenticatedGroup}}.check(t, who)
+	authn, _ = NewStandalone(Standalone{ClientCA: provider(t, users), FrontProxy: &proxy})
+	caller{certificate: front, headers: headers, user: "carol", groups: []string{authenticatedGroup}}.check(t, authn)
 }
 
-func TestReviewsSeeTokensAndTheirAudience(t *testing.T) {
+func TestReviewsAuthenticateTokensForTheirAudience(t *testing.T) {
 	controllers := NewControllers()
 	_, tokens := NewStandalone(Standalone{
 		ClientCA:    provider(t, newAuthority(t, "users")),
@@ -126,9 +126,9 @@ func TestReviewsSeeTokensAndTheirAudience(t *testing.T) {
 		user        string
 	}{
 		{"a token that is for this server", "file", authenticator.Audiences{"api", "vault"}, "from-file"},
-		{"a token of the file is for nobody else", "file", authenticator.Audiences{"vault"}, ""},
+		{"a token of the file for another audience", "file", authenticator.Audiences{"vault"}, ""},
 		{"a controller's token", controllers.Mint("x"), authenticator.Audiences{"api"}, "system:controller:x"},
-		{"a token that nobody knows", "guess", authenticator.Audiences{"api"}, ""},
+		{"an unknown token", "guess", authenticator.Audiences{"api"}, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			answer, ok, _ := tokens.AuthenticateToken(authenticator.WithAudiences(t.Context(), tc.audiences), tc.token)
@@ -142,7 +142,7 @@ func TestReviewsSeeTokensAndTheirAudience(t *testing.T) {
 	}
 }
 
-func TestTheLogNamesWhoRecognisedWhom(t *testing.T) {
+func TestTheLogHasTheAuthenticatorOfEachRequest(t *testing.T) {
 	var flags flag.FlagSet
 	klog.InitFlags(&flags)
 	for name, value := range map[string]string{"logtostderr": "false", "v": "4"} {
@@ -154,16 +154,16 @@ func TestTheLogNamesWhoRecognisedWhom(t *testing.T) {
 	klog.SetOutput(&log)
 	t.Cleanup(func() { _ = flags.Set("v", "0"); _ = flags.Set("logtostderr", "true") })
 
-	who, _ := NewStandalone(Standalone{ClientCA: provider(t, newAuthority(t, "users")), TokenFile: tokensOf{"secret-word": "from-file"}, ServiceAccounts: tokensOf{}})
-	if _, ok, err := who.AuthenticateRequest(request(apiPath, nil, bearer("secret-word"))); !ok {
+	authn, _ := NewStandalone(Standalone{ClientCA: provider(t, newAuthority(t, "users")), TokenFile: tokensOf{"secret-word": "from-file"}, ServiceAccounts: tokensOf{}})
+	if _, ok, err := authn.AuthenticateRequest(request(apiPath, nil, bearer("secret-word"))); !ok {
 		t.Fatal(err)
 	}
-	_, _, err := who.AuthenticateRequest(request(apiPath, nil, bearer("broken")))
+	_, _, err := authn.AuthenticateRequest(request(apiPath, nil, bearer("broken")))
 	if err == nil || !strings.Contains(err.Error(), "token-file: the reason") || !strings.Contains(err.Error(), "service-account: the reason") {
-		t.Errorf("the error does not say who refused: %v", err)
+		t.Errorf("the error has no name of an authenticator: %v", err)
 	}
 	klog.Flush()
-	for _, line := range []string{`"A caller is recognised" by="token-file" user="from-file"`, `"A caller is not recognised" by="service-account" reason="service-account: the reason"`} {
+	for _, line := range []string{`"Authenticated request" by="token-file" user="from-file"`, `"Authentication failed" by="service-account" reason="service-account: the reason"`} {
 		if !strings.Contains(log.String(), line) {
 			t.Errorf("nothing of %s in\n%s", line, log.String())
 		}
@@ -173,7 +173,7 @@ func TestTheLogNamesWhoRecognisedWhom(t *testing.T) {
 	}
 }
 
-func TestAnAuthorityOfBothIsFoundByItsKey(t *testing.T) {
+func TestASharedAuthorityIsFoundByItsKey(t *testing.T) {
 	users, proxies, other := newAuthority(t, "users"), newAuthority(t, "proxies"), newAuthority(t, "other")
 	renamed := users.renamed(t, "proxies of another name")
 	for _, tc := range []struct {

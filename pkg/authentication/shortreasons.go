@@ -24,12 +24,12 @@ import (
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 )
 
-// longestReason is how many bytes of the reason for a refusal are kept.
+// longestReason is the maximum size of the reason for a refusal, in bytes.
 const longestReason = 1 << 10
 
-// withShortReasons cuts why a caller is not recognised. k8s.io/apiserver writes it to the log
-// (WithAuthentication in pkg/endpoints/filters), and the libraries that read tokens and
-// certificates quote what they were given, which anybody may send.
+// withShortReasons truncates the errors of an authenticator. k8s.io/apiserver logs them
+// (WithAuthentication in its pkg/endpoints/filters), and the libraries that parse tokens and
+// certificates quote their input, which any client may send.
 func withShortReasons(request authenticator.Request) authenticator.Request {
 	return authenticator.RequestFunc(func(r *http.Request) (*authenticator.Response, bool, error) {
 		response, ok, err := request.AuthenticateRequest(r)
@@ -42,14 +42,14 @@ func withShortReasons(request authenticator.Request) authenticator.Request {
 	})
 }
 
-// cutError prints less than the error that it stands for.
+// cutError has a shorter text than the error that it wraps.
 type cutError struct {
 	short string
 	error
 }
 
-// Error is the beginning of the reason.
+// Error returns the beginning of the text.
 func (e cutError) Error() string { return e.short }
 
-// Unwrap is the whole error.
+// Unwrap returns the whole error.
 func (e cutError) Unwrap() error { return e.error }

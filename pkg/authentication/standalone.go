@@ -34,39 +34,40 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication/serviceaccount"
 )
 
-// HealthPaths answer every caller, whatever roles say.
+// HealthPaths are served to every client, whatever its roles.
 var HealthPaths = []string{"/healthz", "/livez", "/readyz"}
 
-// AnonymousPaths are where the standalone mode serves callers that present no credentials, as
-// the user system:anonymous in the group system:unauthenticated. Roles decide what that user
-// may read: /version by the binding system:public-info-viewer; the discovery of the issuer of
-// service accounts' tokens once somebody binds system:service-account-issuer-discovery to the
-// group, as in Kubernetes. Every other path answers 401.
+// AnonymousPaths are the paths that the standalone mode serves without credentials, to the user
+// system:anonymous in the group system:unauthenticated. Roles decide what that user may read:
+// /version by the binding system:public-info-viewer, and issuer discovery once an administrator
+// binds system:service-account-issuer-discovery to the group, as in Kubernetes. Every other path
+// returns 401.
 var AnonymousPaths = append(slices.Clone(HealthPaths),
 	"/version", "/version/", serviceaccount.OpenIDConfigurationPath, serviceaccount.KeySetPath)
 
-// Standalone says how the standalone mode gets to know its callers.
+// Standalone configures authentication in the standalone mode.
 type Standalone struct {
 	// ClientCA verifies client certificates; it may change while the server runs.
 	ClientCA dynamiccertificates.CAContentProvider
-	// FrontProxy names its users in headers; nil for none.
+	// FrontProxy passes users on in headers; nil for none.
 	FrontProxy *FrontProxy
-	// Controllers, TokenFile and ServiceAccounts know callers by their token; nil for none.
+	// Controllers, TokenFile and ServiceAccounts authenticate bearer tokens; nil for none.
 	Controllers     *Controllers
 	TokenFile       authenticator.Token
 	ServiceAccounts authenticator.Token
-	// Audiences are the names of this server, for which the tokens of Controllers and
-	// TokenFile are good: nothing in them says for whom they are.
+	// Audiences are the audiences of this server. The tokens of Controllers and TokenFile, which
+	// contain no audience, are valid for them.
 	Audiences authenticator.Audiences
 }
 
-// NewStandalone recognises callers in sequence until one of these does: the front proxy
-// that names them in headers, a client certificate (user = CN, groups = O), a token. A token is
-// in the header Authorization or, for browsers, a WebSocket subprotocol. AnonymousPaths need
-// none of it. Everybody else is a 401.
+// NewStandalone authenticates requests by the first of these that succeeds: headers of the front
+// proxy, a client certificate (user = CN, groups = O), a token. A token is in the header
+// Authorization or, for browsers, in a WebSocket subprotocol. AnonymousPaths need no credentials.
+// Any other request gets 401.
 //
-// The second result answers TokenReviews: tokens, and nothing but tokens. It tells of the same
-// groups, system:authenticated among them: who asks goes on to ask what such a caller may.
+// The second result authenticates tokens only, for TokenReviews. It returns the same groups,
+// system:authenticated among them, because clients of TokenReviews continue with a
+// SubjectAccessReview for such a user.
 func NewStandalone(c Standalone) (authenticator.Request, authenticator.Token) {
 	tokens := c.tokens()
 	known := union.New(
@@ -77,14 +78,14 @@ func NewStandalone(c Standalone) (authenticator.Request, authenticator.Token) {
 	if c.FrontProxy != nil {
 		known = union.NewFailOnError(byName("front-proxy", c.FrontProxy.authenticator(c.Audiences)), known)
 	}
-	// The group adder stands around what recognises callers and not around anonymous:
-	// system:authenticated means somebody proved who they are.
+	// The group adder wraps the authenticators and not anonymous: a user of system:authenticated has
+	// presented credentials.
 	return withShortReasons(union.NewFailOnError(group.NewAuthenticatedGroupAdder(known), byName("anonymous", anonymousAt(AnonymousPaths)))),
 		group.NewTokenGroupAdder(tokens, []string{user.AllAuthenticated})
 }
 
-// tokens asks those first who answer from memory, so that nobody far away learns of tokens
-// that are not theirs.
+// tokens puts the authenticators that work from memory first, so that a remote one does not receive
+// tokens of others.
 func (c Standalone) tokens() authenticator.Token {
 	var list []authenticator.Token
 	if c.Controllers != nil {
@@ -96,14 +97,14 @@ func (c Standalone) tokens() authenticator.Token {
 	if c.ServiceAccounts != nil {
 		list = append(list, byTokenName("service-account", c.ServiceAccounts))
 	}
-	// Here is the place of OIDC, after service accounts: both read JSON Web Tokens, and one of
-	// a stranger may make it fetch keys. A webhook comes last of all, since it is shown
-	// whatever nobody else knows.
+	// OIDC belongs here, after service accounts: both parse JSON Web Tokens, and an unknown issuer
+	// may make OIDC fetch keys. A webhook belongs last, because it receives every token that no
+	// other authenticator accepts.
 	return tokenunion.New(list...)
 }
 
-// anonymousAt recognises every caller as system:anonymous on some paths. With no condition at
-// all the library's authenticator would do so on every path, so the list must never be empty.
+// anonymousAt authenticates every request to the paths as system:anonymous. Without a condition the
+// library's authenticator would do so on every path, so the list must not be empty.
 func anonymousAt(paths []string) authenticator.Request {
 	conditions := make([]apiserver.AnonymousAuthCondition, 0, len(paths))
 	for _, path := range paths {

@@ -30,27 +30,27 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization/host"
 )
 
-// Delegated says how the aggregated mode asks the cluster.
+// Delegated configures authorization in the aggregated mode.
 type Delegated struct {
 	// Client creates SubjectAccessReviews.
 	Client authorizationclient.AuthorizationV1Interface
-	// Bindings tells whether an instance is bound to a host.
+	// Bindings looks up whether an instance is bound to a host.
 	Bindings host.Bindings
-	// Hosts says what hosts may do themselves.
+	// Hosts are the options of the authorizer of hosts.
 	Hosts host.Options
-	// AllowCacheTTL and DenyCacheTTL are how long answers are kept. They delay the effect
-	// of a change of rights by as much.
+	// AllowCacheTTL and DenyCacheTTL are the durations for which decisions are cached. They delay
+	// the effect of a change of rights by as much.
 	AllowCacheTTL, DenyCacheTTL time.Duration
-	// Retry says how a failed question is repeated before the request fails.
+	// Retry is the backoff of failed SubjectAccessReviews.
 	Retry wait.Backoff
-	// HealthPaths are open to everybody.
+	// HealthPaths are allowed to all users.
 	HealthPaths []string
 }
 
-// NewDelegated allows system:masters everything and everybody the health paths, as a
-// cluster does, decides about hosts itself, and asks the cluster about all else with a
-// SubjectAccessReview, field and label selectors included. Where no answer comes the request fails: nobody is let
-// through because the cluster was silent.
+// NewDelegated returns an authorizer that allows everything to system:masters and the health paths to
+// all users, as a cluster does, decides about hosts itself, and creates a SubjectAccessReview in the
+// cluster for all other requests, field and label selectors included. A request fails if the cluster
+// does not answer.
 func NewDelegated(c Delegated) (authorizer.Authorizer, error) {
 	health, err := path.NewAuthorizer(c.HealthPaths)
 	if err != nil {
@@ -73,8 +73,8 @@ func NewDelegated(c Delegated) (authorizer.Authorizer, error) {
 	return union.New(
 		union.NamedAuthorizer{AuthorizerName: "system:masters", Authorizer: authorizerfactory.NewPrivilegedGroups(user.SystemPrivilegedGroup)},
 		union.NamedAuthorizer{AuthorizerName: "health-paths", Authorizer: health},
-		// Before the cluster: its roles ignore field selectors, and one that is broad would
-		// open every instance to every host.
+		// Before the cluster: its roles ignore field selectors, and a broad one would allow every
+		// instance to every host.
 		union.NamedAuthorizer{AuthorizerName: "hosts", Authorizer: hosts},
 		union.NamedAuthorizer{AuthorizerName: "cluster", Authorizer: ask},
 	)

@@ -37,13 +37,13 @@ import (
 )
 
 // cluster answers SubjectAccessReviews and remembers them. It speaks HTTP, because the library
-// asks in a way that client-go's fakes do not know.
+// uses requests that client-go's fakes do not support.
 type cluster struct {
 	client kubernetes.Interface
 	asked  []authorizationv1.SubjectAccessReviewSpec
 }
 
-// newCluster answers as the function says; without an answer it fails.
+// newCluster serves reviews with the result of the function; without one it fails.
 func newCluster(t *testing.T, answer func(authorizationv1.SubjectAccessReviewSpec) *authorizationv1.SubjectAccessReviewStatus) *cluster {
 	t.Helper()
 	c := &cluster{}
@@ -106,7 +106,7 @@ func (c *cluster) authorizer(t *testing.T) authorizer.Authorizer {
 	return a
 }
 
-func TestDelegatedDoesNotAskAboutAdministratorsAndHealth(t *testing.T) {
+func TestDelegatedCreatesNoReviewForAdministratorsAndHealth(t *testing.T) {
 	c := newCluster(t, silent)
 	a := c.authorizer(t)
 	for _, row := range healthRows() {
@@ -117,7 +117,7 @@ func TestDelegatedDoesNotAskAboutAdministratorsAndHealth(t *testing.T) {
 	}
 }
 
-func TestDelegatedDoesAsTheClusterSays(t *testing.T) {
+func TestDelegatedFollowsTheCluster(t *testing.T) {
 	c := newCluster(t, func(spec authorizationv1.SubjectAccessReviewSpec) *authorizationv1.SubjectAccessReviewStatus {
 		return &authorizationv1.SubjectAccessReviewStatus{Allowed: spec.User == "allowed", Denied: spec.User == "denied"}
 	})
@@ -133,7 +133,7 @@ func TestDelegatedDoesAsTheClusterSays(t *testing.T) {
 	}
 }
 
-func TestDelegatedTellsTheClusterAllThatARuleMayDependOn(t *testing.T) {
+func TestAReviewHasAllAttributes(t *testing.T) {
 	c := newCluster(t, allowAll)
 	a := c.authorizer(t)
 	selector, err := labels.ParseToRequirements("zone=a")
@@ -158,14 +158,14 @@ func TestDelegatedTellsTheClusterAllThatARuleMayDependOn(t *testing.T) {
 		t.Errorf("asked about %+v", about)
 	}
 	if about.FieldSelector == nil || len(about.FieldSelector.Requirements) != 1 || about.FieldSelector.Requirements[0].Key != "spec.hostName" {
-		t.Errorf("the field selector was not told: %+v", about.FieldSelector)
+		t.Errorf("the field selector is missing: %+v", about.FieldSelector)
 	}
 	if about.LabelSelector == nil || len(about.LabelSelector.Requirements) != 1 || about.LabelSelector.Requirements[0].Key != "zone" {
-		t.Errorf("the label selector was not told: %+v", about.LabelSelector)
+		t.Errorf("the label selector is missing: %+v", about.LabelSelector)
 	}
 }
 
-func TestDelegatedAsksOnceForTheSameQuestion(t *testing.T) {
+func TestDelegatedCachesReviews(t *testing.T) {
 	c := newCluster(t, allowAll)
 	a := c.authorizer(t)
 	for range 3 {
@@ -176,7 +176,7 @@ func TestDelegatedAsksOnceForTheSameQuestion(t *testing.T) {
 	}
 }
 
-func TestDelegatedLetsNobodyThroughWhileTheClusterIsSilent(t *testing.T) {
+func TestDelegatedDeniesWhileTheClusterDoesNotAnswer(t *testing.T) {
 	c := newCluster(t, silent)
 	a := c.authorizer(t)
 	attributes := hosts("get")
@@ -188,7 +188,7 @@ func TestDelegatedLetsNobodyThroughWhileTheClusterIsSilent(t *testing.T) {
 	may{user: admin, attributes: hosts("get"), want: authorizer.DecisionAllow}.check(t, a)
 }
 
-func TestDelegatedDoesNotAskTheClusterAboutHosts(t *testing.T) {
+func TestDelegatedCreatesNoReviewForHosts(t *testing.T) {
 	c := newCluster(t, allowAll)
 	a := c.authorizer(t)
 	edge := &user.DefaultInfo{Name: "system:host:edge-1", Groups: []string{"system:hosts", "system:authenticated"}}
@@ -199,7 +199,7 @@ func TestDelegatedDoesNotAskTheClusterAboutHosts(t *testing.T) {
 		{"a role that opens everything opens no other Host", edge, other, authorizer.DecisionDeny},
 		{"nor secrets", edge, authorizer.AttributesRecord{Verb: "get", Resource: "secrets", Namespace: "default", Name: "x", ResourceRequest: true}, authorizer.DecisionDeny},
 		{"nor metrics", edge, urlPath("get", "/metrics"), authorizer.DecisionDeny},
-		{"a member of the group who is no host may nothing", &user.DefaultInfo{Name: "jane", Groups: []string{"system:hosts"}}, hosts("get"), authorizer.DecisionDeny},
+		{"a member of the group that is no host is denied", &user.DefaultInfo{Name: "jane", Groups: []string{"system:hosts"}}, hosts("get"), authorizer.DecisionDeny},
 		{"an administrator stays one", &user.DefaultInfo{Name: "jane", Groups: []string{"system:hosts", "system:masters"}}, hosts("delete"), authorizer.DecisionAllow},
 	} {
 		t.Run(row.name, func(t *testing.T) { row.check(t, a) })

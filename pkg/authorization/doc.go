@@ -14,8 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package authorization answers whether the caller may.
+// Package authorization authorizes requests.
 //
-// Stop 2 of the request's path (see ARCHITECTURE.md); flow control comes between it and
-// stop 1. cmd/gatehouse/app builds one of its two assemblies. Read NewStandalone first.
+// Stage 2 of the request's path (see ARCHITECTURE.md); flow control comes between it and stage 1.
+// cmd/gatehouse/app builds one of its two assemblies: NewStandalone for the standalone mode,
+// NewDelegated behind a cluster's kube-apiserver. Read NewStandalone first.
 package authorization

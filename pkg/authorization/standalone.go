@@ -26,21 +26,21 @@ import (
 	"k8s.io/apiserver/pkg/authorization/union"
 )
 
-// Standalone says who decides in the standalone mode, besides the fixed rules.
+// Standalone holds the authorizers of the standalone mode, besides the fixed rules.
 type Standalone struct {
-	// HealthPaths are open to everybody.
+	// HealthPaths are allowed to all users.
 	HealthPaths []string
-	// Hosts decides about hosts' agents, and has no opinion on anybody else; see host.New.
+	// Hosts decides about hosts' agents, and has no opinion on other users; see host.New.
 	Hosts authorizer.Authorizer
 	// Roles decides by roles and bindings; see rbac.New.
 	Roles authorizer.Authorizer
 }
 
-// NewStandalone asks in this order: system:masters may everything, everybody the health
-// paths, hosts what is theirs and nothing else whatever roles say, and all others what roles
-// say. What nobody allows is a 403. system:masters comes first, because the server's own
-// loopback client is a member: the library authenticates that client, but does not authorize
-// it.
+// NewStandalone returns an authorizer that decides in this order: it allows everything to
+// system:masters, the health paths to all users, to hosts only what is their own whatever their
+// roles, and to all other users what their roles allow. Any other request gets 403. system:masters
+// comes first because the server's own loopback client is a member: the library authenticates that
+// client, but does not authorize it.
 func NewStandalone(c Standalone) (authorizer.Authorizer, error) {
 	if c.Hosts == nil || c.Roles == nil {
 		return nil, errors.New("the standalone mode needs the authorizers of hosts and of roles")

@@ -52,10 +52,10 @@ func healthRows() []may {
 		{"the administrator reads hosts", admin, hosts("get"), authorizer.DecisionAllow},
 		{"the administrator deletes hosts", admin, hosts("delete"), authorizer.DecisionAllow},
 		{"the administrator reads metrics", admin, urlPath("get", "/metrics"), authorizer.DecisionAllow},
-		{"the administrator may act as somebody else", admin, authorizer.AttributesRecord{Verb: "impersonate", Resource: "users", Name: "guest", ResourceRequest: true}, authorizer.DecisionAllow},
-		{"everybody sees whether the server lives", anonymous, urlPath("get", "/livez"), authorizer.DecisionAllow},
-		{"everybody sees whether the server is ready", anonymous, urlPath("get", "/readyz"), authorizer.DecisionAllow},
-		{"everybody sees whether the server is well", guest, urlPath("get", "/healthz"), authorizer.DecisionAllow},
+		{"the administrator may impersonate", admin, authorizer.AttributesRecord{Verb: "impersonate", Resource: "users", Name: "guest", ResourceRequest: true}, authorizer.DecisionAllow},
+		{"all users may read /livez", anonymous, urlPath("get", "/livez"), authorizer.DecisionAllow},
+		{"all users may read /readyz", anonymous, urlPath("get", "/readyz"), authorizer.DecisionAllow},
+		{"all users may read /healthz", guest, urlPath("get", "/healthz"), authorizer.DecisionAllow},
 	}
 }
 
@@ -71,7 +71,7 @@ func (m may) check(t *testing.T, a authorizer.Authorizer) {
 	}
 }
 
-// standalone has nobody else who decides.
+// standalone has authorizers of hosts and roles that have no opinion.
 func standalone(healthPaths ...string) Standalone {
 	silent := authorizer.AuthorizerFunc(func(context.Context, authorizer.Attributes) (authorizer.Decision, string, error) {
 		return authorizer.DecisionNoOpinion, "", nil
@@ -79,8 +79,8 @@ func standalone(healthPaths ...string) Standalone {
 	return Standalone{HealthPaths: healthPaths, Hosts: silent, Roles: silent}
 }
 
-func TestAStandaloneModeWithoutOneOfItsVoicesDoesNotStart(t *testing.T) {
-	for name, c := range map[string]Standalone{"nobody": {}, "hosts only": {Hosts: standalone().Hosts}, "roles only": {Roles: standalone().Roles}} {
+func TestTheStandaloneModeNeedsBothAuthorizers(t *testing.T) {
+	for name, c := range map[string]Standalone{"none": {}, "hosts only": {Hosts: standalone().Hosts}, "roles only": {Roles: standalone().Roles}} {
 		if _, err := NewStandalone(c); err == nil {
 			t.Errorf("%s: taken", name)
 		}
@@ -88,7 +88,7 @@ func TestAStandaloneModeWithoutOneOfItsVoicesDoesNotStart(t *testing.T) {
 }
 
 // A host that roles allow everything is still a host.
-func TestWhatHostsAreDeniedNoRoleOpens(t *testing.T) {
+func TestNoRoleGrantsWhatHostsAreDenied(t *testing.T) {
 	decides := func(decision authorizer.Decision) authorizer.Authorizer {
 		return authorizer.AuthorizerFunc(func(context.Context, authorizer.Attributes) (authorizer.Decision, string, error) {
 			return decision, "", nil
@@ -112,7 +112,7 @@ func TestStandaloneAllowsAdministratorsEverythingAndOthersOnlyHealth(t *testing.
 		may{"an authenticated user creates nothing", guest, hosts("create"), authorizer.DecisionNoOpinion},
 		may{"an authenticated user does not read metrics", guest, urlPath("get", "/metrics"), authorizer.DecisionNoOpinion},
 		may{"an authenticated user does not discover", guest, urlPath("get", "/apis"), authorizer.DecisionNoOpinion},
-		may{"an authenticated user acts as nobody else", guest, authorizer.AttributesRecord{Verb: "impersonate", Resource: "users", Name: "admin", ResourceRequest: true}, authorizer.DecisionNoOpinion},
+		may{"an authenticated user may not impersonate", guest, authorizer.AttributesRecord{Verb: "impersonate", Resource: "users", Name: "admin", ResourceRequest: true}, authorizer.DecisionNoOpinion},
 		may{"one check of many is not open", anonymous, urlPath("get", "/readyz/etcd"), authorizer.DecisionNoOpinion},
 		may{"what only begins like a health path is not open", anonymous, urlPath("get", "/livezz"), authorizer.DecisionNoOpinion},
 		may{"a resource is not opened by a path of that name", anonymous, authorizer.AttributesRecord{Verb: "get", Resource: "healthz", ResourceRequest: true, Path: "/healthz"}, authorizer.DecisionNoOpinion},
@@ -124,7 +124,7 @@ func TestStandaloneAllowsAdministratorsEverythingAndOthersOnlyHealth(t *testing.
 	}
 }
 
-func TestAPathThatCannotBeMeantIsRefusedAtTheStart(t *testing.T) {
+func TestAnInvalidHealthPathIsRefused(t *testing.T) {
 	if _, err := NewStandalone(standalone("/a*b")); err == nil {
 		t.Error("a star in the middle of a path was taken")
 	}

@@ -24,21 +24,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/files/filestest"
 )
-
-// stranger is a user whom no test runs as.
-const stranger = 54321
-
-// give makes a path another user's; only root can.
-func give(t *testing.T, path string) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("only root can give a file to another user")
-	}
-	if err := os.Lchown(path, stranger, stranger); err != nil {
-		t.Fatal(err)
-	}
-}
 
 func must(t *testing.T, err error) {
 	t.Helper()
@@ -83,26 +71,26 @@ func TestADirectoryIsTrustedWhereNoOtherUserCanReplaceIt(t *testing.T) {
 		}, nil},
 		{"one of another user", func(t *testing.T, at string) string {
 			mkdir(t, at+"/d", 0o755)
-			give(t, at+"/d")
+			filestest.GiveAway(t, at+"/d")
 			return at + "/d"
 		}, []string{"/d belongs to uid 54321", "--data-dir", "chown"}},
 		{"ours in a directory of another user", func(t *testing.T, at string) string {
 			mkdir(t, at+"/home", 0o755)
 			mkdir(t, at+"/home/d", 0o700)
-			give(t, at+"/home")
+			filestest.GiveAway(t, at+"/home")
 			return at + "/home/d"
 		}, []string{"/home belongs to uid 54321", "--data-dir"}},
 		{"ours far below a directory of another user", func(t *testing.T, at string) string {
 			mkdir(t, at+"/home", 0o755)
 			mkdir(t, at+"/home/a", 0o755)
 			mkdir(t, at+"/home/a/d", 0o700)
-			give(t, at+"/home")
+			filestest.GiveAway(t, at+"/home")
 			return at + "/home/a/d"
 		}, []string{"/home belongs to uid 54321"}},
 		{"one of another user in a sticky directory", func(t *testing.T, at string) string {
 			mkdir(t, at+"/tmp", 0o777|fs.ModeSticky)
 			mkdir(t, at+"/tmp/d", 0o700)
-			give(t, at+"/tmp/d")
+			filestest.GiveAway(t, at+"/tmp/d")
 			return at + "/tmp/d"
 		}, []string{"/tmp/d belongs to uid 54321"}},
 		{"one in a directory that all may write", func(t *testing.T, at string) string {
@@ -116,7 +104,7 @@ func TestADirectoryIsTrustedWhereNoOtherUserCanReplaceIt(t *testing.T) {
 			if os.Geteuid() != 0 {
 				t.Skip("only root can give a file to another group")
 			}
-			must(t, os.Chown(at+"/shared", -1, stranger))
+			must(t, os.Chown(at+"/shared", -1, filestest.Stranger))
 			must(t, os.Chmod(at+"/shared", 0o775))
 			return at + "/shared/d"
 		}, []string{"/shared can be written by other users (mode 0775)"}},
@@ -129,7 +117,7 @@ func TestADirectoryIsTrustedWhereNoOtherUserCanReplaceIt(t *testing.T) {
 			mkdir(t, at+"/real", 0o700)
 			mkdir(t, at+"/real/d", 0o700)
 			must(t, os.Symlink("real", at+"/link"))
-			give(t, at+"/link")
+			filestest.GiveAway(t, at+"/link")
 			return at + "/link/d"
 		}, []string{"/link belongs to uid 54321"}},
 		{"one below a link into an open directory", func(t *testing.T, at string) string {
@@ -202,7 +190,7 @@ func TestAFileIsOpenedWhereItIsOursAndNoLink(t *testing.T) {
 		{"a directory", func(t *testing.T, path, _ string) { mkdir(t, path, 0o700) }, "is a directory"},
 		{"a file of another user", func(t *testing.T, path, _ string) {
 			must(t, os.WriteFile(path, []byte("x"), 0o644))
-			give(t, path)
+			filestest.GiveAway(t, path)
 		}, "belongs to uid 54321"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -282,7 +270,7 @@ func TestAFileThatAFlagNames(t *testing.T) {
 			must(t, os.WriteFile(at+"/real", []byte("x"), 0o600))
 			must(t, os.Chmod(at+"/real", tc.mode))
 			if tc.give {
-				give(t, at+"/real")
+				filestest.GiveAway(t, at+"/real")
 			}
 			path := at + "/real"
 			if tc.link {

@@ -30,35 +30,34 @@ import (
 	"k8s.io/apiserver/pkg/storage/value/encrypt/identity"
 )
 
-// Every value that is stored as protobuf ends with a checksum of itself and of its key, which is
-// verified whenever the value is read: bbolt, under etcd, has checksums of its two meta pages
-// only, and returns a page with flipped bits as it is.
+// Every value that is stored as protobuf ends with a checksum of the key and the value, and every
+// read verifies it: bbolt, below etcd, has checksums of its two meta pages only, and returns a page
+// with flipped bits as it is.
 //
-// The checksum is a field of the protobuf message runtime.Unknown that Kubernetes' storage
-// puts around each object. No version of Kubernetes uses the number, and decoders skip what
-// they do not know: servers from before the checksum, and tools that read etcd, read these
-// values, and this server reads theirs. See docs/decisions/0012-checksums.md.
+// The checksum is a field of the protobuf message runtime.Unknown, in which Kubernetes stores each
+// object. No version of Kubernetes uses its number, and decoders skip unknown fields: earlier
+// versions of this server, and tools that read etcd, can read these values, and this server can
+// read theirs. See docs/decisions/0012-checksums.md.
 const (
-	// checksumField is the field's number, at the end of what takes two bytes.
+	// checksumField is the number of the field, the last one that takes two bytes.
 	checksumField = 2047
 	wireBytes     = 2 // length-delimited
 )
 
 var (
-	// protobufMagic begins what Kubernetes stores as protobuf.
+	// protobufMagic is the prefix of values that Kubernetes stores as protobuf.
 	protobufMagic = []byte("k8s\x00")
-	// checksumHead is the tag of the field, its length and a mark that tells it from whatever
-	// else somebody may store under the same number.
+	// checksumHead is the tag of the field, its length, and a mark that distinguishes it from
+	// another use of the same number.
 	checksumHead = append(binary.AppendUvarint(nil, checksumField<<3|wireBytes), 8, 'g', 'h', 'c', '1')
 	castagnoli   = crc32.MakeTable(crc32.Castagnoli)
 )
 
-// checksumSize is how many bytes a value grows by.
+// checksumSize is the number of bytes that the checksum adds to a value.
 var checksumSize = len(checksumHead) + crc32.Size
 
-// WithChecksums has the storages of a server add checksums to the values that they write, and
-// verify those of values that they read. Under an encryption at rest the checksum is encrypted
-// with the object.
+// WithChecksums returns a getter of storages that add a checksum to each value that they write and
+// verify that of each value that they read. Encryption at rest encrypts the checksum with the object.
 func WithChecksums(getter generic.RESTOptionsGetter) generic.RESTOptionsGetter {
 	return checksummed{getter}
 }
@@ -73,7 +72,7 @@ func (c checksummed) GetRESTOptions(resource schema.GroupResource, example runti
 	}
 	config := *options.StorageConfig
 	if config.Transformer == nil {
-		// What the library takes where there is none: it knows an encrypted value when it sees one.
+		// The library's default, which refuses encrypted values.
 		config.Transformer = identity.NewEncryptCheckTransformer()
 	}
 	config.Transformer = checksumTransformer{config.Transformer}
@@ -95,8 +94,8 @@ func (c checksumTransformer) TransformToStorage(ctx context.Context, data []byte
 	return c.next.TransformToStorage(ctx, data, at)
 }
 
-// TransformFromStorage implements value.Transformer. A value without a checksum, which a server
-// from before has written, is taken as it is; its next write adds one.
+// TransformFromStorage implements value.Transformer. It accepts a value without a checksum, which an
+// earlier version has written; the next write adds one.
 func (c checksumTransformer) TransformFromStorage(ctx context.Context, data []byte, at value.Context) ([]byte, bool, error) {
 	data, stale, err := c.next.TransformFromStorage(ctx, data, at)
 	if err != nil {
@@ -112,12 +111,12 @@ func (c checksumTransformer) TransformFromStorage(ctx context.Context, data []by
 	return content, stale, nil
 }
 
-// checksumOf is that of a value at its key: a value that turns up at another key is damage, too.
+// checksumOf returns the checksum of a key and its value: a value under another key is damaged, too.
 func checksumOf(content []byte, at value.Context) uint32 {
 	return crc32.Update(crc32.Checksum(at.AuthenticatedData(), castagnoli), castagnoli, content)
 }
 
-// cutChecksum takes the checksum off a value.
+// cutChecksum splits a value into its content and its checksum.
 func cutChecksum(data []byte) (content []byte, sum uint32, found bool) {
 	end := len(data) - checksumSize
 	if end < len(protobufMagic) || !bytes.HasPrefix(data, protobufMagic) || !bytes.HasPrefix(data[end:], checksumHead) {

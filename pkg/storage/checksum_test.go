@@ -45,7 +45,7 @@ func aValue(t testing.TB) ([]byte, value.Context) {
 	return stored.Bytes(), value.DefaultContext("/registry/secrets/default/one")
 }
 
-// decode reads a stored value as a server does that knows nothing of checksums.
+// decode reads a stored value as a server without checksums does.
 func decode(data []byte) (*corev1.Secret, error) {
 	scheme := runtime.NewScheme()
 	if err := corev1.AddToScheme(scheme); err != nil {
@@ -96,11 +96,11 @@ func TestChecksums(t *testing.T) {
 	}
 	elsewhere := value.DefaultContext("/registry/secrets/default/two")
 	for _, tc := range []struct {
-		name string
-		data []byte
-		at   value.Context
-		want []byte
-		says string
+		name    string
+		data    []byte
+		at      value.Context
+		want    []byte
+		problem string
 	}{
 		{"what was written is read", stored, at, data, ""},
 		{"a value of a server from before", data, at, data, ""},
@@ -112,8 +112,8 @@ func TestChecksums(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got, stale, err := c.TransformFromStorage(t.Context(), tc.data, tc.at)
-			if tc.says != "" {
-				if err == nil || !strings.Contains(err.Error(), tc.says) {
+			if tc.problem != "" {
+				if err == nil || !strings.Contains(err.Error(), tc.problem) {
 					t.Errorf("got %q, %v", got, err)
 				}
 				return

@@ -14,11 +14,13 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package storage holds what the API server must know about etcd, but does not run one
-// itself: the prefix, the media type, the endpoints and their TLS files, and the arithmetic
-// of a quorum. Where etcd runs in the same process, InProcess has the storages call it as a function.
+// Package storage configures the API server's etcd client: the prefix, the media type, the
+// endpoints and their TLS files, checksums of values, and the errors of a full database. It does
+// not run an etcd: pkg/storage/embedded does.
 //
-// Stop 5 of the request's path (see ARCHITECTURE.md). The command's run.go calls this room once
-// at start, with the endpoints of an external etcd or with those of the embedded one
-// (pkg/storage/embedded); k8s.io/apiserver does the rest. Read Connect first.
+// Stage 5 of the request's path (see ARCHITECTURE.md). cmd/gatehouse/app calls it once at start,
+// with the endpoints of an external etcd or with those of the embedded one. Read Connect first,
+// then InProcess, by which storages call an embedded etcd's functions. inprocess.go rebuilds
+// three functions of k8s.io/apiserver from the library's exported parts; mirrored_test.go pins
+// them, and suites_test.go runs the library's own suites for storages on the result.
 package storage

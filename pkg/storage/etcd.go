@@ -25,37 +25,35 @@ import (
 )
 
 const (
-	// Prefix is the root of all our keys. It is Kubernetes' own, because people and tools
-	// that look into an etcd look there. Whoever shares one etcd between a cluster and
-	// Gatehouse must give one of them another prefix.
+	// Prefix is the root of all keys. It is Kubernetes' own, where people and tools that read an
+	// etcd look. A cluster and Gatehouse that share one etcd need different prefixes.
 	Prefix = "/registry"
 
-	// MediaType is how objects are stored. Protobuf costs about a fifth less per create than
-	// JSON, and every kind that is stored has generated code for it.
+	// MediaType is the encoding of stored objects. Protobuf costs about a fifth less per create
+	// than JSON, and every stored kind has generated code for it.
 	MediaType = runtime.ContentTypeProtobuf
 )
 
-// Connection says how to reach an etcd.
+// Connection holds the addresses and TLS files of an etcd.
 type Connection struct {
 	// Endpoints are URLs, of scheme http, https or unix.
 	Endpoints []string
-	// CAFile verifies the servers. All three files are empty when TLS is not used.
+	// CAFile verifies the servers. All three files are empty without TLS.
 	CAFile string
 	// CertFile and KeyFile are the client certificate.
 	CertFile, KeyFile string
 }
 
-// deleteCollectionWorkers is how many objects of a collection are deleted at the same time,
-// where the library does it one by one: each delete waits for etcd's disk, which takes as
-// long for many at once. A namespace of 500 objects goes several times as fast.
+// deleteCollectionWorkers is the number of concurrent deletes of a collection; the library's default
+// is 1. Each delete waits for etcd's disk, which syncs many at once in the same time: a namespace of
+// 500 objects is deleted several times as fast.
 const deleteCollectionWorkers = 8
 
 // NewOptions returns the etcd options with Gatehouse's defaults and no endpoint. Flags may be
 // bound to the result before Connect, or instead of it.
 //
-// The library's default media type is JSON, and a codec is set by the storage factory later,
-// hence nil here. Garbage collection stays enabled: switched off, the library would drop the
-// foreground and orphan propagation of a delete without a word.
+// The codec is nil because the storage factory sets it later. Garbage collection stays enabled:
+// without it, the library would silently ignore foreground and orphan propagation of deletes.
 func NewOptions() *genericoptions.EtcdOptions {
 	options := genericoptions.NewEtcdOptions(storagebackend.NewDefaultConfig(Prefix, nil))
 	options.DefaultStorageMediaType = MediaType
@@ -63,10 +61,10 @@ func NewOptions() *genericoptions.EtcdOptions {
 	return options
 }
 
-// Connect points the options at an etcd.
+// Connect sets the endpoints and TLS files of an etcd in the options.
 //
-// An embedded etcd is an ordinary endpoint with the scheme unix. Storages get to it by InProcess
-// instead; what is left for the endpoint are the health checks of /readyz and the size metric.
+// An embedded etcd is an ordinary endpoint with the scheme unix. Storages reach it by InProcess
+// instead; only the health checks of /readyz and the size metric use the endpoint.
 func Connect(options *genericoptions.EtcdOptions, to Connection) {
 	transport := &options.StorageConfig.Transport
 	transport.ServerList = slices.Clone(to.Endpoints)

@@ -88,7 +88,7 @@ func TestConnectSetsTheEndpointsAndTheFiles(t *testing.T) {
 	}
 }
 
-// The rest runs the library's own clients against the embedded etcd: whatever it asks of an etcd
+// The rest runs the library's own clients against the embedded etcd: whatever they request from an etcd
 // must work over the unix socket.
 
 func TestTheHealthChecksWork(t *testing.T) {
@@ -154,7 +154,7 @@ func answersProgressRequests(t *testing.T, way way) {
 		t.Fatal(err)
 	}
 	defer watcher.Stop()
-	// etcd tells of progress only when there was some since the watch began.
+	// etcd reports progress only after a write since the watch began.
 	create(t, store, "second")
 	seen := make(chan struct{})
 	go func() {
@@ -238,12 +238,17 @@ type way func(t *testing.T, options *genericoptions.EtcdOptions, server *embedde
 func bothWays(t *testing.T, test func(*testing.T, way)) {
 	for name, way := range map[string]way{"over its socket": overSocket, "in the process": inProcess} {
 		t.Run(name, func(t *testing.T) {
-			before := feature.DefaultFeatureSupportChecker
-			feature.DefaultFeatureSupportChecker = feature.NewDefaultFeatureSupportChecker()
-			t.Cleanup(func() { feature.DefaultFeatureSupportChecker = before })
+			freshFeatureChecker(t)
 			test(t, way)
 		})
 	}
+}
+
+// freshFeatureChecker forgets which features of etcd other tests have detected.
+func freshFeatureChecker(t *testing.T) {
+	before := feature.DefaultFeatureSupportChecker
+	feature.DefaultFeatureSupportChecker = feature.NewDefaultFeatureSupportChecker()
+	t.Cleanup(func() { feature.DefaultFeatureSupportChecker = before })
 }
 
 func overSocket(t *testing.T, options *genericoptions.EtcdOptions, _ *embedded.Server, keys func(runtime.Object) (string, error)) apistorage.Interface {
@@ -297,11 +302,16 @@ func connected(t *testing.T) (*genericoptions.EtcdOptions, *embedded.Server) {
 	if errs := options.Validate(); len(errs) > 0 {
 		t.Fatalf("not valid: %v", errs)
 	}
+	options.StorageConfig.Codec = serializer.NewCodecFactory(exampleScheme()).LegacyCodec(examplev1.SchemeGroupVersion)
+	return options, server
+}
+
+// exampleScheme returns a scheme with the library's example pods.
+func exampleScheme() *runtime.Scheme {
 	scheme := runtime.NewScheme()
 	utilruntime.Must(example.AddToScheme(scheme))
 	utilruntime.Must(examplev1.AddToScheme(scheme))
-	options.StorageConfig.Codec = serializer.NewCodecFactory(scheme).LegacyCodec(examplev1.SchemeGroupVersion)
-	return options, server
+	return scheme
 }
 
 func newRawStore(t *testing.T, options *genericoptions.EtcdOptions) apistorage.Interface {

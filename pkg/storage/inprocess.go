@@ -39,22 +39,22 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// LocalEtcd is an etcd in this process.
+// LocalEtcd is an etcd in this process: see embedded.Server.
 type LocalEtcd interface {
-	// NewClient returns a client that calls etcd's functions and has no connection.
+	// NewClient returns a client that calls etcd's functions, without a connection.
 	NewClient() *clientv3.Client
-	// Endpoints are where everybody else reaches it.
+	// Endpoints returns the addresses for clients with a connection.
 	Endpoints() []string
 }
 
-// InProcess has the storages of a server call an etcd in their own process as functions, where
-// the library's go through gRPC and a socket: a connection less for each, hence a shorter start
-// and less memory; see docs/decisions/0010. The options must have been connected to the same
-// etcd, because health checks and the size metric still ask it from outside.
+// InProcess returns a getter of storages that call the functions of an etcd in this process, where the
+// library's storages use gRPC over a socket. This saves a connection per storage, hence start time
+// and memory: see docs/decisions/0010-storages-call-etcd-in-their-process.md. The options must be
+// connected to the same etcd: health checks and the size metric still use its socket.
 //
-// The library makes its clients itself and has no seam for another, so what it builds of them
-// is built here from its parts: see its storagebackend/factory/etcd3.go for the store and
-// registry/generic/registry/storage_factory.go for the watch cache.
+// The library creates its clients itself and accepts no other, so this file rebuilds the store of
+// newETCD3Storage, the compactor of startCompactorOnce and the watch cache of StorageWithCacher from
+// the library's exported parts. mirrored_test.go fails when an upgrade changes the originals.
 func InProcess(getter generic.RESTOptionsGetter, options *genericoptions.EtcdOptions, etcd LocalEtcd) (generic.RESTOptionsGetter, error) {
 	sizes, err := genericoptions.ParseWatchCacheSizes(options.WatchCacheSizes)
 	if err != nil {
@@ -66,7 +66,7 @@ func InProcess(getter generic.RESTOptionsGetter, options *genericoptions.EtcdOpt
 type inProcess struct {
 	generic.RESTOptionsGetter
 	etcd LocalEtcd
-	// sizes are those of --watch-cache-sizes, of which only zero still means something.
+	// sizes are those of --watch-cache-sizes. The library ignores all but zero: no cache.
 	sizes  map[schema.GroupResource]int
 	cached bool
 
@@ -126,8 +126,8 @@ func (p *inProcess) cachedStorage(config *storagebackend.ConfigForResource, reso
 	}), nil
 }
 
-// store is the storage of one resource, with a client of its own as in the library: clients
-// that watch would otherwise share one stream, and hear each other's progress notifications.
+// store returns the storage of one resource, with a client of its own as in the library: watches
+// of a shared client would share one stream, and receive each other's progress notifications.
 func (p *inProcess) store(config *storagebackend.ConfigForResource, resourcePrefix string, newFunc, newListFunc func() runtime.Object) (storage.Interface, factory.DestroyFunc, error) {
 	transformer := config.Transformer
 	if transformer == nil {
@@ -143,7 +143,7 @@ func (p *inProcess) store(config *storagebackend.ConfigForResource, resourcePref
 
 	compactor, release := p.acquire(config.CompactionInterval)
 	client := &kubernetes.Client{Client: p.etcd.NewClient()}
-	// The time that requests spend in etcd is an annotation of their audit events.
+	// Audit events have the time that a request spent in etcd as an annotation.
 	client.KV = etcd3.NewETCDLatencyTracker(client.KV)
 	client.Kubernetes = client
 	store, err := etcd3.New(client, compactor, config.Codec, newFunc, newListFunc, config.Prefix, resourcePrefix,
@@ -164,7 +164,7 @@ func (p *inProcess) store(config *storagebackend.ConfigForResource, resourcePref
 	return store, destroy, nil
 }
 
-// shared is what the storages of a server have in common.
+// shared holds the client and the compactor that the storages of a server share.
 type shared struct {
 	users     int
 	client    *clientv3.Client
@@ -174,8 +174,8 @@ type shared struct {
 	}
 }
 
-// acquire returns the compactor, or nil where compaction is left to others, and what ends it
-// once all who have acquired it have called it.
+// acquire returns the compactor, or nil if this server does not compact, and a function that releases
+// it. The last release stops the compactor.
 func (p *inProcess) acquire(interval time.Duration) (etcd3.Compactor, func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -206,9 +206,9 @@ func (p *inProcess) acquire(interval time.Duration) (etcd3.Compactor, func()) {
 	return s.compactor, release
 }
 
-// checkFeatures has the library find out whether etcd answers requests for progress, without
-// which consistent reads are not served from the watch cache and streaming lists are refused.
-// It asks the endpoints of a client for their version, and a client in the process has none.
+// checkFeatures starts the library's check whether etcd answers progress requests. Without them,
+// consistent reads are not served from the watch cache, and streaming lists are refused. The check
+// reads the version of each endpoint of a client, and a client in the process has no endpoints.
 func checkFeatures(client *clientv3.Client, endpoints []string) {
 	feature.DefaultFeatureSupportChecker.CheckClient(client.Ctx(), withEndpoints{client, endpoints}, storage.RequestWatchProgress)
 }
@@ -218,5 +218,5 @@ type withEndpoints struct {
 	endpoints []string
 }
 
-// Endpoints are what the client would have, did it connect.
+// Endpoints returns the endpoints that the client would have if it connected.
 func (c withEndpoints) Endpoints() []string { return c.endpoints }

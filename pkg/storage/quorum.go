@@ -18,17 +18,17 @@ package storage
 
 import "fmt"
 
-// Quorum says what a number of etcd members can bear.
+// Quorum is the number of failures that an etcd cluster tolerates.
 type Quorum struct {
-	// Members is how many there are.
+	// Members is the number of members.
 	Members int
-	// Needed is how many must agree before a write is acknowledged.
+	// Needed is the number of members that must agree before a write is acknowledged.
 	Needed int
-	// Tolerated is how many may fail before writes stop.
+	// Tolerated is the number of members that may fail before writes stop.
 	Tolerated int
 }
 
-// QuorumOf does the arithmetic: more than half must agree. Less than one member has no quorum.
+// QuorumOf returns the quorum of a number of members: more than half of them.
 func QuorumOf(members int) Quorum {
 	if members < 1 {
 		return Quorum{}
@@ -37,9 +37,9 @@ func QuorumOf(members int) Quorum {
 	return Quorum{Members: members, Needed: needed, Tolerated: members - needed}
 }
 
-// Warning returns one sentence for an even number of members, and nothing for an odd one. The
-// member that makes the number even raises the quorum and not the number of failures that are
-// tolerated, so it only adds a machine that can fail.
+// Warning returns one sentence for an even number of members, and an empty string for an odd one.
+// The member that makes the number even raises the quorum and not the number of tolerated failures,
+// so it only adds a machine that can fail.
 func (q Quorum) Warning() string {
 	if q.Members < 1 || q.Members%2 == 1 {
 		return ""
@@ -50,8 +50,8 @@ func (q Quorum) Warning() string {
 		plural(fewer.Members, "member"), more.Members, plural(more.Tolerated, "failure"))
 }
 
-// DistinctEndpoints counts the endpoints that differ, which is the number of members when each
-// member is named once. Behind a load balancer one endpoint may stand for many members.
+// DistinctEndpoints returns the number of different endpoints, which is the number of members if
+// each is listed once. Behind a load balancer one endpoint may stand for many members.
 func DistinctEndpoints(endpoints []string) int {
 	seen := make(map[string]struct{}, len(endpoints))
 	for _, endpoint := range endpoints {

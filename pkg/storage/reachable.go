@@ -29,16 +29,15 @@ import (
 	"time"
 )
 
-// dialTimeout is how long one endpoint has to take a connection and to say who it is.
+// dialTimeout bounds the connection and the TLS handshake with one endpoint.
 const dialTimeout = 3 * time.Second
 
-// hello opens a conversation in HTTP/2 with no settings, as every client of etcd does.
+// hello is the preface of an HTTP/2 connection with empty settings, which every etcd client sends.
 const hello = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 
-// CheckReachable returns an error unless at least one endpoint takes a connection and, with
-// https, both sides accept each other's certificate: the etcd client would try for twenty
-// seconds and then name neither the endpoint nor the reason. What etcd itself says comes
-// later.
+// CheckReachable returns an error unless at least one endpoint accepts a connection and, with
+// https, both sides accept each other's certificate. The etcd client would retry for 20 seconds and
+// then name neither the endpoint nor the reason. CheckReachable sends no request to etcd.
 func CheckReachable(ctx context.Context, to Connection) error {
 	config, err := to.tlsConfig()
 	if err != nil {
@@ -55,7 +54,7 @@ func CheckReachable(ctx context.Context, to Connection) error {
 	return errors.New(strings.Join(reasons, "; "))
 }
 
-// tlsConfig is what the etcd client makes of the files.
+// tlsConfig returns the TLS configuration that the etcd client makes of the files.
 func (c Connection) tlsConfig() (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2"}}
 	if c.CAFile != "" {
@@ -106,16 +105,15 @@ func check(ctx context.Context, endpoint string, config *tls.Config) error {
 	return refusedClient(ctx, secure)
 }
 
-// refusedClient returns an error if the server does not take the client certificate: since TLS
-// 1.3 that is heard no sooner than with the first answer. Any other end of the
-// conversation is not judged here.
+// refusedClient returns an error if the server refuses the client certificate: since TLS 1.3 the
+// client learns that with the first response only. It ignores any other end of the connection.
 func refusedClient(ctx context.Context, conn net.Conn) error {
 	if deadline, ok := ctx.Deadline(); ok {
 		if err := conn.SetDeadline(deadline); err != nil {
 			return err
 		}
 	}
-	// A server that hangs up at once makes the write fail; the read still has its reason.
+	// If the server closes the connection at once, the write fails and the read has the reason.
 	_, _ = conn.Write([]byte(hello))
 	_, err := conn.Read(make([]byte, 1))
 	var operation *net.OpError
@@ -125,7 +123,7 @@ func refusedClient(ctx context.Context, conn net.Conn) error {
 	return nil
 }
 
-// dialAddress is what a dialer makes of an endpoint's URL; etcd's port is 2379 unless said.
+// dialAddress returns the network and address of an endpoint's URL; the default port is 2379.
 func dialAddress(endpoint string) (u *url.URL, network, address string, err error) {
 	u, err = url.Parse(endpoint)
 	switch {

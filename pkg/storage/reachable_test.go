@@ -58,7 +58,7 @@ func TestOneReachableEndpointIsEnough(t *testing.T) {
 	}
 }
 
-func TestWhereAnEndpointIsDialled(t *testing.T) {
+func TestDialAddress(t *testing.T) {
 	for endpoint, want := range map[string]string{
 		"https://etcd.example:2380": "tcp etcd.example:2380",
 		"https://etcd.example":      "tcp etcd.example:2379",
@@ -71,7 +71,7 @@ func TestWhereAnEndpointIsDialled(t *testing.T) {
 	}
 }
 
-func TestWhichCertificateIsRefusedIsSaid(t *testing.T) {
+func TestTheRefusedCertificateIsNamed(t *testing.T) {
 	dir := t.TempDir()
 	known, knownCert := selfSigned(t, dir, "known")
 	stranger, _ := selfSigned(t, dir, "stranger")

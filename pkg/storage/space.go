@@ -45,56 +45,56 @@ const (
 	SpaceCheck = "etcd-space"
 
 	// ReasonInsufficientStorage is the reason in the Status of a write that etcd has refused. Its
-	// code is 507, which RFC 4918 has for exactly this, and which no client takes for a failure
-	// of the request or for one that goes away when the request is sent again.
+	// code is 507, which RFC 4918 defines for this case, and which clients take neither for an
+	// error of the request nor for one to retry.
 	ReasonInsufficientStorage metav1.StatusReason = "InsufficientStorage"
 
-	// spaceInterval is how often etcd is asked for its alarms. A write that is refused is noticed
-	// at once.
+	// spaceInterval is the interval at which the alarms of etcd are read. A refused write is
+	// noticed at once.
 	spaceInterval = 5 * time.Second
-	// warnPercent is the part of the quota from which on the log warns.
+	// warnPercent is the part of the quota from which the log has a warning.
 	warnPercent = 85
-	// spaceTimeout bounds one question to an external etcd.
+	// spaceTimeout bounds one request to an external etcd.
 	spaceTimeout = 5 * time.Second
 )
 
-// The cures are part of what clients are told, so they name no path and no address.
+// The cures are part of responses to clients, so they contain no path and no address.
 const (
 	embeddedCure = "delete objects that are not needed (deletes go on; objects with finalizers stay, since taking a finalizer away is a write), then restart the server, which compacts and defragments the database; or restart it with a larger --etcd-quota-bytes"
 	externalCure = "delete objects that are not needed (deletes go on; objects with finalizers stay, since taking a finalizer away is a write), then run etcdctl compact, etcdctl defrag and etcdctl alarm disarm; or raise --quota-backend-bytes of etcd and disarm the alarm"
 )
 
-// Space knows whether etcd refuses writes because its database has reached its quota (its
-// NOSPACE alarm), and has clients, /readyz and the log say so.
+// Space tracks whether etcd refuses writes because its database has reached its quota (the NOSPACE
+// alarm), and reports that to clients, in /readyz and in the log.
 type Space struct {
 	cure  string
 	alarm func(context.Context) (bool, error)
-	// size is nil where it is not known.
+	// size is nil if the size is unknown.
 	size func() (size, quota int64)
 	log  klog.Logger
 
 	full atomic.Bool
-	// near is for Run alone.
+	// near is used by Run only.
 	near bool
 }
 
-// Quota is what an etcd in this process knows of its database.
+// Quota is the size of the database of an etcd in this process: see embedded.Server.
 type Quota interface {
-	// OverQuota tells whether writes are refused.
+	// OverQuota reports whether writes are refused.
 	OverQuota() bool
-	// Size is how large the database is and how large it may become, in bytes.
+	// Size returns the size of the database and its quota, in bytes.
 	Size() (size, quota int64)
 }
 
-// EmbeddedSpace watches an etcd in this process.
+// EmbeddedSpace returns a Space of an etcd in this process.
 func EmbeddedSpace(ctx context.Context, etcd Quota) *Space {
 	space := newSpace(ctx, embeddedCure, func(context.Context) (bool, error) { return etcd.OverQuota(), nil })
 	space.size = etcd.Size
 	return space
 }
 
-// ExternalSpace watches an etcd elsewhere, through a client of its own. The returned function
-// closes the client.
+// ExternalSpace returns a Space of an external etcd, with a client of its own. The returned
+// function closes the client.
 func ExternalSpace(ctx context.Context, to Connection) (*Space, func(), error) {
 	config := clientv3.Config{Endpoints: to.Endpoints, DialTimeout: spaceTimeout, Context: ctx}
 	if to.CAFile != "" || to.CertFile != "" {
@@ -129,14 +129,14 @@ func newSpace(ctx context.Context, cure string, alarm func(context.Context) (boo
 	return &Space{cure: cure, alarm: alarm, log: klog.LoggerWithName(klog.FromContext(ctx), "etcd")}
 }
 
-// Run asks for the alarm until the context ends.
+// Run reads the alarms until the context ends.
 func (s *Space) Run(ctx context.Context) {
 	ticker := time.NewTicker(spaceInterval)
 	defer ticker.Stop()
 	for {
 		if full, err := s.alarm(ctx); err != nil {
-			// Whether etcd answers at all is for the check "etcd" to say.
-			s.log.V(2).Info("Cannot ask etcd for its alarms", "err", err)
+			// The health check "etcd" reports an etcd that does not answer.
+			s.log.V(2).Info("Reading the alarms of etcd failed", "err", err)
 		} else {
 			s.set(full)
 			s.warn()
@@ -149,7 +149,7 @@ func (s *Space) Run(ctx context.Context) {
 	}
 }
 
-// set logs a change, once.
+// set records whether the database is full, and logs a change.
 func (s *Space) set(full bool) {
 	if s.full.Swap(full) == full {
 		return
@@ -158,10 +158,10 @@ func (s *Space) set(full bool) {
 		s.log.Error(nil, "etcd refuses writes: its database has reached its quota", "check", SpaceCheck, "cure", s.cure)
 		return
 	}
-	s.log.Info("etcd takes writes again", "check", SpaceCheck)
+	s.log.Info("Database of etcd is below its quota, writes are accepted again", "check", SpaceCheck)
 }
 
-// warn says once that the quota is near, and once more after the database has become smaller.
+// warn logs once that the database is close to its quota, and again after it was smaller.
 func (s *Space) warn() {
 	if s.size == nil {
 		return
@@ -169,15 +169,15 @@ func (s *Space) warn() {
 	size, quota := s.size()
 	near := size >= quota/100*warnPercent
 	if near && !s.near && !s.Full() {
-		s.log.Info("The database of etcd is close to its quota, at which writes are refused: delete objects, or restart the server with a larger --etcd-quota-bytes", "severity", "warn", "bytes", size, "quotaBytes", quota)
+		s.log.Info("Database of etcd is close to its quota, at which writes are refused: delete objects, or restart the server with a larger --etcd-quota-bytes", "severity", "warn", "bytes", size, "quotaBytes", quota)
 	}
 	s.near = near
 }
 
-// Full tells whether etcd refuses writes, by what is known.
+// Full reports whether etcd refused writes when the alarms were last read.
 func (s *Space) Full() bool { return s.full.Load() }
 
-// HealthCheck fails while etcd refuses writes.
+// HealthCheck returns a check that fails while etcd refuses writes.
 func (s *Space) HealthCheck() healthz.HealthChecker {
 	return healthz.NamedCheck(SpaceCheck, func(*http.Request) error {
 		if s.Full() {
@@ -187,7 +187,7 @@ func (s *Space) HealthCheck() healthz.HealthChecker {
 	})
 }
 
-// translate replaces etcd's words for a write that it refuses for want of space by ours.
+// translate replaces etcd's error for a write without space by a Status with the cure.
 func (s *Space) translate(err error) error {
 	if err == nil || !errors.Is(err, rpctypes.ErrNoSpace) && !errors.Is(err, rpctypes.ErrGRPCNoSpace) {
 		return err
@@ -201,13 +201,13 @@ func (s *Space) translate(err error) error {
 	}}
 }
 
-// IsInsufficientStorage tells whether a write was refused because the database has reached its
+// IsInsufficientStorage reports whether a write was refused because the database has reached its
 // quota.
 func IsInsufficientStorage(err error) bool {
 	return apierrors.ReasonForError(err) == ReasonInsufficientStorage
 }
 
-// Storages has all storages that the getter leads to tell of the quota in our words.
+// Storages returns a getter of storages that translate the errors of a full database.
 func (s *Space) Storages(getter generic.RESTOptionsGetter) generic.RESTOptionsGetter {
 	return spaceGetter{getter, s}
 }
@@ -235,7 +235,7 @@ func (g spaceGetter) GetRESTOptions(resource schema.GroupResource, example runti
 	return options, nil
 }
 
-// spaceStorage translates the errors of the three functions that write.
+// spaceStorage translates the errors of the three methods that write.
 type spaceStorage struct {
 	storage.Interface
 	space *Space

@@ -179,6 +179,7 @@ var rooms = []room{
 
 	// What of this machine is trusted is decided in one place, which knows nothing else.
 	{packages: "pkg/files"},
+	{packages: "pkg/files/filestest"},
 	// What clients may hold of the process; only cmd uses it.
 	{packages: "pkg/limits", may: []string{
 		"k8s.io/apiserver/pkg/authentication/...", "k8s.io/apiserver/pkg/endpoints/...", "k8s.io/component-base/metrics/...", "golang.org/x/sys/unix",
@@ -216,6 +217,7 @@ var nobody = []struct {
 	{"go.etcd.io/bbolt/...", "pkg/storage/embedded", "etcd's database belongs to pkg/storage/embedded"},
 	{"pkg/registry/registrytest", "test/.*", "the contract test is for tests"},
 	{"pkg/apis/<group>/fuzzer", "test/.*", "fuzzers are for tests"},
+	{"pkg/files/filestest", "test/.*", "helpers of tests are for tests"},
 	{"k8s.io/kubernetes/...", "", "the product is not built on k8s.io/kubernetes"},
 	{"k8s.io/client-go/kubernetes/fake", "test/.*", "fakes are for tests"},
 	{"k8s.io/client-go/testing", "pkg/generated/clientset/versioned/.*fake", "fakes are for tests"},

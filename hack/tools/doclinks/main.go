@@ -14,13 +14,17 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command doclinks checks the relative links of Markdown files: the file must
-// exist and, where the link names a heading, so must the heading.
-// hack/verify-doc-links.sh calls it; read check first.
+// Command doclinks checks what pages and comments refer to. Its arguments are the Markdown and Go
+// files of the project, relative to its root, where it runs. hack/verify-doc-links.sh calls it.
 //
-// It knows inline links, images and reference definitions, and headings that
-// begin with #. Links with a scheme are left alone: a check that needs the
-// network fails for reasons that are not in the tree.
+// In Markdown files it checks relative links: the file must exist and, where the link has an
+// anchor, so must the heading. It handles inline links, images, reference definitions, and headings
+// that begin with #. It ignores links with a scheme, because a check that needs the network fails
+// for reasons that are not in the tree. It also checks code spans with a path, and with a path and a
+// declaration: see tree.checkNames.
+//
+// In Go files it checks the names of files in comments, and identifiers in the package comment of a
+// doc.go: see tree.checkComments. Read check first.
 package main
 
 import (
@@ -34,20 +38,46 @@ import (
 )
 
 func main() {
-	failed := false
-	for _, file := range os.Args[1:] {
-		problems, err := check(file)
-		if err != nil {
-			problems = []string{err.Error()}
-		}
-		for _, p := range problems {
-			failed = true
-			fmt.Fprintln(os.Stderr, p)
-		}
+	problems, err := run(os.Args[1:])
+	if err != nil {
+		problems = append(problems, err.Error())
 	}
-	if failed {
+	for _, p := range problems {
+		fmt.Fprintln(os.Stderr, p)
+	}
+	if len(problems) > 0 {
 		os.Exit(1)
 	}
+}
+
+// run checks all files.
+func run(paths []string) ([]string, error) {
+	var pages, code []string
+	for _, path := range paths {
+		if filepath.Ext(path) == ".go" {
+			code = append(code, path)
+		} else {
+			pages = append(pages, path)
+		}
+	}
+	known, err := readTree(code)
+	if err != nil {
+		return nil, err
+	}
+	var problems []string
+	for _, page := range pages {
+		for _, check := range []func(string) ([]string, error){check, known.checkNames} {
+			found, err := check(page)
+			if err != nil {
+				return problems, err
+			}
+			problems = append(problems, found...)
+		}
+	}
+	for _, path := range code {
+		problems = append(problems, known.checkComments(path)...)
+	}
+	return problems, nil
 }
 
 var (

@@ -19,7 +19,7 @@ limitations under the License.
 // is said once, on the versioned type.
 //
 // Stop 4 of the request's path (see ARCHITECTURE.md). The codec converts to and from these
-// types; pkg/registry/fleet stores them. Read types.go, then validation/validation.go.
+// types; pkg/registry/fleet stores them. Read types.go, then validation/instance.go.
 //
 // +k8s:deepcopy-gen=package
 // +groupName=fleet.gatehouse.dev

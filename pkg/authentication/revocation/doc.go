@@ -14,10 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package revocation refuses hosts whose certificates an administrator has taken back.
+// Package revocation refuses requests of hosts with revoked certificates.
 //
-// Part of stop 1 of the request's path (see ARCHITECTURE.md). A ConfigMap of well-known name says
-// from when on the certificates of a host count; both modes read it, a standalone server in its
-// own API and one behind a kube-apiserver in the cluster's. cmd/gatehouse/app puts a List around
-// what recognises callers. `gatehouse host revoke` writes the ConfigMap. Read List first.
+// Part of stage 1 of the request's path (see ARCHITECTURE.md). A ConfigMap with a well-known name
+// has, for each revoked host, the time from which new certificates are valid. A standalone server
+// reads it in its own API, and one behind a kube-apiserver in the cluster's. cmd/gatehouse/app wraps
+// the authenticator in a List. `gatehouse host revoke` writes the ConfigMap. Read List first.
 package revocation

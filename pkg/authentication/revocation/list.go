@@ -34,47 +34,48 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization/host"
 )
 
-// The ConfigMap that names hosts whose certificates were taken back. Each key is the name of a
-// host; the value is a time (RFC 3339), and what was issued to the host until then is refused.
-// Whoever may write it is an administrator of hosts, as of everything else in this namespace.
+// The ConfigMap of revoked hosts. Each key is the name of a host; the value is a time (RFC 3339), and
+// certificates that were issued to the host until then are refused. A user that may write it
+// administers hosts, as everything else in this namespace.
 const (
 	Namespace = metav1.NamespaceSystem
 	ConfigMap = "gatehouse-revoked-hosts"
 )
 
-// Interval is how often the ConfigMap is read. A host is refused, and its open watches end, no
-// later than this after the write.
+// Interval is the interval at which the ConfigMap is read. It bounds the time from the write until
+// requests of the host are refused and its open watches end.
 const Interval = 5 * time.Second
 
 const (
-	// firstInterval is how often it is read until it has been read once.
+	// firstInterval is the interval until the ConfigMap has been read once.
 	firstInterval = 50 * time.Millisecond
 	// readTimeout bounds one read.
 	readTimeout = 5 * time.Second
-	// firstRead is how long a host that comes before the first read waits for it.
+	// firstRead bounds how long a request of a host waits for the first read.
 	firstRead = 10 * time.Second
 )
 
-// never is when certificates of a host count again whose entry cannot be read: it is there, so
-// somebody meant to revoke them.
+// never is the time of an entry with an invalid value: the entry exists, so all certificates of
+// the host are revoked.
 var never = time.Unix(1<<40, 0)
 
-// List is what the ConfigMap says. What was read last stays in force while it cannot be read.
+// List holds the content of the ConfigMap. The last content stays in force while the ConfigMap cannot
+// be read.
 type List struct {
 	configMaps corev1client.ConfigMapsGetter
 	// loaded is closed after the first read.
 	loaded chan struct{}
 
 	mu sync.Mutex
-	// until has the time of each revoked host.
+	// until is the time of each revoked host.
 	until map[string]time.Time
 	// open are the requests of hosts that are being served.
 	open map[*openRequest]struct{}
-	// failed is what kept the last read from success, to log it once.
+	// failed is the error of the last read, to log it once.
 	failed string
 }
 
-// New makes a list that knows nothing until Run has read the ConfigMap once.
+// New returns a list that refuses requests of hosts until Run has read the ConfigMap once.
 func New(configMaps corev1client.ConfigMapsGetter) *List {
 	return &List{configMaps: configMaps, loaded: make(chan struct{}), open: map[*openRequest]struct{}{}}
 }
@@ -94,7 +95,7 @@ func (l *List) Run(ctx context.Context) {
 	}
 }
 
-// Ready says whether the ConfigMap has been read once.
+// Ready returns an error until the ConfigMap has been read once.
 func (l *List) Ready() error {
 	select {
 	case <-l.loaded:
@@ -104,8 +105,7 @@ func (l *List) Ready() error {
 	}
 }
 
-// read asks for the state of now and never for that of a cache, so that a revocation is not
-// forgotten for a while by a restart.
+// read gets the current ConfigMap and not a cached one, which after a restart could lack a revocation.
 func (l *List) read(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -116,8 +116,8 @@ func (l *List) read(ctx context.Context) {
 	case apierrors.IsNotFound(err):
 		l.take(nil)
 	case apierrors.IsForbidden(err) && l.Ready() != nil:
-		// A cluster that does not let this server read it has nothing revoked yet; preflight says
-		// what is missing. A right that is lost later leaves what was read in force.
+		// A cluster in which this server has no right to read it has no revocations yet; preflight
+		// reports the missing right. If the right is lost later, the last content stays in force.
 		l.take(nil)
 	default:
 		l.fail(ctx, err)
@@ -127,13 +127,13 @@ func (l *List) read(ctx context.Context) {
 func (l *List) fail(ctx context.Context, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if said := err.Error(); said != l.failed {
-		l.failed = said
-		klog.FromContext(ctx).Error(err, "The list of revoked hosts cannot be read; what was read last stays in force", "configMap", Namespace+"/"+ConfigMap)
+	if text := err.Error(); text != l.failed {
+		l.failed = text
+		klog.FromContext(ctx).Error(err, "Reading the list of revoked hosts failed, the last one stays in force", "configMap", Namespace+"/"+ConfigMap)
 	}
 }
 
-// take puts what the ConfigMap says into force, and ends the requests of whom it refuses.
+// take applies the content of the ConfigMap, and ends open requests of hosts that it revokes.
 func (l *List) take(data map[string]string) {
 	until := make(map[string]time.Time, len(data))
 	for name, value := range data {
@@ -156,7 +156,7 @@ func (l *List) take(data map[string]string) {
 	}
 	for name, at := range until {
 		if at.Equal(never) {
-			klog.Warningf("ConfigMap %s/%s: the value of %s is no time (RFC 3339), so every certificate of this host is refused", Namespace, ConfigMap, name)
+			klog.Warningf("Revoked every certificate of a host: in ConfigMap %s/%s the value of %s is no time (RFC 3339)", Namespace, ConfigMap, name)
 		}
 	}
 	for request := range l.open {
@@ -166,8 +166,8 @@ func (l *List) take(data map[string]string) {
 	}
 }
 
-// refused says why what was issued to a host at a time does not count; mu is held. Certificates
-// carry whole seconds, so one of the very second of the revocation is refused, too.
+// refused returns an error if credentials that were issued to a host at a time are revoked; mu is held.
+// Certificates have whole seconds, so one from the second of the revocation is refused, too.
 func (l *List) refused(name string, issued time.Time) error {
 	at, ok := l.until[name]
 	if !ok || issued.After(at) {
@@ -182,11 +182,11 @@ func (l *List) refused(name string, issued time.Time) error {
 	return fmt.Errorf("the certificate of host %q is valid from %s on, but those until %s were revoked: it needs a new one", name, issued.UTC().Format(time.RFC3339), at.Format(time.RFC3339))
 }
 
-// Authenticator refuses revoked hosts of those whom another authenticator has recognised. It looks
-// at who really calls, and not at whom an administrator passes for.
-func (l *List) Authenticator(recognised authenticator.Request) authenticator.Request {
+// Authenticator returns an authenticator that refuses revoked hosts after another has authenticated
+// them. It checks the authenticated user, and not the user that an administrator impersonates.
+func (l *List) Authenticator(next authenticator.Request) authenticator.Request {
 	return authenticator.RequestFunc(func(r *http.Request) (*authenticator.Response, bool, error) {
-		response, ok, err := recognised.AuthenticateRequest(r)
+		response, ok, err := next.AuthenticateRequest(r)
 		if err != nil || !ok {
 			return response, ok, err
 		}
@@ -204,8 +204,8 @@ func (l *List) Authenticator(recognised authenticator.Request) authenticator.Req
 	})
 }
 
-// issued is from when on the caller's own certificate is valid; zero where it came without one, as
-// with a token or through a front proxy.
+// issued returns the time from which the user's own certificate is valid; zero without one, as with a
+// token or through a front proxy.
 func issued(r *http.Request, user string) time.Time {
 	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 || r.TLS.PeerCertificates[0].Subject.CommonName != user {
 		return time.Time{}
@@ -213,7 +213,7 @@ func issued(r *http.Request, user string) time.Time {
 	return r.TLS.PeerCertificates[0].NotBefore
 }
 
-// await returns when the ConfigMap has been read once: before, the list would let everybody in.
+// await waits until the ConfigMap has been read once: before that, the list would admit every host.
 func (l *List) await(ctx context.Context) error {
 	select {
 	case <-l.loaded:
@@ -230,7 +230,7 @@ func (l *List) await(ctx context.Context) error {
 	}
 }
 
-// admit refuses a host, or remembers its request to end it when it is refused.
+// admit returns an error for a revoked host, and otherwise records its request, to end it on revocation.
 func (l *List) admit(ctx context.Context, name string, issued time.Time) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -247,15 +247,15 @@ func (l *List) admit(ctx context.Context, name string, issued time.Time) error {
 // openRequest is one request that is being served.
 type openRequest struct {
 	end context.CancelCauseFunc
-	// host and issued are set once the caller is recognised as a host.
+	// host and issued are set once the request is authenticated as a host's.
 	host   string
 	issued time.Time
 }
 
 type openKey struct{}
 
-// WithEnd lets the list end the requests of hosts that are revoked while they are served. It goes
-// around the whole handler chain.
+// WithEnd returns a handler that ends requests when their host is revoked. It wraps the whole handler
+// chain.
 func (l *List) WithEnd(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, end := context.WithCancelCause(r.Context())

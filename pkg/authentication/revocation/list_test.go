@@ -42,21 +42,21 @@ func request(ctx context.Context, name string, notBefore time.Time) *http.Reques
 	return r
 }
 
-// known is an authenticator that recognises everybody as one user.
+// known is an authenticator that returns one user for every request.
 func known(name string, groups ...string) authenticator.Request {
 	return authenticator.RequestFunc(func(*http.Request) (*authenticator.Response, bool, error) {
 		return &authenticator.Response{User: &user.DefaultInfo{Name: name, Groups: groups}}, true, nil
 	})
 }
 
-func TestWhoIsRefused(t *testing.T) {
+func TestRefusals(t *testing.T) {
 	const edge, hosts = "system:host:edge-1", "system:hosts"
 	list := New(nil)
 	list.take(map[string]string{"edge-1": revoked.Format(time.RFC3339), "edge-2": "last week"})
 	for _, tc := range []struct {
 		name, user, group, certificate string
 		issued                         time.Time
-		says                           string
+		want                           string
 	}{
 		{"a certificate of before", edge, hosts, edge, revoked.Add(-time.Hour), "were revoked"},
 		{"one of the same second", edge, hosts, edge, revoked, "were revoked"},
@@ -67,7 +67,7 @@ func TestWhoIsRefused(t *testing.T) {
 		{"a host that a front proxy names", edge, hosts, "front-proxy", revoked.Add(time.Hour), "must come directly"},
 		{"a user of the name without the group", edge, "", edge, revoked.Add(-time.Hour), ""},
 		{"a user", "jane", "", "jane", revoked.Add(-time.Hour), ""},
-		{"a member of the group who is no host", "jane", hosts, "jane", revoked.Add(-time.Hour), ""},
+		{"a member of the group that is no host", "jane", hosts, "jane", revoked.Add(-time.Hour), ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var groups []string
@@ -76,16 +76,16 @@ func TestWhoIsRefused(t *testing.T) {
 			}
 			response, ok, err := list.Authenticator(known(tc.user, groups...)).AuthenticateRequest(request(t.Context(), tc.certificate, tc.issued))
 			switch {
-			case tc.says == "" && (err != nil || !ok || response.User.GetName() != tc.user):
+			case tc.want == "" && (err != nil || !ok || response.User.GetName() != tc.user):
 				t.Errorf("got %v, %t, %v", response, ok, err)
-			case tc.says != "" && (err == nil || ok || response != nil || !strings.Contains(err.Error(), tc.says)):
-				t.Errorf("got %v, %t, %v, which does not say %q", response, ok, err, tc.says)
+			case tc.want != "" && (err == nil || ok || response != nil || !strings.Contains(err.Error(), tc.want)):
+				t.Errorf("got %v, %t, %v, which does not say %q", response, ok, err, tc.want)
 			}
 		})
 	}
 }
 
-func TestNobodyIsAHostBeforeTheListHasBeenRead(t *testing.T) {
+func TestHostsAreRefusedUntilTheListHasBeenRead(t *testing.T) {
 	list := New(nil)
 	if list.Ready() == nil {
 		t.Error("ready before it has been read")
@@ -131,6 +131,6 @@ func TestOpenRequestsOfRevokedHostsEndAndNoOthers(t *testing.T) {
 	list.mu.Lock()
 	defer list.mu.Unlock()
 	if n := len(list.open); n > 1 { // the second may be on its way out
-		t.Errorf("%d requests are remembered that have ended", n)
+		t.Errorf("%d ended requests are still recorded", n)
 	}
 }

@@ -36,14 +36,13 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// leeway is how far clocks may be apart: a token counts this long before it begins and
-// after it ends, and this long after what it depends on was deleted. It is the time of
-// Kubernetes and of its JWT library.
+// leeway is the tolerated clock skew: a token is valid this long before its begin and after its expiry,
+// and after an object that it depends on was deleted. Kubernetes and its JWT library use the same.
 const leeway = jwt.DefaultLeeway
 
-// Lookup finds what a token depends on, as it is now. It is asked with every request, so
-// it should answer from memory; nobody keeps its answers. What it does not find is an
-// error. It must find what was created a moment ago.
+// Lookup returns the current objects that a token depends on. Every request calls it, so it should
+// read from memory; results are not cached. An object that does not exist is an error. It must
+// find objects that were created a moment ago.
 type Lookup interface {
 	Namespace(ctx context.Context, name string) (metav1.Object, error)
 	ServiceAccount(ctx context.Context, namespace, name string) (metav1.Object, error)
@@ -51,18 +50,18 @@ type Lookup interface {
 	Instance(ctx context.Context, namespace, name string) (metav1.Object, error)
 }
 
-// Config says which tokens are believed.
+// Config holds which tokens are accepted.
 type Config struct {
-	// Issuers are the names that tokens may have been issued in.
+	// Issuers are the accepted issuers.
 	Issuers []string
-	// Audiences are the names that this server answers to.
+	// Audiences are the audiences of this server.
 	Audiences authenticator.Audiences
 	Keys      *Keys
 	Lookup    Lookup
 	Clock     clock.PassiveClock
 }
 
-// Authenticator recognises callers by their service account's token.
+// Authenticator authenticates tokens of service accounts.
 type Authenticator struct {
 	config     Config
 	signatures *signatures
@@ -70,49 +69,49 @@ type Authenticator struct {
 
 var _ authenticator.Token = &Authenticator{}
 
-// NewAuthenticator recognises tokens by the configuration.
+// NewAuthenticator returns an authenticator with the configuration.
 func NewAuthenticator(config Config) *Authenticator {
 	return &Authenticator{config: config, signatures: newSignatures(config.Keys)}
 }
 
-// AuthenticateToken implements authenticator.Token. A token that is not of our issuers is
-// left to others; of one that is, the error says why it is refused, for the log: callers
-// see nothing but 401. No error holds any part of the token.
+// AuthenticateToken implements authenticator.Token. It leaves tokens of other issuers to other
+// authenticators. For a token of an accepted issuer, the error has the reason of a refusal for the
+// log: clients see 401 only. No error contains a part of the token.
 //
-// Only the signature is ever remembered, because it cannot become wrong. Times and
-// audience are looked at, and account, namespace and bound object are looked up, with
-// every request: whoever deletes an account has ended its tokens.
+// Only signature verification is cached, because its result cannot change. Times and audience are
+// checked, and account, namespace and bound object are looked up, with every request: deleting an
+// account invalidates its tokens.
 func (a *Authenticator) AuthenticateToken(ctx context.Context, token string) (*authenticator.Response, bool, error) {
-	said := a.signatures.remembered(token)
-	if said == nil {
+	payload := a.signatures.cached(token)
+	if payload == nil {
 		if !slices.Contains(a.config.Issuers, claimedIssuer(token)) {
 			return nil, false, nil
 		}
 		var err error
-		if said, err = a.signatures.verify(token); err != nil {
+		if payload, err = a.signatures.verify(token); err != nil {
 			return nil, false, err
 		}
 	}
-	// The issuer above was read from what nobody had verified yet.
-	if !slices.Contains(a.config.Issuers, said.Issuer) {
-		return nil, false, fmt.Errorf("the token's issuer is %q, whose tokens are not accepted", said.Issuer)
+	// The issuer above was read from claims that were not verified yet.
+	if !slices.Contains(a.config.Issuers, payload.Issuer) {
+		return nil, false, fmt.Errorf("the token's issuer is %q, whose tokens are not accepted", payload.Issuer)
 	}
-	audiences, err := a.audiences(ctx, said)
+	audiences, err := a.audiences(ctx, payload)
 	if err != nil {
 		return nil, false, err
 	}
 	now := a.config.Clock.Now()
-	if err := checkTimes(said.Claims, now); err != nil {
+	if err := checkTimes(payload.Claims, now); err != nil {
 		return nil, false, err
 	}
-	if err := a.checkObjects(ctx, &said.Kubernetes, now.Add(-leeway)); err != nil {
-		klog.FromContext(ctx).V(4).Info("A service account's token is refused", "account", klog.KRef(said.Kubernetes.Namespace, said.Kubernetes.ServiceAccount.Name), "id", said.ID, "reason", err.Error())
+	if err := a.checkObjects(ctx, &payload.Kubernetes, now.Add(-leeway)); err != nil {
+		klog.FromContext(ctx).V(4).Info("Refused service account token", "account", klog.KRef(payload.Kubernetes.Namespace, payload.Kubernetes.ServiceAccount.Name), "id", payload.ID, "reason", err.Error())
 		return nil, false, err
 	}
-	return &authenticator.Response{User: userOf(said), Audiences: audiences}, true, nil
+	return &authenticator.Response{User: userOf(payload), Audiences: audiences}, true, nil
 }
 
-// claimedIssuer is whom a token says that it is of, without any proof.
+// claimedIssuer returns the issuer in a token, without verifying it.
 func claimedIssuer(token string) string {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
@@ -131,14 +130,14 @@ func claimedIssuer(token string) string {
 	return claimed.Issuer
 }
 
-// audiences are those of the token's that were asked for: by a TokenReview, or this
-// server's own. A token that names none is for this server.
-func (a *Authenticator) audiences(ctx context.Context, said *claims) (authenticator.Audiences, error) {
+// audiences returns the audiences of the token that are wanted: those of a TokenReview, or this
+// server's own. A token without audiences is for this server.
+func (a *Authenticator) audiences(ctx context.Context, payload *claims) (authenticator.Audiences, error) {
 	wanted, asked := authenticator.AudiencesFrom(ctx)
 	if !asked {
 		wanted = a.config.Audiences
 	}
-	of := authenticator.Audiences(said.Audience)
+	of := authenticator.Audiences(payload.Audience)
 	if len(of) == 0 {
 		of = a.config.Audiences
 	}
@@ -149,26 +148,26 @@ func (a *Authenticator) audiences(ctx context.Context, said *claims) (authentica
 	return both, nil
 }
 
-func checkTimes(said jwt.Claims, now time.Time) error {
-	err := said.ValidateWithLeeway(jwt.Expected{Time: now}, leeway)
+func checkTimes(payload jwt.Claims, now time.Time) error {
+	err := payload.ValidateWithLeeway(jwt.Expected{Time: now}, leeway)
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, jwt.ErrExpired):
-		return fmt.Errorf("the token has expired at %s", said.Expiry.Time().UTC().Format(time.RFC3339))
+		return fmt.Errorf("the token has expired at %s", payload.Expiry.Time().UTC().Format(time.RFC3339))
 	case errors.Is(err, jwt.ErrNotValidYet):
-		return fmt.Errorf("the token is not valid before %s", said.NotBefore.Time().UTC().Format(time.RFC3339))
+		return fmt.Errorf("the token is not valid before %s", payload.NotBefore.Time().UTC().Format(time.RFC3339))
 	case errors.Is(err, jwt.ErrIssuedInTheFuture):
-		return fmt.Errorf("the token was issued at %s, which is yet to come", said.IssuedAt.Time().UTC().Format(time.RFC3339))
+		return fmt.Errorf("the token was issued at %s, which is yet to come", payload.IssuedAt.Time().UTC().Format(time.RFC3339))
 	}
 	return fmt.Errorf("the token's times cannot be understood: %w", err)
 }
 
-// checkObjects proves that all that the token depends on is still there, and is the same
-// that it was when the token was issued.
-func (a *Authenticator) checkObjects(ctx context.Context, said *kubernetes, deletedBefore time.Time) error {
-	lookup, namespace, account := a.config.Lookup, said.Namespace, said.ServiceAccount
-	if kind := said.foreign(); kind != "" {
+// checkObjects returns an error unless all objects that the token depends on exist and have the UIDs
+// that they had when the token was issued.
+func (a *Authenticator) checkObjects(ctx context.Context, payload *kubernetes, deletedBefore time.Time) error {
+	lookup, namespace, account := a.config.Lookup, payload.Namespace, payload.ServiceAccount
+	if kind := payload.foreign(); kind != "" {
 		return fmt.Errorf("the token is bound to a %s, which is not served here", kind)
 	}
 	if namespace == "" || account.Name == "" {
@@ -179,53 +178,52 @@ func (a *Authenticator) checkObjects(ctx context.Context, said *kubernetes, dele
 	if err := stillThere("service account", namespace, &account, object, err, deletedBefore); err != nil {
 		return err
 	}
-	// A namespace that ends takes its accounts along, but not at once: its controller first
-	// removes what they own.
+	// A namespace in deletion still has its accounts for a while: its controller first removes what
+	// they own.
 	object, err = lookup.Namespace(ctx, namespace)
 	if err := stillThere("namespace", "", &Reference{Name: namespace}, object, err, deletedBefore); err != nil {
 		return err
 	}
-	if said.Secret != nil {
-		object, err := lookup.Secret(ctx, namespace, said.Secret.Name)
-		if err := stillThere("secret", namespace, said.Secret, object, err, deletedBefore); err != nil {
+	if payload.Secret != nil {
+		object, err := lookup.Secret(ctx, namespace, payload.Secret.Name)
+		if err := stillThere("secret", namespace, payload.Secret, object, err, deletedBefore); err != nil {
 			return err
 		}
 	}
-	if said.Instance != nil {
-		object, err := lookup.Instance(ctx, namespace, said.Instance.Name)
-		if err := stillThere("instance", namespace, said.Instance, object, err, deletedBefore); err != nil {
+	if payload.Instance != nil {
+		object, err := lookup.Instance(ctx, namespace, payload.Instance.Name)
+		if err := stillThere("instance", namespace, payload.Instance, object, err, deletedBefore); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// stillThere compares what was found with what the token says. Of a namespace the token
-// knows no UID; the account's own is enough, since an account does not outlive its
-// namespace.
+// stillThere compares the found object with the claims. A token has no UID of the namespace; that of
+// the account is enough, because an account does not outlive its namespace.
 func stillThere(kind, namespace string, want *Reference, found metav1.Object, err error, deletedBefore time.Time) error {
 	what := kind + " " + klog.KRef(namespace, want.Name).String()
 	switch {
 	case err != nil:
 		return fmt.Errorf("the token depends on the %s: %w", what, err)
 	case kind != "namespace" && found.GetUID() != want.UID:
-		return fmt.Errorf("the %s was made anew since the token was issued: its UID is %q, the token's %q", what, found.GetUID(), want.UID)
+		return fmt.Errorf("the %s was recreated since the token was issued: its UID is %q, the token's %q", what, found.GetUID(), want.UID)
 	case found.GetDeletionTimestamp() != nil && found.GetDeletionTimestamp().Time.Before(deletedBefore):
 		return fmt.Errorf("the %s is being deleted", what)
 	}
 	return nil
 }
 
-// userOf is the caller, as Kubernetes would call them.
-func userOf(said *claims) user.Info {
+// userOf returns the user of a token, with the names that Kubernetes uses.
+func userOf(payload *claims) user.Info {
 	account := serviceaccount.ServiceAccountInfo{
-		Namespace:    said.Kubernetes.Namespace,
-		Name:         said.Kubernetes.ServiceAccount.Name,
-		UID:          string(said.Kubernetes.ServiceAccount.UID),
-		CredentialID: authenticationjwt.CredentialIDForJTI(said.ID),
+		Namespace:    payload.Kubernetes.Namespace,
+		Name:         payload.Kubernetes.ServiceAccount.Name,
+		UID:          string(payload.Kubernetes.ServiceAccount.UID),
+		CredentialID: authenticationjwt.CredentialIDForJTI(payload.ID),
 	}
 	info := account.UserInfo()
-	instance := said.Kubernetes.Instance
+	instance := payload.Kubernetes.Instance
 	if instance == nil {
 		return info
 	}

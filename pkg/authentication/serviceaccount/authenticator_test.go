@@ -27,75 +27,75 @@ import (
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 )
 
-func TestTokensAreGoodForWhatTheySayAndNoLonger(t *testing.T) {
+func TestTokensAreValidForTheirClaimsOnly(t *testing.T) {
 	key := newECKey(t, elliptic.P256())
 	keys := readKeys(t, key)
 	ours := func(t *testing.T, change map[string]any) string {
-		return craft(t, jose.ES256, key, idOf(t, key), said(change))
+		return craft(t, jose.ES256, key, idOf(t, key), payload(change))
 	}
 	for _, tc := range []struct {
-		name   string
-		said   map[string]any
-		world  func(world)
-		at     time.Duration // since noon
-		refuse string        // empty: it is good
+		name    string
+		payload map[string]any
+		world   func(world)
+		at      time.Duration // since noon
+		refuse  string        // empty: it is good
 	}{
 		{name: "a good token is good"},
 		{name: "within the leeway before it begins", at: -leeway},
 		{name: "before it begins", at: -leeway - time.Second, refuse: "not valid before 2026-03-01T12:00:00Z"},
 		{name: "within the leeway after it ends", at: time.Hour + leeway},
 		{name: "after it has ended", at: time.Hour + leeway + time.Second, refuse: "expired at 2026-03-01T13:00:00Z"},
-		{name: "issued in the future", said: map[string]any{"iat": noon.Add(2 * leeway).Unix()}, refuse: "yet to come"},
-		{name: "of an older issuer that still counts", said: map[string]any{"iss": "https://older.test"}},
-		{name: "for one of several audiences", said: map[string]any{"aud": []string{"vault", "api"}}},
-		{name: "an audience that is a string and no list", said: map[string]any{"aud": "api"}},
-		{name: "for another audience", said: map[string]any{"aud": []string{"vault"}}, refuse: `is for the audiences ["vault"]`},
+		{name: "issued in the future", payload: map[string]any{"iat": noon.Add(2 * leeway).Unix()}, refuse: "yet to come"},
+		{name: "of an older issuer that still counts", payload: map[string]any{"iss": "https://older.test"}},
+		{name: "for one of several audiences", payload: map[string]any{"aud": []string{"vault", "api"}}},
+		{name: "an audience that is a string and no list", payload: map[string]any{"aud": "api"}},
+		{name: "for another audience", payload: map[string]any{"aud": []string{"vault"}}, refuse: `is for the audiences ["vault"]`},
 		{name: "an account that is gone", world: gone("serviceaccount/shop/web"), refuse: "service account shop/web"},
-		{name: "an account made anew", world: recreated("serviceaccount/shop/web"), refuse: "was made anew"},
+		{name: "an account recreated", world: recreated("serviceaccount/shop/web"), refuse: "was recreated"},
 		{name: "an account deleted a moment ago", world: deletedAt("serviceaccount/shop/web", noon.Add(-leeway))},
 		{name: "an account deleted longer ago", world: deletedAt("serviceaccount/shop/web", noon.Add(-leeway-time.Second)), refuse: "service account shop/web is being deleted"},
 		{name: "a namespace that is gone", world: gone("namespace//shop"), refuse: "namespace shop"},
-		{name: "a namespace made anew is no namespace of the old account's", world: func(w world) { recreated("namespace//shop")(w); gone("serviceaccount/shop/web")(w) }, refuse: "service account shop/web"},
+		{name: "a namespace recreated is no namespace of the old account's", world: func(w world) { recreated("namespace//shop")(w); gone("serviceaccount/shop/web")(w) }, refuse: "service account shop/web"},
 		{name: "a namespace that began to end a moment ago", world: deletedAt("namespace//shop", noon.Add(-leeway))},
 		{name: "a namespace that began to end longer ago", world: deletedAt("namespace//shop", noon.Add(-leeway-time.Second)), refuse: "namespace shop is being deleted"},
-		{name: "no account at all", said: map[string]any{"kubernetes.io": nil}, refuse: "names no service account"},
-		{name: "no namespace", said: map[string]any{"kubernetes.io": map[string]any{"serviceaccount": map[string]any{"name": "web", "uid": "web-1"}}}, refuse: "names no service account"},
-		{name: "no UID", said: map[string]any{"kubernetes.io": map[string]any{"namespace": "shop", "serviceaccount": map[string]any{"name": "web"}}}, refuse: "was made anew"},
-		{name: "the claims of old, that name a secret and no UID", said: map[string]any{"kubernetes.io": nil, "kubernetes.io/serviceaccount/namespace": "shop", "kubernetes.io/serviceaccount/service-account.name": "web"}, refuse: "names no service account"},
-		{name: "bound to a secret", said: bound("secret", "vault", "vault-1")},
-		{name: "bound to a secret that is gone", said: bound("secret", "vault", "vault-1"), world: gone("secret/shop/vault"), refuse: "secret shop/vault"},
-		{name: "bound to a secret made anew", said: bound("secret", "vault", "vault-1"), world: recreated("secret/shop/vault"), refuse: "was made anew"},
-		{name: "bound to a secret being deleted", said: bound("secret", "vault", "vault-1"), world: deletedAt("secret/shop/vault", noon.Add(-2*leeway)), refuse: "secret shop/vault is being deleted"},
-		{name: "bound to an instance", said: bound("instance", "web-0", "web-0-1")},
-		{name: "bound to an instance that has its grace period yet", said: bound("instance", "web-0", "web-0-1"), world: deletedAt("instance/shop/web-0", noon.Add(30*time.Second))},
-		{name: "bound to an instance that is gone", said: bound("instance", "web-0", "web-0-1"), world: gone("instance/shop/web-0"), refuse: "instance shop/web-0"},
-		{name: "bound to an instance made anew", said: bound("instance", "web-0", "web-0-1"), world: recreated("instance/shop/web-0"), refuse: "was made anew"},
-		{name: "bound to an instance that should have ended", said: bound("instance", "web-0", "web-0-1"), world: deletedAt("instance/shop/web-0", noon.Add(-2*leeway)), refuse: "instance shop/web-0 is being deleted"},
-		{name: "bound to a pod, which is not served here", said: bound("pod", "web-0", "web-0-1"), refuse: "bound to a Pod"},
-		{name: "bound to a node", said: bound("node", "edge", "1"), refuse: "bound to a Node"},
-		{name: "bound to a webhook", said: bound("validatingwebhookconfiguration", "w", "1"), refuse: "bound to a ValidatingWebhookConfiguration"},
-		{name: "bound to another webhook", said: bound("mutatingwebhookconfiguration", "w", "1"), refuse: "bound to a MutatingWebhookConfiguration"},
+		{name: "no account at all", payload: map[string]any{"kubernetes.io": nil}, refuse: "names no service account"},
+		{name: "no namespace", payload: map[string]any{"kubernetes.io": map[string]any{"serviceaccount": map[string]any{"name": "web", "uid": "web-1"}}}, refuse: "names no service account"},
+		{name: "no UID", payload: map[string]any{"kubernetes.io": map[string]any{"namespace": "shop", "serviceaccount": map[string]any{"name": "web"}}}, refuse: "was recreated"},
+		{name: "the claims of old, that name a secret and no UID", payload: map[string]any{"kubernetes.io": nil, "kubernetes.io/serviceaccount/namespace": "shop", "kubernetes.io/serviceaccount/service-account.name": "web"}, refuse: "names no service account"},
+		{name: "bound to a secret", payload: bound("secret", "vault", "vault-1")},
+		{name: "bound to a secret that is gone", payload: bound("secret", "vault", "vault-1"), world: gone("secret/shop/vault"), refuse: "secret shop/vault"},
+		{name: "bound to a secret recreated", payload: bound("secret", "vault", "vault-1"), world: recreated("secret/shop/vault"), refuse: "was recreated"},
+		{name: "bound to a secret being deleted", payload: bound("secret", "vault", "vault-1"), world: deletedAt("secret/shop/vault", noon.Add(-2*leeway)), refuse: "secret shop/vault is being deleted"},
+		{name: "bound to an instance", payload: bound("instance", "web-0", "web-0-1")},
+		{name: "bound to an instance that has its grace period yet", payload: bound("instance", "web-0", "web-0-1"), world: deletedAt("instance/shop/web-0", noon.Add(30*time.Second))},
+		{name: "bound to an instance that is gone", payload: bound("instance", "web-0", "web-0-1"), world: gone("instance/shop/web-0"), refuse: "instance shop/web-0"},
+		{name: "bound to an instance recreated", payload: bound("instance", "web-0", "web-0-1"), world: recreated("instance/shop/web-0"), refuse: "was recreated"},
+		{name: "bound to an instance that should have ended", payload: bound("instance", "web-0", "web-0-1"), world: deletedAt("instance/shop/web-0", noon.Add(-2*leeway)), refuse: "instance shop/web-0 is being deleted"},
+		{name: "bound to a pod, which is not served here", payload: bound("pod", "web-0", "web-0-1"), refuse: "bound to a Pod"},
+		{name: "bound to a node", payload: bound("node", "edge", "1"), refuse: "bound to a Node"},
+		{name: "bound to a webhook", payload: bound("validatingwebhookconfiguration", "w", "1"), refuse: "bound to a ValidatingWebhookConfiguration"},
+		{name: "bound to another webhook", payload: bound("mutatingwebhookconfiguration", "w", "1"), refuse: "bound to a MutatingWebhookConfiguration"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorld()
 			if tc.world != nil {
 				tc.world(w)
 			}
-			who, clock := newAuthenticator(keys, w)
+			authn, clock := newAuthenticator(keys, w)
 			clock.SetTime(noon.Add(tc.at))
-			token := ours(t, tc.said)
-			// The second time the signature is remembered, and nothing else.
+			token := ours(t, tc.payload)
+			// The second time only the signature is cached.
 			for range 2 {
-				expect(t, who, token, tc.refuse)
+				expect(t, authn, token, tc.refuse)
 			}
 		})
 	}
 }
 
 // expect holds a token to be good, or to be refused with words that do not hold it.
-func expect(t *testing.T, who *Authenticator, token, refuse string) {
+func expect(t *testing.T, authn *Authenticator, token, refuse string) {
 	t.Helper()
-	answer, ok, err := who.AuthenticateToken(t.Context(), token)
+	answer, ok, err := authn.AuthenticateToken(t.Context(), token)
 	if refuse == "" {
 		if err != nil || !ok || answer.User.GetName() != "system:serviceaccount:shop:web" {
 			t.Errorf("a good token is refused: %v, %v", answer, err)
@@ -113,34 +113,34 @@ func expect(t *testing.T, who *Authenticator, token, refuse string) {
 	}
 }
 
-func TestATokenDiesWithWhatItDependsOnAlthoughItWasJustAccepted(t *testing.T) {
+func TestADeletedObjectInvalidatesATokenThatWasJustAccepted(t *testing.T) {
 	key := newECKey(t, elliptic.P256())
-	token := craft(t, jose.ES256, key, idOf(t, key), said(bound("instance", "web-0", "web-0-1")))
+	token := craft(t, jose.ES256, key, idOf(t, key), payload(bound("instance", "web-0", "web-0-1")))
 	for name, end := range map[string]func(world){
 		"account":           gone("serviceaccount/shop/web"),
-		"account made anew": recreated("serviceaccount/shop/web"),
+		"account recreated": recreated("serviceaccount/shop/web"),
 		"namespace":         gone("namespace//shop"),
 		"bound object":      gone("instance/shop/web-0"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld()
-			who, _ := newAuthenticator(readKeys(t, key), w)
-			expect(t, who, token, "")
+			authn, _ := newAuthenticator(readKeys(t, key), w)
+			expect(t, authn, token, "")
 			end(w)
-			expect(t, who, token, "the ")
+			expect(t, authn, token, "the ")
 		})
 	}
 	t.Run("time", func(t *testing.T) {
-		who, clock := newAuthenticator(readKeys(t, key), newWorld())
-		expect(t, who, token, "")
+		authn, clock := newAuthenticator(readKeys(t, key), newWorld())
+		expect(t, authn, token, "")
 		clock.Step(2 * time.Hour)
-		expect(t, who, token, "expired")
+		expect(t, authn, token, "expired")
 	})
 }
 
-func TestOtherAudiencesAreForThoseWhoReviewTokens(t *testing.T) {
+func TestReviewsMayHaveOtherAudiences(t *testing.T) {
 	key := newECKey(t, elliptic.P256())
-	who, _ := newAuthenticator(readKeys(t, key), newWorld())
+	authn, _ := newAuthenticator(readKeys(t, key), newWorld())
 	for _, tc := range []struct {
 		name   string
 		of     any // nil for none
@@ -155,8 +155,8 @@ func TestOtherAudiencesAreForThoseWhoReviewTokens(t *testing.T) {
 		{"a token without audience is not for others", nil, []string{"vault"}, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			token := craft(t, jose.ES256, key, "", said(map[string]any{"aud": tc.of}))
-			answer, ok, err := who.AuthenticateToken(authenticator.WithAudiences(t.Context(), tc.wanted), token)
+			token := craft(t, jose.ES256, key, "", payload(map[string]any{"aud": tc.of}))
+			answer, ok, err := authn.AuthenticateToken(authenticator.WithAudiences(t.Context(), tc.wanted), token)
 			if ok != (tc.got != nil) || (err == nil) != ok {
 				t.Fatalf("got %v, %v", answer, err)
 			}
@@ -167,13 +167,13 @@ func TestOtherAudiencesAreForThoseWhoReviewTokens(t *testing.T) {
 	}
 }
 
-func TestTheCallerIsTheAccountAndSaysWithWhatTokenItCame(t *testing.T) {
+func TestTheUserIsTheAccountWithTheIDOfTheToken(t *testing.T) {
 	key := newECKey(t, elliptic.P256())
-	who, _ := newAuthenticator(readKeys(t, key), newWorld())
+	authn, _ := newAuthenticator(readKeys(t, key), newWorld())
 	for _, tc := range []struct {
-		name  string
-		said  map[string]any
-		extra map[string][]string
+		name    string
+		payload map[string]any
+		extra   map[string][]string
 	}{
 		{"a plain token", nil, map[string][]string{
 			"authentication.kubernetes.io/credential-id": {"JTI=11111111-2222-3333-4444-555555555555"},
@@ -186,7 +186,7 @@ func TestTheCallerIsTheAccountAndSaysWithWhatTokenItCame(t *testing.T) {
 		{"one without an ID", map[string]any{"jti": nil}, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			answer, ok, err := who.AuthenticateToken(t.Context(), craft(t, jose.ES256, key, "", said(tc.said)))
+			answer, ok, err := authn.AuthenticateToken(t.Context(), craft(t, jose.ES256, key, "", payload(tc.payload)))
 			if err != nil || !ok {
 				t.Fatal(err)
 			}

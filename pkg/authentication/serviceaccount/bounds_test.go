@@ -49,24 +49,24 @@ func TestAudiencesAreBounded(t *testing.T) {
 	}
 }
 
-func TestOnlyTokensOfAnOrdinaryLengthAreRemembered(t *testing.T) {
+func TestOnlyTokensOfAnOrdinaryLengthAreCached(t *testing.T) {
 	key := newECKey(t, elliptic.P256())
 	s := newSignatures(readKeys(t, key))
 	for _, test := range []struct {
-		name       string
-		audience   string
-		remembered bool
+		name     string
+		audience string
+		cached   bool
 	}{
 		{"an ordinary token", "api", true},
-		{"a token of many audiences", strings.Repeat("a", longestRemembered), false},
+		{"a token of many audiences", strings.Repeat("a", longestCached), false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			token := craft(t, jose.ES256, key, "", said(map[string]any{"aud": []string{test.audience}}))
+			token := craft(t, jose.ES256, key, "", payload(map[string]any{"aud": []string{test.audience}}))
 			if _, err := s.verify(token); err != nil {
 				t.Fatal(err)
 			}
-			if got := s.remembered(token) != nil; got != test.remembered {
-				t.Errorf("remembered: %v", got)
+			if got := s.cached(token) != nil; got != test.cached {
+				t.Errorf("cached: %v", got)
 			}
 		})
 	}

@@ -22,31 +22,31 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// What a user whose token is bound to an Instance carries as extra, as pods do in
-// Kubernetes under authentication.kubernetes.io.
+// The extra attributes of a user with a token that is bound to an Instance. Kubernetes has the same for pods
+// under authentication.kubernetes.io.
 const (
 	InstanceNameKey = "fleet.gatehouse.dev/instance-name"
 	InstanceUIDKey  = "fleet.gatehouse.dev/instance-uid"
 )
 
-// Reference names an object and says which one of that name it is.
+// Reference identifies an object by name and UID.
 type Reference struct {
 	Name string    `json:"name,omitempty"`
 	UID  types.UID `json:"uid,omitempty"`
 }
 
-// ReferenceTo is a reference to an object as it is now.
+// ReferenceTo returns a reference to an object.
 func ReferenceTo(object metav1.Object) *Reference {
 	return &Reference{Name: object.GetName(), UID: object.GetUID()}
 }
 
-// claims are everything that a token says.
+// claims are all claims of a token.
 type claims struct {
 	jwt.Claims
 	private
 }
 
-// private are the claims that are not registered for everybody.
+// private are the claims that are not registered claims of JWT.
 type private struct {
 	Kubernetes kubernetes `json:"kubernetes.io"`
 }
@@ -57,16 +57,16 @@ type kubernetes struct {
 	Secret         *Reference `json:"secret,omitempty"`
 	Instance       *Reference `json:"instance,omitempty"`
 
-	// What Kubernetes binds tokens to and this server does not serve. A token that is bound
-	// to any of it was not issued here; it is read in order to be refused.
+	// Kinds that Kubernetes binds tokens to and that this server does not serve. A token that is
+	// bound to one was not issued here; the claim is parsed so that the token is refused.
 	Pod               *Reference `json:"pod,omitempty"`
 	Node              *Reference `json:"node,omitempty"`
 	ValidatingWebhook *Reference `json:"validatingwebhookconfiguration,omitempty"`
 	MutatingWebhook   *Reference `json:"mutatingwebhookconfiguration,omitempty"`
 }
 
-// foreign is the kind of an object that this server does not serve, and that the token is
-// bound to; none where empty.
+// foreign returns the kind that the token is bound to if this server does not serve it, or an empty
+// string.
 func (k *kubernetes) foreign() string {
 	switch {
 	case k.Pod != nil:

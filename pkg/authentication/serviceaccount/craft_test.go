@@ -123,18 +123,18 @@ func idOf(t testing.TB, key crypto.Signer) string {
 	return id
 }
 
-// craft signs whatever it is told to.
-func craft(t testing.TB, algorithm jose.SignatureAlgorithm, key any, kid string, said map[string]any) string {
+// craft signs any payload, also a wrong one.
+func craft(t testing.TB, algorithm jose.SignatureAlgorithm, key any, kid string, payload map[string]any) string {
 	t.Helper()
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: algorithm, Key: &jose.JSONWebKey{Key: key, KeyID: kid}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	payload, err := json.Marshal(said)
+	encoded, err := json.Marshal(payload)
 	if err != nil {
 		t.Fatal(err)
 	}
-	object, err := signer.Sign(payload)
+	object, err := signer.Sign(encoded)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +146,7 @@ func craft(t testing.TB, algorithm jose.SignatureAlgorithm, key any, kid string,
 }
 
 // assemble makes a token of its parts, for what no library would sign.
-func assemble(t testing.TB, header, said map[string]any, signature []byte) string {
+func assemble(t testing.TB, header, payload map[string]any, signature []byte) string {
 	t.Helper()
 	encode := func(part map[string]any) string {
 		data, err := json.Marshal(part)
@@ -155,11 +155,11 @@ func assemble(t testing.TB, header, said map[string]any, signature []byte) strin
 		}
 		return base64.RawURLEncoding.EncodeToString(data)
 	}
-	return encode(header) + "." + encode(said) + "." + base64.RawURLEncoding.EncodeToString(signature)
+	return encode(header) + "." + encode(payload) + "." + base64.RawURLEncoding.EncodeToString(signature)
 }
 
-// said is what a good token of shop/web says, with changes; a nil value takes a claim out.
-func said(change map[string]any) map[string]any {
+// payload returns the claims of a valid token of shop/web, with changes; a nil value removes a claim.
+func payload(change map[string]any) map[string]any {
 	all := map[string]any{
 		"iss": testIssuer,
 		"aud": []string{testIssuer},

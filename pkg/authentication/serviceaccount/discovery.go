@@ -26,23 +26,23 @@ import (
 	"gopkg.in/go-jose/go-jose.v2"
 )
 
-// Where those who verify tokens themselves find out how (OpenID Connect Discovery 1.0).
+// The paths of OpenID Connect Discovery 1.0, for clients that verify tokens themselves.
 const (
 	OpenIDConfigurationPath = "/.well-known/openid-configuration"
 	KeySetPath              = "/openid/v1/jwks"
 )
 
-// discoveryMaxAge is how long clients may keep what they read: as long as in Kubernetes.
-// Whoever changes the signing key announces the next one this long ahead.
+// discoveryMaxAge is the duration for which clients may cache the documents, as in Kubernetes. A new
+// signing key must be published this long before it signs.
 const discoveryMaxAge = "public, max-age=3600"
 
-// Discovery answers where the keys are, and what they are. It holds nothing secret.
+// Discovery serves the public keys and their address. It has no secrets.
 type Discovery struct {
 	configuration, keySet []byte
 }
 
-// NewDiscovery describes an issuer. keySetURL is where clients reach KeySetPath. It is an
-// error when the issuer is no URL that clients could look at; tokens are good all the same.
+// NewDiscovery returns the discovery of an issuer. keySetURL is the address of KeySetPath for clients. It
+// returns an error if the issuer is no https URL; tokens are valid nevertheless.
 func NewDiscovery(issuer, keySetURL string, keys *Keys) (*Discovery, error) {
 	for what, value := range map[string]string{"issuer": issuer, "URL of the keys": keySetURL} {
 		u, err := url.Parse(value)
@@ -72,8 +72,7 @@ func NewDiscovery(issuer, keySetURL string, keys *Keys) (*Discovery, error) {
 	return d, err
 }
 
-// Install serves both documents. Who may read them is decided by authorization, as for
-// any other path.
+// Install serves both documents. Their readers are authorized as for any other path.
 func (d *Discovery) Install(mux interface{ Handle(string, http.Handler) }) {
 	mux.Handle(OpenIDConfigurationPath, document("application/json", d.configuration))
 	mux.Handle(KeySetPath, document("application/jwk-set+json", d.keySet))

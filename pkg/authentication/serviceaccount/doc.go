@@ -14,15 +14,15 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package serviceaccount issues the tokens of service accounts and recognises callers by
-// them.
+// Package serviceaccount issues and authenticates the tokens of service accounts.
 //
-// Stop 1 of the request's path (see ARCHITECTURE.md), in the standalone mode. The room above
-// puts the Authenticator among its others; the registries of serviceaccounts/token and
-// instances/token call the Issuer; cmd/gatehouse/app makes both from the same Keys. Read
-// Authenticator.AuthenticateToken first: it has every reason for which a token is refused.
+// Stage 1 of the request's path (see ARCHITECTURE.md), in the standalone mode. NewStandalone in
+// pkg/authentication/standalone.go uses the Authenticator; the storages of serviceaccounts/token
+// and instances/token use Requests, which signs with the Issuer; cmd/gatehouse/app creates all of
+// them with the same Keys. Read Authenticator.AuthenticateToken first: it has every reason for
+// which a token is refused.
 //
-// Tokens are JSON Web Tokens with the claims of Kubernetes, so that what knows those knows
-// these. A token may be bound to a Secret, or to an Instance (which Kubernetes does not
-// have), and dies with it. There are no tokens that live in Secrets and never end.
+// Tokens are JSON Web Tokens with the claims of Kubernetes. A token may be bound to a Secret, or to
+// an Instance (which Kubernetes does not have), and is invalid once that object is deleted. There
+// are no long-lived tokens in Secrets.
 package serviceaccount

@@ -35,8 +35,8 @@ type Issuer struct {
 	clock  clock.PassiveClock
 }
 
-// NewIssuer signs with the signing key in the name of an issuer, which is a URL for those
-// who want to find the keys (see Discovery).
+// NewIssuer returns an issuer that signs with the signing key. The name is a URL if clients shall find
+// the keys by it (see Discovery).
 func NewIssuer(name string, keys *Keys, clock clock.PassiveClock) (*Issuer, error) {
 	key := keys.all[0] // the signing key is read first
 	signer, err := jose.NewSigner(jose.SigningKey{
@@ -49,30 +49,30 @@ func NewIssuer(name string, keys *Keys, clock clock.PassiveClock) (*Issuer, erro
 	return &Issuer{name: name, signer: signer, clock: clock}, nil
 }
 
-// Grant is what a token shall say.
+// Grant is the content of a token to issue.
 type Grant struct {
-	// Account is the service account as it is now: the token is good for this one and not
-	// for another of the same name.
+	// Account is the current service account: the token is valid for its UID, and not for another
+	// account of the same name.
 	Account metav1.Object
-	// Audiences are those who shall believe the token.
+	// Audiences are the servers that the token is for.
 	Audiences []string
-	// Lifetime is how long it is good for.
+	// Lifetime is the duration from now until the token expires.
 	Lifetime time.Duration
-	// Secret or Instance is the object that the token dies with; nil for none.
+	// Secret or Instance is the object that the token is bound to; nil for none.
 	Secret, Instance *Reference
 }
 
 // Issued is a token.
 type Issued struct {
-	// Token is what the holder shows. It belongs into no log.
+	// Token is the token itself. It must not be logged.
 	Token string
-	// ID names the token in logs.
+	// ID identifies the token in logs.
 	ID string
-	// Expires is when it ends.
+	// Expires is the time at which the token expires.
 	Expires time.Time
 }
 
-// Issue signs a token. Whether the asker may have it was decided before.
+// Issue signs a token. The caller has authorized the request before.
 func (i *Issuer) Issue(grant Grant) (Issued, error) {
 	if grant.Secret != nil && grant.Instance != nil {
 		return Issued{}, fmt.Errorf("a token can be bound to one object: a Secret or an Instance")

@@ -32,7 +32,7 @@ import (
 	testingclock "k8s.io/utils/clock/testing"
 )
 
-func TestWhatIsIssuedIsRecognised(t *testing.T) {
+func TestIssuedTokensAreAccepted(t *testing.T) {
 	web := &metav1.ObjectMeta{Namespace: "shop", Name: "web", UID: "web-1"}
 	for _, tc := range []struct {
 		name  string
@@ -60,8 +60,8 @@ func TestWhatIsIssuedIsRecognised(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			who, _ := newAuthenticator(tc.keys, newWorld())
-			expect(t, who, issued.Token, "")
+			authn, _ := newAuthenticator(tc.keys, newWorld())
+			expect(t, authn, issued.Token, "")
 
 			parsed, err := jwt.ParseSigned(issued.Token)
 			if err != nil {
@@ -102,7 +102,7 @@ func TestATokenIsBoundToOneObjectAtMost(t *testing.T) {
 
 func TestTheNextKeyIsAnnouncedAndThePreviousOneStillCounts(t *testing.T) {
 	before, after := newECKey(t, elliptic.P256()), newECKey(t, elliptic.P256())
-	token := craft(t, jose.ES256, before, idOf(t, before), said(nil))
+	token := craft(t, jose.ES256, before, idOf(t, before), payload(nil))
 	for name, tc := range map[string]struct {
 		keys   *Keys
 		refuse string
@@ -113,8 +113,8 @@ func TestTheNextKeyIsAnnouncedAndThePreviousOneStillCounts(t *testing.T) {
 		"the old one is gone":   {readKeys(t, after), "key that is not known"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			who, _ := newAuthenticator(tc.keys, newWorld())
-			expect(t, who, token, tc.refuse)
+			authn, _ := newAuthenticator(tc.keys, newWorld())
+			expect(t, authn, token, tc.refuse)
 		})
 	}
 }
@@ -158,13 +158,13 @@ func TestDiscoveryNamesTheKeysAndNothingPrivate(t *testing.T) {
 			t.Errorf("%s is not public", key.KeyID)
 		}
 	}
-	// Whoever has read them can verify our tokens.
-	parsed, err := jwt.ParseSigned(craft(t, jose.ES256, signing, idOf(t, signing), said(nil)))
+	// The published keys verify tokens of the server.
+	parsed, err := jwt.ParseSigned(craft(t, jose.ES256, signing, idOf(t, signing), payload(nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := parsed.Claims(&set, &jwt.Claims{}); err != nil {
-		t.Errorf("a token cannot be verified with what discovery says: %v", err)
+		t.Errorf("a token cannot be verified with what discovery want: %v", err)
 	}
 
 	refused := httptest.NewRecorder()

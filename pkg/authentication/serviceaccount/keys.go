@@ -30,21 +30,20 @@ import (
 	"k8s.io/client-go/util/keyutil"
 )
 
-// minRSABits is the least that RFC 7518 allows for signatures with RSA.
+// minRSABits is the minimum size of RSA keys for signatures in RFC 7518.
 const minRSABits = 2048
 
 // PublicKey verifies tokens.
 type PublicKey struct {
-	// ID is what tokens call the key in their kid header.
+	// ID is the key's id in the kid header of tokens.
 	ID string
 	// Key is an *ecdsa.PublicKey or an *rsa.PublicKey.
 	Key crypto.PublicKey
-	// Algorithm is what the key signs with.
+	// Algorithm is the signature algorithm of the key.
 	Algorithm jose.SignatureAlgorithm
 }
 
-// Keys are the keys by which a server knows the tokens that it, its replicas, or the
-// server before it have issued.
+// Keys are the keys that verify tokens of this server, of its replicas, and of an earlier one.
 type Keys struct {
 	signing crypto.Signer
 	all     []PublicKey
@@ -52,7 +51,7 @@ type Keys struct {
 }
 
 // ReadKeys reads the private key that signs, and files with further keys that verify:
-// public keys, certificates, or private keys, whose public half is taken. The signing key
+// public keys, certificates, or private keys, of which it uses the public half. The signing key
 // verifies, too.
 func ReadKeys(signingFile string, verifyingFiles ...string) (*Keys, error) {
 	private, err := keyutil.PrivateKeyFromFile(signingFile)
@@ -99,8 +98,8 @@ func (k *Keys) add(public crypto.PublicKey) error {
 	return nil
 }
 
-// named are the keys that a token may have been signed with: the one that it names, or
-// any where it names none. A name that nobody has given is no reason to try them all.
+// named returns the keys that may have signed a token: the one with the id, all if the id is empty, and
+// none if the id is unknown.
 func (k *Keys) named(id string) []PublicKey {
 	if id == "" {
 		return k.all
@@ -132,8 +131,8 @@ func algorithmOf(public crypto.PublicKey) (jose.SignatureAlgorithm, error) {
 	return "", fmt.Errorf("a %T cannot sign tokens: use an EC key on P-256", public)
 }
 
-// keyID is derived as Kubernetes derives it: who verifies tokens of both finds the key by
-// the same name. From the name nobody learns the key.
+// keyID returns the id that Kubernetes derives from the key, a hash: verifiers of tokens of both find
+// the key under the same id.
 func keyID(public crypto.PublicKey) (string, error) {
 	der, err := x509.MarshalPKIXPublicKey(public)
 	if err != nil {

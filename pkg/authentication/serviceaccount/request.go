@@ -36,39 +36,38 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// What may be asked for is what may be asked for in Kubernetes.
+// The bounds of lifetimes are those of Kubernetes.
 const (
 	minExpirationSeconds = 10 * 60
 	maxExpirationSeconds = 1 << 32
 )
 
-// Bounds of audiences, which Kubernetes does not have. A token with more and longer ones would
-// not fit in a header that servers take.
+// Bounds of audiences, which Kubernetes does not have. A token with more or longer ones would not fit
+// into a header that servers accept.
 const (
 	maxAudiences     = 32
 	maxAudienceBytes = 512
 )
 
-// InstanceKind is the kind in a TokenRequest's boundObjectRef that stands for an Instance, in
-// whatever version.
+// InstanceKind is the kind of an Instance in a TokenRequest's boundObjectRef, in any version.
 var InstanceKind = schema.GroupKind{Group: "fleet.gatehouse.dev", Kind: "Instance"}
 
 var requestKind = authenticationv1.SchemeGroupVersion.WithKind("TokenRequest").GroupKind()
 
-// Requests answers requests for tokens. Whether the asker may have one was decided before.
+// Requests serves TokenRequests, which are authorized before.
 type Requests struct {
 	Issuer *Issuer
-	// Lookup finds accounts and what tokens are bound to. It must not be behind the time: a
+	// Lookup returns accounts and the objects that tokens are bound to. It must not be stale: a
 	// token for an account that was just replaced would be refused at once.
 	Lookup Lookup
-	// Audiences are for whom a token is when the request does not say.
+	// Audiences are those of a token if the request has none.
 	Audiences []string
-	// MaxLifetime shortens what lives longer; no bound where zero.
+	// MaxLifetime is the maximum lifetime; zero for no bound.
 	MaxLifetime time.Duration
 }
 
-// RequestToken answers a TokenRequest for an account. admit is asked once the request is
-// complete and valid. A dry run does everything but give out a token.
+// RequestToken serves a TokenRequest for an account. It calls admit, if not nil, once the request is
+// complete and valid. A dry run does everything but issue a token.
 func (r *Requests) RequestToken(ctx context.Context, namespace, account string, request *authenticationv1.TokenRequest, admit func(context.Context, runtime.Object) error, dryRun bool) (*authenticationv1.TokenRequest, error) {
 	if errs := matches(request, namespace, account); len(errs) > 0 {
 		return nil, apierrors.NewInvalid(requestKind, account, errs)
@@ -114,7 +113,7 @@ func (r *Requests) RequestToken(ctx context.Context, namespace, account string, 
 	return out, nil
 }
 
-// matches holds a body to what its URL says.
+// matches compares the metadata of a body with the URL.
 func matches(request *authenticationv1.TokenRequest, namespace, account string) field.ErrorList {
 	var errs field.ErrorList
 	metadata := field.NewPath("metadata")
@@ -127,7 +126,7 @@ func matches(request *authenticationv1.TokenRequest, namespace, account string) 
 	return errs
 }
 
-// ValidateTokenRequest checks a request by itself.
+// ValidateTokenRequest validates the spec of a request.
 func ValidateTokenRequest(request *authenticationv1.TokenRequest) field.ErrorList {
 	var errs field.ErrorList
 	path := field.NewPath("spec", "expirationSeconds")
@@ -158,7 +157,7 @@ func validateAudiences(audiences []string) field.ErrorList {
 	return errs
 }
 
-// bind looks up the object that the token shall die with.
+// bind looks up the object that the token is bound to, and adds it to the grant.
 func (r *Requests) bind(ctx context.Context, namespace string, ref *authenticationv1.BoundObjectReference, grant *Grant) error {
 	if ref == nil {
 		return nil
@@ -188,10 +187,10 @@ func (r *Requests) bind(ctx context.Context, namespace string, ref *authenticati
 
 func replaced(kind schema.GroupKind, name string, asked, is types.UID) error {
 	return apierrors.NewConflict(schema.GroupResource{Group: kind.Group, Resource: kind.Kind}, name,
-		fmt.Errorf("the request is for the object with the UID %s, but the one of that name has the UID %s: it may have been deleted and made anew", asked, is))
+		fmt.Errorf("the request is for the object with the UID %s, but the one of that name has the UID %s: it may have been deleted and recreated", asked, is))
 }
 
-// shorten keeps the token's life within what the server allows, and says so.
+// shorten bounds the token's lifetime by MaxLifetime, with a warning.
 func (r *Requests) shorten(ctx context.Context, request *authenticationv1.TokenRequest) {
 	most := int64(r.MaxLifetime / time.Second)
 	if asked := *request.Spec.ExpirationSeconds; most > 0 && asked > most {

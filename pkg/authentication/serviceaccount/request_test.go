@@ -55,12 +55,12 @@ func boundRef(apiVersion, kind, name string, uid types.UID) func(*authentication
 func newRequests(t *testing.T, w world) (*Requests, *Authenticator) {
 	t.Helper()
 	keys := readKeys(t, newECKey(t, elliptic.P256()))
-	who, clock := newAuthenticator(keys, w)
+	authn, clock := newAuthenticator(keys, w)
 	issuer, err := NewIssuer(testIssuer, keys, clock)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Requests{Issuer: issuer, Lookup: w, Audiences: []string{testIssuer, "api"}, MaxLifetime: 24 * time.Hour}, who
+	return &Requests{Issuer: issuer, Lookup: w, Audiences: []string{testIssuer, "api"}, MaxLifetime: 24 * time.Hour}, authn
 }
 
 func TestWhatMayBeAskedForIsGiven(t *testing.T) {
@@ -80,7 +80,7 @@ func TestWhatMayBeAskedForIsGiven(t *testing.T) {
 		{"bound to an instance", ask(boundRef("fleet.gatehouse.dev/v1alpha1", "Instance", "web-0", "")), []string{testIssuer, "api"}, 3600},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			requests, who := newRequests(t, newWorld())
+			requests, authn := newRequests(t, newWorld())
 			var admitted *authenticationv1.TokenRequest
 			given, err := requests.RequestToken(t.Context(), "shop", "web", tc.ask, func(_ context.Context, obj runtime.Object) error {
 				admitted = obj.(*authenticationv1.TokenRequest)
@@ -101,7 +101,7 @@ func TestWhatMayBeAskedForIsGiven(t *testing.T) {
 			if admitted == nil || admitted.Status.Token != "" || len(admitted.Spec.Audiences) == 0 {
 				t.Errorf("admission saw %v", admitted)
 			}
-			answer, ok, err := who.AuthenticateToken(authenticator.WithAudiences(t.Context(), tc.audiences), given.Status.Token)
+			answer, ok, err := authn.AuthenticateToken(authenticator.WithAudiences(t.Context(), tc.audiences), given.Status.Token)
 			if !ok || answer.User.GetName() != "system:serviceaccount:shop:web" {
 				t.Errorf("the token is not good: %v", err)
 			}
@@ -115,7 +115,7 @@ func TestWhatMayNotBeAskedForSaysWhy(t *testing.T) {
 		ask   *authenticationv1.TokenRequest
 		world func(world)
 		is    func(error) bool
-		says  string
+		want  string
 	}{
 		{"less than ten minutes", ask(forSeconds(599)), nil, apierrors.IsInvalid, "spec.expirationSeconds: Invalid value: 599: may not specify a duration less than 10 minutes"},
 		{"more than there is", ask(forSeconds(1<<32 + 1)), nil, apierrors.IsInvalid, "may not specify a duration larger than 2^32 seconds"},
@@ -140,8 +140,8 @@ func TestWhatMayNotBeAskedForSaysWhy(t *testing.T) {
 			}
 			requests, _ := newRequests(t, w)
 			given, err := requests.RequestToken(t.Context(), "shop", "web", tc.ask, nil, false)
-			if given != nil || err == nil || !strings.Contains(err.Error(), tc.says) || tc.is != nil && !tc.is(err) {
-				t.Errorf("got %v, %v, want %q", given, err, tc.says)
+			if given != nil || err == nil || !strings.Contains(err.Error(), tc.want) || tc.is != nil && !tc.is(err) {
+				t.Errorf("got %v, %v, want %q", given, err, tc.want)
 			}
 		})
 	}

@@ -26,47 +26,45 @@ import (
 	"k8s.io/utils/lru"
 )
 
-// What is remembered of a token are the claims, decoded, which take about twice the bytes of the
-// token. So the two numbers bound the memory: 4 MiB with the usual tokens of half a KiB, and
-// 32 MiB at the most. There are few servers with more accounts that call at the same time, and
-// no ordinary token is longer than the second.
+// The cache holds decoded claims, which take about twice the bytes of the token. So the two numbers
+// bound its memory: 4 MiB with usual tokens of half a KiB, and 32 MiB at most. Few servers have more
+// accounts that call at the same time, and no ordinary token is longer than the second.
 const (
-	rememberedSignatures = 4096
-	longestRemembered    = 4 << 10
+	cachedSignatures = 4096
+	longestCached    = 4 << 10
 )
 
-// asymmetric are the algorithms whose verifying key is not a secret. With any other, who
-// knows a public key could make tokens; "none" is no algorithm at all.
+// asymmetric are the algorithms with a public verifying key. With a symmetric one, a holder of
+// a public key could forge tokens; "none" has no signature.
 var asymmetric = map[string]bool{
 	string(jose.ES256): true, string(jose.ES384): true, string(jose.ES512): true,
 	string(jose.RS256): true, string(jose.RS384): true, string(jose.RS512): true,
 	string(jose.PS256): true, string(jose.PS384): true, string(jose.PS512): true,
 }
 
-// signatures verifies that tokens were signed with one of the keys. Verifying costs more
-// than all the rest of stop 1 (some 60 µs for ES256), and the same few tokens come with
-// every request; so good ones are remembered, under the hash of the whole token. Bad ones
-// are not: anybody can make as many as they like.
+// signatures verifies that tokens were signed with one of the keys. Verification costs more than the
+// rest of stage 1 (some 60 µs for ES256), and most requests have one of few tokens; so verified
+// tokens are cached by the hash of the whole token. Refused ones are not: a client can send any
+// number of them.
 type signatures struct {
 	keys *Keys
 	good *lru.Cache
 }
 
 func newSignatures(keys *Keys) *signatures {
-	return &signatures{keys: keys, good: lru.New(rememberedSignatures)}
+	return &signatures{keys: keys, good: lru.New(cachedSignatures)}
 }
 
-// remembered returns what a token says whose signature was good before, or nil. Nobody may
-// change what it returns.
-func (s *signatures) remembered(token string) *claims {
+// cached returns the claims of a token that was verified before, or nil. Callers must not
+// modify them.
+func (s *signatures) cached(token string) *claims {
 	if known, ok := s.good.Get(sha256.Sum256([]byte(token))); ok {
 		return known.(*claims)
 	}
 	return nil
 }
 
-// verify returns what a token says once it is proved to be of one of the keys, and
-// remembers it.
+// verify returns the claims of a token if one of the keys has signed it, and caches them.
 func (s *signatures) verify(token string) (*claims, error) {
 	parsed, err := jwt.ParseSigned(token)
 	if err != nil {
@@ -85,15 +83,15 @@ func (s *signatures) verify(token string) (*claims, error) {
 	}
 	var errs []error
 	for _, key := range keys {
-		said := &claims{}
-		if err := parsed.Claims(key.Key, &said.Claims, &said.private); err != nil {
+		payload := &claims{}
+		if err := parsed.Claims(key.Key, &payload.Claims, &payload.private); err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		if len(token) <= longestRemembered {
-			s.good.Add(sha256.Sum256([]byte(token)), said)
+		if len(token) <= longestCached {
+			s.good.Add(sha256.Sum256([]byte(token)), payload)
 		}
-		return said, nil
+		return payload, nil
 	}
 	return nil, fmt.Errorf("the token's signature is not good: %w", errors.Join(errs...))
 }

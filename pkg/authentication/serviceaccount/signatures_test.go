@@ -28,79 +28,79 @@ import (
 	"gopkg.in/go-jose/go-jose.v2"
 )
 
-func TestOnlyOurKeysMakeTokens(t *testing.T) {
+func TestOnlyTheServersKeysSignTokens(t *testing.T) {
 	signing, older, stranger := newECKey(t, elliptic.P256()), newECKey(t, elliptic.P384()), newECKey(t, elliptic.P256())
 	rsaKey, otherRSA := newRSAKey(t), newRSAKey(t)
 	keys := readKeys(t, signing, older, rsaKey)
-	who, _ := newAuthenticator(keys, newWorld())
-	good := craft(t, jose.ES256, signing, idOf(t, signing), said(nil))
+	authn, _ := newAuthenticator(keys, newWorld())
+	good := craft(t, jose.ES256, signing, idOf(t, signing), payload(nil))
 	parts := strings.Split(good, ".")
 	public := publicPEM(t, signing)
 	hmacHeader := map[string]any{"alg": "HS256", "kid": idOf(t, signing)}
 
 	for _, tc := range []struct{ name, token, refuse string }{
 		{"the signing key", good, ""},
-		{"the signing key, not named", craft(t, jose.ES256, signing, "", said(nil)), ""},
-		{"a key of before, on another curve", craft(t, jose.ES384, older, idOf(t, older), said(nil)), ""},
-		{"a key of before, not named", craft(t, jose.ES384, older, "", said(nil)), ""},
-		{"an RSA key of before", craft(t, jose.RS256, rsaKey, idOf(t, rsaKey), said(nil)), ""},
-		{"a stranger's key", craft(t, jose.ES256, stranger, idOf(t, stranger), said(nil)), "key that is not known"},
-		{"a stranger's key under our name", craft(t, jose.ES256, stranger, idOf(t, signing), said(nil)), "signature is not good"},
-		{"a stranger's key without a name", craft(t, jose.ES256, stranger, "", said(nil)), "signature is not good"},
-		{"a stranger's RSA key under our name", craft(t, jose.RS256, otherRSA, idOf(t, rsaKey), said(nil)), "signature is not good"},
-		{"our RSA key under the name of another", craft(t, jose.RS256, rsaKey, idOf(t, signing), said(nil)), "signature is not good"},
-		{"a name that nobody gave", craft(t, jose.ES256, signing, "nobody", said(nil)), "key that is not known"},
-		{"no signature and alg none", assemble(t, map[string]any{"alg": "none"}, said(nil), nil), `"none"`},
-		{"no signature and alg None", assemble(t, map[string]any{"alg": "None"}, said(nil), nil), `"None"`},
-		{"no signature and no alg", assemble(t, map[string]any{"typ": "JWT"}, said(nil), nil), `tokens signed with ""`},
-		{"no signature and an alg of ours", assemble(t, map[string]any{"alg": "ES256", "kid": idOf(t, signing)}, said(nil), nil), "signature is not good"},
-		{"a signature of zeros", assemble(t, map[string]any{"alg": "ES256", "kid": idOf(t, signing)}, said(nil), make([]byte, 64)), "signature is not good"},
-		{"HMAC with the public key as the secret", craft(t, jose.HS256, public, idOf(t, signing), said(nil)), `"HS256"`},
-		{"HMAC over the header of another", assemble(t, hmacHeader, said(nil), []byte("x")), `"HS256"`},
+		{"the signing key, not named", craft(t, jose.ES256, signing, "", payload(nil)), ""},
+		{"a key of before, on another curve", craft(t, jose.ES384, older, idOf(t, older), payload(nil)), ""},
+		{"a key of before, not named", craft(t, jose.ES384, older, "", payload(nil)), ""},
+		{"an RSA key of before", craft(t, jose.RS256, rsaKey, idOf(t, rsaKey), payload(nil)), ""},
+		{"a stranger's key", craft(t, jose.ES256, stranger, idOf(t, stranger), payload(nil)), "key that is not known"},
+		{"a stranger's key under our name", craft(t, jose.ES256, stranger, idOf(t, signing), payload(nil)), "signature is not good"},
+		{"a stranger's key without a name", craft(t, jose.ES256, stranger, "", payload(nil)), "signature is not good"},
+		{"a stranger's RSA key under our name", craft(t, jose.RS256, otherRSA, idOf(t, rsaKey), payload(nil)), "signature is not good"},
+		{"our RSA key under the name of another", craft(t, jose.RS256, rsaKey, idOf(t, signing), payload(nil)), "signature is not good"},
+		{"an unknown key id", craft(t, jose.ES256, signing, "nobody", payload(nil)), "key that is not known"},
+		{"no signature and alg none", assemble(t, map[string]any{"alg": "none"}, payload(nil), nil), `"none"`},
+		{"no signature and alg None", assemble(t, map[string]any{"alg": "None"}, payload(nil), nil), `"None"`},
+		{"no signature and no alg", assemble(t, map[string]any{"typ": "JWT"}, payload(nil), nil), `tokens signed with ""`},
+		{"no signature and an alg of ours", assemble(t, map[string]any{"alg": "ES256", "kid": idOf(t, signing)}, payload(nil), nil), "signature is not good"},
+		{"a signature of zeros", assemble(t, map[string]any{"alg": "ES256", "kid": idOf(t, signing)}, payload(nil), make([]byte, 64)), "signature is not good"},
+		{"HMAC with the public key as the secret", craft(t, jose.HS256, public, idOf(t, signing), payload(nil)), `"HS256"`},
+		{"HMAC over the header of another", assemble(t, hmacHeader, payload(nil), []byte("x")), `"HS256"`},
 		{"alg swapped to RSA", swapHeader(t, good, map[string]any{"alg": "RS256", "kid": idOf(t, signing)}), "signature is not good"},
 		{"a key of its own in the header", withOwnKey(t, stranger), "signature is not good"},
-		{"a critical extension that nobody understands", swapHeader(t, good, map[string]any{"alg": "ES256", "kid": idOf(t, signing), "crit": []string{"x"}, "x": 1}), "signature is not good"},
-		{"the signature of another token", parts[0] + "." + parts[1] + "." + strings.Split(craft(t, jose.ES256, signing, "", said(map[string]any{"jti": "other"})), ".")[2], "signature is not good"},
+		{"an unknown critical extension", swapHeader(t, good, map[string]any{"alg": "ES256", "kid": idOf(t, signing), "crit": []string{"x"}, "x": 1}), "signature is not good"},
+		{"the signature of another token", parts[0] + "." + parts[1] + "." + strings.Split(craft(t, jose.ES256, signing, "", payload(map[string]any{"jti": "other"})), ".")[2], "signature is not good"},
 		{"a signature with one bit changed", parts[0] + "." + parts[1] + "." + flip(parts[2]), "signature is not good"},
-		{"a payload with one claim changed", parts[0] + "." + strings.Split(assemble(t, nil, said(map[string]any{"sub": "system:serviceaccount:kube-system:root"}), nil), ".")[1] + "." + parts[2], "signature is not good"},
+		{"a payload with one claim changed", parts[0] + "." + strings.Split(assemble(t, nil, payload(map[string]any{"sub": "system:serviceaccount:kube-system:root"}), nil), ".")[1] + "." + parts[2], "signature is not good"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			for range 2 { // whatever is remembered changes nothing
-				expect(t, who, tc.token, tc.refuse)
+			for range 2 { // the cache changes nothing
+				expect(t, authn, tc.token, tc.refuse)
 			}
 		})
 	}
 }
 
-func TestWhatIsNoTokenOfOursIsLeftToOthers(t *testing.T) {
+func TestTokensOfOtherIssuersAreLeftToOtherAuthenticators(t *testing.T) {
 	key := newECKey(t, elliptic.P256())
-	who, _ := newAuthenticator(readKeys(t, key), newWorld())
-	good := craft(t, jose.ES256, key, "", said(nil))
+	authn, _ := newAuthenticator(readKeys(t, key), newWorld())
+	good := craft(t, jose.ES256, key, "", payload(nil))
 	for name, token := range map[string]string{
 		"nothing":                        "",
 		"a word":                         "guess",
-		"a token of another issuer":      craft(t, jose.ES256, key, "", said(map[string]any{"iss": "https://other.test"})),
-		"a token without an issuer":      craft(t, jose.ES256, key, "", said(map[string]any{"iss": nil})),
-		"an issuer in other letters":     craft(t, jose.ES256, key, "", said(map[string]any{"iss": strings.ToUpper(testIssuer)})),
+		"a token of another issuer":      craft(t, jose.ES256, key, "", payload(map[string]any{"iss": "https://other.test"})),
+		"a token without an issuer":      craft(t, jose.ES256, key, "", payload(map[string]any{"iss": nil})),
+		"an issuer in other letters":     craft(t, jose.ES256, key, "", payload(map[string]any{"iss": strings.ToUpper(testIssuer)})),
 		"two parts":                      strings.Join(strings.Split(good, ".")[:2], "."),
 		"five parts":                     good + ".x.y",
 		"a payload that is not base64":   "e30.!!.e30",
 		"a payload that is not JSON":     "e30." + base64.RawURLEncoding.EncodeToString([]byte("{")) + ".e30",
 		"a token as a JSON object":       `{"payload":"e30","signature":"e30"}`,
-		"an issuer that is not a string": craft(t, jose.ES256, key, "", said(map[string]any{"iss": 1})),
+		"an issuer that is not a string": craft(t, jose.ES256, key, "", payload(map[string]any{"iss": 1})),
 	} {
 		t.Run(name, func(t *testing.T) {
-			if answer, ok, err := who.AuthenticateToken(t.Context(), token); ok || err != nil {
+			if answer, ok, err := authn.AuthenticateToken(t.Context(), token); ok || err != nil {
 				t.Errorf("got %v, %v", answer, err)
 			}
 		})
 	}
 }
 
-func TestTheIssuerCountsThatIsSigned(t *testing.T) {
+func TestTheSignedIssuerCounts(t *testing.T) {
 	// Readers of JSON differ in which of two equal keys they believe.
 	key := newECKey(t, elliptic.P256())
-	who, _ := newAuthenticator(readKeys(t, key), newWorld())
+	authn, _ := newAuthenticator(readKeys(t, key), newWorld())
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -113,30 +113,30 @@ func TestTheIssuerCountsThatIsSigned(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	expect(t, who, token, "the token")
+	expect(t, authn, token, "the token")
 }
 
-func TestGoodSignaturesAreRememberedAndBadOnesAreNot(t *testing.T) {
+func TestVerifiedSignaturesAreCachedAndRefusedOnesAreNot(t *testing.T) {
 	key := newECKey(t, elliptic.P256())
 	s := newSignatures(readKeys(t, key))
-	good := craft(t, jose.ES256, key, "", said(nil))
+	good := craft(t, jose.ES256, key, "", payload(nil))
 	first, err := s.verify(good)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.remembered(good) != first {
-		t.Error("a good signature is not remembered")
+	if s.cached(good) != first {
+		t.Error("a verified signature is not cached")
 	}
 	parts := strings.Split(good, ".")
 	bad := parts[0] + "." + parts[1] + "." + flip(parts[2])
-	if _, err := s.verify(bad); err == nil || s.remembered(bad) != nil || s.good.Len() != 1 {
-		t.Errorf("%v, %d remembered", err, s.good.Len())
+	if _, err := s.verify(bad); err == nil || s.cached(bad) != nil || s.good.Len() != 1 {
+		t.Errorf("%v, %d cached", err, s.good.Len())
 	}
-	for i := range rememberedSignatures {
+	for i := range cachedSignatures {
 		s.good.Add(i, first)
 	}
-	if s.good.Len() != rememberedSignatures {
-		t.Errorf("%d are remembered, and there is no end", s.good.Len())
+	if s.good.Len() != cachedSignatures {
+		t.Errorf("%d signatures are cached, without a bound", s.good.Len())
 	}
 }
 
@@ -154,7 +154,7 @@ func withOwnKey(t *testing.T, key any) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	token := strings.Split(assemble(t, nil, said(nil), nil), ".")[1]
+	token := strings.Split(assemble(t, nil, payload(nil), nil), ".")[1]
 	payload, err := base64.RawURLEncoding.DecodeString(token)
 	if err != nil {
 		t.Fatal(err)
@@ -179,21 +179,21 @@ func flip(signature string) string {
 	return base64.RawURLEncoding.EncodeToString(data)
 }
 
-func BenchmarkASignatureThatIsRemembered(b *testing.B) {
+func BenchmarkACachedSignature(b *testing.B) {
 	key := newECKey(b, elliptic.P256())
-	who, _ := newAuthenticator(readKeys(b, key), newWorld())
-	token := craft(b, jose.ES256, key, idOf(b, key), said(nil))
+	authn, _ := newAuthenticator(readKeys(b, key), newWorld())
+	token := craft(b, jose.ES256, key, idOf(b, key), payload(nil))
 	for b.Loop() {
-		if _, ok, err := who.AuthenticateToken(b.Context(), token); !ok {
+		if _, ok, err := authn.AuthenticateToken(b.Context(), token); !ok {
 			b.Fatal(err)
 		}
 	}
 }
 
-func BenchmarkASignatureThatIsNew(b *testing.B) {
+func BenchmarkANewSignature(b *testing.B) {
 	key := newECKey(b, elliptic.P256())
 	s := newSignatures(readKeys(b, key))
-	token := craft(b, jose.ES256, key, idOf(b, key), said(nil))
+	token := craft(b, jose.ES256, key, idOf(b, key), payload(nil))
 	for b.Loop() {
 		if _, err := s.verify(token); err != nil {
 			b.Fatal(err)
@@ -225,7 +225,7 @@ func TestKeysAreReadFromEveryFormAndWeakOnesAreRefused(t *testing.T) {
 	for name, tc := range map[string]struct {
 		signing   string
 		verifying []string
-		says      string
+		want      string
 	}{
 		"a signing key that is no key":            {file(t, []byte("nothing")), nil, "no private key that can be read"},
 		"a signing key that is only public":       {publicKeyFile(t, signing), nil, "no private key that can be read"},
@@ -234,8 +234,8 @@ func TestKeysAreReadFromEveryFormAndWeakOnesAreRefused(t *testing.T) {
 		"a signing key on a curve without tokens": {keyFile(t, small), nil, "P-224 cannot sign"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := ReadKeys(tc.signing, tc.verifying...); err == nil || !strings.Contains(err.Error(), tc.says) {
-				t.Errorf("got %v, want %q", err, tc.says)
+			if _, err := ReadKeys(tc.signing, tc.verifying...); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v, want %q", err, tc.want)
 			}
 		})
 	}

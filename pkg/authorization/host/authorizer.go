@@ -31,12 +31,12 @@ import (
 const (
 	// Group is the group of all hosts.
 	Group = "system:hosts"
-	// UserPrefix begins the user names of hosts; the host's name follows.
+	// UserPrefix is the prefix of hosts' user names; the host's name follows.
 	UserPrefix = "system:host:"
 )
 
-// NameOf returns the name of the host that a user is. isHost is true for every member of
-// Group; the name is empty where the user's own name is none of a host.
+// NameOf returns the host's name of a user. isHost is true for every member of Group; the name is empty
+// if the user's name has not the form of a host's.
 func NameOf(u user.Info) (name string, isHost bool) {
 	if u == nil || !slices.Contains(u.GetGroups(), Group) {
 		return "", false
@@ -48,23 +48,24 @@ func NameOf(u user.Info) (name string, isHost bool) {
 	return name, true
 }
 
-// Bindings tells whether an instance is bound to a host.
+// Bindings looks up whether an instance is bound to a host.
 type Bindings interface {
-	// Bound must be right directly after a binding: before it says no, it looks at the
-	// instance itself and not at a copy. An instance that does not exist is bound to nobody.
+	// Bound reports whether the instance is bound to the host. It must be right directly after a
+	// binding: before it returns false, it reads the instance itself and not a cache. An instance
+	// that does not exist is not bound.
 	Bound(ctx context.Context, namespace, name, host string) (bool, error)
 }
 
-// Options say what differs between servers.
+// Options are the options of the authorizer.
 type Options struct {
-	// ApproveRegistration keeps hosts from creating their own Host: an operator creates it first.
+	// ApproveRegistration denies hosts to create their own Host: an operator creates it first.
 	ApproveRegistration bool
 }
 
-// New makes the authorizer of hosts.
+// New returns the authorizer of hosts.
 func New(bindings Bindings, options Options) (authorizer.Authorizer, error) {
 	if bindings == nil {
-		return nil, errors.New("the authorizer of hosts was not told how to look up bindings")
+		return nil, errors.New("the authorizer of hosts needs bindings")
 	}
 	return &hosts{bindings: bindings, options: options}, nil
 }
@@ -74,8 +75,7 @@ type hosts struct {
 	options  Options
 }
 
-// Authorize allows or denies what members of Group ask for, and has no opinion on anybody
-// else.
+// Authorize allows or denies requests of members of Group, and has no opinion on other users.
 func (h *hosts) Authorize(ctx context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
 	name, isHost := NameOf(a.GetUser())
 	if !isHost {
@@ -91,17 +91,17 @@ func (h *hosts) Authorize(ctx context.Context, a authorizer.Attributes) (authori
 	return authorizer.DecisionAllow, fmt.Sprintf("host %q may do this", name), nil
 }
 
-// ConditionsAwareAuthorize decides as Authorize does: there are no conditions.
+// ConditionsAwareAuthorize returns the decision of Authorize: there are no conditions.
 func (h *hosts) ConditionsAwareAuthorize(ctx context.Context, a authorizer.Attributes) authorizer.ConditionsAwareDecision {
 	return authorizer.ConditionsAwareDecisionFromParts(h.Authorize(ctx, a))
 }
 
-// EvaluateConditions denies: nothing here decides under conditions.
+// EvaluateConditions denies: no decision has conditions.
 func (h *hosts) EvaluateConditions(context.Context, authorizer.ConditionsAwareDecision, authorizer.ConditionsData) (authorizer.Decision, string, error) {
 	return authorizer.DecisionDeny, "", authorizer.ErrorConditionEvaluationNotSupported
 }
 
-// refuse says why a host may not do what it asks for; nothing where it may.
+// refuse returns the reason for which a request of a host is denied, or an empty string.
 func (h *hosts) refuse(ctx context.Context, host string, a authorizer.Attributes) (string, error) {
 	if !a.IsResourceRequest() {
 		if mayRead(a.GetVerb(), a.GetPath()) {
@@ -128,7 +128,7 @@ func (h *hosts) refuse(ctx context.Context, host string, a authorizer.Attributes
 	return fmt.Sprintf("host %q may use only its Host, its HostLease, the instances bound to it, and events", host), nil
 }
 
-// mayRead opens what upstream's role system:discovery opens, for reading.
+// mayRead reports whether Kubernetes' role system:discovery allows the path.
 func mayRead(verb, path string) bool {
 	if verb != "get" {
 		return false
@@ -145,8 +145,8 @@ func mayRead(verb, path string) bool {
 	return false
 }
 
-// own opens the one object that bears the host's name. A create names no object in its URL,
-// so admission looks at the body; server-side apply of an absent object does name it.
+// own allows the one object with the host's name. The URL of a create has no name, so admission checks
+// the body; that of a server-side apply of an absent object has one.
 func own(host string, a authorizer.Attributes, kind string, subresources ...string) string {
 	if !slices.Contains(subresources, a.GetSubresource()) {
 		return fmt.Sprintf("host %q may not use the subresource %s of %s", host, a.GetSubresource(), a.GetResource())
@@ -167,7 +167,7 @@ func own(host string, a authorizer.Attributes, kind string, subresources ...stri
 	}
 }
 
-// create opens nothing but the create of what bears no fixed name.
+// create allows only the create of objects without a fixed name.
 func create(host string, a authorizer.Attributes, what string) string {
 	if a.GetVerb() == "create" && a.GetSubresource() == "" && a.GetName() == "" {
 		return ""
@@ -175,8 +175,8 @@ func create(host string, a authorizer.Attributes, what string) string {
 	return fmt.Sprintf("host %q may only create %s", host, what)
 }
 
-// instances opens the lists and watches of the host's own instances, and what an agent does
-// with one of them.
+// instances allows lists and watches of the host's own instances, and what an agent does with one of
+// them.
 func (h *hosts) instances(ctx context.Context, host string, a authorizer.Attributes) (string, error) {
 	verb := a.GetVerb()
 	switch verb + "/" + a.GetSubresource() {
@@ -204,10 +204,9 @@ func (h *hosts) instances(ctx context.Context, host string, a authorizer.Attribu
 
 const hostNameField = "spec.hostName"
 
-// ownSelector is true where nothing but the host's own instances can match. The library
-// parsed the requirements from the same text that the storage obeys. A name, which comes
-// from the URL of the deprecated watch of a single object or from a second requirement,
-// makes it another question.
+// ownSelector reports whether only the host's own instances can match. The library parses the
+// requirements from the same text as the storage. A name, which comes from the URL of the deprecated
+// watch of a single object or from a second requirement, makes it another request.
 func ownSelector(host string, a authorizer.Attributes) bool {
 	requirements, err := a.GetFieldSelector()
 	if err != nil || len(requirements) != 1 || a.GetName() != "" {
@@ -217,7 +216,7 @@ func ownSelector(host string, a authorizer.Attributes) bool {
 	return exact && requirements[0].Field == hostNameField && requirements[0].Value == host
 }
 
-// path is how messages call a resource and its subresource.
+// path returns the resource and its subresource for messages.
 func path(a authorizer.Attributes) string {
 	if a.GetSubresource() == "" {
 		return a.GetResource()

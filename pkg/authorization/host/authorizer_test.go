@@ -121,12 +121,12 @@ func TestAHostMayDoThisAndNothingElse(t *testing.T) {
 		{"it writes the equals sign twice", "GET", fleetPath + "/instances?fieldSelector=spec.hostName%3D%3Dedge-1", allow},
 		{"it narrows its instances down by labels", "GET", fleetPath + "/instances" + exact + "&labelSelector=app%3Dweb", allow},
 		{"it reads from a cache", "GET", fleetPath + "/instances" + exact + "&resourceVersion=0", allow},
-		{"it asks for all instances", "GET", fleetPath + "/instances", deny},
+		{"it lists all instances", "GET", fleetPath + "/instances", deny},
 		{"it watches all instances", "GET", fleetPath + "/instances?watch=true", deny},
 		{"it watches the instances of another host", "GET", fleetPath + "/instances?watch=true&fieldSelector=spec.hostName%3Dedge-2", deny},
 		{"it lists what is not bound", "GET", fleetPath + "/instances?fieldSelector=spec.hostName%3D", deny},
 		{"it lists what is not its own", "GET", fleetPath + "/instances?fieldSelector=spec.hostName%21%3Dedge-1", deny},
-		{"it lists what is not somebody else's", "GET", fleetPath + "/instances?fieldSelector=spec.hostName%21%3Dedge-2", deny},
+		{"it lists what is not of another host", "GET", fleetPath + "/instances?fieldSelector=spec.hostName%21%3Dedge-2", deny},
 		{"fields know no sets", "GET", fleetPath + "/instances?fieldSelector=spec.hostName%20in%20(edge-1,edge-2)", deny},
 		{"it names itself twice", "GET", fleetPath + "/instances?fieldSelector=spec.hostName%3Dedge-1,spec.hostName%3Dedge-1", deny},
 		{"it names itself and another", "GET", fleetPath + "/instances?fieldSelector=spec.hostName%3Dedge-1,spec.hostName%3Dedge-2", deny},
@@ -137,7 +137,7 @@ func TestAHostMayDoThisAndNothingElse(t *testing.T) {
 		{"it writes the field otherwise", "GET", fleetPath + "/instances?fieldSelector=spec.hostname%3Dedge-1", deny},
 		{"it writes its name otherwise", "GET", fleetPath + "/instances?fieldSelector=spec.hostName%3DEdge-1", deny},
 		{"of two parameters the first counts, as in the storage", "GET", fleetPath + "/instances?fieldSelector=&fieldSelector=spec.hostName%3Dedge-1", deny},
-		{"a selector by labels only says nothing of hosts", "GET", fleetPath + "/instances?labelSelector=spec.hostName%3Dedge-1", deny},
+		{"a selector by labels only", "GET", fleetPath + "/instances?labelSelector=spec.hostName%3Dedge-1", deny},
 		{"a selector that cannot be parsed", "GET", fleetPath + "/instances?fieldSelector=spec.hostName", deny},
 		{"a resource version is no selector", "GET", fleetPath + "/instances?watch=true&resourceVersion=0", deny},
 		{"a field selector of an exact version is no selector by host", "GET", fleetPath + "/instances?resourceVersion=5&resourceVersionMatch=Exact", deny},
@@ -180,11 +180,11 @@ func TestAHostMayDoThisAndNothingElse(t *testing.T) {
 		{"it deletes no events", "DELETE", "/api/v1/namespaces/default/events", deny},
 		{"events of our own group do not exist", "POST", inDefault + "/events", deny},
 
-		{"it asks who it is", "POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", allow},
-		{"it asks what it may", "POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", allow},
-		{"it asks for all that it may", "POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", allow},
+		{"it reviews itself", "POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", allow},
+		{"it reviews its rights", "POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", allow},
+		{"it lists its rights", "POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", allow},
 		{"it does not ask what others may", "POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", deny},
-		{"it does not ask who others are", "POST", "/apis/authentication.k8s.io/v1/tokenreviews", deny},
+		{"it does not review other users", "POST", "/apis/authentication.k8s.io/v1/tokenreviews", deny},
 
 		{"it reads no secret", "GET", "/api/v1/namespaces/default/secrets/x", deny},
 		{"it lists no secrets", "GET", "/api/v1/secrets", deny},
@@ -195,7 +195,7 @@ func TestAHostMayDoThisAndNothingElse(t *testing.T) {
 		{"hosts of another group are others", "GET", "/apis/example.com/v1/hosts/edge-1", deny},
 		{"hosts of the core group are others", "GET", "/api/v1/hosts/edge-1", deny},
 		{"a name of the group that only begins like ours", "GET", "/apis/fleet.gatehouse.dev.example.com/v1alpha1/hosts/edge-1", deny},
-		{"a method that nobody knows", "BREW", fleetPath + "/hosts/edge-1", deny},
+		{"an unknown method", "BREW", fleetPath + "/hosts/edge-1", deny},
 		{"a proxy verb in the path", "GET", fleetPath + "/proxy/hosts/edge-1", deny},
 
 		{"it discovers groups", "GET", "/apis", allow},
@@ -224,7 +224,7 @@ func TestAHostMayDoThisAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestWildcardsInAQuestionAreNoNames(t *testing.T) {
+func TestWildcardsInARequestAreNoNames(t *testing.T) {
 	for _, a := range []authorizer.AttributesRecord{
 		{Verb: "*", APIGroup: "*", Resource: "*"},
 		{Verb: "*", APIGroup: "fleet.gatehouse.dev", Resource: "hosts", Name: "edge-1"},
@@ -244,7 +244,7 @@ func TestWildcardsInAQuestionAreNoNames(t *testing.T) {
 	}
 }
 
-func TestWhoIsAHost(t *testing.T) {
+func TestNameOf(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		user user.Info
@@ -253,7 +253,7 @@ func TestWhoIsAHost(t *testing.T) {
 		{"a host", edge("system:host:edge-1", Group), authorizer.DecisionAllow},
 		{"a host in further groups", edge("system:host:edge-1", "admins", Group), authorizer.DecisionAllow},
 		{"a host of another name", edge("system:host:edge-2", Group), authorizer.DecisionDeny},
-		{"a member of the group who is no host", edge("jane", Group), authorizer.DecisionDeny},
+		{"a member of the group that is no host", edge("jane", Group), authorizer.DecisionDeny},
 		{"a host without a name", edge("system:host:", Group), authorizer.DecisionDeny},
 		{"a host whose name could be none", edge("system:host:edge-1,edge-2", Group), authorizer.DecisionDeny},
 		{"a node of a cluster in the group", edge("system:node:edge-1", Group), authorizer.DecisionDeny},
@@ -262,8 +262,8 @@ func TestWhoIsAHost(t *testing.T) {
 		{"the name of a host without the group", edge("system:host:edge-1"), authorizer.DecisionNoOpinion},
 		{"a group that only begins like it", edge("system:host:edge-1", Group+"2"), authorizer.DecisionNoOpinion},
 		{"a user whose name is the group's", edge(Group), authorizer.DecisionNoOpinion},
-		{"somebody else", edge("jane", "admins"), authorizer.DecisionNoOpinion},
-		{"nobody", nil, authorizer.DecisionNoOpinion},
+		{"another user", edge("jane", "admins"), authorizer.DecisionNoOpinion},
+		{"no user", nil, authorizer.DecisionNoOpinion},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a := attributesOf(t, http.MethodGet, fleetPath+"/hosts/edge-1", tc.user)
@@ -274,13 +274,13 @@ func TestWhoIsAHost(t *testing.T) {
 			}
 			aware := h.ConditionsAwareAuthorize(t.Context(), a)
 			if aware.IsAllow() != (tc.want == authorizer.DecisionAllow) || aware.IsDeny() != (tc.want == authorizer.DecisionDeny) {
-				t.Errorf("a caller that knows conditions hears %v", aware)
+				t.Errorf("the decision with conditions is %v", aware)
 			}
 		})
 	}
 }
 
-func TestABindingThatCannotBeLookedUpIsAnErrorAndNoAnswer(t *testing.T) {
+func TestABindingThatCannotBeLookedUpIsAnError(t *testing.T) {
 	h := newHosts(t, bound{"silent": "yes"})
 	a := attributesOf(t, http.MethodGet, inDefault+"/instances/mine", edge("system:host:edge-1", Group))
 	got, _, err := h.Authorize(t.Context(), a)
@@ -289,7 +289,7 @@ func TestABindingThatCannotBeLookedUpIsAnErrorAndNoAnswer(t *testing.T) {
 	}
 }
 
-func TestConditionsAreNotKnown(t *testing.T) {
+func TestDecisionsHaveNoConditions(t *testing.T) {
 	h := newHosts(t, instancesOfTests)
 	got, _, err := h.EvaluateConditions(t.Context(), authorizer.ConditionsAwareDecision{}, nil)
 	if got != authorizer.DecisionDeny || !errors.Is(err, authorizer.ErrorConditionEvaluationNotSupported) {

@@ -14,10 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package host decides what the agents of hosts may.
+// Package host authorizes requests of hosts' agents.
 //
-// Part of stop 2 of the request's path (see ARCHITECTURE.md). Both modes ask it after
-// system:masters and the health paths, and before those who know roles: its no is final,
-// so that no broad role opens a hole. What the URL of a request does not name, first of all
-// the body of a create, is for pkg/admission/plugin/hostrestriction. Read Authorize.
+// Part of stage 2 of the request's path (see ARCHITECTURE.md). Both modes call it after
+// system:masters and the health paths, and before roles: its denial is final, whatever roles a host
+// has. pkg/admission/plugin/hostrestriction checks what the URL of a request does not contain,
+// first of all the body of a create. Read hosts.Authorize in authorizer.go.
 package host

@@ -40,8 +40,8 @@ var (
 	_ authorizer.RuleResolver = &Authorizer{}
 )
 
-// New makes an authorizer that follows the informers. They must be started afterwards; until
-// HasSynced it knows only a part of what was granted, and so allows less.
+// New returns an authorizer that follows the informers, which must be started afterwards. Until
+// HasSynced it has a part of the grants only, and so allows less.
 func New(informers rbacinformers.Interface) (*Authorizer, error) {
 	a := &Authorizer{index: newIndex()}
 	for _, f := range []struct {
@@ -74,10 +74,10 @@ func New(informers rbacinformers.Interface) (*Authorizer, error) {
 			AddFunc:    f.set,
 			UpdateFunc: func(_, obj any) { f.set(obj) },
 			DeleteFunc: func(obj any) {
-				// The key of an object whose deletion was missed is known as well.
+				// A tombstone has a key, too.
 				key, err := cache.DeletionHandlingObjectToName(obj)
 				if err != nil {
-					klog.ErrorS(err, "RBAC was told that something is gone that has no name")
+					klog.ErrorS(err, "Deleted RBAC object has no key")
 					return
 				}
 				f.forget(objectKey{key.Namespace, key.Name})
@@ -91,7 +91,7 @@ func New(informers rbacinformers.Interface) (*Authorizer, error) {
 	return a, nil
 }
 
-// HasSynced says whether all that was granted when the informers started is known.
+// HasSynced reports whether the authorizer has all grants that existed when the informers started.
 func (a *Authorizer) HasSynced() bool {
 	for _, synced := range a.synced {
 		if !synced() {
@@ -101,9 +101,9 @@ func (a *Authorizer) HasSynced() bool {
 	return true
 }
 
-// Authorize allows what a rule of a role allows that is bound to the user or to one of its
-// groups, in the cluster or in the namespace of the request, and has no opinion on the rest.
-// A binding without its role is no error but a part of the reason.
+// Authorize allows a request if a role that is bound to the user or to one of its groups, in the
+// cluster or in the namespace of the request, has a rule for it, and has no opinion otherwise. A
+// binding without its role is part of the reason and no error.
 func (a *Authorizer) Authorize(_ context.Context, attributes authorizer.Attributes) (authorizer.Decision, string, error) {
 	u := attributes.GetUser()
 	if u == nil {
@@ -135,7 +135,7 @@ func (a *Authorizer) Authorize(_ context.Context, attributes authorizer.Attribut
 	return authorizer.DecisionNoOpinion, reason, nil
 }
 
-// describe names the binding, its role and for whom it stands, in Kubernetes' words.
+// describe returns the binding, its role and its subject in Kubernetes' words.
 func (g *grant) describe(u user.Info) string {
 	kind, name := "ClusterRoleBinding", g.key.name
 	if g.key.namespace != "" {
@@ -156,18 +156,18 @@ func (g *grant) describe(u user.Info) string {
 	return fmt.Sprintf("%s %q of %s %q to %s", kind, name, g.roleRef.Kind, g.roleRef.Name, to)
 }
 
-// ConditionsAwareAuthorize decides as Authorize does: there are no conditions.
+// ConditionsAwareAuthorize returns the decision of Authorize: there are no conditions.
 func (a *Authorizer) ConditionsAwareAuthorize(ctx context.Context, attributes authorizer.Attributes) authorizer.ConditionsAwareDecision {
 	return authorizer.ConditionsAwareDecisionFromParts(a.Authorize(ctx, attributes))
 }
 
-// EvaluateConditions denies: nothing here decides under conditions.
+// EvaluateConditions denies: no decision has conditions.
 func (*Authorizer) EvaluateConditions(context.Context, authorizer.ConditionsAwareDecision, authorizer.ConditionsData) (authorizer.Decision, string, error) {
 	return authorizer.DecisionDeny, "", authorizer.ErrorConditionEvaluationNotSupported
 }
 
-// RulesOf are all rules that hold for a user, in the cluster and in the namespace. Where
-// roles are missing there is an error beside the rules that were found.
+// RulesOf returns all rules that are granted to a user in the cluster and in the namespace. If roles are
+// missing, it returns an error and the rules that it found.
 func (a *Authorizer) RulesOf(u user.Info, namespace string) ([]rbacv1.PolicyRule, error) {
 	var all []rbacv1.PolicyRule
 	var missing []error

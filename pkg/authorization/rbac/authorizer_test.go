@@ -36,7 +36,7 @@ func groupSubject(name string) rbacv1.Subject { return rbacv1.Subject{Kind: "Gro
 func clusterRef(name string) rbacv1.RoleRef { return rbacv1.RoleRef{Kind: kindClusterRole, Name: name} }
 func roleRef(name string) rbacv1.RoleRef    { return rbacv1.RoleRef{Kind: kindRole, Name: name} }
 
-// newTestAuthorizer knows some roles; tests bind them.
+// newTestAuthorizer has some roles; tests bind them.
 func newTestAuthorizer() *Authorizer {
 	a := &Authorizer{index: newIndex()}
 	for name, rules := range map[string][]rbacv1.PolicyRule{
@@ -73,8 +73,8 @@ func TestABindingGrantsItsRoleWhereItStands(t *testing.T) {
 		namespace string // of the binding; the cluster's where empty
 		subjects  []rbacv1.Subject
 		ref       rbacv1.RoleRef
-		who       user.Info
-		asks      authorizer.AttributesRecord
+		user      user.Info
+		request   authorizer.AttributesRecord
 		reason    string // nothing where it is not allowed
 	}{
 		{"a user in the cluster", "", subjects(userSubject("alice")), clusterRef("reader"), alice, get("secrets", "a", "x"), `RBAC: allowed by ClusterRoleBinding "b" of ClusterRole "reader" to User "alice"`},
@@ -101,7 +101,7 @@ func TestABindingGrantsItsRoleWhereItStands(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			a := newTestAuthorizer()
 			a.index.setBinding(objectKey{row.namespace, "b"}, row.subjects, row.ref)
-			allowed, reason := a.allows(t, row.who, row.asks)
+			allowed, reason := a.allows(t, row.user, row.request)
 			if allowed != (row.reason != "") || allowed && reason != row.reason {
 				t.Errorf("allowed: %v, because %q; wanted %q", allowed, reason, row.reason)
 			}
@@ -109,37 +109,37 @@ func TestABindingGrantsItsRoleWhereItStands(t *testing.T) {
 	}
 }
 
-func TestWhatIsTakenBackIsGoneAtOnce(t *testing.T) {
+func TestARevokedRightIsGoneAtOnce(t *testing.T) {
 	a := newTestAuthorizer()
 	key := objectKey{"", "b"}
-	asks := get("secrets", "", "x")
-	wants := func(step string, want bool) {
+	request := get("secrets", "", "x")
+	expect := func(step string, want bool) {
 		t.Helper()
-		if got, reason := a.allows(t, alice, asks); got != want {
+		if got, reason := a.allows(t, alice, request); got != want {
 			t.Errorf("%s: allowed is %v (%s)", step, got, reason)
 		}
 	}
 	a.index.setBinding(key, subjects(userSubject("alice"), groupSubject("dev")), clusterRef("later"))
-	wants("before the role exists", false)
-	if _, reason := a.allows(t, alice, asks); !strings.Contains(reason, `"later" not found`) {
+	expect("before the role exists", false)
+	if _, reason := a.allows(t, alice, request); !strings.Contains(reason, `"later" not found`) {
 		t.Errorf("the missing role is not a part of the reason: %q", reason)
 	}
 	rules := []rbacv1.PolicyRule{rule(read, "", "secrets")}
 	a.index.setClusterRole("later", &rules)
-	wants("when the role has come", true)
+	expect("when the role has come", true)
 	none := []rbacv1.PolicyRule{}
 	a.index.setClusterRole("later", &none)
-	wants("when the role lost its rules", false)
+	expect("when the role lost its rules", false)
 	a.index.setClusterRole("later", &rules)
 	a.index.setBinding(key, subjects(userSubject("bob")), clusterRef("later"))
-	wants("when the binding names others", false)
+	expect("when the binding names others", false)
 	a.index.setBinding(key, subjects(groupSubject("dev")), clusterRef("later"))
-	wants("when the binding names the group", true)
+	expect("when the binding names the group", true)
 	a.index.setClusterRole("later", nil)
-	wants("when the role is gone", false)
+	expect("when the role is gone", false)
 	a.index.setClusterRole("later", &rules)
 	a.index.deleteBinding(key)
-	wants("when the binding is gone", false)
+	expect("when the binding is gone", false)
 	a.index.setClusterRole("later", nil)
 	if len(a.index.bySubject) != 0 || len(a.index.bindings) != 0 || a.index.clusterRoles["later"] != nil {
 		t.Errorf("something is remembered of what is gone: %+v", a.index)
@@ -160,7 +160,7 @@ func TestRulesOfAUserComeOnceFromEachBinding(t *testing.T) {
 	}
 }
 
-func TestNobodyGrantsWhatTheyDoNotHold(t *testing.T) {
+func TestUsersGrantOnlyRightsThatTheyHold(t *testing.T) {
 	a := newTestAuthorizer()
 	a.index.setBinding(objectKey{"a", "b"}, subjects(userSubject("alice")), clusterRef("reader"))
 	verbs := []rbacv1.PolicyRule{{Verbs: []string{"bind", "escalate"}, APIGroups: []string{rbacv1.GroupName}, Resources: []string{"clusterroles"}, ResourceNames: []string{"reader", "special"}}}
@@ -192,7 +192,7 @@ func TestNobodyGrantsWhatTheyDoNotHold(t *testing.T) {
 		{"a binding with the verb bind", e.MayBind(as("carol"), "a", clusterRef("reader")), ""},
 		{"a binding to what is unknown", e.MayBind(as("alice"), "a", clusterRef("unknown")), "not found"},
 		{"a binding to a kind that is none is left to the validation", e.MayBind(as("alice"), "a", rbacv1.RoleRef{Kind: "Robot", Name: "x"}), ""},
-		{"by nobody", e.MayWriteRules(t.Context(), "roles", "a", "x", nil), "nobody can grant"},
+		{"without a user", e.MayWriteRules(t.Context(), "roles", "a", "x", nil), "no authenticated user"},
 	} {
 		if (row.got == nil) != (row.want == "") || row.got != nil && !strings.Contains(row.got.Error(), row.want) {
 			t.Errorf("%s: %v, wanted %q", row.name, row.got, row.want)

@@ -27,26 +27,27 @@ import (
 )
 
 const (
-	// aggregateTo is the label, but for the name of the role, of what a role gathers.
+	// aggregateTo is the prefix of the label by which a role is aggregated; the name of the
+	// aggregating role follows.
 	aggregateTo = "rbac.authorization.k8s.io/aggregate-to-"
-	// fleet is the group of our own kinds.
+	// fleet is the group of Gatehouse's own kinds.
 	fleet = "fleet.gatehouse.dev"
 )
 
-// Bootstrap is an object that every server with RBAC starts with, and how to bring one that
-// is already stored up to date.
+// Bootstrap is an object that every server with RBAC has from its first start, with a function that
+// brings a stored one up to date.
 type Bootstrap struct {
 	// Resource is the plural name in the RBAC group.
 	Resource string
 	Object   runtime.Object
-	// Reconcile adds to what is stored what it lacks, and says whether it lacked anything. It
-	// takes nothing away, and leaves alone what has the annotation
+	// Reconcile adds to a stored object what it lacks, and reports whether it changed the object.
+	// It removes nothing, and does not change an object with the annotation
 	// rbac.authorization.kubernetes.io/autoupdate set to "false".
 	Reconcile func(existing runtime.Object) bool
 }
 
-// BootstrapObjects are the roles and bindings that a server starts with. Controllers are
-// bound to their roles by the users that they are known as.
+// BootstrapObjects returns the roles and bindings of a new server. Controllers are bound to their roles
+// by their user names.
 func BootstrapObjects() []Bootstrap {
 	var objects []Bootstrap
 	for _, role := range clusterRoles() {
@@ -73,7 +74,7 @@ func stamp(object *metav1.ObjectMeta) {
 	object.Annotations = map[string]string{rbacv1.AutoUpdateAnnotationKey: "true"}
 }
 
-// verbs of rules.
+// The verbs of rules.
 var (
 	all       = []string{rbacv1.VerbAll}
 	read      = []string{"get", "list", "watch"}
@@ -89,9 +90,9 @@ func paths(urls ...string) rbacv1.PolicyRule {
 	return rbacv1.PolicyRule{Verbs: []string{"get"}, NonResourceURLs: urls}
 }
 
-// viewRules, editRules and adminRules are about namespaced kinds only, so that the roles can
-// be bound in a namespace. As in Kubernetes, who views sees no secrets, and who edits sees
-// no roles; other than there, nobody may act as service accounts by these roles.
+// viewRules, editRules and adminRules have namespaced kinds only, so that the roles can be bound in a
+// namespace. As in Kubernetes, view includes no secrets, and edit no roles; other than in
+// Kubernetes, they do not allow to impersonate service accounts.
 func viewRules() []rbacv1.PolicyRule {
 	return []rbacv1.PolicyRule{
 		rule(read, "", "configmaps", "events", "namespaces", "resourcequotas", "resourcequotas/status", "serviceaccounts"),
@@ -132,8 +133,8 @@ func clusterRoles() []rbacv1.ClusterRole {
 			rule([]string{"create"}, "authentication.k8s.io", "tokenreviews"),
 			rule([]string{"create"}, "authorization.k8s.io", "subjectaccessreviews")),
 		named("system:service-account-issuer-discovery", paths("/.well-known/openid-configuration", "/.well-known/openid-configuration/", "/openid/v1/jwks", "/openid/v1/jwks/")),
-		// Nobody is bound to it: the authorizer of hosts decides about them, and by name. The
-		// role says, for whoever reads roles, what that comes to.
+		// Without a binding: the authorizer of hosts decides about them by name. The role documents
+		// these rights for readers of roles.
 		named("system:host",
 			rule([]string{"create", "get", "update", "patch"}, fleet, "hosts", "hostleases"),
 			rule([]string{"get", "update", "patch"}, fleet, "hosts/status"),
@@ -141,12 +142,11 @@ func clusterRoles() []rbacv1.ClusterRole {
 			rule([]string{"get", "update", "patch"}, fleet, "instances/status"),
 			rule([]string{"create"}, fleet, "instances/token"),
 			rule([]string{"create"}, "", "events"), rule([]string{"create"}, "events.k8s.io", "events")),
-		// What the three roles gather stands in them from the first moment, in the order of the
-		// names of what they gather, so that the controller of aggregation has nothing to write
-		// until somebody labels more.
+		// The three roles have the rules that they aggregate from the start, in the order of the
+		// aggregated roles' names, so that the aggregation controller writes nothing until another
+		// role has the label.
 		//
-		// As in Kubernetes, admin gathers edit and edit gathers view: what somebody labels for
-		// one of them is also the next one's.
+		// As in Kubernetes, admin aggregates edit, and edit aggregates view.
 		aggregated("view", view, "edit"),
 		aggregated("edit", slices.Concat(edit, view), "admin"),
 		aggregated("admin", slices.Concat(edit, view, admin)),
@@ -164,19 +164,19 @@ func named(name string, rules ...rbacv1.PolicyRule) rbacv1.ClusterRole {
 	return rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: rules}
 }
 
-// aggregated is a role that gathers what is labelled for it, and is gathered by others itself.
+// aggregated returns a role that aggregates the roles with its label, and has the labels of others.
 func aggregated(name string, rules []rbacv1.PolicyRule, by ...string) rbacv1.ClusterRole {
 	role := labelled(named(name, rules...), by...)
 	role.AggregationRule = &rbacv1.AggregationRule{ClusterRoleSelectors: []metav1.LabelSelector{{MatchLabels: map[string]string{aggregateTo + name: "true"}}}}
 	return role
 }
 
-// gathered is our own part of an aggregated role.
+// gathered returns the built-in part of an aggregated role.
 func gathered(name string, rules []rbacv1.PolicyRule) rbacv1.ClusterRole {
 	return labelled(named("system:aggregate-to-"+name, rules...), name)
 }
 
-// labelled has a role gathered by others.
+// labelled adds the labels by which other roles aggregate a role.
 func labelled(role rbacv1.ClusterRole, by ...string) rbacv1.ClusterRole {
 	role.Labels = map[string]string{}
 	for _, target := range by {
@@ -185,14 +185,13 @@ func labelled(role rbacv1.ClusterRole, by ...string) rbacv1.ClusterRole {
 	return role
 }
 
-// controllers are the users as which the server's own controllers work, and the least that
-// each needs.
+// controllers returns the users of the server's own controllers, and the least rights that each needs.
 func controllers() []struct {
 	name  string
 	rules []rbacv1.PolicyRule
 } {
-	// Finalizers are for OwnerReferencesPermissionEnforcement: what these controllers make holds up
-	// the deletion of its owner.
+	// Finalizers are for OwnerReferencesPermissionEnforcement: objects of these controllers block the
+	// deletion of their owner.
 	tell := rule([]string{"create", "patch"}, "", "events")
 	everything := func(verbs ...string) rbacv1.PolicyRule {
 		return rule(verbs, rbacv1.APIGroupAll, rbacv1.ResourceAll)
@@ -255,11 +254,11 @@ func controllers() []struct {
 		{"system:controller:ended-instance-collector", []rbacv1.PolicyRule{
 			rule([]string{"delete"}, fleet, "instances"),
 		}},
-		// What the five above watch, they watch together.
+		// The informers of the five controllers above.
 		{"system:controller:shared-informers", []rbacv1.PolicyRule{
 			rule([]string{"list", "watch"}, fleet, "apps", "hostleases", "hosts", "instances", "releases"),
 		}},
-		// Which replica runs them is decided by a lease.
+		// Leader election decides which replica runs them.
 		{"system:controller:leader-election", []rbacv1.PolicyRule{
 			rule([]string{"create"}, "coordination.k8s.io", "leases"),
 			{Verbs: []string{"get", "update"}, APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, ResourceNames: []string{"gatehouse-controllers"}},
@@ -275,7 +274,7 @@ func clusterRoleBindings() []rbacv1.ClusterRoleBinding {
 		bound("cluster-admin", group(user.SystemPrivilegedGroup)),
 		bound("system:discovery", group(user.AllAuthenticated)),
 		bound("system:basic-user", group(user.AllAuthenticated)),
-		// Monitors and installers ask for /version before they have credentials, as in Kubernetes.
+		// Monitors and installers read /version before they have credentials, as in Kubernetes.
 		bound("system:public-info-viewer", group(user.AllAuthenticated), group(user.AllUnauthenticated)),
 		bound("system:service-account-issuer-discovery", group("system:serviceaccounts")),
 	}
@@ -285,7 +284,7 @@ func clusterRoleBindings() []rbacv1.ClusterRoleBinding {
 	return bindings
 }
 
-// bound is a binding of the role of the same name to the subjects.
+// bound returns a binding of the role of the same name to the subjects.
 func bound(role string, subjects ...rbacv1.Subject) rbacv1.ClusterRoleBinding {
 	return rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: role},
@@ -294,7 +293,7 @@ func bound(role string, subjects ...rbacv1.Subject) rbacv1.ClusterRoleBinding {
 	}
 }
 
-// handsOff says whether somebody has taken the object over.
+// handsOff reports whether the object is excluded from updates.
 func handsOff(object *metav1.ObjectMeta) bool {
 	return object.Annotations[rbacv1.AutoUpdateAnnotationKey] == "false"
 }
@@ -310,7 +309,7 @@ func reconcileRole(existing, wanted *rbacv1.ClusterRole) bool {
 			existing.AggregationRule = wanted.AggregationRule.DeepCopy()
 			changed = true
 		}
-		return changed // its rules are the aggregation's
+		return changed // the aggregation controller writes its rules
 	}
 	if covered, missing := validation.Covers(existing.Rules, wanted.Rules); !covered {
 		existing.Rules = append(existing.Rules, missing...)
@@ -319,8 +318,8 @@ func reconcileRole(existing, wanted *rbacv1.ClusterRole) bool {
 	return changed
 }
 
-// reconcileBinding adds the subjects that a stored binding lacks. One that somebody bound to
-// another role is left alone: the reference cannot be changed.
+// reconcileBinding adds the subjects that a stored binding lacks. It does not change a binding to
+// another role, because the reference is immutable.
 func reconcileBinding(existing, wanted *rbacv1.ClusterRoleBinding) bool {
 	if handsOff(&existing.ObjectMeta) || existing.RoleRef != wanted.RoleRef {
 		return false

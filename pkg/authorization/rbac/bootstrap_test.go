@@ -42,39 +42,39 @@ func bootstrapped(t *testing.T) *Authorizer {
 	return a
 }
 
-func TestWhatEverybodyMayFromTheStart(t *testing.T) {
+func TestTheDefaultBindings(t *testing.T) {
 	a := bootstrapped(t)
-	known, nobody := &user.DefaultInfo{Name: "x", Groups: []string{user.AllAuthenticated}}, &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}
+	known, anonymous := &user.DefaultInfo{Name: "x", Groups: []string{user.AllAuthenticated}}, &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}
 	robot := &user.DefaultInfo{Name: "system:serviceaccount:a:b", Groups: []string{"system:serviceaccounts", "system:serviceaccounts:a", user.AllAuthenticated}}
 	create := func(group, resource string) authorizer.AttributesRecord {
 		return authorizer.AttributesRecord{Verb: "create", APIGroup: group, Resource: resource, ResourceRequest: true}
 	}
 	path := func(p string) authorizer.AttributesRecord { return authorizer.AttributesRecord{Verb: "get", Path: p} }
 	for _, row := range []struct {
-		name string
-		who  user.Info
-		asks authorizer.AttributesRecord
-		want bool
+		name    string
+		user    user.Info
+		request authorizer.AttributesRecord
+		want    bool
 	}{
-		{"who is known discovers", known, path("/apis/fleet.gatehouse.dev/v1alpha1"), true},
-		{"who is known reads OpenAPI", known, path("/openapi/v3"), true},
-		{"who is known asks what they may", known, create("authorization.k8s.io", "selfsubjectaccessreviews"), true},
-		{"who is known asks who they are", known, create("authentication.k8s.io", "selfsubjectreviews"), true},
-		{"who is known does not ask about others", known, create("authorization.k8s.io", "subjectaccessreviews"), false},
-		{"who is known reads no metrics", known, path("/metrics"), false},
-		{"who is known lists no namespaces", known, get("namespaces", "", ""), false},
-		{"who is not known discovers nothing", nobody, path("/apis"), false},
+		{"an authenticated user discovers", known, path("/apis/fleet.gatehouse.dev/v1alpha1"), true},
+		{"an authenticated user reads OpenAPI", known, path("/openapi/v3"), true},
+		{"an authenticated user reviews its own rights", known, create("authorization.k8s.io", "selfsubjectaccessreviews"), true},
+		{"an authenticated user reviews itself", known, create("authentication.k8s.io", "selfsubjectreviews"), true},
+		{"an authenticated user does not review others", known, create("authorization.k8s.io", "subjectaccessreviews"), false},
+		{"an authenticated user reads no metrics", known, path("/metrics"), false},
+		{"an authenticated user lists no namespaces", known, get("namespaces", "", ""), false},
+		{"an anonymous user discovers nothing", anonymous, path("/apis"), false},
 		{"a service account finds the issuer's keys", robot, path("/openid/v1/jwks"), true},
 		{"a user does not", known, path("/openid/v1/jwks"), false},
 		{"an administrator may everything", &user.DefaultInfo{Name: "x", Groups: []string{user.SystemPrivilegedGroup}}, create("any", "thing"), true},
 	} {
-		if got, reason := a.allows(t, row.who, row.asks); got != row.want {
+		if got, reason := a.allows(t, row.user, row.request); got != row.want {
 			t.Errorf("%s: %v (%s)", row.name, got, reason)
 		}
 	}
 }
 
-// The chapters of view, edit and admin: what one may, the next may too, and nobody more than
+// The chapters of view, edit and admin: each includes the one before, and a user has no more than
 // a namespace.
 func TestTheUserFacingRolesGrow(t *testing.T) {
 	a := bootstrapped(t)
@@ -84,8 +84,8 @@ func TestTheUserFacingRolesGrow(t *testing.T) {
 		return authorizer.AttributesRecord{Verb: verb, APIGroup: group, Resource: resource, Subresource: subresource, Namespace: "a", Name: "x", ResourceRequest: true}
 	}
 	for _, row := range []struct {
-		asks  authorizer.AttributesRecord
-		roles []string
+		request authorizer.AttributesRecord
+		roles   []string
 	}{
 		{ask("list", fleet, "instances"), []string{"view", "edit", "admin"}},
 		{ask("get", "", "configmaps"), []string{"view", "edit", "admin"}},
@@ -105,14 +105,14 @@ func TestTheUserFacingRolesGrow(t *testing.T) {
 	} {
 		for _, role := range []string{"view", "edit", "admin"} {
 			a.index.setBinding(objectKey{"a", "b"}, subjects(userSubject("bob")), clusterRef(role))
-			if got, _ := a.allows(t, bob, row.asks); got != slices.Contains(row.roles, role) {
-				t.Errorf("%s: %s %s/%s is %v", role, row.asks.Verb, row.asks.Resource, row.asks.Subresource, got)
+			if got, _ := a.allows(t, bob, row.request); got != slices.Contains(row.roles, role) {
+				t.Errorf("%s: %s %s/%s is %v", role, row.request.Verb, row.request.Resource, row.request.Subresource, got)
 			}
 		}
 	}
 }
 
-func TestAStoredRoleGetsWhatItLacksUnlessSomebodyTookItOver(t *testing.T) {
+func TestAStoredRoleGetsMissingRulesUnlessItIsExcludedFromUpdates(t *testing.T) {
 	for _, object := range BootstrapObjects() {
 		if object.Reconcile(object.Object.DeepCopyObject()) {
 			t.Errorf("%v: what is as it should be was changed", object.Object)
@@ -131,7 +131,7 @@ func TestAStoredRoleGetsWhatItLacksUnlessSomebodyTookItOver(t *testing.T) {
 			theirs := wanted.DeepCopy()
 			theirs.Annotations[rbacv1.AutoUpdateAnnotationKey], theirs.Rules = "false", nil
 			if object.Reconcile(theirs) || theirs.Rules != nil {
-				t.Errorf("%s was changed, although somebody took it over", wanted.Name)
+				t.Errorf("%s was changed, although it is excluded from updates", wanted.Name)
 			}
 		case *rbacv1.ClusterRoleBinding:
 			stored := wanted.DeepCopy()

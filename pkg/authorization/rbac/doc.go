@@ -14,13 +14,12 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package rbac answers from roles and bindings whether the caller may.
+// Package rbac authorizes requests by roles and bindings.
 //
-// Stop 2 of the request's path (see ARCHITECTURE.md). pkg/authorization makes it the last
-// voice of the standalone mode, and pkg/registry/rbac asks it whether somebody hands out
-// more than he holds. Read Authorizer.Authorize first, then index: the index turns bindings
-// around, from "this binding names these subjects" into "this subject has these bindings",
-// so that a decision costs with the caller's bindings and not with everybody's.
+// Part of stage 2 of the request's path (see ARCHITECTURE.md), in the standalone mode.
+// pkg/authorization calls it last, and pkg/registry/rbac calls Escalation before it stores a role or
+// a binding. Read Authorizer.Authorize first, then index: it maps each subject to its bindings, so
+// that a decision costs with the bindings of the user and not with all bindings.
 //
-// What is decided is what Kubernetes decides; test/upstream asks both the same questions.
+// Decisions equal those of Kubernetes; test/upstream compares both.
 package rbac

@@ -30,28 +30,29 @@ import (
 	"k8s.io/component-helpers/auth/rbac/validation"
 )
 
-// Escalation keeps callers from granting what they do not hold: by a role, or by a binding
-// to one. It is asked by the storages of roles and bindings, about what they are to store
-// and not about what was sent, so that a patch is judged by its result.
+// Escalation prevents privilege escalation: users can grant only rights that they hold, by a role or
+// by a binding. The storages of roles and bindings call it with the object to store and not with the
+// request, so that it checks the result of a patch.
 type Escalation struct {
 	rules *Authorizer
-	// may answers for the verbs escalate and bind; all that decides in the server, and not
-	// only RBAC.
+	// may authorizes the verbs escalate and bind; it is the whole authorizer of the server, and
+	// not RBAC alone.
 	may authorizer.Authorizer
 }
 
-// NewEscalation asks rules what callers hold, and may whether they have escalate or bind.
+// NewEscalation returns an Escalation that takes the rights of users from rules, and authorizes the
+// verbs escalate and bind by may.
 func NewEscalation(rules *Authorizer, may authorizer.Authorizer) (*Escalation, error) {
 	if rules == nil || may == nil {
-		return nil, errors.New("what keeps callers from granting more than they hold needs the rules and an authorizer")
+		return nil, errors.New("escalation checks need the rules and an authorizer")
 	}
 	return &Escalation{rules: rules, may: may}, nil
 }
 
-// MayWriteRules returns nil where the caller of the request may write a role with these
-// rules: a member of system:masters, somebody with the verb escalate on the role, or with
-// all the rules. Otherwise the error names the rules that are missing. The resource is roles
-// or clusterroles; a namespace of "" is the cluster's.
+// MayWriteRules returns nil if the user of the request may write a role with these rules: a member of
+// system:masters, a user with the verb escalate on the role, or one with all the rules. Otherwise
+// the error has the missing rules. The resource is roles or clusterroles; the namespace is empty for
+// clusterroles.
 func (e *Escalation) MayWriteRules(ctx context.Context, resource, namespace, name string, rules []rbacv1.PolicyRule) error {
 	caller, err := callerOf(ctx)
 	if err != nil {
@@ -63,10 +64,10 @@ func (e *Escalation) MayWriteRules(ctx context.Context, resource, namespace, nam
 	return e.holds(caller, namespace, rules)
 }
 
-// MayBind returns nil where the caller of the request may bind the role in the namespace: a
-// member of system:masters, somebody with the verb bind on the role, or with all its rules.
-// It is NotFound where there is no such role, because nobody knows what would be granted. A
-// reference to anything but a role grants nothing, and is left to the validation.
+// MayBind returns nil if the user of the request may bind the role in the namespace: a member of
+// system:masters, a user with the verb bind on the role, or one with all its rules. It returns
+// NotFound if the role does not exist, because its future rules are unknown. It accepts a reference
+// to any other kind, which grants nothing: validation refuses it.
 func (e *Escalation) MayBind(ctx context.Context, namespace string, ref rbacv1.RoleRef) error {
 	caller, err := callerOf(ctx)
 	if err != nil {
@@ -94,12 +95,12 @@ func (e *Escalation) MayBind(ctx context.Context, namespace string, ref rbacv1.R
 func callerOf(ctx context.Context) (user.Info, error) {
 	caller, ok := apirequest.UserFrom(ctx)
 	if !ok {
-		return nil, errors.New("nobody can grant anything without saying who they are")
+		return nil, errors.New("the request has no authenticated user, so it can grant nothing")
 	}
 	return caller, nil
 }
 
-// has says whether the caller is beyond the check, or has one of the two verbs that lift it.
+// has reports whether the user is a member of system:masters or has the verb on the object.
 func (e *Escalation) has(ctx context.Context, caller user.Info, verb, resource, namespace, name string) bool {
 	if slices.Contains(caller.GetGroups(), user.SystemPrivilegedGroup) {
 		return true
@@ -110,7 +111,7 @@ func (e *Escalation) has(ctx context.Context, caller user.Info, verb, resource, 
 	return err == nil && decision == authorizer.DecisionAllow
 }
 
-// holds says which of the rules the caller does not hold.
+// holds returns an error with the rules that the user does not hold, or nil.
 func (e *Escalation) holds(caller user.Info, namespace string, rules []rbacv1.PolicyRule) error {
 	held, unresolved := e.rules.RulesOf(caller, namespace)
 	covered, missing := validation.Covers(held, rules)
@@ -125,8 +126,8 @@ func (e *Escalation) holds(caller user.Info, namespace string, rules []rbacv1.Po
 	return errors.New(message)
 }
 
-// describeRules puts rules into words, those that differ in their verb only into one, as
-// kubectl users know them.
+// describeRules returns a line per rule, in Kubernetes' form. Rules that differ in their verbs only
+// share a line.
 func describeRules(rules []rbacv1.PolicyRule) []string {
 	verbs := map[string][]string{}
 	for _, rule := range rules {

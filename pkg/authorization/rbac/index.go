@@ -35,14 +35,14 @@ const (
 	kindClusterRole = "ClusterRole"
 )
 
-// subject is a user or a group. A service account is the user of its name.
+// subject is a user or a group. A service account is a user.
 type subject struct {
 	group bool
 	name  string
 }
 
-// subjectOf says for whom a subject of a binding stands; nothing, where it is for nobody. A
-// service account that names no namespace is one of the binding's.
+// subjectOf converts a subject of a binding; ok is false for one that no user matches. A service
+// account without a namespace is in that of the binding.
 func subjectOf(s *rbacv1.Subject, bindingNamespace string) (subject, bool) {
 	switch s.Kind {
 	case rbacv1.UserKind:
@@ -62,32 +62,32 @@ func subjectOf(s *rbacv1.Subject, bindingNamespace string) (subject, bool) {
 	return subject{}, false
 }
 
-// objectKey names a role or a binding; those without a namespace are the cluster's.
+// objectKey identifies a role or a binding; the namespace is empty for cluster-wide ones.
 type objectKey struct {
 	namespace, name string
 }
 
-// role is the place of a role that exists, or that a binding waits for. Bindings hold the
-// place, so that a change of the role is one write, whoever is bound to it.
+// role is the entry of a role that exists or that a binding refers to. Grants point to the entry, so
+// that a change of the role is one write, however many subjects are bound to it.
 type role struct {
-	// rules is nil while there is no such role.
+	// rules is nil while the role does not exist.
 	rules atomic.Pointer[[]rbacv1.PolicyRule]
-	// grants counts the bindings that hold the place.
+	// grants is the number of bindings that point to the entry.
 	grants int
 }
 
-// grant is a binding, joined with its role.
+// grant is a binding with its role.
 type grant struct {
 	key      objectKey
 	roleRef  rbacv1.RoleRef
 	subjects []rbacv1.Subject
-	// role is nil where the reference is of no kind that we know.
+	// role is nil if the kind of the reference is unknown.
 	role *role
-	// first is the place, in the list of subjects, at which somebody is named first.
+	// first is the first index of each subject in the list.
 	first map[subject]int
 }
 
-// rules gives the rules granted, or why there are none.
+// rules returns the granted rules, or an error if the role is missing.
 func (g *grant) rules() ([]rbacv1.PolicyRule, error) {
 	if g.role == nil {
 		return nil, fmt.Errorf("unsupported role reference kind: %q", g.roleRef.Kind)
@@ -107,8 +107,8 @@ func missing(ref rbacv1.RoleRef) error {
 	return apierrors.NewNotFound(schema.GroupResource{Group: rbacv1.GroupName, Resource: resource}, ref.Name)
 }
 
-// grants are in the order in which they came. A list is only appended to, or replaced as a
-// whole when one leaves, so that a reader may go through what it took without the lock.
+// grants are in the order in which they were added. A list is appended to, or replaced as a whole on a
+// removal, so that readers may iterate over a list that they have read without the lock.
 type grants map[subject][]*grant
 
 // index finds the bindings of a subject, cluster-wide and in a namespace.
@@ -117,9 +117,9 @@ type index struct {
 	// roles and clusterRoles have an entry for each role that exists or is referred to.
 	roles        map[objectKey]*role
 	clusterRoles map[string]*role
-	// bindings are the cluster's where the key has no namespace.
+	// bindings are cluster-wide if the key has no namespace.
 	bindings map[objectKey]*grant
-	// bySubject has one set for each namespace, and the cluster's under "".
+	// bySubject has one set per namespace, and the cluster-wide one under "".
 	bySubject map[string]grants
 }
 
@@ -132,19 +132,20 @@ func newIndex() *index {
 	}
 }
 
-// granted collects what a user and its groups have: first the cluster's grants, then those
-// of the namespace, where there is one. A grant may come more than once.
+// granted appends the grants of a user and its groups to lists: first the cluster-wide ones, then those
+// of the namespace, if any. A grant may appear more than once.
 func (x *index) granted(u user.Info, namespace string, lists [][]*grant) [][]*grant {
 	x.lock.RLock()
 	defer x.lock.RUnlock()
-	lists = x.bySubject[""].of(u, lists)
+	lists = x.bySubject[""].appendOf(u, lists)
 	if namespace != "" {
-		lists = x.bySubject[namespace].of(u, lists)
+		lists = x.bySubject[namespace].appendOf(u, lists)
 	}
 	return lists
 }
 
-func (g grants) of(u user.Info, lists [][]*grant) [][]*grant {
+// appendOf appends the grants of a user and its groups to lists.
+func (g grants) appendOf(u user.Info, lists [][]*grant) [][]*grant {
 	if len(g) == 0 {
 		return lists
 	}
@@ -159,8 +160,8 @@ func (g grants) of(u user.Info, lists [][]*grant) [][]*grant {
 	return lists
 }
 
-// firstSubject is the first subject of the binding that stands for the user, in the order
-// of the binding: that is the one to name as the reason.
+// firstSubject returns the first subject of the binding that matches the user or one of its groups, for
+// the reason of a decision.
 func (g *grant) firstSubject(u user.Info) *rbacv1.Subject {
 	found := -1
 	look := func(s subject) {
@@ -178,7 +179,7 @@ func (g *grant) firstSubject(u user.Info) *rbacv1.Subject {
 	return &g.subjects[found]
 }
 
-// roleRules gives the rules of the role that a binding of the namespace refers to.
+// roleRules returns the rules of the role that a binding in the namespace refers to.
 func (x *index) roleRules(ref rbacv1.RoleRef, namespace string) ([]rbacv1.PolicyRule, error) {
 	x.lock.RLock()
 	defer x.lock.RUnlock()
@@ -201,7 +202,7 @@ func (x *index) roleRules(ref rbacv1.RoleRef, namespace string) ([]rbacv1.Policy
 	return *rules, nil
 }
 
-// setRole takes a role as it is now; nil rules for one that is gone.
+// setRole stores the rules of a role; nil for a deleted one.
 func (x *index) setRole(key objectKey, rules *[]rbacv1.PolicyRule) {
 	x.lock.Lock()
 	defer x.lock.Unlock()
@@ -227,7 +228,7 @@ func set[K comparable](places map[K]*role, key K, rules *[]rbacv1.PolicyRule) {
 	forget(places, key)
 }
 
-// forget gives a place up that nobody needs: no role, and no binding that waits for one.
+// forget deletes an entry without a role and without a binding.
 func forget[K comparable](places map[K]*role, key K) {
 	if place := places[key]; place != nil && place.grants == 0 && place.rules.Load() == nil {
 		delete(places, key)
@@ -251,7 +252,7 @@ func release[K comparable](places map[K]*role, key K) {
 	}
 }
 
-// setBinding takes a binding as it is now.
+// setBinding stores a binding.
 func (x *index) setBinding(key objectKey, subjects []rbacv1.Subject, ref rbacv1.RoleRef) {
 	x.lock.Lock()
 	defer x.lock.Unlock()
@@ -287,7 +288,7 @@ func (x *index) setBinding(key objectKey, subjects []rbacv1.Subject, ref rbacv1.
 	}
 }
 
-// deleteBinding forgets a binding.
+// deleteBinding deletes a binding.
 func (x *index) deleteBinding(key objectKey) {
 	x.lock.Lock()
 	defer x.lock.Unlock()

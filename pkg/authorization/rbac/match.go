@@ -25,12 +25,12 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 )
 
-// request is what rules are compared with, taken out of the attributes once.
+// request holds the attributes that rules are compared with.
 type request struct {
 	verb, group, resource, subresource, name string
 	// combined is resource/subresource, or the resource.
 	combined string
-	// path counts only where isResource is false.
+	// path is set only if isResource is false.
 	path       string
 	isResource bool
 }
@@ -54,7 +54,7 @@ func requestOf(a authorizer.Attributes) request {
 	return r
 }
 
-// RuleAllows says whether one rule allows the request.
+// RuleAllows reports whether a rule allows the request.
 func RuleAllows(a authorizer.Attributes, rule *rbacv1.PolicyRule) bool {
 	r := requestOf(a)
 	return r.allowedBy(rule)
@@ -67,14 +67,14 @@ func (r *request) allowedBy(rule *rbacv1.PolicyRule) bool {
 	if !r.isResource {
 		return slices.ContainsFunc(rule.NonResourceURLs, r.matchesPath)
 	}
-	// A rule without names is for all names, and for requests that have none.
+	// A rule without names allows all names, and requests without one.
 	return holds(rule.APIGroups, r.group, rbacv1.APIGroupAll) &&
 		slices.ContainsFunc(rule.Resources, r.matchesResource) &&
 		(len(rule.ResourceNames) == 0 || slices.Contains(rule.ResourceNames, r.name))
 }
 
-// matchesResource knows three forms: everything, this resource with this subresource, and
-// this subresource of all resources. There is no "all subresources of this resource".
+// matchesResource accepts three forms: everything, a resource with its subresource, and a subresource
+// of all resources. There is no form for all subresources of a resource.
 func (r *request) matchesResource(pattern string) bool {
 	if pattern == rbacv1.ResourceAll || pattern == r.combined {
 		return true
@@ -86,7 +86,7 @@ func (r *request) matchesResource(pattern string) bool {
 	return ofAll && subresource == r.subresource
 }
 
-// matchesPath takes a path as it is written; only stars at its end stand for what follows.
+// matchesPath compares paths literally, except for stars at the end of the pattern.
 func (r *request) matchesPath(pattern string) bool {
 	if pattern == rbacv1.NonResourceAll || pattern == r.path {
 		return true

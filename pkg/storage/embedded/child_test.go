@@ -226,7 +226,7 @@ func (c *child) waitFor(line string) {
 	c.t.Fatalf("the child ended without saying %q:\n%s", line, strings.Join(seen, "\n"))
 }
 
-// finish reads the rest and tells how the child ended.
+// finish reads the rest and returns how the child ended.
 func (c *child) finish() (output string, err error) {
 	lines := []string{}
 	for c.output.Scan() {

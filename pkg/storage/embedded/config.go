@@ -24,57 +24,49 @@ import (
 )
 
 const (
-	// defaultTickMs and defaultElectionMs are etcd's own. A short tick would only buy a fast
-	// election at start, and at a price for all time after it; see elect for how a lone member
-	// gets elected at once whatever the tick is.
+	// defaultTickMs and defaultElectionMs are etcd's own. A shorter tick would only speed up the
+	// election at start, and would cost CPU for as long as the member runs; elect makes a lone
+	// member leader at once, whatever the tick is.
 	defaultTickMs     = 100
 	defaultElectionMs = 1000
 
 	// DefaultQuotaBytes is the size of the database at which etcd refuses to grow further, and
-	// the largest that etcd's authors recommend. Their default of 2 GiB is too small for what
-	// an API server of 20,000 objects and its history can reach between two compactions.
+	// the largest that etcd's documentation recommends. etcd's default of 2 GiB is too small for
+	// 20,000 objects and their history between two compactions.
 	DefaultQuotaBytes = 8 << 30
 
-	// defaultMaxRequestBytes lets etcd take any object that the API server takes: its limit for
-	// a body is 3 MiB, and managedFields are added after that is checked.
+	// defaultMaxRequestBytes lets etcd store any object that the API server accepts: a body may
+	// have 3 MiB, and managedFields are added after that check.
 	defaultMaxRequestBytes = 8 << 20
 
-	// defaultSnapshotCount and keptLogFiles bound how much of the log a start has to read: etcd
-	// reads all of it that is on the disk, twice. With etcd's 10,000 writes and 5 files of
-	// 64 MB a restart of a server that has taken many writes reads 640 MB, and takes 0.8 s for
-	// 20,000 objects where these take 0.4 s. Fewer writes would mean more pauses to sync. A
-	// file that is still needed is kept whatever the number.
-	defaultSnapshotCount = 5000
-	keptLogFiles         = 1
-
-	// defaultStartTimeout bounds a start that makes no progress. Reading a database at the
-	// quota from a slow disk takes minutes and is no failure.
+	// defaultStartTimeout bounds Start. Reading a database at the quota from a slow disk takes
+	// minutes and is no failure.
 	defaultStartTimeout = 5 * time.Minute
 )
 
-// Config says where etcd keeps its data and how it behaves. Only DataDir is required; the zero
-// value of every other field means its default.
+// Config holds the directories of etcd and its settings. Only DataDir is required; the zero value
+// of every other field selects its default.
 type Config struct {
-	// DataDir is the directory for etcd and nothing else. It is created with mode 0700.
+	// DataDir is the directory of etcd alone. Start creates it with mode 0700.
 	DataDir string
-	// SocketDir is the directory for the unix socket; DataDir when empty. Where the path of the
-	// socket would be too long for the kernel, or has characters that a URL cannot carry, a
-	// temporary directory takes its place and Close removes it.
+	// SocketDir is the directory of the unix socket; DataDir when empty. If the path of the socket
+	// would be too long for the kernel or has characters that a URL cannot carry, Start uses a
+	// temporary directory, which Close removes.
 	SocketDir string
-	// TickMs and ElectionMs are the heartbeat and the election timeout in milliseconds. The
-	// second must be five times the first or more.
+	// TickMs and ElectionMs are the heartbeat and the election timeout in milliseconds. ElectionMs
+	// must be at least five times TickMs.
 	TickMs, ElectionMs uint
 	// QuotaBackendBytes is the size that the database may grow to.
 	QuotaBackendBytes int64
 	// MaxRequestBytes is the largest request.
 	MaxRequestBytes uint
-	// SnapshotCount is the number of writes between two points from which the log can be read.
+	// SnapshotCount is the number of writes between two snapshots, from which the log is read.
 	SnapshotCount uint64
 	// StartTimeout bounds Start.
 	StartTimeout time.Duration
 }
 
-// completed is a Config whose every field is set and whose paths are absolute.
+// completed is a Config with all fields set and absolute paths.
 type completed struct {
 	Config
 }

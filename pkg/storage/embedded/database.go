@@ -31,11 +31,10 @@ import (
 	"go.etcd.io/etcd/server/v3/storage/schema"
 )
 
-// checkDatabase looks at an existing database and its log before etcd does. It does so because etcd opens
-// the file in a goroutine of its own: a page that makes no sense there, or one that lies beyond
-// the end of a file that was cut short, ends the process with a stack trace that nobody can
-// catch. The walk reads what etcd is about to read anyway, so it costs little more than bringing
-// the file into memory a moment earlier.
+// checkDatabase verifies an existing database and its log before etcd opens them. etcd opens the
+// file in a goroutine of its own, where a damaged page, or one beyond the end of a truncated file,
+// ends the process with a stack trace that cannot be caught. The walk reads what etcd reads next
+// anyway, so it mostly brings the file into memory a moment earlier.
 //
 // It returns a *Problem, or nil for a sound or a missing database.
 func checkDatabase(root string) error {
@@ -53,8 +52,8 @@ func checkDatabase(root string) error {
 	case err != nil:
 		return problemOf(root, err)
 	case info.Size() == 0:
-		// The first start was interrupted before the log was made, or else somebody
-		// emptied the file; etcd would then begin with nothing.
+		// Either the first start was interrupted before the log was created, or the file was
+		// truncated; etcd would begin with nothing.
 		if files.hasLog() {
 			return corrupt(root, fmt.Errorf("the log is there and the database %s is empty", files.database()))
 		}
@@ -63,9 +62,8 @@ func checkDatabase(root string) error {
 	return walk(files, info.Size())
 }
 
-// checkLog looks at the sizes of the files of the log. Each has its first records in it before it
-// gets its name, so an empty one was damaged by somebody else. What they hold has checksums, and
-// etcd proves them itself.
+// checkLog refuses empty files of the log. A file has its first records before it gets its name, so
+// an empty one was truncated later. The records have checksums, which etcd verifies.
 func checkLog(files layout) error {
 	paths, err := filepath.Glob(filepath.Join(files.log(), "*.wal"))
 	if err != nil {
@@ -83,11 +81,11 @@ func checkLog(files layout) error {
 	return nil
 }
 
-// read opens the database for reading, without waiting for whoever may have it open, and turns
-// what bbolt does with a damaged page, which is to panic, into a *Problem.
+// read opens the database for reading without waiting for another process that has it open, and
+// turns the panic of bbolt on a damaged page into a *Problem.
 func read(files layout, view func(*bbolt.Tx) error) (err error) {
-	// Reading beyond the end of a mapped file is a fault, which ends the process unless the
-	// goroutine asks for a panic instead.
+	// Reading beyond the end of a mapped file is a fault, which ends the process unless
+	// SetPanicOnFault makes it a panic of this goroutine.
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
@@ -102,7 +100,7 @@ func read(files layout, view func(*bbolt.Tx) error) (err error) {
 	return db.View(view)
 }
 
-// walk visits every page.
+// walk visits every page of the database.
 func walk(files layout, size int64) error {
 	return read(files, func(tx *bbolt.Tx) error {
 		if tx.Size() > size {
@@ -129,8 +127,8 @@ func databaseProblem(root string, err error) error {
 	return problem
 }
 
-// checkVersions compares the versions that etcd leaves in the database with ours. Patch
-// releases of one minor share a format.
+// checkVersions compares the versions that etcd records in the database with that of this
+// program. Patch releases of one minor version share a format.
 func checkVersions(root string, tx *bbolt.Tx) error {
 	ours := semver.New(version.Version)
 	for _, place := range []struct{ bucket, key []byte }{
@@ -158,8 +156,8 @@ func checkVersions(root string, tx *bbolt.Tx) error {
 
 func ourVersion() string { return version.Version }
 
-// checkBucket visits every page of a bucket. In the bucket of the revisions it also proves the
-// form of each key, since etcd takes it for granted.
+// checkBucket visits every page of a bucket. In the bucket of revisions it also checks the form of
+// each key, because etcd does not.
 func checkBucket(name []byte, bucket *bbolt.Bucket) error {
 	revisions := bytes.Equal(name, schema.Key.Name())
 	var last []byte
@@ -176,8 +174,8 @@ func checkBucket(name []byte, bucket *bbolt.Bucket) error {
 	return nil
 }
 
-// isRevision tells whether a key has the form of a revision: two numbers of 8 bytes with a line
-// between them, and perhaps a mark that the object is deleted.
+// isRevision reports whether a key has the form of a revision: two numbers of 8 bytes separated by
+// an underscore, followed by a tombstone mark if the object is deleted.
 func isRevision(key []byte) bool {
 	return (len(key) == 17 || len(key) == 18) && key[8] == '_'
 }

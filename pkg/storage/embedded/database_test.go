@@ -105,11 +105,11 @@ func TestAnInterruptedFirstStartIsNoDamage(t *testing.T) {
 	put(t, connect(t, start(t, Config{DataDir: dir})), "key", "value")
 }
 
-func TestAFirstStartThatWasKilledIsBegunAnew(t *testing.T) {
+func TestAFirstStartThatWasKilledIsRepeated(t *testing.T) {
 	dir := t.TempDir()
 	files := layout{dir}
 	// What is there when the log was made and nothing has been written to it: the database
-	// with its first bucket, and a log that knows whose it is.
+	// with its first bucket, and a log with the member's id.
 	if err := os.MkdirAll(filepath.Dir(files.database()), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func TestAFirstStartThatWasKilledIsBegunAnew(t *testing.T) {
 	put(t, connect(t, start(t, Config{DataDir: dir})), "key", "value")
 }
 
-func TestADirectoryWithDataIsNeverBegunAnew(t *testing.T) {
+func TestADirectoryWithDataIsNeverDiscarded(t *testing.T) {
 	dir := soundDirectory(t)
 	for range 2 {
 		if discarded, err := discardUnfinished(dir); discarded || err != nil {

@@ -29,17 +29,16 @@ import (
 )
 
 const (
-	// freshBytes is what etcd takes from the disk when it starts for the first time: it
-	// reserves one file of its log and the next one, 64 MB each, and the database.
+	// freshBytes is what etcd needs on the disk at its first start: it reserves two files of its
+	// log, 64 MB each, and the database.
 	freshBytes = 144 << 20
-	// restartBytes is the least room for a restart. The files of the log are there already;
-	// with less than this the database could not grow by a few writes, and etcd would start
-	// only to end in the middle of one. It is small because a full disk is where people want
-	// to start the server, to delete something.
+	// restartBytes is the minimum for a restart: the files of the log exist already. With less the
+	// database could not grow by a few writes, and etcd would fail in the middle of one. It is
+	// small so that the server can start on a full disk, to delete objects.
 	restartBytes = 16 << 20
 )
 
-// layout is where etcd keeps its files below the data directory.
+// layout returns the paths of etcd's files below the data directory.
 type layout struct {
 	root string
 }
@@ -47,15 +46,16 @@ type layout struct {
 func (l layout) database() string { return filepath.Join(l.root, "member", "snap", "db") }
 func (l layout) log() string      { return filepath.Join(l.root, "member", "wal") }
 
-// hasLog tells whether etcd has written its log. It has, from the first start on: the log is
-// made elsewhere and renamed into its place when it is whole.
+// hasLog reports whether etcd has written its log. etcd creates the log elsewhere at the first
+// start and renames it into place when it is complete.
 func (l layout) hasLog() bool {
 	files, err := filepath.Glob(filepath.Join(l.log(), "*.wal"))
 	return err == nil && len(files) > 0
 }
 
-// prepareDirectory creates the data directory, closes it to other users, and proves that it can
-// be written and has room. What it cannot prove it returns as a *Problem.
+// prepareDirectory creates the data directory, closes it to other users, and checks that it is
+// writable and has room. It returns a *Problem where it is not, and an *files.UntrustedError where
+// another user could have written it.
 func prepareDirectory(root string) error {
 	if err := makePrivate(root); err != nil {
 		return err
@@ -79,10 +79,9 @@ func prepareDirectory(root string) error {
 	return checkRoom(root)
 }
 
-// makePrivate makes sure that a directory exists and that only its owner can enter it. Data
-// that was readable for others may hold secrets, so a directory that cannot be closed is refused.
-//
-// A directory that another user owns or can replace is refused: what is in it is believed.
+// makePrivate creates a directory if needed and closes it to other users. It refuses a directory
+// that it cannot close, because the data holds secrets, and one that another user owns or can
+// replace, because the server trusts its content.
 func makePrivate(dir string) error {
 	if err := files.MakeDirectory(dir); err != nil {
 		return untrustedOr(err, problemOf(dir, err))
@@ -93,8 +92,8 @@ func makePrivate(dir string) error {
 	return nil
 }
 
-// untrustedOr is the error of pkg/files where there is one, since it names the cure, or else the
-// other.
+// untrustedOr returns the error of pkg/files if there is one, because it names the cure, and the
+// other error otherwise.
 func untrustedOr(err, other error) error {
 	if untrusted := (*files.UntrustedError)(nil); errors.As(err, &untrusted) {
 		return untrusted
@@ -111,7 +110,7 @@ func ownedFiles(root string) error {
 		}
 		for _, entry := range entries {
 			path := filepath.Join(root, dir, entry.Name())
-			// etcd removes files that it no longer needs by renaming and deleting.
+			// etcd renames and deletes files that it no longer needs, so one may be gone by now.
 			if err := files.Owned(path, entry.IsDir()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
@@ -137,8 +136,8 @@ func closeToOthers(dir string) error {
 	return nil
 }
 
-// probe writes a page to the disk. Permissions alone do not tell: the file system may be
-// read-only, over quota or full.
+// probe writes a page to the disk. Permissions are not enough: the file system may be read-only,
+// over quota or full.
 func probe(dir string) (err error) {
 	file, err := os.CreateTemp(dir, ".probe-*")
 	if err != nil {
@@ -161,7 +160,7 @@ func checkRoom(root string) error {
 		return problemOf(root, fmt.Errorf("cannot tell how much room it has: %w", err))
 	}
 	free := disk.Bavail * uint64(disk.Bsize)
-	// File systems without an end, such as some network ones, say that they have no blocks.
+	// File systems without a fixed size, such as some network ones, report 0 blocks.
 	if disk.Blocks == 0 || free >= needed {
 		return nil
 	}

@@ -132,7 +132,7 @@ func TestALimitOnFileSizesIsReportedAsFull(t *testing.T) {
 	}
 }
 
-// ownMounts lets a child mount file systems, as root or, where the kernel allows it, as anybody.
+// ownMounts lets a child mount file systems, as root or, where the kernel allows it, as any user.
 func ownMounts(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
 	if os.Getuid() != 0 {
@@ -142,7 +142,7 @@ func ownMounts(cmd *exec.Cmd) {
 	}
 }
 
-// soundDirectory returns a directory with some data and nobody in it.
+// soundDirectory returns a directory with some data that no process uses.
 func soundDirectory(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "etcd")

@@ -14,16 +14,24 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package embedded runs etcd inside this process, with no TCP port: clients reach it over a unix
-// socket in a directory that only its owner may enter. It is the only importer of etcd's server.
+// Package embedded runs one etcd member inside this process, without a TCP port: clients reach it
+// over a unix socket in a directory that only its owner may enter. It is the only importer of
+// etcd's server.
 //
-// Stop 5 of the request's path (see ARCHITECTURE.md). The command's run.go calls this room, and
-// nobody else does: it takes the lock (AcquireLock), starts etcd (Start), hands Endpoints to
-// pkg/storage, watches Err, and when the API server has drained it closes etcd and releases the
-// lock, in this order. Read Start first, then directory.go for what is refused before etcd sees
-// the directory, and problem.go for the sentences.
+// Stage 5 of the request's path (see ARCHITECTURE.md). Only cmd/gatehouse/app calls it: it takes
+// the lock (AcquireLock), starts etcd (Start), passes Endpoints to pkg/storage, watches Err, and
+// after the API server has drained closes etcd and releases the lock, in this order. Read Start
+// first.
 //
-// etcd was written to own its process. It waits forever for a locked database and ends the
-// process when it finds a damaged one. Hence the lock of our own, the look at the directory
-// ahead of etcd's, and the logger that turns Fatal and Panic into an error of Start or Err.
+//	server.go        the life of the member: Start, Err, Close
+//	directory.go     what is checked before etcd opens the directory; lock.go, database.go
+//	bootstrap.go     the first start: the cluster's token and members, leftovers of a killed start
+//	peers.go         the member's peer address, and its election
+//	snapshots.go     how much of the log is kept, and compaction
+//	space.go         the quota of the database and its alarm
+//	problem.go       every failure as one sentence with its cure; logging.go catches etcd's own
+//
+// etcd is written to own its process. It waits forever for a locked database and ends the
+// process when it finds a damaged one. Hence the package's own lock, its check of the directory
+// before etcd's, and the logger that turns Fatal and Panic into an error of Start or Err.
 package embedded

@@ -30,8 +30,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/files"
 )
 
-// Lock is a lock on a data directory. The kernel frees it when the process that holds it ends,
-// however it ends, so a stale lock cannot exist.
+// Lock is a lock on a data directory. The kernel releases it when the process ends, however it
+// ends, so a stale lock cannot exist.
 type Lock struct {
 	path string
 
@@ -39,12 +39,12 @@ type Lock struct {
 	file *os.File
 }
 
-// AcquireLock takes the lock at the path, in the directory that it protects, and never waits.
-// When another process has it the error is a *Problem of reason InUse that names the process.
-// The directory is created when it is missing.
+// AcquireLock takes the lock at the path, in the directory that it protects, without waiting. If
+// another process holds it, the error is a *Problem of reason InUse with the pid of that process.
+// AcquireLock creates the directory if it is missing.
 //
-// It comes before Start and is released after Close: etcd has a lock of its own on its database,
-// and waits for that one without an end and without a word.
+// The lock is taken before Start and released after Close: etcd waits for its own lock on the
+// database without a limit and without a log message.
 func AcquireLock(path string) (*Lock, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -57,7 +57,7 @@ func AcquireLock(path string) (*Lock, error) {
 	if err := makePrivate(dir); err != nil {
 		return nil, err
 	}
-	// Never through a link: what the lock file holds is cut off.
+	// Never through a link: the lock file is truncated.
 	file, err := files.Open(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, untrustedOr(err, problemOf(dir, fmt.Errorf("cannot open the lock file: %w", err)))
@@ -76,13 +76,12 @@ func AcquireLock(path string) (*Lock, error) {
 	return &Lock{path: path, file: file}, nil
 }
 
-// refuseForeign keeps us from closing somebody else's directory to others: one that is open
-// to them, holds something, and has never been locked by us, such as the one where the user
-// happens to be.
+// refuseForeign returns an error for a directory that other users can enter, that is not empty and
+// has no lock file, such as the current directory: closing it to others would break another use.
 func refuseForeign(dir, lockName string) error {
 	info, err := os.Stat(dir)
 	if err != nil || !info.IsDir() || info.Mode().Perm()&0o077 == 0 {
-		return nil // makePrivate deals with it
+		return nil // makePrivate handles it
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) == 0 {
@@ -96,8 +95,8 @@ func refuseForeign(dir, lockName string) error {
 	return fmt.Errorf("the data directory %s holds other things (%s among them) and other users can enter it: name a new or an empty directory, or close this one with chmod 700", dir, entries[0].Name())
 }
 
-// Release frees the lock. Releasing it again does nothing. The file stays: removing it would let
-// two processes hold locks on two files of the same name.
+// Release releases the lock. Further calls do nothing. The file stays: if it were removed, two
+// processes could hold locks on two files of the same name.
 func (l *Lock) Release() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -106,7 +105,7 @@ func (l *Lock) Release() error {
 	}
 	file := l.file
 	l.file = nil
-	// The number of a process that is gone would mislead whoever reads the file.
+	// The pid of a process that has ended would mislead a reader of the file.
 	truncateErr := file.Truncate(0)
 	if err := errors.Join(truncateErr, file.Close()); err != nil {
 		return fmt.Errorf("releasing the lock %s: %w", l.path, err)
@@ -131,8 +130,8 @@ func writeHolder(file *os.File) error {
 	return err
 }
 
-// holder reads who has the lock, or 0 where that cannot be told: between taking the lock and
-// writing the number there is a moment in which the file is empty.
+// holder returns the pid of the process that holds the lock, or 0 if it is unknown: the file is
+// empty for a moment between taking the lock and writing the pid.
 func holder(file *os.File) int {
 	content := make([]byte, 32)
 	n, _ := file.ReadAt(content, 0)

@@ -63,7 +63,7 @@ func TestALockCanBeTakenAgainAfterRelease(t *testing.T) {
 		}
 		content, err := os.ReadFile(path)
 		if err != nil || string(content) != strconv.Itoa(os.Getpid())+"\n" {
-			t.Errorf("the lock file says %q (%v)", content, err)
+			t.Errorf("the lock file has %q (%v)", content, err)
 		}
 		if err := lock.Release(); err != nil {
 			t.Error(err)
@@ -96,7 +96,7 @@ func wantMode(t *testing.T, path string, mode os.FileMode) {
 	}
 }
 
-func TestADirectoryOfSomebodyElseIsNotClosedToOthers(t *testing.T) {
+func TestADirectoryWithOtherFilesIsNotClosedToOthers(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "home")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)

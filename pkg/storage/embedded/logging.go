@@ -28,27 +28,27 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// newLogger returns the logger that etcd gets. Warnings and errors reach klog; Fatal and Panic
-// reach report instead of ending the process, and end the goroutine that called them, because
-// etcd's code does not expect to go on after either.
+// newLogger returns the logger for etcd. Warnings and errors go to klog. Fatal and Panic go to
+// report instead of ending the process, and end the calling goroutine, because etcd's code does
+// not expect either to return.
 func newLogger(to klog.Logger, loud *atomic.Bool, report func(error)) *zap.Logger {
 	end := endGoroutine{report: report}
 	return zap.New(&core{to: to, loud: loud}, zap.WithFatalHook(end), zap.WithPanicHook(end))
 }
 
-// endGoroutine is what happens after etcd has logged something that it deems the end.
+// endGoroutine is the hook for Fatal and Panic.
 type endGoroutine struct {
 	report func(error)
 }
 
-// OnWrite reports what etcd said and ends the calling goroutine. Deferred calls run, so etcd
-// releases most of what it holds; what it does not release is why the process must end soon.
+// OnWrite reports the entry as an error and ends the calling goroutine. Deferred calls run, so etcd
+// releases most of its resources; because of the rest, the process must end soon.
 func (e endGoroutine) OnWrite(entry *zapcore.CheckedEntry, fields []zapcore.Field) {
 	e.report(errorOf(entry.Message, fields))
 	runtime.Goexit()
 }
 
-// errorOf keeps the type of the errors among the fields, for problemOf to look at.
+// errorOf returns an error that wraps the errors among the fields, for problemOf to inspect.
 func errorOf(message string, fields []zapcore.Field) error {
 	errs := []error{}
 	for _, field := range fields {
@@ -65,16 +65,16 @@ func errorOf(message string, fields []zapcore.Field) error {
 	return fmt.Errorf("%s: %w", message, errors.Join(errs...))
 }
 
-// core forwards etcd's entries to klog. While etcd starts and while it stops, its complaints are
-// details of the one sentence that Start or Close returns, and so is a Fatal or Panic of the
-// sentence that Err delivers: these are logged at verbosity 2.
+// core forwards etcd's entries to klog. Warnings while etcd starts or stops are details of the error
+// that Start or Close returns, and a Fatal or Panic is a detail of the one that Err delivers: core
+// logs these at verbosity 2.
 type core struct {
 	to     klog.Logger
 	loud   *atomic.Bool
 	fields []zapcore.Field
 }
 
-// Enabled lets warnings pass, and what is worse.
+// Enabled reports whether the level is a warning or above.
 func (c *core) Enabled(level zapcore.Level) bool { return level >= zapcore.WarnLevel }
 
 // With returns a core with more fields.
@@ -84,19 +84,19 @@ func (c *core) With(fields []zapcore.Field) zapcore.Core {
 	return &with
 }
 
-// Check drops what is idle talk in a lone member.
+// Check drops entries that do not concern a lone member.
 func (c *core) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
-	if !c.Enabled(entry.Level) || idle(entry) {
+	if !c.Enabled(entry.Level) || isNoise(entry) {
 		return checked
 	}
 	return checked.AddCore(entry, c)
 }
 
-// idle tells whether an entry says nothing about this member: raft warns of elections and of
-// followers; the two about versions come once in the life of a database, when etcd asks for its
-// version in the first seconds and the first batch has not reached the disk yet; and a file that
-// cannot be locked is one of its own log that it still needs and therefore does not remove.
-func idle(entry zapcore.Entry) bool {
+// isNoise reports whether an entry does not concern a lone member. raft warns of elections and
+// followers. The two messages about versions appear once per database, when etcd reads its version
+// before the first batch has reached the disk. A file that cannot be locked is one of etcd's own log
+// that it still needs and therefore does not remove.
+func isNoise(entry zapcore.Entry) bool {
 	return entry.LoggerName == "raft" && entry.Level < zapcore.ErrorLevel ||
 		entry.Message == "Failed to detect schema version" ||
 		entry.Message == "failed to update storage version" ||
@@ -130,5 +130,5 @@ func (c *core) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	return nil
 }
 
-// Sync has nothing to do: klog flushes by itself.
+// Sync does nothing: klog flushes its buffers on its own schedule.
 func (c *core) Sync() error { return nil }

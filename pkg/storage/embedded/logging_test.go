@@ -70,7 +70,7 @@ func TestAFatalOfARunningEtcdComesFromErr(t *testing.T) {
 	stop(t, server)
 }
 
-func TestWhatEtcdSaysIsSortedByItsCause(t *testing.T) {
+func TestProblemOf(t *testing.T) {
 	for _, c := range []struct {
 		err  error
 		want Reason

@@ -27,108 +27,100 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Reason sorts the problems that a data directory can have.
+// Reason is the kind of a problem of a data directory.
 type Reason string
 
 const (
-	// InUse means that another process holds the directory.
+	// InUse is a directory that another process holds.
 	InUse Reason = "InUse"
-	// Newer means that a newer etcd wrote it.
+	// Newer is a directory that a newer etcd has written.
 	Newer Reason = "Newer"
-	// Unwritable means that this process may not write there.
+	// Unwritable is a directory that this process cannot write.
 	Unwritable Reason = "Unwritable"
-	// Full means that the disk, a disk quota or a limit on file sizes leaves no room.
+	// Full is a disk, a disk quota or a limit on file sizes that leaves no room.
 	Full Reason = "Full"
-	// OverQuota means that the database has reached the size that etcd lets it grow to, whatever
-	// room the disk has.
+	// OverQuota is a database that has reached --etcd-quota-bytes, whatever room the disk has.
 	OverQuota Reason = "OverQuota"
-	// Corrupt means that what is stored there is damaged or incomplete.
+	// Corrupt is a directory with damaged or incomplete content.
 	Corrupt Reason = "Corrupt"
-	// Failed is every other failure of etcd.
+	// Failed is any other failure of etcd.
 	Failed Reason = "Failed"
 )
 
-// Problem is why etcd cannot work in a directory. Its message is one sentence for the person who
-// started the process, with the directory and the cure in it.
+// Problem is the reason for which etcd cannot work in a directory. Its message is one sentence with
+// the directory and the cure.
 type Problem struct {
-	// Reason sorts it.
 	Reason Reason
-	// Dir is the directory.
+	// Dir is the directory of etcd, or the data directory for InUse.
 	Dir string
 
-	sentence string
-	cause    error
+	message string
+	cause   error
 }
 
-// Error returns the sentence.
-func (p *Problem) Error() string { return p.sentence }
+// Error implements error.
+func (p *Problem) Error() string { return p.message }
 
-// Unwrap returns what the operating system or etcd said, if anything.
+// Unwrap returns the error of the operating system or of etcd, or nil.
 func (p *Problem) Unwrap() error { return p.cause }
 
+// problem makes a Problem of "the data directory DIR <text>"; the arguments belong to the text.
+func problem(reason Reason, dir string, cause error, text string, args ...any) *Problem {
+	return &Problem{Reason: reason, Dir: dir, cause: cause, message: "the data directory " + dir + " " + fmt.Sprintf(text, args...)}
+}
+
 func inUse(dir string, pid int) *Problem {
-	who := "another process"
+	holder := "another process"
 	if pid > 0 {
-		who = fmt.Sprintf("process %d", pid)
+		holder = fmt.Sprintf("process %d", pid)
 	}
-	return &Problem{Reason: InUse, Dir: dir, sentence: fmt.Sprintf(
-		"the data directory %s is in use by %s: stop that process or choose another data directory", dir, who)}
+	return problem(InUse, dir, nil, "is in use by %s: stop that process or choose another data directory", holder)
 }
 
 func newer(dir, found, ours string) *Problem {
-	return &Problem{Reason: Newer, Dir: dir, sentence: fmt.Sprintf(
-		"the data directory %s was written by etcd %s, which is newer than the etcd %s in this program: start the newer program again or restore a snapshot into an empty directory",
-		dir, found, ours)}
+	return problem(Newer, dir, nil, "was written by etcd %s, which is newer than the etcd %s in this program: start the newer program again or restore a snapshot into an empty directory", found, ours)
 }
 
 func unwritable(dir string, cause error) *Problem {
-	return &Problem{Reason: Unwritable, Dir: dir, cause: cause, sentence: fmt.Sprintf(
-		"the data directory %s cannot be written (%v): give it to the user that runs this process, with mode 0700, or choose another data directory", dir, cause)}
-}
-
-func full(dir string, cause error) *Problem {
-	return &Problem{Reason: Full, Dir: dir, cause: cause, sentence: fmt.Sprintf(
-		"the data directory %s has no room left (%v): free space on its disk or move the directory to a larger one", dir, cause)}
-}
-
-func overQuota(dir string, quotaBytes int64) *Problem {
-	return &Problem{Reason: OverQuota, Dir: dir, sentence: fmt.Sprintf(
-		"the database in the data directory %s has reached its quota of %d MiB (the disk is not full): reads and deletes go on and every other write is refused; delete objects and restart the server, which then compacts and defragments the database, or restart it with a larger --etcd-quota-bytes", dir, quotaBytes>>20)}
+	return problem(Unwritable, dir, cause, "cannot be written (%v): give it to the user that runs this process, with mode 0700, or choose another data directory", cause)
 }
 
 func readOnly(dir string, cause error) *Problem {
-	return &Problem{Reason: Unwritable, Dir: dir, cause: cause, sentence: fmt.Sprintf(
-		"the data directory %s cannot be written (%v): where it was writable before, the kernel's log says why it is not; repair the file system and mount it writable, or choose another data directory", dir, cause)}
+	return problem(Unwritable, dir, cause, "cannot be written (%v): where it was writable before, the kernel's log says why it is not; repair the file system and mount it writable, or choose another data directory", cause)
+}
+
+func full(dir string, cause error) *Problem {
+	return problem(Full, dir, cause, "has no room left (%v): free space on its disk or move the directory to a larger one", cause)
+}
+
+func corrupt(dir string, cause error) *Problem {
+	return problem(Corrupt, dir, cause, "is damaged (%v): keep a copy of it, and restore a snapshot into an empty directory", cause)
+}
+
+func overQuota(dir string, quotaBytes int64) *Problem {
+	return &Problem{Reason: OverQuota, Dir: dir, message: fmt.Sprintf(
+		"the database in the data directory %s has reached its quota of %d MiB (the disk is not full): reads and deletes go on and every other write is refused; delete objects and restart the server, which then compacts and defragments the database, or restart it with a larger --etcd-quota-bytes", dir, quotaBytes>>20)}
 }
 
 func failingDisk(dir string, cause error) *Problem {
-	return &Problem{Reason: Failed, Dir: dir, cause: cause, sentence: fmt.Sprintf(
+	return &Problem{Reason: Failed, Dir: dir, cause: cause, message: fmt.Sprintf(
 		"the disk below the data directory %s fails (%v): see the kernel's log, and start the server again on a sound disk; acknowledged writes are in the log of the directory", dir, cause)}
 }
 
 func tooFewFiles(dir string, cause error) *Problem {
-	return &Problem{Reason: Failed, Dir: dir, cause: cause, sentence: fmt.Sprintf(
-		"etcd cannot work in the data directory %s: this process may not open more files (%v): raise the limit of open files (ulimit -n, or LimitNOFILE of the service); what is stored is whole", dir, cause)}
+	return failed(dir, fmt.Errorf("this process may not open more files (%w): raise the limit of open files (ulimit -n, or LimitNOFILE of the service); what is stored is whole", cause))
 }
 
 func tooLittleMemory(dir string, cause error) *Problem {
-	return &Problem{Reason: Failed, Dir: dir, cause: cause, sentence: fmt.Sprintf(
-		"etcd cannot map its database in the data directory %s into memory (%v): raise or remove the limit of the address space (ulimit -v, or LimitAS of the service) and limit memory with --memory-limit or a control group; what is stored is whole", dir, cause)}
-}
-
-func corrupt(dir string, cause error) *Problem {
-	return &Problem{Reason: Corrupt, Dir: dir, cause: cause, sentence: fmt.Sprintf(
-		"the data directory %s is damaged (%v): keep a copy of it, and restore a snapshot into an empty directory", dir, cause)}
+	return failed(dir, fmt.Errorf("it cannot map its database into memory (%w): raise or remove the limit of the address space (ulimit -v, or LimitAS of the service) and limit memory with --memory-limit or a control group; what is stored is whole", cause))
 }
 
 func failed(dir string, cause error) *Problem {
-	return &Problem{Reason: Failed, Dir: dir, cause: cause, sentence: fmt.Sprintf(
-		"etcd cannot work in the data directory %s: %v", dir, cause)}
+	return &Problem{Reason: Failed, Dir: dir, cause: cause, message: fmt.Sprintf("etcd cannot work in the data directory %s: %v", dir, cause)}
 }
 
-// problemOf turns what etcd or the operating system said into a Problem. Where the error has
-// kept its type that decides; etcd flattens many of its errors into text before it gives up, so
-// the text is asked next.
+// problemOf turns an error of etcd or of the operating system into a Problem, by the type of the
+// error if it has kept it, and otherwise by its text: etcd formats many errors before it gives up.
 func problemOf(dir string, err error) *Problem {
 	var known *Problem
 	if errors.As(err, &known) {
@@ -136,27 +128,27 @@ func problemOf(dir string, err error) *Problem {
 	}
 	switch {
 	case isAny(err, unix.ENOSPC, unix.EDQUOT, unix.EFBIG),
-		says(err, "no space left on device", "disk quota exceeded", "file too large"):
+		mentions(err, "no space left on device", "disk quota exceeded", "file too large"):
 		return full(dir, err)
-	case isAny(err, unix.EMFILE, unix.ENFILE), says(err, "too many open files", "file descriptor limit"):
+	case isAny(err, unix.EMFILE, unix.ENFILE), mentions(err, "too many open files", "file descriptor limit"):
 		return tooFewFiles(dir, err)
-	case isAny(err, unix.ENOMEM), says(err, "cannot allocate memory"):
+	case isAny(err, unix.ENOMEM), mentions(err, "cannot allocate memory"):
 		return tooLittleMemory(dir, err)
-	case isAny(err, unix.EROFS), says(err, "read-only file system"):
+	case isAny(err, unix.EROFS), mentions(err, "read-only file system"):
 		return readOnly(dir, err)
-	case isAny(err, unix.EIO), says(err, "input/output error"):
+	case isAny(err, unix.EIO), mentions(err, "input/output error"):
 		return failingDisk(dir, err)
 	case isAny(err, fs.ErrPermission, unix.ENOTDIR),
-		says(err, "permission denied", "operation not permitted"):
+		mentions(err, "permission denied", "operation not permitted"):
 		return unwritable(dir, err)
-	case isAny(err, bolterrors.ErrTimeout), says(err, "resource temporarily unavailable"):
+	case isAny(err, bolterrors.ErrTimeout), mentions(err, "resource temporarily unavailable"):
 		return inUse(dir, 0)
-	case says(err, "invalid downgrade", "storage version is not supported", "cannot downgrade storage"),
+	case mentions(err, "invalid downgrade", "storage version is not supported", "cannot downgrade storage"),
 		errors.Is(err, bolterrors.ErrVersionMismatch):
 		return newer(dir, "of another version", ourVersion())
 	case isAny(err, wal.ErrCRCMismatch, wal.ErrFileNotFound, wal.ErrMetadataConflict, wal.ErrSnapshotMismatch,
 		wal.ErrSnapshotNotFound, wal.ErrSliceOutOfRange, wal.ErrDecoderNotFound, bolterrors.ErrInvalid, bolterrors.ErrChecksum),
-		says(err, "wal", "crc", "corrupt", "failed to open database", "database file", "from snapshot",
+		mentions(err, "wal", "crc", "corrupt", "failed to open database", "database file", "from snapshot",
 			"unmarshal", "proto:", "page ", "freelist", "raft log", "unexpected fault", "recover"):
 		return corrupt(dir, err)
 	}
@@ -172,7 +164,7 @@ func isAny(err error, targets ...error) bool {
 	return false
 }
 
-func says(err error, phrases ...string) bool {
+func mentions(err error, phrases ...string) bool {
 	text := strings.ToLower(err.Error())
 	for _, phrase := range phrases {
 		if strings.Contains(text, phrase) {

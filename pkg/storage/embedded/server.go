@@ -18,7 +18,6 @@ package embedded
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/url"
@@ -34,30 +33,25 @@ import (
 )
 
 const (
-	// memberName and peerHost are written to the data directory at the first start. Nobody
-	// listens at the peer's address; its scheme makes sure that nobody dials it by accident.
-	memberName = "gatehouse"
-	peerHost   = "gatehouse:0"
-
-	// slow is when etcd warns of a request that took long. Its defaults, 100 and 300 ms, are
+	// slow is the duration from which etcd warns of a request. Its defaults of 100 and 300 ms are
 	// for disks of a data centre; a laptop that writes a backup would fill the log.
 	slow = time.Second
 
-	// closeTimeout bounds Close. A sound etcd needs milliseconds, or up to seven seconds when
+	// closeTimeout bounds Close. A healthy etcd needs milliseconds, or up to seven seconds while
 	// clients hold watches open; one that has failed may never stop.
 	closeTimeout       = 20 * time.Second
 	failedCloseTimeout = 2 * time.Second
 
-	// stillStarting is how often a slow start says that it goes on.
+	// stillStarting is the interval of the log messages of a slow start.
 	stillStarting = 10 * time.Second
 )
 
-// Server is a running etcd.
+// Server is a running etcd member.
 type Server struct {
 	dir    string
 	socket *socket
 	log    klog.Logger
-	// loud is true while etcd's complaints are worth a line of their own.
+	// loud is true while etcd runs, when its warnings are logged as such.
 	loud *atomic.Bool
 
 	// failure is set once, before failed is closed.
@@ -67,7 +61,7 @@ type Server struct {
 
 	etcd *embed.Etcd
 	errs chan error
-	// quotaBytes is the size that the database may grow to.
+	// quotaBytes is the maximum size of the database.
 	quotaBytes int64
 
 	closeOnce sync.Once
@@ -75,17 +69,18 @@ type Server struct {
 	closeErr  error
 }
 
-// Start starts etcd and returns when it takes writes. Until then its failures are the error of
-// Start; later ones come from Err. A failure that lies in the data directory is a *Problem. After
-// an error some of etcd may still run, so the process should end.
+// Start starts etcd and returns when it accepts writes. Earlier failures are the error of Start;
+// later ones come from Err. A failure of the data directory is a *Problem. After an error parts of
+// etcd may still run, so the process should end.
 //
-//	Start                 a directory that is closed to others, writable and has room
-//	  checkDatabase       sound pages, a version that we can read
-//	  discardUnfinished   leftovers of a first start that was killed
+//	Start
+//	  prepareDirectory    the directory is closed to others, writable and has room
+//	  checkDatabase       the pages are sound, and the version is one that this program reads
+//	  discardUnfinished   removes leftovers of a first start that was killed
 //	  embed.StartEtcd     reads the log and the database
-//	  elect               the member leads
+//	  elect               the member becomes leader
 //	  reclaimSpace        compacts and defragments a database that has reached its quota
-//	  <- ready            Start returns; Err is watched
+//	  <- ready            Start returns; watch delivers failures to Err
 //	Close                 waits for requests, closes the log and the database
 func Start(ctx context.Context, config Config) (*Server, error) {
 	c, err := config.complete()
@@ -104,7 +99,7 @@ func Start(ctx context.Context, config Config) (*Server, error) {
 		return nil, err
 	}
 	if discarded {
-		log.Info("Starting anew: an earlier first start was interrupted before it had stored anything", "dir", c.DataDir)
+		log.Info("Discarded an interrupted first start, which had stored nothing", "dir", c.DataDir)
 	}
 	socket, err := newSocket(c.SocketDir)
 	if err != nil {
@@ -125,8 +120,8 @@ func Start(ctx context.Context, config Config) (*Server, error) {
 	return s, nil
 }
 
-// start runs etcd in a goroutine of its own, since Fatal may end that goroutine, and waits for
-// the first of: ready, failed, cancelled, too late.
+// start runs etcd in a goroutine of its own, because Fatal may end that goroutine, and waits until
+// etcd is ready or has failed, or the context or the timeout ends.
 func (s *Server) start(ctx context.Context, c *completed) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.StartTimeout, failed(c.DataDir,
 		fmt.Errorf("it was not ready within %v: see whether the disk is overloaded", c.StartTimeout)))
@@ -153,12 +148,13 @@ func (s *Server) start(ctx context.Context, c *completed) error {
 			go abandon(started)
 			return interrupted(s.dir, context.Cause(ctx))
 		case <-remind.C:
-			s.log.Info("Still opening the data directory", "dir", s.dir, "elapsed", time.Since(began).Round(time.Second))
+			s.log.Info("Opening the data directory takes long", "dir", s.dir, "elapsed", time.Since(began).Round(time.Second))
 		}
 	}
 }
 
-// interrupted tells the caller's own doing from our timeout.
+// interrupted returns the cause if it is the start timeout, and an error about the caller's context
+// otherwise.
 func interrupted(dir string, cause error) error {
 	if problem := (&Problem{}); errors.As(cause, &problem) {
 		return problem
@@ -166,17 +162,17 @@ func interrupted(dir string, cause error) error {
 	return fmt.Errorf("the start of etcd in the data directory %s was interrupted: %w", dir, cause)
 }
 
-// abandon closes an etcd that became ready when nobody waited for it any more.
+// abandon closes an etcd that becomes ready after start has returned.
 func abandon(started <-chan *embed.Etcd) {
 	if etcd, ok := <-started; ok {
 		etcd.Close()
 	}
 }
 
-// run starts etcd and waits until it is ready. It closes the channel in any case.
+// run starts etcd and sends it to the channel when it is ready. It always closes the channel.
 func (s *Server) run(ctx context.Context, config *embed.Config, started chan<- *embed.Etcd) {
 	defer close(started)
-	// See walk: a damaged database is found by a fault or a panic.
+	// A damaged database shows by a fault or a panic: see read.
 	debug.SetPanicOnFault(true)
 	defer func() {
 		if r := recover(); r != nil {
@@ -203,30 +199,22 @@ func (s *Server) run(ctx context.Context, config *embed.Config, started chan<- *
 
 func (s *Server) etcdConfig(c *completed) *embed.Config {
 	config := embed.NewConfig()
-	config.Name = memberName
 	config.Dir = c.DataDir
-	// Only the first start looks at these two. The token is random so that no two directories
-	// hold a member of the same number.
-	config.InitialClusterToken = rand.Text()
-	config.InitialCluster = memberName + "=unix://" + peerHost
+	newCluster(config)
 
-	// No TCP anywhere: one unix socket for clients, nothing for peers, no gateway, no metrics.
+	// No TCP anywhere: one unix socket for clients, none for peers, no gateway, no metrics.
 	client := s.socket.url()
 	config.ListenClientUrls = []url.URL{client}
 	config.AdvertiseClientUrls = []url.URL{client}
-	config.ListenPeerUrls = nil
-	config.AdvertisePeerUrls = []url.URL{{Scheme: "unix", Host: peerHost}}
+	withoutPeers(config)
 	config.EnableGRPCGateway = false
 
 	config.TickMs = c.TickMs
 	config.ElectionMs = c.ElectionMs
 	config.QuotaBackendBytes = c.QuotaBackendBytes
 	config.MaxRequestBytes = c.MaxRequestBytes
-	config.SnapshotCount = c.SnapshotCount
-	config.MaxWalFiles = keptLogFiles
-	// The API server compacts; etcd must not do so behind its back.
-	config.AutoCompactionRetention = "0"
-	// An acknowledged write has reached the disk. There is no option to have it otherwise.
+	keepHistory(config, c.SnapshotCount)
+	// An acknowledged write has reached the disk. No option changes that.
 	config.UnsafeNoFsync = false
 	config.WarningApplyDuration = slow
 	config.WarningUnaryRequestDuration = slow
@@ -236,7 +224,7 @@ func (s *Server) etcdConfig(c *completed) *embed.Config {
 	return config
 }
 
-// fail records the first failure. It may be called by any goroutine of etcd.
+// fail records the first failure. Any goroutine of etcd may call it.
 func (s *Server) fail(err error) {
 	s.failOnce.Do(func() {
 		s.failure = problemOf(s.dir, err)
@@ -244,7 +232,7 @@ func (s *Server) fail(err error) {
 	})
 }
 
-// watch delivers the failure of a running etcd.
+// watch sends the failure of a running etcd to Err.
 func (s *Server) watch() {
 	defer close(s.errs)
 	select {
@@ -266,19 +254,19 @@ func (s *Server) watch() {
 	}
 }
 
-// Endpoints returns where clients reach etcd, as --etcd-servers would have it.
+// Endpoints returns the addresses of etcd in the form of --etcd-servers.
 func (s *Server) Endpoints() []string { return []string{s.socket.endpoint()} }
 
-// NewClient returns a client that calls etcd as a function: no connection, no copy of what goes
-// through it. Whoever asks for one closes it before Close.
+// NewClient returns a client that calls etcd's functions, without a connection and without a copy
+// of requests and responses. The caller closes it before Close.
 func (s *Server) NewClient() *clientv3.Client { return v3client.New(s.etcd.Server) }
 
-// Err delivers at most one error, when etcd has failed by itself, and is closed after that or
-// after Close. Writes that were acknowledged are safe then, but no more will be.
+// Err returns a channel that delivers at most one error, when etcd fails while it runs, and is
+// closed after that or after Close. Acknowledged writes are on the disk then; no more follow.
 func (s *Server) Err() <-chan error { return s.errs }
 
-// Close ends etcd and returns when all is on the disk. Closing again does nothing and returns
-// the same. Stop the API server first: etcd gives clients that still hold watches some seconds.
+// Close stops etcd and returns when everything is on the disk. Further calls do nothing and return
+// the same error. The API server stops first: etcd waits some seconds for clients with open watches.
 func (s *Server) Close() error {
 	s.closeOnce.Do(func() {
 		s.loud.Store(false)
@@ -288,7 +276,7 @@ func (s *Server) Close() error {
 	return s.closeErr
 }
 
-// stop waits in vain when a goroutine of etcd was ended by Fatal, hence the bound.
+// stop closes etcd within a bound: if Fatal has ended a goroutine of etcd, closing never returns.
 func (s *Server) stop() error {
 	timeout := closeTimeout
 	select {

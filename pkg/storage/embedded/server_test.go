@@ -191,7 +191,7 @@ func TestNoTCPPortIsOpened(t *testing.T) {
 	}
 }
 
-func TestTheSocketMovesWhereItsPathWouldNotDo(t *testing.T) {
+func TestTheSocketMovesIfItsPathIsNotUsable(t *testing.T) {
 	for name, below := range map[string]string{
 		"too long":   strings.Repeat("long", 30),
 		"with space": "my data",

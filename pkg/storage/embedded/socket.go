@@ -31,14 +31,14 @@ const maxSocketPath = 107
 
 const socketName = "etcd.sock"
 
-// socket is where clients reach etcd.
+// socket is the unix socket of etcd.
 type socket struct {
 	path string
-	// temporary is the directory to remove in the end, if we made one.
+	// temporary is the directory that remove deletes; empty if none was created.
 	temporary string
 }
 
-// newSocket chooses a path in the directory that is wanted, or in a temporary one.
+// newSocket chooses a path in the wanted directory, or in a temporary one.
 func newSocket(wanted string) (*socket, error) {
 	if path := filepath.Join(wanted, socketName); fits(path) {
 		if err := makePrivate(wanted); err != nil {
@@ -63,8 +63,8 @@ func newSocket(wanted string) (*socket, error) {
 		filepath.Join(wanted, socketName), maxSocketPath, errors.Join(failures...))
 }
 
-// fits tells whether a path can be a socket and be said in a URL as it is: etcd's client and
-// server disagree about what an escaped character in such a URL means.
+// fits reports whether a path is short enough for a socket and needs no escaping in a URL: etcd's
+// client and server interpret an escaped character in such a URL differently.
 func fits(path string) bool {
 	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+"
 	return len(path) <= maxSocketPath && strings.Trim(path, plain) == ""
@@ -72,10 +72,10 @@ func fits(path string) bool {
 
 func (s *socket) url() url.URL { return url.URL{Scheme: "unix", Path: s.path} }
 
-// endpoint is the same for a client.
+// endpoint returns the address for clients.
 func (s *socket) endpoint() string { return "unix://" + s.path }
 
-// remove clears what is left of it. etcd removes the socket itself when it closes well.
+// remove deletes what is left of the socket. etcd deletes it when it closes without an error.
 func (s *socket) remove() error {
 	err := os.Remove(s.path)
 	if errors.Is(err, os.ErrNotExist) {

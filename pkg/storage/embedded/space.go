@@ -26,14 +26,14 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// reclaimedPercent is the part of the quota that a database may fill after it was defragmented
-// for the alarm to be disarmed. With less room than the rest the next writes would set it again.
+// reclaimedPercent is the part of the quota that a defragmented database may fill for the alarm to be
+// disarmed. With less room, the next writes would set the alarm again.
 const reclaimedPercent = 90
 
-// Alarm returns a *Problem of reason OverQuota when the database has reached its quota, and one of
-// reason Corrupt when etcd has found it to be inconsistent. An etcd at its quota still answers
-// reads and takes deletes, and refuses every other write until the alarm is disarmed, which the
-// next Start does when it can. The call is a look into memory.
+// Alarm returns a *Problem of reason OverQuota if the database has reached its quota, one of reason
+// Corrupt if etcd has found it inconsistent, and nil otherwise. At its quota etcd still serves reads
+// and deletes, and refuses every other write until the alarm is disarmed, which the next Start
+// attempts. Alarm reads from memory.
 func (s *Server) Alarm() error {
 	for _, alarm := range s.etcd.Server.Alarms() {
 		switch alarm.GetAlarm() {
@@ -48,35 +48,33 @@ func (s *Server) Alarm() error {
 
 func (s *Server) warnOfAlarms() {
 	if err := s.Alarm(); err != nil {
-		s.log.Error(err, "An alarm is set")
+		s.log.Error(err, "Alarm of etcd is set")
 	}
 }
 
-// OverQuota tells whether the database has reached its quota, so that writes are refused.
+// OverQuota reports whether etcd refuses writes because the database has reached its quota.
 func (s *Server) OverQuota() bool {
 	problem := &Problem{}
 	return errors.As(s.Alarm(), &problem) && problem.Reason == OverQuota
 }
 
-// Size returns how large the database is and how large it may become, in bytes.
+// Size returns the size of the database and its quota, in bytes.
 func (s *Server) Size() (size, quota int64) { return s.etcd.Server.Backend().Size(), s.quotaBytes }
 
-// reclaimSpace ends the state in which a database at its quota takes no writes, if what was deleted
-// since, or a larger quota, leaves room. Start succeeds in any case. It runs before Start returns,
-// when nothing reads yet; watches that clients resume afterwards are answered with 410 and begin
-// anew.
+// reclaimSpace makes a database at its quota writable again if deletes, or a larger quota, leave
+// room. Start succeeds in any case. It runs before Start returns, when there are no readers; watches
+// that clients resume later get 410 and start from a new list.
 func (s *Server) reclaimSpace(ctx context.Context) {
 	if !s.OverQuota() {
 		return
 	}
 	if err := s.Reclaim(ctx); err != nil {
-		s.log.Error(err, "The database has reached its quota and stays there")
+		s.log.Error(err, "Reclaiming space failed, the database stays at its quota")
 	}
 }
 
-// Reclaim drops all history, rewrites the database without what was deleted, and disarms the alarm
-// of a full database. It returns an error where the database stays at its quota. Requests wait
-// while the file is rewritten.
+// Reclaim compacts all history, defragments the database, and disarms the alarm of a full database.
+// It returns an error if the database stays at its quota. Requests wait while the file is rewritten.
 func (s *Server) Reclaim(ctx context.Context) error {
 	before, quota := s.Size()
 	client := s.NewClient()
@@ -94,11 +92,11 @@ func (s *Server) Reclaim(ctx context.Context) error {
 	if _, err := client.AlarmDisarm(ctx, &clientv3.AlarmMember{}); err != nil {
 		return fmt.Errorf("disarming the alarm: %w", err)
 	}
-	s.log.Info("The database was compacted and defragmented and takes writes", "severity", "warn", "dir", s.dir, "bytesBefore", before, "bytes", after, "quotaBytes", quota)
+	s.log.Info("Compacted and defragmented the database, writes are accepted again", "severity", "warn", "dir", s.dir, "bytesBefore", before, "bytes", after, "quotaBytes", quota)
 	return nil
 }
 
-// compactAll drops all history up to the current revision and waits until it is gone.
+// compactAll compacts up to the current revision and waits until the history is gone.
 func compactAll(ctx context.Context, client *clientv3.Client) error {
 	current, err := client.Get(ctx, "revision", clientv3.WithCountOnly())
 	if err != nil {

@@ -19,38 +19,25 @@ package embedded
 import (
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/files/filestest"
 )
 
-// stranger is a user whom no test runs as.
-const stranger = 54321
-
-func giveToStranger(t *testing.T, path string) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("only root can give a file to another user")
-	}
-	if err := os.Lchown(path, stranger, stranger); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestTheLockIsNotTakenWhereAnotherUserCouldHavePutIt(t *testing.T) {
-	const secret = "root's own file"
 	for _, tc := range []struct {
-		name string
-		make func(t *testing.T, dir, lock, victim string) error
-		says string
+		name    string
+		make    func(t *testing.T, dir, lock, victim string) error
+		refusal string
 	}{
 		{"the lock is a symbolic link", func(_ *testing.T, _, lock, victim string) error { return os.Symlink(victim, lock) }, "is a symbolic link"},
 		{"the lock is a hard link", func(_ *testing.T, _, lock, victim string) error { return os.Link(victim, lock) }, "has 2 names"},
 		{"the lock belongs to another user", func(t *testing.T, _, lock, _ string) error {
-			defer giveToStranger(t, lock)
+			defer filestest.GiveAway(t, lock)
 			return os.WriteFile(lock, nil, 0o644)
 		}, "belongs to uid 54321"},
 		{"the data directory belongs to another user", func(t *testing.T, dir, _, _ string) error {
-			giveToStranger(t, dir)
+			filestest.GiveAway(t, dir)
 			return nil
 		}, "belongs to uid 54321"},
 		{"the data directory is in a directory that all may write", func(_ *testing.T, dir, _, _ string) error {
@@ -60,9 +47,7 @@ func TestTheLockIsNotTakenWhereAnotherUserCouldHavePutIt(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			at := t.TempDir()
 			victim, dir := filepath.Join(at, "victim"), filepath.Join(at, "above", "data")
-			if err := os.WriteFile(victim, []byte(secret), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			unchanged := filestest.Bystander(t, victim)
 			if err := os.MkdirAll(dir, 0o700); err != nil {
 				t.Fatal(err)
 			}
@@ -73,21 +58,17 @@ func TestTheLockIsNotTakenWhereAnotherUserCouldHavePutIt(t *testing.T) {
 			if err == nil {
 				_ = lock.Release()
 			}
-			if err == nil || !strings.Contains(err.Error(), tc.says) {
-				t.Errorf("got %v, which does not say %q", err, tc.says)
-			}
-			if data, err := os.ReadFile(victim); err != nil || string(data) != secret {
-				t.Errorf("the other file holds %q (%v)", data, err)
-			}
+			filestest.WantRefusal(t, err, tc.refusal)
+			unchanged()
 		})
 	}
 }
 
 func TestTheDatabaseOfAnotherUserIsNotServed(t *testing.T) {
 	for _, tc := range []struct {
-		name string
-		make func(t *testing.T, root, elsewhere string) error
-		says string
+		name    string
+		make    func(t *testing.T, root, elsewhere string) error
+		refusal string
 	}{
 		{"the directory is a symbolic link", func(_ *testing.T, root, elsewhere string) error { return os.Symlink(elsewhere, root) }, "is a symbolic link"},
 		{"a directory in it is a symbolic link", func(_ *testing.T, root, elsewhere string) error {
@@ -101,7 +82,7 @@ func TestTheDatabaseOfAnotherUserIsNotServed(t *testing.T) {
 			if err := os.MkdirAll(snap, 0o700); err != nil {
 				return err
 			}
-			defer giveToStranger(t, filepath.Join(snap, "db"))
+			defer filestest.GiveAway(t, filepath.Join(snap, "db"))
 			return os.WriteFile(filepath.Join(snap, "db"), nil, 0o644)
 		}, "belongs to uid 54321"},
 	} {
@@ -114,9 +95,7 @@ func TestTheDatabaseOfAnotherUserIsNotServed(t *testing.T) {
 			if err := tc.make(t, root, elsewhere); err != nil {
 				t.Fatal(err)
 			}
-			if err := prepareDirectory(root); err == nil || !strings.Contains(err.Error(), tc.says) {
-				t.Errorf("got %v, which does not say %q", err, tc.says)
-			}
+			filestest.WantRefusal(t, prepareDirectory(root), tc.refusal)
 		})
 	}
 }

@@ -201,11 +201,11 @@ external_etcd() {
   follow '### 3. Make the serving certificate' 1
   cp "$pki"/etcd-ca.crt "$pki"/etcd-client.{crt,key} my-cluster/
   follow '### 4. Put certificates into the cluster' 1
-  follow '### 5. Say what is special about your cluster' 1
+  follow '### 5. Set the values of your cluster' 1
   mistaken
   installed
   confined
-  follow '### 8. Let somebody in' 1
+  follow '### 8. Grant access' 1
   until_true "edit holds our kinds" says yes kubectl --as=alice -n team-a auth can-i create instances.fleet.gatehouse.dev
   # The last command of this block is refused, as the page says.
   says 'is forbidden: User "alice"' follow '### 9. First objects' 1
@@ -232,7 +232,7 @@ embedded_etcd() {
   mkdir "$work/volume"
   follow '### 3. Make the serving certificate' 1
   follow '### 4. Put certificates into the cluster' 1
-  follow '### 5. Say what is special about your cluster' 2 3
+  follow '### 5. Set the values of your cluster' 2 3
   installed
   confined
   kubectl apply -f artifacts/examples/host.yaml

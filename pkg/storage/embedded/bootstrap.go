@@ -17,30 +17,44 @@ limitations under the License.
 package embedded
 
 import (
+	"crypto/rand"
 	"fmt"
 	"os"
 	"path/filepath"
 
 	"go.etcd.io/bbolt"
+	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/storage/schema"
 	"go.etcd.io/etcd/server/v3/storage/wal"
 	"go.etcd.io/etcd/server/v3/storage/wal/walpb"
 	"go.uber.org/zap"
 )
 
-// discardUnfinished removes what a first start left behind that was interrupted before the member
-// had joined its own cluster, and tells whether it did. From such files etcd makes a member that
-// belongs to no cluster, which waits for a leader forever.
+// memberName is the member's name, which the first start writes to the data directory.
+const memberName = "gatehouse"
+
+// newCluster configures the cluster that the first start creates; later starts ignore it. The token
+// is random, so that no two directories hold a member with the same id.
+func newCluster(config *embed.Config) {
+	peer := peerURL()
+	config.Name = memberName
+	config.InitialClusterToken = rand.Text()
+	config.InitialCluster = memberName + "=" + peer.String()
+}
+
+// discardUnfinished removes the files of a first start that was interrupted before the member had
+// joined its own cluster, and reports whether it did. From such files etcd starts a member of no
+// cluster, which waits for a leader forever.
 //
-// Nothing can be lost. The first thing that a member commits is itself, and it writes that and
-// the fact that it is committed in one go, before anything else. So a log that tells of no commit,
-// beside a database that knows no member and no key, was never part of an etcd that took a write.
+// No data can be lost. A member commits itself first, and writes that entry together with its
+// commit, before any other. So a log without a commit, beside a database without a member and
+// without a key, never belonged to an etcd that acknowledged a write.
 func discardUnfinished(root string) (bool, error) {
 	files := layout{root}
 	if !files.hasLog() {
 		return false, nil
 	}
-	if empty, err := knowsNothing(files); err != nil || !empty {
+	if empty, err := isUnused(files); err != nil || !empty {
 		return false, err
 	}
 	if commits(files) {
@@ -52,7 +66,7 @@ func discardUnfinished(root string) (bool, error) {
 	return true, nil
 }
 
-// discard renames before it removes: half a removal would look like damage.
+// discard renames the files before it removes them: a partial removal would look like damage.
 func discard(root string) error {
 	unfinished := filepath.Join(root, "unfinished")
 	if err := os.RemoveAll(unfinished); err != nil {
@@ -64,8 +78,8 @@ func discard(root string) error {
 	return os.RemoveAll(unfinished)
 }
 
-// knowsNothing tells whether the database has neither a member nor a key.
-func knowsNothing(files layout) (empty bool, err error) {
+// isUnused reports whether the database has neither a member nor a key.
+func isUnused(files layout) (empty bool, err error) {
 	err = read(files, func(tx *bbolt.Tx) error {
 		empty = isEmpty(tx, schema.Members.Name()) && isEmpty(tx, schema.Key.Name())
 		return nil
@@ -82,8 +96,8 @@ func isEmpty(tx *bbolt.Tx, name []byte) bool {
 	return key == nil
 }
 
-// commits tells whether the log knows of a commit, or may: what cannot be read is for etcd to
-// judge.
+// commits reports whether the log has a commit. It returns true for a log that it cannot read, which
+// is left to etcd.
 func commits(files layout) bool {
 	log, err := wal.OpenForRead(zap.NewNop(), files.log(), &walpb.Snapshot{})
 	if err != nil {
