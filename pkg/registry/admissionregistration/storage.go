@@ -57,27 +57,27 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, check *params.
 	if err != nil {
 		return nil, err
 	}
-	mutatingBindings, err := mutatingadmissionpolicybinding.NewStorage(scheme, opts, validator, check, mutatingKinds(mutating))
+	mutatingBindings, err := mutatingadmissionpolicybinding.NewStorage(scheme, opts, validator, check, mutatingKinds(mutating.Policy))
 	if err != nil {
 		return nil, err
 	}
-	validating, validatingStatus, err := validatingadmissionpolicy.NewStorage(scheme, opts, validator, check, types)
+	validating, err := validatingadmissionpolicy.NewStorage(scheme, opts, validator, check, types)
 	if err != nil {
 		return nil, err
 	}
-	validatingBindings, err := validatingadmissionpolicybinding.NewStorage(scheme, opts, validator, check, validatingKinds(validating))
+	validatingBindings, err := validatingadmissionpolicybinding.NewStorage(scheme, opts, validator, check, validatingKinds(validating.Policy))
 	if err != nil {
 		return nil, err
 	}
 	return map[string]map[string]rest.Storage{
 		admissionregistrationv1.SchemeGroupVersion.Version: {
-			"mutatingadmissionpolicies":          mutating,
-			"mutatingadmissionpolicybindings":    mutatingBindings,
-			"mutatingwebhookconfigurations":      mutatingHooks,
-			"validatingadmissionpolicies":        validating,
-			"validatingadmissionpolicies/status": validatingStatus,
-			"validatingadmissionpolicybindings":  validatingBindings,
-			"validatingwebhookconfigurations":    validatingHooks,
+			"mutatingadmissionpolicies":          mutating.Policy,
+			"mutatingadmissionpolicybindings":    mutatingBindings.Binding,
+			"mutatingwebhookconfigurations":      mutatingHooks.Configuration,
+			"validatingadmissionpolicies":        validating.Policy,
+			"validatingadmissionpolicies/status": validating.Status,
+			"validatingadmissionpolicybindings":  validatingBindings.Binding,
+			"validatingwebhookconfigurations":    validatingHooks.Configuration,
 		},
 	}, nil
 }

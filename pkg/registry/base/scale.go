@@ -38,9 +38,6 @@ type Scaling[T objectWithMeta] struct {
 	// Selector chooses what is counted, and StatusReplicas is how many there are.
 	Selector       func(T) *metav1.LabelSelector
 	StatusReplicas func(T) int32
-	// Versions are all that serve the resource, each with its replicas at spec.replicas:
-	// managedFields move between there and the Scale.
-	Versions []schema.GroupVersion
 }
 
 // ScaleREST is the scale endpoint of a resource: get, update and patch of an autoscaling/v1
@@ -156,10 +153,12 @@ func (s *scaledObject[T]) UpdatedObject(ctx context.Context, old runtime.Object)
 		return nil, apierrors.NewNotFound(resource, s.name)
 	}
 	paths := managedfields.ResourcePathMappings{}
-	for _, version := range s.rest.scaling.Versions {
+	// In each version the replicas are at spec.replicas: managedFields move between there and the Scale.
+	versions := s.rest.store.versions
+	for _, version := range versions {
 		paths[version.String()] = fieldpath.MakePathOrDie("spec", "replicas")
 	}
-	managed := managedfields.NewScaleHandler(object.GetManagedFields(), s.rest.scaling.Versions[0], paths)
+	managed := managedfields.NewScaleHandler(object.GetManagedFields(), versions[0], paths)
 	oldScale, err := s.rest.scaleOf(object)
 	if err != nil {
 		return nil, err

@@ -39,18 +39,39 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 )
 
-// ResourceStrategy is what a resource's own strategy must answer.
+// ResourceStrategy is what the strategy of a resource implements.
 type ResourceStrategy interface {
 	rest.RESTCreateStrategy
 	rest.RESTUpdateStrategy
 	rest.RESTDeleteStrategy
-	rest.ResetFieldsStrategy
+	fieldResetter
 }
 
-// StatusStrategy is what the strategy of a resource's status endpoint must answer.
+// StatusStrategy is what the strategy of a resource's status endpoint implements.
 type StatusStrategy interface {
 	rest.RESTUpdateStrategy
-	rest.ResetFieldsStrategy
+	fieldResetter
+}
+
+// fieldResetter returns the fields that a write to the endpoint leaves unchanged; nil for none.
+type fieldResetter interface{ ResetFields() *fieldpath.Set }
+
+// resetFields names the same fields in every served version: under the name of another version
+// they have no effect on managedFields.
+type resetFields struct {
+	versions []schema.GroupVersion
+	strategy fieldResetter
+}
+
+// GetResetFields implements rest.ResetFieldsStrategy.
+func (r resetFields) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
+	byVersion := map[fieldpath.APIVersion]*fieldpath.Set{}
+	if fields := r.strategy.ResetFields(); fields != nil {
+		for _, version := range r.versions {
+			byVersion[fieldpath.APIVersion(version.String())] = fields
+		}
+	}
+	return byVersion
 }
 
 // StorageOptions are what a group's storage provider gets from the server.
@@ -92,11 +113,13 @@ type Resource struct {
 	Resource, Singular schema.GroupResource
 	// ShortNames and Categories are what kubectl accepts in place of the name.
 	ShortNames, Categories []string
-	// New and NewList make an empty object of the hub type, and a list.
+	// Versions are all that serve the resource. The fields that a write leaves unchanged, and
+	// spec.replicas of a scale endpoint, are named in each of them.
+	Versions []schema.GroupVersion
+	// New and NewList return an empty object of the hub type, and a list.
 	New, NewList func() runtime.Object
-	// Strategy and Status decide on writes; Status is nil where there is no status endpoint.
+	// Strategy prepares and validates writes.
 	Strategy ResourceStrategy
-	Status   StatusStrategy
 	// Table makes the columns that kubectl prints.
 	Table rest.TableConvertor
 	// SelectableFields fills in the fields, besides name and namespace, that a field
@@ -123,6 +146,7 @@ type Store struct {
 	*genericregistry.Store
 
 	shortNames, categories []string
+	versions               []schema.GroupVersion
 	watchIndex             string
 	garbageCollected       bool
 }
@@ -133,10 +157,12 @@ var (
 	_ rest.CategoriesProvider = &Store{}
 )
 
-// NewStore builds the storage of a resource and, where it has one, of its status
-// endpoint. Both share one etcd store and one watch cache: build it once, and share it
-// between all served versions.
-func NewStore(r Resource, opts StorageOptions) (*Store, *StatusREST, error) {
+// NewStore builds the storage of a resource. All served versions and the status endpoint share
+// it: each store has a watch cache.
+func NewStore(r Resource, opts StorageOptions) (*Store, error) {
+	if len(r.Versions) == 0 {
+		return nil, fmt.Errorf("storage of %s: Versions is empty: list the versions that serve the resource", r.Resource)
+	}
 	store := &genericregistry.Store{
 		NewFunc:                   r.New,
 		NewListFunc:               r.NewList,
@@ -145,7 +171,7 @@ func NewStore(r Resource, opts StorageOptions) (*Store, *StatusREST, error) {
 		CreateStrategy:            r.Strategy,
 		UpdateStrategy:            r.Strategy,
 		DeleteStrategy:            r.Strategy,
-		ResetFieldsStrategy:       r.Strategy,
+		ResetFieldsStrategy:       resetFields{r.Versions, r.Strategy},
 		ReturnDeletedObject:       true,
 		TableConvertor:            r.Table,
 		ShouldDeleteDuringUpdate:  r.ShouldDeleteDuringUpdate,
@@ -164,37 +190,34 @@ func NewStore(r Resource, opts StorageOptions) (*Store, *StatusREST, error) {
 	}
 	if len(r.Indexes) > 0 {
 		if err := addIndexes(r, store, storeOptions); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 	if err := store.CompleteWithOptions(storeOptions); err != nil {
-		return nil, nil, fmt.Errorf("storage of %s: %w", r.Resource, err)
+		return nil, fmt.Errorf("storage of %s: %w", r.Resource, err)
 	}
 	store.Storage.Storage = uidBoundStorage{store.Storage.Storage}
 
-	main := &Store{
+	return &Store{
 		Store:            store,
 		shortNames:       r.ShortNames,
 		categories:       r.Categories,
+		versions:         r.Versions,
 		watchIndex:       r.WatchIndex,
 		garbageCollected: opts.GarbageCollected,
-	}
-	if r.Status == nil {
-		return main, nil, nil
-	}
-	return main, main.Below(r.Status), nil
+	}, nil
 }
 
-// Base is the store itself, for those who hold a resource that embeds one.
+// Base returns the store itself, also of a resource that embeds one.
 func (s *Store) Base() *Store { return s }
 
-// Below makes an endpoint below the resource, such as its status, where the strategy decides
-// what a write may change.
-func (s *Store) Below(strategy StatusStrategy) *StatusREST {
-	below := *s.Store
-	below.UpdateStrategy = strategy
-	below.ResetFieldsStrategy = strategy
-	return &StatusREST{store: &below}
+// NewStatusREST returns an endpoint below the resource, such as its status, at which the strategy
+// decides what a write may change.
+func (s *Store) NewStatusREST(strategy StatusStrategy) *StatusREST {
+	store := *s.Store
+	store.UpdateStrategy = strategy
+	store.ResetFieldsStrategy = resetFields{s.versions, strategy}
+	return &StatusREST{store: &store}
 }
 
 // addIndexes tells the watch cache which fields to index, and has every selector say

@@ -33,7 +33,7 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (map[string]ma
 	}
 	return map[string]map[string]rest.Storage{
 		coordinationv1.SchemeGroupVersion.Version: {
-			"leases": leases,
+			"leases": leases.Lease,
 		},
 	}, nil
 }

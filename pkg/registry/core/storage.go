@@ -53,7 +53,7 @@ func NewStorage(scheme *runtime.Scheme, opts Options) (map[string]map[string]res
 	if err != nil {
 		return nil, err
 	}
-	quotas, quotaStatus, err := resourcequota.NewStorage(scheme, opts.StorageOptions)
+	quotas, err := resourcequota.NewStorage(scheme, opts.StorageOptions)
 	if err != nil {
 		return nil, err
 	}
@@ -66,15 +66,15 @@ func NewStorage(scheme *runtime.Scheme, opts Options) (map[string]map[string]res
 		return nil, err
 	}
 	storages := map[string]rest.Storage{
-		"configmaps":            configMaps,
-		"events":                events,
+		"configmaps":            configMaps.ConfigMap,
+		"events":                events.Event,
 		"namespaces":            namespaces.Namespace,
 		"namespaces/finalize":   namespaces.Finalize,
 		"namespaces/status":     namespaces.Status,
-		"resourcequotas":        quotas,
-		"resourcequotas/status": quotaStatus,
-		"secrets":               secrets,
-		"serviceaccounts":       serviceAccounts,
+		"resourcequotas":        quotas.ResourceQuota,
+		"resourcequotas/status": quotas.Status,
+		"secrets":               secrets.Secret,
+		"serviceaccounts":       serviceAccounts.ServiceAccount,
 	}
 	if opts.AccountTokens != nil {
 		storages["serviceaccounts/token"] = serviceaccount.NewTokenREST(opts.AccountTokens)

@@ -32,7 +32,7 @@ import (
 // NewStorage builds the storage of the group, by version and path. Each storage is built
 // once and shared by all versions that serve it: two would mean two watch caches.
 func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (map[string]map[string]rest.Storage, error) {
-	hosts, hostStatus, err := host.NewStorage(scheme, opts)
+	hosts, err := host.NewStorage(scheme, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +40,7 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (map[string]ma
 	if err != nil {
 		return nil, err
 	}
-	instances, err := instance.NewStorage(scheme, opts, hosts)
+	instances, err := instance.NewStorage(scheme, opts, hosts.Host)
 	if err != nil {
 		return nil, err
 	}
@@ -53,9 +53,9 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (map[string]ma
 		return nil, err
 	}
 	storages := map[string]rest.Storage{
-		"hosts":             hosts,
-		"hosts/status":      hostStatus,
-		"hostleases":        hostLeases,
+		"hosts":             hosts.Host,
+		"hosts/status":      hosts.Status,
+		"hostleases":        hostLeases.HostLease,
 		"instances":         instances.Instance,
 		"instances/status":  instances.Status,
 		"instances/binding": instances.Binding,

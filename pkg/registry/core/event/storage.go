@@ -24,18 +24,23 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/core"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
+// Storage holds every endpoint of events.
+type Storage struct{ Event *base.Store }
+
 // NewStorage builds the storage of events, each of which goes when nobody has written to it
 // for the time to live.
-func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, ttl time.Duration) (*base.Store, error) {
-	store, _, err := base.NewStore(base.Resource{
+func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, ttl time.Duration) (*Storage, error) {
+	store, err := base.NewStore(base.Resource{
 		Resource:         core.Resource("events"),
 		Singular:         core.Resource("event"),
 		ShortNames:       []string{"ev"},
+		Versions:         []schema.GroupVersion{corev1.SchemeGroupVersion},
 		New:              func() runtime.Object { return &corev1.Event{} },
 		NewList:          func() runtime.Object { return &corev1.EventList{} },
 		Strategy:         strategy{base.NewBuiltinStrategy(scheme, true, base.UnconditionalUpdate, base.CreateByPut)},
@@ -54,7 +59,10 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, ttl time.Durat
 			wideName(),
 		),
 	}, opts)
-	return store, err
+	if err != nil {
+		return nil, err
+	}
+	return &Storage{store}, nil
 }
 
 // wideName is the name at the end, where kubectl has it for events: nobody chose it.

@@ -25,7 +25,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/core/validation"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
@@ -40,9 +39,6 @@ var _ rest.GarbageCollectionDeleteStrategy = strategy{}
 func (strategy) DefaultGarbageCollectionPolicy(context.Context) rest.GarbageCollectionPolicy {
 	return rest.Unsupported
 }
-
-// GetResetFields names nothing: a write may set every field.
-func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set { return nil }
 
 // PrepareForCreate changes nothing.
 func (strategy) PrepareForCreate(context.Context, runtime.Object) {}

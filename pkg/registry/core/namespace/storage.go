@@ -23,6 +23,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
@@ -60,14 +61,14 @@ var (
 // NewStorage builds the storage of namespaces and of the endpoints below them.
 func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*Storage, error) {
 	main := strategy{base.NewBuiltinStrategy(scheme, false, base.UnconditionalUpdate)}
-	store, status, err := base.NewStore(base.Resource{
+	store, err := base.NewStore(base.Resource{
 		Resource:   core.Resource("namespaces"),
 		Singular:   core.Resource("namespace"),
 		ShortNames: []string{"ns"},
+		Versions:   []schema.GroupVersion{corev1.SchemeGroupVersion},
 		New:        func() runtime.Object { return &corev1.Namespace{} },
 		NewList:    func() runtime.Object { return &corev1.NamespaceList{} },
 		Strategy:   main,
-		Status:     statusStrategy{main},
 		SelectableFields: func(obj runtime.Object, set fields.Set) error {
 			set["status.phase"] = string(obj.(*corev1.Namespace).Status.Phase)
 			return nil
@@ -82,7 +83,11 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*Storage, err
 	if err != nil {
 		return nil, err
 	}
-	return &Storage{Namespace: &REST{Store: store, noDeleteCollection: nil}, Status: status, Finalize: &FinalizeREST{store.Below(finalizeStrategy{main})}}, nil
+	return &Storage{
+		Namespace: &REST{Store: store, noDeleteCollection: nil},
+		Status:    store.NewStatusREST(statusStrategy{main}),
+		Finalize:  &FinalizeREST{store.NewStatusREST(finalizeStrategy{main})},
+	}, nil
 }
 
 // shouldDelete lets the last write delete the namespace when nobody has anything left to do.

@@ -33,11 +33,9 @@ import (
 // strategy decides on writes to metadata.
 type strategy struct{ base.Strategy }
 
-// GetResetFields names what a write to the main endpoint leaves as it is.
-func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return map[fieldpath.APIVersion]*fieldpath.Set{
-		fieldpath.APIVersion(corev1.SchemeGroupVersion.String()): fieldpath.NewSet(fieldpath.MakePathOrDie("status")),
-	}
+// ResetFields returns the status.
+func (strategy) ResetFields() *fieldpath.Set {
+	return fieldpath.NewSet(fieldpath.MakePathOrDie("status"))
 }
 
 // PrepareForCreate opens the namespace, and has it wait for its contents when it is deleted.
@@ -72,11 +70,9 @@ func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field
 // statusStrategy decides on writes to the status.
 type statusStrategy struct{ strategy }
 
-// GetResetFields names what a write to the status endpoint leaves as it is.
-func (statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return map[fieldpath.APIVersion]*fieldpath.Set{
-		fieldpath.APIVersion(corev1.SchemeGroupVersion.String()): fieldpath.NewSet(fieldpath.MakePathOrDie("spec")),
-	}
+// ResetFields returns the spec.
+func (statusStrategy) ResetFields() *fieldpath.Set {
+	return fieldpath.NewSet(fieldpath.MakePathOrDie("spec"))
 }
 
 // PrepareForUpdate keeps the spec. Metadata may change with the status, as in a kube-apiserver,

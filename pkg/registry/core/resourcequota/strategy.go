@@ -35,11 +35,9 @@ import (
 // strategy decides on writes to metadata and spec.
 type strategy struct{ base.Strategy }
 
-// GetResetFields names what a write to the main endpoint leaves as it is.
-func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return map[fieldpath.APIVersion]*fieldpath.Set{
-		fieldpath.APIVersion(corev1.SchemeGroupVersion.String()): fieldpath.NewSet(fieldpath.MakePathOrDie("status")),
-	}
+// ResetFields returns the status.
+func (strategy) ResetFields() *fieldpath.Set {
+	return fieldpath.NewSet(fieldpath.MakePathOrDie("status"))
 }
 
 // PrepareForCreate starts with an empty status: what is used is not for users to say.
@@ -88,11 +86,9 @@ func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field
 // statusStrategy decides on writes to the status.
 type statusStrategy struct{ strategy }
 
-// GetResetFields names what a write to the status endpoint leaves as it is.
-func (statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return map[fieldpath.APIVersion]*fieldpath.Set{
-		fieldpath.APIVersion(corev1.SchemeGroupVersion.String()): fieldpath.NewSet(fieldpath.MakePathOrDie("spec")),
-	}
+// ResetFields returns the spec.
+func (statusStrategy) ResetFields() *fieldpath.Set {
+	return fieldpath.NewSet(fieldpath.MakePathOrDie("spec"))
 }
 
 // PrepareForUpdate keeps the spec. Metadata may change with the status, as in a kube-apiserver.

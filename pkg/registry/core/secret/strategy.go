@@ -22,7 +22,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/core"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/core/validation"
@@ -31,9 +30,6 @@ import (
 
 // strategy decides on writes.
 type strategy struct{ base.Strategy }
-
-// GetResetFields names nothing: a write may set every field.
-func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set { return nil }
 
 // PrepareForCreate moves stringData to data, should it have come on a way without defaults:
 // in etcd it would be lost.

@@ -22,7 +22,6 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
@@ -41,16 +40,16 @@ type Storage struct {
 
 // NewStorage builds the storage of apps; releases are where rollback finds revisions.
 func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, releases rest.Lister) (*Storage, error) {
-	main := strategy{base.NewStrategy(scheme, true)}
-	store, status, err := base.NewStore(base.Resource{
+	main := base.NewSpecStatusStrategy(base.NewStrategy(scheme, true), rules{})
+	store, err := base.NewStore(base.Resource{
 		Resource:   fleet.Resource("apps"),
 		Singular:   fleet.Resource("app"),
 		ShortNames: []string{"app"},
 		Categories: []string{"all", "fleet"},
+		Versions:   scheme.PrioritizedVersionsForGroup(fleet.GroupName),
 		New:        func() runtime.Object { return &fleet.App{} },
 		NewList:    func() runtime.Object { return &fleet.AppList{} },
-		Strategy:   main,
-		Status:     statusStrategy{main},
+		Strategy:   strategy{main},
 		Table: base.Table(
 			base.NameColumn[*fleet.App](),
 			base.Column[*fleet.App]{Name: "Ready", Description: "Instances that are ready, of those wanted.", Value: func(o *fleet.App) any { return fmt.Sprintf("%d/%d", o.Status.ReadyReplicas, desired(o)) }},
@@ -70,11 +69,10 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, releases rest.
 	if err != nil {
 		return nil, err
 	}
-	storage := &Storage{App: store, Status: status, Scale: base.NewScaleREST(store, base.Scaling[*fleet.App]{
+	storage := &Storage{App: store, Status: store.NewStatusREST(main.ForStatus()), Scale: base.NewScaleREST(store, base.Scaling[*fleet.App]{
 		Replicas:       func(o *fleet.App) *int32 { return o.Spec.Replicas },
 		Selector:       func(o *fleet.App) *metav1.LabelSelector { return o.Spec.Selector },
 		StatusReplicas: func(o *fleet.App) int32 { return o.Status.Replicas },
-		Versions:       []schema.GroupVersion{v1alpha1.SchemeGroupVersion},
 	})}
 	if opts.CallerUpdates != nil {
 		version := v1alpha1.SchemeGroupVersion

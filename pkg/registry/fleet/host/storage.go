@@ -27,18 +27,24 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
+// Storage holds every endpoint of hosts.
+type Storage struct {
+	Host   *base.Store
+	Status *base.StatusREST
+}
+
 // NewStorage builds the storage of hosts and of their status.
-func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*base.Store, *base.StatusREST, error) {
-	main := strategy{base.NewStrategy(scheme, false)}
-	return base.NewStore(base.Resource{
+func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*Storage, error) {
+	strategy := base.NewSpecStatusStrategy(base.NewStrategy(scheme, false), rules{})
+	store, err := base.NewStore(base.Resource{
 		Resource:   fleet.Resource("hosts"),
 		Singular:   fleet.Resource("host"),
 		ShortNames: []string{"ho"},
 		Categories: []string{"fleet"},
+		Versions:   scheme.PrioritizedVersionsForGroup(fleet.GroupName),
 		New:        func() runtime.Object { return &fleet.Host{} },
 		NewList:    func() runtime.Object { return &fleet.HostList{} },
-		Strategy:   main,
-		Status:     statusStrategy{main},
+		Strategy:   strategy,
 		Table: base.Table(
 			base.NameColumn[*fleet.Host](),
 			base.Column[*fleet.Host]{Name: "Status", Description: "Ready, NotReady or Unknown; SchedulingDisabled where the host takes no new instances.", Value: statusCell},
@@ -50,6 +56,10 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*base.Store, 
 			base.Column[*fleet.Host]{Name: "Runtime", Wide: true, Description: "What runs the containers, and its version.", Value: func(h *fleet.Host) any { return h.Status.Info.RuntimeVersion }},
 		),
 	}, opts)
+	if err != nil {
+		return nil, err
+	}
+	return &Storage{Host: store, Status: store.NewStatusREST(strategy.ForStatus())}, nil
 }
 
 // statusCell reads as kubectl's for nodes does. A host that has reported nothing is Unknown.

@@ -34,12 +34,12 @@ import (
 func newSuite(t *testing.T) *registrytest.Suite {
 	t.Helper()
 	scheme, codecs := apiserver.NewFleetScheme()
-	hosts, _, err := host.NewStorage(scheme, registrytest.StartEtcd(t).StorageOptions(scheme, codecs))
+	hosts, err := host.NewStorage(scheme, registrytest.StartEtcd(t).StorageOptions(scheme, codecs))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(hosts.Destroy)
-	return registrytest.NewSuite(t, scheme, hosts)
+	t.Cleanup(hosts.Host.Destroy)
+	return registrytest.NewSuite(t, scheme, hosts.Host)
 }
 
 func validHost() *fleet.Host {

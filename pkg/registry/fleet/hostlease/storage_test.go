@@ -38,8 +38,8 @@ func newSuite(t *testing.T) *registrytest.Suite {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(leases.Destroy)
-	return registrytest.NewSuite(t, scheme, leases)
+	t.Cleanup(leases.HostLease.Destroy)
+	return registrytest.NewSuite(t, scheme, leases.HostLease)
 }
 
 func pointer[T any](value T) *T { return &value }

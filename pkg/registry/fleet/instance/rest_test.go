@@ -46,12 +46,12 @@ func newStage(t *testing.T) *stage {
 	t.Helper()
 	scheme, codecs := apiserver.NewFleetScheme()
 	options := registrytest.StartEtcd(t).StorageOptions(scheme, codecs)
-	hosts, _, err := host.NewStorage(scheme, options)
+	hosts, err := host.NewStorage(scheme, options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(hosts.Destroy)
-	instances, err := instance.NewStorage(scheme, options, hosts)
+	t.Cleanup(hosts.Host.Destroy)
+	instances, err := instance.NewStorage(scheme, options, hosts.Host)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func newStage(t *testing.T) *stage {
 	info := &request.RequestInfo{IsResourceRequest: true, APIGroup: fleet.GroupName, APIVersion: "v1alpha1", Resource: "instances"}
 	ctx := request.WithNamespace(request.WithRequestInfo(t.Context(), info), "test")
 	for _, name := range []string{"edge-1", "edge-2"} {
-		if _, err := hosts.Create(request.WithNamespace(ctx, ""), &fleet.Host{ObjectMeta: metav1.ObjectMeta{Name: name}}, rest.ValidateAllObjectFunc, &metav1.CreateOptions{}); err != nil {
+		if _, err := hosts.Host.Create(request.WithNamespace(ctx, ""), &fleet.Host{ObjectMeta: metav1.ObjectMeta{Name: name}}, rest.ValidateAllObjectFunc, &metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}

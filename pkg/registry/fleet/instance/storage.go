@@ -47,16 +47,16 @@ type Storage struct {
 // NewStorage builds the storage of instances. hosts is where the binding endpoint looks
 // whether the host exists.
 func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, hosts rest.Getter) (*Storage, error) {
-	main := strategy{base.NewStrategy(scheme, true)}
-	store, status, err := base.NewStore(base.Resource{
+	main := base.NewSpecStatusStrategy(base.NewStrategy(scheme, true), rules{})
+	store, err := base.NewStore(base.Resource{
 		Resource:         fleet.Resource("instances"),
 		Singular:         fleet.Resource("instance"),
 		ShortNames:       []string{"inst"},
 		Categories:       []string{"all", "fleet"},
+		Versions:         scheme.PrioritizedVersionsForGroup(fleet.GroupName),
 		New:              func() runtime.Object { return &fleet.Instance{} },
 		NewList:          func() runtime.Object { return &fleet.InstanceList{} },
-		Strategy:         main,
-		Status:           statusStrategy{main},
+		Strategy:         strategy{main},
 		SelectableFields: selectableFields,
 		WatchIndex:       HostNameField,
 		Indexes: map[string]storage.IndexerFunc{
@@ -76,7 +76,7 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, hosts rest.Get
 	if err != nil {
 		return nil, err
 	}
-	all := &Storage{Instance: &REST{store}, Status: &StatusREST{status}, Binding: &BindingREST{store: store.Store, hosts: hosts}}
+	all := &Storage{Instance: &REST{store}, Status: &StatusREST{store.NewStatusREST(statusStrategy{main.ForStatus()})}, Binding: &BindingREST{store: store.Store, hosts: hosts}}
 	if opts.AccountTokens != nil {
 		all.Token = &TokenREST{instances: store, tokens: opts.AccountTokens}
 	}

@@ -36,12 +36,12 @@ func newSuite(t *testing.T) *registrytest.Suite {
 	t.Helper()
 	scheme, codecs := apiserver.NewFleetScheme()
 	options := registrytest.StartEtcd(t).StorageOptions(scheme, codecs)
-	hosts, _, err := host.NewStorage(scheme, options)
+	hosts, err := host.NewStorage(scheme, options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(hosts.Destroy)
-	instances, err := instance.NewStorage(scheme, options, hosts)
+	t.Cleanup(hosts.Host.Destroy)
+	instances, err := instance.NewStorage(scheme, options, hosts.Host)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,7 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/rbac"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
@@ -31,9 +32,10 @@ import (
 
 // NewStorage builds the storage of cluster roles.
 func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, escalation police.Escalation) (*police.Policed, error) {
-	store, _, err := base.NewStore(base.Resource{
+	store, err := base.NewStore(base.Resource{
 		Resource: rbac.Resource("clusterroles"),
 		Singular: rbac.Resource("clusterrole"),
+		Versions: []schema.GroupVersion{rbacv1.SchemeGroupVersion},
 		New:      func() runtime.Object { return &rbacv1.ClusterRole{} },
 		NewList:  func() runtime.Object { return &rbacv1.ClusterRoleList{} },
 		Strategy: strategy{base.NewBuiltinStrategy(scheme, false, base.CreateByPut, base.UnconditionalUpdate)},

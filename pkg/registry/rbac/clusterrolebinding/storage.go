@@ -21,6 +21,7 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/rbac"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
@@ -32,9 +33,10 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, escalation pol
 	of := func(kind string) func(*rbacv1.ClusterRoleBinding) any {
 		return func(binding *rbacv1.ClusterRoleBinding) any { return police.SubjectsOf(binding.Subjects, kind) }
 	}
-	store, _, err := base.NewStore(base.Resource{
+	store, err := base.NewStore(base.Resource{
 		Resource: rbac.Resource("clusterrolebindings"),
 		Singular: rbac.Resource("clusterrolebinding"),
+		Versions: []schema.GroupVersion{rbacv1.SchemeGroupVersion},
 		New:      func() runtime.Object { return &rbacv1.ClusterRoleBinding{} },
 		NewList:  func() runtime.Object { return &rbacv1.ClusterRoleBindingList{} },
 		Strategy: strategy{base.NewBuiltinStrategy(scheme, false, base.CreateByPut, base.UnconditionalUpdate)},

@@ -22,6 +22,7 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/endpoints/request"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/rbac"
@@ -31,9 +32,10 @@ import (
 
 // NewStorage builds the storage of roles.
 func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, escalation police.Escalation) (*police.Policed, error) {
-	store, _, err := base.NewStore(base.Resource{
+	store, err := base.NewStore(base.Resource{
 		Resource: rbac.Resource("roles"),
 		Singular: rbac.Resource("role"),
+		Versions: []schema.GroupVersion{rbacv1.SchemeGroupVersion},
 		New:      func() runtime.Object { return &rbacv1.Role{} },
 		NewList:  func() runtime.Object { return &rbacv1.RoleList{} },
 		Strategy: strategy{base.NewBuiltinStrategy(scheme, true, base.CreateByPut, base.UnconditionalUpdate)},

@@ -21,6 +21,7 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/endpoints/request"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/rbac"
@@ -33,9 +34,10 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, escalation pol
 	of := func(kind string) func(*rbacv1.RoleBinding) any {
 		return func(binding *rbacv1.RoleBinding) any { return police.SubjectsOf(binding.Subjects, kind) }
 	}
-	store, _, err := base.NewStore(base.Resource{
+	store, err := base.NewStore(base.Resource{
 		Resource: rbac.Resource("rolebindings"),
 		Singular: rbac.Resource("rolebinding"),
+		Versions: []schema.GroupVersion{rbacv1.SchemeGroupVersion},
 		New:      func() runtime.Object { return &rbacv1.RoleBinding{} },
 		NewList:  func() runtime.Object { return &rbacv1.RoleBindingList{} },
 		Strategy: strategy{base.NewBuiltinStrategy(scheme, true, base.CreateByPut, base.UnconditionalUpdate)},

@@ -22,7 +22,6 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/rbac/validation"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
@@ -30,9 +29,6 @@ import (
 
 // strategy decides on writes.
 type strategy struct{ base.Strategy }
-
-// GetResetFields names nothing: a write may set every field.
-func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set { return nil }
 
 // PrepareForCreate has nothing to prepare.
 func (strategy) PrepareForCreate(context.Context, runtime.Object) {}
