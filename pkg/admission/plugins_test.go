@@ -37,7 +37,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/hostrestriction"
 )
 
-func TestEveryPluginOfTheChainHasAReasonAndStandsThereOnce(t *testing.T) {
+func TestEveryPluginIsInTheChainOnceWithAReason(t *testing.T) {
 	seen := map[string]bool{}
 	for _, plugin := range Plugins() {
 		if plugin.Why == "" || plugin.Register == nil {
@@ -55,7 +55,7 @@ func TestEveryPluginOfTheChainHasAReasonAndStandsThereOnce(t *testing.T) {
 	}
 }
 
-// nothingBound is a server where no instance is bound.
+// nothingBound is a lookup without bound instances.
 type nothingBound struct{}
 
 func (nothingBound) Bound(context.Context, string, string, string) (bool, error) { return false, nil }

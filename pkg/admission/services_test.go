@@ -27,7 +27,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-func TestServicesAreFoundByWhatTheClusterSaysOfThem(t *testing.T) {
+func TestServicesAreResolvedFromTheCluster(t *testing.T) {
 	all := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
 	for name, spec := range map[string]corev1.ServiceSpec{
 		"inside":   {Type: corev1.ServiceTypeClusterIP, ClusterIP: "10.0.0.7", Ports: []corev1.ServicePort{{Port: 443}}},
@@ -56,7 +56,7 @@ func TestServicesAreFoundByWhatTheClusterSaysOfThem(t *testing.T) {
 		{name: "no such service", service: "none", port: 443, says: `shop/none leads nowhere: service "none" not found`},
 		{name: "a service that balances load", service: "balanced", port: 443, want: "https://[fd00::7]:443"},
 		{name: "a service whose address is not known yet", service: "new", port: 443, says: "shop/new leads nowhere: it has no cluster IP yet"},
-		{name: "a type that nobody knows", service: "strange", port: 443, says: `shop/strange leads nowhere: nobody knows services of type "Pigeon"`},
+		{name: "an unknown type", service: "strange", port: 443, says: `shop/strange leads nowhere: services of type "Pigeon" are not supported`},
 		{name: "the right was taken away after services were read", service: "inside", port: 443, missing: refused, want: "https://10.0.0.7:443"},
 		{name: "services may not be read", service: "inside", port: 443, unread: true, missing: refused, says: "clientConfig.service: cannot list services: not permitted"},
 		{name: "services have not been read yet", service: "inside", port: 443, unread: true, says: "have not been read yet: try again"},

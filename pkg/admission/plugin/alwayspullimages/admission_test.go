@@ -30,7 +30,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 )
 
-// spec has a container for each of its arguments, which are image and policy.
+// spec returns a spec with a container for each image and policy.
 func spec(containers ...string) fleet.InstanceSpec {
 	var s fleet.InstanceSpec
 	for i, c := range containers {
@@ -71,7 +71,7 @@ func TestImagesAreAlwaysPulled(t *testing.T) {
 		object, old runtime.Object
 		resource    string
 		subresource string
-		// want are the policies after Admit; refused says what Validate says then.
+		// want are the policies after Admit; refused is the error of Validate after it.
 		want    string
 		refused string
 	}{
@@ -115,7 +115,7 @@ func TestImagesAreAlwaysPulled(t *testing.T) {
 	}
 }
 
-func TestWhatAWebhookHasUndoneIsRefused(t *testing.T) {
+func TestAPolicyThatAWebhookChangedIsRefused(t *testing.T) {
 	a := write(app("x:1 IfNotPresent"), nil, "apps", "")
 	if err := New().Validate(t.Context(), a, nil); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "spec.template.spec.containers[0].imagePullPolicy: it must be Always, not IfNotPresent: set it") {
 		t.Errorf("got %v", err)

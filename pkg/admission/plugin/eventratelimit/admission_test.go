@@ -30,7 +30,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 )
 
-// sent is an event that is written, or something else.
+// sent is a write of an event or of another object.
 type sent struct {
 	group, resource, subresource      string
 	user, namespace, component, about string
@@ -59,7 +59,7 @@ func TestEventsBeyondALimitAreRefused(t *testing.T) {
 		name   string
 		limits []Limit
 		sent   []sent
-		// refused says which, by a letter for each: r or a.
+		// refused has a letter for each write: r for refused, a for accepted.
 		refused string
 	}{
 		{"a burst is taken and no more", limited(UserLimit, 0), []sent{{user: "a"}, {user: "a"}, {user: "a"}}, "aar"},

@@ -51,7 +51,7 @@ var (
 	events = schema.GroupVersionResource{Version: "v1", Resource: "events"}
 )
 
-// write is what a host would write, and what the refusal must say; nothing where it may.
+// write is a write of a host and the expected refusal; empty if it is accepted.
 type write struct {
 	name        string
 	resource    string
@@ -89,7 +89,7 @@ func (w write) check(t *testing.T) {
 	case !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), w.says):
 		t.Errorf("got %v, want a 403 that says %q", err, w.says)
 	}
-	// What is nobody's but the hosts' business is left alone.
+	// Writes of other users are accepted.
 	if err := p.Validate(t.Context(), w.attributes(&user.DefaultInfo{Name: "system:host:edge-1"}), nil); err != nil {
 		t.Errorf("somebody outside of the group was refused: %v", err)
 	}
@@ -120,7 +120,7 @@ func taint(key string) func(*fleet.Host) {
 	}
 }
 
-func TestWhatAHostMayWriteOfItself(t *testing.T) {
+func TestAHostMayWriteItsHost(t *testing.T) {
 	other := func(h *fleet.Host) { h.Name = "edge-2" }
 	unschedulable := func(h *fleet.Host) { h.Spec.Unschedulable = true }
 	owned := func(h *fleet.Host) { h.OwnerReferences = []metav1.OwnerReference{{Kind: "Host", Name: "edge-2"}} }
@@ -166,7 +166,7 @@ func lease(change ...func(*fleet.HostLease)) *fleet.HostLease {
 	return l
 }
 
-func TestWhatAHostMayWriteOfItsLease(t *testing.T) {
+func TestAHostMayWriteItsLease(t *testing.T) {
 	held := func(by string) func(*fleet.HostLease) {
 		return func(l *fleet.HostLease) { l.Spec.HolderIdentity = by }
 	}
@@ -205,7 +205,7 @@ func instance(change ...func(*fleet.Instance)) *fleet.Instance {
 	return i
 }
 
-func TestWhatAHostMayWriteOfItsInstances(t *testing.T) {
+func TestAHostMayWriteItsInstances(t *testing.T) {
 	policy := func(p metav1.DeletionPropagation) *metav1.DeleteOptions {
 		return &metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0), PropagationPolicy: &p}
 	}
@@ -231,7 +231,7 @@ func TestWhatAHostMayWriteOfItsInstances(t *testing.T) {
 		{name: "it deletes without options", old: instance(), says: "gracePeriodSeconds"},
 		{name: "it orphans what an instance owns", old: instance(), options: policy(metav1.DeletePropagationOrphan), says: "propagationPolicy"},
 		{name: "it waits for what an instance owns", old: instance(), options: policy(metav1.DeletePropagationForeground), says: "propagationPolicy"},
-		//lint:ignore SA1019 deprecated, but served: it asks for the same
+		//lint:ignore SA1019 deprecated, but served as orphan propagation
 		{name: "it orphans in the old way", old: instance(), options: &metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0), OrphanDependents: ptr.To(true)}, says: "orphanDependents"},
 		{name: "it requests a token", subresource: "token", object: token(nil)},
 		{name: "it requests a token bound to the instance", subresource: "token", object: token(&authenticationv1.BoundObjectReference{APIVersion: group, Kind: "Instance", Name: "mine"})},
@@ -243,7 +243,7 @@ func TestWhatAHostMayWriteOfItsInstances(t *testing.T) {
 	}
 }
 
-func TestAboutWhatAHostMaySendEvents(t *testing.T) {
+func TestAHostMaySendEventsAboutItselfAndItsInstances(t *testing.T) {
 	event := func(kind, namespace, name string, change ...func(*corev1.Event)) *corev1.Event {
 		e := &corev1.Event{
 			ObjectMeta:     metav1.ObjectMeta{Name: "x", Namespace: "default"},
@@ -284,7 +284,7 @@ func TestItIsNotReadyWithoutBindings(t *testing.T) {
 	}
 }
 
-// TestItChangesNothing is why there is no proof of idempotence: there is nothing to repeat.
+// TestItChangesNothing replaces a test of idempotence: the plugin does not mutate.
 func TestItChangesNothing(t *testing.T) {
 	if _, ok := any(New()).(admission.MutationInterface); ok {
 		t.Error("it mutates: prove with k8s.io/apiserver/pkg/admission/testing that a second run changes nothing")

@@ -37,7 +37,7 @@ import (
 
 var version = schema.GroupVersion{Group: "fleet.gatehouse.dev", Version: "v1alpha1"}
 
-// rights are "verb resource/subresource namespace/name"; asked is what was looked for.
+// rights are granted as "verb resource/subresource namespace/name"; asked are the checked ones.
 type rights struct {
 	authorizer.Authorizer
 	may   map[string]bool

@@ -37,7 +37,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 )
 
-// keeper stores one quota, and refuses the first writes of its status.
+// keeper is a server that stores one quota and refuses the first writes of its status.
 type keeper struct {
 	mu     sync.Mutex
 	quota  corev1.ResourceQuota
@@ -103,7 +103,7 @@ func newPlugin(t *testing.T, k *keeper, known corev1.ResourceQuota) *Plugin {
 	return p
 }
 
-func TestHowAChargeIsWritten(t *testing.T) {
+func TestChargesAreWrittenWithRetries(t *testing.T) {
 	quotas := schema.GroupResource{Resource: "resourcequotas"}
 	outrun := apierrors.NewConflict(quotas, "few", nil)
 	for _, tc := range []struct {
@@ -126,7 +126,7 @@ func TestHowAChargeIsWritten(t *testing.T) {
 		{name: "in vain, where the server may not", namespace: "team", stored: few("1"), refuse: 1000, with: apierrors.NewForbidden(quotas, "few", nil), writes: 4, is: apierrors.IsServiceUnavailable, says: "admission plugin ResourceQuota cannot charge the resource quotas of namespace team: resourcequotas \"few\" is forbidden"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			// What is stored is newer than what the informer knows.
+			// The stored quota is newer than the informer's.
 			tc.stored.ResourceVersion = "3"
 			k := &keeper{quota: tc.stored, refuse: tc.refuse, with: tc.with}
 			known := few("1")

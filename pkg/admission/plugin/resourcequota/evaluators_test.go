@@ -55,12 +55,12 @@ func evaluatorOf(t *testing.T, resource schema.GroupResource) quotav1.Evaluator 
 	t.Helper()
 	evaluator := generic.NewRegistry(evaluators()).Get(resource)
 	if evaluator == nil {
-		t.Fatalf("nobody evaluates %s", resource)
+		t.Fatalf("no evaluator of %s", resource)
 	}
 	return evaluator
 }
 
-// amounts reads a list of resources in the form of map literals.
+// amounts parses a list of resources.
 func amounts(list map[string]string) corev1.ResourceList {
 	amounts := corev1.ResourceList{}
 	for name, amount := range list {
@@ -69,7 +69,7 @@ func amounts(list map[string]string) corev1.ResourceList {
 	return amounts
 }
 
-func TestAnInstanceUsesWhatItsContainersAskForUntilItEnds(t *testing.T) {
+func TestAnInstanceUsesTheRequestsOfItsContainersUntilItEnds(t *testing.T) {
 	sums := func(cpu, memory string) map[string]string {
 		return map[string]string{countInstances: "1", string(quota.RequestsMilliCPU): cpu, string(quota.RequestsMemory): memory, string(quota.LimitsMilliCPU): "0", string(quota.LimitsMemory): "0"}
 	}
@@ -96,7 +96,7 @@ func TestAnInstanceUsesWhatItsContainersAskForUntilItEnds(t *testing.T) {
 	}
 }
 
-func TestWhatAQuotaLimitsEachContainerMustSay(t *testing.T) {
+func TestEveryContainerMustSetTheResourcesThatAQuotaLimits(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
 		limited []corev1.ResourceName
@@ -121,9 +121,8 @@ func TestWhatAQuotaLimitsEachContainerMustSay(t *testing.T) {
 	}
 }
 
-// TestWhatRequestsAreChargedOrRefused goes through the library's check, which knows the
-// evaluators only by what they answer.
-func TestWhatRequestsAreChargedOrRefused(t *testing.T) {
+// TestRequestsAreChargedOrRefused runs the library's check with the evaluators.
+func TestRequestsAreChargedOrRefused(t *testing.T) {
 	const none = ""
 	for _, tc := range []struct {
 		name        string
@@ -182,7 +181,7 @@ func TestWhatRequestsAreChargedOrRefused(t *testing.T) {
 	}
 }
 
-func TestCountsHaveTheNamesThatTheLibraryGivesThem(t *testing.T) {
+func TestCountsHaveTheNamesOfTheLibrary(t *testing.T) {
 	for _, kind := range quota.Kinds() {
 		if diff := cmp.Diff(generic.ObjectCountQuotaResourceNameFor(kind.Resource.GroupResource()), quota.CountName(kind.Resource.GroupResource())); diff != "" {
 			t.Error(diff)

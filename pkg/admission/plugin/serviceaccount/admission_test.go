@@ -40,7 +40,7 @@ func account(name string) *corev1.ServiceAccount {
 	return &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name}}
 }
 
-// newPlugin has accounts in its informer, and others only where they are looked up.
+// newPlugin returns a plugin with accounts in its informer; the client has others.
 func newPlugin(t *testing.T, known []runtime.Object, live ...runtime.Object) (*Plugin, *fake.Clientset) {
 	t.Helper()
 	client := fake.NewClientset(live...)
@@ -115,7 +115,7 @@ func TestTheDefaultAccountOfANewNamespaceIsWaitedFor(t *testing.T) {
 	}
 }
 
-func TestAnAccountThatNobodyCanLookUpIsRefused(t *testing.T) {
+func TestAnAccountIsRefusedIfTheLookupFails(t *testing.T) {
 	p, client := newPlugin(t, nil)
 	client.PrependReactor("get", "serviceaccounts", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, nil, errors.New("no answer")
@@ -153,7 +153,7 @@ func TestAnUpdateThatNamesNoAccountKeepsIt(t *testing.T) {
 	}
 }
 
-func TestNothingButNewInstancesIsLookedAt(t *testing.T) {
+func TestOnlyNewInstancesAreChecked(t *testing.T) {
 	p, _ := newPlugin(t, nil)
 	for _, a := range []admission.Attributes{
 		create(&fleet.App{}, "apps", ""),

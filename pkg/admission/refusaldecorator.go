@@ -27,58 +27,58 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 )
 
-// blame makes every refusal name who refused and what to do about it, in one sentence. The
-// library's plugins name their webhooks and policies and seldom themselves, and say nothing
-// about cures.
-type blame struct{ plugins map[string]Plugin }
+// refusalDecorator adds the name of the plugin and a cure to every refusal, in one sentence. The
+// messages of the library's plugins name their webhooks and policies, seldom the plugin, and no
+// cure.
+type refusalDecorator struct{ plugins map[string]Plugin }
 
 // Decorate implements admission.Decorator.
-func (b blame) Decorate(handler admission.Interface, name string) admission.Interface {
-	return &blamed{Interface: handler, plugin: b.plugins[name]}
+func (d refusalDecorator) Decorate(handler admission.Interface, name string) admission.Interface {
+	return &refusalPlugin{Interface: handler, plugin: d.plugins[name]}
 }
 
-type blamed struct {
+type refusalPlugin struct {
 	admission.Interface
 	plugin Plugin
 }
 
 var (
-	_ admission.MutationInterface   = &blamed{}
-	_ admission.ValidationInterface = &blamed{}
+	_ admission.MutationInterface   = &refusalPlugin{}
+	_ admission.ValidationInterface = &refusalPlugin{}
 )
 
 // Admit implements admission.MutationInterface.
-func (b *blamed) Admit(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
-	plugin, ok := b.Interface.(admission.MutationInterface)
+func (p *refusalPlugin) Admit(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
+	plugin, ok := p.Interface.(admission.MutationInterface)
 	if !ok {
 		return nil
 	}
-	return b.name(plugin.Admit(ctx, b.attributes(a), o))
+	return p.decorate(plugin.Admit(ctx, p.attributes(a), o))
 }
 
 // Validate implements admission.ValidationInterface.
-func (b *blamed) Validate(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
-	plugin, ok := b.Interface.(admission.ValidationInterface)
+func (p *refusalPlugin) Validate(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
+	plugin, ok := p.Interface.(admission.ValidationInterface)
 	if !ok {
 		return nil
 	}
-	return b.name(plugin.Validate(ctx, b.attributes(a), o))
+	return p.decorate(plugin.Validate(ctx, p.attributes(a), o))
 }
 
-// attributes bounds what programs outside of this one may add to the request's audit event.
-func (b *blamed) attributes(a admission.Attributes) admission.Attributes {
-	if !b.plugin.Foreign {
+// attributes bounds the annotations that external programs add to the request's audit event.
+func (p *refusalPlugin) attributes(a admission.Attributes) admission.Attributes {
+	if !p.plugin.Foreign {
 		return a
 	}
 	return &boundedAttributes{Attributes: a}
 }
 
-// unreachable is how the library begins when a webhook does not answer, or not what it should.
+// unreachable begins the library's message if a webhook does not answer or its answer is invalid.
 const unreachable = "failed calling webhook "
 
-// name keeps code, reason and details as they are, and adds to the message; and to the last
-// cause of what is invalid, because there kubectl shows the causes and no message.
-func (b *blamed) name(err error) error {
+// decorate keeps code, reason and details, and appends to the message. For a 422, kubectl prints
+// only the causes, so the addition is appended to the last one, too.
+func (p *refusalPlugin) decorate(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -86,19 +86,19 @@ func (b *blamed) name(err error) error {
 	if !errors.As(err, &known) {
 		known = apierrors.NewInternalError(err)
 	}
-	// A copy: webhooks' own answers must not grow.
+	// The answer of a webhook must not change, so it is copied.
 	status := known.ErrStatus.DeepCopy()
-	if strings.HasPrefix(status.Message, "admission plugin "+b.plugin.Name) {
-		return err // a guard has said everything
+	if strings.HasPrefix(status.Message, "admission plugin "+p.plugin.Name) {
+		return err // the message of dependencyGuard is complete
 	}
-	if b.plugin.Foreign {
+	if p.plugin.Foreign {
 		bounded(status)
 	}
-	cure := b.plugin.Cure
+	cure := p.plugin.Cure
 	if strings.Contains(status.Message, unreachable) {
 		cure = "repair what it calls, or let its failurePolicy be Ignore"
 	}
-	addition := "admission plugin " + b.plugin.Name
+	addition := "admission plugin " + p.plugin.Name
 	if cure != "" {
 		addition += ": " + cure
 	}
