@@ -34,8 +34,8 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 )
 
-// namespaceStore is as much of a storage as an informer reads. It is not ready at first, and
-// its watch sends what a watch cache does when many look on.
+// namespaceStore is a storage with the methods that an informer needs. It is not ready at first, and
+// its watch sends the events of a watch cache with many watchers.
 type namespaceStore struct {
 	rest.TableConvertor
 	asked  atomic.Int32
@@ -73,7 +73,7 @@ func namespaceNamed(name string) *corev1.Namespace {
 	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, ResourceVersion: "2"}}
 }
 
-// wrapped is an object as a watch cache hands it to many.
+// wrapped is an object of a watch cache with many watchers.
 type wrapped struct{ *corev1.Namespace }
 
 func (w wrapped) GetObject() runtime.Object { return w.Namespace }
@@ -117,7 +117,7 @@ func TestInformersReadFromTheStorages(t *testing.T) {
 	}
 }
 
-func TestInformersBeginWithWhatTheStartWrote(t *testing.T) {
+func TestInformersBeginWithTheWritesOfTheStart(t *testing.T) {
 	for name, test := range map[string]struct {
 		resource schema.GroupResource
 		written  []uint64
@@ -160,7 +160,7 @@ func TestInformersBeginWithWhatTheStartWrote(t *testing.T) {
 	}
 }
 
-func TestAnInformerOfWhatIsNotServedIsNamedAtTheStart(t *testing.T) {
+func TestAnInformerOfAResourceThatIsNotServedFailsTheStart(t *testing.T) {
 	if err := NewStoreInformers().bind(map[schema.GroupResource]rest.Storage{}); err == nil {
 		t.Error("informers have nothing to read from, and nobody says so")
 	}

@@ -27,7 +27,7 @@ import (
 	genericapiserver "k8s.io/apiserver/pkg/server"
 )
 
-func TestABodyNamesItsMediaType(t *testing.T) {
+func TestABodyNeedsAMediaType(t *testing.T) {
 	_, codecs := NewFleetScheme()
 	handler := withMediaType(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }), &genericapiserver.Config{Serializer: codecs})
 	clientGo := rest.DefaultKubernetesUserAgent()

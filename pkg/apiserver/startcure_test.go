@@ -28,7 +28,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-func TestWhoPassesWhileTheServerStarts(t *testing.T) {
+func TestAdministratorsPassWhileTheServerStarts(t *testing.T) {
 	known := func(groups []string, err error) authenticator.Request {
 		return authenticator.RequestFunc(func(*http.Request) (*authenticator.Response, bool, error) {
 			return &authenticator.Response{User: &user.DefaultInfo{Name: "x", Groups: groups}}, err == nil, err

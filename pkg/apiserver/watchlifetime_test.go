@@ -38,7 +38,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 )
 
-// knows is an authenticator and, behind it, what a caller may.
+// knows is an authenticator and an authorizer.
 type knows struct {
 	name string
 	err  error
@@ -51,7 +51,7 @@ func (k *knows) AuthenticateRequest(*http.Request) (*authenticator.Response, boo
 
 func (k *knows) ServeHTTP(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(k.code) }
 
-// openWatches makes watches of a fake clock, with one that is open.
+// openWatches returns watches with a fake clock, one of which is open.
 func openWatches(t *testing.T, k *knows, headers http.Header, ends time.Time) (*watches, *clocktesting.FakeClock, context.Context) {
 	t.Helper()
 	now := clocktesting.NewFakeClock(time.Unix(1_000_000, 0))
@@ -74,7 +74,7 @@ func openWatches(t *testing.T, k *knows, headers http.Header, ends time.Time) (*
 	return w, now, ctx
 }
 
-// look lets time pass and does what Run does then.
+// look advances the clock and runs one pass.
 func look(t *testing.T, w *watches, now *clocktesting.FakeClock, by time.Duration) (looked int) {
 	t.Helper()
 	now.Step(by)
@@ -85,7 +85,7 @@ func look(t *testing.T, w *watches, now *clocktesting.FakeClock, by time.Duratio
 	return looked
 }
 
-func TestAWatchLastsAsLongAsItsUserMayWatch(t *testing.T) {
+func TestAWatchEndsWithTheRightsOfItsUser(t *testing.T) {
 	busy := apierrors.NewTooManyRequests("later", 1)
 	for _, tc := range []struct {
 		name  string
@@ -121,7 +121,7 @@ func TestAWatchLastsAsLongAsItsUserMayWatch(t *testing.T) {
 	}
 }
 
-func TestAWatchEndsInTime(t *testing.T) {
+func TestAWatchEndsAtItsExpiry(t *testing.T) {
 	start := time.Unix(1_000_000, 0)
 	token := func(claims string) http.Header {
 		return http.Header{"Authorization": {"Bearer e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".c2ln"}}
@@ -164,7 +164,7 @@ func TestOnlyCredentialsOfAWatchAreKept(t *testing.T) {
 	}
 }
 
-// BenchmarkPass is what the watches of a large fleet cost every second.
+// BenchmarkPass measures the pass over the watches of a large fleet, once a second.
 func BenchmarkPass(b *testing.B) {
 	now := clocktesting.NewFakeClock(time.Unix(1_000_000, 0))
 	w := newWatches(WatchLimits{MaxDuration: time.Hour, RecheckInterval: time.Minute}, now)

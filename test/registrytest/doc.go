@@ -18,7 +18,7 @@ limitations under the License.
 // walks a group's storage map on a real etcd: a new kind that forgets something fails without
 // anyone thinking of it.
 //
-// Stops 4 and 5 of the request's path (see ARCHITECTURE.md). Only tests import it: the
-// contract_test.go of a group calls Contract with a table of what it means to serve, and the
+// Stages 4 and 5 of the request's path (see ARCHITECTURE.md). Only tests import it: the
+// contract_test.go of a group calls Contract with a table of its resources, and the
 // storage tests of each resource call StartEtcd. Read Contract first.
 package registrytest

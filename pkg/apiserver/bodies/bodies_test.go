@@ -47,7 +47,7 @@ func list(count int, element string) string {
 	return strings.TrimSuffix(strings.Repeat(element+",", count), ",")
 }
 
-// protobuf is the body of a config map.
+// protobuf returns the body of a config map.
 func protobuf(t *testing.T, data map[string]string) string {
 	t.Helper()
 	scheme := runtime.NewScheme()
@@ -70,11 +70,11 @@ func keys(count int) map[string]string {
 	return data
 }
 
-func TestWhatIsDearToDecodeIsRefused(t *testing.T) {
+func TestBodiesThatAreExpensiveToDecodeAreRefused(t *testing.T) {
 	long := strings.Repeat("x", 100<<10)
 	for _, test := range []struct {
 		name, contentType, body string
-		// says is a part of the refusal; empty where there is none.
+		// says is a part of the refusal; empty for none.
 		says string
 	}{
 		{name: "a JSON object", contentType: jsonType, body: `{"a":[1,2,{"b":"c"}]}`},
@@ -158,7 +158,7 @@ func TestWhatIsDearToDecodeIsRefused(t *testing.T) {
 	}
 }
 
-func TestWhatIsLetInIsDecodedAsItWasSent(t *testing.T) {
+func TestAcceptedBodiesAreNotChanged(t *testing.T) {
 	scheme := runtime.NewScheme()
 	scheme.AddUnversionedTypes(schema.GroupVersion{Version: "v1"}, &metav1.Status{})
 	handler := WithBounds(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -208,7 +208,7 @@ func TestWhatIsLetInIsDecodedAsItWasSent(t *testing.T) {
 	}
 }
 
-// FuzzScans holds the estimates to what the decoders make of the same bytes.
+// FuzzScans compares the estimates with the results of the decoders.
 func FuzzScans(f *testing.F) {
 	for _, seed := range []string{`{"a":[1,{"b":null}]}`, "a: &a [b, *c]\n", "- - -\n? a\n: b\n", "a: |\n  b\n", "&a [*a]", "{a: &a x, b: *a, <<: *a}", "%YAML 1.1\n---\na\n...\n", "'a': \"b\\u0020\"\r\n"} {
 		f.Add([]byte(seed))

@@ -33,8 +33,7 @@ import (
 // Storage holds every endpoint of events.
 type Storage struct{ Event *base.Store }
 
-// NewStorage builds the storage of events, each of which goes when nobody has written to it
-// for the time to live.
+// NewStorage builds the storage of events, which are removed ttl after the last write.
 func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, ttl time.Duration) (*Storage, error) {
 	store, err := base.NewStore(base.Resource{
 		Resource:         core.Resource("events"),
@@ -65,7 +64,8 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, ttl time.Durat
 	return &Storage{store}, nil
 }
 
-// wideName is the name at the end, where kubectl has it for events: nobody chose it.
+// wideName returns the column of the name, which is the last one of events in kubectl: event names
+// are generated.
 func wideName() base.Column[*corev1.Event] {
 	column := base.NameColumn[*corev1.Event]()
 	column.Wide = true
@@ -99,7 +99,7 @@ func firstOf(texts ...string) string {
 	return ""
 }
 
-// firstSeen takes the time of either version of the API.
+// firstSeen returns the time of either API version.
 func firstSeen(event *corev1.Event) string {
 	if event.FirstTimestamp.IsZero() {
 		return base.Ago(metav1.NewTime(event.EventTime.Time))
@@ -117,7 +117,7 @@ func lastSeen(event *corev1.Event) string {
 	return firstSeen(event)
 }
 
-// count is 1 where nobody counts, as events.k8s.io/v1 does not for what happened once.
+// count returns 1 without a count: events.k8s.io/v1 does not count single events.
 func count(event *corev1.Event) any {
 	if event.Series != nil {
 		return int64(event.Series.Count)

@@ -30,12 +30,12 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
-// strategy decides on writes.
+// strategy is the strategy for all writes.
 type strategy struct{ base.Strategy }
 
 var _ rest.GarbageCollectionDeleteStrategy = strategy{}
 
-// DefaultGarbageCollectionPolicy says that events own nothing.
+// DefaultGarbageCollectionPolicy is Unsupported: events have no dependents.
 func (strategy) DefaultGarbageCollectionPolicy(context.Context) rest.GarbageCollectionPolicy {
 	return rest.Unsupported
 }
@@ -54,7 +54,7 @@ func (strategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) fie
 	return validation.ValidateEventUpdate(obj.(*corev1.Event), old.(*corev1.Event), version(ctx))
 }
 
-// version is the one of the request: the two that serve events have rules of their own.
+// version returns the version of the request: the two versions of events have different rules.
 func version(ctx context.Context) schema.GroupVersion {
 	if info, ok := request.RequestInfoFrom(ctx); ok {
 		return schema.GroupVersion{Group: info.APIGroup, Version: info.APIVersion}

@@ -30,7 +30,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
-// strategy decides on writes to metadata.
+// strategy is the strategy for writes to metadata.
 type strategy struct{ base.Strategy }
 
 // ResetFields returns the status.
@@ -38,7 +38,7 @@ func (strategy) ResetFields() *fieldpath.Set {
 	return fieldpath.NewSet(fieldpath.MakePathOrDie("status"))
 }
 
-// PrepareForCreate opens the namespace, and has it wait for its contents when it is deleted.
+// PrepareForCreate sets the phase Active and the finalizer of the namespace controller.
 func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 	namespace := obj.(*corev1.Namespace)
 	namespace.Status = corev1.NamespaceStatus{Phase: corev1.NamespaceActive}
@@ -47,14 +47,14 @@ func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 	}
 }
 
-// PrepareForUpdate keeps the finalizers, which have an endpoint of their own, and the status.
+// PrepareForUpdate keeps the spec, whose finalizers have their own endpoint, and the status.
 func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	namespace, oldNamespace := obj.(*corev1.Namespace), old.(*corev1.Namespace)
 	namespace.Spec = oldNamespace.Spec
 	namespace.Status = oldNamespace.Status
 }
 
-// Canonicalize labels a namespace whose name was generated after its defaults were set.
+// Canonicalize sets the label of the name, which may be generated after defaulting.
 func (strategy) Canonicalize(obj runtime.Object) {
 	core.SetDefaults_Namespace(obj.(*corev1.Namespace))
 }
@@ -67,7 +67,7 @@ func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field
 	return validation.ValidateNamespaceUpdate(obj.(*corev1.Namespace), old.(*corev1.Namespace))
 }
 
-// statusStrategy decides on writes to the status.
+// statusStrategy is the strategy for writes to the status.
 type statusStrategy struct{ strategy }
 
 // ResetFields returns the spec.
@@ -85,7 +85,7 @@ func (statusStrategy) ValidateUpdate(_ context.Context, obj, old runtime.Object)
 	return validation.ValidateNamespaceStatusUpdate(obj.(*corev1.Namespace), old.(*corev1.Namespace))
 }
 
-// finalizeStrategy decides on writes to the finalizers in the spec.
+// finalizeStrategy is the strategy for writes to the finalizers in the spec.
 type finalizeStrategy struct{ strategy }
 
 // PrepareForUpdate keeps the status.

@@ -60,7 +60,7 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*Storage, err
 	return &Storage{ResourceQuota: store, Status: store.NewStatusREST(statusStrategy{main})}, nil
 }
 
-// usage is empty until somebody has counted.
+// usage returns an empty cell until the controller has counted.
 func usage(quota *corev1.ResourceQuota, limits bool) string {
 	var cells []string
 	for _, name := range slices.Sorted(maps.Keys(quota.Status.Hard)) {

@@ -27,10 +27,10 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
-// strategy decides on writes.
+// strategy is the strategy for all writes.
 type strategy struct{ base.Strategy }
 
-// PrepareForCreate keeps of each reference to a secret nothing but the name.
+// PrepareForCreate removes everything but the name from references to secrets.
 func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 	keepNames(obj.(*corev1.ServiceAccount))
 }
@@ -40,7 +40,7 @@ func (strategy) PrepareForUpdate(_ context.Context, obj, _ runtime.Object) {
 	keepNames(obj.(*corev1.ServiceAccount))
 }
 
-// keepNames leaves no room for the thought that an account could refer to another namespace.
+// keepNames keeps only the names of secrets: they are always in the namespace of the account.
 func keepNames(account *corev1.ServiceAccount) {
 	for i := range account.Secrets {
 		account.Secrets[i] = corev1.ObjectReference{Name: account.Secrets[i].Name}

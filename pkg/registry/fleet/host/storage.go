@@ -62,7 +62,7 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*Storage, err
 	return &Storage{Host: store, Status: store.NewStatusREST(strategy.ForStatus())}, nil
 }
 
-// statusCell reads as kubectl's for nodes does. A host that has reported nothing is Unknown.
+// statusCell returns the status as for nodes. A host that has not reported is Unknown.
 func statusCell(host *fleet.Host) any {
 	status := "Unknown"
 	if ready := apimeta.FindStatusCondition(host.Status.Conditions, fleet.HostConditionReady); ready != nil {
@@ -79,7 +79,7 @@ func statusCell(host *fleet.Host) any {
 	return status
 }
 
-// addressCell prefers the address that is reachable within the host's own network.
+// addressCell returns the address in the host's own network if there is one.
 func addressCell(host *fleet.Host) any {
 	for _, kind := range []fleet.HostAddressType{fleet.HostInternalIP, fleet.HostExternalIP, fleet.HostHostname} {
 		if i := slices.IndexFunc(host.Status.Addresses, func(a fleet.HostAddress) bool { return a.Type == kind }); i >= 0 {

@@ -31,7 +31,7 @@ func containers(statuses ...fleet.ContainerStatus) *fleet.Instance {
 	}
 }
 
-func TestTheReadyCellCountsReadyContainersOfAllThatShallRun(t *testing.T) {
+func TestTheReadyCellCountsReadyContainers(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		instance *fleet.Instance
@@ -98,7 +98,7 @@ func TestTheStatusOfAnInstanceReadsAsThatOfAPod(t *testing.T) {
 	}
 }
 
-func TestAnEmptyCellSaysNone(t *testing.T) {
+func TestAnEmptyCellIsNone(t *testing.T) {
 	if got := orNone(""); got != "<none>" {
 		t.Errorf("got %q", got)
 	}

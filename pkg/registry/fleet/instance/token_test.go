@@ -45,7 +45,7 @@ func (o oneInstance) Get(_ context.Context, name string, _ *metav1.GetOptions) (
 	return instance, nil
 }
 
-// tokens gives out a token and remembers for what.
+// tokens issues a token and records the request.
 type tokens struct {
 	account string
 	asked   *authenticationv1.TokenRequest
@@ -59,7 +59,7 @@ func (s *tokens) RequestToken(_ context.Context, namespace, account string, aske
 	return out, nil
 }
 
-func TestTokensOfAnInstanceAreForItsHostAndNobodyElse(t *testing.T) {
+func TestTokensOfAnInstanceAreOnlyForItsHost(t *testing.T) {
 	edge := &user.DefaultInfo{Name: "system:host:edge-1", Groups: []string{"system:hosts", "system:authenticated"}}
 	for _, tc := range []struct {
 		name     string
@@ -86,7 +86,7 @@ func TestTokensOfAnInstanceAreForItsHostAndNobodyElse(t *testing.T) {
 			if tc.of == "" {
 				tc.of = "web-0"
 			}
-			obj, err := (&TokenREST{instances: tc.instance, tokens: source}).Create(ctx, tc.of, &authenticationv1.TokenRequest{}, nil, &metav1.CreateOptions{})
+			obj, err := (&TokenREST{instances: tc.instance, issuer: source}).Create(ctx, tc.of, &authenticationv1.TokenRequest{}, nil, &metav1.CreateOptions{})
 			if tc.account == "" {
 				if !apierrors.IsForbidden(err) || obj != nil || source.asked != nil {
 					t.Fatalf("got %v, %v, and a token was asked for: %v", obj, err, source.asked)
@@ -123,7 +123,7 @@ func TestATokenOfAnInstanceIsBoundToIt(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			source, admitted := &tokens{}, 0
 			tc.ask.Spec.Audiences, tc.ask.Spec.ExpirationSeconds = []string{"vault"}, ptr.To[int64](600)
-			obj, err := (&TokenREST{instances: oneInstance{"web", "edge-1"}, tokens: source}).Create(ctx, "web-0", &tc.ask, func(context.Context, runtime.Object) error {
+			obj, err := (&TokenREST{instances: oneInstance{"web", "edge-1"}, issuer: source}).Create(ctx, "web-0", &tc.ask, func(context.Context, runtime.Object) error {
 				admitted++
 				return nil
 			}, &metav1.CreateOptions{DryRun: tc.dry})

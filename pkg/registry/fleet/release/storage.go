@@ -71,7 +71,7 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*Storage, err
 	})}, nil
 }
 
-// desired is the wanted number of replicas, which defaults have set.
+// desired returns the desired number of replicas, which is defaulted.
 func desired(o *fleet.Release) int32 {
 	if o.Spec.Replicas == nil {
 		return 0

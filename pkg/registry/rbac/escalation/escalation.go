@@ -14,11 +14,12 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package police keeps callers from granting by a role or a binding what they do not hold.
+// Package escalation refuses writes of roles and bindings that grant rights which the caller does
+// not have.
 //
-// Stop 4 of the request's path (see ARCHITECTURE.md), for four resources. Their storages are
-// Policed; read Policed.Update first.
-package police
+// Stage 4 of the request's path (see ARCHITECTURE.md), for four resources whose storage is a
+// Store. Read Store.Update first.
+package escalation
 
 import (
 	"context"
@@ -36,52 +37,51 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
-// Escalation says whether the caller of a request may grant what they do not hold;
-// pkg/authorization/rbac has it.
-type Escalation interface {
-	// MayWriteRules returns nil where they may write a role with these rules. The resource is
-	// roles or clusterroles; a namespace of "" is the cluster's.
+// Checker decides whether the caller of a request may grant rights that the caller does not have;
+// pkg/authorization/rbac implements it.
+type Checker interface {
+	// MayWriteRules returns nil if the caller may write a role with these rules. The resource is
+	// roles or clusterroles; the namespace is empty for cluster roles.
 	MayWriteRules(ctx context.Context, resource, namespace, name string, rules []rbacv1.PolicyRule) error
-	// MayBind returns nil where they may bind the role in the namespace, and NotFound where
-	// there is no such role.
+	// MayBind returns nil if the caller may bind the role in the namespace, and NotFound if there
+	// is no such role.
 	MayBind(ctx context.Context, namespace string, ref rbacv1.RoleRef) error
 }
 
-// Policed is a storage of roles or bindings.
-type Policed struct {
+// Store is a storage of roles or bindings that checks each write by a caller.
+type Store struct {
 	*base.Store
-	// Check returns an error where the caller may not make the object what it is to become;
-	// old is what it was, or an empty object. It is not asked where nothing has changed but
-	// what the garbage collector changes.
+	// Check returns an error if the caller may not change old, which is an empty object on create,
+	// into obj. It is not called if the two differ only in what the garbage collector changes.
 	Check func(ctx context.Context, obj, old runtime.Object) error
 }
 
-// Unpoliced is the storage for what the server itself writes before it serves.
-func (p *Policed) Unpoliced() *base.Store { return p.Store }
+// Unchecked returns the storage for writes of the server itself before it serves.
+func (s *Store) Unchecked() *base.Store { return s.Store }
 
-// Create checks the object as it was sent; defaults and mutating admission come before.
-func (p *Policed) Create(ctx context.Context, obj runtime.Object, createValidation rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
-	if err := p.check(ctx, obj, p.New()); err != nil {
+// Create checks the object after defaults and mutating admission.
+func (s *Store) Create(ctx context.Context, obj runtime.Object, createValidation rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
+	if err := s.check(ctx, obj, s.New()); err != nil {
 		return nil, err
 	}
-	return p.Store.Create(ctx, obj, createValidation, options)
+	return s.Store.Create(ctx, obj, createValidation, options)
 }
 
-// Update checks what the object is to become, whether by update, patch or apply, each time
-// that it is computed: after a conflict it may be something else.
-func (p *Policed) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo, createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc, forceAllowCreate bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
+// Update checks the new object of an update, patch or apply each time that it is computed: after
+// a conflict it may be another one.
+func (s *Store) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo, createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc, forceAllowCreate bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
 	checked := rest.WrapUpdatedObjectInfo(objInfo, func(ctx context.Context, obj, old runtime.Object) (runtime.Object, error) {
-		return obj, p.check(ctx, obj, old)
+		return obj, s.check(ctx, obj, old)
 	})
-	return p.Store.Update(ctx, name, checked, createValidation, updateValidation, forceAllowCreate, options)
+	return s.Store.Update(ctx, name, checked, createValidation, updateValidation, forceAllowCreate, options)
 }
 
-func (p *Policed) check(ctx context.Context, obj, old runtime.Object) error {
+func (s *Store) check(ctx context.Context, obj, old runtime.Object) error {
 	collected, err := onlyCollected(obj, old)
 	if err != nil || collected {
 		return err
 	}
-	err = p.Check(ctx, obj, old)
+	err = s.Check(ctx, obj, old)
 	if err == nil || apierrors.IsNotFound(err) {
 		return err
 	}
@@ -89,13 +89,13 @@ func (p *Policed) check(ctx context.Context, obj, old runtime.Object) error {
 	if accessErr != nil {
 		return accessErr
 	}
-	// A create has the name in its body alone.
-	return apierrors.NewForbidden(p.DefaultQualifiedResource, object.GetName(), err)
+	// The path of a create has no name.
+	return apierrors.NewForbidden(s.DefaultQualifiedResource, object.GetName(), err)
 }
 
-// onlyCollected says whether the two differ at most in what the garbage collector writes: it
-// must be able to delete what it could not grant. Any other change, be it a label by which
-// another role gathers the rules, is one by somebody who has to hold them.
+// onlyCollected reports whether the two differ at most in what the garbage collector writes, which
+// deletes objects that it could not grant. Every other change needs the rights, also a label by
+// which another role aggregates the rules.
 func onlyCollected(obj, old runtime.Object) (bool, error) {
 	var cleared [2]runtime.Object
 	for i, o := range []runtime.Object{obj, old} {
@@ -111,8 +111,8 @@ func onlyCollected(obj, old runtime.Object) (bool, error) {
 	return apiequality.Semantic.DeepEqual(cleared[0], cleared[1]), nil
 }
 
-// RequestName is the name in the request's path; none for a create. As in Kubernetes, a verb
-// that is granted for some names lifts no check of a create.
+// RequestName returns the name in the request's path, which is empty for a create. As in
+// Kubernetes, a verb that is granted for some names only lifts no check of a create.
 func RequestName(ctx context.Context) string {
 	if info, ok := request.RequestInfoFrom(ctx); ok {
 		return info.Name
@@ -120,8 +120,8 @@ func RequestName(ctx context.Context) string {
 	return ""
 }
 
-// SubjectsOf are the names of the subjects of a kind, as kubectl prints them.
-func SubjectsOf(subjects []rbacv1.Subject, kind string) string {
+// FormatSubjects returns the names of the subjects of a kind, as kubectl prints them.
+func FormatSubjects(subjects []rbacv1.Subject, kind string) string {
 	var names []string
 	for _, s := range subjects {
 		switch {

@@ -27,11 +27,14 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/rbac"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
-	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/police"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/escalation"
 )
 
+// Storage holds every endpoint of roles.
+type Storage struct{ Role *escalation.Store }
+
 // NewStorage builds the storage of roles.
-func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, escalation police.Escalation) (*police.Policed, error) {
+func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, checker escalation.Checker) (*Storage, error) {
 	store, err := base.NewStore(base.Resource{
 		Resource: rbac.Resource("roles"),
 		Singular: rbac.Resource("role"),
@@ -47,9 +50,9 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, escalation pol
 	if err != nil {
 		return nil, err
 	}
-	return &police.Policed{Store: store, Check: func(ctx context.Context, obj, _ runtime.Object) error {
-		return escalation.MayWriteRules(ctx, "roles", request.NamespaceValue(ctx), police.RequestName(ctx), obj.(*rbacv1.Role).Rules)
-	}}, nil
+	return &Storage{&escalation.Store{Store: store, Check: func(ctx context.Context, obj, _ runtime.Object) error {
+		return checker.MayWriteRules(ctx, "roles", request.NamespaceValue(ctx), escalation.RequestName(ctx), obj.(*rbacv1.Role).Rules)
+	}}}, nil
 }
 
 func createdAt(role *rbacv1.Role) any {

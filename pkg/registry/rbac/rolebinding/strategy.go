@@ -27,13 +27,13 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
-// strategy decides on writes.
+// strategy is the strategy for all writes.
 type strategy struct{ base.Strategy }
 
-// PrepareForCreate has nothing to prepare.
+// PrepareForCreate changes nothing.
 func (strategy) PrepareForCreate(context.Context, runtime.Object) {}
 
-// PrepareForUpdate has nothing to keep.
+// PrepareForUpdate changes nothing.
 func (strategy) PrepareForUpdate(context.Context, runtime.Object, runtime.Object) {}
 
 func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
