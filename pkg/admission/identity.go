@@ -148,11 +148,11 @@ func (w *identityWatch) called(key, value string) {
 	if w.what == "" || w.by != "" || !strings.HasPrefix(key, mutatingwebhook.MutationAuditAnnotationPrefix) {
 		return
 	}
-	var says mutatingwebhook.MutationAuditAnnotation
-	if err := json.Unmarshal([]byte(value), &says); err != nil {
+	var annotation mutatingwebhook.MutationAuditAnnotation
+	if err := json.Unmarshal([]byte(value), &annotation); err != nil {
 		return // Admit compares the object at the end
 	}
-	w.by = fmt.Sprintf("%q of MutatingWebhookConfiguration %q", says.Webhook, says.Configuration)
+	w.by = fmt.Sprintf("%q of MutatingWebhookConfiguration %q", annotation.Webhook, annotation.Configuration)
 }
 
 type watched struct {

@@ -93,7 +93,7 @@ func TestAPluginWithAConfigurationIsBuiltAndDecides(t *testing.T) {
 
 func TestAnInvalidConfigurationEndsTheStart(t *testing.T) {
 	const head = "apiVersion: apiserver.config.k8s.io/v1\nkind: "
-	for _, tc := range []struct{ name, config, says string }{
+	for _, tc := range []struct{ name, config, message string }{
 		{"no configuration", head + "WebhookAdmissionConfiguration", ""},
 		{"something else", "kind: Pod", "configuration of MutatingAdmissionWebhook: "},
 		{"a directory of manifests", head + "WebhookAdmissionConfiguration\nstaticManifestsDir: " + t.TempDir(), "staticManifestsDir is not supported: create the objects instead"},
@@ -105,7 +105,7 @@ func TestAnInvalidConfigurationEndsTheStart(t *testing.T) {
 			factory(plugins)
 			_, err := plugins.InitPlugin(mutatingwebhook.PluginName, strings.NewReader(tc.config), admission.PluginInitializers{})
 			// Without initializers the plugin is incomplete, which is another error.
-			if incomplete := err != nil && strings.Contains(err.Error(), "needs informers of its triggers"); tc.says == "" && !incomplete || tc.says != "" && (err == nil || !strings.Contains(err.Error(), tc.says)) {
+			if incomplete := err != nil && strings.Contains(err.Error(), "needs informers of its triggers"); tc.message == "" && !incomplete || tc.message != "" && (err == nil || !strings.Contains(err.Error(), tc.message)) {
 				t.Errorf("got %v", err)
 			}
 		})

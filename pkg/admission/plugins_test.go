@@ -49,7 +49,7 @@ func TestEveryPluginIsInTheChainOnceWithAReason(t *testing.T) {
 		seen[plugin.Name] = true
 		for _, read := range plugin.Reads {
 			if read.Need == "" || read.Without == "" || len(read.For) == 0 || len(read.Resources) == 0 {
-				t.Errorf("%s: a read that says not what of, what for, or what is wrong without it: %+v", plugin.Name, read)
+				t.Errorf("%s: a read without need, effect, operations or resources: %+v", plugin.Name, read)
 			}
 		}
 	}

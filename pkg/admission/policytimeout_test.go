@@ -54,10 +54,10 @@ func TestTheTimeOfExpressionsIsBounded(t *testing.T) {
 	interrupted := apierrors.NewForbidden(registration("x")[0].GroupResource(), "a", errors.New("operation interrupted"))
 	plugins := map[string]Plugin{"P": {Name: "P", Expressions: true}, "Q": {Name: "Q"}}
 	for _, tc := range []struct {
-		name   string
-		plugin endlessPlugin
-		says   string
-		code   int32
+		name    string
+		plugin  endlessPlugin
+		message string
+		code    int32
 	}{
 		{"a policy that never ends", endlessPlugin{answer: interrupted, wait: true}, "took longer than 1ms", http.StatusForbidden},
 		{"an error without a status", endlessPlugin{answer: errors.New("stopped"), wait: true}, "took longer than 1ms", http.StatusInternalServerError},
@@ -69,14 +69,14 @@ func TestTheTimeOfExpressionsIsBounded(t *testing.T) {
 				"admit":    handler.(admission.MutationInterface).Admit(t.Context(), nil, nil),
 				"validate": handler.(admission.ValidationInterface).Validate(t.Context(), nil, nil),
 			} {
-				if tc.says == "" {
+				if tc.message == "" {
 					if err != nil {
 						t.Errorf("%s: %v", half, err)
 					}
 					continue
 				}
 				var status apierrors.APIStatus
-				if !errors.As(err, &status) || status.Status().Code != tc.code || !strings.Contains(err.Error(), tc.says) {
+				if !errors.As(err, &status) || status.Status().Code != tc.code || !strings.Contains(err.Error(), tc.message) {
 					t.Errorf("%s: %v", half, err)
 				}
 			}

@@ -102,13 +102,13 @@ func (p *refusalPlugin) decorate(err error) error {
 	if cure != "" {
 		addition += ": " + cure
 	}
-	says := func(message string) string {
+	withAddition := func(message string) string {
 		return fmt.Sprintf("%s (%s)", strings.TrimSuffix(message, "."), addition)
 	}
-	status.Message = says(status.Message)
+	status.Message = withAddition(status.Message)
 	if status.Reason == metav1.StatusReasonInvalid && status.Details != nil && len(status.Details.Causes) > 0 {
 		last := &status.Details.Causes[len(status.Details.Causes)-1]
-		last.Message = says(last.Message)
+		last.Message = withAddition(last.Message)
 	}
 	return &apierrors.StatusError{ErrStatus: *status}
 }

@@ -47,11 +47,11 @@ func (r refuser) Validate(context.Context, admission.Attributes, admission.Objec
 func TestARefusalNamesThePluginAndTheCure(t *testing.T) {
 	down := apierrors.NewInternalError(&webhook.ErrCallingWebhook{WebhookName: "x", Reason: errors.New("connection refused")})
 	for _, tc := range []struct {
-		name string
-		err  error
-		cure string
-		code int32
-		says string
+		name    string
+		err     error
+		cure    string
+		code    int32
+		message string
 	}{
 		{"nothing is refused", nil, "c", 0, ""},
 		{"with a cure", apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "shop"), "create it", http.StatusNotFound, `namespaces "shop" not found (admission plugin P: create it)`},
@@ -73,7 +73,7 @@ func TestARefusalNamesThePluginAndTheCure(t *testing.T) {
 					continue
 				}
 				var status apierrors.APIStatus
-				if !errors.As(err, &status) || status.Status().Code != tc.code || err.Error() != tc.says {
+				if !errors.As(err, &status) || status.Status().Code != tc.code || err.Error() != tc.message {
 					t.Errorf("%s: got %v", half, err)
 				}
 			}

@@ -189,7 +189,7 @@ func TestFlowControlKnowsTheWatchIndexOfEveryStorage(t *testing.T) {
 		t.Error("no storage has a watch index")
 	}
 	if !maps.Equal(indexes, watchIndexes()) {
-		t.Errorf("flow control is told of %v, but the storages have %v", watchIndexes(), indexes)
+		t.Errorf("flow control has %v, but the storages have %v", watchIndexes(), indexes)
 	}
 }
 
@@ -235,7 +235,7 @@ func TestStaticFlowControlBecomesReadyAndClassifiesRequests(t *testing.T) {
 		path, schema, level string
 	}{
 		{"administrators", &user.DefaultInfo{Name: "admin", Groups: []string{user.SystemPrivilegedGroup, user.AllAuthenticated}}, path, "exempt", "exempt"},
-		{"somebody", known, path, "global-default", "global-default"},
+		{"another user", known, path, "global-default", "global-default"},
 		{"service accounts", &user.DefaultInfo{Name: "system:serviceaccount:default:web", Groups: []string{"system:serviceaccounts", user.AllAuthenticated}}, path, "service-accounts", "workload-low"},
 		{"a host's heartbeat", aHost, "/apis/fleet.gatehouse.dev/v1alpha1/hostleases", "gatehouse-host-high", "node-high"},
 		{"a host's status", aHost, path + "/host-1/status", "gatehouse-host-high", "node-high"},
@@ -243,9 +243,9 @@ func TestStaticFlowControlBecomesReadyAndClassifiesRequests(t *testing.T) {
 		{"a host's events", aHost, "/api/v1/namespaces/default/events", "gatehouse-hosts", "system"},
 		{"a controller", scheduler, "/apis/fleet.gatehouse.dev/v1alpha1/namespaces/default/instances/web/binding", "gatehouse-controllers", "workload-high"},
 		{"a controller that is elected", scheduler, "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases", "gatehouse-leader-election", "leader-election"},
-		{"a controller that nobody named", &user.DefaultInfo{Name: "system:controller:other", Groups: []string{user.AllAuthenticated}}, path, "global-default", "global-default"},
-		{"whoever is not known", &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}, path, "global-default", "global-default"},
-		{"whoever is in no group", &user.DefaultInfo{Name: "stray"}, path, "catch-all", "catch-all"},
+		{"a controller that is not listed", &user.DefaultInfo{Name: "system:controller:other", Groups: []string{user.AllAuthenticated}}, path, "global-default", "global-default"},
+		{"an anonymous user", &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}, path, "global-default", "global-default"},
+		{"a user without groups", &user.DefaultInfo{Name: "stray"}, path, "catch-all", "catch-all"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			name, level, executed := classify(t.Context(), row.who, row.path)

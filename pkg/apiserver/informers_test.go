@@ -79,7 +79,7 @@ type wrapped struct{ *corev1.Namespace }
 func (w wrapped) GetObject() runtime.Object { return w.Namespace }
 
 func (w wrapped) CacheEncode(runtime.Identifier, func(runtime.Object, io.Writer) error, io.Writer) error {
-	return errors.New("nobody encodes here")
+	return errors.New("not encoded in this test")
 }
 
 func TestInformersReadFromTheStorages(t *testing.T) {
@@ -147,7 +147,7 @@ func TestInformersBeginWithTheWritesOfTheStart(t *testing.T) {
 			defer s.Factory.Shutdown()
 			defer cancel()
 			s.Factory.Start(ctx.Done())
-			eventually(ctx, t, "somebody lists", func() bool { return store.listed.Load() != nil })
+			eventually(ctx, t, "an informer lists", func() bool { return store.listed.Load() != nil })
 			listed := store.listed.Load()
 			if listed.ResourceVersion != test.want {
 				t.Errorf("listed from resource version %q, want %q", listed.ResourceVersion, test.want)
@@ -162,7 +162,7 @@ func TestInformersBeginWithTheWritesOfTheStart(t *testing.T) {
 
 func TestAnInformerOfAResourceThatIsNotServedFailsTheStart(t *testing.T) {
 	if err := NewStoreInformers().bind(map[schema.GroupResource]rest.Storage{}); err == nil {
-		t.Error("informers have nothing to read from, and nobody says so")
+		t.Error("informers without a storage are no error")
 	}
 }
 

@@ -177,7 +177,7 @@ func TestYAMLNumbersAreDecodedAsTheServerDecodesThem(t *testing.T) {
 func TestAStrategicPatchThatWouldPanicIsRefused(t *testing.T) {
 	check := checkOf(reflect.TypeFor[v1alpha1.App]())
 	spec := func(s string) string { return `{"spec":{"template":{"spec":` + s + `}}}` }
-	for body, says := range map[string]string{
+	for body, message := range map[string]string{
 		spec(`{"$setElementOrder/tolerations":[{"key":"a"}],"tolerations":[{"key":"a"}]}`):                                 "send the whole list",
 		spec(`{"containers":[{"name":"a","$setElementOrder/ports":[{"containerPort":1}],"ports":[{"containerPort":1}]}]}`): "send the whole list",
 		spec(`{"$setElementOrder/containers":[{"name":{}}],"containers":[{"name":{}}]}`):                                   "compared with the merge key",
@@ -187,7 +187,7 @@ func TestAStrategicPatchThatWouldPanicIsRefused(t *testing.T) {
 		`{"metadata":{"$deleteFromPrimitiveList/finalizers":[["a"]]}}`:                                                     "must be a string",
 		`{"spec":{"selector":{"matchLabels":{"$retainKeys":[[]]}}}}`:                                                       "must be a string",
 	} {
-		if _, err := check.send(t, types.StrategicMergePatchType, body); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), says) {
+		if _, err := check.send(t, types.StrategicMergePatchType, body); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), message) {
 			t.Errorf("%s: got %v", body, err)
 		}
 	}

@@ -174,7 +174,7 @@ func TestAWrongReviewIsRefused(t *testing.T) {
 		{"about both, with a selector that is none", "subjectaccessreviews", subject(func(r *authorizationv1.SubjectAccessReview) {
 			r.Spec.NonResourceAttributes, r.Spec.ResourceAttributes.FieldSelector = path, &authorizationv1.FieldSelectorAttributes{}
 		}), apierrors.IsInvalid, "spec.resourceAttributes.fieldSelector.requirements"},
-		{"about nobody", "subjectaccessreviews", subject(func(r *authorizationv1.SubjectAccessReview) { r.Spec.User = "" }), apierrors.IsInvalid, "spec.user"},
+		{"without a user", "subjectaccessreviews", subject(func(r *authorizationv1.SubjectAccessReview) { r.Spec.User = "" }), apierrors.IsInvalid, "spec.user"},
 		{"with a name", "subjectaccessreviews", subject(func(r *authorizationv1.SubjectAccessReview) { r.Name = "x" }), apierrors.IsInvalid, "metadata"},
 		{"with two selectors in one", "subjectaccessreviews", subject(func(r *authorizationv1.SubjectAccessReview) {
 			r.Spec.ResourceAttributes.LabelSelector = &authorizationv1.LabelSelectorAttributes{RawSelector: "a=b", Requirements: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Exists"}}}

@@ -205,7 +205,7 @@ func TestARollbackThatChangesNothingIsNoWrite(t *testing.T) {
 		message  string
 		asked    int
 	}{
-		"a dry run asks admission":             {1, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}, nil, "", 1},
+		"a dry run runs admission":             {1, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}, nil, "", 1},
 		"the app is in the revision already":   {2, metav1.CreateOptions{}, nil, "", 0},
 		"there is no such revision":            {7, metav1.CreateOptions{}, apierrors.IsNotFound, `app "web" has no revision 7: its revisions are 1, 2`, 0},
 		"a revision below 0 is not a revision": {-1, metav1.CreateOptions{}, apierrors.IsInvalid, "toRevision", 0},

@@ -120,7 +120,7 @@ func TestABindingThatAdmissionRefusesBindsNothing(t *testing.T) {
 		t.Errorf("the instance was bound to %s all the same", host)
 	}
 	if hosts.asked != 0 {
-		t.Error("a refused binding tells whether its host exists")
+		t.Error("a refused binding reveals whether its host exists")
 	}
 }
 

@@ -252,7 +252,7 @@ func TestAnInstanceThatHasEndedStaysEndedAndTakesNoHost(t *testing.T) {
 			t.Errorf("%s again: %v", end, err)
 		}
 		for _, phase := range []fleet.InstancePhase{fleet.InstancePending, fleet.InstanceRunning, fleet.InstanceUnknown, ""} {
-			for who, ctx := range map[string]context.Context{"its host": s.as("system:host:edge-1", fleet.HostGroup), "anybody": s.ctx} {
+			for who, ctx := range map[string]context.Context{"its host": s.as("system:host:edge-1", fleet.HostGroup), "another caller": s.ctx} {
 				if err := write(phase, ctx); !apierrors.IsInvalid(err) {
 					t.Errorf("%s makes %q of %s: got %v, want a 422", who, phase, end, err)
 				}

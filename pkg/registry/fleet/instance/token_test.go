@@ -75,8 +75,8 @@ func TestTokensOfAnInstanceAreOnlyForItsHost(t *testing.T) {
 		{name: "any host, of an instance that is bound to none", caller: edge, instance: oneInstance{"web", ""}},
 		{name: "the host of no name, of an instance that is bound to none", caller: &user.DefaultInfo{Name: "system:host:", Groups: []string{"system:hosts"}}, instance: oneInstance{"web", ""}},
 		{name: "a host, of an instance that is not there", caller: edge, instance: oneInstance{"web", "edge-1"}, of: "web-1"},
-		{name: "who has the host's name and not its group", caller: &user.DefaultInfo{Name: "system:host:edge-1"}, instance: oneInstance{"web", "edge-1"}},
-		{name: "who has its group and not its name", caller: &user.DefaultInfo{Name: "edge-1", Groups: []string{"system:hosts"}}, instance: oneInstance{"web", "edge-1"}},
+		{name: "a caller with the host's name and not its group", caller: &user.DefaultInfo{Name: "system:host:edge-1"}, instance: oneInstance{"web", "edge-1"}},
+		{name: "a caller with its group and not its name", caller: &user.DefaultInfo{Name: "edge-1", Groups: []string{"system:hosts"}}, instance: oneInstance{"web", "edge-1"}},
 		{name: "the administrator", caller: &user.DefaultInfo{Name: "admin", Groups: []string{"system:masters"}}, instance: oneInstance{"web", "edge-1"}},
 		{name: "the account itself", caller: &user.DefaultInfo{Name: "system:serviceaccount:shop:web"}, instance: oneInstance{"web", "edge-1"}},
 	} {
@@ -92,7 +92,7 @@ func TestTokensOfAnInstanceAreOnlyForItsHost(t *testing.T) {
 					t.Fatalf("got %v, %v, and a token was asked for: %v", obj, err, source.asked)
 				}
 				if !strings.HasSuffix(err.Error(), "and "+tc.caller.Name+" is not it") {
-					t.Errorf("the answer says more than that: %v", err)
+					t.Errorf("the answer reveals more than that: %v", err)
 				}
 				return
 			}
