@@ -18,6 +18,7 @@ package base
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -59,7 +60,8 @@ func TestResetFieldsAreNamedInEveryServedVersion(t *testing.T) {
 }
 
 func TestAStoreWithoutVersionsIsRefused(t *testing.T) {
-	if _, err := NewStore(Resource{Resource: corev1.Resource("configmaps")}, StorageOptions{}); err == nil {
-		t.Error("a store that no version serves was built")
+	_, err := NewStore(Resource{Resource: corev1.Resource("configmaps")}, StorageOptions{})
+	if err == nil || !strings.Contains(err.Error(), "Versions is empty") {
+		t.Errorf("got %v", err)
 	}
 }
