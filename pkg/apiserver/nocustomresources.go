@@ -53,7 +53,7 @@ const (
 // SelfSubjectAccessReview, kubectl checks whether the kind is a custom one, and fails without an
 // answer (k8s.io/cli-runtime/pkg/resource/query_param_verifier.go). Clients that
 // follow definitions, such as dynamic RESTMappers, list and then watch, and log an error for
-// ever where one of the two is missing.
+// ever if one of the two is missing.
 //
 // Discovery does not contain the resource, because it cannot be created; roles grant the right to list
 // it, as in a cluster.

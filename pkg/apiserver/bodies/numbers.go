@@ -49,7 +49,7 @@ func isHugeNumber(text []byte) bool {
 	if err != nil {
 		return false // not a number: a uid may begin with digits and an e
 	}
-	// ParseQuantity keeps 32 bits of it, so that what is too large may come out negative.
+	// ParseQuantity keeps 32 bits of it, so that a large exponent may become negative.
 	switch kept := int32(exponent); {
 	case kept < -maxExponent:
 		return true

@@ -30,7 +30,7 @@ import (
 // Storage holds every endpoint of the policies.
 type Storage struct{ Policy *base.Store }
 
-// NewStorage builds the storage of policies that change what is written.
+// NewStorage builds the storage of mutating admission policies.
 func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, validator *validation.Validator, check *params.Check) (*Storage, error) {
 	store, err := base.NewStore(base.Resource{
 		Resource:   admissionregistration.Resource("mutatingadmissionpolicies"),

@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package mutatingwebhookconfiguration builds the storage of configurations of webhooks that may change what is written.
+// Package mutatingwebhookconfiguration builds the storage of configurations of mutating webhooks.
 //
 // Stages 4 and 5 of the request's path (see ARCHITECTURE.md).
 // pkg/registry/admissionregistration calls NewStorage once. Read strategy.go first.

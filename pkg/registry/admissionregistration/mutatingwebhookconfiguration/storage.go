@@ -29,7 +29,7 @@ import (
 // Storage holds every endpoint of the configurations.
 type Storage struct{ Configuration *base.Store }
 
-// NewStorage builds the storage of configurations of webhooks that may change what is written.
+// NewStorage builds the storage of configurations of mutating webhooks.
 func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, validator *validation.Validator) (*Storage, error) {
 	store, err := base.NewStore(base.Resource{
 		Resource:   admissionregistration.Resource("mutatingwebhookconfigurations"),

@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package validatingadmissionpolicy builds the storage of policies that refuse what is written.
+// Package validatingadmissionpolicy builds the storage of validating admission policies.
 //
 // Stages 4 and 5 of the request's path (see ARCHITECTURE.md).
 // pkg/registry/admissionregistration calls NewStorage once. Read strategy.go first.

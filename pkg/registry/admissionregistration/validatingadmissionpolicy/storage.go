@@ -33,7 +33,7 @@ type Storage struct {
 	Status *base.StatusREST
 }
 
-// NewStorage builds the storage of policies that refuse what is written, and of their status.
+// NewStorage builds the storage of validating admission policies, and of their status.
 func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, validator *validation.Validator, check *params.Check, types TypeCheck) (*Storage, error) {
 	main := base.NewSpecStatusStrategy(base.NewBuiltinStrategy(scheme, false), rules{validator, check})
 	store, err := base.NewStore(base.Resource{

@@ -29,7 +29,7 @@ import (
 // Storage holds every endpoint of the configurations.
 type Storage struct{ Configuration *base.Store }
 
-// NewStorage builds the storage of configurations of webhooks that may refuse what is written.
+// NewStorage builds the storage of configurations of validating webhooks.
 func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, validator *validation.Validator) (*Storage, error) {
 	store, err := base.NewStore(base.Resource{
 		Resource:   admissionregistration.Resource("validatingwebhookconfigurations"),

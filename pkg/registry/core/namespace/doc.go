@@ -15,7 +15,7 @@ limitations under the License.
 */
 
 // Package namespace builds the storage of namespaces, which are deleted in two phases: the first DELETE
-// closes a namespace for new objects, and it goes when its finalizers are gone.
+// sets the phase Terminating, and the namespace is removed with its last finalizer.
 //
 // Stages 4 and 5 of the request's path (see ARCHITECTURE.md). pkg/registry/core calls
 // NewStorage once. Read delete.go first.

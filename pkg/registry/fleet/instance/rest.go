@@ -64,8 +64,8 @@ func (r *REST) Update(ctx context.Context, name string, objInfo rest.UpdatedObje
 }
 
 // Delete deletes the instance. The delete of a host is bound to the UID of the instance that was
-// checked: one that takes its place meanwhile stays, and the answer is 409, or 403 where the new
-// one is another host's.
+// checked: one that replaces it meanwhile stays, and the answer is 409, or 403 if the new one is bound
+// to another host.
 func (r *REST) Delete(ctx context.Context, name string, deleteValidation rest.ValidateObjectFunc, options *metav1.DeleteOptions) (runtime.Object, bool, error) {
 	caller := callerFrom(ctx, name)
 	if !caller.isHost {
@@ -77,7 +77,7 @@ func (r *REST) Delete(ctx context.Context, name string, deleteValidation rest.Va
 	}
 	options = bindToUID(options, checked)
 	obj, deleted, err := r.Store.Delete(ctx, name, caller.delete(deleteValidation), options)
-	// A delete of what is being deleted already returns the object without any validation.
+	// A delete of an instance that is being deleted returns it without any validation.
 	obj, err = caller.read(obj, err)
 	return obj, deleted, err
 }
