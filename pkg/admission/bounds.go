@@ -27,24 +27,24 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 )
 
-// What a webhook says is text of another program: it goes to callers, to the log and to the
-// audit log, and is cut to these sizes, in bytes. Warnings are bounded by the library, in
+// Texts of a webhook are sent to callers, to the log and to the audit log, and are cut to these
+// sizes, in bytes. The library bounds warnings, in
 // k8s.io/apiserver/pkg/endpoints/filters/warning.go.
 const (
 	maxMessage      = 4 << 10
 	maxCauseMessage = 1 << 10
 	maxCauses       = 32
 	maxShortText    = 256
-	// maxRetryAfter is an hour, in seconds: clients wait as long as they are told.
+	// maxRetryAfter is an hour, in seconds: clients wait for the whole time.
 	maxRetryAfter = 3600
-	// maxAnnotation and maxAnnotations bound what the webhooks of one request add to its audit
-	// event: the size of a value and their number.
+	// maxAnnotation and maxAnnotations bound the size and the number of the annotations that the
+	// webhooks of one request add to its audit event.
 	maxAnnotation  = 4 << 10
 	maxAnnotations = 64
 )
 
-// cut shortens text to a number of bytes, ends it with "…" then, and never splits a rune.
-// Control characters other than line feeds and tabs become U+FFFD: terminals obey them.
+// cut shortens text to size bytes, with "…" at the end, and never splits a rune. Control characters
+// other than line feeds and tabs become U+FFFD: terminals interpret them.
 func cut(text string, size int) string {
 	const mark = "…"
 	if len(text) > size {
@@ -62,8 +62,8 @@ func cut(text string, size int) string {
 	}, text)
 }
 
-// bounded cuts a refusal of a webhook. The library has made codes below 400 a 400 already;
-// net/http panics above 999, and clients know nothing above 599.
+// bounded bounds the parts of a webhook's refusal. The library replaces codes below 400 by 400;
+// net/http panics above 999, and clients do not handle codes above 599.
 func bounded(status *metav1.Status) {
 	if status.Code < http.StatusBadRequest || status.Code > 599 {
 		status.Code = http.StatusBadRequest
@@ -91,9 +91,9 @@ func bounded(status *metav1.Status) {
 	}
 }
 
-// boundedAttributes bounds what webhooks add to the audit event. The library's own annotations,
-// which say what was called and what it changed, are let through: they are JSON, which a cut
-// would break, and no larger than an answer. Validating webhooks are called side by side.
+// boundedAttributes bounds the annotations that webhooks add to the audit event. The library's own
+// annotations, which name the webhook and its patch, are not cut: they are JSON, and not larger
+// than an answer. Validating webhooks are called concurrently.
 type boundedAttributes struct {
 	admission.Attributes
 	annotations atomic.Int32

@@ -57,7 +57,7 @@ func TestAStatusIsBounded(t *testing.T) {
 	}
 }
 
-// noted keeps annotations.
+// noted records annotations.
 type noted struct {
 	admission.Attributes
 	notes map[string]string

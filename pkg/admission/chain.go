@@ -33,29 +33,29 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization/host"
 )
 
-// Config is what the chain is built of.
+// Config holds the inputs of the chain.
 type Config struct {
-	// Enabled are the plugins that run; their order is that of Plugins whatever it is here.
+	// Enabled are the plugins that run; their order is that of Plugins, not of this list.
 	Enabled []string
 	// Configuration is the content of --admission-control-config-file; nil for none.
 	Configuration admission.ConfigProvider
-	// Initializers give plugins what is the library's: clients, informers, the authorizer.
+	// Initializers inject the library's dependencies: clients, informers, the authorizer.
 	Initializers admission.PluginInitializers
-	// Informers lead to the objects that plugins look at: the cluster's, or the server's own.
+	// Informers read the objects that plugins need: the cluster's, or the server's own.
 	Informers informers.SharedInformerFactory
-	// Services find the service of a webhook's clientConfig.
+	// Services resolves the service of a webhook's clientConfig.
 	Services webhook.ServiceResolver
-	// Bindings tells whether an instance is bound to a host.
+	// Bindings reports whether an instance is bound to a host.
 	Bindings host.Bindings
-	// Missing tells in one sentence why a preflight need is not met; nil where it is. The
-	// function itself is nil where there is no cluster to need anything of.
+	// Missing returns an error of one sentence if a preflight need is not met. The function itself
+	// is nil in the standalone mode, which has no cluster.
 	Missing func(need string) error
 }
 
-// New builds the chain. The informers that it asks for must be started afterwards.
+// New builds the chain. The informers that it registers must be started afterwards.
 func New(c Config) (admission.Interface, error) {
 	if c.Services == nil {
-		return nil, errors.New("the admission chain was not told how to find the services of webhooks")
+		return nil, errors.New("the admission chain needs a resolver for the services of webhooks")
 	}
 	plugins := admission.NewPlugins()
 	enabled := map[string]bool{}
@@ -83,15 +83,15 @@ func New(c Config) (admission.Interface, error) {
 		}
 	}
 	initializers := append(admission.PluginInitializers{}, c.Initializers...)
-	// The wrapper adds no credentials: webhooks get none of the server's.
+	// The wrapper adds no credentials: the server sends webhooks none of its own.
 	initializers = append(initializers, webhookinitializer.NewPluginInitializer(guardedWebhooks, c.Services), excluded{}, bindings{c.Bindings})
-	outer := &lateness{informers: c.Informers, all: initializers, missing: c.Missing}
+	outer := &lazyInitializer{informers: c.Informers, all: initializers, missing: c.Missing}
 	chain, err := plugins.NewFromPlugins(names, configuration, append(initializers, outer), admission.Decorators{
 		admission.DecoratorFunc(admissionmetrics.WithControllerMetrics),
 		sameObject{},
-		hurry{plugins: byName, limit: policyTime},
-		guard{plugins: byName, missing: c.Missing},
-		blame{plugins: byName},
+		policyTimeout{plugins: byName, limit: policyTime},
+		dependencyGuard{plugins: byName, missing: c.Missing},
+		refusalDecorator{plugins: byName},
 	})
 	if err = errors.Join(err, outer.err); err != nil {
 		return nil, err
@@ -99,8 +99,8 @@ func New(c Config) (admission.Interface, error) {
 	return admissionmetrics.WithStepMetrics(chain), nil
 }
 
-// lateness gives late plugins all initializers, for when they are built.
-type lateness struct {
+// lazyInitializer passes all initializers to lazy plugins, which apply them when they are built.
+type lazyInitializer struct {
 	informers informers.SharedInformerFactory
 	all       admission.PluginInitializers
 	missing   func(need string) error
@@ -108,13 +108,13 @@ type lateness struct {
 }
 
 // Initialize implements admission.PluginInitializer.
-func (l *lateness) Initialize(plugin admission.Interface) {
-	if wants, ok := plugin.(wantsToBeLate); ok {
-		l.err = errors.Join(l.err, wants.setLate(l.informers, l.all, l.missing))
+func (l *lazyInitializer) Initialize(plugin admission.Interface) {
+	if wants, ok := plugin.(wantsLazyInitialization); ok {
+		l.err = errors.Join(l.err, wants.setLazy(l.informers, l.all, l.missing))
 	}
 }
 
-// excluded keeps webhooks and policies away from what nobody may be locked out of.
+// excluded excludes resources from webhooks and policies, so that a broken one can be repaired.
 type excluded struct{}
 
 // Initialize implements admission.PluginInitializer.
@@ -124,7 +124,7 @@ func (excluded) Initialize(plugin admission.Interface) {
 	}
 }
 
-// bindings gives plugins what tells whether an instance is bound to a host.
+// bindings injects the lookup of the hosts to which instances are bound.
 type bindings struct{ host.Bindings }
 
 // Initialize implements admission.PluginInitializer.
@@ -134,10 +134,9 @@ func (b bindings) Initialize(plugin admission.Interface) {
 	}
 }
 
-// ParameterInformers is a factory from which policies get informers of their parameters: it
-// has those that it is told of, and says of all others that it has none, on which policies
-// start informers of their own and stop them when the last policy is gone. Those of a shared
-// factory would stay for ever.
+// ParameterInformers is a factory of informers for the parameters of policies. It returns an error
+// for every resource that is not Known: policies then start their own informer and stop it when
+// the last policy is deleted. Informers of a shared factory are never stopped.
 type ParameterInformers struct {
 	informers.SharedInformerFactory
 	Known func(schema.GroupVersionResource) bool

@@ -14,9 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package admission answers whether what the caller may do should be allowed.
+// Package admission builds the chain of admission plugins, which decides whether an authorized
+// write is accepted.
 //
-// Stop 3 of the request's path (see ARCHITECTURE.md): mutating plugins, then validation
-// (stop 4), then validating plugins. Only writes come here, reads never. cmd/gatehouse/app
-// builds the chain once. Read Plugins, then New.
+// Stage 3 of the request's path (see ARCHITECTURE.md): mutating plugins, then validation
+// (stage 4), then validating plugins. Reads skip admission. cmd/gatehouse/app builds the chain
+// once. Read Plugins, then New.
 package admission

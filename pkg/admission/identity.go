@@ -30,16 +30,15 @@ import (
 	mutatingwebhook "k8s.io/apiserver/pkg/admission/plugin/webhook/mutating"
 )
 
-// identity is what makes an object the one that a request is about. The caller was authorized,
-// and quota and policies are asked, for that object: a webhook or a policy may change what an
-// object says, not which object it is. A name where the caller asked for a generated one is a
-// change, too.
+// identity identifies the object of a request. Authorization, quota and policies decide about that
+// object: a webhook or a policy may change the content of the object, not its identity. A name in
+// place of a generated one is a change, too.
 type identity struct {
 	kind                               reflect.Type
 	name, generateName, namespace, uid string
 }
 
-// identityOf is false for what has no metadata, such as the options of a connect.
+// identityOf returns false for objects without metadata, such as the options of a connect.
 func identityOf(object runtime.Object) (identity, bool) {
 	if object == nil {
 		return identity{}, false
@@ -51,7 +50,7 @@ func identityOf(object runtime.Object) (identity, bool) {
 	return identity{reflect.TypeOf(object), accessor.GetName(), accessor.GetGenerateName(), accessor.GetNamespace(), string(accessor.GetUID())}, true
 }
 
-// change is the first difference as "metadata.name from "a" to "b""; nothing where there is none.
+// change returns the first difference as "metadata.name from "a" to "b"", or an empty string.
 func (i identity) change(to identity) string {
 	for _, field := range []struct{ path, was, is string }{
 		{"metadata.name", i.name, to.name},
@@ -69,8 +68,7 @@ func (i identity) change(to identity) string {
 	return ""
 }
 
-// sameObject keeps mutating plugins from making another object of the one that they are asked
-// about.
+// sameObject refuses changes of the identity of an object by mutating plugins.
 type sameObject struct{}
 
 // Decorate implements admission.Decorator.
@@ -98,7 +96,7 @@ func (s *sameObjectPlugin) Admit(ctx context.Context, a admission.Attributes, o 
 	watch := &identityWatch{before: before}
 	err := plugin.Admit(ctx, watched{a, watch}, watchedInterfaces{o, watch})
 	if watch.by != "" {
-		// A change of kind makes the library fail with words of its own.
+		// After a change of kind the library fails with an error that names no webhook.
 		return apierrors.NewInternalError(fmt.Errorf("admission webhook %s changed %s: a webhook must not change which object the request is about", watch.by, watch.what))
 	}
 	if err != nil {
@@ -120,16 +118,16 @@ func (s *sameObjectPlugin) Validate(ctx context.Context, a admission.Attributes,
 	return nil
 }
 
-// identityWatch finds out which of several webhooks changed the identity. The library's
-// dispatcher calls, for each webhook whose patch it applied, the defaulter with the result, and
-// after each webhook it adds an annotation that names it.
+// identityWatch finds the webhook that changed the identity. After each patch that it applies, the
+// library's dispatcher calls the defaulter with the result, and after each webhook it adds an
+// annotation with the webhook's name.
 type identityWatch struct {
 	before identity
 	// what is the first change, and by the webhook that made it.
 	what, by string
 }
 
-// saw looks at an object that a patch has made, in a version of the webhook's choice.
+// saw records the first change in the result of a patch, which has the version that the webhook asked for.
 func (w *identityWatch) saw(object runtime.Object) {
 	if w.what != "" {
 		return
@@ -139,22 +137,22 @@ func (w *identityWatch) saw(object runtime.Object) {
 		w.what = "the kind of the object"
 		return
 	}
-	// The type is that of a version and not the hub's; a kind that changed is noticed when the
-	// library converts it back.
+	// The type is that of a version and not the hub type; the library finds a change of kind when it
+	// converts the object back.
 	after.kind = w.before.kind
 	w.what = w.before.change(after)
 }
 
-// called hears of a webhook that was called.
+// called records the name of the webhook after the first change.
 func (w *identityWatch) called(key, value string) {
 	if w.what == "" || w.by != "" || !strings.HasPrefix(key, mutatingwebhook.MutationAuditAnnotationPrefix) {
 		return
 	}
-	var says mutatingwebhook.MutationAuditAnnotation
-	if err := json.Unmarshal([]byte(value), &says); err != nil {
-		return // the change itself is noticed at the end
+	var annotation mutatingwebhook.MutationAuditAnnotation
+	if err := json.Unmarshal([]byte(value), &annotation); err != nil {
+		return // Admit compares the object at the end
 	}
-	w.by = fmt.Sprintf("%q of MutatingWebhookConfiguration %q", says.Webhook, says.Configuration)
+	w.by = fmt.Sprintf("%q of MutatingWebhookConfiguration %q", annotation.Webhook, annotation.Configuration)
 }
 
 type watched struct {

@@ -40,45 +40,45 @@ import (
 
 // Plugin is one entry of the chain.
 type Plugin struct {
-	// Name is what flags and messages call it.
+	// Name is its name in flags and messages.
 	Name string
 	// Register adds its factory.
 	Register func(*admission.Plugins)
-	// Why it stands in the chain, and where.
+	// Why is the reason for the plugin and its place in the chain.
 	Why string
-	// Cure is what to do about its refusals, where they do not say so themselves: the end of
-	// a sentence that names the plugin.
+	// Cure is what users do about its refusals, if its messages do not name it: the end of a sentence
+	// that names the plugin.
 	Cure string
-	// Foreign plugins hand on what programs outside of the server say: it is cut to a size.
+	// Foreign plugins return texts of external programs, which are cut to a size.
 	Foreign bool
-	// Expressions plugins run expressions that users wrote: their time is bounded.
+	// Expressions plugins run users' expressions: their time is bounded.
 	Expressions bool
-	// DefaultOff plugins run only where they are asked for.
+	// DefaultOff plugins run only if they are enabled explicitly.
 	DefaultOff bool
-	// Reads are what the plugin reads in a cluster.
+	// Reads are the resources that the plugin reads in a cluster.
 	Reads []Read
 }
 
-// Read is something of a cluster without which a plugin cannot decide.
+// Read is a dependency of a plugin on resources of a cluster.
 type Read struct {
 	// Need is the name of the preflight need.
 	Need string
-	// Resources are all that belong to it.
+	// Resources are the resources of the need.
 	Resources []schema.GroupVersionResource
-	// Live says that single objects are looked up, too, besides being listed and watched.
+	// Live is true if single objects are also read, besides being listed and watched.
 	Live bool
-	// Without is what an administrator reads about what does not work.
+	// Without is the effect that the preflight report shows if the need is not met.
 	Without string
-	// Newer says that there are clusters that do not serve it: without it the plugin is off.
+	// Newer is true if older clusters do not serve the resources: the plugin is then off.
 	Newer bool
-	// For are the operations on which the plugin needs it, and Namespaced and About limit
+	// For are the operations for which the plugin needs it, and Namespaced and About limit
 	// them to objects in namespaces and to a resource.
 	For        []admission.Operation
 	Namespaced bool
 	About      schema.GroupResource
 }
 
-// NeedOf is the name of the preflight need of one of several resources.
+// NeedOf returns the name of the preflight need of one of several resources.
 func (r Read) NeedOf(resource schema.GroupVersionResource) string {
 	if len(r.Resources) == 1 {
 		return r.Need
@@ -86,36 +86,35 @@ func (r Read) NeedOf(resource schema.GroupVersionResource) string {
 	return r.Need + "-" + resource.Resource
 }
 
-// NeedNamespaces is the preflight need of plugins that read namespaces, and NeedQuotas of
-// the one that reads resource quotas.
+// NeedNamespaces is the preflight need of plugins that read namespaces, and NeedQuotas that of the
+// plugin that reads resource quotas.
 const (
 	NeedNamespaces = "namespaces"
 	NeedQuotas     = "resource-quotas"
 )
 
-// Plugins is the chain, in order. This list is the only place that orders plugins. The
-// mutating halves of all of them run first, in this order, and after validation the
-// validating halves.
+// Plugins returns the chain, in order. Only this list orders plugins. The mutating parts of all of
+// them run first, in this order, and the validating parts after validation.
 func Plugins() []Plugin {
-	// There is nothing in a deletion that could be changed.
+	// A deletion has no object to mutate.
 	changes := []admission.Operation{admission.Create, admission.Update, admission.Connect}
 	writes := append(slices.Clone(changes), admission.Delete)
 	webhooks := func(resource string) Read {
 		return Read{
 			Need: resource, Resources: registration(resource), For: writes,
-			Without: "nothing can be written, because nobody knows which webhooks would have to be asked",
+			Without: "nothing can be written, because the webhooks that match are not known",
 		}
 	}
 	policies := func(need string, operations []admission.Operation, resources ...string) Read {
 		return Read{
 			Need: need, Resources: registration(resources...), For: operations, Newer: true,
-			Without: "nothing can be written, because nobody knows which policies would have to be asked",
+			Without: "nothing can be written, because the policies that match are not known",
 		}
 	}
 	return []Plugin{{
 		Name:     lifecycle.PluginName,
 		Register: lifecycle.Register,
-		Why:      "first, because nothing else matters for an object whose namespace does not exist or goes away",
+		Why:      "first, because no other plugin needs to run for an object whose namespace does not exist or is being deleted",
 		Cure:     "name a namespace that exists and is not going away; the ones of the system stay",
 		Reads: []Read{{
 			Need: NeedNamespaces, Resources: []schema.GroupVersionResource{corev1.SchemeGroupVersion.WithResource("namespaces")}, Live: true,
@@ -125,7 +124,7 @@ func Plugins() []Plugin {
 	}, {
 		Name:     serviceaccount.PluginName,
 		Register: serviceaccount.Register,
-		Why:      "before all who look at instances, so that they see whom each acts as",
+		Why:      "before all plugins that read instances, so that they see the service account",
 		Reads: []Read{{
 			Need: "service-accounts", Resources: []schema.GroupVersionResource{corev1.SchemeGroupVersion.WithResource("serviceaccounts")}, Live: true,
 			Without: "instances cannot be created",
@@ -134,58 +133,58 @@ func Plugins() []Plugin {
 	}, {
 		Name:     hostrestriction.PluginName,
 		Register: hostrestriction.Register,
-		Why:      "before all that costs more: what a host may not write, nobody else need look at",
+		Why:      "before all that costs more: no other plugin needs to run for what a host may not write",
 		Cure:     "let the host's agent write only what docs/hosts.md lists",
 	}, {
 		Name:     hosttaints.PluginName,
 		Register: hosttaints.Register,
-		Why:      "before policies and webhooks, which may be about taints; HostRestriction, which looks after all changes, lets this taint pass",
+		Why:      "before policies and webhooks, which may match taints; HostRestriction, which validates after all changes, accepts this taint",
 	}, {
 		Name:       alwayspullimages.PluginName,
 		Register:   alwayspullimages.Register,
-		Why:        "the last of ours that changes something, so that none of ours adds a container after it; off, because it costs a fetch at every start",
+		Why:        "the last of our mutating plugins, so that none of ours adds a container after it; off, because it costs a pull at every start",
 		DefaultOff: true,
 	}, {
 		Name:     eventratelimit.PluginName,
 		Register: eventratelimit.Register,
-		Why:      "before all that costs more, and before the quota, whose charge is a write: an event too many must not cost one",
+		Why:      "before all that costs more, and before the quota, whose charge is a write: an event beyond the limit must not cost one",
 		Cure:     "write fewer events, or raise the limits of the plugin in --admission-control-config-file",
 	}, {
 		Name:     ownerreferences.PluginName,
 		Register: ownerreferences.Register,
-		Why:      "it only validates, so owners that a webhook adds count, too; before policies and webhooks, which cost more; on, unlike in Kubernetes, because without it the right to create an object is one to hold up the deletion of others",
+		Why:      "it only validates, so it also checks owners that a webhook adds; before policies and webhooks, which cost more; on, unlike in Kubernetes, because without it the right to create an object includes blocking the deletion of others",
 	}, {
 		Name:        mutatingpolicy.PluginName,
-		Register:    deferred(mutatingpolicy.PluginName, mutatingpolicy.Register, checkMutatingPolicies, mutating, changes...),
-		Why:         "after our own plugins, so that policies see what those filled in, and before webhooks, because what is decided in this process costs less than a call",
+		Register:    registerLazily(mutatingpolicy.PluginName, mutatingpolicy.Register, checkMutatingPolicies, mutating, changes...),
+		Why:         "after our own plugins, so that policies see their changes, and before webhooks, because an expression costs less than a call",
 		Cure:        "change the object, or the policy and its binding",
 		Expressions: true,
 		Reads:       []Read{policies("mutating-policies", changes, "mutatingadmissionpolicies", "mutatingadmissionpolicybindings")},
 	}, {
 		Name:     mutatingwebhook.PluginName,
-		Register: deferred(mutatingwebhook.PluginName, mutatingwebhook.Register, checkWebhooks, mutating, writes...),
-		Why:      "last of those that change: webhooks belong to the users, and get the object as we would store it",
+		Register: registerLazily(mutatingwebhook.PluginName, mutatingwebhook.Register, checkWebhooks, mutating, writes...),
+		Why:      "the last mutating plugin: webhooks belong to users, and receive the object as it would be stored",
 		Cure:     "change the object, or the MutatingWebhookConfiguration",
 		Foreign:  true,
 		Reads:    []Read{webhooks("mutatingwebhookconfigurations")},
 	}, {
 		Name:        validatingpolicy.PluginName,
-		Register:    deferred(validatingpolicy.PluginName, validatingpolicy.Register, checkValidatingPolicies, validating, writes...),
-		Why:         "after every change and after validation, so that what it has seen is what is stored; before webhooks for its price",
+		Register:    registerLazily(validatingpolicy.PluginName, validatingpolicy.Register, checkValidatingPolicies, validating, writes...),
+		Why:         "after every change and after validation, so that it sees the object that is stored; before webhooks, which cost more",
 		Cure:        "change the object, or the policy and its binding",
 		Expressions: true,
 		Reads:       []Read{policies("validating-policies", writes, "validatingadmissionpolicies", "validatingadmissionpolicybindings")},
 	}, {
 		Name:     validatingwebhook.PluginName,
-		Register: deferred(validatingwebhook.PluginName, validatingwebhook.Register, checkWebhooks, validating, writes...),
-		Why:      "after all that costs less, because each of them is a call over the network",
+		Register: registerLazily(validatingwebhook.PluginName, validatingwebhook.Register, checkWebhooks, validating, writes...),
+		Why:      "after all that costs less, because each webhook is a call over the network",
 		Cure:     "change the object, or the ValidatingWebhookConfiguration",
 		Foreign:  true,
 		Reads:    []Read{webhooks("validatingwebhookconfigurations")},
 	}, {
 		Name:     resourcequota.PluginName,
 		Register: resourcequota.Register,
-		Why:      "last, and nothing after it: it charges what is about to be stored, and who was refused by a plugin behind it would have paid for nothing",
+		Why:      "last: it charges the object that is about to be stored, and a refusal by a later plugin would leave the charge behind",
 		Cure:     "use less, set what is missing, or have spec.hard of the quota raised",
 		Reads: []Read{{
 			Need: NeedQuotas, Resources: []schema.GroupVersionResource{corev1.SchemeGroupVersion.WithResource("resourcequotas")}, Live: true,
@@ -203,7 +202,7 @@ func registration(resources ...string) []schema.GroupVersionResource {
 	return all
 }
 
-// Names are those of the whole chain, in order.
+// Names returns the names of all plugins of the chain, in order.
 func Names() []string {
 	var names []string
 	for _, plugin := range Plugins() {

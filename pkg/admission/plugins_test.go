@@ -37,7 +37,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/hostrestriction"
 )
 
-func TestEveryPluginOfTheChainHasAReasonAndStandsThereOnce(t *testing.T) {
+func TestEveryPluginIsInTheChainOnceWithAReason(t *testing.T) {
 	seen := map[string]bool{}
 	for _, plugin := range Plugins() {
 		if plugin.Why == "" || plugin.Register == nil {
@@ -49,13 +49,13 @@ func TestEveryPluginOfTheChainHasAReasonAndStandsThereOnce(t *testing.T) {
 		seen[plugin.Name] = true
 		for _, read := range plugin.Reads {
 			if read.Need == "" || read.Without == "" || len(read.For) == 0 || len(read.Resources) == 0 {
-				t.Errorf("%s: a read that says not what of, what for, or what is wrong without it: %+v", plugin.Name, read)
+				t.Errorf("%s: a read without need, effect, operations or resources: %+v", plugin.Name, read)
 			}
 		}
 	}
 }
 
-// nothingBound is a server where no instance is bound.
+// nothingBound is a lookup without bound instances.
 type nothingBound struct{}
 
 func (nothingBound) Bound(context.Context, string, string, string) (bool, error) { return false, nil }

@@ -45,12 +45,12 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization/host"
 )
 
-// propertyRounds is how many objects are tried; a few hundred meet every plugin with
-// everything that it looks at.
+// propertyRounds is how many objects are tried; a few hundred cover every field that a plugin
+// reads.
 const propertyRounds = 2000
 
-// newChains builds a chain of every selection of the plugins that decide by themselves. Those
-// of webhooks and policies run what users wrote; test/gates has them.
+// newChains builds a chain of every selection of the plugins except webhooks and policies, which run
+// users' code; test/gates tests them.
 func newChains(t *testing.T, namespace string) [][2]admission.Interface {
 	t.Helper()
 	client := fake.NewClientset(
@@ -156,7 +156,7 @@ func TestASecondPassThroughTheChainChangesNothing(t *testing.T) {
 			}
 		}
 	}
-	// A property that nothing was tried on would hold.
+	// Without any change the property would hold trivially.
 	for _, r := range resources {
 		if changed[r.resource] == 0 {
 			t.Errorf("no plugin changed any of %s: %v", r.resource, changed)

@@ -29,15 +29,16 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// WithOwnSchemas is the client with other OpenAPI: that of this server, asked of the server
-// itself with the loopback client. Policies that apply a configuration to an object need the
-// schema of its kind. The library asks for a list of all every five seconds, and begins
-// before the server serves; and in a cluster the list would be kube-apiserver's, where ours
-// turn up late. Groups and versions that a server serves are known before and do not change,
-// so the list costs nothing and a schema is fetched when a policy needs it.
+// WithOwnSchemas returns the client with the OpenAPI of this server, read with the loopback client.
+// Policies that apply a configuration to an object need the schema of its kind. The library reads a
+// list of all schemas every five seconds, and begins before the server serves; in a cluster the
+// list would be the kube-apiserver's, which gets the schemas of this server with a delay. The
+// served groups and versions are known in advance and do not change, so the list costs nothing and
+// a schema is read when a policy needs it.
 //
-// Some endpoints take kinds of others: a Scale is of autoscaling/v1, whoever is scaled. They are
-// described with their endpoints, and borrowed says where: by their version, that of the endpoints.
+// Some endpoints take kinds of other groups: a Scale belongs to autoscaling/v1 for every scaled
+// resource. OpenAPI describes them with the endpoints: borrowed maps their version to that of the
+// endpoints.
 func WithOwnSchemas(client kubernetes.Interface, loopback rest.Interface, served []schema.GroupVersion, borrowed map[schema.GroupVersion]schema.GroupVersion) kubernetes.Interface {
 	documents := map[string][]string{}
 	for _, version := range served {
@@ -83,7 +84,7 @@ type ownSchemas map[string]openapi.GroupVersion
 // Paths implements openapi.Client.
 func (s ownSchemas) Paths() (map[string]openapi.GroupVersion, error) { return s, nil }
 
-// ownSchema is in one document of the server, or in several.
+// ownSchema reads a schema from one document of the server, or from several.
 type ownSchema struct {
 	loopback  rest.Interface
 	documents []string
@@ -104,7 +105,7 @@ func (s ownSchema) Schema(contentType string) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		// What several of them describe, they describe alike.
+		// Documents that describe the same kind have the same schema of it.
 		if err := json.Unmarshal(data, &all); err != nil {
 			return nil, fmt.Errorf("%s: %w", document, err)
 		}
@@ -116,6 +117,6 @@ func (s ownSchema) fetch(document, contentType string) ([]byte, error) {
 	return s.loopback.Get().AbsPath("/openapi/v3/"+document).SetHeader("Accept", contentType).Do(context.Background()).Raw()
 }
 
-// ServerRelativeURL implements openapi.GroupVersion. It is what tells versions of a schema
-// apart, and ours has one.
+// ServerRelativeURL implements openapi.GroupVersion. The library identifies the state of a schema
+// by it, and the schemas of this server do not change.
 func (s ownSchema) ServerRelativeURL() string { return strings.Join(s.documents, " ") }

@@ -29,18 +29,17 @@ import (
 	corelisters "k8s.io/client-go/listers/core/v1"
 )
 
-// NeedServices is the preflight need of ClusterServices. It is no plugin's: who is not
-// allowed to read services lacks webhooks that name one, and nothing else.
+// NeedServices is the preflight need of ClusterServices. It belongs to no plugin: without the right
+// to read services only webhooks that name one fail.
 const NeedServices = "services"
 
-// ClusterServices finds a webhook's service as a kube-apiserver does, by what the cluster says
-// of it: its cluster IP, or its external name. A name such as hook.shop.svc would mean
-// something only where the DNS of the cluster is asked.
+// ClusterServices resolves a webhook's service as a kube-apiserver does, to its cluster IP or its
+// external name in the cluster. A name such as hook.shop.svc resolves only in the cluster's DNS.
 type ClusterServices struct {
 	Services corelisters.ServiceLister
-	// Synced says that all services have been read once.
+	// Synced reports whether all services have been read once.
 	Synced func() bool
-	// Missing tells why they cannot be read; nil where they can.
+	// Missing returns why they cannot be read; nil if they can.
 	Missing func(need string) error
 }
 
@@ -48,7 +47,7 @@ var _ webhook.ServiceResolver = ClusterServices{}
 
 // ResolveEndpoint implements webhook.ServiceResolver.
 func (c ClusterServices) ResolveEndpoint(namespace, name string, port int32) (*url.URL, error) {
-	// What has been read stays true enough when the cluster takes the right away.
+	// Cached services are used after the cluster revokes the right.
 	if !c.Synced() {
 		if err := c.Missing(NeedServices); err != nil {
 			return nil, fmt.Errorf("clientConfig.service: %w", err)
@@ -66,15 +65,15 @@ func (c ClusterServices) ResolveEndpoint(namespace, name string, port int32) (*u
 	return &url.URL{Scheme: "https", Host: net.JoinHostPort(host, strconv.Itoa(int(port)))}, nil
 }
 
-// hostOf decides as ResolveCluster in k8s.io/apiserver/pkg/util/proxy, which would bring all
-// that a proxy needs into the program.
+// hostOf implements ResolveCluster of k8s.io/apiserver/pkg/util/proxy, which would link the
+// dependencies of a proxy.
 func hostOf(service *corev1.Service, port int32) (string, error) {
 	switch service.Spec.Type {
 	case corev1.ServiceTypeExternalName:
-		return service.Spec.ExternalName, nil // whose ports nobody has to list
+		return service.Spec.ExternalName, nil // its ports need not be listed
 	case corev1.ServiceTypeClusterIP, corev1.ServiceTypeNodePort, corev1.ServiceTypeLoadBalancer:
 	default:
-		return "", fmt.Errorf("nobody knows services of type %q", service.Spec.Type)
+		return "", fmt.Errorf("services of type %q are not supported", service.Spec.Type)
 	}
 	switch service.Spec.ClusterIP {
 	case corev1.ClusterIPNone:
@@ -88,7 +87,7 @@ func hostOf(service *corev1.Service, port int32) (string, error) {
 	return service.Spec.ClusterIP, nil
 }
 
-// NoServices is for servers without a cluster, where no service has an address.
+// NoServices is the resolver of servers without a cluster, which have no services.
 type NoServices struct{}
 
 var _ webhook.ServiceResolver = NoServices{}

@@ -27,7 +27,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-func TestServicesAreFoundByWhatTheClusterSaysOfThem(t *testing.T) {
+func TestServicesAreResolvedFromTheCluster(t *testing.T) {
 	all := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
 	for name, spec := range map[string]corev1.ServiceSpec{
 		"inside":   {Type: corev1.ServiceTypeClusterIP, ClusterIP: "10.0.0.7", Ports: []corev1.ServicePort{{Port: 443}}},
@@ -47,19 +47,19 @@ func TestServicesAreFoundByWhatTheClusterSaysOfThem(t *testing.T) {
 		port          int32
 		unread        bool
 		missing       error
-		want, says    string
+		want, message string
 	}{
 		{name: "a cluster IP", service: "inside", port: 443, want: "https://10.0.0.7:443"},
 		{name: "an external name", service: "outside", port: 8443, want: "https://hooks.example.com:8443"},
-		{name: "a port that the service does not have", service: "inside", port: 8443, says: "shop/inside leads nowhere: it has no port 8443"},
-		{name: "a service without an address", service: "headless", port: 443, says: "shop/headless leads nowhere: it is headless: give it a cluster IP"},
-		{name: "no such service", service: "none", port: 443, says: `shop/none leads nowhere: service "none" not found`},
+		{name: "a port that the service does not have", service: "inside", port: 8443, message: "shop/inside leads nowhere: it has no port 8443"},
+		{name: "a service without an address", service: "headless", port: 443, message: "shop/headless leads nowhere: it is headless: give it a cluster IP"},
+		{name: "no such service", service: "none", port: 443, message: `shop/none leads nowhere: service "none" not found`},
 		{name: "a service that balances load", service: "balanced", port: 443, want: "https://[fd00::7]:443"},
-		{name: "a service whose address is not known yet", service: "new", port: 443, says: "shop/new leads nowhere: it has no cluster IP yet"},
-		{name: "a type that nobody knows", service: "strange", port: 443, says: `shop/strange leads nowhere: nobody knows services of type "Pigeon"`},
+		{name: "a service whose address is not known yet", service: "new", port: 443, message: "shop/new leads nowhere: it has no cluster IP yet"},
+		{name: "an unknown type", service: "strange", port: 443, message: `shop/strange leads nowhere: services of type "Pigeon" are not supported`},
 		{name: "the right was taken away after services were read", service: "inside", port: 443, missing: refused, want: "https://10.0.0.7:443"},
-		{name: "services may not be read", service: "inside", port: 443, unread: true, missing: refused, says: "clientConfig.service: cannot list services: not permitted"},
-		{name: "services have not been read yet", service: "inside", port: 443, unread: true, says: "have not been read yet: try again"},
+		{name: "services may not be read", service: "inside", port: 443, unread: true, missing: refused, message: "clientConfig.service: cannot list services: not permitted"},
+		{name: "services have not been read yet", service: "inside", port: 443, unread: true, message: "have not been read yet: try again"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			services := ClusterServices{
@@ -68,8 +68,8 @@ func TestServicesAreFoundByWhatTheClusterSaysOfThem(t *testing.T) {
 				Missing:  func(string) error { return tc.missing },
 			}
 			got, err := services.ResolveEndpoint("shop", tc.service, tc.port)
-			if tc.says != "" {
-				if err == nil || !strings.Contains(err.Error(), tc.says) {
+			if tc.message != "" {
+				if err == nil || !strings.Contains(err.Error(), tc.message) {
 					t.Errorf("got %v, %v", got, err)
 				}
 				return

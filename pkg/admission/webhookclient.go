@@ -28,23 +28,23 @@ import (
 )
 
 const (
-	// maxWebhookAnswer bounds the body of a webhook's answer, in bytes after decompression. It
-	// is the bound of a request's body; a patch that replaces the largest object that etcd
-	// stores fits into it, base64 included.
+	// maxWebhookAnswer bounds the body of a webhook's answer, in bytes after decompression. It is
+	// equal to the bound of a request's body; a patch in base64 that replaces the largest object
+	// that etcd stores is smaller.
 	maxWebhookAnswer = 3 << 20
-	// maxWebhookFailure bounds what is read of an answer that is not a success. The client puts
-	// the body into its error, which goes to the log and to the caller.
+	// maxWebhookFailure bounds the bytes that are read of an answer that is not a success. The client
+	// adds the body to its error, which is logged and returned to the caller.
 	maxWebhookFailure = 2 << 10
 	// maxLocation bounds the address of a redirect in an error message.
 	maxLocation = 256
 )
 
-// errAnswerTooLarge ends the reading of an answer.
+// errAnswerTooLarge is the error of an answer of more than maxWebhookAnswer bytes.
 var errAnswerTooLarge = fmt.Errorf("the webhook's answer is larger than %d bytes: let it answer with a smaller patch and shorter texts", maxWebhookAnswer)
 
-// guardedWebhooks is a webhook.AuthenticationInfoResolverWrapper. The clients of all webhooks,
-// those of kubeconfig files included, get a transport that follows no redirect and reads no
-// answer of unbounded size.
+// guardedWebhooks is a webhook.AuthenticationInfoResolverWrapper. It gives the clients of all
+// webhooks, also those of kubeconfig files, a transport that follows no redirects and bounds the
+// size of answers.
 func guardedWebhooks(delegate webhook.AuthenticationInfoResolver) webhook.AuthenticationInfoResolver {
 	guarded := func(config *rest.Config, err error) (*rest.Config, error) {
 		if err != nil {
@@ -62,9 +62,9 @@ func guardedWebhooks(delegate webhook.AuthenticationInfoResolver) webhook.Authen
 	}
 }
 
-// guardedTransport sees every answer before http.Client does. http.Client follows redirects,
-// repeats the body of the request on 307 and 308, and asks no certificate of an address of
-// scheme http; rest.Config has no field that forbids it.
+// guardedTransport handles every answer before http.Client. http.Client follows redirects, repeats
+// the body of the request on 307 and 308, and verifies no certificate for the scheme http;
+// rest.Config has no field that forbids it.
 type guardedTransport struct{ http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
@@ -90,10 +90,10 @@ func (t *guardedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// WrappedRoundTripper implements net.RoundTripperWrapper, by which idle connections are closed.
+// WrappedRoundTripper implements net.RoundTripperWrapper, which closes idle connections.
 func (t *guardedTransport) WrappedRoundTripper() http.RoundTripper { return t.RoundTripper }
 
-// location is the target of a redirect without what may be a secret in it.
+// location returns the target of a redirect without the query, which may hold a secret.
 func location(response *http.Response) string {
 	u, err := url.Parse(response.Header.Get("Location"))
 	if err != nil {
@@ -107,7 +107,7 @@ type limited struct {
 	io.Closer
 }
 
-// failingReader fails where io.LimitReader would end: half an answer must not count as one.
+// failingReader fails at the limit, unlike io.LimitReader: a truncated answer must not be used.
 type failingReader struct {
 	io.Reader
 	left int64

@@ -37,22 +37,22 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/storage"
 )
 
-// bootstrapWriters is how many objects are written at the same time. etcd syncs its log once
-// for all writes that wait, so this many cost hardly more than one.
+// bootstrapWriters is how many objects are written concurrently. etcd syncs its log once for all
+// pending writes, so this many cost hardly more than one.
 const bootstrapWriters = 32
 
 // BootstrapObject is an object that exists before the server serves.
 type BootstrapObject struct {
 	// Resource is the plural name, with the group.
 	Resource schema.GroupResource
-	// Object is created where there is none of its name.
+	// Object is created if none of its name exists.
 	Object runtime.Object
-	// Reconcile is given what is stored, to change it in place, and says whether it did.
-	// Nil leaves alone what exists.
+	// Reconcile changes the stored object in place and reports whether it did. If it is nil, an
+	// existing object is not changed.
 	Reconcile func(existing runtime.Object) bool
 }
 
-// bootstrapObjects are those that every standalone server has.
+// bootstrapObjects returns the objects of every standalone server.
 func bootstrapObjects() []BootstrapObject {
 	var objects []BootstrapObject
 	for _, name := range []string{metav1.NamespaceDefault, metav1.NamespaceSystem} {
@@ -67,17 +67,17 @@ func bootstrapObjects() []BootstrapObject {
 	return objects
 }
 
-// Bootstrapped returns when everything exists that has to, before anybody is served: New has
-// begun to write it. It must have returned before the server runs.
+// Bootstrapped waits until all bootstrap objects, which New has begun to write, exist. It must have
+// returned before the server runs.
 func (s *Server) Bootstrapped() error { return <-s.bootstrapped }
 
-// startBootstrap begins to write, while the rest of the start goes on.
+// startBootstrap begins to write the bootstrap objects in the background.
 func (s *Server) startBootstrap(ctx context.Context) {
 	s.bootstrapped = make(chan error, 1)
 	go func() { s.bootstrapped <- s.writeBootstrapObjects(ctx) }()
 }
 
-// writeBootstrapObjects writes straight to the storages: no admission, no authorization, no
+// writeBootstrapObjects writes directly to the storages, without admission, authorization and a
 // loopback connection.
 func (s *Server) writeBootstrapObjects(ctx context.Context) error {
 	var wg sync.WaitGroup
@@ -88,8 +88,8 @@ func (s *Server) writeBootstrapObjects(ctx context.Context) error {
 			for object := range objects {
 				err := s.ensure(ctx, object)
 				if storage.IsInsufficientStorage(err) {
-					// Only a running server lets its owner delete something.
-					klog.ErrorS(err, "An object of the start was not written", "resource", object.Resource)
+					// An administrator can delete objects only while the server runs.
+					klog.ErrorS(err, "Writing a bootstrap object failed", "resource", object.Resource)
 					err = nil
 				}
 				errs[i] = errors.Join(errs[i], err)
@@ -104,15 +104,15 @@ func (s *Server) writeBootstrapObjects(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// bootstrapped is a storage that bootstrap objects can be written to.
+// bootstrapped is a storage of bootstrap objects.
 type bootstrapped interface {
 	rest.Getter
 	rest.Creater
 	rest.Updater
 }
 
-// ensure creates the object, or reconciles the one that exists. Another server may do the
-// same at the same time: both mean the same objects.
+// ensure creates the object, or reconciles the existing one. Another server may write the same object
+// concurrently.
 func (s *Server) ensure(ctx context.Context, object BootstrapObject) error {
 	failed := func(err error) error {
 		return fmt.Errorf("object of the first start in %s: %w", object.Resource, err)
@@ -122,8 +122,8 @@ func (s *Server) ensure(ctx context.Context, object BootstrapObject) error {
 		return failed(err)
 	}
 	stored := s.storages[object.Resource]
-	if policed, ok := stored.(interface{ Unpoliced() *base.Store }); ok {
-		stored = policed.Unpoliced() // the server itself holds everything that it grants
+	if checked, ok := stored.(interface{ Unchecked() *base.Store }); ok {
+		stored = checked.Unchecked() // the server itself has every right that it grants
 	}
 	storage, ok := stored.(bootstrapped)
 	if !ok {
@@ -153,7 +153,7 @@ func (s *Server) ensure(ctx context.Context, object BootstrapObject) error {
 	return s.wrote(object.Resource, updated)
 }
 
-// wrote has informers begin with the object, or later.
+// wrote makes informers begin at the version of the object or later.
 func (s *Server) wrote(resource schema.GroupResource, object runtime.Object) error {
 	version, err := apistorage.APIObjectVersioner{}.ObjectResourceVersion(object)
 	if err == nil {
@@ -162,14 +162,13 @@ func (s *Server) wrote(resource schema.GroupResource, object runtime.Object) err
 	return err
 }
 
-// reconciled is an update that starts from what is stored at the moment, so that it never
-// conflicts.
+// reconciled is an update that starts from the current object, so that it never conflicts.
 type reconciled struct{ BootstrapObject }
 
-// Preconditions are none.
+// Preconditions returns none.
 func (reconciled) Preconditions() *metav1.Preconditions { return nil }
 
-// UpdatedObject reconciles once more: the object may have been changed since it was read.
+// UpdatedObject reconciles the current object, which may have changed since it was read.
 func (r reconciled) UpdatedObject(_ context.Context, old runtime.Object) (runtime.Object, error) {
 	changed := old.DeepCopyObject()
 	r.Reconcile(changed)

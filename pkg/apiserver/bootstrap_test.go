@@ -32,12 +32,12 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 )
 
-// configMapStore is as much of a storage as bootstrap objects need, in memory.
+// configMapStore is an in-memory storage with the methods that bootstrap objects need.
 type configMapStore struct {
 	mu      sync.Mutex
 	objects map[string]*corev1.ConfigMap
 	writes  int
-	// late are objects that somebody else creates between a Get and a Create.
+	// late are objects that another server creates between a Get and a Create.
 	late map[string]*corev1.ConfigMap
 }
 
@@ -63,7 +63,7 @@ func (s *configMapStore) Create(ctx context.Context, obj runtime.Object, _ rest.
 		return nil, apierrors.NewAlreadyExists(corev1.Resource("configmaps"), object.Name)
 	}
 	if object.Labels["broken"] != "" {
-		return nil, fmt.Errorf("no room for %s", object.Name)
+		return nil, fmt.Errorf("cannot store %s", object.Name)
 	}
 	s.objects[key] = object
 	s.writes++

@@ -18,6 +18,7 @@ package apiserver
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"sync"
@@ -42,30 +43,31 @@ import (
 
 	generatedopenapi "github.com/gatehouse-dev/gatehouse/pkg/generated/openapi"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/app"
 )
 
-// CallerUpdates makes updates of objects that a request does not name: what the library does
-// around an update of a resource (who manages which field, admission that changes, admission
-// that refuses) happens around these, too.
+// CallerUpdates implements app.CallerUpdates: it runs updates of objects that a request does not
+// name with everything that belongs to an update of a resource, which is managedFields, mutating
+// and validating admission.
 type CallerUpdates struct {
 	scheme *runtime.Scheme
 	admit  admission.Interface
 }
 
-var _ base.CallerUpdates = &CallerUpdates{}
+var _ app.CallerUpdates = &CallerUpdates{}
 
-// NewCallerUpdates is for kinds of the fleet scheme. admit, which may be nil, is asked as it
-// is about every other request.
-func NewCallerUpdates(scheme *runtime.Scheme, admit admission.Interface) *CallerUpdates {
-	if admit != nil {
-		admit = fieldmanager.NewManagedFieldsValidatingAdmissionController(admission.WithAudit(admit))
+// NewCallerUpdates returns updates of kinds of the fleet scheme. admit is the admission chain; a
+// nil chain is refused, because updates would be stored without admission.
+func NewCallerUpdates(scheme *runtime.Scheme, admit admission.Interface) (*CallerUpdates, error) {
+	if admit == nil {
+		return nil, errors.New("updates on behalf of callers need an admission chain: pass an empty one to run none")
 	}
-	return &CallerUpdates{scheme: scheme, admit: admit}
+	return &CallerUpdates{scheme: scheme, admit: fieldmanager.NewManagedFieldsValidatingAdmissionController(admission.WithAudit(admit))}, nil
 }
 
-// Of prepares updates of a resource.
-func (u *CallerUpdates) Of(store *base.Store, resource schema.GroupVersionResource, kind schema.GroupVersionKind) base.CallerUpdate {
-	// The models take a while, and most servers are never asked.
+// Prepare implements app.CallerUpdates.
+func (u *CallerUpdates) Prepare(store *base.Store, resource schema.GroupVersionResource, kind schema.GroupVersionKind) app.CallerUpdate {
+	// Building the models is slow, and most servers run no such update.
 	fields := sync.OnceValues(func() (*managedfields.FieldManager, error) { return u.fieldManager(store, kind) })
 	return func(ctx context.Context, name string, options *metav1.UpdateOptions, change rest.TransformFunc) (runtime.Object, error) {
 		manager, err := fields()
@@ -90,17 +92,14 @@ func (u *CallerUpdates) Of(store *base.Store, resource schema.GroupVersionResour
 				return obj, mutating.Admit(ctx, attributes(obj, old), objects)
 			})
 		}
-		validate := rest.ValidateAllObjectUpdateFunc
-		if u.admit != nil {
-			validate = rest.AdmissionToValidateObjectUpdateFunc(u.admit, attributes(nil, nil), objects)
-		}
+		validate := rest.AdmissionToValidateObjectUpdateFunc(u.admit, attributes(nil, nil), objects)
 		obj, _, err := store.Update(ctx, name, rest.DefaultUpdatedObjectInfo(nil, steps...), rest.ValidateAllObjectFunc, validate, false, options)
 		return obj, err
 	}
 }
 
-// fieldManager is one like that of the resource's own endpoint, which the library keeps to
-// itself.
+// fieldManager returns one like that of the resource's own endpoint, which the library does not
+// export.
 func (u *CallerUpdates) fieldManager(store *base.Store, kind schema.GroupVersionKind) (*managedfields.FieldManager, error) {
 	sample, err := u.scheme.New(kind)
 	if err != nil {
@@ -121,15 +120,15 @@ func (u *CallerUpdates) fieldManager(store *base.Store, kind schema.GroupVersion
 
 type userAgentKey struct{}
 
-// withUserAgent lets storages know which program calls: it manages the fields that it writes,
-// where the caller does not name a manager.
+// withUserAgent adds the User-Agent to the context: it is the manager of the fields that a request
+// writes, unless the request names a manager.
 func withUserAgent(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handler.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), userAgentKey{}, r.UserAgent())))
 	})
 }
 
-// userAgent is the program's name, fit for the name of a manager.
+// userAgent returns the program's name in the form of a manager's name.
 func userAgent(ctx context.Context) string {
 	agent, _ := ctx.Value(userAgentKey{}).(string)
 	program, _, _ := strings.Cut(agent, "/")

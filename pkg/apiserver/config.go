@@ -20,7 +20,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -41,128 +40,117 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver/bodies"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver/memory"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/authentication/tokenrequest"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
-	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/police"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/escalation"
 )
 
-// Config is what New needs.
+// Config holds the inputs of a server.
 type Config struct {
 	// Generic is k8s.io/apiserver's own configuration, with everything applied to it:
-	// serving, authentication, authorization, etcd.
+	// serving, authentication, authorization, admission, etcd.
 	Generic *genericapiserver.Config
-	// Informers is the factory from which stops 1 to 3 read; nil where nobody does.
+	// Informers is the factory from which stages 1 to 3 read; nil for none.
 	Informers informers.SharedInformerFactory
-	// GarbageCollected says that somebody collects garbage by ownerReferences; see
-	// base.StorageOptions.
+	// GarbageCollected is true if a garbage collector runs; see base.StorageOptions.
 	GarbageCollected bool
-	// AccountTokens gives out service accounts' tokens; see base.StorageOptions.
-	AccountTokens base.AccountTokens
-	// Builtins are Kubernetes' own kinds; nil where a cluster serves them.
+	// Tokens issues the tokens of instances and service accounts. If it is nil, the endpoints are
+	// not served.
+	Tokens tokenrequest.Issuer
+	// Builtins are the inputs of Kubernetes' own kinds; nil if a cluster serves them.
 	Builtins *Builtins
 	// StartChecks must each pass once before requests other than health checks are answered,
 	// besides those of the watch caches and of Builtins. They are also checks of /readyz.
 	StartChecks []healthz.HealthChecker
 	// HealthPaths are answered before that, so that probes can follow the start.
 	HealthPaths []string
-	// Memory is what requests that need much share; nil where memory has no limit.
+	// Memory is shared by requests that need much of it; nil if memory has no limit.
 	Memory *memory.Budget
-	// Watches bound how long a watch lasts without being asked again who watches; both are set.
+	// Watches bound how long a watch lasts without a new authorization; both are set.
 	Watches WatchLimits
 }
 
-// Builtins is what a server of Kubernetes' own kinds needs, besides what all need.
+// Builtins are the inputs of a server of Kubernetes' own kinds, besides those of every server.
+// All fields but Paths and Bootstrap are required.
 type Builtins struct {
 	// Scheme and Codecs are those of NewBuiltinScheme, the same as in the storage factory.
 	Scheme *runtime.Scheme
 	Codecs serializer.CodecFactory
 	// Informers read from the storages of built-in kinds.
 	Informers *StoreInformers
-	// Lookup finds in the same storages what service accounts' tokens depend on, and what
-	// resource a kind is.
+	// Lookup reads the objects on which tokens of service accounts depend from the same storages,
+	// and resolves the resource of a kind.
 	Lookup *StoreLookup
-	// Tokens answers TokenReviews, and Audiences are the names of the server.
+	// Tokens answers TokenReviews, and Audiences are those of the server.
 	Tokens    authenticator.Token
 	Audiences authenticator.Audiences
-	// Authorizer and Rules answer questions about what somebody may.
+	// Authorizer and Rules answer access reviews.
 	Authorizer authorizer.Authorizer
 	Rules      authorizer.RuleResolver
-	// Escalation keeps callers from granting what they do not hold.
-	Escalation police.Escalation
-	// Paths serves further paths once every group is installed; nil for none.
-	Paths func(*genericapiserver.GenericAPIServer) error
-	// types checks the expressions of policies.
-	types *typeCheck
-	// EventTTL is how long an event lives after the last write to it.
+	// Escalation refuses writes that grant rights which the caller does not have.
+	Escalation escalation.Checker
+	// EventTTL is how long an event is kept after the last write to it.
 	EventTTL time.Duration
+	// Paths installs further paths after every group is installed; nil for none.
+	Paths func(*genericapiserver.GenericAPIServer) error
 	// Bootstrap are objects that exist before the server serves, besides those that every
 	// server has.
 	Bootstrap []BootstrapObject
 }
 
-// NewBuiltins makes the scheme, the informers and the lookup.
-func NewBuiltins() *Builtins {
-	b := &Builtins{Informers: NewStoreInformers(), Lookup: &StoreLookup{}, types: &typeCheck{}}
-	b.Scheme, b.Codecs = NewBuiltinScheme()
-	return b
-}
-
 type completedConfig struct {
-	generic          genericapiserver.CompletedConfig
-	garbageCollected bool
-	accountTokens    base.AccountTokens
-	groups           []group
-	builtins         *Builtins
-	bootstrap        []BootstrapObject
-	gate             *startGate
-	patches          *patchCheck
-	startChecks      []healthz.HealthChecker
-	watches          *watches
+	generic        genericapiserver.CompletedConfig
+	storageOptions base.StorageOptions
+	tokens         tokenrequest.Issuer
+	fleetScheme    *runtime.Scheme
+	fleetCodecs    serializer.CodecFactory
+	builtins       *Builtins
+	bootstrap      []BootstrapObject
+	gate           *startGate
+	patches        *patchCheck
+	startChecks    []healthz.HealthChecker
+	watches        *watches
 }
 
-// CompletedConfig is a Config with all that can be derived filled in.
+// CompletedConfig is a Config with all derived values.
 type CompletedConfig struct {
-	// Embedded and private, so that nobody makes one but Complete.
+	// Embedded and private, so that only Complete constructs one.
 	*completedConfig
 }
 
-// Complete fills in what can be derived from the rest.
+// Complete derives the remaining values.
 func (c *Config) Complete() CompletedConfig {
 	completed := &completedConfig{
-		garbageCollected: c.GarbageCollected,
-		accountTokens:    c.AccountTokens,
-		groups:           []group{fleetGroup()},
-		builtins:         c.Builtins,
-		gate:             &startGate{serializer: c.Generic.Serializer, healthPaths: c.HealthPaths},
-		patches:          &patchCheck{serializer: c.Generic.Serializer, maxBytes: c.Generic.MaxRequestBodyBytes},
-		startChecks:      slices.Clone(c.StartChecks),
+		storageOptions: base.StorageOptions{RESTOptions: c.Generic.RESTOptionsGetter, GarbageCollected: c.GarbageCollected},
+		tokens:         c.Tokens,
+		builtins:       c.Builtins,
+		gate:           &startGate{serializer: c.Generic.Serializer, healthPaths: c.HealthPaths},
+		patches:        &patchCheck{serializer: c.Generic.Serializer},
+		startChecks:    slices.Clone(c.StartChecks),
 	}
+	completed.fleetScheme, completed.fleetCodecs = NewFleetScheme()
 	if loopback := c.Generic.LoopbackClientConfig; loopback != nil {
 		completed.gate.loopbackToken = loopback.BearerToken
 	}
-	schemes := []*runtime.Scheme{external(completed.groups[0].scheme)}
+	schemes := []*runtime.Scheme{external(completed.fleetScheme)}
 	definitions := withTokenRequestDefinitions
 	if b := c.Builtins; b != nil {
-		completed.groups = append(builtinGroups(b), completed.groups...)
 		completed.bootstrap = append(bootstrapObjects(), b.Bootstrap...)
 		completed.startChecks = append(completed.startChecks, b.Informers.check())
 		schemes = append(schemes, external(b.Scheme))
 		definitions = withBuiltinDefinitions
 	}
-	indexes := map[schema.GroupResource]string{}
-	for _, g := range completed.groups {
-		maps.Copy(indexes, g.watchIndexes)
-	}
 	if c.Generic.FlowControl != nil {
-		c.Generic.FlowControl = WithIndexedWatches(c.Generic.FlowControl, indexes)
+		c.Generic.FlowControl = WithIndexedWatches(c.Generic.FlowControl, watchIndexes())
 	}
 	buildChain := c.Generic.BuildHandlerChainFunc
 	watches := newWatches(c.Watches, clock.RealClock{})
 	c.Generic.BuildHandlerChainFunc = func(handler http.Handler, config *genericapiserver.Config) http.Handler {
 		completed.gate.cures = mayCure(config.Authentication.Authenticator)
-		// The innermost filters come after authorization, and run in this order: how long a watch
-		// lasts, the media type, how large a body is, and what a patch holds.
+		// The innermost filters run after authorization, in this order: how long a watch lasts, the
+		// media type, how large a body is, and the content of a patch.
 		inner := watches.inner(withMediaType(c.withinBounds(completed.patches.wrap(handler), config), config))
-		return completed.gate.wrap(base.WithStreamAsked(withUserAgent(watches.outer(buildChain(inner, config), config))))
+		return completed.gate.wrap(base.WithStreamRequested(withUserAgent(watches.outer(buildChain(inner, config), config))))
 	}
 	completed.watches = watches
 	namer := openapi.NewDefinitionNamer(schemes...)
@@ -171,19 +159,19 @@ func (c *Config) Complete() CompletedConfig {
 	c.Generic.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(definitions, namer)
 	c.Generic.OpenAPIV3Config.Info.Title = "Gatehouse"
 	describeSecurity(c.Generic.OpenAPIConfig, c.Generic.OpenAPIV3Config)
-	// The library builds both documents at the start; here they are built when somebody asks.
+	// The library builds both documents at the start; this server builds them on the first request.
 	c.Generic.SkipOpenAPIInstallation = true
 	completed.generic = c.Generic.Complete(c.Informers)
 	return CompletedConfig{completed}
 }
 
-// holdsAmounts tells the resources with a resource.Quantity in them.
+// holdsAmounts reports whether objects of the resource contain a resource.Quantity.
 func holdsAmounts(resource schema.GroupResource) bool {
 	return resource.Group == fleet.GroupName || resource == corev1.Resource("resourcequotas")
 }
 
-// withinBounds lets no request to the handler that would cost the server too much. It is the last
-// stop before the handler, so that nothing is read for callers without rights.
+// withinBounds refuses requests that would cost the server too much. It runs after authorization, so
+// that no body is read for callers without rights.
 func (c *Config) withinBounds(handler http.Handler, config *genericapiserver.Config) http.Handler {
 	handler = bodies.WithBounds(handler, config.MaxRequestBodyBytes, holdsAmounts, config.Serializer)
 	if c.Memory == nil {
@@ -192,7 +180,7 @@ func (c *Config) withinBounds(handler http.Handler, config *genericapiserver.Con
 	sizes := func(resource schema.GroupResource) (count, averageBytes int64) {
 		stats, err := config.StorageObjectCountTracker.Get(resource.String())
 		if err != nil {
-			return 0, 0 // nothing is known yet, or nothing is stored
+			return 0, 0 // not counted yet, or nothing is stored
 		}
 		return stats.ObjectCount, stats.EstimatedAverageObjectSizeBytes
 	}
@@ -206,60 +194,78 @@ type Server struct {
 	bootstrap    []BootstrapObject
 	bootstrapped chan error
 	storages     map[schema.GroupResource]rest.Storage
-	informers    *StoreInformers // nil where a cluster has what is to be read
+	informers    *StoreInformers // nil in the aggregated mode
 	buildOpenAPI func()
 }
 
-// BuildOpenAPI builds what clients of our day ask for before their first write, if nobody has
-// asked for it yet. Without it the first who asks waits.
+// BuildOpenAPI builds the documents that clients read before their first write, unless a request
+// has built them. Without it the first such request waits.
 func (s *Server) BuildOpenAPI() { s.buildOpenAPI() }
 
-// New builds the storages, begins to write what has to exist, until the context ends, and
-// installs every group. From here on etcd is in use: whoever gets a server must call
-// Bootstrapped, and then run it or call Generic.Destroy.
+// New builds the storages, begins to write the bootstrap objects, which ends with the context, and
+// installs every group. From here on etcd is in use: the caller of New must call Bootstrapped, and
+// then run the server or call Generic.Destroy.
 func (c CompletedConfig) New(ctx context.Context) (*Server, error) {
 	generic, err := c.generic.New("gatehouse", genericapiserver.NewEmptyDelegate())
 	if err != nil {
 		return nil, err
 	}
-	if err := generic.AddPostStartHook("watch-lifetimes", func(hook genericapiserver.PostStartHookContext) error {
-		go c.watches.Run(hook)
-		return nil
-	}); err != nil {
-		generic.Destroy()
-		return nil, err
-	}
-	infos, err := buildGroups(c.groups, func(g group) base.StorageOptions {
-		return base.StorageOptions{
-			RESTOptions: c.generic.RESTOptionsGetter, GarbageCollected: c.garbageCollected, AccountTokens: c.accountTokens,
-			CallerUpdates: NewCallerUpdates(g.scheme, c.generic.AdmissionControl),
-		}
-	})
+	server, err := c.build(ctx, generic)
 	if err != nil {
-		generic.Destroy()
-		return nil, err
-	}
-	server := &Server{Generic: generic, bootstrap: c.bootstrap, storages: storagesOf(c.groups, infos)}
-	if c.builtins != nil {
-		server.informers = c.builtins.Informers
-	}
-	server.startBootstrap(ctx)
-	if err := c.install(server, infos); err != nil {
-		err = errors.Join(err, server.Bootstrapped())
 		generic.Destroy()
 		return nil, err
 	}
 	return server, nil
 }
 
-func (c CompletedConfig) install(server *Server, infos []*genericapiserver.APIGroupInfo) error {
-	if err := installGroups(server.Generic, c.groups, infos); err != nil {
+func (c CompletedConfig) build(ctx context.Context, generic *genericapiserver.GenericAPIServer) (*Server, error) {
+	if err := generic.AddPostStartHook("watch-lifetimes", func(hook genericapiserver.PostStartHookContext) error {
+		go c.watches.Run(hook)
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	types := &typeCheck{}
+	sets, err := c.groupSets(types)
+	if err != nil {
+		return nil, err
+	}
+	groups, err := buildGroups(c.storageOptions, sets...)
+	if err != nil {
+		return nil, err
+	}
+	server := &Server{Generic: generic, bootstrap: c.bootstrap, storages: storagesOf(groups...)}
+	if c.builtins != nil {
+		server.informers = c.builtins.Informers
+	}
+	server.startBootstrap(ctx)
+	if err := c.install(server, groups, types); err != nil {
+		return nil, errors.Join(err, server.Bootstrapped())
+	}
+	return server, nil
+}
+
+// groupSets returns the groups that the server serves, in the order in which they are installed.
+func (c CompletedConfig) groupSets(types *typeCheck) ([]groupSet, error) {
+	updates, err := NewCallerUpdates(c.fleetScheme, c.generic.AdmissionControl)
+	if err != nil {
+		return nil, err
+	}
+	var sets []groupSet
+	if c.builtins != nil {
+		sets = append(sets, c.builtins.groups(c.tokens, types))
+	}
+	return append(sets, fleetGroups(c.fleetScheme, c.fleetCodecs, c.tokens, updates)), nil
+}
+
+func (c CompletedConfig) install(server *Server, groups []apiGroup, types *typeCheck) error {
+	if err := installGroups(server.Generic, groups); err != nil {
 		return err
 	}
-	if err := c.patches.learn(c.groups, infos); err != nil {
+	if err := c.patches.learn(groups); err != nil {
 		return err
 	}
-	checks := append(storagesReady(c.groups, infos), c.startChecks...)
+	checks := append(storagesReady(groups), c.startChecks...)
 	if err := server.Generic.AddReadyzChecks(checks...); err != nil {
 		return err
 	}
@@ -270,11 +276,9 @@ func (c CompletedConfig) install(server *Server, infos []*genericapiserver.APIGr
 		return nil
 	}
 	installNoCustomResources(server.Generic, time.Duration(c.generic.MinRequestTimeout)*time.Second)
-	c.builtins.Lookup.bind(server.storages)
-	for _, g := range c.groups {
-		c.builtins.Lookup.schemes = append(c.builtins.Lookup.schemes, g.scheme)
-	}
-	c.builtins.types.bind(c.patches, c.builtins.Lookup.schemes...)
+	schemes := []*runtime.Scheme{c.builtins.Scheme, c.fleetScheme}
+	c.builtins.Lookup.bind(server.storages, schemes...)
+	types.bind(c.patches, schemes...)
 	if err := c.builtins.Informers.bind(server.storages); err != nil {
 		return err
 	}
@@ -284,9 +288,9 @@ func (c CompletedConfig) install(server *Server, infos []*genericapiserver.APIGr
 	return c.builtins.Paths(server.Generic)
 }
 
-// storageReady keeps /readyz red until every watch cache of a group is filled: before,
-// reads are answered with 429. The library has a post-start hook for this, which a generic
-// server does not install, and which stops looking after a minute whether they are or not.
+// storageReady returns a check of /readyz that fails until every watch cache of a group is filled:
+// before, reads are answered with 429. The library has a post-start hook for this, which a generic
+// server does not install, and which gives up after a minute.
 func storageReady(groupName string, storages map[schema.GroupResource]rest.Storage) healthz.HealthChecker {
 	checks := map[string]rest.StorageWithReadiness{}
 	for resource, storage := range storages {

@@ -30,8 +30,8 @@ const (
 	setElementOrder     = "$setElementOrder/"
 )
 
-// checkDirectives refuses directives whose lists hold what they cannot: objects and lists where
-// names or values are meant.
+// checkDirectives returns errors for directives whose lists contain objects or lists in place of names
+// or values.
 func checkDirectives(value any, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	switch value := value.(type) {
@@ -66,14 +66,14 @@ func checkDirectives(value any, path *field.Path) field.ErrorList {
 	return errs
 }
 
-// checkMergeKeys refuses an order of elements for a list that is not merged by elements, and
-// elements whose merge key is an object or a list.
+// checkMergeKeys returns errors for an order of elements of a list that is not merged by elements, and
+// for elements whose merge key is an object or a list.
 func checkMergeKeys(kind reflect.Type, value any, path *field.Path) field.ErrorList {
 	for kind.Kind() == reflect.Pointer {
 		kind = kind.Elem()
 	}
 	if reflect.PointerTo(kind).Implements(unmarshaler) {
-		return nil // no object in a patch, whatever it is in Go
+		return nil // it is not an object in a patch
 	}
 	var errs field.ErrorList
 	switch value := value.(type) {

@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package apiserver assembles stops 3 to 5 of the request's path (see ARCHITECTURE.md) on a
+// Package apiserver assembles stages 3 to 5 of the request's path (see ARCHITECTURE.md) on a
 // k8s.io/apiserver: the scheme, the storages of every group that is served, OpenAPI,
-// discovery and flow control. It does not care where etcd runs, nor who authenticates.
+// discovery and flow control. It is independent of where etcd runs and of the authenticators.
 //
 // cmd/gatehouse/app fills in a Config, completes it and calls New. Read CompletedConfig.New.
 package apiserver

@@ -39,15 +39,13 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// NewStaticFlowControl is API priority and fairness on the FlowSchemas and priority levels
-// that Kubernetes starts a cluster with, and FlowSchemas for hosts and for the users that
-// controllers are. They are static: nobody serves the flowcontrol
-// group here, and without any objects flow control would wait for them forever.
-// concurrency is the number of requests that may run at the same time, in seats.
-// The returned factory must be started before the server is ready.
+// NewStaticFlowControl returns API priority and fairness with the bootstrap FlowSchemas and priority
+// levels of Kubernetes, and FlowSchemas for hosts and for the users of controllers. They are static:
+// the flowcontrol group is not served, and without any objects flow control would wait for them
+// forever. concurrency is the number of seats. The factory must be started before the server is
+// ready.
 func NewStaticFlowControl(factory informers.SharedInformerFactory, concurrency int, controllers []string) utilflowcontrol.Interface {
-	// The first registration of a type wins, so these informers are what the controller
-	// gets when it asks the factory.
+	// The first registration of a type wins, so the controller gets these informers from the factory.
 	var schemas flowcontrolv1.FlowSchemaList
 	for _, fs := range append(append([]*flowcontrolv1.FlowSchema{}, bootstrap.MandatoryFlowSchemas...), bootstrap.SuggestedFlowSchemas...) {
 		schemas.Items = append(schemas.Items, *fs.DeepCopy())
@@ -62,7 +60,7 @@ func NewStaticFlowControl(factory informers.SharedInformerFactory, concurrency i
 	return utilflowcontrol.New(factory, staticFlowcontrolClient{}, concurrency)
 }
 
-// registerStatic makes the factory's informer of the type serve a list that never changes.
+// registerStatic registers an informer of the type whose list never changes.
 func registerStatic(factory informers.SharedInformerFactory, example, list runtime.Object) {
 	factory.InformerFor(example, func(kubernetes.Interface, time.Duration) cache.SharedIndexInformer {
 		return cache.NewSharedIndexInformer(&cache.ListWatch{
@@ -77,8 +75,8 @@ func registerStatic(factory informers.SharedInformerFactory, example, list runti
 	})
 }
 
-// staticFlowcontrolClient takes the status writes of the flow control controller and drops
-// them: static objects have nowhere to keep a status.
+// staticFlowcontrolClient drops the status writes of the flow control controller: static objects are
+// not stored.
 type staticFlowcontrolClient struct {
 	flowcontrolclient.FlowcontrolV1Interface
 }
@@ -95,11 +93,11 @@ func (staticFlowSchemas) ApplyStatus(context.Context, *v1.FlowSchemaApplyConfigu
 	return &flowcontrolv1.FlowSchema{}, nil
 }
 
-// WithIndexedWatches has flow control leave out watches that an index serves. The library
-// charges each write for every watch of its resource, as if the write woke them all, and
-// knows only one index: spec.nodeName of pods (pkg/util/flowcontrol/watch_tracker.go).
-// With ten thousand hosts watching instances by spec.hostName, every write would hold ten
-// seats for half a second. indexes names the watch index of each resource that has one.
+// WithIndexedWatches excludes watches that use a watch index from the cost of writes. The library
+// charges each write for every watch of its resource, and supports only one index: spec.nodeName of
+// pods (pkg/util/flowcontrol/watch_tracker.go). With ten thousand hosts watching instances by
+// spec.hostName, every write would hold ten seats for half a second. indexes contains the watch
+// index of each resource that has one.
 func WithIndexedWatches(flowControl utilflowcontrol.Interface, indexes map[schema.GroupResource]string) utilflowcontrol.Interface {
 	return indexedFlowControl{flowControl, indexes}
 }
@@ -109,7 +107,7 @@ type indexedFlowControl struct {
 	indexes map[schema.GroupResource]string
 }
 
-// RegisterWatch does not count a watch that costs a write nothing unless it is for it.
+// RegisterWatch does not register indexed watches: a write costs only those that match it.
 func (f indexedFlowControl) RegisterWatch(r *http.Request) utilflowcontrol.ForgetWatchFunc {
 	if f.isIndexed(r) {
 		return nil
@@ -130,7 +128,7 @@ func (f indexedFlowControl) isIndexed(r *http.Request) bool {
 	if err := metainternalversionscheme.ParameterCodec.DecodeParameters(r.URL.Query(), metav1.SchemeGroupVersion, &options); err != nil || options.FieldSelector == nil {
 		return false
 	}
-	// An empty value is the bucket of all that is unbound: those watches do wake up.
+	// An empty value matches all unbound objects: writes of those wake the watch.
 	value, exact := options.FieldSelector.RequiresExactMatch(index)
 	return exact && value != ""
 }

@@ -29,6 +29,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/generic"
@@ -43,7 +44,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
-// infoOf is what the server's own resolver makes of a request.
+// infoOf returns the RequestInfo of the server's own resolver.
 func infoOf(t *testing.T, r *http.Request) *request.RequestInfo {
 	t.Helper()
 	resolver := &request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")}
@@ -54,9 +55,9 @@ func infoOf(t *testing.T, r *http.Request) *request.RequestInfo {
 	return info
 }
 
-// newFlowControl is the library's controller with our watch indexes.
+// newFlowControl returns the library's controller with the watch indexes.
 func newFlowControl() utilflowcontrol.Interface {
-	return WithIndexedWatches(NewStaticFlowControl(informers.NewSharedInformerFactory(nil, 0), 100, nil), fleetGroup().watchIndexes)
+	return WithIndexedWatches(NewStaticFlowControl(informers.NewSharedInformerFactory(nil, 0), 100, nil), watchIndexes())
 }
 
 func TestAWatchThatAnIndexServesCostsAWriteNothing(t *testing.T) {
@@ -113,7 +114,7 @@ func TestAWatchThatAnIndexServesCostsAWriteNothing(t *testing.T) {
 	}
 }
 
-func TestThousandsOfIndexedWatchesDoNotHideTheOneThatCounts(t *testing.T) {
+func TestIndexedWatchesDoNotHideTheOneThatCounts(t *testing.T) {
 	flowControl := newFlowControl()
 	register := func(query string) {
 		r := httptest.NewRequest(http.MethodGet, "/apis/fleet.gatehouse.dev/v1alpha1/instances?watch=1"+query, nil)
@@ -129,21 +130,25 @@ func TestThousandsOfIndexedWatchesDoNotHideTheOneThatCounts(t *testing.T) {
 	}
 }
 
-// A watch without RequestInfo has not come through the server: nothing is counted, nothing fails.
-func TestARequestThatNobodyResolvedIsNotCounted(t *testing.T) {
+// A watch without RequestInfo is neither counted nor an error.
+func TestARequestWithoutRequestInfoIsNotCounted(t *testing.T) {
 	if forget := newFlowControl().RegisterWatch(httptest.NewRequest(http.MethodGet, "/apis/fleet.gatehouse.dev/v1alpha1/instances?watch=1", nil)); forget != nil {
 		t.Error("there is something to forget")
 	}
 }
 
 func TestFlowControlKnowsTheWatchIndexOfEveryStorage(t *testing.T) {
-	g := fleetGroup()
+	scheme, codecs := NewFleetScheme()
+	updates, err := NewCallerUpdates(scheme, admission.NewChainHandler())
+	if err != nil {
+		t.Fatal(err)
+	}
 	triggers := map[string]storage.IndexerFuncs{}
 	options := generic.RESTOptions{
 		StorageConfig:  &storagebackend.ConfigForResource{},
 		ResourcePrefix: "test",
 		Decorator: func(config *storagebackend.ConfigForResource, _ string, _ func(runtime.Object) (string, error), newObject, _ func() runtime.Object, _ storage.AttrFunc, trigger storage.IndexerFuncs, _ *cache.Indexers) (storage.Interface, factory.DestroyFunc, error) {
-			kinds, _, err := g.scheme.ObjectKinds(newObject())
+			kinds, _, err := scheme.ObjectKinds(newObject())
 			if err != nil {
 				return nil, nil, err
 			}
@@ -151,18 +156,19 @@ func TestFlowControlKnowsTheWatchIndexOfEveryStorage(t *testing.T) {
 			return nil, func() {}, nil
 		},
 	}
-	storages, err := g.newStorage(g.scheme, base.StorageOptions{RESTOptions: options})
+	groups, err := buildGroups(base.StorageOptions{RESTOptions: options}, fleetGroups(scheme, codecs, nil, updates))
 	if err != nil {
 		t.Fatal(err)
 	}
 	indexes := map[schema.GroupResource]string{}
-	for _, resources := range storages {
-		for name, s := range resources {
+	for _, g := range groups {
+		for resource, s := range storagesOf(g) {
+			name := resource.Resource
 			indexed, ok := s.(interface{ WatchIndex() string })
 			if !ok {
 				continue
 			}
-			kinds, _, err := g.scheme.ObjectKinds(s.New())
+			kinds, _, err := scheme.ObjectKinds(s.New())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -173,7 +179,7 @@ func TestFlowControlKnowsTheWatchIndexOfEveryStorage(t *testing.T) {
 				}
 				continue
 			}
-			indexes[schema.GroupResource{Group: g.name, Resource: name}] = indexed.WatchIndex()
+			indexes[resource] = indexed.WatchIndex()
 			if _, ok := trigger[indexed.WatchIndex()]; !ok || len(trigger) != 1 {
 				t.Errorf("the watch cache of %s dispatches by %v, not by the watch index %s alone", name, trigger, indexed.WatchIndex())
 			}
@@ -182,8 +188,8 @@ func TestFlowControlKnowsTheWatchIndexOfEveryStorage(t *testing.T) {
 	if len(indexes) == 0 {
 		t.Error("no storage has a watch index")
 	}
-	if !maps.Equal(indexes, g.watchIndexes) {
-		t.Errorf("flow control is told of %v, but the storages have %v", g.watchIndexes, indexes)
+	if !maps.Equal(indexes, watchIndexes()) {
+		t.Errorf("flow control has %v, but the storages have %v", watchIndexes(), indexes)
 	}
 }
 
@@ -229,7 +235,7 @@ func TestStaticFlowControlBecomesReadyAndClassifiesRequests(t *testing.T) {
 		path, schema, level string
 	}{
 		{"administrators", &user.DefaultInfo{Name: "admin", Groups: []string{user.SystemPrivilegedGroup, user.AllAuthenticated}}, path, "exempt", "exempt"},
-		{"somebody", known, path, "global-default", "global-default"},
+		{"another user", known, path, "global-default", "global-default"},
 		{"service accounts", &user.DefaultInfo{Name: "system:serviceaccount:default:web", Groups: []string{"system:serviceaccounts", user.AllAuthenticated}}, path, "service-accounts", "workload-low"},
 		{"a host's heartbeat", aHost, "/apis/fleet.gatehouse.dev/v1alpha1/hostleases", "gatehouse-host-high", "node-high"},
 		{"a host's status", aHost, path + "/host-1/status", "gatehouse-host-high", "node-high"},
@@ -237,9 +243,9 @@ func TestStaticFlowControlBecomesReadyAndClassifiesRequests(t *testing.T) {
 		{"a host's events", aHost, "/api/v1/namespaces/default/events", "gatehouse-hosts", "system"},
 		{"a controller", scheduler, "/apis/fleet.gatehouse.dev/v1alpha1/namespaces/default/instances/web/binding", "gatehouse-controllers", "workload-high"},
 		{"a controller that is elected", scheduler, "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases", "gatehouse-leader-election", "leader-election"},
-		{"a controller that nobody named", &user.DefaultInfo{Name: "system:controller:other", Groups: []string{user.AllAuthenticated}}, path, "global-default", "global-default"},
-		{"whoever is not known", &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}, path, "global-default", "global-default"},
-		{"whoever is in no group", &user.DefaultInfo{Name: "stray"}, path, "catch-all", "catch-all"},
+		{"a controller that is not listed", &user.DefaultInfo{Name: "system:controller:other", Groups: []string{user.AllAuthenticated}}, path, "global-default", "global-default"},
+		{"an anonymous user", &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}, path, "global-default", "global-default"},
+		{"a user without groups", &user.DefaultInfo{Name: "stray"}, path, "catch-all", "catch-all"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			name, level, executed := classify(t.Context(), row.who, row.path)

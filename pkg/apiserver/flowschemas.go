@@ -23,14 +23,14 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 )
 
-// fleetFlowSchemas give hosts and controllers the seats that Kubernetes gives nodes and its own
-// controllers, by the order in which Kubernetes asks. Without them they would share the few of
-// global-default with everybody, where all users are equal: the scheduler, which works for a
-// thousand hosts, would get as much as one of them.
+// fleetFlowSchemas returns FlowSchemas that give hosts and controllers the seats of nodes and of
+// Kubernetes' own controllers. Without them they would share the few seats of global-default, where
+// all users are equal: the scheduler, which works for a thousand hosts, would get as many as one of
+// them.
 func fleetFlowSchemas(controllers []string) []flowcontrolv1.FlowSchema {
 	hosts := []flowcontrolv1.Subject{{Kind: flowcontrolv1.SubjectKindGroup, Group: &flowcontrolv1.GroupSubject{Name: fleet.HostGroup}}}
 	schemas := []flowcontrolv1.FlowSchema{
-		// What a host is alive by, before what it does.
+		// Heartbeats of hosts before their other requests.
 		flowSchema("gatehouse-host-high", "node-high", 401, hosts, fleet.GroupName, "hosts", "hosts/status", "hostleases"),
 		flowSchema("gatehouse-hosts", "system", 501, hosts, flowcontrolv1.APIGroupAll, flowcontrolv1.ResourceAll),
 	}
@@ -47,7 +47,8 @@ func fleetFlowSchemas(controllers []string) []flowcontrolv1.FlowSchema {
 	)
 }
 
-// flowSchema puts what the subjects do with the resources on a level, each subject by itself.
+// flowSchema assigns the requests of the subjects for the resources to a level, with a flow for each
+// user.
 func flowSchema(name, level string, precedence int32, subjects []flowcontrolv1.Subject, group string, resources ...string) flowcontrolv1.FlowSchema {
 	return flowcontrolv1.FlowSchema{
 		ObjectMeta: metav1.ObjectMeta{Name: name},

@@ -19,6 +19,7 @@ package apiserver
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -41,119 +42,131 @@ import (
 	admissionregistrationregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/admissionregistration"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/admissionregistration/params"
 	authenticationregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/authentication"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/authentication/tokenrequest"
 	authorizationregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/authorization"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 	coordinationregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/coordination"
 	coreregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/core"
-	eventsregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/events"
 	fleetregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/fleet"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/app"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/instance"
 	rbacregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/rbac"
 )
 
-// group is an API group that the server installs.
-type group struct {
-	name       string
-	scheme     *runtime.Scheme
-	codecs     serializer.CodecFactory
-	newStorage newStorage
-	// watchIndexes are told to flow control before any storage exists; a test holds them
-	// against the storages.
-	watchIndexes map[schema.GroupResource]string
+// builtinGroups are the groups of Kubernetes that a standalone server serves, in the order in
+// which they are installed. Their resources are stored where a kube-apiserver stores them.
+var builtinGroups = []string{
+	corev1.GroupName,
+	admissionregistrationv1.GroupName,
+	authenticationv1.GroupName,
+	authorizationv1.GroupName,
+	coordinationv1.GroupName,
+	eventsv1.GroupName,
+	rbacv1.GroupName,
 }
 
-// newStorage is a group's table of contents: its storages by version and path.
-type newStorage func(*runtime.Scheme, base.StorageOptions) (map[string]map[string]rest.Storage, error)
+// watchIndexes are the watch indexes of all resources. Flow control needs them before the storages
+// exist; a test compares them with the storages.
+func watchIndexes() map[schema.GroupResource]string {
+	return map[schema.GroupResource]string{fleet.Resource("instances"): instance.HostNameField}
+}
 
-func fleetGroup() group {
-	scheme, codecs := NewFleetScheme()
-	return group{
-		name:         fleet.GroupName,
-		scheme:       scheme,
-		codecs:       codecs,
-		newStorage:   fleetregistry.NewStorage,
-		watchIndexes: map[schema.GroupResource]string{fleet.Resource("instances"): instance.HostNameField},
+// groupSet is a set of API groups that share a scheme.
+type groupSet struct {
+	scheme *runtime.Scheme
+	codecs serializer.CodecFactory
+	// names are the groups, in the order in which they are installed.
+	names     []string
+	providers []base.StorageProvider
+}
+
+// fleetGroups returns the groups that both modes serve.
+func fleetGroups(scheme *runtime.Scheme, codecs serializer.CodecFactory, tokens tokenrequest.Issuer, updates app.CallerUpdates) groupSet {
+	return groupSet{
+		scheme: scheme, codecs: codecs, names: []string{fleet.GroupName},
+		providers: []base.StorageProvider{fleetregistry.StorageProvider{Tokens: tokens, Updates: updates}},
 	}
 }
 
-// builtinGroups are those of Kubernetes that a standalone server serves, in the order in
-// which they are installed.
-func builtinGroups(b *Builtins) []group {
-	one := func(name string, storage newStorage) group {
-		return group{name: name, scheme: b.Scheme, codecs: b.Codecs, newStorage: storage}
-	}
-	// The core group's events are served by events.k8s.io, too, which waits for them.
-	events := make(chan rest.Storage, 1)
-	return []group{
-		one(corev1.GroupName, func(scheme *runtime.Scheme, options base.StorageOptions) (map[string]map[string]rest.Storage, error) {
-			defer close(events)
-			storages, err := coreregistry.NewStorage(scheme, coreregistry.Options{StorageOptions: options, EventTTL: b.EventTTL})
-			if err == nil {
-				events <- storages[corev1.SchemeGroupVersion.Version]["events"]
-			}
-			return storages, err
-		}),
-		one(admissionregistrationv1.GroupName, func(scheme *runtime.Scheme, options base.StorageOptions) (map[string]map[string]rest.Storage, error) {
-			return admissionregistrationregistry.NewStorage(scheme, options, &params.Check{Authorizer: b.Authorizer, Resolve: b.Lookup.ResourceOf}, b.types.Check)
-		}),
-		one(authenticationv1.GroupName, func(*runtime.Scheme, base.StorageOptions) (map[string]map[string]rest.Storage, error) {
-			return authenticationregistry.NewStorage(b.Tokens, b.Audiences), nil
-		}),
-		one(authorizationv1.GroupName, func(*runtime.Scheme, base.StorageOptions) (map[string]map[string]rest.Storage, error) {
-			return authorizationregistry.NewStorage(b.Authorizer, b.Rules)
-		}),
-		one(coordinationv1.GroupName, coordinationregistry.NewStorage),
-		one(eventsv1.GroupName, func(*runtime.Scheme, base.StorageOptions) (map[string]map[string]rest.Storage, error) {
-			stored, ok := <-events
-			if !ok {
-				return nil, errors.New("the core group has no events")
-			}
-			return eventsregistry.NewStorage(stored), nil
-		}),
-		one(rbacv1.GroupName, func(scheme *runtime.Scheme, options base.StorageOptions) (map[string]map[string]rest.Storage, error) {
-			return rbacregistry.NewStorage(scheme, options, b.Escalation)
-		}),
+// groups returns the groups of Kubernetes. types checks the expressions of policies.
+func (b *Builtins) groups(tokens tokenrequest.Issuer, types *typeCheck) groupSet {
+	return groupSet{
+		scheme: b.Scheme, codecs: b.Codecs, names: builtinGroups,
+		providers: []base.StorageProvider{
+			coreregistry.StorageProvider{EventTTL: b.EventTTL, Tokens: tokens},
+			admissionregistrationregistry.StorageProvider{Check: &params.Check{Authorizer: b.Authorizer, Resolve: b.Lookup.ResourceOf}, TypeCheck: types.Check},
+			authenticationregistry.StorageProvider{Tokens: b.Tokens, Audiences: b.Audiences},
+			authorizationregistry.StorageProvider{Authorizer: b.Authorizer, Rules: b.Rules},
+			coordinationregistry.StorageProvider{},
+			rbacregistry.StorageProvider{Escalation: b.Escalation},
+		},
 	}
 }
 
-// displayName is how the group is called in messages: the core group has no name.
-func (g group) displayName() string {
-	if g.name == corev1.GroupName {
+// apiGroup is an API group with its storages.
+type apiGroup struct {
+	name   string
+	scheme *runtime.Scheme
+	info   *genericapiserver.APIGroupInfo
+}
+
+// displayName returns the name of a group in messages: the core group has an empty name.
+func displayName(group string) string {
+	if group == corev1.GroupName {
 		return "core"
 	}
-	return g.name
+	return group
 }
 
-// build makes the group's storages.
-func (g group) build(options base.StorageOptions) (*genericapiserver.APIGroupInfo, error) {
-	versions, err := g.newStorage(g.scheme, options)
-	if err != nil {
-		return nil, fmt.Errorf("API group %s: %w", g.displayName(), err)
-	}
-	info := genericapiserver.NewDefaultAPIGroupInfo(g.name, g.scheme, metav1.ParameterCodec, g.codecs)
-	info.VersionedResourcesStorageMap = versions
-	info.NegotiatedSerializer = bodies.WithBoundedOwners(info.NegotiatedSerializer)
-	return &info, nil
-}
-
-// buildGroups makes the storages of all groups side by side: it takes half of the time that a
-// group takes, and each storage makes a connection to etcd.
-func buildGroups(groups []group, optionsOf func(group) base.StorageOptions) ([]*genericapiserver.APIGroupInfo, error) {
-	infos := make([]*genericapiserver.APIGroupInfo, len(groups))
-	errs := make([]error, len(groups))
+// buildGroups builds the storages of all groups, in the order of the sets. The providers of all
+// sets run concurrently: it takes half of the time, because each storage connects to etcd.
+func buildGroups(options base.StorageOptions, sets ...groupSet) ([]apiGroup, error) {
 	var building sync.WaitGroup
-	for i, g := range groups {
-		building.Go(func() { infos[i], errs[i] = g.build(optionsOf(g)) })
+	var mu sync.Mutex
+	var errs []error
+	built := make([]base.GroupStorage, len(sets))
+	for i, set := range sets {
+		built[i] = base.GroupStorage{}
+		for _, provider := range set.providers {
+			building.Go(func() {
+				storages, err := provider.NewStorage(set.scheme, options)
+				mu.Lock()
+				defer mu.Unlock()
+				if err != nil {
+					errs = append(errs, fmt.Errorf("API group %s: %w", displayName(provider.GroupName()), err))
+				}
+				for group, versions := range storages {
+					built[i][group] = versions
+				}
+			})
+		}
 	}
 	building.Wait()
-	return infos, errors.Join(errs...)
+	var groups []apiGroup
+	for i, set := range sets {
+		for _, name := range set.names {
+			versions, ok := built[i][name]
+			if !ok && len(errs) == 0 {
+				errs = append(errs, fmt.Errorf("API group %s: no provider builds its storages", displayName(name)))
+			}
+			delete(built[i], name)
+			info := genericapiserver.NewDefaultAPIGroupInfo(name, set.scheme, metav1.ParameterCodec, set.codecs)
+			info.VersionedResourcesStorageMap = versions
+			info.NegotiatedSerializer = bodies.WithBoundedOwners(info.NegotiatedSerializer)
+			groups = append(groups, apiGroup{name, set.scheme, &info})
+		}
+		for name := range built[i] {
+			errs = append(errs, fmt.Errorf("API group %s: its storages are built, but it is not installed", displayName(name)))
+		}
+	}
+	return groups, errors.Join(errs...)
 }
 
-// storagesOf are the storages that the infos of the groups hold.
-func storagesOf(groups []group, infos []*genericapiserver.APIGroupInfo) map[schema.GroupResource]rest.Storage {
+// storagesOf returns the storages of the groups, by resource and path.
+func storagesOf(groups ...apiGroup) map[schema.GroupResource]rest.Storage {
 	storages := map[schema.GroupResource]rest.Storage{}
-	for i, g := range groups {
-		for _, paths := range infos[i].VersionedResourcesStorageMap {
+	for _, g := range groups {
+		for _, paths := range g.info.VersionedResourcesStorageMap {
 			for path, storage := range paths {
 				storages[schema.GroupResource{Group: g.name, Resource: path}] = storage
 			}
@@ -162,24 +175,24 @@ func storagesOf(groups []group, infos []*genericapiserver.APIGroupInfo) map[sche
 	return storages
 }
 
-// storagesReady are the checks of all groups' watch caches.
-func storagesReady(groups []group, infos []*genericapiserver.APIGroupInfo) []healthz.HealthChecker {
+// storagesReady returns the checks of the watch caches of all groups.
+func storagesReady(groups []apiGroup) []healthz.HealthChecker {
 	var checks []healthz.HealthChecker
-	for i, g := range groups {
-		checks = append(checks, storageReady(g.displayName(), storagesOf(groups[i:i+1], infos[i:i+1])))
+	for _, g := range groups {
+		checks = append(checks, storageReady(displayName(g.name), storagesOf(g)))
 	}
 	return checks
 }
 
-// installGroups serves the groups. The library describes to managedFields at once what it
-// installs at once.
-func installGroups(server *genericapiserver.GenericAPIServer, groups []group, infos []*genericapiserver.APIGroupInfo) error {
+// installGroups serves the groups. All named groups are installed together, because the library
+// builds the types for managedFields once for each call.
+func installGroups(server *genericapiserver.GenericAPIServer, groups []apiGroup) error {
 	var named []*genericapiserver.APIGroupInfo
-	for i, g := range groups {
+	for _, g := range groups {
 		if g.name != corev1.GroupName {
-			named = append(named, infos[i])
-		} else if err := server.InstallLegacyAPIGroup(genericapiserver.DefaultLegacyAPIPrefix, infos[i]); err != nil {
-			return fmt.Errorf("installing API group %s: %w", g.displayName(), err)
+			named = append(named, g.info)
+		} else if err := server.InstallLegacyAPIGroup(genericapiserver.DefaultLegacyAPIPrefix, g.info); err != nil {
+			return fmt.Errorf("installing API group %s: %w", displayName(g.name), err)
 		}
 	}
 	if err := server.InstallAPIGroups(named...); err != nil {
@@ -187,3 +200,6 @@ func installGroups(server *genericapiserver.GenericAPIServer, groups []group, in
 	}
 	return nil
 }
+
+// isBuiltin reports whether the group is one of Kubernetes' groups.
+func isBuiltin(group string) bool { return slices.Contains(builtinGroups, group) }

@@ -41,28 +41,27 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// storeReadyPoll is how often an informer looks whether its storage's watch cache is filled.
-// A list before that is refused, and the reflector would wait for most of a second.
+// storeReadyPoll is how often an informer checks whether its storage's watch cache is filled. A list
+// before that is refused, and the reflector would wait for most of a second.
 const storeReadyPoll = 2 * time.Millisecond
 
-// StoreInformers are informers of built-in kinds that read straight from the server's own
-// storages: what admission, authorization and flow control read must not go through
-// admission, authorization and flow control. Their objects are shared with the watch cache,
-// so they must not be changed. Who is not on the list of NewStoreInformers is not served:
-// controllers are clients like any other.
+// StoreInformers are informers of built-in kinds that read directly from the server's own storages:
+// the reads of admission, authorization and flow control must not depend on admission, authorization
+// and flow control. Their objects are shared with the watch cache and must not be changed. They cover
+// only the kinds that NewStoreInformers registers: controllers are ordinary clients.
 type StoreInformers struct {
-	// Factory is what plugins and authorizers get.
+	// Factory is the factory for plugins and authorizers.
 	Factory informers.SharedInformerFactory
 
 	sources map[schema.GroupResource]*storeSource
 	synced  []cache.InformerSynced
 }
 
-// NewStoreInformers registers the informers. They have nothing to read until Bind, so the
-// factory may be handed out before there are storages, and be started after.
+// NewStoreInformers registers the informers. They wait for bind, so the factory may be passed to
+// plugins before the storages exist, and be started after that.
 func NewStoreInformers() *StoreInformers {
-	// There is no client behind the factory: a kind that is not registered here is a mistake
-	// in the program, and shows at the first start.
+	// The factory has no client: the first start fails if a plugin needs a kind that is not registered
+	// here.
 	var noClient kubernetes.Interface
 	s := &StoreInformers{
 		Factory: informers.NewSharedInformerFactory(noClient, 0),
@@ -85,8 +84,8 @@ func NewStoreInformers() *StoreInformers {
 	return s
 }
 
-// register makes the factory's informer of the kind read from the storage of the resource:
-// the first registration of a type wins.
+// register registers an informer of the kind that reads from the storage of the resource: the first
+// registration of a type wins.
 func (s *StoreInformers) register(resource schema.GroupResource, example runtime.Object) {
 	source := &storeSource{bound: make(chan struct{})}
 	s.sources[resource] = source
@@ -110,7 +109,7 @@ func (s *StoreInformers) HasSynced() bool {
 	return true
 }
 
-// check is HasSynced as a health check.
+// check returns HasSynced as a health check.
 func (s *StoreInformers) check() healthz.HealthChecker {
 	return healthz.NamedCheck("stored-objects", func(*http.Request) error {
 		if !s.HasSynced() {
@@ -120,14 +119,14 @@ func (s *StoreInformers) check() healthz.HealthChecker {
 	})
 }
 
-// Serves says whether there is an informer of the resource: the factory's own would have no
-// client to ask.
+// Serves reports whether there is an informer of the resource: the factory's default informers have no
+// client.
 func (s *StoreInformers) Serves(resource schema.GroupVersionResource) bool {
 	_, ok := s.sources[resource.GroupResource()]
 	return ok
 }
 
-// bind gives every informer its storage.
+// bind sets the storage of every informer.
 func (s *StoreInformers) bind(storages map[schema.GroupResource]rest.Storage) error {
 	for resource, source := range s.sources {
 		store, ok := storages[resource].(informed)
@@ -140,8 +139,8 @@ func (s *StoreInformers) bind(storages map[schema.GroupResource]rest.Storage) er
 	return nil
 }
 
-// wrote remembers the last write of the server itself to each resource: informers that begin
-// later see it. It must not be called once informers list.
+// wrote records the last write of the server itself to each resource, which the first list of an
+// informer includes. It must not be called after informers have listed.
 func (s *StoreInformers) wrote(resource schema.GroupResource, version uint64) {
 	source, ok := s.sources[resource]
 	for ok {
@@ -150,13 +149,12 @@ func (s *StoreInformers) wrote(resource schema.GroupResource, version uint64) {
 	}
 }
 
-// listWatch makes informers list before they watch. A watch that sends initial events waits
-// until the watch cache is as new as etcd is at that moment, and where nothing has changed in a
-// resource since other resources were written that takes up to 100 ms. A list does not wait,
-// and is still as new as the start: see storeSource.list.
+// listWatch makes informers list before they watch. A watch with initial events waits until the watch
+// cache is as new as etcd, which takes up to 100 ms if only other resources were written since. A list
+// does not wait, and is still as new as the start: see storeSource.list.
 type listWatch struct{ *cache.ListWatch }
 
-// IsWatchListSemanticsUnSupported is what a reflector asks.
+// IsWatchListSemanticsUnSupported makes reflectors list.
 func (*listWatch) IsWatchListSemanticsUnSupported() bool { return true }
 
 // informed is a storage that an informer can read from.
@@ -166,15 +164,15 @@ type informed interface {
 	rest.StorageWithReadiness
 }
 
-// storeSource is what an informer lists and watches.
+// storeSource is the list/watch source of an informer.
 type storeSource struct {
 	bound chan struct{}
 	store informed // set before bound is closed
-	// atLeast is the resource version that a list waits for.
+	// atLeast is the minimum resource version of a list.
 	atLeast atomic.Uint64
 }
 
-// ready returns when there is a storage and its watch cache is filled.
+// ready waits until the storage is bound and its watch cache is filled.
 func (s *storeSource) ready(ctx context.Context) error {
 	select {
 	case <-s.bound:
@@ -186,13 +184,13 @@ func (s *storeSource) ready(ctx context.Context) error {
 	})
 }
 
-// list reads the watch cache. Its first state is a consistent read of etcd that this process
-// made, so whatever was acknowledged before the start is in it, deletions included, and the
-// writes of the start itself are waited for.
+// list reads the watch cache. Its first state is a consistent read of etcd by this process, so it
+// includes all writes and deletions that were acknowledged before the start. list waits for the
+// writes of the start itself.
 //
-// The version is always a lower bound ("not older than"). A reflector sets a limit on its first
-// list, and with a limit and no match Kubernetes reads a version as an exact one: the list would
-// show the past, in which bindings stand that have been deleted since.
+// The version is always a lower bound ("not older than"). A reflector sets a limit on its first list,
+// and with a limit and no match Kubernetes interprets a version as an exact one: the list would return
+// an old state with role bindings that have been deleted since.
 func (s *storeSource) list(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 	internal, err := internalOptions(options)
 	if err != nil {
@@ -222,8 +220,7 @@ func (s *storeSource) watch(ctx context.Context, options metav1.ListOptions) (wa
 	if err != nil {
 		return nil, err
 	}
-	// An event that more than two watchers get comes in a wrapper that remembers how the
-	// object is encoded.
+	// An event for more than two watchers is wrapped in an object that caches its encoding.
 	return watch.Filter(watcher, func(event watch.Event) (watch.Event, bool) {
 		if cached, ok := event.Object.(runtime.CacheableObject); ok {
 			event.Object = cached.GetObject()

@@ -34,8 +34,8 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 )
 
-// namespaceStore is as much of a storage as an informer reads. It is not ready at first, and
-// its watch sends what a watch cache does when many look on.
+// namespaceStore is a storage with the methods that an informer needs. It is not ready at first, and
+// its watch sends the events of a watch cache with many watchers.
 type namespaceStore struct {
 	rest.TableConvertor
 	asked  atomic.Int32
@@ -73,13 +73,13 @@ func namespaceNamed(name string) *corev1.Namespace {
 	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, ResourceVersion: "2"}}
 }
 
-// wrapped is an object as a watch cache hands it to many.
+// wrapped is an object of a watch cache with many watchers.
 type wrapped struct{ *corev1.Namespace }
 
 func (w wrapped) GetObject() runtime.Object { return w.Namespace }
 
 func (w wrapped) CacheEncode(runtime.Identifier, func(runtime.Object, io.Writer) error, io.Writer) error {
-	return errors.New("nobody encodes here")
+	return errors.New("not encoded in this test")
 }
 
 func TestInformersReadFromTheStorages(t *testing.T) {
@@ -117,7 +117,7 @@ func TestInformersReadFromTheStorages(t *testing.T) {
 	}
 }
 
-func TestInformersBeginWithWhatTheStartWrote(t *testing.T) {
+func TestInformersBeginWithTheWritesOfTheStart(t *testing.T) {
 	for name, test := range map[string]struct {
 		resource schema.GroupResource
 		written  []uint64
@@ -147,7 +147,7 @@ func TestInformersBeginWithWhatTheStartWrote(t *testing.T) {
 			defer s.Factory.Shutdown()
 			defer cancel()
 			s.Factory.Start(ctx.Done())
-			eventually(ctx, t, "somebody lists", func() bool { return store.listed.Load() != nil })
+			eventually(ctx, t, "an informer lists", func() bool { return store.listed.Load() != nil })
 			listed := store.listed.Load()
 			if listed.ResourceVersion != test.want {
 				t.Errorf("listed from resource version %q, want %q", listed.ResourceVersion, test.want)
@@ -160,9 +160,9 @@ func TestInformersBeginWithWhatTheStartWrote(t *testing.T) {
 	}
 }
 
-func TestAnInformerOfWhatIsNotServedIsNamedAtTheStart(t *testing.T) {
+func TestAnInformerOfAResourceThatIsNotServedFailsTheStart(t *testing.T) {
 	if err := NewStoreInformers().bind(map[schema.GroupResource]rest.Storage{}); err == nil {
-		t.Error("informers have nothing to read from, and nobody says so")
+		t.Error("informers without a storage are no error")
 	}
 }
 

@@ -34,7 +34,7 @@ var (
 	intOrString = reflect.TypeFor[intstr.IntOrString]()
 )
 
-// checkIntegers finds the numbers in a decoded value that do not fit the type.
+// checkIntegers returns errors for the numbers in a decoded value that do not fit the type.
 func checkIntegers(kind reflect.Type, value any, path *field.Path) field.ErrorList {
 	for kind.Kind() == reflect.Pointer {
 		kind = kind.Elem()
@@ -43,7 +43,7 @@ func checkIntegers(kind reflect.Type, value any, path *field.Path) field.ErrorLi
 	case kind == intOrString:
 		kind = reflect.TypeFor[int32]()
 	case reflect.PointerTo(kind).Implements(unmarshaler):
-		return nil // it checks what it decodes
+		return nil // its UnmarshalJSON checks the number
 	}
 	var errs field.ErrorList
 	switch value := value.(type) {
@@ -70,7 +70,7 @@ func checkIntegers(kind reflect.Type, value any, path *field.Path) field.ErrorLi
 	return errs
 }
 
-// checkOperations checks the values of a JSON patch, each at the path where it goes.
+// checkOperations checks the values of a JSON patch against the types at their paths.
 func checkOperations(kind reflect.Type, value any) field.ErrorList {
 	var errs field.ErrorList
 	operations, _ := value.([]any)
@@ -84,7 +84,7 @@ func checkOperations(kind reflect.Type, value any) field.ErrorList {
 	return errs
 }
 
-// follow finds the type to which a JSON pointer (RFC 6901) leads.
+// follow returns the type at a JSON pointer (RFC 6901).
 func follow(kind reflect.Type, pointer string) (reflect.Type, *field.Path, bool) {
 	var path *field.Path
 	for token := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
@@ -113,7 +113,7 @@ func follow(kind reflect.Type, pointer string) (reflect.Type, *field.Path, bool)
 	return kind, path, true
 }
 
-// checkFields goes through the fields of a struct that the value has.
+// checkFields checks the fields of a struct that the value has.
 func checkFields(kind reflect.Type, value map[string]any, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for _, member := range jsonFields(kind) {
@@ -124,18 +124,18 @@ func checkFields(kind reflect.Type, value map[string]any, path *field.Path) fiel
 	return errs
 }
 
-// jsonField is a field of a struct under its name in JSON.
+// jsonField is a field of a struct with its name in JSON.
 type jsonField struct {
 	name string
 	reflect.StructField
 }
 
-// knownFields holds the []jsonField of each type that a patch was about: types do not change,
-// and reading their tags costs more than the check.
+// knownFields caches the []jsonField of each patched type: reading the tags costs more than the
+// check.
 var knownFields sync.Map
 
-// jsonFields are the fields of a struct by their names in JSON, those of embedded structs among
-// them.
+// jsonFields returns the fields of a struct with their names in JSON, including those of embedded
+// structs.
 func jsonFields(kind reflect.Type) []jsonField {
 	if known, ok := knownFields.Load(kind); ok {
 		return known.([]jsonField)
@@ -159,8 +159,8 @@ func jsonFields(kind reflect.Type) []jsonField {
 	return all
 }
 
-// checkInteger says why a number cannot be the value of a field of the type; nil where it can,
-// or where the field takes no integer.
+// checkInteger returns an error for a number that does not fit the type; nil if it fits, or if the
+// type is not an integer.
 func checkInteger(kind reflect.Type, number json.Number, path *field.Path) *field.Error {
 	var least, most int64
 	switch kind.Kind() {
@@ -181,8 +181,8 @@ func checkInteger(kind reflect.Type, number json.Number, path *field.Path) *fiel
 		}
 		return nil
 	}
-	// More digits than an int64 has, a fraction or an exponent. The least int64 is refused in
-	// these forms: as a float it cannot be told apart from numbers below it.
+	// More digits than an int64 has, a fraction or an exponent. The least int64 is refused in these
+	// forms: as a float it is equal to numbers below it.
 	value, err := strconv.ParseFloat(number.String(), 64)
 	if err != nil || value != math.Trunc(value) || value <= float64(least)-1 || value >= float64(most)+1 {
 		return refused(number.String())

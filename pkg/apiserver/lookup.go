@@ -33,20 +33,19 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 )
 
-// StoreLookup finds what tokens of service accounts depend on, straight in the server's own
-// storages: it is asked by authentication, which comes before everything else, with every
-// request that carries such a token.
+// StoreLookup reads the objects on which tokens of service accounts depend directly from the server's
+// own storages. Authentication calls it for every request with such a token.
 //
-// It answers from the watch caches, which are in memory anyway: informers would be a second
-// copy of every Secret and Instance. What is not there yet is looked for in etcd, so that a
-// token counts from the moment in which its account exists.
+// It reads from the watch caches: informers would be a second copy of every Secret and Instance in
+// memory. An object that is not cached yet is read from etcd, so that a token is valid as soon as its
+// account exists.
 type StoreLookup struct {
 	// Set before the server serves.
 	storages map[schema.GroupResource]rest.Storage
 	schemes  []*runtime.Scheme
 }
 
-// ResourceOf is the plural under which a kind is served here; false where it is not.
+// ResourceOf returns the plural of a served kind, and false for other kinds.
 func (l *StoreLookup) ResourceOf(kind schema.GroupVersionKind) (string, bool) {
 	for _, scheme := range l.schemes {
 		if !scheme.Recognizes(kind) {
@@ -65,30 +64,33 @@ func (l *StoreLookup) ResourceOf(kind schema.GroupVersionKind) (string, bool) {
 	return "", false
 }
 
-// bind gives the lookup its storages.
-func (l *StoreLookup) bind(storages map[schema.GroupResource]rest.Storage) { l.storages = storages }
+// bind sets the storages to read from, and the schemes of their kinds.
+func (l *StoreLookup) bind(storages map[schema.GroupResource]rest.Storage, schemes ...*runtime.Scheme) {
+	l.storages, l.schemes = storages, schemes
+}
 
-// Namespace finds a namespace.
+// Namespace returns a namespace.
 func (l *StoreLookup) Namespace(ctx context.Context, name string) (metav1.Object, error) {
 	return l.get(ctx, corev1.Resource("namespaces"), "", name)
 }
 
-// ServiceAccount finds a service account.
+// ServiceAccount returns a service account.
 func (l *StoreLookup) ServiceAccount(ctx context.Context, namespace, name string) (metav1.Object, error) {
 	return l.get(ctx, corev1.Resource("serviceaccounts"), namespace, name)
 }
 
-// Secret finds a secret.
+// Secret returns a secret.
 func (l *StoreLookup) Secret(ctx context.Context, namespace, name string) (metav1.Object, error) {
 	return l.get(ctx, corev1.Resource("secrets"), namespace, name)
 }
 
-// Instance finds an instance.
+// Instance returns an instance.
 func (l *StoreLookup) Instance(ctx context.Context, namespace, name string) (metav1.Object, error) {
 	return l.get(ctx, fleet.Resource("instances"), namespace, name)
 }
 
-// fromCache and fromEtcd are what the library makes of a resourceVersion.
+// fromCache and fromEtcd are resource versions with which the library reads from the watch cache and
+// from etcd.
 const (
 	fromCache = "0"
 	fromEtcd  = ""
@@ -106,7 +108,7 @@ func (l *StoreLookup) read(ctx context.Context, resource schema.GroupResource, n
 	if !ok {
 		return nil, fmt.Errorf("%s are not served here", resource)
 	}
-	// The context is that of a request for something else, which errors would name.
+	// The context belongs to a request for another object, which errors would name.
 	ctx = request.WithRequestInfo(request.WithNamespace(ctx, namespace), &request.RequestInfo{
 		IsResourceRequest: true, Verb: "get", APIGroup: resource.Group, Resource: resource.Resource, Namespace: namespace, Name: name,
 	})
@@ -117,28 +119,28 @@ func (l *StoreLookup) read(ctx context.Context, resource schema.GroupResource, n
 	return meta.Accessor(object)
 }
 
-// Live is the same lookup, and never behind the time: it asks etcd.
+// Live returns the same lookup without the cache: it reads from etcd.
 func (l *StoreLookup) Live() *LiveLookup { return &LiveLookup{cached: l} }
 
-// LiveLookup is for those who decide something that lasts.
+// LiveLookup is for decisions that last, such as an issued token.
 type LiveLookup struct{ cached *StoreLookup }
 
-// Namespace finds a namespace.
+// Namespace returns a namespace.
 func (l *LiveLookup) Namespace(ctx context.Context, name string) (metav1.Object, error) {
 	return l.cached.read(ctx, corev1.Resource("namespaces"), "", name, fromEtcd)
 }
 
-// ServiceAccount finds a service account.
+// ServiceAccount returns a service account.
 func (l *LiveLookup) ServiceAccount(ctx context.Context, namespace, name string) (metav1.Object, error) {
 	return l.cached.read(ctx, corev1.Resource("serviceaccounts"), namespace, name, fromEtcd)
 }
 
-// Secret finds a secret.
+// Secret returns a secret.
 func (l *LiveLookup) Secret(ctx context.Context, namespace, name string) (metav1.Object, error) {
 	return l.cached.read(ctx, corev1.Resource("secrets"), namespace, name, fromEtcd)
 }
 
-// Instance finds an instance.
+// Instance returns an instance.
 func (l *LiveLookup) Instance(ctx context.Context, namespace, name string) (metav1.Object, error) {
 	return l.cached.read(ctx, fleet.Resource("instances"), namespace, name, fromEtcd)
 }

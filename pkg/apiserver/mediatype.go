@@ -27,14 +27,13 @@ import (
 	genericapiserver "k8s.io/apiserver/pkg/server"
 )
 
-// withMediaType answers 415 to a body whose media type is not named. The library, and a
-// kube-apiserver, take such a body for JSON. A web page can send one to another site, with the
-// client certificate that the browser holds, without the browser asking that site first; with
-// application/json it cannot. The types of HTML forms are refused by the library.
+// withMediaType answers 415 to a body without a media type. The library, and a kube-apiserver, handle
+// such a body as JSON. A web page can send one to another site, with the browser's client
+// certificate, without a CORS preflight; with application/json it cannot. The library refuses the
+// types of HTML forms.
 //
-// client-go names no type for a body that is bytes to it, as in "kubectl create --raw": requests
-// of client-go are let through. A page cannot pretend to be it: a User-Agent of a page's own makes
-// the browser ask first.
+// client-go sets no type for raw bytes, as in "kubectl create --raw": requests of client-go pass. A
+// page cannot imitate them: a User-Agent that a page sets causes a CORS preflight.
 func withMediaType(handler http.Handler, config *genericapiserver.Config) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		reads := r.Method == http.MethodGet || r.Method == http.MethodHead
@@ -51,8 +50,8 @@ func withMediaType(handler http.Handler, config *genericapiserver.Config) http.H
 	})
 }
 
-// isClientGo knows the User-Agent that k8s.io/client-go/rest.DefaultKubernetesUserAgent makes. What
-// browsers add to the requests of pages is a sign against it.
+// isClientGo reports whether the User-Agent is one of k8s.io/client-go/rest.DefaultKubernetesUserAgent
+// and there are no headers that browsers add to the requests of pages.
 func isClientGo(r *http.Request) bool {
 	return strings.Contains(r.UserAgent(), ") kubernetes/") && r.Header.Get("Origin") == "" && r.Header.Get("Sec-Fetch-Site") == ""
 }

@@ -27,7 +27,7 @@ import (
 	genericapiserver "k8s.io/apiserver/pkg/server"
 )
 
-func TestABodyNamesItsMediaType(t *testing.T) {
+func TestABodyNeedsAMediaType(t *testing.T) {
 	_, codecs := NewFleetScheme()
 	handler := withMediaType(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }), &genericapiserver.Config{Serializer: codecs})
 	clientGo := rest.DefaultKubernetesUserAgent()
@@ -46,7 +46,7 @@ func TestABodyNamesItsMediaType(t *testing.T) {
 		{"client-go's bytes, as of kubectl create --raw", http.MethodPost, `{}`, map[string]string{"User-Agent": clientGo}, http.StatusOK},
 		{"no body", http.MethodPost, ``, nil, http.StatusOK},
 		{"a delete without options", http.MethodDelete, ``, nil, http.StatusOK},
-		{"a read, whose body nobody reads", http.MethodGet, `{}`, nil, http.StatusOK},
+		{"a read, whose body is ignored", http.MethodGet, `{}`, nil, http.StatusOK},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := httptest.NewRequest(tc.method, "/apis/fleet.gatehouse.dev/v1alpha1/hosts", strings.NewReader(tc.body))

@@ -50,16 +50,16 @@ const (
 
 // noCustomResources lists and watches the CustomResourceDefinitions of a server that has none.
 // Before it validates an object of a kind that cannot be patched, such as a
-// SelfSubjectAccessReview, kubectl asks whether the kind is a custom one, and gives up when
-// nothing answers (k8s.io/cli-runtime/pkg/resource/query_param_verifier.go). Clients that
+// SelfSubjectAccessReview, kubectl checks whether the kind is a custom one, and fails without an
+// answer (k8s.io/cli-runtime/pkg/resource/query_param_verifier.go). Clients that
 // follow definitions, such as dynamic RESTMappers, list and then watch, and log an error for
-// ever where one of the two is missing.
+// ever if one of the two is missing.
 //
-// Discovery does not name the resource, because nothing can be created here; who may list it
-// is decided by roles, as in a cluster.
+// Discovery does not contain the resource, because it cannot be created; roles grant the right to list
+// it, as in a cluster.
 type noCustomResources struct {
 	serializer runtime.NegotiatedSerializer
-	// minTimeout is how long a watch lasts whose client does not say, at least.
+	// minTimeout is the minimum duration of a watch without timeoutSeconds.
 	minTimeout time.Duration
 }
 
@@ -87,7 +87,7 @@ func (n *noCustomResources) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(shape.list)
 }
 
-// listOptions reads and checks the parameters as the library does for stored resources.
+// listOptions decodes and validates the parameters as the library does for stored resources.
 func listOptions(r *http.Request) (*metainternalversion.ListOptions, error) {
 	options := &metainternalversion.ListOptions{}
 	if err := metainternalversionscheme.ParameterCodec.DecodeParameters(r.URL.Query(), metav1.SchemeGroupVersion, options); err != nil {
@@ -100,13 +100,13 @@ func listOptions(r *http.Request) (*metainternalversion.ListOptions, error) {
 	return options, nil
 }
 
-// shape is in which form a client wants the objects.
+// shape is the requested representation of the objects.
 type shape struct {
 	list     map[string]any
 	bookmark func(metadata map[string]any) map[string]any
 }
 
-// shapeOf follows the first media type that this handler can write; it writes JSON only.
+// shapeOf returns the representation of the first supported media type; only JSON is supported.
 func shapeOf(accept string) shape {
 	version := map[string]any{"resourceVersion": emptyVersion}
 	object := func(apiVersion, kind string, more map[string]any) func(map[string]any) map[string]any {
@@ -144,9 +144,8 @@ func shapeOf(accept string) shape {
 	return shape{object(group, "CustomResourceDefinitionList", items)(version), object(group, "CustomResourceDefinition", nil)}
 }
 
-// watch stays open, without events, until the time that the client asks for is over or the
-// server shuts down. Clients that take bookmarks get one for the end of the initial events,
-// where they want those, and one a minute.
+// watch stays open, without events, until its timeout or the shutdown of the server. A client that
+// allows bookmarks gets one at the end of the initial events, if it requests them, and one a minute.
 func (n *noCustomResources) watch(w http.ResponseWriter, r *http.Request, options *metainternalversion.ListOptions, shape shape) {
 	timeout := time.Duration(float64(n.minTimeout) * (1 + rand.Float64()))
 	if options.TimeoutSeconds != nil && *options.TimeoutSeconds > 0 {

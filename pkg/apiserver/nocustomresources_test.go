@@ -27,7 +27,7 @@ import (
 	"time"
 )
 
-// listener serves the handler and returns what asks it.
+// emptyDefinitions serves the handler and returns a function that sends it requests.
 func emptyDefinitions(t *testing.T) func(query, accept string) *http.Response {
 	t.Helper()
 	_, codecs := NewFleetScheme()
@@ -51,7 +51,7 @@ func emptyDefinitions(t *testing.T) func(query, accept string) *http.Response {
 	}
 }
 
-func TestTheEmptyListComesInTheFormThatIsAskedFor(t *testing.T) {
+func TestTheEmptyListHasTheRequestedRepresentation(t *testing.T) {
 	ask := emptyDefinitions(t)
 	for accept, kind := range map[string]string{
 		"":                 "apiextensions.k8s.io/v1 CustomResourceDefinitionList",
@@ -70,7 +70,7 @@ func TestTheEmptyListComesInTheFormThatIsAskedFor(t *testing.T) {
 	}
 }
 
-func TestTheEmptyWatchStaysOpenAndEndsWhenItsTimeIsOver(t *testing.T) {
+func TestTheEmptyWatchStaysOpenUntilItsTimeout(t *testing.T) {
 	ask := emptyDefinitions(t)
 	const stream = "?watch=1&allowWatchBookmarks=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"
 	open := ask(stream, "application/json")

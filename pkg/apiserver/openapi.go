@@ -37,15 +37,15 @@ import (
 	builtinopenapi "github.com/gatehouse-dev/gatehouse/pkg/generated/openapi/builtin"
 )
 
-// withBuiltinDefinitions are the OpenAPI definitions of both schemes.
+// withBuiltinDefinitions returns the OpenAPI definitions of both schemes.
 func withBuiltinDefinitions(ref common.ReferenceCallback) map[string]common.OpenAPIDefinition {
 	definitions := generatedopenapi.GetOpenAPIDefinitions(ref)
 	maps.Copy(definitions, builtinopenapi.GetOpenAPIDefinitions(ref))
 	return definitions
 }
 
-// withTokenRequestDefinitions are the OpenAPI definitions of our own kinds, and of what
-// instances/token takes. A cluster publishes the same under the same names.
+// withTokenRequestDefinitions returns the OpenAPI definitions of the fleet's kinds, and of the body of
+// instances/token. A cluster publishes the same definitions under the same names.
 func withTokenRequestDefinitions(ref common.ReferenceCallback) map[string]common.OpenAPIDefinition {
 	definitions := generatedopenapi.GetOpenAPIDefinitions(ref)
 	for name, definition := range builtinopenapi.GetOpenAPIDefinitions(ref) {
@@ -72,12 +72,12 @@ func describeSecurity(v2 *common.Config, v3 *common.OpenAPIV3Config) {
 	}}
 }
 
-// openAPIV3Path is where clients find OpenAPI v3 of all groups.
+// openAPIV3Path is the path of OpenAPI v3 of all groups.
 const openAPIV3Path = "/openapi/v3"
 
-// installOpenAPIV3 serves OpenAPI v3 of all routes, built when somebody asks or build is
-// called, once: the library builds it before the server listens, and nothing else takes longer
-// at the start. Every group must be installed before that.
+// installOpenAPIV3 serves OpenAPI v3 of all routes. It is built once, on the first request or by build:
+// the library builds it before the server listens, which takes longer than the rest of the start.
+// Every group must be installed before that.
 func installOpenAPIV3(server *genericapiserver.GenericAPIServer, config *common.OpenAPIV3Config) (build func()) {
 	built := sync.OnceValue(func() http.Handler {
 		documents := mux.NewPathRecorderMux("openapi")
@@ -90,8 +90,8 @@ func installOpenAPIV3(server *genericapiserver.GenericAPIServer, config *common.
 	return func() { built() }
 }
 
-// installOpenAPIV2 serves OpenAPI v2 of all routes, built when somebody asks, once: clients of
-// our day ask for v3. Every group must be installed before that.
+// installOpenAPIV2 serves OpenAPI v2 of all routes, built once on the first request: current clients
+// read v3. Every group must be installed before that.
 func installOpenAPIV2(server *genericapiserver.GenericAPIServer, config *common.Config) {
 	document := cached.Once(cached.Func(func() (*spec.Swagger, string, error) {
 		swagger, err := builder.BuildOpenAPISpecFromRoutes(restfuladapter.AdaptWebServices(server.Handler.GoRestfulContainer.RegisteredWebServices()), config)

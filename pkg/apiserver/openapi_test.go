@@ -28,9 +28,8 @@ import (
 	generatedopenapi "github.com/gatehouse-dev/gatehouse/pkg/generated/openapi"
 )
 
-// A strategic merge patch tells elements of a list apart by one key, server-side apply by all of
-// x-kubernetes-list-map-keys. Where the two differ, a strategic patch takes one element for
-// another.
+// A strategic merge patch identifies elements of a list by one key, server-side apply by all of
+// x-kubernetes-list-map-keys. If the two differ, a strategic patch changes the wrong element.
 func TestListsMergeByTheSameKeysInEveryKindOfPatch(t *testing.T) {
 	lists := 0
 	for model, definition := range generatedopenapi.GetOpenAPIDefinitions(spec.MustCreateRef) {
@@ -59,8 +58,7 @@ func TestListsMergeByTheSameKeysInEveryKindOfPatch(t *testing.T) {
 	}
 }
 
-// The server merges by the tags in Go, kubectl by OpenAPI: a patch that one makes must mean the
-// same to the other.
+// The server merges by the tags in Go, kubectl by OpenAPI: both must merge a patch in the same way.
 func TestOpenAPIAndGoMergeListsAlike(t *testing.T) {
 	definitions := generatedopenapi.GetOpenAPIDefinitions(spec.MustCreateRef)
 	seen := map[reflect.Type]bool{}

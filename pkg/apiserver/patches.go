@@ -17,10 +17,7 @@ limitations under the License.
 package apiserver
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"reflect"
 	"strings"
@@ -33,29 +30,26 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
-	genericapiserver "k8s.io/apiserver/pkg/server"
-	"sigs.k8s.io/yaml"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apiserver/bodies"
 )
 
 // patchCheck refuses patches that the library would apply wrongly or refuse without the name
 // of the field.
 //
-// Apply and strategic merge reach typed objects through unstructured ones, and the converter
-// of apimachinery (runtime/converter.go, fromUnstructured) casts every number without a look:
+// Apply and strategic merge convert unstructured objects to typed ones, and the converter of
+// apimachinery (runtime/converter.go, fromUnstructured) casts every number without a check:
 // 4294967298 becomes 2 in an int32 field, and 1.9 becomes 1. No patch calculates: a number that
-// does not fit is in the request's body, at the path of the field, and that is where this check
-// looks. JSON and merge patches are decoded by a decoder that refuses such numbers, but its
-// answer holds the whole object and not always the field. Creates and updates need no check.
+// does not fit is in the request's body, at the path of the field, which is what this check reads.
+// The decoder of JSON and merge patches refuses such numbers, but its answer holds the whole
+// object and not always the field. Creates and updates need no check.
 //
-// Strategic merge compares elements of lists without a look at what they are, and panics on
+// Strategic merge compares elements of lists without a check of their types, and panics on
 // objects (strategicpatch/patch.go, mergeKeyValueEqual and applyRetainKeysDirective).
 type patchCheck struct {
 	serializer runtime.NegotiatedSerializer
-	// maxBytes is the largest body that the server reads; a larger one passes, for the
-	// library to refuse.
-	maxBytes int64
-	types    map[endpoint]reflect.Type
-	kinds    map[endpoint]schema.GroupKind
+	types      map[endpoint]reflect.Type
+	kinds      map[endpoint]schema.GroupKind
 }
 
 // endpoint is a resource or a subresource of a version.
@@ -64,11 +58,11 @@ type endpoint struct {
 	subresource string
 }
 
-// learn notes the type of the body of every endpoint of the groups.
-func (c *patchCheck) learn(groups []group, infos []*genericapiserver.APIGroupInfo) error {
+// learn records the type of the body of every endpoint of the groups.
+func (c *patchCheck) learn(groups []apiGroup) error {
 	c.types, c.kinds = map[endpoint]reflect.Type{}, map[endpoint]schema.GroupKind{}
-	for i, g := range groups {
-		for version, storages := range infos[i].VersionedResourcesStorageMap {
+	for _, g := range groups {
+		for version, storages := range g.info.VersionedResourcesStorageMap {
 			gv := schema.GroupVersion{Group: g.name, Version: version}
 			for path, storage := range storages {
 				resource, subresource, _ := strings.Cut(path, "/")
@@ -84,11 +78,11 @@ func (c *patchCheck) learn(groups []group, infos []*genericapiserver.APIGroupInf
 	return nil
 }
 
-// sampleOf is an empty object of the version that clients send to a storage.
+// sampleOf returns an empty object of the version that clients send to a storage.
 func sampleOf(scheme *runtime.Scheme, gv schema.GroupVersion, storage rest.Storage) (runtime.Object, schema.GroupKind, error) {
 	sample := storage.New()
 	if fixed, ok := storage.(rest.GroupVersionKindProvider); ok {
-		return sample, fixed.GroupVersionKind(gv).GroupKind(), nil // of another group: never a hub type of ours
+		return sample, fixed.GroupVersionKind(gv).GroupKind(), nil // of another group: never a hub type of the fleet
 	}
 	kinds, _, err := scheme.ObjectKinds(sample)
 	if err != nil {
@@ -100,7 +94,7 @@ func sampleOf(scheme *runtime.Scheme, gv schema.GroupVersion, storage rest.Stora
 	return sample, schema.GroupKind{Group: gv.Group, Kind: kinds[0].Kind}, nil
 }
 
-// wrap puts the check behind authorization and in front of the endpoints.
+// wrap adds the check in front of the endpoints. bodies.WithBounds must be in front of it.
 func (c *patchCheck) wrap(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPatch {
@@ -113,11 +107,8 @@ func (c *patchCheck) wrap(handler http.Handler) http.Handler {
 	})
 }
 
-// check reads the body of a patch and puts it back. What it cannot read it leaves to the
-// library to complain about.
+// check returns the errors of a patch. The library refuses a body that cannot be decoded.
 func (c *patchCheck) check(r *http.Request) error {
-	mediaType, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
-	patch := types.PatchType(strings.TrimSpace(mediaType))
 	info, ok := request.RequestInfoFrom(r.Context())
 	if !ok {
 		return nil
@@ -127,20 +118,10 @@ func (c *patchCheck) check(r *http.Request) error {
 	if !ok {
 		return nil
 	}
-	body := r.Body
-	read, err := io.ReadAll(io.LimitReader(body, c.maxBytes+1))
-	rest := io.Reader(body)
-	if err != nil {
-		rest = failing{err}
-	}
-	r.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.MultiReader(bytes.NewReader(read), rest), body}
-	if err != nil || int64(len(read)) > c.maxBytes {
-		return nil
-	}
-	value, ok := decodeNumbers(read, patch == types.ApplyYAMLPatchType)
+	// The handlers compare the media type without its parameters, and with case.
+	mediaType, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	patch := types.PatchType(strings.TrimSpace(mediaType))
+	value, ok := bodies.Decode(r.Context(), patch == types.ApplyYAMLPatchType)
 	if !ok {
 		return nil
 	}
@@ -161,23 +142,5 @@ func (c *patchCheck) check(r *http.Request) error {
 	return nil
 }
 
-// maxPatchErrors bounds the answer to a patch that is wrong in many places.
+// maxPatchErrors bounds the number of errors in the answer to a patch.
 const maxPatchErrors = 16
-
-// failing is what is left of a body that could not be read.
-type failing struct{ err error }
-
-func (f failing) Read([]byte) (int, error) { return 0, f.err }
-
-// decodeNumbers decodes a body with its numbers as they are written.
-func decodeNumbers(body []byte, isYAML bool) (value any, ok bool) {
-	if isYAML && !json.Valid(body) { // most clients send JSON, which is YAML, too
-		var err error
-		if body, err = yaml.YAMLToJSON(body); err != nil {
-			return nil, false
-		}
-	}
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.UseNumber()
-	return value, decoder.Decode(&value) == nil
-}

@@ -35,26 +35,24 @@ import (
 	rbacinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/rbac/install"
 )
 
-// NewFleetScheme returns the scheme of our own groups, which both modes serve, and its codecs.
-// instances/token takes a kind of Kubernetes', as serviceaccounts/token does, and so do scale
-// endpoints.
+// NewFleetScheme returns the scheme of the fleet's groups, which both modes serve, and its codecs. It
+// includes the Kubernetes kinds of instances/token and of the scale endpoints.
 func NewFleetScheme() (*runtime.Scheme, serializer.CodecFactory) {
 	return newScheme(fleetinstall.Install, authenticationinstall.TokenRequest, scale)
 }
 
-// scale registers what scale endpoints speak. The external type is the hub, too; it comes
+// scale registers the kind of scale endpoints. The external type is also the hub; it is registered
 // first, or objects would be encoded as internal ones.
 func scale(scheme *runtime.Scheme) {
 	scheme.AddKnownTypes(autoscalingv1.SchemeGroupVersion, &autoscalingv1.Scale{})
 	scheme.AddKnownTypes(schema.GroupVersion{Group: autoscalingv1.GroupName, Version: runtime.APIVersionInternal}, &autoscalingv1.Scale{})
 }
 
-// NewBuiltinScheme returns the scheme of Kubernetes' own groups, which only the standalone
-// mode serves, and its codecs. It is apart from ours because its hub types are the types of
-// the wire: what this takes stays in one place.
+// NewBuiltinScheme returns the scheme of Kubernetes' own groups, which only the standalone mode serves,
+// and its codecs. It is separate from the fleet's because its hub types are the wire types.
 func NewBuiltinScheme() (*runtime.Scheme, serializer.CodecFactory) {
-	// The core group comes first: an Event belongs to two groups, and where the library asks
-	// what kind an object is of, it takes the first answer.
+	// The core group comes first: an Event belongs to two groups, and the library uses the first kind
+	// of an object.
 	return newScheme(coreinstall.Install, admissionregistrationinstall.Install, authenticationinstall.Install, authorizationinstall.Install, coordinationinstall.Install, eventsinstall.Install, rbacinstall.Install)
 }
 
@@ -63,8 +61,8 @@ func newScheme(install ...func(*runtime.Scheme)) (*runtime.Scheme, serializer.Co
 	for _, f := range install {
 		f(scheme)
 	}
-	// Options and answers that every API server speaks, whatever its groups: they live in
-	// the version v1 of no group.
+	// Options and answers of every API server: they are registered in the version v1 of the empty
+	// group.
 	unversioned := schema.GroupVersion{Version: "v1"}
 	metav1.AddToGroupVersion(scheme, unversioned)
 	scheme.AddUnversionedTypes(unversioned,
@@ -77,8 +75,8 @@ func newScheme(install ...func(*runtime.Scheme)) (*runtime.Scheme, serializer.Co
 	return scheme, serializer.NewCodecFactory(scheme)
 }
 
-// external is the scheme without its hub. OpenAPI names every kind that a Go type is
-// registered as, and would publish __internal where the hub's type is that of the wire.
+// external returns the scheme without its hub versions. OpenAPI lists every kind of a Go type, and would
+// publish __internal for a hub type that is the wire type.
 func external(scheme *runtime.Scheme) *runtime.Scheme {
 	out := runtime.NewScheme()
 	for kind, goType := range scheme.AllKnownTypes() {

@@ -25,10 +25,10 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// mayCure lets administrators read and delete before the start is over. A stored object that is
-// damaged keeps its kind from being read, and so the start from ending: without this nobody could
-// delete the object. Members of system:masters that show a certificate need no stored object to be
-// known or allowed; admission, which does, refuses by itself what it cannot decide yet.
+// mayCure reports whether an administrator's request passes before the start is over. A damaged stored
+// object prevents its kind from being read, and so the end of the start: an administrator must be
+// able to delete it. Members of system:masters with a client certificate are authenticated and
+// authorized without stored objects; admission needs them and refuses what it cannot decide yet.
 func mayCure(authenticate authenticator.Request) func(*http.Request) bool {
 	return func(r *http.Request) bool {
 		if r.Method != http.MethodGet && r.Method != http.MethodDelete || r.TLS == nil || len(r.TLS.PeerCertificates) == 0 || r.Header.Get("Authorization") != "" {
@@ -36,10 +36,10 @@ func mayCure(authenticate authenticator.Request) func(*http.Request) bool {
 		}
 		for name := range r.Header {
 			if strings.HasPrefix(name, "Impersonate-") {
-				return false // whom, and whether, is for roles to say
+				return false // the right to impersonate depends on roles
 			}
 		}
-		// Authenticators take headers off.
+		// Authenticators remove headers.
 		response, ok, err := authenticate.AuthenticateRequest(r.Clone(r.Context()))
 		return err == nil && ok && slices.Contains(response.User.GetGroups(), user.SystemPrivilegedGroup)
 	}

@@ -28,7 +28,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-func TestWhoPassesWhileTheServerStarts(t *testing.T) {
+func TestAdministratorsPassWhileTheServerStarts(t *testing.T) {
 	known := func(groups []string, err error) authenticator.Request {
 		return authenticator.RequestFunc(func(*http.Request) (*authenticator.Response, bool, error) {
 			return &authenticator.Response{User: &user.DefaultInfo{Name: "x", Groups: groups}}, err == nil, err
@@ -51,7 +51,7 @@ func TestWhoPassesWhileTheServerStarts(t *testing.T) {
 		{"a certificate that is not accepted", http.MethodGet, admin, errors.New("no"), true, "", false},
 		{"no certificate", http.MethodGet, admin, nil, false, "", false},
 		{"a token", http.MethodGet, admin, nil, true, "Authorization", false},
-		{"an administrator as somebody else", http.MethodGet, admin, nil, true, "Impersonate-User", false},
+		{"an administrator who impersonates another user", http.MethodGet, admin, nil, true, "Impersonate-User", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := httptest.NewRequest(tc.method, "/api/v1/secrets", nil)

@@ -32,17 +32,17 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// startRetrySeconds is the Retry-After of a request that comes during the start. A start takes
-// less than a second; client-go repeats a 503 with this header by itself.
+// startRetrySeconds is the Retry-After of a request during the start. A start takes less than a
+// second; client-go retries a 503 with this header.
 const startRetrySeconds = 1
 
-// startGate answers requests with 503 and Retry-After until everything that authentication,
-// authorization and admission decide from has been read at least once. Without it the first
-// requests after a start are decided from an incomplete state: users with valid roles get a
-// 403, which clients take as final, and policies that exist are not applied.
+// startGate answers requests with 503 and Retry-After until all objects that authentication,
+// authorization and admission read have been read once. Without it the first requests after a start
+// would be decided from an incomplete state: users with valid roles would get a 403, which clients
+// do not retry, and existing policies would not be applied.
 //
-// Health checks pass, and so does the server's own loopback client, whose identity and rights
-// do not depend on stored objects.
+// Health checks pass, and so does the server's own loopback client, whose identity and rights do not
+// depend on stored objects.
 type startGate struct {
 	serializer    runtime.NegotiatedSerializer
 	healthPaths   []string
@@ -56,8 +56,8 @@ type startGate struct {
 	checks []healthz.HealthChecker
 }
 
-// ready reports whether all checks have passed. Once they have, the gate stays open: what
-// becomes unavailable later is for /readyz to tell and for each stage to refuse.
+// ready reports whether all checks have passed. After that the gate stays open: /readyz reports later
+// failures, and each stage refuses requests that it cannot decide.
 func (g *startGate) ready(r *http.Request) bool {
 	if g.open.Load() {
 		return true
@@ -87,7 +87,7 @@ func (g *startGate) passes(r *http.Request) bool {
 	return found && g.loopbackToken != "" && subtle.ConstantTimeCompare([]byte(token), []byte(g.loopbackToken)) == 1
 }
 
-// wrap puts the gate in front of the handler chain.
+// wrap adds the gate in front of the handler chain.
 func (g *startGate) wrap(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if g.ready(r) || g.passes(r) {

@@ -17,8 +17,6 @@ limitations under the License.
 package apiserver
 
 import (
-	"strings"
-
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
@@ -26,21 +24,15 @@ import (
 	"k8s.io/apiserver/pkg/storage/storagebackend"
 )
 
-// ownSuffix ends the names of our own groups.
-const ownSuffix = ".gatehouse.dev"
-
-// isBuiltin tells Kubernetes' own groups from ours.
-func isBuiltin(group string) bool { return !strings.HasSuffix(group, ownSuffix) }
-
-// storageFactory stores every resource of ours below its group, so that two groups may have
-// resources of the same name: /registry/fleet.gatehouse.dev/hosts/edge-1. Kubernetes' own
-// resources lie where a kube-apiserver puts them: /registry/secrets/default/s.
+// storageFactory stores resources below their group, so that two groups may have resources of the
+// same name: /registry/fleet.gatehouse.dev/hosts/edge-1. The resources of Kubernetes' groups are
+// stored where a kube-apiserver stores them: /registry/secrets/default/s.
 type storageFactory struct {
 	*serverstorage.DefaultStorageFactory
 }
 
-// NewStorageFactory decides how objects are encoded for etcd and where they lie. The
-// library's simple factory, which is the default, knows only JSON.
+// NewStorageFactory returns the factory that decides how objects are encoded for etcd and where
+// they are stored. The library's default factory encodes JSON only.
 func NewStorageFactory(config storagebackend.Config, mediaType string, scheme *runtime.Scheme, codecs serializer.CodecFactory) serverstorage.StorageFactory {
 	return storageFactory{serverstorage.NewDefaultStorageFactory(
 		config, mediaType, codecs,
@@ -50,7 +42,7 @@ func NewStorageFactory(config storagebackend.Config, mediaType string, scheme *r
 	)}
 }
 
-// ResourcePrefix is the path of a resource below the etcd prefix.
+// ResourcePrefix returns the path of a resource below the etcd prefix.
 func (storageFactory) ResourcePrefix(resource schema.GroupResource) string {
 	if isBuiltin(resource.Group) {
 		return resource.Resource
@@ -58,7 +50,7 @@ func (storageFactory) ResourcePrefix(resource schema.GroupResource) string {
 	return resource.Group + "/" + resource.Resource
 }
 
-// NewConfig adds to a codec of built-in kinds what a hub that is the type of the wire needs.
+// NewConfig wraps the codec of built-in kinds, whose hub type is the wire type.
 func (f storageFactory) NewConfig(resource schema.GroupResource, example runtime.Object) (*storagebackend.ConfigForResource, error) {
 	config, err := f.DefaultStorageFactory.NewConfig(resource, example)
 	if err == nil && isBuiltin(resource.Group) {
@@ -67,9 +59,8 @@ func (f storageFactory) NewConfig(resource schema.GroupResource, example runtime
 	return config, err
 }
 
-// untypedCodec decodes objects without kind and apiVersion. A conversion to a hub of its own
-// would drop them; here there is none, and they would fill the watch cache, and come back in
-// every item of a list.
+// untypedCodec decodes objects without kind and apiVersion. A conversion to a hub type would drop
+// them; without one they would take memory in the watch cache and be part of every item of a list.
 type untypedCodec struct{ runtime.Codec }
 
 // Decode implements runtime.Decoder.
@@ -81,13 +72,13 @@ func (c untypedCodec) Decode(data []byte, defaults *schema.GroupVersionKind, int
 	return obj, kind, err
 }
 
-// storageFactories are those of both schemes. All lead to the same etcd.
+// storageFactories are the factories of both schemes, for the same etcd.
 type storageFactories struct {
 	serverstorage.StorageFactory
 	builtin serverstorage.StorageFactory
 }
 
-// WithBuiltins joins the storage factory of Kubernetes' own groups to that of ours.
+// WithBuiltins combines the storage factories of the fleet's groups and of Kubernetes' groups.
 func WithBuiltins(own, builtin serverstorage.StorageFactory) serverstorage.StorageFactory {
 	return storageFactories{own, builtin}
 }

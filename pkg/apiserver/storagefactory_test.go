@@ -29,7 +29,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 )
 
-func TestWhereResourcesLie(t *testing.T) {
+func TestResourcesAreStoredByGroup(t *testing.T) {
 	fleetScheme, fleetCodecs := NewFleetScheme()
 	builtinScheme, builtinCodecs := NewBuiltinScheme()
 	config := storagebackend.Config{}

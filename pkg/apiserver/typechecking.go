@@ -27,28 +27,27 @@ import (
 	"k8s.io/apiserver/pkg/cel/openapi/resolver"
 )
 
-// maxTypeChecks is how many expressions of a policy are checked, those of variables counted
-// once for each expression that could use them. Each is compiled against every kind that the
-// policy matches, while its author waits for the write: 64 of them against ten kinds take
-// about a second of one core.
+// maxTypeChecks bounds how many expressions of a policy are checked; those of variables count once for
+// each expression that could use them. Each is compiled against every matched kind during the write:
+// 64 of them against ten kinds take about a second of one core.
 const maxTypeChecks = 64
 
-// typeCheck tells what a policy's expressions get wrong about the kinds that the policy
-// matches, such as a field that no such object has. kube-controller-manager has a controller
-// for it, because kinds come and go in a cluster. Here they do not, so the check is part of the
-// write: no policy is ever without its result, and a server without policies does nothing.
+// typeCheck finds type errors of a policy's expressions for the kinds that the policy matches, such as
+// a field that the kind does not have. kube-controller-manager runs a controller for it, because the
+// kinds of a cluster change. Those of this server do not, so the check is part of the write: every
+// policy has its result, and a server without policies runs nothing.
 type typeCheck struct {
 	checker func() *validating.TypeChecker
 }
 
-// bind says what is served. The checker is made when the first policy is written.
+// bind sets the served kinds. The checker is built when the first policy is written.
 func (c *typeCheck) bind(served *patchCheck, schemes ...*runtime.Scheme) {
 	c.checker = sync.OnceValue(func() *validating.TypeChecker {
 		kinds := meta.NewDefaultRESTMapper(nil)
 		for at, kind := range served.kinds {
 			if at.subresource == "" {
 				plural, version := at.GroupVersionResource, at.GroupVersion()
-				// The scope is not asked for, and the singular is no name in a policy's rules.
+				// The checker reads neither the scope nor the singular.
 				kinds.AddSpecific(version.WithKind(kind.Kind), plural, plural, meta.RESTScopeRoot)
 			}
 		}
@@ -63,7 +62,7 @@ func (c *typeCheck) bind(served *patchCheck, schemes ...*runtime.Scheme) {
 	})
 }
 
-// Check returns a warning for each expression that is wrong about a kind. It changes nothing.
+// Check returns a warning for each expression with a type error. It does not change the policy.
 func (c *typeCheck) Check(policy *admissionregistrationv1.ValidatingAdmissionPolicy) []admissionregistrationv1.ExpressionWarning {
 	if c.checker == nil {
 		return nil

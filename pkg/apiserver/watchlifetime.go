@@ -35,27 +35,26 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// WatchLimits bound how long a watch outlives the request that opened it. Kubernetes
-// authenticates and authorizes a watch once, and lets the caller say how long it lasts.
+// WatchLimits bound how long a watch outlives the request that opened it. Kubernetes authenticates and
+// authorizes a watch once, and its client chooses the duration.
 type WatchLimits struct {
-	// MaxDuration ends every watch, whatever timeoutSeconds it asks for. Watches that were
-	// opened together end up to a tenth of it earlier, so that they do not come back together.
+	// MaxDuration ends every watch, also with a longer timeoutSeconds. A random part of up to a tenth
+	// is subtracted, so that watches that were opened together do not reconnect together.
 	MaxDuration time.Duration
-	// RecheckInterval is how often the credentials and the rights behind an open watch are
-	// looked at again.
+	// RecheckInterval is how often an open watch is authenticated and authorized again.
 	RecheckInterval time.Duration
 }
 
 const (
-	// recheckTick is how precisely a watch ends with its certificate or token.
+	// recheckTick is the precision of the end of a watch at the expiry of its certificate or token.
 	recheckTick = time.Second
-	// recheckWorkers bounds how many watches are looked at side by side.
+	// recheckWorkers bounds how many watches are checked concurrently.
 	recheckWorkers = 4
-	// recheckTimeout bounds one look at a watch, such as a question to the cluster.
+	// recheckTimeout bounds the check of a watch, which may call the cluster.
 	recheckTimeout = 10 * time.Second
 )
 
-// watches are the open watches of a server. One goroutine looks after all of them.
+// watches are the open watches of a server. One goroutine checks all of them.
 type watches struct {
 	limits WatchLimits
 	clock  clock.WithTicker
@@ -66,21 +65,21 @@ type watches struct {
 	// Set when the handler chain is built, before the server serves.
 	authenticate authenticator.Request
 	audiences    authenticator.Audiences
-	// probe answers 200 where the caller in the context may do what the request asks.
+	// probe answers 200 if the user in the context is allowed to make the request.
 	probe       http.Handler
 	credentials func(http.Header) http.Header
 }
 
-// openWatch is what is needed to ask again for a watch that is open.
+// openWatch holds the inputs of the checks of an open watch.
 type openWatch struct {
 	end context.CancelCauseFunc
-	// request has the method, the URL, the connection's certificates and the headers that say
-	// who calls, and nothing else of the request.
+	// request has only the method, the URL, the connection's certificates and the credential headers
+	// of the request.
 	request *http.Request
 	info    *apirequest.RequestInfo
-	// user is who called; empty until the request was let in.
+	// user is the authenticated user; empty until the first check.
 	user string
-	// expires is when the watch ends in any case, and next when it is looked at again.
+	// expires is when the watch ends in any case, and next the time of the next check.
 	expires, next time.Time
 	checking      bool
 }
@@ -91,8 +90,8 @@ func newWatches(limits WatchLimits, c clock.WithTicker) *watches {
 
 type watchKey struct{}
 
-// outer stands around the whole chain: the chain takes credentials off the request, and returns
-// before a watch has ended, which is served on the stack of an outer handler.
+// outer wraps the whole chain: the chain removes credentials from the request, and returns before a
+// watch has ended, which is served on the stack of an outer handler.
 func (w *watches) outer(handler http.Handler, config *genericapiserver.Config) http.Handler {
 	w.authenticate = config.Authentication.Authenticator
 	w.audiences = config.Authentication.APIAudiences
@@ -116,12 +115,12 @@ func (w *watches) outer(handler http.Handler, config *genericapiserver.Config) h
 	})
 }
 
-// mayWatch is cheaper than to parse every request a second time, and true for every watch.
+// mayWatch is true for every watch, and cheaper than a second parse of every request.
 func mayWatch(r *http.Request) bool {
 	return r.Method == http.MethodGet && (strings.Contains(r.URL.Path, "/watch") || r.URL.RawQuery != "" && r.URL.Query().Has("watch"))
 }
 
-// inner stands behind authorization: what comes here has been let in.
+// inner runs after authorization, so its requests are allowed.
 func (w *watches) inner(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if opened, ok := r.Context().Value(watchKey{}).(*openWatch); ok {
@@ -131,7 +130,7 @@ func (w *watches) inner(handler http.Handler) http.Handler {
 	})
 }
 
-// remember copies what says who calls and for what.
+// remember copies the credentials and the target of the request.
 func (w *watches) remember(r *http.Request) *http.Request {
 	return &http.Request{
 		Method: r.Method, URL: r.URL, Host: r.Host, RequestURI: r.RequestURI, RemoteAddr: r.RemoteAddr,
@@ -146,7 +145,7 @@ func (w *watches) admit(o *openWatch) {
 	if end, ok := credentialsEnd(o.request); ok && end.Before(o.expires) {
 		o.expires = end
 	}
-	// Spread out, so that a thousand watches of one moment are not looked at in one moment.
+	// A random part spreads the checks of watches that were opened together.
 	o.next = now.Add(w.limits.RecheckInterval/2 + time.Duration(rand.Int64N(int64(w.limits.RecheckInterval)/2+1)))
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -159,7 +158,7 @@ func (w *watches) forget(o *openWatch) {
 	delete(w.open, o)
 }
 
-// Run looks after the watches until the context ends.
+// Run checks the watches until the context ends.
 func (w *watches) Run(ctx context.Context) {
 	due := make(chan *openWatch)
 	var workers sync.WaitGroup
@@ -190,7 +189,7 @@ func (w *watches) Run(ctx context.Context) {
 	}
 }
 
-// pass ends what has expired and returns what is to be looked at.
+// pass ends expired watches and returns those whose check is due.
 func (w *watches) pass(now time.Time) []*openWatch {
 	var due, over []*openWatch
 	w.mu.Lock()
@@ -208,21 +207,21 @@ func (w *watches) pass(now time.Time) []*openWatch {
 	for _, o := range over {
 		o.end(errWatchExpired)
 	}
-	// The longest overdue comes first, whatever the order of a map.
+	// The longest overdue comes first; maps have no order.
 	slices.SortFunc(due, func(a, b *openWatch) int { return a.next.Compare(b.next) })
 	return due
 }
 
-// recheck asks again what was asked when the watch was opened.
+// recheck authenticates and authorizes the watch again.
 func (w *watches) recheck(ctx context.Context, o *openWatch) {
 	ctx, cancel := context.WithTimeout(ctx, recheckTimeout)
 	defer cancel()
-	err := w.ask(ctx, o)
+	err := w.check(ctx, o)
 	if ctx.Err() != nil {
-		err = nil // no answer is no refusal
+		err = nil // a timeout is not a refusal
 	}
 	if err != nil {
-		klog.FromContext(ctx).V(2).Info("A watch is ended", "path", o.request.URL.Path, "user", o.user, "reason", err.Error())
+		klog.FromContext(ctx).V(2).Info("Ended watch", "path", o.request.URL.Path, "user", o.user, "reason", err.Error())
 		w.forget(o)
 		o.end(err)
 		return
@@ -233,14 +232,14 @@ func (w *watches) recheck(ctx context.Context, o *openWatch) {
 	o.next = w.clock.Now().Add(w.limits.RecheckInterval)
 }
 
-// ask returns why the watch must end; nil where it may go on, or where nobody can say: a cluster
-// that does not answer for a moment must not end every watch.
-func (w *watches) ask(ctx context.Context, o *openWatch) error {
+// check returns why the watch must end; nil if it may continue, or if the check fails: a cluster that
+// does not answer for a moment must not end every watch.
+func (w *watches) check(ctx context.Context, o *openWatch) error {
 	if len(w.audiences) > 0 {
 		ctx = authenticator.WithAudiences(ctx, w.audiences)
 	}
 	ctx = apirequest.WithRequestInfo(ctx, o.info)
-	request := o.request.Clone(ctx) // authenticators take headers off
+	request := o.request.Clone(ctx) // authenticators remove headers
 	response, ok, err := w.authenticate.AuthenticateRequest(request)
 	switch {
 	case err != nil && isTransient(err):
@@ -263,7 +262,7 @@ func (w *watches) ask(ctx context.Context, o *openWatch) error {
 	return nil
 }
 
-// credentialsOf picks the headers that say who calls.
+// credentialsOf returns a function that copies the credential headers.
 func credentialsOf(proxy *authenticatorfactory.RequestHeaderConfig) func(http.Header) http.Header {
 	return func(all http.Header) http.Header {
 		var prefixes, names []string
@@ -282,8 +281,8 @@ func credentialsOf(proxy *authenticatorfactory.RequestHeaderConfig) func(http.He
 	}
 }
 
-// credentialsEnd is when the client certificate or the token of a request expires. Whether either
-// is good is not asked here: the request was authenticated.
+// credentialsEnd returns when the client certificate or the token of a request expires. It does not
+// verify them: the request was authenticated.
 func credentialsEnd(r *http.Request) (end time.Time, found bool) {
 	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
 		end, found = r.TLS.PeerCertificates[0].NotAfter, true

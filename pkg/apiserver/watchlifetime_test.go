@@ -38,21 +38,21 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 )
 
-// knows is an authenticator and, behind it, what a caller may.
-type knows struct {
+// identity is an authenticator and an authorizer.
+type identity struct {
 	name string
 	err  error
 	code int
 }
 
-func (k *knows) AuthenticateRequest(*http.Request) (*authenticator.Response, bool, error) {
+func (k *identity) AuthenticateRequest(*http.Request) (*authenticator.Response, bool, error) {
 	return &authenticator.Response{User: &user.DefaultInfo{Name: k.name}}, k.name != "" && k.err == nil, k.err
 }
 
-func (k *knows) ServeHTTP(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(k.code) }
+func (k *identity) ServeHTTP(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(k.code) }
 
-// openWatches makes watches of a fake clock, with one that is open.
-func openWatches(t *testing.T, k *knows, headers http.Header, ends time.Time) (*watches, *clocktesting.FakeClock, context.Context) {
+// openWatches returns watches with a fake clock, one of which is open.
+func openWatches(t *testing.T, k *identity, headers http.Header, ends time.Time) (*watches, *clocktesting.FakeClock, context.Context) {
 	t.Helper()
 	now := clocktesting.NewFakeClock(time.Unix(1_000_000, 0))
 	w := newWatches(WatchLimits{MaxDuration: time.Hour, RecheckInterval: time.Minute}, now)
@@ -74,7 +74,7 @@ func openWatches(t *testing.T, k *knows, headers http.Header, ends time.Time) (*
 	return w, now, ctx
 }
 
-// look lets time pass and does what Run does then.
+// look advances the clock and runs one pass.
 func look(t *testing.T, w *watches, now *clocktesting.FakeClock, by time.Duration) (looked int) {
 	t.Helper()
 	now.Step(by)
@@ -85,24 +85,24 @@ func look(t *testing.T, w *watches, now *clocktesting.FakeClock, by time.Duratio
 	return looked
 }
 
-func TestAWatchLastsAsLongAsItsUserMayWatch(t *testing.T) {
+func TestAWatchEndsWithTheRightsOfItsUser(t *testing.T) {
 	busy := apierrors.NewTooManyRequests("later", 1)
 	for _, tc := range []struct {
 		name  string
-		later knows
+		later identity
 		ends  bool
 	}{
-		{"nothing has changed", knows{name: "alice", code: http.StatusOK}, false},
-		{"the right is gone", knows{name: "alice", code: http.StatusForbidden}, true},
-		{"the credentials are gone", knows{}, true},
-		{"the credentials are refused", knows{name: "alice", err: errors.New("revoked")}, true},
-		{"they are somebody else's now", knows{name: "bob", code: http.StatusOK}, true},
-		{"the cluster does not answer", knows{name: "alice", err: &url.Error{Op: "Post", Err: errors.New("connection refused")}}, false},
-		{"the cluster is busy", knows{name: "alice", err: utilerrors.NewAggregate([]error{errors.New("no certificate"), fmt.Errorf("token-review: %w", busy)})}, false},
-		{"the authorizer fails", knows{name: "alice", code: http.StatusInternalServerError}, false},
+		{"nothing has changed", identity{name: "alice", code: http.StatusOK}, false},
+		{"the right is gone", identity{name: "alice", code: http.StatusForbidden}, true},
+		{"the credentials are gone", identity{}, true},
+		{"the credentials are refused", identity{name: "alice", err: errors.New("revoked")}, true},
+		{"they belong to another user now", identity{name: "bob", code: http.StatusOK}, true},
+		{"the cluster does not answer", identity{name: "alice", err: &url.Error{Op: "Post", Err: errors.New("connection refused")}}, false},
+		{"the cluster is busy", identity{name: "alice", err: utilerrors.NewAggregate([]error{errors.New("no certificate"), fmt.Errorf("token-review: %w", busy)})}, false},
+		{"the authorizer fails", identity{name: "alice", code: http.StatusInternalServerError}, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			k := &knows{name: "alice", code: http.StatusOK}
+			k := &identity{name: "alice", code: http.StatusOK}
 			w, now, ctx := openWatches(t, k, nil, time.Time{})
 			if look(t, w, now, time.Second) != 0 {
 				t.Error("it was looked at in the first second")
@@ -121,7 +121,7 @@ func TestAWatchLastsAsLongAsItsUserMayWatch(t *testing.T) {
 	}
 }
 
-func TestAWatchEndsInTime(t *testing.T) {
+func TestAWatchEndsAtItsExpiry(t *testing.T) {
 	start := time.Unix(1_000_000, 0)
 	token := func(claims string) http.Header {
 		return http.Header{"Authorization": {"Bearer e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".c2ln"}}
@@ -142,7 +142,7 @@ func TestAWatchEndsInTime(t *testing.T) {
 		{"a password", http.Header{"Authorization": {"Basic YTpi"}}, time.Time{}, 53 * time.Minute, time.Hour},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			w, now, ctx := openWatches(t, &knows{name: "alice", code: http.StatusOK}, tc.headers, tc.certificate)
+			w, now, ctx := openWatches(t, &identity{name: "alice", code: http.StatusOK}, tc.headers, tc.certificate)
 			look(t, w, now, tc.lasts)
 			if ctx.Err() != nil {
 				t.Fatalf("ended after %s: %v", tc.lasts, context.Cause(ctx))
@@ -164,7 +164,7 @@ func TestOnlyCredentialsOfAWatchAreKept(t *testing.T) {
 	}
 }
 
-// BenchmarkPass is what the watches of a large fleet cost every second.
+// BenchmarkPass measures the pass over the watches of a large fleet, once a second.
 func BenchmarkPass(b *testing.B) {
 	now := clocktesting.NewFakeClock(time.Unix(1_000_000, 0))
 	w := newWatches(WatchLimits{MaxDuration: time.Hour, RecheckInterval: time.Minute}, now)

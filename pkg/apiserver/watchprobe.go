@@ -36,8 +36,8 @@ var (
 	errNotAuthorized    = errors.New("its user may not watch this any more")
 )
 
-// accessProbe is the library's own filters of impersonation and authorization, around a handler
-// that says yes: what let a watch in is what is asked again.
+// accessProbe returns the library's filters of impersonation and authorization around a handler that
+// answers 200: the same filters check the request that opens a watch.
 func accessProbe(config *genericapiserver.Config) http.Handler {
 	var handler http.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 	handler = genericapifilters.WithAuthorization(handler, config.Authorization.Authorizer, config.Serializer)
@@ -47,7 +47,7 @@ func accessProbe(config *genericapiserver.Config) http.Handler {
 	return impersonation.WithImpersonation(handler, config.Authorization.Authorizer, config.Serializer)
 }
 
-// probeWriter keeps the code of an answer.
+// probeWriter records the code of an answer.
 type probeWriter struct {
 	header http.Header
 	code   int
@@ -69,8 +69,8 @@ func (w *probeWriter) WriteHeader(code int) {
 	}
 }
 
-// isTransient tells an authenticator that could not ask from one that says no: a cluster that
-// does not answer, or answers that it is busy.
+// isTransient reports whether an authenticator failed without a decision: the cluster does not answer,
+// or is busy.
 func isTransient(err error) bool {
 	var all utilerrors.Aggregate
 	if errors.As(err, &all) {

@@ -164,7 +164,7 @@ func TestTheRulesSayWhatARoomMayAndMayNot(t *testing.T) {
 		{"cmd/gatehouse/app", "github.com/spf13/cobra", true},
 		{"cmd/gatehouse/app", "go.etcd.io/etcd/server/v3/embed", false},
 		{"cmd/gatehouse/app", "k8s.io/kubernetes/pkg/apis/core", false},
-		{"cmd/gatehouse/app", "pkg/registry/registrytest", false},
+		{"cmd/gatehouse/app", "test/registrytest", false},
 		{"pkg/newroom", "k8s.io/client-go/kubernetes", false},
 	} {
 		if why := verdict(test.importer, test.imported); (why == "") != test.may {
@@ -193,7 +193,7 @@ func TestTheProgramLinksNeitherKubernetesNorTestCodeNorFakesOfItsOwnAccord(t *te
 	for _, p := range linked {
 		own := strings.TrimPrefix(p.ImportPath, module)
 		if matches(`k8s\.io/kubernetes(/.*)?|k8s\.io/apimachinery/pkg/api/apitesting(/.*)?`, p.ImportPath) ||
-			matches("pkg/generated/.*/fake|pkg/registry/registrytest|pkg/apis/[a-z]+/fuzzer|cmd/gatehouse/app/testing", own) {
+			matches("pkg/generated/.*/fake|test/registrytest|pkg/apis/[a-z]+/fuzzer|cmd/gatehouse/app/testing", own) {
 			t.Errorf("cmd/gatehouse links %s: 'go list -deps -json ./cmd/gatehouse' tells who imports it", own)
 		}
 		if isFake(p.ImportPath) || !slices.ContainsFunc(p.Imports, isFake) {

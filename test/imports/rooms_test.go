@@ -71,19 +71,14 @@ var rooms = []room{
 
 	// base knows no group, and resources share no code but base.
 	{packages: "pkg/registry/base", may: append([]string{"k8s.io/client-go/tools/cache"}, registryLibraries...)},
-	// Only tests import the contract test; it builds storages as the server does.
-	{packages: "pkg/registry/registrytest", may: append([]string{
-		"pkg/apiserver", "pkg/registry/base", "pkg/storage", "pkg/storage/embedded",
-		"k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/server/options",
-		"go.etcd.io/etcd/client/v3", "github.com/google/go-cmp/cmp", "sigs.k8s.io/randfill",
-	}, registryLibraries...)},
-	// What somebody may is asked of an authorizer; nothing is stored.
+	// Access reviews call an authorizer; nothing is stored.
 	{packages: "pkg/registry/authorization", may: append([]string{
 		"pkg/registry/base", "pkg/apis/authorization/validation", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer",
 	}, registryLibraries...)},
-	// A TokenReview asks what stop 1 asks.
+	// A TokenReview calls the authenticator of stage 1. tokenrequest is shared by the token endpoints
+	// of service accounts and instances.
 	{packages: "pkg/registry/authentication(/[a-z]+)?", may: append([]string{
-		"pkg/registry/authentication/...", "k8s.io/apiserver/pkg/authentication/authenticator",
+		"pkg/registry/base", "pkg/registry/authentication/...", "k8s.io/apiserver/pkg/authentication/authenticator",
 	}, registryLibraries...)},
 	// What a policy takes parameters from, its author must be allowed to read.
 	{packages: "pkg/registry/admissionregistration/params", may: []string{
@@ -97,21 +92,25 @@ var rooms = []room{
 		"pkg/registry/base", "pkg/registry/admissionregistration/params", "pkg/apis/admissionregistration", "pkg/apis/admissionregistration/validation",
 	}, registryLibraries...)},
 	{packages: "pkg/registry/([a-z]+)", may: append([]string{
-		"pkg/registry/base", "pkg/registry/$1/<resource>", "pkg/apis/$1", "pkg/apis/$1/<version>",
+		"pkg/registry/base", "pkg/registry/authentication/tokenrequest", "pkg/registry/$1/<resource>", "pkg/apis/$1", "pkg/apis/$1/<version>",
 	}, registryLibraries...)},
-	// What the four resources of RBAC share is not for base, which knows no group.
+	// escalation is shared by the four resources of RBAC, and base is independent of groups.
 	{packages: "pkg/registry/rbac/[a-z]+", may: append([]string{
-		"pkg/registry/base", "pkg/registry/rbac/police", "pkg/apis/rbac", "pkg/apis/rbac/validation",
+		"pkg/registry/base", "pkg/registry/rbac/escalation", "pkg/apis/rbac", "pkg/apis/rbac/validation",
 	}, registryLibraries...)},
-	// It warns of names that nothing is counted under.
+	// The strategy warns of names that are not counted.
 	{packages: "pkg/registry/core/resourcequota", may: append([]string{
 		"pkg/registry/base", "pkg/apis/core", "pkg/apis/core/validation", "pkg/quota",
 	}, registryLibraries...)},
-	// What a host reads and writes is checked on the object itself, which needs the caller's groups.
-	{packages: "pkg/registry/fleet/instance", may: append([]string{
-		"pkg/registry/base", "pkg/apis/fleet", "pkg/apis/fleet/<version>", "pkg/apis/fleet/validation", "k8s.io/apiserver/pkg/authentication/user",
+	// TokenREST issues tokens of service accounts.
+	{packages: "pkg/registry/core/serviceaccount", may: append([]string{
+		"pkg/registry/base", "pkg/registry/authentication/tokenrequest", "pkg/apis/core", "pkg/apis/core/validation",
 	}, registryLibraries...)},
-	// The version is for GetResetFields, which names the fields of the external object.
+	// Reads and writes of hosts are checked on the object itself, which needs the caller's groups.
+	{packages: "pkg/registry/fleet/instance", may: append([]string{
+		"pkg/registry/base", "pkg/registry/authentication/tokenrequest", "pkg/apis/fleet", "pkg/apis/fleet/<version>", "pkg/apis/fleet/validation", "k8s.io/apiserver/pkg/authentication/user",
+	}, registryLibraries...)},
+	// The versions hold the names of labels and annotations.
 	{packages: "pkg/registry/([a-z]+)/[a-z]+", may: append([]string{
 		"pkg/registry/base", "pkg/apis/$1", "pkg/apis/$1/<version>", "pkg/apis/$1/validation",
 	}, registryLibraries...)},
@@ -166,7 +165,7 @@ var rooms = []room{
 	{packages: "pkg/gauntlet(/.*)?", may: []string{"pkg/gauntlet/...", "k8s.io/apiserver/..."}},
 	// Bodies are looked at before anything decodes them. YAML is parsed by the parser that the
 	// decoder's comes from, because only it shows aliases.
-	{packages: "pkg/apiserver/bodies", may: []string{"k8s.io/apiserver/pkg/endpoints/...", "go.yaml.in/yaml/v3"}},
+	{packages: "pkg/apiserver/bodies", may: []string{"k8s.io/apiserver/pkg/endpoints/...", "go.yaml.in/yaml/v3", "sigs.k8s.io/yaml"}},
 	{packages: "pkg/apiserver/memory", may: []string{"k8s.io/apiserver/pkg/endpoints/...", "k8s.io/component-base/metrics/..."}},
 	// What fields a write leaves alone is put in the words of managedFields, for rollbacks.
 	{packages: "pkg/apiserver", may: []string{
@@ -174,7 +173,6 @@ var rooms = []room{
 		"pkg/apis/<group>", "pkg/apis/<group>/install", "pkg/registry/base", "pkg/registry/<group>", "pkg/registry/<group>/<resource>",
 		"pkg/admission/...", "pkg/generated/openapi/...", "pkg/storage",
 		"k8s.io/apiserver/...", "k8s.io/client-go/...", "k8s.io/kube-openapi/pkg/...", "sigs.k8s.io/structured-merge-diff/v6/fieldpath",
-		"sigs.k8s.io/yaml", // bodies of applies
 	}},
 
 	// What of this machine is trusted is decided in one place, which knows nothing else.
@@ -215,7 +213,6 @@ var nobody = []struct {
 }{
 	{"go.etcd.io/etcd/server/v3/...", "pkg/storage/embedded", "etcd's server belongs to pkg/storage/embedded"},
 	{"go.etcd.io/bbolt/...", "pkg/storage/embedded", "etcd's database belongs to pkg/storage/embedded"},
-	{"pkg/registry/registrytest", "test/.*", "the contract test is for tests"},
 	{"pkg/apis/<group>/fuzzer", "test/.*", "fuzzers are for tests"},
 	{"pkg/files/filestest", "test/.*", "helpers of tests are for tests"},
 	{"k8s.io/kubernetes/...", "", "the product is not built on k8s.io/kubernetes"},

@@ -53,7 +53,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization"
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization/host"
 	"github.com/gatehouse-dev/gatehouse/pkg/preflight"
-	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/authentication/tokenrequest"
 )
 
 // clusterTimeout bounds a question to the cluster other than a watch, so that a cluster
@@ -152,7 +152,7 @@ func admissionNeeds(o options.CompletedOptions, cure string) []preflight.Need {
 // applyCluster asks the cluster who callers are and what they may, and reads its
 // namespaces for admission: stops 1 to 3 of the aggregated mode. The check passes when
 // admission has read what the cluster lets it read.
-func applyCluster(ctx context.Context, o options.CompletedOptions, generic *genericapiserver.Config) (informers.SharedInformerFactory, base.AccountTokens, healthz.HealthChecker, error) {
+func applyCluster(ctx context.Context, o options.CompletedOptions, generic *genericapiserver.Config) (informers.SharedInformerFactory, tokenrequest.Issuer, healthz.HealthChecker, error) {
 	config, err := clusterConfig(o.Cluster.Kubeconfig)
 	if err != nil {
 		return nil, nil, nil, err

@@ -36,7 +36,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 	"github.com/gatehouse-dev/gatehouse/pkg/limits"
-	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/authentication/tokenrequest"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
 )
@@ -53,7 +53,7 @@ func newConfig(ctx context.Context, o options.CompletedOptions, etcd *embedded.S
 	}
 	var factory informers.SharedInformerFactory
 	var builtins *apiserver.Builtins
-	var tokens base.AccountTokens
+	var tokens tokenrequest.Issuer
 	var read healthz.HealthChecker
 	if o.Aggregated() {
 		var err error
@@ -61,16 +61,14 @@ func newConfig(ctx context.Context, o options.CompletedOptions, etcd *embedded.S
 			return nil, err
 		}
 	} else {
-		builtins = apiserver.NewBuiltins()
-		builtins.EventTTL = o.EventTTL
-		factory = builtins.Informers.Factory
 		bound, err := newBindings(generic)
 		if err != nil {
 			return nil, err
 		}
-		if tokens, read, err = applyStandalone(o, bundle, controllers, builtins, bound, generic); err != nil {
+		if builtins, tokens, read, err = applyStandalone(o, bundle, controllers, bound, generic); err != nil {
 			return nil, err
 		}
+		factory = builtins.Informers.Factory
 		if err := applyStandaloneAdmission(o, builtins, bound, generic); err != nil {
 			return nil, err
 		}
@@ -114,7 +112,7 @@ func newConfig(ctx context.Context, o options.CompletedOptions, etcd *embedded.S
 	// In a cluster kube-controller-manager collects garbage of every group that it discovers;
 	// a standalone server has a collector of its own.
 	return &apiserver.Config{
-		Generic: generic, Informers: factory, GarbageCollected: true, AccountTokens: tokens, Builtins: builtins, Memory: memoryBudget(o),
+		Generic: generic, Informers: factory, GarbageCollected: true, Tokens: tokens, Builtins: builtins, Memory: memoryBudget(o),
 		StartChecks: []healthz.HealthChecker{read}, HealthPaths: authentication.HealthPaths,
 		Watches: apiserver.WatchLimits{MaxDuration: o.Watches.MaxTimeout, RecheckInterval: o.Watches.RecheckInterval},
 	}, nil

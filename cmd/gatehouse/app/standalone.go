@@ -40,80 +40,105 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization/host"
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization/rbac"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
-	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/authentication/tokenrequest"
 )
 
-// applyStandalone says who callers are and what they may: stops 1 and 2. It returns what
-// gives out tokens of service accounts, and the check that roles have been read.
-func applyStandalone(o options.CompletedOptions, bundle *certificates.Bundle, controllers *authentication.Controllers, builtins *apiserver.Builtins, bound *bindings, generic *genericapiserver.Config) (base.AccountTokens, healthz.HealthChecker, error) {
+// applyStandalone configures authentication and authorization of the standalone mode: stages 1 and
+// 2. It returns the inputs of Kubernetes' own kinds, the issuer of service account tokens, and the
+// check that roles have been read.
+func applyStandalone(o options.CompletedOptions, bundle *certificates.Bundle, controllers *authentication.Controllers, bound *bindings, generic *genericapiserver.Config) (*apiserver.Builtins, tokenrequest.Issuer, healthz.HealthChecker, error) {
 	callers := authentication.Standalone{Controllers: controllers, Audiences: o.Callers.Accounts.Audiences}
 	var err error
 	if callers.ClientCA, callers.FrontProxy, err = authorities(o, bundle); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	// What is trusted here is also what the server asks for in the TLS handshake; serving runs
 	// and follows these providers.
 	if err := generic.Authentication.ApplyClientCert(callers.ClientCA, generic.SecureServing); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	if proxy := callers.FrontProxy; proxy != nil {
 		if err := generic.Authentication.ApplyClientCert(proxy.CA, generic.SecureServing); err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		// The filter that strips identity headers from requests must know what they are called.
 		generic.Authentication.RequestHeaderConfig = proxy.Headers()
 	}
 	if callers.TokenFile, err = tokenFile(o.Callers.TokenFile); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	accounts, tokens, err := applyAccounts(o, bundle, builtins)
+	informers, lookup := apiserver.NewStoreInformers(), &apiserver.StoreLookup{}
+	accounts, err := newAccounts(o, bundle, lookup)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	callers.ServiceAccounts = accounts
+	callers.ServiceAccounts = accounts.authenticator
 	generic.Authentication.APIAudiences = callers.Audiences
-	generic.Authentication.Authenticator, builtins.Tokens = authentication.NewStandalone(callers)
-	builtins.Audiences = callers.Audiences
+	authenticator, tokens := authentication.NewStandalone(callers)
+	generic.Authentication.Authenticator = authenticator
 	if err := applyRevocation(generic, nil); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	synced, err := applyRoles(o, builtins, bound, generic)
-	return tokens, synced, err
+	roles, escalation, err := applyRoles(o, informers, bound, generic)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	scheme, codecs := apiserver.NewBuiltinScheme()
+	return &apiserver.Builtins{
+		Scheme:     scheme,
+		Codecs:     codecs,
+		Informers:  informers,
+		Lookup:     lookup,
+		Tokens:     tokens,
+		Audiences:  callers.Audiences,
+		Authorizer: generic.Authorization.Authorizer,
+		Rules:      roles,
+		Escalation: escalation,
+		EventTTL:   o.EventTTL,
+		Paths:      accounts.installDiscovery,
+		Bootstrap:  bootstrapRoles(),
+	}, accounts.issuer, rolesRead(roles), nil
 }
 
-// applyRoles says what callers may, and keeps them from granting more than that. The check
-// passes when the roles have been read: before, valid rights would be refused.
-func applyRoles(o options.CompletedOptions, builtins *apiserver.Builtins, bound *bindings, generic *genericapiserver.Config) (healthz.HealthChecker, error) {
-	roles, err := rbac.New(builtins.Informers.Factory.Rbac().V1())
+// applyRoles configures authorization and returns the roles, and the check of writes that grant
+// rights.
+func applyRoles(o options.CompletedOptions, informers *apiserver.StoreInformers, bound *bindings, generic *genericapiserver.Config) (*rbac.Authorizer, *rbac.Escalation, error) {
+	roles, err := rbac.New(informers.Factory.Rbac().V1())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	hosts, err := host.New(bound, host.Options{ApproveRegistration: o.ApproveHosts()})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	generic.Authorization.Authorizer, err = authorization.NewStandalone(authorization.Standalone{HealthPaths: authentication.HealthPaths, Hosts: hosts, Roles: roles})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	generic.RuleResolver = roles
-	builtins.Authorizer, builtins.Rules = generic.Authorization.Authorizer, roles
-	synced := healthz.NamedCheck("roles", func(*http.Request) error {
+	escalation, err := rbac.NewEscalation(roles, generic.Authorization.Authorizer)
+	return roles, escalation, err
+}
+
+// rolesRead returns the check that roles have been read: before, valid rights would be refused.
+func rolesRead(roles *rbac.Authorizer) healthz.HealthChecker {
+	return healthz.NamedCheck("roles", func(*http.Request) error {
 		if !roles.HasSynced() {
 			return errors.New("roles and bindings have not been read yet")
 		}
 		return nil
 	})
-	builtins.Escalation, err = rbac.NewEscalation(roles, generic.Authorization.Authorizer)
-	if err != nil {
-		return nil, err
-	}
+}
+
+// bootstrapRoles returns the roles and bindings that exist from the first start.
+func bootstrapRoles() []apiserver.BootstrapObject {
+	var objects []apiserver.BootstrapObject
 	for _, object := range rbac.BootstrapObjects() {
-		builtins.Bootstrap = append(builtins.Bootstrap, apiserver.BootstrapObject{
+		objects = append(objects, apiserver.BootstrapObject{
 			Resource: rbacv1.Resource(object.Resource), Object: object.Object, Reconcile: object.Reconcile,
 		})
 	}
-	return synced, nil
+	return objects
 }
 
 // authorities are who vouches for users, and the front proxy where there is one.
@@ -167,32 +192,38 @@ func tokenFile(path string) (authenticator.Token, error) {
 	return tokens, nil
 }
 
-// applyAccounts makes what knows service accounts' tokens and what gives them out, of the
-// same keys.
-func applyAccounts(o options.CompletedOptions, bundle *certificates.Bundle, builtins *apiserver.Builtins) (*serviceaccount.Authenticator, *serviceaccount.Requests, error) {
+// accounts verify and issue tokens of service accounts with the same keys.
+type accounts struct {
+	authenticator *serviceaccount.Authenticator
+	issuer        *serviceaccount.Requests
+	// installDiscovery serves the OpenID configuration and the keys.
+	installDiscovery func(*genericapiserver.GenericAPIServer) error
+}
+
+func newAccounts(o options.CompletedOptions, bundle *certificates.Bundle, lookup *apiserver.StoreLookup) (*accounts, error) {
 	a := o.Callers.Accounts
 	keys, err := signingKeys(a, bundle.Dir)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	issuer, err := serviceaccount.NewIssuer(a.Issuers[0], keys, clock.RealClock{})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	builtins.Paths = func(server *genericapiserver.GenericAPIServer) error {
-		discovery, err := serviceaccount.NewDiscovery(a.Issuers[0], keySetURL(a.KeySetURL, server.ExternalAddress), keys)
-		if err != nil {
-			klog.Warningf("--service-account-issuer: %v; tokens are good, but %s is not served", err, serviceaccount.OpenIDConfigurationPath)
+	return &accounts{
+		authenticator: serviceaccount.NewAuthenticator(serviceaccount.Config{
+			Issuers: a.Issuers, Audiences: a.Audiences, Keys: keys, Lookup: lookup, Clock: clock.RealClock{},
+		}),
+		issuer: &serviceaccount.Requests{Issuer: issuer, Lookup: lookup.Live(), Audiences: a.Audiences, MaxLifetime: a.MaxExpiration},
+		installDiscovery: func(server *genericapiserver.GenericAPIServer) error {
+			discovery, err := serviceaccount.NewDiscovery(a.Issuers[0], keySetURL(a.KeySetURL, server.ExternalAddress), keys)
+			if err != nil {
+				klog.Warningf("--service-account-issuer: %v; tokens are good, but %s is not served", err, serviceaccount.OpenIDConfigurationPath)
+				return nil
+			}
+			discovery.Install(server.Handler.NonGoRestfulMux)
 			return nil
-		}
-		discovery.Install(server.Handler.NonGoRestfulMux)
-		return nil
-	}
-	accounts := serviceaccount.NewAuthenticator(serviceaccount.Config{
-		Issuers: a.Issuers, Audiences: a.Audiences, Keys: keys, Lookup: builtins.Lookup, Clock: clock.RealClock{},
-	})
-	return accounts, &serviceaccount.Requests{
-		Issuer: issuer, Lookup: builtins.Lookup.Live(), Audiences: a.Audiences, MaxLifetime: a.MaxExpiration,
+		},
 	}, nil
 }
 

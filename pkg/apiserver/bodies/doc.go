@@ -14,13 +14,12 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package bodies refuses request bodies that are cheap to send and dear to read, before
-// anything decodes them.
+// Package bodies refuses request bodies that are cheap to send and expensive to decode, before they are
+// decoded. Decode is the parser for checks of patches.
 //
-// k8s.io/apiserver bounds the bytes of a body. What a body becomes in memory can be a thousand
-// times as much: a YAML alias stands for a value of any size in two bytes, an empty element of
-// a list takes two or three bytes in a body and hundreds in memory, and each element is decoded,
-// defaulted, converted and entered in managedFields before validation counts it. So this package
-// bounds three things besides: how many values a body holds, how deeply they are nested, and
-// how many bytes the aliases of a YAML body stand for.
+// k8s.io/apiserver bounds the bytes of a body. A body can need a thousand times as many in memory: a
+// YAML alias of two bytes stands for a value of any size, an empty element of a list takes two or
+// three bytes in a body and hundreds in memory, and each element is decoded, defaulted, converted and
+// added to managedFields before validation counts it. So this package also bounds how many values a
+// body contains, how deeply they are nested, and the bytes for which the aliases of a YAML body stand.
 package bodies

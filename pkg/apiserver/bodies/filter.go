@@ -34,22 +34,21 @@ import (
 )
 
 const (
-	// MaxValues is how many values one body may hold: fields of objects and elements of lists.
-	// An object of 1.5 MiB, the most that etcd stores, holds fewer but where a value and its
-	// name take 75 bytes together.
+	// MaxValues bounds the values of a body: fields of objects and elements of lists. An object of 1.5
+	// MiB, the most that etcd stores, has fewer unless a value and its name take less than 75 bytes.
 	MaxValues = 20_000
-	// MaxDepth is how deeply values may be nested. No type of this server's comes near.
+	// MaxDepth bounds how deeply values are nested. All types of this server are far below.
 	MaxDepth = 100
-	// MaxPatchList is how many elements a list in a JSON patch or a strategic merge patch may
-	// hold. Each operation of the former may read or copy the whole object, and each element of
-	// the latter is looked for in the list that it is merged into.
+	// MaxPatchList bounds the elements of a list in a JSON patch or a strategic merge patch. Each
+	// operation of the former may read or copy the whole object, and each element of the latter is
+	// searched in the list that it is merged into.
 	MaxPatchList = 1000
 )
 
 // WithBounds answers 400 to bodies beyond the bounds of this package, and 413 to patches beyond
-// MaxPatchList and to bodies of more than maxBytes, with a Status that the serializer writes, and hands all others on to the
-// handler. amounts tells the resources that hold amounts (resource.Quantity), in whose bodies
-// numbers are bounded, too. It belongs behind authorization, so that no body is read of a caller without rights.
+// MaxPatchList and to bodies of more than maxBytes, with a Status that the serializer writes. amounts
+// reports whether a resource contains amounts (resource.Quantity): numbers in its bodies are bounded,
+// too. The filter runs after authorization, so that bodies of unauthorized callers are not read.
 func WithBounds(handler http.Handler, maxBytes int64, amounts func(schema.GroupResource) bool, serializer runtime.NegotiatedSerializer) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		info, ok := request.RequestInfoFrom(r.Context())
@@ -65,6 +64,7 @@ func WithBounds(handler http.Handler, maxBytes int64, amounts func(schema.GroupR
 			responsewriters.ErrorNegotiated(err, serializer, schema.GroupVersion{Group: info.APIGroup, Version: info.APIVersion}, w, r)
 			return
 		}
+		r = r.WithContext(withBody(r.Context(), body))
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		handler.ServeHTTP(w, r)
 	})
@@ -78,11 +78,11 @@ func hasBody(r *http.Request) bool {
 	return false
 }
 
-// mostAnnounced is the most bytes that are allocated for a body before any of it is there.
+// mostAnnounced bounds the bytes that are allocated for a body before it arrives.
 const mostAnnounced = 64 << 10
 
-// read reads the body, of which the handler gets a copy. The answer to a body that is too large
-// is that of k8s.io/apiserver (limitedReadBody in pkg/endpoints/handlers/rest.go).
+// read reads the body. The answer to a body that is too large is that of k8s.io/apiserver
+// (limitedReadBody in pkg/endpoints/handlers/rest.go).
 func read(r *http.Request, maxBytes int64) ([]byte, error) {
 	tooLarge := apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("limit is %d", maxBytes))
 	if r.ContentLength > maxBytes {
@@ -90,7 +90,7 @@ func read(r *http.Request, maxBytes int64) ([]byte, error) {
 	}
 	defer func() { _ = r.Body.Close() }()
 	var body bytes.Buffer
-	// A length that is only announced takes no memory: the buffer grows with what arrives.
+	// The Content-Length allocates no memory: the buffer grows with the bytes that arrive.
 	if r.ContentLength > 0 {
 		body.Grow(int(min(r.ContentLength, mostAnnounced)) + bytes.MinRead)
 	}
@@ -98,7 +98,7 @@ func read(r *http.Request, maxBytes int64) ([]byte, error) {
 	status := apierrors.APIStatus(nil)
 	switch {
 	case errors.As(err, &status):
-		return nil, err // a filter that bounds the time of bodies has an answer of its own
+		return nil, err // the answer of the filter that bounds the time of bodies
 	case err != nil:
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("the body cannot be read: %v", err))
 	case n > maxBytes:
@@ -107,12 +107,12 @@ func read(r *http.Request, maxBytes int64) ([]byte, error) {
 	return body.Bytes(), nil
 }
 
-// check looks at a body in the way in which it will be decoded.
+// check scans a body by the media type by which it will be decoded.
 func check(contentType string, body []byte, maxBytes int64, amounts bool) error {
 	mediaType, _, malformed := mime.ParseMediaType(contentType)
 	if malformed != nil {
-		// What cannot be parsed is refused with 415, but for nothing, which means JSON, and for
-		// patches, of which the handler compares only what is before the semicolon.
+		// A type that cannot be parsed is refused with 415, except for an empty one, which is JSON, and
+		// for patches, whose handler compares only the part before the semicolon.
 		mediaType, _, _ = strings.Cut(strings.ToLower(contentType), ";")
 	}
 	var found usage
@@ -142,12 +142,12 @@ func check(contentType string, body []byte, maxBytes int64, amounts bool) error 
 	return nil
 }
 
-// usage is what a body takes. Each number is at least the true one as far as the body can be
-// decoded, and scans may end where one is beyond its bound.
+// usage is the size of a decoded body. Each number is an upper bound for the part of the body that can
+// be decoded; a scan may end when one exceeds its bound.
 type usage struct {
 	// values counts fields and elements, and longestList the elements of one list.
 	values, longestList int
 	depth               int
-	// hugeNumber says that a text or a number is one that amounts must not be read from.
+	// hugeNumber is true if a string or a number is too expensive to parse as an amount.
 	hugeNumber bool
 }

@@ -18,11 +18,11 @@ package bodies
 
 import "bytes"
 
-// scanJSON counts without decoding: each value but the outermost follows an opening bracket or a
-// comma. Of what is not JSON it counts the same characters, and the decoder finds the mistake.
+// scanJSON counts without decoding: each value but the outermost follows an opening bracket or a comma.
+// In a body that is not JSON it counts the same characters, and the decoder returns the error.
 func scanJSON(body []byte) usage {
 	var u usage
-	// The values that have begun in each list and object around the present place.
+	// The values that have begun in each list and object around the current position.
 	var open [MaxDepth + 2]struct {
 		list   bool
 		values int
@@ -61,7 +61,7 @@ func scanJSON(body []byte) usage {
 	return u
 }
 
-// endOfString returns the place of the quotation mark that ends the string from there on.
+// endOfString returns the position of the quotation mark that ends the string.
 func endOfString(body []byte, from int) int {
 	for i := from; i < len(body); i++ {
 		switch body[i] {

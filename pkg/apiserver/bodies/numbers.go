@@ -27,15 +27,15 @@ const (
 	MaxDigits = 1000
 	// maxExponent bounds exponents in both directions. An amount is at most 2^63 and at least 10^-9.
 	maxExponent = 999
-	// maxPlainDigits is how many digits may stand before a longer positive exponent. With so few
-	// the result is found to be too large without computing it, and the short name of a commit,
-	// such as 3e59871, looks just so.
+	// maxPlainDigits bounds the digits before a larger positive exponent. With so few digits the result
+	// is rejected as too large without computing it, and the short hash of a commit, such as 3e59871,
+	// has this form.
 	maxPlainDigits = 15
 )
 
-// isHugeNumber tells texts that resource.ParseQuantity takes minutes and gigabytes for: it
+// isHugeNumber reports whether resource.ParseQuantity would need minutes and gigabytes for the text: it
 // computes ten to the power of the exponent ("1e-99999999"), and its arithmetic on long numbers is
-// quadratic. Text that only begins like a number is taken for one where its digits are too many.
+// quadratic. Text that only begins with a number counts as one if it has too many digits.
 func isHugeNumber(text []byte) bool {
 	rest := bytes.TrimLeft(text, "+-")
 	unit := bytes.TrimLeft(rest, "0123456789.")
@@ -47,9 +47,9 @@ func isHugeNumber(text []byte) bool {
 	}
 	exponent, err := strconv.ParseInt(string(unit[1:]), 10, 64)
 	if err != nil {
-		return false // no number: a uid may begin like one
+		return false // not a number: a uid may begin with digits and an e
 	}
-	// ParseQuantity keeps 32 bits of it, so that what is too large may come out negative.
+	// ParseQuantity keeps 32 bits of it, so that a large exponent may become negative.
 	switch kept := int32(exponent); {
 	case kept < -maxExponent:
 		return true
@@ -59,8 +59,8 @@ func isHugeNumber(text []byte) bool {
 	return false
 }
 
-// isHugeLiteral does so for a JSON string, without its quotation marks. Escapes are looked behind
-// where the text could be a number: patches are decoded before amounts are read.
+// isHugeLiteral does the same for a JSON string, without its quotation marks. It decodes escapes if the
+// text could be a number: patches are decoded before amounts are parsed.
 func isHugeLiteral(text []byte) bool {
 	if isHugeNumber(text) {
 		return true

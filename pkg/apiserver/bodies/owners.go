@@ -30,9 +30,8 @@ import (
 // (dedupOwnerReferences in pkg/endpoints/handlers/rest.go).
 const MaxOwners = 1000
 
-// WithBoundedOwners returns a serializer whose decoders refuse objects with more owners than
-// MaxOwners, with 400 for the answer. It sees what creates, updates, JSON patches and merge
-// patches are decoded to, in every media type.
+// WithBoundedOwners returns a serializer whose decoders refuse objects with more than MaxOwners owners
+// with a 400. It covers creates, updates, JSON patches and merge patches in every media type.
 func WithBoundedOwners(serializer runtime.NegotiatedSerializer) runtime.NegotiatedSerializer {
 	return boundedOwners{serializer}
 }

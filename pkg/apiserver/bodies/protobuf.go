@@ -22,9 +22,9 @@ import "encoding/binary"
 const protobufPrefix = "k8s\x00"
 
 // scanProtobuf counts the length-delimited fields: elements of lists, entries of maps, nested
-// objects and strings. Only the type tells which of them are objects, so it looks into every
-// one as if it were. A text or binary value reads as a few fields by chance; it would have to be
-// longer than a megabyte to read as MaxValues.
+// objects and strings. Only the type shows which of them are objects, so it scans each as one. A
+// string or binary value contains a few fields by chance; only one of more than a megabyte would
+// contain MaxValues.
 func scanProtobuf(body []byte) usage {
 	var u usage
 	if len(body) > len(protobufPrefix) {
@@ -33,7 +33,7 @@ func scanProtobuf(body []byte) usage {
 	return u
 }
 
-// scanMessage reads fields until one is none; the decoder comes as far.
+// scanMessage reads fields until one is invalid, as the decoder does.
 func (u *usage) scanMessage(message []byte, depth int) {
 	// The envelope and the object in it are one deep each.
 	const envelope = 2

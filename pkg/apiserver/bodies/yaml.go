@@ -27,20 +27,20 @@ import (
 
 const yamlCure = "write the values out, or send the body as JSON"
 
-// scanYAML bounds what a YAML body is decoded to. Most are JSON, which is YAML, too: kubectl
-// applies in that form. JSON has no aliases and is scanned as JSON.
+// scanYAML scans a YAML body. Most are JSON, which is also YAML: kubectl applies in that form. JSON has
+// no aliases and is scanned as JSON.
 func scanYAML(body []byte, maxBytes int64) (usage, error) {
 	if json.Valid(body) {
 		return scanJSON(body), nil
 	}
 	if most := mostNodes(body); most > MaxValues {
-		// The parser would need gigabytes to find out more.
+		// The parser would need gigabytes for an exact count.
 		return usage{}, fmt.Errorf("the YAML body may hold more than %d values, by its line ends and punctuation: send the body as JSON", MaxValues)
 	}
 	var document yaml.Node
 	if err := yaml.Unmarshal(body, &document); err != nil {
 		if bytes.IndexByte(body, '*') < 0 {
-			return usage{}, nil // without aliases it is bounded; the decoder finds the mistake
+			return usage{}, nil // without aliases it is bounded; the decoder returns the error
 		}
 		return usage{}, fmt.Errorf("the YAML body cannot be read: %w", err)
 	}
@@ -51,8 +51,8 @@ func scanYAML(body []byte, maxBytes int64) (usage, error) {
 	return s.usage, nil
 }
 
-// mostNodes counts the characters of which every node of a YAML document needs one of its own.
-// A document of text may hold many more than nodes.
+// mostNodes returns an upper bound for the nodes of a YAML document: the number of the characters of
+// which every node needs one.
 func mostNodes(body []byte) int {
 	most := 0
 	for i, c := range body {
@@ -68,21 +68,19 @@ func mostNodes(body []byte) int {
 	return most
 }
 
-// nodeBytes is counted for each node besides its text: an alias of an empty value costs memory,
-// too.
+// nodeBytes is added for each node besides its text: an alias of an empty value also takes memory.
 const nodeBytes = 16
 
-// yamlScan walks through a document, and looks at what an alias stands for once.
+// yamlScan walks through a document, and visits the target of an alias once.
 type yamlScan struct {
 	usage
-	// expanded has the sizes of nodes, with what their aliases stand for; -1 while a node is
-	// being looked at.
+	// expanded contains the sizes of nodes with expanded aliases; -1 while a node is visited.
 	expanded map[*yaml.Node]int64
-	// byAliases is how many bytes aliases stand for in all, and limit the most that they may.
+	// byAliases is the sum of the bytes of the targets of aliases, and limit bounds it.
 	byAliases, limit int64
 }
 
-// size returns how many bytes the node becomes.
+// size returns the bytes of the expanded node.
 func (s *yamlScan) size(node *yaml.Node, depth int) (int64, error) {
 	if node.Kind == yaml.AliasNode {
 		return s.aliasSize(node)
@@ -106,7 +104,7 @@ func (s *yamlScan) size(node *yaml.Node, depth int) (int64, error) {
 	return total, nil
 }
 
-// aliasSize returns the size of what the alias stands for, which comes before it in the document.
+// aliasSize returns the size of the target of the alias, which precedes it in the document.
 func (s *yamlScan) aliasSize(alias *yaml.Node) (int64, error) {
 	size, known := s.expanded[alias.Alias]
 	switch {

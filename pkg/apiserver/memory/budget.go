@@ -22,7 +22,7 @@ import (
 	"sync"
 )
 
-// Budget hands out what is left of a limit.
+// Budget reserves parts of a limit.
 type Budget struct {
 	limit int64
 	used  func() int64
@@ -31,21 +31,20 @@ type Budget struct {
 	reserved int64
 }
 
-// NewBudget makes a budget of the limit, in bytes. used tells how many bytes the process cannot
-// do without; Live in all but tests.
+// NewBudget returns a budget of the limit, in bytes. used returns the bytes that a garbage collection
+// does not free: Live, except in tests.
 func NewBudget(limit int64, used func() int64) *Budget {
 	return &Budget{limit: limit, used: used}
 }
 
-// margin is the part of the limit that is not handed out: the eighth that the collector needs to
-// keep up, pages of the database file, and what estimates are wrong by.
+// margin is the part of the limit that is never reserved, an eighth: memory for the collector, pages of
+// the database file, and errors of the estimates.
 func (b *Budget) margin() int64 { return b.limit / 8 }
 
-// largestShare is the most that one request is counted with: an estimate above it must not keep a
-// request out for ever.
+// largestShare bounds the reservation of one request: a higher estimate would refuse it for ever.
 func (b *Budget) largestShare() int64 { return b.limit / 4 }
 
-// Reserve sets aside as many bytes until release is called, or says that they are not there now.
+// Reserve reserves the bytes until release is called. It returns false if fewer are left.
 func (b *Budget) Reserve(bytes int64) (release func(), ok bool) {
 	bytes = min(bytes, b.largestShare())
 	used := b.used()
@@ -64,8 +63,8 @@ func (b *Budget) Reserve(bytes int64) (release func(), ok bool) {
 	}), true
 }
 
-// Apply tells the garbage collector of the limit, less the margin, unless GOMEMLIMIT has told it
-// of a lower one.
+// Apply sets the limit of the garbage collector to the limit without the margin, unless GOMEMLIMIT is
+// lower.
 func (b *Budget) Apply() {
 	limitBytes.Set(float64(b.limit))
 	if wanted := b.limit - b.margin(); debug.SetMemoryLimit(-1) > wanted {
@@ -84,8 +83,8 @@ var live = []string{
 	"/memory/classes/other:bytes",
 }
 
-// Live returns how many bytes the last garbage collection left, with stacks and what the runtime
-// needs for itself. What was allocated since is covered by reservations.
+// Live returns the bytes of the heap after the last garbage collection, of stacks and of the runtime.
+// Reservations cover later allocations.
 func Live() int64 {
 	samples := make([]metrics.Sample, len(live))
 	for i, name := range live {

@@ -24,9 +24,9 @@ import (
 	"strings"
 )
 
-// CgroupLimit returns how many bytes the control group of the process and the groups above it
-// let it use, and false where none of them has a limit, or the system has no control groups. root
-// is the file system of the machine, os.DirFS("/").
+// CgroupLimit returns the lowest memory limit, in bytes, of the process's control group and its parents,
+// and false if none of them has a limit or the system has no control groups. root is the file system
+// of the machine, os.DirFS("/").
 func CgroupLimit(root fs.FS) (int64, bool) {
 	groups, err := fs.ReadFile(root, "proc/self/cgroup")
 	if err != nil {
@@ -52,17 +52,17 @@ func CgroupLimit(root fs.FS) (int64, bool) {
 	return limit, true
 }
 
-// noLimit is what version 1 has where nothing is set: the highest number that is a multiple of
-// the page size, whichever that is. No machine has as much memory.
+// noLimit is below the value of version 1 without a limit, which is the highest multiple of the page
+// size, and above the memory of any machine.
 const noLimit = 1 << 60
 
-// lowest is the lowest limit of the group and of those above it. In a container the path may be
-// that on the host, of which the container sees nothing but the mount.
+// lowest returns the lowest limit of the group and its parents. In a container the path may be that of
+// the host, of which only the mount is visible.
 func lowest(root fs.FS, mount, group, file string) int64 {
 	limit := int64(math.MaxInt64)
 	for dir := path.Join("/", group); ; dir = path.Dir(dir) {
 		if text, err := fs.ReadFile(root, path.Join(mount, dir, file)); err == nil {
-			// "max" is no number.
+			// "max" is not a number.
 			if n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil && n > 0 {
 				limit = min(limit, n)
 			}

@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package memory keeps the process within an amount of memory: it finds the limit of the control
-// group, tells Go's garbage collector, and answers requests that need much with 429 while there
-// is not enough for them, so that they come again later instead of ending the server for all.
+// Package memory keeps the process within a memory limit: it finds the limit of the control group,
+// sets the limit of Go's garbage collector, and answers 429 to requests that need more memory than is
+// left, so that clients retry them and the process is not killed.
 package memory

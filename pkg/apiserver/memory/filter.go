@@ -28,8 +28,8 @@ import (
 )
 
 const (
-	// cheap is the need below which a request is never refused: most requests are, and without
-	// them nothing could be deleted.
+	// cheap is the need below which a request is never refused: most requests, such as deletes, need
+	// less.
 	cheap = 1 << 20
 	// perBodyByte is how many bytes each byte of a body may become at the most, within the bounds
 	// of package bodies: decoded, converted, in managedFields, and encoded for admission and etcd.
@@ -37,17 +37,17 @@ const (
 	// perListedByte is the same for each byte of the listed objects, as they are stored. The
 	// objects themselves are the watch cache's.
 	perListedByte = 2
-	// retryAfterSeconds is when a refused request may come again.
+	// retryAfterSeconds is the Retry-After of a refused request.
 	retryAfterSeconds = 1
 )
 
-// Sizes tells how many objects of a resource are stored, and their average bytes.
+// Sizes returns how many objects of a resource are stored, and their average size in bytes.
 type Sizes func(resource schema.GroupResource) (count, averageBytes int64)
 
-// WithBudget answers 429 with Retry-After to requests for which the budget has not enough left:
-// those with large bodies, and lists without a limit of a resource of which much is stored. Health
-// checks and all that need little go on. maxBody is the largest body, in bytes: a request that
-// does not say how long its body is, is counted with it.
+// WithBudget answers 429 with Retry-After to requests that need more than is left of the budget: those
+// with large bodies, and lists without a limit of a resource with many stored bytes. Health checks and
+// requests that need little pass. maxBody is the largest body, in bytes: a request without a
+// Content-Length is counted with it.
 func WithBudget(handler http.Handler, budget *Budget, sizes Sizes, maxBody int64, serializer runtime.NegotiatedSerializer) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		info, ok := request.RequestInfoFrom(r.Context())
@@ -72,7 +72,7 @@ func WithBudget(handler http.Handler, budget *Budget, sizes Sizes, maxBody int64
 	})
 }
 
-// needOf estimates how many bytes a request needs while it runs.
+// needOf estimates the bytes that a request needs while it runs.
 func needOf(r *http.Request, info *request.RequestInfo, sizes Sizes, maxBody int64) int64 {
 	switch info.Verb {
 	case "create", "update", "patch":

@@ -57,7 +57,7 @@ func TestTheLowestLimitOfTheControlGroupsCounts(t *testing.T) {
 	}
 }
 
-func TestABudgetHandsOutWhatIsLeft(t *testing.T) {
+func TestABudgetReservesTheRestOfTheLimit(t *testing.T) {
 	used := int64(300)
 	b := NewBudget(800, func() int64 { return used }) // of which 700 are handed out, 200 at once
 	first, ok := b.Reserve(200)
@@ -83,13 +83,13 @@ func TestABudgetHandsOutWhatIsLeft(t *testing.T) {
 	}
 }
 
-func TestLiveCountsWhatIsKept(t *testing.T) {
+func TestLiveIsNotZero(t *testing.T) {
 	if got := Live(); got <= 0 {
 		t.Errorf("the process uses %d bytes", got)
 	}
 }
 
-func TestOnlyRequestsThatNeedMuchAreRefused(t *testing.T) {
+func TestOnlyExpensiveRequestsAreRefused(t *testing.T) {
 	scheme := runtime.NewScheme()
 	scheme.AddUnversionedTypes(schema.GroupVersion{Version: "v1"}, &metav1.Status{})
 	codecs := serializer.NewCodecFactory(scheme)

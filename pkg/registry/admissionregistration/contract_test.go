@@ -37,11 +37,10 @@ import (
 	admissionregistrationregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/admissionregistration"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/admissionregistration/params"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
-	"github.com/gatehouse-dev/gatehouse/pkg/registry/registrytest"
+	"github.com/gatehouse-dev/gatehouse/test/registrytest"
 )
 
-// rights are what a caller may do, as verb, group, resource, namespace and name, and what they
-// were asked for.
+// rights are those of a caller, as verb, group, resource, namespace and name, and the checked ones.
 type rights struct {
 	all     bool
 	granted string
@@ -62,9 +61,7 @@ func resolve(kind schema.GroupVersionKind) (string, bool) {
 }
 
 func storageFor(r *rights) func(*runtime.Scheme, base.StorageOptions) (map[string]map[string]rest.Storage, error) {
-	return func(scheme *runtime.Scheme, opts base.StorageOptions) (map[string]map[string]rest.Storage, error) {
-		return admissionregistrationregistry.NewStorage(scheme, opts, &params.Check{Authorizer: r, Resolve: resolve}, nil)
-	}
+	return registrytest.NewStorage(admissionregistrationregistry.StorageProvider{Check: &params.Check{Authorizer: r, Resolve: resolve}}, admissionregistration.GroupName)
 }
 
 func TestEveryResourceKeepsTheContract(t *testing.T) {
@@ -102,7 +99,7 @@ func resource(name, singular, kind string, columns ...string) registrytest.Resou
 
 func to[T any](value T) *T { return &value }
 
-// sample is a valid object of the resource, as it is with its defaults.
+// sample returns a valid object of the resource with defaults.
 func sample(resource string) runtime.Object {
 	meta := metav1.ObjectMeta{Name: "a", Labels: map[string]string{"zone": "a"}}
 	rule := admissionregistrationv1.RuleWithOperations{
@@ -157,7 +154,7 @@ func sample(resource string) runtime.Object {
 	return obj
 }
 
-// change is one that counts.
+// change changes the generation.
 func change(obj runtime.Object) {
 	switch o := obj.(type) {
 	case *admissionregistrationv1.MutatingWebhookConfiguration:
@@ -175,7 +172,7 @@ func change(obj runtime.Object) {
 	}
 }
 
-// withoutParams takes away what needs the right to read.
+// withoutParams removes the parameters, which need a right to read.
 func withoutParams(obj runtime.Object) runtime.Object {
 	switch o := obj.(type) {
 	case *admissionregistrationv1.MutatingAdmissionPolicy:
@@ -190,7 +187,7 @@ func withoutParams(obj runtime.Object) runtime.Object {
 	return obj
 }
 
-// spoil is a change that no object survives.
+// spoil makes an object invalid.
 func spoil(obj runtime.Object) {
 	switch o := obj.(type) {
 	case *admissionregistrationv1.MutatingWebhookConfiguration:
@@ -213,7 +210,7 @@ var names = []string{
 	"validatingadmissionpolicies", "validatingadmissionpolicybindings", "validatingwebhookconfigurations",
 }
 
-// storages builds the group for a caller, on an etcd of its own.
+// storages builds the storages of the group for a caller, on their own etcd.
 func storages(t *testing.T, r *rights) (*runtime.Scheme, map[string]rest.Storage) {
 	t.Helper()
 	scheme, codecs := apiserver.NewBuiltinScheme()
@@ -263,7 +260,7 @@ func update(ctx context.Context, storage registrytest.Storage, name string, chan
 	return err
 }
 
-func TestNobodyReadsByAPolicyWhatTheyMayNotRead(t *testing.T) {
+func TestPoliciesNeedTheRightToReadTheirParameters(t *testing.T) {
 	const (
 		configMaps, secrets = "get,,v1,configmaps,*,*", "get,,v1,secrets,*,*"
 		limits, others      = "get,,v1,configmaps,team,limits", "get,,v1,configmaps,team,others"
@@ -332,7 +329,7 @@ func TestNobodyReadsByAPolicyWhatTheyMayNotRead(t *testing.T) {
 				t.Errorf("the server's own administrator: %v", err)
 			}
 			if err := update(request.WithNamespace(context.Background(), metav1.NamespaceNone), policies, "a", func(obj runtime.Object) { setKind(obj, "ConfigMap") }); err == nil {
-				t.Error("nobody in particular could write a policy with parameters")
+				t.Error("a request without a user could write a policy with parameters")
 			}
 		})
 	}
@@ -361,18 +358,18 @@ func refOf(obj runtime.Object) *admissionregistrationv1.ParamRef {
 func TestThereIsNoStorageWithoutACheck(t *testing.T) {
 	scheme, _ := apiserver.NewBuiltinScheme()
 	for _, check := range []*params.Check{nil, {}, {Authorizer: &rights{}}, {Resolve: resolve}} {
-		if _, err := admissionregistrationregistry.NewStorage(scheme, base.StorageOptions{}, check, nil); err == nil {
+		if _, err := (admissionregistrationregistry.StorageProvider{Check: check}).NewStorage(scheme, base.StorageOptions{}); err == nil {
 			t.Errorf("a storage that checks nothing was built with %+v", check)
 		}
 	}
 }
 
-// told collects warnings.
+// told records warnings.
 type told struct{ warnings []string }
 
 func (w *told) AddWarning(_, text string) { w.warnings = append(w.warnings, text) }
 
-func TestWhoeverNamesWhatNoWebhookIsCalledForIsTold(t *testing.T) {
+func TestWebhooksForExcludedResourcesCauseAWarning(t *testing.T) {
 	_, built := storages(t, &rights{all: true})
 	for _, name := range []string{"mutatingwebhookconfigurations", "validatingwebhookconfigurations"} {
 		w := &told{}

@@ -14,10 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package admissionregistration is the table of contents of admissionregistration.k8s.io:
-// which webhooks and policies are asked about a write.
+// Package admissionregistration builds the storages of admissionregistration.k8s.io: webhooks and
+// policies for writes.
 //
-// Stops 4 and 5 of the request's path (see ARCHITECTURE.md). pkg/apiserver calls NewStorage
-// once; stop 3 reads the objects by the server's own informers. Read NewStorage, then
-// params.Check, which keeps callers from reading by a policy what they may not read.
+// Stages 4 and 5 of the request's path (see ARCHITECTURE.md). pkg/apiserver calls
+// StorageProvider.NewStorage once; stage 3 reads the objects from the server's own informers. Read
+// params.Check, which refuses policies with parameters that their author may not read.
 package admissionregistration

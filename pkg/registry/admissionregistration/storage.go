@@ -36,14 +36,25 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
-// NewStorage builds the storage of the group, by version and path. Without the check of
-// parameters nobody would keep callers from reading them by a policy, so it must be there. types checks
-// policies' expressions; nil for none.
-func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, check *params.Check, types validatingadmissionpolicy.TypeCheck) (map[string]map[string]rest.Storage, error) {
-	if !check.Complete() {
-		return nil, errors.New("policies cannot be served without what keeps callers from reading parameters that they may not read")
+// StorageProvider builds the storages of admissionregistration.k8s.io.
+type StorageProvider struct {
+	// Check refuses policies with parameters that their author may not read. It is required.
+	Check *params.Check
+	// TypeCheck checks the expressions of policies; nil for none.
+	TypeCheck validatingadmissionpolicy.TypeCheck
+}
+
+var _ base.StorageProvider = StorageProvider{}
+
+// GroupName implements base.StorageProvider.
+func (StorageProvider) GroupName() string { return admissionregistrationv1.GroupName }
+
+// NewStorage implements base.StorageProvider.
+func (p StorageProvider) NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (base.GroupStorage, error) {
+	if !p.Check.Complete() {
+		return nil, errors.New("policies cannot be served without a check that refuses parameters which the caller may not read")
 	}
-	// One for all: the CEL compiler is built once, when the first expression is written.
+	// All share one validator: it builds the CEL compiler once, for the first expression.
 	validator := validation.NewValidator()
 	mutatingHooks, err := mutatingwebhookconfiguration.NewStorage(scheme, opts, validator)
 	if err != nil {
@@ -53,36 +64,34 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, check *params.
 	if err != nil {
 		return nil, err
 	}
-	mutating, err := mutatingadmissionpolicy.NewStorage(scheme, opts, validator, check)
+	mutating, err := mutatingadmissionpolicy.NewStorage(scheme, opts, validator, p.Check)
 	if err != nil {
 		return nil, err
 	}
-	mutatingBindings, err := mutatingadmissionpolicybinding.NewStorage(scheme, opts, validator, check, mutatingKinds(mutating))
+	mutatingBindings, err := mutatingadmissionpolicybinding.NewStorage(scheme, opts, validator, p.Check, mutatingKinds(mutating.Policy))
 	if err != nil {
 		return nil, err
 	}
-	validating, validatingStatus, err := validatingadmissionpolicy.NewStorage(scheme, opts, validator, check, types)
+	validating, err := validatingadmissionpolicy.NewStorage(scheme, opts, validator, p.Check, p.TypeCheck)
 	if err != nil {
 		return nil, err
 	}
-	validatingBindings, err := validatingadmissionpolicybinding.NewStorage(scheme, opts, validator, check, validatingKinds(validating))
+	validatingBindings, err := validatingadmissionpolicybinding.NewStorage(scheme, opts, validator, p.Check, validatingKinds(validating.Policy))
 	if err != nil {
 		return nil, err
 	}
-	return map[string]map[string]rest.Storage{
-		admissionregistrationv1.SchemeGroupVersion.Version: {
-			"mutatingadmissionpolicies":          mutating,
-			"mutatingadmissionpolicybindings":    mutatingBindings,
-			"mutatingwebhookconfigurations":      mutatingHooks,
-			"validatingadmissionpolicies":        validating,
-			"validatingadmissionpolicies/status": validatingStatus,
-			"validatingadmissionpolicybindings":  validatingBindings,
-			"validatingwebhookconfigurations":    validatingHooks,
-		},
-	}, nil
+	return base.GroupStorage{admissionregistrationv1.GroupName: {admissionregistrationv1.SchemeGroupVersion.Version: {
+		"mutatingadmissionpolicies":          mutating.Policy,
+		"mutatingadmissionpolicybindings":    mutatingBindings.Binding,
+		"mutatingwebhookconfigurations":      mutatingHooks.Configuration,
+		"validatingadmissionpolicies":        validating.Policy,
+		"validatingadmissionpolicies/status": validating.Status,
+		"validatingadmissionpolicybindings":  validatingBindings.Binding,
+		"validatingwebhookconfigurations":    validatingHooks.Configuration,
+	}}}, nil
 }
 
-// mutatingKinds asks etcd and not the watch cache: what is decided by the answer lasts.
+// mutatingKinds reads from etcd and not from the watch cache: the decision that depends on it is stored.
 func mutatingKinds(policies rest.Getter) params.KindOf {
 	return func(ctx context.Context, policy string) (*admissionregistrationv1.ParamKind, error) {
 		obj, err := policies.Get(ctx, policy, &metav1.GetOptions{})
@@ -93,7 +102,7 @@ func mutatingKinds(policies rest.Getter) params.KindOf {
 	}
 }
 
-// validatingKinds does the same.
+// validatingKinds does the same as mutatingKinds.
 func validatingKinds(policies rest.Getter) params.KindOf {
 	return func(ctx context.Context, policy string) (*admissionregistrationv1.ParamKind, error) {
 		obj, err := policies.Get(ctx, policy, &metav1.GetOptions{})

@@ -23,7 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"github.com/gatehouse-dev/gatehouse/pkg/registry/registrytest"
+	"github.com/gatehouse-dev/gatehouse/test/registrytest"
 )
 
 func TestResourcesDoWhatTheLibraryExpectsOfARegistry(t *testing.T) {
@@ -33,7 +33,7 @@ func TestResourcesDoWhatTheLibraryExpectsOfARegistry(t *testing.T) {
 				scheme, built := storages(t, &rights{all: true})
 				return registrytest.NewSuite(t, scheme, built[name].(registrytest.Storage))
 			}
-			// The suite's requests are nobody's, who may read no parameters.
+			// The suite's requests have no user with a right to read parameters.
 			valid := func() runtime.Object { return withoutParams(sample(name)) }
 			t.Run("create", func(t *testing.T) {
 				wrong := valid()

@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package authentication is the table of contents of authentication.k8s.io: questions about
-// who somebody is, answered and not stored.
+// Package authentication builds the endpoints of authentication.k8s.io: reviews of users and tokens,
+// which are not stored.
 //
-// Stop 5 of the request's path (see ARCHITECTURE.md), in the standalone mode. pkg/apiserver
+// Stage 5 of the request's path (see ARCHITECTURE.md), in the standalone mode. pkg/apiserver
 // calls NewStorage. Read tokenreview first.
 package authentication

@@ -17,21 +17,36 @@ limitations under the License.
 package authentication
 
 import (
+	"errors"
+
 	authenticationv1 "k8s.io/api/authentication/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
-	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/authentication/selfsubjectreview"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/authentication/tokenreview"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
-// NewStorage builds the endpoints of the group, by version and path. tokens knows callers by
-// their token, and audiences are the names of this server.
-func NewStorage(tokens authenticator.Token, audiences authenticator.Audiences) map[string]map[string]rest.Storage {
-	return map[string]map[string]rest.Storage{
-		authenticationv1.SchemeGroupVersion.Version: {
-			"selfsubjectreviews": selfsubjectreview.NewREST(),
-			"tokenreviews":       tokenreview.NewREST(tokens, audiences),
-		},
+// StorageProvider builds the endpoints of authentication.k8s.io.
+type StorageProvider struct {
+	// Tokens answers TokenReviews; it is required. Audiences are those of the server.
+	Tokens    authenticator.Token
+	Audiences authenticator.Audiences
+}
+
+var _ base.StorageProvider = StorageProvider{}
+
+// GroupName implements base.StorageProvider.
+func (StorageProvider) GroupName() string { return authenticationv1.GroupName }
+
+// NewStorage implements base.StorageProvider.
+func (p StorageProvider) NewStorage(*runtime.Scheme, base.StorageOptions) (base.GroupStorage, error) {
+	if p.Tokens == nil {
+		return nil, errors.New("TokenReviews cannot be served without an authenticator of tokens")
 	}
+	return base.GroupStorage{authenticationv1.GroupName: {authenticationv1.SchemeGroupVersion.Version: {
+		"selfsubjectreviews": selfsubjectreview.NewREST(),
+		"tokenreviews":       tokenreview.NewREST(p.Tokens, p.Audiences),
+	}}}, nil
 }

@@ -40,7 +40,7 @@ func subjectOf(spec *authorizationv1.SubjectAccessReviewSpec) user.Info {
 	return subject
 }
 
-// attributesOf is the request that is asked about.
+// attributesOf returns the attributes of the reviewed request.
 func attributesOf(who user.Info, resource *authorizationv1.ResourceAttributes, path *authorizationv1.NonResourceAttributes) authorizer.AttributesRecord {
 	if resource == nil {
 		record := authorizer.AttributesRecord{User: who}
@@ -65,8 +65,8 @@ func attributesOf(who user.Info, resource *authorizationv1.ResourceAttributes, p
 	return record
 }
 
-// fieldRequirements reads a selector as a list would. What cannot be read is left out and
-// said in the error: requirements are joined by "and", so that the rest asks about more.
+// fieldRequirements parses a selector as a list does. It omits requirements that it cannot parse and
+// returns an error for them: requirements are joined by "and", so the rest covers more objects.
 func fieldRequirements(s *authorizationv1.FieldSelectorAttributes) (fields.Requirements, error) {
 	if s.RawSelector != "" {
 		selector, err := fields.ParseSelector(s.RawSelector)

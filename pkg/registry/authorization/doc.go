@@ -14,8 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package authorization answers what somebody may: authorization.k8s.io. Nothing is stored.
+// Package authorization builds the endpoints of authorization.k8s.io: access reviews, which are not
+// stored.
 //
-// Stop 5 of the request's path (see ARCHITECTURE.md). pkg/apiserver calls NewStorage once.
+// Stage 5 of the request's path (see ARCHITECTURE.md). pkg/apiserver calls NewStorage once.
 // Read accessREST.Create.
 package authorization

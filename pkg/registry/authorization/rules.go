@@ -28,7 +28,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 )
 
-// rulesREST tells callers all that roles let them do in a namespace.
+// rulesREST returns all rights that roles give the caller in a namespace.
 type rulesREST struct{ rules authorizer.RuleResolver }
 
 var (
@@ -37,19 +37,19 @@ var (
 	_ rest.SingularNameProvider = &rulesREST{}
 )
 
-// New makes an empty review.
+// New returns an empty review.
 func (*rulesREST) New() runtime.Object { return &authorizationv1.SelfSubjectRulesReview{} }
 
-// Destroy does nothing: nothing is stored.
+// Destroy does nothing: the kind is not stored.
 func (*rulesREST) Destroy() {}
 
 // NamespaceScoped is false: the review names the namespace.
 func (*rulesREST) NamespaceScoped() bool { return false }
 
-// GetSingularName is the singular name.
+// GetSingularName returns the singular name.
 func (*rulesREST) GetSingularName() string { return "selfsubjectrulesreview" }
 
-// Create answers with the rules, and with what could not be found out.
+// Create returns the rules and the errors of their evaluation.
 func (r *rulesREST) Create(ctx context.Context, obj runtime.Object, createValidation rest.ValidateObjectFunc, _ *metav1.CreateOptions) (runtime.Object, error) {
 	review, ok := obj.(*authorizationv1.SelfSubjectRulesReview)
 	if !ok {

@@ -35,39 +35,50 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
-// NewStorage builds the endpoints of the group, by version and path. may decides about
-// requests, and so about these questions; rules lists what a user may.
-func NewStorage(may authorizer.Authorizer, rules authorizer.RuleResolver) (map[string]map[string]rest.Storage, error) {
-	if may == nil || rules == nil {
-		return nil, errors.New("questions about what somebody may need an authorizer and the rules")
-	}
-	return map[string]map[string]rest.Storage{
-		authorizationv1.SchemeGroupVersion.Version: {
-			"subjectaccessreviews": &accessREST{may: may, kind: "SubjectAccessReview", singular: "subjectaccessreview",
-				new: func() runtime.Object { return &authorizationv1.SubjectAccessReview{} }, ask: askAboutSubject},
-			"localsubjectaccessreviews": &localREST{accessREST{may: may, kind: "LocalSubjectAccessReview", singular: "localsubjectaccessreview",
-				new: func() runtime.Object { return &authorizationv1.LocalSubjectAccessReview{} }, ask: askAboutLocalSubject}},
-			"selfsubjectaccessreviews": &accessREST{may: may, kind: "SelfSubjectAccessReview", singular: "selfsubjectaccessreview",
-				new: func() runtime.Object { return &authorizationv1.SelfSubjectAccessReview{} }, ask: askAboutCaller},
-			"selfsubjectrulesreviews": &rulesREST{rules: rules},
-		},
-	}, nil
+// StorageProvider builds the endpoints of authorization.k8s.io.
+type StorageProvider struct {
+	// Authorizer is the one that decides about requests, and Rules lists the rights of a user. Both
+	// are required.
+	Authorizer authorizer.Authorizer
+	Rules      authorizer.RuleResolver
 }
 
-// question is a review, read; nothing but errs where it is not valid, because reading what is
-// too large costs as much as answering it.
+var _ base.StorageProvider = StorageProvider{}
+
+// GroupName implements base.StorageProvider.
+func (StorageProvider) GroupName() string { return authorizationv1.GroupName }
+
+// NewStorage implements base.StorageProvider.
+func (p StorageProvider) NewStorage(*runtime.Scheme, base.StorageOptions) (base.GroupStorage, error) {
+	may := p.Authorizer
+	if may == nil || p.Rules == nil {
+		return nil, errors.New("access reviews cannot be served without an authorizer and the rules")
+	}
+	return base.GroupStorage{authorizationv1.GroupName: {authorizationv1.SchemeGroupVersion.Version: {
+		"subjectaccessreviews": &accessREST{may: may, kind: "SubjectAccessReview", singular: "subjectaccessreview",
+			new: func() runtime.Object { return &authorizationv1.SubjectAccessReview{} }, ask: askAboutSubject},
+		"localsubjectaccessreviews": &localREST{accessREST{may: may, kind: "LocalSubjectAccessReview", singular: "localsubjectaccessreview",
+			new: func() runtime.Object { return &authorizationv1.LocalSubjectAccessReview{} }, ask: askAboutLocalSubject}},
+		"selfsubjectaccessreviews": &accessREST{may: may, kind: "SelfSubjectAccessReview", singular: "selfsubjectaccessreview",
+			new: func() runtime.Object { return &authorizationv1.SelfSubjectAccessReview{} }, ask: askAboutCaller},
+		"selfsubjectrulesreviews": &rulesREST{rules: p.Rules},
+	}}}, nil
+}
+
+// question is a decoded review. For one that is not valid only errs is set, because reading a large
+// one costs as much as answering it.
 type question struct {
 	attributes authorizer.AttributesRecord
 	status     *authorizationv1.SubjectAccessReviewStatus
 	errs       field.ErrorList
 }
 
-// accessREST answers one of the three kinds that ask about one request.
+// accessREST answers one of the three kinds of reviews of a single request.
 type accessREST struct {
 	may            authorizer.Authorizer
 	kind, singular string
 	new            func() runtime.Object
-	// ask reads the review, which is of the type that new makes.
+	// ask reads the review, which has the type that new returns.
 	ask func(ctx context.Context, obj runtime.Object) (question, error)
 }
 
@@ -77,20 +88,20 @@ var (
 	_ rest.SingularNameProvider = &accessREST{}
 )
 
-// New makes an empty review.
+// New returns an empty review.
 func (r *accessREST) New() runtime.Object { return r.new() }
 
-// Destroy does nothing: nothing is stored.
+// Destroy does nothing: the kind is not stored.
 func (*accessREST) Destroy() {}
 
 // NamespaceScoped is false.
 func (*accessREST) NamespaceScoped() bool { return false }
 
-// GetSingularName is the singular name.
+// GetSingularName returns the singular name.
 func (r *accessREST) GetSingularName() string { return r.singular }
 
-// Create answers with the review and its status. An authorizer that fails has not allowed
-// anything, and the status says so.
+// Create returns the review with its status. An error of the authorizer allows nothing, and is part
+// of the status.
 func (r *accessREST) Create(ctx context.Context, obj runtime.Object, createValidation rest.ValidateObjectFunc, _ *metav1.CreateOptions) (runtime.Object, error) {
 	q, err := r.ask(ctx, obj)
 	if err != nil {
@@ -114,8 +125,8 @@ func (r *accessREST) Create(ctx context.Context, obj runtime.Object, createValid
 	return obj, nil
 }
 
-// evaluationError tells what stood in the way of an answer: an authorizer that failed, and
-// selectors that could not be read, without which more was asked about than was meant.
+// evaluationError returns the errors of the authorizer and of selectors that cannot be parsed,
+// without which the review covers more than intended.
 func evaluationError(err error, a authorizer.AttributesRecord) string {
 	var parts []string
 	if err != nil {
@@ -140,7 +151,7 @@ func evaluationError(err error, a authorizer.AttributesRecord) string {
 	return strings.Join(parts, "; ")
 }
 
-// localREST is asked within a namespace.
+// localREST is the namespaced kind.
 type localREST struct{ accessREST }
 
 // NamespaceScoped is true.

@@ -30,9 +30,11 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
-// answers decides as told, and remembers what it was asked.
+// answers returns fixed decisions, and records the attributes.
 type answers struct {
 	authorizer.Authorizer
 	decision authorizer.Decision
@@ -54,19 +56,19 @@ func (*answers) RulesFor(context.Context, user.Info, string) ([]authorizer.Resou
 
 func create(t *testing.T, a *answers, path string, review runtime.Object) (runtime.Object, error) {
 	t.Helper()
-	storages, err := NewStorage(a, a)
+	storages, err := StorageProvider{Authorizer: a, Rules: a}.NewStorage(nil, base.StorageOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx := request.WithNamespace(request.WithUser(t.Context(), &user.DefaultInfo{Name: "alice"}), "a")
-	return storages["v1"][path].(rest.Creater).Create(ctx, review, rest.ValidateAllObjectFunc, &metav1.CreateOptions{})
+	return storages[authorizationv1.GroupName]["v1"][path].(rest.Creater).Create(ctx, review, rest.ValidateAllObjectFunc, &metav1.CreateOptions{})
 }
 
 func hosts() *authorizationv1.ResourceAttributes {
 	return &authorizationv1.ResourceAttributes{Verb: "get", Group: "fleet.gatehouse.dev", Resource: "hosts", Subresource: "status", Name: "x"}
 }
 
-func TestAReviewSaysWhatTheAuthorizerSays(t *testing.T) {
+func TestAReviewReturnsTheDecisionOfTheAuthorizer(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		answers
@@ -93,7 +95,7 @@ func TestAReviewSaysWhatTheAuthorizerSays(t *testing.T) {
 	}
 }
 
-func TestAReviewOfSomebodyElseTellsAllOfThem(t *testing.T) {
+func TestAReviewOfAnotherUserPassesAllAttributes(t *testing.T) {
 	a := &answers{decision: authorizer.DecisionAllow}
 	spec := authorizationv1.SubjectAccessReviewSpec{User: "bob", UID: "1", Groups: []string{"dev"}, Extra: map[string]authorizationv1.ExtraValue{"k": {"v"}}, NonResourceAttributes: &authorizationv1.NonResourceAttributes{Path: "/metrics", Verb: "get"}}
 	if _, err := create(t, a, "subjectaccessreviews", &authorizationv1.SubjectAccessReview{Spec: spec}); err != nil {
@@ -105,7 +107,7 @@ func TestAReviewOfSomebodyElseTellsAllOfThem(t *testing.T) {
 	}
 }
 
-func TestASelectorThatCannotBeReadIsSaid(t *testing.T) {
+func TestASelectorThatCannotBeParsedIsReported(t *testing.T) {
 	requirements := func(r ...metav1.FieldSelectorRequirement) *authorizationv1.FieldSelectorAttributes {
 		return &authorizationv1.FieldSelectorAttributes{Requirements: r}
 	}
@@ -172,7 +174,7 @@ func TestAWrongReviewIsRefused(t *testing.T) {
 		{"about both, with a selector that is none", "subjectaccessreviews", subject(func(r *authorizationv1.SubjectAccessReview) {
 			r.Spec.NonResourceAttributes, r.Spec.ResourceAttributes.FieldSelector = path, &authorizationv1.FieldSelectorAttributes{}
 		}), apierrors.IsInvalid, "spec.resourceAttributes.fieldSelector.requirements"},
-		{"about nobody", "subjectaccessreviews", subject(func(r *authorizationv1.SubjectAccessReview) { r.Spec.User = "" }), apierrors.IsInvalid, "spec.user"},
+		{"without a user", "subjectaccessreviews", subject(func(r *authorizationv1.SubjectAccessReview) { r.Spec.User = "" }), apierrors.IsInvalid, "spec.user"},
 		{"with a name", "subjectaccessreviews", subject(func(r *authorizationv1.SubjectAccessReview) { r.Name = "x" }), apierrors.IsInvalid, "metadata"},
 		{"with two selectors in one", "subjectaccessreviews", subject(func(r *authorizationv1.SubjectAccessReview) {
 			r.Spec.ResourceAttributes.LabelSelector = &authorizationv1.LabelSelectorAttributes{RawSelector: "a=b", Requirements: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Exists"}}}
@@ -213,10 +215,10 @@ func TestRulesAreListedWithWhatIsMissing(t *testing.T) {
 }
 
 func TestThereAreNoReviewsWithoutAnAuthorizer(t *testing.T) {
-	if _, err := NewStorage(nil, &answers{}); err == nil {
+	if _, err := (StorageProvider{Rules: &answers{}}).NewStorage(nil, base.StorageOptions{}); err == nil {
 		t.Error("built without an authorizer")
 	}
-	if _, err := NewStorage(&answers{}, nil); err == nil {
+	if _, err := (StorageProvider{Authorizer: &answers{}}).NewStorage(nil, base.StorageOptions{}); err == nil {
 		t.Error("built without rules")
 	}
 }

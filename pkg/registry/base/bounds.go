@@ -26,9 +26,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// How many of each an object may have. Kubernetes bounds only the bytes of all annotations
-// together; the numbers are far above what objects have, and far below what takes seconds to
-// validate and to enter in managedFields.
+// Bounds of the metadata of an object. Kubernetes bounds only the bytes of all annotations together;
+// the numbers are far above what objects have, and far below what takes seconds to validate and to
+// add to managedFields.
 const (
 	MaxLabels          = 1000
 	MaxAnnotations     = 1000
@@ -36,12 +36,12 @@ const (
 	MaxFinalizers      = 100
 )
 
-// validateMetadataBounds refuses more labels, annotations, owners and finalizers than the bounds
-// allow. An object that had more before may keep as many: old is nil on create.
+// validateMetadataBounds returns errors for more labels, annotations, owners and finalizers than the
+// bounds allow. An object that had more before may keep as many: old is nil on create.
 func validateMetadataBounds(obj, old runtime.Object) field.ErrorList {
 	object, err := apimeta.Accessor(obj)
 	if err != nil {
-		return nil // the library says so
+		return nil // the library returns this error
 	}
 	var labels, annotations, owners, finalizers int
 	if old != nil {
@@ -75,10 +75,9 @@ const (
 	longestPart = 512
 )
 
-// CutErrors keeps the first errors, says in the last of them how many more there are, and cuts
-// long values. k8s.io/apimachinery joins the errors of an answer in quadratic time
-// (aggregate.Error in pkg/util/errors), so that a body of a megabyte full of mistakes costs
-// minutes.
+// CutErrors keeps the first errors, adds the number of the others to the last one, and cuts long
+// values. k8s.io/apimachinery joins the errors of an answer in quadratic time (aggregate.Error in
+// pkg/util/errors), so that a body of a megabyte full of errors would take minutes.
 func CutErrors(errs field.ErrorList) field.ErrorList {
 	more := len(errs) - mostErrors
 	if more > 0 {
@@ -97,7 +96,7 @@ func CutErrors(errs field.ErrorList) field.ErrorList {
 	return cut
 }
 
-// cutValue cuts a bad value that is text, or is printed as a long text.
+// cutValue cuts a bad value that is a string, or is printed as a long string.
 func cutValue(err *field.Error) any {
 	switch value := err.BadValue.(type) {
 	case nil, bool, int, int32, int64, float32, float64:

@@ -31,7 +31,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// configMap has as many of everything.
+// configMap returns a ConfigMap with count labels, annotations, owners and finalizers.
 func configMap(count int) *corev1.ConfigMap {
 	m := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{}, Annotations: map[string]string{}}}
 	for i := range count {
@@ -43,7 +43,7 @@ func configMap(count int) *corev1.ConfigMap {
 	return m
 }
 
-func TestMetadataIsBoundedButWhatWasThereBeforeStays(t *testing.T) {
+func TestMetadataIsBoundedExceptForStoredObjects(t *testing.T) {
 	all := []string{"metadata.labels", "metadata.annotations", "metadata.ownerReferences", "metadata.finalizers"}
 	for _, test := range []struct {
 		name     string
@@ -99,7 +99,7 @@ func TestLongListsOfErrorsAreCut(t *testing.T) {
 	}
 }
 
-func TestWhatIsShortIsNotCut(t *testing.T) {
+func TestShortErrorsAreNotCut(t *testing.T) {
 	path := field.NewPath("spec", "a")
 	short := field.ErrorList{
 		field.Invalid(path, "x", "is wrong"),

@@ -22,7 +22,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// Types of conditions by which tools judge any object (sigs.k8s.io/cli-utils/pkg/kstatus).
+// Types of conditions from which tools compute the status of any object
+// (sigs.k8s.io/cli-utils/pkg/kstatus).
 const (
 	ConditionReady       = "Ready"
 	ConditionReconciling = "Reconciling"
@@ -30,8 +31,8 @@ const (
 )
 
 // AwaitingController returns the conditions of a new object that the named controller has not
-// looked at yet. Without them tools would take the object for done: it has no condition that says
-// otherwise, and no observedGeneration that is behind.
+// reconciled yet. Without them tools would consider the object ready: it would have no conditions,
+// and no observedGeneration that is behind.
 func AwaitingController(controller string) []metav1.Condition {
 	message := "the " + controller + " has not looked at it yet"
 	return []metav1.Condition{
@@ -41,8 +42,7 @@ func AwaitingController(controller string) []metav1.Condition {
 	}
 }
 
-// NotReady returns the condition Ready of a new object, which says that it is not yet, or that
-// this is unknown.
+// NotReady returns the condition Ready of a new object, whose status is False or Unknown.
 func NotReady(status metav1.ConditionStatus, reason, message string) []metav1.Condition {
 	return []metav1.Condition{newCondition(ConditionReady, status, reason, message)}
 }
@@ -51,8 +51,8 @@ func newCondition(kind string, status metav1.ConditionStatus, reason, message st
 	return metav1.Condition{Type: kind, Status: status, Reason: reason, Message: message, ObservedGeneration: 1, LastTransitionTime: metav1.Now()}
 }
 
-// StatusColumn shows where an object stands by those conditions: Ready, or what keeps it from
-// that, such as ImagePullBackOff.
+// StatusColumn returns the column of the condition Ready: Ready, or the reason for another status,
+// such as ImagePullBackOff.
 func StatusColumn[T runtime.Object](conditions func(T) []metav1.Condition) Column[T] {
 	return Column[T]{Name: "Status", Description: "Ready, or what keeps it from becoming so.", Value: func(o T) any { return statusOf(conditions(o)) }}
 }

@@ -14,9 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package base is the only code that the resources of this server share: the dull half of
-// a strategy, one way to build a store, one status endpoint, one table convertor.
+// Package base is the only code that the resources of this server share: the common part of
+// strategies, the construction of a store, the status and scale endpoints, the table convertor. It is
+// independent of API groups.
 //
-// Stops 4 and 5 of the request's path (see ARCHITECTURE.md). Every pkg/registry/<group>/
-// <resource> builds on this room. Read Strategy, then NewStore.
+// Stages 4 and 5 of the request's path (see ARCHITECTURE.md). Every pkg/registry/<group>/
+// <resource> uses this package. Read Strategy and SpecStatusStrategy, then NewStore.
 package base

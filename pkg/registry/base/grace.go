@@ -23,13 +23,12 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// requestedGrace is the key under which a delete keeps the grace period that its caller
-// asked for.
+// requestedGrace is the context key of the grace period that the caller of a delete requested.
 type requestedGrace struct{}
 
 func withRequestedGrace(ctx context.Context, options *metav1.DeleteOptions) context.Context {
 	switch {
-	case options == nil: // the library reads it as "at once"
+	case options == nil: // the library handles it as 0
 		return context.WithValue(ctx, requestedGrace{}, ptr.To[int64](0))
 	case options.GracePeriodSeconds == nil:
 		return context.WithValue(ctx, requestedGrace{}, (*int64)(nil))
@@ -37,20 +36,20 @@ func withRequestedGrace(ctx context.Context, options *metav1.DeleteOptions) cont
 	return context.WithValue(ctx, requestedGrace{}, ptr.To(*options.GracePeriodSeconds))
 }
 
-// RequestedGrace is the grace period in seconds that the caller of a delete asked for; nil
-// where the object may say. CheckGracefulDelete must ask here and not look into the options:
-// a delete is first tried on the watch cache's copy of the object and, where that was
-// behind, again on etcd's. What CheckGracefulDelete wrote into the options for the old copy
-// is then still there, and looks like the caller's wish: a pod's strategy takes the 0 of a
-// copy that was not bound yet for a forced delete (updateForGracefulDeletionAndFinalizers
-// in k8s.io/apiserver's pkg/registry/generic/registry/store.go).
+// RequestedGrace returns the grace period in seconds that the caller of a delete requested; nil if
+// the object's own applies. CheckGracefulDelete must call it and not read the options: a delete is
+// first tried on the watch cache's copy of the object and, if that was stale, again on etcd's. The
+// options then still hold what CheckGracefulDelete wrote for the stale copy, like a request of the
+// caller: a pod's strategy handles the 0 of a copy that was not bound yet as a forced delete
+// (updateForGracefulDeletionAndFinalizers in k8s.io/apiserver's
+// pkg/registry/generic/registry/store.go).
 func RequestedGrace(ctx context.Context, options *metav1.DeleteOptions) *int64 {
 	grace, ok := ctx.Value(requestedGrace{}).(*int64)
-	if !ok { // not through Store.Delete: nothing was kept, and nothing was tried before
+	if !ok { // not called by Store.Delete: the options are the caller's
 		return options.GracePeriodSeconds
 	}
 	if grace != nil && *grace < 0 {
-		return ptr.To[int64](1) // as rest.BeforeDelete reads it
+		return ptr.To[int64](1) // as in rest.BeforeDelete
 	}
 	return grace
 }

@@ -31,12 +31,12 @@ import (
 // see applyPatchToCurrentObject in k8s.io/apiserver/pkg/endpoints/handlers/patch.go.
 const patchField = "patch"
 
-// maxPatchDetail bounds the reason, in bytes: it names fields of the caller's.
+// maxPatchDetail bounds the reason, in bytes: it contains field names of the caller.
 const maxPatchDetail = 1 << 10
 
-// withoutContent takes the object out of the library's error about a patch. The library quotes
-// the whole object with the patch applied, such as a Secret, to callers that may patch it and
-// not read it, and to the logs of their clients.
+// withoutContent removes the object from the library's error about a patch. The library quotes the
+// whole patched object, such as a Secret, to callers that may patch it and not read it, and in the
+// logs of their clients.
 func withoutContent(err error) error {
 	var status *apierrors.StatusError
 	if !errors.As(err, &status) || !apierrors.IsInvalid(err) || status.ErrStatus.Details == nil {
@@ -51,8 +51,8 @@ func withoutContent(err error) error {
 	})
 }
 
-// detailOf is what stands behind the quoted value in the text of a field.Error. Where it cannot
-// be told from the value, nothing is left.
+// detailOf returns the text behind the quoted value of a field.Error. If it cannot be separated from
+// the value, detailOf returns a general text.
 func detailOf(message string) string {
 	const unknown = "the object with the patch applied cannot be decoded"
 	_, quoted, found := strings.Cut(message, ": ")

@@ -31,16 +31,13 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 )
 
-// Scaling says where the hub object of a resource keeps what its scale endpoint shows.
+// Scaling maps the fields of a Scale to those of the hub object of a resource.
 type Scaling[T objectWithMeta] struct {
-	// Replicas is the wanted number; it is never nil.
+	// Replicas returns the desired number, which is never nil.
 	Replicas func(T) *int32
-	// Selector chooses what is counted, and StatusReplicas is how many there are.
+	// Selector returns the selector of the counted objects, and StatusReplicas their number.
 	Selector       func(T) *metav1.LabelSelector
 	StatusReplicas func(T) int32
-	// Versions are all that serve the resource, each with its replicas at spec.replicas:
-	// managedFields move between there and the Scale.
-	Versions []schema.GroupVersion
 }
 
 // ScaleREST is the scale endpoint of a resource: get, update and patch of an autoscaling/v1
@@ -55,14 +52,14 @@ func NewScaleREST[T objectWithMeta](store *Store, scaling Scaling[T]) *ScaleREST
 	return &ScaleREST[T]{store: store, scaling: scaling}
 }
 
-// New makes an empty Scale.
+// New returns an empty Scale.
 func (r *ScaleREST[T]) New() runtime.Object { return &autoscalingv1.Scale{} }
 
 // Destroy does nothing: the resource's own storage closes what both share.
 func (r *ScaleREST[T]) Destroy() {}
 
-// GroupVersionKind is autoscaling/v1 Scale, whatever group the resource is in: autoscalers
-// and kubectl scale look for it in discovery.
+// GroupVersionKind returns autoscaling/v1 Scale for every resource: autoscalers and kubectl scale
+// look it up in discovery.
 func (r *ScaleREST[T]) GroupVersionKind(schema.GroupVersion) schema.GroupVersionKind {
 	return autoscalingv1.SchemeGroupVersion.WithKind("Scale")
 }
@@ -76,7 +73,7 @@ func (r *ScaleREST[T]) Get(ctx context.Context, name string, options *metav1.Get
 	return r.scaleOf(obj)
 }
 
-// Update sets the replicas. It never creates, whatever the caller allows.
+// Update sets the replicas. It never creates an object, not even with forceAllowCreate.
 func (r *ScaleREST[T]) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo, _ rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc, _ bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
 	validate := func(ctx context.Context, obj, old runtime.Object) error {
 		scale, err := r.scaleOf(obj)
@@ -97,7 +94,7 @@ func (r *ScaleREST[T]) Update(ctx context.Context, name string, objInfo rest.Upd
 	return scale, false, err
 }
 
-// scaleTable has the columns that a kube-apiserver prints of a Scale.
+// scaleTable has the columns of a Scale in a kube-apiserver.
 var scaleTable = Table(
 	NameColumn[*autoscalingv1.Scale](),
 	Column[*autoscalingv1.Scale]{Name: "Desired", Type: "integer", Description: autoscalingv1.ScaleSpec{}.SwaggerDoc()["replicas"], Value: func(s *autoscalingv1.Scale) any { return int64(s.Spec.Replicas) }},
@@ -105,12 +102,12 @@ var scaleTable = Table(
 	AgeColumn[*autoscalingv1.Scale](),
 )
 
-// ConvertToTable prints the columns of a Scale.
+// ConvertToTable returns the columns of a Scale.
 func (r *ScaleREST[T]) ConvertToTable(ctx context.Context, object runtime.Object, tableOptions runtime.Object) (*metav1.Table, error) {
 	return scaleTable.ConvertToTable(ctx, object, tableOptions)
 }
 
-// scaleOf shows an object as a Scale.
+// scaleOf returns the Scale of an object.
 func (r *ScaleREST[T]) scaleOf(obj runtime.Object) (*autoscalingv1.Scale, error) {
 	object, ok := obj.(T)
 	if !ok {
@@ -133,18 +130,18 @@ func (r *ScaleREST[T]) scaleOf(obj runtime.Object) (*autoscalingv1.Scale, error)
 	}, nil
 }
 
-// scaledObject turns a change of the Scale into one of the object.
+// scaledObject applies a change of the Scale to the object.
 type scaledObject[T objectWithMeta] struct {
 	rest    *ScaleREST[T]
 	name    string
 	objInfo rest.UpdatedObjectInfo
 }
 
-// Preconditions are the caller's.
+// Preconditions returns the caller's preconditions.
 func (s *scaledObject[T]) Preconditions() *metav1.Preconditions { return s.objInfo.Preconditions() }
 
-// UpdatedObject shows the caller the object's Scale, and takes over the replicas, the
-// resourceVersion as a precondition, and who manages them.
+// UpdatedObject passes the object's Scale to the caller's change, and copies the replicas, the
+// resourceVersion as a precondition, and the managedFields of the result.
 func (s *scaledObject[T]) UpdatedObject(ctx context.Context, old runtime.Object) (runtime.Object, error) {
 	object, ok := old.DeepCopyObject().(T)
 	if !ok {
@@ -156,10 +153,12 @@ func (s *scaledObject[T]) UpdatedObject(ctx context.Context, old runtime.Object)
 		return nil, apierrors.NewNotFound(resource, s.name)
 	}
 	paths := managedfields.ResourcePathMappings{}
-	for _, version := range s.rest.scaling.Versions {
+	// In each version the replicas are at spec.replicas: managedFields move between there and the Scale.
+	versions := s.rest.store.versions
+	for _, version := range versions {
 		paths[version.String()] = fieldpath.MakePathOrDie("spec", "replicas")
 	}
-	managed := managedfields.NewScaleHandler(object.GetManagedFields(), s.rest.scaling.Versions[0], paths)
+	managed := managedfields.NewScaleHandler(object.GetManagedFields(), versions[0], paths)
 	oldScale, err := s.rest.scaleOf(object)
 	if err != nil {
 		return nil, err

@@ -21,7 +21,6 @@ import (
 	"fmt"
 	"time"
 
-	authenticationv1 "k8s.io/api/authentication/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
@@ -39,81 +38,90 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 )
 
-// ResourceStrategy is what a resource's own strategy must answer.
+// ResourceStrategy is what the strategy of a resource implements.
 type ResourceStrategy interface {
 	rest.RESTCreateStrategy
 	rest.RESTUpdateStrategy
 	rest.RESTDeleteStrategy
-	rest.ResetFieldsStrategy
+	fieldResetter
 }
 
-// StatusStrategy is what the strategy of a resource's status endpoint must answer.
+// StatusStrategy is what the strategy of a resource's status endpoint implements.
 type StatusStrategy interface {
 	rest.RESTUpdateStrategy
-	rest.ResetFieldsStrategy
+	fieldResetter
 }
 
-// StorageOptions are what a group's storage provider gets from the server.
+// fieldResetter returns the fields that a write to the endpoint leaves unchanged; nil for none.
+type fieldResetter interface{ ResetFields() *fieldpath.Set }
+
+// resetFields names the same fields in every served version: under the name of another version
+// they have no effect on managedFields.
+type resetFields struct {
+	versions []schema.GroupVersion
+	strategy fieldResetter
+}
+
+// GetResetFields implements rest.ResetFieldsStrategy.
+func (r resetFields) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
+	byVersion := map[fieldpath.APIVersion]*fieldpath.Set{}
+	if fields := r.strategy.ResetFields(); fields != nil {
+		for _, version := range r.versions {
+			byVersion[fieldpath.APIVersion(version.String())] = fields
+		}
+	}
+	return byVersion
+}
+
+// StorageOptions are the inputs of a StorageProvider that are the same for every group.
 type StorageOptions struct {
 	// RESTOptions leads to etcd.
 	RESTOptions generic.RESTOptionsGetter
-	// GarbageCollected says that somebody collects garbage by ownerReferences. Where nobody
-	// does, delete with foreground or orphan propagation would hang forever on its
-	// finalizer and is refused.
+	// GarbageCollected is true if a garbage collector follows ownerReferences. Without one, delete
+	// with foreground or orphan propagation would wait forever for its finalizer to be removed, and
+	// is refused.
 	GarbageCollected bool
-	// AccountTokens gives out service accounts' tokens. Where it is nil, nobody does, and the
-	// endpoints for it are not served.
-	AccountTokens AccountTokens
-	// CallerUpdates writes what a request does not name. Where it is nil, nobody does, and the
-	// endpoints for it are not served.
-	CallerUpdates CallerUpdates
 }
 
-// CallerUpdates makes updates for endpoints that write another object than the one that was
-// sent to them: each is an update by the caller, with managedFields and admission.
-type CallerUpdates interface {
-	Of(store *Store, resource schema.GroupVersionResource, kind schema.GroupVersionKind) CallerUpdate
-}
+// GroupStorage holds the storages of API groups, by group, version and path.
+type GroupStorage map[string]map[string]map[string]rest.Storage
 
-// CallerUpdate writes what change makes of a copy of the stored object; change is called
-// again with a newer one when somebody else wrote meanwhile.
-type CallerUpdate func(ctx context.Context, name string, options *metav1.UpdateOptions, change rest.TransformFunc) (runtime.Object, error)
-
-// AccountTokens answers a TokenRequest for the service account of the name: with a token of
-// this server's, or with one of the cluster's. admit, which may be nil, is asked about the
-// complete request; a dry run gives out no token.
-type AccountTokens interface {
-	RequestToken(ctx context.Context, namespace, account string, request *authenticationv1.TokenRequest, admit func(context.Context, runtime.Object) error, dryRun bool) (*authenticationv1.TokenRequest, error)
+// StorageProvider builds the storages of one API group, or of several that share storages. Its
+// fields are the group's own inputs.
+type StorageProvider interface {
+	// GroupName returns the name of the group, or of the first of several.
+	GroupName() string
+	NewStorage(scheme *runtime.Scheme, opts StorageOptions) (GroupStorage, error)
 }
 
 // Resource describes a stored resource, as data.
 type Resource struct {
 	// Resource and Singular are the plural and singular names, with the group.
 	Resource, Singular schema.GroupResource
-	// ShortNames and Categories are what kubectl accepts in place of the name.
+	// ShortNames and Categories are accepted by kubectl in place of the name.
 	ShortNames, Categories []string
-	// New and NewList make an empty object of the hub type, and a list.
+	// Versions are all that serve the resource. The fields that a write leaves unchanged, and
+	// spec.replicas of a scale endpoint, are named in each of them.
+	Versions []schema.GroupVersion
+	// New and NewList return an empty object of the hub type, and a list.
 	New, NewList func() runtime.Object
-	// Strategy and Status decide on writes; Status is nil where there is no status endpoint.
+	// Strategy prepares and validates writes.
 	Strategy ResourceStrategy
-	Status   StatusStrategy
-	// Table makes the columns that kubectl prints.
+	// Table returns the columns that kubectl prints.
 	Table rest.TableConvertor
-	// SelectableFields fills in the fields, besides name and namespace, that a field
-	// selector may name; nil where there are none. The scheme's field label conversion of
-	// the kind must name the same.
+	// SelectableFields sets the fields, besides name and namespace, that a field selector may name;
+	// nil for none. The scheme's field label conversion of the kind must accept the same.
 	SelectableFields storage.FieldMutationFunc
-	// WatchIndex is the one selectable field by which the watch cache dispatches: a watch
-	// with an exact match on it costs nothing for events of other values. The cacher takes
-	// no more than one for each resource.
+	// WatchIndex is the selectable field by which the watch cache dispatches: a watch with an exact
+	// match on it costs nothing for events of other values. The cacher accepts one for each resource.
 	WatchIndex string
-	// Indexes give the value of each indexed field, WatchIndex among them; a LIST with an
-	// exact match on one of them looks only at what matches.
+	// Indexes return the value of each indexed field, WatchIndex among them; a LIST with an exact
+	// match on one of them reads only matching objects.
 	Indexes map[string]storage.IndexerFunc
-	// ShouldDeleteDuringUpdate says whether a write is the last one to an object that is
-	// being deleted; nil for the library's rule, which looks at metadata only.
+	// ShouldDeleteDuringUpdate reports whether a write removes an object that is being deleted; nil for
+	// the library's rule, which reads metadata only.
 	ShouldDeleteDuringUpdate func(ctx context.Context, key string, obj, existing runtime.Object) bool
-	// TTL is how long an object lives after the last write to it; zero for ever.
+	// TTL is how long an object is kept after the last write to it; zero for ever.
 	TTL time.Duration
 }
 
@@ -123,6 +131,7 @@ type Store struct {
 	*genericregistry.Store
 
 	shortNames, categories []string
+	versions               []schema.GroupVersion
 	watchIndex             string
 	garbageCollected       bool
 }
@@ -133,10 +142,12 @@ var (
 	_ rest.CategoriesProvider = &Store{}
 )
 
-// NewStore builds the storage of a resource and, where it has one, of its status
-// endpoint. Both share one etcd store and one watch cache: build it once, and share it
-// between all served versions.
-func NewStore(r Resource, opts StorageOptions) (*Store, *StatusREST, error) {
+// NewStore builds the storage of a resource. All served versions and the status endpoint share
+// it: each store has a watch cache.
+func NewStore(r Resource, opts StorageOptions) (*Store, error) {
+	if len(r.Versions) == 0 {
+		return nil, fmt.Errorf("storage of %s: Versions is empty: list the versions that serve the resource", r.Resource)
+	}
 	store := &genericregistry.Store{
 		NewFunc:                   r.New,
 		NewListFunc:               r.NewList,
@@ -145,7 +156,7 @@ func NewStore(r Resource, opts StorageOptions) (*Store, *StatusREST, error) {
 		CreateStrategy:            r.Strategy,
 		UpdateStrategy:            r.Strategy,
 		DeleteStrategy:            r.Strategy,
-		ResetFieldsStrategy:       r.Strategy,
+		ResetFieldsStrategy:       resetFields{r.Versions, r.Strategy},
 		ReturnDeletedObject:       true,
 		TableConvertor:            r.Table,
 		ShouldDeleteDuringUpdate:  r.ShouldDeleteDuringUpdate,
@@ -164,41 +175,37 @@ func NewStore(r Resource, opts StorageOptions) (*Store, *StatusREST, error) {
 	}
 	if len(r.Indexes) > 0 {
 		if err := addIndexes(r, store, storeOptions); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 	if err := store.CompleteWithOptions(storeOptions); err != nil {
-		return nil, nil, fmt.Errorf("storage of %s: %w", r.Resource, err)
+		return nil, fmt.Errorf("storage of %s: %w", r.Resource, err)
 	}
 	store.Storage.Storage = uidBoundStorage{store.Storage.Storage}
 
-	main := &Store{
+	return &Store{
 		Store:            store,
 		shortNames:       r.ShortNames,
 		categories:       r.Categories,
+		versions:         r.Versions,
 		watchIndex:       r.WatchIndex,
 		garbageCollected: opts.GarbageCollected,
-	}
-	if r.Status == nil {
-		return main, nil, nil
-	}
-	return main, main.Below(r.Status), nil
+	}, nil
 }
 
-// Base is the store itself, for those who hold a resource that embeds one.
+// Base returns the store itself, also of a resource that embeds one.
 func (s *Store) Base() *Store { return s }
 
-// Below makes an endpoint below the resource, such as its status, where the strategy decides
-// what a write may change.
-func (s *Store) Below(strategy StatusStrategy) *StatusREST {
-	below := *s.Store
-	below.UpdateStrategy = strategy
-	below.ResetFieldsStrategy = strategy
-	return &StatusREST{store: &below}
+// NewStatusREST returns an endpoint below the resource, such as its status, at which the strategy
+// decides what a write may change.
+func (s *Store) NewStatusREST(strategy StatusStrategy) *StatusREST {
+	store := *s.Store
+	store.UpdateStrategy = strategy
+	store.ResetFieldsStrategy = resetFields{s.versions, strategy}
+	return &StatusREST{store: &store}
 }
 
-// addIndexes tells the watch cache which fields to index, and has every selector say
-// which of them it could use.
+// addIndexes configures the indexes of the watch cache, and names them in every selection predicate.
 func addIndexes(r Resource, store *genericregistry.Store, options *generic.StoreOptions) error {
 	indexFields := make([]string, 0, len(r.Indexes))
 	indexers := cache.Indexers{}
@@ -227,17 +234,17 @@ func addIndexes(r Resource, store *genericregistry.Store, options *generic.Store
 	return nil
 }
 
-// ShortNames are the names that kubectl accepts besides the resource's own.
+// ShortNames returns the names that kubectl accepts besides the resource's own.
 func (s *Store) ShortNames() []string { return s.shortNames }
 
-// Categories are the groups of resources, such as fleet, that kubectl accepts for many.
+// Categories returns the names, such as fleet, that kubectl accepts for several resources.
 func (s *Store) Categories() []string { return s.categories }
 
-// WatchIndex is the field by which the watch cache dispatches; empty for none.
+// WatchIndex returns the field by which the watch cache dispatches; empty for none.
 func (s *Store) WatchIndex() string { return s.watchIndex }
 
-// Create refuses a resourceVersion, such as that of an object that was exported elsewhere;
-// the library answers with a 500, and with a success to a dry run.
+// Create refuses an object with a resourceVersion, such as an exported one; the library answers with
+// a 500, and with a success to a dry run.
 func (s *Store) Create(ctx context.Context, obj runtime.Object, createValidation rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
 	object, err := apimeta.Accessor(obj)
 	if err != nil {
@@ -250,14 +257,14 @@ func (s *Store) Create(ctx context.Context, obj runtime.Object, createValidation
 	return s.Store.Create(ctx, obj, createValidation, options)
 }
 
-// Get refuses a resourceVersion that is none as the caller's fault.
+// Get answers 400 to an invalid resourceVersion.
 func (s *Store) Get(ctx context.Context, name string, options *metav1.GetOptions) (runtime.Object, error) {
 	obj, err := s.Store.Get(ctx, name, options)
 	return obj, invalidIsBadRequest(err)
 }
 
-// invalidIsBadRequest answers 400 to a resourceVersion that is none, as LIST does; the
-// library lets this error of the storage through as a 500.
+// invalidIsBadRequest returns a 400 for an invalid resourceVersion, as LIST does; the library
+// answers 500 to this error of the storage.
 func invalidIsBadRequest(err error) error {
 	if storage.IsInvalidError(err) {
 		return apierrors.NewBadRequest(err.Error())
@@ -265,25 +272,25 @@ func invalidIsBadRequest(err error) error {
 	return err
 }
 
-// Update refuses a resourceVersion that is none as the caller's fault. Patches come here, too:
-// what is wrong with one is said without the object's content.
+// Update answers 422 to an invalid resourceVersion. It also handles patches, and removes the object's
+// content from their errors.
 func (s *Store) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo, createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc, forceAllowCreate bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
 	ctx, objInfo = rememberUpdated(ctx, objInfo)
 	obj, created, err := s.Store.Update(ctx, name, checkVersion(s.Store, objInfo), createValidation, updateValidation, forceAllowCreate, options)
 	return obj, created, withoutContent(err)
 }
 
-// clearType removes kind and apiVersion. Hub types of our own never carry them; those that
-// are at the same time the version on the wire keep what the body said, which would be
-// stored in the watch cache and come back in every item of a list.
+// clearType removes kind and apiVersion. Hub types of the fleet have none; a hub type that is also the
+// wire type keeps those of the body, which would be stored in the watch cache and returned in every
+// item of a list.
 func clearType(obj runtime.Object) {
 	if kind := obj.GetObjectKind(); !kind.GroupVersionKind().Empty() {
 		kind.SetGroupVersionKind(schema.GroupVersionKind{})
 	}
 }
 
-// checkVersion names the field when an update carries a resourceVersion that is none; the
-// library answers with a 500 that names nothing. On the way it removes kind and apiVersion.
+// checkVersion answers 422 with the field's name to an invalid resourceVersion; the library answers
+// with a 500 that names no field. It also removes kind and apiVersion.
 func checkVersion(store *genericregistry.Store, objInfo rest.UpdatedObjectInfo) rest.UpdatedObjectInfo {
 	return rest.WrapUpdatedObjectInfo(objInfo, func(_ context.Context, obj, existing runtime.Object) (runtime.Object, error) {
 		object, err := apimeta.Accessor(obj)
@@ -294,8 +301,8 @@ func checkVersion(store *genericregistry.Store, objInfo rest.UpdatedObjectInfo) 
 			return nil, invalidVersion(store, obj, object, "must be the resourceVersion with which the server sent the object")
 		}
 		clearType(obj)
-		// The field manager has put the kind into the existing object, too: it converts without a
-		// copy. An apply that changes nothing would differ by it, and be written.
+		// The field manager sets the kind of the existing object, too: it converts without a copy. An
+		// apply that changes nothing would differ by it, and be written.
 		clearType(existing)
 		return obj, nil
 	})
@@ -311,7 +318,8 @@ func invalidVersion(store *genericregistry.Store, obj runtime.Object, object met
 	})
 }
 
-// Delete refuses propagation policies that nobody would carry out; see StorageOptions.
+// Delete refuses propagation policies that need a garbage collector if there is none; see
+// StorageOptions.
 func (s *Store) Delete(ctx context.Context, name string, deleteValidation rest.ValidateObjectFunc, options *metav1.DeleteOptions) (runtime.Object, bool, error) {
 	if err := s.CheckPropagation(options); err != nil {
 		return nil, false, err
@@ -319,7 +327,7 @@ func (s *Store) Delete(ctx context.Context, name string, deleteValidation rest.V
 	return s.Store.Delete(withRequestedGrace(ctx, options), name, deleteValidation, options)
 }
 
-// DeleteCollection refuses propagation policies that nobody would carry out; see StorageOptions.
+// DeleteCollection refuses the same propagation policies as Delete.
 func (s *Store) DeleteCollection(ctx context.Context, deleteValidation rest.ValidateObjectFunc, options *metav1.DeleteOptions, listOptions *metainternalversion.ListOptions) (runtime.Object, error) {
 	if err := s.CheckPropagation(options); err != nil {
 		return nil, err
@@ -327,7 +335,7 @@ func (s *Store) DeleteCollection(ctx context.Context, deleteValidation rest.Vali
 	return s.Store.DeleteCollection(withRequestedGrace(ctx, options), deleteValidation, options, listOptions)
 }
 
-// CheckPropagation refuses what nobody would carry out; Delete and DeleteCollection call it.
+// CheckPropagation returns an error for the propagation policies that Delete refuses.
 func (s *Store) CheckPropagation(options *metav1.DeleteOptions) error {
 	if s.garbageCollected || options == nil {
 		return nil
@@ -337,7 +345,7 @@ func (s *Store) CheckPropagation(options *metav1.DeleteOptions) error {
 	if policy := options.PropagationPolicy; policy != nil && (*policy == metav1.DeletePropagationForeground || *policy == metav1.DeletePropagationOrphan) {
 		errs = append(errs, field.Invalid(field.NewPath("propagationPolicy"), *policy, cure))
 	}
-	//lint:ignore SA1019 deprecated, but served: it means orphan propagation
+	//lint:ignore SA1019 deprecated, but served as orphan propagation
 	if orphan := options.OrphanDependents; orphan != nil && *orphan {
 		errs = append(errs, field.Invalid(field.NewPath("orphanDependents"), *orphan, cure))
 	}
@@ -347,8 +355,7 @@ func (s *Store) CheckPropagation(options *metav1.DeleteOptions) error {
 	return apierrors.NewInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: "DeleteOptions"}, "", errs)
 }
 
-// StatusREST is the status endpoint of a resource: get, update and patch of nothing but
-// the status.
+// StatusREST is the status endpoint of a resource: get, update and patch of the status only.
 type StatusREST struct {
 	store *genericregistry.Store
 }
@@ -360,31 +367,31 @@ var (
 	_ rest.TableConvertor      = &StatusREST{}
 )
 
-// New makes an empty object.
+// New returns an empty object.
 func (r *StatusREST) New() runtime.Object { return r.store.New() }
 
 // Destroy does nothing: the resource's own storage closes what both share.
 func (r *StatusREST) Destroy() {}
 
-// Get returns the whole object; patch needs it.
+// Get returns the whole object, which patches need.
 func (r *StatusREST) Get(ctx context.Context, name string, options *metav1.GetOptions) (runtime.Object, error) {
 	obj, err := r.store.Get(ctx, name, options)
 	return obj, invalidIsBadRequest(err)
 }
 
-// Update writes the status. It never creates, whatever the caller allows.
+// Update writes the status. It never creates an object, not even with forceAllowCreate.
 func (r *StatusREST) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo, createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc, _ bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
 	ctx, objInfo = rememberUpdated(ctx, objInfo)
 	obj, created, err := r.store.Update(ctx, name, checkVersion(r.store, objInfo), createValidation, updateValidation, false, options)
 	return obj, created, withoutContent(err)
 }
 
-// GetResetFields names what a write to the status endpoint leaves as it is.
+// GetResetFields returns the fields that a write to the status endpoint leaves unchanged.
 func (r *StatusREST) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 	return r.store.GetResetFields()
 }
 
-// ConvertToTable prints the same columns as the resource.
+// ConvertToTable returns the same columns as the resource.
 func (r *StatusREST) ConvertToTable(ctx context.Context, object runtime.Object, tableOptions runtime.Object) (*metav1.Table, error) {
 	return r.store.ConvertToTable(ctx, object, tableOptions)
 }

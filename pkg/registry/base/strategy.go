@@ -25,14 +25,15 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/apiserver/pkg/storage/names"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 )
 
-// Strategy answers the questions that are the same for every resource. It leaves
-// PrepareForCreate, PrepareForUpdate, Validate and ValidateUpdate out on purpose, so that
-// the compiler demands these four, and with them a thought, from every resource.
+// Strategy implements the methods of a strategy that are the same for every resource. It has no
+// PrepareForCreate, PrepareForUpdate, Validate and ValidateUpdate, so that the compiler demands
+// these four of every resource.
 type Strategy struct {
 	// DeclarativeValidation runs the rules generated from the +k8s: tags after the
-	// hand-written ones, and brings the scheme that names an object's kind.
+	// hand-written ones, and holds the scheme that resolves an object's kind.
 	rest.DeclarativeValidation
 	names.NameGenerator
 	namespaced    bool
@@ -41,7 +42,7 @@ type Strategy struct {
 	unconditional bool
 }
 
-// NewStrategy returns the common half of a strategy for a resource of the scheme.
+// NewStrategy returns the common part of a strategy for a resource of the scheme.
 func NewStrategy(scheme *runtime.Scheme, namespaced bool) Strategy {
 	return Strategy{
 		DeclarativeValidation: rest.DeclarativeValidation{Scheme: scheme},
@@ -50,32 +51,32 @@ func NewStrategy(scheme *runtime.Scheme, namespaced bool) Strategy {
 	}
 }
 
-// Permission is a kind of write that our own resources refuse, and that some of Kubernetes'
-// allow.
-type Permission func(*Strategy)
+// StrategyOption allows a kind of write that the fleet's resources refuse and some of
+// Kubernetes' resources accept.
+type StrategyOption func(*Strategy)
 
-// UnconditionalUpdate allows an update without a resourceVersion: the last writer wins.
+// UnconditionalUpdate allows an update without a resourceVersion: the last write wins.
 func UnconditionalUpdate(s *Strategy) { s.unconditional = true }
 
-// CreateByPut allows a PUT to a name that does not exist, which creates it.
+// CreateByPut allows a PUT to a name that does not exist, which creates the object.
 func CreateByPut(s *Strategy) { s.createByPut = true }
 
-// NewBuiltinStrategy returns the common half of a strategy for one of Kubernetes' own
-// resources. Clients expect of these what a kube-apiserver allows, hence the permissions;
-// and the rules in the tags of k8s.io/api are nowhere generated for us, so all of their
-// validation is written by hand.
-func NewBuiltinStrategy(scheme *runtime.Scheme, namespaced bool, allow ...Permission) Strategy {
+// NewBuiltinStrategy returns the common part of a strategy for one of Kubernetes' own
+// resources. Clients expect of these what a kube-apiserver allows, hence the options. The rules
+// in the tags of k8s.io/api are not generated in this module, so all validation of these
+// resources is written by hand.
+func NewBuiltinStrategy(scheme *runtime.Scheme, namespaced bool, options ...StrategyOption) Strategy {
 	s := NewStrategy(scheme, namespaced)
 	s.handWritten = true
-	for _, permission := range allow {
-		permission(&s)
+	for _, option := range options {
+		option(&s)
 	}
 	return s
 }
 
-// ValidateDeclaratively adds what the generated rules find to what the hand-written ones have. It
-// is the last part of every validation, so that here is where the bounds of all metadata are
-// kept, and where a list of errors is cut: see CutErrors.
+// ValidateDeclaratively adds the errors of the generated rules to those of the hand-written ones.
+// It runs last in every validation, so it also checks the bounds of metadata and shortens the
+// list of errors: see CutErrors.
 func (s Strategy) ValidateDeclaratively(ctx context.Context, obj, old runtime.Object, errs field.ErrorList, op operation.Type, config rest.DeclarativeValidationConfig) field.ErrorList {
 	if !s.handWritten {
 		errs = s.DeclarativeValidation.ValidateDeclaratively(ctx, obj, old, errs, op, config)
@@ -83,29 +84,35 @@ func (s Strategy) ValidateDeclaratively(ctx context.Context, obj, old runtime.Ob
 	return CutErrors(append(validateMetadataBounds(obj, old), errs...))
 }
 
-// NamespaceScoped says whether objects live in namespaces.
+// NamespaceScoped reports whether objects belong to namespaces.
 func (s Strategy) NamespaceScoped() bool { return s.namespaced }
 
-// AllowCreateOnUpdate is false but by permission: a PUT to a name that does not exist is a 404.
+// ResetFields returns the fields that a write to the endpoint leaves unchanged, in every served
+// version: none. Strategies of kinds with a status override it; the contract test checks them.
+func (Strategy) ResetFields() *fieldpath.Set { return nil }
+
+// AllowCreateOnUpdate is false without the option CreateByPut: a PUT to a name that does not
+// exist is a 404.
 func (s Strategy) AllowCreateOnUpdate(context.Context) bool { return s.createByPut }
 
-// AllowUnconditionalUpdate is false but by permission: an update carries the resourceVersion
-// that it was made from, so that nobody's change is lost unseen.
+// AllowUnconditionalUpdate is false without the option UnconditionalUpdate: an update carries the
+// resourceVersion that it was made from, so that it overwrites no change unseen.
 func (s Strategy) AllowUnconditionalUpdate(context.Context) bool { return s.unconditional }
 
-// Canonicalize changes nothing: defaults and PrepareFor* have brought objects to their form.
+// Canonicalize changes nothing: defaults and PrepareFor* have normalized the object.
 func (Strategy) Canonicalize(runtime.Object) {}
 
-// WarningsOnCreate has none.
+// WarningsOnCreate returns no warnings.
 func (Strategy) WarningsOnCreate(context.Context, runtime.Object) []string { return nil }
 
-// WarningsOnUpdate has none.
+// WarningsOnUpdate returns no warnings.
 func (Strategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
 	return nil
 }
 
-// KeepMetadata undoes what a write to the status endpoint did to the metadata. The library's
-// function lets generateName through, so that whoever may report a status could set it.
+// KeepMetadata undoes the changes of a write to the status endpoint to the metadata. The
+// library's function keeps the new generateName, so that a user with the right to report a status
+// could set it.
 func KeepMetadata(metadata, old metav1.Object) {
 	metav1.ResetObjectMetaForStatus(metadata, old)
 	metadata.SetGenerateName(old.GetGenerateName())

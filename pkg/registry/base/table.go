@@ -28,26 +28,26 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 )
 
-// Column is one column of what kubectl get prints.
+// Column is a column of the output of kubectl get.
 type Column[T runtime.Object] struct {
-	// Name is the heading, in mixed case: kubectl prints it in capitals.
+	// Name is the heading, in mixed case: kubectl prints it in upper case.
 	Name string
-	// Description says what the value means.
+	// Description describes the value.
 	Description string
-	// Type is the OpenAPI type of the value: string (where empty) or integer.
+	// Type is the OpenAPI type of the value: string (the default), integer or date.
 	Type string
 	// Wide columns are printed with -o wide only.
 	Wide bool
-	// Value makes the cell of one object.
+	// Value returns the cell of an object.
 	Value func(T) any
 }
 
-// NameColumn is the first column of every table.
+// NameColumn returns the first column of a table.
 func NameColumn[T objectWithMeta]() Column[T] {
 	return Column[T]{Name: "Name", Description: metav1.ObjectMeta{}.SwaggerDoc()["name"], Value: func(o T) any { return o.GetName() }}
 }
 
-// AgeColumn tells how long ago the object was created.
+// AgeColumn returns the column of the time since the object was created.
 func AgeColumn[T objectWithMeta]() Column[T] {
 	return Column[T]{Name: "Age", Description: metav1.ObjectMeta{}.SwaggerDoc()["creationTimestamp"], Value: func(o T) any { return Ago(o.GetCreationTimestamp()) }}
 }
@@ -58,7 +58,7 @@ type objectWithMeta interface {
 	metav1.Object
 }
 
-// Ago tells in kubectl's short form how long ago a time was.
+// Ago returns the time since t in kubectl's short form.
 func Ago(t metav1.Time) string {
 	if t.IsZero() {
 		return "<unknown>"
@@ -66,7 +66,7 @@ func Ago(t metav1.Time) string {
 	return duration.HumanDuration(time.Since(t.Time))
 }
 
-// Table makes a table convertor of columns.
+// Table returns a table convertor with these columns.
 func Table[T runtime.Object](columns ...Column[T]) rest.TableConvertor {
 	c := table[T]{columns: columns}
 	for _, column := range columns {

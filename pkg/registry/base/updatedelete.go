@@ -26,20 +26,19 @@ import (
 	"k8s.io/apiserver/pkg/storage"
 )
 
-// An update of an object whose deletion needs nothing but the removal removes it: see
-// errEmptiedFinalizers in k8s.io/apiserver/pkg/registry/generic/registry/store.go. The library
-// removes by the key alone, so an object that has been created under the same name in between
-// goes away in place of the one that was updated. updatedObject binds the removal to the UID of
-// the object that the update has seen.
+// updatedObject holds the UID of the object that an update has read. An update that removes the last
+// finalizer of an object that is being deleted removes the object: see errEmptiedFinalizers in
+// k8s.io/apiserver/pkg/registry/generic/registry/store.go. The library removes by the key alone,
+// which would remove an object that was created under the same name meanwhile.
 type updatedObject struct{ uid types.UID }
 
 type updatedObjectKey struct{}
 
-// rememberUpdated returns a context and an object info that note which object is updated.
+// rememberUpdated returns a context and an object info that record the UID of the updated object.
 func rememberUpdated(ctx context.Context, objInfo rest.UpdatedObjectInfo) (context.Context, rest.UpdatedObjectInfo) {
 	seen := &updatedObject{}
 	remembering := rest.WrapUpdatedObjectInfo(objInfo, func(_ context.Context, obj, existing runtime.Object) (runtime.Object, error) {
-		// The last attempt counts: a conflict begins anew with what is stored then.
+		// The last attempt counts: after a conflict the update starts again from the stored object.
 		if object, err := apimeta.Accessor(existing); err == nil {
 			seen.uid = object.GetUID()
 		}
@@ -48,14 +47,13 @@ func rememberUpdated(ctx context.Context, objInfo rest.UpdatedObjectInfo) (conte
 	return context.WithValue(ctx, updatedObjectKey{}, seen), remembering
 }
 
-// uidBoundStorage removes what an update has seen, or answers that it is not there any more.
+// uidBoundStorage removes only the object that an update has read.
 type uidBoundStorage struct{ storage.Interface }
 
 // Unwrap returns the storage below.
 func (s uidBoundStorage) Unwrap() storage.Interface { return s.Interface }
 
-// Delete adds the UID of the updated object to the preconditions; those of a delete that is no
-// part of an update stay as they are.
+// Delete adds the UID of the updated object to the preconditions of a removal by an update.
 func (s uidBoundStorage) Delete(ctx context.Context, key string, out runtime.Object, preconditions *storage.Preconditions, validateDeletion storage.ValidateObjectFunc, cachedExistingObject runtime.Object, opts storage.DeleteOptions) error {
 	if seen, ok := ctx.Value(updatedObjectKey{}).(*updatedObject); ok && seen.uid != "" && (preconditions == nil || preconditions.UID == nil) {
 		bound := storage.Preconditions{UID: &seen.uid}

@@ -32,43 +32,43 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// streamParameter asks for the initial events of a watch as a stream (KEP-3157).
+// streamParameter requests the initial events of a watch as a stream (KEP-3157).
 const streamParameter = "sendInitialEvents"
 
-type streamAskedKey struct{}
+type streamRequestedKey struct{}
 
-// WithStreamAsked marks the requests that carry the parameter sendInitialEvents. The library
-// sets the option by itself on every watch without a resourceVersion
-// (SetListOptionsDefaults in k8s.io/apimachinery/pkg/apis/meta/internalversion), so a storage
-// cannot tell from the options what the client sent.
-func WithStreamAsked(handler http.Handler) http.Handler {
+// WithStreamRequested marks the requests with the parameter sendInitialEvents. The library also sets
+// the option on every watch without a resourceVersion (SetListOptionsDefaults in
+// k8s.io/apimachinery/pkg/apis/meta/internalversion), so the options do not show whether the client
+// sent it.
+func WithStreamRequested(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.RawQuery, streamParameter) {
-			r = r.WithContext(StreamAsked(r.Context()))
+			r = r.WithContext(StreamRequested(r.Context()))
 		}
 		handler.ServeHTTP(w, r)
 	})
 }
 
-// StreamAsked is the context of a request that carries the parameter sendInitialEvents.
-func StreamAsked(ctx context.Context) context.Context {
-	return context.WithValue(ctx, streamAskedKey{}, true)
+// StreamRequested returns the context of a request with the parameter sendInitialEvents.
+func StreamRequested(ctx context.Context) context.Context {
+	return context.WithValue(ctx, streamRequestedKey{}, true)
 }
 
-// Watch serves the initial events of an exact match on the watch index from the index. The
-// watch cache would read every object of the resource for them, once for each watcher.
+// Watch reads the initial events of an exact match on the watch index from the index. The watch
+// cache would read every object of the resource for them, once for each watcher.
 //
-// A client that asks for a stream of initial events with sendInitialEvents is refused instead:
-// every error but the retriable ones makes client-go's reflectors fall back to LIST and WATCH,
-// both of which use the index (k8s.io/client-go/tools/cache/reflector.go), and the LIST is
-// encoded once instead of event by event; 422 is also what a server without the feature answers.
+// A request for a stream of initial events with sendInitialEvents is refused instead: after every
+// error that is not retriable, client-go's reflectors fall back to LIST and WATCH, which both use
+// the index (k8s.io/client-go/tools/cache/reflector.go), and the LIST is encoded once instead of
+// event by event. A server without the feature also answers 422.
 func (s *Store) Watch(ctx context.Context, options *metainternalversion.ListOptions) (watch.Interface, error) {
 	var watcher watch.Interface
 	var err error
 	switch {
 	case !s.matchesIndex(options) || !wantsInitialEvents(options):
 		watcher, err = s.Store.Watch(ctx, options)
-	case ctx.Value(streamAskedKey{}) != nil:
+	case ctx.Value(streamRequestedKey{}) != nil:
 		return nil, apierrors.NewInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: "ListOptions"}, "", field.ErrorList{
 			field.Forbidden(field.NewPath(streamParameter), "not together with an exact match on "+s.watchIndex+": list with the same selector, then watch from the list's resourceVersion"),
 		})
@@ -78,8 +78,8 @@ func (s *Store) Watch(ctx context.Context, options *metainternalversion.ListOpti
 	return watcher, invalidIsBadRequest(err)
 }
 
-// matchesIndex reports whether the selector names one value of the watch index. The empty
-// value is not one: it selects what has no value yet, which may be any number of objects.
+// matchesIndex reports whether the selector is an exact match on a value of the watch index. The
+// empty value is excluded: it selects all objects without a value, which may be many.
 func (s *Store) matchesIndex(options *metainternalversion.ListOptions) bool {
 	if s.watchIndex == "" || options == nil || options.FieldSelector == nil {
 		return false
@@ -88,8 +88,8 @@ func (s *Store) matchesIndex(options *metainternalversion.ListOptions) bool {
 	return exact && value != ""
 }
 
-// wantsInitialEvents reports whether the watch begins with an event for each object that
-// exists: because the options say so, or because they name no state to begin at.
+// wantsInitialEvents reports whether the watch begins with an event for each existing object:
+// because of the option, or because there is no resourceVersion to begin at.
 func wantsInitialEvents(options *metainternalversion.ListOptions) bool {
 	if options.SendInitialEvents != nil {
 		return *options.SendInitialEvents
@@ -97,9 +97,9 @@ func wantsInitialEvents(options *metainternalversion.ListOptions) bool {
 	return options.ResourceVersion == "" || options.ResourceVersion == "0"
 }
 
-// listThenWatch makes ADDED events of a LIST and goes on with a watch from the state of the
-// LIST. Where the client takes bookmarks, one says that the initial events end, as the watch
-// cache does.
+// listThenWatch sends ADDED events for the items of a LIST and continues with a watch from its
+// resourceVersion. If the client allows bookmarks, one marks the end of the initial events, as in
+// the watch cache.
 func (s *Store) listThenWatch(ctx context.Context, options *metainternalversion.ListOptions) (watch.Interface, error) {
 	list, err := s.List(ctx, &metainternalversion.ListOptions{
 		LabelSelector: options.LabelSelector, FieldSelector: options.FieldSelector, ResourceVersion: options.ResourceVersion,
@@ -113,7 +113,7 @@ func (s *Store) listThenWatch(ctx context.Context, options *metainternalversion.
 	}
 	var initial []watch.Event
 	if err := apimeta.EachListItem(list, func(obj runtime.Object) error {
-		// The items share what they point to with the watch cache, and a watch may change what it sends.
+		// The items share memory with the watch cache, and a watch may modify the objects that it sends.
 		initial = append(initial, watch.Event{Type: watch.Added, Object: obj.DeepCopyObject()})
 		return nil
 	}); err != nil {
@@ -141,7 +141,7 @@ func (s *Store) listThenWatch(ctx context.Context, options *metainternalversion.
 	return w, nil
 }
 
-// prefixedWatch is a watch with events before those of another.
+// prefixedWatch is a watch that sends initial events before those of another watch.
 type prefixedWatch struct {
 	live   watch.Interface
 	events chan watch.Event
@@ -149,8 +149,8 @@ type prefixedWatch struct {
 	stop   sync.Once
 }
 
-// run sends the initial events and then those of the other watch, until that ends, the
-// context ends or Stop is called.
+// run sends the initial events and then those of the other watch, until that watch or the context
+// ends or Stop is called.
 func (w *prefixedWatch) run(ctx context.Context, initial []watch.Event) {
 	defer close(w.events)
 	defer w.live.Stop()

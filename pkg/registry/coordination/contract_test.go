@@ -27,7 +27,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/coordination"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
 	coordinationregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/coordination"
-	"github.com/gatehouse-dev/gatehouse/pkg/registry/registrytest"
+	"github.com/gatehouse-dev/gatehouse/test/registrytest"
 )
 
 func TestEveryResourceKeepsTheContract(t *testing.T) {
@@ -36,7 +36,7 @@ func TestEveryResourceKeepsTheContract(t *testing.T) {
 		Name:       coordination.GroupName,
 		Scheme:     scheme,
 		Codecs:     codecs,
-		NewStorage: coordinationregistry.NewStorage,
+		NewStorage: registrytest.NewStorage(coordinationregistry.StorageProvider{}, coordination.GroupName),
 		Builtin:    true,
 		Resources: []registrytest.Resource{{
 			Name:         "leases",

@@ -14,9 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package coordination is the table of contents of coordination.k8s.io: every path that the
-// group serves, and what stands behind it.
+// Package coordination builds the storages of coordination.k8s.io.
 //
-// Stop 5 of the request's path (see ARCHITECTURE.md). pkg/apiserver calls NewStorage
-// once. Read storage.go.
+// Stage 5 of the request's path (see ARCHITECTURE.md). pkg/apiserver calls
+// StorageProvider.NewStorage once. Read storage.go.
 package coordination

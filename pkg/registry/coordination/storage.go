@@ -19,21 +19,26 @@ package coordination
 import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/coordination/lease"
 )
 
-// NewStorage builds the storage of the group, by version and path.
-func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (map[string]map[string]rest.Storage, error) {
+// StorageProvider builds the storages of coordination.k8s.io.
+type StorageProvider struct{}
+
+var _ base.StorageProvider = StorageProvider{}
+
+// GroupName implements base.StorageProvider.
+func (StorageProvider) GroupName() string { return coordinationv1.GroupName }
+
+// NewStorage implements base.StorageProvider.
+func (StorageProvider) NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (base.GroupStorage, error) {
 	leases, err := lease.NewStorage(scheme, opts)
 	if err != nil {
 		return nil, err
 	}
-	return map[string]map[string]rest.Storage{
-		coordinationv1.SchemeGroupVersion.Version: {
-			"leases": leases,
-		},
+	return base.GroupStorage{
+		coordinationv1.GroupName: {coordinationv1.SchemeGroupVersion.Version: {"leases": leases.Lease}},
 	}, nil
 }

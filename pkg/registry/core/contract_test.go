@@ -30,7 +30,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 	coreregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/core"
-	"github.com/gatehouse-dev/gatehouse/pkg/registry/registrytest"
+	"github.com/gatehouse-dev/gatehouse/test/registrytest"
 )
 
 // Verbs of the endpoints below a resource.
@@ -52,7 +52,7 @@ func TestEveryResourceKeepsTheContract(t *testing.T) {
 const eventTTL = time.Hour
 
 func newStorage(scheme *runtime.Scheme, opts base.StorageOptions) (map[string]map[string]rest.Storage, error) {
-	return coreregistry.NewStorage(scheme, coreregistry.Options{StorageOptions: opts, EventTTL: eventTTL})
+	return registrytest.NewStorage(coreregistry.StorageProvider{EventTTL: eventTTL}, core.GroupName)(scheme, opts)
 }
 
 func configMaps() registrytest.Resource {
@@ -100,7 +100,7 @@ func namespaces() registrytest.Resource {
 			}
 		},
 		InitialStatus: corev1.NamespaceStatus{Phase: corev1.NamespaceActive},
-		// What a namespace has in its spec is written at /finalize only.
+		// The spec of a namespace is written at /finalize only.
 		ChangeSpec: nil,
 		Subresources: []registrytest.Subresource{
 			{Name: "finalize", Kind: "Namespace", Verbs: []string{"update"}, LeavesAlone: []string{"status"}},

@@ -14,9 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package core is the table of contents of the core group, as far as the standalone mode
-// serves it: every path, and what stands behind it.
+// Package core builds the storages of the core group and of events.k8s.io in the standalone mode.
 //
-// Stop 5 of the request's path (see ARCHITECTURE.md). pkg/apiserver calls NewStorage
-// once. Read storage.go.
+// Stages 4 and 5 of the request's path (see ARCHITECTURE.md). pkg/apiserver calls
+// StorageProvider.NewStorage once. Read storage.go.
 package core

@@ -20,9 +20,11 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/registry/rest"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/authentication/tokenrequest"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/core/configmap"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/core/event"
@@ -32,52 +34,63 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/core/serviceaccount"
 )
 
-// Options are what the group needs.
-type Options struct {
-	base.StorageOptions
-	// EventTTL is how long an event lives.
+// StorageProvider builds the storages of the core group and of events.k8s.io. Both serve events
+// from one storage: a second one would be a second watch cache of the same objects.
+type StorageProvider struct {
+	// EventTTL is how long an event is kept after the last write to it.
 	EventTTL time.Duration
+	// Tokens issues the tokens of service accounts. If it is nil, serviceaccounts/token is not
+	// served.
+	Tokens tokenrequest.Issuer
 }
 
-// NewStorage builds the storage of the group, by version and path.
-func NewStorage(scheme *runtime.Scheme, opts Options) (map[string]map[string]rest.Storage, error) {
-	configMaps, err := configmap.NewStorage(scheme, opts.StorageOptions)
+var _ base.StorageProvider = StorageProvider{}
+
+// GroupName implements base.StorageProvider.
+func (StorageProvider) GroupName() string { return corev1.GroupName }
+
+// NewStorage implements base.StorageProvider.
+func (p StorageProvider) NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (base.GroupStorage, error) {
+	configMaps, err := configmap.NewStorage(scheme, opts)
 	if err != nil {
 		return nil, err
 	}
-	events, err := event.NewStorage(scheme, opts.StorageOptions, opts.EventTTL)
+	events, err := event.NewStorage(scheme, opts, p.EventTTL)
 	if err != nil {
 		return nil, err
 	}
-	namespaces, err := namespace.NewStorage(scheme, opts.StorageOptions)
+	namespaces, err := namespace.NewStorage(scheme, opts)
 	if err != nil {
 		return nil, err
 	}
-	quotas, quotaStatus, err := resourcequota.NewStorage(scheme, opts.StorageOptions)
+	quotas, err := resourcequota.NewStorage(scheme, opts)
 	if err != nil {
 		return nil, err
 	}
-	secrets, err := secret.NewStorage(scheme, opts.StorageOptions)
+	secrets, err := secret.NewStorage(scheme, opts)
 	if err != nil {
 		return nil, err
 	}
-	serviceAccounts, err := serviceaccount.NewStorage(scheme, opts.StorageOptions)
+	serviceAccounts, err := serviceaccount.NewStorage(scheme, opts)
 	if err != nil {
 		return nil, err
 	}
 	storages := map[string]rest.Storage{
-		"configmaps":            configMaps,
-		"events":                events,
+		"configmaps":            configMaps.ConfigMap,
+		"events":                events.Event,
 		"namespaces":            namespaces.Namespace,
 		"namespaces/finalize":   namespaces.Finalize,
 		"namespaces/status":     namespaces.Status,
-		"resourcequotas":        quotas,
-		"resourcequotas/status": quotaStatus,
-		"secrets":               secrets,
-		"serviceaccounts":       serviceAccounts,
+		"resourcequotas":        quotas.ResourceQuota,
+		"resourcequotas/status": quotas.Status,
+		"secrets":               secrets.Secret,
+		"serviceaccounts":       serviceAccounts.ServiceAccount,
 	}
-	if opts.AccountTokens != nil {
-		storages["serviceaccounts/token"] = serviceaccount.NewTokenREST(opts.AccountTokens)
+	if p.Tokens != nil {
+		storages["serviceaccounts/token"] = serviceaccount.NewTokenREST(p.Tokens)
 	}
-	return map[string]map[string]rest.Storage{corev1.SchemeGroupVersion.Version: storages}, nil
+	return base.GroupStorage{
+		corev1.GroupName:   {corev1.SchemeGroupVersion.Version: storages},
+		eventsv1.GroupName: {eventsv1.SchemeGroupVersion.Version: {"events": events.Event}},
+	}, nil
 }

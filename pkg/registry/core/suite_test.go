@@ -27,10 +27,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
-	"github.com/gatehouse-dev/gatehouse/pkg/registry/registrytest"
+	"github.com/gatehouse-dev/gatehouse/test/registrytest"
 )
 
-// suiteOf is the library's suite for a registry, on one of the group's resources in a real etcd.
+// suiteOf returns the library's suite for a registry, on one of the group's resources in a real etcd.
 func suiteOf(t *testing.T, resource string) *registrytest.Suite {
 	t.Helper()
 	scheme, codecs := apiserver.NewBuiltinScheme()
@@ -46,11 +46,11 @@ func suiteOf(t *testing.T, resource string) *registrytest.Suite {
 	return registrytest.NewSuite(t, scheme, storages["v1"][resource].(registrytest.Storage))
 }
 
-// checked is what the suite tries a resource with.
+// checked holds the inputs of the suite for a resource.
 type checked struct {
 	resource string
 	valid    func() runtime.Object
-	// invalid are objects that may not be created, and wrong what no update may do.
+	// invalid are objects whose create, and wrong changes whose update is refused.
 	invalid func() []runtime.Object
 	change  func(runtime.Object)
 	wrong   []func(runtime.Object)
@@ -81,7 +81,7 @@ func suites() []checked {
 		invalid: func() []runtime.Object {
 			return []runtime.Object{&corev1.Event{ObjectMeta: inTest("a"), InvolvedObject: corev1.ObjectReference{Namespace: "elsewhere"}}}
 		},
-		// A PUT creates an event, which the suite takes for a mistake: see the contract test.
+		// The suite rejects a PUT that creates: see the contract test.
 		change:   nil,
 		selected: fields.Set{"involvedObject.name": "web-1"},
 	}, {
@@ -136,7 +136,7 @@ func TestResourcesDoWhatTheLibraryExpectsOfARegistry(t *testing.T) {
 				suiteOf(t, c.resource).Watch(c.valid(), []labels.Set{{"zone": "a"}}, []labels.Set{{"zone": "b"}}, match, differ)
 			})
 			if c.resource == "events" {
-				return // the library moves objects between namespaces, and wants the name in the first column
+				return // the library moves objects between namespaces, and expects the name in the first column
 			}
 			t.Run("get", func(t *testing.T) { suiteOf(t, c.resource).Get(c.valid()) })
 			t.Run("list", func(t *testing.T) { suiteOf(t, c.resource).List(c.valid()) })

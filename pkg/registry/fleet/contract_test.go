@@ -29,7 +29,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/fuzzer"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
 	fleetregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/fleet"
-	"github.com/gatehouse-dev/gatehouse/pkg/registry/registrytest"
+	"github.com/gatehouse-dev/gatehouse/test/registrytest"
 )
 
 // Verbs of the endpoints below a resource.
@@ -44,7 +44,7 @@ func TestEveryResourceKeepsTheContract(t *testing.T) {
 		Name:       fleet.GroupName,
 		Scheme:     scheme,
 		Codecs:     codecs,
-		NewStorage: fleetregistry.NewStorage,
+		NewStorage: registrytest.NewStorage(fleetregistry.StorageProvider{Updates: registrytest.CallerUpdates(t, scheme)}, fleet.GroupName),
 		Fuzzer:     fuzzer.Funcs,
 		Fixtures:   filepath.Join("..", "..", "apis", "fleet", "testdata", "HEAD"),
 		Resources:  []registrytest.Resource{hosts(), hostLeases(), instances(), apps(), releases()},
@@ -241,19 +241,19 @@ func releases() registrytest.Resource {
 	}
 }
 
-// timestamp is whole seconds, as they are on the wire.
+// timestamp has whole seconds, as on the wire.
 var timestamp = metav1.Unix(1_700_000_000, 0)
 
 func condition(kind string) metav1.Condition {
 	return metav1.Condition{Type: kind, Status: metav1.ConditionTrue, Reason: "Tested", LastTransitionTime: timestamp}
 }
 
-// initial is a condition of a new object.
+// initial returns a condition of a new object.
 func initial(kind string, status metav1.ConditionStatus, reason, message string) metav1.Condition {
 	return metav1.Condition{Type: kind, Status: status, Reason: reason, Message: message, ObservedGeneration: 1}
 }
 
-// awaiting are the conditions of a new object that a controller has to look at first.
+// awaiting returns the conditions of a new object that a controller has not reconciled.
 func awaiting(controller string) []metav1.Condition {
 	message := "the " + controller + " has not looked at it yet"
 	return []metav1.Condition{

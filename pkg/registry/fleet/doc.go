@@ -14,9 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package fleet is the table of contents of fleet.gatehouse.dev: every path that the group
-// serves, and what stands behind it.
+// Package fleet builds the storages of fleet.gatehouse.dev: every path that the group serves.
 //
-// Stop 5 of the request's path (see ARCHITECTURE.md). pkg/apiserver calls NewStorage
-// once. Read storage.go.
+// Stage 5 of the request's path (see ARCHITECTURE.md). pkg/apiserver calls
+// StorageProvider.NewStorage once. Read storage.go.
 package fleet

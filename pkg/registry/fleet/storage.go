@@ -20,7 +20,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/registry/rest"
 
-	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/authentication/tokenrequest"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/app"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/host"
@@ -29,10 +30,22 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/release"
 )
 
-// NewStorage builds the storage of the group, by version and path. Each storage is built
-// once and shared by all versions that serve it: two would mean two watch caches.
-func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (map[string]map[string]rest.Storage, error) {
-	hosts, hostStatus, err := host.NewStorage(scheme, opts)
+// StorageProvider builds the storages of fleet.gatehouse.dev.
+type StorageProvider struct {
+	// Tokens issues the tokens of instances. If it is nil, instances/token is not served.
+	Tokens tokenrequest.Issuer
+	// Updates runs the updates of apps by rollbacks.
+	Updates app.CallerUpdates
+}
+
+var _ base.StorageProvider = StorageProvider{}
+
+// GroupName implements base.StorageProvider.
+func (StorageProvider) GroupName() string { return fleet.GroupName }
+
+// NewStorage builds each storage once; all versions share it, because each has a watch cache.
+func (p StorageProvider) NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (base.GroupStorage, error) {
+	hosts, err := host.NewStorage(scheme, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +53,7 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (map[string]ma
 	if err != nil {
 		return nil, err
 	}
-	instances, err := instance.NewStorage(scheme, opts, hosts)
+	instances, err := instance.NewStorage(scheme, opts, hosts.Host, p.Tokens)
 	if err != nil {
 		return nil, err
 	}
@@ -48,20 +61,21 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (map[string]ma
 	if err != nil {
 		return nil, err
 	}
-	apps, err := app.NewStorage(scheme, opts, releases.Release)
+	apps, err := app.NewStorage(scheme, opts, releases.Release, p.Updates)
 	if err != nil {
 		return nil, err
 	}
 	storages := map[string]rest.Storage{
-		"hosts":             hosts,
-		"hosts/status":      hostStatus,
-		"hostleases":        hostLeases,
+		"hosts":             hosts.Host,
+		"hosts/status":      hosts.Status,
+		"hostleases":        hostLeases.HostLease,
 		"instances":         instances.Instance,
 		"instances/status":  instances.Status,
 		"instances/binding": instances.Binding,
 		"apps":              apps.App,
 		"apps/status":       apps.Status,
 		"apps/scale":        apps.Scale,
+		"apps/rollback":     apps.Rollback,
 		"releases":          releases.Release,
 		"releases/status":   releases.Status,
 		"releases/scale":    releases.Scale,
@@ -69,8 +83,9 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (map[string]ma
 	if instances.Token != nil {
 		storages["instances/token"] = instances.Token
 	}
-	if apps.Rollback != nil {
-		storages["apps/rollback"] = apps.Rollback
+	versions := map[string]map[string]rest.Storage{}
+	for _, version := range scheme.PrioritizedVersionsForGroup(fleet.GroupName) {
+		versions[version.Version] = storages
 	}
-	return map[string]map[string]rest.Storage{v1alpha1.SchemeGroupVersion.Version: storages}, nil
+	return base.GroupStorage{fleet.GroupName: versions}, nil
 }

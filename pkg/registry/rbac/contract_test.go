@@ -34,11 +34,11 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 	rbacregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/rbac"
-	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/police"
-	"github.com/gatehouse-dev/gatehouse/pkg/registry/registrytest"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/escalation"
+	"github.com/gatehouse-dev/gatehouse/test/registrytest"
 )
 
-// caller is who writes: one who holds everything, or nothing.
+// caller has all rights, or none.
 type caller struct{ powerless bool }
 
 var errNotHeld = errors.New("attempting to grant what is not held")
@@ -60,10 +60,8 @@ func (c *caller) MayBind(_ context.Context, _ string, ref rbacv1.RoleRef) error 
 	return nil
 }
 
-func storageFor(escalation police.Escalation) func(*runtime.Scheme, base.StorageOptions) (map[string]map[string]rest.Storage, error) {
-	return func(scheme *runtime.Scheme, opts base.StorageOptions) (map[string]map[string]rest.Storage, error) {
-		return rbacregistry.NewStorage(scheme, opts, escalation)
-	}
+func storageFor(checker escalation.Checker) func(*runtime.Scheme, base.StorageOptions) (map[string]map[string]rest.Storage, error) {
+	return registrytest.NewStorage(rbacregistry.StorageProvider{Escalation: checker}, rbac.GroupName)
 }
 
 func TestEveryResourceKeepsTheContract(t *testing.T) {
@@ -103,7 +101,7 @@ func resource(name, singular, kind string, namespaced bool) registrytest.Resourc
 	return r
 }
 
-// sample is a valid object of the resource.
+// sample returns a valid object of the resource.
 func sample(resource string) runtime.Object {
 	meta := metav1.ObjectMeta{Name: "a", Labels: map[string]string{"zone": "a"}}
 	rules := []rbacv1.PolicyRule{{Verbs: []string{"get"}, APIGroups: []string{""}, Resources: []string{"secrets"}}}
@@ -122,7 +120,7 @@ func sample(resource string) runtime.Object {
 	return &rbacv1.RoleBinding{ObjectMeta: meta, RoleRef: ref, Subjects: subjects}
 }
 
-// change grants something else.
+// change changes what the object grants.
 func change(obj runtime.Object) {
 	switch o := obj.(type) {
 	case *rbacv1.Role:
@@ -138,7 +136,7 @@ func change(obj runtime.Object) {
 
 var names = []string{"clusterrolebindings", "clusterroles", "rolebindings", "roles"}
 
-// storages builds the group for a caller, on an etcd of its own.
+// storages builds the storages of the group for a caller, on their own etcd.
 func storages(t *testing.T, c *caller) (*runtime.Scheme, map[string]rest.Storage) {
 	t.Helper()
 	scheme, codecs := apiserver.NewBuiltinScheme()
@@ -161,7 +159,7 @@ func TestResourcesDoWhatTheLibraryExpectsOfARegistry(t *testing.T) {
 				scheme, built := storages(t, &caller{})
 				return registrytest.NewSuite(t, scheme, built[name].(registrytest.Storage))
 			}
-			// A PUT creates, which the suite takes for a mistake: see the contract test.
+			// The suite rejects a PUT that creates: see the contract test.
 			t.Run("create", func(t *testing.T) { suite(t).Create(sample(name)) })
 			t.Run("delete", func(t *testing.T) { suite(t).Delete(sample(name)) })
 			t.Run("get", func(t *testing.T) { suite(t).Get(sample(name)) })
@@ -176,12 +174,12 @@ func TestResourcesDoWhatTheLibraryExpectsOfARegistry(t *testing.T) {
 
 func TestThereIsNoStorageWithoutACheck(t *testing.T) {
 	scheme, _ := apiserver.NewBuiltinScheme()
-	if _, err := rbacregistry.NewStorage(scheme, base.StorageOptions{}, nil); err == nil {
+	if _, err := (rbacregistry.StorageProvider{}).NewStorage(scheme, base.StorageOptions{}); err == nil {
 		t.Error("a storage that checks nothing was built")
 	}
 }
 
-// to is an update that makes a change to what is stored.
+// to returns an update that changes the stored object.
 func to(changed func(runtime.Object)) rest.UpdatedObjectInfo {
 	return rest.DefaultUpdatedObjectInfo(nil, func(_ context.Context, _, old runtime.Object) (runtime.Object, error) {
 		obj := old.DeepCopyObject()
@@ -190,7 +188,7 @@ func to(changed func(runtime.Object)) rest.UpdatedObjectInfo {
 	})
 }
 
-func TestNobodyGrantsWhatTheyDoNotHold(t *testing.T) {
+func TestCallersCannotGrantRightsThatTheyDoNotHave(t *testing.T) {
 	c := &caller{}
 	_, built := storages(t, c)
 	meta := func(obj runtime.Object) metav1.Object { return obj.(metav1.Object) }
@@ -210,7 +208,7 @@ func TestNobodyGrantsWhatTheyDoNotHold(t *testing.T) {
 				t.Errorf("create by update: got %v, want Forbidden", err)
 			}
 			if _, err := storage.Base().Create(ctx, sample(name), rest.ValidateAllObjectFunc, &metav1.CreateOptions{}); err != nil {
-				t.Fatalf("on nobody's behalf: %v", err)
+				t.Fatalf("without a check: %v", err)
 			}
 			if err := update("a", change); !apierrors.IsForbidden(err) {
 				t.Errorf("update: got %v, want Forbidden", err)
@@ -229,7 +227,7 @@ func TestNobodyGrantsWhatTheyDoNotHold(t *testing.T) {
 			}
 			c.powerless = false
 			if err := update("a", change); err != nil {
-				t.Errorf("by one who holds everything: %v", err)
+				t.Errorf("by a caller with all rights: %v", err)
 			}
 		})
 	}

@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package rbac is the table of contents of rbac.authorization.k8s.io.
+// Package rbac builds the storages of rbac.authorization.k8s.io.
 //
-// Stops 4 and 5 of the request's path (see ARCHITECTURE.md). pkg/apiserver calls NewStorage
-// once. Read NewStorage, then police.Policed, which keeps callers from granting what they do
-// not hold.
+// Stages 4 and 5 of the request's path (see ARCHITECTURE.md). pkg/apiserver calls
+// StorageProvider.NewStorage once. Read escalation.Store, which refuses to grant rights that the
+// caller does not have.
 package rbac

@@ -21,34 +21,52 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/clusterrole"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/clusterrolebinding"
-	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/police"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/escalation"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/role"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/rolebinding"
 )
 
-// NewStorage builds the storage of the group, by version and path. Without escalation nobody
-// would keep callers from granting themselves everything, so it must be there.
-func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, escalation police.Escalation) (map[string]map[string]rest.Storage, error) {
-	if escalation == nil {
-		return nil, errors.New("roles cannot be served without what keeps callers from granting more than they hold")
+// StorageProvider builds the storages of rbac.authorization.k8s.io.
+type StorageProvider struct {
+	// Escalation refuses writes that grant rights which the caller does not have. It is required:
+	// without it callers could grant themselves everything.
+	Escalation escalation.Checker
+}
+
+var _ base.StorageProvider = StorageProvider{}
+
+// GroupName implements base.StorageProvider.
+func (StorageProvider) GroupName() string { return rbacv1.GroupName }
+
+// NewStorage implements base.StorageProvider.
+func (p StorageProvider) NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (base.GroupStorage, error) {
+	if p.Escalation == nil {
+		return nil, errors.New("roles cannot be served without a check that refuses to grant rights which the caller does not have")
 	}
-	storages := map[string]rest.Storage{}
-	for path, build := range map[string]func(*runtime.Scheme, base.StorageOptions, police.Escalation) (*police.Policed, error){
-		"roles":               role.NewStorage,
-		"rolebindings":        rolebinding.NewStorage,
-		"clusterroles":        clusterrole.NewStorage,
-		"clusterrolebindings": clusterrolebinding.NewStorage,
-	} {
-		storage, err := build(scheme, opts, escalation)
-		if err != nil {
-			return nil, err
-		}
-		storages[path] = storage
+	roles, err := role.NewStorage(scheme, opts, p.Escalation)
+	if err != nil {
+		return nil, err
 	}
-	return map[string]map[string]rest.Storage{rbacv1.SchemeGroupVersion.Version: storages}, nil
+	roleBindings, err := rolebinding.NewStorage(scheme, opts, p.Escalation)
+	if err != nil {
+		return nil, err
+	}
+	clusterRoles, err := clusterrole.NewStorage(scheme, opts, p.Escalation)
+	if err != nil {
+		return nil, err
+	}
+	clusterRoleBindings, err := clusterrolebinding.NewStorage(scheme, opts, p.Escalation)
+	if err != nil {
+		return nil, err
+	}
+	return base.GroupStorage{rbacv1.GroupName: {rbacv1.SchemeGroupVersion.Version: {
+		"roles":               roles.Role,
+		"rolebindings":        roleBindings.RoleBinding,
+		"clusterroles":        clusterRoles.ClusterRole,
+		"clusterrolebindings": clusterRoleBindings.ClusterRoleBinding,
+	}}}, nil
 }

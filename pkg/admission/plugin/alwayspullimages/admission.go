@@ -30,7 +30,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 )
 
-// PluginName is what flags and messages call it.
+// PluginName is its name in flags and messages.
 const PluginName = "AlwaysPullImages"
 
 // Register adds the plugin's factory.
@@ -48,11 +48,10 @@ var (
 	_ admission.ValidationInterface = &Plugin{}
 )
 
-// New makes the plugin.
+// New returns the plugin.
 func New() *Plugin { return &Plugin{Handler: admission.NewHandler(admission.Create, admission.Update)} }
 
-// Admit sets the policy. That of a stored instance cannot change, so there it is for Validate
-// to refuse.
+// Admit sets the policy. It is immutable in a stored instance, so Validate refuses another one there.
 func (*Plugin) Admit(_ context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
 	if _, isInstance := a.GetObject().(*fleet.Instance); isInstance && a.GetOperation() == admission.Update {
 		return nil
@@ -63,7 +62,7 @@ func (*Plugin) Admit(_ context.Context, a admission.Attributes, _ admission.Obje
 	return nil
 }
 
-// Validate refuses what has another policy after all: a webhook may have changed it.
+// Validate refuses another policy, which a webhook may have set.
 func (*Plugin) Validate(_ context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
 	for _, c := range concerned(a) {
 		if c.container.ImagePullPolicy == fleet.PullAlways {
@@ -83,8 +82,8 @@ type concernedContainer struct {
 	path      *field.Path
 }
 
-// concerned are the containers whose policy is of interest: all of a new object, and those
-// of an old one whose image is new.
+// concerned returns the containers whose policy must be Always: all of a new object, and those with
+// a new image in an update.
 func concerned(a admission.Attributes) []concernedContainer {
 	if a.GetSubresource() != "" || a.GetResource().Group != fleet.GroupName || copyOfApp(a.GetObject()) {
 		return nil
@@ -120,8 +119,8 @@ func containersOf(object runtime.Object) ([]fleet.Container, *field.Path) {
 	return nil, nil
 }
 
-// copyOfApp says whether the object is the release of an App. Whoever only pretends that it
-// is gains nothing: the release's instances are changed.
+// copyOfApp reports whether the object is the release of an App. A forged owner reference has no
+// effect: the plugin changes the release's instances.
 func copyOfApp(object runtime.Object) bool {
 	release, ok := object.(*fleet.Release)
 	if !ok {

@@ -30,7 +30,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 )
 
-// spec has a container for each of its arguments, which are image and policy.
+// spec returns a spec with a container for each image and policy.
 func spec(containers ...string) fleet.InstanceSpec {
 	var s fleet.InstanceSpec
 	for i, c := range containers {
@@ -71,16 +71,16 @@ func TestImagesAreAlwaysPulled(t *testing.T) {
 		object, old runtime.Object
 		resource    string
 		subresource string
-		// want are the policies after Admit; refused says what Validate says then.
+		// want are the policies after Admit; refused is the error of Validate after it.
 		want    string
 		refused string
 	}{
 		{name: "an instance", object: instance("x:1 IfNotPresent", "y:1 Never"), resource: "instances", want: "Always Always"},
 		{name: "an instance that always pulls", object: instance("x:1 Always"), resource: "instances", want: "Always"},
 		{name: "an app", object: app("x:1 IfNotPresent"), resource: "apps", want: "Always"},
-		{name: "a release of nobody", object: release("", "x:1 IfNotPresent"), resource: "releases", want: "Always"},
+		{name: "a release without an owner", object: release("", "x:1 IfNotPresent"), resource: "releases", want: "Always"},
 		{name: "a release of an app", object: release("fleet.gatehouse.dev/v1alpha1", "x:1 IfNotPresent"), resource: "releases", want: "IfNotPresent"},
-		{name: "a release of somebody else's App", object: release("apps.example.com/v1", "x:1 IfNotPresent"), resource: "releases", want: "Always"},
+		{name: "a release of an App of another group", object: release("apps.example.com/v1", "x:1 IfNotPresent"), resource: "releases", want: "Always"},
 		{name: "an app keeps its images", object: app("x:1 IfNotPresent"), old: app("x:1 IfNotPresent"), resource: "apps", want: "IfNotPresent"},
 		{name: "an app gets one new image", object: app("x:2 IfNotPresent", "y:1 Never"), old: app("x:1 IfNotPresent", "y:1 Never"), resource: "apps", want: "Always Never"},
 		{name: "an app gets another container", object: app("x:1 IfNotPresent", "y:1 Never"), old: app("x:1 IfNotPresent"), resource: "apps", want: "IfNotPresent Always"},
@@ -115,7 +115,7 @@ func TestImagesAreAlwaysPulled(t *testing.T) {
 	}
 }
 
-func TestWhatAWebhookHasUndoneIsRefused(t *testing.T) {
+func TestAPolicyThatAWebhookChangedIsRefused(t *testing.T) {
 	a := write(app("x:1 IfNotPresent"), nil, "apps", "")
 	if err := New().Validate(t.Context(), a, nil); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "spec.template.spec.containers[0].imagePullPolicy: it must be Always, not IfNotPresent: set it") {
 		t.Errorf("got %v", err)

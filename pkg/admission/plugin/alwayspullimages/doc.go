@@ -14,10 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package alwayspullimages makes hosts fetch every image at every start, so that nobody runs
-// an image that lies on a host only because somebody else may fetch it.
+// Package alwayspullimages makes hosts pull every image at every start, so that an instance runs no
+// private image that another instance pulled with its own credentials.
 //
-// Part of stop 3 of the request's path (see ARCHITECTURE.md), in both modes; off unless asked
+// Part of stage 3 of the request's path (see ARCHITECTURE.md), in both modes; off unless asked
 // for. Read Admit, then Validate.
 //
 // What exists when the plugin is switched on stays as it is: no rollout begins. An App's

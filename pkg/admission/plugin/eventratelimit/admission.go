@@ -34,11 +34,11 @@ import (
 	"k8s.io/utils/lru"
 )
 
-// PluginName is what flags and messages call it.
+// PluginName is its name in flags and messages.
 const PluginName = "EventRateLimit"
 
-// retryAfter is when clients may ask again, in seconds: a bucket gets a token each second at the
-// least.
+// retryAfter is the Retry-After of a refusal, in seconds: a bucket gets at least one token each
+// second.
 const retryAfter = 1
 
 // Register adds the plugin's factory.
@@ -60,7 +60,7 @@ type Plugin struct {
 
 var _ admission.ValidationInterface = &Plugin{}
 
-// New makes the plugin. The configuration must be valid.
+// New returns the plugin. The configuration must be valid.
 func New(configuration *Configuration, clock clock.Clock) *Plugin {
 	p := &Plugin{Handler: admission.NewHandler(admission.Create, admission.Update)}
 	for _, kind := range checkOrder {
@@ -73,8 +73,7 @@ func New(configuration *Configuration, clock clock.Clock) *Plugin {
 	return p
 }
 
-// events are the two resources under which events are served. kube-apiserver's plugin knows the
-// first one only.
+// events are the two resources that serve events. kube-apiserver's plugin handles only the first.
 var events = []schema.GroupResource{corev1.Resource("events"), eventsv1.Resource("events")}
 
 // Validate refuses events beyond the limits with 429.
@@ -110,7 +109,8 @@ func newLimit(configured Limit, clock clock.Clock) *limit {
 	return &limit{Limit: configured, clock: clock, buckets: lru.New(size)}
 }
 
-// accept takes a token, or says in the words of a message whose bucket is empty.
+// accept takes a token from the bucket. If it is empty, accept returns the part of the message that
+// names the bucket.
 func (l *limit) accept(a admission.Attributes) (string, bool) {
 	key := l.key(a)
 	if l.bucket(key).TryAccept() {

@@ -30,7 +30,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 )
 
-// sent is an event that is written, or something else.
+// sent is a write of an event or of another object.
 type sent struct {
 	group, resource, subresource      string
 	user, namespace, component, about string
@@ -59,11 +59,11 @@ func TestEventsBeyondALimitAreRefused(t *testing.T) {
 		name   string
 		limits []Limit
 		sent   []sent
-		// refused says which, by a letter for each: r or a.
+		// refused has a letter for each write: r for refused, a for accepted.
 		refused string
 	}{
 		{"a burst is taken and no more", limited(UserLimit, 0), []sent{{user: "a"}, {user: "a"}, {user: "a"}}, "aar"},
-		{"a second later there is room for one", limited(UserLimit, 0), []sent{{user: "a"}, {user: "a"}, {user: "a", after: time.Second}, {user: "a"}}, "aaar"},
+		{"one event is accepted a second later", limited(UserLimit, 0), []sent{{user: "a"}, {user: "a"}, {user: "a", after: time.Second}, {user: "a"}}, "aaar"},
 		{"another user has a bucket of its own", limited(UserLimit, 0), []sent{{user: "a"}, {user: "a"}, {user: "b"}, {user: "a"}}, "aaar"},
 		{"both groups of events count", limited(UserLimit, 0), []sent{{user: "a", group: "events.k8s.io"}, {user: "a"}, {user: "a", group: "events.k8s.io"}}, "aar"},
 		{"updates count", limited(UserLimit, 0), []sent{{user: "a"}, {user: "a", operation: admission.Update}, {user: "a", operation: admission.Update}}, "aar"},
@@ -73,7 +73,7 @@ func TestEventsBeyondALimitAreRefused(t *testing.T) {
 		{"the server has one bucket", limited(ServerLimit, 0), []sent{{namespace: "a", user: "a"}, {namespace: "b", user: "b"}, {namespace: "c", user: "c"}}, "aar"},
 		{"a source has a bucket for each object", limited(SourceAndObjectLimit, 0), []sent{{component: "a", about: "x"}, {component: "a", about: "x"}, {component: "a", about: "x"}, {component: "a", about: "y"}}, "aara"},
 		{"names that run into each other are different", limited(SourceAndObjectLimit, 0), []sent{{component: "ab"}, {component: "ab"}, {component: "a", about: "b"}}, "aaa"},
-		{"a bucket that was dropped begins anew", limited(UserLimit, 1), []sent{{user: "a"}, {user: "a"}, {user: "b"}, {user: "a"}}, "aaaa"},
+		{"a bucket that was dropped starts full", limited(UserLimit, 1), []sent{{user: "a"}, {user: "a"}, {user: "b"}, {user: "a"}}, "aaaa"},
 		{"what a user is refused is not charged to the server", []Limit{{Type: ServerLimit, QPS: 1, Burst: 3}, {Type: UserLimit, QPS: 1, Burst: 1}}, []sent{{user: "a"}, {user: "a"}, {user: "a"}, {user: "b"}, {user: "c"}, {user: "d"}}, "arraar"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -103,7 +103,7 @@ func TestTheConfigurationIsThatOfKubernetes(t *testing.T) {
 	const head = "apiVersion: eventratelimit.admission.k8s.io/v1alpha1\nkind: Configuration\n"
 	for _, tc := range []struct {
 		name, content string
-		says          string // empty: it is right
+		message       string // empty: it is right
 	}{
 		{"all types", head + "limits:\n- {type: Server, qps: 50, burst: 100}\n- {type: Namespace, qps: 50, burst: 100, cacheSize: 2000}\n- {type: User, qps: 10, burst: 50}\n- {type: SourceAndObject, qps: 1, burst: 5}\n", ""},
 		{"no limit", head + "limits: []\n", "limits: Required value: name a limit"},
@@ -117,8 +117,8 @@ func TestTheConfigurationIsThatOfKubernetes(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := load(strings.NewReader(tc.content))
-			if (err == nil) != (tc.says == "") || err != nil && !strings.Contains(err.Error(), tc.says) {
-				t.Errorf("got %v, want %q", err, tc.says)
+			if (err == nil) != (tc.message == "") || err != nil && !strings.Contains(err.Error(), tc.message) {
+				t.Errorf("got %v, want %q", err, tc.message)
 			}
 		})
 	}

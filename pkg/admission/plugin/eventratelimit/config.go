@@ -28,7 +28,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// LimitType says what has a bucket of its own.
+// LimitType selects the events that share a bucket.
 type LimitType string
 
 const (
@@ -42,31 +42,31 @@ const (
 	SourceAndObjectLimit LimitType = "SourceAndObject"
 )
 
-// checkOrder is that in which limits are asked: the narrower ones first, so that the events of a
-// user that are refused do not use up what all share.
+// checkOrder is the order in which limits are checked: the narrower ones first, so that the refused
+// events of a user do not take tokens from the shared bucket.
 var checkOrder = []LimitType{SourceAndObjectLimit, UserLimit, NamespaceLimit, ServerLimit}
 
-// GroupVersion is that of the configuration.
+// GroupVersion is the group and version of the configuration.
 var GroupVersion = schema.GroupVersion{Group: "eventratelimit.admission.k8s.io", Version: "v1alpha1"}
 
 // Configuration is the content of the plugin's entry in --admission-control-config-file.
 type Configuration struct {
 	metav1.TypeMeta `json:",inline"`
 
-	// Limits are what is limited, one at least.
+	// Limits are the limits, at least one.
 	Limits []Limit `json:"limits"`
 }
 
 // Limit is one limit.
 type Limit struct {
-	// Type says what has a bucket of its own.
+	// Type selects the events that share a bucket.
 	Type LimitType `json:"type"`
 	// QPS is how many events a second may be written in the long run.
 	QPS int32 `json:"qps"`
-	// Burst is how many may be written at once after a time of silence.
+	// Burst is how many may be written at once from a full bucket.
 	Burst int32 `json:"burst"`
-	// CacheSize is how many buckets are kept; 4096 where 0. A bucket that was dropped begins
-	// anew, and full. Not used for the type Server.
+	// CacheSize is how many buckets are kept; 0 for 4096. A bucket that was dropped starts full. Not
+	// used for the type Server.
 	CacheSize int32 `json:"cacheSize,omitempty"`
 }
 
@@ -78,7 +78,7 @@ func (c *Configuration) DeepCopyObject() runtime.Object {
 	return &Configuration{TypeMeta: c.TypeMeta, Limits: slices.Clone(c.Limits)}
 }
 
-// DefaultConfiguration are the limits where none are configured. An event is stored for an hour,
+// DefaultConfiguration returns the limits of a server without a configuration. An event is stored for an hour,
 // in 4 KiB and its managedFields at the most, so 200 a second are about 4 GiB in a database of
 // 8 GiB; one user may fill a tenth of that. The bursts are what a host of 500 instances reports
 // when it starts, and twenty of them together. There is a bucket for each of 20,000 users.
@@ -89,7 +89,7 @@ func DefaultConfiguration() *Configuration {
 	}}
 }
 
-// load reads a configuration; nothing means the defaults.
+// load reads a configuration; without one it returns the defaults.
 func load(from io.Reader) (*Configuration, error) {
 	if from == nil {
 		return DefaultConfiguration(), nil

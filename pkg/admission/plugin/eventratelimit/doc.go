@@ -18,6 +18,6 @@ limitations under the License.
 // may write in a second. It takes the configuration of the plugin of this name of
 // kube-apiserver, and runs by default with the limits of DefaultConfiguration.
 //
-// Part of stop 3 of the request's path (see ARCHITECTURE.md), in the standalone mode; in a
+// Part of stage 3 of the request's path (see ARCHITECTURE.md), in the standalone mode; in a
 // cluster the kube-apiserver serves events. Read Validate.
 package eventratelimit

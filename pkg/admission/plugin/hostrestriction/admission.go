@@ -36,7 +36,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization/host"
 )
 
-// PluginName is what flags and messages call it.
+// PluginName is its name in flags and messages.
 const PluginName = "HostRestriction"
 
 // NotReadyTaint is the key of the only taint with which a host may register itself.
@@ -47,7 +47,8 @@ func Register(plugins *admission.Plugins) {
 	plugins.Register(PluginName, func(io.Reader) (admission.Interface, error) { return New(), nil })
 }
 
-// WantsBindings is given what tells whether an instance is bound to a host.
+// WantsBindings is implemented by plugins that need the lookup of the hosts to which instances are
+// bound.
 type WantsBindings interface {
 	SetBindings(host.Bindings)
 }
@@ -64,8 +65,8 @@ var (
 	_ WantsBindings                     = &Plugin{}
 )
 
-// New makes the plugin; it needs its bindings before it can be used. They have no ready
-// function: what they do not know yet they look up.
+// New returns the plugin, which needs its bindings before it can be used. They need no ready
+// function: they read from storage what is not cached.
 func New() *Plugin {
 	return &Plugin{Handler: admission.NewHandler(admission.Create, admission.Update, admission.Delete)}
 }
@@ -76,13 +77,13 @@ func (p *Plugin) SetBindings(bindings host.Bindings) { p.bindings = bindings }
 // ValidateInitialization implements admission.InitializationValidator.
 func (p *Plugin) ValidateInitialization() error {
 	if p.bindings == nil {
-		return fmt.Errorf("%s was not told how to look up bindings", PluginName)
+		return fmt.Errorf("%s needs a lookup of bindings", PluginName)
 	}
 	return nil
 }
 
-// Validate refuses what a host may not write, and says why. It looks at the object as it
-// would be stored: the status endpoints have already put back what they do not write.
+// Validate refuses what a host may not write, with the reason. It checks the object as it would be
+// stored: the status endpoints have already restored the fields that they do not write.
 func (p *Plugin) Validate(ctx context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
 	name, isHost := host.NameOf(a.GetUserInfo())
 	if !isHost {
@@ -109,10 +110,10 @@ func (p *Plugin) check(ctx context.Context, name string, a admission.Attributes)
 	case schema.GroupResource{Resource: "events"}, schema.GroupResource{Group: eventsv1.GroupName, Resource: "events"}:
 		return p.checkEvent(ctx, name, a)
 	}
-	return nil // the authorizer opens nothing else that is stored
+	return nil // the authorizer allows no write of other stored resources
 }
 
-// checkHost lets a host register itself and say about itself what others need not trust.
+// checkHost lets a host register itself and report on itself what others need not trust.
 func checkHost(name string, a admission.Attributes) error {
 	object, ok := a.GetObject().(*fleet.Host)
 	if !ok {
@@ -152,8 +153,8 @@ func checkRegistration(name string, object *fleet.Host) error {
 	return nil
 }
 
-// checkLease lets a host renew its own heartbeat. Its lease may belong to its Host, so that
-// it goes with it.
+// checkLease lets a host renew its own lease. The lease may have the Host as its owner, so that both
+// are deleted together.
 func checkLease(name string, a admission.Attributes) error {
 	lease, ok := a.GetObject().(*fleet.HostLease)
 	if !ok {
@@ -165,7 +166,7 @@ func checkLease(name string, a admission.Attributes) error {
 	if lease.Spec.HolderIdentity != name {
 		return fmt.Errorf("spec.holderIdentity: host %q holds its lease itself: it must be %q, not %q", name, name, lease.Spec.HolderIdentity)
 	}
-	// Its owner is no secret to protect, so it is looked at apart from the rest.
+	// A lease may have an owner, so owner references are checked apart from the other metadata.
 	for i, owner := range lease.OwnerReferences {
 		if owner.Kind != "Host" || owner.Name != name || schema.FromAPIVersionAndKind(owner.APIVersion, "").Group != fleet.GroupName {
 			return fmt.Errorf("metadata.ownerReferences[%d]: the HostLease of host %q can belong only to its Host", i, name)
@@ -182,8 +183,8 @@ func checkLease(name string, a admission.Attributes) error {
 	return checkMetadata(name, lease, old)
 }
 
-// checkInstance takes from an agent what it reports, the end of an instance and a request
-// for its token.
+// checkInstance accepts an agent's status reports, deletes of stopped instances and requests for
+// their tokens.
 func checkInstance(a admission.Attributes) error {
 	switch operation := a.GetOperation(); {
 	case operation == admission.Delete && a.GetSubresource() == "":
@@ -205,14 +206,14 @@ func checkInstance(a admission.Attributes) error {
 	return unchangedMetadata(object, old)
 }
 
-// checkDelete wants the end and not the beginning of a deletion: an agent deletes what has
-// stopped, and nothing that belongs to others may hang on how it does so.
+// checkDelete accepts the end and not the beginning of a deletion: an agent deletes stopped
+// instances, and must not choose what happens to their dependents.
 func checkDelete(a admission.Attributes) error {
 	options, ok := a.GetOperationOptions().(*metav1.DeleteOptions)
 	if !ok || options.GracePeriodSeconds == nil || *options.GracePeriodSeconds != 0 {
 		return errors.New("gracePeriodSeconds: a host deletes an instance when it has stopped, and so with 0")
 	}
-	//lint:ignore SA1019 deprecated, but served: it asks for the same
+	//lint:ignore SA1019 deprecated, but served as a propagation policy
 	if options.OrphanDependents != nil {
 		return errors.New("orphanDependents: a host may not say what happens to what the instance owns")
 	}
@@ -222,8 +223,8 @@ func checkDelete(a admission.Attributes) error {
 	return nil
 }
 
-// checkToken binds a token to its instance and to nothing else; where the request does not
-// say so, the endpoint does.
+// checkToken refuses tokens that are bound to another object than the instance; the endpoint binds
+// the token if the request does not.
 func checkToken(a admission.Attributes) error {
 	request, ok := a.GetObject().(*authenticationv1.TokenRequest)
 	if !ok {
@@ -239,7 +240,7 @@ func checkToken(a admission.Attributes) error {
 	return nil
 }
 
-// checkEvent takes from a host events about itself and the instances that are bound to it.
+// checkEvent accepts events of a host about itself and the instances that are bound to it.
 func (p *Plugin) checkEvent(ctx context.Context, name string, a admission.Attributes) error {
 	var about corev1.ObjectReference
 	var source string

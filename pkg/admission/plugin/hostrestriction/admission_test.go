@@ -51,14 +51,14 @@ var (
 	events = schema.GroupVersionResource{Version: "v1", Resource: "events"}
 )
 
-// write is what a host would write, and what the refusal must say; nothing where it may.
+// write is a write of a host and the expected refusal; empty if it is accepted.
 type write struct {
 	name        string
 	resource    string
 	subresource string
 	object, old runtime.Object
 	options     runtime.Object
-	says        string
+	message     string
 }
 
 func (w write) attributes(u user.Info) admission.Attributes {
@@ -82,19 +82,19 @@ func (w write) check(t *testing.T) {
 	p.SetBindings(bound{"default/mine": "edge-1", "default/theirs": "edge-2"})
 	err := p.Validate(t.Context(), w.attributes(edge), nil)
 	switch {
-	case w.says == "":
+	case w.message == "":
 		if err != nil {
 			t.Errorf("refused: %v", err)
 		}
-	case !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), w.says):
-		t.Errorf("got %v, want a 403 that says %q", err, w.says)
+	case !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), w.message):
+		t.Errorf("got %v, want a 403 with %q", err, w.message)
 	}
-	// What is nobody's but the hosts' business is left alone.
+	// Writes of other users are accepted.
 	if err := p.Validate(t.Context(), w.attributes(&user.DefaultInfo{Name: "system:host:edge-1"}), nil); err != nil {
-		t.Errorf("somebody outside of the group was refused: %v", err)
+		t.Errorf("a user outside of the group was refused: %v", err)
 	}
 	if err := p.Validate(t.Context(), w.attributes(&user.DefaultInfo{Name: "jane", Groups: edge.Groups}), nil); !apierrors.IsForbidden(err) {
-		t.Errorf("a member of the group who is no host got %v", err)
+		t.Errorf("a member of the group without a host name got %v", err)
 	}
 }
 
@@ -120,7 +120,7 @@ func taint(key string) func(*fleet.Host) {
 	}
 }
 
-func TestWhatAHostMayWriteOfItself(t *testing.T) {
+func TestAHostMayWriteItsHost(t *testing.T) {
 	other := func(h *fleet.Host) { h.Name = "edge-2" }
 	unschedulable := func(h *fleet.Host) { h.Spec.Unschedulable = true }
 	owned := func(h *fleet.Host) { h.OwnerReferences = []metav1.OwnerReference{{Kind: "Host", Name: "edge-2"}} }
@@ -129,29 +129,29 @@ func TestWhatAHostMayWriteOfItself(t *testing.T) {
 		{name: "it registers itself", object: newHost()},
 		{name: "it registers itself as not ready", object: newHost(taint(NotReadyTaint))},
 		{name: "it registers itself with labels of its own", object: newHost(label("host.gatehouse.dev/arch", "arm64"), label("x.host.gatehouse.dev/y", ""), label("example.com/gatehouse.dev", "x"))},
-		{name: "it registers another", object: newHost(other), says: `may write only its own Host, not "edge-2"`},
-		{name: "it registers itself with a taint of an operator's", object: newHost(taint(NotReadyTaint), taint("example.com/gpu")), says: "spec.taints[1].key"},
-		{name: "it registers itself as unschedulable", object: newHost(unschedulable), says: "spec.unschedulable"},
-		{name: "it registers itself as trusted", object: newHost(label("host-restriction.gatehouse.dev/secure", "yes")), says: "host-restriction.gatehouse.dev/secure"},
-		{name: "it takes a label of a domain below the trusted", object: newHost(label("x.host-restriction.gatehouse.dev/secure", "yes")), says: "x.host-restriction.gatehouse.dev/secure"},
-		{name: "it takes a label of the whole domain", object: newHost(label("gatehouse.dev/pool", "gpu")), says: "gatehouse.dev/pool"},
-		{name: "it registers itself with an owner", object: newHost(owned), says: "metadata.ownerReferences"},
-		{name: "it registers itself with a finalizer", object: newHost(finalized), says: "metadata.finalizers"},
+		{name: "it registers another", object: newHost(other), message: `may write only its own Host, not "edge-2"`},
+		{name: "it registers itself with a taint of an operator's", object: newHost(taint(NotReadyTaint), taint("example.com/gpu")), message: "spec.taints[1].key"},
+		{name: "it registers itself as unschedulable", object: newHost(unschedulable), message: "spec.unschedulable"},
+		{name: "it registers itself as trusted", object: newHost(label("host-restriction.gatehouse.dev/secure", "yes")), message: "host-restriction.gatehouse.dev/secure"},
+		{name: "it takes a label of a domain below the trusted", object: newHost(label("x.host-restriction.gatehouse.dev/secure", "yes")), message: "x.host-restriction.gatehouse.dev/secure"},
+		{name: "it takes a label of the whole domain", object: newHost(label("gatehouse.dev/pool", "gpu")), message: "gatehouse.dev/pool"},
+		{name: "it registers itself with an owner", object: newHost(owned), message: "metadata.ownerReferences"},
+		{name: "it registers itself with a finalizer", object: newHost(finalized), message: "metadata.finalizers"},
 		{name: "it changes its labels", object: oldHost(label("zone", "b")), old: oldHost()},
 		{name: "it leaves all as it is", object: oldHost(unschedulable, taint("x"), owned, finalized), old: oldHost(unschedulable, taint("x"), owned, finalized)},
-		{name: "it takes a trusted label", object: oldHost(label("host-restriction.gatehouse.dev/pci", "yes")), old: oldHost(), says: "host-restriction.gatehouse.dev/pci"},
-		{name: "it changes a trusted label", object: oldHost(label("host-restriction.gatehouse.dev/secure", "no")), old: oldHost(), says: "host-restriction.gatehouse.dev/secure"},
-		{name: "it drops a trusted label", object: newHost(), old: oldHost(), says: "host-restriction.gatehouse.dev/secure"},
-		{name: "it takes a taint off itself", object: oldHost(), old: oldHost(taint(NotReadyTaint)), says: "spec: "},
-		{name: "it taints itself", object: oldHost(taint(NotReadyTaint)), old: oldHost(), says: "spec: "},
-		{name: "it makes itself schedulable", object: oldHost(), old: oldHost(unschedulable), says: "spec: "},
-		{name: "it takes an owner", object: oldHost(owned), old: oldHost(), says: "metadata.ownerReferences"},
-		{name: "it drops a finalizer of others", object: oldHost(), old: oldHost(finalized), says: "metadata.finalizers"},
-		{name: "it updates another", object: oldHost(other), old: oldHost(other), says: `not "edge-2"`},
-		{name: "it deletes itself", old: oldHost(), options: &metav1.DeleteOptions{}, says: "not DELETE it"},
+		{name: "it takes a trusted label", object: oldHost(label("host-restriction.gatehouse.dev/pci", "yes")), old: oldHost(), message: "host-restriction.gatehouse.dev/pci"},
+		{name: "it changes a trusted label", object: oldHost(label("host-restriction.gatehouse.dev/secure", "no")), old: oldHost(), message: "host-restriction.gatehouse.dev/secure"},
+		{name: "it drops a trusted label", object: newHost(), old: oldHost(), message: "host-restriction.gatehouse.dev/secure"},
+		{name: "it takes a taint off itself", object: oldHost(), old: oldHost(taint(NotReadyTaint)), message: "spec: "},
+		{name: "it taints itself", object: oldHost(taint(NotReadyTaint)), old: oldHost(), message: "spec: "},
+		{name: "it makes itself schedulable", object: oldHost(), old: oldHost(unschedulable), message: "spec: "},
+		{name: "it takes an owner", object: oldHost(owned), old: oldHost(), message: "metadata.ownerReferences"},
+		{name: "it drops a finalizer of others", object: oldHost(), old: oldHost(finalized), message: "metadata.finalizers"},
+		{name: "it updates another", object: oldHost(other), old: oldHost(other), message: `not "edge-2"`},
+		{name: "it deletes itself", old: oldHost(), options: &metav1.DeleteOptions{}, message: "not DELETE it"},
 		{name: "it reports its status", subresource: "status", object: oldHost(func(h *fleet.Host) { h.Status.Info.MachineID = "x" }), old: oldHost()},
-		{name: "it changes labels with its status", subresource: "status", object: oldHost(label("zone", "b")), old: oldHost(), says: "metadata.labels"},
-		{name: "it changes its spec with its status", subresource: "status", object: oldHost(unschedulable), old: oldHost(), says: "spec: "},
+		{name: "it changes labels with its status", subresource: "status", object: oldHost(label("zone", "b")), old: oldHost(), message: "metadata.labels"},
+		{name: "it changes its spec with its status", subresource: "status", object: oldHost(unschedulable), old: oldHost(), message: "spec: "},
 	} {
 		w.resource = "hosts"
 		t.Run(w.name, w.check)
@@ -166,7 +166,7 @@ func lease(change ...func(*fleet.HostLease)) *fleet.HostLease {
 	return l
 }
 
-func TestWhatAHostMayWriteOfItsLease(t *testing.T) {
+func TestAHostMayWriteItsLease(t *testing.T) {
 	held := func(by string) func(*fleet.HostLease) {
 		return func(l *fleet.HostLease) { l.Spec.HolderIdentity = by }
 	}
@@ -182,15 +182,15 @@ func TestWhatAHostMayWriteOfItsLease(t *testing.T) {
 		{name: "its lease comes to belong to its Host", object: lease(own), old: lease()},
 		{name: "it renews its lease", object: lease(func(l *fleet.HostLease) { l.Spec.LeaseDurationSeconds = ptr.To[int32](40) }), old: lease()},
 		{name: "it takes its lease back", object: lease(), old: lease(held("edge-2"))},
-		{name: "it creates the lease of another", object: lease(func(l *fleet.HostLease) { l.Name = "edge-2" }), says: "metadata.name"},
-		{name: "another holds its lease", object: lease(held("edge-2")), old: lease(), says: "spec.holderIdentity"},
-		{name: "nobody holds its lease", object: lease(held("")), says: "spec.holderIdentity"},
-		{name: "its lease belongs to another Host", object: lease(ownedBy("fleet.gatehouse.dev/v1alpha1", "Host", "edge-2")), says: "metadata.ownerReferences[0]"},
-		{name: "its lease belongs to something else", object: lease(ownedBy("v1", "Namespace", "edge-1")), old: lease(), says: "metadata.ownerReferences[0]"},
-		{name: "its lease belongs to a Host of others", object: lease(ownedBy("example.com/v1", "Host", "edge-1")), says: "metadata.ownerReferences[0]"},
-		{name: "its lease has a finalizer", object: lease(func(l *fleet.HostLease) { l.Finalizers = []string{"example.com/x"} }), old: lease(), says: "metadata.finalizers"},
-		{name: "its lease has a trusted label", object: lease(func(l *fleet.HostLease) { l.Labels = map[string]string{"gatehouse.dev/x": ""} }), says: "gatehouse.dev/x"},
-		{name: "it deletes its lease", old: lease(), options: &metav1.DeleteOptions{}, says: "not DELETE it"},
+		{name: "it creates the lease of another", object: lease(func(l *fleet.HostLease) { l.Name = "edge-2" }), message: "metadata.name"},
+		{name: "another holds its lease", object: lease(held("edge-2")), old: lease(), message: "spec.holderIdentity"},
+		{name: "its lease has no holder", object: lease(held("")), message: "spec.holderIdentity"},
+		{name: "its lease belongs to another Host", object: lease(ownedBy("fleet.gatehouse.dev/v1alpha1", "Host", "edge-2")), message: "metadata.ownerReferences[0]"},
+		{name: "its lease belongs to something else", object: lease(ownedBy("v1", "Namespace", "edge-1")), old: lease(), message: "metadata.ownerReferences[0]"},
+		{name: "its lease belongs to a Host of others", object: lease(ownedBy("example.com/v1", "Host", "edge-1")), message: "metadata.ownerReferences[0]"},
+		{name: "its lease has a finalizer", object: lease(func(l *fleet.HostLease) { l.Finalizers = []string{"example.com/x"} }), old: lease(), message: "metadata.finalizers"},
+		{name: "its lease has a trusted label", object: lease(func(l *fleet.HostLease) { l.Labels = map[string]string{"gatehouse.dev/x": ""} }), message: "gatehouse.dev/x"},
+		{name: "it deletes its lease", old: lease(), options: &metav1.DeleteOptions{}, message: "not DELETE it"},
 	} {
 		w.resource = "hostleases"
 		t.Run(w.name, w.check)
@@ -205,7 +205,7 @@ func instance(change ...func(*fleet.Instance)) *fleet.Instance {
 	return i
 }
 
-func TestWhatAHostMayWriteOfItsInstances(t *testing.T) {
+func TestAHostMayWriteItsInstances(t *testing.T) {
 	policy := func(p metav1.DeletionPropagation) *metav1.DeleteOptions {
 		return &metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0), PropagationPolicy: &p}
 	}
@@ -216,34 +216,34 @@ func TestWhatAHostMayWriteOfItsInstances(t *testing.T) {
 	for _, w := range []write{
 		{name: "it reports a status", subresource: "status", object: instance(func(i *fleet.Instance) { i.Status.Phase = fleet.InstanceRunning }), old: instance()},
 		{name: "managed fields come with a status", subresource: "status", object: instance(func(i *fleet.Instance) { i.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "agent"}} }), old: instance()},
-		{name: "labels do not", subresource: "status", object: instance(func(i *fleet.Instance) { i.Labels = map[string]string{"app": "x"} }), old: instance(), says: "metadata.labels"},
-		{name: "annotations do not", subresource: "status", object: instance(func(i *fleet.Instance) { i.Annotations = map[string]string{"app": "x"} }), old: instance(), says: "metadata.annotations"},
-		{name: "owners do not", subresource: "status", object: instance(func(i *fleet.Instance) { i.OwnerReferences = []metav1.OwnerReference{{Name: "x"}} }), old: instance(), says: "metadata.ownerReferences"},
-		{name: "finalizers do not", subresource: "status", object: instance(func(i *fleet.Instance) { i.Finalizers = []string{"x"} }), old: instance(), says: "metadata.finalizers"},
-		{name: "a host does not", subresource: "status", object: instance(func(i *fleet.Instance) { i.Spec.HostName = "edge-2" }), old: instance(), says: "spec: "},
-		{name: "it updates an instance", object: instance(), old: instance(), says: "writes only the status"},
-		{name: "it creates an instance", object: instance(), says: "writes only the status"},
-		{name: "it binds an instance", subresource: "binding", object: &fleet.Binding{}, says: "writes only the status"},
+		{name: "labels do not", subresource: "status", object: instance(func(i *fleet.Instance) { i.Labels = map[string]string{"app": "x"} }), old: instance(), message: "metadata.labels"},
+		{name: "annotations do not", subresource: "status", object: instance(func(i *fleet.Instance) { i.Annotations = map[string]string{"app": "x"} }), old: instance(), message: "metadata.annotations"},
+		{name: "owners do not", subresource: "status", object: instance(func(i *fleet.Instance) { i.OwnerReferences = []metav1.OwnerReference{{Name: "x"}} }), old: instance(), message: "metadata.ownerReferences"},
+		{name: "finalizers do not", subresource: "status", object: instance(func(i *fleet.Instance) { i.Finalizers = []string{"x"} }), old: instance(), message: "metadata.finalizers"},
+		{name: "a host does not", subresource: "status", object: instance(func(i *fleet.Instance) { i.Spec.HostName = "edge-2" }), old: instance(), message: "spec: "},
+		{name: "it updates an instance", object: instance(), old: instance(), message: "writes only the status"},
+		{name: "it creates an instance", object: instance(), message: "writes only the status"},
+		{name: "it binds an instance", subresource: "binding", object: &fleet.Binding{}, message: "writes only the status"},
 		{name: "it deletes what has stopped", old: instance(), options: &metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0)}},
 		{name: "it deletes in the background", old: instance(), options: policy(metav1.DeletePropagationBackground)},
-		{name: "it deletes with a grace period", old: instance(), options: &metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](30)}, says: "gracePeriodSeconds"},
-		{name: "it deletes with the instance's own grace period", old: instance(), options: &metav1.DeleteOptions{}, says: "gracePeriodSeconds"},
-		{name: "it deletes without options", old: instance(), says: "gracePeriodSeconds"},
-		{name: "it orphans what an instance owns", old: instance(), options: policy(metav1.DeletePropagationOrphan), says: "propagationPolicy"},
-		{name: "it waits for what an instance owns", old: instance(), options: policy(metav1.DeletePropagationForeground), says: "propagationPolicy"},
-		//lint:ignore SA1019 deprecated, but served: it asks for the same
-		{name: "it orphans in the old way", old: instance(), options: &metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0), OrphanDependents: ptr.To(true)}, says: "orphanDependents"},
+		{name: "it deletes with a grace period", old: instance(), options: &metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](30)}, message: "gracePeriodSeconds"},
+		{name: "it deletes with the instance's own grace period", old: instance(), options: &metav1.DeleteOptions{}, message: "gracePeriodSeconds"},
+		{name: "it deletes without options", old: instance(), message: "gracePeriodSeconds"},
+		{name: "it orphans what an instance owns", old: instance(), options: policy(metav1.DeletePropagationOrphan), message: "propagationPolicy"},
+		{name: "it waits for what an instance owns", old: instance(), options: policy(metav1.DeletePropagationForeground), message: "propagationPolicy"},
+		//lint:ignore SA1019 deprecated, but served as orphan propagation
+		{name: "it orphans in the old way", old: instance(), options: &metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0), OrphanDependents: ptr.To(true)}, message: "orphanDependents"},
 		{name: "it requests a token", subresource: "token", object: token(nil)},
 		{name: "it requests a token bound to the instance", subresource: "token", object: token(&authenticationv1.BoundObjectReference{APIVersion: group, Kind: "Instance", Name: "mine"})},
-		{name: "it requests a token bound to another instance", subresource: "token", object: token(&authenticationv1.BoundObjectReference{APIVersion: group, Kind: "Instance", Name: "theirs"}), says: "spec.boundObjectRef"},
-		{name: "it requests a token bound to a secret", subresource: "token", object: token(&authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Secret", Name: "mine"}), says: "spec.boundObjectRef"},
+		{name: "it requests a token bound to another instance", subresource: "token", object: token(&authenticationv1.BoundObjectReference{APIVersion: group, Kind: "Instance", Name: "theirs"}), message: "spec.boundObjectRef"},
+		{name: "it requests a token bound to a secret", subresource: "token", object: token(&authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Secret", Name: "mine"}), message: "spec.boundObjectRef"},
 	} {
 		w.resource = "instances"
 		t.Run(w.name, w.check)
 	}
 }
 
-func TestAboutWhatAHostMaySendEvents(t *testing.T) {
+func TestAHostMaySendEventsAboutItselfAndItsInstances(t *testing.T) {
 	event := func(kind, namespace, name string, change ...func(*corev1.Event)) *corev1.Event {
 		e := &corev1.Event{
 			ObjectMeta:     metav1.ObjectMeta{Name: "x", Namespace: "default"},
@@ -260,18 +260,18 @@ func TestAboutWhatAHostMaySendEvents(t *testing.T) {
 		{name: "about its lease", object: event("HostLease", "", "edge-1")},
 		{name: "about an instance of its own", object: event("Instance", "default", "mine")},
 		{name: "in the newer group", object: &eventsv1.Event{Regarding: event("Instance", "default", "mine").InvolvedObject}},
-		{name: "about another host", object: event("Host", "", "edge-2"), says: `not about Host "edge-2"`},
-		{name: "about another's instance", object: event("Instance", "default", "theirs"), says: `not about Instance "theirs"`},
-		{name: "about another's instance in the newer group", object: &eventsv1.Event{Regarding: event("Instance", "default", "theirs").InvolvedObject}, says: `not about Instance "theirs"`},
-		{name: "about an instance of another namespace", object: event("Instance", "other", "mine"), says: "not about"},
-		{name: "about an instance that is not known", object: event("Instance", "default", "gone"), says: "not about"},
-		{name: "about an instance that cannot be looked up", object: event("Instance", "default", "silent"), says: "does not answer"},
-		{name: "about a secret", object: event("Secret", "default", "edge-1"), says: "not about"},
-		{name: "about a Host of another group", object: event("Host", "", "edge-1", func(e *corev1.Event) { e.InvolvedObject.APIVersion = "v1" }), says: "not about"},
-		{name: "in the name of another", object: event("Host", "", "edge-1", from("edge-2")), says: "the source of the event"},
-		{name: "with an owner", object: event("Host", "", "edge-1", func(e *corev1.Event) { e.OwnerReferences = []metav1.OwnerReference{{Name: "x"}} }), says: "neither owners nor finalizers"},
-		{name: "with a finalizer", object: event("Host", "", "edge-1", func(e *corev1.Event) { e.Finalizers = []string{"x"} }), says: "neither owners nor finalizers"},
-		{name: "a second time", object: event("Host", "", "edge-1"), old: event("Host", "", "edge-1"), says: "may only create events"},
+		{name: "about another host", object: event("Host", "", "edge-2"), message: `not about Host "edge-2"`},
+		{name: "about another's instance", object: event("Instance", "default", "theirs"), message: `not about Instance "theirs"`},
+		{name: "about another's instance in the newer group", object: &eventsv1.Event{Regarding: event("Instance", "default", "theirs").InvolvedObject}, message: `not about Instance "theirs"`},
+		{name: "about an instance of another namespace", object: event("Instance", "other", "mine"), message: "not about"},
+		{name: "about an instance that is not known", object: event("Instance", "default", "gone"), message: "not about"},
+		{name: "about an instance that cannot be looked up", object: event("Instance", "default", "silent"), message: "does not answer"},
+		{name: "about a secret", object: event("Secret", "default", "edge-1"), message: "not about"},
+		{name: "about a Host of another group", object: event("Host", "", "edge-1", func(e *corev1.Event) { e.InvolvedObject.APIVersion = "v1" }), message: "not about"},
+		{name: "in the name of another", object: event("Host", "", "edge-1", from("edge-2")), message: "the source of the event"},
+		{name: "with an owner", object: event("Host", "", "edge-1", func(e *corev1.Event) { e.OwnerReferences = []metav1.OwnerReference{{Name: "x"}} }), message: "neither owners nor finalizers"},
+		{name: "with a finalizer", object: event("Host", "", "edge-1", func(e *corev1.Event) { e.Finalizers = []string{"x"} }), message: "neither owners nor finalizers"},
+		{name: "a second time", object: event("Host", "", "edge-1"), old: event("Host", "", "edge-1"), message: "may only create events"},
 	} {
 		w.resource = "events"
 		t.Run(w.name, w.check)
@@ -284,7 +284,7 @@ func TestItIsNotReadyWithoutBindings(t *testing.T) {
 	}
 }
 
-// TestItChangesNothing is why there is no proof of idempotence: there is nothing to repeat.
+// TestItChangesNothing replaces a test of idempotence: the plugin does not mutate.
 func TestItChangesNothing(t *testing.T) {
 	if _, ok := any(New()).(admission.MutationInterface); ok {
 		t.Error("it mutates: prove with k8s.io/apiserver/pkg/admission/testing that a second run changes nothing")

@@ -14,13 +14,13 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package hostrestriction checks of the writes of hosts what their URLs do not name.
+// Package hostrestriction checks the bodies of writes by hosts.
 //
-// Part of stop 3 of the request's path (see ARCHITECTURE.md), in both modes: the other half
-// of pkg/authorization/host, which sees no bodies. It changes nothing. Read Validate.
+// Part of stage 3 of the request's path (see ARCHITECTURE.md), in both modes: the other half
+// of pkg/authorization/host, which does not see bodies. It changes nothing. Read Validate.
 //
 // A host may label itself as it likes, with two exceptions. Of the domain gatehouse.dev and
 // those below it, only host.gatehouse.dev and those below that are open. And so
 // host-restriction.gatehouse.dev is never the host's own: an operator who selects hosts by
-// such a label need not trust what hosts say about themselves.
+// such a label need not trust what hosts report about themselves.
 package hostrestriction

@@ -26,9 +26,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// checkMetadata keeps a host's hands off what would reach others through metadata: labels
-// that operators trust, owners (whose end would be the object's, and whose deletion it could
-// hold up) and finalizers (which nobody would remove). old is empty for a create.
+// checkMetadata refuses changes of metadata that affect others: labels that operators trust, owners
+// (whose deletion would delete the object or be blocked by it) and finalizers (which no controller
+// would remove). old is empty for a create.
 func checkMetadata(name string, object, old metav1.Object) error {
 	if !apiequality.Semantic.DeepEqual(object.GetOwnerReferences(), old.GetOwnerReferences()) {
 		return fmt.Errorf("metadata.ownerReferences: host %q may not set or change them", name)
@@ -44,8 +44,8 @@ func checkMetadata(name string, object, old metav1.Object) error {
 	return nil
 }
 
-// unchangedMetadata is true for every write to a status endpoint that works as it should;
-// it is looked at because everything hangs on it. managedFields tell who wrote the status.
+// unchangedMetadata refuses changes of metadata. The status endpoint restores metadata, so this is a
+// second check. managedFields may change: they record the manager of the status.
 func unchangedMetadata(object, old metav1.Object) error {
 	for _, part := range []struct {
 		name     string
@@ -64,7 +64,7 @@ func unchangedMetadata(object, old metav1.Object) error {
 	return nil
 }
 
-// changedKeys are the labels that were added, removed or given another value, in order.
+// changedKeys returns the labels that were added, removed or changed, in order.
 func changedKeys(now, was map[string]string) []string {
 	changed := map[string]bool{}
 	for key, value := range now {
@@ -80,7 +80,7 @@ func changedKeys(now, was map[string]string) []string {
 	return slices.Sorted(maps.Keys(changed))
 }
 
-// mayLabel is true for the labels that are open to the host that they are on.
+// mayLabel reports whether a host may set the label on itself.
 func mayLabel(key string) bool {
 	domain, _, ok := strings.Cut(key, "/")
 	if !ok || !within(domain, "gatehouse.dev") {

@@ -28,7 +28,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization/host"
 )
 
-// PluginName is what flags and messages call it.
+// PluginName is its name in flags and messages.
 const PluginName = "HostTaints"
 
 // Register adds the plugin's factory.
@@ -43,11 +43,10 @@ type Plugin struct {
 
 var _ admission.MutationInterface = &Plugin{}
 
-// New makes the plugin.
+// New returns the plugin.
 func New() *Plugin { return &Plugin{Handler: admission.NewHandler(admission.Create)} }
 
-// Admit taints a host that registers itself. One that an operator creates is as the operator
-// wants it.
+// Admit taints a host that registers itself, and does not change one that an operator creates.
 func (*Plugin) Admit(_ context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
 	if a.GetResource().GroupResource() != fleet.Resource("hosts") || a.GetSubresource() != "" {
 		return nil
@@ -59,7 +58,7 @@ func (*Plugin) Admit(_ context.Context, a admission.Attributes, _ admission.Obje
 	if !ok {
 		return nil
 	}
-	// It has no instances yet that could be evicted.
+	// A new host has no instances to evict, so NoSchedule is enough.
 	taint := fleet.Taint{Key: v1alpha1.TaintHostNotReady, Effect: fleet.TaintEffectNoSchedule}
 	if !slices.ContainsFunc(object.Spec.Taints, func(t fleet.Taint) bool { return t.Key == taint.Key && t.Effect == taint.Effect }) {
 		object.Spec.Taints = append(object.Spec.Taints, taint)

@@ -42,7 +42,7 @@ func TestAHostThatRegistersItselfIsNotReady(t *testing.T) {
 		taints, want []fleet.Taint
 	}{
 		{"it registers itself", itself, "hosts", nil, []fleet.Taint{notReady}},
-		{"it says so itself", itself, "hosts", []fleet.Taint{notReady}, []fleet.Taint{notReady}},
+		{"it sets the taint itself", itself, "hosts", []fleet.Taint{notReady}, []fleet.Taint{notReady}},
 		{"it brings the taint with the other effect", itself, "hosts", []fleet.Taint{evicting}, []fleet.Taint{evicting, notReady}},
 		{"an operator creates it", operator, "hosts", []fleet.Taint{gpu}, []fleet.Taint{gpu}},
 		{"something else", itself, "hostleases", nil, nil},

@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package hosttaints keeps instances off a host until it has once said that it is ready.
+// Package hosttaints keeps instances off a new host until its agent reports that it is ready.
 //
-// Part of stop 3 of the request's path (see ARCHITECTURE.md), in both modes. A host that
+// Part of stage 3 of the request's path (see ARCHITECTURE.md), in both modes. A host that
 // registers itself gets the taint of hosts that are not ready, and the host lifecycle
 // controller takes it off when the host's condition Ready is True. Without the taint the
 // scheduler would fill a host whose agent may never come up. Read Admit.

@@ -32,11 +32,11 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 )
 
-// PluginName is what flags and messages call it: the name that it has in Kubernetes.
+// PluginName is its name in flags and messages, the same as in Kubernetes.
 const PluginName = "OwnerReferencesPermissionEnforcement"
 
-// maxBlocking bounds how many owners one request may begin to hold up: each is a question to the
-// authorizer, which in a cluster is a call. Controllers set one.
+// maxBlocking bounds how many owners one request may begin to block: each is a call of the
+// authorizer, which in a cluster is a request. Controllers set one.
 const maxBlocking = 64
 
 // Register adds the plugin's factory.
@@ -58,7 +58,7 @@ var (
 	_ initializer.WantsRESTMapper       = &Plugin{}
 )
 
-// New makes the plugin.
+// New returns the plugin.
 func New() *Plugin { return &Plugin{Handler: admission.NewHandler(admission.Create, admission.Update)} }
 
 // SetAuthorizer implements initializer.WantsAuthorizer.
@@ -77,11 +77,11 @@ func (p *Plugin) ValidateInitialization() error {
 
 // Validate refuses two changes of metadata.ownerReferences. A caller that may not delete an
 // object that exists must not change its owners: the garbage collector would delete it for the
-// caller. And a reference with blockOwnerDeletion holds up its owner's deletion in the
-// foreground, which is what a finalizer of the owner does: it needs the right to update the
-// owner's finalizers. What is created belongs to its creator, who may name owners.
+// caller. And a reference with blockOwnerDeletion blocks its owner's deletion in the foreground,
+// like a finalizer of the owner: it needs the right to update the owner's finalizers. The creator
+// of an object may name its owners.
 func (p *Plugin) Validate(ctx context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
-	// A status endpoint does not write metadata of this kind.
+	// A status endpoint does not write owner references.
 	if a.GetSubresource() == "status" {
 		return nil
 	}
@@ -99,7 +99,7 @@ func (p *Plugin) Validate(ctx context.Context, a admission.Attributes, _ admissi
 		return admission.NewForbidden(a, fmt.Errorf("metadata.ownerReferences: one request may set blockOwnerDeletion on %d references, not on %d: set it on fewer", maxBlocking, len(blocking)))
 	}
 	for _, ref := range blocking {
-		if err := p.mayHoldUp(ctx, a, ref); err != nil {
+		if err := p.mayBlock(ctx, a, ref); err != nil {
 			return err
 		}
 	}
@@ -117,8 +117,8 @@ func (p *Plugin) mayDelete(ctx context.Context, a admission.Attributes) error {
 	return nil
 }
 
-// mayHoldUp asks about every resource that the owner's kind could be.
-func (p *Plugin) mayHoldUp(ctx context.Context, a admission.Attributes, ref metav1.OwnerReference) error {
+// mayBlock checks the right for every resource that the owner's kind may map to.
+func (p *Plugin) mayBlock(ctx context.Context, a admission.Attributes, ref metav1.OwnerReference) error {
 	version, err := schema.ParseGroupVersion(ref.APIVersion)
 	if err != nil {
 		return admission.NewForbidden(a, fmt.Errorf("metadata.ownerReferences: apiVersion %q of the owner %q cannot be parsed: write it as group/version", ref.APIVersion, ref.Name))
@@ -159,7 +159,7 @@ func why(reason string, err error) string {
 	return reason
 }
 
-// ownersOf is nil for what has no metadata.
+// ownersOf returns the owner references; nil for objects without metadata.
 func ownersOf(object runtime.Object) []metav1.OwnerReference {
 	if object == nil {
 		return nil
@@ -171,7 +171,7 @@ func ownersOf(object runtime.Object) []metav1.OwnerReference {
 	return accessor.GetOwnerReferences()
 }
 
-// newlyBlocking are the references that hold up an owner and did not before.
+// newlyBlocking returns the references that block their owner and did not before.
 func newlyBlocking(now, was []metav1.OwnerReference) []metav1.OwnerReference {
 	held := map[metav1.OwnerReference]bool{}
 	for _, ref := range was {
@@ -192,7 +192,7 @@ func blocks(ref metav1.OwnerReference) bool {
 	return ref.BlockOwnerDeletion != nil && *ref.BlockOwnerDeletion
 }
 
-// identityOf leaves out what is a pointer: who the owner is.
+// identityOf returns the reference without pointers, as a key.
 func identityOf(ref metav1.OwnerReference) metav1.OwnerReference {
 	return metav1.OwnerReference{APIVersion: ref.APIVersion, Kind: ref.Kind, Name: ref.Name, UID: ref.UID}
 }

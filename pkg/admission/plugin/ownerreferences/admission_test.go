@@ -37,7 +37,7 @@ import (
 
 var version = schema.GroupVersion{Group: "fleet.gatehouse.dev", Version: "v1alpha1"}
 
-// rights are "verb resource/subresource namespace/name"; asked is what was looked for.
+// rights are granted as "verb resource/subresource namespace/name"; asked are the checked ones.
 type rights struct {
 	authorizer.Authorizer
 	may   map[string]bool
@@ -54,7 +54,7 @@ func (r *rights) Authorize(_ context.Context, a authorizer.Attributes) (authoriz
 	if r.may[question] {
 		return authorizer.DecisionAllow, "", nil
 	}
-	return authorizer.DecisionNoOpinion, "no role says so", nil
+	return authorizer.DecisionNoOpinion, "no role allows it", nil
 }
 
 func mapper() meta.RESTMapper {
@@ -88,22 +88,22 @@ func TestOwnersAreSetOnlyWithTheRightsThatTheyGive(t *testing.T) {
 		may         []string
 		err         error
 		asked       int
-		says        string // empty: allowed
+		message     string // empty: allowed
 	}{
-		{name: "a create without owners asks nothing", now: object()},
-		{name: "a create with an owner that it does not hold up asks nothing", now: object(free)},
-		{name: "a create that holds up an owner needs the owner's finalizers", now: object(app), asked: 1, says: "apps.fleet.gatehouse.dev/finalizers of the owner \"web\""},
+		{name: "a create without owners needs no right", now: object()},
+		{name: "a create with an owner that it does not block needs no right", now: object(free)},
+		{name: "a create that blocks an owner needs the owner's finalizers", now: object(app), asked: 1, message: "apps.fleet.gatehouse.dev/finalizers of the owner \"web\""},
 		{name: "a create by a user with that right", now: object(app), may: []string{finalizeApp}, asked: 1},
 		{name: "an owner outside of namespaces", now: object(host), may: []string{finalizeHost}, asked: 1},
-		{name: "each owner is asked about", now: object(app, host), may: []string{finalizeApp}, asked: 2, says: "hosts.fleet.gatehouse.dev/finalizers"},
-		{name: "an owner of an unknown kind", now: object(owner("Nothing", "web", yes)), says: "the kind Nothing of fleet.gatehouse.dev/v1alpha1 is not known"},
-		{name: "an owner of a version that is none", now: object(metav1.OwnerReference{APIVersion: "a/b/c", Kind: "App", Name: "web", BlockOwnerDeletion: yes}), says: "cannot be parsed"},
-		{name: "an authorizer that fails", now: object(app), err: errors.New("no answer"), asked: 1, says: "no answer"},
-		{name: "more owners than a request may hold up", now: object(many...), says: "not on 65"},
-		{name: "an update that leaves the owners alone asks nothing", now: object(app), was: object(app)},
-		{name: "an update that adds an owner needs the right to delete", now: object(free), was: object(), asked: 1, says: "can be changed only by users that may delete it"},
-		{name: "an update that takes an owner away needs it, too", now: object(), was: object(free), asked: 1, says: "can be changed only by users that may delete it"},
-		{name: "an update that holds up an owner needs both", now: object(app), was: object(free), may: []string{deleteIt}, asked: 2, says: "apps.fleet.gatehouse.dev/finalizers"},
+		{name: "each owner is checked", now: object(app, host), may: []string{finalizeApp}, asked: 2, message: "hosts.fleet.gatehouse.dev/finalizers"},
+		{name: "an owner of an unknown kind", now: object(owner("Nothing", "web", yes)), message: "the kind Nothing of fleet.gatehouse.dev/v1alpha1 is not known"},
+		{name: "an owner of a version that is none", now: object(metav1.OwnerReference{APIVersion: "a/b/c", Kind: "App", Name: "web", BlockOwnerDeletion: yes}), message: "cannot be parsed"},
+		{name: "an authorizer that fails", now: object(app), err: errors.New("no answer"), asked: 1, message: "no answer"},
+		{name: "more owners than a request may block", now: object(many...), message: "not on 65"},
+		{name: "an update that keeps the owners needs no right", now: object(app), was: object(app)},
+		{name: "an update that adds an owner needs the right to delete", now: object(free), was: object(), asked: 1, message: "can be changed only by users that may delete it"},
+		{name: "an update that removes an owner needs it, too", now: object(), was: object(free), asked: 1, message: "can be changed only by users that may delete it"},
+		{name: "an update that blocks an owner needs both", now: object(app), was: object(free), may: []string{deleteIt}, asked: 2, message: "apps.fleet.gatehouse.dev/finalizers"},
 		{name: "an update with both rights", now: object(app), was: object(free), may: []string{deleteIt, finalizeApp}, asked: 2},
 		{name: "an update that holds up an owner no more", now: object(free), was: object(app), may: []string{deleteIt}, asked: 1},
 		{name: "the status is none of its business", now: object(app), was: object(), subresource: "status"},
@@ -133,10 +133,10 @@ func TestOwnersAreSetOnlyWithTheRightsThatTheyGive(t *testing.T) {
 			}
 			var status apierrors.APIStatus
 			switch {
-			case tc.says == "" && err != nil:
+			case tc.message == "" && err != nil:
 				t.Errorf("refused: %v", err)
-			case tc.says != "" && (!errors.As(err, &status) || status.Status().Code != http.StatusForbidden || !strings.Contains(err.Error(), tc.says)):
-				t.Errorf("got %v, which is no 403 that says %q", err, tc.says)
+			case tc.message != "" && (!errors.As(err, &status) || status.Status().Code != http.StatusForbidden || !strings.Contains(err.Error(), tc.message)):
+				t.Errorf("got %v, which is no 403 with %q", err, tc.message)
 			}
 		})
 	}

@@ -14,10 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package ownerreferences lets a caller hang an object on an owner only as far as the caller's
-// own rights over both go: it is OwnerReferencesPermissionEnforcement of Kubernetes. Without it
-// whoever may write any object can have the garbage collector delete it, or hold up the deletion
-// of an owner that the caller may not touch.
+// Package ownerreferences limits changes of owner references to the caller's rights on the object and
+// its owner: it is OwnerReferencesPermissionEnforcement of Kubernetes. Without it
+// a caller that may write an object could have the garbage collector delete it, or block the
+// deletion of an owner that the caller may not write.
 //
-// Part of stop 3 of the request's path (see ARCHITECTURE.md). Read Plugin.Validate.
+// Part of stage 3 of the request's path (see ARCHITECTURE.md). Read Plugin.Validate.
 package ownerreferences

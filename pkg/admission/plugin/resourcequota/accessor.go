@@ -33,16 +33,16 @@ import (
 )
 
 const (
-	// remembered is how many quotas are known to be newer than the informer's.
+	// remembered bounds the quotas that are cached because they are newer than the informer's.
 	remembered = 1000
-	// writeTimeout keeps a worker from waiting for a server that is gone; the request that is
-	// charged gives up after ten seconds itself.
+	// writeTimeout bounds a write to a server that does not answer; the charged request times out
+	// after ten seconds.
 	writeTimeout = 5 * time.Second
 )
 
-// accessor reads quotas from the informer and writes their status. What it has written or
-// met is newer than what the informer knows for a moment, and is remembered that long:
-// otherwise every second charge would be computed from a sum that is no longer true.
+// accessor reads quotas from the informer and writes their status. It caches the quotas that it has
+// written or read after a conflict until the informer has them: otherwise every second charge
+// would be computed from an old sum.
 type accessor struct {
 	client kubernetes.Interface
 	lister corelisters.ResourceQuotaLister
@@ -53,9 +53,8 @@ var _ resourcequota.QuotaAccessor = &accessor{}
 
 func newAccessor() *accessor { return &accessor{newer: lru.New(remembered)} }
 
-// UpdateQuotaStatus implements resourcequota.QuotaAccessor. The write is refused where the
-// quota is no longer the one that was read, and then the next attempt begins with what came
-// in between.
+// UpdateQuotaStatus implements resourcequota.QuotaAccessor. After a conflict the next attempt begins
+// with the current quota.
 func (a *accessor) UpdateQuotaStatus(quota *corev1.ResourceQuota) error {
 	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
 	defer cancel()
@@ -73,14 +72,14 @@ func (a *accessor) UpdateQuotaStatus(quota *corev1.ResourceQuota) error {
 	return unwritten{err}
 }
 
-// unwritten is why a charge could not be written down. It is not about what was asked for.
+// unwritten is the error of the write of a charge, unlike a refusal of the request.
 type unwritten struct{ error }
 
-// Unwrap implements what errors.As and errors.Is ask for.
+// Unwrap returns the error for errors.As and errors.Is.
 func (u unwritten) Unwrap() error { return u.error }
 
-// outrun says whether another server or the controller wrote first, or the quota is gone:
-// then the next attempt may succeed.
+// outrun reports whether another server or the controller wrote first, or the quota was deleted: the
+// next attempt may succeed.
 func (u unwritten) outrun() bool {
 	return apierrors.IsConflict(u.error) || apierrors.IsNotFound(u.error)
 }

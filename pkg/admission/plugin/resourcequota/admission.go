@@ -37,23 +37,21 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// PluginName is what flags and messages call it.
+// PluginName is its name in flags and messages.
 const PluginName = resourcequota.PluginName
 
 const (
 	// workers is how many namespaces are charged at the same time. Requests of one namespace
 	// that come together are charged with one write.
 	workers = 5
-	// attempts bounds how often a charge is tried that others came before; the evaluator
-	// tries three times in each.
+	// attempts bounds the retries of a charge after conflicts; the evaluator tries three times in
+	// each.
 	attempts = 6
-	// firstPause is how long the first pause between two of them is at the most. Each may be
-	// twice as long as the one before.
+	// firstPause bounds the backoff after the first attempt. The bound doubles after each attempt.
 	firstPause = 10 * time.Millisecond
 )
 
-// Register adds the plugin's factory. It takes the configuration that Kubernetes' plugin of
-// this name takes.
+// Register adds the plugin's factory. Its configuration is that of Kubernetes' plugin of this name.
 func Register(plugins *admission.Plugins) {
 	plugins.Register(PluginName, func(config io.Reader) (admission.Interface, error) {
 		configuration, err := resourcequota.LoadConfiguration(config)
@@ -84,14 +82,14 @@ var (
 	_ initializer.WantsExternalKubeInformerFactory = &Plugin{}
 )
 
-// New makes the plugin; it needs a client and informers before it can be used. No kind that
-// is counted here can use more than it did when it was created.
+// New returns the plugin, which needs a client and informers before it can be used. It handles
+// creates only: no update of a counted kind increases its usage.
 func New(config *resourcequotaapi.Configuration) *Plugin {
 	return &Plugin{Handler: admission.NewHandler(admission.Create), config: config, accessor: newAccessor()}
 }
 
-// SetDrainedNotification implements initializer.WantsDrainedNotification: when no request is
-// left, nobody has to be charged any more.
+// SetDrainedNotification implements initializer.WantsDrainedNotification: the evaluator stops when
+// no request is left.
 func (p *Plugin) SetDrainedNotification(drained <-chan struct{}) { p.drained = drained }
 
 // SetExternalKubeClientSet implements initializer.WantsExternalKubeClientSet.
@@ -107,7 +105,7 @@ func (p *Plugin) SetExternalKubeInformerFactory(factory informers.SharedInformer
 // ValidateInitialization implements admission.InitializationValidator.
 func (p *Plugin) ValidateInitialization() error {
 	if p.accessor.client == nil || p.accessor.lister == nil {
-		return fmt.Errorf("%s was not told where resource quotas are", PluginName)
+		return fmt.Errorf("%s needs a client and a lister of resource quotas", PluginName)
 	}
 	p.evaluator = resourcequota.NewQuotaEvaluator(p.accessor, ignored(), generic.NewRegistry(evaluators()), nil, p.config, workers, p.drained)
 	return nil
@@ -134,7 +132,7 @@ func (p *Plugin) Validate(ctx context.Context, a admission.Attributes, _ admissi
 		if !failed.outrun() {
 			return apierrors.NewServiceUnavailable(fmt.Sprintf("admission plugin %s cannot charge the resource quotas of namespace %s: %v", PluginName, a.GetNamespace(), err))
 		}
-		timer := time.NewTimer(rand.N(pause)) //nolint:gosec // which server goes first is no secret
+		timer := time.NewTimer(rand.N(pause)) // which server retries first is no secret
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
@@ -146,10 +144,10 @@ func (p *Plugin) Validate(ctx context.Context, a admission.Attributes, _ admissi
 	return apierrors.NewTooManyRequests(fmt.Sprintf("the resource quotas of namespace %s are being changed by too many at once: try again", a.GetNamespace()), 1)
 }
 
-// unlimited spares most requests the way through the evaluator's queue.
+// unlimited reports whether a namespace has no quota, so that most requests skip the evaluator's queue.
 func (p *Plugin) unlimited(namespace string) (bool, error) {
 	if len(p.config.LimitedResources) > 0 {
-		return false, nil // some things want a quota
+		return false, nil // some resources need a quota
 	}
 	quotas, err := p.accessor.lister.ResourceQuotas(namespace).List(labels.Everything())
 	return len(quotas) == 0, err

@@ -37,7 +37,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 )
 
-// keeper stores one quota, and refuses the first writes of its status.
+// keeper is a server that stores one quota and refuses the first writes of its status.
 type keeper struct {
 	mu     sync.Mutex
 	quota  corev1.ResourceQuota
@@ -88,7 +88,7 @@ func newPlugin(t *testing.T, k *keeper, known corev1.ResourceQuota) *Plugin {
 	p := New(config)
 	p.SetDrainedNotification(t.Context().Done())
 	if p.ValidateInitialization() == nil {
-		t.Error("it takes requests before it knows where quotas are")
+		t.Error("it is initialized without quotas")
 	}
 	factory := informers.NewSharedInformerFactory(client, 0)
 	p.SetExternalKubeClientSet(client)
@@ -103,7 +103,7 @@ func newPlugin(t *testing.T, k *keeper, known corev1.ResourceQuota) *Plugin {
 	return p
 }
 
-func TestHowAChargeIsWritten(t *testing.T) {
+func TestChargesAreWrittenWithRetries(t *testing.T) {
 	quotas := schema.GroupResource{Resource: "resourcequotas"}
 	outrun := apierrors.NewConflict(quotas, "few", nil)
 	for _, tc := range []struct {
@@ -114,19 +114,19 @@ func TestHowAChargeIsWritten(t *testing.T) {
 		with      *apierrors.StatusError
 		dryRun    bool
 		is        func(error) bool // nil: it is let in
-		says      string
+		message   string
 		writes    int
 	}{
 		{name: "at the first attempt", namespace: "team", stored: few("1"), writes: 1},
 		{name: "not at all on a dry run", namespace: "team", stored: few("1"), dryRun: true},
 		{name: "not at all where there is no quota", namespace: "other", stored: few("1")},
 		{name: "again, while others write first", namespace: "team", stored: few("2"), refuse: 9, with: outrun, writes: 10},
-		{name: "not when others have taken the last of it", namespace: "team", stored: few("3"), refuse: 1, with: outrun, writes: 1, is: apierrors.IsForbidden, says: "exceeded quota: few, requested: count/instances.fleet.gatehouse.dev=1, used: count/instances.fleet.gatehouse.dev=3"},
-		{name: "in vain, where others always write first", namespace: "team", stored: few("1"), refuse: 1000, with: outrun, writes: 4 * attempts, is: apierrors.IsTooManyRequests, says: "try again"},
-		{name: "in vain, where the server may not", namespace: "team", stored: few("1"), refuse: 1000, with: apierrors.NewForbidden(quotas, "few", nil), writes: 4, is: apierrors.IsServiceUnavailable, says: "admission plugin ResourceQuota cannot charge the resource quotas of namespace team: resourcequotas \"few\" is forbidden"},
+		{name: "not when others have taken the last of it", namespace: "team", stored: few("3"), refuse: 1, with: outrun, writes: 1, is: apierrors.IsForbidden, message: "exceeded quota: few, requested: count/instances.fleet.gatehouse.dev=1, used: count/instances.fleet.gatehouse.dev=3"},
+		{name: "in vain, where others always write first", namespace: "team", stored: few("1"), refuse: 1000, with: outrun, writes: 4 * attempts, is: apierrors.IsTooManyRequests, message: "try again"},
+		{name: "in vain, where the server may not", namespace: "team", stored: few("1"), refuse: 1000, with: apierrors.NewForbidden(quotas, "few", nil), writes: 4, is: apierrors.IsServiceUnavailable, message: "admission plugin ResourceQuota cannot charge the resource quotas of namespace team: resourcequotas \"few\" is forbidden"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			// What is stored is newer than what the informer knows.
+			// The stored quota is newer than the informer's.
 			tc.stored.ResourceVersion = "3"
 			k := &keeper{quota: tc.stored, refuse: tc.refuse, with: tc.with}
 			known := few("1")
@@ -134,7 +134,7 @@ func TestHowAChargeIsWritten(t *testing.T) {
 			attributes := admission.NewAttributesRecord(instance(fleet.InstancePending), nil, schema.GroupVersionKind{}, tc.namespace, "i",
 				fleet.Resource("instances").WithVersion("v1alpha1"), "", admission.Create, &metav1.CreateOptions{}, tc.dryRun, nil)
 			err := p.Validate(t.Context(), attributes, nil)
-			if tc.is == nil && err != nil || tc.is != nil && (err == nil || !tc.is(err) || !strings.Contains(err.Error(), tc.says)) {
+			if tc.is == nil && err != nil || tc.is != nil && (err == nil || !tc.is(err) || !strings.Contains(err.Error(), tc.message)) {
 				t.Errorf("got %v", err)
 			}
 			if k.writes != tc.writes {

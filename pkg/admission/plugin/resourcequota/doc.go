@@ -14,14 +14,14 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package resourcequota refuses what a namespace's resource quotas have no room for.
+// Package resourcequota refuses objects that exceed a resource quota of their namespace.
 //
-// Part of stop 3 of the request's path (see ARCHITECTURE.md), in both modes, and the last of
-// it: what is charged is taken from others, so only a request that everybody else let pass
-// may be charged. Read Validate.
+// Part of stage 3 of the request's path (see ARCHITECTURE.md), in both modes, and the last of
+// it: a charge reduces the quota of others, so only a request that all other plugins accept is
+// charged. Read Validate.
 //
-// What to charge is decided by the evaluator of k8s.io/apiserver, as in a kube-apiserver. It
-// writes the new sum into the quota's status before the object is stored, and the write
-// fails if anybody else wrote in between, so that several servers never give the same room
-// away twice. Nothing is given back here: pkg/controller/quota counts what there is.
+// The evaluator of k8s.io/apiserver computes the charge, as in a kube-apiserver. It writes the new
+// sum into the quota's status before the object is stored, and the write fails after any other
+// write, so that several servers never grant the same quota twice. The plugin never reduces the
+// sum: pkg/controller/quota counts the stored objects.
 package resourcequota

@@ -32,8 +32,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/quota"
 )
 
-// evaluators say what an object of each kind uses. For kinds that are not listed the library
-// makes one that counts objects, so this is about instances and about second names.
+// evaluators compute the usage of an object of each kind. For kinds that are not listed the library
+// counts objects, so these are for instances and for aliases.
 func evaluators() []quotav1.Evaluator {
 	var all []quotav1.Evaluator
 	for _, kind := range quota.Kinds() {
@@ -43,7 +43,7 @@ func evaluators() []quotav1.Evaluator {
 		}
 		all = append(all, counter)
 	}
-	// What is written by the other group of events is counted by both names, too.
+	// Events that are written with the other group are also counted under both names.
 	events := quota.Events()
 	return append(all, generic.NewObjectCountEvaluator(events[1], nil, quota.CountName(events[0])))
 }
@@ -56,13 +56,13 @@ func ignored() map[schema.GroupResource]struct{} {
 	return set
 }
 
-// instances counts them and adds up what those that have not ended ask for. It handles
-// creates only, as what it embeds does: what an instance asks for does not change after
-// that, and when it ends the controller gives back what it used. The evaluator that calls
-// this can take, and never gives.
+// instances counts instances and adds up the requests and limits of those that have not ended. It
+// handles creates only, like the evaluator that it embeds: the requests of an instance do not
+// change, and when it ends, the controller reduces the sum. The evaluator that calls it only
+// increases sums.
 type instances struct{ quotav1.Evaluator }
 
-// Matches implements quotav1.Evaluator. No instance is in a scope.
+// Matches implements quotav1.Evaluator. Instances match no scope.
 func (e instances) Matches(q *corev1.ResourceQuota, item runtime.Object) (bool, error) {
 	return generic.Matches(q, item, e.MatchingResources, generic.MatchesNoScopeFunc)
 }
@@ -78,8 +78,8 @@ func (e instances) MatchingResources(names []corev1.ResourceName) []corev1.Resou
 	return matching
 }
 
-// Constraints implements quotav1.Evaluator: whoever is limited in a sum must say what each
-// container adds to it, or a container without a number would be free.
+// Constraints implements quotav1.Evaluator: if a quota limits requests or limits, every container
+// must set them, because a container without a value would not be counted.
 func (instances) Constraints(required []corev1.ResourceName, item runtime.Object) error {
 	instance, err := asInstance(item)
 	if err != nil {
@@ -126,9 +126,9 @@ func (e instances) Usage(item runtime.Object) (corev1.ResourceList, error) {
 	return list, nil
 }
 
-// UsageStats implements quotav1.Evaluator. Admission never asks.
+// UsageStats implements quotav1.Evaluator. Admission does not call it.
 func (instances) UsageStats(quotav1.UsageStatsOptions) (quotav1.UsageStats, error) {
-	return quotav1.UsageStats{}, errors.New("what is used is counted by the controller of resource quotas")
+	return quotav1.UsageStats{}, errors.New("the controller of resource quotas counts the usage")
 }
 
 var _ quotav1.Evaluator = instances{}

@@ -55,12 +55,12 @@ func evaluatorOf(t *testing.T, resource schema.GroupResource) quotav1.Evaluator 
 	t.Helper()
 	evaluator := generic.NewRegistry(evaluators()).Get(resource)
 	if evaluator == nil {
-		t.Fatalf("nobody evaluates %s", resource)
+		t.Fatalf("no evaluator of %s", resource)
 	}
 	return evaluator
 }
 
-// amounts reads a list of resources in the form of map literals.
+// amounts parses a list of resources.
 func amounts(list map[string]string) corev1.ResourceList {
 	amounts := corev1.ResourceList{}
 	for name, amount := range list {
@@ -69,7 +69,7 @@ func amounts(list map[string]string) corev1.ResourceList {
 	return amounts
 }
 
-func TestAnInstanceUsesWhatItsContainersAskForUntilItEnds(t *testing.T) {
+func TestAnInstanceUsesTheRequestsOfItsContainersUntilItEnds(t *testing.T) {
 	sums := func(cpu, memory string) map[string]string {
 		return map[string]string{countInstances: "1", string(quota.RequestsMilliCPU): cpu, string(quota.RequestsMemory): memory, string(quota.LimitsMilliCPU): "0", string(quota.LimitsMemory): "0"}
 	}
@@ -96,7 +96,7 @@ func TestAnInstanceUsesWhatItsContainersAskForUntilItEnds(t *testing.T) {
 	}
 }
 
-func TestWhatAQuotaLimitsEachContainerMustSay(t *testing.T) {
+func TestEveryContainerMustSetTheResourcesThatAQuotaLimits(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
 		limited []corev1.ResourceName
@@ -105,7 +105,7 @@ func TestWhatAQuotaLimitsEachContainerMustSay(t *testing.T) {
 	}{
 		{"all say it", []corev1.ResourceName{quota.RequestsMilliCPU, quota.RequestsMemory}, instance("", container("a", "1", "1"), container("b", "0", "1")), ""},
 		{"only the number of instances is limited", []corev1.ResourceName{countInstances}, instance("", container("a", "", "")), ""},
-		{"one says nothing of what is limited", []corev1.ResourceName{quota.RequestsMilliCPU}, instance("", container("a", "1", ""), container("b", "", "1")), "must specify resources.requests.cpu for: b"},
+		{"one container does not set a limited resource", []corev1.ResourceName{quota.RequestsMilliCPU}, instance("", container("a", "1", ""), container("b", "", "1")), "must specify resources.requests.cpu for: b"},
 		{"several things are missing", []corev1.ResourceName{quota.LimitsMemory, quota.RequestsMilliCPU}, instance("", container("a", "", ""), container("b", "", "")),
 			"must specify resources.requests.cpu for: a,b; resources.limits.memory for: a,b"},
 	} {
@@ -121,9 +121,8 @@ func TestWhatAQuotaLimitsEachContainerMustSay(t *testing.T) {
 	}
 }
 
-// TestWhatRequestsAreChargedOrRefused goes through the library's check, which knows the
-// evaluators only by what they answer.
-func TestWhatRequestsAreChargedOrRefused(t *testing.T) {
+// TestRequestsAreChargedOrRefused runs the library's check with the evaluators.
+func TestRequestsAreChargedOrRefused(t *testing.T) {
 	const none = ""
 	for _, tc := range []struct {
 		name        string
@@ -140,11 +139,11 @@ func TestWhatRequestsAreChargedOrRefused(t *testing.T) {
 			object: instance(fleet.InstancePending, container("a", "1300m", "")), charged: map[string]string{countInstances: "3", string(quota.RequestsMilliCPU): "2000"}},
 		{name: "one too many is refused with the numbers", hard: map[string]string{countInstances: "3"}, used: map[string]string{countInstances: "3"}, object: instance(fleet.InstancePending),
 			refused: "exceeded quota: few, requested: count/instances.fleet.gatehouse.dev=1, used: count/instances.fleet.gatehouse.dev=3, limited: count/instances.fleet.gatehouse.dev=3"},
-		{name: "one that asks for too much is refused", hard: map[string]string{string(quota.RequestsMilliCPU): "1000"}, used: map[string]string{string(quota.RequestsMilliCPU): "999"}, object: instance(fleet.InstancePending, container("a", "2m", "")),
+		{name: "one with too high requests is refused", hard: map[string]string{string(quota.RequestsMilliCPU): "1000"}, used: map[string]string{string(quota.RequestsMilliCPU): "999"}, object: instance(fleet.InstancePending, container("a", "2m", "")),
 			refused: "exceeded quota: few, requested: fleet.gatehouse.dev/requests.millicpu=2, used: fleet.gatehouse.dev/requests.millicpu=999, limited: fleet.gatehouse.dev/requests.millicpu=1k"},
-		{name: "one that does not say what it asks for is refused", hard: map[string]string{string(quota.RequestsMilliCPU): "1000"}, used: map[string]string{string(quota.RequestsMilliCPU): "0"}, object: instance(fleet.InstancePending, container("a", "", "1")),
+		{name: "one without requests is refused", hard: map[string]string{string(quota.RequestsMilliCPU): "1000"}, used: map[string]string{string(quota.RequestsMilliCPU): "0"}, object: instance(fleet.InstancePending, container("a", "", "1")),
 			refused: "failed quota: few: must specify resources.requests.cpu for: a"},
-		{name: "nothing is admitted before somebody has counted", hard: map[string]string{countInstances: "3"}, object: instance(fleet.InstancePending),
+		{name: "nothing is admitted before the controller has counted", hard: map[string]string{countInstances: "3"}, object: instance(fleet.InstancePending),
 			refused: "status unknown for quota: few, resources: count/instances.fleet.gatehouse.dev"},
 		{name: "a quota with a scope is about nothing of ours", hard: map[string]string{countInstances: "0"}, used: map[string]string{countInstances: "0"}, scopes: []corev1.ResourceQuotaScope{corev1.ResourceQuotaScopeNotTerminating},
 			object: instance(fleet.InstancePending), charged: map[string]string{countInstances: "0"}},
@@ -182,7 +181,7 @@ func TestWhatRequestsAreChargedOrRefused(t *testing.T) {
 	}
 }
 
-func TestCountsHaveTheNamesThatTheLibraryGivesThem(t *testing.T) {
+func TestCountsHaveTheNamesOfTheLibrary(t *testing.T) {
 	for _, kind := range quota.Kinds() {
 		if diff := cmp.Diff(generic.ObjectCountQuotaResourceNameFor(kind.Resource.GroupResource()), quota.CountName(kind.Resource.GroupResource())); diff != "" {
 			t.Error(diff)

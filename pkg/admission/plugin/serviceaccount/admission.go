@@ -34,17 +34,17 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 )
 
-// PluginName is what flags and messages call it.
+// PluginName is its name in flags and messages.
 const PluginName = "ServiceAccount"
 
-// defaultAccount is what every namespace gets from a controller, soon after it is created.
+// defaultAccount is the account that a controller creates in every new namespace.
 const defaultAccount = "default"
 
-// soon is how long that may take, and look how often it is looked for meanwhile: whoever
-// creates a namespace and then at once an instance in it should not have to know.
+// An instance may be created right after its namespace: the plugin waits for the default account
+// for accountTimeout, and polls in accountPollInterval.
 const (
-	soon = 1500 * time.Millisecond
-	look = 50 * time.Millisecond
+	accountTimeout      = 1500 * time.Millisecond
+	accountPollInterval = 50 * time.Millisecond
 )
 
 // Register adds the plugin's factory.
@@ -66,7 +66,7 @@ var (
 	_ initializer.WantsExternalKubeInformerFactory = &Plugin{}
 )
 
-// New makes the plugin.
+// New returns the plugin.
 func New() *Plugin {
 	return &Plugin{Handler: admission.NewHandler(admission.Create, admission.Update)}
 }
@@ -84,12 +84,12 @@ func (p *Plugin) SetExternalKubeInformerFactory(factory informers.SharedInformer
 // ValidateInitialization implements admission.InitializationValidator.
 func (p *Plugin) ValidateInitialization() error {
 	if p.client == nil || p.accounts == nil {
-		return fmt.Errorf("%s was not told how to look up accounts", PluginName)
+		return fmt.Errorf("%s needs a client and a lister of service accounts", PluginName)
 	}
 	return nil
 }
 
-// instanceOf is the instance that is written; nil where something else is.
+// instanceOf returns the instance of the request; nil for other objects.
 func instanceOf(a admission.Attributes) *fleet.Instance {
 	if a.GetResource().GroupResource() != fleet.Resource("instances") || a.GetSubresource() != "" {
 		return nil
@@ -98,8 +98,8 @@ func instanceOf(a admission.Attributes) *fleet.Instance {
 	return instance
 }
 
-// Admit fills in the account. It cannot change, so in an update that does not name it, such as
-// kubectl replace with the manifest of the create, it is the one that was filled in then.
+// Admit sets the account. It is immutable, so in an update that does not name it, such as kubectl
+// replace with the manifest of the create, Admit sets the stored one.
 func (p *Plugin) Admit(_ context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
 	instance := instanceOf(a)
 	if instance == nil || instance.Spec.ServiceAccountName != "" {
@@ -113,8 +113,8 @@ func (p *Plugin) Admit(_ context.Context, a admission.Attributes, _ admission.Ob
 	return nil
 }
 
-// Validate refuses an account that does not exist: a token for it would never be given, and
-// whoever created one of its name later would be who the instance acts as.
+// Validate refuses an account that does not exist: no token would be issued for it, and an account
+// that is created later under its name would be the identity of the instance.
 func (p *Plugin) Validate(ctx context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
 	instance := instanceOf(a)
 	if instance == nil || a.GetOperation() != admission.Create {
@@ -134,7 +134,7 @@ func (p *Plugin) Validate(ctx context.Context, a admission.Attributes, _ admissi
 	return nil
 }
 
-// exists asks the informer, and before it says no, the accounts themselves.
+// exists reads the informer, and the stored accounts before it returns false.
 func (p *Plugin) exists(ctx context.Context, namespace, name string) (bool, error) {
 	if _, err := p.accounts.ServiceAccounts(namespace).Get(name); err == nil {
 		return true, nil
@@ -152,7 +152,7 @@ func (p *Plugin) exists(ctx context.Context, namespace, name string) (bool, erro
 		_, err := ask(ctx)
 		return found, err
 	}
-	err := wait.PollUntilContextTimeout(ctx, look, soon, true, ask)
+	err := wait.PollUntilContextTimeout(ctx, accountPollInterval, accountTimeout, true, ask)
 	if wait.Interrupted(err) {
 		err = nil
 	}

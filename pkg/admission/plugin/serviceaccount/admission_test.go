@@ -40,7 +40,7 @@ func account(name string) *corev1.ServiceAccount {
 	return &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name}}
 }
 
-// newPlugin has accounts in its informer, and others only where they are looked up.
+// newPlugin returns a plugin with accounts in its informer; the client has others.
 func newPlugin(t *testing.T, known []runtime.Object, live ...runtime.Object) (*Plugin, *fake.Clientset) {
 	t.Helper()
 	client := fake.NewClientset(live...)
@@ -70,12 +70,12 @@ func TestAnInstanceHasAnAccountThatExists(t *testing.T) {
 	for _, tc := range []struct {
 		name, account, want string
 		live                []runtime.Object
-		says                string
+		message             string
 	}{
 		{name: "none is named", want: "default"},
 		{name: "one is named", account: "builder", want: "builder"},
 		{name: "one that the informer does not show yet", account: "new", want: "new", live: []runtime.Object{account("new")}},
-		{name: "one that does not exist", account: "ghost", want: "ghost", says: "spec.serviceAccountName: there is no service account shop/ghost: create it, or name another"},
+		{name: "one that does not exist", account: "ghost", want: "ghost", message: "spec.serviceAccountName: there is no service account shop/ghost: create it, or name another"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p, _ := newPlugin(t, known, tc.live...)
@@ -88,10 +88,10 @@ func TestAnInstanceHasAnAccountThatExists(t *testing.T) {
 				t.Errorf("got %q, want %q", object.Spec.ServiceAccountName, tc.want)
 			}
 			err := p.Validate(t.Context(), a, nil)
-			if tc.says == "" && err != nil {
+			if tc.message == "" && err != nil {
 				t.Errorf("refused: %v", err)
 			}
-			if tc.says != "" && (!apierrors.IsForbidden(err) || !strings.Contains(err.Error(), tc.says)) {
+			if tc.message != "" && (!apierrors.IsForbidden(err) || !strings.Contains(err.Error(), tc.message)) {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -115,7 +115,7 @@ func TestTheDefaultAccountOfANewNamespaceIsWaitedFor(t *testing.T) {
 	}
 }
 
-func TestAnAccountThatNobodyCanLookUpIsRefused(t *testing.T) {
+func TestAnAccountIsRefusedIfTheLookupFails(t *testing.T) {
 	p, client := newPlugin(t, nil)
 	client.PrependReactor("get", "serviceaccounts", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, nil, errors.New("no answer")
@@ -153,7 +153,7 @@ func TestAnUpdateThatNamesNoAccountKeepsIt(t *testing.T) {
 	}
 }
 
-func TestNothingButNewInstancesIsLookedAt(t *testing.T) {
+func TestOnlyNewInstancesAreChecked(t *testing.T) {
 	p, _ := newPlugin(t, nil)
 	for _, a := range []admission.Attributes{
 		create(&fleet.App{}, "apps", ""),

@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package serviceaccount gives every instance an account, and refuses one that does not
+// Package serviceaccount sets the service account of every instance, and refuses one that does not
 // exist.
 //
-// Part of stop 3 of the request's path (see ARCHITECTURE.md), in both modes: the accounts are
+// Part of stage 3 of the request's path (see ARCHITECTURE.md), in both modes: the accounts are
 // the cluster's, or the server's own. Read Admit, then Validate.
 package serviceaccount

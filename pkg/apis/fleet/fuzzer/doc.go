@@ -17,5 +17,5 @@ limitations under the License.
 // Package fuzzer fills hub objects of fleet.gatehouse.dev with random values, for tests.
 //
 // Only tests import it: the round trip of pkg/apis/fleet and the contract of
-// pkg/registry/registrytest. Read Funcs.
+// test/registrytest. Read Funcs.
 package fuzzer

@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package mutatingadmissionpolicy stores policies that change what is written.
+// Package mutatingadmissionpolicy builds the storage of mutating admission policies.
 //
-// Stops 4 and 5 of the request's path (see ARCHITECTURE.md).
+// Stages 4 and 5 of the request's path (see ARCHITECTURE.md).
 // pkg/registry/admissionregistration calls NewStorage once. Read strategy.go first.
 package mutatingadmissionpolicy

@@ -19,6 +19,7 @@ package mutatingadmissionpolicy
 import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/admissionregistration"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/admissionregistration/validation"
@@ -26,15 +27,19 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
-// NewStorage builds the storage of policies that change what is written.
-func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, validator *validation.Validator, check *params.Check) (*base.Store, error) {
-	store, _, err := base.NewStore(base.Resource{
+// Storage holds every endpoint of the policies.
+type Storage struct{ Policy *base.Store }
+
+// NewStorage builds the storage of mutating admission policies.
+func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, validator *validation.Validator, check *params.Check) (*Storage, error) {
+	store, err := base.NewStore(base.Resource{
 		Resource:   admissionregistration.Resource("mutatingadmissionpolicies"),
 		Singular:   admissionregistration.Resource("mutatingadmissionpolicy"),
 		Categories: []string{"api-extensions"},
+		Versions:   []schema.GroupVersion{admissionregistrationv1.SchemeGroupVersion},
 		New:        func() runtime.Object { return &admissionregistrationv1.MutatingAdmissionPolicy{} },
 		NewList:    func() runtime.Object { return &admissionregistrationv1.MutatingAdmissionPolicyList{} },
-		Strategy:   strategy{base.NewBuiltinStrategy(scheme, false), validator, check},
+		Strategy:   strategy{base.NewSpecStrategy(base.NewBuiltinStrategy(scheme, false), rules{validator, check})},
 		Table: base.Table(
 			base.NameColumn[*admissionregistrationv1.MutatingAdmissionPolicy](),
 			base.Column[*admissionregistrationv1.MutatingAdmissionPolicy]{Name: "Mutations", Type: "integer", Description: "How many mutations the policy makes.", Value: func(p *admissionregistrationv1.MutatingAdmissionPolicy) any { return int64(len(p.Spec.Mutations)) }},
@@ -42,5 +47,8 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, validator *val
 			base.AgeColumn[*admissionregistrationv1.MutatingAdmissionPolicy](),
 		),
 	}, opts)
-	return store, err
+	if err != nil {
+		return nil, err
+	}
+	return &Storage{store}, nil
 }

@@ -23,56 +23,47 @@ import (
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/admissionregistration/validation"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/admissionregistration/params"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
-// strategy decides on writes to metadata and spec.
+type policy = admissionregistrationv1.MutatingAdmissionPolicy
+
+// strategy is the strategy for all writes.
 type strategy struct {
-	base.Strategy
+	base.SpecStrategy[*policy, admissionregistrationv1.MutatingAdmissionPolicySpec]
+}
+
+// WarningsOnUpdate warns of a name that is not valid.
+func (strategy) WarningsOnUpdate(_ context.Context, obj, _ runtime.Object) []string {
+	return validation.WarningsForName(obj.(*policy))
+}
+
+// rules are those of the policies for base.SpecStrategy.
+type rules struct {
 	validator *validation.Validator
 	check     *params.Check
 }
 
-// GetResetFields names nothing: a write may set every field.
-func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set { return nil }
-
-// PrepareForCreate counts from one.
-func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
-	obj.(*admissionregistrationv1.MutatingAdmissionPolicy).Generation = 1
+func (rules) Spec(policy *policy) *admissionregistrationv1.MutatingAdmissionPolicySpec {
+	return &policy.Spec
 }
 
-// PrepareForUpdate counts changes of the spec.
-func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
-	policy, oldPolicy := obj.(*admissionregistrationv1.MutatingAdmissionPolicy), old.(*admissionregistrationv1.MutatingAdmissionPolicy)
-	if !apiequality.Semantic.DeepEqual(policy.Spec, oldPolicy.Spec) {
-		policy.Generation = oldPolicy.Generation + 1
-	}
-}
-
-// Validate asks for the caller's right to read the parameters when nothing else is wrong.
-func (s strategy) Validate(ctx context.Context, obj runtime.Object) field.ErrorList {
-	policy := obj.(*admissionregistrationv1.MutatingAdmissionPolicy)
-	if errs := s.validator.ValidateMutatingAdmissionPolicy(policy, nil); len(errs) > 0 {
+// Validate checks the caller's right to read the parameters if there is no other error.
+func (r rules) Validate(ctx context.Context, policy *policy) field.ErrorList {
+	if errs := r.validator.ValidateMutatingAdmissionPolicy(policy, nil); len(errs) > 0 {
 		return errs
 	}
-	return s.check.Kind(ctx, policy.Spec.ParamKind)
+	return r.check.Kind(ctx, policy.Spec.ParamKind)
 }
 
-// ValidateUpdate asks for the caller's right where the kind of the parameters changes.
-func (s strategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) field.ErrorList {
-	policy, oldPolicy := obj.(*admissionregistrationv1.MutatingAdmissionPolicy), old.(*admissionregistrationv1.MutatingAdmissionPolicy)
-	errs := s.validator.ValidateMutatingAdmissionPolicy(policy, oldPolicy)
-	if len(errs) > 0 || apiequality.Semantic.DeepEqual(policy.Spec.ParamKind, oldPolicy.Spec.ParamKind) {
+// ValidateUpdate checks the caller's right if the kind of the parameters changes.
+func (r rules) ValidateUpdate(ctx context.Context, policy, old *policy) field.ErrorList {
+	errs := r.validator.ValidateMutatingAdmissionPolicy(policy, old)
+	if len(errs) > 0 || apiequality.Semantic.DeepEqual(policy.Spec.ParamKind, old.Spec.ParamKind) {
 		return errs
 	}
-	return s.check.Kind(ctx, policy.Spec.ParamKind)
-}
-
-// WarningsOnUpdate says that the policy should not be called what it is.
-func (strategy) WarningsOnUpdate(_ context.Context, obj, _ runtime.Object) []string {
-	return validation.WarningsForName(obj.(*admissionregistrationv1.MutatingAdmissionPolicy))
+	return r.check.Kind(ctx, policy.Spec.ParamKind)
 }

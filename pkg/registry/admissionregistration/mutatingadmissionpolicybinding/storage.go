@@ -19,6 +19,7 @@ package mutatingadmissionpolicybinding
 import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/admissionregistration"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/admissionregistration/validation"
@@ -26,15 +27,19 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
+// Storage holds every endpoint of the bindings.
+type Storage struct{ Binding *base.Store }
+
 // NewStorage builds the storage of bindings; kindOf reads the policies to which they bind.
-func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, validator *validation.Validator, check *params.Check, kindOf params.KindOf) (*base.Store, error) {
-	store, _, err := base.NewStore(base.Resource{
+func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, validator *validation.Validator, check *params.Check, kindOf params.KindOf) (*Storage, error) {
+	store, err := base.NewStore(base.Resource{
 		Resource:   admissionregistration.Resource("mutatingadmissionpolicybindings"),
 		Singular:   admissionregistration.Resource("mutatingadmissionpolicybinding"),
 		Categories: []string{"api-extensions"},
+		Versions:   []schema.GroupVersion{admissionregistrationv1.SchemeGroupVersion},
 		New:        func() runtime.Object { return &admissionregistrationv1.MutatingAdmissionPolicyBinding{} },
 		NewList:    func() runtime.Object { return &admissionregistrationv1.MutatingAdmissionPolicyBindingList{} },
-		Strategy:   strategy{base.NewBuiltinStrategy(scheme, false), validator, check, kindOf},
+		Strategy:   strategy{base.NewSpecStrategy(base.NewBuiltinStrategy(scheme, false), rules{validator, check, kindOf})},
 		Table: base.Table(
 			base.NameColumn[*admissionregistrationv1.MutatingAdmissionPolicyBinding](),
 			base.Column[*admissionregistrationv1.MutatingAdmissionPolicyBinding]{Name: "PolicyName", Description: "The policy that is bound.", Value: func(b *admissionregistrationv1.MutatingAdmissionPolicyBinding) any { return b.Spec.PolicyName }},
@@ -44,5 +49,8 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, validator *val
 			base.AgeColumn[*admissionregistrationv1.MutatingAdmissionPolicyBinding](),
 		),
 	}, opts)
-	return store, err
+	if err != nil {
+		return nil, err
+	}
+	return &Storage{store}, nil
 }

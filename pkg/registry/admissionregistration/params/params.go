@@ -14,10 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package params keeps callers from reading by a policy what they may not read: what a policy
-// says about an object can repeat what stands in its parameters, a Secret for example.
+// Package params refuses policies and bindings with parameters that their author may not read: the
+// messages of a policy can contain its parameters, such as a Secret.
 //
-// Stop 4 of the request's path (see ARCHITECTURE.md), for four resources. Their strategies
+// Stage 4 of the request's path (see ARCHITECTURE.md), for four resources. Their strategies
 // call Check last. Read Check.Ref first.
 package params
 
@@ -35,25 +35,25 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/request"
 )
 
-// Check says whether the caller of a request may read the parameters that they name.
+// Check decides whether the caller of a request may read the parameters of a policy.
 type Check struct {
-	// Authorizer is all that decides in the server.
+	// Authorizer is the authorizer of the server.
 	Authorizer authorizer.UnconditionalAuthorizer
-	// Resolve finds the plural of a kind that is served here; false where none is.
+	// Resolve returns the plural of a served kind, and false for other kinds.
 	Resolve func(schema.GroupVersionKind) (string, bool)
 }
 
-// KindOf is the kind of a policy's parameters; nil where it has none.
+// KindOf returns the kind of a policy's parameters; nil for none.
 type KindOf func(ctx context.Context, policy string) (*admissionregistrationv1.ParamKind, error)
 
-// Complete says whether there is everything that a check needs.
+// Complete reports whether all fields are set.
 func (c *Check) Complete() bool { return c != nil && c.Authorizer != nil && c.Resolve != nil }
 
-// unset is what kubectl prints where a policy has no parameters.
+// unset is the cell of a policy without parameters.
 const unset = "<unset>"
 
-// Kind returns an error at spec.paramKind where the caller may not read everything of the
-// kind: the bindings to come decide what of it the policy is about.
+// Kind returns an error at spec.paramKind if the caller may not read all objects of the kind: later
+// bindings select the objects.
 func (c *Check) Kind(ctx context.Context, kind *admissionregistrationv1.ParamKind) field.ErrorList {
 	if kind == nil {
 		return nil
@@ -63,9 +63,9 @@ func (c *Check) Kind(ctx context.Context, kind *admissionregistrationv1.ParamKin
 	return c.decide(ctx, attributes, field.NewPath("spec", "paramKind"), "everything of this kind")
 }
 
-// Ref returns an error at spec.paramRef where the caller may not read what a binding names. Of
-// what kind that is says the policy; where nobody knows that, the caller must be allowed to
-// read objects of every kind by that name.
+// Ref returns an error at spec.paramRef if the caller may not read the parameters of a binding. The
+// policy defines their kind; if it is not known, the caller must be allowed to read objects of every
+// kind by that name.
 func (c *Check) Ref(ctx context.Context, policy string, ref *admissionregistrationv1.ParamRef, kindOf KindOf) field.ErrorList {
 	if ref == nil {
 		return nil
@@ -86,7 +86,7 @@ func (c *Check) Ref(ctx context.Context, policy string, ref *admissionregistrati
 	return c.decide(ctx, attributes, field.NewPath("spec", "paramRef"), what)
 }
 
-// resource asks for no more than the kind, as far as it is known.
+// resource sets the resource of the kind as far as it is known.
 func (c *Check) resource(kind *admissionregistrationv1.ParamKind, attributes *authorizer.AttributesRecord) {
 	attributes.APIGroup, attributes.APIVersion, attributes.Resource = "*", "*", "*"
 	gv, err := schema.ParseGroupVersion(kind.APIVersion)
@@ -102,9 +102,9 @@ func (c *Check) resource(kind *admissionregistrationv1.ParamKind, attributes *au
 func (c *Check) decide(ctx context.Context, attributes authorizer.AttributesRecord, at *field.Path, what string) field.ErrorList {
 	caller, ok := request.UserFrom(ctx)
 	if !ok {
-		return field.ErrorList{field.InternalError(at, errors.New("nobody knows who asks"))}
+		return field.ErrorList{field.InternalError(at, errors.New("the request has no user"))}
 	}
-	// The server itself is one of them.
+	// The server itself is a member.
 	if slices.Contains(caller.GetGroups(), user.SystemPrivilegedGroup) {
 		return nil
 	}
@@ -120,7 +120,7 @@ func (c *Check) decide(ctx context.Context, attributes authorizer.AttributesReco
 	return field.ErrorList{field.Forbidden(at, message)}
 }
 
-// KindCell is what kubectl prints of a policy's parameters.
+// KindCell returns the cell of a policy's parameters.
 func KindCell(kind *admissionregistrationv1.ParamKind) string {
 	if kind == nil {
 		return unset
@@ -128,8 +128,8 @@ func KindCell(kind *admissionregistrationv1.ParamKind) string {
 	return kind.APIVersion + "/" + kind.Kind
 }
 
-// RefCell is what kubectl prints of a binding's parameters. Whether those without a namespace
-// are in all of them or in none depends on the kind, which the binding does not know.
+// RefCell returns the cell of a binding's parameters. Whether those without a namespace are in all
+// namespaces or in none depends on the kind, which is not part of the binding.
 func RefCell(ref *admissionregistrationv1.ParamRef) string {
 	switch {
 	case ref == nil:

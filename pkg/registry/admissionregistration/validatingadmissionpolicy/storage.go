@@ -19,6 +19,7 @@ package validatingadmissionpolicy
 import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/admissionregistration"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/admissionregistration/validation"
@@ -26,17 +27,23 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
-// NewStorage builds the storage of policies that refuse what is written, and of their status.
-func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, validator *validation.Validator, check *params.Check, types TypeCheck) (*base.Store, *base.StatusREST, error) {
-	main := strategy{base.NewBuiltinStrategy(scheme, false), validator, check, types}
-	return base.NewStore(base.Resource{
+// Storage holds every endpoint of the policies.
+type Storage struct {
+	Policy *base.Store
+	Status *base.StatusREST
+}
+
+// NewStorage builds the storage of validating admission policies, and of their status.
+func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, validator *validation.Validator, check *params.Check, types TypeCheck) (*Storage, error) {
+	main := base.NewSpecStatusStrategy(base.NewBuiltinStrategy(scheme, false), rules{validator, check})
+	store, err := base.NewStore(base.Resource{
 		Resource:   admissionregistration.Resource("validatingadmissionpolicies"),
 		Singular:   admissionregistration.Resource("validatingadmissionpolicy"),
 		Categories: []string{"api-extensions"},
+		Versions:   []schema.GroupVersion{admissionregistrationv1.SchemeGroupVersion},
 		New:        func() runtime.Object { return &admissionregistrationv1.ValidatingAdmissionPolicy{} },
 		NewList:    func() runtime.Object { return &admissionregistrationv1.ValidatingAdmissionPolicyList{} },
-		Strategy:   main,
-		Status:     statusStrategy{main},
+		Strategy:   strategy{main, types},
 		Table: base.Table(
 			base.NameColumn[*admissionregistrationv1.ValidatingAdmissionPolicy](),
 			base.Column[*admissionregistrationv1.ValidatingAdmissionPolicy]{Name: "Validations", Type: "integer", Description: "How many rules what is written has to keep.", Value: func(p *admissionregistrationv1.ValidatingAdmissionPolicy) any { return int64(len(p.Spec.Validations)) }},
@@ -46,4 +53,8 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, validator *val
 			base.AgeColumn[*admissionregistrationv1.ValidatingAdmissionPolicy](),
 		),
 	}, opts)
+	if err != nil {
+		return nil, err
+	}
+	return &Storage{Policy: store, Status: store.NewStatusREST(statusStrategy{main.ForStatus()})}, nil
 }

@@ -23,72 +23,33 @@ import (
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/admissionregistration/validation"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/admissionregistration/params"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
-// strategy decides on writes to metadata and spec.
-type strategy struct {
-	base.Strategy
-	validator *validation.Validator
-	check     *params.Check
-	types     TypeCheck
-}
+type (
+	policy       = admissionregistrationv1.ValidatingAdmissionPolicy
+	policySpec   = admissionregistrationv1.ValidatingAdmissionPolicySpec
+	policyStatus = admissionregistrationv1.ValidatingAdmissionPolicyStatus
+)
 
 // TypeCheck returns a warning for each expression of a valid policy that does not fit a kind
 // that the policy matches.
-type TypeCheck func(*admissionregistrationv1.ValidatingAdmissionPolicy) []admissionregistrationv1.ExpressionWarning
+type TypeCheck func(*policy) []admissionregistrationv1.ExpressionWarning
 
-// GetResetFields names what a write to the main endpoint leaves as it is.
-func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return map[fieldpath.APIVersion]*fieldpath.Set{
-		fieldpath.APIVersion(admissionregistrationv1.SchemeGroupVersion.String()): fieldpath.NewSet(fieldpath.MakePathOrDie("status")),
-	}
+// strategy is the strategy for writes to metadata and spec.
+type strategy struct {
+	base.SpecStatusStrategy[*policy, policySpec, policyStatus]
+	types TypeCheck
 }
 
-// PrepareForCreate starts with an empty status, which is not for users to say.
-func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
-	policy := obj.(*admissionregistrationv1.ValidatingAdmissionPolicy)
-	policy.Generation = 1
-	policy.Status = admissionregistrationv1.ValidatingAdmissionPolicyStatus{}
-}
-
-// PrepareForUpdate keeps the status and counts changes of the spec.
-func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
-	policy, oldPolicy := obj.(*admissionregistrationv1.ValidatingAdmissionPolicy), old.(*admissionregistrationv1.ValidatingAdmissionPolicy)
-	policy.Status = oldPolicy.Status
-	if !apiequality.Semantic.DeepEqual(policy.Spec, oldPolicy.Spec) {
-		policy.Generation = oldPolicy.Generation + 1
-	}
-}
-
-// Validate asks for the caller's right to read the parameters when nothing else is wrong.
-func (s strategy) Validate(ctx context.Context, obj runtime.Object) field.ErrorList {
-	policy := obj.(*admissionregistrationv1.ValidatingAdmissionPolicy)
-	if errs := s.validator.ValidateValidatingAdmissionPolicy(policy, nil); len(errs) > 0 {
-		return errs
-	}
-	return s.check.Kind(ctx, policy.Spec.ParamKind)
-}
-
-// ValidateUpdate asks for the caller's right where the kind of the parameters changes.
-func (s strategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) field.ErrorList {
-	policy, oldPolicy := obj.(*admissionregistrationv1.ValidatingAdmissionPolicy), old.(*admissionregistrationv1.ValidatingAdmissionPolicy)
-	errs := s.validator.ValidateValidatingAdmissionPolicy(policy, oldPolicy)
-	if len(errs) > 0 || apiequality.Semantic.DeepEqual(policy.Spec.ParamKind, oldPolicy.Spec.ParamKind) {
-		return errs
-	}
-	return s.check.Kind(ctx, policy.Spec.ParamKind)
-}
-
-// Canonicalize, which runs once the policy is known to be valid, reports in the status what is
-// wrong with the types in the policy's expressions, for each generation once.
-// kube-controller-manager's validatingadmissionpolicy-status-controller reports the same.
+// Canonicalize, which runs after validation, reports the type errors of the policy's expressions
+// in the status, once for each generation. kube-controller-manager's
+// validatingadmissionpolicy-status-controller reports the same.
 func (s strategy) Canonicalize(obj runtime.Object) {
-	policy := obj.(*admissionregistrationv1.ValidatingAdmissionPolicy)
+	policy := obj.(*policy)
 	if s.types == nil || policy.Status.ObservedGeneration >= policy.Generation {
 		return
 	}
@@ -96,31 +57,48 @@ func (s strategy) Canonicalize(obj runtime.Object) {
 	policy.Status.TypeChecking = &admissionregistrationv1.TypeChecking{ExpressionWarnings: s.types(policy)}
 }
 
-// WarningsOnUpdate says that the policy should not be called what it is.
+// WarningsOnUpdate warns of a name that is not valid.
 func (strategy) WarningsOnUpdate(_ context.Context, obj, _ runtime.Object) []string {
-	return validation.WarningsForName(obj.(*admissionregistrationv1.ValidatingAdmissionPolicy))
+	return validation.WarningsForName(obj.(*policy))
 }
 
-// statusStrategy decides on writes to the status.
-type statusStrategy struct{ strategy }
+// statusStrategy is the strategy for writes to the status.
+type statusStrategy struct {
+	base.StatusEndpointStrategy[*policy, policySpec, policyStatus]
+}
 
-// GetResetFields names what a write to the status endpoint leaves as it is.
-func (statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return map[fieldpath.APIVersion]*fieldpath.Set{
-		fieldpath.APIVersion(admissionregistrationv1.SchemeGroupVersion.String()): fieldpath.NewSet(fieldpath.MakePathOrDie("metadata"), fieldpath.MakePathOrDie("spec")),
+// WarningsOnUpdate warns as for the policy itself.
+func (statusStrategy) WarningsOnUpdate(_ context.Context, obj, _ runtime.Object) []string {
+	return validation.WarningsForName(obj.(*policy))
+}
+
+// rules are those of the policies for base.SpecStatusStrategy.
+type rules struct {
+	validator *validation.Validator
+	check     *params.Check
+}
+
+func (rules) Spec(policy *policy) *policySpec     { return &policy.Spec }
+func (rules) Status(policy *policy) *policyStatus { return &policy.Status }
+func (rules) InitialStatus() policyStatus         { return policyStatus{} }
+
+// Validate checks the caller's right to read the parameters if there is no other error.
+func (r rules) Validate(ctx context.Context, policy *policy) field.ErrorList {
+	if errs := r.validator.ValidateValidatingAdmissionPolicy(policy, nil); len(errs) > 0 {
+		return errs
 	}
+	return r.check.Kind(ctx, policy.Spec.ParamKind)
 }
 
-// PrepareForUpdate keeps everything but the status.
-func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
-	policy, oldPolicy := obj.(*admissionregistrationv1.ValidatingAdmissionPolicy), old.(*admissionregistrationv1.ValidatingAdmissionPolicy)
-	policy.Spec = oldPolicy.Spec
-	base.KeepMetadata(&policy.ObjectMeta, &oldPolicy.ObjectMeta)
+// ValidateUpdate checks the caller's right if the kind of the parameters changes.
+func (r rules) ValidateUpdate(ctx context.Context, policy, old *policy) field.ErrorList {
+	errs := r.validator.ValidateValidatingAdmissionPolicy(policy, old)
+	if len(errs) > 0 || apiequality.Semantic.DeepEqual(policy.Spec.ParamKind, old.Spec.ParamKind) {
+		return errs
+	}
+	return r.check.Kind(ctx, policy.Spec.ParamKind)
 }
 
-// Canonicalize leaves the status as it was sent.
-func (statusStrategy) Canonicalize(runtime.Object) {}
-
-func (s statusStrategy) ValidateUpdate(_ context.Context, obj, _ runtime.Object) field.ErrorList {
-	return s.validator.ValidateValidatingAdmissionPolicyStatus(obj.(*admissionregistrationv1.ValidatingAdmissionPolicy))
+func (r rules) ValidateStatusUpdate(_ context.Context, policy, _ *policy) field.ErrorList {
+	return r.validator.ValidateValidatingAdmissionPolicyStatus(policy)
 }

@@ -23,59 +23,50 @@ import (
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/admissionregistration/validation"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/admissionregistration/params"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
-// strategy decides on writes.
+type binding = admissionregistrationv1.ValidatingAdmissionPolicyBinding
+
+// strategy is the strategy for all writes.
 type strategy struct {
-	base.Strategy
+	base.SpecStrategy[*binding, admissionregistrationv1.ValidatingAdmissionPolicyBindingSpec]
+}
+
+// WarningsOnUpdate warns of a name that is not valid.
+func (strategy) WarningsOnUpdate(_ context.Context, obj, _ runtime.Object) []string {
+	return validation.WarningsForName(obj.(*binding))
+}
+
+// rules are those of the bindings for base.SpecStrategy.
+type rules struct {
 	validator *validation.Validator
 	check     *params.Check
 	kindOf    params.KindOf
 }
 
-// GetResetFields names nothing: a write may set every field.
-func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set { return nil }
-
-// PrepareForCreate counts from one.
-func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
-	obj.(*admissionregistrationv1.ValidatingAdmissionPolicyBinding).Generation = 1
+func (rules) Spec(binding *binding) *admissionregistrationv1.ValidatingAdmissionPolicyBindingSpec {
+	return &binding.Spec
 }
 
-// PrepareForUpdate counts changes of the spec.
-func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
-	binding, oldBinding := obj.(*admissionregistrationv1.ValidatingAdmissionPolicyBinding), old.(*admissionregistrationv1.ValidatingAdmissionPolicyBinding)
-	if !apiequality.Semantic.DeepEqual(binding.Spec, oldBinding.Spec) {
-		binding.Generation = oldBinding.Generation + 1
-	}
-}
-
-// Validate asks for the caller's right to read the parameters when nothing else is wrong.
-func (s strategy) Validate(ctx context.Context, obj runtime.Object) field.ErrorList {
-	binding := obj.(*admissionregistrationv1.ValidatingAdmissionPolicyBinding)
-	if errs := s.validator.ValidateValidatingAdmissionPolicyBinding(binding, nil); len(errs) > 0 {
+// Validate checks the caller's right to read the parameters if there is no other error.
+func (r rules) Validate(ctx context.Context, binding *binding) field.ErrorList {
+	if errs := r.validator.ValidateValidatingAdmissionPolicyBinding(binding, nil); len(errs) > 0 {
 		return errs
 	}
-	return s.check.Ref(ctx, binding.Spec.PolicyName, binding.Spec.ParamRef, s.kindOf)
+	return r.check.Ref(ctx, binding.Spec.PolicyName, binding.Spec.ParamRef, r.kindOf)
 }
 
-// ValidateUpdate asks for the caller's right where the parameters change, or the policy that
-// says of what kind they are.
-func (s strategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) field.ErrorList {
-	binding, oldBinding := obj.(*admissionregistrationv1.ValidatingAdmissionPolicyBinding), old.(*admissionregistrationv1.ValidatingAdmissionPolicyBinding)
-	errs := s.validator.ValidateValidatingAdmissionPolicyBinding(binding, oldBinding)
-	same := binding.Spec.PolicyName == oldBinding.Spec.PolicyName && apiequality.Semantic.DeepEqual(binding.Spec.ParamRef, oldBinding.Spec.ParamRef)
+// ValidateUpdate checks the caller's right if the parameters change, or the policy that defines
+// their kind.
+func (r rules) ValidateUpdate(ctx context.Context, binding, old *binding) field.ErrorList {
+	errs := r.validator.ValidateValidatingAdmissionPolicyBinding(binding, old)
+	same := binding.Spec.PolicyName == old.Spec.PolicyName && apiequality.Semantic.DeepEqual(binding.Spec.ParamRef, old.Spec.ParamRef)
 	if len(errs) > 0 || same {
 		return errs
 	}
-	return s.check.Ref(ctx, binding.Spec.PolicyName, binding.Spec.ParamRef, s.kindOf)
-}
-
-// WarningsOnUpdate says that the binding should not be called what it is.
-func (strategy) WarningsOnUpdate(_ context.Context, obj, _ runtime.Object) []string {
-	return validation.WarningsForName(obj.(*admissionregistrationv1.ValidatingAdmissionPolicyBinding))
+	return r.check.Ref(ctx, binding.Spec.PolicyName, binding.Spec.ParamRef, r.kindOf)
 }

@@ -19,26 +19,34 @@ package validatingwebhookconfiguration
 import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/admissionregistration"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/admissionregistration/validation"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
-// NewStorage builds the storage of configurations of webhooks that may refuse what is written.
-func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, validator *validation.Validator) (*base.Store, error) {
-	store, _, err := base.NewStore(base.Resource{
+// Storage holds every endpoint of the configurations.
+type Storage struct{ Configuration *base.Store }
+
+// NewStorage builds the storage of configurations of validating webhooks.
+func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, validator *validation.Validator) (*Storage, error) {
+	store, err := base.NewStore(base.Resource{
 		Resource:   admissionregistration.Resource("validatingwebhookconfigurations"),
 		Singular:   admissionregistration.Resource("validatingwebhookconfiguration"),
 		Categories: []string{"api-extensions"},
+		Versions:   []schema.GroupVersion{admissionregistrationv1.SchemeGroupVersion},
 		New:        func() runtime.Object { return &admissionregistrationv1.ValidatingWebhookConfiguration{} },
 		NewList:    func() runtime.Object { return &admissionregistrationv1.ValidatingWebhookConfigurationList{} },
-		Strategy:   strategy{base.NewBuiltinStrategy(scheme, false), validator},
+		Strategy:   strategy{base.NewSpecStrategy(base.NewBuiltinStrategy(scheme, false), rules{validator})},
 		Table: base.Table(
 			base.NameColumn[*admissionregistrationv1.ValidatingWebhookConfiguration](),
 			base.Column[*admissionregistrationv1.ValidatingWebhookConfiguration]{Name: "Webhooks", Type: "integer", Description: "How many webhooks there are in the configuration.", Value: func(c *admissionregistrationv1.ValidatingWebhookConfiguration) any { return int64(len(c.Webhooks)) }},
 			base.AgeColumn[*admissionregistrationv1.ValidatingWebhookConfiguration](),
 		),
 	}, opts)
-	return store, err
+	if err != nil {
+		return nil, err
+	}
+	return &Storage{store}, nil
 }

@@ -20,52 +20,43 @@ import (
 	"context"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
-	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/admissionregistration/validation"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
-// strategy decides on writes.
+type configuration = admissionregistrationv1.ValidatingWebhookConfiguration
+
+// strategy is the strategy for all writes.
 type strategy struct {
-	base.Strategy
-	validator *validation.Validator
+	base.SpecStrategy[*configuration, []admissionregistrationv1.ValidatingWebhook]
 }
 
-// GetResetFields names nothing: a write may set every field.
-func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set { return nil }
-
-// PrepareForCreate counts from one.
-func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
-	obj.(*admissionregistrationv1.ValidatingWebhookConfiguration).Generation = 1
-}
-
-// PrepareForUpdate counts changes of the webhooks.
-func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
-	config, oldConfig := obj.(*admissionregistrationv1.ValidatingWebhookConfiguration), old.(*admissionregistrationv1.ValidatingWebhookConfiguration)
-	if !apiequality.Semantic.DeepEqual(config.Webhooks, oldConfig.Webhooks) {
-		config.Generation = oldConfig.Generation + 1
-	}
-}
-
-func (s strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
-	return s.validator.ValidateValidatingWebhookConfiguration(obj.(*admissionregistrationv1.ValidatingWebhookConfiguration), nil)
-}
-
-func (s strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
-	return s.validator.ValidateValidatingWebhookConfiguration(obj.(*admissionregistrationv1.ValidatingWebhookConfiguration), old.(*admissionregistrationv1.ValidatingWebhookConfiguration))
-}
-
-// WarningsOnCreate says what the author will not have meant.
+// WarningsOnCreate warns of webhooks that match resources for which webhooks are not called.
 func (strategy) WarningsOnCreate(_ context.Context, obj runtime.Object) []string {
-	return validation.WarningsForValidatingWebhookConfiguration(obj.(*admissionregistrationv1.ValidatingWebhookConfiguration))
+	return validation.WarningsForValidatingWebhookConfiguration(obj.(*configuration))
 }
 
-// WarningsOnUpdate says it again.
+// WarningsOnUpdate also warns of a name that is not valid.
 func (strategy) WarningsOnUpdate(_ context.Context, obj, _ runtime.Object) []string {
-	config := obj.(*admissionregistrationv1.ValidatingWebhookConfiguration)
+	config := obj.(*configuration)
 	return append(validation.WarningsForName(config), validation.WarningsForValidatingWebhookConfiguration(config)...)
+}
+
+// rules are those of the configurations for base.SpecStrategy.
+type rules struct{ validator *validation.Validator }
+
+// Spec returns the webhooks: the kind has no field spec.
+func (rules) Spec(config *configuration) *[]admissionregistrationv1.ValidatingWebhook {
+	return &config.Webhooks
+}
+
+func (r rules) Validate(_ context.Context, config *configuration) field.ErrorList {
+	return r.validator.ValidateValidatingWebhookConfiguration(config, nil)
+}
+
+func (r rules) ValidateUpdate(_ context.Context, config, old *configuration) field.ErrorList {
+	return r.validator.ValidateValidatingWebhookConfiguration(config, old)
 }

@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package selfsubjectreview tells callers who they are.
+// Package selfsubjectreview returns the caller's own user.
 //
-// Stop 5 of the request's path (see ARCHITECTURE.md). Read REST.Create.
+// Stage 5 of the request's path (see ARCHITECTURE.md). Read REST.Create.
 package selfsubjectreview

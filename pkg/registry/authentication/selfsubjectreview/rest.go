@@ -37,23 +37,22 @@ var (
 	_ rest.SingularNameProvider = &REST{}
 )
 
-// NewREST needs nothing: the caller is in the request.
+// NewREST returns the endpoint.
 func NewREST() *REST { return &REST{} }
 
-// New makes an empty SelfSubjectReview.
+// New returns an empty SelfSubjectReview.
 func (*REST) New() runtime.Object { return &authenticationv1.SelfSubjectReview{} }
 
-// Destroy does nothing: nothing is stored.
+// Destroy does nothing: the kind is not stored.
 func (*REST) Destroy() {}
 
-// NamespaceScoped is false: callers are the same in all namespaces.
+// NamespaceScoped is false: users have no namespace.
 func (*REST) NamespaceScoped() bool { return false }
 
-// GetSingularName is the singular name.
+// GetSingularName returns the singular name.
 func (*REST) GetSingularName() string { return "selfsubjectreview" }
 
-// Create answers with the caller as stops 1 and 2 left them: the impersonated one where
-// somebody impersonates.
+// Create returns the authenticated user, or the impersonated one.
 func (*REST) Create(ctx context.Context, obj runtime.Object, createValidation rest.ValidateObjectFunc, _ *metav1.CreateOptions) (runtime.Object, error) {
 	review, ok := obj.(*authenticationv1.SelfSubjectReview)
 	if !ok {

@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package tokenreview answers whose a token is.
+// Package tokenreview returns the user of a token.
 //
-// Stop 5 of the request's path (see ARCHITECTURE.md). Read REST.Create.
+// Stage 5 of the request's path (see ARCHITECTURE.md). Read REST.Create.
 package tokenreview

@@ -28,7 +28,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 )
 
-// REST answers TokenReviews with what stop 1 would say of the token.
+// REST answers TokenReviews with the authenticator of requests.
 type REST struct {
 	tokens    authenticator.Token
 	audiences authenticator.Audiences
@@ -40,25 +40,25 @@ var (
 	_ rest.SingularNameProvider = &REST{}
 )
 
-// NewREST asks tokens. audiences are those for which a review is that names none.
+// NewREST returns the endpoint. A review that names no audiences is for audiences.
 func NewREST(tokens authenticator.Token, audiences authenticator.Audiences) *REST {
 	return &REST{tokens: tokens, audiences: audiences}
 }
 
-// New makes an empty TokenReview.
+// New returns an empty TokenReview.
 func (*REST) New() runtime.Object { return &authenticationv1.TokenReview{} }
 
-// Destroy does nothing: nothing is stored.
+// Destroy does nothing: the kind is not stored.
 func (*REST) Destroy() {}
 
-// NamespaceScoped is false: a token is good in all namespaces.
+// NamespaceScoped is false: a token is valid in all namespaces.
 func (*REST) NamespaceScoped() bool { return false }
 
-// GetSingularName is the singular name.
+// GetSingularName returns the singular name.
 func (*REST) GetSingularName() string { return "tokenreview" }
 
-// Create answers one review. Why a token is not good is part of the answer: who may ask is
-// trusted with it, and holds the token anyway.
+// Create answers one review, with the reason if the token is not valid: callers with the right to
+// review tokens hold the token.
 func (r *REST) Create(ctx context.Context, obj runtime.Object, createValidation rest.ValidateObjectFunc, _ *metav1.CreateOptions) (runtime.Object, error) {
 	review, ok := obj.(*authenticationv1.TokenReview)
 	if !ok {
@@ -76,7 +76,7 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, createValidation 
 	if len(wanted) == 0 {
 		wanted = r.audiences
 	}
-	// What the asker's own request says about audiences does not count here.
+	// The audiences of the caller's own request do not apply to the reviewed token.
 	response, ok, err := r.tokens.AuthenticateToken(authenticator.WithAudiences(ctx, wanted), review.Spec.Token)
 	out := review.DeepCopy()
 	out.Status = authenticationv1.TokenReviewStatus{}

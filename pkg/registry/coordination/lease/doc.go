@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package lease stores leases, by which controllers elect a leader.
+// Package lease builds the storage of leases, by which controllers elect a leader.
 //
-// Stops 4 and 5 of the request's path (see ARCHITECTURE.md). pkg/registry/coordination calls
+// Stages 4 and 5 of the request's path (see ARCHITECTURE.md). pkg/registry/coordination calls
 // NewStorage once. Read strategy.go first.
 package lease

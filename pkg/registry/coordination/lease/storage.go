@@ -19,16 +19,21 @@ package lease
 import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/coordination"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
+// Storage holds every endpoint of leases.
+type Storage struct{ Lease *base.Store }
+
 // NewStorage builds the storage of leases.
-func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*base.Store, error) {
-	store, _, err := base.NewStore(base.Resource{
+func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*Storage, error) {
+	store, err := base.NewStore(base.Resource{
 		Resource: coordination.Resource("leases"),
 		Singular: coordination.Resource("lease"),
+		Versions: []schema.GroupVersion{coordinationv1.SchemeGroupVersion},
 		New:      func() runtime.Object { return &coordinationv1.Lease{} },
 		NewList:  func() runtime.Object { return &coordinationv1.LeaseList{} },
 		Strategy: strategy{base.NewBuiltinStrategy(scheme, true, base.CreateByPut)},
@@ -38,7 +43,10 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*base.Store, 
 			base.AgeColumn[*coordinationv1.Lease](),
 		),
 	}, opts)
-	return store, err
+	if err != nil {
+		return nil, err
+	}
+	return &Storage{store}, nil
 }
 
 func holder(lease *coordinationv1.Lease) any {

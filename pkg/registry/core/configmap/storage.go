@@ -19,17 +19,22 @@ package configmap
 import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/core"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
+// Storage holds every endpoint of config maps.
+type Storage struct{ ConfigMap *base.Store }
+
 // NewStorage builds the storage of config maps.
-func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*base.Store, error) {
-	store, _, err := base.NewStore(base.Resource{
+func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*Storage, error) {
+	store, err := base.NewStore(base.Resource{
 		Resource:   core.Resource("configmaps"),
 		Singular:   core.Resource("configmap"),
 		ShortNames: []string{"cm"},
+		Versions:   []schema.GroupVersion{corev1.SchemeGroupVersion},
 		New:        func() runtime.Object { return &corev1.ConfigMap{} },
 		NewList:    func() runtime.Object { return &corev1.ConfigMapList{} },
 		Strategy:   strategy{base.NewBuiltinStrategy(scheme, true, base.UnconditionalUpdate)},
@@ -39,5 +44,8 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*base.Store, 
 			base.AgeColumn[*corev1.ConfigMap](),
 		),
 	}, opts)
-	return store, err
+	if err != nil {
+		return nil, err
+	}
+	return &Storage{store}, nil
 }

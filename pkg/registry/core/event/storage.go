@@ -24,18 +24,22 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/core"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
-// NewStorage builds the storage of events, each of which goes when nobody has written to it
-// for the time to live.
-func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, ttl time.Duration) (*base.Store, error) {
-	store, _, err := base.NewStore(base.Resource{
+// Storage holds every endpoint of events.
+type Storage struct{ Event *base.Store }
+
+// NewStorage builds the storage of events, which are removed ttl after the last write.
+func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, ttl time.Duration) (*Storage, error) {
+	store, err := base.NewStore(base.Resource{
 		Resource:         core.Resource("events"),
 		Singular:         core.Resource("event"),
 		ShortNames:       []string{"ev"},
+		Versions:         []schema.GroupVersion{corev1.SchemeGroupVersion},
 		New:              func() runtime.Object { return &corev1.Event{} },
 		NewList:          func() runtime.Object { return &corev1.EventList{} },
 		Strategy:         strategy{base.NewBuiltinStrategy(scheme, true, base.UnconditionalUpdate, base.CreateByPut)},
@@ -54,10 +58,14 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, ttl time.Durat
 			wideName(),
 		),
 	}, opts)
-	return store, err
+	if err != nil {
+		return nil, err
+	}
+	return &Storage{store}, nil
 }
 
-// wideName is the name at the end, where kubectl has it for events: nobody chose it.
+// wideName returns the column of the name, which is the last one of events in kubectl: event names
+// are generated.
 func wideName() base.Column[*corev1.Event] {
 	column := base.NameColumn[*corev1.Event]()
 	column.Wide = true
@@ -91,7 +99,7 @@ func firstOf(texts ...string) string {
 	return ""
 }
 
-// firstSeen takes the time of either version of the API.
+// firstSeen returns the time of either API version.
 func firstSeen(event *corev1.Event) string {
 	if event.FirstTimestamp.IsZero() {
 		return base.Ago(metav1.NewTime(event.EventTime.Time))
@@ -109,7 +117,7 @@ func lastSeen(event *corev1.Event) string {
 	return firstSeen(event)
 }
 
-// count is 1 where nobody counts, as events.k8s.io/v1 does not for what happened once.
+// count returns 1 without a count: events.k8s.io/v1 does not count single events.
 func count(event *corev1.Event) any {
 	if event.Series != nil {
 		return int64(event.Series.Count)

@@ -25,24 +25,20 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/core/validation"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
-// strategy decides on writes.
+// strategy is the strategy for all writes.
 type strategy struct{ base.Strategy }
 
 var _ rest.GarbageCollectionDeleteStrategy = strategy{}
 
-// DefaultGarbageCollectionPolicy says that events own nothing.
+// DefaultGarbageCollectionPolicy is Unsupported: events have no dependents.
 func (strategy) DefaultGarbageCollectionPolicy(context.Context) rest.GarbageCollectionPolicy {
 	return rest.Unsupported
 }
-
-// GetResetFields names nothing: a write may set every field.
-func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set { return nil }
 
 // PrepareForCreate changes nothing.
 func (strategy) PrepareForCreate(context.Context, runtime.Object) {}
@@ -58,7 +54,7 @@ func (strategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) fie
 	return validation.ValidateEventUpdate(obj.(*corev1.Event), old.(*corev1.Event), version(ctx))
 }
 
-// version is the one of the request: the two that serve events have rules of their own.
+// version returns the version of the request: the two versions of events have different rules.
 func version(ctx context.Context) schema.GroupVersion {
 	if info, ok := request.RequestInfoFrom(ctx); ok {
 		return schema.GroupVersion{Group: info.APIGroup, Version: info.APIVersion}

@@ -31,9 +31,9 @@ import (
 	"k8s.io/apiserver/pkg/util/dryrun"
 )
 
-// Delete begins with closing the namespace: admission lets nothing new into one that is
-// Terminating, and the namespace controller empties it. Whoever takes the last finalizer
-// away deletes it; a later DELETE does so too, where none is left.
+// Delete first sets the namespace to Terminating: admission refuses creates in it, and the namespace
+// controller deletes its objects. The write that removes the last finalizer removes the namespace,
+// and so does a later DELETE if no finalizer is left.
 func (r *REST) Delete(ctx context.Context, name string, validate rest.ValidateObjectFunc, options *metav1.DeleteOptions) (runtime.Object, bool, error) {
 	if err := r.CheckPropagation(options); err != nil {
 		return nil, false, err
@@ -51,7 +51,7 @@ func (r *REST) Delete(ctx context.Context, name string, validate rest.ValidateOb
 		options.Preconditions = &metav1.Preconditions{}
 	}
 	if options.Preconditions.UID == nil {
-		// Another namespace of the same name, created meanwhile, is not meant.
+		// A namespace of the same name that is created meanwhile must not be deleted.
 		options.Preconditions.UID = &namespace.UID
 	}
 	if namespace.DeletionTimestamp.IsZero() {
@@ -70,7 +70,7 @@ func (r *REST) Delete(ctx context.Context, name string, validate rest.ValidateOb
 	return r.Store.Delete(ctx, name, validate, options)
 }
 
-// close is the first phase.
+// close sets the namespace to Terminating.
 func (r *REST) close(ctx context.Context, name string, validate rest.ValidateObjectFunc, options *metav1.DeleteOptions) (runtime.Object, error) {
 	key, err := r.KeyFunc(ctx, name)
 	if err != nil {
@@ -101,10 +101,10 @@ func (r *REST) close(ctx context.Context, name string, validate rest.ValidateObj
 	return nil, err
 }
 
-// setPropagation tells the garbage collector what to do with what the namespace owns.
+// setPropagation sets the finalizer of the propagation policy for the garbage collector.
 func setPropagation(namespace *corev1.Namespace, options *metav1.DeleteOptions) {
 	if options.PropagationPolicy == nil {
-		//lint:ignore SA1019 deprecated, but served: it means orphan propagation
+		//lint:ignore SA1019 deprecated, but served as orphan propagation
 		if orphan := options.OrphanDependents; orphan == nil || !*orphan {
 			return
 		}
@@ -125,7 +125,7 @@ func setPropagation(namespace *corev1.Namespace, options *metav1.DeleteOptions) 
 	}
 }
 
-// checkPreconditions holds a DELETE that changes nothing to what its caller knew.
+// checkPreconditions checks the preconditions of a DELETE that changes nothing.
 func checkPreconditions(want *metav1.Preconditions, namespace *corev1.Namespace) error {
 	err := (&storage.Preconditions{UID: want.UID, ResourceVersion: want.ResourceVersion}).Check(namespace.Name, namespace)
 	if err == nil {

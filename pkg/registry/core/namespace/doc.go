@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package namespace stores namespaces, which are deleted in two phases: the first DELETE
-// closes a namespace for new objects, and it goes when its finalizers are gone.
+// Package namespace builds the storage of namespaces, which are deleted in two phases: the first DELETE
+// sets the phase Terminating, and the namespace is removed with its last finalizer.
 //
-// Stops 4 and 5 of the request's path (see ARCHITECTURE.md). pkg/registry/core calls
+// Stages 4 and 5 of the request's path (see ARCHITECTURE.md). pkg/registry/core calls
 // NewStorage once. Read delete.go first.
 package namespace

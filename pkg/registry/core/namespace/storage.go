@@ -23,6 +23,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
@@ -31,25 +32,25 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
-// Storage is what stands behind the paths of namespaces.
+// Storage holds every endpoint of namespaces.
 type Storage struct {
 	Namespace *REST
 	Status    *base.StatusREST
 	Finalize  *FinalizeREST
 }
 
-// REST is the resource itself. As in Kubernetes, namespaces are not deleted by the
-// collection: the second embedded type has a method of the same name, so that REST has none.
+// REST is the resource itself. As in Kubernetes, namespaces have no deletecollection: the second
+// embedded type has a method of the same name, so that REST has none.
 type REST struct {
 	*base.Store
 	noDeleteCollection
 }
 
-// noDeleteCollection is an interface for the sake of its method: nobody calls it, and at the
-// same depth as the store's it hides both. Its value is never set.
+// noDeleteCollection has a method that is never called: at the same depth as the store's it hides
+// both. Its value is never set.
 type noDeleteCollection interface{ DeleteCollection() }
 
-// FinalizeREST is the endpoint at which the finalizers in the spec are written.
+// FinalizeREST is the endpoint of the finalizers in the spec.
 type FinalizeREST struct{ below *base.StatusREST }
 
 var (
@@ -60,14 +61,14 @@ var (
 // NewStorage builds the storage of namespaces and of the endpoints below them.
 func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*Storage, error) {
 	main := strategy{base.NewBuiltinStrategy(scheme, false, base.UnconditionalUpdate)}
-	store, status, err := base.NewStore(base.Resource{
+	store, err := base.NewStore(base.Resource{
 		Resource:   core.Resource("namespaces"),
 		Singular:   core.Resource("namespace"),
 		ShortNames: []string{"ns"},
+		Versions:   []schema.GroupVersion{corev1.SchemeGroupVersion},
 		New:        func() runtime.Object { return &corev1.Namespace{} },
 		NewList:    func() runtime.Object { return &corev1.NamespaceList{} },
 		Strategy:   main,
-		Status:     statusStrategy{main},
 		SelectableFields: func(obj runtime.Object, set fields.Set) error {
 			set["status.phase"] = string(obj.(*corev1.Namespace).Status.Phase)
 			return nil
@@ -82,15 +83,20 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*Storage, err
 	if err != nil {
 		return nil, err
 	}
-	return &Storage{Namespace: &REST{Store: store, noDeleteCollection: nil}, Status: status, Finalize: &FinalizeREST{store.Below(finalizeStrategy{main})}}, nil
+	return &Storage{
+		Namespace: &REST{Store: store, noDeleteCollection: nil},
+		Status:    store.NewStatusREST(statusStrategy{main}),
+		Finalize:  &FinalizeREST{store.NewStatusREST(finalizeStrategy{main})},
+	}, nil
 }
 
-// shouldDelete lets the last write delete the namespace when nobody has anything left to do.
+// shouldDelete reports whether a write removes the namespace: no finalizer is left in the spec and the
+// metadata.
 func shouldDelete(ctx context.Context, key string, obj, existing runtime.Object) bool {
 	return len(obj.(*corev1.Namespace).Spec.Finalizers) == 0 && genericregistry.ShouldDeleteDuringUpdate(ctx, key, obj, existing)
 }
 
-// New makes an empty namespace.
+// New returns an empty namespace.
 func (r *FinalizeREST) New() runtime.Object { return r.below.New() }
 
 // Destroy does nothing: the resource's own storage closes what both share.
@@ -101,7 +107,7 @@ func (r *FinalizeREST) Update(ctx context.Context, name string, objInfo rest.Upd
 	return r.below.Update(ctx, name, objInfo, createValidation, updateValidation, force, options)
 }
 
-// GetResetFields names what a write to the endpoint leaves as it is.
+// GetResetFields returns the fields that a write to the endpoint leaves unchanged.
 func (r *FinalizeREST) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 	return r.below.GetResetFields()
 }

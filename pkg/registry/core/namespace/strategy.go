@@ -30,17 +30,15 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
-// strategy decides on writes to metadata.
+// strategy is the strategy for writes to metadata.
 type strategy struct{ base.Strategy }
 
-// GetResetFields names what a write to the main endpoint leaves as it is.
-func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return map[fieldpath.APIVersion]*fieldpath.Set{
-		fieldpath.APIVersion(corev1.SchemeGroupVersion.String()): fieldpath.NewSet(fieldpath.MakePathOrDie("status")),
-	}
+// ResetFields returns the status.
+func (strategy) ResetFields() *fieldpath.Set {
+	return fieldpath.NewSet(fieldpath.MakePathOrDie("status"))
 }
 
-// PrepareForCreate opens the namespace, and has it wait for its contents when it is deleted.
+// PrepareForCreate sets the phase Active and the finalizer of the namespace controller.
 func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 	namespace := obj.(*corev1.Namespace)
 	namespace.Status = corev1.NamespaceStatus{Phase: corev1.NamespaceActive}
@@ -49,14 +47,14 @@ func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 	}
 }
 
-// PrepareForUpdate keeps the finalizers, which have an endpoint of their own, and the status.
+// PrepareForUpdate keeps the spec, whose finalizers have their own endpoint, and the status.
 func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	namespace, oldNamespace := obj.(*corev1.Namespace), old.(*corev1.Namespace)
 	namespace.Spec = oldNamespace.Spec
 	namespace.Status = oldNamespace.Status
 }
 
-// Canonicalize labels a namespace whose name was generated after its defaults were set.
+// Canonicalize sets the label of the name, which may be generated after defaulting.
 func (strategy) Canonicalize(obj runtime.Object) {
 	core.SetDefaults_Namespace(obj.(*corev1.Namespace))
 }
@@ -69,14 +67,12 @@ func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field
 	return validation.ValidateNamespaceUpdate(obj.(*corev1.Namespace), old.(*corev1.Namespace))
 }
 
-// statusStrategy decides on writes to the status.
+// statusStrategy is the strategy for writes to the status.
 type statusStrategy struct{ strategy }
 
-// GetResetFields names what a write to the status endpoint leaves as it is.
-func (statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return map[fieldpath.APIVersion]*fieldpath.Set{
-		fieldpath.APIVersion(corev1.SchemeGroupVersion.String()): fieldpath.NewSet(fieldpath.MakePathOrDie("spec")),
-	}
+// ResetFields returns the spec.
+func (statusStrategy) ResetFields() *fieldpath.Set {
+	return fieldpath.NewSet(fieldpath.MakePathOrDie("spec"))
 }
 
 // PrepareForUpdate keeps the spec. Metadata may change with the status, as in a kube-apiserver,
@@ -89,7 +85,7 @@ func (statusStrategy) ValidateUpdate(_ context.Context, obj, old runtime.Object)
 	return validation.ValidateNamespaceStatusUpdate(obj.(*corev1.Namespace), old.(*corev1.Namespace))
 }
 
-// finalizeStrategy decides on writes to the finalizers in the spec.
+// finalizeStrategy is the strategy for writes to the finalizers in the spec.
 type finalizeStrategy struct{ strategy }
 
 // PrepareForUpdate keeps the status.

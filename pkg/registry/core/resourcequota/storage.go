@@ -24,22 +24,29 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/core"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
+// Storage holds every endpoint of resource quotas.
+type Storage struct {
+	ResourceQuota *base.Store
+	Status        *base.StatusREST
+}
+
 // NewStorage builds the storage of resource quotas and of their status.
-func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*base.Store, *base.StatusREST, error) {
+func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*Storage, error) {
 	main := strategy{base.NewBuiltinStrategy(scheme, true, base.UnconditionalUpdate)}
-	return base.NewStore(base.Resource{
+	store, err := base.NewStore(base.Resource{
 		Resource:   core.Resource("resourcequotas"),
 		Singular:   core.Resource("resourcequota"),
 		ShortNames: []string{"quota"},
+		Versions:   []schema.GroupVersion{corev1.SchemeGroupVersion},
 		New:        func() runtime.Object { return &corev1.ResourceQuota{} },
 		NewList:    func() runtime.Object { return &corev1.ResourceQuotaList{} },
 		Strategy:   main,
-		Status:     statusStrategy{main},
 		Table: base.Table(
 			base.NameColumn[*corev1.ResourceQuota](),
 			base.Column[*corev1.ResourceQuota]{Name: "Request", Description: "What is used, of what may be, but for the limits.", Value: func(q *corev1.ResourceQuota) any { return usage(q, false) }},
@@ -47,9 +54,13 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*base.Store, 
 			base.AgeColumn[*corev1.ResourceQuota](),
 		),
 	}, opts)
+	if err != nil {
+		return nil, err
+	}
+	return &Storage{ResourceQuota: store, Status: store.NewStatusREST(statusStrategy{main})}, nil
 }
 
-// usage is empty until somebody has counted.
+// usage returns an empty cell until the controller has counted.
 func usage(quota *corev1.ResourceQuota, limits bool) string {
 	var cells []string
 	for _, name := range slices.Sorted(maps.Keys(quota.Status.Hard)) {

@@ -32,17 +32,15 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
-// strategy decides on writes to metadata and spec.
+// strategy is the strategy for writes to metadata and spec.
 type strategy struct{ base.Strategy }
 
-// GetResetFields names what a write to the main endpoint leaves as it is.
-func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return map[fieldpath.APIVersion]*fieldpath.Set{
-		fieldpath.APIVersion(corev1.SchemeGroupVersion.String()): fieldpath.NewSet(fieldpath.MakePathOrDie("status")),
-	}
+// ResetFields returns the status.
+func (strategy) ResetFields() *fieldpath.Set {
+	return fieldpath.NewSet(fieldpath.MakePathOrDie("status"))
 }
 
-// PrepareForCreate starts with an empty status: what is used is not for users to say.
+// PrepareForCreate empties the status, which the controller and admission write.
 func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 	obj.(*corev1.ResourceQuota).Status = corev1.ResourceQuotaStatus{}
 }
@@ -52,18 +50,18 @@ func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	obj.(*corev1.ResourceQuota).Status = old.(*corev1.ResourceQuota).Status
 }
 
-// WarningsOnCreate keeps a team from relying on what nobody does.
+// WarningsOnCreate warns of limits that have no effect on this server.
 func (strategy) WarningsOnCreate(_ context.Context, obj runtime.Object) []string {
 	return warnings(&obj.(*corev1.ResourceQuota).Spec)
 }
 
-// WarningsOnUpdate says the same of new limits.
+// WarningsOnUpdate warns of the same.
 func (strategy) WarningsOnUpdate(_ context.Context, obj, _ runtime.Object) []string {
 	return warnings(&obj.(*corev1.ResourceQuota).Spec)
 }
 
-// warnings tell which limits limit nothing on this server. They are no mistakes: the same
-// quota may be in use elsewhere.
+// warnings names the limits that have no effect on this server. They are valid: the same quota may
+// be used in a cluster.
 func warnings(spec *corev1.ResourceQuotaSpec) []string {
 	if quota.Scoped(spec) {
 		return []string{"spec: scopes are about pods and volumes, which this server does not store, so a quota with a scope limits nothing here: leave scopes and scopeSelector out"}
@@ -85,14 +83,12 @@ func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field
 	return validation.ValidateResourceQuotaUpdate(obj.(*corev1.ResourceQuota), old.(*corev1.ResourceQuota))
 }
 
-// statusStrategy decides on writes to the status.
+// statusStrategy is the strategy for writes to the status.
 type statusStrategy struct{ strategy }
 
-// GetResetFields names what a write to the status endpoint leaves as it is.
-func (statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return map[fieldpath.APIVersion]*fieldpath.Set{
-		fieldpath.APIVersion(corev1.SchemeGroupVersion.String()): fieldpath.NewSet(fieldpath.MakePathOrDie("spec")),
-	}
+// ResetFields returns the spec.
+func (statusStrategy) ResetFields() *fieldpath.Set {
+	return fieldpath.NewSet(fieldpath.MakePathOrDie("spec"))
 }
 
 // PrepareForUpdate keeps the spec. Metadata may change with the status, as in a kube-apiserver.
@@ -100,7 +96,7 @@ func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Objec
 	obj.(*corev1.ResourceQuota).Spec = old.(*corev1.ResourceQuota).Spec
 }
 
-// WarningsOnUpdate has none: whoever counts knows.
+// WarningsOnUpdate returns no warnings.
 func (statusStrategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
 	return nil
 }

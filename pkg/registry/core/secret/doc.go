@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package secret stores secrets.
+// Package secret builds the storage of secrets.
 //
-// Stops 4 and 5 of the request's path (see ARCHITECTURE.md). pkg/registry/core calls
+// Stages 4 and 5 of the request's path (see ARCHITECTURE.md). pkg/registry/core calls
 // NewStorage once. Read strategy.go first.
 package secret

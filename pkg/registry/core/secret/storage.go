@@ -20,16 +20,21 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/core"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
+// Storage holds every endpoint of secrets.
+type Storage struct{ Secret *base.Store }
+
 // NewStorage builds the storage of secrets.
-func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*base.Store, error) {
-	store, _, err := base.NewStore(base.Resource{
+func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*Storage, error) {
+	store, err := base.NewStore(base.Resource{
 		Resource: core.Resource("secrets"),
 		Singular: core.Resource("secret"),
+		Versions: []schema.GroupVersion{corev1.SchemeGroupVersion},
 		New:      func() runtime.Object { return &corev1.Secret{} },
 		NewList:  func() runtime.Object { return &corev1.SecretList{} },
 		Strategy: strategy{base.NewBuiltinStrategy(scheme, true, base.UnconditionalUpdate)},
@@ -44,5 +49,8 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*base.Store, 
 			base.AgeColumn[*corev1.Secret](),
 		),
 	}, opts)
-	return store, err
+	if err != nil {
+		return nil, err
+	}
+	return &Storage{store}, nil
 }

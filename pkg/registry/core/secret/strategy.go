@@ -22,21 +22,17 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/core"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/core/validation"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
-// strategy decides on writes.
+// strategy is the strategy for all writes.
 type strategy struct{ base.Strategy }
 
-// GetResetFields names nothing: a write may set every field.
-func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set { return nil }
-
-// PrepareForCreate moves stringData to data, should it have come on a way without defaults:
-// in etcd it would be lost.
+// PrepareForCreate moves stringData to data if the object was not defaulted: stringData is not
+// stored.
 func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 	core.SetDefaults_Secret(obj.(*corev1.Secret))
 }
@@ -50,8 +46,8 @@ func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	core.SetDefaults_Secret(secret)
 }
 
-// WarningsOnCreate keeps somebody from waiting for a token: no controller fills such secrets
-// here, as in a cluster one does. What has its data already is as good as any other secret.
+// WarningsOnCreate warns of a secret that waits for a token: no controller of this server fills it,
+// unlike in a cluster.
 func (strategy) WarningsOnCreate(_ context.Context, obj runtime.Object) []string {
 	secret := obj.(*corev1.Secret)
 	if secret.Type != corev1.SecretTypeServiceAccountToken || len(secret.Data[corev1.ServiceAccountTokenKey]) > 0 {

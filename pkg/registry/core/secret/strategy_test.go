@@ -23,7 +23,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-func TestWhoWaitsForATokenInASecretIsTold(t *testing.T) {
+func TestASecretThatWaitsForATokenCausesAWarning(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		secret corev1.Secret

@@ -19,17 +19,22 @@ package serviceaccount
 import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/core"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
+// Storage holds every endpoint of service accounts.
+type Storage struct{ ServiceAccount *base.Store }
+
 // NewStorage builds the storage of service accounts.
-func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*base.Store, error) {
-	store, _, err := base.NewStore(base.Resource{
+func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*Storage, error) {
+	store, err := base.NewStore(base.Resource{
 		Resource:   core.Resource("serviceaccounts"),
 		Singular:   core.Resource("serviceaccount"),
 		ShortNames: []string{"sa"},
+		Versions:   []schema.GroupVersion{corev1.SchemeGroupVersion},
 		New:        func() runtime.Object { return &corev1.ServiceAccount{} },
 		NewList:    func() runtime.Object { return &corev1.ServiceAccountList{} },
 		Strategy:   strategy{base.NewBuiltinStrategy(scheme, true, base.UnconditionalUpdate)},
@@ -38,5 +43,8 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*base.Store, 
 			base.AgeColumn[*corev1.ServiceAccount](),
 		),
 	}, opts)
-	return store, err
+	if err != nil {
+		return nil, err
+	}
+	return &Storage{store}, nil
 }

@@ -22,19 +22,15 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/core/validation"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
-// strategy decides on writes.
+// strategy is the strategy for all writes.
 type strategy struct{ base.Strategy }
 
-// GetResetFields names nothing: a write may set every field.
-func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set { return nil }
-
-// PrepareForCreate keeps of each reference to a secret nothing but the name.
+// PrepareForCreate removes everything but the name from references to secrets.
 func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 	keepNames(obj.(*corev1.ServiceAccount))
 }
@@ -44,7 +40,7 @@ func (strategy) PrepareForUpdate(_ context.Context, obj, _ runtime.Object) {
 	keepNames(obj.(*corev1.ServiceAccount))
 }
 
-// keepNames leaves no room for the thought that an account could refer to another namespace.
+// keepNames keeps only the names of secrets: they are always in the namespace of the account.
 func keepNames(account *corev1.ServiceAccount) {
 	for i := range account.Secrets {
 		account.Secrets[i] = corev1.ObjectReference{Name: account.Secrets[i].Name}

@@ -24,49 +24,26 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/apiserver/pkg/util/dryrun"
 
-	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/authentication/tokenrequest"
 )
 
-// TokenREST is the token endpoint of service accounts: creating a TokenRequest there gives
-// out a token of the account. Who may is a matter of authorization, on
-// serviceaccounts/token; it is as much as being the account.
+// TokenREST is the token endpoint of service accounts: creating a TokenRequest there issues a
+// token of the account. The right to create serviceaccounts/token is as much as being the account.
 type TokenREST struct {
-	tokens base.AccountTokens
+	tokenrequest.Endpoint
+	issuer tokenrequest.Issuer
 }
 
-var (
-	_ rest.NamedCreater                   = &TokenREST{}
-	_ rest.GroupVersionKindProvider       = &TokenREST{}
-	_ rest.SubresourceObjectMetaPreserver = &TokenREST{}
-)
+var _ rest.NamedCreater = &TokenREST{}
 
-// NewTokenREST serves the endpoint.
-func NewTokenREST(tokens base.AccountTokens) *TokenREST { return &TokenREST{tokens: tokens} }
+// NewTokenREST returns the endpoint.
+func NewTokenREST(issuer tokenrequest.Issuer) *TokenREST { return &TokenREST{issuer: issuer} }
 
-// New makes an empty TokenRequest.
-func (*TokenREST) New() runtime.Object { return &authenticationv1.TokenRequest{} }
-
-// Destroy does nothing: nothing is stored.
-func (*TokenREST) Destroy() {}
-
-// NamespaceScoped is true, as for service accounts.
-func (*TokenREST) NamespaceScoped() bool { return true }
-
-// GroupVersionKind says that the endpoint's kind is not of its own group.
-func (*TokenREST) GroupVersionKind(schema.GroupVersion) schema.GroupVersionKind {
-	return authenticationv1.SchemeGroupVersion.WithKind("TokenRequest")
-}
-
-// PreserveRequestObjectMetaSystemFieldsOnSubresourceCreate keeps the request's uid: it is a
-// precondition on the account.
-func (*TokenREST) PreserveRequestObjectMetaSystemFieldsOnSubresourceCreate() bool { return true }
-
-// Create gives out a token of the account of the name.
+// Create issues a token of the named account.
 func (r *TokenREST) Create(ctx context.Context, name string, obj runtime.Object, createValidation rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
 	asked, ok := obj.(*authenticationv1.TokenRequest)
 	if !ok {
@@ -76,5 +53,5 @@ func (r *TokenREST) Create(ctx context.Context, name string, obj runtime.Object,
 	if !ok {
 		return nil, apierrors.NewBadRequest("a service account is in a namespace: name it in the URL")
 	}
-	return r.tokens.RequestToken(ctx, namespace, name, asked, createValidation, dryrun.IsDryRun(options.DryRun))
+	return r.issuer.RequestToken(ctx, namespace, name, asked, createValidation, dryrun.IsDryRun(options.DryRun))
 }

@@ -16,7 +16,7 @@ limitations under the License.
 
 // Package app is the storage of apps.
 //
-// Stops 4 and 5 of the request's path (see ARCHITECTURE.md). pkg/registry/fleet builds it
+// Stages 4 and 5 of the request's path (see ARCHITECTURE.md). pkg/registry/fleet builds it
 // once for all versions. Read NewStorage, strategy and
 // RollbackREST.
 package app

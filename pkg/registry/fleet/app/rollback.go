@@ -32,6 +32,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/registry/rest"
 
@@ -40,18 +41,28 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
-// RollbackREST is the rollback endpoint of apps: creating an AppRollback there gives the app
-// the template of one of its releases. The write is an update of the app by the caller, with
-// all that belongs to one.
+// RollbackREST is the rollback endpoint of apps: creating an AppRollback there sets the template of
+// the app to that of one of its releases. The write is an update of the app by the caller, with
+// managedFields and admission.
 type RollbackREST struct {
 	apps     rest.Getter
 	releases rest.Lister
-	update   base.CallerUpdate
+	update   CallerUpdate
 }
+
+// CallerUpdates prepares updates of a resource by endpoints that write another object than the
+// one that the request names. Each is an update by the caller, with managedFields and admission.
+type CallerUpdates interface {
+	Prepare(store *base.Store, resource schema.GroupVersionResource, kind schema.GroupVersionKind) CallerUpdate
+}
+
+// CallerUpdate stores what change returns for a copy of the stored object. After a conflict it
+// calls change again with the newer object.
+type CallerUpdate func(ctx context.Context, name string, options *metav1.UpdateOptions, change rest.TransformFunc) (runtime.Object, error)
 
 var _ rest.NamedCreater = &RollbackREST{}
 
-// New makes an empty AppRollback.
+// New returns an empty AppRollback.
 func (*RollbackREST) New() runtime.Object { return &fleet.AppRollback{} }
 
 // Destroy does nothing: the apps' own storage closes what both share.
@@ -60,8 +71,7 @@ func (*RollbackREST) Destroy() {}
 // NamespaceScoped is true, as for apps.
 func (*RollbackREST) NamespaceScoped() bool { return true }
 
-// Create takes the app of the name back. One that has the wanted template already is left
-// as it is.
+// Create rolls the named app back. It does not write an app that already has the template.
 func (r *RollbackREST) Create(ctx context.Context, name string, obj runtime.Object, createValidation rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
 	rollback, ok := obj.(*fleet.AppRollback)
 	if !ok {
@@ -97,7 +107,7 @@ func (r *RollbackREST) Create(ctx context.Context, name string, obj runtime.Obje
 	if apiequality.Semantic.DeepEqual(&app.Spec.Template, template) {
 		return done, nil
 	}
-	// The update writes onto what is stored by then: others may change the app meanwhile.
+	// The update starts from the app as stored at that time: it may have changed.
 	_, err = r.update(ctx, name, &metav1.UpdateOptions{
 		TypeMeta: metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: "UpdateOptions"},
 		DryRun:   options.DryRun, FieldManager: options.FieldManager, FieldValidation: options.FieldValidation,
@@ -122,13 +132,13 @@ func (r *RollbackREST) Create(ctx context.Context, name string, obj runtime.Obje
 	return done, nil
 }
 
-// revision is a release of an app, by its number.
+// revision is a release of an app with its number.
 type revision struct {
 	number  int64
 	release *fleet.Release
 }
 
-// template is what the app had in a revision; 0 is the one before the newest.
+// template returns the template of a revision; 0 is the revision before the newest.
 func (r *RollbackREST) template(ctx context.Context, app *fleet.App, wanted int64) (*fleet.InstanceTemplateSpec, error) {
 	list, err := r.releases.List(ctx, &internalversion.ListOptions{})
 	if err != nil {
@@ -150,7 +160,7 @@ func (r *RollbackREST) template(ctx context.Context, app *fleet.App, wanted int6
 	return nil, noRevision(app.Name, wanted, revisions)
 }
 
-// revisionsOf are the numbered releases that an app controls, the newest last.
+// revisionsOf returns the numbered releases that an app controls, the newest last.
 func revisionsOf(app *fleet.App, releases []fleet.Release) []revision {
 	var revisions []revision
 	for i := range releases {
@@ -158,7 +168,7 @@ func revisionsOf(app *fleet.App, releases []fleet.Release) []revision {
 		if !metav1.IsControlledBy(release, app) {
 			continue
 		}
-		// One without a number is being made: the controller has not said yet which it is.
+		// The controller has not numbered a release without the annotation yet.
 		number, err := strconv.ParseInt(release.Annotations[v1alpha1.RevisionAnnotation], 10, 64)
 		if err != nil || number < 1 {
 			continue
@@ -169,14 +179,14 @@ func revisionsOf(app *fleet.App, releases []fleet.Release) []revision {
 	return revisions
 }
 
-// templateOf is a release's template as the app had it: the hash is the controller's addition.
+// templateOf returns the app's template of a release, without the hash that the controller added.
 func templateOf(release *fleet.Release) *fleet.InstanceTemplateSpec {
 	template := release.Spec.Template.DeepCopy()
 	maps.DeleteFunc(template.Labels, func(label, _ string) bool { return label == v1alpha1.TemplateHashLabel })
 	return template
 }
 
-// noRevision is a 404 that says what there is instead.
+// noRevision returns a 404 that lists the existing revisions.
 func noRevision(name string, wanted int64, revisions []revision) error {
 	numbers := make([]string, len(revisions))
 	for i, revision := range revisions {

@@ -40,14 +40,14 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/app"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/release"
-	"github.com/gatehouse-dev/gatehouse/pkg/registry/registrytest"
+	"github.com/gatehouse-dev/gatehouse/test/registrytest"
 )
 
-// judge is an admission that labels what it sees and refuses when it is told to.
+// judge is an admission plugin that labels objects and returns refuse.
 type judge struct {
 	refuse error
 	seen   []string
-	// meanwhile happens once, between the look at the app and the write.
+	// meanwhile runs once, between the read of the app and the write.
 	meanwhile func()
 }
 
@@ -79,13 +79,16 @@ func newStage(t *testing.T) *stage {
 	s := &stage{judge: &judge{}}
 	scheme, codecs := apiserver.NewFleetScheme()
 	options := registrytest.StartEtcd(t).StorageOptions(scheme, codecs)
-	options.CallerUpdates = apiserver.NewCallerUpdates(scheme, s.judge)
+	updates, err := apiserver.NewCallerUpdates(scheme, s.judge)
+	if err != nil {
+		t.Fatal(err)
+	}
 	releases, err := release.NewStorage(scheme, options)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(releases.Release.Destroy)
-	if s.Storage, err = app.NewStorage(scheme, options, releases.Release); err != nil {
+	if s.Storage, err = app.NewStorage(scheme, options, releases.Release, updates); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.App.Destroy)
@@ -100,7 +103,7 @@ func newStage(t *testing.T) *stage {
 
 	created := create(s.ctx, t, s.App, with(func(o *fleet.App) {
 		o.Spec.Template.Spec.Containers[0].Image = "web:2"
-		// Fields are tracked from the first write on, or never.
+		// managedFields must exist since the first write.
 		o.ManagedFields = []metav1.ManagedFieldsEntry{{
 			Manager: "maker", Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: v1alpha1.SchemeGroupVersion.String(),
 			FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:replicas":{}}}`),
@@ -202,7 +205,7 @@ func TestARollbackThatChangesNothingIsNoWrite(t *testing.T) {
 		message  string
 		asked    int
 	}{
-		"a dry run asks admission":             {1, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}, nil, "", 1},
+		"a dry run runs admission":             {1, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}, nil, "", 1},
 		"the app is in the revision already":   {2, metav1.CreateOptions{}, nil, "", 0},
 		"there is no such revision":            {7, metav1.CreateOptions{}, apierrors.IsNotFound, `app "web" has no revision 7: its revisions are 1, 2`, 0},
 		"a revision below 0 is not a revision": {-1, metav1.CreateOptions{}, apierrors.IsInvalid, "toRevision", 0},
@@ -224,7 +227,7 @@ func TestARollbackThatChangesNothingIsNoWrite(t *testing.T) {
 	}
 }
 
-func TestARollbackKeepsWhatOthersWroteMeanwhile(t *testing.T) {
+func TestARollbackKeepsConcurrentWrites(t *testing.T) {
 	s := newStage(t)
 	s.judge.meanwhile = func() {
 		changed := s.app(t)

@@ -17,40 +17,43 @@ limitations under the License.
 package app
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
-	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
 // Storage is every endpoint of apps.
 type Storage struct {
-	App    *base.Store
-	Status *base.StatusREST
-	Scale  *base.ScaleREST[*fleet.App]
-	// Rollback is nil where nobody writes for callers; see base.StorageOptions.
+	App      *base.Store
+	Status   *base.StatusREST
+	Scale    *base.ScaleREST[*fleet.App]
 	Rollback *RollbackREST
 }
 
-// NewStorage builds the storage of apps; releases are where rollback finds revisions.
-func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, releases rest.Lister) (*Storage, error) {
-	main := strategy{base.NewStrategy(scheme, true)}
-	store, status, err := base.NewStore(base.Resource{
+// NewStorage builds the storage of apps. The rollback endpoint finds revisions in releases and
+// writes with updates.
+func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, releases rest.Lister, updates CallerUpdates) (*Storage, error) {
+	if updates == nil {
+		return nil, errors.New("storage of apps: rollbacks cannot be served without CallerUpdates, which run admission")
+	}
+	versions := scheme.PrioritizedVersionsForGroup(fleet.GroupName)
+	main := base.NewSpecStatusStrategy(base.NewStrategy(scheme, true), rules{})
+	store, err := base.NewStore(base.Resource{
 		Resource:   fleet.Resource("apps"),
 		Singular:   fleet.Resource("app"),
 		ShortNames: []string{"app"},
 		Categories: []string{"all", "fleet"},
+		Versions:   versions,
 		New:        func() runtime.Object { return &fleet.App{} },
 		NewList:    func() runtime.Object { return &fleet.AppList{} },
-		Strategy:   main,
-		Status:     statusStrategy{main},
+		Strategy:   strategy{main},
 		Table: base.Table(
 			base.NameColumn[*fleet.App](),
 			base.Column[*fleet.App]{Name: "Ready", Description: "Instances that are ready, of those wanted.", Value: func(o *fleet.App) any { return fmt.Sprintf("%d/%d", o.Status.ReadyReplicas, desired(o)) }},
@@ -70,20 +73,19 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, releases rest.
 	if err != nil {
 		return nil, err
 	}
-	storage := &Storage{App: store, Status: status, Scale: base.NewScaleREST(store, base.Scaling[*fleet.App]{
-		Replicas:       func(o *fleet.App) *int32 { return o.Spec.Replicas },
-		Selector:       func(o *fleet.App) *metav1.LabelSelector { return o.Spec.Selector },
-		StatusReplicas: func(o *fleet.App) int32 { return o.Status.Replicas },
-		Versions:       []schema.GroupVersion{v1alpha1.SchemeGroupVersion},
-	})}
-	if opts.CallerUpdates != nil {
-		version := v1alpha1.SchemeGroupVersion
-		storage.Rollback = &RollbackREST{apps: store, releases: releases, update: opts.CallerUpdates.Of(store, version.WithResource("apps"), version.WithKind("App"))}
-	}
-	return storage, nil
+	return &Storage{
+		App:    store,
+		Status: store.NewStatusREST(main.ForStatus()),
+		Scale: base.NewScaleREST(store, base.Scaling[*fleet.App]{
+			Replicas:       func(o *fleet.App) *int32 { return o.Spec.Replicas },
+			Selector:       func(o *fleet.App) *metav1.LabelSelector { return o.Spec.Selector },
+			StatusReplicas: func(o *fleet.App) int32 { return o.Status.Replicas },
+		}),
+		Rollback: &RollbackREST{apps: store, releases: releases, update: updates.Prepare(store, versions[0].WithResource("apps"), versions[0].WithKind("App"))},
+	}, nil
 }
 
-// desired is the wanted number of replicas, which defaults have set.
+// desired returns the desired number of replicas, which is defaulted.
 func desired(o *fleet.App) int32 {
 	if o.Spec.Replicas == nil {
 		return 0

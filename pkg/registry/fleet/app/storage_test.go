@@ -26,14 +26,14 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/app"
-	"github.com/gatehouse-dev/gatehouse/pkg/registry/registrytest"
+	"github.com/gatehouse-dev/gatehouse/test/registrytest"
 )
 
-// newSuite is the library's suite for a registry, on apps in a real etcd.
+// newSuite returns the library's suite for a registry, on apps in a real etcd.
 func newSuite(t *testing.T) *registrytest.Suite {
 	t.Helper()
 	scheme, codecs := apiserver.NewFleetScheme()
-	storage, err := app.NewStorage(scheme, registrytest.StartEtcd(t).StorageOptions(scheme, codecs), nil)
+	storage, err := app.NewStorage(scheme, registrytest.StartEtcd(t).StorageOptions(scheme, codecs), nil, registrytest.CallerUpdates(t, scheme))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,14 +68,14 @@ func validApp() *fleet.App {
 	}
 }
 
-// with is a valid app and a change.
+// with returns a valid app with a change.
 func with(change func(*fleet.App)) *fleet.App {
 	object := validApp()
 	change(object)
 	return object
 }
 
-// update makes a change of a stored app.
+// update returns a change of a stored app.
 func update(change func(*fleet.App)) func(runtime.Object) {
 	return func(obj runtime.Object) { change(obj.(*fleet.App)) }
 }

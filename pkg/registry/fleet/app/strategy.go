@@ -19,50 +19,30 @@ package app
 import (
 	"context"
 
-	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
-	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/validation"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
-// strategy decides on writes to metadata and spec.
-type strategy struct{ base.Strategy }
-
-// GetResetFields names what a write to the main endpoint leaves as it is.
-func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return map[fieldpath.APIVersion]*fieldpath.Set{
-		fieldpath.APIVersion(v1alpha1.SchemeGroupVersion.String()): fieldpath.NewSet(fieldpath.MakePathOrDie("status")),
-	}
+// strategy is the strategy for writes to metadata and spec.
+type strategy struct {
+	base.SpecStatusStrategy[*fleet.App, fleet.AppSpec, fleet.AppStatus]
 }
 
-// PrepareForCreate starts with a status that says that the controller has not reported yet.
-func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
-	app := obj.(*fleet.App)
-	app.Generation = 1
-	app.Status = fleet.AppStatus{Conditions: base.AwaitingController("app controller")}
-}
-
-// PrepareForUpdate keeps the status, drops what belongs to the strategy that the app had before,
-// and counts changes of the spec.
-func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
-	app, oldApp := obj.(*fleet.App), old.(*fleet.App)
-	app.Status = oldApp.Status
-	dropLeftRollingUpdate(&app.Spec.Strategy, &oldApp.Spec.Strategy)
-	if !apiequality.Semantic.DeepEqual(app.Spec, oldApp.Spec) {
-		app.Generation = oldApp.Generation + 1
-	}
+// PrepareForUpdate also drops the defaults of the rollout strategy that the app had before.
+func (s strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
+	dropLeftRollingUpdate(&obj.(*fleet.App).Spec.Strategy, &old.(*fleet.App).Spec.Strategy)
+	s.SpecStatusStrategy.PrepareForUpdate(ctx, obj, old)
 }
 
 // dropLeftRollingUpdate removes rollingUpdate when the type changes to Recreate and the write
-// sets nothing in it: the defaults of the other type are left there by every write that names
-// only what it changes. A server-side apply could not remove them at all, because fields that
-// were defaulted have no manager. A value that the write sets or changes stays, and is refused.
+// sets nothing in it: every write that names only what it changes leaves the defaults of the
+// other type there. A server-side apply could not remove them, because defaulted fields have no
+// manager. A value that the write sets or changes stays, and validation refuses it.
 func dropLeftRollingUpdate(strategy, old *fleet.AppStrategy) {
 	if strategy.Type != fleet.RecreateAppStrategy || old.Type == fleet.RecreateAppStrategy || strategy.RollingUpdate == nil || old.RollingUpdate == nil {
 		return
@@ -75,31 +55,25 @@ func dropLeftRollingUpdate(strategy, old *fleet.AppStrategy) {
 	}
 }
 
-func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
-	return validation.ValidateApp(obj.(*fleet.App))
+// rules are those of apps for base.SpecStatusStrategy.
+type rules struct{}
+
+func (rules) Spec(app *fleet.App) *fleet.AppSpec     { return &app.Spec }
+func (rules) Status(app *fleet.App) *fleet.AppStatus { return &app.Status }
+
+// InitialStatus returns the status of an app that the controller has not reconciled yet.
+func (rules) InitialStatus() fleet.AppStatus {
+	return fleet.AppStatus{Conditions: base.AwaitingController("app controller")}
 }
 
-func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
-	return validation.ValidateAppUpdate(obj.(*fleet.App), old.(*fleet.App))
+func (rules) Validate(_ context.Context, app *fleet.App) field.ErrorList {
+	return validation.ValidateApp(app)
 }
 
-// statusStrategy decides on writes to the status.
-type statusStrategy struct{ strategy }
-
-// GetResetFields names what a write to the status endpoint leaves as it is.
-func (statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return map[fieldpath.APIVersion]*fieldpath.Set{
-		fieldpath.APIVersion(v1alpha1.SchemeGroupVersion.String()): fieldpath.NewSet(fieldpath.MakePathOrDie("metadata"), fieldpath.MakePathOrDie("spec")),
-	}
+func (rules) ValidateUpdate(_ context.Context, app, old *fleet.App) field.ErrorList {
+	return validation.ValidateAppUpdate(app, old)
 }
 
-// PrepareForUpdate keeps everything but the status.
-func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
-	app, oldApp := obj.(*fleet.App), old.(*fleet.App)
-	app.Spec = oldApp.Spec
-	base.KeepMetadata(&app.ObjectMeta, &oldApp.ObjectMeta)
-}
-
-func (statusStrategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
-	return validation.ValidateAppStatusUpdate(obj.(*fleet.App), old.(*fleet.App))
+func (rules) ValidateStatusUpdate(_ context.Context, app, old *fleet.App) field.ErrorList {
+	return validation.ValidateAppStatusUpdate(app, old)
 }

@@ -27,18 +27,24 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
+// Storage holds every endpoint of hosts.
+type Storage struct {
+	Host   *base.Store
+	Status *base.StatusREST
+}
+
 // NewStorage builds the storage of hosts and of their status.
-func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*base.Store, *base.StatusREST, error) {
-	main := strategy{base.NewStrategy(scheme, false)}
-	return base.NewStore(base.Resource{
+func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*Storage, error) {
+	strategy := base.NewSpecStatusStrategy(base.NewStrategy(scheme, false), rules{})
+	store, err := base.NewStore(base.Resource{
 		Resource:   fleet.Resource("hosts"),
 		Singular:   fleet.Resource("host"),
 		ShortNames: []string{"ho"},
 		Categories: []string{"fleet"},
+		Versions:   scheme.PrioritizedVersionsForGroup(fleet.GroupName),
 		New:        func() runtime.Object { return &fleet.Host{} },
 		NewList:    func() runtime.Object { return &fleet.HostList{} },
-		Strategy:   main,
-		Status:     statusStrategy{main},
+		Strategy:   strategy,
 		Table: base.Table(
 			base.NameColumn[*fleet.Host](),
 			base.Column[*fleet.Host]{Name: "Status", Description: "Ready, NotReady or Unknown; SchedulingDisabled where the host takes no new instances.", Value: statusCell},
@@ -50,9 +56,13 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*base.Store, 
 			base.Column[*fleet.Host]{Name: "Runtime", Wide: true, Description: "What runs the containers, and its version.", Value: func(h *fleet.Host) any { return h.Status.Info.RuntimeVersion }},
 		),
 	}, opts)
+	if err != nil {
+		return nil, err
+	}
+	return &Storage{Host: store, Status: store.NewStatusREST(strategy.ForStatus())}, nil
 }
 
-// statusCell reads as kubectl's for nodes does. A host that has reported nothing is Unknown.
+// statusCell returns the status as for nodes. A host that has not reported is Unknown.
 func statusCell(host *fleet.Host) any {
 	status := "Unknown"
 	if ready := apimeta.FindStatusCondition(host.Status.Conditions, fleet.HostConditionReady); ready != nil {
@@ -69,7 +79,7 @@ func statusCell(host *fleet.Host) any {
 	return status
 }
 
-// addressCell prefers the address that is reachable within the host's own network.
+// addressCell returns the address in the host's own network if there is one.
 func addressCell(host *fleet.Host) any {
 	for _, kind := range []fleet.HostAddressType{fleet.HostInternalIP, fleet.HostExternalIP, fleet.HostHostname} {
 		if i := slices.IndexFunc(host.Status.Addresses, func(a fleet.HostAddress) bool { return a.Type == kind }); i >= 0 {

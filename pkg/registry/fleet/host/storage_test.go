@@ -27,19 +27,19 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/host"
-	"github.com/gatehouse-dev/gatehouse/pkg/registry/registrytest"
+	"github.com/gatehouse-dev/gatehouse/test/registrytest"
 )
 
-// newSuite is the library's suite for a registry, on hosts in a real etcd.
+// newSuite returns the library's suite for a registry, on hosts in a real etcd.
 func newSuite(t *testing.T) *registrytest.Suite {
 	t.Helper()
 	scheme, codecs := apiserver.NewFleetScheme()
-	hosts, _, err := host.NewStorage(scheme, registrytest.StartEtcd(t).StorageOptions(scheme, codecs))
+	hosts, err := host.NewStorage(scheme, registrytest.StartEtcd(t).StorageOptions(scheme, codecs))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(hosts.Destroy)
-	return registrytest.NewSuite(t, scheme, hosts)
+	t.Cleanup(hosts.Host.Destroy)
+	return registrytest.NewSuite(t, scheme, hosts.Host)
 }
 
 func validHost() *fleet.Host {
@@ -49,14 +49,14 @@ func validHost() *fleet.Host {
 	}
 }
 
-// with is a valid host and a change.
+// with returns a valid host with a change.
 func with(change func(*fleet.Host)) *fleet.Host {
 	host := validHost()
 	change(host)
 	return host
 }
 
-// update makes a change of a stored host.
+// update returns a change of a stored host.
 func update(change func(*fleet.Host)) func(runtime.Object) {
 	return func(obj runtime.Object) { change(obj.(*fleet.Host)) }
 }

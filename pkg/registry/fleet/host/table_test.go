@@ -39,11 +39,11 @@ func TestTheStatusOfAHostReadsAsThatOfANode(t *testing.T) {
 	}{
 		{name: "a host that has reported nothing is Unknown", want: "Unknown"},
 		{name: "a host whose agent is up is Ready", conditions: ready(metav1.ConditionTrue), want: "Ready"},
-		{name: "a host whose agent says no is NotReady", conditions: ready(metav1.ConditionFalse), want: "NotReady"},
+		{name: "a host whose agent reports False is NotReady", conditions: ready(metav1.ConditionFalse), want: "NotReady"},
 		{name: "a host that was not heard of is Unknown", conditions: ready(metav1.ConditionUnknown), want: "Unknown"},
 		{name: "other conditions do not count", conditions: ready("")[:1], want: "Unknown"},
-		{name: "a cordoned host says so", conditions: ready(metav1.ConditionTrue), unschedulable: true, want: "Ready,SchedulingDisabled"},
-		{name: "a cordoned host that is unknown says both", unschedulable: true, want: "Unknown,SchedulingDisabled"},
+		{name: "a cordoned host shows it", conditions: ready(metav1.ConditionTrue), unschedulable: true, want: "Ready,SchedulingDisabled"},
+		{name: "a cordoned host that is unknown shows both", unschedulable: true, want: "Unknown,SchedulingDisabled"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			host := &fleet.Host{Spec: fleet.HostSpec{Unschedulable: test.unschedulable}, Status: fleet.HostStatus{Conditions: test.conditions}}

@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package hostlease stores host leases: its strategy says what a write may change, its storage where
-// and with which indexes the objects lie.
+// Package hostlease builds the storage of host leases: the strategy prepares and validates writes, and the storage
+// defines columns, selectable fields and indexes.
 //
-// Stops 4 and 5 of the request's path (see ARCHITECTURE.md). pkg/registry/fleet calls
+// Stages 4 and 5 of the request's path (see ARCHITECTURE.md). pkg/registry/fleet calls
 // NewStorage once. Read strategy.go first.
 package hostlease

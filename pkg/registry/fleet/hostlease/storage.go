@@ -24,15 +24,19 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
+// Storage holds every endpoint of host leases.
+type Storage struct{ HostLease *base.Store }
+
 // NewStorage builds the storage of host leases.
-func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*base.Store, error) {
-	store, _, err := base.NewStore(base.Resource{
+func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*Storage, error) {
+	store, err := base.NewStore(base.Resource{
 		Resource:   fleet.Resource("hostleases"),
 		Singular:   fleet.Resource("hostlease"),
 		ShortNames: []string{"hl"},
+		Versions:   scheme.PrioritizedVersionsForGroup(fleet.GroupName),
 		New:        func() runtime.Object { return &fleet.HostLease{} },
 		NewList:    func() runtime.Object { return &fleet.HostLeaseList{} },
-		Strategy:   strategy{base.NewStrategy(scheme, false)},
+		Strategy:   base.NewSpecStrategy(base.NewStrategy(scheme, false), rules{}),
 		Table: base.Table(
 			base.NameColumn[*fleet.HostLease](),
 			base.Column[*fleet.HostLease]{Name: "Holder", Description: "Who renews the lease.", Value: func(l *fleet.HostLease) any { return l.Spec.HolderIdentity }},
@@ -40,7 +44,10 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*base.Store, 
 			base.AgeColumn[*fleet.HostLease](),
 		),
 	}, opts)
-	return store, err
+	if err != nil {
+		return nil, err
+	}
+	return &Storage{store}, nil
 }
 
 func renewedCell(lease *fleet.HostLease) any {

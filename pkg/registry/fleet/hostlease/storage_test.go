@@ -27,10 +27,10 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/hostlease"
-	"github.com/gatehouse-dev/gatehouse/pkg/registry/registrytest"
+	"github.com/gatehouse-dev/gatehouse/test/registrytest"
 )
 
-// newSuite is the library's suite for a registry, on host leases in a real etcd.
+// newSuite returns the library's suite for a registry, on host leases in a real etcd.
 func newSuite(t *testing.T) *registrytest.Suite {
 	t.Helper()
 	scheme, codecs := apiserver.NewFleetScheme()
@@ -38,8 +38,8 @@ func newSuite(t *testing.T) *registrytest.Suite {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(leases.Destroy)
-	return registrytest.NewSuite(t, scheme, leases)
+	t.Cleanup(leases.HostLease.Destroy)
+	return registrytest.NewSuite(t, scheme, leases.HostLease)
 }
 
 func pointer[T any](value T) *T { return &value }
@@ -52,14 +52,14 @@ func validLease() *fleet.HostLease {
 	}
 }
 
-// with is a valid lease and a change.
+// with returns a valid lease with a change.
 func with(change func(*fleet.HostLease)) *fleet.HostLease {
 	lease := validLease()
 	change(lease)
 	return lease
 }
 
-// update makes a change of a stored lease.
+// update returns a change of a stored lease.
 func update(change func(*fleet.HostLease)) func(runtime.Object) {
 	return func(obj runtime.Object) { change(obj.(*fleet.HostLease)) }
 }

@@ -19,41 +19,21 @@ package hostlease
 import (
 	"context"
 
-	apiequality "k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/validation"
-	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
-// strategy decides on writes to host leases.
-type strategy struct{ base.Strategy }
+// rules are those of host leases for base.SpecStrategy.
+type rules struct{}
 
-// GetResetFields is empty: a lease has no fields that a write leaves as they are.
-func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return map[fieldpath.APIVersion]*fieldpath.Set{}
+func (rules) Spec(lease *fleet.HostLease) *fleet.HostLeaseSpec { return &lease.Spec }
+
+func (rules) Validate(_ context.Context, lease *fleet.HostLease) field.ErrorList {
+	return validation.ValidateHostLease(lease)
 }
 
-// PrepareForCreate starts to count.
-func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
-	obj.(*fleet.HostLease).Generation = 1
-}
-
-// PrepareForUpdate counts changes of the spec.
-func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
-	lease, oldLease := obj.(*fleet.HostLease), old.(*fleet.HostLease)
-	if !apiequality.Semantic.DeepEqual(lease.Spec, oldLease.Spec) {
-		lease.Generation = oldLease.Generation + 1
-	}
-}
-
-func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
-	return validation.ValidateHostLease(obj.(*fleet.HostLease))
-}
-
-func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
-	return validation.ValidateHostLeaseUpdate(obj.(*fleet.HostLease), old.(*fleet.HostLease))
+func (rules) ValidateUpdate(_ context.Context, lease, old *fleet.HostLease) field.ErrorList {
+	return validation.ValidateHostLeaseUpdate(lease, old)
 }

@@ -36,8 +36,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/validation"
 )
 
-// BindingREST is the binding endpoint of instances: creating a Binding there is the only
-// way to set spec.hostName, as it is for pods (pkg/registry/core/pod/storage in Kubernetes).
+// BindingREST is the binding endpoint of instances: only creating a Binding there sets spec.hostName,
+// as for pods (pkg/registry/core/pod/storage in Kubernetes).
 type BindingREST struct {
 	store *genericregistry.Store
 	hosts rest.Getter
@@ -48,7 +48,7 @@ var (
 	_ rest.SubresourceObjectMetaPreserver = &BindingREST{}
 )
 
-// New makes an empty Binding.
+// New returns an empty Binding.
 func (r *BindingREST) New() runtime.Object { return &fleet.Binding{} }
 
 // Destroy does nothing: the instances' own storage closes what both share.
@@ -61,9 +61,9 @@ func (r *BindingREST) NamespaceScoped() bool { return r.store.NamespaceScoped() 
 // resourceVersion: they are preconditions on the instance.
 func (r *BindingREST) PreserveRequestObjectMetaSystemFieldsOnSubresourceCreate() bool { return true }
 
-// Create binds the instance of the name to the Binding's host. Of two that bind the same
-// instance one gets 201 and the other 409. A host that does not exist is a 422; one that
-// goes away right after this look is the host lifecycle controller's to deal with.
+// Create binds the named instance to the Binding's host. Of two concurrent bindings of the same
+// instance one gets 201 and the other 409. A host that does not exist is a 422; the host lifecycle
+// controller handles a host that is deleted after this check.
 func (r *BindingREST) Create(ctx context.Context, name string, obj runtime.Object, createValidation rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
 	binding, ok := obj.(*fleet.Binding)
 	if !ok {
@@ -94,7 +94,7 @@ func (r *BindingREST) Create(ctx context.Context, name string, obj runtime.Objec
 	return &metav1.Status{Status: metav1.StatusSuccess}, nil
 }
 
-// bind sets the host in one guarded write.
+// bind sets the host in one write with preconditions.
 func (r *BindingREST) bind(ctx context.Context, binding *fleet.Binding, dryRun bool) error {
 	key, err := r.store.KeyFunc(ctx, binding.Name)
 	if err != nil {
@@ -125,7 +125,7 @@ func (r *BindingREST) bind(ctx context.Context, binding *fleet.Binding, dryRun b
 		for name, value := range binding.Annotations {
 			metav1.SetMetaDataAnnotation(&instance.ObjectMeta, name, value)
 		}
-		// Each side was right by itself; together they may be too large.
+		// The annotations of the instance and of the Binding may be too large together.
 		if errs := apivalidation.ValidateAnnotations(instance.Annotations, field.NewPath("metadata", "annotations")); len(errs) > 0 {
 			return nil, apierrors.NewInvalid(fleet.Kind("Binding"), binding.Name, errs)
 		}

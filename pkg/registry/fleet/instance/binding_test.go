@@ -38,7 +38,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/instance"
 )
 
-// getHosts finds the hosts that exist, and counts how often it is asked.
+// getHosts is a storage of hosts that counts reads.
 type getHosts struct {
 	exist string
 	asked int
@@ -52,7 +52,7 @@ func (h *getHosts) Get(_ context.Context, name string, _ *metav1.GetOptions) (ru
 	return &fleet.Host{ObjectMeta: metav1.ObjectMeta{Name: name}}, nil
 }
 
-// newStorage is the real storage on a real etcd, with one instance that is not bound.
+// newStorage returns the storage on a real etcd, with one instance that is not bound.
 func newStorage(t *testing.T) (*instance.Storage, *getHosts, context.Context) {
 	t.Helper()
 	scheme := runtime.NewScheme()
@@ -65,13 +65,13 @@ func newStorage(t *testing.T) (*instance.Storage, *getHosts, context.Context) {
 		StorageConfig:  config.ForResource(schema.GroupResource{Group: fleet.GroupName, Resource: "instances"}),
 		Decorator:      generic.UndecoratedStorage,
 		ResourcePrefix: "fleet.gatehouse.dev/instances",
-	}}, hosts)
+	}}, hosts, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(storage.Instance.Destroy)
 
-	// The declarative rules ask the request for which version they are wanted.
+	// Declarative validation reads the version from the request.
 	ctx := request.WithRequestInfo(request.WithNamespace(t.Context(), "default"), &request.RequestInfo{
 		IsResourceRequest: true, APIGroup: fleet.GroupName, APIVersion: "v1alpha1", Resource: "instances", Namespace: "default",
 	})
@@ -120,11 +120,11 @@ func TestABindingThatAdmissionRefusesBindsNothing(t *testing.T) {
 		t.Errorf("the instance was bound to %s all the same", host)
 	}
 	if hosts.asked != 0 {
-		t.Error("a refused binding tells whether its host exists")
+		t.Error("a refused binding reveals whether its host exists")
 	}
 }
 
-func TestABindingThatAdmissionAllowsBindsToWhatItWasAskedFor(t *testing.T) {
+func TestABindingThatAdmissionAllowsBindsToTheRequestedHost(t *testing.T) {
 	storage, _, ctx := newStorage(t)
 	answer, err := storage.Binding.Create(ctx, "web", newBinding(), func(_ context.Context, obj runtime.Object) error {
 		obj.(*fleet.Binding).Target.Name = "elsewhere"
@@ -141,7 +141,7 @@ func TestABindingThatAdmissionAllowsBindsToWhatItWasAskedFor(t *testing.T) {
 	}
 }
 
-func TestADryRunOfABindingAsksAdmissionToo(t *testing.T) {
+func TestADryRunOfABindingRunsAdmission(t *testing.T) {
 	storage, _, ctx := newStorage(t)
 	dryRun := &metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
 	refusal := errors.New("no bindings on Sundays")
@@ -156,7 +156,7 @@ func TestADryRunOfABindingAsksAdmissionToo(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoBindingIsRefused(t *testing.T) {
+func TestAnInvalidBindingIsRefused(t *testing.T) {
 	storage, _, ctx := newStorage(t)
 	if _, err := storage.Binding.Create(ctx, "web", &fleet.Host{}, rest.ValidateAllObjectFunc, &metav1.CreateOptions{}); !apierrors.IsBadRequest(err) {
 		t.Errorf("answered with %v, not with a bad request", err)

@@ -53,21 +53,21 @@ var (
 // Get returns the instance. It answers 403 to a host to which the instance is not bound.
 func (r *REST) Get(ctx context.Context, name string, options *metav1.GetOptions) (runtime.Object, error) {
 	obj, err := r.Store.Get(ctx, name, options)
-	return ofCaller(ctx, name).read(obj, err)
+	return callerFrom(ctx, name).read(obj, err)
 }
 
 // Update writes metadata and spec; see REST for the check of hosts.
 func (r *REST) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo, createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc, forceAllowCreate bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
-	caller := ofCaller(ctx, name)
+	caller := callerFrom(ctx, name)
 	obj, created, err := r.Store.Update(ctx, name, caller.update(objInfo), createValidation, updateValidation, forceAllowCreate, options)
 	return obj, created, caller.hideAbsence(err)
 }
 
 // Delete deletes the instance. The delete of a host is bound to the UID of the instance that was
-// checked: one that takes its place meanwhile stays, and the answer is 409, or 403 where the new
-// one is another host's.
+// checked: one that replaces it meanwhile stays, and the answer is 409, or 403 if the new one is bound
+// to another host.
 func (r *REST) Delete(ctx context.Context, name string, deleteValidation rest.ValidateObjectFunc, options *metav1.DeleteOptions) (runtime.Object, bool, error) {
-	caller := ofCaller(ctx, name)
+	caller := callerFrom(ctx, name)
 	if !caller.isHost {
 		return r.Store.Delete(ctx, name, deleteValidation, options)
 	}
@@ -77,25 +77,25 @@ func (r *REST) Delete(ctx context.Context, name string, deleteValidation rest.Va
 	}
 	options = bindToUID(options, checked)
 	obj, deleted, err := r.Store.Delete(ctx, name, caller.delete(deleteValidation), options)
-	// A delete of what is being deleted already returns the object without any validation.
+	// A delete of an instance that is being deleted returns it without any validation.
 	obj, err = caller.read(obj, err)
 	return obj, deleted, err
 }
 
 // DeleteCollection deletes many instances; see REST for the check of hosts.
 func (r *REST) DeleteCollection(ctx context.Context, deleteValidation rest.ValidateObjectFunc, options *metav1.DeleteOptions, listOptions *metainternalversion.ListOptions) (runtime.Object, error) {
-	return r.Store.DeleteCollection(ctx, ofCaller(ctx, "").delete(deleteValidation), options, listOptions)
+	return r.Store.DeleteCollection(ctx, callerFrom(ctx, "").delete(deleteValidation), options, listOptions)
 }
 
 // Get returns the whole instance, as REST.Get does.
 func (r *StatusREST) Get(ctx context.Context, name string, options *metav1.GetOptions) (runtime.Object, error) {
 	obj, err := r.StatusREST.Get(ctx, name, options)
-	return ofCaller(ctx, name).read(obj, err)
+	return callerFrom(ctx, name).read(obj, err)
 }
 
 // Update writes the status; see REST for the check of hosts.
 func (r *StatusREST) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo, createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc, forceAllowCreate bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
-	caller := ofCaller(ctx, name)
+	caller := callerFrom(ctx, name)
 	obj, created, err := r.StatusREST.Update(ctx, name, caller.update(objInfo), createValidation, updateValidation, forceAllowCreate, options)
 	return obj, created, caller.hideAbsence(err)
 }
@@ -119,15 +119,15 @@ func bindToUID(options *metav1.DeleteOptions, checked runtime.Object) *metav1.De
 	return options
 }
 
-// caller says which host asks for which instance; callers that are no hosts pass every check.
+// caller is the host of a request for an instance. A caller that is not a host passes every check.
 type caller struct {
 	host, namespace, name string
 	isHost                bool
 }
 
-// ofCaller finds the host in the context, as pkg/authorization does: a member of system:masters
-// is none, and a request that the server makes for itself has no user.
-func ofCaller(ctx context.Context, name string) caller {
+// callerFrom returns the host of the context, as pkg/authorization does: a member of system:masters
+// is not a host, and a request of the server itself has no user.
+func callerFrom(ctx context.Context, name string) caller {
 	c := caller{namespace: request.NamespaceValue(ctx), name: name}
 	u, ok := request.UserFrom(ctx)
 	if !ok || !slices.Contains(u.GetGroups(), fleet.HostGroup) || slices.Contains(u.GetGroups(), user.SystemPrivilegedGroup) {
@@ -151,7 +151,7 @@ func (c caller) check(obj runtime.Object) error {
 	return c.refused()
 }
 
-// refused is worded as the authorizer's refusal is.
+// refused returns the same error as the authorizer.
 func (c caller) refused() error {
 	return apierrors.NewForbidden(fleet.Resource("instances"), c.name,
 		fmt.Errorf("no instance %q in namespace %q is bound to host %q", c.name, c.namespace, c.host))
@@ -168,7 +168,8 @@ func (c caller) read(obj runtime.Object, err error) (runtime.Object, error) {
 	return obj, nil
 }
 
-// hideAbsence makes a 404 a 403, as the authorizer does: a host is not told which names exist.
+// hideAbsence replaces a 404 by a 403, as the authorizer does, so that a host cannot find out which
+// names exist.
 func (c caller) hideAbsence(err error) error {
 	if c.isHost && apierrors.IsNotFound(err) {
 		return c.refused()
@@ -176,8 +177,8 @@ func (c caller) hideAbsence(err error) error {
 	return err
 }
 
-// update checks the stored object before the change is made of it: the answer to a patch that
-// does not fit would otherwise tell what is stored.
+// update checks the stored object before the change is applied: the error of a patch would otherwise
+// reveal the stored object.
 func (c caller) update(objInfo rest.UpdatedObjectInfo) rest.UpdatedObjectInfo {
 	if !c.isHost {
 		return objInfo

@@ -32,13 +32,13 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/host"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/instance"
-	"github.com/gatehouse-dev/gatehouse/pkg/registry/registrytest"
+	"github.com/gatehouse-dev/gatehouse/test/registrytest"
 )
 
 // stage is a registry of instances with two hosts.
 type stage struct {
 	t         *testing.T
-	ctx       context.Context // of nobody in particular, as for a controller
+	ctx       context.Context // without a user, as for a controller
 	instances *instance.Storage
 }
 
@@ -46,12 +46,12 @@ func newStage(t *testing.T) *stage {
 	t.Helper()
 	scheme, codecs := apiserver.NewFleetScheme()
 	options := registrytest.StartEtcd(t).StorageOptions(scheme, codecs)
-	hosts, _, err := host.NewStorage(scheme, options)
+	hosts, err := host.NewStorage(scheme, options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(hosts.Destroy)
-	instances, err := instance.NewStorage(scheme, options, hosts)
+	t.Cleanup(hosts.Host.Destroy)
+	instances, err := instance.NewStorage(scheme, options, hosts.Host, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,14 +59,14 @@ func newStage(t *testing.T) *stage {
 	info := &request.RequestInfo{IsResourceRequest: true, APIGroup: fleet.GroupName, APIVersion: "v1alpha1", Resource: "instances"}
 	ctx := request.WithNamespace(request.WithRequestInfo(t.Context(), info), "test")
 	for _, name := range []string{"edge-1", "edge-2"} {
-		if _, err := hosts.Create(request.WithNamespace(ctx, ""), &fleet.Host{ObjectMeta: metav1.ObjectMeta{Name: name}}, rest.ValidateAllObjectFunc, &metav1.CreateOptions{}); err != nil {
+		if _, err := hosts.Host.Create(request.WithNamespace(ctx, ""), &fleet.Host{ObjectMeta: metav1.ObjectMeta{Name: name}}, rest.ValidateAllObjectFunc, &metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return &stage{t, ctx, instances}
 }
 
-// as is the context of a request of a user.
+// as returns the context of a request of a user.
 func (s *stage) as(name string, groups ...string) context.Context {
 	return request.WithUser(s.ctx, &user.DefaultInfo{Name: name, Groups: groups})
 }
@@ -96,7 +96,7 @@ func (s *stage) get() *fleet.Instance {
 	return obj.(*fleet.Instance)
 }
 
-// setPhase is a write to the status; first, which may be nil, happens in the first attempt.
+// setPhase writes the status; first, which may be nil, runs in the first attempt.
 func setPhase(phase fleet.InstancePhase, first func()) rest.UpdatedObjectInfo {
 	return rest.DefaultUpdatedObjectInfo(nil, func(_ context.Context, _, existing runtime.Object) (runtime.Object, error) {
 		if first != nil {
@@ -109,8 +109,8 @@ func setPhase(phase fleet.InstancePhase, first func()) rest.UpdatedObjectInfo {
 	})
 }
 
-// setLabel is a write to the metadata, with first as in setPhase: a write of the status to the main
-// endpoint would change nothing and need no transaction.
+// setLabel writes the metadata, with first as in setPhase: a write of the status to the main endpoint
+// would change nothing and need no transaction.
 func setLabel(first func()) rest.UpdatedObjectInfo {
 	return rest.DefaultUpdatedObjectInfo(nil, func(_ context.Context, _, existing runtime.Object) (runtime.Object, error) {
 		if first != nil {
@@ -123,7 +123,7 @@ func setLabel(first func()) rest.UpdatedObjectInfo {
 	})
 }
 
-// operations are what a host does with an instance.
+// operations are those of a host on an instance.
 func (s *stage) operations(first func()) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"get": func(ctx context.Context) error {
@@ -183,8 +183,8 @@ func TestAHostReachesOnlyInstancesThatAreBoundToIt(t *testing.T) {
 	}
 }
 
-// The first attempt of the write sees the host's own instance; when it is committed there is another.
-func TestAHostsWriteDoesNotReachTheInstanceThatTookThePlaceOfItsOwn(t *testing.T) {
+// The first attempt of the write reads the host's own instance, which is replaced before the commit.
+func TestAWriteOfAHostDoesNotChangeAReplacedInstance(t *testing.T) {
 	s := newStage(t)
 	for _, name := range []string{"update", "update status", "delete"} {
 		t.Run(name, func(t *testing.T) {
@@ -212,7 +212,7 @@ func TestAHostsWriteDoesNotReachTheInstanceThatTookThePlaceOfItsOwn(t *testing.T
 	})
 }
 
-// The library returns an instance that is being deleted already without asking anybody.
+// The library returns an instance that is being deleted without a validation.
 func TestADeleteDoesNotShowAnotherHostsInstance(t *testing.T) {
 	s := newStage(t)
 	s.put("edge-2")
@@ -252,7 +252,7 @@ func TestAnInstanceThatHasEndedStaysEndedAndTakesNoHost(t *testing.T) {
 			t.Errorf("%s again: %v", end, err)
 		}
 		for _, phase := range []fleet.InstancePhase{fleet.InstancePending, fleet.InstanceRunning, fleet.InstanceUnknown, ""} {
-			for who, ctx := range map[string]context.Context{"its host": s.as("system:host:edge-1", fleet.HostGroup), "anybody": s.ctx} {
+			for who, ctx := range map[string]context.Context{"its host": s.as("system:host:edge-1", fleet.HostGroup), "another caller": s.ctx} {
 				if err := write(phase, ctx); !apierrors.IsInvalid(err) {
 					t.Errorf("%s makes %q of %s: got %v, want a 422", who, phase, end, err)
 				}
@@ -274,7 +274,7 @@ func TestAnInstanceThatHasEndedStaysEndedAndTakesNoHost(t *testing.T) {
 	}
 }
 
-// interrupted calls before each delete.
+// interrupted runs before, and then each delete.
 type interrupted struct {
 	storage.Interface
 	before func(ctx context.Context, key string)
@@ -285,8 +285,8 @@ func (i *interrupted) Delete(ctx context.Context, key string, out runtime.Object
 	return i.Interface.Delete(ctx, key, out, preconditions, validate, cached, options)
 }
 
-// An update that takes the last finalizer away removes the object, by its name alone in the
-// library. The instance that has taken the name meanwhile stays.
+// An update that removes the last finalizer removes the object, in the library by its name alone. An
+// instance that was created under the name meanwhile stays.
 func TestAnUpdateThatRemovesAnInstanceDoesNotRemoveTheNextOfItsName(t *testing.T) {
 	s := newStage(t)
 	s.put("edge-1")
@@ -305,7 +305,7 @@ func TestAnUpdateThatRemovesAnInstanceDoesNotRemoveTheNextOfItsName(t *testing.T
 	if _, _, err := s.instances.Instance.Delete(s.ctx, "web-1", rest.ValidateAllObjectFunc, metav1.NewDeleteOptions(0)); err != nil {
 		t.Fatal(err)
 	}
-	// Between the update and the removal, somebody else removes the instance and makes the next one.
+	// Between the update and the removal the instance is removed and the next one created.
 	store := s.instances.Instance.Store.Store
 	below := store.Storage.Storage
 	var other *fleet.Instance

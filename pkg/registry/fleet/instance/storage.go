@@ -25,11 +25,12 @@ import (
 	"k8s.io/apiserver/pkg/storage"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/authentication/tokenrequest"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
-// Field selectors by which instances are indexed. HostNameField is the watch index: every
-// host's agent holds one watch with spec.hostName=<its host>.
+// Field selectors by which instances are indexed. HostNameField is the watch index: the agent of
+// every host keeps one watch with spec.hostName=<its host>.
 const (
 	HostNameField = "spec.hostName"
 	PhaseField    = "status.phase"
@@ -40,23 +41,23 @@ type Storage struct {
 	Instance *REST
 	Status   *StatusREST
 	Binding  *BindingREST
-	// Token is nil where nobody gives out tokens.
+	// Token is nil without an issuer of tokens.
 	Token *TokenREST
 }
 
-// NewStorage builds the storage of instances. hosts is where the binding endpoint looks
-// whether the host exists.
-func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, hosts rest.Getter) (*Storage, error) {
-	main := strategy{base.NewStrategy(scheme, true)}
-	store, status, err := base.NewStore(base.Resource{
+// NewStorage builds the storage of instances. The binding endpoint reads hosts from hosts, and the
+// token endpoint gets tokens from issuer, which may be nil.
+func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, hosts rest.Getter, issuer tokenrequest.Issuer) (*Storage, error) {
+	main := base.NewSpecStatusStrategy(base.NewStrategy(scheme, true), rules{})
+	store, err := base.NewStore(base.Resource{
 		Resource:         fleet.Resource("instances"),
 		Singular:         fleet.Resource("instance"),
 		ShortNames:       []string{"inst"},
 		Categories:       []string{"all", "fleet"},
+		Versions:         scheme.PrioritizedVersionsForGroup(fleet.GroupName),
 		New:              func() runtime.Object { return &fleet.Instance{} },
 		NewList:          func() runtime.Object { return &fleet.InstanceList{} },
-		Strategy:         main,
-		Status:           statusStrategy{main},
+		Strategy:         strategy{main},
 		SelectableFields: selectableFields,
 		WatchIndex:       HostNameField,
 		Indexes: map[string]storage.IndexerFunc{
@@ -76,9 +77,9 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, hosts rest.Get
 	if err != nil {
 		return nil, err
 	}
-	all := &Storage{Instance: &REST{store}, Status: &StatusREST{status}, Binding: &BindingREST{store: store.Store, hosts: hosts}}
-	if opts.AccountTokens != nil {
-		all.Token = &TokenREST{instances: store, tokens: opts.AccountTokens}
+	all := &Storage{Instance: &REST{store}, Status: &StatusREST{store.NewStatusREST(statusStrategy{main.ForStatus()})}, Binding: &BindingREST{store: store.Store, hosts: hosts}}
+	if issuer != nil {
+		all.Token = &TokenREST{instances: store, issuer: issuer}
 	}
 	return all, nil
 }
@@ -121,7 +122,7 @@ func restartsCell(instance *fleet.Instance) any {
 	return restarts
 }
 
-// statusCell reads as kubectl's for pods does: what is most urgent to know comes first.
+// statusCell returns the status as for pods: the most urgent one.
 func statusCell(instance *fleet.Instance) any {
 	if instance.DeletionTimestamp != nil {
 		return "Terminating"

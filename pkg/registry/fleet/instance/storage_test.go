@@ -28,20 +28,20 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/host"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/instance"
-	"github.com/gatehouse-dev/gatehouse/pkg/registry/registrytest"
+	"github.com/gatehouse-dev/gatehouse/test/registrytest"
 )
 
-// newSuite is the library's suite for a registry, on instances in a real etcd.
+// newSuite returns the library's suite for a registry, on instances in a real etcd.
 func newSuite(t *testing.T) *registrytest.Suite {
 	t.Helper()
 	scheme, codecs := apiserver.NewFleetScheme()
 	options := registrytest.StartEtcd(t).StorageOptions(scheme, codecs)
-	hosts, _, err := host.NewStorage(scheme, options)
+	hosts, err := host.NewStorage(scheme, options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(hosts.Destroy)
-	instances, err := instance.NewStorage(scheme, options, hosts)
+	t.Cleanup(hosts.Host.Destroy)
+	instances, err := instance.NewStorage(scheme, options, hosts.Host, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,14 +64,14 @@ func validInstance() *fleet.Instance {
 	}
 }
 
-// with is a valid instance and a change.
+// with returns a valid instance with a change.
 func with(change func(*fleet.Instance)) *fleet.Instance {
 	instance := validInstance()
 	change(instance)
 	return instance
 }
 
-// update makes a change of a stored instance.
+// update returns a change of a stored instance.
 func update(change func(*fleet.Instance)) func(runtime.Object) {
 	return func(obj runtime.Object) { change(obj.(*fleet.Instance)) }
 }

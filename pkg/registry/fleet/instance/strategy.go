@@ -19,63 +19,28 @@ package instance
 import (
 	"context"
 
-	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/registry/rest"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
-	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/validation"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
-// strategy decides on writes to metadata and spec, and on how an instance is deleted.
-type strategy struct{ base.Strategy }
+// strategy is the strategy for writes to metadata and spec, and for deletion.
+type strategy struct {
+	base.SpecStatusStrategy[*fleet.Instance, fleet.InstanceSpec, fleet.InstanceStatus]
+}
 
 var _ rest.RESTGracefulDeleteStrategy = strategy{}
 
-// GetResetFields names what a write to the main endpoint leaves as it is.
-func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return map[fieldpath.APIVersion]*fieldpath.Set{
-		fieldpath.APIVersion(v1alpha1.SchemeGroupVersion.String()): fieldpath.NewSet(fieldpath.MakePathOrDie("status")),
-	}
-}
-
-// PrepareForCreate starts an instance as Pending and not ready, with nothing reported.
-func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
-	instance := obj.(*fleet.Instance)
-	instance.Generation = 1
-	instance.Status = fleet.InstanceStatus{
-		Phase:      fleet.InstancePending,
-		Conditions: base.NotReady(metav1.ConditionFalse, "Pending", "no host has reported the instance yet"),
-	}
-}
-
-// PrepareForUpdate keeps the status and counts changes of the spec.
-func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
-	instance, oldInstance := obj.(*fleet.Instance), old.(*fleet.Instance)
-	instance.Status = oldInstance.Status
-	if !apiequality.Semantic.DeepEqual(instance.Spec, oldInstance.Spec) {
-		instance.Generation = oldInstance.Generation + 1
-	}
-}
-
-func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
-	return validation.ValidateInstance(obj.(*fleet.Instance))
-}
-
-func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
-	return validation.ValidateInstanceUpdate(obj.(*fleet.Instance), old.(*fleet.Instance))
-}
-
-// CheckGracefulDelete lets the agent of a bound instance stop it before the object goes,
-// as the kubelet does for a pod: the first delete sets deletionTimestamp and the grace
-// period, the agent's delete with grace 0 ends it. What nobody runs goes at once: an
-// instance that is not bound, or has ended.
+// CheckGracefulDelete lets the agent of a bound instance stop it before the object is removed,
+// as for a pod: the first delete sets deletionTimestamp and the grace period, and the agent's
+// delete with grace period 0 removes the object. An instance that is not bound or has ended is
+// removed at once.
 func (strategy) CheckGracefulDelete(ctx context.Context, obj runtime.Object, options *metav1.DeleteOptions) bool {
 	if options == nil {
 		return false
@@ -94,22 +59,15 @@ func (strategy) CheckGracefulDelete(ctx context.Context, obj runtime.Object, opt
 	return true
 }
 
-// statusStrategy decides on writes to the status.
-type statusStrategy struct{ strategy }
-
-// GetResetFields names what a write to the status endpoint leaves as it is.
-func (statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return map[fieldpath.APIVersion]*fieldpath.Set{
-		fieldpath.APIVersion(v1alpha1.SchemeGroupVersion.String()): fieldpath.NewSet(fieldpath.MakePathOrDie("metadata"), fieldpath.MakePathOrDie("spec")),
-	}
+// statusStrategy is the strategy for writes to the status.
+type statusStrategy struct {
+	base.StatusEndpointStrategy[*fleet.Instance, fleet.InstanceSpec, fleet.InstanceStatus]
 }
 
-// PrepareForUpdate keeps everything but the status.
-func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
-	instance, oldInstance := obj.(*fleet.Instance), old.(*fleet.Instance)
-	instance.Spec = oldInstance.Spec
-	base.KeepMetadata(&instance.ObjectMeta, &oldInstance.ObjectMeta)
-	if instance.Status.Phase == fleet.InstanceFailed && oldInstance.Status.Phase != fleet.InstanceFailed {
+// PrepareForUpdate also marks an instance that begins to be Failed as stalled.
+func (s statusStrategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
+	s.StatusEndpointStrategy.PrepareForUpdate(ctx, obj, old)
+	if instance := obj.(*fleet.Instance); instance.Status.Phase == fleet.InstanceFailed && old.(*fleet.Instance).Status.Phase != fleet.InstanceFailed {
 		stall(instance)
 	}
 }
@@ -117,8 +75,8 @@ func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Objec
 // maxConditions is the most that the API admits.
 const maxConditions = 32
 
-// stall says that an instance that has failed will not become ready any more, so that tools do
-// not wait for it. What its agent says of that itself stays.
+// stall adds the condition Stalled to an instance that has failed and will not become ready, so
+// that tools do not wait for it. A condition Stalled that the agent has set stays.
 func stall(instance *fleet.Instance) {
 	if len(instance.Status.Conditions) >= maxConditions || apimeta.FindStatusCondition(instance.Status.Conditions, fleet.InstanceConditionStalled) != nil {
 		return
@@ -129,6 +87,28 @@ func stall(instance *fleet.Instance) {
 	})
 }
 
-func (statusStrategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
-	return validation.ValidateInstanceStatusUpdate(obj.(*fleet.Instance), old.(*fleet.Instance))
+// rules are those of instances for base.SpecStatusStrategy.
+type rules struct{}
+
+func (rules) Spec(instance *fleet.Instance) *fleet.InstanceSpec     { return &instance.Spec }
+func (rules) Status(instance *fleet.Instance) *fleet.InstanceStatus { return &instance.Status }
+
+// InitialStatus returns the status of an instance that is Pending and not ready.
+func (rules) InitialStatus() fleet.InstanceStatus {
+	return fleet.InstanceStatus{
+		Phase:      fleet.InstancePending,
+		Conditions: base.NotReady(metav1.ConditionFalse, "Pending", "no host has reported the instance yet"),
+	}
+}
+
+func (rules) Validate(_ context.Context, instance *fleet.Instance) field.ErrorList {
+	return validation.ValidateInstance(instance)
+}
+
+func (rules) ValidateUpdate(_ context.Context, instance, old *fleet.Instance) field.ErrorList {
+	return validation.ValidateInstanceUpdate(instance, old)
+}
+
+func (rules) ValidateStatusUpdate(_ context.Context, instance, old *fleet.Instance) field.ErrorList {
+	return validation.ValidateInstanceStatusUpdate(instance, old)
 }

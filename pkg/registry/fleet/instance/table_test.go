@@ -31,7 +31,7 @@ func containers(statuses ...fleet.ContainerStatus) *fleet.Instance {
 	}
 }
 
-func TestTheReadyCellCountsReadyContainersOfAllThatShallRun(t *testing.T) {
+func TestTheReadyCellCountsReadyContainers(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		instance *fleet.Instance
@@ -79,11 +79,11 @@ func TestTheStatusOfAnInstanceReadsAsThatOfAPod(t *testing.T) {
 	}{
 		{"it is the phase where nothing is wrong", containers(running, running), "Running"},
 		{"a new instance is Pending", &fleet.Instance{Status: fleet.InstanceStatus{Phase: fleet.InstancePending}}, "Pending"},
-		{"a container that waits says why", containers(running, waiting("ImagePullBackOff")), "ImagePullBackOff"},
+		{"a container that waits shows the reason", containers(running, waiting("ImagePullBackOff")), "ImagePullBackOff"},
 		{"the first container with a reason is shown", containers(waiting("ContainerCreating"), waiting("ImagePullBackOff")), "ContainerCreating"},
-		{"a container that waits without a reason says nothing", containers(waiting("")), "Running"},
-		{"a container that failed says why", containers(terminated(1, "OOMKilled")), "OOMKilled"},
-		{"a container that ended well says nothing", containers(terminated(0, "Completed")), "Running"},
+		{"a container that waits without a reason shows nothing", containers(waiting("")), "Running"},
+		{"a container that failed shows the reason", containers(terminated(1, "OOMKilled")), "OOMKilled"},
+		{"a container that succeeded shows nothing", containers(terminated(0, "Completed")), "Running"},
 		{"the instance's own reason goes first", with(containers(waiting("ImagePullBackOff")), func(i *fleet.Instance) { i.Status.Reason = "Evicted" }), "Evicted"},
 		{"an instance that is being deleted is Terminating, whatever else", with(containers(waiting("ImagePullBackOff")), func(i *fleet.Instance) {
 			now := metav1.Now()
@@ -98,7 +98,7 @@ func TestTheStatusOfAnInstanceReadsAsThatOfAPod(t *testing.T) {
 	}
 }
 
-func TestAnEmptyCellSaysNone(t *testing.T) {
+func TestAnEmptyCellIsNone(t *testing.T) {
 	if got := orNone(""); got != "<none>" {
 		t.Errorf("got %q", got)
 	}

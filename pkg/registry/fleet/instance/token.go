@@ -25,7 +25,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
@@ -34,55 +33,32 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/authentication/tokenrequest"
 )
 
-// defaultAccount is whose token an instance gets that names no service account.
+// defaultAccount is the service account of an instance that names none.
 const defaultAccount = "default"
 
-// longestToken is the longest that a token of an instance is good for, in seconds. Whoever
-// needs one for longer asks again; whoever stole one has it no longer than that. Tokens of a
-// cluster are held to the same by what asks for them (authentication.ClusterTokens), because
-// there nothing else ends them.
-const longestToken = 60 * 60
+// maxExpirationSeconds bounds the lifetime of a token of an instance, in seconds, and so the time
+// for which a stolen token is valid. A client renews its token. authentication.ClusterTokens has the
+// same bound for tokens of a cluster, which only their expiration ends.
+const maxExpirationSeconds = 60 * 60
 
-// TokenREST is the token endpoint of instances. By creating a TokenRequest there, the host
-// to which an instance is bound gets a short-lived token of the instance's service account,
-// so that what runs in the instance can talk to the API as itself.
+// TokenREST is the token endpoint of instances. By creating a TokenRequest there, the host to which an
+// instance is bound gets a short-lived token of the instance's service account, with which the
+// programs in the instance call the API.
 //
-// The bound host may, and nobody else: not another host, and not whom some role allows it.
-// Who may have tokens of an account asks for them at serviceaccounts/token.
+// Only the bound host may create one: no other host, and no user with a role that allows it. Users
+// create tokens of an account at serviceaccounts/token.
 type TokenREST struct {
+	tokenrequest.Endpoint
 	instances rest.Getter
-	tokens    base.AccountTokens
+	issuer    tokenrequest.Issuer
 }
 
-var (
-	_ rest.NamedCreater                   = &TokenREST{}
-	_ rest.GroupVersionKindProvider       = &TokenREST{}
-	_ rest.SubresourceObjectMetaPreserver = &TokenREST{}
-)
+var _ rest.NamedCreater = &TokenREST{}
 
-// New makes an empty TokenRequest.
-func (*TokenREST) New() runtime.Object { return &authenticationv1.TokenRequest{} }
-
-// Destroy does nothing: nothing is stored.
-func (*TokenREST) Destroy() {}
-
-// NamespaceScoped is true, as for instances.
-func (*TokenREST) NamespaceScoped() bool { return true }
-
-// GroupVersionKind says that the endpoint's kind is not of its own group.
-func (*TokenREST) GroupVersionKind(schema.GroupVersion) schema.GroupVersionKind {
-	return authenticationv1.SchemeGroupVersion.WithKind("TokenRequest")
-}
-
-// PreserveRequestObjectMetaSystemFieldsOnSubresourceCreate keeps the request's uid: it is a
-// precondition on the instance.
-func (*TokenREST) PreserveRequestObjectMetaSystemFieldsOnSubresourceCreate() bool { return true }
-
-// Create gives out a token of the service account of the instance of the name, bound to the
-// instance.
+// Create issues a token of the service account of the named instance, bound to the instance.
 func (r *TokenREST) Create(ctx context.Context, name string, obj runtime.Object, createValidation rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
 	asked, ok := obj.(*authenticationv1.TokenRequest)
 	if !ok {
@@ -109,10 +85,10 @@ func (r *TokenREST) Create(ctx context.Context, name string, obj runtime.Object,
 	forAccount.Spec.BoundObjectRef = &authenticationv1.BoundObjectReference{
 		APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "Instance", Name: instance.Name, UID: instance.UID,
 	}
-	if seconds := forAccount.Spec.ExpirationSeconds; seconds != nil && *seconds > longestToken {
-		forAccount.Spec.ExpirationSeconds = ptr.To[int64](longestToken)
+	if seconds := forAccount.Spec.ExpirationSeconds; seconds != nil && *seconds > maxExpirationSeconds {
+		forAccount.Spec.ExpirationSeconds = ptr.To[int64](maxExpirationSeconds)
 	}
-	given, err := r.tokens.RequestToken(ctx, instance.Namespace, account, forAccount, nil, dryrun.IsDryRun(options.DryRun))
+	given, err := r.issuer.RequestToken(ctx, instance.Namespace, account, forAccount, nil, dryrun.IsDryRun(options.DryRun))
 	if err != nil {
 		return nil, err
 	}
@@ -121,8 +97,8 @@ func (r *TokenREST) Create(ctx context.Context, name string, obj runtime.Object,
 	return out, nil
 }
 
-// boundTo returns the instance if the caller is the host to which it is bound. Everybody
-// else gets the same answer, whether the instance exists or not.
+// boundTo returns the instance if the caller is the host to which it is bound. All other callers get
+// the same answer, whether the instance exists or not.
 func (r *TokenREST) boundTo(ctx context.Context, name string) (*fleet.Instance, error) {
 	caller, ok := request.UserFrom(ctx)
 	if !ok {
@@ -150,7 +126,7 @@ func (r *TokenREST) boundTo(ctx context.Context, name string) (*fleet.Instance, 
 	return instance, nil
 }
 
-// checkRequest holds a body to the instance that its URL names.
+// checkRequest refuses a body for another instance than that of the URL.
 func checkRequest(asked *authenticationv1.TokenRequest, instance *fleet.Instance) error {
 	var errs field.ErrorList
 	metadata := field.NewPath("metadata")

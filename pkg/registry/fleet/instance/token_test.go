@@ -45,7 +45,7 @@ func (o oneInstance) Get(_ context.Context, name string, _ *metav1.GetOptions) (
 	return instance, nil
 }
 
-// tokens gives out a token and remembers for what.
+// tokens issues a token and records the request.
 type tokens struct {
 	account string
 	asked   *authenticationv1.TokenRequest
@@ -59,7 +59,7 @@ func (s *tokens) RequestToken(_ context.Context, namespace, account string, aske
 	return out, nil
 }
 
-func TestTokensOfAnInstanceAreForItsHostAndNobodyElse(t *testing.T) {
+func TestTokensOfAnInstanceAreOnlyForItsHost(t *testing.T) {
 	edge := &user.DefaultInfo{Name: "system:host:edge-1", Groups: []string{"system:hosts", "system:authenticated"}}
 	for _, tc := range []struct {
 		name     string
@@ -75,8 +75,8 @@ func TestTokensOfAnInstanceAreForItsHostAndNobodyElse(t *testing.T) {
 		{name: "any host, of an instance that is bound to none", caller: edge, instance: oneInstance{"web", ""}},
 		{name: "the host of no name, of an instance that is bound to none", caller: &user.DefaultInfo{Name: "system:host:", Groups: []string{"system:hosts"}}, instance: oneInstance{"web", ""}},
 		{name: "a host, of an instance that is not there", caller: edge, instance: oneInstance{"web", "edge-1"}, of: "web-1"},
-		{name: "who has the host's name and not its group", caller: &user.DefaultInfo{Name: "system:host:edge-1"}, instance: oneInstance{"web", "edge-1"}},
-		{name: "who has its group and not its name", caller: &user.DefaultInfo{Name: "edge-1", Groups: []string{"system:hosts"}}, instance: oneInstance{"web", "edge-1"}},
+		{name: "a caller with the host's name and not its group", caller: &user.DefaultInfo{Name: "system:host:edge-1"}, instance: oneInstance{"web", "edge-1"}},
+		{name: "a caller with its group and not its name", caller: &user.DefaultInfo{Name: "edge-1", Groups: []string{"system:hosts"}}, instance: oneInstance{"web", "edge-1"}},
 		{name: "the administrator", caller: &user.DefaultInfo{Name: "admin", Groups: []string{"system:masters"}}, instance: oneInstance{"web", "edge-1"}},
 		{name: "the account itself", caller: &user.DefaultInfo{Name: "system:serviceaccount:shop:web"}, instance: oneInstance{"web", "edge-1"}},
 	} {
@@ -86,13 +86,13 @@ func TestTokensOfAnInstanceAreForItsHostAndNobodyElse(t *testing.T) {
 			if tc.of == "" {
 				tc.of = "web-0"
 			}
-			obj, err := (&TokenREST{instances: tc.instance, tokens: source}).Create(ctx, tc.of, &authenticationv1.TokenRequest{}, nil, &metav1.CreateOptions{})
+			obj, err := (&TokenREST{instances: tc.instance, issuer: source}).Create(ctx, tc.of, &authenticationv1.TokenRequest{}, nil, &metav1.CreateOptions{})
 			if tc.account == "" {
 				if !apierrors.IsForbidden(err) || obj != nil || source.asked != nil {
 					t.Fatalf("got %v, %v, and a token was asked for: %v", obj, err, source.asked)
 				}
 				if !strings.HasSuffix(err.Error(), "and "+tc.caller.Name+" is not it") {
-					t.Errorf("the answer says more than that: %v", err)
+					t.Errorf("the answer reveals more than that: %v", err)
 				}
 				return
 			}
@@ -123,7 +123,7 @@ func TestATokenOfAnInstanceIsBoundToIt(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			source, admitted := &tokens{}, 0
 			tc.ask.Spec.Audiences, tc.ask.Spec.ExpirationSeconds = []string{"vault"}, ptr.To[int64](600)
-			obj, err := (&TokenREST{instances: oneInstance{"web", "edge-1"}, tokens: source}).Create(ctx, "web-0", &tc.ask, func(context.Context, runtime.Object) error {
+			obj, err := (&TokenREST{instances: oneInstance{"web", "edge-1"}, issuer: source}).Create(ctx, "web-0", &tc.ask, func(context.Context, runtime.Object) error {
 				admitted++
 				return nil
 			}, &metav1.CreateOptions{DryRun: tc.dry})

@@ -16,6 +16,6 @@ limitations under the License.
 
 // Package release is the storage of releases.
 //
-// Stops 4 and 5 of the request's path (see ARCHITECTURE.md). pkg/registry/fleet builds it
+// Stages 4 and 5 of the request's path (see ARCHITECTURE.md). pkg/registry/fleet builds it
 // once for all versions. Read NewStorage, then strategy.
 package release

@@ -21,10 +21,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
-	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
@@ -37,16 +35,16 @@ type Storage struct {
 
 // NewStorage builds the storage of releases.
 func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*Storage, error) {
-	main := strategy{base.NewStrategy(scheme, true)}
-	store, status, err := base.NewStore(base.Resource{
+	strategy := base.NewSpecStatusStrategy(base.NewStrategy(scheme, true), rules{})
+	store, err := base.NewStore(base.Resource{
 		Resource:   fleet.Resource("releases"),
 		Singular:   fleet.Resource("release"),
 		ShortNames: []string{"rel"},
 		Categories: []string{"all", "fleet"},
+		Versions:   scheme.PrioritizedVersionsForGroup(fleet.GroupName),
 		New:        func() runtime.Object { return &fleet.Release{} },
 		NewList:    func() runtime.Object { return &fleet.ReleaseList{} },
-		Strategy:   main,
-		Status:     statusStrategy{main},
+		Strategy:   strategy,
 		Table: base.Table(
 			base.NameColumn[*fleet.Release](),
 			base.Column[*fleet.Release]{Name: "Desired", Type: "integer", Description: "Instances that are wanted.", Value: func(o *fleet.Release) any { return desired(o) }},
@@ -66,15 +64,14 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*Storage, err
 	if err != nil {
 		return nil, err
 	}
-	return &Storage{Release: store, Status: status, Scale: base.NewScaleREST(store, base.Scaling[*fleet.Release]{
+	return &Storage{Release: store, Status: store.NewStatusREST(strategy.ForStatus()), Scale: base.NewScaleREST(store, base.Scaling[*fleet.Release]{
 		Replicas:       func(o *fleet.Release) *int32 { return o.Spec.Replicas },
 		Selector:       func(o *fleet.Release) *metav1.LabelSelector { return o.Spec.Selector },
 		StatusReplicas: func(o *fleet.Release) int32 { return o.Status.Replicas },
-		Versions:       []schema.GroupVersion{v1alpha1.SchemeGroupVersion},
 	})}, nil
 }
 
-// desired is the wanted number of replicas, which defaults have set.
+// desired returns the desired number of replicas, which is defaulted.
 func desired(o *fleet.Release) int32 {
 	if o.Spec.Replicas == nil {
 		return 0

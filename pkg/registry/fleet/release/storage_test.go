@@ -25,10 +25,10 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/release"
-	"github.com/gatehouse-dev/gatehouse/pkg/registry/registrytest"
+	"github.com/gatehouse-dev/gatehouse/test/registrytest"
 )
 
-// newSuite is the library's suite for a registry, on releases in a real etcd.
+// newSuite returns the library's suite for a registry, on releases in a real etcd.
 func newSuite(t *testing.T) *registrytest.Suite {
 	t.Helper()
 	scheme, codecs := apiserver.NewFleetScheme()
@@ -60,14 +60,14 @@ func validRelease() *fleet.Release {
 	}
 }
 
-// with is a valid release and a change.
+// with returns a valid release with a change.
 func with(change func(*fleet.Release)) *fleet.Release {
 	object := validRelease()
 	change(object)
 	return object
 }
 
-// update makes a change of a stored release.
+// update returns a change of a stored release.
 func update(change func(*fleet.Release)) func(runtime.Object) {
 	return func(obj runtime.Object) { change(obj.(*fleet.Release)) }
 }

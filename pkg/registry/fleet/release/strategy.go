@@ -19,68 +19,32 @@ package release
 import (
 	"context"
 
-	apiequality "k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
-	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/validation"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
-// strategy decides on writes to metadata and spec.
-type strategy struct{ base.Strategy }
+// rules are those of releases for base.SpecStatusStrategy.
+type rules struct{}
 
-// GetResetFields names what a write to the main endpoint leaves as it is.
-func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return map[fieldpath.APIVersion]*fieldpath.Set{
-		fieldpath.APIVersion(v1alpha1.SchemeGroupVersion.String()): fieldpath.NewSet(fieldpath.MakePathOrDie("status")),
-	}
+func (rules) Spec(release *fleet.Release) *fleet.ReleaseSpec     { return &release.Spec }
+func (rules) Status(release *fleet.Release) *fleet.ReleaseStatus { return &release.Status }
+
+// InitialStatus returns the status of a release that the controller has not reconciled yet.
+func (rules) InitialStatus() fleet.ReleaseStatus {
+	return fleet.ReleaseStatus{Conditions: base.AwaitingController("release controller")}
 }
 
-// PrepareForCreate starts with a status that says that the controller has not reported yet.
-func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
-	release := obj.(*fleet.Release)
-	release.Generation = 1
-	release.Status = fleet.ReleaseStatus{Conditions: base.AwaitingController("release controller")}
+func (rules) Validate(_ context.Context, release *fleet.Release) field.ErrorList {
+	return validation.ValidateRelease(release)
 }
 
-// PrepareForUpdate keeps the status and counts changes of the spec.
-func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
-	release, oldRelease := obj.(*fleet.Release), old.(*fleet.Release)
-	release.Status = oldRelease.Status
-	if !apiequality.Semantic.DeepEqual(release.Spec, oldRelease.Spec) {
-		release.Generation = oldRelease.Generation + 1
-	}
+func (rules) ValidateUpdate(_ context.Context, release, old *fleet.Release) field.ErrorList {
+	return validation.ValidateReleaseUpdate(release, old)
 }
 
-func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
-	return validation.ValidateRelease(obj.(*fleet.Release))
-}
-
-func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
-	return validation.ValidateReleaseUpdate(obj.(*fleet.Release), old.(*fleet.Release))
-}
-
-// statusStrategy decides on writes to the status.
-type statusStrategy struct{ strategy }
-
-// GetResetFields names what a write to the status endpoint leaves as it is.
-func (statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return map[fieldpath.APIVersion]*fieldpath.Set{
-		fieldpath.APIVersion(v1alpha1.SchemeGroupVersion.String()): fieldpath.NewSet(fieldpath.MakePathOrDie("metadata"), fieldpath.MakePathOrDie("spec")),
-	}
-}
-
-// PrepareForUpdate keeps everything but the status.
-func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
-	release, oldRelease := obj.(*fleet.Release), old.(*fleet.Release)
-	release.Spec = oldRelease.Spec
-	base.KeepMetadata(&release.ObjectMeta, &oldRelease.ObjectMeta)
-}
-
-func (statusStrategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
-	return validation.ValidateReleaseStatusUpdate(obj.(*fleet.Release), old.(*fleet.Release))
+func (rules) ValidateStatusUpdate(_ context.Context, release, old *fleet.Release) field.ErrorList {
+	return validation.ValidateReleaseStatusUpdate(release, old)
 }

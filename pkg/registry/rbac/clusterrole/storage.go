@@ -23,17 +23,22 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/rbac"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
-	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/police"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/escalation"
 )
 
+// Storage holds every endpoint of cluster roles.
+type Storage struct{ ClusterRole *escalation.Store }
+
 // NewStorage builds the storage of cluster roles.
-func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, escalation police.Escalation) (*police.Policed, error) {
-	store, _, err := base.NewStore(base.Resource{
+func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, checker escalation.Checker) (*Storage, error) {
+	store, err := base.NewStore(base.Resource{
 		Resource: rbac.Resource("clusterroles"),
 		Singular: rbac.Resource("clusterrole"),
+		Versions: []schema.GroupVersion{rbacv1.SchemeGroupVersion},
 		New:      func() runtime.Object { return &rbacv1.ClusterRole{} },
 		NewList:  func() runtime.Object { return &rbacv1.ClusterRoleList{} },
 		Strategy: strategy{base.NewBuiltinStrategy(scheme, false, base.CreateByPut, base.UnconditionalUpdate)},
@@ -45,24 +50,24 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, escalation pol
 	if err != nil {
 		return nil, err
 	}
-	return &police.Policed{Store: store, Check: func(ctx context.Context, obj, old runtime.Object) error {
+	return &Storage{&escalation.Store{Store: store, Check: func(ctx context.Context, obj, old runtime.Object) error {
 		role, before := obj.(*rbacv1.ClusterRole), old.(*rbacv1.ClusterRole)
-		name := police.RequestName(ctx)
-		if err := escalation.MayWriteRules(ctx, "clusterroles", "", name, role.Rules); err != nil {
+		name := escalation.RequestName(ctx)
+		if err := checker.MayWriteRules(ctx, "clusterroles", "", name, role.Rules); err != nil {
 			return err
 		}
 		if role.AggregationRule == nil && before.AggregationRule == nil {
 			return nil
 		}
-		if err := escalation.MayWriteRules(ctx, "clusterroles", "", name, everything()); err != nil {
+		if err := checker.MayWriteRules(ctx, "clusterroles", "", name, everything()); err != nil {
 			return fmt.Errorf("a role with an aggregationRule gathers whatever is labelled for it, so it takes all rights to write one: %w", err)
 		}
 		return nil
-	}}, nil
+	}}}, nil
 }
 
-// everything is what somebody must hold who has a role gather others: nobody knows what will
-// be labelled for it.
+// everything returns the rights that the author of an aggregated role must have: the roles that will
+// be aggregated are not known.
 func everything() []rbacv1.PolicyRule {
 	return []rbacv1.PolicyRule{
 		{Verbs: []string{"*"}, APIGroups: []string{"*"}, Resources: []string{"*"}},

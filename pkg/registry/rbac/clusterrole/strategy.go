@@ -22,22 +22,18 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/rbac/validation"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
-// strategy decides on writes.
+// strategy is the strategy for all writes.
 type strategy struct{ base.Strategy }
 
-// GetResetFields names nothing: a write may set every field.
-func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set { return nil }
-
-// PrepareForCreate has nothing to prepare.
+// PrepareForCreate changes nothing.
 func (strategy) PrepareForCreate(context.Context, runtime.Object) {}
 
-// PrepareForUpdate has nothing to keep.
+// PrepareForUpdate changes nothing.
 func (strategy) PrepareForUpdate(context.Context, runtime.Object, runtime.Object) {}
 
 func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {

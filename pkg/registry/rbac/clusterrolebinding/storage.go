@@ -21,20 +21,25 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/rbac"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
-	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/police"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/escalation"
 )
 
+// Storage holds every endpoint of cluster role bindings.
+type Storage struct{ ClusterRoleBinding *escalation.Store }
+
 // NewStorage builds the storage of cluster role bindings.
-func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, escalation police.Escalation) (*police.Policed, error) {
-	of := func(kind string) func(*rbacv1.ClusterRoleBinding) any {
-		return func(binding *rbacv1.ClusterRoleBinding) any { return police.SubjectsOf(binding.Subjects, kind) }
+func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, checker escalation.Checker) (*Storage, error) {
+	subjects := func(kind string) func(*rbacv1.ClusterRoleBinding) any {
+		return func(binding *rbacv1.ClusterRoleBinding) any { return escalation.FormatSubjects(binding.Subjects, kind) }
 	}
-	store, _, err := base.NewStore(base.Resource{
+	store, err := base.NewStore(base.Resource{
 		Resource: rbac.Resource("clusterrolebindings"),
 		Singular: rbac.Resource("clusterrolebinding"),
+		Versions: []schema.GroupVersion{rbacv1.SchemeGroupVersion},
 		New:      func() runtime.Object { return &rbacv1.ClusterRoleBinding{} },
 		NewList:  func() runtime.Object { return &rbacv1.ClusterRoleBindingList{} },
 		Strategy: strategy{base.NewBuiltinStrategy(scheme, false, base.CreateByPut, base.UnconditionalUpdate)},
@@ -42,15 +47,15 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, escalation pol
 			base.NameColumn[*rbacv1.ClusterRoleBinding](),
 			base.Column[*rbacv1.ClusterRoleBinding]{Name: "Role", Description: "The role that is granted.", Value: func(b *rbacv1.ClusterRoleBinding) any { return b.RoleRef.Kind + "/" + b.RoleRef.Name }},
 			base.AgeColumn[*rbacv1.ClusterRoleBinding](),
-			base.Column[*rbacv1.ClusterRoleBinding]{Name: "Users", Wide: true, Description: "Users to whom it is granted.", Value: of(rbacv1.UserKind)},
-			base.Column[*rbacv1.ClusterRoleBinding]{Name: "Groups", Wide: true, Description: "Groups to which it is granted.", Value: of(rbacv1.GroupKind)},
-			base.Column[*rbacv1.ClusterRoleBinding]{Name: "ServiceAccounts", Wide: true, Description: "Service accounts to which it is granted.", Value: of(rbacv1.ServiceAccountKind)},
+			base.Column[*rbacv1.ClusterRoleBinding]{Name: "Users", Wide: true, Description: "Users to whom it is granted.", Value: subjects(rbacv1.UserKind)},
+			base.Column[*rbacv1.ClusterRoleBinding]{Name: "Groups", Wide: true, Description: "Groups to which it is granted.", Value: subjects(rbacv1.GroupKind)},
+			base.Column[*rbacv1.ClusterRoleBinding]{Name: "ServiceAccounts", Wide: true, Description: "Service accounts to which it is granted.", Value: subjects(rbacv1.ServiceAccountKind)},
 		),
 	}, opts)
 	if err != nil {
 		return nil, err
 	}
-	return &police.Policed{Store: store, Check: func(ctx context.Context, obj, _ runtime.Object) error {
-		return escalation.MayBind(ctx, "", obj.(*rbacv1.ClusterRoleBinding).RoleRef)
-	}}, nil
+	return &Storage{&escalation.Store{Store: store, Check: func(ctx context.Context, obj, _ runtime.Object) error {
+		return checker.MayBind(ctx, "", obj.(*rbacv1.ClusterRoleBinding).RoleRef)
+	}}}, nil
 }

@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package role stores roles.
+// Package role builds the storage of roles.
 //
-// Stops 4 and 5 of the request's path (see ARCHITECTURE.md). pkg/registry/rbac calls
+// Stages 4 and 5 of the request's path (see ARCHITECTURE.md). pkg/registry/rbac calls
 // NewStorage once.
 package role

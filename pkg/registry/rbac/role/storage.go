@@ -22,18 +22,23 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/endpoints/request"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/rbac"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
-	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/police"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/escalation"
 )
 
+// Storage holds every endpoint of roles.
+type Storage struct{ Role *escalation.Store }
+
 // NewStorage builds the storage of roles.
-func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, escalation police.Escalation) (*police.Policed, error) {
-	store, _, err := base.NewStore(base.Resource{
+func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, checker escalation.Checker) (*Storage, error) {
+	store, err := base.NewStore(base.Resource{
 		Resource: rbac.Resource("roles"),
 		Singular: rbac.Resource("role"),
+		Versions: []schema.GroupVersion{rbacv1.SchemeGroupVersion},
 		New:      func() runtime.Object { return &rbacv1.Role{} },
 		NewList:  func() runtime.Object { return &rbacv1.RoleList{} },
 		Strategy: strategy{base.NewBuiltinStrategy(scheme, true, base.CreateByPut, base.UnconditionalUpdate)},
@@ -45,9 +50,9 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, escalation pol
 	if err != nil {
 		return nil, err
 	}
-	return &police.Policed{Store: store, Check: func(ctx context.Context, obj, _ runtime.Object) error {
-		return escalation.MayWriteRules(ctx, "roles", request.NamespaceValue(ctx), police.RequestName(ctx), obj.(*rbacv1.Role).Rules)
-	}}, nil
+	return &Storage{&escalation.Store{Store: store, Check: func(ctx context.Context, obj, _ runtime.Object) error {
+		return checker.MayWriteRules(ctx, "roles", request.NamespaceValue(ctx), escalation.RequestName(ctx), obj.(*rbacv1.Role).Rules)
+	}}}, nil
 }
 
 func createdAt(role *rbacv1.Role) any {

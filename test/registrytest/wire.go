@@ -41,7 +41,7 @@ import (
 var protobufMagic = []byte("k8s\x00")
 
 // checkStored reads the sample from etcd behind the storage's back. Where an object lies and
-// how it is encoded can never change once somebody has data.
+// how it is encoded can never change once data is stored.
 func (c *contract) checkStored(t *testing.T, r Resource, store *base.Store) {
 	answer, err := c.etcd.Client.Get(t.Context(), r.Key)
 	if err != nil {
@@ -119,7 +119,7 @@ func (c *contract) checkWire(t *testing.T, r Resource) {
 	}
 }
 
-// roundTrip sends random objects of a kind whose hub is the type of the wire to the wire and
+// roundTrip sends random objects of a kind whose hub is the wire type to the wire and
 // back: the library's own test looks for a conversion. What defaults and a normal form do on
 // the way must be the same the second time.
 func (c *contract) roundTrip(t *testing.T, kind string) {

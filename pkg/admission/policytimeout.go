@@ -28,39 +28,39 @@ import (
 
 // policyTime bounds the expressions of all policies that one request runs through, the mutating
 // and the validating ones each. The library bounds the cost of each binding, which is one to two
-// seconds of a processor, and not how many bindings there are
-// (k8s.io/apiserver/pkg/apis/cel/config.go). CEL looks at the context in every hundredth round
-// of a loop, and nowhere else: expressions without loops are not stopped, and need no more than
-// their cost. Garbage collection adds about a third: with 2 s a request cost 2.63 s of processor
-// time, more than test/attacks allows.
+// seconds of a processor, and not the number of bindings
+// (k8s.io/apiserver/pkg/apis/cel/config.go). CEL checks the context only in every hundredth
+// iteration of a loop: expressions without loops are not interrupted, and are bounded by their cost.
+// Garbage collection adds about a third: with 2 s a request cost 2.63 s of processor time, more
+// than test/attacks allows.
 const policyTime = time.Second
 
-// hurry bounds the time of plugins that run users' expressions.
-type hurry struct {
+// policyTimeout bounds the time of plugins that run users' expressions.
+type policyTimeout struct {
 	plugins map[string]Plugin
 	limit   time.Duration
 }
 
 // Decorate implements admission.Decorator.
-func (h hurry) Decorate(handler admission.Interface, name string) admission.Interface {
+func (h policyTimeout) Decorate(handler admission.Interface, name string) admission.Interface {
 	if !h.plugins[name].Expressions {
 		return handler
 	}
-	return &hurried{handler, h.limit}
+	return &timedPlugin{handler, h.limit}
 }
 
-type hurried struct {
+type timedPlugin struct {
 	admission.Interface
 	limit time.Duration
 }
 
 var (
-	_ admission.MutationInterface   = &hurried{}
-	_ admission.ValidationInterface = &hurried{}
+	_ admission.MutationInterface   = &timedPlugin{}
+	_ admission.ValidationInterface = &timedPlugin{}
 )
 
 // Admit implements admission.MutationInterface.
-func (h *hurried) Admit(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
+func (h *timedPlugin) Admit(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
 	plugin, ok := h.Interface.(admission.MutationInterface)
 	if !ok {
 		return nil
@@ -71,7 +71,7 @@ func (h *hurried) Admit(ctx context.Context, a admission.Attributes, o admission
 }
 
 // Validate implements admission.ValidationInterface.
-func (h *hurried) Validate(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
+func (h *timedPlugin) Validate(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
 	plugin, ok := h.Interface.(admission.ValidationInterface)
 	if !ok {
 		return nil
@@ -81,9 +81,9 @@ func (h *hurried) Validate(ctx context.Context, a admission.Attributes, o admiss
 	return h.explain(ctx, within, plugin.Validate(within, a, o))
 }
 
-// explain adds the limit to a refusal that came after it: CEL says "operation interrupted". A
-// policy whose failurePolicy is Ignore is passed over, as one that runs out of its cost.
-func (h *hurried) explain(outer, within context.Context, err error) error {
+// explain adds the limit to an error after the timeout, whose text is "operation interrupted". A
+// policy whose failurePolicy is Ignore is skipped, like one that exceeds its cost.
+func (h *timedPlugin) explain(outer, within context.Context, err error) error {
 	if err == nil || outer.Err() != nil || within.Err() == nil {
 		return err
 	}

@@ -33,11 +33,11 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// late is a plugin of the library that is built when there is something for it to do: the
-// first webhook configuration, or the first binding of a policy. Building those of webhooks
-// prepares CEL, which takes as long as the rest of the server's start; those of policies
-// have two loops that never rest. Whoever has neither webhooks nor policies pays for neither.
-type late struct {
+// lazyPlugin builds a plugin of the library when it has something to do: for the first webhook
+// configuration, or the first binding of a policy. Building the webhook plugins prepares CEL, which
+// takes as long as the rest of the server's start; the policy plugins run two goroutines all the
+// time. A server without webhooks and policies has neither cost.
+type lazyPlugin struct {
 	*admission.Handler
 	name    string
 	library *admission.Plugins
@@ -49,26 +49,26 @@ type late struct {
 	build      func() (admission.Interface, error)
 }
 
-// kind tells mutating from validating plugins.
-type kind func(*late) admission.Interface
+// kind wraps the plugin as a mutating or as a validating one.
+type kind func(*lazyPlugin) admission.Interface
 
-func mutating(l *late) admission.Interface   { return &lateMutation{l} }
-func validating(l *late) admission.Interface { return &lateValidation{l} }
+func mutating(l *lazyPlugin) admission.Interface   { return &lazyMutation{l} }
+func validating(l *lazyPlugin) admission.Interface { return &lazyValidation{l} }
 
-type lateMutation struct{ *late }
-type lateValidation struct{ *late }
+type lazyMutation struct{ *lazyPlugin }
+type lazyValidation struct{ *lazyPlugin }
 
 var (
-	_ admission.MutationInterface       = &lateMutation{}
-	_ admission.ValidationInterface     = &lateValidation{}
-	_ admission.InitializationValidator = &late{}
+	_ admission.MutationInterface       = &lazyMutation{}
+	_ admission.ValidationInterface     = &lazyValidation{}
+	_ admission.InitializationValidator = &lazyPlugin{}
 )
 
-// deferred registers such a plugin under its own name.
-func deferred(name string, register func(*admission.Plugins), check func(io.Reader) error, of kind, operations ...admission.Operation) func(*admission.Plugins) {
+// registerLazily returns a function that registers a lazy plugin under its name.
+func registerLazily(name string, register func(*admission.Plugins), check func(io.Reader) error, wrap kind, operations ...admission.Operation) func(*admission.Plugins) {
 	return func(plugins *admission.Plugins) {
 		plugins.Register(name, func(config io.Reader) (admission.Interface, error) {
-			l := &late{Handler: admission.NewHandler(operations...), name: name, library: admission.NewPlugins()}
+			l := &lazyPlugin{Handler: admission.NewHandler(operations...), name: name, library: admission.NewPlugins()}
 			register(l.library)
 			if config != nil {
 				content, err := io.ReadAll(config)
@@ -77,29 +77,29 @@ func deferred(name string, register func(*admission.Plugins), check func(io.Read
 				}
 				l.config = content
 			}
-			// What is wrong with the configuration is said at the start.
+			// Errors of the configuration end the start.
 			if err := check(l.reader()); err != nil {
 				return nil, fmt.Errorf("configuration of %s: %w", name, err)
 			}
-			return of(l), nil
+			return wrap(l), nil
 		})
 	}
 }
 
-func (l *late) reader() io.Reader {
+func (l *lazyPlugin) reader() io.Reader {
 	if l.config == nil {
 		return nil
 	}
 	return bytes.NewReader(l.config)
 }
 
-// wantsToBeLate is what initializers give to it.
-type wantsToBeLate interface {
-	setLate(informers.SharedInformerFactory, admission.PluginInitializer, func(need string) error) error
+// wantsLazyInitialization is implemented by lazy plugins for lazyInitializer.
+type wantsLazyInitialization interface {
+	setLazy(informers.SharedInformerFactory, admission.PluginInitializer, func(need string) error) error
 }
 
-// setLate asks for the informers now, so that they are started with the others.
-func (l *late) setLate(factory informers.SharedInformerFactory, initialize admission.PluginInitializer, missing func(string) error) error {
+// setLazy registers the informers now, so that they are started with the others.
+func (l *lazyPlugin) setLazy(factory informers.SharedInformerFactory, initialize admission.PluginInitializer, missing func(string) error) error {
 	l.initialize, l.missing = initialize, missing
 	l.build = sync.OnceValues(func() (admission.Interface, error) {
 		return l.library.InitPlugin(l.name, l.reader(), l.initialize)
@@ -115,7 +115,7 @@ func (l *late) setLate(factory informers.SharedInformerFactory, initialize admis
 				if err != nil {
 					return err
 				}
-				// The last is what makes the plugin act: a policy without a binding does nothing.
+				// The last one triggers the plugin: a policy without a binding has no effect.
 				l.triggers = generic
 				all = append(all, generic.Informer())
 			}
@@ -123,21 +123,21 @@ func (l *late) setLate(factory informers.SharedInformerFactory, initialize admis
 	}
 	last := all[len(all)-1]
 	l.SetReadyFunc(last.HasSynced)
-	// The first write should not be the one that waits.
+	// The plugin is built at once, so that the first write does not wait for it.
 	_, err := last.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: func(any) { go func() { _, _ = l.build() }() }})
 	return err
 }
 
 // ValidateInitialization implements admission.InitializationValidator.
-func (l *late) ValidateInitialization() error {
+func (l *lazyPlugin) ValidateInitialization() error {
 	if l.build == nil || l.triggers == nil {
-		return fmt.Errorf("%s was not told what to read", l.name)
+		return fmt.Errorf("%s needs informers of its triggers", l.name)
 	}
 	return nil
 }
 
-// plugin is the one that decides; nil where there is nothing to decide about.
-func (l *late) plugin(a admission.Attributes) (admission.Interface, error) {
+// plugin returns the library's plugin; nil if there is no trigger.
+func (l *lazyPlugin) plugin(a admission.Attributes) (admission.Interface, error) {
 	if !l.WaitForReady() {
 		return nil, admission.NewForbidden(a, errNotYetReady)
 	}
@@ -148,7 +148,7 @@ func (l *late) plugin(a admission.Attributes) (admission.Interface, error) {
 	if len(all) == 0 {
 		return nil, nil
 	}
-	// Selectors look at the object's namespace.
+	// Namespace selectors match the labels of the object's namespace.
 	if l.missing != nil && a.GetNamespace() != "" {
 		if err := l.missing(NeedNamespaces); err != nil {
 			return nil, cannotDecide(l.name, err)
@@ -162,7 +162,7 @@ func (l *late) plugin(a admission.Attributes) (admission.Interface, error) {
 }
 
 // Admit implements admission.MutationInterface.
-func (l *lateMutation) Admit(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
+func (l *lazyMutation) Admit(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
 	plugin, err := l.plugin(a)
 	if err != nil || plugin == nil || !plugin.Handles(a.GetOperation()) {
 		return err
@@ -171,7 +171,7 @@ func (l *lateMutation) Admit(ctx context.Context, a admission.Attributes, o admi
 }
 
 // Validate implements admission.ValidationInterface.
-func (l *lateValidation) Validate(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
+func (l *lazyValidation) Validate(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
 	plugin, err := l.plugin(a)
 	if err != nil || plugin == nil || !plugin.Handles(a.GetOperation()) {
 		return err
@@ -179,11 +179,11 @@ func (l *lateValidation) Validate(ctx context.Context, a admission.Attributes, o
 	return plugin.(admission.ValidationInterface).Validate(ctx, a, o)
 }
 
-// errManifests is about a feature of kube-apiserver that reads webhooks and policies from a
-// directory, before anybody has written one.
+// errManifests refuses a feature of kube-apiserver that reads webhooks and policies from a
+// directory.
 var errManifests = fmt.Errorf("staticManifestsDir is not supported: create the objects instead, with kubectl apply")
 
-// checkWebhooks is the check of a WebhookAdmissionConfiguration.
+// checkWebhooks validates a WebhookAdmissionConfiguration.
 func checkWebhooks(config io.Reader) error {
 	c, err := webhookconfig.LoadConfig(config)
 	if err != nil {
@@ -196,7 +196,7 @@ func checkWebhooks(config io.Reader) error {
 	return err
 }
 
-// checkMutatingPolicies is the check of a MutatingAdmissionPolicyConfiguration.
+// checkMutatingPolicies validates a MutatingAdmissionPolicyConfiguration.
 func checkMutatingPolicies(config io.Reader) error {
 	c, err := policyconfig.LoadMutatingConfig(config)
 	if err == nil && c.StaticManifestsDir != "" {
@@ -205,7 +205,7 @@ func checkMutatingPolicies(config io.Reader) error {
 	return err
 }
 
-// checkValidatingPolicies is the check of a ValidatingAdmissionPolicyConfiguration.
+// checkValidatingPolicies validates a ValidatingAdmissionPolicyConfiguration.
 func checkValidatingPolicies(config io.Reader) error {
 	c, err := policyconfig.LoadValidatingConfig(config)
 	if err == nil && c.StaticManifestsDir != "" {

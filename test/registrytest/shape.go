@@ -97,7 +97,7 @@ func (c *contract) checkNames(t *testing.T, r Resource, storage *base.Store) {
 	}
 }
 
-// checkKind says what an object is by what it is registered as, in the hub and in every version.
+// checkKind checks the kind of an object in the hub and in every version.
 func (c *contract) checkKind(t *testing.T, obj runtime.Object, want string) {
 	t.Helper()
 	kinds, _, err := c.Scheme.ObjectKinds(obj)
@@ -116,7 +116,7 @@ func (c *contract) checkKind(t *testing.T, obj runtime.Object, want string) {
 	}
 }
 
-// checkForeignKind says that an endpoint names a kind of another group, and that the scheme
+// checkForeignKind checks that an endpoint names a kind of another group, and that the scheme
 // decodes what it takes.
 func (c *contract) checkForeignKind(t *testing.T, path string, storage rest.Storage, want string) {
 	t.Helper()
@@ -201,7 +201,7 @@ func checkDefinitions(t *testing.T, path string, definitions []metav1.TableColum
 		t.Errorf("%s: the first column is not the name", path)
 	}
 	if !slices.Contains(narrow, "AGE") {
-		t.Errorf("%s: no column tells the age", path)
+		t.Errorf("%s: no column has the age", path)
 	}
 }
 
@@ -314,7 +314,7 @@ func (c *contract) checkResetFields(t *testing.T, r Resource) {
 				want.Insert(fieldpath.MakePathOrDie(name))
 			}
 		default:
-			t.Errorf("%s is written to: say in LeavesAlone of its Subresource what a write to it leaves as it is", path)
+			t.Errorf("%s is written to: list in LeavesAlone of its Subresource the fields that a write leaves unchanged", path)
 			continue
 		}
 		c.compareResetFields(t, path, strategy.GetResetFields(), want)

@@ -28,7 +28,7 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 )
 
-// endlessPlugin runs until its context ends, and then answers as a policy would.
+// endlessPlugin runs until its context ends, and then answers like a policy.
 type endlessPlugin struct {
 	*admission.Handler
 	answer error
@@ -50,55 +50,55 @@ func (e endlessPlugin) Validate(ctx context.Context, _ admission.Attributes, _ a
 	return e.run(ctx)
 }
 
-func TestExpressionsHaveALimitedTime(t *testing.T) {
+func TestTheTimeOfExpressionsIsBounded(t *testing.T) {
 	interrupted := apierrors.NewForbidden(registration("x")[0].GroupResource(), "a", errors.New("operation interrupted"))
 	plugins := map[string]Plugin{"P": {Name: "P", Expressions: true}, "Q": {Name: "Q"}}
 	for _, tc := range []struct {
-		name   string
-		plugin endlessPlugin
-		says   string
-		code   int32
+		name    string
+		plugin  endlessPlugin
+		message string
+		code    int32
 	}{
-		{"a policy that never ends is told why it was stopped", endlessPlugin{answer: interrupted, wait: true}, "took longer than 1ms", http.StatusForbidden},
-		{"an error of no kind", endlessPlugin{answer: errors.New("stopped"), wait: true}, "took longer than 1ms", http.StatusInternalServerError},
+		{"a policy that never ends", endlessPlugin{answer: interrupted, wait: true}, "took longer than 1ms", http.StatusForbidden},
+		{"an error without a status", endlessPlugin{answer: errors.New("stopped"), wait: true}, "took longer than 1ms", http.StatusInternalServerError},
 		{"a policy that is ignored when it fails", endlessPlugin{wait: true}, "", 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			handler := hurry{plugins, time.Millisecond}.Decorate(tc.plugin, "P")
+			handler := policyTimeout{plugins, time.Millisecond}.Decorate(tc.plugin, "P")
 			for half, err := range map[string]error{
 				"admit":    handler.(admission.MutationInterface).Admit(t.Context(), nil, nil),
 				"validate": handler.(admission.ValidationInterface).Validate(t.Context(), nil, nil),
 			} {
-				if tc.says == "" {
+				if tc.message == "" {
 					if err != nil {
 						t.Errorf("%s: %v", half, err)
 					}
 					continue
 				}
 				var status apierrors.APIStatus
-				if !errors.As(err, &status) || status.Status().Code != tc.code || !strings.Contains(err.Error(), tc.says) {
+				if !errors.As(err, &status) || status.Status().Code != tc.code || !strings.Contains(err.Error(), tc.message) {
 					t.Errorf("%s: %v", half, err)
 				}
 			}
 		})
 	}
-	t.Run("a refusal in time says what it said", func(t *testing.T) {
-		err := hurry{plugins, time.Hour}.Decorate(endlessPlugin{answer: interrupted}, "P").(admission.ValidationInterface).Validate(t.Context(), nil, nil)
+	t.Run("a refusal in time is not changed", func(t *testing.T) {
+		err := policyTimeout{plugins, time.Hour}.Decorate(endlessPlugin{answer: interrupted}, "P").(admission.ValidationInterface).Validate(t.Context(), nil, nil)
 		if !errors.Is(err, interrupted) {
 			t.Error(err)
 		}
 	})
-	t.Run("a request that ends is not blamed on policies", func(t *testing.T) {
+	t.Run("a request that ends is no timeout of policies", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		err := hurry{plugins, time.Hour}.Decorate(endlessPlugin{answer: interrupted, wait: true}, "P").(admission.ValidationInterface).Validate(ctx, nil, nil)
+		err := policyTimeout{plugins, time.Hour}.Decorate(endlessPlugin{answer: interrupted, wait: true}, "P").(admission.ValidationInterface).Validate(ctx, nil, nil)
 		if !errors.Is(err, interrupted) {
 			t.Error(err)
 		}
 	})
-	t.Run("other plugins take their time", func(t *testing.T) {
-		if _, hurried := (hurry{plugins, time.Hour}).Decorate(endlessPlugin{}, "Q").(*hurried); hurried {
-			t.Error("it is hurried")
+	t.Run("other plugins are not bounded", func(t *testing.T) {
+		if _, timed := (policyTimeout{plugins, time.Hour}).Decorate(endlessPlugin{}, "Q").(*timedPlugin); timed {
+			t.Error("its time is bounded")
 		}
 	})
 }

@@ -43,25 +43,25 @@ import (
 // fills is how many random objects a rule is tried with.
 const fills = 10
 
-// Group is an API group, and what it means to serve.
+// Group is an API group and the resources that it must serve.
 type Group struct {
 	Name   string
 	Scheme *runtime.Scheme
 	Codecs serializer.CodecFactory
-	// NewStorage is the group's table of contents.
+	// NewStorage builds the group's storages, by version and path.
 	NewStorage func(*runtime.Scheme, base.StorageOptions) (map[string]map[string]rest.Storage, error)
 	// Fuzzer fills the group's hub types.
 	Fuzzer fuzzer.FuzzerFuncs
 	// Fixtures is the directory of the wire fixtures.
 	Fixtures string
-	// Builtin says that the kinds are Kubernetes' own: the hub is the type of the wire, they
-	// lie in etcd where a kube-apiserver puts them, and k8s.io/api holds their fixtures.
+	// Builtin is true for Kubernetes' own kinds: the hub is the wire type, they are stored where a
+	// kube-apiserver stores them, and k8s.io/api has their fixtures.
 	Builtin bool
 	// Resources is what is served. Samples are created in this order, before anything else.
 	Resources []Resource
 }
 
-// Resource is what a stored resource means to be.
+// Resource is the contract of a stored resource.
 type Resource struct {
 	// Name is the plural, by which the resource is installed.
 	Name, Singular, Kind   string
@@ -83,28 +83,28 @@ type Resource struct {
 	InitialStatus any
 	// ChangeSpec makes a change that a write may make; nil where there is none but to metadata.
 	ChangeSpec func(runtime.Object)
-	// NoGeneration says that nobody counts changes, for kinds of Kubernetes that do not.
+	// NoGeneration is true for kinds of Kubernetes without metadata.generation.
 	NoGeneration bool
 	// CreateByPut and Unconditional are what the strategy allows, for kinds of Kubernetes.
 	CreateByPut, Unconditional bool
-	// StatusWritesMetadata says that a write to the status endpoint may change labels and
-	// annotations, for kinds of Kubernetes where it may.
+	// StatusWritesMetadata is true for kinds of Kubernetes whose status endpoint writes labels and
+	// annotations.
 	StatusWritesMetadata bool
 	// Subresources are all that are installed below the resource.
 	Subresources []Subresource
 }
 
-// Subresource is what an endpoint below a resource means to be.
+// Subresource is the contract of an endpoint below a resource.
 type Subresource struct {
 	Name, Kind string
 	Verbs      []string
-	// Foreign says that the kind belongs to another group, such as autoscaling/v1 Scale: its
-	// own group keeps its fixtures, and the endpoint names it.
+	// Foreign is true if the kind belongs to another group, such as autoscaling/v1 Scale: its own group
+	// has its fixtures, and the endpoint implements rest.GroupVersionKindProvider.
 	Foreign bool
 	// Body is what a create at the endpoint takes, for the verb create.
 	Body func() runtime.Object
 	// LeavesAlone are the fields that a write to the endpoint leaves as they are; those of a
-	// status endpoint need not be said.
+	// status endpoint are known.
 	LeavesAlone []string
 }
 
@@ -181,13 +181,13 @@ func Contract(t *testing.T, group Group) {
 			t.Run("counts changes of its spec", func(t *testing.T) { c.checkGeneration(t, r, main) })
 			t.Run("keeps all but its status when that is written", func(t *testing.T) { c.checkStatusUpdate(t, r, main) })
 			t.Run("is never created by a write to it or below it", func(t *testing.T) { c.checkNeverCreates(t, r, main) })
-			t.Run("refuses what nobody would carry out", func(t *testing.T) { c.checkRefusals(t, r, main) })
+			t.Run("refuses propagation without a garbage collector", func(t *testing.T) { c.checkRefusals(t, r, main) })
 		})
 	}
 	t.Run("nothing else lies in etcd", c.checkKeys)
 }
 
-// paths are all that the group means to install, with the kind of each.
+// paths returns all paths of the contract, with the kind of each.
 func (g Group) paths() map[string]string {
 	paths := map[string]string{}
 	for _, r := range g.Resources {
@@ -305,5 +305,5 @@ func statusOf(obj runtime.Object) (reflect.Value, bool) { return part(obj, "Stat
 
 func specOf(obj runtime.Object) (reflect.Value, bool) { return part(obj, "Spec") }
 
-// isStatus tells whether the path is a status endpoint.
+// isStatus reports whether the path is a status endpoint.
 func isStatus(path string) bool { return strings.HasSuffix(path, "/status") }

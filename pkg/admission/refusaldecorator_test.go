@@ -30,7 +30,7 @@ import (
 	"k8s.io/apiserver/pkg/util/webhook"
 )
 
-// refuser answers everything with an error.
+// refuser is a plugin that returns an error.
 type refuser struct {
 	*admission.Handler
 	err error
@@ -47,21 +47,21 @@ func (r refuser) Validate(context.Context, admission.Attributes, admission.Objec
 func TestARefusalNamesThePluginAndTheCure(t *testing.T) {
 	down := apierrors.NewInternalError(&webhook.ErrCallingWebhook{WebhookName: "x", Reason: errors.New("connection refused")})
 	for _, tc := range []struct {
-		name string
-		err  error
-		cure string
-		code int32
-		says string
+		name    string
+		err     error
+		cure    string
+		code    int32
+		message string
 	}{
 		{"nothing is refused", nil, "c", 0, ""},
 		{"with a cure", apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "shop"), "create it", http.StatusNotFound, `namespaces "shop" not found (admission plugin P: create it)`},
 		{"without one", apierrors.NewForbidden(schema.GroupResource{Resource: "ks"}, "a", errors.New("no: do this")), "", http.StatusForbidden, `ks "a" is forbidden: no: do this (admission plugin P)`},
-		{"an error of no kind", errors.New("broken"), "", http.StatusInternalServerError, "Internal error occurred: broken (admission plugin P)"},
+		{"an error without a status", errors.New("broken"), "", http.StatusInternalServerError, "Internal error occurred: broken (admission plugin P)"},
 		{"a webhook that is down", down, "change the object", http.StatusInternalServerError, `Internal error occurred: failed calling webhook "x": connection refused (admission plugin P: repair what it calls, or let its failurePolicy be Ignore)`},
-		{"one that has said everything", cannotDecide("P", errors.New("not permitted")), "c", http.StatusServiceUnavailable, "admission plugin P cannot decide: not permitted"},
+		{"a complete message", cannotDecide("P", errors.New("not permitted")), "c", http.StatusServiceUnavailable, "admission plugin P cannot decide: not permitted"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			handler := blame{map[string]Plugin{"P": {Name: "P", Cure: tc.cure}}}.Decorate(refuser{admission.NewHandler(admission.Create), tc.err}, "P")
+			handler := refusalDecorator{map[string]Plugin{"P": {Name: "P", Cure: tc.cure}}}.Decorate(refuser{admission.NewHandler(admission.Create), tc.err}, "P")
 			for half, err := range map[string]error{
 				"admit":    handler.(admission.MutationInterface).Admit(t.Context(), nil, nil),
 				"validate": handler.(admission.ValidationInterface).Validate(t.Context(), nil, nil),
@@ -73,19 +73,19 @@ func TestARefusalNamesThePluginAndTheCure(t *testing.T) {
 					continue
 				}
 				var status apierrors.APIStatus
-				if !errors.As(err, &status) || status.Status().Code != tc.code || err.Error() != tc.says {
+				if !errors.As(err, &status) || status.Status().Code != tc.code || err.Error() != tc.message {
 					t.Errorf("%s: got %v", half, err)
 				}
 			}
 		})
 	}
-	if answer := (&apierrors.StatusError{ErrStatus: metav1.Status{Message: "m", Code: 418}}); (&blamed{plugin: Plugin{Name: "P"}}).name(answer) == nil || answer.ErrStatus.Message != "m" {
-		t.Error("somebody else's answer was changed")
+	if answer := (&apierrors.StatusError{ErrStatus: metav1.Status{Message: "m", Code: 418}}); (&refusalPlugin{plugin: Plugin{Name: "P"}}).decorate(answer) == nil || answer.ErrStatus.Message != "m" {
+		t.Error("the answer of the plugin was changed")
 	}
 }
 
-// kubectl shows the causes of what is invalid, and not its message.
-func TestWhatIsInvalidNamesThePluginInItsLastCause(t *testing.T) {
+// kubectl prints the causes of a 422, and not its message.
+func TestTheLastCauseOfAnInvalidObjectNamesThePlugin(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		reason metav1.StatusReason
@@ -94,7 +94,7 @@ func TestWhatIsInvalidNamesThePluginInItsLastCause(t *testing.T) {
 	}{
 		{"a policy's only cause", metav1.StatusReasonInvalid, []string{"not this way."}, []string{"not this way (admission plugin P: change it)"}},
 		{"the last of several", metav1.StatusReasonInvalid, []string{"a", "b"}, []string{"a", "b (admission plugin P: change it)"}},
-		{"what is forbidden is shown by its message", metav1.StatusReasonForbidden, []string{"a"}, []string{"a"}},
+		{"kubectl prints the message of a 403", metav1.StatusReasonForbidden, []string{"a"}, []string{"a"}},
 		{"no causes", metav1.StatusReasonInvalid, nil, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -103,7 +103,7 @@ func TestWhatIsInvalidNamesThePluginInItsLastCause(t *testing.T) {
 				answer.ErrStatus.Details.Causes = append(answer.ErrStatus.Details.Causes, metav1.StatusCause{Message: message})
 			}
 			var named *apierrors.StatusError
-			if !errors.As((&blamed{plugin: Plugin{Name: "P", Cure: "change it"}}).name(answer), &named) {
+			if !errors.As((&refusalPlugin{plugin: Plugin{Name: "P", Cure: "change it"}}).decorate(answer), &named) {
 				t.Fatal("not an answer any more")
 			}
 			var got []string

@@ -26,44 +26,44 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 )
 
-// errNotYetReady is about informers, which need a moment after the start.
+// errNotYetReady is the answer while informers are not synced after the start.
 var errNotYetReady = errors.New("not yet ready to handle request: try again in a few seconds")
 
-// cannotDecide refuses for want of something in the cluster.
+// cannotDecide returns the 503 of a plugin whose dependency in the cluster is missing.
 func cannotDecide(plugin string, err error) error {
 	return apierrors.NewServiceUnavailable(fmt.Sprintf("admission plugin %s cannot decide: %v", plugin, err))
 }
 
-// guard refuses a write at once, and says why, while a plugin lacks something in the
-// cluster that it needs. Without it the plugin would wait for its informer, ten seconds
-// for each write, and then say "not yet ready" or answer 500.
-type guard struct {
+// dependencyGuard refuses a write at once, with the reason, while a dependency of a plugin in the
+// cluster is missing. Without it the plugin would wait for its informer, ten seconds for each
+// write, and then answer "not yet ready" or 500.
+type dependencyGuard struct {
 	plugins map[string]Plugin
 	missing func(need string) error
 }
 
 // Decorate implements admission.Decorator.
-func (g guard) Decorate(handler admission.Interface, name string) admission.Interface {
+func (g dependencyGuard) Decorate(handler admission.Interface, name string) admission.Interface {
 	plugin := g.plugins[name]
 	if len(plugin.Reads) == 0 || g.missing == nil {
 		return handler
 	}
-	return &guarded{Interface: handler, plugin: plugin, missing: g.missing}
+	return &guardedPlugin{Interface: handler, plugin: plugin, missing: g.missing}
 }
 
-type guarded struct {
+type guardedPlugin struct {
 	admission.Interface
 	plugin  Plugin
 	missing func(need string) error
 }
 
 var (
-	_ admission.MutationInterface   = &guarded{}
-	_ admission.ValidationInterface = &guarded{}
+	_ admission.MutationInterface   = &guardedPlugin{}
+	_ admission.ValidationInterface = &guardedPlugin{}
 )
 
 // Admit implements admission.MutationInterface.
-func (g *guarded) Admit(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
+func (g *guardedPlugin) Admit(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
 	plugin, ok := g.Interface.(admission.MutationInterface)
 	if !ok {
 		return nil
@@ -75,7 +75,7 @@ func (g *guarded) Admit(ctx context.Context, a admission.Attributes, o admission
 }
 
 // Validate implements admission.ValidationInterface.
-func (g *guarded) Validate(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
+func (g *guardedPlugin) Validate(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
 	plugin, ok := g.Interface.(admission.ValidationInterface)
 	if !ok {
 		return nil
@@ -86,9 +86,9 @@ func (g *guarded) Validate(ctx context.Context, a admission.Attributes, o admiss
 	return plugin.Validate(ctx, a, o)
 }
 
-// check lets pass what the plugin would not look at: other operations, objects outside of
-// namespaces, other resources.
-func (g *guarded) check(a admission.Attributes) error {
+// check accepts requests that the plugin ignores: other operations, objects outside of namespaces,
+// other resources.
+func (g *guardedPlugin) check(a admission.Attributes) error {
 	for _, read := range g.plugin.Reads {
 		if !slices.Contains(read.For, a.GetOperation()) ||
 			(read.Namespaced && a.GetNamespace() == "") ||

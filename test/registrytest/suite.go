@@ -44,8 +44,7 @@ type Suite struct {
 	store   *base.Store
 }
 
-// NewSuite tests a storage. The suite leaves objects behind: each method wants a storage of
-// its own.
+// NewSuite tests a storage. The suite leaves objects behind: each method needs its own storage.
 func NewSuite(t *testing.T, scheme *runtime.Scheme, storage Storage) *Suite {
 	t.Helper()
 	store := storage.Base()
@@ -149,5 +148,5 @@ func (s *Suite) emit(obj runtime.Object, action string) error {
 		_, _, err := s.storage.Delete(ctx, accessor(obj).GetName(), rest.ValidateAllObjectFunc, nil)
 		return err
 	}
-	return fmt.Errorf("the suite wants an unknown action %q", action)
+	return fmt.Errorf("the suite uses an unknown action %q", action)
 }

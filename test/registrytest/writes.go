@@ -87,7 +87,7 @@ func (r Resource) initialStatus() any {
 }
 
 // withoutTimes is the status of a new object without the times of its conditions, which must be
-// set: conditions say since when they are as they are.
+// set: conditions have the time of their last transition.
 func withoutTimes(t *testing.T, status reflect.Value) any {
 	t.Helper()
 	copied := reflect.New(status.Type()).Elem()
@@ -284,7 +284,7 @@ func (c *contract) checkNeverCreates(t *testing.T, r Resource, storage Storage) 
 		}
 		_, created, err := updater.Update(ctx, name, rest.DefaultUpdatedObjectInfo(body), rest.ValidateAllObjectFunc, rest.ValidateAllObjectUpdateFunc, force, &metav1.UpdateOptions{})
 		if created {
-			t.Error("an update says that it created something")
+			t.Error("an update reports that it created an object")
 		}
 		return err
 	}
@@ -322,14 +322,14 @@ func (c *contract) checkRefusals(t *testing.T, r Resource, storage Storage) {
 	for _, policy := range []metav1.DeletionPropagation{metav1.DeletePropagationForeground, metav1.DeletePropagationOrphan} {
 		ctx := c.context(r, "", "delete")
 		if _, _, err := storage.Delete(ctx, name, rest.ValidateAllObjectFunc, &metav1.DeleteOptions{PropagationPolicy: &policy}); !apierrors.IsInvalid(err) {
-			t.Errorf("delete with propagation %s, which nobody would carry out: got %v, want Invalid", policy, err)
+			t.Errorf("delete with propagation %s, which needs a garbage collector: got %v, want Invalid", policy, err)
 		}
 		collection, ok := storage.(rest.CollectionDeleter)
 		if !ok {
 			continue
 		}
 		if _, err := collection.DeleteCollection(ctx, rest.ValidateAllObjectFunc, &metav1.DeleteOptions{PropagationPolicy: &policy}, &internalversion.ListOptions{}); !apierrors.IsInvalid(err) {
-			t.Errorf("delete of all with propagation %s, which nobody would carry out: got %v, want Invalid", policy, err)
+			t.Errorf("delete of all with propagation %s, which needs a garbage collector: got %v, want Invalid", policy, err)
 		}
 	}
 	if _, err := storage.Get(c.context(r, "", "get"), name, &metav1.GetOptions{}); err != nil {
@@ -343,8 +343,8 @@ func (c *contract) checkRefusals(t *testing.T, r Resource, storage Storage) {
 			Watch: true, SendInitialEvents: &initial, ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan, AllowWatchBookmarks: true,
 			FieldSelector: fields.OneTermEqualSelector(r.WatchIndex, "value"),
 		}
-		if _, err := storage.Base().Watch(base.StreamAsked(ctx), options); !apierrors.IsInvalid(err) {
-			t.Errorf("a stream of initial events of %s=value, which a client asked for: got %v, want Invalid", r.WatchIndex, err)
+		if _, err := storage.Base().Watch(base.StreamRequested(ctx), options); !apierrors.IsInvalid(err) {
+			t.Errorf("a stream of initial events of %s=value, which a client requested: got %v, want Invalid", r.WatchIndex, err)
 		}
 		// The library sets the option on every watch without a resourceVersion.
 		if watcher, err := storage.Base().Watch(ctx, options); err != nil {
@@ -353,7 +353,7 @@ func (c *contract) checkRefusals(t *testing.T, r Resource, storage Storage) {
 			watcher.Stop()
 		}
 	}
-	// Without a resourceVersion somebody's change would be lost unseen.
+	// Without a resourceVersion an update could overwrite a change unseen.
 	unconditional := obj.DeepCopyObject()
 	accessor(unconditional).SetResourceVersion("")
 	_, _, err := storage.Update(c.context(r, "", "update"), name, rest.DefaultUpdatedObjectInfo(unconditional), rest.ValidateAllObjectFunc, rest.ValidateAllObjectUpdateFunc, false, &metav1.UpdateOptions{})

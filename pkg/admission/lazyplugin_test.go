@@ -35,8 +35,8 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// newLate makes the plugin of validating webhooks as the chain would.
-func newLate(t *testing.T, objects ...runtime.Object) *lateValidation {
+// newLazy returns the plugin of validating webhooks as in the chain.
+func newLazy(t *testing.T, objects ...runtime.Object) *lazyValidation {
 	t.Helper()
 	client := fake.NewClientset(append(objects, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}})...)
 	factory := informers.NewSharedInformerFactory(client, 0)
@@ -45,17 +45,17 @@ func newLate(t *testing.T, objects ...runtime.Object) *lateValidation {
 	initializers := admission.PluginInitializers{
 		initializer.New(client, nil, factory, nil, utilfeature.DefaultFeatureGate, nil, t.Context().Done(), nil),
 	}
-	plugin, err := plugins.InitPlugin(validatingwebhook.PluginName, nil, append(initializers, &lateness{informers: factory, all: initializers}))
+	plugin, err := plugins.InitPlugin(validatingwebhook.PluginName, nil, append(initializers, &lazyInitializer{informers: factory, all: initializers}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	factory.Start(t.Context().Done())
 	factory.WaitForCacheSync(t.Context().Done())
-	return plugin.(*lateValidation)
+	return plugin.(*lazyValidation)
 }
 
 func TestAPluginThatHasNothingToDoIsNotBuilt(t *testing.T) {
-	l := newLate(t)
+	l := newLazy(t)
 	l.build = func() (admission.Interface, error) {
 		t.Error("it was built")
 		return nil, nil
@@ -66,7 +66,7 @@ func TestAPluginThatHasNothingToDoIsNotBuilt(t *testing.T) {
 }
 
 func TestAPluginWithAConfigurationIsBuiltAndDecides(t *testing.T) {
-	l := newLate(t, &admissionregistrationv1.ValidatingWebhookConfiguration{
+	l := newLazy(t, &admissionregistrationv1.ValidatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: "hooks"},
 		Webhooks: []admissionregistrationv1.ValidatingWebhook{{
 			Name:          "down.example.com",
@@ -91,21 +91,21 @@ func TestAPluginWithAConfigurationIsBuiltAndDecides(t *testing.T) {
 	}
 }
 
-func TestWhatIsWrongWithAConfigurationIsSaidAtTheStart(t *testing.T) {
+func TestAnInvalidConfigurationEndsTheStart(t *testing.T) {
 	const head = "apiVersion: apiserver.config.k8s.io/v1\nkind: "
-	for _, tc := range []struct{ name, config, says string }{
+	for _, tc := range []struct{ name, config, message string }{
 		{"no configuration", head + "WebhookAdmissionConfiguration", ""},
 		{"something else", "kind: Pod", "configuration of MutatingAdmissionWebhook: "},
 		{"a directory of manifests", head + "WebhookAdmissionConfiguration\nstaticManifestsDir: " + t.TempDir(), "staticManifestsDir is not supported: create the objects instead"},
 		{"a kubeconfig that is not there", head + "WebhookAdmissionConfiguration\nkubeConfigFile: /nowhere/kubeconfig", "/nowhere/kubeconfig"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			factory := deferred(mutatingwebhook.PluginName, mutatingwebhook.Register, checkWebhooks, mutating, admission.Create)
+			factory := registerLazily(mutatingwebhook.PluginName, mutatingwebhook.Register, checkWebhooks, mutating, admission.Create)
 			plugins := admission.NewPlugins()
 			factory(plugins)
 			_, err := plugins.InitPlugin(mutatingwebhook.PluginName, strings.NewReader(tc.config), admission.PluginInitializers{})
-			// Without its initializers the plugin is never complete; that is another error.
-			if incomplete := err != nil && strings.Contains(err.Error(), "was not told what to read"); tc.says == "" && !incomplete || tc.says != "" && (err == nil || !strings.Contains(err.Error(), tc.says)) {
+			// Without initializers the plugin is incomplete, which is another error.
+			if incomplete := err != nil && strings.Contains(err.Error(), "needs informers of its triggers"); tc.message == "" && !incomplete || tc.message != "" && (err == nil || !strings.Contains(err.Error(), tc.message)) {
 				t.Errorf("got %v", err)
 			}
 		})

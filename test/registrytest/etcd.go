@@ -25,6 +25,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/registry/rest"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
 
@@ -74,10 +75,29 @@ func StartEtcd(t testing.TB) *Etcd {
 func (e *Etcd) StorageOptions(scheme *runtime.Scheme, codecs serializer.CodecFactory) base.StorageOptions {
 	options := storage.NewOptions()
 	storage.Connect(options, storage.Connection{Endpoints: e.endpoints})
-	return base.StorageOptions{CallerUpdates: apiserver.NewCallerUpdates(scheme, nil), RESTOptions: &genericoptions.StorageFactoryRestOptionsFactory{
+	return base.StorageOptions{RESTOptions: &genericoptions.StorageFactoryRestOptionsFactory{
 		Options:        *options,
 		StorageFactory: apiserver.NewStorageFactory(options.StorageConfig, options.DefaultStorageMediaType, scheme, codecs),
 	}}
+}
+
+// CallerUpdates runs updates without admission plugins.
+func CallerUpdates(t testing.TB, scheme *runtime.Scheme) *apiserver.CallerUpdates {
+	t.Helper()
+	updates, err := apiserver.NewCallerUpdates(scheme, admission.NewChainHandler())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return updates
+}
+
+// NewStorage returns what Contract and tests of a group call: the provider's storages of the group,
+// by version and path.
+func NewStorage(provider base.StorageProvider, group string) func(*runtime.Scheme, base.StorageOptions) (map[string]map[string]rest.Storage, error) {
+	return func(scheme *runtime.Scheme, opts base.StorageOptions) (map[string]map[string]rest.Storage, error) {
+		storages, err := provider.NewStorage(scheme, opts)
+		return storages[group], err
+	}
 }
 
 // awaitReady returns when the storage's watch cache is filled: before, lists are refused.
