@@ -23,8 +23,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// Constant defaults are the +default markers in types.go; here stand those that depend on
-// other fields.
+// Constant defaults are the +default markers in types_*.go. This file has the defaults that
+// depend on other fields.
 
 func addDefaultingFuncs(scheme *runtime.Scheme) error {
 	return RegisterDefaults(scheme)
