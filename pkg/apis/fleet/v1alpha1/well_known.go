@@ -16,34 +16,107 @@ limitations under the License.
 
 package v1alpha1
 
-const (
-	// TaintHostNotReady is the key of the taint on hosts whose condition Ready is False.
-	TaintHostNotReady = "fleet.gatehouse.dev/not-ready"
-	// TaintHostUnreachable is the key of the taint on hosts that have not been heard of for
-	// too long: their condition Ready is Unknown.
-	TaintHostUnreachable = "fleet.gatehouse.dev/unreachable"
-	// TaintHostOutOfService is the key of a taint that an operator sets on a host that will
-	// not come back by itself: what is being deleted there need not wait for it.
-	TaintHostOutOfService = "fleet.gatehouse.dev/out-of-service"
-)
+import "github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+
+// Names that several packages, the servers and their clients share are defined in this file and
+// nowhere else. Those that upstream defines, such as metav1.ObjectNameField, are used from there.
+// The hub cannot import a version, so the name of the group is defined there.
+
+// GroupName is the API group that this package serves.
+const GroupName = fleet.GroupName
 
 const (
-	// RevisionAnnotation is on a release the number of the app's revision that it is, and on an
-	// app the number of the newest one. It counts up from 1.
-	RevisionAnnotation = GroupName + "/revision"
-	// RevisionHistoryAnnotation is on a release the earlier numbers of the same template, after
-	// the app came back to it; separated by commas.
-	RevisionHistoryAnnotation = GroupName + "/revision-history"
-	// DesiredReplicasAnnotation is on a release the number of replicas that its app wanted when
-	// the release was last scaled.
-	DesiredReplicasAnnotation = GroupName + "/desired-replicas"
-	// MaxReplicasAnnotation is on a release the most replicas that its app might have had,
-	// surge and all, when the release was last scaled.
-	MaxReplicasAnnotation = GroupName + "/max-replicas"
+	// Domain ends the names of the API groups of Gatehouse and the prefixes of the labels that it
+	// reserves.
+	Domain = "gatehouse.dev"
+	// HostLabelDomain is the prefix of the labels that the agent of a host may set on its Host.
+	HostLabelDomain = "host." + Domain
+)
+
+// Users.
+const (
+	// HostUserPrefix begins the user name of the agent of a host; the name of the Host follows.
+	HostUserPrefix = "system:host:"
+	// HostsGroup is the group of the agents of all hosts.
+	HostsGroup = "system:hosts"
+)
+
+// Field selectors of instances, besides metadata.name and metadata.namespace.
+const (
+	// InstanceHostNameField selects the instances that are bound to a host.
+	InstanceHostNameField = "spec.hostName"
+	// InstanceServiceAccountNameField selects by service account.
+	InstanceServiceAccountNameField = "spec.serviceAccountName"
+	// InstanceRestartPolicyField selects by restart policy.
+	InstanceRestartPolicyField = "spec.restartPolicy"
+	// InstancePhaseField selects by phase.
+	InstancePhaseField = "status.phase"
+)
+
+// Taints.
+const (
+	// TaintHostNotReady is the key of the taint on hosts whose condition Ready is False.
+	TaintHostNotReady = GroupName + "/not-ready"
+	// TaintHostUnreachable is the key of the taint on hosts whose condition Ready is Unknown: the
+	// lease expired.
+	TaintHostUnreachable = GroupName + "/unreachable"
+	// TaintHostOutOfService is the key of a taint that an operator sets on a host that will
+	// not come back: instances that are being deleted there do not wait for its agent.
+	TaintHostOutOfService = GroupName + "/out-of-service"
+)
+
+// Labels.
+const (
 	// TemplateHashLabel is on releases and their instances the hash of the template: it keeps
-	// the releases of one app from choosing each other's instances.
+	// the releases of one app from selecting each other's instances.
 	TemplateHashLabel = GroupName + "/template-hash"
-	// DeletionCostAnnotation is on an instance how dear its deletion is, a whole number: where
-	// a release has too many, the cheaper ones go first. 0 where nothing is said.
+	// SimulatedHostLabel is on the Host of every simulated host, with the value true.
+	SimulatedHostLabel = HostLabelDomain + "/simulated"
+)
+
+// Annotations.
+const (
+	// RevisionAnnotation is on a release its revision number, and on an app that of its newest
+	// release. Numbers start at 1.
+	RevisionAnnotation = GroupName + "/revision"
+	// RevisionHistoryAnnotation is on a release the earlier numbers of the same template, from
+	// before a rollback to it; separated by commas.
+	RevisionHistoryAnnotation = GroupName + "/revision-history"
+	// DesiredReplicasAnnotation is on a release the replicas of its app when the release was last
+	// scaled.
+	DesiredReplicasAnnotation = GroupName + "/desired-replicas"
+	// MaxReplicasAnnotation is on a release the largest number of replicas that its app could have,
+	// surge included, when the release was last scaled.
+	MaxReplicasAnnotation = GroupName + "/max-replicas"
+	// RestartedAtAnnotation is on a template when the app was last restarted: another time makes
+	// another template, and so another release.
+	RestartedAtAnnotation = GroupName + "/restartedAt"
+	// DeletionCostAnnotation is on an instance the cost of its deletion, an integer: if a release has
+	// too many instances, those with lower costs are deleted first. 0 if absent.
 	DeletionCostAnnotation = GroupName + "/deletion-cost"
+)
+
+// Keys of the extra information of users whose token is bound to an instance, like those of pods
+// under authentication.kubernetes.io.
+const (
+	InstanceNameKey = GroupName + "/instance-name"
+	InstanceUIDKey  = GroupName + "/instance-uid"
+)
+
+// Reasons of conditions that several packages use.
+const (
+	// AppReasonProgressDeadlineExceeded: Progressing is False, because the rollout made no progress
+	// for longer than progressDeadlineSeconds.
+	AppReasonProgressDeadlineExceeded = "ProgressDeadlineExceeded"
+	// AppReasonReleaseCreateError: the release of the newest template cannot be created.
+	AppReasonReleaseCreateError = "ReleaseCreateError"
+	// AppReasonPaused: the rollout is paused.
+	AppReasonPaused = "AppPaused"
+	// AppReasonOldInstances: instances of older versions are left.
+	AppReasonOldInstances = "OldInstances"
+	// ReasonInstancesUnavailable: instances of an app or a release are missing or not available, for no
+	// known reason.
+	ReasonInstancesUnavailable = "InstancesUnavailable"
+	// ReasonChangedAtAdmission: admission changes what the controller of an app or a release writes.
+	ReasonChangedAtAdmission = "ChangedAtAdmission"
 )
