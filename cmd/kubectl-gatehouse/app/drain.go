@@ -132,19 +132,19 @@ func (c *drainCommand) drain(ctx context.Context, client fleetclient.FleetV1alph
 	if err := c.await(ctx, client, host, instances); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.Out, "host.fleet.gatehouse.dev/%s drained\n", host)
+	fmt.Fprintf(c.Out, "%s/%s drained\n", hostResource, host)
 	return nil
 }
 
 func instancesOn(ctx context.Context, client fleetclient.FleetV1alpha1Interface, host string) ([]v1alpha1.Instance, error) {
-	list, err := client.Instances(metav1.NamespaceAll).List(ctx, metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("spec.hostName", host).String()})
+	list, err := client.Instances(metav1.NamespaceAll).List(ctx, metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector(v1alpha1.InstanceHostNameField, host).String()})
 	if err != nil {
 		return nil, err
 	}
 	return list.Items, nil
 }
 
-// delete asks for the end of the instance that was read, and of no later one of its name.
+// delete deletes the instance that was read, and not a later one of the same name.
 func (c *drainCommand) delete(ctx context.Context, client fleetclient.FleetV1alpha1Interface, instance *v1alpha1.Instance) error {
 	options := metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(instance.UID))}
 	if c.grace >= 0 {
@@ -155,7 +155,7 @@ func (c *drainCommand) delete(ctx context.Context, client fleetclient.FleetV1alp
 		return nil
 	}
 	if err == nil {
-		fmt.Fprintf(c.Out, "instance.fleet.gatehouse.dev/%s deleted from the namespace %s\n", instance.Name, instance.Namespace)
+		fmt.Fprintf(c.Out, "%s/%s deleted from the namespace %s\n", instanceResource, instance.Name, instance.Namespace)
 	}
 	return err
 }

@@ -97,12 +97,12 @@ func (c *statusCommand) run(ctx context.Context, arg string) error {
 		return explain(err, "app", name, namespace)
 	}
 	last := progressOf(app, c.revision)
-	say := c.teller()
-	say.show(last)
+	out := c.reporter()
+	out.show(last)
 	if c.watch && !last.Done && !last.Failed {
-		last, err = c.follow(ctx, client, app, last, say)
+		last, err = c.follow(ctx, client, app, last, out)
 	}
-	say.end()
+	out.end()
 	if c.output.json() {
 		err = errors.Join(err, c.printJSON(last))
 	}
@@ -117,8 +117,8 @@ func (c *statusCommand) run(ctx context.Context, arg string) error {
 	return nil
 }
 
-// follow watches until the rollout has come to an end, or the time is up.
-func (c *statusCommand) follow(ctx context.Context, client fleetclient.FleetV1alpha1Interface, app *v1alpha1.App, last progress, say teller) (progress, error) {
+// follow watches until the rollout is done or has failed, or the timeout has passed.
+func (c *statusCommand) follow(ctx context.Context, client fleetclient.FleetV1alpha1Interface, app *v1alpha1.App, last progress, out reporter) (progress, error) {
 	if c.timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.timeout)
@@ -147,25 +147,25 @@ func (c *statusCommand) follow(ctx context.Context, client fleetclient.FleetV1al
 			return true, deleted
 		}
 		last = progressOf(current, c.revision)
-		say.show(last)
+		out.show(last)
 		return last.Done || last.Failed, nil
 	})
 	if err != nil && wait.Interrupted(err) {
 		if c.timeout > 0 && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			fmt.Fprintf(c.Err, "The rollout was watched for %s (--timeout), and goes on.\n", c.timeout)
 		}
-		return last, nil // run says that it goes on
+		return last, nil // run reports that it is in progress
 	}
 	return last, err
 }
 
-// teller tells of progress as it comes.
-type teller interface {
+// reporter prints progress.
+type reporter interface {
 	show(progress)
 	end()
 }
 
-func (c *statusCommand) teller() teller {
+func (c *statusCommand) reporter() reporter {
 	if c.output.json() {
 		return silent{} // only the last state is printed
 	}
@@ -186,7 +186,7 @@ type silent struct{}
 func (silent) show(progress) {}
 func (silent) end()          {}
 
-// lines writes one for each change. A failure is said as the error that it is.
+// lines prints one line for each change. A failure is returned as an error instead.
 type lines struct {
 	out  io.Writer
 	last string
@@ -201,8 +201,8 @@ func (l *lines) show(p progress) {
 
 func (l *lines) end() {}
 
-// live keeps one line up to date. It never writes more than the terminal is wide, because a
-// line that has wrapped cannot be written over.
+// live updates one line. The line is cut to the width of the terminal, because a wrapped line cannot
+// be overwritten.
 type live struct {
 	out   io.Writer
 	width func() int
