@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package simulation
+package agent
 
 import (
 	"testing"
@@ -22,35 +22,35 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/agent/runtime/simulated"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/fake"
 )
 
-// What a watch still tells of an instance that its host has deleted is old: asking once more
-// would be refused, because the instance is nobody's any more.
-func TestWhatStoppedIsDeletedOnce(t *testing.T) {
+// An event about an instance that the agent has deleted is old: another deletion would be refused,
+// because the instance is not bound to the host any more.
+func TestAStoppedInstanceIsDeletedOnce(t *testing.T) {
 	for _, tc := range []struct {
 		name       string
 		finalizers []string
 		want       int
 	}{
-		{"nobody holds it: a deletion", nil, 1},
-		// The fake server knows no finalizers, so the second report is refused.
-		{"somebody holds it: a report and a deletion, and another try", []string{"example.com/hold"}, 3},
+		{"without finalizers: a deletion", nil, 1},
+		// The fake server ignores finalizers, so it refuses the second report.
+		{"with finalizers: a report and a deletion, and another try", []string{"example.com/hold"}, 3},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			options := DefaultOptions()
 			instance := newInstance(func(i *v1alpha1.Instance) {
 				i.Namespace, i.Finalizers = "default", tc.finalizers
 				i.DeletionTimestamp, i.DeletionGracePeriodSeconds = ptr.To(metav1.Unix(1, 0)), ptr.To[int64](1)
 			})
 			client := fake.NewClientset(instance)
-			k := newKeeper(&agent{name: "sim-1", number: 1, options: &options, client: client.FleetV1alpha1()})
+			c := newController(newAgent(client.FleetV1alpha1(), simulated.New(simulated.Options{HostName: "sim-1", HostNumber: 1}), Options{HostName: "sim-1"}))
 			for range 2 {
-				if err := k.mirror.Add(instance.DeepCopy()); err != nil {
+				if err := c.mirror.Add(instance.DeepCopy()); err != nil {
 					t.Fatal(err)
 				}
-				k.sync(t.Context(), keyOf(instance))
+				c.sync(t.Context(), keyOf(instance))
 			}
 			if got := len(client.Actions()); got != tc.want {
 				t.Errorf("%d requests, want %d: %v", got, tc.want, client.Actions())
