@@ -21,6 +21,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
 // fleetFlowSchemas give hosts and controllers the seats that Kubernetes gives nodes and its own
@@ -28,7 +29,7 @@ import (
 // global-default with everybody, where all users are equal: the scheduler, which works for a
 // thousand hosts, would get as much as one of them.
 func fleetFlowSchemas(controllers []string) []flowcontrolv1.FlowSchema {
-	hosts := []flowcontrolv1.Subject{{Kind: flowcontrolv1.SubjectKindGroup, Group: &flowcontrolv1.GroupSubject{Name: fleet.HostGroup}}}
+	hosts := []flowcontrolv1.Subject{{Kind: flowcontrolv1.SubjectKindGroup, Group: &flowcontrolv1.GroupSubject{Name: v1alpha1.HostsGroup}}}
 	schemas := []flowcontrolv1.FlowSchema{
 		// What a host is alive by, before what it does.
 		flowSchema("gatehouse-host-high", "node-high", 401, hosts, fleet.GroupName, "hosts", "hosts/status", "hostleases"),

@@ -37,6 +37,7 @@ import (
 	"k8s.io/apiserver/pkg/server/healthz"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver/bodies"
 	admissionregistrationregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/admissionregistration"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/admissionregistration/params"
@@ -47,7 +48,6 @@ import (
 	coreregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/core"
 	eventsregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/events"
 	fleetregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/fleet"
-	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/instance"
 	rbacregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/rbac"
 )
 
@@ -72,7 +72,7 @@ func fleetGroup() group {
 		scheme:       scheme,
 		codecs:       codecs,
 		newStorage:   fleetregistry.NewStorage,
-		watchIndexes: map[schema.GroupResource]string{fleet.Resource("instances"): instance.HostNameField},
+		watchIndexes: map[schema.GroupResource]string{fleet.Resource("instances"): v1alpha1.InstanceHostNameField},
 	}
 }
 

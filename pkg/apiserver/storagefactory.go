@@ -24,10 +24,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	serverstorage "k8s.io/apiserver/pkg/server/storage"
 	"k8s.io/apiserver/pkg/storage/storagebackend"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
 // ownSuffix ends the names of our own groups.
-const ownSuffix = ".gatehouse.dev"
+const ownSuffix = "." + v1alpha1.Domain
 
 // isBuiltin tells Kubernetes' own groups from ours.
 func isBuiltin(group string) bool { return !strings.HasSuffix(group, ownSuffix) }

@@ -150,18 +150,18 @@ var rooms = []room{
 	}},
 
 	// Controllers work only through watch: no hub types, no registry, no k8s.io/apiserver.
-	// What several of them must agree on is in queue, backoff, events, health, instance, adoption, taints and transform.
+	// What several of them must agree on is in queue, backoff, events, health, adoption and transform.
 	// The controller of quotas counts what admission charges.
 	{packages: "pkg/controller/quota", may: []string{
-		"pkg/controller/queue", "pkg/controller/transform", "pkg/controller/instance", "pkg/quota", "pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/...",
+		"pkg/controller/queue", "pkg/controller/transform", "pkg/quota", "pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/...",
 	}},
 	// Of releases, the bytes on their way are bounded by a weighted semaphore.
 	{packages: "pkg/controller/release", may: []string{
-		"pkg/controller/backoff", "pkg/controller/health", "pkg/controller/queue", "pkg/controller/events", "pkg/controller/instance", "pkg/controller/adoption", "pkg/controller/transform",
+		"pkg/controller/backoff", "pkg/controller/health", "pkg/controller/queue", "pkg/controller/events", "pkg/controller/adoption", "pkg/controller/transform",
 		"pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/...", "golang.org/x/sync/semaphore",
 	}},
 	{packages: "pkg/controller/([a-z]+)", may: []string{
-		"pkg/controller/queue", "pkg/controller/events", "pkg/controller/backoff", "pkg/controller/health", "pkg/controller/instance", "pkg/controller/adoption", "pkg/controller/taints", "pkg/controller/transform",
+		"pkg/controller/queue", "pkg/controller/events", "pkg/controller/backoff", "pkg/controller/health", "pkg/controller/adoption", "pkg/controller/transform",
 		"pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/...",
 	}},
 	// The agent of a host is a client, and becomes a program of its own: it links neither
@@ -192,7 +192,7 @@ var rooms = []room{
 	}},
 	// Two rooms that only cmd uses: files with keys, and questions before the start.
 	{packages: "pkg/certificates", may: []string{
-		"pkg/files", "k8s.io/apiserver/pkg/server/dynamiccertificates", "k8s.io/client-go/tools/clientcmd/...", "k8s.io/client-go/util/cert",
+		"pkg/files", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/server/dynamiccertificates", "k8s.io/client-go/tools/clientcmd/...", "k8s.io/client-go/util/cert",
 	}},
 	{packages: "pkg/preflight", may: []string{"k8s.io/apiserver/pkg/server/healthz", "k8s.io/client-go/kubernetes"}},
 

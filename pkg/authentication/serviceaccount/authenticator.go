@@ -34,6 +34,8 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
 // leeway is how far clocks may be apart: a token counts this long before it begins and
@@ -229,7 +231,7 @@ func userOf(said *claims) user.Info {
 	if instance == nil {
 		return info
 	}
-	extra := map[string][]string{InstanceNameKey: {instance.Name}, InstanceUIDKey: {string(instance.UID)}}
+	extra := map[string][]string{v1alpha1.InstanceNameKey: {instance.Name}, v1alpha1.InstanceUIDKey: {string(instance.UID)}}
 	for key, values := range info.GetExtra() {
 		extra[key] = values
 	}

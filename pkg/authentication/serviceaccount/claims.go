@@ -22,13 +22,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// What a user whose token is bound to an Instance carries as extra, as pods do in
-// Kubernetes under authentication.kubernetes.io.
-const (
-	InstanceNameKey = "fleet.gatehouse.dev/instance-name"
-	InstanceUIDKey  = "fleet.gatehouse.dev/instance-uid"
-)
-
 // Reference names an object and says which one of that name it is.
 type Reference struct {
 	Name string    `json:"name,omitempty"`

@@ -34,6 +34,8 @@ import (
 	authenticationjwt "k8s.io/apiserver/pkg/authentication/token/jwt"
 	"k8s.io/apiserver/pkg/warning"
 	"k8s.io/utils/ptr"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
 // What may be asked for is what may be asked for in Kubernetes.
@@ -51,7 +53,7 @@ const (
 
 // InstanceKind is the kind in a TokenRequest's boundObjectRef that stands for an Instance, in
 // whatever version.
-var InstanceKind = schema.GroupKind{Group: "fleet.gatehouse.dev", Kind: "Instance"}
+var InstanceKind = v1alpha1.SchemeGroupVersion.WithKind("Instance").GroupKind()
 
 var requestKind = authenticationv1.SchemeGroupVersion.WithKind("TokenRequest").GroupKind()
 

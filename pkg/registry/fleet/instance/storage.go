@@ -25,14 +25,8 @@ import (
 	"k8s.io/apiserver/pkg/storage"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
-)
-
-// Field selectors by which instances are indexed. HostNameField is the watch index: every
-// host's agent holds one watch with spec.hostName=<its host>.
-const (
-	HostNameField = "spec.hostName"
-	PhaseField    = "status.phase"
 )
 
 // Storage is every endpoint of instances.
@@ -58,10 +52,11 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, hosts rest.Get
 		Strategy:         main,
 		Status:           statusStrategy{main},
 		SelectableFields: selectableFields,
-		WatchIndex:       HostNameField,
+		// The agent of every host holds one watch with this field selector.
+		WatchIndex: v1alpha1.InstanceHostNameField,
 		Indexes: map[string]storage.IndexerFunc{
-			HostNameField: func(obj runtime.Object) string { return obj.(*fleet.Instance).Spec.HostName },
-			PhaseField:    func(obj runtime.Object) string { return string(obj.(*fleet.Instance).Status.Phase) },
+			v1alpha1.InstanceHostNameField: func(obj runtime.Object) string { return obj.(*fleet.Instance).Spec.HostName },
+			v1alpha1.InstancePhaseField:    func(obj runtime.Object) string { return string(obj.(*fleet.Instance).Status.Phase) },
 		},
 		Table: base.Table(
 			base.NameColumn[*fleet.Instance](),
@@ -89,10 +84,10 @@ func selectableFields(obj runtime.Object, set fields.Set) error {
 	if !ok {
 		return fmt.Errorf("%T is no Instance", obj)
 	}
-	set[HostNameField] = instance.Spec.HostName
-	set["spec.serviceAccountName"] = instance.Spec.ServiceAccountName
-	set["spec.restartPolicy"] = string(instance.Spec.RestartPolicy)
-	set[PhaseField] = string(instance.Status.Phase)
+	set[v1alpha1.InstanceHostNameField] = instance.Spec.HostName
+	set[v1alpha1.InstanceServiceAccountNameField] = instance.Spec.ServiceAccountName
+	set[v1alpha1.InstanceRestartPolicyField] = string(instance.Spec.RestartPolicy)
+	set[v1alpha1.InstancePhaseField] = string(instance.Status.Phase)
 	return nil
 }
 
