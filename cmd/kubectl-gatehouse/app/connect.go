@@ -33,7 +33,7 @@ import (
 
 // addFlags adds the connection and logging flags of kubectl, under the same names.
 func (p *plugin) addFlags(fs *pflag.FlagSet) {
-	fs.StringVar(&p.loading.ExplicitPath, "kubeconfig", "", "Kubeconfig that leads to the server. Where empty, $KUBECONFIG or ~/.kube/config.")
+	fs.StringVar(&p.loading.ExplicitPath, "kubeconfig", "", "Path to the kubeconfig; if empty, $KUBECONFIG or ~/.kube/config.")
 	names := clientcmd.RecommendedConfigOverrideFlags("")
 	names.ClusterOverrideFlags.APIServer.ShortName = "s"
 	clientcmd.BindOverrideFlags(p.overrides, fs, names)

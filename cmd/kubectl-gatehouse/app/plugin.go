@@ -173,7 +173,7 @@ func explain(err error, kind, name, namespace string) error {
 type outputFlag string
 
 func (o *outputFlag) add(cmd *cobra.Command) {
-	cmd.Flags().StringVarP((*string)(o), "output", "o", "", "json for what a program wants to know.")
+	cmd.Flags().StringVarP((*string)(o), "output", "o", "", "Output format: json, or a table if empty.")
 	completeWords(cmd, "output", "json")
 }
 

@@ -59,7 +59,7 @@ Exit codes:
   0  the rollout is done
   1  it has failed (the progress deadline was exceeded, the app was deleted, --revision is
      another), or could not be watched
-  2  it goes on: --watch=false was given, or --timeout has passed`,
+  2  it is in progress: --watch=false was given, or --timeout has passed`,
 		Example: `  kubectl gatehouse rollout status app/web
   kubectl gatehouse rollout status web --timeout 5m
   kubectl gatehouse rollout status web --watch=false -o json`,
@@ -67,9 +67,9 @@ Exit codes:
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), joined(args)[0]) },
 	}
 	fs := cmd.Flags()
-	fs.DurationVar(&c.timeout, "timeout", c.timeout, "How long to watch at the most; 0 for as long as it takes.")
-	fs.BoolVarP(&c.watch, "watch", "w", c.watch, "Watch until the rollout is done. With --watch=false say how it stands, and end.")
-	fs.Int64Var(&c.revision, "revision", c.revision, "The revision that is meant: the command fails where the app is at another. 0 for whichever is the newest.")
+	fs.DurationVar(&c.timeout, "timeout", c.timeout, "Longest time to watch; 0 for no limit.")
+	fs.BoolVarP(&c.watch, "watch", "w", c.watch, "Watch until the rollout is done. With --watch=false, print its state and exit.")
+	fs.Int64Var(&c.revision, "revision", c.revision, "Revision to watch: the command fails if the app is at another. 0 for the newest.")
 	c.output.add(cmd)
 	return cmd
 }
