@@ -39,8 +39,8 @@ type instanceState struct {
 	// process of the agent noticed.
 	expired   bool
 	expiredAt time.Time
-	// foreign is set if the status says that the instance has ended, which the agent did not report,
-	// such as an eviction: the agent reports no more on it.
+	// foreign is set if the status has a terminal phase that the agent did not report, such as that
+	// of an eviction: the agent reports no more on the instance.
 	foreign bool
 	// deleted is set once the agent has deleted the instance: what the watch still reports is old.
 	deleted bool
@@ -144,7 +144,7 @@ func (s *instanceState) decide(instance *v1alpha1.Instance, sandbox *runtime.San
 	return d
 }
 
-// stop asks the runtime to stop everything until a time, unless it was asked before.
+// stop returns the action that stops everything until a time, unless it was taken before.
 func (s *instanceState) stop(until, now time.Time) []action {
 	if !s.killed.IsZero() && !until.Before(s.killed) {
 		return nil

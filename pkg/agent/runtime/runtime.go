@@ -15,7 +15,7 @@ limitations under the License.
 */
 
 // Package runtime is the seam between the agent of a host and what runs its containers.
-// Package simulated implements it; an implementation on CRI (k8s.io/cri-client) is meant to.
+// Package simulated implements it; its methods map to those of CRI (k8s.io/cri-client).
 //
 // The agent decides what runs, a Runtime carries it out. A sandbox holds the containers of one
 // Instance and is identified by the UID of the Instance; a container is identified by sandbox,
@@ -62,7 +62,7 @@ type Runtime interface {
 	// CRI: CreateContainer and StartContainer.
 	StartContainer(ctx context.Context, instance *v1alpha1.Instance, container *v1alpha1.Container, attempt int32) error
 
-	// StopContainer ends a container: its program is asked to exit, and killed after the grace
+	// StopContainer ends a container: its program is signalled to exit, and killed after the grace
 	// period. CRI: StopContainer.
 	StopContainer(ctx context.Context, uid types.UID, name string, grace time.Duration) error
 
@@ -135,8 +135,8 @@ type Container struct {
 	State          ContainerState
 	// StartedAt and FinishedAt are set from ContainerRunning and ContainerExited on.
 	StartedAt, FinishedAt time.Time
-	// ExitCode, Reason (such as Completed, Error, OOMKilled) and Message say how an exited
-	// container ended. A program that a signal ended has 128 and the number of the signal.
+	// ExitCode, Reason (such as Completed, Error, OOMKilled) and Message describe the end of an exited
+	// container. A program that a signal ended has 128 and the number of the signal.
 	ExitCode        int32
 	Reason, Message string
 	// LogPath is the file with the output of the container, in CRI's format; empty if there is none.

@@ -34,7 +34,7 @@ type sandbox struct {
 	key    string
 	policy v1alpha1.RestartPolicy
 	ip     string
-	// stopping is when it was first asked to stop, killed when its grace period ends; zero before.
+	// stopping is when StopSandbox was first called, killed when its grace period ends; zero before.
 	stopping, killed time.Time
 	containers       []container
 	// due is when the next change happens by itself; zero for never.
