@@ -29,6 +29,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/utils/clock"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/files"
@@ -42,7 +43,7 @@ const (
 	// AdminUser is the name in the administrator's client certificate.
 	AdminUser = "gatehouse-admin"
 	// AdminGroup is its group; k8s.io/apiserver exempts it from authorization.
-	AdminGroup = "system:masters"
+	AdminGroup = user.SystemPrivilegedGroup
 )
 
 // Options tells Ensure and the Renewer what is wanted.

@@ -19,10 +19,12 @@ package quota
 import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
 // fleet is the group of our own kinds, and the domain of the names of sums.
-const fleet = "fleet.gatehouse.dev"
+const fleet = v1alpha1.GroupName
 
 // Names of sums over the instances that have not ended. They are whole numbers, because a
 // kube-apiserver takes no others for names with a domain.
@@ -57,7 +59,7 @@ func CountName(resource schema.GroupResource) corev1.ResourceName {
 
 // Instances are the only kind with sums.
 func Instances() schema.GroupVersionResource {
-	return schema.GroupVersionResource{Group: fleet, Version: "v1alpha1", Resource: "instances"}
+	return v1alpha1.SchemeGroupVersion.WithResource("instances")
 }
 
 // Events are served by two groups and stored once. A quota may limit them by the name of either

@@ -37,6 +37,8 @@ type room struct {
 // everybody may import the standard library and these: the words that all rooms speak, and
 // small tools without a will of their own.
 var everybody = []string{
+	"pkg/apis/fleet/v1alpha1", // well-known names
+	"pkg/apis/fleet/v1alpha1/helper",
 	"k8s.io/api/...",
 	"k8s.io/apimachinery/...",
 	"k8s.io/klog/v2/...",
@@ -49,6 +51,7 @@ var rooms = []room{
 	// The versions are what the world sees: they know the hub, for conversion, and nobody else.
 	{packages: "pkg/apis/([a-z]+)/v[0-9][a-z0-9]*", may: []string{"pkg/apis/$1"}},
 	{packages: "pkg/apis/[a-z]+"},
+	{packages: "pkg/apis/([a-z]+)/v[0-9][a-z0-9]*/helper", may: []string{"pkg/apis/$1/<version>"}},
 	// An expression is wrong where the compiler of the admission chain says so, which is why these
 	// are the very conditions that the chain compiles; and where a warning's path cannot be read.
 	{packages: "pkg/apis/admissionregistration/validation", may: []string{
@@ -146,22 +149,26 @@ var rooms = []room{
 	}},
 
 	// Controllers work only through watch: no hub types, no registry, no k8s.io/apiserver.
-	// What several of them must agree on is in queue, backoff, events, health, instance, adoption, taints and transform.
+	// What several of them must agree on is in queue, backoff, events, health, adoption and transform.
 	// The controller of quotas counts what admission charges.
 	{packages: "pkg/controller/quota", may: []string{
-		"pkg/controller/queue", "pkg/controller/transform", "pkg/controller/instance", "pkg/quota", "pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/...",
+		"pkg/controller/queue", "pkg/controller/transform", "pkg/quota", "pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/...",
 	}},
 	// Of releases, the bytes on their way are bounded by a weighted semaphore.
 	{packages: "pkg/controller/release", may: []string{
-		"pkg/controller/backoff", "pkg/controller/health", "pkg/controller/queue", "pkg/controller/events", "pkg/controller/instance", "pkg/controller/adoption", "pkg/controller/transform",
+		"pkg/controller/backoff", "pkg/controller/health", "pkg/controller/queue", "pkg/controller/events", "pkg/controller/adoption", "pkg/controller/transform",
 		"pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/...", "golang.org/x/sync/semaphore",
 	}},
 	{packages: "pkg/controller/([a-z]+)", may: []string{
-		"pkg/controller/queue", "pkg/controller/events", "pkg/controller/backoff", "pkg/controller/health", "pkg/controller/instance", "pkg/controller/adoption", "pkg/controller/taints", "pkg/controller/transform",
+		"pkg/controller/queue", "pkg/controller/events", "pkg/controller/backoff", "pkg/controller/health", "pkg/controller/adoption", "pkg/controller/transform",
 		"pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/...",
 	}},
-	// Simulated hosts are clients as controllers are, and may know no more of the server.
-	{packages: "pkg/simulation", may: []string{"pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/..."}},
+	// The agent of a host is a client, and becomes a program of its own: it links neither
+	// k8s.io/apiserver nor etcd. It calls a runtime through the interface only.
+	{packages: "pkg/agent", may: []string{"pkg/agent/runtime", "pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/..."}},
+	{packages: "pkg/agent/runtime"},
+	{packages: "pkg/agent/runtime/simulated", may: []string{"pkg/agent/runtime"}},
+	{packages: "pkg/simulation", may: []string{"pkg/agent", "pkg/agent/runtime/simulated", "k8s.io/client-go/rest"}},
 	{packages: "pkg/gauntlet(/.*)?", may: []string{"pkg/gauntlet/...", "k8s.io/apiserver/..."}},
 	// Bodies are looked at before anything decodes them. YAML is parsed by the parser that the
 	// decoder's comes from, because only it shows aliases.
@@ -184,7 +191,7 @@ var rooms = []room{
 	}},
 	// Two rooms that only cmd uses: files with keys, and questions before the start.
 	{packages: "pkg/certificates", may: []string{
-		"pkg/files", "k8s.io/apiserver/pkg/server/dynamiccertificates", "k8s.io/client-go/tools/clientcmd/...", "k8s.io/client-go/util/cert",
+		"pkg/files", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/server/dynamiccertificates", "k8s.io/client-go/tools/clientcmd/...", "k8s.io/client-go/util/cert",
 	}},
 	{packages: "pkg/preflight", may: []string{"k8s.io/apiserver/pkg/server/healthz", "k8s.io/client-go/kubernetes"}},
 

@@ -59,7 +59,7 @@ func newBindings(generic *genericapiserver.Config) (*bindings, error) {
 	// What is not bound is nobody's, and of the rest only the host is remembered: twenty
 	// thousand instances would else be held a second time.
 	informers := externalversions.NewSharedInformerFactoryWithOptions(client, 0,
-		externalversions.WithTweakListOptions(func(o *metav1.ListOptions) { o.FieldSelector = "spec.hostName!=" }),
+		externalversions.WithTweakListOptions(func(o *metav1.ListOptions) { o.FieldSelector = fleetv1alpha1.InstanceHostNameField + "!=" }),
 		externalversions.WithTransform(onlyHost),
 	)
 	// Asking for the lister also registers the informer, which Start would else not know.

@@ -32,7 +32,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
-	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 	"github.com/gatehouse-dev/gatehouse/pkg/simulation"
@@ -64,12 +64,12 @@ image whose name contains one of --bad-images is never fetched, as if it did not
 Each host has a client certificate of its own, signed with the authority in the server's data
 directory, so the command runs where the server does. Behind a kube-apiserver, or where hosts'
 certificates come from elsewhere, use --kubeconfig with --impersonate: the user in that
-kubeconfig must be allowed to impersonate the users system:host:NAME and the group
-system:hosts.
+kubeconfig must be allowed to impersonate the users ` + v1alpha1.HostUserPrefix + `NAME and the group
+` + v1alpha1.HostsGroup + `.
 
 The hosts are gone when the command stops (Ctrl-C or SIGTERM), as if the power had failed:
 their leases run out, and their Hosts and instances stay. "kubectl delete hosts -l
-` + simulation.SimulatedLabel + `=true" removes them.`,
+` + v1alpha1.SimulatedHostLabel + `=true" removes them.`,
 		Example: `  gatehouse simulate-hosts
   gatehouse simulate-hosts --count 1000 --failure-rate 0.05 --start-delay 3s
   gatehouse simulate-hosts --kubeconfig ~/.kube/config --impersonate`,
@@ -212,7 +212,7 @@ func certifiedHost(server *rest.Config, ca certificates.KeyPair) func(string) (*
 		if ttl <= 0 {
 			return nil, errors.New("the authority in the data directory has ended: nothing that it signs is trusted")
 		}
-		cert, key, err := certificates.IssueHost(ca, fleet.HostUserPrefix+name, []string{fleet.HostGroup}, ttl, now)
+		cert, key, err := certificates.IssueHost(ca, v1alpha1.HostUserPrefix+name, []string{v1alpha1.HostsGroup}, ttl, now)
 		if err != nil {
 			return nil, err
 		}
@@ -226,7 +226,7 @@ func certifiedHost(server *rest.Config, ca certificates.KeyPair) func(string) (*
 func impersonatedHost(user *rest.Config) func(string) (*rest.Config, error) {
 	return func(name string) (*rest.Config, error) {
 		config := hostConfig(rest.CopyConfig(user))
-		config.Impersonate = rest.ImpersonationConfig{UserName: fleet.HostUserPrefix + name, Groups: []string{fleet.HostGroup}}
+		config.Impersonate = rest.ImpersonationConfig{UserName: v1alpha1.HostUserPrefix + name, Groups: []string{v1alpha1.HostsGroup}}
 		return config, nil
 	}
 }

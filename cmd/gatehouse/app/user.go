@@ -35,7 +35,7 @@ import (
 	"k8s.io/client-go/util/cert"
 
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
-	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 	"github.com/gatehouse-dev/gatehouse/pkg/files"
 )
@@ -110,7 +110,7 @@ func newHostCommand() *cobra.Command {
 directory, and write a kubeconfig that holds it. The server may be running; it need not be
 told.
 
-The agent is the user system:host:NAME in the group system:hosts: it may keep its own Host
+The agent is the user ` + v1alpha1.HostUserPrefix + `NAME in the group ` + v1alpha1.HostsGroup + `: it may keep its own Host
 and HostLease, and what is bound to it. The kubeconfig holds a private key: treat it as a
 password. "gatehouse host revoke" takes it back.`,
 		Example: `  gatehouse host add edge-1 --server https://gatehouse.example.com:6443`,
@@ -120,7 +120,7 @@ password. "gatehouse host revoke" takes it back.`,
 			if err := checkHost(name); err != nil {
 				return err
 			}
-			return c.run(cmd.OutOrStdout(), cmd.ErrOrStderr(), name, fleet.HostUserPrefix+name, []string{fleet.HostGroup}, certificates.IssueHost)
+			return c.run(cmd.OutOrStdout(), cmd.ErrOrStderr(), name, v1alpha1.HostUserPrefix+name, []string{v1alpha1.HostsGroup}, certificates.IssueHost)
 		},
 	}
 	c.addFlags(add)

@@ -22,8 +22,11 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/authentication/serviceaccount"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/component-helpers/auth/rbac/validation"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
 const (
@@ -31,7 +34,7 @@ const (
 	// aggregating role follows.
 	aggregateTo = "rbac.authorization.k8s.io/aggregate-to-"
 	// fleet is the group of Gatehouse's own kinds.
-	fleet = "fleet.gatehouse.dev"
+	fleet = v1alpha1.GroupName
 )
 
 // Bootstrap is an object that every server with RBAC has from its first start, with a function that
@@ -276,7 +279,7 @@ func clusterRoleBindings() []rbacv1.ClusterRoleBinding {
 		bound("system:basic-user", group(user.AllAuthenticated)),
 		// Monitors and installers read /version before they have credentials, as in Kubernetes.
 		bound("system:public-info-viewer", group(user.AllAuthenticated), group(user.AllUnauthenticated)),
-		bound("system:service-account-issuer-discovery", group("system:serviceaccounts")),
+		bound("system:service-account-issuer-discovery", group(serviceaccount.AllServiceAccountsGroup)),
 	}
 	for _, c := range controllers() {
 		bindings = append(bindings, bound(c.name, rbacv1.Subject{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: c.name}))

@@ -39,7 +39,7 @@ import (
 // ChangedReason is the reason of events, and of the conditions Ready and Stalled, of an app of
 // which something that the controller wrote came back changed: a mutating policy or webhook
 // does so. To write it again at once would only have it changed again, without end.
-const ChangedReason = "ChangedAtAdmission"
+const ChangedReason = v1alpha1.ReasonChangedAtAdmission
 
 // The times between two writes that came back changed.
 const (

@@ -22,6 +22,7 @@ import (
 	"slices"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
 // HasRevisionHistoryLimit says whether old releases of an app are deleted at all.
@@ -50,11 +51,11 @@ func Excess(app *v1alpha1.App, old []*v1alpha1.Release) []*v1alpha1.Release {
 // byRevision sorts the lowest number first. What has no number that can be read comes before
 // all others, so that the order is one.
 func byRevision(a, b *v1alpha1.Release) int {
-	first, err := Revision(a)
+	first, err := helper.Revision(a)
 	if err != nil {
 		first = -1
 	}
-	second, err := Revision(b)
+	second, err := helper.Revision(b)
 	if err != nil {
 		second = -1
 	}

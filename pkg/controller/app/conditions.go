@@ -32,15 +32,15 @@ const (
 	// FoundNewReleaseReason: the release of the version was there already.
 	FoundNewReleaseReason = "FoundNewRelease"
 	// ReleaseCreateErrorReason: the release of a new version cannot be made.
-	ReleaseCreateErrorReason = "ReleaseCreateError"
+	ReleaseCreateErrorReason = v1alpha1.AppReasonReleaseCreateError
 	// ReleaseUpdatedReason: the newest version gained on the old ones.
 	ReleaseUpdatedReason = "ReleaseUpdated"
 	// NewReleaseAvailableReason: the newest version has taken over.
 	NewReleaseAvailableReason = "NewReleaseAvailable"
 	// ProgressDeadlineExceededReason: nothing has come forward for too long.
-	ProgressDeadlineExceededReason = "ProgressDeadlineExceeded"
+	ProgressDeadlineExceededReason = v1alpha1.AppReasonProgressDeadlineExceeded
 	// PausedReason: somebody paused the rollout, so that nobody waits for it.
-	PausedReason = "AppPaused"
+	PausedReason = v1alpha1.AppReasonPaused
 	// ResumedReason: the rollout goes on, and the time that it has begins anew.
 	ResumedReason = "AppResumed"
 )

@@ -23,27 +23,13 @@ import (
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
 // EqualIgnoreHash reports whether two templates are the same but for the hash, which is on a
 // release's and not on an app's. An absent protocol of a port equals TCP.
 func EqualIgnoreHash(a, b *v1alpha1.InstanceTemplateSpec) bool {
-	return apiequality.Semantic.DeepEqual(withProtocols(withoutHash(a)), withProtocols(withoutHash(b)))
-}
-
-// withProtocols is the template with the protocol of every port filled in.
-func withProtocols(template *v1alpha1.InstanceTemplateSpec) *v1alpha1.InstanceTemplateSpec {
-	absent := func(port v1alpha1.ContainerPort) bool { return port.Protocol == "" }
-	if !slices.ContainsFunc(template.Spec.Containers, func(c v1alpha1.Container) bool { return slices.ContainsFunc(c.Ports, absent) }) {
-		return template
-	}
-	filled := template.DeepCopy()
-	for _, container := range filled.Spec.Containers {
-		for i := range container.Ports {
-			container.Ports[i].Protocol = cmp.Or(container.Ports[i].Protocol, v1alpha1.ProtocolTCP)
-		}
-	}
-	return filled
+	return apiequality.Semantic.DeepEqual(helper.WithProtocols(withoutHash(a)), helper.WithProtocols(withoutHash(b)))
 }
 
 func withoutHash(template *v1alpha1.InstanceTemplateSpec) *v1alpha1.InstanceTemplateSpec {

@@ -27,7 +27,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/instance"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
 const (
@@ -159,7 +159,7 @@ func (c *Controller) instanceHandler() cache.ResourceEventHandler {
 		UpdateFunc: func(was, now any) {
 			old, wasInstance := was.(*v1alpha1.Instance)
 			i, ok := now.(*v1alpha1.Instance)
-			if wasInstance && ok && instance.Terminal(i) && !instance.Terminal(old) {
+			if wasInstance && ok && helper.IsInstanceTerminal(i) && !helper.IsInstanceTerminal(old) {
 				ended(i)
 			}
 		},

@@ -24,26 +24,17 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/health"
 )
 
 // Reasons of the condition Ready.
 const (
 	// UnavailableReason: instances are missing, or not available yet, and it is not known why.
-	UnavailableReason = "InstancesUnavailable"
+	UnavailableReason = v1alpha1.ReasonInstancesUnavailable
 	// OldInstancesReason: instances of older versions are left.
-	OldInstancesReason = "OldInstances"
+	OldInstancesReason = v1alpha1.AppReasonOldInstances
 )
-
-// Uninformative says of a reason of the condition Ready that it only tells that the app is not
-// complete, which the numbers of its status tell as well.
-func Uninformative(reason string) bool {
-	switch reason {
-	case UnavailableReason, OldInstancesReason, PausedReason, "Created":
-		return true
-	}
-	return false
-}
 
 // createErrorPatience is how long releases may be refused before the app counts as stalled:
 // what is applied together with the app, such as a quota, may come a moment later.
@@ -59,7 +50,7 @@ func Health(app *v1alpha1.App, status *v1alpha1.AppStatus, newest *v1alpha1.Rele
 	case Complete(app, status) && (progress == nil || progress.Reason != ReleaseCreateErrorReason):
 		return health.Verdict{State: health.Ready, Reason: NewReleaseAvailableReason, Message: fmt.Sprintf("%d of %d instances are available", status.AvailableReplicas, wanted(app))}
 	case HasProgressDeadline(app) && progress != nil && progress.Reason == ProgressDeadlineExceededReason:
-		if Uninformative(reason) {
+		if helper.IsGenericAppReason(reason) {
 			reason = ""
 		}
 		return health.Verdict{State: health.Stalled, Reason: ProgressDeadlineExceededReason, Message: progress.Message, Cause: reason}

@@ -20,7 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/instance"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
 // EndOld is which old releases end before an app of type Recreate goes on: all.
@@ -41,7 +41,7 @@ func OldInstancesRun(old []*v1alpha1.Release, instancesOf func(release types.UID
 	}
 	for _, release := range old {
 		for _, i := range instancesOf(release.UID) {
-			if !instance.Terminal(i) {
+			if !helper.IsInstanceTerminal(i) {
 				return true
 			}
 		}

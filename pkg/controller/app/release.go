@@ -24,6 +24,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
 // kind is what owner references call apps.
@@ -33,7 +34,7 @@ func kind() schema.GroupVersionKind { return v1alpha1.SchemeGroupVersion.WithKin
 // and as many replicas as it may begin with. The hash is in its labels, its selector and its
 // instances' labels.
 func NewRelease(app *v1alpha1.App, old []*v1alpha1.Release) (*v1alpha1.Release, error) {
-	hash, err := TemplateHash(&app.Spec.Template, app.Status.CollisionCount)
+	hash, err := helper.TemplateHash(&app.Spec.Template, app.Status.CollisionCount)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +44,7 @@ func NewRelease(app *v1alpha1.App, old []*v1alpha1.Release) (*v1alpha1.Release, 
 	selector.MatchLabels = hashed(selector.MatchLabels, hash)
 	release := &v1alpha1.Release{
 		ObjectMeta: metav1.ObjectMeta{
-			Name:            ReleaseName(app.Name, hash),
+			Name:            helper.ReleaseName(app.Name, hash),
 			Namespace:       app.Namespace,
 			Labels:          maps.Clone(template.Labels),
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(app, kind())},

@@ -30,6 +30,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
 const (
@@ -162,7 +163,7 @@ func (w *world) rests(t *testing.T, seed uint64) {
 	if !Complete(w.app, &w.app.Status) || progressReason(&w.app.Status) != NewReleaseAvailableReason {
 		t.Fatalf("seed %d: at rest it says %+v", seed, w.app.Status)
 	}
-	if number, err := Revision(newest); err != nil || number <= MaxRevision(old) || w.app.Annotations[v1alpha1.RevisionAnnotation] != fmt.Sprint(number) {
+	if number, err := helper.Revision(newest); err != nil || number <= MaxRevision(old) || w.app.Annotations[v1alpha1.RevisionAnnotation] != fmt.Sprint(number) {
 		t.Fatalf("seed %d: revision %d (%v), of old ones %d", seed, number, err, MaxRevision(old))
 	}
 }

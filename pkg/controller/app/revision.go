@@ -23,23 +23,14 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
 // HistoryLength is how many characters the list of a release's earlier numbers may have. It
 // grows with each rollback, and annotations are not the place for what grows.
 const HistoryLength = 2000
-
-// Revision is the number that an app or a release has; 0 where it has none yet.
-func Revision(object metav1.Object) (int64, error) {
-	number, found := object.GetAnnotations()[v1alpha1.RevisionAnnotation]
-	if !found {
-		return 0, nil
-	}
-	return strconv.ParseInt(number, 10, 64)
-}
 
 // MaxRevision is the highest number among the releases. What is no number counts as none:
 // somebody has tampered with it, and the others go on.
@@ -56,7 +47,7 @@ func LastRevision(releases []*v1alpha1.Release) int64 {
 
 func lastTwo(releases []*v1alpha1.Release) (newest, before int64) {
 	for _, release := range releases {
-		number, err := Revision(release)
+		number, err := helper.Revision(release)
 		switch {
 		case err != nil:
 		case number >= newest:

@@ -35,7 +35,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/instance"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions"
 	listers "github.com/gatehouse-dev/gatehouse/pkg/generated/listers/fleet/v1alpha1"
@@ -99,7 +99,7 @@ func (c *Controller) Run(ctx context.Context) {
 func Excess(instances []*v1alpha1.Instance, threshold int) []*v1alpha1.Instance {
 	var ended []*v1alpha1.Instance
 	for _, i := range instances {
-		if instance.Terminal(i) && i.DeletionTimestamp == nil {
+		if helper.IsInstanceTerminal(i) && i.DeletionTimestamp == nil {
 			ended = append(ended, i)
 		}
 	}

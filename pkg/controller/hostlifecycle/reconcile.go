@@ -26,8 +26,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/instance"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/taints"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
 // withUnknown is the host with a condition Ready that says that it is silent.
@@ -166,7 +165,7 @@ func decide(host *v1alpha1.Host, instances []*v1alpha1.Instance, m *memory, o Op
 		m.marked = false
 	} else if ready.Status != "" && !m.marked {
 		for _, i := range instances {
-			if instance.Ready(i) && !instance.Terminal(i) {
+			if helper.IsInstanceReady(i) && !helper.IsInstanceTerminal(i) {
 				p.unready = append(p.unready, i)
 			}
 		}
@@ -179,7 +178,7 @@ func decide(host *v1alpha1.Host, instances []*v1alpha1.Instance, m *memory, o Op
 			if outOfService {
 				p.remove = append(p.remove, i)
 			}
-		case instance.Terminal(i): // runs nowhere, and harms nobody
+		case helper.IsInstanceTerminal(i): // runs nowhere, and harms nobody
 		default:
 			p.tolerate(host, i, m, tolerated, o, now)
 		}
@@ -191,7 +190,7 @@ func decide(host *v1alpha1.Host, instances []*v1alpha1.Instance, m *memory, o Op
 // tolerate adds an instance to those that are evicted, when its time is over, and else says
 // when it will be.
 func (p *plan) tolerate(host *v1alpha1.Host, i *v1alpha1.Instance, m *memory, tolerated map[types.UID]time.Time, o Options, now time.Time) {
-	tolerance := taints.ToleranceOf(host.Spec.Taints, withDefaults(i.Spec.Tolerations, o.Toleration))
+	tolerance := helper.MinTolerationTime(host.Spec.Taints, withDefaults(i.Spec.Tolerations, o.Toleration))
 	if tolerance.Forever {
 		return
 	}

@@ -27,7 +27,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/instance"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	fleetinformers "github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/quota"
@@ -70,7 +70,7 @@ func instanceSource(client versioned.Interface, names []corev1.ResourceName, to 
 // usage is what an instance uses: one of each count, and until it ends what it asks for.
 func usage(i *v1alpha1.Instance, count amounts) amounts {
 	var sums quota.Usage
-	if !instance.Terminal(i) {
+	if !helper.IsInstanceTerminal(i) {
 		for n := range i.Spec.Containers {
 			resources := &i.Spec.Containers[n].Resources
 			quota.Add(&sums, resources.Requests, resources.Limits)

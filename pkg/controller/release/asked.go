@@ -37,7 +37,7 @@ import (
 
 // reasonChanged is the reason of events about something that came back changed after it was
 // written: a mutating policy or webhook does so, and would do it again at once.
-const reasonChanged = "ChangedAtAdmission"
+const reasonChanged = v1alpha1.ReasonChangedAtAdmission
 
 // The times between two writes that came back changed.
 const (

@@ -31,8 +31,8 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/adoption"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/instance"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/queue"
 )
 
@@ -92,7 +92,7 @@ func (c *Controller) claim(ctx context.Context, release *v1alpha1.Release, selec
 // noteEnded records which of the instances belong to the release and have ended.
 func (c *Controller) noteEnded(release *v1alpha1.Release, instances []*v1alpha1.Instance) {
 	for _, i := range instances {
-		if instance.Terminal(i) && i.DeletionTimestamp == nil && metav1.IsControlledBy(i, release) {
+		if helper.IsInstanceTerminal(i) && i.DeletionTimestamp == nil && metav1.IsControlledBy(i, release) {
 			c.losses.ended(release.UID, i)
 		}
 	}

@@ -28,7 +28,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/instance"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
 const (
@@ -190,7 +190,7 @@ func (c *Controller) instanceHandler() cache.ResourceEventHandler {
 // ready, and that it has ended. old is nil for one that is seen for the first time.
 func (c *Controller) note(old, i *v1alpha1.Instance) {
 	c.readiness.observe(old, i)
-	if !instance.Terminal(i) || old != nil && instance.Terminal(old) || i.DeletionTimestamp != nil {
+	if !helper.IsInstanceTerminal(i) || old != nil && helper.IsInstanceTerminal(old) || i.DeletionTimestamp != nil {
 		return
 	}
 	switch release, orphan := releaseOf(i); {
@@ -236,7 +236,7 @@ func (c *Controller) instanceChanged(old, i *v1alpha1.Instance) {
 	case i.DeletionTimestamp != nil:
 		// It is replaced now, not when its host has let go of it.
 		c.instanceGone(i)
-	case release != nil && !moved && instance.Active(old) == instance.Active(i) && maps.Equal(old.Labels, i.Labels):
+	case release != nil && !moved && helper.IsInstanceActive(old) == helper.IsInstanceActive(i) && maps.Equal(old.Labels, i.Labels):
 		// As many count as before; what has changed is for the status.
 		c.enqueueSoon(i.Namespace, release.Name)
 	case release != nil:

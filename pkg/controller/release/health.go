@@ -25,8 +25,8 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/health"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/instance"
 )
 
 // Reasons of the condition Ready.
@@ -34,7 +34,7 @@ const (
 	// AvailableReason: all wanted instances are available.
 	AvailableReason = "InstancesAvailable"
 	// UnavailableReason: instances are missing, or not available yet, and it is not known why.
-	UnavailableReason = "InstancesUnavailable"
+	UnavailableReason = v1alpha1.ReasonInstancesUnavailable
 )
 
 // failurePatience is for how long instances may be refused before the release counts as stalled:
@@ -65,10 +65,10 @@ func Health(release *v1alpha1.Release, status *v1alpha1.ReleaseStatus, view View
 	case status.AvailableReplicas == wanted && status.Replicas == wanted:
 		return health.Verdict{State: health.Ready, Reason: AvailableReason, Message: count}
 	}
-	ready := func(i *v1alpha1.Instance) bool { return instance.Ready(i) || !instance.Active(i) }
+	ready := func(i *v1alpha1.Instance) bool { return helper.IsInstanceReady(i) || !helper.IsInstanceActive(i) }
 	if view.Held > 0 {
 		count += fmt.Sprintf("; %d ended soon after they were created, and are replaced later each time", view.Held)
-		ready = func(i *v1alpha1.Instance) bool { return !instance.Terminal(i) }
+		ready = func(i *v1alpha1.Instance) bool { return !helper.IsInstanceTerminal(i) }
 	}
 	reason, message := health.First(view.Instances, ready)
 	if reason == "" {

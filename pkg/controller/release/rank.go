@@ -24,7 +24,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/instance"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
 // Cheapest picks the instances whose deletion hurts least, of those that count. Neighbours are
@@ -36,7 +36,7 @@ func Cheapest(active, neighbours []*v1alpha1.Instance, count int, now time.Time)
 	}
 	onHost := map[string]int{}
 	for _, i := range neighbours {
-		if instance.Active(i) {
+		if helper.IsInstanceActive(i) {
 			onHost[i.Spec.HostName]++
 		}
 	}
@@ -57,7 +57,7 @@ func Cheapest(active, neighbours []*v1alpha1.Instance, count int, now time.Time)
 // the order not transitive everywhere, as upstream's is not; which of the instances that are
 // about alike goes is then up to the sort.
 func Compare(a, b *v1alpha1.Instance, neighboursOfA, neighboursOfB int, now time.Time) int {
-	aReady, bReady := instance.Ready(a), instance.Ready(b)
+	aReady, bReady := helper.IsInstanceReady(a), helper.IsInstanceReady(b)
 	if order := cmp.Or(
 		compareBools(a.Spec.HostName != "", b.Spec.HostName != ""),
 		cmp.Compare(ordinal(a.Status.Phase), ordinal(b.Status.Phase)),
@@ -68,8 +68,8 @@ func Compare(a, b *v1alpha1.Instance, neighboursOfA, neighboursOfB int, now time
 		return order
 	}
 	if aReady && bReady {
-		aSince, _ := instance.ReadySince(a)
-		bSince, _ := instance.ReadySince(b)
+		aSince, _ := helper.InstanceReadySince(a)
+		bSince, _ := helper.InstanceReadySince(b)
 		if !aSince.Equal(bSince) {
 			return cmp.Or(compareAges(aSince, bSince, now), cmp.Compare(a.UID, b.UID))
 		}

@@ -26,7 +26,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/instance"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
 // trustedSkew is by how much the time that a host reports may differ from when the report was
@@ -54,9 +54,9 @@ func newReadiness(clock clock.PassiveClock) *readiness {
 // observe takes over what the watch tells of an instance; old is nil for one that is seen for
 // the first time. What such a one reports of the past is all that is known.
 func (r *readiness) observe(old, i *v1alpha1.Instance) {
-	reported, ready := instance.ReadySince(i)
+	reported, ready := helper.InstanceReadySince(i)
 	if old != nil {
-		if before, was := instance.ReadySince(old); was && ready && before.Equal(reported) {
+		if before, was := helper.InstanceReadySince(old); was && ready && before.Equal(reported) {
 			return
 		}
 	}
@@ -86,7 +86,7 @@ func (r *readiness) correct(i *v1alpha1.Instance) *v1alpha1.Instance {
 	r.lock.Lock()
 	s, found := r.of[i.UID]
 	r.lock.Unlock()
-	reported, ready := instance.ReadySince(i)
+	reported, ready := helper.InstanceReadySince(i)
 	if !found || !ready || !reported.Equal(s.reported) {
 		return i
 	}

@@ -29,7 +29,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/instance"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
 // Burst is the most instances that one round makes or deletes; the rest follows when they have
@@ -73,7 +73,7 @@ func Plan(release *v1alpha1.Release, active int) (create, remove int) {
 func Active(instances []*v1alpha1.Instance) []*v1alpha1.Instance {
 	var active []*v1alpha1.Instance
 	for _, i := range instances {
-		if instance.Active(i) {
+		if helper.IsInstanceActive(i) {
 			active = append(active, i)
 		}
 	}
@@ -106,10 +106,10 @@ func Status(release *v1alpha1.Release, active []*v1alpha1.Instance, failure erro
 		Conditions:         slices.Clone(release.Status.Conditions),
 	}
 	for _, i := range active {
-		if instance.Ready(i) {
+		if helper.IsInstanceReady(i) {
 			status.ReadyReplicas++
 		}
-		if instance.Available(i, release.Spec.MinReadySeconds, now) {
+		if helper.IsInstanceAvailable(i, release.Spec.MinReadySeconds, now) {
 			status.AvailableReplicas++
 		}
 	}
@@ -142,7 +142,7 @@ func NextCheck(release *v1alpha1.Release, active []*v1alpha1.Instance, now time.
 	wait := time.Duration(release.Spec.MinReadySeconds) * time.Second
 	next := time.Duration(0)
 	for _, i := range active {
-		since, ready := instance.ReadySince(i)
+		since, ready := helper.InstanceReadySince(i)
 		if !ready || since.IsZero() {
 			continue
 		}

@@ -24,7 +24,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/instance"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
 // host is one host and what its instances take of it.
@@ -138,7 +138,7 @@ func (c *cache) tidy(h *host) {
 // the host that it was on before in this picture, where that has more room now.
 func (c *cache) bind(key types.NamespacedName, object *v1alpha1.Instance) *host {
 	was := c.placed[key]
-	if instance.Terminal(object) {
+	if helper.IsInstanceTerminal(object) {
 		return c.remove(key)
 	}
 	if was != nil && was.uid == object.UID && was.host.name == object.Spec.HostName {

@@ -23,7 +23,7 @@ import (
 	"strings"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/taints"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
 // why is what keeps an instance off a host.
@@ -89,7 +89,7 @@ func (h *host) refuses(w *wish) reason {
 		return reason{why: unschedulable}
 	}
 	if len(h.taints) > 0 {
-		if taint := taints.Untolerated(h.taints, w.tolerations); taint != nil {
+		if taint := helper.FindUntoleratedTaint(h.taints, w.tolerations); taint != nil {
 			return reason{why: tainted, name: taint.Key}
 		}
 	}

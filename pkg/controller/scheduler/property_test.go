@@ -25,7 +25,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/instance"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
 // world is a server in a few maps, whose watches are late, each in its own order, and whose
@@ -82,7 +82,7 @@ func (w *world) check(name string) {
 	var used amounts
 	ports := map[port]bool{}
 	for _, i := range w.instances {
-		if i.Spec.HostName != name || instance.Terminal(i) {
+		if i.Spec.HostName != name || helper.IsInstanceTerminal(i) {
 			continue
 		}
 		d := demandOf(i)
@@ -170,7 +170,7 @@ func (w *world) step() {
 			w.store(changed)
 		}
 	case what < 40:
-		if i := w.anyInstance(); i != nil && !instance.Terminal(i) {
+		if i := w.anyInstance(); i != nil && !helper.IsInstanceTerminal(i) {
 			changed := i.DeepCopy()
 			tolerating("gpu")(changed)
 			w.store(changed)
@@ -253,13 +253,13 @@ func (w *world) compare() {
 	sums, waiting := map[string]*amounts{}, 0
 	for key, i := range w.instances {
 		switch {
-		case i.Spec.HostName != "" && !instance.Terminal(i):
+		case i.Spec.HostName != "" && !helper.IsInstanceTerminal(i):
 			d := demandOf(i)
 			if sums[i.Spec.HostName] == nil {
 				sums[i.Spec.HostName] = &amounts{}
 			}
 			sums[i.Spec.HostName].add(&d.amounts, 1)
-		case i.Spec.HostName == "" && instance.Active(i):
+		case i.Spec.HostName == "" && helper.IsInstanceActive(i):
 			waiting++
 			wanted := wishOf(i)
 			if h := w.state.cache.place(&wanted); h != nil {

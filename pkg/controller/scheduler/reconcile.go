@@ -24,7 +24,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/instance"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
 // Reasons of a condition Scheduled that is False.
@@ -74,7 +74,7 @@ func (s *state) setInstance(object *v1alpha1.Instance, now time.Time) {
 		s.room.wake(s.cache.bind(key, object), now)
 	case p != nil && p.uid == object.UID && !p.assumed:
 		// Nobody is ever unbound: this was sent before the binding of which we know already.
-	case !instance.Active(object):
+	case !helper.IsInstanceActive(object):
 		if w != nil {
 			s.forget(w, now)
 		} else {
@@ -258,7 +258,7 @@ func (s *state) answered(asked, live *v1alpha1.Instance, now time.Time) *decisio
 		// Of another of the same name the watch will tell, after what it has still to tell
 		// of this one.
 		s.forget(w, now)
-	case live.Spec.HostName == "" && instance.Active(live):
+	case live.Spec.HostName == "" && helper.IsInstanceActive(live):
 		s.room.wake(s.cache.remove(w.key), now)
 		s.room.activate(w)
 		if w.answer != "" {
@@ -297,7 +297,7 @@ func (s *state) unsaid(asked *v1alpha1.Instance) {
 // withMessage is the instance with a condition that says why it is not bound; nil when it says
 // so already, or nobody needs to know any more.
 func withMessage(object *v1alpha1.Instance, reason, message string, now time.Time) *v1alpha1.Instance {
-	if object.Spec.HostName != "" || !instance.Active(object) {
+	if object.Spec.HostName != "" || !helper.IsInstanceActive(object) {
 		return nil
 	}
 	changed := object.DeepCopy()

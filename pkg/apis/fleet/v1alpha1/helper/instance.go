@@ -14,10 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package instance says of instances what several controllers must agree on: which count,
-// which are ready, and since when. The rules are those for pods (k8s.io/kubernetes
-// pkg/api/v1/pod and pkg/controller).
-package instance
+package helper
 
 import (
 	"time"
@@ -28,24 +25,27 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// Terminal says whether an instance has ended for good.
-func Terminal(i *v1alpha1.Instance) bool {
-	return i.Status.Phase == v1alpha1.InstanceSucceeded || i.Status.Phase == v1alpha1.InstanceFailed
+// IsTerminalPhase reports whether no other phase follows.
+func IsTerminalPhase(phase v1alpha1.InstancePhase) bool {
+	return phase == v1alpha1.InstanceSucceeded || phase == v1alpha1.InstanceFailed
 }
 
-// Active says whether an instance counts as one of those that are wanted: it has not ended,
-// and is not being deleted.
-func Active(i *v1alpha1.Instance) bool {
-	return !Terminal(i) && i.DeletionTimestamp == nil
+// IsInstanceTerminal reports whether an instance has ended for good.
+func IsInstanceTerminal(i *v1alpha1.Instance) bool { return IsTerminalPhase(i.Status.Phase) }
+
+// IsInstanceActive reports whether an instance counts as a replica: it has not ended, and is not
+// being deleted.
+func IsInstanceActive(i *v1alpha1.Instance) bool {
+	return !IsInstanceTerminal(i) && i.DeletionTimestamp == nil
 }
 
-// Ready says whether the instance's host reports it as ready.
-func Ready(i *v1alpha1.Instance) bool {
+// IsInstanceReady reports whether the condition Ready of an instance is True.
+func IsInstanceReady(i *v1alpha1.Instance) bool {
 	return meta.IsStatusConditionTrue(i.Status.Conditions, v1alpha1.InstanceConditionReady)
 }
 
-// ReadySince is when a ready instance became so; false for one that is not.
-func ReadySince(i *v1alpha1.Instance) (time.Time, bool) {
+// InstanceReadySince returns when a ready instance became ready; false if it is not.
+func InstanceReadySince(i *v1alpha1.Instance) (time.Time, bool) {
 	ready := meta.FindStatusCondition(i.Status.Conditions, v1alpha1.InstanceConditionReady)
 	if ready == nil || ready.Status != metav1.ConditionTrue {
 		return time.Time{}, false
@@ -53,10 +53,10 @@ func ReadySince(i *v1alpha1.Instance) (time.Time, bool) {
 	return ready.LastTransitionTime.Time, true
 }
 
-// Available says whether an instance has been ready for that many seconds. One whose
-// condition does not say since when is not, unless no time is asked for.
-func Available(i *v1alpha1.Instance, minReadySeconds int32, now time.Time) bool {
-	since, ready := ReadySince(i)
+// IsInstanceAvailable reports whether an instance has been ready for that many seconds. An
+// instance whose condition has no transition time is not available, unless minReadySeconds is 0.
+func IsInstanceAvailable(i *v1alpha1.Instance, minReadySeconds int32, now time.Time) bool {
+	since, ready := InstanceReadySince(i)
 	if !ready || minReadySeconds == 0 {
 		return ready
 	}

@@ -14,12 +14,16 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package fleet
+package helper
 
-// How the agent of a host calls itself, in its client certificate.
-const (
-	// HostUserPrefix begins the name of its user; the rest is the name of the Host.
-	HostUserPrefix = "system:host:"
-	// HostGroup is the group of all of them.
-	HostGroup = "system:hosts"
-)
+import "github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+
+// IsGenericAppReason reports whether a reason of the condition Ready of an app says no more than
+// the numbers in its status: the app is not complete.
+func IsGenericAppReason(reason string) bool {
+	switch reason {
+	case v1alpha1.ReasonInstancesUnavailable, v1alpha1.AppReasonOldInstances, v1alpha1.AppReasonPaused, "Created":
+		return true
+	}
+	return false
+}

@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package taints
+package helper
 
 import (
 	"math"
@@ -52,7 +52,7 @@ func TestWhichTolerationMatchesWhichTaint(t *testing.T) {
 		{"an empty toleration matches nothing", v1alpha1.Toleration{}, v1alpha1.Taint{Key: "example.com/gpu", Effect: noSchedule}, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := Tolerates(&tc.toleration, &tc.taint); got != tc.want {
+			if got := ToleratesTaint(&tc.toleration, &tc.taint); got != tc.want {
 				t.Errorf("got %t", got)
 			}
 		})
@@ -75,7 +75,7 @@ func TestWhichTaintKeepsAnInstanceAway(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got := ""
-			if taint := Untolerated(tc.taints, tc.tolerations); taint != nil {
+			if taint := FindUntoleratedTaint(tc.taints, tc.tolerations); taint != nil {
 				got = taint.Key
 			}
 			if got != tc.want {
@@ -94,21 +94,21 @@ func TestForHowLongAnInstanceStays(t *testing.T) {
 		name        string
 		taints      []v1alpha1.Taint
 		tolerations []v1alpha1.Toleration
-		want        Tolerance
+		want        TolerationTime
 	}{
-		{name: "without taints forever", want: Tolerance{Forever: true}},
-		{name: "NoSchedule evicts nobody", taints: []v1alpha1.Taint{gpu}, want: Tolerance{Forever: true}},
+		{name: "without taints forever", want: TolerationTime{Forever: true}},
+		{name: "NoSchedule evicts nobody", taints: []v1alpha1.Taint{gpu}, want: TolerationTime{Forever: true}},
 		{name: "not tolerated goes at once", taints: []v1alpha1.Taint{down}},
-		{name: "tolerated without seconds stays forever", taints: []v1alpha1.Taint{down}, tolerations: []v1alpha1.Toleration{toleration("down", nil)}, want: Tolerance{Forever: true}},
-		{name: "tolerated for a while", taints: []v1alpha1.Taint{down}, tolerations: []v1alpha1.Toleration{toleration("down", ptr.To[int64](300))}, want: Tolerance{For: 300 * time.Second}},
-		{name: "of two that match the shorter counts", taints: []v1alpha1.Taint{down}, tolerations: []v1alpha1.Toleration{toleration("down", ptr.To[int64](300)), toleration("", ptr.To[int64](20)), toleration("down", nil)}, want: Tolerance{For: 20 * time.Second}},
-		{name: "of two taints the shorter counts", taints: []v1alpha1.Taint{down, slow}, tolerations: []v1alpha1.Toleration{toleration("down", ptr.To[int64](300)), toleration("slow", ptr.To[int64](60))}, want: Tolerance{For: time.Minute}},
+		{name: "tolerated without seconds stays forever", taints: []v1alpha1.Taint{down}, tolerations: []v1alpha1.Toleration{toleration("down", nil)}, want: TolerationTime{Forever: true}},
+		{name: "tolerated for a while", taints: []v1alpha1.Taint{down}, tolerations: []v1alpha1.Toleration{toleration("down", ptr.To[int64](300))}, want: TolerationTime{For: 300 * time.Second}},
+		{name: "of two that match the shorter counts", taints: []v1alpha1.Taint{down}, tolerations: []v1alpha1.Toleration{toleration("down", ptr.To[int64](300)), toleration("", ptr.To[int64](20)), toleration("down", nil)}, want: TolerationTime{For: 20 * time.Second}},
+		{name: "of two taints the shorter counts", taints: []v1alpha1.Taint{down, slow}, tolerations: []v1alpha1.Toleration{toleration("down", ptr.To[int64](300)), toleration("slow", ptr.To[int64](60))}, want: TolerationTime{For: time.Minute}},
 		{name: "one of two taints is not tolerated", taints: []v1alpha1.Taint{down, slow}, tolerations: []v1alpha1.Toleration{toleration("down", nil)}},
 		{name: "less than zero is at once", taints: []v1alpha1.Taint{down}, tolerations: []v1alpha1.Toleration{toleration("down", ptr.To[int64](-5))}},
-		{name: "more than a Duration holds is a century", taints: []v1alpha1.Taint{down}, tolerations: []v1alpha1.Toleration{toleration("down", ptr.To[int64](math.MaxInt64))}, want: Tolerance{For: 100 * 365 * 24 * time.Hour}},
+		{name: "more than a Duration holds is a century", taints: []v1alpha1.Taint{down}, tolerations: []v1alpha1.Toleration{toleration("down", ptr.To[int64](math.MaxInt64))}, want: TolerationTime{For: 100 * 365 * 24 * time.Hour}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := ToleranceOf(tc.taints, tc.tolerations); got != tc.want {
+			if got := MinTolerationTime(tc.taints, tc.tolerations); got != tc.want {
 				t.Errorf("got %+v, not %+v", got, tc.want)
 			}
 		})

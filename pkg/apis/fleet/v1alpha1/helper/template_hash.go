@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package app
+package helper
 
 import (
 	"encoding/binary"
@@ -28,12 +28,12 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// TemplateHash is a short name for a template. It is made of the JSON, which leaves out what
-// is not set: a field that a later version of Gatehouse adds changes no hash. An absent protocol
-// of a port counts as TCP. Two templates may have the same hash; collisionCount makes another one
-// of the next attempt.
+// TemplateHash returns the hash of a template, which is safe to use in names and labels. It is
+// computed from the JSON, which omits fields that are not set: a field that a later version of
+// Gatehouse adds changes no hash. An absent protocol of a port counts as TCP. Two templates may have
+// the same hash; collisionCount makes the next attempt differ.
 func TemplateHash(template *v1alpha1.InstanceTemplateSpec, collisionCount *int32) (string, error) {
-	encoded, err := json.Marshal(withProtocols(template))
+	encoded, err := json.Marshal(WithProtocols(template))
 	if err != nil {
 		return "", err
 	}
@@ -46,9 +46,9 @@ func TemplateHash(template *v1alpha1.InstanceTemplateSpec, collisionCount *int32
 	return rand.SafeEncodeString(fmt.Sprint(hash.Sum32())), nil
 }
 
-// ReleaseName is the name of the release of an app whose template has the hash. It is always
-// the same, so that two controllers, or one before and after a crash, make one release and not
-// two. Of a name that is too long the end is cut off.
+// ReleaseName returns the name of the release of an app for a template with the hash. It is
+// deterministic, so that two controllers, or one before and after a crash, create one release. A
+// name that is too long is cut off before the hash.
 func ReleaseName(app, hash string) string {
 	if room := validation.DNS1123SubdomainMaxLength - len(hash) - 1; room > 0 && len(app) > room {
 		app = app[:room]

@@ -14,10 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package simulation
+package agent
 
 import (
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,17 +24,42 @@ import (
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clocktesting "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/agent/runtime/simulated"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-var (
-	start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	// fair dice fall by the seed; there is no chance in what these tests look at but that of
-	// delays, which are from half of the mean to one and a half.
-	fair = dice{seed: 7, host: "sim-1"}
-)
+// start is when the tests begin. Delays of simulated containers are between half of the mean and one
+// and a half, by the seed; nothing else in these tests is random.
+var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// newHost returns the controller of a simulated host whose clock the test sets.
+func newHost(behaviour simulated.Behaviour, now time.Time) (*controller, *clocktesting.FakeClock) {
+	fake := clocktesting.NewFakeClock(now)
+	runtime := simulated.New(simulated.Options{HostName: "sim-1", Seed: 7, HostNumber: 1, Clock: fake, Behaviour: behaviour})
+	a := newAgent(nil, runtime, Options{
+		HostName: "sim-1", RestartBackOff: runtime.RestartBackOff,
+		Addresses: []v1alpha1.HostAddress{{Type: v1alpha1.HostInternalIP, Address: "100.64.0.1"}},
+	})
+	a.clock = fake
+	return newController(a), fake
+}
+
+// syncAt synchronizes an instance at a time and stores the status in it.
+func syncAt(t *testing.T, c *controller, fake *clocktesting.FakeClock, instance *v1alpha1.Instance, now time.Time) (*instanceState, *outcome) {
+	t.Helper()
+	fake.SetTime(now)
+	s, o, err := c.runInstance(t.Context(), keyOf(instance), instance)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !s.foreign {
+		instance.Status = s.status(instance, o.sandbox, c.hostIP, now)
+	}
+	return s, o
+}
 
 func newInstance(change ...func(*v1alpha1.Instance)) *v1alpha1.Instance {
 	instance := &v1alpha1.Instance{
@@ -70,7 +94,7 @@ func deletedAt(second int, grace int64) func(*v1alpha1.Instance) {
 type step struct {
 	second   int
 	change   func(*v1alpha1.Instance)
-	restart  bool // of the simulation, which forgets everything
+	restart  bool // of the agent and its runtime, which forget everything
 	phase    v1alpha1.InstancePhase
 	ready    bool
 	restarts int32
@@ -80,15 +104,15 @@ type step struct {
 
 func TestWhatHappensToAnInstance(t *testing.T) {
 	const pending, runs, failed, succeeded = v1alpha1.InstancePending, v1alpha1.InstanceRunning, v1alpha1.InstanceFailed, v1alpha1.InstanceSucceeded
-	calm := Behaviour{StartDelay: 10 * time.Second, StopDelay: 4 * time.Second, BadImages: []string{":bad"}}
-	failing := Behaviour{StartDelay: time.Second, FailureRate: 1, FailureAfter: 20 * time.Second}
-	jobs := Behaviour{RunTime: 30 * time.Second}
+	calm := simulated.Behaviour{StartDelay: 10 * time.Second, StopDelay: 4 * time.Second, BadImages: []string{":bad"}}
+	failing := simulated.Behaviour{StartDelay: time.Second, FailureRate: 1, FailureAfter: 20 * time.Second}
+	jobs := simulated.Behaviour{RunTime: 30 * time.Second}
 	image := func(name string) func(*v1alpha1.Instance) {
 		return func(i *v1alpha1.Instance) { i.Spec.Containers[0].Image = name }
 	}
 	for _, tc := range []struct {
 		name      string
-		behaviour Behaviour
+		behaviour simulated.Behaviour
 		instance  *v1alpha1.Instance
 		steps     []step
 	}{
@@ -98,7 +122,7 @@ func TestWhatHappensToAnInstance(t *testing.T) {
 			{second: 16, phase: runs, ready: true},
 			{second: 9999, phase: runs, ready: true},
 		}},
-		{"without a delay it runs at once", Behaviour{}, newInstance(), []step{{second: 0, phase: runs, ready: true}}},
+		{"without a delay it runs at once", simulated.Behaviour{}, newInstance(), []step{{second: 0, phase: runs, ready: true}}},
 		{"a bad image is never fetched", calm, newInstance(image("web:bad")), []step{
 			{second: 0, phase: pending, reason: "ImagePullBackOff"},
 			{second: 9999, phase: pending, reason: "ImagePullBackOff"},
@@ -193,27 +217,27 @@ func TestWhatHappensToAnInstance(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			instance := tc.instance
-			var m *machine
-			for _, s := range tc.steps {
-				now := start.Add(time.Duration(s.second) * time.Second)
-				if s.change != nil {
-					s.change(instance)
+			var c *controller
+			var fake *clocktesting.FakeClock
+			for _, at := range tc.steps {
+				now := start.Add(time.Duration(at.second) * time.Second)
+				if at.change != nil {
+					at.change(instance)
 				}
-				if m == nil || s.restart {
-					m = accept(instance, now)
+				if c == nil || at.restart {
+					c, fake = newHost(tc.behaviour, now)
 				}
-				next, stopped := m.advance(instance, now, &tc.behaviour, fair)
-				if !next.IsZero() && !next.After(now) {
-					t.Errorf("at %d: wants to be looked at again at %v, which is not later", s.second, next)
+				s, o := syncAt(t, c, fake, instance, now)
+				if !o.next.IsZero() && !o.next.After(now) {
+					t.Errorf("at %d: decides again at %v, which is not later", at.second, o.next)
 				}
-				if stopped != s.stopped {
-					t.Errorf("at %d: stopped is %v", s.second, stopped)
+				if o.stopped != at.stopped {
+					t.Errorf("at %d: stopped is %v", at.second, o.stopped)
 				}
-				instance.Status = m.report(instance, "100.64.0.1", now, &tc.behaviour)
-				check(t, s, instance)
-				// Nothing changes by itself, or the server would be written to for ever.
-				if again := m.report(instance, "100.64.0.1", now.Add(time.Hour), &tc.behaviour); !apiequality.Semantic.DeepEqual(again, instance.Status) {
-					t.Errorf("at %d: reported again, the status differs:\n%+v\n%+v", s.second, instance.Status, again)
+				check(t, at, instance)
+				// Nothing changes by itself, or the agent would write for ever.
+				if again := s.status(instance, o.sandbox, "100.64.0.1", now.Add(time.Hour)); !apiequality.Semantic.DeepEqual(again, instance.Status) {
+					t.Errorf("at %d: reported again, the status differs:\n%+v\n%+v", at.second, instance.Status, again)
 				}
 			}
 		})
@@ -243,95 +267,59 @@ func check(t *testing.T, s step, instance *v1alpha1.Instance) {
 	}
 }
 
-func TestAnInstanceThatWasEvictedIsLeftAlone(t *testing.T) {
-	calm := Behaviour{}
+func TestAnInstanceThatWasEvictedIsStoppedAndNotReportedOn(t *testing.T) {
 	instance := newInstance()
-	m := accept(instance, start)
-	m.advance(instance, start, &calm, fair)
-	instance.Status = m.report(instance, "100.64.0.1", start, &calm)
+	c, fake := newHost(simulated.Behaviour{StopDelay: 4 * time.Second}, start)
+	syncAt(t, c, fake, instance, start)
 	instance.Status.Phase, instance.Status.Reason = v1alpha1.InstanceFailed, "Evicted"
-	if next, stopped := m.advance(instance, start.Add(time.Second), &calm, fair); !m.over || !next.IsZero() || stopped {
-		t.Errorf("over %v, next %v, stopped %v", m.over, next, stopped)
+	for _, at := range []struct {
+		second int
+		exists bool
+	}{{1, true}, {9, false}, {10, false}} {
+		s, o := syncAt(t, c, fake, instance, start.Add(time.Duration(at.second)*time.Second))
+		if sandbox, err := c.runtime.Sandbox(t.Context(), instance.UID); !s.foreign || o.stopped || (sandbox != nil) != at.exists || err != nil {
+			t.Errorf("at %d: foreign %v, stopped %v, sandbox %+v, %v", at.second, s.foreign, o.stopped, sandbox, err)
+		}
 	}
-	deletedAt(2, 30)(instance)
-	if _, stopped := m.advance(instance, start.Add(2*time.Second), &calm, fair); !stopped {
+	deletedAt(11, 30)(instance)
+	if _, o := syncAt(t, c, fake, instance, start.Add(11*time.Second)); !o.stopped {
 		t.Error("it is not deleted")
 	}
 }
 
 func TestOneContainerThatIsNotReadyMakesTheInstanceNotReady(t *testing.T) {
-	b := Behaviour{BadImages: []string{"broken"}}
 	instance := newInstance(func(i *v1alpha1.Instance) {
 		i.Spec.Containers = append(i.Spec.Containers, v1alpha1.Container{Name: "log", Image: "broken:1"})
 	})
-	m := accept(instance, start)
-	m.advance(instance, start, &b, fair)
-	status := m.report(instance, "100.64.0.1", start, &b)
+	c, fake := newHost(simulated.Behaviour{BadImages: []string{"broken"}}, start)
+	syncAt(t, c, fake, instance, start)
+	status := instance.Status
 	ready := apimeta.FindStatusCondition(status.Conditions, v1alpha1.InstanceConditionReady)
 	if status.Phase != v1alpha1.InstancePending || !status.ContainerStatuses[0].Ready || ready.Status != metav1.ConditionFalse || !strings.HasSuffix(ready.Message, ": log") {
 		t.Errorf("%+v", status)
 	}
 }
 
-func TestBackOffGrowsToALimit(t *testing.T) {
-	b := Behaviour{StartDelay: time.Minute}
-	m := &machine{key: "default/web"}
-	var last time.Duration
-	for restarts := range int32(9) {
-		delay := m.startDelay(&container{name: "web", restarts: restarts, end: &end{code: 1}}, &b, fair)
-		if delay > longestBackOff || restarts > maxDoublings && delay != longestBackOff {
-			t.Errorf("after %d restarts: %v", restarts, delay)
+func TestTheSandboxOfAnInstanceThatIsGoneIsRemoved(t *testing.T) {
+	instance := newInstance()
+	c, fake := newHost(simulated.Behaviour{}, start)
+	syncAt(t, c, fake, instance, start)
+	sandboxes := func() int {
+		uids, err := c.runtime.Sandboxes(t.Context())
+		if err != nil {
+			t.Fatal(err)
 		}
-		last = delay
+		return len(uids)
 	}
-	if last != longestBackOff {
-		t.Errorf("the last delay is %v", last)
+	c.removeOrphans(t.Context())
+	if got := sandboxes(); got != 1 {
+		t.Errorf("before the instances are known, %d sandboxes are left", got)
 	}
-}
-
-func TestDice(t *testing.T) {
-	throws := func(d dice) (all []float64) {
-		for _, word := range []string{"a", "b", "c"} {
-			all = append(all, d.throw("default/web", word))
-		}
-		return all
+	if err := c.mirror.Replace(nil, ""); err != nil {
+		t.Fatal(err)
 	}
-	if !slices.Equal(throws(fair), throws(dice{seed: 7, host: "sim-1"})) {
-		t.Error("the same dice fall differently")
-	}
-	for _, other := range []dice{{seed: 8, host: "sim-1"}, {seed: 7, host: "sim-2"}} {
-		if slices.Equal(throws(fair), throws(other)) {
-			t.Errorf("%+v fall as %+v", other, fair)
-		}
-	}
-	// Names that differ in a digit are what there is most of: their throws must still spread.
-	const hosts = 10000
-	var below int
-	for n := range hosts {
-		x := (dice{seed: 1, host: (&Options{NamePrefix: "sim-"}).HostName(n)}).throw("default/web", "fails")
-		if x < 0 || x >= 1 {
-			t.Fatalf("a throw of %v", x)
-		}
-		if x < 0.1 {
-			below++
-		}
-	}
-	if below < hosts/10-200 || below > hosts/10+200 {
-		t.Errorf("%d of %d throws are below 0.1", below, hosts)
-	}
-}
-
-func TestAddressesAreDistinct(t *testing.T) {
-	seen := map[string]int{}
-	for number := 1; number <= MaxHosts; number++ {
-		for _, address := range []string{hostIP(number), instanceIP(number, 1)} {
-			if other := seen[address]; other != 0 {
-				t.Fatalf("hosts %d and %d both have %s", other, number, address)
-			}
-			seen[address] = number
-		}
-	}
-	if hostIP(1) != "100.64.0.1" || hostIP(MaxHosts) != "100.65.12.36" || instanceIP(MaxHosts, MaxInstances) != "10.255.255.251" {
-		t.Errorf("%s %s %s", hostIP(1), hostIP(MaxHosts), instanceIP(MaxHosts, MaxInstances))
+	c.removeOrphans(t.Context())
+	if got := sandboxes(); got != 0 {
+		t.Errorf("once the instances are known, %d sandboxes are left", got)
 	}
 }

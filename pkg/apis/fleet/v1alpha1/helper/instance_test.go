@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package instance
+package helper
 
 import (
 	"testing"
@@ -60,8 +60,8 @@ func TestWhichInstancesCount(t *testing.T) {
 			if tc.deleted {
 				i.DeletionTimestamp = &metav1.Time{Time: now}
 			}
-			if Terminal(i) != tc.terminal || Active(i) != tc.active || Ready(i) != tc.isReady || Available(i, tc.minReadySeconds, now) != tc.isThere {
-				t.Errorf("terminal %t, active %t, ready %t, available %t", Terminal(i), Active(i), Ready(i), Available(i, tc.minReadySeconds, now))
+			if IsInstanceTerminal(i) != tc.terminal || IsInstanceActive(i) != tc.active || IsInstanceReady(i) != tc.isReady || IsInstanceAvailable(i, tc.minReadySeconds, now) != tc.isThere {
+				t.Errorf("terminal %t, active %t, ready %t, available %t", IsInstanceTerminal(i), IsInstanceActive(i), IsInstanceReady(i), IsInstanceAvailable(i, tc.minReadySeconds, now))
 			}
 		})
 	}

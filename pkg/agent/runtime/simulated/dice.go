@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package simulation
+package simulated
 
 import (
 	"hash/fnv"
@@ -22,9 +22,9 @@ import (
 	"time"
 )
 
-// dice decide for one host what is left to chance. A throw depends on the seed, the host and
-// the words that say what is asked, and on nothing else: neither on the order of questions nor
-// on how often they are asked, so that runs repeat and restarts of the simulation go unnoticed.
+// dice make the random decisions of one host. A throw depends on the seed, the host and the words
+// that describe the decision, and on nothing else: neither on the order of decisions nor on their
+// number, so that runs are repeatable and a restart changes nothing.
 type dice struct {
 	seed int64
 	host string

@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package simulation
+package agent
 
 import (
 	"context"
@@ -29,14 +29,14 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	clienttesting "k8s.io/client-go/testing"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/agent/runtime/simulated"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/fake"
 )
 
-// TestAHostThatWasTakenForDeadContradictsUntilItIsHeard has a host whose lease ran out while
-// it could not renew, and whose first contradictions fail. Its next look of its own accord is
-// far away.
-func TestAHostThatWasTakenForDeadContradictsUntilItIsHeard(t *testing.T) {
+// TestAHostWhoseLeaseExpiredReportsReadyUntilTheReportSucceeds has a host that could not renew its
+// lease, and whose first reports fail. Its next regular report is far away.
+func TestAHostWhoseLeaseExpiredReportsReadyUntilTheReportSucceeds(t *testing.T) {
 	unknown := &v1alpha1.Host{ObjectMeta: metav1.ObjectMeta{Name: "a"}, Status: v1alpha1.HostStatus{Conditions: []metav1.Condition{{
 		Type: v1alpha1.HostConditionReady, Status: metav1.ConditionUnknown, Reason: "HostStatusUnknown",
 	}}}}
@@ -52,11 +52,10 @@ func TestAHostThatWasTakenForDeadContradictsUntilItIsHeard(t *testing.T) {
 		}
 		return true, nil, apierrors.NewConflict(schema.GroupResource{}, "a", nil)
 	})
-	options := DefaultOptions()
-	options.LeaseDuration, options.LookInterval = time.Second, time.Hour
-	a := &agent{name: "a", number: 1, options: &options, client: server.FleetV1alpha1(), lease: &v1alpha1.HostLease{ObjectMeta: metav1.ObjectMeta{Name: "a"}}}
+	a := newAgent(server.FleetV1alpha1(), simulated.New(simulated.Options{HostName: "a", HostNumber: 1}), Options{HostName: "a", LeaseDuration: time.Second, ReportInterval: time.Hour})
+	a.lease = &v1alpha1.HostLease{ObjectMeta: metav1.ObjectMeta{Name: "a"}}
 
-	heard := make(chan struct{})
+	reported := make(chan struct{})
 	server.PrependReactor("update", "hosts", func(action clienttesting.Action) (bool, runtime.Object, error) {
 		lock.Lock()
 		defer lock.Unlock()
@@ -65,7 +64,7 @@ func TestAHostThatWasTakenForDeadContradictsUntilItIsHeard(t *testing.T) {
 			return false, nil, nil
 		}
 		if host, ok := update.GetObject().(*v1alpha1.Host); ok && apimeta.IsStatusConditionTrue(host.Status.Conditions, v1alpha1.HostConditionReady) {
-			close(heard)
+			close(reported)
 		}
 		return false, nil, nil
 	})
@@ -73,10 +72,10 @@ func TestAHostThatWasTakenForDeadContradictsUntilItIsHeard(t *testing.T) {
 	var alive sync.WaitGroup
 	defer alive.Wait()
 	defer cancel()
-	alive.Go(func() { a.stayAlive(ctx) })
+	alive.Go(func() { a.heartbeat(ctx) })
 	select {
-	case <-heard:
+	case <-reported:
 	case <-ctx.Done():
-		t.Error("the host never says again that it is ready")
+		t.Error("the host never reports again that it is ready")
 	}
 }
