@@ -108,7 +108,7 @@ func applyRoles(o options.CompletedOptions, builtins *apiserver.Builtins, bound 
 	if err != nil {
 		return nil, err
 	}
-	for _, object := range rbac.BootstrapObjects() {
+	for _, object := range rbac.BootstrapObjects(controllerRoles()) {
 		builtins.Bootstrap = append(builtins.Bootstrap, apiserver.BootstrapObject{
 			Resource: rbacv1.Resource(object.Resource), Object: object.Object, Reconcile: object.Reconcile,
 		})

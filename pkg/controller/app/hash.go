@@ -28,9 +28,9 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// TemplateHash is a short name for a template. It is made of the JSON, which leaves out what
-// is not set: a field that a later version of Gatehouse adds changes no hash. Two templates
-// may have the same; collisionCount makes another one of the next attempt.
+// TemplateHash returns a short hash of a template. It hashes the JSON, which omits unset fields, so
+// that a field which a later version of Gatehouse adds changes no hash. Two templates may have the
+// same hash; collisionCount gives the next attempt another one.
 func TemplateHash(template *v1alpha1.InstanceTemplateSpec, collisionCount *int32) (string, error) {
 	encoded, err := json.Marshal(template)
 	if err != nil {
@@ -45,12 +45,12 @@ func TemplateHash(template *v1alpha1.InstanceTemplateSpec, collisionCount *int32
 	return rand.SafeEncodeString(fmt.Sprint(hash.Sum32())), nil
 }
 
-// ReleaseName is the name of the release of an app whose template has the hash. It is always
-// the same, so that two controllers, or one before and after a crash, make one release and not
-// two. Of a name that is too long the end is cut off.
+// ReleaseName returns the name of the release of an app whose template has the hash. It is
+// deterministic, so that two controllers, or one before and after a crash, create one release and
+// not two. The app's name is truncated if the result is too long.
 func ReleaseName(app, hash string) string {
-	if room := validation.DNS1123SubdomainMaxLength - len(hash) - 1; room > 0 && len(app) > room {
-		app = app[:room]
+	if limit := validation.DNS1123SubdomainMaxLength - len(hash) - 1; limit > 0 && len(app) > limit {
+		app = app[:limit]
 	}
 	return app + "-" + hash
 }

@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package instance says of instances what several controllers must agree on: which count,
-// which are ready, and since when. The rules are those for pods (k8s.io/kubernetes
-// pkg/api/v1/pod and pkg/controller).
+// Package instance has the rules about instances that several controllers share: which are active,
+// which are ready, and since when. They are those for pods (k8s.io/kubernetes pkg/api/v1/pod and
+// pkg/controller).
 package instance
 
 import (
@@ -28,23 +28,22 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// Terminal says whether an instance has ended for good.
+// Terminal reports whether an instance has ended.
 func Terminal(i *v1alpha1.Instance) bool {
 	return i.Status.Phase == v1alpha1.InstanceSucceeded || i.Status.Phase == v1alpha1.InstanceFailed
 }
 
-// Active says whether an instance counts as one of those that are wanted: it has not ended,
-// and is not being deleted.
+// Active reports whether an instance counts as a replica: it has not ended, and is not being deleted.
 func Active(i *v1alpha1.Instance) bool {
 	return !Terminal(i) && i.DeletionTimestamp == nil
 }
 
-// Ready says whether the instance's host reports it as ready.
+// Ready reports whether the instance's host reports it as ready.
 func Ready(i *v1alpha1.Instance) bool {
 	return meta.IsStatusConditionTrue(i.Status.Conditions, v1alpha1.InstanceConditionReady)
 }
 
-// ReadySince is when a ready instance became so; false for one that is not.
+// ReadySince returns when a ready instance became ready; false for one that is not.
 func ReadySince(i *v1alpha1.Instance) (time.Time, bool) {
 	ready := meta.FindStatusCondition(i.Status.Conditions, v1alpha1.InstanceConditionReady)
 	if ready == nil || ready.Status != metav1.ConditionTrue {
@@ -53,8 +52,8 @@ func ReadySince(i *v1alpha1.Instance) (time.Time, bool) {
 	return ready.LastTransitionTime.Time, true
 }
 
-// Available says whether an instance has been ready for that many seconds. One whose
-// condition does not say since when is not, unless no time is asked for.
+// Available reports whether an instance has been ready for that many seconds. A condition without a
+// transition time counts only if minReadySeconds is 0.
 func Available(i *v1alpha1.Instance, minReadySeconds int32, now time.Time) bool {
 	since, ready := ReadySince(i)
 	if !ready || minReadySeconds == 0 {

@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package taints says which taints of a host an instance tolerates, and for how long: the
-// scheduler and the host lifecycle controller must mean the same. The rules are those for
-// pods and nodes. Read Tolerates.
+// Package taints decides which taints of a host an instance tolerates, and for how long, for the
+// scheduler and the host lifecycle controller. The rules are those for pods and nodes. Read
+// Tolerates.
 package taints
 
 import (
@@ -26,8 +26,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// Tolerates says whether one toleration matches one taint. An empty key matches every key, an
-// empty effect every effect, and no operator means Equal.
+// Tolerates reports whether a toleration matches a taint. An empty key matches every key, an empty
+// effect every effect, and the default operator is Equal.
 func Tolerates(toleration *v1alpha1.Toleration, taint *v1alpha1.Taint) bool {
 	switch {
 	case toleration.Effect != "" && toleration.Effect != taint.Effect:
@@ -40,8 +40,8 @@ func Tolerates(toleration *v1alpha1.Toleration, taint *v1alpha1.Taint) bool {
 	return toleration.Key != "" && toleration.Value == taint.Value
 }
 
-// Untolerated is the first of a host's taints that keeps an instance away, whatever its
-// effect; nil when none does.
+// Untolerated returns the first of a host's taints that no toleration matches, whatever its effect;
+// nil if there is none.
 func Untolerated(taints []v1alpha1.Taint, tolerations []v1alpha1.Toleration) *v1alpha1.Taint {
 	for i := range taints {
 		if !slices.ContainsFunc(tolerations, func(t v1alpha1.Toleration) bool { return Tolerates(&t, &taints[i]) }) {
@@ -51,17 +51,17 @@ func Untolerated(taints []v1alpha1.Taint, tolerations []v1alpha1.Toleration) *v1
 	return nil
 }
 
-// Tolerance is for how long an instance that is on a host stays there.
+// Tolerance is the time for which an instance stays on a host.
 type Tolerance struct {
-	// Forever is true where no taint evicts it, ever.
+	// Forever is set if no taint evicts it.
 	Forever bool
-	// For is how long it stays otherwise; zero where some taint is not tolerated at all.
+	// For is the time otherwise; zero if some taint is not tolerated at all.
 	For time.Duration
 }
 
-// ToleranceOf says how long an instance with these tolerations stays in spite of the taints.
-// Only NoExecute evicts. Of the tolerations that match, the shortest tolerationSeconds counts,
-// over all taints; those without any last forever.
+// ToleranceOf returns how long an instance with these tolerations stays in spite of the taints. Only
+// NoExecute evicts. The shortest tolerationSeconds of the matching tolerations counts, over all
+// taints; tolerations without any last forever.
 func ToleranceOf(taints []v1alpha1.Taint, tolerations []v1alpha1.Toleration) Tolerance {
 	result := Tolerance{Forever: true}
 	for i := range taints {
