@@ -202,6 +202,13 @@ func (c *Controller) sync(ctx context.Context, key types.NamespacedName) error {
 	if failure != nil {
 		return queue.Refusal(failure)
 	}
+	c.enqueueNextCheck(key, release, &status, active, now)
+	return nil
+}
+
+// enqueueNextCheck enqueues a release for when ended instances may be replaced, and for when the next
+// ready instance becomes available.
+func (c *Controller) enqueueNextCheck(key types.NamespacedName, release *v1alpha1.Release, status *v1alpha1.ReleaseStatus, active []*v1alpha1.Instance, now time.Time) {
 	if _, left := c.losses.held(release.UID); left > 0 {
 		c.queue.AddAfter(key, left)
 	}
@@ -212,7 +219,6 @@ func (c *Controller) sync(ctx context.Context, key types.NamespacedName) error {
 		}
 		c.queue.AddAfter(key, next)
 	}
-	return nil
 }
 
 // withHealth sets the conditions Ready, Reconciling and Stalled.
