@@ -149,20 +149,18 @@ var rooms = []room{
 	}},
 
 	// Controllers work only through watch: no hub types, no registry, no k8s.io/apiserver.
-	// What several of them must agree on is in queue, backoff, events, health, adoption and transform.
-	// The controller of quotas counts what admission charges.
-	{packages: "pkg/controller/quota", may: []string{
-		"pkg/controller/queue", "pkg/controller/transform", "pkg/quota", "pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/...",
+	// Controllers are side by side: none imports another. They share the packages below internal/.
+	// The quota controller counts what admission charges.
+	{packages: "pkg/controller/quota", may: append([]string{"pkg/quota"}, controllerLibraries...)},
+	// The release controller bounds the bytes of its pending requests by a weighted semaphore.
+	{packages: "pkg/controller/release", may: append([]string{"golang.org/x/sync/semaphore"}, controllerLibraries...)},
+	// The manager constructs all of them, and serving is what k8s.io/apiserver has for the health of
+	// any component.
+	{packages: "pkg/controller/manager", may: append([]string{"pkg/controller/...", "github.com/spf13/pflag"}, controllerLibraries...)},
+	{packages: "pkg/controller/serving", may: []string{
+		"k8s.io/apiserver/pkg/server/healthz", "k8s.io/component-base/metrics/...", "k8s.io/client-go/...", "github.com/spf13/pflag",
 	}},
-	// Of releases, the bytes on their way are bounded by a weighted semaphore.
-	{packages: "pkg/controller/release", may: []string{
-		"pkg/controller/backoff", "pkg/controller/health", "pkg/controller/queue", "pkg/controller/events", "pkg/controller/adoption", "pkg/controller/transform",
-		"pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/...", "golang.org/x/sync/semaphore",
-	}},
-	{packages: "pkg/controller/([a-z]+)", may: []string{
-		"pkg/controller/queue", "pkg/controller/events", "pkg/controller/backoff", "pkg/controller/health", "pkg/controller/adoption", "pkg/controller/transform",
-		"pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/...",
-	}},
+	{packages: "pkg/controller/[a-z]+(/.*)?", may: controllerLibraries},
 	// The agent of a host is a client, and becomes a program of its own: it links neither
 	// k8s.io/apiserver nor etcd. It calls a runtime through the interface only.
 	{packages: "pkg/agent", may: []string{"pkg/agent/runtime", "pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/..."}},
@@ -201,6 +199,12 @@ var rooms = []room{
 	// Helpers of tests and tools of the tree are not part of the product.
 	{packages: "test/.*", may: []string{"cmd/...", "pkg/...", "test/..."}, free: true},
 	{packages: "hack/.*", may: []string{"pkg/..."}, free: true},
+}
+
+// controllerLibraries are what a controller, and a helper of several controllers, may import.
+var controllerLibraries = []string{
+	"pkg/controller/internal/...", "pkg/controller/informers",
+	"pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/...",
 }
 
 // registryLibraries are the parts of k8s.io/apiserver of which storages are made.

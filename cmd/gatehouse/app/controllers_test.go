@@ -21,7 +21,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -37,15 +36,14 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization/rbac"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/hostlifecycle"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/manager"
 )
 
-// A controller that worked as the server itself could do everything, and nobody would notice
-// what its role lacks.
-func TestEveryControllerIsAUserOfItsOwnWithARoleOfItsOwn(t *testing.T) {
-	loopback := &rest.Config{Host: "https://127.0.0.1:1", BearerToken: "of-the-server", TLSClientConfig: rest.TLSClientConfig{CertData: []byte("c"), KeyData: []byte("k")}}
+// A controller that ran as the server itself would have every right, and nothing would show what
+// its role lacks.
+func TestEveryControllerIsBoundToARoleOfItsOwn(t *testing.T) {
 	bound := map[string]bool{}
-	for _, object := range rbac.BootstrapObjects() {
+	for _, object := range rbac.BootstrapObjects(controllerRoles()) {
 		if binding, ok := object.Object.(*rbacv1.ClusterRoleBinding); ok && binding.Name != "cluster-admin" {
 			for _, subject := range binding.Subjects {
 				if subject.Kind == rbacv1.UserKind && binding.RoleRef.Name == subject.Name {
@@ -54,52 +52,15 @@ func TestEveryControllerIsAUserOfItsOwnWithARoleOfItsOwn(t *testing.T) {
 			}
 		}
 	}
+	for _, name := range controllerUsers() {
+		if !bound[name] {
+			t.Errorf("no role of its own is bound to %s", name)
+		}
+	}
 	identities := authentication.NewControllers()
-	tokens := map[string]string{}
-	constructors := slices.Concat(clusterControllers(), fleetControllers(hostlifecycle.DefaultOptions(), 0))
-	all, err := newTerm(constructors, options.Controllers{options.AllControllers}, func(name string) *rest.Config {
-		config := controllerConfig(loopback, name, identities.Mint(name))
-		if len(config.CertData) > 0 || len(config.KeyData) > 0 || config.BearerToken == loopback.BearerToken {
-			t.Errorf("%s has the server's own credentials", name)
-		}
-		tokens[name] = config.BearerToken
-		return &rest.Config{Host: config.Host}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	// One more than there are controllers: what they share of watches.
-	if len(all) != len(constructors)+1 || len(tokens) != len(all) {
-		t.Errorf("%d of %d controllers have %d names", len(all), len(constructors), len(tokens))
-	}
-	for name, token := range tokens {
-		response, known, err := identities.AuthenticateToken(t.Context(), token)
-		if err != nil || !known {
-			t.Fatalf("nobody knows %s: %v", name, err)
-		}
-		who := response.User
-		if !strings.HasPrefix(who.GetName(), authentication.ControllerUserPrefix) || slices.Contains(who.GetGroups(), user.SystemPrivilegedGroup) {
-			t.Errorf("%s is %s in %v", name, who.GetName(), who.GetGroups())
-		}
-		if !bound[who.GetName()] {
-			t.Errorf("no role of its own is bound to %s", who.GetName())
-		}
-	}
-}
-
-func TestAControllerInAProcessOfItsOwnIsAUserOfItsOwnToo(t *testing.T) {
-	var names []string
-	if _, err := newTerm(fleetControllers(hostlifecycle.DefaultOptions(), 0), options.Controllers{options.AllControllers}, func(name string) *rest.Config {
-		names = append(names, name)
-		return impersonatedController(&rest.Config{Host: "https://127.0.0.1:1", BearerToken: "of-the-administrator"}, name)
-	}); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range names {
-		config := impersonatedController(&rest.Config{BearerToken: "of-the-administrator"}, name)
-		if want := (rest.ImpersonationConfig{UserName: authentication.ControllerUserPrefix + name}); !reflect.DeepEqual(config.Impersonate, want) {
-			t.Errorf("%s passes for %+v, want %+v", name, config.Impersonate, want)
-		}
+	response, known, err := identities.AuthenticateToken(t.Context(), identities.Mint("scheduler"))
+	if err != nil || !known || response.User.GetName() != "system:controller:scheduler" || slices.Contains(response.User.GetGroups(), user.SystemPrivilegedGroup) {
+		t.Errorf("a token of the scheduler is of %+v, %v, %v", response, known, err)
 	}
 }
 
@@ -142,9 +103,7 @@ func TestOurOwnClientsTakeNothingCompressed(t *testing.T) {
 		want   string
 	}{
 		"the loopback client":                         {loopback, ""},
-		"a controller in the server":                  {controllerConfig(loopback, "scheduler", "token"), ""},
-		"a controller in a process of its own":        {impersonatedController(remote, "scheduler"), ""},
-		"its election":                                {electionConfig(remote), ""},
+		"a controller in the server":                  {manager.TokenConfig(loopback, "scheduler", "token"), ""},
 		"anybody else, by which this test could fail": {remote, "gzip"},
 	} {
 		client, err := rest.HTTPClientFor(tc.config)
@@ -162,45 +121,6 @@ func TestOurOwnClientsTakeNothingCompressed(t *testing.T) {
 	}
 }
 
-func TestTheFlagKnowsAllControllers(t *testing.T) {
-	for _, list := range []struct {
-		constructors []constructor
-		known        []string
-	}{{clusterControllers(), options.ClusterControllers()}, {fleetControllers(hostlifecycle.DefaultOptions(), 0), options.FleetControllers()}, {separateControllers(0), options.SeparateControllers()}} {
-		var names []string
-		for _, c := range list.constructors {
-			names = append(names, c.name)
-		}
-		slices.Sort(names)
-		if known := slices.Sorted(slices.Values(list.known)); !slices.Equal(names, known) {
-			t.Errorf("the flag knows %v, there are %v", known, names)
-		}
-	}
-}
-
-func TestWhichControllersAreMade(t *testing.T) {
-	for _, tc := range []struct {
-		name     string
-		selected options.Controllers
-		want     []string
-	}{
-		{"all", options.Controllers{"*"}, []string{"shared-informers", "app-controller", "release-controller", "scheduler", "host-lifecycle-controller", "ended-instance-collector"}},
-		{"none", nil, []string{"shared-informers"}},
-		{"all but one", options.Controllers{"*", "-scheduler"}, []string{"shared-informers", "app-controller", "release-controller", "host-lifecycle-controller", "ended-instance-collector"}},
-		{"one", options.Controllers{"scheduler"}, []string{"shared-informers", "scheduler"}},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			var made []string
-			if _, err := newTerm(fleetControllers(hostlifecycle.DefaultOptions(), 0), tc.selected, func(name string) *rest.Config {
-				made = append(made, name)
-				return &rest.Config{Host: "https://127.0.0.1:1"}
-			}); err != nil || !slices.Equal(made, tc.want) {
-				t.Errorf("made %v, %v, want %v", made, err, tc.want)
-			}
-		})
-	}
-}
-
 func TestWrongFlagsOfControllersNameTheCure(t *testing.T) {
 	for _, tc := range []struct {
 		name string
@@ -208,12 +128,13 @@ func TestWrongFlagsOfControllersNameTheCure(t *testing.T) {
 		want string
 	}{
 		{"an unknown controller", []string{"--controllers=scheduler,replicaset"}, `--controllers: there is no controller "replicaset": use *`},
-		{"one both wanted and not", []string{"--controllers=scheduler,-scheduler"}, "--controllers: scheduler is both asked for and left out"},
-		{"none left", []string{"--controllers="}, "--controllers leaves none to run"},
+		{"one both wanted and not", []string{"--controllers=scheduler,-scheduler"}, "--controllers: scheduler is both selected and excluded"},
+		{"none left", []string{"--controllers="}, "--controllers selects none"},
 		{"a lease that ends before its holder stops", []string{"--leader-elect-lease-duration=5s"}, "--leader-elect-lease-duration=5s must be longer than --leader-elect-renew-deadline=10s"},
 		{"attempts too far apart", []string{"--leader-elect-retry-period=9s"}, "--leader-elect-retry-period=9s must be more than 0s and less than"},
 		{"no lease", []string{"--leader-elect-resource-name="}, "--leader-elect-resource-name must not be empty"},
 		{"a health address without a port", []string{"--health-address=127.0.0.1"}, `--health-address="127.0.0.1" is not of the form ADDR:PORT`},
+		{"a bind address that is a name", []string{"--bind-address=localhost"}, `--bind-address="localhost" is not an IP address`},
 		{"no server", nil, "--kubeconfig is required outside a cluster"},
 		{"a kubeconfig that is missing", []string{"--kubeconfig=testdata/missing"}, "--kubeconfig=testdata/missing: "},
 	} {

@@ -232,7 +232,9 @@ func serve(ctx context.Context, end context.CancelCauseFunc, o options.Completed
 			end(err)
 			return
 		}
-		inside.Run(ctx)
+		if err := inside.Run(ctx); err != nil {
+			end(err)
+		}
 	}()
 	go func() {
 		<-ctx.Done()

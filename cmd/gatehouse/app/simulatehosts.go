@@ -35,6 +35,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/manager"
 	"github.com/gatehouse-dev/gatehouse/pkg/simulation"
 )
 
@@ -240,7 +241,7 @@ func hostConfig(config *rest.Config) *rest.Config {
 }
 
 // simulatedHosts run in the server's own process, and come in by the front door as others do.
-func simulatedHosts(o options.CompletedOptions, server *apiserver.Server, ca certificates.KeyPair) (controller, error) {
+func simulatedHosts(o options.CompletedOptions, server *apiserver.Server, ca certificates.KeyPair) (manager.Controller, error) {
 	simulated := simulation.DefaultOptions()
 	simulated.Count, simulated.Version = o.SimulateHosts, productVersion()
 	hosts, err := simulation.New(simulated, certifiedHost(server.Generic.LoopbackClientConfig, ca))

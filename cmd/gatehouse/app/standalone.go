@@ -133,7 +133,7 @@ func rolesRead(roles *rbac.Authorizer) healthz.HealthChecker {
 // bootstrapRoles returns the roles and bindings that exist from the first start.
 func bootstrapRoles() []apiserver.BootstrapObject {
 	var objects []apiserver.BootstrapObject
-	for _, object := range rbac.BootstrapObjects() {
+	for _, object := range rbac.BootstrapObjects(controllerRoles()) {
 		objects = append(objects, apiserver.BootstrapObject{
 			Resource: rbacv1.Resource(object.Resource), Object: object.Object, Reconcile: object.Reconcile,
 		})

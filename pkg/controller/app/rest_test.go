@@ -65,7 +65,7 @@ func newWorld(seed uint64) *world {
 	return w
 }
 
-// decide takes a step and carries it out. It says whether there was anything to do.
+// decide decides and carries out one step. It reports whether there was anything to do.
 func (w *world) decide(t *testing.T) bool {
 	t.Helper()
 	w.now = w.now.Add(time.Second)
@@ -168,7 +168,7 @@ func (w *world) rests(t *testing.T, seed uint64) {
 	}
 }
 
-// settle brings all releases where they want to be. It says whether any was not.
+// settle brings all releases where they want to be. It reports whether any was not.
 func (w *world) settle() bool {
 	moved := false
 	for _, release := range w.releases {

@@ -17,92 +17,31 @@ limitations under the License.
 package options
 
 import (
-	"fmt"
-	"slices"
-	"strings"
-
 	"github.com/spf13/pflag"
 
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/app"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/clusterroleaggregation"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/endedinstances"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/garbagecollector"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/hostlifecycle"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/namespace"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/quota"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/release"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/scheduler"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/serviceaccount"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/manager"
 )
 
-// AllControllers stands, in a list of controllers, for all that are not named.
-const AllControllers = "*"
+// AllControllers selects all controllers that are not named.
+const AllControllers = manager.AllControllers
 
-// ClusterControllers are the names of those that a cluster has of its own, and that a
-// standalone server runs itself.
-func ClusterControllers() []string {
-	return []string{clusterroleaggregation.Name, garbagecollector.Name, namespace.Name, quota.Name, serviceaccount.Name}
-}
+// Controllers selects controllers.
+type Controllers = manager.Selection
 
-// FleetControllers are the names of those that move our own kinds along.
-func FleetControllers() []string {
-	return []string{app.Name, release.Name, scheduler.Name, hostlifecycle.Name, endedinstances.Name}
-}
+// ClusterControllers returns the names of the controllers that a cluster has itself, and that a
+// standalone server runs.
+func ClusterControllers() []string { return manager.ClusterControllers() }
 
-// SeparateControllers are the names of those that `gatehouse controllers` has: those that move
-// our own kinds along, and the part of the controller of quotas that a cluster does not have.
-func SeparateControllers() []string {
-	return append(FleetControllers(), quota.Name)
-}
+// FleetControllers returns the names of the controllers of the kinds of the fleet.
+func FleetControllers() []string { return manager.FleetControllers() }
 
-// Controllers are names of controllers to run, as kube-controller-manager takes them: *
-// stands for all, foo for the controller foo, and -foo for all but that.
-type Controllers []string
+// SeparateControllers returns the names of the controllers of `gatehouse controllers`.
+func SeparateControllers() []string { return manager.SeparateControllers() }
 
-// AddFlag adds the flag, about controllers of these names.
-func (c *Controllers) AddFlag(fs *pflag.FlagSet, usage string, known []string) {
-	fs.StringSliceVar((*[]string)(c), "controllers", *c, usage+" * is all of them, NAME adds one, -NAME leaves one out; an empty list is none. There are: "+strings.Join(known, ", ")+".")
-}
-
-// Has says whether the controller is to run. What is named counts more than *.
-func (c Controllers) Has(name string) bool {
-	switch {
-	case slices.Contains(c, "-"+name):
-		return false
-	case slices.Contains(c, name):
-		return true
-	}
-	return slices.Contains(c, AllControllers)
-}
-
-// Validate returns what is wrong with the list, where only these are known.
-func (c Controllers) Validate(known []string) []error {
-	var errs []error
-	for _, entry := range c {
-		name := strings.TrimPrefix(entry, "-")
-		switch {
-		case entry == AllControllers:
-		case !slices.Contains(known, name):
-			errs = append(errs, fmt.Errorf("--controllers: there is no controller %q: use *, or names from %s, each with a - before it to leave it out", name, strings.Join(known, ", ")))
-		case entry == name && slices.Contains(c, "-"+name):
-			errs = append(errs, fmt.Errorf("--controllers: %s is both asked for and left out: say one of them", name))
-		}
-	}
-	return errs
-}
-
-// endedInstancesFlag is the name of the flag of AddEndedInstancesFlag.
-const endedInstancesFlag = "terminated-instance-gc-threshold"
-
-// AddEndedInstancesFlag adds the flag that says how many ended instances are kept.
+// AddEndedInstancesFlag adds the flag with the number of ended instances to keep.
 func AddEndedInstancesFlag(fs *pflag.FlagSet, threshold *int) {
-	fs.IntVar(threshold, endedInstancesFlag, *threshold, "Number of ended instances (Succeeded or Failed, of all namespaces together) that are kept. When there are more, the controller "+endedinstances.Name+" deletes the oldest. If 0, none is deleted.")
+	manager.AddEndedInstancesFlag(fs, threshold)
 }
 
-// ValidateEndedInstances returns what is wrong with the value of that flag.
-func ValidateEndedInstances(threshold int) []error {
-	if threshold < 0 {
-		return []error{fmt.Errorf("--%s=%d must not be negative: use the number of ended instances to keep, or 0 to keep all", endedInstancesFlag, threshold)}
-	}
-	return nil
-}
+// ValidateEndedInstances validates the value of that flag.
+func ValidateEndedInstances(threshold int) []error { return manager.ValidateEndedInstances(threshold) }

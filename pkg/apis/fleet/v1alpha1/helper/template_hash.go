@@ -50,8 +50,8 @@ func TemplateHash(template *v1alpha1.InstanceTemplateSpec, collisionCount *int32
 // deterministic, so that two controllers, or one before and after a crash, create one release. A
 // name that is too long is cut off before the hash.
 func ReleaseName(app, hash string) string {
-	if room := validation.DNS1123SubdomainMaxLength - len(hash) - 1; room > 0 && len(app) > room {
-		app = app[:room]
+	if limit := validation.DNS1123SubdomainMaxLength - len(hash) - 1; limit > 0 && len(app) > limit {
+		app = app[:limit]
 	}
 	return app + "-" + hash
 }

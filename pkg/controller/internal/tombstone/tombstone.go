@@ -14,17 +14,18 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package transform is how controllers keep the caches of their informers small.
-package transform
+// Package tombstone reads the objects that informers hand to delete handlers. Read Object.
+package tombstone
 
-import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+import "k8s.io/client-go/tools/cache"
 
-// WithoutManagedFields is a cache.TransformFunc that forgets who wrote which field: that is
-// often half of an object, and no business of a controller. An update without them leaves
-// them as they are.
-func WithoutManagedFields(obj any) (any, error) {
-	if object, ok := obj.(metav1.Object); ok {
-		object.SetManagedFields(nil)
+// Object returns the deleted object of type T, or its last known state where the informer missed
+// the delete event and hands out a cache.DeletedFinalStateUnknown. It reports false for an object
+// of another type.
+func Object[T any](obj any) (T, bool) {
+	if unknown, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+		obj = unknown.Obj
 	}
-	return obj, nil
+	object, ok := obj.(T)
+	return object, ok
 }

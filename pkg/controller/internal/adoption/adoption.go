@@ -14,11 +14,12 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package adoption says what a controller does about objects that its owner's selector
-// chooses, or chose: apps with releases, releases with instances. Read Decide.
+// Package adoption decides which objects an owner adopts and releases by its selector: apps with
+// releases, releases with instances. Read Decide.
 //
-// The rules are those of k8s.io/kubernetes pkg/controller/controller_ref_manager.go: an object
-// has one controller at most, nobody takes another's, and who is being deleted takes none.
+// The rules are those of k8s.io/kubernetes pkg/controller/controller_ref_manager.go: an object has
+// one controller at most, which no other owner replaces, and an owner that is being deleted adopts
+// nothing.
 package adoption
 
 import (
@@ -31,20 +32,20 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Claims is what becomes of the objects that were looked at; others are not the owner's.
+// Claims are the candidates that concern the owner.
 type Claims[T metav1.Object] struct {
-	// Mine are owned and chosen.
+	// Mine are owned, and the selector matches.
 	Mine []T
-	// Adopt are chosen and nobody's. Before the owner adopts any it must be asked for live,
-	// or an owner that was deleted and made again under the same name would adopt by a uid
-	// that is gone.
+	// Adopt have no controller, and the selector matches. Before it adopts any, the owner must be
+	// read from the server, or an owner that was deleted and recreated with the same name would
+	// adopt with a UID that is gone.
 	Adopt []T
-	// Release are owned and no longer chosen.
+	// Release are owned, and the selector does not match any more.
 	Release []T
 }
 
-// Decide sorts the candidates. An owner that is being deleted lets go of nothing and adopts
-// nothing; objects that are being deleted are not adopted.
+// Decide sorts the candidates. An owner that is being deleted releases nothing and adopts nothing;
+// objects that are being deleted are not adopted.
 func Decide[T metav1.Object](owner metav1.Object, selector labels.Selector, candidates []T) Claims[T] {
 	var claims Claims[T]
 	for _, object := range candidates {
@@ -63,8 +64,8 @@ func Decide[T metav1.Object](owner metav1.Object, selector labels.Selector, cand
 	return claims
 }
 
-// patch replaces the references as a whole: a JSON merge patch cannot touch one of them. The
-// resourceVersion keeps it from undoing what somebody else wrote meanwhile.
+// patch replaces the references as a whole: a JSON merge patch cannot change a single one. The
+// resource version makes it conflict with concurrent writes.
 type patch struct {
 	Metadata struct {
 		UID             types.UID               `json:"uid"`
@@ -79,14 +80,14 @@ func patchOf(object metav1.Object, references []metav1.OwnerReference) ([]byte, 
 	return json.Marshal(p)
 }
 
-// AdoptPatch is a JSON merge patch that makes owner the object's controller. It conflicts when
-// the object has changed since it was read.
+// AdoptPatch returns a JSON merge patch that makes owner the object's controller. It conflicts if the
+// object has changed since it was read.
 func AdoptPatch(owner metav1.Object, kind schema.GroupVersionKind, object metav1.Object) ([]byte, error) {
 	return patchOf(object, append(slices.Clone(object.GetOwnerReferences()), *metav1.NewControllerRef(owner, kind)))
 }
 
-// ReleasePatch is a JSON merge patch that takes the owner's references away from the object.
-// It conflicts when the object has changed since it was read.
+// ReleasePatch returns a JSON merge patch that removes the owner's references from the object. It
+// conflicts if the object has changed since it was read.
 func ReleasePatch(owner, object metav1.Object) ([]byte, error) {
 	left := slices.DeleteFunc(slices.Clone(object.GetOwnerReferences()), func(r metav1.OwnerReference) bool { return r.UID == owner.GetUID() })
 	return patchOf(object, left)

@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package backoff spaces out attempts that keep failing, per key. Unlike the rate limiter of a
-// work queue it also says how long a key has still to wait, and an attempt that was caused by an
-// event does not count. Read Backoff.
+// Package backoff delays repeated failing attempts, per key. Unlike the rate limiter of a work queue
+// it reports the remaining delay of a key, and an attempt caused by an event does not count. Read
+// Backoff.
 package backoff
 
 import (
@@ -26,9 +26,9 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// Backoff holds keys back after failures: for First, then twice as long after each further
-// failure, up to Last. A key that has not failed for twice Last starts again at First, as the
-// kubelet's back-off of containers does. It is safe for concurrent use.
+// Backoff delays keys after failures: for first, then twice as long after each further failure, up to
+// last. A key that has not failed for twice last starts again at first, as the kubelet's backoff of
+// containers does. It is safe for concurrent use.
 type Backoff[K comparable] struct {
 	first, last time.Duration
 	clock       clock.PassiveClock
@@ -38,7 +38,7 @@ type Backoff[K comparable] struct {
 	swept   time.Time
 }
 
-// entry is what is remembered of one key.
+// entry is the state of one key.
 type entry struct {
 	delay  time.Duration
 	failed time.Time
@@ -49,8 +49,8 @@ func New[K comparable](first, last time.Duration, clock clock.PassiveClock) *Bac
 	return &Backoff[K]{first: first, last: last, clock: clock, entries: map[K]entry{}}
 }
 
-// Failed records a failure of the key and returns how long it is held back for it. Failures
-// while the key is held back belong to the same attempt and do not lengthen the delay.
+// Failed records a failure of the key and returns its delay. Failures during the delay belong to the
+// same attempt and do not extend it.
 func (b *Backoff[K]) Failed(key K) time.Duration {
 	b.lock.Lock()
 	defer b.lock.Unlock()
@@ -67,8 +67,8 @@ func (b *Backoff[K]) Failed(key K) time.Duration {
 	return e.delay - now.Sub(e.failed)
 }
 
-// Left returns how long the key is still held back; zero when it may be tried. known reports
-// whether the key has failed before and has not been forgotten since.
+// Left returns the remaining delay of the key; zero if it may be tried. known reports whether the key
+// has failed before and has not been forgotten since.
 func (b *Backoff[K]) Left(key K) (left time.Duration, known bool) {
 	b.lock.Lock()
 	defer b.lock.Unlock()
@@ -80,7 +80,7 @@ func (b *Backoff[K]) Left(key K) (left time.Duration, known bool) {
 	return max(e.delay-now.Sub(e.failed), 0), true
 }
 
-// Forget drops what is known of the key: the attempt succeeded, or the key is gone.
+// Forget drops the state of the key: the attempt succeeded, or the key is gone.
 func (b *Backoff[K]) Forget(key K) {
 	b.lock.Lock()
 	defer b.lock.Unlock()
@@ -89,8 +89,7 @@ func (b *Backoff[K]) Forget(key K) {
 
 func (b *Backoff[K]) expired(e entry, now time.Time) bool { return now.Sub(e.failed) > 2*b.last }
 
-// sweep removes expired entries once per Last, so that keys that never come again do not
-// accumulate.
+// sweep removes expired entries once per last, so that unused keys do not accumulate.
 func (b *Backoff[K]) sweep(now time.Time) {
 	if now.Sub(b.swept) < b.last {
 		return

@@ -33,26 +33,26 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/health"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/health"
 )
 
-// ChangedReason is the reason of events, and of the conditions Ready and Stalled, of an app of
-// which something that the controller wrote came back changed: a mutating policy or webhook
-// does so. To write it again at once would only have it changed again, without end.
+// ChangedReason is the reason of events, and of the conditions Ready and Stalled, of an app if a
+// mutating policy or webhook changes what the controller writes for it. Writing it again at once
+// would have it changed again, without end.
 const ChangedReason = v1alpha1.ReasonChangedAtAdmission
 
-// The times between two writes that came back changed.
+// The backoff between writes that are changed at admission.
 const (
-	firstVainWrite = 10 * time.Second
-	lastVainWrite  = 5 * time.Minute
+	firstRewrite = 10 * time.Second
+	lastRewrite  = 5 * time.Minute
 )
 
-// attempt is something that is written for an app as its spec is now. A change of the spec is
-// another attempt, and made at once.
+// attempt is a write for an app with its current spec. A change of the spec is another attempt, and
+// not delayed.
 type attempt struct {
 	app        types.UID
 	generation int64
-	// what is the name of a release, or one of those below, which are no names.
+	// what is the name of a release, or one of the constants below, which are not valid names.
 	what string
 }
 
@@ -66,7 +66,7 @@ func attemptOf(app *v1alpha1.App, what string) attempt {
 	return attempt{app.UID, app.Generation, what}
 }
 
-// trouble is what keeps an app from its aim and will not go away by trying again at once.
+// trouble is a failure that an immediate retry does not cure.
 type trouble struct {
 	reason, message string
 	after           time.Duration
@@ -75,7 +75,7 @@ type trouble struct {
 // Error implements error.
 func (t *trouble) Error() string { return t.message }
 
-// sooner returns the one of two troubles that is looked at again first; each may be nil.
+// sooner returns the one of two troubles that is retried first; each may be nil.
 func sooner(a, b *trouble) *trouble {
 	if a == nil || b != nil && b.after < a.after {
 		return b
@@ -83,38 +83,38 @@ func sooner(a, b *trouble) *trouble {
 	return a
 }
 
-// held returns the trouble of an attempt that is not to be made yet; nil where it may be made.
+// held returns the trouble of an attempt that is backing off; nil if it may be made.
 func (c *Controller) held(app *v1alpha1.App, what string) *trouble {
-	left, _ := c.vain.Left(attemptOf(app, what))
+	left, _ := c.rewrites.Left(attemptOf(app, what))
 	if left == 0 {
 		return nil
 	}
 	message := "what the controller writes is changed at admission"
-	if told := health.Told(app.Status.Conditions, v1alpha1.AppConditionStalled, ChangedReason); told != "" {
-		message = told
+	if reported := health.MessageOf(app.Status.Conditions, v1alpha1.AppConditionStalled, ChangedReason); reported != "" {
+		message = reported
 	}
 	return &trouble{ChangedReason, message, left}
 }
 
-// cameBack records how a write came back: as it was asked for, where difference is empty. That does
-// not reset the back-off, which expires by time: admission that returns another value with each
-// write returns the right one by chance, and would be tried at the shortest delay for ever.
-func (c *Controller) cameBack(ctx context.Context, app *v1alpha1.App, what, object, difference string) *trouble {
+// checkWritten records the result of a write: as requested if difference is empty. That does not
+// reset the back-off, which expires by time: admission that returns another value with each write
+// returns the right one by chance, and would be tried at the shortest delay for ever.
+func (c *Controller) checkWritten(ctx context.Context, app *v1alpha1.App, what, object, difference string) *trouble {
 	if difference == "" {
 		return nil
 	}
 	t := &trouble{
 		reason:  ChangedReason,
 		message: fmt.Sprintf("%s came back from the server changed: %s; exempt it from the mutating policy or webhook that does so, or change the app to what that makes of it", object, difference),
-		after:   c.vain.Failed(attemptOf(app, what)),
+		after:   c.rewrites.Failed(attemptOf(app, what)),
 	}
-	klog.FromContext(ctx).V(2).Info("A write came back changed, again later", "app", klog.KObj(app), "object", object, "difference", difference, "after", t.after)
+	klog.FromContext(ctx).V(2).Info("Write was changed at admission, retrying later", "app", klog.KObj(app), "object", object, "difference", difference, "after", t.after)
 	c.recorder.Event(app, corev1.EventTypeWarning, ChangedReason, t.message)
 	return t
 }
 
-// CreatedDiffers names what of a created release is not as it was asked for and keeps the app
-// from finding it: empty where the app finds it again as its newest.
+// CreatedDiffers returns what keeps an app from finding a created release that differs from the
+// request; empty if the app finds it as its newest.
 func CreatedDiffers(app *v1alpha1.App, asked, got *v1alpha1.Release) string {
 	selector, err := metav1.LabelSelectorAsSelector(app.Spec.Selector)
 	switch {
@@ -130,8 +130,8 @@ func CreatedDiffers(app *v1alpha1.App, asked, got *v1alpha1.Release) string {
 	return "spec.template" + differenceOf(withoutHash(&app.Spec.Template), withoutHash(&got.Spec.Template))
 }
 
-// UpdatedDiffers names what of an updated release is not as it was asked for, of that which the
-// controller would write again.
+// UpdatedDiffers returns what differs between a requested and the stored release, of the fields that
+// the controller would write again.
 func UpdatedDiffers(asked, got *v1alpha1.Release) string {
 	switch {
 	case size(got) != size(asked):
@@ -147,7 +147,7 @@ func UpdatedDiffers(asked, got *v1alpha1.Release) string {
 	return ""
 }
 
-// sameOnTheWire reports whether two values are written alike. Times have whole seconds there.
+// sameOnTheWire reports whether two values have the same JSON, in which times are whole seconds.
 func sameOnTheWire(a, b any) bool {
 	first, err := json.Marshal(a)
 	if err != nil {
@@ -157,8 +157,8 @@ func sameOnTheWire(a, b any) bool {
 	return err == nil && string(first) == string(second)
 }
 
-// differenceOf returns the path and the values of the first thing, in the order of names, in
-// which two objects differ on the wire.
+// differenceOf returns the path and the values of the first field, in the order of names, in which
+// the JSON of two objects differs.
 func differenceOf(asked, got any) string {
 	return firstDifference(generic(asked), generic(got))
 }
@@ -200,7 +200,7 @@ func firstDifference(asked, got any) string {
 	return fmt.Sprintf(" is %s, not %s", word(got), word(asked))
 }
 
-// longestWord bounds how much of a value is shown.
+// longestWord bounds the length of a value in a message, in bytes.
 const longestWord = 80
 
 func word(value any) string {
@@ -217,9 +217,8 @@ func word(value any) string {
 	return string(encoded)
 }
 
-// probe asks the server, without storing anything, whether the app's next release would come
-// back as it is asked for. It has the name that it gets after one more collision, because that
-// which it has now may be taken.
+// probe creates the app's next release in a dry run, and returns how the result would differ. The
+// release has the name that follows one more collision, because its current name may be taken.
 func (c *Controller) probe(ctx context.Context, app *v1alpha1.App, old []*v1alpha1.Release) (difference string, err error) {
 	next := app.DeepCopy()
 	next.Status.CollisionCount = ptr.To(ptr.Deref(app.Status.CollisionCount, 0) + 1)

@@ -14,8 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package events is how controllers tell what they did, as Events that kubectl describe shows.
-// Read New.
+// Package events provides the event recorder of controllers. Read New.
 package events
 
 import (
@@ -33,16 +32,16 @@ import (
 	fleetscheme "github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/scheme"
 )
 
-// Recorder writes the events of one controller. What cannot be written, because the server
-// is away or the queue is full, is lost: events are a help, not a record.
+// Recorder records the events of one controller. Events that cannot be written, because the server
+// is unreachable or the queue is full, are lost: they are best effort.
 type Recorder struct {
 	record.EventRecorder
 	broadcaster record.EventBroadcaster
 	sink        record.EventSink
 }
 
-// New makes a recorder of the controller's name. Like events are counted in one, and floods
-// about one object are held back, as client-go does it.
+// New returns a recorder with the controller's name. client-go aggregates equal events, and limits
+// the rate of events about one object.
 func New(config *rest.Config, controller string) (*Recorder, error) {
 	client, err := typedcorev1.NewForConfig(config)
 	if err != nil {
@@ -62,11 +61,11 @@ func New(config *rest.Config, controller string) (*Recorder, error) {
 	}, nil
 }
 
-// maxMessage is how long the server lets the message of an event be, in bytes.
+// maxMessage is the server's bound of the message of an event, in bytes.
 const maxMessage = 1024
 
-// shortened cuts messages that the server would refuse: some repeat what a webhook or a policy
-// said.
+// shortened truncates messages that the server would refuse: some contain the message of a webhook
+// or a policy.
 type shortened struct{ record.EventRecorder }
 
 // Event implements record.EventRecorder.
@@ -84,7 +83,7 @@ func (s shortened) AnnotatedEventf(object runtime.Object, annotations map[string
 	s.EventRecorder.AnnotatedEventf(object, annotations, eventType, reason, "%s", cut(fmt.Sprintf(format, args...)))
 }
 
-// cut keeps the beginning of a message, in whole characters.
+// cut truncates a message at a character boundary.
 func cut(message string) string {
 	if len(message) <= maxMessage {
 		return message
@@ -97,7 +96,7 @@ func cut(message string) string {
 	return message[:end] + more
 }
 
-// Run writes what is recorded, also before it was called, until the context ends.
+// Run writes events until the context ends, including those recorded before it was called.
 func (r *Recorder) Run(ctx context.Context) {
 	r.broadcaster.StartRecordingToSink(r.sink)
 	<-ctx.Done()

@@ -14,10 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package health writes where an object stands into the conditions Ready, Reconciling and
-// Stalled, as kstatus (sigs.k8s.io/cli-utils/pkg/kstatus) reads them. Helm, Flux, kapp and
-// kubectl wait go by these. Read Set. It also names what keeps an instance from being ready,
-// with Waiting, so that apps and releases tell the same.
+// Package health sets the conditions Ready, Reconciling and Stalled, as kstatus
+// (sigs.k8s.io/cli-utils/pkg/kstatus) reads them. Helm, Flux, kapp and kubectl wait use these. Read
+// Set. Waiting returns what keeps an instance from being ready, so that apps and releases report
+// the same.
 package health
 
 import (
@@ -33,40 +33,39 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// State is where an object stands.
+// State is the health of an object.
 type State int
 
 const (
-	// Ready: everything is as wanted.
+	// Ready: the object is in its desired state.
 	Ready State = iota
-	// Reconciling: it will be, as far as is known.
+	// Reconciling: it is expected to become ready.
 	Reconciling
-	// Stalled: it will not be unless something is changed.
+	// Stalled: it will not become ready unless something is changed.
 	Stalled
-	// Suspended: nothing is done, because the object is paused.
+	// Suspended: it is paused.
 	Suspended
 )
 
-// Verdict is a state and what causes it.
+// Verdict is a state and its cause.
 type Verdict struct {
 	State State
 	// Reason is a CamelCase word.
 	Reason string
-	// Message says the same for people.
+	// Message is the same as a sentence.
 	Message string
-	// Cause is the reason of the condition Ready, where that is another: what is behind it.
+	// Cause is the reason of the condition Ready if that differs: the underlying cause.
 	Cause string
 }
 
 // asExpected is the reason of conditions that are False and should be.
 const asExpected = "AsExpected"
 
-// types are the conditions that this package writes, in the order in which new ones are added.
+// types are the conditions that this package sets, in the order in which new ones are added.
 var types = []string{v1alpha1.AppConditionReady, v1alpha1.AppConditionReconciling, v1alpha1.AppConditionStalled}
 
-// Set writes the verdict into the three conditions. Times change with the status of a
-// condition only, and the generation is that of the object which the verdict is about. The
-// slice may be changed.
+// Set sets the three conditions to the verdict. Transition times change with the status of a
+// condition only, and the generation is that of the object of the verdict. It may modify the slice.
 func Set(conditions []metav1.Condition, v Verdict, generation int64, now metav1.Time) []metav1.Condition {
 	for _, kind := range types {
 		condition := metav1.Condition{
@@ -86,16 +85,16 @@ func Set(conditions []metav1.Condition, v Verdict, generation int64, now metav1.
 	return conditions
 }
 
-// reasonPattern is what the API admits as a condition's reason.
+// reasonPattern is the API's pattern of a condition's reason.
 var reasonPattern = regexp.MustCompile(`^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$`)
 
-// longestReason and longestCause bound what is passed on of what an agent has written.
+// longestReason and longestCause bound what is copied from an agent's status.
 const (
 	longestReason = 64
 	longestCause  = 512
 )
 
-// ReasonOr returns the reason if the API admits it for a condition, and otherwise the other.
+// ReasonOr returns the reason if it is valid for a condition, and otherwise the other one.
 func ReasonOr(reason, otherwise string) string {
 	if len(reason) > longestReason || !reasonPattern.MatchString(reason) {
 		return otherwise
@@ -103,9 +102,8 @@ func ReasonOr(reason, otherwise string) string {
 	return reason
 }
 
-// Waiting returns what keeps an instance from being ready, or made it end: the reason of its
-// status, of a container that waits or has ended, or of the condition Scheduled. Empty where
-// nothing is known yet.
+// Waiting returns what keeps an instance from being ready, or ended it: the reason of its status, of a
+// container that waits or has ended, or of the condition Scheduled. Empty if there is none yet.
 func Waiting(i *v1alpha1.Instance) (reason, message string) {
 	if i.Status.Reason != "" {
 		return i.Status.Reason, i.Status.Message
@@ -124,8 +122,8 @@ func Waiting(i *v1alpha1.Instance) (reason, message string) {
 	return "", ""
 }
 
-// First returns what keeps the first of the instances from being ready of which that is known,
-// and says so of which. The order is by age and name, so that it is the same each time.
+// First returns what keeps the first of the instances with a known reason from being ready, with the
+// name of that instance. The order is by age and name, so that the result is stable.
 func First(instances []*v1alpha1.Instance, ready func(*v1alpha1.Instance) bool) (reason, message string) {
 	var first *v1alpha1.Instance
 	for _, i := range instances {
@@ -150,7 +148,7 @@ func compare(a, b *v1alpha1.Instance) int {
 	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), strings.Compare(a.Name, b.Name))
 }
 
-// Cut bounds the length of a cause that is passed on, at the end of a character.
+// Cut truncates a cause to its bound, at a character boundary.
 func Cut(text string) string {
 	text = strings.ToValidUTF8(text, "")
 	if len(text) <= longestCause {
@@ -163,8 +161,8 @@ func Cut(text string) string {
 	return text[:end]
 }
 
-// Told returns the message of a condition that is True for the reason; empty where it is not.
-func Told(conditions []metav1.Condition, kind, reason string) string {
+// MessageOf returns the message of a condition that is True with the reason; empty if it is not.
+func MessageOf(conditions []metav1.Condition, kind, reason string) string {
 	if c := meta.FindStatusCondition(conditions, kind); c != nil && c.Status == metav1.ConditionTrue && c.Reason == reason {
 		return c.Message
 	}

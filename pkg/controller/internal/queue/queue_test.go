@@ -21,18 +21,46 @@ import (
 	"errors"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-func TestAKeyComesAgainUntilItsWorkIsDone(t *testing.T) {
+func TestRetry(t *testing.T) {
+	resource := schema.GroupResource{Resource: "instances"}
+	conflict, missing, failure := apierrors.NewConflict(resource, "x", errors.New("changed")), apierrors.NewNotFound(resource, "x"), errors.New("connection refused")
+	terminating := apierrors.NewForbidden(resource, "x", errors.New("terminating"))
+	terminating.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
+	for _, tc := range []struct {
+		name                           string
+		err                            error
+		retried, notFound, notOutdated error
+	}{
+		{"no error", nil, nil, nil, nil},
+		{"an object that is gone", missing, nil, nil, nil},
+		{"a conflict is requeued without an error", conflict, Requeue{conflict.Error()}, conflict, nil},
+		{"a namespace that is being deleted", terminating, nil, terminating, terminating},
+		{"any other failure", failure, failure, failure, failure},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			for _, got := range [][2]error{{Retry(tc.err), tc.retried}, {IgnoreNotFound(tc.err), tc.notFound}, {IgnoreOutdated(tc.err), tc.notOutdated}} {
+				if got[0] != got[1] {
+					t.Errorf("got %v, want %v", got[0], got[1])
+				}
+			}
+		})
+	}
+}
+
+func TestAFailedKeyIsRequeuedUntilItSucceeds(t *testing.T) {
 	for _, tc := range []struct {
 		name     string
 		failures []error
 	}{
 		{"done at once", nil},
 		{"done after failures", []error{errors.New("conflict"), errors.New("conflict")}},
-		{"done after something that was waited for", []error{Again{"not yet"}, Again{"not yet"}}},
+		{"done after requeues without a failure", []error{Requeue{"not yet"}, Requeue{"not yet"}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
@@ -73,7 +101,7 @@ func TestRunReturnsWithItsLastWorker(t *testing.T) {
 	}
 }
 
-func TestWhatAUserHasToCureIsNoErrorOfTheServer(t *testing.T) {
+func TestRefusalsByTheServerAreNotErrorsOfTheServer(t *testing.T) {
 	resource := schema.GroupResource{Resource: "instances"}
 	for _, tc := range []struct {
 		name    string
@@ -82,10 +110,10 @@ func TestWhatAUserHasToCureIsNoErrorOfTheServer(t *testing.T) {
 	}{
 		{"a quota is exceeded", apierrors.NewForbidden(resource, "x", errors.New("exceeded quota")), true},
 		{"a policy finds it invalid", apierrors.NewInvalid(schema.GroupKind{Kind: "Instance"}, "x", nil), true},
-		{"somebody was faster", apierrors.NewConflict(resource, "x", errors.New("changed")), false},
+		{"a conflict", apierrors.NewConflict(resource, "x", errors.New("changed")), false},
 		{"there are too many requests", apierrors.NewTooManyRequestsError("later"), false},
-		{"the server is ill", apierrors.NewInternalError(errors.New("broken")), false},
-		{"nobody answered", errors.New("connection refused"), false},
+		{"an internal error of the server", apierrors.NewInternalError(errors.New("broken")), false},
+		{"no answer", errors.New("connection refused"), false},
 		{"nothing failed", nil, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

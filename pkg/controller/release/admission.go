@@ -32,17 +32,17 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/health"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/health"
 )
 
-// reasonChanged is the reason of events about something that came back changed after it was
-// written: a mutating policy or webhook does so, and would do it again at once.
+// reasonChanged is the reason of events about a write whose result differs from the request: a
+// mutating policy or webhook changes it, and would do so again at once.
 const reasonChanged = v1alpha1.ReasonChangedAtAdmission
 
-// The times between two writes that came back changed.
+// The backoff between writes that are changed at admission.
 const (
-	firstVainWrite = 10 * time.Second
-	lastVainWrite  = 5 * time.Minute
+	firstRewrite = 10 * time.Second
+	lastRewrite  = 5 * time.Minute
 )
 
 // attempt is a kind of write for a release.
@@ -54,38 +54,38 @@ type attempt struct {
 const (
 	creating      = "create"
 	adopting      = "adopt"
-	lettingGo     = "let go"
+	releasing     = "let go"
 	writingStatus = "status"
 )
 
-// vain is a failure that is not tried again before a time.
-type vain struct {
+// changedAtAdmission is the error of a write that was changed, and is not retried before a time.
+type changedAtAdmission struct {
 	message string
 	after   time.Duration
 }
 
 // Error implements error.
-func (v *vain) Error() string { return v.message }
+func (v *changedAtAdmission) Error() string { return v.message }
 
-// cameBack records how a write came back: as it was asked for, where difference is empty.
-// Otherwise it returns the failure.
-func (c *Controller) cameBack(ctx context.Context, release *v1alpha1.Release, what, object, difference string) error {
+// checkWritten records the result of a write: as requested if difference is empty. Otherwise it
+// returns an error.
+func (c *Controller) checkWritten(ctx context.Context, release *v1alpha1.Release, what, object, difference string) error {
 	key := attempt{release.UID, what}
 	if difference == "" {
-		c.vain.Forget(key)
+		c.rewrites.Forget(key)
 		return nil
 	}
-	v := &vain{
+	v := &changedAtAdmission{
 		message: fmt.Sprintf("%s came back from the server changed: %s; exempt it from the mutating policy or webhook that does so", object, difference),
-		after:   c.vain.Failed(key),
+		after:   c.rewrites.Failed(key),
 	}
-	klog.FromContext(ctx).V(2).Info("A write came back changed, again later", "release", klog.KObj(release), "what", what, "difference", difference, "after", v.after)
+	klog.FromContext(ctx).V(2).Info("Write was changed at admission, retrying later", "release", klog.KObj(release), "what", what, "difference", difference, "after", v.after)
 	c.events.Event(release, corev1.EventTypeWarning, reasonChanged, v.message)
 	return v
 }
 
-// MadeDiffers names what of an instance that was made keeps its release from counting it; empty
-// where it counts, or will once the release has adopted it.
+// MadeDiffers returns what keeps a release from counting an instance that it created; empty if the
+// release counts it, or will when it has adopted it.
 func MadeDiffers(release *v1alpha1.Release, selector labels.Selector, made *v1alpha1.Instance) string {
 	controller := metav1.GetControllerOfNoCopy(made)
 	switch {
@@ -97,14 +97,14 @@ func MadeDiffers(release *v1alpha1.Release, selector labels.Selector, made *v1al
 	return ""
 }
 
-// mayCreate says, by a failure, that no instance is to be made now: the last one came back so
-// that the release could not count it. When its time has come a dry run finds out whether
-// another would.
+// mayCreate returns an error if no instance may be created now: the last one was changed at
+// admission so that the release could not count it. After the backoff a dry run checks whether
+// the next one would be, too.
 func (c *Controller) mayCreate(ctx context.Context, release *v1alpha1.Release, selector labels.Selector) error {
-	left, tried := c.vain.Left(attempt{release.UID, creating})
+	left, tried := c.rewrites.Left(attempt{release.UID, creating})
 	switch {
 	case left > 0:
-		return &vain{"instances come back from the server changed", left}
+		return &changedAtAdmission{"instances come back from the server changed", left}
 	case !tried:
 		return nil
 	}
@@ -112,21 +112,21 @@ func (c *Controller) mayCreate(ctx context.Context, release *v1alpha1.Release, s
 	if err != nil {
 		return err
 	}
-	return c.cameBack(ctx, release, creating, "an instance of the release", MadeDiffers(release, selector, made))
+	return c.checkWritten(ctx, release, creating, "an instance of the release", MadeDiffers(release, selector, made))
 }
 
-// cannotCount deletes an instance that was made and came back so that its release does not count
-// it: it would be made again, and again.
-func (c *Controller) cannotCount(ctx context.Context, release *v1alpha1.Release, made *v1alpha1.Instance, difference string) error {
+// deleteUncounted deletes an instance that was changed at admission so that its release does not
+// count it: the release would create another one, without end.
+func (c *Controller) deleteUncounted(ctx context.Context, release *v1alpha1.Release, made *v1alpha1.Instance, difference string) error {
 	err := c.client.FleetV1alpha1().Instances(made.Namespace).Delete(ctx, made.Name, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(made.UID))})
 	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
-		klog.FromContext(ctx).V(2).Info("An instance that its release cannot count is left behind", "instance", klog.KObj(made), "err", err)
+		klog.FromContext(ctx).V(2).Info("Deleting an instance failed that its release cannot count", "instance", klog.KObj(made), "err", err)
 	}
-	return c.cameBack(ctx, release, creating, "an instance of the release", difference)
+	return c.checkWritten(ctx, release, creating, "an instance of the release", difference)
 }
 
-// patched records how a write about the owner of an instance came back: owned says whether the
-// release should be its controller now.
+// patched checks the result of a write of owner references: owned is whether the release should be
+// the controller now.
 func (c *Controller) patched(ctx context.Context, release *v1alpha1.Release, what string, i *v1alpha1.Instance, owned bool) error {
 	difference := ""
 	switch is := metav1.IsControlledBy(i, release); {
@@ -135,10 +135,10 @@ func (c *Controller) patched(ctx context.Context, release *v1alpha1.Release, wha
 	case !owned && is:
 		difference = fmt.Sprintf("metadata.ownerReferences still name release %q", release.Name)
 	}
-	return c.cameBack(ctx, release, what, "instance "+i.Name, difference)
+	return c.checkWritten(ctx, release, what, "instance "+i.Name, difference)
 }
 
-// sameOnTheWire reports whether two values are written alike. Times have whole seconds there.
+// sameOnTheWire reports whether two values have the same JSON, in which times are whole seconds.
 func sameOnTheWire(a, b any) bool {
 	first, err := json.Marshal(a)
 	if err != nil {
@@ -148,8 +148,8 @@ func sameOnTheWire(a, b any) bool {
 	return err == nil && string(first) == string(second)
 }
 
-// refusal is what an event says of a creation that was refused. The name that the server gave
-// the instance is left out: it is another each time, and like events are counted in one.
+// refusal returns the event message of a refused creation. It omits the generated name of the
+// instance, which differs each time, so that equal events are counted in one.
 func refusal(release *v1alpha1.Release, err error) string {
 	message := err.Error()
 	var status apierrors.APIStatus
