@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -28,9 +29,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 	apistorage "k8s.io/apiserver/pkg/storage"
+	"k8s.io/client-go/util/retry"
 	"k8s.io/klog/v2"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
@@ -41,13 +44,18 @@ import (
 // for all writes that wait, so this many cost hardly more than one.
 const bootstrapWriters = 32
 
+// bootstrapRetry bounds the retries of a write that etcd did not answer in time, which happens on a
+// busy machine: 0.5 s, 1 s and so on up to 8 s between them, besides some 7 s that etcd takes to
+// time out.
+var bootstrapRetry = wait.Backoff{Duration: 500 * time.Millisecond, Factor: 2, Jitter: 0.1, Steps: 6}
+
 // BootstrapObject is an object that exists before the server serves.
 type BootstrapObject struct {
 	// Resource is the plural name, with the group.
 	Resource schema.GroupResource
 	// Object is created where there is none of its name.
 	Object runtime.Object
-	// Reconcile is given what is stored, to change it in place, and says whether it did.
+	// Reconcile changes the stored object in place and reports whether it did.
 	// Nil leaves alone what exists.
 	Reconcile func(existing runtime.Object) bool
 }
@@ -67,11 +75,10 @@ func bootstrapObjects() []BootstrapObject {
 	return objects
 }
 
-// Bootstrapped returns when everything exists that has to, before anybody is served: New has
-// begun to write it. It must have returned before the server runs.
-func (s *Server) Bootstrapped() error { return <-s.bootstrapped }
+// waitBootstrapped returns when all bootstrap objects are written.
+func (s *Server) waitBootstrapped() error { return <-s.bootstrapped }
 
-// startBootstrap begins to write, while the rest of the start goes on.
+// startBootstrap starts to write the bootstrap objects while the rest of the start goes on.
 func (s *Server) startBootstrap(ctx context.Context) {
 	s.bootstrapped = make(chan error, 1)
 	go func() { s.bootstrapped <- s.writeBootstrapObjects(ctx) }()
@@ -86,10 +93,10 @@ func (s *Server) writeBootstrapObjects(ctx context.Context) error {
 	for i := range bootstrapWriters {
 		wg.Go(func() {
 			for object := range objects {
-				err := s.ensure(ctx, object)
+				err := s.ensureRetried(ctx, object)
 				if storage.IsInsufficientStorage(err) {
-					// Only a running server lets its owner delete something.
-					klog.ErrorS(err, "An object of the start was not written", "resource", object.Resource)
+					// An operator can delete objects only while the server runs.
+					klog.ErrorS(err, "Bootstrap object was not written", "resource", object.Resource)
 					err = nil
 				}
 				errs[i] = errors.Join(errs[i], err)
@@ -111,8 +118,19 @@ type bootstrapped interface {
 	rest.Updater
 }
 
+// ensureRetried repeats ensure while etcd is temporarily unavailable.
+func (s *Server) ensureRetried(ctx context.Context, object BootstrapObject) error {
+	return retry.OnError(bootstrapRetry, func(err error) bool {
+		unavailable := storage.IsUnavailable(err) && ctx.Err() == nil
+		if unavailable {
+			klog.InfoS("Bootstrap object was not written, retrying", "resource", object.Resource, "err", err)
+		}
+		return unavailable
+	}, func() error { return s.ensure(ctx, object) })
+}
+
 // ensure creates the object, or reconciles the one that exists. Another server may do the
-// same at the same time: both mean the same objects.
+// same at the same time, for the same objects.
 func (s *Server) ensure(ctx context.Context, object BootstrapObject) error {
 	failed := func(err error) error {
 		return fmt.Errorf("object of the first start in %s: %w", object.Resource, err)

@@ -125,18 +125,20 @@ type CompletedConfig struct {
 	*completedConfig
 }
 
-// Complete fills in what can be derived from the rest.
+// Complete derives the remaining values. It changes neither its receiver nor the library's
+// configuration in it.
 func (c *Config) Complete() CompletedConfig {
+	library := *c.Generic
 	completed := &completedConfig{
 		garbageCollected: c.GarbageCollected,
 		accountTokens:    c.AccountTokens,
 		groups:           []group{fleetGroup()},
 		builtins:         c.Builtins,
-		gate:             &startGate{serializer: c.Generic.Serializer, healthPaths: c.HealthPaths},
-		patches:          &patchCheck{serializer: c.Generic.Serializer, maxBytes: c.Generic.MaxRequestBodyBytes},
+		gate:             &startGate{serializer: library.Serializer, healthPaths: c.HealthPaths},
+		patches:          &patchCheck{serializer: library.Serializer, maxBytes: library.MaxRequestBodyBytes},
 		startChecks:      slices.Clone(c.StartChecks),
 	}
-	if loopback := c.Generic.LoopbackClientConfig; loopback != nil {
+	if loopback := library.LoopbackClientConfig; loopback != nil {
 		completed.gate.loopbackToken = loopback.BearerToken
 	}
 	schemes := []*runtime.Scheme{external(completed.groups[0].scheme)}
@@ -152,12 +154,12 @@ func (c *Config) Complete() CompletedConfig {
 	for _, g := range completed.groups {
 		maps.Copy(indexes, g.watchIndexes)
 	}
-	if c.Generic.FlowControl != nil {
-		c.Generic.FlowControl = WithIndexedWatches(c.Generic.FlowControl, indexes)
+	if library.FlowControl != nil {
+		library.FlowControl = WithIndexedWatches(library.FlowControl, indexes)
 	}
-	buildChain := c.Generic.BuildHandlerChainFunc
+	buildChain := library.BuildHandlerChainFunc
 	watches := newWatches(c.Watches, clock.RealClock{})
-	c.Generic.BuildHandlerChainFunc = func(handler http.Handler, config *genericapiserver.Config) http.Handler {
+	library.BuildHandlerChainFunc = func(handler http.Handler, config *genericapiserver.Config) http.Handler {
 		completed.gate.cures = mayCure(config.Authentication.Authenticator)
 		// The innermost filters come after authorization, and run in this order: how long a watch
 		// lasts, the media type, how large a body is, and what a patch holds.
@@ -166,14 +168,14 @@ func (c *Config) Complete() CompletedConfig {
 	}
 	completed.watches = watches
 	namer := openapi.NewDefinitionNamer(schemes...)
-	c.Generic.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(definitions, namer)
-	c.Generic.OpenAPIConfig.Info.Title = "Gatehouse"
-	c.Generic.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(definitions, namer)
-	c.Generic.OpenAPIV3Config.Info.Title = "Gatehouse"
-	describeSecurity(c.Generic.OpenAPIConfig, c.Generic.OpenAPIV3Config)
+	library.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(definitions, namer)
+	library.OpenAPIConfig.Info.Title = "Gatehouse"
+	library.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(definitions, namer)
+	library.OpenAPIV3Config.Info.Title = "Gatehouse"
+	describeSecurity(library.OpenAPIConfig, library.OpenAPIV3Config)
 	// The library builds both documents at the start; here they are built when somebody asks.
-	c.Generic.SkipOpenAPIInstallation = true
-	completed.generic = c.Generic.Complete(c.Informers)
+	library.SkipOpenAPIInstallation = true
+	completed.generic = library.Complete(c.Informers)
 	return CompletedConfig{completed}
 }
 
@@ -199,24 +201,8 @@ func (c *Config) withinBounds(handler http.Handler, config *genericapiserver.Con
 	return memory.WithBudget(handler, c.Memory, sizes, config.MaxRequestBodyBytes, config.Serializer)
 }
 
-// Server is a Gatehouse API server, ready to be prepared and run.
-type Server struct {
-	Generic *genericapiserver.GenericAPIServer
-
-	bootstrap    []BootstrapObject
-	bootstrapped chan error
-	storages     map[schema.GroupResource]rest.Storage
-	informers    *StoreInformers // nil where a cluster has what is to be read
-	buildOpenAPI func()
-}
-
-// BuildOpenAPI builds what clients of our day ask for before their first write, if nobody has
-// asked for it yet. Without it the first who asks waits.
-func (s *Server) BuildOpenAPI() { s.buildOpenAPI() }
-
-// New builds the storages, begins to write what has to exist, until the context ends, and
-// installs every group. From here on etcd is in use: whoever gets a server must call
-// Bootstrapped, and then run it or call Generic.Destroy.
+// New builds the storages, starts to write the bootstrap objects, until the context ends, and
+// installs every group. From here on etcd is in use: the caller must call Prepare.
 func (c CompletedConfig) New(ctx context.Context) (*Server, error) {
 	generic, err := c.generic.New("gatehouse", genericapiserver.NewEmptyDelegate())
 	if err != nil {
@@ -239,13 +225,13 @@ func (c CompletedConfig) New(ctx context.Context) (*Server, error) {
 		generic.Destroy()
 		return nil, err
 	}
-	server := &Server{Generic: generic, bootstrap: c.bootstrap, storages: storagesOf(c.groups, infos)}
+	server := &Server{generic: generic, bootstrap: c.bootstrap, storages: storagesOf(c.groups, infos)}
 	if c.builtins != nil {
 		server.informers = c.builtins.Informers
 	}
 	server.startBootstrap(ctx)
 	if err := c.install(server, infos); err != nil {
-		err = errors.Join(err, server.Bootstrapped())
+		err = errors.Join(err, server.waitBootstrapped())
 		generic.Destroy()
 		return nil, err
 	}
@@ -253,23 +239,23 @@ func (c CompletedConfig) New(ctx context.Context) (*Server, error) {
 }
 
 func (c CompletedConfig) install(server *Server, infos []*genericapiserver.APIGroupInfo) error {
-	if err := installGroups(server.Generic, c.groups, infos); err != nil {
+	if err := installGroups(server.generic, c.groups, infos); err != nil {
 		return err
 	}
 	if err := c.patches.learn(c.groups, infos); err != nil {
 		return err
 	}
 	checks := append(storagesReady(c.groups, infos), c.startChecks...)
-	if err := server.Generic.AddReadyzChecks(checks...); err != nil {
+	if err := server.generic.AddReadyzChecks(checks...); err != nil {
 		return err
 	}
 	c.gate.checks = checks
-	installOpenAPIV2(server.Generic, c.generic.OpenAPIConfig)
-	server.buildOpenAPI = installOpenAPIV3(server.Generic, c.generic.OpenAPIV3Config)
+	installOpenAPIV2(server.generic, c.generic.OpenAPIConfig)
+	server.buildOpenAPI = installOpenAPIV3(server.generic, c.generic.OpenAPIV3Config)
 	if c.builtins == nil {
 		return nil
 	}
-	installNoCustomResources(server.Generic, time.Duration(c.generic.MinRequestTimeout)*time.Second)
+	installNoCustomResources(server.generic, time.Duration(c.generic.MinRequestTimeout)*time.Second)
 	c.builtins.Lookup.bind(server.storages)
 	for _, g := range c.groups {
 		c.builtins.Lookup.schemes = append(c.builtins.Lookup.schemes, g.scheme)
@@ -281,7 +267,7 @@ func (c CompletedConfig) install(server *Server, infos []*genericapiserver.APIGr
 	if c.builtins.Paths == nil {
 		return nil
 	}
-	return c.builtins.Paths(server.Generic)
+	return c.builtins.Paths(server.generic)
 }
 
 // storageReady keeps /readyz red until every watch cache of a group is filled: before,

@@ -23,8 +23,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
-	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
+	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 	"github.com/gatehouse-dev/gatehouse/test/attacks"
 )
 
@@ -39,7 +39,7 @@ func TestNobodyFillsTheStoreWithEvents(t *testing.T) {
 
 func TestNobodyHoldsTheProcessWithConnections(t *testing.T) {
 	const watches = 20
-	server := servertesting.Start(t, func(o *options.Options) { o.MaxWatchesPerUser = watches })
+	server := servertesting.Start(t, func(o *options.Options) { o.Watches.MaxPerUser = watches })
 	binding := &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: "attack-watchers"},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "view"},

@@ -28,11 +28,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization/rbac"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/informers"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/leader"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/manager"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/quota"
 )
 
@@ -65,7 +65,7 @@ func TestControllersHaveTheSameRolesInAClusterAsInAStandaloneServer(t *testing.T
 			}
 		}
 		var users []string
-		for _, name := range append(options.FleetControllers(), informers.Name) {
+		for _, name := range append(manager.FleetControllers(), informers.Name) {
 			user := authentication.ControllerUserPrefix + name
 			users = append(users, user)
 			if roles[user] == nil || bindings[user] == nil {
