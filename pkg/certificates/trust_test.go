@@ -23,7 +23,7 @@ import (
 	"testing"
 )
 
-// stranger is a user whom no test runs as.
+// stranger is a user as which no test runs.
 const stranger = 54321
 
 func giveToStranger(t *testing.T, path string) {
@@ -36,7 +36,7 @@ func giveToStranger(t *testing.T, path string) {
 	}
 }
 
-// Who can put files into the directory is the administrator of the server.
+// A user that can write to the directory is an administrator of the server.
 func TestAnAuthorityOfAnotherUserIsNotUsed(t *testing.T) {
 	for _, tc := range []struct {
 		name string
@@ -98,7 +98,7 @@ func TestASigningKeyOfAnotherUserIsNotUsed(t *testing.T) {
 	}
 }
 
-// What another user has put under the name of the next file, to have a key written into it.
+// Another user has put a link under the name of the next file, to receive a key.
 func TestANewPairIsNotWrittenThroughALink(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "pki")
 	if err := os.Mkdir(dir, 0o700); err != nil {
