@@ -313,10 +313,13 @@ func TestCompletedOptionsAreACopy(t *testing.T) {
 		t.Errorf("Complete changed its receiver: %q, %v, %v", o.DataDir, o.ServerRun.AdvertiseAddress, o.Callers.Accounts.Audiences)
 	}
 	o.Mode, o.Serving.BindPort, o.Etcd.StorageConfig.Transport.ServerList = ModeAggregated, 1, []string{"https://127.0.0.1:2379"}
-	o.Admission.Disable("NamespaceLifecycle")
+	o.Admission.Disable("NamespaceLifecycle", "NoSuchPlugin")
 	changed := completed
 	changed.HostRegistration = ApprovedRegistration
 	if completed.Aggregated() || completed.ApproveHosts() || completed.Serving.BindPort == 1 || len(completed.Etcd.StorageConfig.Transport.ServerList) != 0 || !slices.Contains(completed.AdmissionPlugins(), "NamespaceLifecycle") {
 		t.Errorf("the completed options changed: %+v", completed)
+	}
+	if errs := completed.Admission.Validate(); len(errs) > 0 {
+		t.Errorf("the completed admission options changed: %v", errs)
 	}
 }
