@@ -30,11 +30,12 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
-	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app"
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/hostlifecycle"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/leader"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/manager"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	fleetclient "github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/typed/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/simulation"
@@ -170,7 +171,7 @@ func (s *stage) startReplica(i int) {
 	}
 	l := s.newLine(fmt.Sprintf("%s.%d", name, s.born))
 	s.replicas[i] = start(l, func(ctx context.Context) {
-		if err := app.RunFleetControllers(ctx, l.config(s.server), election, lifecycle()); err != nil {
+		if err := manager.RunFleet(ctx, l.config(s.server), authentication.ControllerUserPrefix, election, lifecycle()); err != nil {
 			s.t.Error(err)
 		}
 	})

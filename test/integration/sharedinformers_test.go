@@ -34,14 +34,13 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 
-	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app"
-	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/hostlifecycle"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/leader"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/manager"
+	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 )
 
 // readers counts requests that list or watch, by kind and user.
@@ -76,7 +75,7 @@ func TestTheControllersOfTheFleetWatchEachKindOnce(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() {
-		if err := app.RunFleetControllers(ctx, config, leader.Config{
+		if err := manager.RunFleet(ctx, config, authentication.ControllerUserPrefix, leader.Config{
 			Namespace: metav1.NamespaceSystem, LeaseName: leader.Lease, Identity: "the only one",
 			LeaseDuration: time.Minute, RenewDeadline: 30 * time.Second, RetryPeriod: time.Second,
 		}, hostlifecycle.DefaultOptions()); err != nil {

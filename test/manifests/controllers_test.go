@@ -28,7 +28,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/informers"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/leader"
@@ -63,7 +62,7 @@ func TestControllersHaveTheSameRolesInAClusterAsInAStandaloneServer(t *testing.T
 			standalone[authentication.ControllerUserPrefix+d.Name] = d.Rules
 		}
 		var users []string
-		for _, name := range append(options.FleetControllers(), informers.Name) {
+		for _, name := range append(manager.FleetControllers(), informers.Name) {
 			user := authentication.ControllerUserPrefix + name
 			users = append(users, user)
 			if roles[user] == nil || bindings[user] == nil {

@@ -21,27 +21,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
-	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/component-base/logs"
 	logsapi "k8s.io/component-base/logs/api/v1"
 
-	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/informers"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/leader"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/manager"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/serving"
 )
 
-// serviceAccountNamespace is where a process in a cluster finds its own namespace.
+// serviceAccountNamespace has the namespace of a pod.
 const serviceAccountNamespace = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
 // controllersCommand holds the flags of gatehouse controllers.
@@ -62,18 +58,18 @@ func newControllersCommand() *cobra.Command {
 resource quotas limit of instances, in a process of their own, against any Gatehouse: a
 standalone server, or a kube-apiserver with Gatehouse behind it.
 
-A standalone server runs them itself, unless its --controllers says otherwise; one in a
-cluster does not. Of several replicas one works at a time: the one that holds the Lease ` + leader.Lease + `.
+A standalone server runs them itself, unless its --controllers excludes them; one in a cluster
+does not. One replica at a time works: the one that holds the Lease ` + manager.Lease + `.
 
-Each controller acts as a user of its own, ` + authentication.ControllerUserPrefix + `NAME, and may do what the role of
-that name says; what several of them watch is watched once, by
-` + authentication.ControllerUserPrefix + informers.Name + `. The user in the kubeconfig must be allowed to impersonate all
+Each controller acts as a user of its own, ` + authentication.ControllerUserPrefix + `NAME, with the permissions of the role of
+that name; objects that several of them watch are watched once, by
+` + authentication.ControllerUserPrefix + manager.InformersName + `. The user in the kubeconfig must be allowed to impersonate all
 of these, and to get, create and update the Lease; in a cluster, artifacts/deploy has all that.`,
 		Example: `  gatehouse controllers --kubeconfig ~/.local/share/gatehouse/kubeconfig
-  gatehouse controllers --controllers='*,-` + options.SeparateControllers()[0] + `'`,
+  gatehouse controllers --controllers='*,-` + manager.SeparateControllers()[0] + `'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := utilerrors.NewAggregate(c.validate()); err != nil {
+			if err := invalid(slices.Concat(c.Validate(), c.serving.Validate(), serving.ValidateHealthAddress(c.healthAddress))); err != nil {
 				return err
 			}
 			config, err := c.config()
@@ -89,23 +85,12 @@ of these, and to get, create and update the Lease; in a cluster, artifacts/deplo
 	var sets cliflag.NamedFlagSets
 	fs := sets.FlagSet("controllers")
 	fs.StringVar(&c.kubeconfig, "kubeconfig", c.kubeconfig, "Kubeconfig that leads to the server. Where empty, the service account of the pod that this runs in.")
+	c.AddFlags(fs, sets.FlagSet("leader election"))
 	fs.StringVar(&c.healthAddress, "health-address", c.healthAddress, "Address and port, such as 127.0.0.1:8081, for /healthz, /livez and /readyz over plain HTTP. If empty, they are served on --secure-port only.")
 	c.serving.AddFlags(fs)
-	c.AddFlags(fs, sets.FlagSet("leader election"))
 	logsapi.AddFlags(c.logs, sets.FlagSet("logs"))
 	addFlags(cmd, sets)
 	return cmd
-}
-
-// validate returns everything that is wrong with the flags.
-func (c *controllersCommand) validate() []error {
-	errs := append(c.Validate(), c.serving.Validate()...)
-	if c.healthAddress != "" {
-		if _, _, err := net.SplitHostPort(c.healthAddress); err != nil {
-			errs = append(errs, fmt.Errorf("--health-address=%q is not of the form ADDR:PORT: write it as 127.0.0.1:8081", c.healthAddress))
-		}
-	}
-	return errs
 }
 
 func (c *controllersCommand) run(ctx context.Context, config *rest.Config, out io.Writer) error {
@@ -129,7 +114,7 @@ func (c *controllersCommand) run(ctx context.Context, config *rest.Config, out i
 	return nil
 }
 
-// config leads to the server as the user who may impersonate the controllers.
+// config leads to the server as the user that may impersonate the controllers.
 func (c *controllersCommand) config() (*rest.Config, error) {
 	if c.kubeconfig == "" {
 		config, err := rest.InClusterConfig()

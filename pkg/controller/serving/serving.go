@@ -70,6 +70,17 @@ func (o *Options) Validate() []error {
 	return errs
 }
 
+// ValidateHealthAddress validates --health-address, which may be empty.
+func ValidateHealthAddress(address string) []error {
+	if address == "" {
+		return nil
+	}
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		return []error{fmt.Errorf("--health-address=%q is not of the form ADDR:PORT: write it as 127.0.0.1:8081", address)}
+	}
+	return nil
+}
+
 // Health is what the health endpoints report.
 type Health struct {
 	// WatchDog reports whether the lease is renewed in time; nil without leader election.
