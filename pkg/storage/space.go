@@ -187,10 +187,11 @@ func (s *Space) HealthCheck() healthz.HealthChecker {
 	})
 }
 
-// translate replaces etcd's words for a write that it refuses for want of space by ours.
+// translate replaces etcd's words for a write that it refuses for want of space, or for its
+// size, by ours.
 func (s *Space) translate(err error) error {
 	if err == nil || !errors.Is(err, rpctypes.ErrNoSpace) && !errors.Is(err, rpctypes.ErrGRPCNoSpace) {
-		return err
+		return translateSize(err)
 	}
 	s.set(true)
 	return &apierrors.StatusError{ErrStatus: metav1.Status{

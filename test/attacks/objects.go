@@ -100,3 +100,22 @@ func StrangeOwners(t *testing.T, env Env, objects Objects) {
 		t.Errorf("a user that may not delete has the garbage collector do it: %d %s", code, body)
 	}
 }
+
+// LargeObjects creates apps of these numbers of bytes in a namespace. The first is taken, and the
+// others are beyond what the server's etcd takes.
+func LargeObjects(t *testing.T, admin *rest.Config, namespace string, taken int, refused ...int) {
+	t.Helper()
+	c := newClient(t, admin)
+	create := func(bytes int) (int, string) {
+		body := fmt.Sprintf(`{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"App","metadata":{"name":"attack-large-%d"},"spec":{"replicas":0,"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"a","image":"a:1","args":[%q]}]}}}}`, bytes, strings.Repeat("x", bytes))
+		return c.send(t, attack{method: http.MethodPost, path: fleet + "/namespaces/" + namespace + "/apps", body: body})
+	}
+	if code, body := create(taken); code != http.StatusCreated {
+		t.Errorf("an app of %d bytes: %d %.300s", taken, code, body)
+	}
+	for _, bytes := range refused {
+		if code, body := create(bytes); code != http.StatusRequestEntityTooLarge || !strings.Contains(body, "larger than etcd takes") {
+			t.Errorf("an app of %d bytes: %d %.300s", bytes, code, body)
+		}
+	}
+}

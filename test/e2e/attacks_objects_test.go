@@ -79,3 +79,8 @@ func TestOwnersAreNamedOnlyWithTheRightsThatTheClusterGives(t *testing.T) {
 	}
 	attacks.StrangeOwners(t, attacks.Env{As: as, Admin: env.cluster.Config}, attacks.Instances(ns))
 }
+
+// The etcd of this cluster's Gatehouse has etcd's own limit, 1.5 MiB.
+func TestAnObjectBeyondTheLimitOfEtcdIsTooLargeBehindAKubeAPIServer(t *testing.T) {
+	attacks.LargeObjects(t, env.cluster.Config, namespace(t, "large"), 1_400_000, 1_700_000, 2_900_000)
+}
