@@ -60,6 +60,11 @@ up: first-build bin/gatehouse ## Build and start a server with three simulated h
 	  echo "kubectl was not built: see _output/kubectl.log" >&2; } & \
 	exec bin/gatehouse up --simulate-hosts 3 $(ARGS)
 
+# With -v, go test passes on what the program prints while it runs.
+.PHONY: up-aggregated
+up-aggregated: build controlplane ## Start Gatehouse behind a real kube-apiserver with three simulated hosts
+	@go test -tags e2e -count=1 -timeout 0 -v ./test/e2e/ -args -serve
+
 .PHONY: first-build
 first-build:
 	@if [ ! -e bin/gatehouse ]; then \

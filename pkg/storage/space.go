@@ -187,10 +187,11 @@ func (s *Space) HealthCheck() healthz.HealthChecker {
 	})
 }
 
-// translate replaces etcd's error for a write without space by a Status with the cure.
+// translate replaces etcd's error for a write that has no space or is too large by a Status with the
+// cure.
 func (s *Space) translate(err error) error {
 	if err == nil || !errors.Is(err, rpctypes.ErrNoSpace) && !errors.Is(err, rpctypes.ErrGRPCNoSpace) {
-		return err
+		return translateSize(err)
 	}
 	s.set(true)
 	return &apierrors.StatusError{ErrStatus: metav1.Status{

@@ -40,9 +40,9 @@ func Small(t *testing.T, env Env) {
 		play       func(*testing.T, Env)
 	}{
 		{"nobody is anonymous by a certificate", "6 requests", anonymousByCertificate},
-		{"a body without a media type is not JSON", "7 requests", untypedBodies},
+		{"a body without a media type is not JSON", "7 requests", func(t *testing.T, env Env) { UntypedBodies(t, env.Admin, smallMaps()) }},
 		{"a patch that fails does not show the Secret", "9 requests", quotingPatches},
-		{"owners are named only with the rights that they give", "6 requests", strangeOwners},
+		{"owners are named only with the rights that they give", "6 requests", func(t *testing.T, env Env) { StrangeOwners(t, env, smallMaps()) }},
 		{"what owns itself can be deleted", "6 objects", ownOwners},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -72,6 +72,11 @@ func prepareSmall(t *testing.T, env Env) {
 	newClient(t, env.As("attack-smith")).awaitCode(ctx, t, attack{path: core + "/namespaces/" + smallSpace + "/configmaps"}, http.StatusOK)
 }
 
+// smallMaps are config maps, which a standalone server stores.
+func smallMaps() Objects {
+	return Objects{Path: core + "/namespaces/" + smallSpace + "/configmaps", APIVersion: "v1", Kind: "ConfigMap"}
+}
+
 // hidden is what the Secret holds: hunter2hunter2.
 const hidden = "aHVudGVyMmh1bnRlcjI="
 
@@ -82,32 +87,6 @@ func anonymousByCertificate(t *testing.T, env Env) {
 				t.Errorf("%s: %d %s", path, code, body)
 			}
 		}
-	}
-}
-
-func untypedBodies(t *testing.T, env Env) {
-	c := newClient(t, env.Admin)
-	body := `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"untyped"}}`
-	for _, types := range [][]string{nil, {""}, {"text/plain"}, {"text/plain;charset=UTF-8"}, {"application/x-www-form-urlencoded"}, {"multipart/form-data; boundary=x"}} {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.host+core+"/namespaces/"+smallSpace+"/configmaps", strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		request.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
-		for _, one := range types {
-			request.Header.Add("Content-Type", one)
-		}
-		response, err := c.http.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = response.Body.Close()
-		if response.StatusCode != http.StatusUnsupportedMediaType {
-			t.Errorf("a body of types %q: %s", types, response.Status)
-		}
-	}
-	if code, body := c.send(t, attack{path: core + "/namespaces/" + smallSpace + "/configmaps/untyped"}); code != http.StatusNotFound {
-		t.Errorf("it was stored: %d %s", code, body)
 	}
 }
 
@@ -142,28 +121,6 @@ func quotingRows() []attack {
 		rows[i].as, rows[i].method, rows[i].path = "a patcher", http.MethodPatch, core+"/namespaces/"+smallSpace+"/secrets/quoted"+rows[i].path
 	}
 	return rows
-}
-
-func strangeOwners(t *testing.T, env Env) {
-	admin, smith, patcher := newClient(t, env.Admin), newClient(t, env.As("attack-smith")), newClient(t, env.As("attack-patcher"))
-	hostUID := field(t, admin.must(t, http.MethodPost, hosts, "", `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Host","metadata":{"name":"attack-owner"}}`), "metadata", "uid")
-	maps := core + "/namespaces/" + smallSpace + "/configmaps"
-	owned := func(name string, block bool) string {
-		return fmt.Sprintf(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":%q,"ownerReferences":[{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Host","name":"attack-owner","uid":%q,"blockOwnerDeletion":%t}]}}`, name, hostUID, block)
-	}
-	if code, body := smith.send(t, attack{method: http.MethodPost, path: maps, body: owned("holds", true)}); code != http.StatusForbidden || !strings.Contains(body, "hosts.fleet.gatehouse.dev/finalizers") {
-		t.Errorf("an editor holds up the deletion of a host: %d %s", code, body)
-	}
-	if code, body := smith.send(t, attack{method: http.MethodPost, path: maps, body: owned("belongs", false)}); code != http.StatusCreated {
-		t.Errorf("an editor may not name an owner: %d %s", code, body)
-	}
-	if code, body := smith.send(t, attack{method: http.MethodPatch, path: maps + "/belongs", body: fmt.Sprintf(`{"metadata":{"ownerReferences":[{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Host","name":"attack-owner","uid":%q,"blockOwnerDeletion":true}]}}`, hostUID)}); code != http.StatusForbidden {
-		t.Errorf("an editor holds up the deletion of a host by a patch: %d %s", code, body)
-	}
-	admin.must(t, http.MethodPost, maps, "", `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"victim"}}`)
-	if code, body := patcher.send(t, attack{method: http.MethodPatch, path: maps + "/victim", body: `{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"gone","uid":"00000000-0000-0000-0000-000000000000"}]}}`}); code != http.StatusForbidden || !strings.Contains(body, "may delete it") {
-		t.Errorf("a user that may not delete has the garbage collector do it: %d %s", code, body)
-	}
 }
 
 func ownOwners(t *testing.T, env Env) {

@@ -22,8 +22,6 @@ import (
 	"os"
 	"testing"
 
-	"k8s.io/client-go/rest"
-
 	"github.com/gatehouse-dev/gatehouse/test/attacks"
 )
 
@@ -47,17 +45,7 @@ func TestNoRequestCostsAReplicaMuch(t *testing.T) {
 	ns := namespace(t, "costly")
 	apply(t, costlyEditor)
 	t.Cleanup(func() { kubectl(t, "delete", "clusterrolebinding/e2e-costly", "clusterrole/e2e-costly") })
-	files := 0
-	as := func(user string, groups ...string) *rest.Config {
-		files++
-		pair, err := env.cluster.ClientCA.Issue("costly-"+string(rune('a'+files)), user, groups)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return &rest.Config{Host: env.gatehouse.Replicas[0].URL, QPS: -1, TLSClientConfig: rest.TLSClientConfig{
-			CAFile: env.gatehouse.CAFile, CertFile: pair.Cert, KeyFile: pair.Key,
-		}}
-	}
+	as := certified(t, env.gatehouse.Replicas[0])
 	replica := env.gatehouse.Replicas[0]
 	costly := attacks.Costly{
 		Env:       attacks.Env{FrontProxy: true, As: as, Admin: as("attack-administrator", "system:masters"), PID: replica.PID()},

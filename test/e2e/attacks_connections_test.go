@@ -19,10 +19,7 @@ limitations under the License.
 package e2e
 
 import (
-	"fmt"
 	"testing"
-
-	"k8s.io/client-go/rest"
 
 	"github.com/gatehouse-dev/gatehouse/test/attacks"
 )
@@ -48,17 +45,7 @@ func TestNobodyHoldsAnAggregatedServerWithConnections(t *testing.T) {
 	t.Cleanup(func() {
 		kubectl(t, "delete", "clusterrolebinding/e2e-watch-instances", "clusterrole/e2e-watch-instances")
 	})
-	files := 0
-	as := func(user string, groups ...string) *rest.Config {
-		files++
-		pair, err := env.cluster.ClientCA.Issue(fmt.Sprintf("crowd-%d", files), user, groups)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return &rest.Config{Host: env.gatehouse.Replicas[0].URL, QPS: -1, TLSClientConfig: rest.TLSClientConfig{
-			CAFile: env.gatehouse.CAFile, CertFile: pair.Cert, KeyFile: pair.Key,
-		}}
-	}
+	as := certified(t, env.gatehouse.Replicas[0])
 	const instances = "/apis/fleet.gatehouse.dev/v1alpha1"
 	var costs attacks.Costs
 	defer costs.Log(t)

@@ -22,8 +22,6 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/client-go/rest"
-
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication/revocation"
 	"github.com/gatehouse-dev/gatehouse/test/attacks"
 )
@@ -31,17 +29,7 @@ import (
 // The cluster has the list of revoked hosts, and every replica reads it.
 func TestHostsKeepNothingThatWasTakenFromThem(t *testing.T) {
 	ns := namespace(t, "taken")
-	files := 0
-	as := func(user string, groups ...string) *rest.Config {
-		files++
-		pair, err := env.cluster.ClientCA.Issue("taker-"+string(rune('a'+files)), user, groups)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return &rest.Config{Host: env.gatehouse.Replicas[files%len(env.gatehouse.Replicas)].URL, QPS: -1, TLSClientConfig: rest.TLSClientConfig{
-			CAFile: env.gatehouse.CAFile, CertFile: pair.Cert, KeyFile: pair.Key,
-		}}
-	}
+	as := certified(t, env.gatehouse.Replicas...)
 	attack := attacks.Env{FrontProxy: true, As: as, Admin: as("attack-administrator", "system:masters")}
 	t.Run("races", func(t *testing.T) { attacks.HostRaces(t, attack, ns) })
 	t.Run("ended instances", func(t *testing.T) { attacks.EndedInstances(t, attack, ns) })

@@ -19,12 +19,31 @@ limitations under the License.
 package e2e
 
 import (
+	"fmt"
 	"testing"
 
 	"k8s.io/client-go/rest"
 
 	"github.com/gatehouse-dev/gatehouse/test/attacks"
+	"github.com/gatehouse-dev/gatehouse/test/e2e/harness"
 )
+
+// certified returns a function that makes clients with certificates of the cluster's authority.
+// They connect to the replicas in turn, past the kube-apiserver.
+func certified(t *testing.T, replicas ...*harness.Replica) func(user string, groups ...string) *rest.Config {
+	files := 0
+	return func(user string, groups ...string) *rest.Config {
+		t.Helper()
+		files++
+		pair, err := env.cluster.ClientCA.Issue(fmt.Sprintf("%s-%d", t.Name(), files), user, groups)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &rest.Config{Host: replicas[files%len(replicas)].URL, QPS: -1, TLSClientConfig: rest.TLSClientConfig{
+			CAFile: env.gatehouse.CAFile, CertFile: pair.Cert, KeyFile: pair.Key,
+		}}
+	}
+}
 
 // A role that grants hosts everything, in all groups: in a cluster anybody may have made one.
 const everythingForHosts = `apiVersion: rbac.authorization.k8s.io/v1
@@ -48,17 +67,7 @@ func TestHostsGetAwayWithNothingWhateverARoleGrantsThem(t *testing.T) {
 	t.Cleanup(func() {
 		kubectl(t, "delete", "clusterrolebinding/e2e-everything-for-hosts", "clusterrole/e2e-everything")
 	})
-	files := 0
-	as := func(user string, groups ...string) *rest.Config {
-		files++
-		pair, err := env.cluster.ClientCA.Issue("attacker-"+string(rune('a'+files)), user, groups)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return &rest.Config{Host: env.gatehouse.Replicas[0].URL, QPS: -1, TLSClientConfig: rest.TLSClientConfig{
-			CAFile: env.gatehouse.CAFile, CertFile: pair.Cert, KeyFile: pair.Key,
-		}}
-	}
+	as := certified(t, env.gatehouse.Replicas[0])
 	attacks.Hosts(t, attacks.Env{FrontProxy: true, As: as, Admin: as("attack-administrator", "system:masters")}, ns)
 }
 

@@ -23,7 +23,6 @@ import (
 	"strings"
 	"testing"
 
-	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/gatehouse-dev/gatehouse/test/attacks"
@@ -37,21 +36,9 @@ func TestAWatchEndsWithTheRightThatTheClusterGave(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	attacks.Watches(t, attacks.Env{FrontProxy: true, As: certified(t), Admin: certified(t)("watch-administrator", "system:masters")}, cluster, ns)
+	as := certified(t, env.gatehouse.Replicas[0])
+	attacks.Watches(t, attacks.Env{FrontProxy: true, As: as, Admin: as("watch-administrator", "system:masters")}, cluster, ns)
 	t.Cleanup(func() { kubectl(t, "delete", "clusterrole/attack-watch") })
-}
-
-// certified makes clients that go to the first replica with certificates of their own.
-func certified(t *testing.T) func(user string, groups ...string) *rest.Config {
-	return func(user string, groups ...string) *rest.Config {
-		pair, err := env.cluster.ClientCA.Issue("watch-"+strings.ReplaceAll(user, ":", "-"), user, groups)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return &rest.Config{Host: env.gatehouse.Replicas[0].URL, QPS: -1, TLSClientConfig: rest.TLSClientConfig{
-			CAFile: env.gatehouse.CAFile, CertFile: pair.Cert, KeyFile: pair.Key,
-		}}
-	}
 }
 
 func TestACertificateThatNamesTheAnonymousUserIsRefused(t *testing.T) {

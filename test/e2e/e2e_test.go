@@ -22,6 +22,7 @@ package e2e
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -44,6 +45,7 @@ var env struct {
 }
 
 func TestMain(m *testing.M) {
+	flag.Parse()
 	code, err := run(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
@@ -72,6 +74,13 @@ func run(m *testing.M) (int, error) {
 	env.manifests = deployManifests(binaries.Kubectl, root)
 	if env.gatehouse, err = harness.InstallGatehouse(ctx, cluster, env.manifests, 2); err != nil {
 		return 1, err
+	}
+	if *serve {
+		if err := keepUp(ctx); err != nil {
+			return 1, fmt.Errorf("%w; logs are kept in %s", err, dir)
+		}
+		cluster.Stop()
+		return 0, os.RemoveAll(dir)
 	}
 	code := m.Run()
 	if code == 0 {

@@ -19,13 +19,9 @@ package integration
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"path/filepath"
-	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,12 +32,12 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
+	"github.com/gatehouse-dev/gatehouse/test/attacks"
 	"github.com/gatehouse-dev/gatehouse/test/binary"
 )
 
@@ -66,31 +62,13 @@ func TestNoRestartDecidesFromAnOlderState(t *testing.T) {
 		} else {
 			server.Stop(t)
 		}
-		life, endLife := context.WithCancel(ctx)
-		var asking sync.WaitGroup
-		for _, q := range questions {
-			q.answered.Store(0)
-			asking.Go(func() { q.ask(life) })
-		}
-		server = binary.Start(t, dir, "--listen", address)
-		for _, q := range questions {
-			if err := wait.PollUntilContextCancel(ctx, time.Millisecond, true, func(context.Context) (bool, error) { return q.answered.Load() >= 3, nil }); err != nil {
-				t.Errorf("round %d: %s: no more than %d answers after the start: %v", round, q.name, q.answered.Load(), err)
-			}
-		}
-		endLife()
-		asking.Wait()
-		for _, q := range questions {
-			for _, wrong := range q.takeWrong() {
-				t.Errorf("round %d: %s: %s", round, q.name, wrong)
-			}
-		}
+		attacks.AskDuringStart(ctx, t, questions, func() { server = binary.Start(t, dir, "--listen", address) })
 		if t.Failed() {
-			return
+			t.Fatalf("in round %d", round)
 		}
 	}
 	for _, q := range questions {
-		t.Logf("%s: answers by code: %v", q.name, q.codes)
+		t.Logf("%s: answers by code: %s", q.Name, q.Codes())
 	}
 }
 
@@ -239,7 +217,7 @@ func (w *restartWorld) change(ctx context.Context, t *testing.T, round int) {
 }
 
 // questions are asked all the time; each has one right answer.
-func (w *restartWorld) questions(t *testing.T) []*question {
+func (w *restartWorld) questions(t *testing.T) []*attacks.Question {
 	t.Helper()
 	user := func(name string) *rest.Config {
 		ca, err := certificates.LoadCA(w.pki)
@@ -263,90 +241,14 @@ func (w *restartWorld) questions(t *testing.T) []*question {
 	configMap := func(name string) string {
 		return fmt.Sprintf(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":%q}}`, name)
 	}
-	questions := []*question{
-		{name: "a user whose binding was deleted reads secrets", config: user("mallory"), path: secret, want: http.StatusForbidden},
-		{name: "a user with a role lists config maps", config: user("keeper"), path: "/api/v1/configmaps", want: http.StatusOK},
-		{name: "a user creates what no policy, webhook or quota refuses any more", config: user("keeper"), path: fmt.Sprintf(maps, "shop"), body: configMap("welcome"), want: http.StatusCreated},
-		{name: "a user creates what a policy refuses", config: user("keeper"), path: fmt.Sprintf(maps, "shop"), body: configMap("refused"), want: http.StatusForbidden},
-		{name: "a user creates what a quota refuses", config: user("keeper"), path: fmt.Sprintf(maps, "full"), body: configMap("welcome"), want: http.StatusForbidden},
-		{name: "a user creates in a namespace that does not exist", config: user("keeper"), path: fmt.Sprintf(maps, "gone"), body: configMap("welcome"), want: http.StatusNotFound},
-		{name: "the token of a service account lists config maps", config: token("standing"), path: "/api/v1/configmaps", want: http.StatusOK},
-		{name: "the token of a deleted service account lists config maps", config: token("passing"), path: "/api/v1/configmaps", want: http.StatusUnauthorized},
+	return []*attacks.Question{
+		{Name: "a user whose binding was deleted reads secrets", Config: user("mallory"), Path: secret, Want: http.StatusForbidden},
+		{Name: "a user with a role lists config maps", Config: user("keeper"), Path: "/api/v1/configmaps", Want: http.StatusOK},
+		{Name: "a user creates what no policy, webhook or quota refuses any more", Config: user("keeper"), Path: fmt.Sprintf(maps, "shop"), Body: configMap("welcome"), Want: http.StatusCreated},
+		{Name: "a user creates what a policy refuses", Config: user("keeper"), Path: fmt.Sprintf(maps, "shop"), Body: configMap("refused"), Want: http.StatusForbidden},
+		{Name: "a user creates what a quota refuses", Config: user("keeper"), Path: fmt.Sprintf(maps, "full"), Body: configMap("welcome"), Want: http.StatusForbidden},
+		{Name: "a user creates in a namespace that does not exist", Config: user("keeper"), Path: fmt.Sprintf(maps, "gone"), Body: configMap("welcome"), Want: http.StatusNotFound},
+		{Name: "the token of a service account lists config maps", Config: token("standing"), Path: "/api/v1/configmaps", Want: http.StatusOK},
+		{Name: "the token of a deleted service account lists config maps", Config: token("passing"), Path: "/api/v1/configmaps", Want: http.StatusUnauthorized},
 	}
-	for _, q := range questions {
-		client, err := rest.HTTPClientFor(q.config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		q.client, q.codes = client, map[int]int{}
-	}
-	return questions
-}
-
-// question is a request that is sent again and again.
-type question struct {
-	name       string
-	config     *rest.Config
-	path, body string
-	want       int
-
-	client *http.Client
-	// answered counts answers with the code that is wanted.
-	answered atomic.Int64
-
-	mu    sync.Mutex
-	codes map[int]int
-	wrong []string
-}
-
-// ask sends the request until the context ends. A refused or broken connection is no answer.
-func (q *question) ask(ctx context.Context) {
-	_ = wait.PollUntilContextCancel(ctx, time.Millisecond, true, func(ctx context.Context) (bool, error) {
-		code, retryAfter, answer, err := q.send(ctx)
-		if err != nil {
-			return false, nil
-		}
-		q.mu.Lock()
-		defer q.mu.Unlock()
-		q.codes[code]++
-		switch {
-		case code == q.want:
-			q.answered.Add(1)
-		case code != http.StatusServiceUnavailable, retryAfter == "":
-			if wrong := fmt.Sprintf("answered with %d and Retry-After %q, not %d: %.300s", code, retryAfter, q.want, answer); len(q.wrong) < 3 {
-				q.wrong = append(q.wrong, wrong)
-			}
-		}
-		return false, nil
-	})
-}
-
-func (q *question) send(ctx context.Context) (code int, retryAfter, answer string, err error) {
-	method := http.MethodGet
-	if q.body != "" {
-		method = http.MethodPost
-	}
-	request, err := http.NewRequestWithContext(ctx, method, q.config.Host+q.path, strings.NewReader(q.body))
-	if err != nil {
-		return 0, "", "", err
-	}
-	request.Header.Set("Content-Type", "application/json")
-	response, err := q.client.Do(request)
-	if err != nil {
-		return 0, "", "", err
-	}
-	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		return 0, "", "", err
-	}
-	return response.StatusCode, response.Header.Get("Retry-After"), string(body), nil
-}
-
-func (q *question) takeWrong() []string {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	wrong := q.wrong
-	q.wrong = nil
-	return wrong
 }

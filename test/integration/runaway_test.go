@@ -107,6 +107,9 @@ func TestAReleaseThatAPolicyStampsIsNotMadeAgainAndAgain(t *testing.T) {
 		if err != nil || len(events.Items) != 1 {
 			return fmt.Sprintf("%d events say why (%v)", len(events.Items), err)
 		}
+		if events.Items[0].Count < 2 {
+			return "the event has not been combined with that of the next attempt"
+		}
 		return ""
 	})
 	if releases := s.releases(t.Context()); len(releases) != 1 {

@@ -34,6 +34,7 @@ import (
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
+	"github.com/gatehouse-dev/gatehouse/test/attacks"
 	"github.com/gatehouse-dev/gatehouse/test/binary"
 )
 
@@ -196,4 +197,16 @@ func TestAFullExternalStoreIsToldAndCuredByItsOwner(t *testing.T) {
 	if _, err := client.CoreV1().ConfigMaps("default").Create(t.Context(), ballast("another"), metav1.CreateOptions{}); err != nil {
 		t.Errorf("after the alarm was disarmed: %v", err)
 	}
+}
+
+// The embedded etcd of this test is one elsewhere to the server, with a limit for requests of its own. An
+// app of 2.9 MB is beyond what the library's client sends.
+func TestAnObjectThatAnExternalEtcdDoesNotTakeIsTooLargeAndNoFailureOfTheServer(t *testing.T) {
+	etcd, err := embedded.Start(t.Context(), embedded.Config{DataDir: binary.DataDir(t), MaxRequestBytes: 512 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = etcd.Close() })
+	server := servertesting.Start(t, func(o *options.Options) { o.Etcd.StorageConfig.Transport.ServerList = etcd.Endpoints() })
+	attacks.LargeObjects(t, server.Config, "default", 400<<10, 700<<10, 1200<<10, 2_900_000)
 }

@@ -15,6 +15,7 @@ limitations under the License.
 */
 
 // Package kstatus holds no code but tests: kstatus (sigs.k8s.io/cli-utils), by which Helm, Flux,
-// kapp and others wait, calls objects of the fleet what they are, from the moment they are created.
+// kapp and others wait, calls objects of the fleet what they are, from the moment they are created,
+// and its poller ends the wait of Flux when an App is healthy or cannot become so.
 // It is a module of its own, so that what cli-utils wants raises no version of the product's.
 package kstatus

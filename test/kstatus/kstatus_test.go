@@ -32,6 +32,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 	"sigs.k8s.io/yaml"
 
@@ -61,6 +62,7 @@ type stage struct {
 	t      *testing.T
 	client dynamic.Interface
 	core   kubernetes.Interface
+	config *rest.Config
 }
 
 func begin(t *testing.T, args ...string) stage {
@@ -74,7 +76,7 @@ func begin(t *testing.T, args ...string) stage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return stage{t, client, core}
+	return stage{t, client, core, server.Config}
 }
 
 func parse(t *testing.T, manifest string) *unstructured.Unstructured {

@@ -19,6 +19,6 @@ limitations under the License.
 // anyone thinking of it.
 //
 // Stages 4 and 5 of the request's path (see ARCHITECTURE.md). Only tests import it: the
-// contract_test.go of a group calls Contract with a table of its resources, and the
+// contract test of a group calls Contract with a table of its resources, and the
 // storage tests of each resource call StartEtcd. Read Contract first.
 package registrytest

@@ -62,6 +62,10 @@ const (
 	writingVersion = "(revision)"
 )
 
+// anyRelease is the object of an attempt to create a release. Messages do not contain the name, which
+// differs between the creation and the probes after it: their events combine.
+const anyRelease = "a release of the app"
+
 func attemptOf(app *v1alpha1.App, what string) attempt {
 	return attempt{app.UID, app.Generation, what}
 }

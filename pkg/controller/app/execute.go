@@ -198,7 +198,7 @@ func (c *Controller) create(ctx context.Context, app *v1alpha1.App, plan Plan) (
 		return c.createFailed(app, plan, err)
 	}
 	c.reportScaling(ctx, app, made, 0)
-	if t := c.checkWritten(ctx, app, creating, fmt.Sprintf("release %q", plan.Create.Name), CreatedDiffers(app, plan.Create, made)); t != nil {
+	if t := c.checkWritten(ctx, app, creating, anyRelease, CreatedDiffers(app, plan.Create, made)); t != nil {
 		return c.withoutNewest(app, plan), t
 	}
 	return plan.Created, nil
@@ -213,7 +213,7 @@ func (c *Controller) checkCreation(ctx context.Context, app *v1alpha1.App, plan 
 	if err != nil {
 		return err
 	}
-	if t := c.checkWritten(ctx, app, creating, "a release of the app", difference); t != nil {
+	if t := c.checkWritten(ctx, app, creating, anyRelease, difference); t != nil {
 		return t
 	}
 	return nil

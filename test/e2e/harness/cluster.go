@@ -208,7 +208,7 @@ func (c *Cluster) startControllerManager() error {
 		"--bind-address=127.0.0.1", "--secure-port=0", "--leader-elect=false", "--use-service-account-credentials=true",
 		"--service-account-private-key-file="+filepath.Join(c.Dir, "service-account.key"), "--root-ca-file="+c.CAFile,
 		"--resource-quota-sync-period=10s", "--min-resync-period=1m",
-		"--controllers=namespace-controller,garbage-collector-controller,resourcequota-controller,serviceaccount-controller,root-ca-certificate-publisher-controller,clusterrole-aggregation-controller",
+		"--controllers=namespace-controller,garbage-collector-controller,resourcequota-controller,serviceaccount-controller,root-ca-certificate-publisher-controller,clusterrole-aggregation-controller,validatingadmissionpolicy-status-controller",
 	)
 	return err
 }

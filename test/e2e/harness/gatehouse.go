@@ -269,9 +269,10 @@ func (c *Cluster) Apply(manifests string) error {
 	return err
 }
 
-// Token asks the cluster for a token of a service account.
+// Token asks the cluster for a token of a service account, which is valid for as long as the
+// certificates that Issue signs.
 func (c *Cluster) Token(namespace, name string) (string, error) {
-	out, err := c.Kubectl("", "create", "token", name, "-n", namespace, "--duration=2h")
+	out, err := c.Kubectl("", "create", "token", name, "-n", namespace, "--duration=24h")
 	return strings.TrimSpace(out), err
 }
 

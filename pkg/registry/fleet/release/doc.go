@@ -17,5 +17,5 @@ limitations under the License.
 // Package release is the storage of releases.
 //
 // Stages 4 and 5 of the request's path (see ARCHITECTURE.md). pkg/registry/fleet builds it
-// once for all versions. Read NewStorage, then strategy.
+// once for all versions. Read NewStorage, then rules.
 package release
