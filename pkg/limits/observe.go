@@ -87,7 +87,7 @@ func Observe(ctx context.Context, connections *Connections, watches *Watches) {
 		} {
 			is := number.limit > 0 && number.is*100 >= number.limit*nearPercent
 			if is && !near[number.what] {
-				klog.InfoS("A limit is near: beyond it clients wait or are refused", "severity", "warn", "of", number.what, "is", number.is, "limit", number.limit, "cure", number.cure, "busiestUser", busiest)
+				klog.InfoS("Limit is near: beyond it clients wait or are refused", "severity", "warn", "of", number.what, "is", number.is, "limit", number.limit, "cure", number.cure, "busiestUser", busiest)
 			}
 			near[number.what] = is
 		}
