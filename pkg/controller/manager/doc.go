@@ -20,5 +20,5 @@ limitations under the License.
 // Stage 6 of the request's path (see ARCHITECTURE.md). cmd/gatehouse/app calls it, in the server
 // and for `gatehouse controllers`. Roles, manifests and flow schemas are derived from its
 // descriptors, so a new controller is added to Standalone or Fleet and nowhere else. Read
-// Descriptor, then NewTerm.
+// Descriptor, then newTerm.
 package manager
