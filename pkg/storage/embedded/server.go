@@ -93,6 +93,9 @@ func Start(ctx context.Context, config Config) (*Server, error) {
 	if err := checkDatabase(c.DataDir); err != nil {
 		return nil, err
 	}
+	if ctx.Err() != nil { // nothing was begun that would have to end
+		return nil, interrupted(c.DataDir, context.Cause(ctx))
+	}
 	log := klog.LoggerWithName(klog.FromContext(ctx), "etcd")
 	discarded, err := discardUnfinished(c.DataDir)
 	if err != nil {
