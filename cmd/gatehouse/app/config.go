@@ -84,7 +84,7 @@ func newConfig(ctx context.Context, o options.CompletedOptions, etcd *embedded.S
 	generic.DebugSocketPath = o.Features.DebugSocketPath
 	applyMetrics(o.Metrics)
 
-	generic.FlowControl = apiserver.NewStaticFlowControl(factory, generic.MaxRequestsInFlight+generic.MaxMutatingRequestsInFlight, controllerUsers())
+	generic.FlowControl = apiserver.WithUserShares(apiserver.NewStaticFlowControl(factory, generic.MaxRequestsInFlight+generic.MaxMutatingRequestsInFlight, controllerUsers()), controllerUsers())
 
 	storageConfig := o.Etcd.StorageConfig
 	storageConfig.StorageObjectCountTracker = generic.StorageObjectCountTracker
