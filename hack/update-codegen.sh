@@ -86,7 +86,7 @@ for pkg in "${readonly_pkgs[@]}"; do readonly_args+=(--readonly-pkg "$pkg"); don
 
 find pkg/apis -name 'zz_generated.*.go' -delete
 
-# Protobuf first: it numbers the fields by struct tags in types.go, which the others read.
+# Protobuf first: it numbers the fields by struct tags in types_*.go, which the others read.
 # protoc finds imported .proto files, and writes, by import path: a scratch directory of
 # symbolic links lays the modules out that way.
 echo "generating protobuf"

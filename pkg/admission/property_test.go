@@ -42,7 +42,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/serviceaccount"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 	fleetfuzzer "github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/fuzzer"
-	"github.com/gatehouse-dev/gatehouse/pkg/authorization/host"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
 // propertyRounds is how many objects are tried; a few hundred cover every field that a plugin
@@ -97,7 +97,7 @@ func TestASecondPassThroughTheChainChangesNothing(t *testing.T) {
 	fill := fuzzer.FuzzerFor(fuzzer.MergeFuzzerFuncs(metafuzzer.Funcs, fleetfuzzer.Funcs), random, serializer.NewCodecFactory(runtime.NewScheme()))
 	users := []user.Info{
 		&user.DefaultInfo{Name: "operator", Groups: []string{user.SystemPrivilegedGroup}},
-		&user.DefaultInfo{Name: host.UserPrefix + "edge-1", Groups: []string{host.Group}},
+		&user.DefaultInfo{Name: v1alpha1.HostUserPrefix + "edge-1", Groups: []string{v1alpha1.HostsGroup}},
 	}
 	resources := []struct {
 		resource, namespace string

@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -28,9 +29,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 	apistorage "k8s.io/apiserver/pkg/storage"
+	"k8s.io/client-go/util/retry"
 	"k8s.io/klog/v2"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
@@ -40,6 +43,11 @@ import (
 // bootstrapWriters is how many objects are written concurrently. etcd syncs its log once for all
 // pending writes, so this many cost hardly more than one.
 const bootstrapWriters = 32
+
+// bootstrapRetry bounds the retries of a write that etcd did not answer in time, which happens on a
+// busy machine: 0.5 s, 1 s and so on up to 8 s between them, besides some 7 s that etcd takes to
+// time out.
+var bootstrapRetry = wait.Backoff{Duration: 500 * time.Millisecond, Factor: 2, Jitter: 0.1, Steps: 6}
 
 // BootstrapObject is an object that exists before the server serves.
 type BootstrapObject struct {
@@ -67,9 +75,8 @@ func bootstrapObjects() []BootstrapObject {
 	return objects
 }
 
-// Bootstrapped waits until all bootstrap objects, which New has begun to write, exist. It must have
-// returned before the server runs.
-func (s *Server) Bootstrapped() error { return <-s.bootstrapped }
+// waitBootstrapped returns when all bootstrap objects, which New has begun to write, exist.
+func (s *Server) waitBootstrapped() error { return <-s.bootstrapped }
 
 // startBootstrap begins to write the bootstrap objects in the background.
 func (s *Server) startBootstrap(ctx context.Context) {
@@ -86,10 +93,10 @@ func (s *Server) writeBootstrapObjects(ctx context.Context) error {
 	for i := range bootstrapWriters {
 		wg.Go(func() {
 			for object := range objects {
-				err := s.ensure(ctx, object)
+				err := s.ensureRetried(ctx, object)
 				if storage.IsInsufficientStorage(err) {
 					// An administrator can delete objects only while the server runs.
-					klog.ErrorS(err, "Writing a bootstrap object failed", "resource", object.Resource)
+					klog.ErrorS(err, "Bootstrap object was not written", "resource", object.Resource)
 					err = nil
 				}
 				errs[i] = errors.Join(errs[i], err)
@@ -109,6 +116,17 @@ type bootstrapped interface {
 	rest.Getter
 	rest.Creater
 	rest.Updater
+}
+
+// ensureRetried repeats ensure while etcd is temporarily unavailable.
+func (s *Server) ensureRetried(ctx context.Context, object BootstrapObject) error {
+	return retry.OnError(bootstrapRetry, func(err error) bool {
+		unavailable := storage.IsUnavailable(err) && ctx.Err() == nil
+		if unavailable {
+			klog.InfoS("Bootstrap object was not written, retrying", "resource", object.Resource, "err", err)
+		}
+		return unavailable
+	}, func() error { return s.ensure(ctx, object) })
 }
 
 // ensure creates the object, or reconciles the existing one. Another server may write the same object

@@ -22,6 +22,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -39,6 +40,8 @@ type configMapStore struct {
 	writes  int
 	// late are objects that another server creates between a Get and a Create.
 	late map[string]*corev1.ConfigMap
+	// timeouts is the number of creates that time out after the write.
+	timeouts int
 }
 
 func (s *configMapStore) New() runtime.Object { return &corev1.ConfigMap{} }
@@ -63,10 +66,14 @@ func (s *configMapStore) Create(ctx context.Context, obj runtime.Object, _ rest.
 		return nil, apierrors.NewAlreadyExists(corev1.Resource("configmaps"), object.Name)
 	}
 	if object.Labels["broken"] != "" {
-		return nil, fmt.Errorf("cannot store %s", object.Name)
+		return nil, fmt.Errorf("no space for %s", object.Name)
 	}
 	s.objects[key] = object
 	s.writes++
+	if s.timeouts > 0 {
+		s.timeouts--
+		return nil, apierrors.NewTimeoutError("etcdserver: request timed out", 0)
+	}
 	return object, nil
 }
 
@@ -132,6 +139,24 @@ func TestBootstrapObjects(t *testing.T) {
 				t.Error("the storage was given the caller's own object, which it changes")
 			}
 		})
+	}
+}
+
+func TestABootstrapObjectIsRetriedAfterATimeoutOfEtcd(t *testing.T) {
+	before := bootstrapRetry
+	t.Cleanup(func() { bootstrapRetry = before })
+	bootstrapRetry.Duration = time.Millisecond
+	store := &configMapStore{objects: map[string]*corev1.ConfigMap{}, timeouts: 1}
+	server := &Server{
+		informers: NewStoreInformers(),
+		storages:  map[schema.GroupResource]rest.Storage{corev1.Resource("configmaps"): store},
+		bootstrap: []BootstrapObject{{Resource: corev1.Resource("configmaps"), Object: &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "a"}}}},
+	}
+	if err := server.writeBootstrapObjects(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if store.writes != 1 || len(store.objects) != 1 {
+		t.Errorf("%d writes of %d objects", store.writes, len(store.objects))
 	}
 }
 

@@ -118,18 +118,20 @@ type CompletedConfig struct {
 	*completedConfig
 }
 
-// Complete derives the remaining values.
+// Complete derives the remaining values. It changes neither its receiver nor the library's
+// configuration in it.
 func (c *Config) Complete() CompletedConfig {
+	library := *c.Generic
 	completed := &completedConfig{
-		storageOptions: base.StorageOptions{RESTOptions: c.Generic.RESTOptionsGetter, GarbageCollected: c.GarbageCollected},
+		storageOptions: base.StorageOptions{RESTOptions: library.RESTOptionsGetter, GarbageCollected: c.GarbageCollected},
 		tokens:         c.Tokens,
 		builtins:       c.Builtins,
-		gate:           &startGate{serializer: c.Generic.Serializer, healthPaths: c.HealthPaths},
-		patches:        &patchCheck{serializer: c.Generic.Serializer},
+		gate:           &startGate{serializer: library.Serializer, healthPaths: c.HealthPaths},
+		patches:        &patchCheck{serializer: library.Serializer},
 		startChecks:    slices.Clone(c.StartChecks),
 	}
 	completed.fleetScheme, completed.fleetCodecs = NewFleetScheme()
-	if loopback := c.Generic.LoopbackClientConfig; loopback != nil {
+	if loopback := library.LoopbackClientConfig; loopback != nil {
 		completed.gate.loopbackToken = loopback.BearerToken
 	}
 	schemes := []*runtime.Scheme{external(completed.fleetScheme)}
@@ -140,12 +142,12 @@ func (c *Config) Complete() CompletedConfig {
 		schemes = append(schemes, external(b.Scheme))
 		definitions = withBuiltinDefinitions
 	}
-	if c.Generic.FlowControl != nil {
-		c.Generic.FlowControl = WithIndexedWatches(c.Generic.FlowControl, watchIndexes())
+	if library.FlowControl != nil {
+		library.FlowControl = WithIndexedWatches(library.FlowControl, watchIndexes())
 	}
-	buildChain := c.Generic.BuildHandlerChainFunc
+	buildChain := library.BuildHandlerChainFunc
 	watches := newWatches(c.Watches, clock.RealClock{})
-	c.Generic.BuildHandlerChainFunc = func(handler http.Handler, config *genericapiserver.Config) http.Handler {
+	library.BuildHandlerChainFunc = func(handler http.Handler, config *genericapiserver.Config) http.Handler {
 		completed.gate.cures = mayCure(config.Authentication.Authenticator)
 		// The innermost filters run after authorization, in this order: how long a watch lasts, the
 		// media type, how large a body is, and the content of a patch.
@@ -154,14 +156,14 @@ func (c *Config) Complete() CompletedConfig {
 	}
 	completed.watches = watches
 	namer := openapi.NewDefinitionNamer(schemes...)
-	c.Generic.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(definitions, namer)
-	c.Generic.OpenAPIConfig.Info.Title = "Gatehouse"
-	c.Generic.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(definitions, namer)
-	c.Generic.OpenAPIV3Config.Info.Title = "Gatehouse"
-	describeSecurity(c.Generic.OpenAPIConfig, c.Generic.OpenAPIV3Config)
+	library.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(definitions, namer)
+	library.OpenAPIConfig.Info.Title = "Gatehouse"
+	library.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(definitions, namer)
+	library.OpenAPIV3Config.Info.Title = "Gatehouse"
+	describeSecurity(library.OpenAPIConfig, library.OpenAPIV3Config)
 	// The library builds both documents at the start; this server builds them on the first request.
-	c.Generic.SkipOpenAPIInstallation = true
-	completed.generic = c.Generic.Complete(c.Informers)
+	library.SkipOpenAPIInstallation = true
+	completed.generic = library.Complete(c.Informers)
 	return CompletedConfig{completed}
 }
 
@@ -187,24 +189,8 @@ func (c *Config) withinBounds(handler http.Handler, config *genericapiserver.Con
 	return memory.WithBudget(handler, c.Memory, sizes, config.MaxRequestBodyBytes, config.Serializer)
 }
 
-// Server is a Gatehouse API server, ready to be prepared and run.
-type Server struct {
-	Generic *genericapiserver.GenericAPIServer
-
-	bootstrap    []BootstrapObject
-	bootstrapped chan error
-	storages     map[schema.GroupResource]rest.Storage
-	informers    *StoreInformers // nil in the aggregated mode
-	buildOpenAPI func()
-}
-
-// BuildOpenAPI builds the documents that clients read before their first write, unless a request
-// has built them. Without it the first such request waits.
-func (s *Server) BuildOpenAPI() { s.buildOpenAPI() }
-
 // New builds the storages, begins to write the bootstrap objects, which ends with the context, and
-// installs every group. From here on etcd is in use: the caller of New must call Bootstrapped, and
-// then run the server or call Generic.Destroy.
+// installs every group. From here on etcd is in use: the caller must call Prepare.
 func (c CompletedConfig) New(ctx context.Context) (*Server, error) {
 	generic, err := c.generic.New("gatehouse", genericapiserver.NewEmptyDelegate())
 	if err != nil {
@@ -234,13 +220,13 @@ func (c CompletedConfig) build(ctx context.Context, generic *genericapiserver.Ge
 	if err != nil {
 		return nil, err
 	}
-	server := &Server{Generic: generic, bootstrap: c.bootstrap, storages: storagesOf(groups...)}
+	server := &Server{generic: generic, bootstrap: c.bootstrap, storages: storagesOf(groups...)}
 	if c.builtins != nil {
 		server.informers = c.builtins.Informers
 	}
 	server.startBootstrap(ctx)
 	if err := c.install(server, groups, types); err != nil {
-		return nil, errors.Join(err, server.Bootstrapped())
+		return nil, errors.Join(err, server.waitBootstrapped())
 	}
 	return server, nil
 }
@@ -259,23 +245,23 @@ func (c CompletedConfig) groupSets(types *typeCheck) ([]groupSet, error) {
 }
 
 func (c CompletedConfig) install(server *Server, groups []apiGroup, types *typeCheck) error {
-	if err := installGroups(server.Generic, groups); err != nil {
+	if err := installGroups(server.generic, groups); err != nil {
 		return err
 	}
 	if err := c.patches.learn(groups); err != nil {
 		return err
 	}
 	checks := append(storagesReady(groups), c.startChecks...)
-	if err := server.Generic.AddReadyzChecks(checks...); err != nil {
+	if err := server.generic.AddReadyzChecks(checks...); err != nil {
 		return err
 	}
 	c.gate.checks = checks
-	installOpenAPIV2(server.Generic, c.generic.OpenAPIConfig)
-	server.buildOpenAPI = installOpenAPIV3(server.Generic, c.generic.OpenAPIV3Config)
+	installOpenAPIV2(server.generic, c.generic.OpenAPIConfig)
+	server.buildOpenAPI = installOpenAPIV3(server.generic, c.generic.OpenAPIV3Config)
 	if c.builtins == nil {
 		return nil
 	}
-	installNoCustomResources(server.Generic, time.Duration(c.generic.MinRequestTimeout)*time.Second)
+	installNoCustomResources(server.generic, time.Duration(c.generic.MinRequestTimeout)*time.Second)
 	schemes := []*runtime.Scheme{c.builtins.Scheme, c.fleetScheme}
 	c.builtins.Lookup.bind(server.storages, schemes...)
 	types.bind(c.patches, schemes...)
@@ -285,7 +271,7 @@ func (c CompletedConfig) install(server *Server, groups []apiGroup, types *typeC
 	if c.builtins.Paths == nil {
 		return nil
 	}
-	return c.builtins.Paths(server.Generic)
+	return c.builtins.Paths(server.generic)
 }
 
 // storageReady returns a check of /readyz that fails until every watch cache of a group is filled:

@@ -21,6 +21,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
 // fleetFlowSchemas returns FlowSchemas that give hosts and controllers the seats of nodes and of
@@ -28,7 +29,7 @@ import (
 // all users are equal: the scheduler, which works for a thousand hosts, would get as many as one of
 // them.
 func fleetFlowSchemas(controllers []string) []flowcontrolv1.FlowSchema {
-	hosts := []flowcontrolv1.Subject{{Kind: flowcontrolv1.SubjectKindGroup, Group: &flowcontrolv1.GroupSubject{Name: fleet.HostGroup}}}
+	hosts := []flowcontrolv1.Subject{{Kind: flowcontrolv1.SubjectKindGroup, Group: &flowcontrolv1.GroupSubject{Name: v1alpha1.HostsGroup}}}
 	schemas := []flowcontrolv1.FlowSchema{
 		// Heartbeats of hosts before their other requests.
 		flowSchema("gatehouse-host-high", "node-high", 401, hosts, fleet.GroupName, "hosts", "hosts/status", "hostleases"),

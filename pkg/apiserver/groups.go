@@ -38,6 +38,7 @@ import (
 	"k8s.io/apiserver/pkg/server/healthz"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver/bodies"
 	admissionregistrationregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/admissionregistration"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/admissionregistration/params"
@@ -49,7 +50,6 @@ import (
 	coreregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/core"
 	fleetregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/app"
-	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/instance"
 	rbacregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/rbac"
 )
 
@@ -68,7 +68,7 @@ var builtinGroups = []string{
 // watchIndexes are the watch indexes of all resources. Flow control needs them before the storages
 // exist; a test compares them with the storages.
 func watchIndexes() map[schema.GroupResource]string {
-	return map[schema.GroupResource]string{fleet.Resource("instances"): instance.HostNameField}
+	return map[schema.GroupResource]string{fleet.Resource("instances"): v1alpha1.InstanceHostNameField}
 }
 
 // groupSet is a set of API groups that share a scheme.

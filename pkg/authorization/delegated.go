@@ -71,7 +71,7 @@ func NewDelegated(c Delegated) (authorizer.Authorizer, error) {
 		return nil, err
 	}
 	return union.New(
-		union.NamedAuthorizer{AuthorizerName: "system:masters", Authorizer: authorizerfactory.NewPrivilegedGroups(user.SystemPrivilegedGroup)},
+		union.NamedAuthorizer{AuthorizerName: user.SystemPrivilegedGroup, Authorizer: authorizerfactory.NewPrivilegedGroups(user.SystemPrivilegedGroup)},
 		union.NamedAuthorizer{AuthorizerName: "health-paths", Authorizer: health},
 		// Before the cluster: its roles ignore field selectors, and a broad one would allow every
 		// instance to every host.

@@ -50,7 +50,7 @@ func NewStandalone(c Standalone) (authorizer.Authorizer, error) {
 		return nil, err
 	}
 	return union.New(
-		union.NamedAuthorizer{AuthorizerName: "system:masters", Authorizer: authorizerfactory.NewPrivilegedGroups(user.SystemPrivilegedGroup)},
+		union.NamedAuthorizer{AuthorizerName: user.SystemPrivilegedGroup, Authorizer: authorizerfactory.NewPrivilegedGroups(user.SystemPrivilegedGroup)},
 		union.NamedAuthorizer{AuthorizerName: "health-paths", Authorizer: health},
 		union.NamedAuthorizer{AuthorizerName: "hosts", Authorizer: c.Hosts},
 		union.NamedAuthorizer{AuthorizerName: "rbac", Authorizer: c.Roles},

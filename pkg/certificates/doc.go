@@ -14,18 +14,16 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package certificates is a side room of the request's path: it makes and keeps
-// the certificates with which a standalone server introduces itself and by which
-// its first administrator is known. Only cmd/gatehouse/app calls it, before the
-// server listens (Ensure), while it runs (Renewer) and to hand out credentials
-// (Kubeconfig, IssueClient).
+// Package certificates makes and renews the authority of the server, its serving certificate and
+// the client certificate of its first administrator: before the server listens (Ensure), while it
+// runs (Renewer), and for credentials of users and hosts (Kubeconfig, IssueClient).
 //
-// Read Ensure first; store.go then tells how a pair of files is replaced so that
-// a crash at any moment leaves a pair that matches.
+// Read Ensure first; store.go replaces pairs of files so that a crash at any moment leaves a pair
+// that matches.
 //
 // Everything is ECDSA P-256: a key costs microseconds, where RSA costs up to
 // hundreds of milliseconds of a start that aims at a quarter of a second.
 //
-// The room does not lock its directory. The caller holds the lock of the data
-// directory before Ensure and for as long as a Renewer runs.
+// The package does not lock its directory. The caller holds the lock of the data directory before
+// Ensure and while a Renewer runs.
 package certificates

@@ -29,6 +29,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/utils/clock"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/files"
@@ -42,10 +43,10 @@ const (
 	// AdminUser is the name in the administrator's client certificate.
 	AdminUser = "gatehouse-admin"
 	// AdminGroup is its group; k8s.io/apiserver exempts it from authorization.
-	AdminGroup = "system:masters"
+	AdminGroup = user.SystemPrivilegedGroup
 )
 
-// Options tells Ensure and the Renewer what is wanted.
+// Options are the options of Ensure and of the Renewer.
 type Options struct {
 	// ExtraSANs are host names and IP addresses beside localhost, gatehouse and
 	// the loopback addresses under which clients reach the server.
@@ -54,14 +55,14 @@ type Options struct {
 	// addresses of the machine. It is called at each check: a certificate that lacks one of
 	// them is replaced, one that has more is kept. Nil for none.
 	Changing func() []string
-	// ServingOnly makes no administrator's certificate: behind a kube-apiserver the
-	// cluster says who administrates, and nobody trusts this authority for clients.
+	// ServingOnly makes no administrator's certificate: behind a kube-apiserver the cluster
+	// authenticates administrators, and this authority is not trusted for clients.
 	ServingOnly bool
-	// Clock is the real one unless a test sets it.
+	// Clock is the real one except in tests.
 	Clock clock.WithTicker
 }
 
-// Bundle is what a certificate directory holds.
+// Bundle is the content of a certificate directory.
 type Bundle struct {
 	// Dir is the directory.
 	Dir string
@@ -93,8 +94,8 @@ func Ensure(dir string, opts Options) (*Bundle, error) {
 	return ensure(dir, opts, true)
 }
 
-// LoadCA reads the cluster CA from dir and changes nothing. It refuses what belongs to another user
-// (see pkg/files), as Ensure does.
+// LoadCA reads the cluster CA from dir and changes nothing. Like Ensure, it refuses files of other
+// users (see pkg/files).
 func LoadCA(dir string) (KeyPair, error) {
 	if err := files.Directory(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return KeyPair{}, err
@@ -176,8 +177,8 @@ func ensure(dir string, opts Options, mayCreateCA bool) (*Bundle, error) {
 	return b, nil
 }
 
-// prepare makes the directory, closes it and its keys to others and ends what a
-// crash interrupted.
+// prepare makes the directory, removes the permissions of other users, and completes or
+// reverts a replacement that a crash interrupted.
 func (b *Bundle) prepare(mayCreate bool, ca, serving, admin pairFiles) error {
 	if mayCreate {
 		if err := files.MakeDirectory(b.Dir); err != nil {
@@ -190,8 +191,8 @@ func (b *Bundle) prepare(mayCreate bool, ca, serving, admin pairFiles) error {
 	if err := ca.finish(true); err != nil {
 		return err
 	}
-	// A first start that was cut short may have staged a leaf but not its CA: such
-	// a leaf is of no use, and with it the CA would seem to have been lost.
+	// An interrupted first start may have staged a leaf but not its CA: such a leaf
+	// is useless, and with it the CA would seem to be lost.
 	_, err := os.Stat(ca.cert)
 	haveCA := err == nil
 	for _, leaf := range []pairFiles{serving, admin} {
@@ -216,27 +217,27 @@ func (b *Bundle) prepare(mayCreate bool, ca, serving, admin pairFiles) error {
 	return nil
 }
 
-// checkCA refuses a CA that is no CA or not valid now and warns in its last year,
-// in which it can no longer give certificates their full life.
+// checkCA refuses a certificate that is not a CA or not valid now, and warns in its last
+// year, in which certificates cannot have their full life.
 func (b *Bundle) checkCA(now time.Time) error {
 	ca := b.CA.Cert
-	cure := "to have a new one, stop the server, remove " + b.Dir + " and start again; then every kubeconfig and client certificate must be given out anew"
+	cure := "to have a new one, stop the server, remove " + b.Dir + " and start again; then every kubeconfig and client certificate must be issued again"
 	switch {
 	case !ca.IsCA:
 		return fmt.Errorf("%s is not a certificate authority: %s", b.CAFile, caCure(b.Dir))
 	case now.Before(ca.NotBefore):
-		return fmt.Errorf("%s is valid from %s on, but the clock of this machine says %s: set the clock",
+		return fmt.Errorf("%s is valid from %s on, but the clock of this machine is at %s: set the clock",
 			b.CAFile, ca.NotBefore.Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 	case now.After(ca.NotAfter):
-		return fmt.Errorf("the cluster CA in %s ended on %s: %s", b.CAFile, ca.NotAfter.Format(time.DateOnly), cure)
+		return fmt.Errorf("the cluster CA in %s expired on %s: %s", b.CAFile, ca.NotAfter.Format(time.DateOnly), cure)
 	case ca.NotAfter.Sub(now) < leafLifetime:
 		b.Warnings = append(b.Warnings, fmt.Sprintf("the cluster CA in %s ends on %s: %s", b.CAFile, ca.NotAfter.Format(time.DateOnly), cure))
 	}
 	return nil
 }
 
-// mustRenew says whether a certificate is no longer good or soon will not be.
-// One that already ends with its CA gains nothing from renewal.
+// mustRenew reports whether a certificate is invalid or expires soon. Renewal does not
+// help one that expires with its CA.
 func mustRenew(leaf, ca *x509.Certificate, now time.Time) bool {
 	if leaf.CheckSignatureFrom(ca) != nil || now.Before(leaf.NotBefore) {
 		return true
@@ -245,7 +246,7 @@ func mustRenew(leaf, ca *x509.Certificate, now time.Time) bool {
 	return left < life/3 && leaf.NotAfter.Before(ca.NotAfter)
 }
 
-// covers says whether the certificate carries every name.
+// covers reports whether the certificate has every name.
 func covers(leaf *x509.Certificate, dnsNames []string, ips []net.IP) bool {
 	for _, name := range dnsNames {
 		if !slices.Contains(leaf.DNSNames, name) {
@@ -284,7 +285,7 @@ func subjectNames(extra []string) (dnsNames []string, ips []net.IP, err error) {
 }
 
 func caCure(dir string) string {
-	return fmt.Sprintf("restore %s.crt and %s.key from a backup, or remove %s to start with a new CA, after which every kubeconfig and client certificate must be given out anew",
+	return fmt.Sprintf("restore %s.crt and %s.key from a backup, or remove %s to start with a new CA, after which every kubeconfig and client certificate must be issued again",
 		filepath.Join(dir, caName), filepath.Join(dir, caName), dir)
 }
 

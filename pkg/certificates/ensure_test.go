@@ -282,11 +282,11 @@ func TestRefusals(t *testing.T) {
 		},
 		"an ended CA": {
 			change: func(h *home) { h.clock.Step(caLifetime + day) },
-			want:   []string{"the cluster CA in DIR/ca.crt ended on 2036-02-27", "remove DIR and start again"},
+			want:   []string{"the cluster CA in DIR/ca.crt expired on 2036-02-27", "remove DIR and start again"},
 		},
 		"a clock before the CA's first day": {
 			change: func(h *home) { h.clock.SetTime(start.Add(-day)) },
-			want:   []string{"DIR/ca.crt is valid from 2026-03-01T11:55:00Z on", "says 2026-02-28T12:00:00Z", "set the clock"},
+			want:   []string{"DIR/ca.crt is valid from 2026-03-01T11:55:00Z on", "is at 2026-02-28T12:00:00Z", "set the clock"},
 		},
 		"a URL as extra name":    {sans: []string{"https://box"}, want: []string{`"https://box" cannot stand`, "without scheme and port"}},
 		"a port as extra name":   {sans: []string{"box:6443"}, want: []string{`"box:6443" cannot stand`, "without scheme and port"}},

@@ -36,7 +36,7 @@ import (
 const (
 	day = 24 * time.Hour
 
-	// caLifetime is long because everybody who holds a kubeconfig holds the CA.
+	// caLifetime is long because every kubeconfig holds the CA.
 	caLifetime = 10 * 365 * day
 	// leafLifetime is the life of the serving and the admin certificate.
 	leafLifetime = 365 * day
@@ -60,8 +60,8 @@ type KeyPair struct {
 }
 
 // IssueClient signs a client certificate for the user cn in the groups orgs. It
-// refuses a lifetime that outlasts the CA, since such a certificate would stop
-// working earlier than it says.
+// refuses a lifetime that outlasts the CA, since such a certificate would become
+// invalid before its expiry.
 func IssueClient(ca KeyPair, cn string, orgs []string, ttl time.Duration, now time.Time) (certPEM, keyPEM []byte, err error) {
 	return issueClientPEM(ca, cn, orgs, ttl, now, backdate)
 }
@@ -80,7 +80,7 @@ func issueClientPEM(ca KeyPair, cn string, orgs []string, ttl time.Duration, now
 	case ttl <= 0:
 		return nil, nil, fmt.Errorf("a client certificate needs a lifetime above zero, not %s", ttl)
 	case now.Add(ttl).After(ca.Cert.NotAfter):
-		return nil, nil, fmt.Errorf("a client certificate cannot outlast the cluster CA, which ends on %s: ask for less than %s",
+		return nil, nil, fmt.Errorf("a client certificate cannot outlast the cluster CA, which expires on %s: use less than %s",
 			ca.Cert.NotAfter.Format(time.DateOnly), ttl)
 	}
 	pair, err := issueClient(ca, cn, orgs, ttl, now, before)
@@ -90,8 +90,8 @@ func issueClientPEM(ca KeyPair, cn string, orgs []string, ttl time.Duration, now
 	return pair.CertPEM, pair.KeyPEM, nil
 }
 
-// Loopback makes the certificate by which a server recognises requests that it
-// sends to itself. It lives in memory only and signs itself. Put the provider
+// Loopback makes the certificate with which a server authenticates itself to its own
+// loopback client. It is self-signed and in memory only. Put the provider
 // at the front of SecureServingInfo.SNICerts and give trustPEM to
 // SecureServingInfo.NewLoopbackClientConfig; serverName is k8s.io/apiserver's
 // server.LoopbackClientServerNameOverride.

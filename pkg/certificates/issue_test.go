@@ -40,7 +40,7 @@ func TestIssueClient(t *testing.T) {
 	}{
 		"a user for a day":                  {cn: "jane", ttl: day},
 		"a user until the CA's last second": {cn: "jane", ttl: caLifetime},
-		"a user beyond the CA's end":        {cn: "jane", ttl: caLifetime + time.Second, wantErr: "cannot outlast the cluster CA, which ends on 2036-02-27"},
+		"a user beyond the CA's end":        {cn: "jane", ttl: caLifetime + time.Second, wantErr: "cannot outlast the cluster CA, which expires on 2036-02-27"},
 		"no lifetime":                       {cn: "jane", wantErr: "lifetime above zero"},
 		"no name":                           {ttl: day, wantErr: "needs a user name"},
 	}
@@ -117,7 +117,7 @@ func TestLoopbackIsTrustedByItsOwnClientOnly(t *testing.T) {
 	}
 }
 
-// handshake returns what the client thinks of the server.
+// handshake returns the client's error.
 func handshake(ctx context.Context, client, server *tls.Config) error {
 	listener, err := tls.Listen("tcp", "127.0.0.1:0", server)
 	if err != nil {

@@ -26,17 +26,17 @@ import (
 
 const (
 	// checkInterval is far below the four months that a renewal has time for. A
-	// check reads six small files; an hour bounds what a machine loses that woke
+	// check reads six small files; an hour bounds the outage of a machine that wakes
 	// from a long sleep with an expired certificate.
 	checkInterval = time.Hour
-	// changingInterval is how soon a name that has come up is in the certificate.
+	// changingInterval is the time until a new name is in the certificate.
 	changingInterval = time.Minute
 	// warnInterval keeps a CA near its end from filling the log.
 	warnInterval = 24 * time.Hour
 )
 
-// Renewer keeps the certificates of a running server alive. It changes files
-// only: the server takes them up through k8s.io/apiserver's file providers.
+// Renewer renews the certificates of a running server. It changes files only: the
+// server reloads them through k8s.io/apiserver's file providers.
 type Renewer struct {
 	dir     string
 	opts    Options
@@ -61,8 +61,7 @@ func NewRenewer(dir string, opts Options, renewed func(*Bundle) error) *Renewer 
 }
 
 // Run checks once an hour until ctx ends, and once a minute where names can change. A failed
-// check is logged and tried again at the next: the server goes on with the certificates that
-// it has.
+// check is logged and retried at the next one: the server keeps its certificates until then.
 func (r *Renewer) Run(ctx context.Context) {
 	interval := checkInterval
 	if r.opts.Changing != nil {
@@ -76,14 +75,14 @@ func (r *Renewer) Run(ctx context.Context) {
 			return
 		case <-ticker.C():
 			if err := r.check(); err != nil {
-				klog.FromContext(ctx).Error(err, "Certificates were not renewed; trying again later", "retryAfter", interval)
+				klog.FromContext(ctx).Error(err, "Renewing certificates failed, retrying", "retryAfter", interval)
 			}
 		}
 	}
 }
 
-// check never makes a CA: a server that runs has one, and a new one would lock
-// out everybody who trusts the old.
+// check never makes a CA: a running server has one, and a new one would lock out
+// all clients that trust the old one.
 func (r *Renewer) check() error {
 	b, err := ensure(r.dir, r.opts, false)
 	if err != nil {

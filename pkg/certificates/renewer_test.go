@@ -94,7 +94,7 @@ func TestRenewerNeverMakesACA(t *testing.T) {
 	}
 }
 
-func TestTheServersProviderTakesUpWhatTheRenewerWrites(t *testing.T) {
+func TestTheServersProviderReloadsRenewedFiles(t *testing.T) {
 	h := newHome(t)
 	h.clock.SetTime(time.Now())
 	b := h.ensure()
@@ -115,7 +115,7 @@ func TestTheServersProviderTakesUpWhatTheRenewerWrites(t *testing.T) {
 	}
 }
 
-func TestANameThatComesUpIsInTheCertificateAMinuteLater(t *testing.T) {
+func TestANewNameIsInTheCertificateAMinuteLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHome(t)
 		names := []string{"10.0.0.1"}
@@ -146,7 +146,7 @@ func TestANameThatComesUpIsInTheCertificateAMinuteLater(t *testing.T) {
 		if len(told) != 1 || !slices.Equal(told[0].Issued, []string{"serving"}) || !covers(told[0].Serving.Cert, nil, []net.IP{net.IPv4(10, 0, 0, 2)}) {
 			t.Fatalf("after a new address: %v", told)
 		}
-		// An address that is gone is no reason for another certificate.
+		// A removed address does not cause a new certificate.
 		names = nil
 		step()
 		if len(told) != 1 {

@@ -31,12 +31,12 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/files"
 )
 
-// signingKeyName is the file with the private key that signs service accounts' tokens.
+// signingKeyName is the file with the private key that signs service account tokens.
 const signingKeyName = "service-accounts.key"
 
-// EnsureSigningKey returns the file with the private key that signs service accounts'
-// tokens, and makes it where it is missing. It never replaces one: every token would end.
-// The warning, where not empty, is a sentence for the log.
+// EnsureSigningKey returns the file with the private key that signs service account tokens, and
+// makes it where it is missing. It never replaces one: every token would become invalid. The
+// warning, where not empty, is a sentence for the log.
 func EnsureSigningKey(dir string) (path, warning string, err error) {
 	if err := files.MakeDirectory(dir); err != nil {
 		return "", "", fmt.Errorf("make the certificate directory: %w", err)
@@ -64,8 +64,7 @@ func EnsureSigningKey(dir string) (path, warning string, err error) {
 	return path, "", nil
 }
 
-// SigningKeyCure is the rest of a sentence about a file of EnsureSigningKey that cannot be
-// read.
+// SigningKeyCure returns the end of an error about a file of EnsureSigningKey that cannot be read.
 func SigningKeyCure(path string) string {
-	return fmt.Sprintf("restore %s from a backup, or remove it to have a new key, after which every service account's token must be asked for anew", path)
+	return fmt.Sprintf("restore %s from a backup, or remove it to have a new key, after which every service account token must be requested again", path)
 }

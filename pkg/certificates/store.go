@@ -92,11 +92,11 @@ func parsePair(certPEM, keyPEM []byte) (KeyPair, error) {
 	return KeyPair{Cert: parsed.Leaf, Key: key, CertPEM: certPEM, KeyPEM: keyPEM}, nil
 }
 
-// finish completes or takes back a replacement that a crash cut short. The two
+// finish completes or reverts a replacement that a crash interrupted. The two
 // renames of replace may reach the disk in either order, so each side counts as
 // its staged file where that exists: if the newest certificate and the newest
 // key match, the replacement is finished; otherwise staging was not complete,
-// and the old pair stands. Without mayComplete it is taken back in any case.
+// and the old pair stays. Without mayComplete it is reverted in any case.
 func (f pairFiles) finish(mayComplete bool) error {
 	newest := func(path string) (from string, data []byte) {
 		if data, err := files.ReadFile(path + staged); err == nil {
@@ -130,15 +130,15 @@ func (f pairFiles) finish(mayComplete bool) error {
 	return files.SyncDirectory(filepath.Dir(f.cert))
 }
 
-// replacement is a pair on its way to its files.
+// replacement is a pair that replaces the content of its files.
 type replacement struct {
 	files pairFiles
 	pair  KeyPair
 }
 
-// replace puts pairs in the place of what the files hold. All content is on disk
+// replace replaces the content of the files of pairs. All content is on disk
 // under staged names before the first rename, so a reader sees old or new files
-// and never a half of one, and finish can end the work after a crash. Between the
+// and never a part of one, and finish can complete the work after a crash. Between the
 // two renames of a pair a reader may see files that do not match for some
 // microseconds; k8s.io/apiserver's file provider keeps what it has until they do.
 func replace(dir string, list []replacement) error {
@@ -176,8 +176,8 @@ func replace(dir string, list []replacement) error {
 	return files.SyncDirectory(dir)
 }
 
-// writeSynced writes a file and does not return before its content is on disk. What an earlier
-// attempt, or another user, has left under the name is removed and never written to.
+// writeSynced writes a file and returns when its content is on disk. It removes an existing file
+// of an earlier attempt, or of another user, and never writes to it.
 func writeSynced(path string, data []byte, mode fs.FileMode) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -185,8 +185,8 @@ func writeSynced(path string, data []byte, mode fs.FileMode) error {
 	return files.WriteNew(path, data, mode)
 }
 
-// tighten takes from path what others than its owner may do. It returns a
-// warning if there was something to take, and refuses where it cannot.
+// tighten removes the permissions of other users from path. It returns a warning
+// where there were any, and an error where it cannot remove them.
 func tighten(path string, want fs.FileMode) (warning string, err error) {
 	info, err := os.Lstat(path)
 	if err == nil {
@@ -206,6 +206,6 @@ func tighten(path string, want fs.FileMode) (warning string, err error) {
 		return "", fmt.Errorf("%s is open to other users (mode %04o) and cannot be closed: run chmod %04o on it as its owner: %w",
 			path, mode, want, err)
 	}
-	return fmt.Sprintf("%s was open to other users (mode %04o) and was closed to %04o; if somebody may have read it, replace the certificates by removing their directory",
+	return fmt.Sprintf("%s was open to other users (mode %04o) and was closed to %04o; if another user may have read it, replace the certificates by removing their directory",
 		path, mode, want), nil
 }

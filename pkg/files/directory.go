@@ -29,15 +29,15 @@ import (
 	"syscall"
 )
 
-// DirMode is the mode with which directories are made: for their owner only.
+// DirMode is the mode of new directories: for their owner only.
 const DirMode fs.FileMode = 0o700
 
 // mostLinks bounds the symbolic links above a directory, as the kernel does (path_resolution(7)).
 const mostLinks = 40
 
-// UntrustedError says why a path is not used, and the cure.
+// UntrustedError has the reason why a path is not used, and the cure.
 type UntrustedError struct {
-	// Path is what is not trusted; Why ends with the cure.
+	// Path is not trusted; Why ends with the cure.
 	Path, Why string
 }
 
@@ -45,8 +45,8 @@ type UntrustedError struct {
 func (e *UntrustedError) Error() string { return e.Path + " " + e.Why }
 
 // Directory refuses a directory that is a symbolic link, that belongs to neither the user of this
-// process nor root, or that another user can replace, because he owns a directory above it or may
-// write to one that is not sticky. A directory that does not exist is an fs.ErrNotExist.
+// process nor root, or that another user can replace as the owner of a directory above it or by
+// writing to one that is not sticky. A directory that does not exist is an fs.ErrNotExist.
 func Directory(path string) error {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -75,7 +75,7 @@ func MakeDirectory(path string) error {
 		existing = parent
 	}
 	if existing != path {
-		// What the new directories are made in counts as being above them.
+		// The parent of the new directories counts as a directory above them.
 		if err := above(filepath.Join(existing, "new")); err != nil {
 			return err
 		}
@@ -86,8 +86,8 @@ func MakeDirectory(path string) error {
 	return Directory(path)
 }
 
-// Owned refuses what is a symbolic link, belongs to neither the user of this process nor root, or
-// is not of the kind that is meant. It does not look above the path; see Directory.
+// Owned refuses a symbolic link, a path that belongs to neither the user of this process nor root,
+// and one of another type. It does not check the directories above; see Directory.
 func Owned(path string, dir bool) error {
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -111,12 +111,12 @@ func ownedInfo(path string, info fs.FileInfo, dir bool) error {
 	return nil
 }
 
-// foreign says whose the path is and what to do.
+// foreign returns the error of a path that belongs to another user.
 func foreign(path string, uid int) error {
 	return &UntrustedError{path, fmt.Sprintf("belongs to %s, and this process runs as %s: run it as that user, name another with --data-dir, or run \"chown %d %s\" if you trust what is there", name(uid), name(os.Geteuid()), os.Geteuid(), path)}
 }
 
-// trusted says whether files of the user are believed: root could change everything anyway.
+// trusted reports whether files of the user are trusted: root could change everything anyway.
 func trusted(uid int) bool { return uid == 0 || uid == os.Geteuid() }
 
 func owner(info fs.FileInfo) int {
@@ -127,7 +127,7 @@ func owner(info fs.FileInfo) int {
 	return int(stat.Uid)
 }
 
-// name is how messages call a user.
+// name returns a user as messages name it.
 func name(uid int) string {
 	if known, err := user.LookupId(strconv.Itoa(uid)); err == nil {
 		return fmt.Sprintf("%s (uid %d)", known.Username, uid)
@@ -169,7 +169,7 @@ func above(path string) error {
 			if filepath.IsAbs(target) {
 				rest, at = append(split(target), rest...), string(filepath.Separator)
 			} else {
-				// Lexically: what is below at has been resolved, so .. means what it says.
+				// Lexically: everything below at is resolved, so .. is the parent directory.
 				rest, at = append(split(filepath.Join(at, target)), rest...), string(filepath.Separator)
 			}
 			if info, err = os.Lstat(at); err != nil {
@@ -189,7 +189,7 @@ func split(path string) []string {
 	return strings.FieldsFunc(filepath.Clean(path), func(r rune) bool { return r == filepath.Separator })
 }
 
-// parent checks one directory above; before is the one that it is in, nil for none.
+// parent checks one directory above; before is its own parent, nil for none.
 func parent(path string, info, before fs.FileInfo) error {
 	if !info.IsDir() {
 		return &fs.PathError{Op: "open", Path: path, Err: syscall.ENOTDIR}
@@ -214,8 +214,8 @@ func parent(path string, info, before fs.FileInfo) error {
 	return &UntrustedError{path, fmt.Sprintf("can be written by other users (mode %04o), who can replace what is below it: run \"chmod go-w %s\", or name a directory elsewhere with --data-dir", mode.Perm(), path)}
 }
 
-// ownGroup says whether a group has no other member than the user of this process, as where every
-// user has a group of the same name and files are group-writable (umask 002).
+// ownGroup reports whether a group has no other member than the user of this process, as on systems
+// where every user has a group of the same name and files are group-writable (umask 002).
 func ownGroup(gid int) bool {
 	if gid != os.Getegid() {
 		return false
@@ -228,10 +228,10 @@ func ownGroup(gid int) bool {
 	return g.Name == u.Username
 }
 
-// isVolume recognises a volume that kubelet has handed to the group of a pod (fsGroup): a file
-// system of its own that belongs to root, with the set-group-ID bit and a group of this process,
-// which does not run as root. Such a directory may be open to everybody (an emptyDir has mode
-// 0777), but there is nobody else in the pod.
+// isVolume reports whether a directory is a volume that kubelet has given to the group of a pod
+// (fsGroup): a file system of its own that belongs to root, with the set-group-ID bit and a group of
+// this process, which does not run as root. Such a directory may be writable for all users (an
+// emptyDir has mode 0777), but the pod has no other users.
 func isVolume(info, before fs.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	outer, outerOK := before.Sys().(*syscall.Stat_t)

@@ -14,13 +14,13 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package files says which directories and files of this machine are safe to trust, and opens
-// them without following symbolic links.
+// Package files checks which directories and files of this machine can be trusted, and opens them
+// without following symbolic links.
 //
-// Who may write the data directory is the administrator of the server: the authority that signs
-// client certificates and the database are there. The rules are those of sshd's StrictModes and
-// of sudo: what is trusted belongs to the user of the process or to root, is no link, and no
-// other user may replace it by writing to a directory above it. Extended ACLs are not looked at.
+// A user that may write to the data directory is an administrator of the server: the authority that
+// signs client certificates and the database are there. The rules are those of sshd's StrictModes
+// and of sudo: a trusted file belongs to the user of the process or to root, is not a link, and no
+// other user may replace it by writing to a directory above it. Extended ACLs are not checked.
 //
-// pkg/certificates, pkg/storage/embedded and cmd/gatehouse/app call it. Read Directory first.
+// Read Directory first.
 package files

@@ -31,7 +31,7 @@ import (
 const largest = 4 << 20
 
 // Open opens a file without following a symbolic link at its end, and refuses one that Owned
-// refuses or that has a second name (a hard link), whose content may be another's. Nothing is
+// refuses or that has a second name (a hard link), whose content may be that of another user. Nothing is
 // truncated: O_TRUNC is not for it, because it would act before the checks.
 func Open(path string, flag int, mode fs.FileMode) (*os.File, error) {
 	// Without O_NONBLOCK the open of a pipe would wait for its other end.
@@ -71,7 +71,7 @@ func ReadFile(path string) ([]byte, error) {
 	defer file.Close()
 	data, err := io.ReadAll(io.LimitReader(file, largest+1))
 	if err == nil && len(data) > largest {
-		err = fmt.Errorf("%s is larger than %d bytes: it cannot be what it should be", path, largest)
+		err = fmt.Errorf("%s is larger than %d bytes: no certificate, key or kubeconfig is as large", path, largest)
 	}
 	return data, err
 }
@@ -84,16 +84,15 @@ func WriteNew(path string, data []byte, mode fs.FileMode) error {
 		return err
 	}
 	_, err = file.Write(data)
-	// The umask may have taken more than is meant.
+	// The umask may have removed wanted bits.
 	if err = errors.Join(err, file.Chmod(mode), file.Sync(), file.Close()); err != nil {
 		return errors.Join(err, os.Remove(path))
 	}
 	return nil
 }
 
-// Replace puts a new file in the place of what is at the path, by a rename: a reader sees the old
-// file or the new one, and a link is replaced and not followed. A file that has the content and
-// the mode already stays.
+// Replace replaces the file at the path by a rename: a reader sees the old file or the new one, and
+// a link is replaced and not followed. A file with the same content and mode stays.
 func Replace(path string, data []byte, mode fs.FileMode) error {
 	if same(path, data, mode) {
 		return nil
@@ -135,7 +134,7 @@ func SyncDirectory(dir string) error {
 
 // Given checks a file that an administrator has named, such as one of a mounted Secret: links are
 // followed, but it must belong to the user of this process or to root, and no other user may write
-// it. Directories above it are not looked at.
+// it. Directories above it are not checked.
 func Given(path string) error {
 	// Without O_NONBLOCK the open of a pipe would wait for its other end.
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)

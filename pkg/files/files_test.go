@@ -45,9 +45,9 @@ func mkdir(t *testing.T, path string, mode fs.FileMode) {
 func TestADirectoryIsTrustedWhereNoOtherUserCanReplaceIt(t *testing.T) {
 	for _, tc := range []struct {
 		name string
-		// make makes what is asked about below a directory of our own.
+		// make creates the checked path below a directory of our own.
 		make func(t *testing.T, at string) string
-		// says is a part of the refusal; empty where there is none.
+		// says has parts of the error; empty where there is none.
 		says []string
 	}{
 		{"a directory of our own", func(t *testing.T, at string) string { mkdir(t, at+"/d", 0o700); return at + "/d" }, nil},
@@ -154,7 +154,7 @@ func TestADirectoryIsTrustedWhereNoOtherUserCanReplaceIt(t *testing.T) {
 	}
 }
 
-func TestADirectoryIsMadeForItsOwnerOnlyAndNotWhereOthersCouldReplaceIt(t *testing.T) {
+func TestMakeDirectoryMakesTrustedDirectoriesForTheirOwner(t *testing.T) {
 	at := t.TempDir()
 	must(t, MakeDirectory(at+"/a/b"))
 	for _, path := range []string{at + "/a", at + "/a/b"} {
@@ -174,7 +174,7 @@ func TestADirectoryIsMadeForItsOwnerOnlyAndNotWhereOthersCouldReplaceIt(t *testi
 	}
 }
 
-func TestAFileIsOpenedWhereItIsOursAndNoLink(t *testing.T) {
+func TestOpenRefusesLinksAndFilesOfOtherUsers(t *testing.T) {
 	const secret = "another file of this machine"
 	for _, tc := range []struct {
 		name string
@@ -220,7 +220,7 @@ func TestAFileIsOpenedWhereItIsOursAndNoLink(t *testing.T) {
 	}
 }
 
-func TestAFileIsReplacedAndNotWrittenThrough(t *testing.T) {
+func TestReplaceDoesNotFollowLinks(t *testing.T) {
 	at := t.TempDir()
 	path, elsewhere := at+"/kubeconfig", at+"/elsewhere"
 	must(t, os.WriteFile(elsewhere, []byte("kept"), 0o644))

@@ -30,25 +30,25 @@ import (
 
 const (
 	// firstRequest is how long a connection may be open before its first request: the TLS
-	// handshake and the headers lie in it. It is as long as the server's ReadHeaderTimeout in
-	// k8s.io/apiserver, which begins anew with the handshake, and which HTTP/2 does not know.
+	// handshake and the headers are part of it. It equals the ReadHeaderTimeout of
+	// k8s.io/apiserver, which restarts after the handshake and does not apply to HTTP/2.
 	firstRequest = 32 * time.Second
-	// writeStall is how long a write to a connection may take: a client that does not read what
-	// it asked for is hung up on.
+	// writeStall is how long a write to a connection may take. The server closes the connection
+	// of a client that does not read its responses.
 	writeStall = time.Minute
 	// keepAlive is that of k8s.io/apiserver, which cannot set it on a wrapped connection.
 	keepAlive = 3 * time.Minute
-	// crowd is how many connections a user may have without any of them being closed for the
-	// sake of others.
+	// crowd is the number of connections of a user up to which none of them is closed to make
+	// space for others.
 	crowd = 8
-	// warnPause is how often the log says that no connection is accepted.
+	// warnPause is the time between two log messages that no connection is accepted.
 	warnPause = time.Minute
 )
 
-// Connections is a listener that holds no more than so many connections at a time. It makes
-// room for a new one by closing, in this order, the oldest that has not authenticated, and the
-// oldest idle one of the user who has the most. Where there is none to close it stops accepting
-// until a client closes one: the kernel keeps those who wait in its backlog.
+// Connections is a listener that bounds the number of open connections. For a new one it closes,
+// in this order, the oldest that has not authenticated, or the oldest idle one of the user with
+// the most. Where there is none to close, it stops accepting until a client closes one: the kernel
+// keeps further ones in its backlog.
 type Connections struct {
 	net.Listener
 	max int
@@ -57,11 +57,11 @@ type Connections struct {
 	firstRequest, writeStall, bodyGrace, discard time.Duration
 	bodyRate                                     int64
 
-	mu   sync.Mutex
-	room sync.Cond
-	// open are the connections by the client's address, which is what requests know of theirs.
+	mu    sync.Mutex
+	space sync.Cond
+	// open has the connections by the client's address, which is what requests have of theirs.
 	open map[string]*connection
-	// strangers have not authenticated, and users have; both are oldest first.
+	// strangers have not authenticated, users have; both are oldest first.
 	strangers *list.List
 	users     map[string]*list.List
 	closed    bool
@@ -75,13 +75,13 @@ func NewConnections(listener net.Listener, max int) *Connections {
 		bodyGrace: bodyGrace, bodyRate: bodyRate, discard: discardTime,
 		open: map[string]*connection{}, strangers: list.New(), users: map[string]*list.List{},
 	}
-	c.room.L = &c.mu
+	c.space.L = &c.mu
 	register()
 	connectionsLimit.Set(float64(max))
 	return c
 }
 
-// connection is one of a client's.
+// connection is one connection of a client.
 type connection struct {
 	net.Conn
 	owner *Connections
@@ -90,12 +90,12 @@ type connection struct {
 	timer   *time.Timer
 	// bounded is true while the HTTP server or TLS bounds the time of writes.
 	bounded atomic.Bool
-	// discarding is set while the server discards the rest of a body, and spoilt once it has given
-	// up: what comes then must not be taken for the next request.
+	// discarding is set while the server discards the rest of a body, and spoilt after it has given
+	// up: bytes that arrive later are not the next request.
 	discarding, spoilt atomic.Bool
 
-	// The rest belongs to the owner's lock. user is empty for a stranger, place is where it is in
-	// its list, and requests is how many are being answered.
+	// The owner's lock guards the rest. user is empty for a stranger, place is the element of its
+	// list, and requests is the number of requests in flight.
 	user     string
 	place    *list.Element
 	requests int
@@ -120,7 +120,7 @@ func (c *Connections) Accept() (net.Conn, error) {
 	return conn, nil
 }
 
-// add returns when there is room for the connection.
+// add returns when there is space for the connection.
 func (c *Connections) add(conn *connection) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -135,13 +135,13 @@ func (c *Connections) add(conn *connection) {
 		}
 		if now := time.Now(); now.Sub(c.warned) > warnPause {
 			c.warned = now
-			klog.InfoS("No connection is accepted until one is closed: the limit of open files allows no more", "severity", "warn", "connections", len(c.open), "limit", c.max)
+			klog.InfoS("Connections are not accepted until one is closed: the limit of open files is reached", "severity", "warn", "connections", len(c.open), "limit", c.max)
 		}
-		c.room.Wait()
+		c.space.Wait()
 	}
 }
 
-// victim is the connection to close for the sake of another, and why.
+// victim returns the connection to close for another, and the reason.
 func (c *Connections) victim(but *connection) (*connection, string) {
 	for at := c.strangers.Front(); at != nil; at = at.Next() {
 		if conn := at.Value.(*connection); conn != but { //nolint:forcetypeassert // nothing else is in the list
@@ -164,7 +164,7 @@ func (c *Connections) victim(but *connection) (*connection, string) {
 	return found, "idle"
 }
 
-// forget takes a connection out of the books.
+// forget removes a connection from the lists.
 func (c *Connections) forget(conn *connection) {
 	if conn.gone {
 		return
@@ -178,7 +178,7 @@ func (c *Connections) forget(conn *connection) {
 	if theirs := c.users[conn.user]; theirs != nil && theirs.Len() == 0 {
 		delete(c.users, conn.user)
 	}
-	c.room.Broadcast()
+	c.space.Broadcast()
 }
 
 func (c *Connections) listOf(user string) *list.List {
@@ -193,8 +193,8 @@ func (c *Connections) listOf(user string) *list.List {
 	return theirs
 }
 
-// begin is called with each request, and the function that it returns when it was answered. It
-// returns the request's connection, if it is known.
+// begin is called at the start of each request, and the function that it returns at the end. It
+// returns the request's connection, or nil.
 func (c *Connections) begin(address string) (*connection, func()) {
 	c.mu.Lock()
 	conn := c.open[address]
@@ -214,8 +214,8 @@ func (c *Connections) begin(address string) (*connection, func()) {
 	}
 }
 
-// authenticated is called with each request that was authenticated. A connection belongs to
-// the user of its first one: a front proxy's carries those of many.
+// authenticated is called for each authenticated request. A connection belongs to the user of its
+// first one: that of a front proxy carries requests of many users.
 func (c *Connections) authenticated(address, user string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -228,7 +228,7 @@ func (c *Connections) authenticated(address, user string) {
 	conn.place = c.listOf(user).PushBack(conn)
 }
 
-// numbers are how many connections there are, and how many of them have not authenticated.
+// numbers returns the number of connections, and of those that have not authenticated.
 func (c *Connections) numbers() (all, strangers int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -239,7 +239,7 @@ func (c *Connections) numbers() (all, strangers int) {
 func (c *Connections) Close() error {
 	c.mu.Lock()
 	c.closed = true
-	c.room.Broadcast()
+	c.space.Broadcast()
 	c.mu.Unlock()
 	return c.Listener.Close()
 }

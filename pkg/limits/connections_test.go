@@ -25,10 +25,10 @@ import (
 	"time"
 )
 
-// patience bounds every wait for a condition; only a failing test waits that long.
+// patience bounds every wait for a condition; only a failing test takes that long.
 const patience = time.Minute
 
-// listen returns a listener of so many connections whose connections are read until they end,
+// listen returns a listener with a maximum of connections, which reads from them until they end,
 // and a function that connects to it.
 func listen(t *testing.T, most int, change ...func(*Connections)) (*Connections, func() net.Conn) {
 	t.Helper()
@@ -71,8 +71,8 @@ func listen(t *testing.T, most int, change ...func(*Connections)) (*Connections,
 	}
 }
 
-// wantHungUp waits until the server has closed the connection.
-func wantHungUp(t *testing.T, conn net.Conn) {
+// wantClosed waits until the server has closed the connection.
+func wantClosed(t *testing.T, conn net.Conn) {
 	t.Helper()
 	_ = conn.SetReadDeadline(time.Now().Add(patience))
 	if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
@@ -95,20 +95,20 @@ func wantOpen(t *testing.T, c *Connections, conns ...net.Conn) {
 	}
 }
 
-func TestTheOldestThatHasNotAuthenticatedMakesRoom(t *testing.T) {
+func TestTheOldestUnauthenticatedConnectionIsClosedFirst(t *testing.T) {
 	c, dial := listen(t, 3)
 	known := dial()
 	c.authenticated(known.LocalAddr().String(), "alice")
 	first, second := dial(), dial()
 	third := dial()
-	wantHungUp(t, first)
+	wantClosed(t, first)
 	wantOpen(t, c, known, second, third)
 	fourth := dial()
-	wantHungUp(t, second)
+	wantClosed(t, second)
 	wantOpen(t, c, known, third, fourth)
 }
 
-func TestTheOldestIdleConnectionOfTheUserWithTheMostMakesRoom(t *testing.T) {
+func TestTheOldestIdleConnectionOfTheUserWithTheMostIsClosed(t *testing.T) {
 	c, dial := listen(t, crowd+3)
 	add := func(user string) net.Conn {
 		conn := dial()
@@ -122,12 +122,12 @@ func TestTheOldestIdleConnectionOfTheUserWithTheMostMakesRoom(t *testing.T) {
 	}
 	_, answered := c.begin(alice[0].LocalAddr().String())
 	newcomer := dial()
-	wantHungUp(t, alice[1])
+	wantClosed(t, alice[1])
 	wantOpen(t, c, append(append(bob, newcomer, alice[0]), alice[2:]...)...)
 	answered()
 }
 
-func TestWithoutAnyToCloseAcceptWaits(t *testing.T) {
+func TestAcceptWaitsWhereNoConnectionCanBeClosed(t *testing.T) {
 	c, dial := listen(t, 2)
 	var known []net.Conn
 	for range 2 {
@@ -152,23 +152,23 @@ func TestWithoutAnyToCloseAcceptWaits(t *testing.T) {
 	wantOpen(t, c, known[1], newcomer)
 }
 
-// waiting is how many connections are beyond the limit.
+// waiting returns the number of connections beyond the limit.
 func (c *Connections) waiting() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return max(0, len(c.open)-c.max)
 }
 
-func TestAConnectionThatAsksNothingIsClosed(t *testing.T) {
+func TestAConnectionWithoutARequestIsClosed(t *testing.T) {
 	c, dial := listen(t, 10, func(c *Connections) { c.firstRequest = 50 * time.Millisecond })
 	silent, asking := dial(), dial()
 	_, answered := c.begin(asking.LocalAddr().String())
-	wantHungUp(t, silent)
+	wantClosed(t, silent)
 	answered()
 	wantOpen(t, c, asking)
 }
 
-func TestAClientThatDoesNotReadIsHungUpOn(t *testing.T) {
+func TestTheConnectionOfAClientThatDoesNotReadIsClosed(t *testing.T) {
 	inner, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // ends with the test
 	if err != nil {
 		t.Fatal(err)
@@ -205,7 +205,7 @@ func TestAClientThatDoesNotReadIsHungUpOn(t *testing.T) {
 	}
 }
 
-func TestDescriptorsAreKeptFromClients(t *testing.T) {
+func TestDescriptorsAreReserved(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
 		limit uint64

@@ -24,18 +24,18 @@ import (
 )
 
 const (
-	// reserve is how many descriptors are kept from clients, besides a part of the limit: etcd's
-	// log and database, the log of the server, certificates that are read again, connections to
-	// webhooks and to an external etcd. An idle server has about 25 open.
+	// reserve is the number of descriptors that clients cannot use, besides a part of the limit:
+	// etcd's log and database, the log of the server, certificates that are read again,
+	// connections to webhooks and to an external etcd. An idle server has about 25 open.
 	reserve = 64
 	// reservePart is that part of the limit.
 	reservePart = 16
-	// fewest is the least number of connections that a server is of any use with.
+	// fewest is the least number of connections with which a server starts.
 	fewest = 16
 )
 
-// MaxConnections is how many connections clients may have, by the limit of open files of this
-// process. Go has raised the soft limit to the hard one before main began.
+// MaxConnections returns the number of connections that clients may have, from the limit of open
+// files of this process. Go has raised the soft limit to the hard one before main.
 func MaxConnections() (int, error) {
 	limit, err := openFilesLimit()
 	if err != nil {
@@ -54,18 +54,18 @@ func connectionsWithin(limit uint64) (int, error) {
 	return connections, nil
 }
 
-// least is the smallest limit with which a server starts.
+// least returns the smallest limit with which a server starts.
 func least() int { return (reserve + fewest) * reservePart / (reservePart - 1) }
 
 func openFilesLimit() (uint64, error) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return 0, fmt.Errorf("cannot tell how many files this process may have open: %w", err)
+		return 0, fmt.Errorf("the limit of open files of this process cannot be read: %w", err)
 	}
 	return uint64(limit.Cur), nil //nolint:unconvert // signed on some systems
 }
 
-// openFiles is how many descriptors this process has open, or 0 where that cannot be told.
+// openFiles returns the number of open descriptors of this process, or 0 where it is not known.
 func openFiles() int {
 	for _, dir := range []string{"/proc/self/fd", "/dev/fd"} {
 		if entries, err := os.ReadDir(dir); err == nil {

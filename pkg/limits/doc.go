@@ -14,11 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package limits bounds what clients may hold of the process: connections, with a reserve of
+// Package limits bounds what clients may use of the process: connections, with a reserve of
 // file descriptors for etcd and the log, requests that run long, and the time in which a
 // request must arrive.
 //
-// It stands around the request's path (see ARCHITECTURE.md): connections before stop 1, watches
-// after stop 2. cmd/gatehouse/app puts it there. Read Connections.Accept, Connections.Wrap and
-// Watches.Wrap.
+// It surrounds the request's path (see ARCHITECTURE.md): connections before stage 1, watches after
+// stage 2. pkg/server calls Apply. Read Connections.Accept, Connections.Wrap and Watches.Wrap.
 package limits

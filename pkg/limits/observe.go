@@ -26,8 +26,8 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// Metrics of the process. How many descriptors are open and may be are process_open_fds and
-// process_max_fds, which every server of Kubernetes has.
+// Metrics of the process. The numbers of descriptors are process_open_fds and process_max_fds,
+// which every server of Kubernetes has.
 var (
 	connectionsOpen = metrics.NewGaugeVec(&metrics.GaugeOpts{
 		Name: "gatehouse_connections", Help: "Connections of clients, by whether a request on them was authenticated.", StabilityLevel: metrics.ALPHA,
@@ -57,21 +57,21 @@ var register = sync.OnceFunc(func() {
 })
 
 const (
-	// lookInterval is how often the numbers are taken.
+	// lookInterval is the time between two samples.
 	lookInterval = 10 * time.Second
-	// nearPercent is the part of a limit from which on the log warns.
+	// nearPercent is the part of a limit at which Observe logs a warning.
 	nearPercent = 80
 )
 
-// Observe takes the numbers for metrics, and warns in the log where one comes close to its
-// limit, until the context ends.
+// Observe samples the numbers for metrics and logs a warning where one is near its limit, until
+// the context ends.
 func Observe(ctx context.Context, connections *Connections, watches *Watches) {
 	register()
 	files, _ := openFilesLimit() // the listener was made with it
 	near := map[string]bool{}
 	look := func() {
 		open, strangers := connections.numbers()
-		all, most, whose := watches.numbers()
+		all, most, busiest := watches.numbers()
 		connectionsOpen.WithLabelValues("true").Set(float64(open - strangers))
 		connectionsOpen.WithLabelValues("false").Set(float64(strangers))
 		watchesOpen.Set(float64(all))
@@ -83,11 +83,11 @@ func Observe(ctx context.Context, connections *Connections, watches *Watches) {
 			{"connections", "raise the limit of open files (ulimit -n, or LimitNOFILE of the service)", open, connections.max},
 			{"open files", "raise the limit of open files (ulimit -n, or LimitNOFILE of the service)", openFiles(), int(min(files, 1<<30))},
 			{"watches", "raise --" + AllFlag, all, watches.All},
-			{"watches of one user", "raise --" + PerUserFlag + ", or see what the user does", most, watches.PerUser},
+			{"watches of one user", "raise --" + PerUserFlag + ", or check what the user does", most, watches.PerUser},
 		} {
 			is := number.limit > 0 && number.is*100 >= number.limit*nearPercent
 			if is && !near[number.what] {
-				klog.InfoS("A limit is near: beyond it clients wait or are refused", "severity", "warn", "of", number.what, "is", number.is, "limit", number.limit, "cure", number.cure, "busiestUser", whose)
+				klog.InfoS("Limit is near: beyond it clients wait or are refused", "severity", "warn", "of", number.what, "is", number.is, "limit", number.limit, "cure", number.cure, "busiestUser", busiest)
 			}
 			near[number.what] = is
 		}

@@ -30,26 +30,26 @@ import (
 )
 
 // Reads of a body may wait bodyGrace in all, and more at bodyRate for what has arrived. Without a
-// bound a client that sends a byte now and then holds a connection for good, and with it one of the
-// seats of flow control. The time between reads does not count: a request that waits for a seat
-// reads nothing.
+// bound a client that sends a byte now and then would occupy a connection for ever, and with it a
+// seat of flow control. The time between reads does not count: a request that waits for a seat reads
+// nothing.
 const (
 	bodyGrace = 10 * time.Second
 	bodyRate  = 16 << 10 // bytes a second
-	// stall is how much later a read that waits for more is interrupted. A body that comes in small
-	// pieces is refused between two of them, with a message; to interrupt a read ends the
-	// connection, and with HTTP/1.1 the client gets 504 without one.
+	// stall is the additional time after which a waiting read is interrupted. A body that arrives
+	// in small pieces is refused between two of them, with a message. Interrupting a read ends
+	// the connection, and with HTTP/1.1 the client gets 504 without a message.
 	stall = time.Second
-	// discardTime is how long the rest of a body may take that no handler has read. The server
-	// reads a part of it, to use the connection again. Of a body that was too slow it reads as
-	// much as comes until the client has its answer.
+	// discardTime bounds the rest of a body that no handler has read. The server reads a part of
+	// it to reuse the connection. Of a body that was too slow it reads what arrives until the
+	// client has its response.
 	discardTime, discardLateTime = 5 * time.Second, 500 * time.Millisecond
 	// discardBytes is how much of such a rest is read: as much as net/http reads after a handler.
 	discardBytes = 256 << 10
 )
 
-// Wrap goes around the whole handler chain: it counts the requests of each connection, and
-// bounds the time in which their bodies arrive.
+// Wrap wraps the whole handler chain: it counts the requests of each connection and bounds the
+// time in which their bodies arrive.
 func (c *Connections) Wrap(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, end := c.begin(r.RemoteAddr)
@@ -59,8 +59,8 @@ func (c *Connections) Wrap(handler http.Handler) http.Handler {
 			return
 		}
 		control := http.NewResponseController(w)
-		// Without it the server reads what is left of a body before it sends the headers of the
-		// answer, and nothing would bound that. HTTP/2 has nothing of the kind.
+		// Without it the server reads the rest of a body before it sends the headers of the
+		// response, for an unbounded time. HTTP/2 does not.
 		_ = control.EnableFullDuplex()
 		body := newSlowBody(control, r.Body, c.bodyGrace, c.bodyRate)
 		aborted := true
@@ -82,7 +82,7 @@ func (c *Connections) Wrap(handler http.Handler) http.Handler {
 	})
 }
 
-// deadliner is what a http.ResponseController is needed for.
+// deadliner is the used part of http.ResponseController.
 type deadliner interface {
 	SetReadDeadline(time.Time) error
 }
@@ -127,7 +127,7 @@ func (b *slowBody) allowed() time.Duration {
 	return b.grace + time.Duration(b.read)*time.Second/time.Duration(b.rate)
 }
 
-// expire interrupts the read that waits, unless more has come since the timer was set.
+// expire interrupts the waiting read, unless bytes have arrived since the timer was set.
 func (b *slowBody) expire() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -142,7 +142,7 @@ func (b *slowBody) expire() {
 	_ = b.connection.SetReadDeadline(time.Unix(1, 0))
 }
 
-// tooLate is what happens to a body once.
+// tooLate refuses a body, once.
 func (b *slowBody) tooLate() {
 	if !b.late {
 		b.late = true
@@ -181,8 +181,8 @@ func (b *slowBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close implements io.Closer. It does not close the server's body, which would read what is left
-// of it while the handler waits; the server does that itself after the answer.
+// Close implements io.Closer. It does not close the server's body, which would read the rest of it
+// while the handler waits; the server does so after the response.
 func (b *slowBody) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -200,8 +200,8 @@ func (b *slowBody) refusal() error {
 	}}
 }
 
-// leave is called when the request was answered, and tells whether the whole body was read. The
-// rest the server may want to discard, in a bounded time.
+// leave is called at the end of a request and reports whether the whole body was read. The server
+// may discard the rest, in a bounded time.
 func (b *slowBody) leave(discard time.Duration) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -217,11 +217,11 @@ func (b *slowBody) leave(discard time.Duration) bool {
 }
 
 // drain reads the rest of a body that leave has bounded, before the server does, and reports
-// whether that was all of it. Where the server
-// itself reads a body to its end after the handler, in full duplex, it begins to wait for the next
-// request twice, and panics ("invalid concurrent Body.Read call"). A rest that is too long or too
-// late ends in the deadline, and its connection is not used again. The length of the body is
-// negative where it is not known; the server reads nothing of a rest that it knows to be too long.
+// whether that was all of it. If the server itself reads a body to its end after the handler, in full
+// duplex, it begins to wait for the next request twice, and panics ("invalid concurrent Body.Read
+// call"). A rest that is too long or too late ends in the deadline, and its connection is not used
+// again. The length of the body is negative if it is not known; the server reads nothing of a rest
+// that it knows to be too long.
 func (b *slowBody) drain(length int64) bool {
 	b.mu.Lock()
 	tooLong := length-b.read > discardBytes
@@ -237,7 +237,7 @@ func (b *slowBody) drain(length int64) bool {
 	return err == nil || err == io.EOF //nolint:errorlint // an io.Reader returns it as it is
 }
 
-// Authenticator tells of each connection whether the requests on it are authenticated.
+// Authenticator records for each connection that a request on it was authenticated.
 func (c *Connections) Authenticator(inner authenticator.Request) authenticator.Request {
 	return authenticator.RequestFunc(func(r *http.Request) (*authenticator.Response, bool, error) {
 		response, ok, err := inner.AuthenticateRequest(r)

@@ -32,13 +32,13 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// quick are bounds that a test can wait for.
+// quick has bounds for which a test can wait.
 const (
 	quickGrace = 200 * time.Millisecond
 	quickRate  = 1 << 20
 )
 
-// bodyServer answers with the length of the body, or the refusal of it.
+// bodyServer responds with the length of the body, or with its refusal.
 func bodyServer(t *testing.T, http2 bool) *httptest.Server {
 	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
@@ -70,7 +70,7 @@ func bodyServer(t *testing.T, http2 bool) *httptest.Server {
 	return server
 }
 
-func TestABodyThatTricklesIsRefused(t *testing.T) {
+func TestASlowBodyIsRefused(t *testing.T) {
 	for _, http2 := range []bool{false, true} {
 		t.Run(fmt.Sprintf("with HTTP/2: %v", http2), func(t *testing.T) {
 			server := bodyServer(t, http2)
@@ -103,7 +103,7 @@ func TestABodyThatTricklesIsRefused(t *testing.T) {
 	}
 }
 
-func TestABodyThatComesInTimeIsTaken(t *testing.T) {
+func TestABodyInTimeIsAccepted(t *testing.T) {
 	for _, http2 := range []bool{false, true} {
 		server := bodyServer(t, http2)
 		for range 3 { // on one connection
@@ -120,9 +120,9 @@ func TestABodyThatComesInTimeIsTaken(t *testing.T) {
 	}
 }
 
-// TestABodyThatNobodyReadsDoesNotHoldItsConnection sends a request that is answered without its
-// body being read, as one without credentials is, and then a byte now and then.
-func TestABodyThatNobodyReadsDoesNotHoldItsConnection(t *testing.T) {
+// TestAnUnreadBodyDoesNotOccupyItsConnection sends a request that is answered before its body is
+// read, as one without credentials is, and then a byte now and then.
+func TestAnUnreadBodyDoesNotOccupyItsConnection(t *testing.T) {
 	server := bodyServer(t, false)
 	conn, err := tls.Dial("tcp", server.Listener.Addr().String(), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec,noctx // a test's own server
 	if err != nil {

@@ -30,18 +30,18 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/request"
 )
 
-// Flags that the refusals of watches name.
+// Names of the flags of the bounds.
 const (
 	PerUserFlag = "max-watches-per-user"
 	AllFlag     = "max-watches"
 )
 
-// Clients that were refused a watch are asked to come back after a random time, in seconds, so
-// that they do not all come at once.
+// Refused clients retry after a random time between these, in seconds, so that they do not all
+// retry at once.
 const retryFrom, retryTo = 5, 15
 
-// Watches bounds how many requests run long at the same time: each holds memory, and a watch is
-// never refused by flow control once it has begun.
+// Watches bounds the number of long-running requests: each holds memory, and flow control does
+// not limit a watch after its start.
 type Watches struct {
 	// PerUser and All are the bounds; 0 for none.
 	PerUser, All int
@@ -53,8 +53,8 @@ type Watches struct {
 	all    int
 }
 
-// Wrap goes around the handler to which the chain leads, where the user and the kind of request
-// are known.
+// Wrap wraps the innermost handler of the chain, where the context has the user and the request
+// info.
 func (l *Watches) Wrap(handler http.Handler, long request.LongRunningRequestCheck, serializer runtime.NegotiatedSerializer) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		info, ok := request.RequestInfoFrom(r.Context())
@@ -76,7 +76,7 @@ func (l *Watches) Wrap(handler http.Handler, long request.LongRunningRequestChec
 	})
 }
 
-// begin counts a request, or says why there may be no more.
+// begin counts a request, or returns the error of a bound.
 func (l *Watches) begin(caller user.Info) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -84,11 +84,11 @@ func (l *Watches) begin(caller user.Info) error {
 	if l.Exempt == nil || !l.Exempt(caller) {
 		if l.PerUser > 0 && l.byUser[name] >= l.PerUser {
 			watchesRefused.WithLabelValues("user").Inc()
-			return tooMany("user %q has %d watches open, which is all that a user may have (--%s): close some, or have the flag raised", name, l.byUser[name], PerUserFlag)
+			return tooMany("user %q has %d watches open, the limit of a user (--%s): close some, or have the flag raised", name, l.byUser[name], PerUserFlag)
 		}
 		if l.All > 0 && l.all >= l.All {
 			watchesRefused.WithLabelValues("server").Inc()
-			return tooMany("%d watches are open, which is all that the server takes (--%s): try again later, or have the flag raised", l.all, AllFlag)
+			return tooMany("%d watches are open, the limit of the server (--%s): try again later, or have the flag raised", l.all, AllFlag)
 		}
 	}
 	if l.byUser == nil {
@@ -112,14 +112,14 @@ func (l *Watches) end(name string) {
 	}
 }
 
-// numbers are how many there are, and how many of them are of the user with the most.
-func (l *Watches) numbers() (all, most int, whose string) {
+// numbers returns the number of watches, and the largest number of one user with its name.
+func (l *Watches) numbers() (all, most int, busiest string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for name, count := range l.byUser {
 		if count > most {
-			most, whose = count, name
+			most, busiest = count, name
 		}
 	}
-	return l.all, most, whose
+	return l.all, most, busiest
 }

@@ -29,7 +29,7 @@ func TestWatchesAreBoundedForEachUserAndInAll(t *testing.T) {
 	for _, tc := range []struct {
 		name         string
 		perUser, all int
-		// steps are users who open a watch, or close one where a minus stands before the name.
+		// steps are users that open a watch, or close one where the name has a minus in front.
 		steps []string
 		// want has a letter for each opening: a is admitted, u and s are refused by the bound of
 		// the user and of the server.
@@ -37,10 +37,10 @@ func TestWatchesAreBoundedForEachUserAndInAll(t *testing.T) {
 	}{
 		{"a user has as many as the bound", 2, 0, []string{"a", "a", "a"}, "aau"},
 		{"another user does not count", 2, 0, []string{"a", "a", "b", "a"}, "aaau"},
-		{"one that is closed makes room for another", 2, 0, []string{"a", "a", "-a", "a", "a"}, "aaau"},
+		{"a closed one makes space for another", 2, 0, []string{"a", "a", "-a", "a", "a"}, "aaau"},
 		{"all users share the bound of the server", 2, 3, []string{"a", "b", "c", "d"}, "aaas"},
-		{"one that is closed makes room for another user's", 2, 2, []string{"a", "b", "-a", "c"}, "aaa"},
-		{"a refused one takes no room", 1, 2, []string{"a", "a", "a", "b"}, "auua"},
+		{"a closed one makes space for another user's", 2, 2, []string{"a", "b", "-a", "c"}, "aaa"},
+		{"a refused one takes no space", 1, 2, []string{"a", "a", "a", "b"}, "auua"},
 		{"the exempt are admitted, and count", 1, 2, []string{"admin", "admin", "admin", "a"}, "aaas"},
 		{"no bound", 0, 0, []string{"a", "a", "a"}, "aaa"},
 	} {

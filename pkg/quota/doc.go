@@ -14,10 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package quota says what resource quotas can limit and how much of it an object uses.
+// Package quota defines what resource quotas can limit and how much of it an object uses.
 //
-// Two rooms must agree on that to the last digit: stop 3 of the request's path (see
-// ARCHITECTURE.md) charges what a request would use (pkg/admission/plugin/resourcequota), and
-// a controller counts what there is (pkg/controller/quota). Neither may import the other, so
-// this is here, and knows neither hub types nor versions. Read Usage.
+// Two packages must agree on that exactly: stage 3 of the request's path (see ARCHITECTURE.md)
+// charges what a request would use (pkg/admission/plugin/resourcequota), and a controller counts
+// the existing objects (pkg/controller/quota). Neither may import the other, and this package
+// depends on neither hub types nor versions. Read Usage.
 package quota

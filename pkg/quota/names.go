@@ -19,13 +19,15 @@ package quota
 import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// fleet is the group of our own kinds, and the domain of the names of sums.
-const fleet = "fleet.gatehouse.dev"
+// fleet is the API group of the fleet, and the domain of the names of sums.
+const fleet = v1alpha1.GroupName
 
-// Names of sums over the instances that have not ended. They are whole numbers, because a
-// kube-apiserver takes no others for names with a domain.
+// Names of sums over the instances that have not ended. They are integers, because a kube-apiserver
+// accepts no others for names with a domain.
 const (
 	RequestsMilliCPU corev1.ResourceName = fleet + "/requests.millicpu"
 	RequestsMemory   corev1.ResourceName = fleet + "/requests.memory"
@@ -36,12 +38,12 @@ const (
 // Kind is a kind whose objects are counted.
 type Kind struct {
 	Resource schema.GroupVersionResource
-	// Alias is a second name of the count, from before there were names for all kinds; empty
-	// for most.
+	// Alias is a second name of the count, older than the names of the form count/RESOURCE; empty
+	// for most kinds.
 	Alias corev1.ResourceName
 }
 
-// Names are those under which the objects are counted.
+// Names returns the names under which the objects are counted.
 func (k Kind) Names() []corev1.ResourceName {
 	names := []corev1.ResourceName{CountName(k.Resource.GroupResource())}
 	if k.Alias != "" {
@@ -50,23 +52,23 @@ func (k Kind) Names() []corev1.ResourceName {
 	return names
 }
 
-// CountName is the name of the number of objects of a kind.
+// CountName returns the name of the object count of a resource.
 func CountName(resource schema.GroupResource) corev1.ResourceName {
 	return corev1.ResourceName("count/" + resource.String())
 }
 
-// Instances are the only kind with sums.
+// Instances returns the only resource with sums.
 func Instances() schema.GroupVersionResource {
-	return schema.GroupVersionResource{Group: fleet, Version: "v1alpha1", Resource: "instances"}
+	return v1alpha1.SchemeGroupVersion.WithResource("instances")
 }
 
-// Events are served by two groups and stored once. A quota may limit them by the name of either
-// group, and each name counts all.
+// Events returns the two resources of events, which are stored once. A quota may limit them by the
+// name of either group, and each name counts all.
 func Events() []schema.GroupResource {
 	return []schema.GroupResource{{Resource: "events"}, {Group: "events.k8s.io", Resource: "events"}}
 }
 
-// Kinds are all namespaced kinds that a standalone server stores.
+// Kinds returns all namespaced kinds that a standalone server stores.
 func Kinds() []Kind {
 	const rbac, coordination = "rbac.authorization.k8s.io", "coordination.k8s.io"
 	return []Kind{
@@ -84,16 +86,16 @@ func Kinds() []Kind {
 	}
 }
 
-// Ignored are the namespaced resources that no quota counts, though they can be created:
-// questions of which nothing is stored.
+// Ignored returns the namespaced resources that can be created and that no quota counts: reviews,
+// which are not stored.
 func Ignored() []schema.GroupResource {
 	return []schema.GroupResource{
 		{Group: "authorization.k8s.io", Resource: "localsubjectaccessreviews"},
 	}
 }
 
-// Enforced tells whether a standalone server counts what a quota limits by this name. Other
-// names limit nothing there, because nothing of the kind is stored.
+// Enforced reports whether a standalone server counts what a quota limits by this name. Other names
+// limit nothing there, because objects of the kind are not stored.
 func Enforced(name corev1.ResourceName) bool {
 	for _, m := range measures {
 		if name == m.Name {
@@ -110,8 +112,8 @@ func Enforced(name corev1.ResourceName) bool {
 	return false
 }
 
-// Scoped tells whether a quota limits only what is in a scope. All scopes are about pods and
-// volumes, so a quota with any of them is about none of the kinds that are counted here.
+// Scoped reports whether a quota has a scope. All scopes are about pods and volumes, so a quota with
+// any of them limits none of the counted kinds.
 func Scoped(spec *corev1.ResourceQuotaSpec) bool {
 	return len(spec.Scopes) > 0 || (spec.ScopeSelector != nil && len(spec.ScopeSelector.MatchExpressions) > 0)
 }

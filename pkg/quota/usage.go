@@ -24,12 +24,12 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// Measure is a sum over instances, and the field of their containers that it adds up.
+// Measure is a sum over instances, and the container field that it sums up.
 type Measure struct {
 	Name corev1.ResourceName
-	// Field is what a container's author calls it.
+	// Field is the path of the field in a container.
 	Field string
-	// Format is how an amount is best read.
+	// Format is the format in which amounts are displayed.
 	Format resource.Format
 
 	limit    bool
@@ -37,7 +37,7 @@ type Measure struct {
 	scale    resource.Scale
 }
 
-// measures are in the order in which they are named to users.
+// measures are in the order of messages.
 var measures = []Measure{
 	{Name: RequestsMilliCPU, Field: "resources.requests.cpu", Format: resource.DecimalSI, resource: "cpu", scale: resource.Milli},
 	{Name: RequestsMemory, Field: "resources.requests.memory", Format: resource.BinarySI, resource: "memory"},
@@ -45,10 +45,10 @@ var measures = []Measure{
 	{Name: LimitsMemory, Field: "resources.limits.memory", Format: resource.BinarySI, limit: true, resource: "memory"},
 }
 
-// Measures are all sums that a quota can limit.
+// Measures returns all sums that a quota can limit.
 func Measures() []Measure { return slices.Clone(measures) }
 
-// Usage adds up what the containers of one instance ask for. The zero value is ready to use.
+// Usage sums up what the containers of one instance request. The zero value is ready to use.
 type Usage struct{ sums [4]resource.Quantity }
 
 // Add adds one container.
@@ -60,7 +60,7 @@ func Add[L ~map[N]resource.Quantity, N ~string](u *Usage, requests, limits L) {
 	}
 }
 
-// Missing are the sums for which the container says nothing, of those that are wanted.
+// Missing returns those of the wanted sums for which the container sets no value.
 func Missing[L ~map[N]resource.Quantity, N ~string](wanted []corev1.ResourceName, requests, limits L) []Measure {
 	var missing []Measure
 	for _, m := range measures {
@@ -80,9 +80,8 @@ func pick[L ~map[N]resource.Quantity, N ~string](m Measure, requests, limits L) 
 	return amount, ok
 }
 
-// Amounts are the sums in whole numbers. They are rounded up once for each instance, after
-// its containers have been added, so that what is charged for instances one by one is what
-// a count of all of them finds.
+// Amounts returns the sums as integers. They are rounded up once for each instance, after its
+// containers have been added, so that charges for single instances sum up to the count of all.
 func (u *Usage) Amounts() map[corev1.ResourceName]int64 {
 	amounts := make(map[corev1.ResourceName]int64, len(measures))
 	for i, m := range measures {
@@ -91,7 +90,7 @@ func (u *Usage) Amounts() map[corev1.ResourceName]int64 {
 	return amounts
 }
 
-// whole is the quantity in the scale, or the greatest number where it is more than that.
+// whole returns the quantity in the scale, and saturates.
 func whole(q resource.Quantity, scale resource.Scale) int64 {
 	greatest := resource.NewScaledQuantity(math.MaxInt64, scale)
 	if q.Cmp(*greatest) >= 0 {

@@ -14,16 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package simulation plays the agents of hosts that do not exist, for demonstrations, tests
-// and load. Nothing really runs on them.
-//
-// Stop 6 of the request's path (see ARCHITECTURE.md): each host is a client like any other,
-// with an identity of its own. It registers its Host, renews its HostLease, holds one watch on
-// the instances that are bound to it, and reports on them what an agent would. It does nothing
-// but what the authorizer of hosts and HostRestriction let a host do. cmd/gatehouse/app runs it
-// for gatehouse simulate-hosts and gatehouse up --simulate-hosts.
-//
-// machine.go is the container runtime in make-believe and decides what happens when; status.go
-// says what of it is reported. Both are pure: read machine.advance, then machine.report. agent.go
-// and instances.go wire them to the server.
+// Package simulation runs simulated hosts: many agents (package agent) in one process, each with
+// an identity and a simulated runtime of its own, for demonstrations, tests and load. kubemark's
+// hollow nodes are the model. cmd/gatehouse/app runs it for gatehouse simulate-hosts and gatehouse
+// up --simulate-hosts. Read Simulation.Run.
 package simulation

@@ -17,81 +17,101 @@ limitations under the License.
 package simulation
 
 import (
+	"fmt"
+	"hash/fnv"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/agent"
+	"github.com/gatehouse-dev/gatehouse/pkg/agent/runtime/simulated"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
 const (
-	// MaxInstances is the most that a simulated host can have: each instance gets an address
-	// in its host's network of 256.
-	MaxInstances = 250
-	// MaxHosts is how many such networks there are.
-	MaxHosts = 65536
-	// SimulatedLabel is on the Host of every simulated host, with the value true.
-	SimulatedLabel = "host.gatehouse.dev/simulated"
+	// MaxInstances is the most that a simulated host can have.
+	MaxInstances = simulated.MaxInstances
+	// MaxHosts is the largest number of simulated hosts.
+	MaxHosts = simulated.MaxHosts
 )
 
-// Behaviour is what happens to the instances of a simulated host, and when.
-type Behaviour struct {
-	// StartDelay is the mean time from when a host sees an instance until its containers run.
-	StartDelay time.Duration
-	// StopDelay is the mean time that an instance takes to stop.
-	StopDelay time.Duration
-	// FailureRate is which part of all runs of containers end with an error, 0 to 1.
-	FailureRate float64
-	// FailureAfter is the mean time after which these do.
-	FailureAfter time.Duration
-	// RunTime is how long a container runs, before it ends without an error, whose instance's
-	// restartPolicy is not Always; 0 for ever.
-	RunTime time.Duration
-	// BadImages are parts of the names of images that can never be fetched.
-	BadImages []string
-}
-
-// Options are what simulated hosts are like.
+// Options describe simulated hosts.
 type Options struct {
-	// Count is how many there are. They are numbered from 1.
+	// Count is the number of hosts. They are numbered from 1.
 	Count int
 	// NamePrefix begins their names; the number follows.
 	NamePrefix string
-	// Seed decides on all that is left to chance: with the same one, instances of the same
-	// names fare alike on hosts of the same names.
+	// Seed determines the outcome of everything random: with the same one, instances of the same
+	// names have the same fate on hosts of the same names.
 	Seed int64
-	// CPU and Memory are what each has of them.
+	// CPU and Memory are what each host has of them.
 	CPU, Memory resource.Quantity
 	// Instances is how many each takes at a time.
 	Instances int
-	// LeaseDuration is for how long a host counts as alive after a heartbeat. A heartbeat
-	// comes four times as often.
+	// LeaseDuration is how long a host counts as alive after a heartbeat. Heartbeats are four
+	// times as frequent.
 	LeaseDuration time.Duration
-	// LookInterval is how often a host looks whether its Host still says what it reported.
-	// The host lifecycle controller says Unknown of a host that it has not heard of, and only
-	// the host itself takes that back.
-	LookInterval time.Duration
-	// Version is what the hosts say of their agent.
+	// ReportInterval is how often a host compares the status of its Host with what it reported.
+	ReportInterval time.Duration
+	// Version is the version of the agents.
 	Version string
 
-	Behaviour
+	simulated.Behaviour
 }
 
-// DefaultOptions are three hosts that start what they are given in a second or two, where
-// nothing fails but images that say that they are bad.
+// DefaultOptions returns three hosts that start what they are given in a second or two, and on
+// which nothing fails but images with bad in the place of their tag.
 func DefaultOptions() Options {
 	return Options{
-		Count:         3,
-		NamePrefix:    "sim-",
-		Seed:          1,
-		CPU:           resource.MustParse("4"),
-		Memory:        resource.MustParse("8Gi"),
-		Instances:     110,
-		LeaseDuration: 40 * time.Second,
-		LookInterval:  2 * time.Minute,
-		Behaviour: Behaviour{
+		Count:          3,
+		NamePrefix:     "sim-",
+		Seed:           1,
+		CPU:            resource.MustParse("4"),
+		Memory:         resource.MustParse("8Gi"),
+		Instances:      110,
+		LeaseDuration:  40 * time.Second,
+		ReportInterval: 2 * time.Minute,
+		Behaviour: simulated.Behaviour{
 			StartDelay:   time.Second,
 			StopDelay:    time.Second,
 			FailureAfter: 30 * time.Second,
 			BadImages:    []string{":bad"},
 		},
 	}
+}
+
+// HostName returns the name of the host with the number, from 1.
+func (o *Options) HostName(number int) string { return fmt.Sprintf("%s%d", o.NamePrefix, number) }
+
+// agentOptions returns the options of the agent of the host with the number.
+func (o *Options) agentOptions(number int, runtime *simulated.Runtime) agent.Options {
+	name := o.HostName(number)
+	hash := fnv.New64a()
+	_, _ = hash.Write([]byte(name))
+	return agent.Options{
+		HostName: name,
+		Labels:   map[string]string{v1alpha1.SimulatedHostLabel: "true"},
+		Capacity: v1alpha1.ResourceList{
+			v1alpha1.ResourceCPU:       o.CPU,
+			v1alpha1.ResourceMemory:    o.Memory,
+			v1alpha1.ResourceInstances: *resource.NewQuantity(int64(o.Instances), resource.DecimalSI),
+		},
+		Addresses: []v1alpha1.HostAddress{
+			{Type: v1alpha1.HostInternalIP, Address: hostIP(number)},
+			{Type: v1alpha1.HostHostname, Address: name},
+		},
+		Info: v1alpha1.HostInfo{
+			OperatingSystem: "simulated", Architecture: "simulated", KernelVersion: "simulated",
+			AgentVersion: o.Version, MachineID: fmt.Sprintf("%016x", hash.Sum64()),
+		},
+		LeaseDuration:  o.LeaseDuration,
+		ReportInterval: o.ReportInterval,
+		RestartBackOff: runtime.RestartBackOff,
+	}
+}
+
+// hostIP is an address in 100.64.0.0/10, which is not routed on the internet.
+func hostIP(number int) string {
+	number-- // counted from 1
+	return fmt.Sprintf("100.%d.%d.%d", 64+number/62500, number/250%250, number%250+1)
 }

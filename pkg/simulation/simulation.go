@@ -23,31 +23,35 @@ import (
 
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/agent"
+	"github.com/gatehouse-dev/gatehouse/pkg/agent/runtime/simulated"
 )
 
-// registeringAtOnce is how many hosts shake hands with the server and register at the same
-// time: more would only wait for each other.
-const registeringAtOnce = 32
+// maxRegistering is how many hosts connect and register at the same time: more would only wait for
+// each other.
+const maxRegistering = 32
 
 // Simulation is a number of simulated hosts.
 type Simulation struct {
-	agents     []*agent
+	agents     []*agent.Agent
 	registered func()
-	// turn holds a token for each host that registers.
-	turn chan struct{}
+	// registering holds a token for each host that registers.
+	registering chan struct{}
 }
 
-// New makes the hosts. identity gives each a configuration of its own, with which it is known
-// to the server as the agent of the host of that name.
+// New creates the hosts. identity returns the client configuration of a host, with which the
+// server authenticates it as the agent of that host.
 func New(options Options, identity func(host string) (*rest.Config, error)) (*Simulation, error) {
-	s := &Simulation{turn: make(chan struct{}, registeringAtOnce)}
+	s := &Simulation{registering: make(chan struct{}, maxRegistering)}
 	for number := 1; number <= options.Count; number++ {
 		name := options.HostName(number)
 		config, err := identity(name)
 		if err != nil {
 			return nil, fmt.Errorf("host %s: %w", name, err)
 		}
-		a, err := newAgent(config, name, number, &options)
+		runtime := simulated.New(simulated.Options{HostName: name, Seed: options.Seed, HostNumber: number, Behaviour: options.Behaviour})
+		a, err := agent.New(config, runtime, options.agentOptions(number, runtime))
 		if err != nil {
 			return nil, err
 		}
@@ -56,14 +60,11 @@ func New(options Options, identity func(host string) (*rest.Config, error)) (*Si
 	return s, nil
 }
 
-// HostName is the name of the host with the number, from 1.
-func (o *Options) HostName(number int) string { return fmt.Sprintf("%s%d", o.NamePrefix, number) }
-
-// OnRegistered has the function called when all hosts have registered for the first time.
+// OnRegistered sets a function that is called when all hosts have registered for the first time.
 func (s *Simulation) OnRegistered(f func()) { s.registered = f }
 
-// Run works until the context ends. Then the hosts are gone as if the power had failed: their
-// leases run out, and what they have registered stays.
+// Run works until the context ends. Then the hosts are gone as after a power failure: their leases
+// expire, and what they have registered stays.
 func (s *Simulation) Run(ctx context.Context) {
 	ctx = klog.NewContext(ctx, klog.FromContext(ctx).WithName("simulation"))
 	var running, registering sync.WaitGroup
@@ -78,24 +79,17 @@ func (s *Simulation) Run(ctx context.Context) {
 	running.Wait()
 }
 
-// runHost plays one host: one goroutine for its heartbeat, one for its watch and one for all
-// of its instances.
-func (s *Simulation) runHost(ctx context.Context, a *agent, registered func()) {
-	err := errStopped
+// runHost registers one host and runs its agent.
+func (s *Simulation) runHost(ctx context.Context, a *agent.Agent, registered func()) {
+	err := context.Canceled
 	select {
-	case s.turn <- struct{}{}:
-		err = a.register(ctx)
-		<-s.turn
+	case s.registering <- struct{}{}:
+		err = a.Register(ctx)
+		<-s.registering
 	case <-ctx.Done():
 	}
 	registered()
-	if err != nil {
-		return // the context ended
+	if err == nil { // otherwise the context ended
+		a.Run(ctx)
 	}
-	k := newKeeper(a)
-	var parts sync.WaitGroup
-	parts.Go(func() { a.stayAlive(ctx) })
-	parts.Go(func() { a.watch(ctx, k.mirror) })
-	k.run(ctx)
-	parts.Wait()
 }

@@ -38,8 +38,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
-	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	fleet "github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/manager"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 )
 
@@ -79,7 +79,7 @@ func (e *environment) startServer(ctx context.Context, dataDir string, flags ...
 // process of their own where the server is under load: a scheduler would answer each created
 // instance with writes of its own.
 func clusterControllers() string {
-	return "--controllers=" + strings.Join(options.ClusterControllers(), ",")
+	return "--controllers=" + strings.Join(manager.ClusterControllers(), ",")
 }
 
 // clusterControllersNote says so in a section.

@@ -37,7 +37,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/instance"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
 // change is one write of an instance or a release, as the watch told of it.
@@ -194,7 +194,7 @@ func (r *replay) instance(what watch.EventType, i *v1alpha1.Instance, lost map[t
 func (r *replay) active(release types.UID) int {
 	count := 0
 	for _, i := range r.instances {
-		if owner := metav1.GetControllerOf(i); owner != nil && owner.UID == release && instance.Active(i) {
+		if owner := metav1.GetControllerOf(i); owner != nil && owner.UID == release && helper.IsInstanceActive(i) {
 			count++
 		}
 	}
@@ -204,7 +204,7 @@ func (r *replay) active(release types.UID) int {
 func (r *replay) usedOf(host string) used {
 	var u used
 	for _, i := range r.instances {
-		if i.Spec.HostName == host && !instance.Terminal(i) {
+		if i.Spec.HostName == host && !helper.IsInstanceTerminal(i) {
 			u.add(i)
 		}
 	}

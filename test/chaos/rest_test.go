@@ -34,7 +34,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/instance"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
 const (
@@ -108,7 +108,7 @@ func appsMissing(apps []v1alpha1.App, releases []v1alpha1.Release, instances []v
 			for _, i := range instances {
 				if metav1.IsControlledBy(&i, &release) {
 					owned++
-					if instance.Active(&i) && i.Spec.HostName != "" && i.Spec.Containers[0].Image == app.Spec.Template.Spec.Containers[0].Image && instance.Available(&i, app.Spec.MinReadySeconds, now) {
+					if helper.IsInstanceActive(&i) && i.Spec.HostName != "" && i.Spec.Containers[0].Image == app.Spec.Template.Spec.Containers[0].Image && helper.IsInstanceAvailable(&i, app.Spec.MinReadySeconds, now) {
 						available++
 					}
 				}
@@ -136,7 +136,7 @@ func ownersMissing(apps []v1alpha1.App, releases []v1alpha1.Release, instances [
 	}
 	for _, i := range instances {
 		owner := metav1.GetControllerOf(&i)
-		if owner == nil || !alive[owner.UID] || !instance.Active(&i) {
+		if owner == nil || !alive[owner.UID] || !helper.IsInstanceActive(&i) {
 			missing = append(missing, fmt.Sprintf("instance %s on %q has no living owner, or is not active: %+v, %v, %s", i.Name, i.Spec.HostName, i.OwnerReferences, i.DeletionTimestamp, i.Status.Phase))
 		}
 	}

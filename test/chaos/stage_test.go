@@ -30,11 +30,12 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
-	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app"
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
-	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/hostlifecycle"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/leader"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/manager"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	fleetclient "github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/typed/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/simulation"
@@ -71,7 +72,7 @@ func hosts(group int, seed int64) simulation.Options {
 	o := simulation.DefaultOptions()
 	o.NamePrefix, o.Count, o.Seed, o.Version = groups[group].prefix, groups[group].hosts, seed, "chaos"
 	o.CPU, o.Memory, o.Instances = resource.MustParse("2"), resource.MustParse("2Gi"), instancesPerHost
-	o.LeaseDuration, o.LookInterval = 2*time.Second, time.Second
+	o.LeaseDuration, o.ReportInterval = 2*time.Second, time.Second
 	o.StartDelay, o.StopDelay = 200*time.Millisecond, 200*time.Millisecond
 	o.FailureRate, o.FailureAfter = 0.1, time.Second
 	return o
@@ -170,7 +171,7 @@ func (s *stage) startReplica(i int) {
 	}
 	l := s.newLine(fmt.Sprintf("%s.%d", name, s.born))
 	s.replicas[i] = start(l, func(ctx context.Context) {
-		if err := app.RunFleetControllers(ctx, l.config(s.server), election, lifecycle()); err != nil {
+		if err := manager.RunFleet(ctx, l.config(s.server), authentication.ControllerUserPrefix, election, lifecycle()); err != nil {
 			s.t.Error(err)
 		}
 	})
@@ -203,7 +204,7 @@ func (s *stage) startGroup(i int) error {
 		own := rest.CopyConfig(config)
 		own.UserAgent = host
 		own.ContentType, own.AcceptContentTypes = "application/vnd.kubernetes.protobuf", "application/vnd.kubernetes.protobuf,application/json"
-		own.Impersonate = rest.ImpersonationConfig{UserName: fleet.HostUserPrefix + host, Groups: []string{fleet.HostGroup}}
+		own.Impersonate = rest.ImpersonationConfig{UserName: v1alpha1.HostUserPrefix + host, Groups: []string{v1alpha1.HostsGroup}}
 		return own, nil
 	})
 	if err != nil {

@@ -69,7 +69,7 @@ func TestWhatTheServerMayNotDoIsNamedAndReadsGoOn(t *testing.T) {
 		{
 			name:   "without the right to ask for reviews administrators are served",
 			remove: []string{"delete", "clusterrolebinding", "gatehouse:auth-delegator"},
-			says:   "cannot create subjectaccessreviews.authorization.k8s.io: not permitted; without it nobody but system:masters may do anything",
+			says:   "cannot create subjectaccessreviews.authorization.k8s.io: not permitted; without it every request is refused except those of system:masters",
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

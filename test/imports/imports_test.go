@@ -125,7 +125,13 @@ func TestTheRulesSayWhatARoomMayAndMayNot(t *testing.T) {
 		{"pkg/apis/fleet/v1alpha1", "k8s.io/apiserver/pkg/registry/rest", false},
 		{"pkg/apis/fleet/v1alpha1", "pkg/apis/diagnostics", false},
 		{"pkg/apis/fleet/v1alpha1", "pkg/apis/fleet/validation", false},
-		{"pkg/apis/fleet", "pkg/apis/fleet/v1alpha1", false},
+		{"pkg/apis/fleet/v1alpha1", "pkg/apis/fleet/v1alpha1/helper", true},
+		{"pkg/apis/fleet/v1alpha1/helper", "k8s.io/client-go/kubernetes", false},
+		{"pkg/quota", "pkg/apis/fleet/v1alpha1", true},
+		{"pkg/agent", "pkg/agent/runtime", true},
+		{"pkg/agent", "pkg/agent/runtime/simulated", false},
+		{"pkg/agent", "k8s.io/apiserver/pkg/authentication/user", false},
+		{"pkg/agent/runtime", "pkg/agent", false},
 		{"pkg/apis/fleet/validation", "pkg/apis/fleet", true},
 		{"pkg/apis/fleet/validation", "k8s.io/client-go/kubernetes", false},
 		{"pkg/apis/fleet/install", "pkg/apis/fleet/v1beta1", true},
@@ -160,6 +166,13 @@ func TestTheRulesSayWhatARoomMayAndMayNot(t *testing.T) {
 		{"pkg/apiserver", "cmd/gatehouse/app", false},
 		{"pkg/certificates", "k8s.io/client-go/util/cert", true},
 		{"pkg/certificates", "k8s.io/client-go/kubernetes", false},
+		{"pkg/controller/manager", "pkg/controller/release", true},
+		{"pkg/controller/manager", "k8s.io/apiserver/pkg/server/healthz", false},
+		{"pkg/delegation", "pkg/admission", true},
+		{"pkg/delegation", "pkg/registry/base", false},
+		{"pkg/apiserver", "pkg/delegation", false},
+		{"pkg/apiserver", "pkg/server", false},
+		{"pkg/server", "pkg/delegation", true},
 		{"cmd/gatehouse/app", "pkg/storage/embedded", true},
 		{"cmd/gatehouse/app", "github.com/spf13/cobra", true},
 		{"cmd/gatehouse/app", "go.etcd.io/etcd/server/v3/embed", false},
@@ -169,6 +182,24 @@ func TestTheRulesSayWhatARoomMayAndMayNot(t *testing.T) {
 	} {
 		if why := verdict(test.importer, test.imported); (why == "") != test.may {
 			t.Errorf("%s imports %s: want allowed %v, got %q", test.importer, test.imported, test.may, why)
+		}
+	}
+}
+
+func TestClientsLinkNoServer(t *testing.T) {
+	for _, tc := range []struct{ which, not string }{
+		{"./pkg/agent/...", `k8s\.io/apiserver(/.*)?|go\.etcd\.io/.*|pkg/(apiserver|registry|storage|admission|controller)(/.*)?`},
+		{"./pkg/simulation", `k8s\.io/apiserver(/.*)?|go\.etcd\.io/.*|pkg/(apiserver|registry|storage|admission|controller)(/.*)?`},
+		{"./cmd/kubectl-gatehouse", `k8s\.io/apiserver(/.*)?|go\.etcd\.io/.*|pkg/(agent|apiserver|registry|storage|admission|controller)(/.*)?`},
+	} {
+		linked := listPackages(t, "-deps", tc.which)
+		if len(linked) < 200 {
+			t.Fatalf("go list finds only %d packages that %s links", len(linked), tc.which)
+		}
+		for _, p := range linked {
+			if own := strings.TrimPrefix(p.ImportPath, module); matches(tc.not, own) {
+				t.Errorf("%s links %s: 'go list -deps -json %s' shows what imports it", tc.which, own, tc.which)
+			}
 		}
 	}
 }

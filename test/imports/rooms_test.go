@@ -37,6 +37,8 @@ type room struct {
 // everybody may import the standard library and these: the words that all rooms speak, and
 // small tools without a will of their own.
 var everybody = []string{
+	"pkg/apis/fleet/v1alpha1", // well-known names
+	"pkg/apis/fleet/v1alpha1/helper",
 	"k8s.io/api/...",
 	"k8s.io/apimachinery/...",
 	"k8s.io/klog/v2/...",
@@ -49,6 +51,7 @@ var rooms = []room{
 	// The versions are what the world sees: they know the hub, for conversion, and nobody else.
 	{packages: "pkg/apis/([a-z]+)/v[0-9][a-z0-9]*", may: []string{"pkg/apis/$1"}},
 	{packages: "pkg/apis/[a-z]+"},
+	{packages: "pkg/apis/([a-z]+)/v[0-9][a-z0-9]*/helper", may: []string{"pkg/apis/$1/<version>"}},
 	// An expression is wrong where the compiler of the admission chain says so, which is why these
 	// are the very conditions that the chain compiles; and where a warning's path cannot be read.
 	{packages: "pkg/apis/admissionregistration/validation", may: []string{
@@ -118,6 +121,15 @@ var rooms = []room{
 	// The authorizer of hosts, because HostRestriction must mean the same hosts and bindings.
 	// The version has the names of taints. Webhooks and policies are the library's, and
 	// pkg/util/webhook is how it is told where services are.
+	{packages: "pkg/admission/options", may: []string{
+		"pkg/admission", "pkg/files", "k8s.io/apiserver/pkg/admission", "k8s.io/apiserver/pkg/apis/apiserver/...", "k8s.io/apiserver/pkg/server/options", "github.com/spf13/pflag",
+	}},
+	// pkg/admission/apply.go builds the chain of a server from its sources: the server itself, or the cluster.
+	{packages: "pkg/admission", may: []string{
+		"pkg/admission/...", "pkg/authorization/host", "pkg/quota", "pkg/apis/<group>", "pkg/apis/<group>/<version>", "pkg/generated/clientset/versioned", "pkg/generated/listers/...", "pkg/generated/informers/...",
+		"k8s.io/apiserver/pkg/admission/...", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer", "k8s.io/apiserver/pkg/quota/...",
+		"k8s.io/apiserver/pkg/server", "k8s.io/apiserver/pkg/util/feature", "k8s.io/apiserver/pkg/util/webhook", "k8s.io/client-go/...",
+	}},
 	{packages: "pkg/admission(/.*)?", may: []string{
 		"pkg/admission/...", "pkg/authorization/host", "pkg/quota", "pkg/apis/<group>", "pkg/apis/<group>/<version>", "k8s.io/apiserver/pkg/util/webhook", "pkg/generated/clientset/versioned", "pkg/generated/listers/...", "pkg/generated/informers/...",
 		"k8s.io/apiserver/pkg/admission/...", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer", "k8s.io/apiserver/pkg/quota/...",
@@ -126,8 +138,15 @@ var rooms = []room{
 	// Tokens are signed with the library that the OIDC authenticator of k8s.io/apiserver uses.
 	{packages: "pkg/authentication/serviceaccount", may: []string{"k8s.io/apiserver/pkg/authentication/...", "k8s.io/apiserver/pkg/audit", "k8s.io/apiserver/pkg/warning", "k8s.io/client-go/util/keyutil", "gopkg.in/go-jose/go-jose.v2/..."}},
 	// Whose certificates can be revoked is who the authorizer of hosts takes for a host.
-	{packages: "pkg/authentication/revocation", may: []string{"pkg/authorization/host", "k8s.io/apiserver/pkg/authentication/authenticator", "k8s.io/client-go/kubernetes/typed/core/v1"}},
+	{packages: "pkg/authentication/revocation", may: []string{
+		"pkg/authorization/host", "k8s.io/apiserver/pkg/authentication/authenticator", "k8s.io/apiserver/pkg/server/...",
+		"k8s.io/client-go/kubernetes/typed/core/v1", "k8s.io/client-go/rest", "k8s.io/client-go/util/retry",
+	}},
+	// The standalone mode reads its flags' files, and the key that signs tokens from the data directory.
+	{packages: "pkg/authentication", may: []string{"pkg/authentication/...", "pkg/certificates", "pkg/files", "github.com/spf13/pflag", "k8s.io/apiserver/...", "k8s.io/client-go/..."}},
 	{packages: "pkg/authentication(/.*)?", may: []string{"pkg/authentication/...", "k8s.io/apiserver/...", "k8s.io/client-go/..."}},
+	// The bindings of instances to hosts are read from the server itself.
+	{packages: "pkg/authorization/boundinstances", may: []string{"pkg/authorization/host", "pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/apiserver/pkg/server", "k8s.io/client-go/..."}},
 	// component-helpers has upstream's own comparison of what one set of rules covers of another.
 	{packages: "pkg/authorization(/.*)?", may: []string{"k8s.io/component-helpers/auth/rbac/validation", "pkg/authorization/...", "k8s.io/apiserver/...", "k8s.io/client-go/..."}},
 
@@ -141,32 +160,35 @@ var rooms = []room{
 		// The alarm of a full database: how etcd says it, and the check of /readyz that repeats it.
 		"go.etcd.io/etcd/api/v3/...", "k8s.io/apiserver/pkg/server/healthz",
 	}},
+	{packages: "pkg/storage/options", may: []string{"pkg/files", "pkg/storage", "pkg/storage/embedded", "k8s.io/apiserver/pkg/server/options", "github.com/spf13/pflag"}},
 	{packages: "pkg/storage/embedded", may: []string{
 		"pkg/files", "go.etcd.io/...", "go.uber.org/zap/...", "github.com/coreos/go-semver/semver", "golang.org/x/sys/unix",
 	}},
 
 	// Controllers work only through watch: no hub types, no registry, no k8s.io/apiserver.
-	// What several of them must agree on is in queue, backoff, events, health, instance, adoption, taints and transform.
-	// The controller of quotas counts what admission charges.
-	{packages: "pkg/controller/quota", may: []string{
-		"pkg/controller/queue", "pkg/controller/transform", "pkg/controller/instance", "pkg/quota", "pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/...",
+	// Controllers are side by side: none imports another. They share the packages below internal/.
+	// The quota controller counts what admission charges.
+	{packages: "pkg/controller/quota", may: append([]string{"pkg/quota"}, controllerLibraries...)},
+	// The release controller bounds the bytes of its pending requests by a weighted semaphore.
+	{packages: "pkg/controller/release", may: append([]string{"golang.org/x/sync/semaphore"}, controllerLibraries...)},
+	// The manager constructs all of them, and serving is what k8s.io/apiserver has for the health of
+	// any component.
+	{packages: "pkg/controller/manager", may: append([]string{"pkg/controller/...", "github.com/spf13/pflag"}, controllerLibraries...)},
+	{packages: "pkg/controller/serving", may: []string{
+		"k8s.io/apiserver/pkg/server/healthz", "k8s.io/component-base/metrics/...", "k8s.io/client-go/...", "github.com/spf13/pflag",
 	}},
-	// Of releases, the bytes on their way are bounded by a weighted semaphore.
-	{packages: "pkg/controller/release", may: []string{
-		"pkg/controller/backoff", "pkg/controller/health", "pkg/controller/queue", "pkg/controller/events", "pkg/controller/instance", "pkg/controller/adoption", "pkg/controller/transform",
-		"pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/...", "golang.org/x/sync/semaphore",
-	}},
-	{packages: "pkg/controller/([a-z]+)", may: []string{
-		"pkg/controller/queue", "pkg/controller/events", "pkg/controller/backoff", "pkg/controller/health", "pkg/controller/instance", "pkg/controller/adoption", "pkg/controller/taints", "pkg/controller/transform",
-		"pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/...",
-	}},
-	// Simulated hosts are clients as controllers are, and may know no more of the server.
-	{packages: "pkg/simulation", may: []string{"pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/..."}},
+	{packages: "pkg/controller/[a-z]+(/.*)?", may: controllerLibraries},
+	// The agent of a host is a client, and becomes a program of its own: it links neither
+	// k8s.io/apiserver nor etcd. It calls a runtime through the interface only.
+	{packages: "pkg/agent", may: []string{"pkg/agent/runtime", "pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/..."}},
+	{packages: "pkg/agent/runtime"},
+	{packages: "pkg/agent/runtime/simulated", may: []string{"pkg/agent/runtime"}},
+	{packages: "pkg/simulation", may: []string{"pkg/agent", "pkg/agent/runtime/simulated", "k8s.io/client-go/rest", "github.com/spf13/pflag"}},
 	{packages: "pkg/gauntlet(/.*)?", may: []string{"pkg/gauntlet/...", "k8s.io/apiserver/..."}},
 	// Bodies are looked at before anything decodes them. YAML is parsed by the parser that the
 	// decoder's comes from, because only it shows aliases.
 	{packages: "pkg/apiserver/bodies", may: []string{"k8s.io/apiserver/pkg/endpoints/...", "go.yaml.in/yaml/v3", "sigs.k8s.io/yaml"}},
-	{packages: "pkg/apiserver/memory", may: []string{"k8s.io/apiserver/pkg/endpoints/...", "k8s.io/component-base/metrics/..."}},
+	{packages: "pkg/apiserver/memory", may: []string{"k8s.io/apiserver/pkg/endpoints/...", "k8s.io/component-base/metrics/...", "github.com/spf13/pflag"}},
 	// What fields a write leaves alone is put in the words of managedFields, for rollbacks.
 	{packages: "pkg/apiserver", may: []string{
 		"pkg/apiserver/bodies", "pkg/apiserver/memory",
@@ -178,15 +200,31 @@ var rooms = []room{
 	// What of this machine is trusted is decided in one place, which knows nothing else.
 	{packages: "pkg/files"},
 	{packages: "pkg/files/filestest"},
-	// What clients may hold of the process; only cmd uses it.
+	// What clients may hold of the process.
 	{packages: "pkg/limits", may: []string{
-		"k8s.io/apiserver/pkg/authentication/...", "k8s.io/apiserver/pkg/endpoints/...", "k8s.io/component-base/metrics/...", "golang.org/x/sys/unix",
+		"k8s.io/apiserver/pkg/authentication/...", "k8s.io/apiserver/pkg/endpoints/...", "k8s.io/apiserver/pkg/server", "k8s.io/component-base/metrics/...",
+		"github.com/spf13/pflag", "golang.org/x/sys/unix",
 	}},
-	// Two rooms that only cmd uses: files with keys, and questions before the start.
+	// Leaf packages of the process: its log writers, its version, the heap of its start.
+	{packages: "pkg/logging"},
+	{packages: "pkg/version", may: []string{"k8s.io/component-base/version"}},
+	{packages: "pkg/startheap", may: []string{"golang.org/x/sys/unix"}},
+	// Files with keys: the authority, what it signs, and kubeconfigs.
 	{packages: "pkg/certificates", may: []string{
-		"pkg/files", "k8s.io/apiserver/pkg/server/dynamiccertificates", "k8s.io/client-go/tools/clientcmd/...", "k8s.io/client-go/util/cert",
+		"pkg/files", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/server/dynamiccertificates", "k8s.io/client-go/tools/clientcmd/...", "k8s.io/client-go/util/cert",
 	}},
-	{packages: "pkg/preflight", may: []string{"k8s.io/apiserver/pkg/server/healthz", "k8s.io/client-go/kubernetes"}},
+	{packages: "pkg/credentials", may: []string{"pkg/certificates", "pkg/files", "github.com/spf13/pflag", "k8s.io/client-go/..."}},
+	{packages: "pkg/serving", may: []string{
+		"pkg/certificates", "pkg/files", "pkg/limits", "github.com/google/uuid", "github.com/spf13/pflag",
+		"k8s.io/apiserver/pkg/server", "k8s.io/apiserver/pkg/server/dynamiccertificates", "k8s.io/apiserver/pkg/server/healthz", "k8s.io/apiserver/pkg/server/options",
+	}},
+	// The delegation to a cluster; only pkg/server imports it.
+	{packages: "pkg/delegation", may: []string{
+		"pkg/admission", "pkg/admission/plugin/resourcequota", "pkg/authentication", "pkg/authentication/revocation", "pkg/authorization", "pkg/authorization/host",
+		"pkg/files", "github.com/spf13/pflag", "k8s.io/apiserver/...", "k8s.io/client-go/...",
+	}},
+	// Only server joins the packages of the stages, and only cmd imports it.
+	{packages: "pkg/server(/options)?", may: []string{"pkg/..."}, free: true},
 
 	{packages: "cmd/.*", may: []string{"cmd/...", "pkg/..."}, free: true},
 	// What the page about controllers shows to others must do with what others have: no room of ours.
@@ -194,6 +232,12 @@ var rooms = []room{
 	// Helpers of tests and tools of the tree are not part of the product.
 	{packages: "test/.*", may: []string{"cmd/...", "pkg/...", "test/..."}, free: true},
 	{packages: "hack/.*", may: []string{"pkg/..."}, free: true},
+}
+
+// controllerLibraries are what a controller, and a helper of several controllers, may import.
+var controllerLibraries = []string{
+	"pkg/controller/internal/...", "pkg/controller/informers",
+	"pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/...",
 }
 
 // registryLibraries are the parts of k8s.io/apiserver of which storages are made.
@@ -213,6 +257,8 @@ var nobody = []struct {
 }{
 	{"go.etcd.io/etcd/server/v3/...", "pkg/storage/embedded", "etcd's server belongs to pkg/storage/embedded"},
 	{"go.etcd.io/bbolt/...", "pkg/storage/embedded", "etcd's database belongs to pkg/storage/embedded"},
+	{"pkg/delegation", "pkg/server(/options)?|cmd/.*|test/.*", "only pkg/server delegates to a cluster"},
+	{"pkg/server/...", "pkg/server|cmd/.*|test/.*", "pkg/server joins the packages, so only cmd imports it"},
 	{"pkg/apis/<group>/fuzzer", "test/.*", "fuzzers are for tests"},
 	{"pkg/files/filestest", "test/.*", "helpers of tests are for tests"},
 	{"k8s.io/kubernetes/...", "", "the product is not built on k8s.io/kubernetes"},

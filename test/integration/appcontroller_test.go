@@ -32,6 +32,7 @@ import (
 
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/app"
 )
 
@@ -88,8 +89,8 @@ func (s stage) releases(ctx context.Context) []v1alpha1.Release {
 	}
 	owned := slices.DeleteFunc(list.Items, func(r v1alpha1.Release) bool { return metav1.GetControllerOf(&r) == nil })
 	slices.SortFunc(owned, func(a, b v1alpha1.Release) int {
-		first, _ := app.Revision(&a)
-		second, _ := app.Revision(&b)
+		first, _ := helper.Revision(&a)
+		second, _ := helper.Revision(&b)
 		return int(first - second)
 	})
 	return owned
@@ -274,13 +275,13 @@ func TestABadVersionIsStoppedByTheDeadlineAndTakenBack(t *testing.T) {
 	// The name of the next release is taken, and its image never gets ready.
 	next := s.app(t.Context())
 	next.Spec.Template.Spec.Containers[0].Image = "web:bad"
-	hash, err := app.TemplateHash(&next.Spec.Template, nil)
+	hash, err := helper.TemplateHash(&next.Spec.Template, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	taken := s.releases(t.Context())[0]
 	if _, err := s.FleetV1alpha1().Releases("default").Create(t.Context(), &v1alpha1.Release{
-		ObjectMeta: metav1.ObjectMeta{Name: app.ReleaseName("web", hash)},
+		ObjectMeta: metav1.ObjectMeta{Name: helper.ReleaseName("web", hash)},
 		Spec:       v1alpha1.ReleaseSpec{Replicas: ptr.To[int32](0), Selector: taken.Spec.Selector, Template: taken.Spec.Template},
 	}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)

@@ -21,8 +21,8 @@ import (
 
 	"k8s.io/client-go/rest"
 
-	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
+	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 	"github.com/gatehouse-dev/gatehouse/test/attacks"
 )
 
@@ -37,7 +37,7 @@ func TestNobodyFillsTheStoreWithEvents(t *testing.T) {
 
 func TestNobodyHoldsTheProcessWithConnections(t *testing.T) {
 	const watches = 20
-	server := servertesting.Start(t, func(o *options.Options) { o.MaxWatchesPerUser = watches })
+	server := servertesting.Start(t, func(o *options.Options) { o.Watches.MaxPerUser = watches })
 	env := attacks.Env{
 		As:    func(user string, groups ...string) *rest.Config { return issueClient(t, server, user, groups...) },
 		Admin: server.Config,

@@ -28,9 +28,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/manager"
+	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 	"github.com/gatehouse-dev/gatehouse/test/binary"
 )
 
@@ -179,7 +180,7 @@ func trySetEnv(t *testing.T, u pluginUser, client fleetClient) {
 
 func TestKubectlGatehouseTaintsAndDrainsHosts(t *testing.T) {
 	server := servertesting.Start(t, func(o *options.Options) {
-		o.Controllers, o.SimulateHosts = options.Controllers{options.AllControllers}, 2
+		o.Controllers, o.SimulateHosts = manager.Selection{manager.AllControllers}, 2
 	})
 	client := newFleetClient(t, server.Config)
 	u := newPluginUser(t, server.Kubeconfig)

@@ -30,7 +30,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/manager"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
 	"github.com/gatehouse-dev/gatehouse/test/binary"
@@ -64,7 +64,7 @@ func startCrowd(t *testing.T) *crowd {
 	t.Cleanup(func() { _ = etcd.Close() })
 	c := &crowd{}
 	for i := range c.servers {
-		server := binary.Start(t, binary.DataDir(t), "-v=2", "--etcd-servers="+etcd.Endpoints()[0], "--controllers="+strings.Join(options.ClusterControllers(), ","))
+		server := binary.Start(t, binary.DataDir(t), "-v=2", "--etcd-servers="+etcd.Endpoints()[0], "--controllers="+strings.Join(manager.ClusterControllers(), ","))
 		c.servers[i] = &crowdServer{Server: server, fleet: versioned.NewForConfigOrDie(server.Config), core: kubernetes.NewForConfigOrDie(server.Config)}
 	}
 	return c

@@ -103,7 +103,7 @@ func TestTheSchedulerFillsHostsToTheBrimAndSaysWhyTheRestWaits(t *testing.T) {
 			return ""
 		})
 	}
-	waitsBecause("first", "0/0 hosts fit: there are no hosts")
+	waitsBecause("first", "0/0 hosts are available: there are no hosts")
 
 	for _, name := range []string{"a", "b", "c"} {
 		client.createReadyHost(t, name, "4")
@@ -141,7 +141,7 @@ func TestTheSchedulerFillsHostsToTheBrimAndSaysWhyTheRestWaits(t *testing.T) {
 		waiting = list.Items[0].Name
 		return ""
 	})
-	waitsBecause(waiting, "0/3 hosts fit: 3 too little cpu")
+	waitsBecause(waiting, "0/3 hosts are available: 3 insufficient cpu")
 
 	// One that ends makes room for one that waits, and events tell of both.
 	client.setPhase(t, "first", v1alpha1.InstanceSucceeded)

@@ -26,18 +26,24 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 
-	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app"
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/hostlifecycle"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/leader"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/manager"
+	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 )
 
-// readers counts who lists or watches which kind.
+// readers counts requests that list or watch, by kind and user.
 type readers struct {
 	mu    sync.Mutex
 	times map[string]int
@@ -69,7 +75,7 @@ func TestTheControllersOfTheFleetWatchEachKindOnce(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() {
-		if err := app.RunFleetControllers(ctx, config, leader.Config{
+		if err := manager.RunFleet(ctx, config, authentication.ControllerUserPrefix, leader.Config{
 			Namespace: metav1.NamespaceSystem, LeaseName: leader.Lease, Identity: "the only one",
 			LeaseDuration: time.Minute, RenewDeadline: 30 * time.Second, RetryPeriod: time.Second,
 		}, hostlifecycle.DefaultOptions()); err != nil {
@@ -120,5 +126,85 @@ func TestTheControllersOfTheFleetWatchEachKindOnce(t *testing.T) {
 	defer seen.mu.Unlock()
 	if !reflect.DeepEqual(seen.times, want) {
 		t.Errorf("read were %v, want %v", seen.times, want)
+	}
+}
+
+// watchCounter counts watch requests by path.
+type watchCounter struct {
+	*readers
+	next http.RoundTripper
+}
+
+func (w watchCounter) RoundTrip(request *http.Request) (*http.Response, error) {
+	if request.URL.Query().Get("watch") != "" {
+		w.mu.Lock()
+		w.times[request.URL.Path]++
+		w.mu.Unlock()
+	}
+	return w.next.RoundTrip(request)
+}
+
+// Each of the five would otherwise hold its own copy of namespaces, and the server would send each
+// event of one several times.
+func TestTheControllersOfAStandaloneServerWatchEachResourceOnce(t *testing.T) {
+	server := servertesting.Start(t, func(o *options.Options) { o.Controllers = nil })
+	client := kubernetes.NewForConfigOrDie(server.Config)
+	seen := &readers{times: map[string]int{}}
+	config := rest.CopyConfig(server.Config)
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return watchCounter{seen, next} })
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := manager.RunStandalone(ctx, config, authentication.ControllerUserPrefix); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() {
+		cancel()
+		running.Wait()
+	})
+
+	// Every controller has to work, with no more than its own rights and those of the informers.
+	if _, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "team"}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.CoreV1().ResourceQuotas("team").Create(t.Context(), &corev1.ResourceQuota{
+		ObjectMeta: metav1.ObjectMeta{Name: "few"},
+		Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"count/serviceaccounts": resource.MustParse("5")}},
+	}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	comesTrue(t, func(ctx context.Context) string {
+		quota, err := client.CoreV1().ResourceQuotas("team").Get(ctx, "few", metav1.GetOptions{})
+		if err != nil {
+			return err.Error()
+		}
+		// The default service account is counted, and so has been created.
+		if used := quota.Status.Used["count/serviceaccounts"]; used.Value() != 1 {
+			return fmt.Sprintf("%s service accounts are counted", used.String())
+		}
+		return ""
+	})
+	if err := client.CoreV1().Namespaces().Delete(t.Context(), "team", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	comesTrue(t, func(ctx context.Context) string {
+		if _, err := client.CoreV1().Namespaces().Get(ctx, "team", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+			return fmt.Sprintf("the namespace is still there: %v", err)
+		}
+		return ""
+	})
+
+	seen.mu.Lock()
+	defer seen.mu.Unlock()
+	for path, times := range seen.times {
+		if times != 1 {
+			t.Errorf("%s is watched %d times", path, times)
+		}
+	}
+	for _, path := range []string{"/api/v1/namespaces", "/api/v1/serviceaccounts", "/api/v1/resourcequotas", "/apis/rbac.authorization.k8s.io/v1/clusterroles", "/apis/fleet.gatehouse.dev/v1alpha1/instances"} {
+		if seen.times[path] == 0 {
+			t.Errorf("%s is not watched", path)
+		}
 	}
 }

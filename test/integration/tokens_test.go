@@ -44,9 +44,10 @@ import (
 	"k8s.io/client-go/util/keyutil"
 	"k8s.io/utils/ptr"
 
-	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
+	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
+	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 )
 
 // withToken is a client configuration with a bearer token and nothing else.
@@ -148,7 +149,7 @@ func TestReviewsSayWhoseATokenIs(t *testing.T) {
 		name, token         string
 		audiences, returned []string // returned none: not authenticated
 	}{
-		{"this server's", plain, nil, []string{options.DefaultIssuer}},
+		{"this server's", plain, nil, []string{authentication.DefaultIssuer}},
 		{"this server's, for another", plain, []string{"vault"}, nil},
 		{"another's, for it", foreign, []string{"vault"}, []string{"vault"}},
 		{"another's, for this server", foreign, nil, nil},
@@ -255,7 +256,7 @@ func TestCraftedTokensAreRefusedWithoutAWord(t *testing.T) {
 	now := time.Now()
 	claims := func(change map[string]any) map[string]any {
 		all := map[string]any{
-			"iss": options.DefaultIssuer, "aud": []string{options.DefaultIssuer}, "sub": "system:serviceaccount:default:web",
+			"iss": authentication.DefaultIssuer, "aud": []string{authentication.DefaultIssuer}, "sub": "system:serviceaccount:default:web",
 			"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(time.Hour).Unix(),
 			"kubernetes.io": map[string]any{"namespace": "default", "serviceaccount": map[string]any{"name": "web", "uid": account.UID}},
 		}
@@ -323,7 +324,7 @@ func TestDiscoveryLetsOthersVerifyTokens(t *testing.T) {
 		Keys   string `json:"jwks_uri"`
 	}
 	answer := admin.do(t, http.MethodGet, "/.well-known/openid-configuration", "", "", "")
-	if err := json.Unmarshal(answer.body, &configuration); err != nil || configuration.Issuer != options.DefaultIssuer || !strings.HasPrefix(configuration.Keys, server.URL+"/") {
+	if err := json.Unmarshal(answer.body, &configuration); err != nil || configuration.Issuer != authentication.DefaultIssuer || !strings.HasPrefix(configuration.Keys, server.URL+"/") {
 		t.Fatalf("got %d %s, %v", answer.code, answer.body, err)
 	}
 	var keys jose.JSONWebKeySet
@@ -335,7 +336,7 @@ func TestDiscoveryLetsOthersVerifyTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	var said jwt.Claims
-	if err := parsed.Claims(&keys, &said); err != nil || said.Validate(jwt.Expected{Issuer: options.DefaultIssuer, Audience: jwt.Audience{"vault"}, Time: time.Now()}) != nil {
+	if err := parsed.Claims(&keys, &said); err != nil || said.Validate(jwt.Expected{Issuer: authentication.DefaultIssuer, Audience: jwt.Audience{"vault"}, Time: time.Now()}) != nil {
 		t.Errorf("the token cannot be verified by what discovery says: %v, %v", said, err)
 	}
 }

@@ -20,8 +20,9 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	gatehousetesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/manager"
+	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 	"github.com/gatehouse-dev/gatehouse/test/binary"
 	"github.com/gatehouse-dev/gatehouse/test/tour"
 )
@@ -37,7 +38,7 @@ func TestKubectlTour(t *testing.T) {
 func TestAppsRollOut(t *testing.T) {
 	kubectl := tour.FindKubectl(t)
 	server := gatehousetesting.Start(t, func(o *options.Options) {
-		o.Controllers, o.SimulateHosts = options.Controllers{options.AllControllers}, 3
+		o.Controllers, o.SimulateHosts = manager.Selection{manager.AllControllers}, 3
 	})
 	createNamespace(t, server, "tour")
 	tour.RunApps(t, tour.Rollouts{Env: tour.Env{Kubectl: kubectl, Kubeconfig: server.Kubeconfig, Namespace: "tour"}, Hosts: 3})

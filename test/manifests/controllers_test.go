@@ -28,11 +28,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
-	"github.com/gatehouse-dev/gatehouse/pkg/authorization/rbac"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/informers"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/leader"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/manager"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/quota"
 )
 
@@ -59,23 +58,19 @@ func TestControllersHaveTheSameRolesInAClusterAsInAStandaloneServer(t *testing.T
 			bindings[binding.Name] = binding
 		}
 		standalone := map[string][]rbacv1.PolicyRule{}
-		for _, b := range rbac.BootstrapObjects() {
-			if role, ok := b.Object.(*rbacv1.ClusterRole); ok {
-				standalone[role.Name] = role.Rules
-			}
+		for _, d := range manager.Descriptors() {
+			standalone[authentication.ControllerUserPrefix+d.Name] = d.Rules
 		}
 		var users []string
-		for _, name := range append(options.FleetControllers(), informers.Name) {
+		for _, name := range append(manager.FleetControllers(), informers.Name) {
 			user := authentication.ControllerUserPrefix + name
 			users = append(users, user)
 			if roles[user] == nil || bindings[user] == nil {
 				t.Errorf("%s has no role, or is not bound to it", user)
 				continue
 			}
-			// Discovery is everybody's in a cluster.
-			want := slices.DeleteFunc(slices.Clone(standalone[user]), func(rule rbacv1.PolicyRule) bool { return len(rule.NonResourceURLs) > 0 })
-			if !apiequality.Semantic.DeepEqual(roles[user].Rules, want) {
-				t.Errorf("%s may %+v, and standalone %+v", user, roles[user].Rules, want)
+			if !apiequality.Semantic.DeepEqual(roles[user].Rules, standalone[user]) {
+				t.Errorf("%s has the rules %+v, and standalone %+v", user, roles[user].Rules, standalone[user])
 			}
 			if want := []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: user}}; !slices.Equal(bindings[user].Subjects, want) || bindings[user].RoleRef.Name != user {
 				t.Errorf("%s is bound to %v", bindings[user].RoleRef.Name, bindings[user].Subjects)

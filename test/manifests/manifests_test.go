@@ -47,9 +47,9 @@ import (
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/kubernetes/scheme"
 
-	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app"
-	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/delegation"
+	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 )
 
 const (
@@ -401,7 +401,7 @@ var upstreamRoles = map[string][]rbacv1.PolicyRule{
 func checkRBAC(t *testing.T, r rendered, o options.CompletedOptions) {
 	type grant struct{ verb, group, resource, namespace, name string }
 	need := sets.New[grant]()
-	for _, n := range app.ClusterNeeds(o) {
+	for _, n := range delegation.Needs(o.AdmissionPlugins(), !o.Cluster.NoTokenReview) {
 		for _, verb := range n.Verbs {
 			need.Insert(grant{verb, n.Resource.Group, n.Resource.Resource, n.Namespace, n.Object})
 		}

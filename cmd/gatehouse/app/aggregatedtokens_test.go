@@ -79,7 +79,7 @@ func TestTheClusterGivesOutTheTokensOfInstances(t *testing.T) {
 	if err := fleet.RESTClient().Post().Resource("instances").Namespace("default").Name("web-0").SubResource("binding").Body(binding).Do(ctx).Error(); err != nil {
 		t.Fatal(err)
 	}
-	ask := func(client versioned.Interface) (*authenticationv1.TokenRequest, error) {
+	request := func(client versioned.Interface) (*authenticationv1.TokenRequest, error) {
 		given, day := &authenticationv1.TokenRequest{}, int64(86400)
 		data, err := client.FleetV1alpha1().RESTClient().Post().Resource("instances").Namespace("default").Name("web-0").SubResource("token").
 			Body(encode(t, &authenticationv1.TokenRequest{
@@ -87,7 +87,7 @@ func TestTheClusterGivesOutTheTokensOfInstances(t *testing.T) {
 				Spec:     authenticationv1.TokenRequestSpec{ExpirationSeconds: &day},
 			})).SetHeader("Content-Type", "application/json").Do(ctx).Raw()
 		if err == nil {
-			// The fleet client's scheme knows no TokenRequest.
+			// The scheme of the fleet client has no TokenRequest.
 			err = json.Unmarshal(data, given)
 		}
 		return given, err
@@ -97,8 +97,8 @@ func TestTheClusterGivesOutTheTokensOfInstances(t *testing.T) {
 		clientOf(t, o, ready, users, "system:host:edge-2", "system:hosts"),
 		clientOf(t, o, ready, users, "admin", "system:masters"),
 	} {
-		if _, err := ask(other); !apierrors.IsForbidden(err) {
-			t.Errorf("somebody else gets %v", err)
+		if _, err := request(other); !apierrors.IsForbidden(err) {
+			t.Errorf("another user gets %v", err)
 		}
 	}
 	cluster.mu.Lock()
@@ -107,7 +107,7 @@ func TestTheClusterGivesOutTheTokensOfInstances(t *testing.T) {
 	}
 	cluster.mu.Unlock()
 
-	given, err := ask(clientOf(t, o, ready, users, "system:host:edge-1", "system:hosts"))
+	given, err := request(clientOf(t, o, ready, users, "system:host:edge-1", "system:hosts"))
 	if err != nil || given.Name != "web-0" || given.Status.Token != "token-of-the-cluster" {
 		t.Fatalf("the bound host gets %v, %v", given, err)
 	}

@@ -21,11 +21,11 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
-	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	logsapi "k8s.io/component-base/logs/api/v1"
 	"k8s.io/klog/v2"
 
-	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
+	"github.com/gatehouse-dev/gatehouse/pkg/logging"
+	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 )
 
 func newAPIServerCommand() *cobra.Command {
@@ -33,9 +33,9 @@ func newAPIServerCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "apiserver --mode=standalone|aggregated",
 		Short: "Run the API server with all its flags",
-		Long: `Run the API server in one of its two modes, with every flag that it has.
+		Long: `Run the API server in one of its two modes, with all its flags.
 
-"gatehouse up" runs the standalone mode with few flags and more words.`,
+"gatehouse up" runs the standalone mode with few flags and prints the progress of the start.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			completed, err := prepare(o, os.Stderr)
@@ -53,9 +53,9 @@ func newAPIServerCommand() *cobra.Command {
 	return cmd
 }
 
-// prepare completes and checks options and switches logging on.
+// prepare completes and validates options and configures logging.
 func prepare(o *options.Options, logTo io.Writer) (options.CompletedOptions, error) {
-	// Flags first: --feature-gates and --emulated-version decide what the rest means.
+	// --feature-gates and --emulated-version come first because other flags depend on them.
 	if err := o.ServerRun.ComponentGlobalsRegistry.Set(); err != nil {
 		return options.CompletedOptions{}, err
 	}
@@ -63,11 +63,11 @@ func prepare(o *options.Options, logTo io.Writer) (options.CompletedOptions, err
 	if err != nil {
 		return options.CompletedOptions{}, err
 	}
-	if errs := completed.Validate(); len(errs) > 0 {
-		return options.CompletedOptions{}, utilerrors.NewAggregate(errs)
+	if err := invalid(completed.Validate()); err != nil {
+		return options.CompletedOptions{}, err
 	}
 	featureGate := o.ServerRun.ComponentGlobalsRegistry.FeatureGateFor(o.ServerRun.ComponentName)
-	streams := &logsapi.LoggingOptions{ErrorStream: shortLines{logTo}, InfoStream: shortLines{os.Stdout}}
+	streams := &logsapi.LoggingOptions{ErrorStream: logging.ShortLines{Writer: logTo}, InfoStream: logging.ShortLines{Writer: os.Stdout}}
 	if err := logsapi.ValidateAndApplyWithOptions(o.Logs, streams, featureGate); err != nil {
 		return options.CompletedOptions{}, err
 	}

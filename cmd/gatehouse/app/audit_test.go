@@ -30,11 +30,11 @@ import (
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 	"k8s.io/client-go/rest"
 
-	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
+	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 )
 
-// An audit log without a policy is not empty: it has who did what, and never a body.
+// An audit log without a policy is not empty: it has users and requests, and never a body.
 func TestAnAuditLogWithoutAPolicyHasEveryRequestButHealthChecks(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.log")
 	server := servertesting.Start(t, func(o *options.Options) { o.Audit.LogOptions.Path = path })

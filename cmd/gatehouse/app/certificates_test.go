@@ -78,18 +78,18 @@ func TestCertificatesPrintsTheCABundleAloneAndOnOneLine(t *testing.T) {
 		t.Errorf("the caBundle is not the authority in ca.crt: %s", bundle)
 	}
 	if !strings.Contains(notes, "made ca and serving") {
-		t.Errorf("standard error does not say what was made: %q", notes)
+		t.Errorf("standard error does not name the new files: %q", notes)
 	}
 }
 
-func TestCertificatesSignsForTheServiceAndMakesNobodyAdministrator(t *testing.T) {
+func TestCertificatesSignsForTheServiceAndMakesNoAdministrator(t *testing.T) {
 	dir := t.TempDir()
 	mustRunCertificates(t, "--dir", dir, "--tls-san", "gatehouse.example.com,10.1.2.3")
 	authority, err := cert.NewPool(filepath.Join(dir, "ca.crt"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	serving, err := cert.CertsFromFile(filepath.Join(dir, servingCertificate))
+	serving, err := cert.CertsFromFile(filepath.Join(dir, certificates.ServingCertFile))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,9 +114,9 @@ func TestCertificatesSignsForTheServiceAndMakesNobodyAdministrator(t *testing.T)
 func TestCertificatesKeepsWhatIsThere(t *testing.T) {
 	dir := t.TempDir()
 	first, _ := mustRunCertificates(t, "--dir", dir, "--tls-san", "gatehouse.example.com")
-	serving := read(t, dir, servingCertificate)
+	serving := read(t, dir, certificates.ServingCertFile)
 	second, notes := mustRunCertificates(t, "--dir", dir)
-	if second != first || read(t, dir, servingCertificate) != serving || !strings.Contains(notes, ": kept;") {
+	if second != first || read(t, dir, certificates.ServingCertFile) != serving || !strings.Contains(notes, ": kept;") {
 		t.Errorf("a second run changed something: %s", notes)
 	}
 }
@@ -128,13 +128,13 @@ func TestCertificatesAddsNamesAndForgetsNone(t *testing.T) {
 	if second != first {
 		t.Error("the authority is another one, so the caBundle in the cluster would no longer do")
 	}
-	serving, err := cert.CertsFromFile(filepath.Join(dir, servingCertificate))
+	serving, err := cert.CertsFromFile(filepath.Join(dir, certificates.ServingCertFile))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"first.example.com", "second.example.com", "10.1.2.3"} {
-		if !slices.Contains(namesOf(serving[0]), want) || !strings.Contains(notes, want) {
-			t.Errorf("%s is not in the certificate or not in the notes: %v, %s", want, namesOf(serving[0]), notes)
+		if !slices.Contains(certificates.NamesOf(serving[0]), want) || !strings.Contains(notes, want) {
+			t.Errorf("%s is not in the certificate or not in the notes: %v, %s", want, certificates.NamesOf(serving[0]), notes)
 		}
 	}
 }
@@ -207,7 +207,7 @@ func TestCertificatesRefusesWhatItCannotDo(t *testing.T) {
 				t.Errorf("the error is %v, and not %q", err, test.want)
 			}
 			if out != "" {
-				t.Errorf("something was printed that could end up in an APIService: %q", out)
+				t.Errorf("standard output is not empty: %q", out)
 			}
 		})
 	}

@@ -14,6 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package app is the command line, a file for each subcommand, and run.go: the one place
-// that joins the rooms and orders start and stop. Read Run.
+// Package app has the command line, one file for each subcommand. run.go orders the start and the
+// stop of the server, and pkg/server builds its configuration from the packages of the stages. Read
+// Run.
 package app

@@ -30,8 +30,8 @@ import (
 	"k8s.io/component-base/term"
 )
 
-// Execute runs the command line and returns the exit code: 0, or 1 after saying why on
-// standard error.
+// Execute runs the command line and returns the exit code: 0, or 1 after an error on standard
+// error.
 func Execute(ctx context.Context, args []string) int {
 	cmd := newCommand()
 	cmd.SetArgs(args)
@@ -42,7 +42,7 @@ func Execute(ctx context.Context, args []string) int {
 	return 0
 }
 
-// printErrors writes one line for each thing that is wrong.
+// printErrors writes one line for each error.
 func printErrors(err error) {
 	errs := []error{err}
 	if aggregate, ok := err.(utilerrors.Aggregate); ok {
@@ -54,27 +54,21 @@ func printErrors(err error) {
 }
 
 func newCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "gatehouse",
-		Short: "A kubectl-compatible API server for the machines outside a cluster",
-		Long: `Gatehouse is a Kubernetes-style API server for the machines outside your cluster.
+	cmd := parent("gatehouse", "A kubectl-compatible API server for the machines outside a cluster",
+		newUpCommand(), newAPIServerCommand(), newControllersCommand(), newKubeconfigCommand(), newUserCommand(), newHostCommand(), newSimulateHostsCommand(), newCertificatesCommand(), newVersionCommand())
+	cmd.Long = `Gatehouse is a Kubernetes-style API server for the machines outside your cluster.
 
 Start one with "gatehouse up": it keeps its data in an etcd inside the same process and
-writes a kubeconfig, and kubectl works.`,
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		Args:          onlySubcommands,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+writes a kubeconfig, and kubectl works.`
+	cmd.SilenceUsage, cmd.SilenceErrors = true, true
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
 	})
-	cmd.AddCommand(newUpCommand(), newAPIServerCommand(), newControllersCommand(), newKubeconfigCommand(), newUserCommand(), newHostCommand(), newSimulateHostsCommand(), newCertificatesCommand(), newVersionCommand())
 	return cmd
 }
 
-// onlySubcommands refuses what is no subcommand, and suggests those that it could be. cobra
-// does so by itself only for a root command without Args.
+// onlySubcommands refuses unknown subcommands and suggests similar ones. cobra does so only for a
+// root command without Args.
 func onlySubcommands(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -87,7 +81,22 @@ func onlySubcommands(cmd *cobra.Command, args []string) error {
 	return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
 }
 
-// addFlags gives the command flags in named sections, in --help as well.
+// parent returns a command that only has subcommands.
+func parent(use, short string, subcommands ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   use,
+		Short: short,
+		Args:  onlySubcommands,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(subcommands...)
+	return cmd
+}
+
+// invalid returns one error with all that the validation of a command's options returned, or nil.
+func invalid(errs []error) error { return utilerrors.NewAggregate(errs) }
+
+// addFlags adds flags to the command in named sections, also in --help.
 func addFlags(cmd *cobra.Command, sets cliflag.NamedFlagSets) {
 	// The section "logs" has --v and --vmodule already.
 	globalflag.AddGlobalFlags(sets.FlagSet("global"), cmd.Name(), logs.SkipLoggingConfigurationFlags())

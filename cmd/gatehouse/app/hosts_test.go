@@ -28,10 +28,10 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 
-	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
+	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 )
 
 // clientOf is a client with a certificate of the cluster's authority.
@@ -50,7 +50,7 @@ func clientOf(t *testing.T, o options.CompletedOptions, ready Ready, users *cert
 	return client
 }
 
-// The cluster of this test allows everything to everybody, as a role that is too broad would.
+// The cluster of this test allows everything, as a role that is too broad would.
 // Hosts come directly, with certificates of the cluster's authority.
 func TestInTheAggregatedModeAHostReachesNothingButItsOwn(t *testing.T) {
 	_, o, ready, users := startAggregated(t)

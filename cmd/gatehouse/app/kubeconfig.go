@@ -24,8 +24,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/files"
+	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 )
 
 func newKubeconfigCommand() *cobra.Command {
@@ -40,7 +40,7 @@ It holds the administrator's private key: treat it as a password.`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			path := filepath.Join(dataDir, options.KubeconfigName)
-			data, err := readOwn(path)
+			data, err := files.ReadTrusted(path)
 			if errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("%s does not exist: start the server once with \"gatehouse up\", or name its directory with --data-dir", path)
 			}
@@ -53,12 +53,4 @@ It holds the administrator's private key: treat it as a password.`,
 	}
 	cmd.Flags().StringVar(&dataDir, "data-dir", dataDir, "The server's data directory.")
 	return cmd
-}
-
-// readOwn reads a file of a data directory, and refuses what another user could have put there.
-func readOwn(path string) ([]byte, error) {
-	if err := files.Directory(filepath.Dir(path)); err != nil {
-		return nil, err
-	}
-	return files.ReadFile(path)
 }

@@ -42,14 +42,15 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/client-go/util/cert"
 
-	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication/revocation"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
+	"github.com/gatehouse-dev/gatehouse/pkg/delegation"
+	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 )
 
-// stubCluster answers as much as a server of the aggregated mode asks for, allows it
-// everything, and keeps what it was asked. A real cluster is in test/e2e.
+// stubCluster serves the requests of a server of the aggregated mode, allows everything, and records
+// the requests. A real cluster is in test/e2e.
 type stubCluster struct {
 	t      *testing.T
 	trust  corev1.ConfigMap
@@ -57,7 +58,7 @@ type stubCluster struct {
 
 	mu    sync.Mutex
 	asked sets.Set[string]
-	// revoked is what the ConfigMap of revoked hosts says; nil where there is none.
+	// revoked is the data of the ConfigMap of revoked hosts; nil where there is none.
 	revoked map[string]string
 	// tokens are the requests for tokens, by namespace and account.
 	tokens map[string]authenticationv1.TokenRequestSpec
@@ -193,7 +194,7 @@ func startAggregatedBy(t *testing.T, run func(context.Context, options.Completed
 	}
 
 	o := options.NewOptions()
-	o.Mode, o.DataDir, o.EmbedEtcd, o.Cluster.Kubeconfig = options.ModeAggregated, filepath.Join(dir, "data"), true, kubeconfig
+	o.Mode, o.DataDir, o.Etcd.Embed, o.Cluster.Kubeconfig = options.ModeAggregated, filepath.Join(dir, "data"), true, kubeconfig
 	if o.Serving.Listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +205,7 @@ func startAggregatedBy(t *testing.T, run func(context.Context, options.Completed
 	if errs := completed.Validate(); len(errs) > 0 {
 		t.Fatal(errs)
 	}
-	for _, need := range ClusterNeeds(completed) {
+	for _, need := range delegation.Needs(completed.AdmissionPlugins(), !completed.Cluster.NoTokenReview) {
 		cluster.served = append(cluster.served, metav1.APIResource{Name: need.Resource.Resource})
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -229,7 +230,7 @@ func startAggregatedBy(t *testing.T, run func(context.Context, options.Completed
 	panic("unreachable")
 }
 
-// get asks the server as the holder of a client certificate.
+// get sends a request with a client certificate.
 func get(t *testing.T, o options.CompletedOptions, certPEM, keyPEM []byte, url string, into any) int {
 	t.Helper()
 	authority, err := cert.NewPool(filepath.Join(o.CertificateDir(), "ca.crt"))
@@ -308,7 +309,7 @@ func TestAnAggregatedServerServesItsOwnGroupsAndTrustsTheClusterAlone(t *testing
 		}
 	})
 
-	t.Run("the authority in the data directory makes nobody a user", func(t *testing.T) {
+	t.Run("the authority in the data directory authenticates no user", func(t *testing.T) {
 		ca, err := certificates.LoadCA(o.CertificateDir())
 		if err != nil {
 			t.Fatal(err)
@@ -322,7 +323,7 @@ func TestAnAggregatedServerServesItsOwnGroupsAndTrustsTheClusterAlone(t *testing
 		}
 	})
 
-	t.Run("nobody is made administrator and no token can be signed", func(t *testing.T) {
+	t.Run("there is no administrator and no key that signs tokens", func(t *testing.T) {
 		if ready.Kubeconfig != "" {
 			t.Errorf("there is an administrator's kubeconfig, %s", ready.Kubeconfig)
 		}
@@ -345,10 +346,10 @@ func TestAnAggregatedServerServesItsOwnGroupsAndTrustsTheClusterAlone(t *testing
 		}
 	})
 
-	t.Run("the cluster is asked for nothing that is not a declared need", func(t *testing.T) {
-		// Everybody may ask about oneself.
+	t.Run("every request to the cluster is a declared need", func(t *testing.T) {
+		// All users may review their own access.
 		declared := sets.New("create selfsubjectaccessreviews")
-		for _, need := range ClusterNeeds(o) {
+		for _, need := range delegation.Needs(o.AdmissionPlugins(), !o.Cluster.NoTokenReview) {
 			for _, verb := range need.Verbs {
 				declared.Insert(verb + " " + need.Resource.Resource)
 			}
@@ -356,7 +357,7 @@ func TestAnAggregatedServerServesItsOwnGroupsAndTrustsTheClusterAlone(t *testing
 		cluster.mu.Lock()
 		defer cluster.mu.Unlock()
 		if extra := cluster.asked.Difference(declared); len(extra) > 0 {
-			t.Errorf("the server also asks the cluster to %v: add a need to ClusterNeeds and a rule to artifacts/deploy/rbac.yaml", sets.List(extra))
+			t.Errorf("the server also requests %v of the cluster: add a need to delegation.Needs and a rule to artifacts/deploy/rbac.yaml", sets.List(extra))
 		}
 		if !cluster.asked.Has("list namespaces") {
 			t.Errorf("admission reads no namespaces of the cluster: %v", sets.List(cluster.asked))

@@ -33,13 +33,12 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 
-	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
-	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/manager"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
-	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
+	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 )
 
 // pause is an authorizer that keeps what it has allowed to a host until the test goes on: the
@@ -87,35 +86,12 @@ func (p *pause) next() (decided <-chan struct{}, goOn func()) {
 	return p.decided, sync.OnceFunc(func(c chan struct{}) func() { return func() { close(c) } }(p.goOn))
 }
 
-// run is Run, with the pause around what authorizes.
-func (p *pause) run(ctx context.Context, o options.CompletedOptions, observe Observer) (err error) {
-	start := &startup{observe: observe, started: time.Now(), last: time.Now()}
-	lock, err := embedded.AcquireLock(o.LockFile())
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, lock.Release()) }()
-	etcd, bundle, err := startEtcdAndCertificates(ctx, o, start)
-	if etcd != nil {
-		defer func() { err = errors.Join(err, etcd.Close()) }()
-	}
-	if err != nil {
-		return err
-	}
-	running, end := context.WithCancelCause(ctx)
-	defer end(nil)
-	identities := authentication.NewControllers()
-	config, err := newConfig(running, o, etcd, bundle, identities)
-	if err != nil {
-		return err
-	}
-	p.Authorizer = config.Generic.Authorization.Authorizer
-	config.Generic.Authorization.Authorizer = p
-	var server *apiserver.Server
-	if server, err = config.Complete().New(running); err != nil {
-		return err
-	}
-	return unlessStopped(ctx, serve(running, end, o, server, bundle, identities, start))
+// run is Run with the pause around the authorizer.
+func (p *pause) run(ctx context.Context, o options.CompletedOptions, observe Observer) error {
+	return run(ctx, o, &startup{observe: observe, change: func(config *apiserver.Config) {
+		p.Authorizer = config.Generic.Authorization.Authorizer
+		config.Generic.Authorization.Authorizer = p
+	}})
 }
 
 // startStandaloneBy runs a standalone server until the test ends.
@@ -127,7 +103,7 @@ func startStandaloneBy(t *testing.T, run func(context.Context, options.Completed
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	o := options.NewOptions()
-	o.Mode, o.DataDir, o.Controllers = options.ModeStandalone, filepath.Join(dir, "data"), options.ClusterControllers()
+	o.Mode, o.DataDir, o.Controllers = options.ModeStandalone, filepath.Join(dir, "data"), manager.ClusterControllers()
 	if o.Serving.Listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +122,7 @@ func startStandaloneBy(t *testing.T, run func(context.Context, options.Completed
 	})
 	select {
 	case r := <-ready:
-		bundle, err := certificates.Ensure(completed.CertificateDir(), certificateOptions(completed))
+		bundle, err := certificates.Ensure(completed.CertificateDir(), completed.CertificateOptions())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -173,7 +149,7 @@ func TestWhatWasDecidedAboutAnInstanceIsNotDoneToTheOneThatTakesItsPlace(t *test
 	})
 }
 
-// tryRaces has a host ask about its own instance, and puts one of another host in its place when
+// tryRaces sends a request of a host for its own instance, and replaces the instance by one of another host when
 // the authorizer has said yes.
 func tryRaces(t *testing.T, p *pause, o options.CompletedOptions, ready Ready, users *certificates.Bundle) {
 	t.Helper()
@@ -256,7 +232,7 @@ func raceOperations(edge versioned.Interface) map[string]func(context.Context) e
 			_, err := instances.Patch(ctx, "web", types.MergePatchType, status, metav1.PatchOptions{}, "status")
 			return err
 		},
-		"patch that asks what is stored": func(ctx context.Context) error {
+		"patch that depends on the stored object": func(ctx context.Context) error {
 			_, err := instances.Patch(ctx, "web", types.JSONPatchType, []byte(`[{"op":"test","path":"/spec/hostName","value":"edge-3"}]`), metav1.PatchOptions{}, "status")
 			return err
 		},

@@ -35,10 +35,11 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
-	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication/revocation"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/manager"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
+	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 )
 
 // gatehouseHost runs gatehouse host, which must succeed.
@@ -84,13 +85,13 @@ func watchOwn(t *testing.T, client versioned.Interface, name string) watch.Inter
 	return w
 }
 
-// ends waits for the end of a watch, which has no other news.
+// ends waits for the end of a watch without events.
 func ends(t *testing.T, w watch.Interface) {
 	t.Helper()
 	select {
 	case event, ok := <-w.ResultChan():
 		if ok {
-			t.Errorf("the watch has news: %v", event)
+			t.Errorf("the watch has an event: %v", event)
 		}
 	case <-time.After(time.Minute):
 		t.Error("the watch of a revoked host goes on for a minute")
@@ -102,7 +103,7 @@ func getHost(ctx context.Context, client versioned.Interface, name string) error
 	return err
 }
 
-func TestARevokedHostIsLetInWithANewCertificateOnly(t *testing.T) {
+func TestARevokedHostIsAcceptedWithANewCertificateOnly(t *testing.T) {
 	o, ready, users := startStandaloneBy(t, Run)
 	dir := t.TempDir()
 	stolen, others, fresh := filepath.Join(dir, "stolen"), filepath.Join(dir, "others"), filepath.Join(dir, "fresh")
@@ -118,7 +119,7 @@ func TestARevokedHostIsLetInWithANewCertificateOnly(t *testing.T) {
 	}
 	watched, watchedByOther := watchOwn(t, thief, "edge-1"), watchOwn(t, other, "edge-2")
 
-	// What an operator does about a stolen key.
+	// The operator revokes a stolen key.
 	gatehouseHost(t, "revoke", "edge-1", "--data-dir", o.DataDir)
 	if err := admin.FleetV1alpha1().Hosts().Delete(t.Context(), "edge-1", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
@@ -148,7 +149,7 @@ func TestARevokedHostIsLetInWithANewCertificateOnly(t *testing.T) {
 	if err := getHost(t.Context(), thief, "edge-1"); !apierrors.IsUnauthorized(err) {
 		t.Errorf("the stolen key beside the new certificate: %v", err)
 	}
-	// An administrator who passes for the host is not the host.
+	// An administrator that impersonates the host is not the host.
 	passing, err := clientcmd.BuildConfigFromFlags("", o.KubeconfigFile())
 	if err != nil {
 		t.Fatal(err)
@@ -159,11 +160,11 @@ func TestARevokedHostIsLetInWithANewCertificateOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := getHost(t.Context(), client, "edge-1"); err != nil {
-		t.Errorf("an administrator who passes for the host: %v", err)
+		t.Errorf("an administrator that impersonates the host: %v", err)
 	}
 }
 
-// What is written by hand and cannot be read is a revocation all the same.
+// An entry that is written by hand and cannot be parsed is a revocation nevertheless.
 func TestARevocationThatCannotBeReadRefusesTheHost(t *testing.T) {
 	o, ready, users := startStandaloneBy(t, Run)
 	edge := clientOf(t, o, ready, users, "system:host:edge-1", "system:hosts")
@@ -187,7 +188,7 @@ func TestARevocationThatCannotBeReadRefusesTheHost(t *testing.T) {
 	}
 }
 
-// From the first open port on: the list must have been read before a host is let in.
+// From the first open port on: the list must be read before a host is accepted.
 func TestARevokedHostIsRefusedAfterARestartFromTheFirstMomentOn(t *testing.T) {
 	dir, err := os.MkdirTemp("", "gatehouse-test-")
 	if err != nil {
@@ -232,7 +233,7 @@ func TestARevokedHostIsRefusedAfterARestartFromTheFirstMomentOn(t *testing.T) {
 func startHere(t *testing.T, dataDir string, awaitReady bool, then func(options.CompletedOptions)) (address string, stop func()) {
 	t.Helper()
 	o := options.NewOptions()
-	o.Mode, o.DataDir, o.Controllers = options.ModeStandalone, dataDir, options.ClusterControllers()
+	o.Mode, o.DataDir, o.Controllers = options.ModeStandalone, dataDir, manager.ClusterControllers()
 	var err error
 	if o.Serving.Listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
@@ -263,7 +264,7 @@ func startHere(t *testing.T, dataDir string, awaitReady bool, then func(options.
 	return o.Serving.Listener.Addr().String(), stop
 }
 
-func TestInTheAggregatedModeTheClusterSaysWhichHostsAreRevoked(t *testing.T) {
+func TestInTheAggregatedModeTheClusterHasTheListOfRevokedHosts(t *testing.T) {
 	cluster, o, ready, users := startAggregated(t)
 	edge := clientOf(t, o, ready, users, "system:host:edge-1", "system:hosts")
 	other := clientOf(t, o, ready, users, "system:host:edge-2", "system:hosts")

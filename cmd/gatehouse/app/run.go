@@ -19,29 +19,26 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net/http"
 	"time"
 
-	utilnet "k8s.io/apimachinery/pkg/util/net"
-	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 
-	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 	"github.com/gatehouse-dev/gatehouse/pkg/limits"
-	"github.com/gatehouse-dev/gatehouse/pkg/storage"
+	"github.com/gatehouse-dev/gatehouse/pkg/server"
+	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
+	"github.com/gatehouse-dev/gatehouse/pkg/serving"
+	"github.com/gatehouse-dev/gatehouse/pkg/startheap"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
 )
 
-// Observer is told how a start goes. Its functions may be nil.
+// Observer observes the start. Its functions may be nil.
 type Observer struct {
-	// Phase is called after each phase with the time that it took.
+	// Phase is called after each phase with its duration.
 	Phase func(name string, took time.Duration)
-	// Ready is called once, when /readyz says yes.
+	// Ready is called once, when /readyz passes.
 	Ready func(Ready)
 }
 
@@ -49,19 +46,21 @@ type Observer struct {
 type Ready struct {
 	// URL is how clients on this machine reach it.
 	URL string
-	// Kubeconfig is the path of the administrator's kubeconfig; none in the aggregated mode.
+	// Kubeconfig is the path of the administrator's kubeconfig; empty in the aggregated mode.
 	Kubeconfig string
-	// SimulatedHosts is how many hosts there are on which nothing really runs.
+	// SimulatedHosts is the number of simulated hosts.
 	SimulatedHosts int
-	// Took is the time since Run was called.
+	// Took is the time since the call of Run.
 	Took time.Duration
 }
 
-// startup measures the phases of a start, and remembers what is given back after it.
+// startup measures the phases of a start, and holds the memory to release after it.
 type startup struct {
 	observe       Observer
 	started, last time.Time
-	heap          hugeHeap
+	heap          startheap.Heap
+	// change may change the configuration, for tests.
+	change func(*apiserver.Config)
 }
 
 func (p *startup) done(name string) {
@@ -72,20 +71,24 @@ func (p *startup) done(name string) {
 	p.last = now
 }
 
-// Run serves until the context ends, and returns nil when it stopped in order.
+// Run serves until the context ends, and returns nil after an orderly stop.
 //
 //	start: lock on the data directory -> etcd, with the certificates made meanwhile ->
 //	       configuration -> storages and API groups -> serving -> ready -> controllers and
 //	       simulated hosts
 //	stop:  controllers and simulated hosts -> requests and watches drained -> etcd closed -> lock released
 //
-// What is started first is stopped last: the API needs etcd to the end, and nobody may
-// take the directory before etcd has left it.
-func Run(ctx context.Context, o options.CompletedOptions, observe Observer) (err error) {
-	now := time.Now()
-	p := &startup{observe: observe, started: now, last: now, heap: askForHugePages()}
+// The stop is in reverse order: the API needs etcd to the end, and no other process may use the
+// directory before etcd is closed.
+func Run(ctx context.Context, o options.CompletedOptions, observe Observer) error {
+	return run(ctx, o, &startup{observe: observe, change: func(*apiserver.Config) {}})
+}
 
-	// Before anything is opened: etcd would say the same in other words.
+func run(ctx context.Context, o options.CompletedOptions, p *startup) (err error) {
+	p.started = time.Now()
+	p.last, p.heap = p.started, startheap.Reserve()
+
+	// The check comes first because etcd's own message is less clear.
 	if _, err := limits.MaxConnections(); err != nil {
 		return err
 	}
@@ -121,24 +124,33 @@ func Run(ctx context.Context, o options.CompletedOptions, observe Observer) (err
 	return unlessStopped(ctx, err)
 }
 
-// serveOn makes the server and serves until the context ends, which whoever cannot go on does.
+// serveOn opens the port, builds the server and serves until the context ends. end ends it with
+// the error of a part that cannot go on.
 func serveOn(ctx context.Context, end context.CancelCauseFunc, o options.CompletedOptions, etcd *embedded.Server, bundle *certificates.Bundle, p *startup) error {
-	// Controllers in this process are known by tokens that Mint makes.
-	identities := authentication.NewControllers()
-	config, err := newConfig(ctx, o, etcd, bundle, identities)
+	listener, err := o.Serving.Listen()
 	if err != nil {
 		return err
 	}
-	p.done("configuration")
-	server, err := config.Complete().New(ctx)
+	in := server.Inputs{CompletedOptions: o, Listener: listener, Certificates: bundle, Local: etcd, Identities: authentication.NewControllers()}
+	config, err := server.NewConfig(ctx, in)
 	if err != nil {
-		return err
+		return errors.Join(err, listener.Close())
+	}
+	p.change(config)
+	p.done("configuration")
+	built, err := config.Complete().New(ctx)
+	if err != nil {
+		return errors.Join(err, listener.Close())
 	}
 	p.done("storages and API groups")
-	return serve(ctx, end, o, server, bundle, identities, p)
+	prepared, err := built.Prepare()
+	if err != nil {
+		return err
+	}
+	return serve(ctx, end, in, prepared, p)
 }
 
-// unlessStopped drops the error of a start that was asked to stop, which is no failure.
+// unlessStopped drops the error of a start that was stopped, which is not a failure.
 func unlessStopped(ctx context.Context, err error) error {
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil
@@ -146,8 +158,8 @@ func unlessStopped(ctx context.Context, err error) error {
 	return err
 }
 
-// startEtcdAndCertificates does both at the same time: one waits for disk, the other for
-// the processor. The returned etcd is nil where an external one is used.
+// startEtcdAndCertificates starts both at the same time: one waits for the disk, the other for the
+// processor. The returned etcd is nil where an external one is used.
 func startEtcdAndCertificates(ctx context.Context, o options.CompletedOptions, p *startup) (*embedded.Server, *certificates.Bundle, error) {
 	type result struct {
 		bundle *certificates.Bundle
@@ -155,27 +167,20 @@ func startEtcdAndCertificates(ctx context.Context, o options.CompletedOptions, p
 	}
 	made := make(chan result, 1)
 	go func() {
-		bundle, err := certificates.Ensure(o.CertificateDir(), certificateOptions(o))
+		bundle, err := certificates.Ensure(o.CertificateDir(), o.CertificateOptions())
 		made <- result{bundle, err}
 	}()
 
 	var etcd *embedded.Server
 	var err error
 	if o.EmbeddedEtcd() {
-		// etcd gets a context of its own: it must outlive the server, which ends with ctx.
-		etcd, err = embedded.Start(context.WithoutCancel(ctx), embedded.Config{DataDir: o.EtcdDir(), QuotaBackendBytes: o.EtcdQuotaBytes})
+		// The context of etcd does not end with ctx, because etcd must outlive the server.
+		etcd, err = embedded.Start(context.WithoutCancel(ctx), embedded.Config{DataDir: o.EtcdDir(), QuotaBackendBytes: o.Etcd.QuotaBytes})
 		if err == nil {
-			storage.Connect(o.Etcd, storage.Connection{Endpoints: etcd.Endpoints()})
 			p.done("etcd in this process, certificates")
 		}
 	} else {
-		external := externalEtcd(o)
-		if warning := storage.QuorumOf(storage.DistinctEndpoints(external.Endpoints)).Warning(); warning != "" {
-			klog.Warning("--etcd-servers: " + warning)
-		}
-		if err = storage.CheckReachable(ctx, external); err != nil {
-			err = fmt.Errorf("--etcd-servers: no etcd takes a connection: %w", err)
-		}
+		err = o.Etcd.CheckExternal(ctx)
 	}
 	certs := <-made
 	if err = errors.Join(err, certs.err); err != nil {
@@ -190,116 +195,67 @@ func startEtcdAndCertificates(ctx context.Context, o options.CompletedOptions, p
 	return etcd, certs.bundle, nil
 }
 
-func certificateOptions(o options.CompletedOptions) certificates.Options {
-	return certificates.Options{ExtraSANs: o.SANs(), Changing: o.ChangingSANs(), ServingOnly: o.Aggregated()}
-}
-
-// serve runs the server until the context ends or etcd fails.
-func serve(ctx context.Context, end context.CancelCauseFunc, o options.CompletedOptions, server *apiserver.Server, bundle *certificates.Bundle, identities *authentication.Controllers, p *startup) error {
-	url := options.ClientURL(o.Serving.Listener.Addr())
-	ready := Ready{URL: url, SimulatedHosts: o.SimulateHosts}
+// serve runs the server and its clients in this process until the context ends.
+func serve(ctx context.Context, end context.CancelCauseFunc, in server.Inputs, prepared *apiserver.PreparedServer, p *startup) error {
+	ready := Ready{URL: serving.ClientURL(in.Listener.Addr()), SimulatedHosts: in.SimulateHosts}
 	writeKubeconfig := func(*certificates.Bundle) error { return nil }
-	if !o.Aggregated() {
-		ready.Kubeconfig = o.KubeconfigFile()
+	if !in.Aggregated() {
+		ready.Kubeconfig = in.KubeconfigFile()
 		writeKubeconfig = func(b *certificates.Bundle) error {
-			return certificates.WriteKubeconfig(ready.Kubeconfig, url, b.CA.CertPEM, b.Admin.CertPEM, b.Admin.KeyPEM, "gatehouse")
+			return certificates.WriteKubeconfig(ready.Kubeconfig, ready.URL, b.CA.CertPEM, b.Admin.CertPEM, b.Admin.KeyPEM, "gatehouse")
 		}
 	}
-	prepared := server.Generic.PrepareRun()
-	if err := errors.Join(writeKubeconfig(bundle), server.Bootstrapped()); err != nil {
-		server.Generic.Destroy()
+	if err := writeKubeconfig(in.Certificates); err != nil {
+		prepared.Destroy()
 		return err
 	}
-	go certificates.NewRenewer(o.CertificateDir(), certificateOptions(o), writeKubeconfig).Run(ctx)
+	go certificates.NewRenewer(in.CertificateDir(), in.CertificateOptions(), writeKubeconfig).Run(ctx)
 	p.done("health checks, first objects")
-	// The server outlives its controllers, so that what they do last is heard.
-	serving, stopServing := context.WithCancelCause(context.WithoutCancel(ctx))
+	// The server outlives its controllers, so that it receives their last requests.
+	running, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
-		if err := waitReady(ctx, server.Generic.LoopbackClientConfig); err != nil {
-			return // the context ended; Run says why
+		if err := prepared.WaitReady(ctx); err != nil {
+			return // the context ended; Run returns the cause
 		}
 		p.done("serving, watch caches filled")
 		if p.observe.Ready != nil {
 			ready.Took = time.Since(p.started)
 			p.observe.Ready(ready)
 		}
-		// Nobody waits for these, so they are made only now.
-		go afterStart(ctx, server, p.heap)
-		inside, err := clientsInside(o, server, bundle, identities)
+		// The rest does not delay readiness.
+		go afterStart(ctx, prepared, p.heap)
+		clients, err := server.NewClients(in, prepared.LoopbackClientConfig())
+		if err == nil {
+			err = clients.Run(ctx)
+		}
 		if err != nil {
 			end(err)
-			return
 		}
-		inside.Run(ctx)
 	}()
 	go func() {
 		<-ctx.Done()
 		<-stopped
-		stopServing(context.Cause(ctx))
+		stop(context.Cause(ctx))
 	}()
-	drained := make(chan struct{})
-	go hangUp(serving, drained, server.Generic.LoopbackClientConfig)
-	err := prepared.RunWithContext(serving)
-	close(drained)
-	end(nil) // where the server ended by itself, nothing else has told the controllers
+	err := prepared.Run(running)
+	end(nil) // where the server ended by itself, this ends the controllers
 	<-stopped
 	return err
 }
 
-// afterStart has the documents ready when the first client asks for them, and then gives back
-// to the kernel what only the start needed.
-func afterStart(ctx context.Context, server *apiserver.Server, heap hugeHeap) {
-	server.BuildOpenAPI()
+// settling is the time in which the controllers read everything for the first time and a first
+// client is served.
+const settling = 5 * time.Second
+
+// afterStart builds the documents before a client requests them, and then returns the memory of
+// the start to the kernel.
+func afterStart(ctx context.Context, prepared *apiserver.PreparedServer, heap startheap.Heap) {
+	prepared.BuildOpenAPI()
 	select {
 	case <-ctx.Done():
 	case <-time.After(settling):
-		giveBackStart(heap)
-	}
-}
-
-// settling is how long the controllers' first look at everything takes, and what a first
-// client asks for.
-const settling = 5 * time.Second
-
-// hangUp closes the connections that this process has to itself, from when the server is asked
-// to stop until it has drained. The library's server tells every HTTP/2 connection to go that it
-// has at that moment; one that was just being made never hears of it, and keeps the server
-// waiting for a whole minute.
-func hangUp(serving context.Context, drained <-chan struct{}, loopback *rest.Config) {
-	<-serving.Done()
-	transport, err := rest.TransportFor(loopback)
-	if err != nil {
-		return // nobody could connect with it either
-	}
-	wait.Until(func() { utilnet.CloseIdleConnectionsFor(transport) }, 50*time.Millisecond, drained)
-}
-
-// waitReady asks the server itself until /readyz says yes, but for the check of etcd's space: a
-// server whose database is full serves reads and deletes, and needs its controllers for the latter.
-func waitReady(ctx context.Context, loopback *rest.Config) error {
-	client, err := rest.HTTPClientFor(loopback)
-	if err != nil {
-		return err
-	}
-	ticker := time.NewTicker(5 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, loopback.Host+"/readyz?exclude="+storage.SpaceCheck, nil)
-		if err != nil {
-			return err
-		}
-		if response, err := client.Do(request); err == nil {
-			_ = response.Body.Close()
-			if response.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-ticker.C:
-		}
+		heap.Release()
 	}
 }

@@ -31,6 +31,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
+	"github.com/gatehouse-dev/gatehouse/pkg/credentials"
 )
 
 // dataDir has an authority and an administrator's kubeconfig, as after a first start.
@@ -73,9 +74,9 @@ func TestAKubeconfigHoldsACertificateOfTheServersAuthority(t *testing.T) {
 		life   time.Duration
 		server string
 	}{
-		{"a user", newUserCommand(), []string{"jane"}, "jane", nil, userLifetime, "https://127.0.0.1:7443"},
+		{"a user", newUserCommand(), []string{"jane"}, "jane", nil, credentials.DefaultLifetime, "https://127.0.0.1:7443"},
 		{"a user in groups, for a day, elsewhere", newUserCommand(), []string{"jane@example.com", "--group", "ops", "--group", "dev", "--group", "ops", "--ttl", "24h", "--server", "https://gatehouse.example.com"}, "jane@example.com", []string{"dev", "ops"}, 24 * time.Hour, "https://gatehouse.example.com"},
-		{"a host", newHostCommand(), []string{"edge-1"}, "system:host:edge-1", []string{"system:hosts"}, userLifetime, "https://127.0.0.1:7443"},
+		{"a host", newHostCommand(), []string{"edge-1"}, "system:host:edge-1", []string{"system:hosts"}, credentials.DefaultLifetime, "https://127.0.0.1:7443"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "out")
@@ -105,7 +106,7 @@ func TestAKubeconfigHoldsACertificateOfTheServersAuthority(t *testing.T) {
 				t.Errorf("it is of %s", cert.Subject)
 			}
 			if left := time.Until(cert.NotAfter); left > tc.life || left < tc.life-time.Hour {
-				t.Errorf("it is good for %s, want %s", left, tc.life)
+				t.Errorf("it is valid for %s, want %s", left, tc.life)
 			}
 		})
 	}
@@ -121,7 +122,7 @@ func TestAKubeconfigIsWrittenToStandardOutputWhenAsked(t *testing.T) {
 	}
 }
 
-func TestNamesThatMeanSomethingToTheServerAreRefused(t *testing.T) {
+func TestReservedNamesAreRefused(t *testing.T) {
 	dir, exists := dataDir(t), filepath.Join(t.TempDir(), "exists")
 	if err := os.WriteFile(exists, []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
@@ -134,11 +135,11 @@ func TestNamesThatMeanSomethingToTheServerAreRefused(t *testing.T) {
 	}{
 		{"a user of the server's", newUserCommand(), []string{"system:admin"}, `"system:admin" cannot be the name of a user`},
 		{"a host as a user", newUserCommand(), []string{"system:host:edge-1"}, `"gatehouse host add"`},
-		{"a controller", newUserCommand(), []string{"system:controller:namespace"}, "mean something to the server"},
+		{"a controller", newUserCommand(), []string{"system:controller:namespace"}, "are reserved for the server"},
 		{"the administrator", newUserCommand(), []string{"gatehouse-admin"}, "is the administrator"},
 		{"the administrators", newUserCommand(), []string{"jane", "--group", "system:masters"}, "--group=system:masters cannot be given"},
 		{"the hosts", newUserCommand(), []string{"jane", "--group", "dev", "--group", "system:hosts"}, "--group=system:hosts cannot be given"},
-		{"nobody", newUserCommand(), []string{""}, "cannot name a user"},
+		{"an empty name", newUserCommand(), []string{""}, "cannot name a user"},
 		{"a group of no name", newUserCommand(), []string{"jane", "--group", ""}, "cannot name a user or a group"},
 		{"a reserved name behind a space", newUserCommand(), []string{" system:admin"}, "has spaces around it"},
 		{"a name with a line break", newUserCommand(), []string{"jane\nsystem:masters"}, "control characters"},
@@ -175,7 +176,7 @@ func TestWithoutAServerThereIsNoAuthority(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "kubeconfig")); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := runCredential(t, newUserCommand(), "jane", "--data-dir", dir); err == nil || !strings.Contains(err.Error(), "say so with --server") {
+	if _, _, err := runCredential(t, newUserCommand(), "jane", "--data-dir", dir); err == nil || !strings.Contains(err.Error(), "set it with --server") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -203,7 +204,7 @@ func TestAKubeconfigLeadsOnlyWhereTheServersCertificateIsGood(t *testing.T) {
 			}
 		}
 	}
-	// A server with a certificate from elsewhere makes none: nothing can be said.
+	// A server with a given certificate makes none, so every URL is accepted.
 	for _, file := range []string{"serving.crt", "serving.key"} {
 		if err := os.Remove(filepath.Join(dir, "pki", file)); err != nil {
 			t.Fatal(err)

@@ -23,6 +23,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/component-base/version"
+
+	product "github.com/gatehouse-dev/gatehouse/pkg/version"
 )
 
 func newVersionCommand() *cobra.Command {
@@ -34,7 +36,7 @@ func newVersionCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch info := version.Get(); output {
 			case "":
-				fmt.Fprintf(cmd.OutOrStdout(), "gatehouse %s (API machinery of Kubernetes %s, %s, %s)\n", productVersion(), strings.SplitN(info.GitVersion, "+", 2)[0], info.GoVersion, info.Platform)
+				fmt.Fprintf(cmd.OutOrStdout(), "gatehouse %s (API machinery of Kubernetes %s, %s, %s)\n", product.Product(), strings.SplitN(info.GitVersion, "+", 2)[0], info.GoVersion, info.Platform)
 				return nil
 			case "json":
 				encoder := json.NewEncoder(cmd.OutOrStdout())
@@ -47,14 +49,4 @@ func newVersionCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json for all that is known of the build.")
 	return cmd
-}
-
-// productVersion is our own version. The build stamps it (hack/version.sh) as metadata
-// behind the Kubernetes version that /version must answer, because kubectl compares that
-// one with its own.
-func productVersion() string {
-	if _, ours, ok := strings.Cut(version.Get().GitVersion, "+gatehouse."); ok {
-		return "v" + ours
-	}
-	return "unknown (built without make)"
 }

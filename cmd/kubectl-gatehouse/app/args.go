@@ -28,7 +28,7 @@ import (
 // suggested.
 const suggestionDistance = 2
 
-// insteadOf says what to use in place of commands of kubectl that the plugin does not have.
+// insteadOf returns what to use instead of a command of kubectl that the plugin does not have.
 func insteadOf(verb string) string {
 	switch verb {
 	case "scale":
@@ -45,8 +45,8 @@ func insteadOf(verb string) string {
 	return ""
 }
 
-// group makes a command that does nothing without one of its subcommands. A mistyped one is
-// refused with those that it may have meant.
+// group returns a command that requires a subcommand. The error for an unknown one suggests similar
+// names.
 func group(cmd *cobra.Command) *cobra.Command {
 	cmd.SuggestionsMinimumDistance = suggestionDistance
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
@@ -67,7 +67,7 @@ func group(cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// exactlyOne is for commands about one thing, which is written as NAME, KIND/NAME or KIND NAME.
+// exactlyOne accepts the argument of commands for one object: NAME, KIND/NAME or KIND NAME.
 func exactlyOne(what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if count := len(joined(args)); count != 1 {
@@ -77,8 +77,8 @@ func exactlyOne(what string) cobra.PositionalArgs {
 	}
 }
 
-// joined writes "app web api", which kubectl takes as well, as app/web app/api. A word that
-// stands alone is a name, even where it is that of a kind.
+// joined converts "app web api", which kubectl accepts as well, to app/web app/api. A single word is a
+// name, even if it is also that of a kind.
 func joined(args []string) []string {
 	if len(args) < 2 || !isKind(args[0], appKinds) && !isKind(args[0], hostKinds) || slices.ContainsFunc(args, func(arg string) bool { return strings.Contains(arg, "/") }) {
 		return args
@@ -94,8 +94,8 @@ func isKind(word string, kinds []string) bool {
 	return slices.ContainsFunc(kinds, func(kind string) bool { return strings.EqualFold(kind, word) })
 }
 
-// clusterKinds are what is typed out of habit in front of names. One with such a name can still be
-// written as app/node.
+// clusterKinds are kinds that users of clusters type in front of names. An app with such a name can
+// still be written as app/node.
 var clusterKinds = []string{"node", "nodes", "deployment", "deployments", "deploy", "statefulset", "statefulsets", "sts", "daemonset", "daemonsets", "ds", "pod", "pods"}
 
 // namesIn returns the names in args, each once and in their order.

@@ -32,25 +32,25 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// completionTimeout bounds what a press of the tab key waits for a server.
+// completionTimeout bounds how long a completion waits for the server.
 const completionTimeout = 5 * time.Second
 
-// completer returns the words that may stand in the place of toComplete.
+// completer returns the words that toComplete can be completed to.
 type completer = func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective)
 
-// completeWords has a flag of the command complete to a fixed set of words.
+// completeWords registers a fixed set of words as the completion of a flag.
 func completeWords(cmd *cobra.Command, flag string, words ...string) {
 	completeFlag(cmd, flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// completeFlag has a flag of the command completed by f. It fails only for a flag that does not
-// exist, which TestEveryFlagThatTakesAKnownWordCompletes would see.
+// completeFlag registers the completion of a flag. It fails only for a flag that does not exist, which
+// TestEveryFlagThatTakesAKnownWordCompletes detects.
 func completeFlag(cmd *cobra.Command, flag string, f completer) {
 	_ = cmd.RegisterFlagCompletionFunc(flag, f)
 }
 
-// addCompletion says of all commands how their arguments and flags are completed. kubectl asks
-// through kubectl_complete-gatehouse, which calls the hidden command __complete.
+// addCompletion registers the completion of the arguments and flags of all commands. kubectl calls
+// kubectl_complete-gatehouse, which calls the hidden command __complete.
 func (p *plugin) addCompletion(root *cobra.Command) {
 	completeFlag(root, "namespace", p.complete(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}, 0, nil))
 	completeFlag(root, "context", p.completeFromKubeconfig(func(config clientcmdapi.Config) []string { return slices.Collect(maps.Keys(config.Contexts)) }))
@@ -86,8 +86,8 @@ func (p *plugin) eachCommand(root *cobra.Command, visit func(cmd *cobra.Command,
 	}
 }
 
-// complete offers the names of a resource for up to most arguments (0 for any number), each
-// once. Where a kind is typed in front of the name, as in app/, it stays.
+// complete completes the names of a resource for up to most arguments (0 for any number), each once.
+// A kind in front of the name, as in app/, stays.
 func (p *plugin) complete(resource schema.GroupVersionResource, most int, kinds []string) completer {
 	return func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
 		prefix := ""
@@ -115,8 +115,8 @@ func (p *plugin) complete(resource schema.GroupVersionResource, most int, kinds 
 	}
 }
 
-// namesOf asks the server for the names of a resource: its metadata, from the watch cache. There
-// is nothing to offer where it cannot be asked, and no one to tell.
+// namesOf lists the names of a resource: its metadata, from the watch cache. Errors are logged only,
+// because a completion cannot report them.
 func (p *plugin) namesOf(ctx context.Context, resource schema.GroupVersionResource) []string {
 	config, namespace, err := p.config()
 	if err != nil {
@@ -144,7 +144,7 @@ func (p *plugin) namesOf(ctx context.Context, resource schema.GroupVersionResour
 	return names
 }
 
-// completeFromKubeconfig offers names that the kubeconfig has.
+// completeFromKubeconfig completes names in the kubeconfig.
 func (p *plugin) completeFromKubeconfig(names func(clientcmdapi.Config) []string) completer {
 	return func(_ *cobra.Command, _ []string, toComplete string) ([]string, cobra.ShellCompDirective) {
 		loader, err := p.loader()
@@ -161,7 +161,7 @@ func (p *plugin) completeFromKubeconfig(names func(clientcmdapi.Config) []string
 	}
 }
 
-// completePairs offers apps first, then what words makes of the app that is named.
+// completePairs completes the names of apps first, then what words returns for the named app.
 func (p *plugin) completePairs(words func(*v1alpha1.App) []string) completer {
 	apps := p.complete(v1alpha1.SchemeGroupVersion.WithResource("apps"), 0, appKinds)
 	return func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {

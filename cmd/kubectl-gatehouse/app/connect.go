@@ -31,10 +31,9 @@ import (
 	fleetclient "github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/typed/fleet/v1alpha1"
 )
 
-// addFlags adds the flags with which kubectl finds a server and a user, under kubectl's names,
-// and those for its log.
+// addFlags adds the connection and logging flags of kubectl, under the same names.
 func (p *plugin) addFlags(fs *pflag.FlagSet) {
-	fs.StringVar(&p.loading.ExplicitPath, "kubeconfig", "", "Kubeconfig that leads to the server. Where empty, $KUBECONFIG or ~/.kube/config.")
+	fs.StringVar(&p.loading.ExplicitPath, "kubeconfig", "", "Path to the kubeconfig; if empty, $KUBECONFIG or ~/.kube/config.")
 	names := clientcmd.RecommendedConfigOverrideFlags("")
 	names.ClusterOverrideFlags.APIServer.ShortName = "s"
 	clientcmd.BindOverrideFlags(p.overrides, fs, names)
@@ -63,7 +62,7 @@ func (p *plugin) loader() (clientcmd.ClientConfig, error) {
 	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(p.loading, p.overrides), nil
 }
 
-// config returns what a client needs, and the namespace that is meant.
+// config returns the client configuration and the namespace of the command.
 func (p *plugin) config() (*rest.Config, string, error) {
 	loader, err := p.loader()
 	if err != nil {
@@ -88,7 +87,7 @@ func (p *plugin) config() (*rest.Config, string, error) {
 	return config, namespace, nil
 }
 
-// connect returns a client and the namespace that is meant.
+// connect returns a client and the namespace of the command.
 func (p *plugin) connect() (fleetclient.FleetV1alpha1Interface, string, error) {
 	config, namespace, err := p.config()
 	if err != nil {
@@ -101,7 +100,7 @@ func (p *plugin) connect() (fleetclient.FleetV1alpha1Interface, string, error) {
 	return client.FleetV1alpha1(), namespace, nil
 }
 
-// checkWarnings is for --warnings-as-errors.
+// checkWarnings implements --warnings-as-errors.
 func (p *plugin) checkWarnings(err error) error {
 	if count := p.warnings.WarningCount(); err == nil && p.warningsAsErrors && count > 0 {
 		return fmt.Errorf("the server's answers carried %d warning(s), and --warnings-as-errors is set", count)

@@ -73,13 +73,13 @@ func (p *plugin) cordon(ctx context.Context, client fleetclient.HostInterface, n
 		return err
 	}
 	if host.Spec.Unschedulable == cordon {
-		fmt.Fprintf(p.Out, "host.fleet.gatehouse.dev/%s already %s\n", name, done)
+		fmt.Fprintf(p.Out, "%s/%s already %s\n", hostResource, name, done)
 		return nil
 	}
 	change := fmt.Appendf(nil, `{"spec":{"unschedulable":%t}}`, cordon)
 	if _, err := client.Patch(ctx, name, types.MergePatchType, change, metav1.PatchOptions{FieldManager: fieldManager}); err != nil {
 		return err
 	}
-	fmt.Fprintf(p.Out, "host.fleet.gatehouse.dev/%s %s\n", name, done)
+	fmt.Fprintf(p.Out, "%s/%s %s\n", hostResource, name, done)
 	return nil
 }

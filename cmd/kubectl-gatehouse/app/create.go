@@ -127,7 +127,7 @@ func (c *createAppCommand) run(ctx context.Context, name string, command []strin
 	case apierrors.IsAlreadyExists(err):
 		return fmt.Errorf("app %q already exists in the namespace %s: use another name, or change it with \"kubectl gatehouse set\"", name, namespace)
 	case apierrors.IsNotFound(err):
-		return said(err) // of the namespace, in the server's words
+		return verbatim(err) // of the namespace
 	case err != nil:
 		return fmt.Errorf("failed to create app: %w", err)
 	}

@@ -14,10 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package app is kubectl gatehouse: what kubectl knows of Deployments and Nodes, for Apps and
-// Hosts. It is a client as kubectl is, and what it may do is what its user may. plugin.go holds
-// the command, connect.go how it reaches the server, write.go what objects are printed as, and
-// complete.go what shells are offered. What is decided is decided by pure functions: progressOf
-// and buildTree of what is shown, createAppCommand.build, setImages, setEnvCommand.change and
-// changeTaints of what is sent. Read those first.
+// Package app is kubectl gatehouse: the commands that kubectl has for Deployments and Nodes, for Apps
+// and Hosts. It is a client like kubectl, with the rights of its user. plugin.go holds the command,
+// connect.go the connection to the server, write.go the output of objects, and complete.go the shell
+// completion. The decisions are pure functions: progressOf and buildTree for what is shown,
+// createAppCommand.build, setImages, setEnvCommand.change and changeTaints for what is sent. Read
+// those first.
 package app

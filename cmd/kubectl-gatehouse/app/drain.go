@@ -49,12 +49,12 @@ func newDrainCommand(p *plugin) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "drain HOST...",
 		Short: "Cordon hosts and delete their instances",
-		Long: `Cordon hosts, delete the instances on them in all namespaces, and wait until the hosts say that
-they are gone. Releases make new instances, which the scheduler places on other hosts. An instance
+		Long: `Cordon hosts, delete the instances on them in all namespaces, and wait until the hosts have stopped
+them. Releases create new instances, which the scheduler places on other hosts. An instance
 that belongs to no release would be lost: drain deletes nothing on a host with such an instance
 that has not ended, unless --force is given.
 
-Instances of a host that is silent do not go away: see the taint ` + v1alpha1.TaintHostOutOfService + `.`,
+Instances of a host whose agent does not respond are not deleted: see the taint ` + v1alpha1.TaintHostOutOfService + `.`,
 		Example: `  # Empty a host, and let instances on it again afterwards
   kubectl gatehouse drain edge-1
   kubectl gatehouse uncordon edge-1
@@ -65,9 +65,9 @@ Instances of a host that is silent do not go away: see the taint ` + v1alpha1.Ta
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args) },
 	}
 	fs := cmd.Flags()
-	fs.BoolVar(&c.force, "force", false, "Delete instances as well that belong to no release and are not made anew.")
-	fs.Int64Var(&c.grace, "grace-period", c.grace, "Seconds that instances have to end by themselves; -1 for what each says of itself.")
-	fs.DurationVar(&c.timeout, "timeout", 0, "How long to wait for the instances of a host to go at the most; 0 for as long as it takes.")
+	fs.BoolVar(&c.force, "force", false, "Also delete instances that belong to no release, which are not replaced.")
+	fs.Int64Var(&c.grace, "grace-period", c.grace, "Seconds that instances have to exit; -1 for the grace period of each instance.")
+	fs.DurationVar(&c.timeout, "timeout", 0, "Longest time to wait for the instances of a host to be gone; 0 for no limit.")
 	return cmd
 }
 
@@ -80,7 +80,7 @@ func someHosts(cmd *cobra.Command, args []string) error {
 
 func (c *drainCommand) run(ctx context.Context, args []string) error {
 	if c.grace < -1 {
-		return fmt.Errorf("--grace-period=%d is less than -1: use -1 for what each instance says, or a number of seconds", c.grace)
+		return fmt.Errorf("--grace-period=%d is less than -1: use -1 for the grace period of each instance, or a number of seconds", c.grace)
 	}
 	if c.timeout < 0 {
 		return fmt.Errorf("--timeout=%s is less than nothing: use 0s to wait for as long as it takes", c.timeout)
@@ -132,19 +132,19 @@ func (c *drainCommand) drain(ctx context.Context, client fleetclient.FleetV1alph
 	if err := c.await(ctx, client, host, instances); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.Out, "host.fleet.gatehouse.dev/%s drained\n", host)
+	fmt.Fprintf(c.Out, "%s/%s drained\n", hostResource, host)
 	return nil
 }
 
 func instancesOn(ctx context.Context, client fleetclient.FleetV1alpha1Interface, host string) ([]v1alpha1.Instance, error) {
-	list, err := client.Instances(metav1.NamespaceAll).List(ctx, metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("spec.hostName", host).String()})
+	list, err := client.Instances(metav1.NamespaceAll).List(ctx, metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector(v1alpha1.InstanceHostNameField, host).String()})
 	if err != nil {
 		return nil, err
 	}
 	return list.Items, nil
 }
 
-// delete asks for the end of the instance that was read, and of no later one of its name.
+// delete deletes the instance that was read, and not a later one of the same name.
 func (c *drainCommand) delete(ctx context.Context, client fleetclient.FleetV1alpha1Interface, instance *v1alpha1.Instance) error {
 	options := metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(instance.UID))}
 	if c.grace >= 0 {
@@ -155,7 +155,7 @@ func (c *drainCommand) delete(ctx context.Context, client fleetclient.FleetV1alp
 		return nil
 	}
 	if err == nil {
-		fmt.Fprintf(c.Out, "instance.fleet.gatehouse.dev/%s deleted from the namespace %s\n", instance.Name, instance.Namespace)
+		fmt.Fprintf(c.Out, "%s/%s deleted from the namespace %s\n", instanceResource, instance.Name, instance.Namespace)
 	}
 	return err
 }

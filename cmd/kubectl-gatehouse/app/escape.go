@@ -23,10 +23,10 @@ import (
 	"unicode"
 )
 
-// What objects say is not what the plugin says: users and hosts write names of images, reasons and
-// messages, and a terminal obeys what it prints. As kubectl's printers do
-// (k8s.io/cli-runtime/pkg/printers, EscapeTerminal), the plugin escapes it, for people only and
-// not reversibly; -o json stays JSON of the same value.
+// Objects contain untrusted text: users and hosts write names of images, reasons and messages, and a
+// terminal interprets control characters. Like the printers of kubectl (EscapeTerminal in
+// k8s.io/cli-runtime/pkg/printers), the plugin escapes them in output for people, not reversibly;
+// -o json stays JSON of the same value.
 
 // cell escapes text for one cell of a table, or for a part of a line.
 func cell(text string) string { return escape(text, "") }
@@ -34,15 +34,15 @@ func cell(text string) string { return escape(text, "") }
 // block escapes text that may have several lines.
 func block(text string) string { return escape(text, "\n\t") }
 
-// escape replaces what a terminal may obey, but for the characters in keep.
+// escape replaces the characters that a terminal interprets, except those in keep.
 func escape(text, keep string) string {
-	if !strings.ContainsFunc(text, func(r rune) bool { return obeyed(r) && !strings.ContainsRune(keep, r) }) {
+	if !strings.ContainsFunc(text, func(r rune) bool { return interpreted(r) && !strings.ContainsRune(keep, r) }) {
 		return text
 	}
 	var out strings.Builder
 	for _, r := range text {
 		switch {
-		case !obeyed(r) || strings.ContainsRune(keep, r):
+		case !interpreted(r) || strings.ContainsRune(keep, r):
 			out.WriteRune(r)
 		case r == '\x1b':
 			out.WriteString("^[")
@@ -59,15 +59,15 @@ func escape(text, keep string) string {
 	return out.String()
 }
 
-// obeyed says whether a terminal does something with the character besides showing it: the control
+// interpreted reports whether a terminal interprets a character instead of showing it: the control
 // characters of ASCII and of ISO 8859, and those that change the order in which text is shown
 // (https://www.unicode.org/reports/tr36, "Bidirectional Text Spoofing"). A byte that is no UTF-8,
 // which an 8-bit terminal could take for a control character, counts as well.
-func obeyed(r rune) bool {
+func interpreted(r rune) bool {
 	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == unicode.ReplacementChar || r == '\u2028' || r == '\u2029'
 }
 
-// jsonWriter escapes what encoding/json leaves alone in strings. Outside of them JSON has none
+// jsonWriter escapes characters in strings that encoding/json does not. Outside of strings JSON has none
 // of these characters but spaces and line breaks.
 type jsonWriter struct{ io.Writer }
 

@@ -26,7 +26,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/app"
 )
 
 func TestWhatATerminalObeysIsEscaped(t *testing.T) {
@@ -57,7 +56,7 @@ const evil = "\x1b]0;owned\a\x1b[2J\u009b\r\u202e"
 func clean(t *testing.T, what, printed string) {
 	t.Helper()
 	for _, r := range printed {
-		if obeyed(r) && r != '\n' {
+		if interpreted(r) && r != '\n' {
 			t.Errorf("%s prints %q in %q", what, r, printed)
 			return
 		}
@@ -82,10 +81,10 @@ func TestNoOutputHasAnObjectsControlCharacters(t *testing.T) {
 	clean(t, "tree", out.String())
 
 	failed := &v1alpha1.App{ObjectMeta: metav1.ObjectMeta{Name: "web"}, Status: v1alpha1.AppStatus{Conditions: []metav1.Condition{{
-		Type: v1alpha1.AppConditionProgressing, Status: metav1.ConditionFalse, Reason: app.ProgressDeadlineExceededReason, Message: evil,
+		Type: v1alpha1.AppConditionProgressing, Status: metav1.ConditionFalse, Reason: v1alpha1.AppReasonProgressDeadlineExceeded, Message: evil,
 	}}}}
 	p := progressOf(failed, 0)
-	p.Failed = false // a failure is said by Execute, which escapes as well
+	p.Failed = false // Execute prints failures, and escapes as well
 	out.Reset()
 	(&lines{out: &out}).show(p)
 	clean(t, "rollout status", out.String())

@@ -21,7 +21,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,16 +31,18 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 	fleetclient "github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/typed/fleet/v1alpha1"
 )
 
-// changeCauseAnnotation is where people note why they changed something, as for Deployments.
+// changeCauseAnnotation is the annotation in which users note the reason of a change, as for
+// Deployments.
 const changeCauseAnnotation = "kubernetes.io/change-cause"
 
 // revision is one version of an app. It is what -o json prints.
 type revision struct {
 	Revision int64 `json:"revision"`
-	// Current is the revision that the app wants now.
+	// Current marks the newest revision of the app.
 	Current     bool     `json:"current"`
 	Release     string   `json:"release"`
 	Images      []string `json:"images"`
@@ -123,7 +124,7 @@ func (c *historyCommand) showOne(name string, history []revision) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(c.Out, "app.fleet.gatehouse.dev/%s with revision #%d, release %s\n%s", name, c.revision, cell(history[i].Release), block(string(template)))
+	fmt.Fprintf(c.Out, "%s/%s with revision #%d, release %s\n%s", appResource, name, c.revision, cell(history[i].Release), block(string(template)))
 	return nil
 }
 
@@ -138,8 +139,7 @@ func thoseThatExist(history []revision) string {
 	return "its revisions are " + strings.Join(numbers, ", ")
 }
 
-// releasesOf asks for the releases that the app's selector finds, and keeps those that are its
-// own.
+// releasesOf lists the releases that the selector of the app matches and that the app controls.
 func releasesOf(ctx context.Context, client fleetclient.FleetV1alpha1Interface, app *v1alpha1.App) ([]v1alpha1.Release, error) {
 	list, err := client.Releases(app.Namespace).List(ctx, metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(app.Spec.Selector)})
 	if err != nil {
@@ -148,19 +148,18 @@ func releasesOf(ctx context.Context, client fleetclient.FleetV1alpha1Interface, 
 	return slices.DeleteFunc(list.Items, func(r v1alpha1.Release) bool { return !metav1.IsControlledBy(&r, app) }), nil
 }
 
-// historyOf numbers the releases of an app, the newest last. One without a number is being
-// made. The templates are as the app had them: the hash is the controller's addition.
+// historyOf returns the revisions of an app, the newest last, with the templates as the app had them.
 func historyOf(app *v1alpha1.App, releases []v1alpha1.Release) []revision {
-	current := revisionOf(app.Annotations)
-	history := []revision{}
+	current := helper.ValidRevision(app)
+	all := make([]*v1alpha1.Release, len(releases))
 	for i := range releases {
-		release := &releases[i]
-		number := revisionOf(release.Annotations)
-		if number == 0 {
-			continue
-		}
+		all[i] = &releases[i]
+	}
+	history := []revision{}
+	for _, release := range helper.RevisionsOf(app, all) {
+		number := helper.ValidRevision(release)
 		template := release.Spec.Template.DeepCopy()
-		maps.DeleteFunc(template.Labels, func(label, _ string) bool { return label == v1alpha1.TemplateHashLabel })
+		helper.RemoveTemplateHash(template)
 		r := revision{
 			Revision: number, Current: number == current, Release: release.Name, Images: []string{},
 			ChangeCause: release.Annotations[changeCauseAnnotation], Template: template,
@@ -170,7 +169,6 @@ func historyOf(app *v1alpha1.App, releases []v1alpha1.Release) []revision {
 		}
 		history = append(history, r)
 	}
-	slices.SortFunc(history, func(a, b revision) int { return cmp.Compare(a.Revision, b.Revision) })
 	return history
 }
 
@@ -187,5 +185,5 @@ func writeHistory(out io.Writer, history []revision) error {
 	return table.Flush()
 }
 
-// oneLine keeps what people wrote in several lines from breaking a table.
+// oneLine joins the lines of a text, which would break a table.
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

@@ -29,6 +29,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/component-base/version"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
 // The exit codes, for scripts.
@@ -40,10 +42,10 @@ const (
 	exitUnfinished = 2
 )
 
-// fieldManager is who writes, in managedFields.
+// fieldManager is the name of the plugin in managedFields.
 const fieldManager = "kubectl-gatehouse"
 
-// errUnfinished is not said: what there is to say has been printed.
+// errUnfinished is not printed: the state of the rollout has been.
 var errUnfinished = errors.New("the rollout is not finished yet")
 
 // Streams are where the command writes to.
@@ -119,13 +121,20 @@ The exit code is 0 on success and 1 on an error. "rollout status" has one more: 
 	return cmd, p
 }
 
-// kinds are the names under which resources are known to those who type them.
+// Names of resources in arguments: singular and plural first, then short names, then the forms with
+// the group, and with version and group.
 var (
-	appKinds  = []string{"app", "apps", "app.fleet.gatehouse.dev", "apps.fleet.gatehouse.dev", "app.v1alpha1.fleet.gatehouse.dev", "apps.v1alpha1.fleet.gatehouse.dev"}
-	hostKinds = []string{"host", "hosts", "ho", "host.fleet.gatehouse.dev", "hosts.fleet.gatehouse.dev", "host.v1alpha1.fleet.gatehouse.dev", "hosts.v1alpha1.fleet.gatehouse.dev"}
+	appKinds  = kindNames("app", "apps")
+	hostKinds = kindNames("host", "hosts", "ho")
 )
 
-// nameIn takes web, app/web, or what kubectl prints with -o name.
+func kindNames(singular, plural string, short ...string) []string {
+	group, version := v1alpha1.GroupName, v1alpha1.SchemeGroupVersion.Version+"."+v1alpha1.GroupName
+	return append(append([]string{singular, plural}, short...),
+		singular+"."+group, plural+"."+group, singular+"."+version, plural+"."+version)
+}
+
+// nameIn returns the name in an argument: web, app/web, or what kubectl prints with -o name.
 func nameIn(arg string, kinds []string) (string, error) {
 	kind, name, ok := strings.Cut(arg, "/")
 	if !ok {
@@ -144,7 +153,7 @@ func nameIn(arg string, kinds []string) (string, error) {
 	return name, nil
 }
 
-// explain says of an answer of the server what to do about it.
+// explain adds the cure to a NotFound error of the server.
 func explain(err error, kind, name, namespace string) error {
 	var answer apierrors.APIStatus
 	if !errors.As(err, &answer) || !apierrors.IsNotFound(err) {
@@ -164,7 +173,7 @@ func explain(err error, kind, name, namespace string) error {
 type outputFlag string
 
 func (o *outputFlag) add(cmd *cobra.Command) {
-	cmd.Flags().StringVarP((*string)(o), "output", "o", "", "json for what a program wants to know.")
+	cmd.Flags().StringVarP((*string)(o), "output", "o", "", "Output format: json, or a table if empty.")
 	completeWords(cmd, "output", "json")
 }
 

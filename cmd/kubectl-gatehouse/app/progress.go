@@ -18,7 +18,6 @@ package app
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -26,7 +25,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	appcontroller "github.com/gatehouse-dev/gatehouse/pkg/controller/app"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
 // progress is how far a rollout has come. It is what -o json prints.
@@ -35,14 +34,14 @@ type progress struct {
 	Namespace string `json:"namespace"`
 	// Revision is the app's newest; 0 where the controller has not numbered it yet.
 	Revision int64 `json:"revision"`
-	// Done and Failed are both false while it goes on.
+	// Done and Failed are both false while the rollout is in progress.
 	Done   bool `json:"done"`
 	Failed bool `json:"failed"`
 	Paused bool `json:"paused"`
-	// Message says it in words.
+	// Message describes the state for people.
 	Message string `json:"message"`
-	// Reason is what the first instance waits for that does, or why there is none, such as
-	// ImagePullBackOff or FailedCreate; empty where nothing is known to be wrong.
+	// Reason is why the first instance that waits does so, or why there is none, such as
+	// ImagePullBackOff or FailedCreate; empty if no problem is known.
 	Reason string `json:"reason,omitempty"`
 
 	Replicas          int32 `json:"replicas"`
@@ -52,12 +51,12 @@ type progress struct {
 	OldReplicas       int32 `json:"oldReplicas"`
 }
 
-// progressOf judges a rollout as kubectl judges that of a Deployment. revision is the one that
-// is waited for; 0 for whichever is the newest.
+// progressOf returns the progress of a rollout, by the rules of kubectl for Deployments. revision is
+// the revision to wait for; 0 for the newest.
 func progressOf(app *v1alpha1.App, revision int64) progress {
 	status := &app.Status
 	p := progress{
-		App: app.Name, Namespace: app.Namespace, Paused: app.Spec.Paused, Revision: revisionOf(app.Annotations),
+		App: app.Name, Namespace: app.Namespace, Paused: app.Spec.Paused, Revision: helper.ValidRevision(app),
 		Replicas:        ptr.Deref(app.Spec.Replicas, 1),
 		UpdatedReplicas: status.UpdatedReplicas, ReadyReplicas: status.ReadyReplicas, AvailableReplicas: status.AvailableReplicas,
 		OldReplicas: max(status.Replicas-status.UpdatedReplicas, 0),
@@ -85,11 +84,11 @@ func progressOf(app *v1alpha1.App, revision int64) progress {
 	if revision > 0 && p.Revision != revision {
 		return failed("app %q is at revision %d, not at revision %d", app.Name, p.Revision, revision)
 	}
-	if c := apimeta.FindStatusCondition(status.Conditions, v1alpha1.AppConditionProgressing); c != nil && c.Reason == appcontroller.ProgressDeadlineExceededReason {
+	if c := apimeta.FindStatusCondition(status.Conditions, v1alpha1.AppConditionProgressing); c != nil && c.Reason == v1alpha1.AppReasonProgressDeadlineExceeded {
 		return failed("app %q exceeded its progress deadline: %s", app.Name, c.Message)
 	}
 	if c := apimeta.FindStatusCondition(status.Conditions, v1alpha1.AppConditionStalled); c != nil && c.Status == metav1.ConditionTrue &&
-		(c.Reason == appcontroller.ChangedReason || c.Reason == appcontroller.ReleaseCreateErrorReason) {
+		(c.Reason == v1alpha1.ReasonChangedAtAdmission || c.Reason == v1alpha1.AppReasonReleaseCreateError) {
 		return failed("app %q cannot be rolled out: %s: %s", app.Name, c.Reason, c.Message)
 	}
 	switch {
@@ -105,14 +104,14 @@ func progressOf(app *v1alpha1.App, revision int64) progress {
 	return p
 }
 
-// causeOf returns what keeps an app from being ready, where its condition Ready names more than
-// numbers, and the same in words.
+// causeOf returns why an app is not ready, as a reason and in words, if its condition Ready has more
+// than numbers.
 func causeOf(app *v1alpha1.App) (reason, cause string) {
 	ready := apimeta.FindStatusCondition(app.Status.Conditions, v1alpha1.AppConditionReady)
-	if ready == nil || ready.Status != metav1.ConditionFalse || ready.ObservedGeneration < app.Generation || appcontroller.Uninformative(ready.Reason) {
+	if ready == nil || ready.Status != metav1.ConditionFalse || ready.ObservedGeneration < app.Generation || helper.IsGenericAppReason(ready.Reason) {
 		return "", ""
 	}
-	// The numbers come first, and are said already.
+	// The numbers come first, and are printed already.
 	_, cause, found := strings.Cut(ready.Message, "; ")
 	if !found {
 		cause = ready.Message
@@ -125,7 +124,7 @@ func causeOf(app *v1alpha1.App) (reason, cause string) {
 
 const barWidth = 20
 
-// bar draws how many of the replicas that are wanted are new and available.
+// bar draws how many of the wanted replicas are new and available.
 func (p progress) bar() string {
 	done := max(0, min(p.Replicas, p.AvailableReplicas, p.UpdatedReplicas, p.UpdatedReplicas+p.OldReplicas))
 	filled := barWidth
@@ -133,13 +132,4 @@ func (p progress) bar() string {
 		filled = int(done) * barWidth / int(p.Replicas)
 	}
 	return fmt.Sprintf("[%s%s] %d/%d", strings.Repeat("#", filled), strings.Repeat(".", barWidth-filled), done, p.Replicas)
-}
-
-// revisionOf is the number in the annotation of an app or a release; 0 where there is none.
-func revisionOf(annotations map[string]string) int64 {
-	revision, err := strconv.ParseInt(annotations[v1alpha1.RevisionAnnotation], 10, 64)
-	if err != nil || revision < 1 {
-		return 0
-	}
-	return revision
 }

@@ -25,10 +25,9 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	appcontroller "github.com/gatehouse-dev/gatehouse/pkg/controller/app"
 )
 
-// newApp wants three replicas, is at revision 2, and has been seen by its controller.
+// newApp returns an app with three replicas, at revision 2, that its controller has observed.
 func newApp(status v1alpha1.AppStatus, change ...func(*v1alpha1.App)) *v1alpha1.App {
 	status.ObservedGeneration = 5
 	app := &v1alpha1.App{
@@ -46,7 +45,7 @@ func TestHowFarARolloutHasCome(t *testing.T) {
 	const goesOn, done, failed = "goes on", "done", "failed"
 	finished := v1alpha1.AppStatus{Replicas: 3, UpdatedReplicas: 3, ReadyReplicas: 3, AvailableReplicas: 3}
 	late := v1alpha1.AppStatus{Replicas: 4, UpdatedReplicas: 1, AvailableReplicas: 3, Conditions: []metav1.Condition{{
-		Type: v1alpha1.AppConditionProgressing, Status: metav1.ConditionFalse, Reason: appcontroller.ProgressDeadlineExceededReason, Message: "no progress",
+		Type: v1alpha1.AppConditionProgressing, Status: metav1.ConditionFalse, Reason: v1alpha1.AppReasonProgressDeadlineExceeded, Message: "no progress",
 	}}}
 	paused := func(app *v1alpha1.App) { app.Spec.Paused = true }
 	unseen := func(app *v1alpha1.App) { app.Generation++ }
@@ -68,8 +67,8 @@ func TestHowFarARolloutHasCome(t *testing.T) {
 	}{
 		{"an image cannot be fetched", newApp(v1alpha1.AppStatus{Replicas: 3, UpdatedReplicas: 3}, because(ready, "ImagePullBackOff", "0 of 3 instances are available; instance web-1: ImagePullBackOff: no such image")), 0, goesOn, `Waiting for app "web" rollout to finish: 0 of 3 updated replicas are available... (instance web-1: ImagePullBackOff: no such image)`},
 		{"instances are refused", newApp(v1alpha1.AppStatus{}, because(ready, "FailedCreate", "0 of 3 instances are available; exceeded quota")), 0, goesOn, `Waiting for app "web" rollout to finish: 0 out of 3 new replicas have been updated... (FailedCreate: exceeded quota)`},
-		{"numbers are not said twice", newApp(v1alpha1.AppStatus{}, because(ready, appcontroller.UnavailableReason, "0 of 3 instances are available")), 0, goesOn, `Waiting for app "web" rollout to finish: 0 out of 3 new replicas have been updated...`},
-		{"releases come back changed", newApp(v1alpha1.AppStatus{}, because(stalled, appcontroller.ChangedReason, "spec.template is stamped")), 0, failed, `app "web" cannot be rolled out: ChangedAtAdmission: spec.template is stamped`},
+		{"numbers are not said twice", newApp(v1alpha1.AppStatus{}, because(ready, v1alpha1.ReasonInstancesUnavailable, "0 of 3 instances are available")), 0, goesOn, `Waiting for app "web" rollout to finish: 0 out of 3 new replicas have been updated...`},
+		{"releases come back changed", newApp(v1alpha1.AppStatus{}, because(stalled, v1alpha1.ReasonChangedAtAdmission, "spec.template is stamped")), 0, failed, `app "web" cannot be rolled out: ChangedAtAdmission: spec.template is stamped`},
 		{"nobody has seen the change yet", newApp(finished, unseen), 0, goesOn, `Waiting for app "web" spec update to be observed...`},
 		{"an old failure says nothing of a change that nobody has seen", newApp(late, unseen), 0, goesOn, `Waiting for app "web" spec update to be observed...`},
 		{"nothing is there yet", newApp(v1alpha1.AppStatus{}), 0, goesOn, `Waiting for app "web" rollout to finish: 0 out of 3 new replicas have been updated...`},

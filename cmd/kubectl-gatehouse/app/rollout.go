@@ -31,17 +31,13 @@ import (
 	fleetclient "github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/typed/fleet/v1alpha1"
 )
 
-// restartedAtAnnotation is on a template when it was last restarted: another time makes another
-// template, and so another release.
-const restartedAtAnnotation = v1alpha1.GroupName + "/restartedAt"
-
 func newRolloutCommand(p *plugin) *cobra.Command {
 	cmd := group(&cobra.Command{Use: "rollout", Short: "Follow and manage the rollouts of apps"})
 	cmd.AddCommand(newStatusCommand(p), newHistoryCommand(p), newUndoCommand(p), newPauseCommand(p, true), newPauseCommand(p, false), newRestartCommand(p))
 	return cmd
 }
 
-// onApp makes a command that does one thing to one app.
+// onApp returns a command that acts on one app.
 func (p *plugin) onApp(cmd *cobra.Command, do func(ctx context.Context, client fleetclient.AppInterface, app *v1alpha1.App) error) *cobra.Command {
 	cmd.Args = exactlyOne("app")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -62,8 +58,8 @@ func (p *plugin) onApp(cmd *cobra.Command, do func(ctx context.Context, client f
 	return cmd
 }
 
-func (p *plugin) said(app *v1alpha1.App, what string) {
-	fmt.Fprintf(p.Out, "app.fleet.gatehouse.dev/%s %s\n", cell(app.Name), what)
+func (p *plugin) printApp(app *v1alpha1.App, what string) {
+	fmt.Fprintf(p.Out, "%s/%s %s\n", appResource, cell(app.Name), what)
 }
 
 func newUndoCommand(p *plugin) *cobra.Command {
@@ -89,10 +85,10 @@ server does it, with all the checks of any other change of the app.`,
 			return fmt.Errorf("app %q is paused, and would not be rolled out: resume it first with \"kubectl gatehouse rollout resume %s\"", app.Name, app.Name)
 		}
 		if _, err := client.Rollback(ctx, app.Name, &v1alpha1.AppRollback{ObjectMeta: metav1.ObjectMeta{Name: app.Name}, ToRevision: revision}, options); err != nil {
-			return said(err)
+			return verbatim(err)
 		}
 		if len(options.DryRun) > 0 {
-			p.said(app, "rolled back (server dry run)")
+			p.printApp(app, "rolled back (server dry run)")
 			return nil
 		}
 		now, err := client.Get(ctx, app.Name, metav1.GetOptions{})
@@ -100,10 +96,10 @@ server does it, with all the checks of any other change of the app.`,
 			return err
 		}
 		if now.Generation == app.Generation {
-			p.said(app, "unchanged: its template is that of the revision already")
+			p.printApp(app, "unchanged: its template is that of the revision already")
 			return nil
 		}
-		p.said(app, "rolled back")
+		p.printApp(app, "rolled back")
 		return nil
 	})
 	cmd.Flags().Int64Var(&revision, "to-revision", revision, "The revision to go back to. 0 for the one before the newest.")
@@ -147,7 +143,7 @@ func newPauseCommand(p *plugin, pause bool) *cobra.Command {
 		if err := patch(ctx, client, app, map[string]any{"paused": pause}); err != nil {
 			return err
 		}
-		p.said(app, done)
+		p.printApp(app, done)
 		return nil
 	})
 }
@@ -157,23 +153,23 @@ func newRestartCommand(p *plugin) *cobra.Command {
 		Use:   "restart APP",
 		Short: "Replace all instances of an app, bit by bit",
 		Long: `Replace all instances of an app by new ones, as its strategy says. The time goes into the
-annotation ` + restartedAtAnnotation + ` of its template, which makes a new revision.`,
+annotation ` + v1alpha1.RestartedAtAnnotation + ` of its template, which makes a new revision.`,
 		Example: `  # Replace all instances of an app
   kubectl gatehouse rollout restart app/web`,
 	}, func(ctx context.Context, client fleetclient.AppInterface, app *v1alpha1.App) error {
 		if app.Spec.Paused {
 			return fmt.Errorf("app %q is paused, and would not be rolled out: resume it first with \"kubectl gatehouse rollout resume %s\"", app.Name, app.Name)
 		}
-		annotations := map[string]string{restartedAtAnnotation: time.Now().Format(time.RFC3339)}
+		annotations := map[string]string{v1alpha1.RestartedAtAnnotation: time.Now().Format(time.RFC3339)}
 		if err := patch(ctx, client, app, map[string]any{"template": map[string]any{"metadata": map[string]any{"annotations": annotations}}}); err != nil {
 			return err
 		}
-		p.said(app, "restarted")
+		p.printApp(app, "restarted")
 		return nil
 	})
 }
 
-// patch changes the spec of the app that was looked at, and no other of its name.
+// patch changes the spec of the app that was read, and not of a later one of the same name.
 func patch(ctx context.Context, client fleetclient.AppInterface, app *v1alpha1.App, spec map[string]any) error {
 	change, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": app.UID}, "spec": spec})
 	if err != nil {
@@ -183,6 +179,6 @@ func patch(ctx context.Context, client fleetclient.AppInterface, app *v1alpha1.A
 	return err
 }
 
-// said keeps an answer of the server in its own words: a missing revision is a 404 as well, and
-// says which there are.
-func said(err error) error { return fmt.Errorf("%s", err.Error()) }
+// verbatim keeps explain from replacing the message of the server: for a missing revision, which is a
+// NotFound as well, it lists the existing ones.
+func verbatim(err error) error { return fmt.Errorf("%s", err.Error()) }

@@ -84,7 +84,7 @@ func (s *selection) take(args, kinds []string) error {
 	return err
 }
 
-// apps reads those that are selected. Of the errors each is about one name.
+// apps returns the selected apps, and an error for each name that cannot be read.
 func (s *selection) apps(ctx context.Context, client fleetclient.AppInterface, namespace string) ([]v1alpha1.App, []error) {
 	if len(s.names) == 0 {
 		list, err := client.List(ctx, metav1.ListOptions{LabelSelector: s.selector})
@@ -124,8 +124,8 @@ func (c *setCommand) addFlags(cmd *cobra.Command) {
 	cmd.DisableFlagsInUseLine = true
 }
 
-// each lets change alter every selected app, and sends what has become different. An app that
-// fails does not keep the others back, and is not changed at all.
+// each calls change for every selected app and sends the difference. An app that fails is not changed
+// and does not affect the others.
 func (c *setCommand) each(ctx context.Context, what string, change func(*v1alpha1.App) error) error {
 	client, namespace, err := c.connect()
 	if err != nil {
@@ -164,8 +164,8 @@ func (c *setCommand) one(ctx context.Context, client fleetclient.AppInterface, a
 	return c.doneApp(&c.writeFlags, changed, what+" updated")
 }
 
-// differenceOf is a strategic merge patch for the app that was read, and for no later one of its
-// name; nil where nothing differs. It leaves alone what others change at the same time.
+// differenceOf returns a strategic merge patch for the app that was read, and not for a later one of
+// the same name; nil if nothing differs. Concurrent changes of other fields stay.
 func differenceOf(before, after *v1alpha1.App) ([]byte, error) {
 	old, err := json.Marshal(before)
 	if err != nil {

@@ -109,8 +109,8 @@ func setImages(app *v1alpha1.App, images []assignment) error {
 	return nil
 }
 
-// containersOf returns those of the app's containers whose names match the pattern, in which
-// "*" stands for any letters.
+// containersOf returns the containers of the app with names that match the pattern, in which "*"
+// stands for any letters.
 func containersOf(app *v1alpha1.App, pattern string) ([]*v1alpha1.Container, error) {
 	var found []*v1alpha1.Container
 	var names []string

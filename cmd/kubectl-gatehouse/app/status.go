@@ -59,7 +59,7 @@ Exit codes:
   0  the rollout is done
   1  it has failed (the progress deadline was exceeded, the app was deleted, --revision is
      another), or could not be watched
-  2  it goes on: --watch=false was given, or --timeout has passed`,
+  2  it is in progress: --watch=false was given, or --timeout has passed`,
 		Example: `  kubectl gatehouse rollout status app/web
   kubectl gatehouse rollout status web --timeout 5m
   kubectl gatehouse rollout status web --watch=false -o json`,
@@ -67,9 +67,9 @@ Exit codes:
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), joined(args)[0]) },
 	}
 	fs := cmd.Flags()
-	fs.DurationVar(&c.timeout, "timeout", c.timeout, "How long to watch at the most; 0 for as long as it takes.")
-	fs.BoolVarP(&c.watch, "watch", "w", c.watch, "Watch until the rollout is done. With --watch=false say how it stands, and end.")
-	fs.Int64Var(&c.revision, "revision", c.revision, "The revision that is meant: the command fails where the app is at another. 0 for whichever is the newest.")
+	fs.DurationVar(&c.timeout, "timeout", c.timeout, "Longest time to watch; 0 for no limit.")
+	fs.BoolVarP(&c.watch, "watch", "w", c.watch, "Watch until the rollout is done. With --watch=false, print its state and exit.")
+	fs.Int64Var(&c.revision, "revision", c.revision, "Revision to watch: the command fails if the app is at another. 0 for the newest.")
 	c.output.add(cmd)
 	return cmd
 }
@@ -97,12 +97,12 @@ func (c *statusCommand) run(ctx context.Context, arg string) error {
 		return explain(err, "app", name, namespace)
 	}
 	last := progressOf(app, c.revision)
-	say := c.teller()
-	say.show(last)
+	out := c.reporter()
+	out.show(last)
 	if c.watch && !last.Done && !last.Failed {
-		last, err = c.follow(ctx, client, app, last, say)
+		last, err = c.follow(ctx, client, app, last, out)
 	}
-	say.end()
+	out.end()
 	if c.output.json() {
 		err = errors.Join(err, c.printJSON(last))
 	}
@@ -117,8 +117,8 @@ func (c *statusCommand) run(ctx context.Context, arg string) error {
 	return nil
 }
 
-// follow watches until the rollout has come to an end, or the time is up.
-func (c *statusCommand) follow(ctx context.Context, client fleetclient.FleetV1alpha1Interface, app *v1alpha1.App, last progress, say teller) (progress, error) {
+// follow watches until the rollout is done or has failed, or the timeout has passed.
+func (c *statusCommand) follow(ctx context.Context, client fleetclient.FleetV1alpha1Interface, app *v1alpha1.App, last progress, out reporter) (progress, error) {
 	if c.timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.timeout)
@@ -147,25 +147,25 @@ func (c *statusCommand) follow(ctx context.Context, client fleetclient.FleetV1al
 			return true, deleted
 		}
 		last = progressOf(current, c.revision)
-		say.show(last)
+		out.show(last)
 		return last.Done || last.Failed, nil
 	})
 	if err != nil && wait.Interrupted(err) {
 		if c.timeout > 0 && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			fmt.Fprintf(c.Err, "The rollout was watched for %s (--timeout), and goes on.\n", c.timeout)
 		}
-		return last, nil // run says that it goes on
+		return last, nil // run reports that it is in progress
 	}
 	return last, err
 }
 
-// teller tells of progress as it comes.
-type teller interface {
+// reporter prints progress.
+type reporter interface {
 	show(progress)
 	end()
 }
 
-func (c *statusCommand) teller() teller {
+func (c *statusCommand) reporter() reporter {
 	if c.output.json() {
 		return silent{} // only the last state is printed
 	}
@@ -186,7 +186,7 @@ type silent struct{}
 func (silent) show(progress) {}
 func (silent) end()          {}
 
-// lines writes one for each change. A failure is said as the error that it is.
+// lines prints one line for each change. A failure is returned as an error instead.
 type lines struct {
 	out  io.Writer
 	last string
@@ -201,8 +201,8 @@ func (l *lines) show(p progress) {
 
 func (l *lines) end() {}
 
-// live keeps one line up to date. It never writes more than the terminal is wide, because a
-// line that has wrapped cannot be written over.
+// live updates one line. The line is cut to the width of the terminal, because a wrapped line cannot
+// be overwritten.
 type live struct {
 	out   io.Writer
 	width func() int

@@ -183,7 +183,7 @@ func parseTaints(specs []string) (added, removed []v1alpha1.Taint, err error) {
 	return added, removed, nil
 }
 
-// pattern is a taint of which the value does not count, and an empty effect is any.
+// pattern matches taints by key and effect; an empty effect matches any.
 type pattern struct{ v1alpha1.Taint }
 
 func (p pattern) like(other v1alpha1.Taint) bool {
@@ -210,8 +210,8 @@ func parseTaint(text string) (pattern, error) {
 	return taint, nil
 }
 
-// changeTaints returns the taints that the host shall have, and what has been done, in the words
-// of kubectl: tainted, untainted, modified, or unchanged.
+// changeTaints returns the new taints of a host and what has changed, in the words of kubectl:
+// tainted, untainted, modified, or unchanged.
 func changeTaints(host *v1alpha1.Host, added, removed []v1alpha1.Taint, overwrite bool) (taints []v1alpha1.Taint, what string, err error) {
 	taints = slices.Clone(host.Spec.Taints)
 	took, put, replaced := false, false, false

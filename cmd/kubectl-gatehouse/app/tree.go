@@ -31,7 +31,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/instance"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
 // tree is an app with all that is made for it. It is what -o json prints.
@@ -75,8 +75,8 @@ type treeHost struct {
 	Status string `json:"status,omitempty"`
 }
 
-// buildTree puts together what belongs together. hosts may lack some: missing says what is said
-// of those. Releases and instances that are others' are left out.
+// buildTree assembles the tree of an app. missing is the status of hosts that are not in hosts.
+// Releases and instances of other owners are left out.
 func buildTree(app *v1alpha1.App, releases []v1alpha1.Release, instances []v1alpha1.Instance, hosts map[string]*v1alpha1.Host, missing string) tree {
 	p := progressOf(app, 0)
 	t := tree{
@@ -98,7 +98,7 @@ func buildTree(app *v1alpha1.App, releases []v1alpha1.Release, instances []v1alp
 			continue
 		}
 		r := treeRelease{
-			Name: release.Name, Revision: revisionOf(release.Annotations), Status: "Old", Created: release.CreationTimestamp.Time,
+			Name: release.Name, Revision: helper.ValidRevision(release), Status: "Old", Created: release.CreationTimestamp.Time,
 			Ready: release.Status.ReadyReplicas, Wanted: ptr.Deref(release.Spec.Replicas, 1), Instances: []treeInstance{},
 		}
 		switch r.Revision {
@@ -131,7 +131,7 @@ func instanceOf(i *v1alpha1.Instance, hosts map[string]*v1alpha1.Host, missing s
 		}
 	}
 	t := treeInstance{
-		Name: i.Name, Ready: instance.Ready(i), Containers: fmt.Sprintf("%d/%d", ready, len(i.Spec.Containers)),
+		Name: i.Name, Ready: helper.IsInstanceReady(i), Containers: fmt.Sprintf("%d/%d", ready, len(i.Spec.Containers)),
 		Status: statusOf(i), Created: i.CreationTimestamp.Time,
 	}
 	if i.Spec.HostName != "" {
@@ -143,7 +143,7 @@ func instanceOf(i *v1alpha1.Instance, hosts map[string]*v1alpha1.Host, missing s
 	return t
 }
 
-// statusOf says what kubectl get instances says.
+// statusOf returns the status as kubectl get instances prints it.
 func statusOf(i *v1alpha1.Instance) string {
 	if i.DeletionTimestamp != nil {
 		return "Terminating"
@@ -163,7 +163,7 @@ func statusOf(i *v1alpha1.Instance) string {
 	return status
 }
 
-// hostStatus says what kubectl get hosts says.
+// hostStatus returns the status as kubectl get hosts prints it.
 func hostStatus(host *v1alpha1.Host) string {
 	status := "Unknown"
 	if c := apimeta.FindStatusCondition(host.Status.Conditions, v1alpha1.HostConditionReady); c != nil {
@@ -180,7 +180,7 @@ func hostStatus(host *v1alpha1.Host) string {
 	return status
 }
 
-// status is what the table says of the rollout.
+// status returns the status of the rollout in the table.
 func (t tree) status() string {
 	if t.Reason == "" {
 		return t.Status
@@ -188,8 +188,8 @@ func (t tree) status() string {
 	return t.Status + ": " + t.Reason
 }
 
-// write draws the tree as a table. Releases of old that have nothing and want nothing are only
-// counted, unless all are asked for.
+// write prints the tree as a table. Old releases without instances are only counted, unless all is
+// set.
 func (t tree) write(out io.Writer, all bool, now time.Time) error {
 	table := tabwriter.NewWriter(out, 0, 8, 3, ' ', 0)
 	row := func(name, ready, status, revision string, created time.Time, host, hostStatus string) {

@@ -93,8 +93,8 @@ func (c *treeCommand) run(ctx context.Context, arg string) error {
 	return t.write(c.Out, c.all, time.Now())
 }
 
-// hostsOf reads the hosts to which the instances are bound. Of those that are not among them,
-// missing is said: nothing where the user may not read hosts.
+// hostsOf reads the hosts to which the instances are bound. missing is the status of hosts that do not
+// exist; empty if the user may not read hosts.
 func hostsOf(ctx context.Context, client fleetclient.HostInterface, instances []v1alpha1.Instance) (hosts map[string]*v1alpha1.Host, missing string, err error) {
 	hosts = map[string]*v1alpha1.Host{}
 	wanted := map[string]bool{}

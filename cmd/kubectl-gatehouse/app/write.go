@@ -36,7 +36,7 @@ const dryRunAlone = "unset"
 type writeFlags struct {
 	dryRun string
 	output string
-	// printed counts the objects, between which YAML wants a line.
+	// printed counts the objects, which YAML separates by a line.
 	printed int
 }
 
@@ -64,7 +64,7 @@ func (w *writeFlags) check() error {
 	return fmt.Errorf("--output=%s is unknown: use json, yaml or name; \"kubectl get -o\" has more formats", w.output)
 }
 
-// onClient is where nothing is sent.
+// onClient reports whether nothing is sent.
 func (w *writeFlags) onClient() bool { return w.dryRun == "client" }
 
 // options is the dryRun field of the options of a request.
@@ -132,7 +132,7 @@ func fieldsOf(object metav1.Object, kind string) (map[string]any, error) {
 }
 
 // prune removes empty objects, which the Go types write for structs without a value. An App has
-// no field in which an empty object means anything.
+// no field in which an empty object has a meaning.
 func prune(value any) {
 	switch value := value.(type) {
 	case map[string]any:
@@ -149,10 +149,11 @@ func prune(value any) {
 	}
 }
 
-// appResource and hostResource are how kubectl writes the resources in front of names.
+// Resources as kubectl prints them in front of names.
 var (
-	appResource  = schema.GroupResource{Group: v1alpha1.GroupName, Resource: "app"}
-	hostResource = schema.GroupResource{Group: v1alpha1.GroupName, Resource: "host"}
+	appResource      = v1alpha1.Resource("app")
+	hostResource     = v1alpha1.Resource("host")
+	instanceResource = v1alpha1.Resource("instance")
 )
 
 func (p *plugin) doneApp(w *writeFlags, app *v1alpha1.App, what string) error {

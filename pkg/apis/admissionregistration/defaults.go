@@ -22,7 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// What a webhook has where its author says nothing.
+// Defaults of webhooks.
 const (
 	defaultTimeoutSeconds int32 = 10
 	defaultServicePort    int32 = 443
@@ -50,7 +50,7 @@ func addDefaultingFuncs(scheme *runtime.Scheme) error {
 	return nil
 }
 
-// register has the scheme fill in objects of a type, alone and in lists.
+// register registers the defaults of a type, for single objects and lists.
 func register[T, L any, PT interface {
 	*T
 	runtime.Object
@@ -67,14 +67,14 @@ func register[T, L any, PT interface {
 	})
 }
 
-// orElse fills in what is not there.
+// orElse sets a default if the value is nil.
 func orElse[T any](value **T, otherwise T) {
 	if *value == nil {
 		*value = &otherwise
 	}
 }
 
-// SetDefaults_MutatingWebhookConfiguration fills in every webhook.
+// SetDefaults_MutatingWebhookConfiguration sets the defaults of every webhook.
 func SetDefaults_MutatingWebhookConfiguration(obj *admissionregistrationv1.MutatingWebhookConfiguration) {
 	for i := range obj.Webhooks {
 		hook := &obj.Webhooks[i]
@@ -87,7 +87,7 @@ func SetDefaults_MutatingWebhookConfiguration(obj *admissionregistrationv1.Mutat
 	}
 }
 
-// SetDefaults_ValidatingWebhookConfiguration fills in every webhook.
+// SetDefaults_ValidatingWebhookConfiguration sets the defaults of every webhook.
 func SetDefaults_ValidatingWebhookConfiguration(obj *admissionregistrationv1.ValidatingWebhookConfiguration) {
 	for i := range obj.Webhooks {
 		hook := &obj.Webhooks[i]
@@ -99,27 +99,27 @@ func SetDefaults_ValidatingWebhookConfiguration(obj *admissionregistrationv1.Val
 	}
 }
 
-// SetDefaults_MutatingAdmissionPolicy fills in what the policy matches, and that it fails
-// closed. Whether it is reinvoked has to be said.
+// SetDefaults_MutatingAdmissionPolicy sets the defaults of matchConstraints and failurePolicy (Fail).
+// reinvocationPolicy has none.
 func SetDefaults_MutatingAdmissionPolicy(obj *admissionregistrationv1.MutatingAdmissionPolicy) {
 	orElse(&obj.Spec.FailurePolicy, admissionregistrationv1.Fail)
 	setMatchResources(obj.Spec.MatchConstraints)
 }
 
-// SetDefaults_MutatingAdmissionPolicyBinding fills in what the binding matches, where it says
-// anything about that.
+// SetDefaults_MutatingAdmissionPolicyBinding sets the defaults of matchResources, if the binding has
+// them.
 func SetDefaults_MutatingAdmissionPolicyBinding(obj *admissionregistrationv1.MutatingAdmissionPolicyBinding) {
 	setMatchResources(obj.Spec.MatchResources)
 }
 
-// SetDefaults_ValidatingAdmissionPolicy fills in what the policy matches, and that it fails closed.
+// SetDefaults_ValidatingAdmissionPolicy sets the defaults of matchConstraints and failurePolicy (Fail).
 func SetDefaults_ValidatingAdmissionPolicy(obj *admissionregistrationv1.ValidatingAdmissionPolicy) {
 	orElse(&obj.Spec.FailurePolicy, admissionregistrationv1.Fail)
 	setMatchResources(obj.Spec.MatchConstraints)
 }
 
-// SetDefaults_ValidatingAdmissionPolicyBinding fills in what the binding matches, where it
-// says anything about that.
+// SetDefaults_ValidatingAdmissionPolicyBinding sets the defaults of matchResources, if the binding
+// has them.
 func SetDefaults_ValidatingAdmissionPolicyBinding(obj *admissionregistrationv1.ValidatingAdmissionPolicyBinding) {
 	setMatchResources(obj.Spec.MatchResources)
 }
@@ -136,7 +136,7 @@ func setMatchResources(match *admissionregistrationv1.MatchResources) {
 	}
 }
 
-// setMatch fills in selectors that select everything: one that is nil would select nothing.
+// setMatch sets selectors that select everything: a nil selector selects nothing.
 func setMatch(policy **admissionregistrationv1.MatchPolicyType, namespaces, objects **metav1.LabelSelector) {
 	orElse(policy, admissionregistrationv1.Equivalent)
 	orElse(namespaces, metav1.LabelSelector{})

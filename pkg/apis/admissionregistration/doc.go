@@ -14,10 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package admissionregistration registers admissionregistration.k8s.io, whose hub types are
-// those of the wire, from k8s.io/api, fills in their defaults, and says which resources
-// admission leaves out.
+// Package admissionregistration registers admissionregistration.k8s.io, with the
+// external types of k8s.io/api as hub types, and sets their defaults. ExcludedResources are the
+// resources that admission does not call webhooks and policies for.
 //
-// Stop 4 of the request's path (see ARCHITECTURE.md). pkg/apiserver installs it in the
+// Stage 4 of the request path (see ARCHITECTURE.md). pkg/apiserver installs it in the
 // built-in scheme. Read addKnownTypes first.
 package admissionregistration

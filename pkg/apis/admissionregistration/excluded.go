@@ -22,9 +22,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// ExcludedResources are those that no webhook and no policy is asked about, whatever its rules
-// say: a broken one that matches everything would keep everybody from being told who they are
-// and what they may, and with that from removing it. A new slice each time.
+// ExcludedResources returns the resources for which no webhook and no policy is called, whatever its
+// rules: a broken one that matches everything would fail all reviews of authentication and
+// authorization, and so prevent its own removal. The slice is the caller's.
 func ExcludedResources() []schema.GroupResource {
 	return []schema.GroupResource{
 		{Group: authenticationv1.GroupName, Resource: "selfsubjectreviews"},

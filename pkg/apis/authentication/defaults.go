@@ -21,11 +21,10 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// defaultExpirationSeconds is the life of a token for which nobody asked for another: as
-// long as in Kubernetes.
+// defaultExpirationSeconds is the lifetime of a token whose request has none, as in Kubernetes.
 const defaultExpirationSeconds = 60 * 60
 
-// SetDefaults_TokenRequest gives a token an hour.
+// SetDefaults_TokenRequest sets the lifetime of a token.
 func SetDefaults_TokenRequest(obj *authenticationv1.TokenRequest) {
 	if obj.Spec.ExpirationSeconds == nil {
 		obj.Spec.ExpirationSeconds = ptr.To[int64](defaultExpirationSeconds)

@@ -14,11 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package authentication registers the kinds of authentication.k8s.io: questions about who
-// somebody is, and requests for tokens. Nothing of it is stored. The hub is the wire type
-// itself, k8s.io/api/authentication/v1.
+// Package authentication registers the kinds of authentication.k8s.io: reviews of identities and
+// requests for tokens. None is stored. The hub is the external type, k8s.io/api/authentication/v1.
 //
-// Stop 4 of the request's path (see ARCHITECTURE.md). TokenRequest is the body of
+// Stage 4 of the request path (see ARCHITECTURE.md). TokenRequest is the body of
 // serviceaccounts/token, and of instances/token in both modes, so it can be registered by
 // itself. Read register.go first.
 package authentication

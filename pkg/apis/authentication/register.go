@@ -59,8 +59,8 @@ func addReviews(scheme *runtime.Scheme) error {
 }
 
 func addKnownTypes(scheme *runtime.Scheme, types ...runtime.Object) error {
-	// The version of the wire comes first: where the library asks what kind an object is of,
-	// it takes the first answer.
+	// The external version comes first: the library takes the first registered kind as the kind
+	// of an object.
 	scheme.AddKnownTypes(authenticationv1.SchemeGroupVersion, types...)
 	scheme.AddKnownTypes(SchemeGroupVersion, types...)
 	metav1.AddToGroupVersion(scheme, authenticationv1.SchemeGroupVersion)

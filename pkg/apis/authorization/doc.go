@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package authorization registers authorization.k8s.io, whose hub types are those of the
-// wire, from k8s.io/api.
+// Package authorization registers authorization.k8s.io, with the external types of k8s.io/api as
+// hub types.
 //
-// Stop 4 of the request's path (see ARCHITECTURE.md). pkg/apiserver installs it in the
+// Stage 4 of the request path (see ARCHITECTURE.md). pkg/apiserver installs it in the
 // built-in scheme. Read addKnownTypes.
 package authorization

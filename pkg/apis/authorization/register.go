@@ -36,8 +36,8 @@ var (
 	AddToScheme = SchemeBuilder.AddToScheme
 )
 
-// addKnownTypes registers every type twice. The version on the wire comes first: where the
-// library asks what kind an object is of, it takes the first answer.
+// addKnownTypes registers every type twice, the external version first: the library takes the
+// first registered kind as the kind of an object.
 func addKnownTypes(scheme *runtime.Scheme) error {
 	types := []runtime.Object{
 		&authorizationv1.LocalSubjectAccessReview{},

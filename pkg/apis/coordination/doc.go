@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package coordination registers coordination.k8s.io, whose hub is the wire type itself,
-// k8s.io/api/coordination/v1.
+// Package coordination registers coordination.k8s.io, with the external types of
+// k8s.io/api/coordination/v1 as hub types.
 //
-// Stop 4 of the request's path (see ARCHITECTURE.md). Read register.go.
+// Stage 4 of the request path (see ARCHITECTURE.md). Read register.go.
 package coordination

@@ -37,7 +37,7 @@ func each[T any](items []T, set func(*T)) {
 	}
 }
 
-// SetDefaults_ConfigMap leaves no data nil, as a kube-apiserver does.
+// SetDefaults_ConfigMap sets data to an empty map, as a kube-apiserver does.
 func SetDefaults_ConfigMap(obj *corev1.ConfigMap) {
 	if obj.Data == nil {
 		obj.Data = map[string]string{}
@@ -45,7 +45,7 @@ func SetDefaults_ConfigMap(obj *corev1.ConfigMap) {
 }
 
 // SetDefaults_Namespace labels a namespace with its name, so that label selectors can name
-// namespaces. One whose name is yet to be generated gets the label when it has it.
+// namespaces. A generated name is set later, and the label with it.
 func SetDefaults_Namespace(obj *corev1.Namespace) {
 	if obj.Status.Phase == "" {
 		obj.Status.Phase = corev1.NamespaceActive
@@ -59,9 +59,9 @@ func SetDefaults_Namespace(obj *corev1.Namespace) {
 	obj.Labels[corev1.LabelMetadataName] = obj.Name
 }
 
-// SetDefaults_Secret gives a secret a type, and moves what was written in the clear for
-// convenience to where it is kept. It is done here, and not in the strategy, because
-// ownership of fields is computed before that: stringData would belong to somebody for ever.
+// SetDefaults_Secret sets the type of a secret and moves stringData to data. A default does this, not
+// the strategy, because field ownership is computed before the strategy runs: stringData would stay
+// owned.
 func SetDefaults_Secret(obj *corev1.Secret) {
 	if obj.Type == "" {
 		obj.Type = corev1.SecretTypeOpaque

@@ -18,6 +18,6 @@ limitations under the License.
 // hub is the wire type itself, k8s.io/api/core/v1, so there is nothing to convert; what a
 // conversion does in Kubernetes happens in the defaults.
 //
-// Stop 4 of the request's path (see ARCHITECTURE.md). The codec calls SetDefaults_* when a
+// Stage 4 of the request path (see ARCHITECTURE.md). The codec calls SetDefaults_* when a
 // body, or what etcd holds, is decoded. Read register.go first.
 package core

@@ -20,9 +20,13 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/sets"
 )
+
+// NamespacePhaseField is the field selector of namespaces by their phase.
+const NamespacePhaseField = "status.phase"
 
 // EventFields are the fields, besides name and namespace, that a selector of events may name.
 func EventFields() []string {
@@ -33,14 +37,14 @@ func EventFields() []string {
 	}
 }
 
-// addFieldLabelConversions says which field selectors exist, besides those of metadata.
+// addFieldLabelConversions registers the supported field selectors.
 func addFieldLabelConversions(scheme *runtime.Scheme) error {
 	for kind, fields := range map[string][]string{
 		"Event":     EventFields(),
-		"Namespace": {"status.phase"},
+		"Namespace": {NamespacePhaseField},
 		"Secret":    {"type"},
 	} {
-		known := sets.New(fields...).Insert("metadata.name")
+		known := sets.New(fields...).Insert(metav1.ObjectNameField)
 		if kind != "Namespace" {
 			known.Insert("metadata.namespace")
 		}

@@ -68,7 +68,7 @@ func convertAll[From, To any](in []From, convert func(*From, *To)) []To {
 	return out
 }
 
-// toHub shares what it can with the input, as generated conversions do.
+// toHub shares memory with the input where possible, as generated conversions do.
 func toHub(in *eventsv1.Event, out *corev1.Event) {
 	out.ObjectMeta = in.ObjectMeta
 	out.InvolvedObject = in.Regarding

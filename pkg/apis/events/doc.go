@@ -17,6 +17,6 @@ limitations under the License.
 // Package events registers events.k8s.io/v1, another form of the events of the core group:
 // the hub of both is k8s.io/api/core/v1, and one storage serves them.
 //
-// Stop 4 of the request's path (see ARCHITECTURE.md). The codec calls the conversions. Read
+// Stage 4 of the request path (see ARCHITECTURE.md). The codec calls the conversions. Read
 // register.go first.
 package events

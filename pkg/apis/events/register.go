@@ -47,9 +47,9 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 	return nil
 }
 
-// hubFields are what the fields of a selector are called in the hub.
+// hubFields maps field selectors of the version to those of the hub.
 var hubFields = map[string]string{
-	"metadata.name":             "metadata.name",
+	metav1.ObjectNameField:      metav1.ObjectNameField,
 	"metadata.namespace":        "metadata.namespace",
 	"reason":                    "reason",
 	"regarding.apiVersion":      "involvedObject.apiVersion",

@@ -15,10 +15,10 @@ limitations under the License.
 */
 
 // Package fleet holds the hub (internal) types of fleet.gatehouse.dev: what the registry,
-// admission and validation work on, whatever version a client speaks. What each field means
-// is said once, on the versioned type.
+// admission and validation work on, whatever version a client uses. The versioned types document
+// the fields.
 //
-// Stop 4 of the request's path (see ARCHITECTURE.md). The codec converts to and from these
+// Stage 4 of the request path (see ARCHITECTURE.md). The codec converts to and from these
 // types; pkg/registry/fleet stores them. Read types.go, then validation/instance.go.
 //
 // +k8s:deepcopy-gen=package

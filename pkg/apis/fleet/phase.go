@@ -16,7 +16,6 @@ limitations under the License.
 
 package fleet
 
-// Ended says whether the phase is a last one: nothing of the instance runs, and nothing will.
-// Quotas do not count the resources of such an instance and schedulers take no account of them,
-// so no write may lead out of these phases.
+// Ended reports whether the phase is terminal: nothing of the instance runs or will run. Quotas and
+// the scheduler do not count its resources, so no write may change such a phase.
 func (p InstancePhase) Ended() bool { return p == InstanceSucceeded || p == InstanceFailed }

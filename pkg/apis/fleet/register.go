@@ -34,12 +34,12 @@ var (
 	AddToScheme = SchemeBuilder.AddToScheme
 )
 
-// Kind turns an unqualified kind into one of this group.
+// Kind returns the GroupKind of an unqualified kind.
 func Kind(kind string) schema.GroupKind {
 	return SchemeGroupVersion.WithKind(kind).GroupKind()
 }
 
-// Resource turns an unqualified resource name into one of this group.
+// Resource returns the GroupResource of an unqualified resource name.
 func Resource(resource string) schema.GroupResource {
 	return SchemeGroupVersion.WithResource(resource).GroupResource()
 }

@@ -51,7 +51,7 @@ func newScheme() *runtime.Scheme {
 	return scheme
 }
 
-// newFiller fills hub objects at random, and says with which seed.
+// newFiller fills hub objects at random, by a seed that it logs.
 func newFiller(t *testing.T, codecs serializer.CodecFactory) *randfill.Filler {
 	t.Helper()
 	seed := rand.Int63()

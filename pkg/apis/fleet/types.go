@@ -50,7 +50,7 @@ type Host struct {
 	Status HostStatus
 }
 
-// HostSpec is what the operator wants of a host.
+// HostSpec is the desired state of a host.
 type HostSpec struct {
 	Unschedulable bool
 	Taints        []Taint
@@ -64,14 +64,6 @@ const (
 	TaintEffectNoSchedule TaintEffect = "NoSchedule"
 	// TaintEffectNoExecute keeps new instances off the host and evicts those already there.
 	TaintEffectNoExecute TaintEffect = "NoExecute"
-)
-
-const (
-	// TaintHostNotReady is the key of the taint on hosts whose condition Ready is False.
-	TaintHostNotReady = "fleet.gatehouse.dev/not-ready"
-	// TaintHostUnreachable is the key of the taint on hosts that have not been heard of for
-	// too long.
-	TaintHostUnreachable = "fleet.gatehouse.dev/unreachable"
 )
 
 // Taint keeps instances that do not tolerate it away from a host.
@@ -92,14 +84,14 @@ type HostStatus struct {
 }
 
 const (
-	// HostConditionReady says whether the host's agent is up and can run instances.
+	// HostConditionReady reports whether the host's agent is up and can run instances.
 	HostConditionReady = "Ready"
 	// HostReasonNotReported is the reason of a condition Ready that the server sets on a new host:
 	// its agent has not reported yet.
 	HostReasonNotReported = "NotReported"
 )
 
-// HostAddressType tells what kind of address it is.
+// HostAddressType is the kind of an address.
 type HostAddressType string
 
 const (
@@ -173,7 +165,7 @@ type Instance struct {
 	Status InstanceStatus
 }
 
-// RestartPolicy says when containers that have ended are started again.
+// RestartPolicy is when containers that have ended are started again.
 type RestartPolicy string
 
 const (
@@ -185,7 +177,7 @@ const (
 	RestartPolicyNever RestartPolicy = "Never"
 )
 
-// InstanceSpec says what an instance is to run, and where it may.
+// InstanceSpec is what an instance runs, and where.
 type InstanceSpec struct {
 	Containers                    []Container
 	HostName                      string
@@ -197,7 +189,7 @@ type InstanceSpec struct {
 	ActiveDeadlineSeconds         *int64
 }
 
-// PullPolicy says when a container's image is fetched.
+// PullPolicy is when the image of a container is pulled.
 type PullPolicy string
 
 const (
@@ -254,7 +246,7 @@ type ResourceRequirements struct {
 	Requests ResourceList
 }
 
-// TolerationOperator says how a toleration compares a taint's value with its own.
+// TolerationOperator is how a toleration compares the value of a taint with its own.
 type TolerationOperator string
 
 const (
@@ -285,18 +277,18 @@ const (
 	InstanceSucceeded InstancePhase = "Succeeded"
 	// InstanceFailed means that all containers have ended, at least one of them with an error.
 	InstanceFailed InstancePhase = "Failed"
-	// InstanceUnknown means that the host has not been heard of.
+	// InstanceUnknown means that the lease of the host has expired.
 	InstanceUnknown InstancePhase = "Unknown"
 )
 
 const (
-	// InstanceConditionScheduled says whether the instance has been bound to a host.
+	// InstanceConditionScheduled reports whether the instance has been bound to a host.
 	InstanceConditionScheduled = "Scheduled"
-	// InstanceConditionContainersReady says whether all containers are ready.
+	// InstanceConditionContainersReady reports whether all containers are ready.
 	InstanceConditionContainersReady = "ContainersReady"
-	// InstanceConditionReady says whether the instance does its work.
+	// InstanceConditionReady reports whether the instance does its work.
 	InstanceConditionReady = "Ready"
-	// InstanceConditionStalled says whether the instance has failed for good and cannot become
+	// InstanceConditionStalled reports whether the instance has failed for good and cannot become
 	// ready any more. The server sets it.
 	InstanceConditionStalled = "Stalled"
 )
@@ -335,18 +327,18 @@ type ContainerState struct {
 	Terminated *ContainerStateTerminated
 }
 
-// ContainerStateWaiting tells why a container does not run yet.
+// ContainerStateWaiting is why a container does not run yet.
 type ContainerStateWaiting struct {
 	Reason  string
 	Message string
 }
 
-// ContainerStateRunning tells since when a container runs.
+// ContainerStateRunning is since when a container runs.
 type ContainerStateRunning struct {
 	StartedAt metav1.Time
 }
 
-// ContainerStateTerminated tells how a container ended.
+// ContainerStateTerminated is how a container ended.
 type ContainerStateTerminated struct {
 	ExitCode    int32
 	Signal      int32

@@ -21,27 +21,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-const (
-	// RevisionAnnotation is on a release the number of the app's revision that it is, and on an
-	// app the number of the newest one. It counts up from 1.
-	RevisionAnnotation = GroupName + "/revision"
-	// RevisionHistoryAnnotation is on a release the earlier numbers of the same template, after
-	// the app came back to it; separated by commas.
-	RevisionHistoryAnnotation = GroupName + "/revision-history"
-	// DesiredReplicasAnnotation is on a release the number of replicas that its app wanted when
-	// the release was last scaled.
-	DesiredReplicasAnnotation = GroupName + "/desired-replicas"
-	// MaxReplicasAnnotation is on a release the most replicas that its app might have had,
-	// surge and all, when the release was last scaled.
-	MaxReplicasAnnotation = GroupName + "/max-replicas"
-	// TemplateHashLabel is on releases and their instances the hash of the template: it keeps
-	// the releases of one app from choosing each other's instances.
-	TemplateHashLabel = GroupName + "/template-hash"
-	// DeletionCostAnnotation is on an instance how dear its deletion is, a whole number: where
-	// a release has too many, the cheaper ones go first. 0 where nothing is said.
-	DeletionCostAnnotation = GroupName + "/deletion-cost"
-)
-
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
 // App is a number of like instances that are kept running, and brought from one version to
@@ -81,32 +60,32 @@ const (
 	RecreateAppStrategy AppStrategyType = "Recreate"
 )
 
-// AppStrategy says how instances of a new version take the place of old ones.
+// AppStrategy is how instances of a new version replace old ones.
 type AppStrategy struct {
 	Type          AppStrategyType
 	RollingUpdate *RollingUpdateApp
 }
 
-// RollingUpdateApp says how many instances are replaced at a time.
+// RollingUpdateApp is how many instances are replaced at a time.
 type RollingUpdateApp struct {
 	MaxUnavailable *intstr.IntOrString
 	MaxSurge       *intstr.IntOrString
 }
 
 const (
-	// AppConditionAvailable says whether at least as many instances are available as the
+	// AppConditionAvailable reports whether at least as many instances are available as the
 	// strategy asks for.
 	AppConditionAvailable = "Available"
-	// AppConditionProgressing says whether the newest version takes over, or has.
+	// AppConditionProgressing reports whether the newest version takes over, or has.
 	AppConditionProgressing = "Progressing"
-	// AppConditionReplicaFailure says that instances cannot be created or deleted, and why.
+	// AppConditionReplicaFailure reports that instances cannot be created or deleted, and why.
 	AppConditionReplicaFailure = "ReplicaFailure"
-	// AppConditionReady says whether all wanted instances are of the newest version and available,
+	// AppConditionReady reports whether all wanted instances are of the newest version and available,
 	// and no others are left.
 	AppConditionReady = "Ready"
-	// AppConditionReconciling says whether the controllers are bringing the app there.
+	// AppConditionReconciling reports whether the controllers are bringing the app there.
 	AppConditionReconciling = "Reconciling"
-	// AppConditionStalled says whether something must be changed first: the progress deadline has
+	// AppConditionStalled reports whether something must be changed first: the progress deadline has
 	// passed, or instances or releases cannot be created.
 	AppConditionStalled = "Stalled"
 )
@@ -164,13 +143,13 @@ type ReleaseSpec struct {
 }
 
 const (
-	// ReleaseConditionReplicaFailure says that instances cannot be created or deleted, and why.
+	// ReleaseConditionReplicaFailure reports that instances cannot be created or deleted, and why.
 	ReleaseConditionReplicaFailure = "ReplicaFailure"
-	// ReleaseConditionReady says whether all wanted instances are available, and no others are left.
+	// ReleaseConditionReady reports whether all wanted instances are available, and no others are left.
 	ReleaseConditionReady = "Ready"
-	// ReleaseConditionReconciling says whether the controller is bringing the release there.
+	// ReleaseConditionReconciling reports whether the controller is bringing the release there.
 	ReleaseConditionReconciling = "Reconciling"
-	// ReleaseConditionStalled says whether something must be changed first: instances cannot be
+	// ReleaseConditionStalled reports whether something must be changed first: instances cannot be
 	// created or deleted.
 	ReleaseConditionStalled = "Stalled"
 )

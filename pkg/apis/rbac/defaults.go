@@ -37,7 +37,7 @@ func addDefaultingFuncs(scheme *runtime.Scheme) error {
 	return nil
 }
 
-// SetDefaults_RoleBinding says of which group role and subjects are, where it need not be said.
+// SetDefaults_RoleBinding sets the API groups of roleRef and subjects.
 func SetDefaults_RoleBinding(obj *rbacv1.RoleBinding) { setGroups(&obj.RoleRef, obj.Subjects) }
 
 // SetDefaults_ClusterRoleBinding does the same.

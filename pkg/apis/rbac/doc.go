@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package rbac registers rbac.authorization.k8s.io, whose hub types are those of the wire,
-// from k8s.io/api, and fills in their defaults.
+// Package rbac registers rbac.authorization.k8s.io, with the external types of k8s.io/api as hub
+// types, and sets their defaults.
 //
-// Stop 4 of the request's path (see ARCHITECTURE.md). pkg/apiserver installs it in the
+// Stage 4 of the request path (see ARCHITECTURE.md). pkg/apiserver installs it in the
 // built-in scheme. Read addKnownTypes first.
 package rbac

@@ -36,13 +36,13 @@ var (
 	AddToScheme = SchemeBuilder.AddToScheme
 )
 
-// Resource turns an unqualified resource name into one of this group.
+// Resource returns the GroupResource of an unqualified resource name.
 func Resource(resource string) schema.GroupResource {
 	return SchemeGroupVersion.WithResource(resource).GroupResource()
 }
 
-// addKnownTypes registers every type twice. The version on the wire comes first: where the
-// library asks what kind an object is of, it takes the first answer.
+// addKnownTypes registers every type twice, the external version first: the library takes the
+// first registered kind as the kind of an object.
 func addKnownTypes(scheme *runtime.Scheme) error {
 	types := []runtime.Object{
 		&rbacv1.ClusterRole{}, &rbacv1.ClusterRoleList{},

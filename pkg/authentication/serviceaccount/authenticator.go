@@ -34,6 +34,8 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
 // leeway is the tolerated clock skew: a token is valid this long before its begin and after its expiry,
@@ -227,7 +229,7 @@ func userOf(payload *claims) user.Info {
 	if instance == nil {
 		return info
 	}
-	extra := map[string][]string{InstanceNameKey: {instance.Name}, InstanceUIDKey: {string(instance.UID)}}
+	extra := map[string][]string{v1alpha1.InstanceNameKey: {instance.Name}, v1alpha1.InstanceUIDKey: {string(instance.UID)}}
 	for key, values := range info.GetExtra() {
 		extra[key] = values
 	}

@@ -22,13 +22,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// The extra attributes of a user with a token that is bound to an Instance. Kubernetes has the same for pods
-// under authentication.kubernetes.io.
-const (
-	InstanceNameKey = "fleet.gatehouse.dev/instance-name"
-	InstanceUIDKey  = "fleet.gatehouse.dev/instance-uid"
-)
-
 // Reference identifies an object by name and UID.
 type Reference struct {
 	Name string    `json:"name,omitempty"`

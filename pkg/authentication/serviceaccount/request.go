@@ -34,6 +34,8 @@ import (
 	authenticationjwt "k8s.io/apiserver/pkg/authentication/token/jwt"
 	"k8s.io/apiserver/pkg/warning"
 	"k8s.io/utils/ptr"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
 // The bounds of lifetimes are those of Kubernetes.
@@ -50,7 +52,7 @@ const (
 )
 
 // InstanceKind is the kind of an Instance in a TokenRequest's boundObjectRef, in any version.
-var InstanceKind = schema.GroupKind{Group: "fleet.gatehouse.dev", Kind: "Instance"}
+var InstanceKind = v1alpha1.SchemeGroupVersion.WithKind("Instance").GroupKind()
 
 var requestKind = authenticationv1.SchemeGroupVersion.WithKind("TokenRequest").GroupKind()
 

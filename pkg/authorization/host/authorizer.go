@@ -26,22 +26,17 @@ import (
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-const (
-	// Group is the group of all hosts.
-	Group = "system:hosts"
-	// UserPrefix is the prefix of hosts' user names; the host's name follows.
-	UserPrefix = "system:host:"
-)
-
-// NameOf returns the host's name of a user. isHost is true for every member of Group; the name is empty
-// if the user's name has not the form of a host's.
+// NameOf returns the host's name of a user. isHost is true for every member of v1alpha1.HostsGroup;
+// the name is empty if the user's name has not the form of a host's.
 func NameOf(u user.Info) (name string, isHost bool) {
-	if u == nil || !slices.Contains(u.GetGroups(), Group) {
+	if u == nil || !slices.Contains(u.GetGroups(), v1alpha1.HostsGroup) {
 		return "", false
 	}
-	name, ok := strings.CutPrefix(u.GetName(), UserPrefix)
+	name, ok := strings.CutPrefix(u.GetName(), v1alpha1.HostUserPrefix)
 	if !ok || len(apivalidation.NameIsDNSSubdomain(name, false)) > 0 {
 		return "", true
 	}
@@ -75,14 +70,15 @@ type hosts struct {
 	options  Options
 }
 
-// Authorize allows or denies requests of members of Group, and has no opinion on other users.
+// Authorize allows or denies requests of members of v1alpha1.HostsGroup, and has no opinion on other
+// users.
 func (h *hosts) Authorize(ctx context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
 	name, isHost := NameOf(a.GetUser())
 	if !isHost {
 		return authorizer.DecisionNoOpinion, "", nil
 	}
 	if name == "" {
-		return authorizer.DecisionDeny, fmt.Sprintf("a member of group %s must be named %s<name of its host>", Group, UserPrefix), nil
+		return authorizer.DecisionDeny, fmt.Sprintf("a member of group %s must be named %s<name of its host>", v1alpha1.HostsGroup, v1alpha1.HostUserPrefix), nil
 	}
 	refusal, err := h.refuse(ctx, name, a)
 	if refusal != "" || err != nil {
@@ -110,15 +106,15 @@ func (h *hosts) refuse(ctx context.Context, host string, a authorizer.Attributes
 		return fmt.Sprintf("host %q may read only what describes the API", host), nil
 	}
 	switch a.GetAPIGroup() + "/" + a.GetResource() {
-	case "fleet.gatehouse.dev/hosts":
+	case v1alpha1.GroupName + "/hosts":
 		// Server-side apply of an absent object asks for create as well.
 		if a.GetVerb() == "create" && h.options.ApproveRegistration {
 			return fmt.Sprintf("host %q may not register itself: the server runs with --host-registration=approve, so an operator creates its Host first", host), nil
 		}
 		return own(host, a, "Host", "", "status"), nil
-	case "fleet.gatehouse.dev/hostleases":
+	case v1alpha1.GroupName + "/hostleases":
 		return own(host, a, "HostLease", ""), nil
-	case "fleet.gatehouse.dev/instances":
+	case v1alpha1.GroupName + "/instances":
 		return h.instances(ctx, host, a)
 	case "/events", "events.k8s.io/events":
 		return create(host, a, "events"), nil
@@ -184,7 +180,7 @@ func (h *hosts) instances(ctx context.Context, host string, a authorizer.Attribu
 		if ownSelector(host, a) {
 			return "", nil
 		}
-		return fmt.Sprintf("host %q may %s instances only with the field selector %s=%s and no other", host, verb, hostNameField, host), nil
+		return fmt.Sprintf("host %q may %s instances only with the field selector %s=%s and no other", host, verb, v1alpha1.InstanceHostNameField, host), nil
 	case "get/", "get/status", "update/status", "patch/status", "delete/", "create/token":
 	default:
 		return fmt.Sprintf("host %q may not %s %s: of an instance bound to it, it may read and delete the whole, write the status and create a token", host, verb, path(a)), nil
@@ -202,8 +198,6 @@ func (h *hosts) instances(ctx context.Context, host string, a authorizer.Attribu
 	return "", nil
 }
 
-const hostNameField = "spec.hostName"
-
 // ownSelector reports whether only the host's own instances can match. The library parses the
 // requirements from the same text as the storage. A name, which comes from the URL of the deprecated
 // watch of a single object or from a second requirement, makes it another request.
@@ -213,7 +207,7 @@ func ownSelector(host string, a authorizer.Attributes) bool {
 		return false
 	}
 	exact := requirements[0].Operator == "=" || requirements[0].Operator == "=="
-	return exact && requirements[0].Field == hostNameField && requirements[0].Value == host
+	return exact && requirements[0].Field == v1alpha1.InstanceHostNameField && requirements[0].Value == host
 }
 
 // path returns the resource and its subresource for messages.

@@ -29,6 +29,8 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/endpoints/filters"
 	"k8s.io/apiserver/pkg/endpoints/request"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
 // bound maps namespace/name of instances to their hosts.
@@ -212,7 +214,7 @@ func TestAHostMayDoThisAndNothingElse(t *testing.T) {
 		{"what only begins like a path is another", "GET", "/apisx", deny},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			a := attributesOf(t, tc.method, tc.url, edge("system:host:edge-1", Group))
+			a := attributesOf(t, tc.method, tc.url, edge("system:host:edge-1", v1alpha1.HostsGroup))
 			got, reason, err := newHosts(t, instancesOfTests).Authorize(t.Context(), a)
 			if err != nil || got != tc.want {
 				t.Fatalf("decided %v (%s, %v), want %v", got, reason, err, tc.want)
@@ -237,7 +239,7 @@ func TestWildcardsInARequestAreNoNames(t *testing.T) {
 		{Verb: "escalate", APIGroup: "rbac.authorization.k8s.io", Resource: "clusterroles"},
 		{},
 	} {
-		a.User, a.ResourceRequest = edge("system:host:edge-1", Group), true
+		a.User, a.ResourceRequest = edge("system:host:edge-1", v1alpha1.HostsGroup), true
 		if got, reason, err := newHosts(t, instancesOfTests).Authorize(t.Context(), a); err != nil || got != authorizer.DecisionDeny || reason == "" {
 			t.Errorf("%+v: decided %v (%s, %v)", a, got, reason, err)
 		}
@@ -250,18 +252,18 @@ func TestNameOf(t *testing.T) {
 		user user.Info
 		want authorizer.Decision
 	}{
-		{"a host", edge("system:host:edge-1", Group), authorizer.DecisionAllow},
-		{"a host in further groups", edge("system:host:edge-1", "admins", Group), authorizer.DecisionAllow},
-		{"a host of another name", edge("system:host:edge-2", Group), authorizer.DecisionDeny},
-		{"a member of the group that is no host", edge("jane", Group), authorizer.DecisionDeny},
-		{"a host without a name", edge("system:host:", Group), authorizer.DecisionDeny},
-		{"a host whose name could be none", edge("system:host:edge-1,edge-2", Group), authorizer.DecisionDeny},
-		{"a node of a cluster in the group", edge("system:node:edge-1", Group), authorizer.DecisionDeny},
-		{"a service account in the group", edge("system:serviceaccount:default:edge-1", Group), authorizer.DecisionDeny},
-		{"a member of the group without any name", edge("", Group), authorizer.DecisionDeny},
+		{"a host", edge("system:host:edge-1", v1alpha1.HostsGroup), authorizer.DecisionAllow},
+		{"a host in further groups", edge("system:host:edge-1", "admins", v1alpha1.HostsGroup), authorizer.DecisionAllow},
+		{"a host of another name", edge("system:host:edge-2", v1alpha1.HostsGroup), authorizer.DecisionDeny},
+		{"a member of the group that is no host", edge("jane", v1alpha1.HostsGroup), authorizer.DecisionDeny},
+		{"a host without a name", edge("system:host:", v1alpha1.HostsGroup), authorizer.DecisionDeny},
+		{"a host whose name could be none", edge("system:host:edge-1,edge-2", v1alpha1.HostsGroup), authorizer.DecisionDeny},
+		{"a node of a cluster in the group", edge("system:node:edge-1", v1alpha1.HostsGroup), authorizer.DecisionDeny},
+		{"a service account in the group", edge("system:serviceaccount:default:edge-1", v1alpha1.HostsGroup), authorizer.DecisionDeny},
+		{"a member of the group without any name", edge("", v1alpha1.HostsGroup), authorizer.DecisionDeny},
 		{"the name of a host without the group", edge("system:host:edge-1"), authorizer.DecisionNoOpinion},
-		{"a group that only begins like it", edge("system:host:edge-1", Group+"2"), authorizer.DecisionNoOpinion},
-		{"a user whose name is the group's", edge(Group), authorizer.DecisionNoOpinion},
+		{"a group that only begins like it", edge("system:host:edge-1", v1alpha1.HostsGroup+"2"), authorizer.DecisionNoOpinion},
+		{"a user whose name is the group's", edge(v1alpha1.HostsGroup), authorizer.DecisionNoOpinion},
 		{"another user", edge("jane", "admins"), authorizer.DecisionNoOpinion},
 		{"no user", nil, authorizer.DecisionNoOpinion},
 	} {
@@ -282,7 +284,7 @@ func TestNameOf(t *testing.T) {
 
 func TestABindingThatCannotBeLookedUpIsAnError(t *testing.T) {
 	h := newHosts(t, bound{"silent": "yes"})
-	a := attributesOf(t, http.MethodGet, inDefault+"/instances/mine", edge("system:host:edge-1", Group))
+	a := attributesOf(t, http.MethodGet, inDefault+"/instances/mine", edge("system:host:edge-1", v1alpha1.HostsGroup))
 	got, _, err := h.Authorize(t.Context(), a)
 	if got != authorizer.DecisionDeny || err == nil || !strings.Contains(err.Error(), "default/mine") {
 		t.Errorf("decided %v (%v)", got, err)

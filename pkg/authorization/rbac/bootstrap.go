@@ -22,8 +22,11 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/authentication/serviceaccount"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/component-helpers/auth/rbac/validation"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
 const (
@@ -31,7 +34,7 @@ const (
 	// aggregating role follows.
 	aggregateTo = "rbac.authorization.k8s.io/aggregate-to-"
 	// fleet is the group of Gatehouse's own kinds.
-	fleet = "fleet.gatehouse.dev"
+	fleet = v1alpha1.GroupName
 )
 
 // Bootstrap is an object that every server with RBAC has from its first start, with a function that
@@ -46,17 +49,23 @@ type Bootstrap struct {
 	Reconcile func(existing runtime.Object) bool
 }
 
-// BootstrapObjects returns the roles and bindings of a new server. Controllers are bound to their roles
-// by their user names.
-func BootstrapObjects() []Bootstrap {
+// UserRole is a ClusterRole for one user, with the name of the user.
+type UserRole struct {
+	User  string
+	Rules []rbacv1.PolicyRule
+}
+
+// BootstrapObjects returns the roles and bindings that a server starts with. Each controller gets
+// the rules given for its user, and discovery.
+func BootstrapObjects(controllers []UserRole) []Bootstrap {
 	var objects []Bootstrap
-	for _, role := range clusterRoles() {
+	for _, role := range clusterRoles(controllers) {
 		stamp(&role.ObjectMeta)
 		objects = append(objects, Bootstrap{Resource: "clusterroles", Object: &role, Reconcile: func(existing runtime.Object) bool {
 			return reconcileRole(existing.(*rbacv1.ClusterRole), &role)
 		}})
 	}
-	for _, binding := range clusterRoleBindings() {
+	for _, binding := range clusterRoleBindings(controllers) {
 		stamp(&binding.ObjectMeta)
 		objects = append(objects, Bootstrap{Resource: "clusterrolebindings", Object: &binding, Reconcile: func(existing runtime.Object) bool {
 			return reconcileBinding(existing.(*rbacv1.ClusterRoleBinding), &binding)
@@ -120,7 +129,7 @@ func adminRules() []rbacv1.PolicyRule {
 	}
 }
 
-func clusterRoles() []rbacv1.ClusterRole {
+func clusterRoles(controllers []UserRole) []rbacv1.ClusterRole {
 	view, edit, admin := viewRules(), editRules(), adminRules()
 	roles := []rbacv1.ClusterRole{
 		named("cluster-admin", rule(all, rbacv1.APIGroupAll, rbacv1.ResourceAll), rbacv1.PolicyRule{Verbs: all, NonResourceURLs: []string{rbacv1.NonResourceAll}}),
@@ -154,8 +163,8 @@ func clusterRoles() []rbacv1.ClusterRole {
 		gathered("edit", edit),
 		gathered("admin", admin),
 	}
-	for _, c := range controllers() {
-		roles = append(roles, named(c.name, append(c.rules, paths("/api", "/api/*", "/apis", "/apis/*"))...))
+	for _, c := range controllers {
+		roles = append(roles, named(c.User, slices.Concat(c.Rules, []rbacv1.PolicyRule{paths("/api", "/api/*", "/apis", "/apis/*")})...))
 	}
 	return roles
 }
@@ -185,88 +194,7 @@ func labelled(role rbacv1.ClusterRole, by ...string) rbacv1.ClusterRole {
 	return role
 }
 
-// controllers returns the users of the server's own controllers, and the least rights that each needs.
-func controllers() []struct {
-	name  string
-	rules []rbacv1.PolicyRule
-} {
-	// Finalizers are for OwnerReferencesPermissionEnforcement: objects of these controllers block the
-	// deletion of their owner.
-	tell := rule([]string{"create", "patch"}, "", "events")
-	everything := func(verbs ...string) rbacv1.PolicyRule {
-		return rule(verbs, rbacv1.APIGroupAll, rbacv1.ResourceAll)
-	}
-	return []struct {
-		name  string
-		rules []rbacv1.PolicyRule
-	}{
-		{"system:controller:namespace-controller", []rbacv1.PolicyRule{
-			rule([]string{"list", "watch"}, "", "namespaces"),
-			rule([]string{"update"}, "", "namespaces/finalize", "namespaces/status"),
-			everything("list", "delete", "deletecollection"),
-		}},
-		{"system:controller:generic-garbage-collector", []rbacv1.PolicyRule{
-			everything("get", "list", "watch", "patch", "delete"),
-			rule([]string{"create", "patch", "update"}, "", "events"),
-		}},
-		{"system:controller:service-account-controller", []rbacv1.PolicyRule{
-			rule([]string{"list", "watch"}, "", "namespaces"),
-			rule([]string{"create", "list", "watch"}, "", "serviceaccounts"),
-		}},
-		{"system:controller:clusterrole-aggregation-controller", []rbacv1.PolicyRule{
-			rule([]string{"escalate", "get", "list", "patch", "update", "watch"}, rbacv1.GroupName, "clusterroles"),
-		}},
-		// All namespaced kinds but events can be counted.
-		{"system:controller:resourcequota-controller", []rbacv1.PolicyRule{
-			rule([]string{"list", "watch"}, "", "configmaps", "resourcequotas", "secrets", "serviceaccounts"),
-			rule([]string{"list", "watch"}, "", "events"),
-			rule([]string{"list", "watch"}, "coordination.k8s.io", "leases"),
-			rule([]string{"list", "watch"}, rbacv1.GroupName, "roles", "rolebindings"),
-			rule([]string{"list", "watch"}, fleet, "apps", "instances", "releases"),
-			rule([]string{"update"}, "", "resourcequotas/status"),
-		}},
-		{"system:controller:app-controller", []rbacv1.PolicyRule{
-			rule([]string{"get", "patch"}, fleet, "apps"),
-			rule([]string{"update"}, fleet, "apps/finalizers", "apps/status"),
-			rule([]string{"get", "create", "update", "patch", "delete"}, fleet, "releases"),
-			tell,
-		}},
-		{"system:controller:release-controller", []rbacv1.PolicyRule{
-			rule([]string{"get"}, fleet, "releases"),
-			rule([]string{"update"}, fleet, "releases/finalizers", "releases/status"),
-			rule([]string{"create", "patch", "delete"}, fleet, "instances"),
-			tell,
-		}},
-		{"system:controller:scheduler", []rbacv1.PolicyRule{
-			rule([]string{"get"}, fleet, "instances"),
-			rule([]string{"create"}, fleet, "instances/binding"),
-			rule([]string{"update"}, fleet, "instances/status"),
-			tell,
-		}},
-		{"system:controller:host-lifecycle-controller", []rbacv1.PolicyRule{
-			rule([]string{"get", "update"}, fleet, "hosts"),
-			rule([]string{"update"}, fleet, "hosts/status"),
-			rule([]string{"get"}, fleet, "hostleases"),
-			rule([]string{"delete"}, fleet, "instances"),
-			rule([]string{"update"}, fleet, "instances/status"),
-			tell,
-		}},
-		{"system:controller:ended-instance-collector", []rbacv1.PolicyRule{
-			rule([]string{"delete"}, fleet, "instances"),
-		}},
-		// The informers of the five controllers above.
-		{"system:controller:shared-informers", []rbacv1.PolicyRule{
-			rule([]string{"list", "watch"}, fleet, "apps", "hostleases", "hosts", "instances", "releases"),
-		}},
-		// Leader election decides which replica runs them.
-		{"system:controller:leader-election", []rbacv1.PolicyRule{
-			rule([]string{"create"}, "coordination.k8s.io", "leases"),
-			{Verbs: []string{"get", "update"}, APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, ResourceNames: []string{"gatehouse-controllers"}},
-		}},
-	}
-}
-
-func clusterRoleBindings() []rbacv1.ClusterRoleBinding {
+func clusterRoleBindings(controllers []UserRole) []rbacv1.ClusterRoleBinding {
 	group := func(name string) rbacv1.Subject {
 		return rbacv1.Subject{Kind: rbacv1.GroupKind, APIGroup: rbacv1.GroupName, Name: name}
 	}
@@ -276,10 +204,10 @@ func clusterRoleBindings() []rbacv1.ClusterRoleBinding {
 		bound("system:basic-user", group(user.AllAuthenticated)),
 		// Monitors and installers read /version before they have credentials, as in Kubernetes.
 		bound("system:public-info-viewer", group(user.AllAuthenticated), group(user.AllUnauthenticated)),
-		bound("system:service-account-issuer-discovery", group("system:serviceaccounts")),
+		bound("system:service-account-issuer-discovery", group(serviceaccount.AllServiceAccountsGroup)),
 	}
-	for _, c := range controllers() {
-		bindings = append(bindings, bound(c.name, rbacv1.Subject{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: c.name}))
+	for _, c := range controllers {
+		bindings = append(bindings, bound(c.User, rbacv1.Subject{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: c.User}))
 	}
 	return bindings
 }

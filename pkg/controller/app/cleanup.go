@@ -22,16 +22,17 @@ import (
 	"slices"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
-// HasRevisionHistoryLimit says whether old releases of an app are deleted at all.
+// HasRevisionHistoryLimit reports whether old releases of an app are deleted.
 func HasRevisionHistoryLimit(app *v1alpha1.App) bool {
 	return app.Spec.RevisionHistoryLimit != nil && *app.Spec.RevisionHistoryLimit != math.MaxInt32
 }
 
-// Excess is which old releases are more than the app keeps: those with the lowest numbers. Of
-// these the ones that have instances, or may have because their controller has not seen the
-// last change, are left for another time.
+// Excess returns the old releases beyond the app's history limit: those with the lowest revisions.
+// It leaves out those that have instances, or may have because their controller has not observed
+// the last change.
 func Excess(app *v1alpha1.App, old []*v1alpha1.Release) []*v1alpha1.Release {
 	if !HasRevisionHistoryLimit(app) {
 		return nil
@@ -47,14 +48,14 @@ func Excess(app *v1alpha1.App, old []*v1alpha1.Release) []*v1alpha1.Release {
 	})
 }
 
-// byRevision sorts the lowest number first. What has no number that can be read comes before
-// all others, so that the order is one.
+// byRevision sorts by revision, ascending. A release without a valid revision comes first, so that
+// the order is total.
 func byRevision(a, b *v1alpha1.Release) int {
-	first, err := Revision(a)
+	first, err := helper.Revision(a)
 	if err != nil {
 		first = -1
 	}
-	second, err := Revision(b)
+	second, err := helper.Revision(b)
 	if err != nil {
 		second = -1
 	}

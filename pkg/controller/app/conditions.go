@@ -27,34 +27,34 @@ import (
 
 // Reasons of the condition Progressing.
 const (
-	// NewReleaseCreatedReason: the release of a new version was made.
+	// NewReleaseCreatedReason: the release of a new version was created.
 	NewReleaseCreatedReason = "NewReleaseCreated"
-	// FoundNewReleaseReason: the release of the version was there already.
+	// FoundNewReleaseReason: the release of the version existed already.
 	FoundNewReleaseReason = "FoundNewRelease"
-	// ReleaseCreateErrorReason: the release of a new version cannot be made.
-	ReleaseCreateErrorReason = "ReleaseCreateError"
-	// ReleaseUpdatedReason: the newest version gained on the old ones.
+	// ReleaseCreateErrorReason: the release of a new version cannot be created.
+	ReleaseCreateErrorReason = v1alpha1.AppReasonReleaseCreateError
+	// ReleaseUpdatedReason: the newest version made progress.
 	ReleaseUpdatedReason = "ReleaseUpdated"
 	// NewReleaseAvailableReason: the newest version has taken over.
 	NewReleaseAvailableReason = "NewReleaseAvailable"
-	// ProgressDeadlineExceededReason: nothing has come forward for too long.
-	ProgressDeadlineExceededReason = "ProgressDeadlineExceeded"
-	// PausedReason: somebody paused the rollout, so that nobody waits for it.
-	PausedReason = "AppPaused"
-	// ResumedReason: the rollout goes on, and the time that it has begins anew.
+	// ProgressDeadlineExceededReason: the rollout has made no progress for too long.
+	ProgressDeadlineExceededReason = v1alpha1.AppReasonProgressDeadlineExceeded
+	// PausedReason: the rollout is paused, and has no deadline.
+	PausedReason = v1alpha1.AppReasonPaused
+	// ResumedReason: the rollout is resumed, and its deadline starts again.
 	ResumedReason = "AppResumed"
 )
 
 // Reasons of the condition Available.
 const (
-	// MinimumReplicasAvailableReason: as many instances are available as the strategy asks for.
+	// MinimumReplicasAvailableReason: as many instances are available as the strategy requires.
 	MinimumReplicasAvailableReason = "MinimumReplicasAvailable"
 	// MinimumReplicasUnavailableReason: fewer are.
 	MinimumReplicasUnavailableReason = "MinimumReplicasUnavailable"
 )
 
-// setCondition writes a condition unless status and reason are those that it has: a message
-// alone is no news. The time is kept while the status is. It says whether anything was written.
+// setCondition sets a condition unless only its message differs, and reports whether it did. The
+// transition time changes with the status only.
 func setCondition(status *v1alpha1.AppStatus, condition metav1.Condition) bool {
 	current := meta.FindStatusCondition(status.Conditions, condition.Type)
 	if current != nil && current.Status == condition.Status && current.Reason == condition.Reason {
@@ -63,8 +63,8 @@ func setCondition(status *v1alpha1.AppStatus, condition metav1.Condition) bool {
 	return meta.SetStatusCondition(&status.Conditions, condition)
 }
 
-// progressing writes the condition Progressing. What is written now counts for the deadline
-// from now, but for the news that it has passed.
+// progressing sets the condition Progressing. A change restarts the deadline, except for one that
+// reports that it has passed.
 func progressing(status *v1alpha1.AppStatus, is metav1.ConditionStatus, reason, message string, now metav1.Time) {
 	if setCondition(status, metav1.Condition{
 		Type: v1alpha1.AppConditionProgressing, Status: is, Reason: reason, Message: message, LastTransitionTime: now,
@@ -73,7 +73,8 @@ func progressing(status *v1alpha1.AppStatus, is metav1.ConditionStatus, reason, 
 	}
 }
 
-// progressed does the same when it is no news either, because each step counts.
+// progressed sets the condition Progressing and restarts the deadline even if nothing differs,
+// because each step counts.
 func progressed(status *v1alpha1.AppStatus, reason, message string, now metav1.Time) {
 	meta.SetStatusCondition(&status.Conditions, metav1.Condition{
 		Type: v1alpha1.AppConditionProgressing, Status: metav1.ConditionTrue, Reason: reason, Message: message, LastTransitionTime: now,
@@ -81,7 +82,7 @@ func progressed(status *v1alpha1.AppStatus, reason, message string, now metav1.T
 	status.LastProgressTime = &now
 }
 
-// progressReason is why the condition Progressing is as it is; nothing where there is none.
+// progressReason returns the reason of the condition Progressing; empty if there is none.
 func progressReason(status *v1alpha1.AppStatus) string {
 	if condition := meta.FindStatusCondition(status.Conditions, v1alpha1.AppConditionProgressing); condition != nil {
 		return condition.Reason
@@ -89,8 +90,8 @@ func progressReason(status *v1alpha1.AppStatus) string {
 	return ""
 }
 
-// notePause says in the condition Progressing that an app was paused or resumed, so that the
-// pause does not count for the deadline. That the deadline has passed stays said.
+// notePause sets the condition Progressing when an app was paused or resumed, so that the pause does
+// not count for the deadline. A deadline that has passed stays reported.
 func notePause(app *v1alpha1.App, now metav1.Time) {
 	reason := progressReason(&app.Status)
 	switch {
@@ -102,9 +103,9 @@ func notePause(app *v1alpha1.App, now metav1.Time) {
 	}
 }
 
-// noteStart says in the condition Progressing that a rollout begins anew when an app is scaled
-// up from nothing: that it was complete without an instance says nothing of its version. It goes
-// by what is stored of the app, so that a write that fails is made up for.
+// noteStart sets the condition Progressing when an app is scaled up from 0, which starts a rollout:
+// that it was complete without an instance proves nothing about its version. It compares with the
+// stored status, so that a failed write is repeated.
 func noteStart(app *v1alpha1.App, newest *v1alpha1.Release, now metav1.Time) {
 	switch {
 	case !HasProgressDeadline(app) || app.Spec.Paused || newest == nil:
@@ -114,7 +115,7 @@ func noteStart(app *v1alpha1.App, newest *v1alpha1.Release, now metav1.Time) {
 	}
 }
 
-// replicaFailure is the condition ReplicaFailure of a release, the newest one's first.
+// replicaFailure returns the condition ReplicaFailure of a release, the newest one's first.
 func replicaFailure(releases []*v1alpha1.Release, newest *v1alpha1.Release) *metav1.Condition {
 	for _, release := range append([]*v1alpha1.Release{newest}, releases...) {
 		if release == nil {
@@ -123,14 +124,14 @@ func replicaFailure(releases []*v1alpha1.Release, newest *v1alpha1.Release) *met
 		if failure := meta.FindStatusCondition(release.Status.Conditions, v1alpha1.ReleaseConditionReplicaFailure); failure != nil {
 			promoted := *failure
 			promoted.Type = v1alpha1.AppConditionReplicaFailure
-			promoted.ObservedGeneration = 0 // it is the release's
+			promoted.ObservedGeneration = 0 // that is of the release
 			return &promoted
 		}
 	}
 	return nil
 }
 
-// subject is of what a message about progress speaks.
+// subject returns the subject of messages about progress.
 func subject(app *v1alpha1.App, newest *v1alpha1.Release) string {
 	if newest == nil {
 		return fmt.Sprintf("app %q", app.Name)

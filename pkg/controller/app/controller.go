@@ -22,7 +22,7 @@ import (
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -34,19 +34,19 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/backoff"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/events"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/queue"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/backoff"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/events"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/queue"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	fleetclient "github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/typed/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions"
 	fleetlisters "github.com/gatehouse-dev/gatehouse/pkg/generated/listers/fleet/v1alpha1"
 )
 
-// Name is the controller's, and with a prefix its user's.
+// Name of the controller. Its user has this name after a prefix.
 const Name = "app-controller"
 
-// workers is how many apps are looked at, at the same time. Each waits for the server most of
+// workers is the number of apps that are reconciled concurrently. Each waits for the server most of
 // the time.
 const workers = 5
 
@@ -61,12 +61,12 @@ type Controller struct {
 	recorder  record.EventRecorder
 	runEvents func(context.Context)
 	clock     clock.PassiveClock
-	vain      *backoff.Backoff[attempt]
+	rewrites  *backoff.Backoff[attempt]
 	marks     marks
 }
 
-// New makes a controller that reaches the server by the configuration, and watches by
-// informers that others share. Whoever runs it runs them, and not before it is made.
+// New returns a controller that writes with the configuration and watches with shared informers.
+// The caller runs these, after this call.
 func New(config *rest.Config, shared externalversions.SharedInformerFactory) (*Controller, error) {
 	client, err := versioned.NewForConfig(config)
 	if err != nil {
@@ -84,8 +84,8 @@ func New(config *rest.Config, shared externalversions.SharedInformerFactory) (*C
 	return c, nil
 }
 
-// NewForClient makes a controller of its parts, for tests that hold some of them. Events go to
-// the recorder, which somebody else runs.
+// NewForClient returns a controller for tests that provide some of its parts. The caller runs the
+// recorder.
 func NewForClient(client versioned.Interface, shared externalversions.SharedInformerFactory, recorder record.EventRecorder, clock clock.PassiveClock) (*Controller, error) {
 	fleet := shared.Fleet().V1alpha1()
 	apps, releases, instances := fleet.Apps(), fleet.Releases(), fleet.Instances()
@@ -98,7 +98,7 @@ func NewForClient(client versioned.Interface, shared externalversions.SharedInfo
 		recorder:  recorder,
 		runEvents: func(ctx context.Context) { <-ctx.Done() },
 		clock:     clock,
-		vain:      backoff.New[attempt](firstVainWrite, lastVainWrite, clock),
+		rewrites:  backoff.New[attempt](firstRewrite, lastRewrite, clock),
 		marks:     marks{of: map[types.UID]Mark{}},
 	}
 	for _, watched := range []struct {
@@ -122,7 +122,7 @@ func NewForClient(client versioned.Interface, shared externalversions.SharedInfo
 	return c, nil
 }
 
-// Run works until the context ends.
+// Run runs the controller until the context ends.
 func (c *Controller) Run(ctx context.Context) {
 	ctx = klog.NewContext(ctx, klog.FromContext(ctx).WithName(Name))
 	var wg sync.WaitGroup
@@ -133,21 +133,20 @@ func (c *Controller) Run(ctx context.Context) {
 	}
 }
 
-// sync takes one app a step further: it claims releases, decides, does what was decided, and
-// writes what came of it into the app.
+// sync reconciles one app: it claims releases, decides, carries out the plan, and writes the status.
 func (c *Controller) sync(ctx context.Context, key types.NamespacedName) error {
 	app, err := c.apps.Apps(key.Namespace).Get(key.Name)
 	if err != nil {
-		return retry(err)
+		return queue.Retry(err)
 	}
 	selector, err := metav1.LabelSelectorAsSelector(app.Spec.Selector)
 	if err != nil || selector.Empty() {
-		c.recorder.Event(app, corev1.EventTypeWarning, "SelectingAll", "spec.selector chooses all instances, or cannot be read: nothing is done for this app")
+		c.recorder.Event(app, corev1.EventTypeWarning, "SelectingAll", "spec.selector selects all instances, or is invalid: this app is not reconciled")
 		return nil
 	}
-	releases, vainly, err := c.claim(ctx, app, selector)
+	releases, pending, err := c.claim(ctx, app, selector)
 	if err != nil {
-		return retry(err)
+		return queue.Retry(err)
 	}
 	now := c.clock.Now()
 	plan, err := Decide(View{App: app, Releases: releases, InstancesOf: c.instancesOf, Now: now, Mark: c.marks.get(app)})
@@ -159,52 +158,40 @@ func (c *Controller) sync(ctx context.Context, key types.NamespacedName) error {
 	if errors.As(failed, &t) {
 		failed = nil
 	}
-	vainly = sooner(vainly, t)
-	told := vainly
-	if told == nil && failed != nil && !HasProgressDeadline(app) && errors.As(failed, &queue.Refused{}) {
-		told = &trouble{reason: ReleaseCreateErrorReason, message: failed.Error()} // no condition Progressing says so
+	pending = sooner(pending, t)
+	reported := pending
+	if reported == nil && failed != nil && !HasProgressDeadline(app) && errors.As(failed, &queue.Refused{}) {
+		reported = &trouble{reason: ReleaseCreateErrorReason, message: failed.Error()} // the app has no condition Progressing
 	}
-	withHealth(app, &status, FindNewRelease(app, releases), told, now)
+	withHealth(app, &status, FindNewRelease(app, releases), reported, now)
 	written, t, err := c.writeStatus(ctx, app, status)
-	vainly = sooner(vainly, t)
+	pending = sooner(pending, t)
 	if err == nil {
 		c.marks.set(app.UID, plan.Mark)
-		c.tellDeadline(ctx, app, &status)
+		c.reportDeadline(ctx, app, &status)
 		if failed == nil {
 			t, err = c.writeRevision(ctx, written, plan.Revision)
-			vainly = sooner(vainly, t)
+			pending = sooner(pending, t)
 		}
 	}
 	if after, waits := CheckAfter(app, &status, now); waits {
 		c.queue.AddAfter(key, after)
 	}
-	if vainly != nil {
-		c.queue.AddAfter(key, vainly.after)
+	if pending != nil {
+		c.queue.AddAfter(key, pending.after)
 	}
 	if failed != nil {
-		return retry(failed)
+		return queue.Retry(failed)
 	}
-	return retry(err)
+	return queue.Retry(err)
 }
 
-// tellDeadline tells, once, that the deadline has passed.
-func (c *Controller) tellDeadline(ctx context.Context, app *v1alpha1.App, status *v1alpha1.AppStatus) {
+// reportDeadline records one event when the deadline has passed.
+func (c *Controller) reportDeadline(ctx context.Context, app *v1alpha1.App, status *v1alpha1.AppStatus) {
 	if progressReason(status) != ProgressDeadlineExceededReason || progressReason(&app.Status) == ProgressDeadlineExceededReason {
 		return
 	}
 	message := meta.FindStatusCondition(status.Conditions, v1alpha1.AppConditionProgressing).Message
-	klog.FromContext(ctx).V(2).Info("The progress deadline has passed", "app", klog.KObj(app), "message", message)
+	klog.FromContext(ctx).V(2).Info("Progress deadline exceeded", "app", klog.KObj(app), "message", message)
 	c.recorder.Event(app, corev1.EventTypeWarning, ProgressDeadlineExceededReason, message)
-}
-
-// retry leaves alone what is gone or goes, and takes an app of which something else was
-// changed meanwhile once more without a word.
-func retry(err error) error {
-	switch {
-	case apierrors.IsNotFound(err), apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-		return nil
-	case apierrors.IsConflict(err):
-		return queue.Again{Why: err.Error()}
-	}
-	return err
 }

@@ -14,11 +14,11 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package app makes a release of each version of an app and moves the app's instances from
-// the old ones to the newest. What it decides is what Kubernetes' deployment controller
-// (k8s.io/kubernetes pkg/controller/deployment) would; test/upstream/app asks both.
+// Package app creates a release of each version of an app and moves the app's instances from the
+// old releases to the newest. Its decisions are those of Kubernetes' deployment controller
+// (k8s.io/kubernetes pkg/controller/deployment); test/upstream/app compares the two.
 //
-// Stop 6 of the request's path (see ARCHITECTURE.md): a client like any other. Decisions are
-// pure: app and releases in, a Plan out. Read sync, which carries a plan out, then Decide; the
+// Stage 6 of the request's path (see ARCHITECTURE.md): a client like any other. Decisions are
+// pure: app and releases in, a Plan out. Read sync, which carries out a plan, then Decide; the
 // arithmetic of a rollout is in rolling.go and scaling.go.
 package app

@@ -32,32 +32,32 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/adoption"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/queue"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/adoption"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/queue"
 )
 
 // Reasons of events.
 const (
-	// scalingReason: a release was given another size.
+	// scalingReason: a release was scaled.
 	scalingReason = "ScalingRelease"
 )
 
-// claim takes the releases that the selector chooses and that are nobody's, lets go of those
-// that it no longer chooses, and returns what the app has then.
+// claim adopts the releases that the selector matches and that have no controller, releases those
+// that it no longer matches, and returns the app's releases.
 func (c *Controller) claim(ctx context.Context, app *v1alpha1.App, selector labels.Selector) ([]*v1alpha1.Release, *trouble, error) {
-	owned, err := of[*v1alpha1.Release](c.releases, byOwner, string(app.UID))
+	owned, err := find[*v1alpha1.Release](c.releases, byOwner, string(app.UID))
 	if err != nil {
 		return nil, nil, err
 	}
-	free, err := of[*v1alpha1.Release](c.releases, orphans, app.Namespace)
+	free, err := find[*v1alpha1.Release](c.releases, orphans, app.Namespace)
 	if err != nil {
 		return nil, nil, err
 	}
 	claims := adoption.Decide(app, selector, append(owned, free...))
-	var vainly *trouble
+	var pending *trouble
 	for _, release := range claims.Release {
 		if t := c.held(app, release.Name); t != nil {
-			vainly = sooner(vainly, t)
+			pending = sooner(pending, t)
 			continue
 		}
 		patch, err := adoption.ReleasePatch(app, release)
@@ -72,34 +72,34 @@ func (c *Controller) claim(ctx context.Context, app *v1alpha1.App, selector labe
 		if err == nil && metav1.IsControlledBy(left, app) {
 			difference = fmt.Sprintf("metadata.ownerReferences still name app %q", app.Name)
 		}
-		vainly = sooner(vainly, c.cameBack(ctx, app, release.Name, fmt.Sprintf("release %q", release.Name), difference))
+		pending = sooner(pending, c.checkWritten(ctx, app, release.Name, fmt.Sprintf("release %q", release.Name), difference))
 	}
 	adopted, t, err := c.adopt(ctx, app, claims.Adopt)
-	return append(claims.Mine, adopted...), sooner(vainly, t), err
+	return append(claims.Mine, adopted...), sooner(pending, t), err
 }
 
-// adopt makes the app the controller of releases that are nobody's. One that cannot be adopted,
-// because the write comes back changed, is the app's nevertheless.
-func (c *Controller) adopt(ctx context.Context, app *v1alpha1.App, releases []*v1alpha1.Release) (mine []*v1alpha1.Release, vainly *trouble, err error) {
+// adopt makes the app the controller of releases without one. A release whose adoption is changed at
+// admission is the app's nevertheless.
+func (c *Controller) adopt(ctx context.Context, app *v1alpha1.App, releases []*v1alpha1.Release) (mine []*v1alpha1.Release, pending *trouble, err error) {
 	var tried []*v1alpha1.Release
 	for _, release := range releases {
 		if t := c.held(app, release.Name); t != nil {
-			mine, vainly = append(mine, release), sooner(vainly, t)
+			mine, pending = append(mine, release), sooner(pending, t)
 			continue
 		}
 		tried = append(tried, release)
 	}
 	if len(tried) == 0 {
-		return mine, vainly, nil
+		return mine, pending, nil
 	}
-	// What the informer says may be old. An app that was deleted meanwhile must adopt nothing,
-	// or what it adopts dies with it.
+	// The cache may be stale. An app that was deleted meanwhile must adopt nothing, or what it
+	// adopts is garbage collected.
 	fresh, err := c.client.Apps(app.Namespace).Get(ctx, app.Name, metav1.GetOptions{})
 	if err != nil {
 		return nil, nil, err
 	}
 	if fresh.UID != app.UID || fresh.DeletionTimestamp != nil {
-		return nil, nil, queue.Again{Why: "the app is being deleted, or is another one already"}
+		return nil, nil, queue.Requeue{Reason: "the app is being deleted, or was recreated"}
 	}
 	for _, release := range tried {
 		patch, err := adoption.AdoptPatch(app, kind(), release)
@@ -117,55 +117,55 @@ func (c *Controller) adopt(ctx context.Context, app *v1alpha1.App, releases []*v
 		if !metav1.IsControlledBy(adopted, app) {
 			difference = fmt.Sprintf("metadata.ownerReferences do not name app %q as the controller", app.Name)
 		}
-		vainly = sooner(vainly, c.cameBack(ctx, app, release.Name, fmt.Sprintf("release %q", release.Name), difference))
+		pending = sooner(pending, c.checkWritten(ctx, app, release.Name, fmt.Sprintf("release %q", release.Name), difference))
 		mine = append(mine, adopted)
 	}
-	return mine, vainly, nil
+	return mine, pending, nil
 }
 
 func (c *Controller) patchRelease(ctx context.Context, release *v1alpha1.Release, patch []byte) (*v1alpha1.Release, error) {
 	return c.client.Releases(release.Namespace).Patch(ctx, release.Name, types.MergePatchType, patch, metav1.PatchOptions{})
 }
 
-// execute does what the plan says, and returns the status that the app has then. After a
-// failure that is what is true nevertheless; the rest is decided anew.
+// execute carries out the plan, and returns the resulting status of the app. After a failure the
+// status has what was done; the rest is decided again.
 func (c *Controller) execute(ctx context.Context, app *v1alpha1.App, plan Plan) (v1alpha1.AppStatus, error) {
 	if plan.Create != nil {
 		if status, err := c.create(ctx, app, plan); err != nil {
 			return status, err
 		}
 	}
-	var vainly *trouble
+	var pending *trouble
 	for _, update := range plan.Update {
 		release := update.Release
 		if t := c.held(app, release.Name); t != nil {
-			vainly = sooner(vainly, t)
+			pending = sooner(pending, t)
 			continue
 		}
 		updated, err := c.client.Releases(release.Namespace).Update(ctx, release, metav1.UpdateOptions{})
 		if err != nil {
 			return plan.Created, err
 		}
-		vainly = sooner(vainly, c.cameBack(ctx, app, release.Name, fmt.Sprintf("release %q", release.Name), UpdatedDiffers(release, updated)))
-		c.tellScaling(ctx, app, updated, update.From)
+		pending = sooner(pending, c.checkWritten(ctx, app, release.Name, fmt.Sprintf("release %q", release.Name), UpdatedDiffers(release, updated)))
+		c.reportScaling(ctx, app, updated, update.From)
 	}
 	for _, release := range plan.Delete {
-		klog.FromContext(ctx).V(2).Info("Deleting an old release", "app", klog.KObj(app), "release", klog.KObj(release))
+		klog.FromContext(ctx).V(2).Info("Deleting old release", "app", klog.KObj(app), "release", klog.KObj(release))
 		err := c.client.Releases(release.Namespace).Delete(ctx, release.Name, metav1.DeleteOptions{
-			// One that somebody gave instances meanwhile stays.
+			// A release that was scaled up meanwhile is kept.
 			Preconditions: &metav1.Preconditions{UID: &release.UID, ResourceVersion: &release.ResourceVersion},
 		})
 		if err != nil && !apierrors.IsNotFound(err) {
 			return plan.Created, err
 		}
 	}
-	if vainly != nil {
-		return plan.Status, vainly
+	if pending != nil {
+		return plan.Status, pending
 	}
 	return plan.Status, nil
 }
 
-func (c *Controller) tellScaling(ctx context.Context, app *v1alpha1.App, release *v1alpha1.Release, from int32) {
+func (c *Controller) reportScaling(ctx context.Context, app *v1alpha1.App, release *v1alpha1.Release, from int32) {
 	direction := "up"
 	switch to := size(release); {
 	case to == from:
@@ -173,20 +173,20 @@ func (c *Controller) tellScaling(ctx context.Context, app *v1alpha1.App, release
 	case to < from:
 		direction = "down"
 	}
-	klog.FromContext(ctx).V(2).Info("Scaled a release", "app", klog.KObj(app), "release", klog.KObj(release), "from", from, "to", size(release))
+	klog.FromContext(ctx).V(2).Info("Scaled release", "app", klog.KObj(app), "release", klog.KObj(release), "from", from, "to", size(release))
 	c.recorder.Eventf(app, corev1.EventTypeNormal, scalingReason, "scaled release %s %s from %d to %d", release.Name, direction, from, size(release))
 }
 
-// create makes the newest release. Its name may be taken: by itself, when the informer does
-// not know of it yet, or by another whose template has the same hash. Then the next attempt
-// has another hash. A release that comes back changed, so that the app would not find it again,
-// is not created once more before a dry run comes back as it was asked for.
+// create creates the newest release. Its name may be taken: by itself, if the informer does not show
+// it yet, or by another release whose template has the same hash, and then the next attempt has
+// another hash. A release that was changed at admission, so that the app would not find it, is not
+// created again before a dry run returns it as requested.
 func (c *Controller) create(ctx context.Context, app *v1alpha1.App, plan Plan) (v1alpha1.AppStatus, error) {
 	if t := c.held(app, creating); t != nil {
 		return c.withoutNewest(app, plan), t
 	}
-	if _, vain := c.vain.Left(attemptOf(app, creating)); vain {
-		if err := c.wouldComeBack(ctx, app, plan); err != nil {
+	if _, failed := c.rewrites.Left(attemptOf(app, creating)); failed {
+		if err := c.checkCreation(ctx, app, plan); err != nil {
 			return c.createFailed(app, plan, err)
 		}
 	}
@@ -197,29 +197,29 @@ func (c *Controller) create(ctx context.Context, app *v1alpha1.App, plan Plan) (
 	if err != nil {
 		return c.createFailed(app, plan, err)
 	}
-	c.tellScaling(ctx, app, made, 0)
-	if t := c.cameBack(ctx, app, creating, anyRelease, CreatedDiffers(app, plan.Create, made)); t != nil {
+	c.reportScaling(ctx, app, made, 0)
+	if t := c.checkWritten(ctx, app, creating, anyRelease, CreatedDiffers(app, plan.Create, made)); t != nil {
 		return c.withoutNewest(app, plan), t
 	}
 	return plan.Created, nil
 }
 
-// wouldComeBack returns a trouble where the next release would come back changed.
-func (c *Controller) wouldComeBack(ctx context.Context, app *v1alpha1.App, plan Plan) error {
+// checkCreation returns a trouble if the next release would be changed at admission.
+func (c *Controller) checkCreation(ctx context.Context, app *v1alpha1.App, plan Plan) error {
 	difference, err := c.probe(ctx, app, plan.Old)
 	if apierrors.IsAlreadyExists(err) {
-		return nil // so the name is: nameTaken deals with that
+		return nil // nameTaken handles that
 	}
 	if err != nil {
 		return err
 	}
-	if t := c.cameBack(ctx, app, creating, anyRelease, difference); t != nil {
+	if t := c.checkWritten(ctx, app, creating, anyRelease, difference); t != nil {
 		return t
 	}
 	return nil
 }
 
-// nameTaken finds out by what the name of the newest release is taken.
+// nameTaken handles a newest release whose name is taken.
 func (c *Controller) nameTaken(ctx context.Context, app *v1alpha1.App, plan Plan) (v1alpha1.AppStatus, error) {
 	status := plan.Begun
 	existing, err := c.client.Releases(app.Namespace).Get(ctx, plan.Create.Name, metav1.GetOptions{})
@@ -227,25 +227,25 @@ func (c *Controller) nameTaken(ctx context.Context, app *v1alpha1.App, plan Plan
 		return status, err
 	}
 	if !Collides(app, existing) {
-		return status, queue.Again{Why: "the new release is there, but has not been seen yet"}
+		return status, queue.Requeue{Reason: "the new release exists, and the informer does not show it yet"}
 	}
-	// It may be the release that was made before and came back changed, and not a collision.
-	if err := c.wouldComeBack(ctx, app, plan); err != nil {
+	// It may be an earlier attempt that was changed at admission, and not a collision.
+	if err := c.checkCreation(ctx, app, plan); err != nil {
 		return c.createFailed(app, plan, err)
 	}
 	status.CollisionCount = ptr.To(ptr.Deref(status.CollisionCount, 0) + 1)
-	return status, queue.Again{Why: fmt.Sprintf("release %s is another's", existing.Name)}
+	return status, queue.Requeue{Reason: fmt.Sprintf("release %s has another owner or template", existing.Name)}
 }
 
-// withoutNewest is the status of an app that has no release of its newest version and gets none
-// now: what there is counts as old.
+// withoutNewest returns the status of an app whose newest release does not exist and is not created
+// now: all its releases count as old.
 func (c *Controller) withoutNewest(app *v1alpha1.App, plan Plan) v1alpha1.AppStatus {
 	begun := app.DeepCopy()
 	begun.Status = plan.Begun
 	return SizeStatus(begun, plan.Old, nil, metav1.NewTime(c.clock.Now()))
 }
 
-// createFailed says of an app that its newest release cannot be created.
+// createFailed reports that the newest release of an app cannot be created.
 func (c *Controller) createFailed(app *v1alpha1.App, plan Plan, err error) (v1alpha1.AppStatus, error) {
 	status := c.withoutNewest(app, plan)
 	var t *trouble
@@ -260,7 +260,7 @@ func (c *Controller) createFailed(app *v1alpha1.App, plan Plan, err error) (v1al
 	return status, queue.Refusal(err)
 }
 
-// writeStatus returns the app as it is then.
+// writeStatus writes the status if it has changed, and returns the stored app.
 func (c *Controller) writeStatus(ctx context.Context, app *v1alpha1.App, status v1alpha1.AppStatus) (*v1alpha1.App, *trouble, error) {
 	if apiequality.Semantic.DeepEqual(app.Status, status) {
 		return app, nil, nil
@@ -278,12 +278,12 @@ func (c *Controller) writeStatus(ctx context.Context, app *v1alpha1.App, status 
 	if !sameOnTheWire(status, written.Status) {
 		difference = "status" + differenceOf(status, written.Status)
 	}
-	return written, c.cameBack(ctx, app, writingStatus, fmt.Sprintf("app %q", app.Name), difference), nil
+	return written, c.checkWritten(ctx, app, writingStatus, fmt.Sprintf("app %q", app.Name), difference), nil
 }
 
-// writeRevision notes the newest release's number on the app. The status endpoint leaves
-// metadata alone, so it is a write of its own, and comes last: as long as the number is not
-// there, Decide knows that the app's status may speak of another release.
+// writeRevision writes the newest release's revision to the app's annotations. The status
+// subresource does not change metadata, so it is another write, and the last one: as long as the
+// revision is missing, Decide treats the app's status as that of another release.
 func (c *Controller) writeRevision(ctx context.Context, app *v1alpha1.App, revision string) (*trouble, error) {
 	if revision == "" || app.Annotations[v1alpha1.RevisionAnnotation] == revision {
 		return nil, nil
@@ -307,5 +307,5 @@ func (c *Controller) writeRevision(ctx context.Context, app *v1alpha1.App, revis
 	if got := patched.Annotations[v1alpha1.RevisionAnnotation]; got != revision {
 		difference = fmt.Sprintf("metadata.annotations[%s] is %q, not %q", v1alpha1.RevisionAnnotation, got, revision)
 	}
-	return c.cameBack(ctx, app, writingVersion, fmt.Sprintf("app %q", app.Name), difference), nil
+	return c.checkWritten(ctx, app, writingVersion, fmt.Sprintf("app %q", app.Name), difference), nil
 }

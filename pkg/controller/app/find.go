@@ -23,27 +23,13 @@ import (
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
-// EqualIgnoreHash reports whether two templates are the same but for the hash, which is on a
-// release's and not on an app's. An absent protocol of a port equals TCP.
+// EqualIgnoreHash reports whether two templates are equal except for the hash label, which only the
+// templates of releases have. An absent protocol of a port equals TCP.
 func EqualIgnoreHash(a, b *v1alpha1.InstanceTemplateSpec) bool {
-	return apiequality.Semantic.DeepEqual(withProtocols(withoutHash(a)), withProtocols(withoutHash(b)))
-}
-
-// withProtocols is the template with the protocol of every port filled in.
-func withProtocols(template *v1alpha1.InstanceTemplateSpec) *v1alpha1.InstanceTemplateSpec {
-	absent := func(port v1alpha1.ContainerPort) bool { return port.Protocol == "" }
-	if !slices.ContainsFunc(template.Spec.Containers, func(c v1alpha1.Container) bool { return slices.ContainsFunc(c.Ports, absent) }) {
-		return template
-	}
-	filled := template.DeepCopy()
-	for _, container := range filled.Spec.Containers {
-		for i := range container.Ports {
-			container.Ports[i].Protocol = cmp.Or(container.Ports[i].Protocol, v1alpha1.ProtocolTCP)
-		}
-	}
-	return filled
+	return apiequality.Semantic.DeepEqual(helper.WithProtocols(withoutHash(a)), helper.WithProtocols(withoutHash(b)))
 }
 
 func withoutHash(template *v1alpha1.InstanceTemplateSpec) *v1alpha1.InstanceTemplateSpec {
@@ -55,8 +41,7 @@ func withoutHash(template *v1alpha1.InstanceTemplateSpec) *v1alpha1.InstanceTemp
 	return without
 }
 
-// FindNewRelease finds the release that has the app's template, nil where there is none. Of
-// several it is always the oldest.
+// FindNewRelease returns the oldest release that has the app's template; nil if there is none.
 func FindNewRelease(app *v1alpha1.App, releases []*v1alpha1.Release) *v1alpha1.Release {
 	for _, release := range slices.SortedFunc(slices.Values(releases), byCreation) {
 		if EqualIgnoreHash(&release.Spec.Template, &app.Spec.Template) {
@@ -66,8 +51,8 @@ func FindNewRelease(app *v1alpha1.App, releases []*v1alpha1.Release) *v1alpha1.R
 	return nil
 }
 
-// FindOldReleases finds the releases that FindNewRelease does not: all of them, and those
-// that have replicas.
+// FindOldReleases returns the releases that FindNewRelease does not: all of them, and those that
+// have replicas.
 func FindOldReleases(app *v1alpha1.App, releases []*v1alpha1.Release) (active, all []*v1alpha1.Release) {
 	newest := FindNewRelease(app, releases)
 	for _, release := range releases {
@@ -78,9 +63,9 @@ func FindOldReleases(app *v1alpha1.App, releases []*v1alpha1.Release) (active, a
 	return activeOf(all), all
 }
 
-// FindActiveOrLatest finds the one release that a change of the app's size is for: the only
-// one that has replicas, or the latest where none has. It is nil where several have, which
-// then share.
+// FindActiveOrLatest returns the one release that a change of the app's size applies to: the only
+// one with replicas, or the latest if none has any. It returns nil if several have replicas, which
+// then share the change.
 func FindActiveOrLatest(newest *v1alpha1.Release, old []*v1alpha1.Release) *v1alpha1.Release {
 	switch active := activeOf(with(old, newest)); {
 	case len(active) == 1:
@@ -95,7 +80,7 @@ func FindActiveOrLatest(newest *v1alpha1.Release, old []*v1alpha1.Release) *v1al
 	return nil
 }
 
-// with is a list of all releases, without one that is not there.
+// with returns all releases; newest may be nil.
 func with(old []*v1alpha1.Release, newest *v1alpha1.Release) []*v1alpha1.Release {
 	all := slices.Clone(old)
 	if newest != nil {
@@ -104,12 +89,12 @@ func with(old []*v1alpha1.Release, newest *v1alpha1.Release) []*v1alpha1.Release
 	return all
 }
 
-// activeOf are the releases that want replicas.
+// activeOf returns the releases that want replicas.
 func activeOf(releases []*v1alpha1.Release) []*v1alpha1.Release {
 	return slices.DeleteFunc(slices.Clone(releases), func(r *v1alpha1.Release) bool { return size(r) == 0 })
 }
 
-// size is how many replicas a release wants; none where there is no release.
+// size returns the replicas that a release wants; 0 for nil.
 func size(release *v1alpha1.Release) int32 {
 	switch {
 	case release == nil:
@@ -120,7 +105,7 @@ func size(release *v1alpha1.Release) int32 {
 	return *release.Spec.Replicas
 }
 
-// wanted is how many replicas an app wants.
+// wanted returns the replicas that an app wants.
 func wanted(app *v1alpha1.App) int32 {
 	if app.Spec.Replicas == nil {
 		return 1
@@ -128,22 +113,22 @@ func wanted(app *v1alpha1.App) int32 {
 	return *app.Spec.Replicas
 }
 
-// byCreation sorts the oldest first, and by name what was made in the same second.
+// byCreation sorts the oldest first, and releases of the same second by name.
 func byCreation(a, b *v1alpha1.Release) int {
 	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
 }
 
-// bySizeNewer sorts the largest first, and of like size the newest.
+// bySizeNewer sorts the largest first, and releases of the same size the newest first.
 func bySizeNewer(a, b *v1alpha1.Release) int {
 	return cmp.Or(cmp.Compare(size(b), size(a)), byCreation(b, a))
 }
 
-// bySizeOlder sorts the largest first, and of like size the oldest.
+// bySizeOlder sorts the largest first, and releases of the same size the oldest first.
 func bySizeOlder(a, b *v1alpha1.Release) int {
 	return cmp.Or(cmp.Compare(size(b), size(a)), byCreation(a, b))
 }
 
-// sum adds up a number of each release; nil releases count nothing.
+// sum sums up a number of each release, and skips nil.
 func sum(releases []*v1alpha1.Release, number func(*v1alpha1.Release) int32) int32 {
 	var total int64
 	for _, release := range releases {
@@ -154,20 +139,20 @@ func sum(releases []*v1alpha1.Release, number func(*v1alpha1.Release) int32) int
 	return clamp(total)
 }
 
-// ReplicaCount is how many replicas the releases want.
+// ReplicaCount returns the replicas that the releases want.
 func ReplicaCount(releases []*v1alpha1.Release) int32 { return sum(releases, size) }
 
-// ActualReplicaCount is how many instances the releases have.
+// ActualReplicaCount returns the number of instances of the releases.
 func ActualReplicaCount(releases []*v1alpha1.Release) int32 {
 	return sum(releases, func(r *v1alpha1.Release) int32 { return r.Status.Replicas })
 }
 
-// ReadyReplicaCount is how many ready instances the releases have.
+// ReadyReplicaCount returns the number of ready instances of the releases.
 func ReadyReplicaCount(releases []*v1alpha1.Release) int32 {
 	return sum(releases, func(r *v1alpha1.Release) int32 { return r.Status.ReadyReplicas })
 }
 
-// AvailableReplicaCount is how many available instances the releases have.
+// AvailableReplicaCount returns the number of available instances of the releases.
 func AvailableReplicaCount(releases []*v1alpha1.Release) int32 {
 	return sum(releases, func(r *v1alpha1.Release) int32 { return r.Status.AvailableReplicas })
 }

@@ -27,13 +27,14 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/instance"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/tombstone"
 )
 
 const (
-	// byOwner finds objects by the uid of their controller.
+	// byOwner indexes objects by the UID of their controller.
 	byOwner = Name + "/owner"
-	// orphans finds, by namespace, objects that have no controller.
+	// orphans indexes objects without a controller by namespace.
 	orphans = Name + "/orphans"
 )
 
@@ -53,8 +54,8 @@ func namespaceOfOrphan(obj any) ([]string, error) {
 	return nil, nil
 }
 
-// of finds objects in an index.
-func of[T any](indexer cache.Indexer, index, value string) ([]T, error) {
+// find returns the objects of an index value.
+func find[T any](indexer cache.Indexer, index, value string) ([]T, error) {
 	found, err := indexer.ByIndex(index, value)
 	if err != nil {
 		return nil, err
@@ -68,19 +69,11 @@ func of[T any](indexer cache.Indexer, index, value string) ([]T, error) {
 	return objects, nil
 }
 
-// instancesOf finds the instances that a release controls.
+// instancesOf returns the instances that a release controls.
 func (c *Controller) instancesOf(release types.UID) []*v1alpha1.Instance {
-	// The index is one of New's, so it is there.
-	instances, _ := of[*v1alpha1.Instance](c.instances, byOwner, string(release))
+	// New has added the index.
+	instances, _ := find[*v1alpha1.Instance](c.instances, byOwner, string(release))
 	return instances
-}
-
-// deleted is the object that an informer says is gone, or last knew of.
-func deleted(obj any) any {
-	if unknown, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-		return unknown.Obj
-	}
-	return obj
 }
 
 func (c *Controller) enqueue(app *v1alpha1.App) {
@@ -97,15 +90,15 @@ func (c *Controller) appHandler() cache.ResourceEventHandler {
 		AddFunc:    enqueue,
 		UpdateFunc: func(_, now any) { enqueue(now) },
 		DeleteFunc: func(obj any) {
-			if app, ok := deleted(obj).(*v1alpha1.App); ok {
+			if app, ok := tombstone.Object[*v1alpha1.App](obj); ok {
 				c.marks.forget(app.UID)
 			}
 		},
 	}
 }
 
-// releaseHandler has the owner of a release looked at, whoever it is or was, and where there
-// is none those who may adopt it.
+// releaseHandler enqueues the current and the former owner of a release and, if it has none, the
+// apps that may adopt it.
 func (c *Controller) releaseHandler() cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
 		AddFunc: func(obj any) {
@@ -129,7 +122,7 @@ func (c *Controller) releaseHandler() cache.ResourceEventHandler {
 			}
 		},
 		DeleteFunc: func(obj any) {
-			if release, ok := deleted(obj).(*v1alpha1.Release); ok {
+			if release, ok := tombstone.Object[*v1alpha1.Release](obj); ok {
 				c.enqueueOwner(release)
 			}
 		},
@@ -143,11 +136,11 @@ func uidOf(owner *metav1.OwnerReference) *types.UID {
 	return &owner.UID
 }
 
-// instanceHandler has apps looked at that wait until old instances have ended: nothing tells
-// of those but the instances themselves, because their release has counted them out before.
+// instanceHandler enqueues apps that wait until old instances have ended. Only instance events show
+// that, because their release has stopped counting them before.
 func (c *Controller) instanceHandler() cache.ResourceEventHandler {
 	ended := func(obj any) {
-		i, ok := deleted(obj).(*v1alpha1.Instance)
+		i, ok := tombstone.Object[*v1alpha1.Instance](obj)
 		if !ok {
 			return
 		}
@@ -159,7 +152,7 @@ func (c *Controller) instanceHandler() cache.ResourceEventHandler {
 		UpdateFunc: func(was, now any) {
 			old, wasInstance := was.(*v1alpha1.Instance)
 			i, ok := now.(*v1alpha1.Instance)
-			if wasInstance && ok && instance.Terminal(i) && !instance.Terminal(old) {
+			if wasInstance && ok && helper.IsInstanceTerminal(i) && !helper.IsInstanceTerminal(old) {
 				ended(i)
 			}
 		},
@@ -167,7 +160,7 @@ func (c *Controller) instanceHandler() cache.ResourceEventHandler {
 	}
 }
 
-// enqueueOwner says whether the release has a controller at all.
+// enqueueOwner enqueues the app of a release, and reports whether the release has a controller.
 func (c *Controller) enqueueOwner(release *v1alpha1.Release) bool {
 	owner := metav1.GetControllerOfNoCopy(release)
 	if app := c.appOf(release.Namespace, owner); app != nil {
@@ -176,7 +169,8 @@ func (c *Controller) enqueueOwner(release *v1alpha1.Release) bool {
 	return owner != nil
 }
 
-// enqueueAdopters looks at all apps of the namespace. Releases without a controller are rare.
+// enqueueAdopters enqueues the apps that select a release without a controller. It checks all apps
+// of the namespace, because such releases are rare.
 func (c *Controller) enqueueAdopters(release *v1alpha1.Release) {
 	apps, err := c.apps.Apps(release.Namespace).List(labels.Everything())
 	if err != nil || release.DeletionTimestamp != nil {
@@ -190,8 +184,8 @@ func (c *Controller) enqueueAdopters(release *v1alpha1.Release) {
 	}
 }
 
-// appOf finds the app that a reference is to; nil where it is to something else, or to an
-// earlier app of the name.
+// appOf returns the app that a reference names; nil if it names another kind, or an earlier app of
+// the same name.
 func (c *Controller) appOf(namespace string, owner *metav1.OwnerReference) *v1alpha1.App {
 	if owner == nil || !refersTo(owner, "App") {
 		return nil
@@ -216,7 +210,7 @@ func (c *Controller) appOfInstance(i *v1alpha1.Instance) *v1alpha1.App {
 	return c.appOf(release.Namespace, metav1.GetControllerOfNoCopy(release))
 }
 
-// refersTo says whether a reference is to a kind of ours, in whatever version.
+// refersTo reports whether a reference is to a kind of the fleet group, in any version.
 func refersTo(owner *metav1.OwnerReference, kind string) bool {
 	version, err := schema.ParseGroupVersion(owner.APIVersion)
 	return err == nil && version.Group == v1alpha1.GroupName && owner.Kind == kind

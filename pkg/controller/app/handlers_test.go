@@ -31,7 +31,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/informers"
 )
 
-// newController knows of objects without asking a server.
+// newController returns a controller whose caches hold objects, without a server.
 func newController(t *testing.T, apps []*v1alpha1.App, releases []*v1alpha1.Release) *Controller {
 	t.Helper()
 	config := &rest.Config{Host: "http://127.0.0.1:0"}
@@ -79,7 +79,7 @@ func ownedBy(name, kind string) func(*v1alpha1.Release) {
 	}
 }
 
-func TestWhoIsLookedAtWhenAReleaseChanges(t *testing.T) {
+func TestWhichAppsAReleaseEventEnqueues(t *testing.T) {
 	dies := func(release *v1alpha1.Release) { release.DeletionTimestamp = &metav1.Time{Time: noon} }
 	elsewhere := func(app *v1alpha1.App) { app.Spec.Selector.MatchLabels = map[string]string{"app": "db"} }
 	relabelled := func(release *v1alpha1.Release) { release.Labels = map[string]string{"app": "db"} }
@@ -121,7 +121,7 @@ func TestWhoIsLookedAtWhenAReleaseChanges(t *testing.T) {
 	}
 }
 
-func TestWhoIsLookedAtWhenAnInstanceEnds(t *testing.T) {
+func TestWhichAppsAnEndedInstanceEnqueues(t *testing.T) {
 	instanceOf := func(release *v1alpha1.Release, phase v1alpha1.InstancePhase) *v1alpha1.Instance {
 		return &v1alpha1.Instance{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "one", OwnerReferences: []metav1.OwnerReference{

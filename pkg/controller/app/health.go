@@ -24,33 +24,24 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/health"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/health"
 )
 
 // Reasons of the condition Ready.
 const (
-	// UnavailableReason: instances are missing, or not available yet, and it is not known why.
-	UnavailableReason = "InstancesUnavailable"
+	// UnavailableReason: instances are missing, or not available yet, for an unknown reason.
+	UnavailableReason = v1alpha1.ReasonInstancesUnavailable
 	// OldInstancesReason: instances of older versions are left.
-	OldInstancesReason = "OldInstances"
+	OldInstancesReason = v1alpha1.AppReasonOldInstances
 )
 
-// Uninformative says of a reason of the condition Ready that it only tells that the app is not
-// complete, which the numbers of its status tell as well.
-func Uninformative(reason string) bool {
-	switch reason {
-	case UnavailableReason, OldInstancesReason, PausedReason, "Created":
-		return true
-	}
-	return false
-}
-
-// createErrorPatience is how long releases may be refused before the app counts as stalled:
-// what is applied together with the app, such as a quota, may come a moment later.
+// createErrorPatience is the time for which releases may be refused before the app is stalled:
+// objects that are applied together with the app, such as a quota, may follow a moment later.
 const createErrorPatience = 10 * time.Second
 
-// Health is where an app with that status stands. newest is its newest release as it was last
-// seen, which says what its instances wait for; nil where there is none.
+// Health returns the health of an app with that status. newest is its newest release, whose
+// conditions report what its instances wait for; nil if there is none.
 func Health(app *v1alpha1.App, status *v1alpha1.AppStatus, newest *v1alpha1.Release, now time.Time) health.Verdict {
 	progress := meta.FindStatusCondition(status.Conditions, v1alpha1.AppConditionProgressing)
 	reason, message := waitsFor(app, status, newest)
@@ -59,7 +50,7 @@ func Health(app *v1alpha1.App, status *v1alpha1.AppStatus, newest *v1alpha1.Rele
 	case Complete(app, status) && (progress == nil || progress.Reason != ReleaseCreateErrorReason):
 		return health.Verdict{State: health.Ready, Reason: NewReleaseAvailableReason, Message: fmt.Sprintf("%d of %d instances are available", status.AvailableReplicas, wanted(app))}
 	case HasProgressDeadline(app) && progress != nil && progress.Reason == ProgressDeadlineExceededReason:
-		if Uninformative(reason) {
+		if helper.IsGenericAppReason(reason) {
 			reason = ""
 		}
 		return health.Verdict{State: health.Stalled, Reason: ProgressDeadlineExceededReason, Message: progress.Message, Cause: reason}
@@ -87,8 +78,8 @@ func newestStalled(newest *v1alpha1.Release) *metav1.Condition {
 	return nil
 }
 
-// waitsFor says what an app that is not complete waits for: in the words of its newest release,
-// which knows its instances, or in numbers.
+// waitsFor returns what an app that is not complete waits for: the condition Ready of its newest
+// release, or numbers.
 func waitsFor(app *v1alpha1.App, status *v1alpha1.AppStatus, newest *v1alpha1.Release) (reason, message string) {
 	if newest != nil {
 		if ready := meta.FindStatusCondition(newest.Status.Conditions, v1alpha1.ReleaseConditionReady); ready != nil && ready.Status == metav1.ConditionFalse && ready.Reason != UnavailableReason {
@@ -101,8 +92,8 @@ func waitsFor(app *v1alpha1.App, status *v1alpha1.AppStatus, newest *v1alpha1.Re
 	return UnavailableReason, fmt.Sprintf("%d of %d instances are available", status.AvailableReplicas, wanted(app))
 }
 
-// withHealth writes where the app stands into its status. A trouble is more than what the
-// status itself tells.
+// withHealth sets the conditions Ready, Reconciling and Stalled. A trouble takes precedence over the
+// status.
 func withHealth(app *v1alpha1.App, status *v1alpha1.AppStatus, newest *v1alpha1.Release, t *trouble, now time.Time) {
 	verdict := Health(app, status, newest, now)
 	if t != nil {

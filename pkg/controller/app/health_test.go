@@ -27,7 +27,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/health"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/health"
 )
 
 // sees gives an app the status that its releases make.
@@ -87,8 +87,8 @@ func TestWhereAnAppStands(t *testing.T) {
 				}
 			}
 			withHealth(tc.app, &tc.app.Status, tc.newest, &trouble{ChangedReason, "a policy stamps it", time.Minute}, noon)
-			if told := health.Told(tc.app.Status.Conditions, v1alpha1.AppConditionStalled, ChangedReason); told != "a policy stamps it" {
-				t.Errorf("of a trouble it says %q", told)
+			if reported := health.MessageOf(tc.app.Status.Conditions, v1alpha1.AppConditionStalled, ChangedReason); reported != "a policy stamps it" {
+				t.Errorf("of a trouble it says %q", reported)
 			}
 		})
 	}

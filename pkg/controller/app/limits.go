@@ -26,14 +26,14 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// IsRollingUpdate says whether an app replaces its instances bit by bit.
+// IsRollingUpdate reports whether an app replaces its instances step by step.
 func IsRollingUpdate(app *v1alpha1.App) bool {
 	return app.Spec.Strategy.Type == v1alpha1.RollingUpdateAppStrategy
 }
 
-// ResolveFenceposts makes numbers of maxSurge and maxUnavailable, for an app of that size:
-// percentages of the first are rounded up, of the second down. Where both come to nothing no
-// rollout could move, so one instance may be missing.
+// ResolveFenceposts returns maxSurge and maxUnavailable as numbers for an app of that size: it
+// rounds percentages of the first up, and of the second down. If both are 0, no rollout could
+// progress, so one instance may be unavailable.
 func ResolveFenceposts(maxSurge, maxUnavailable *intstr.IntOrString, replicas int32) (surge, unavailable int32, err error) {
 	up, err := intstr.GetScaledValueFromIntOrPercent(ptr.To(ptr.Deref(maxSurge, intstr.FromInt32(0))), int(replicas), true)
 	if err != nil {
@@ -49,8 +49,8 @@ func ResolveFenceposts(maxSurge, maxUnavailable *intstr.IntOrString, replicas in
 	return clamp(int64(up)), clamp(int64(down)), nil
 }
 
-// fenceposts of an app; zeros for one that replaces all its instances at once. Validation
-// refuses what cannot be resolved.
+// fenceposts returns those of an app; zeros for one that replaces all its instances at once.
+// Validation refuses values that cannot be resolved.
 func fenceposts(app *v1alpha1.App) (surge, unavailable int32) {
 	if !IsRollingUpdate(app) {
 		return 0, 0
@@ -60,32 +60,31 @@ func fenceposts(app *v1alpha1.App) (surge, unavailable int32) {
 	return surge, unavailable
 }
 
-// MaxSurge is how many instances more than wanted an app may have while it is rolled out.
+// MaxSurge returns how many instances more than wanted an app may have during a rollout.
 func MaxSurge(app *v1alpha1.App) int32 {
 	surge, _ := fenceposts(app)
 	return surge
 }
 
-// mostReplicas is how many instances an app may have while it is rolled out, surge and all.
+// mostReplicas returns how many instances an app may have during a rollout, including the surge.
 func mostReplicas(app *v1alpha1.App) int32 {
 	return clamp(int64(wanted(app)) + int64(MaxSurge(app)))
 }
 
-// clamp is the number, or the largest or least int32 where it is beyond. Numbers of replicas
-// are added up in 64 bits: a sum that wraps around would end a rollout, or be the size of a
-// release.
+// clamp saturates a number to int32. Replicas are summed up in 64 bits: a sum that wraps around
+// would end a rollout, or become the size of a release.
 func clamp(number int64) int32 {
 	return int32(max(min(number, math.MaxInt32), math.MinInt32))
 }
 
-// MaxUnavailable is how many of an app's instances may be missing while it is rolled out: at
-// most all.
+// MaxUnavailable returns how many of an app's instances may be unavailable during a rollout: at most
+// all.
 func MaxUnavailable(app *v1alpha1.App) int32 {
 	_, unavailable := fenceposts(app)
 	return min(unavailable, wanted(app))
 }
 
-// MinAvailable is how many of an app's instances must be available while it is rolled out.
+// MinAvailable returns how many of an app's instances must be available during a rollout.
 func MinAvailable(app *v1alpha1.App) int32 {
 	if !IsRollingUpdate(app) {
 		return 0
@@ -93,15 +92,15 @@ func MinAvailable(app *v1alpha1.App) int32 {
 	return wanted(app) - MaxUnavailable(app)
 }
 
-// NewReplicas is how many replicas the newest release may have now, given what all have.
+// NewReplicas returns how many replicas the newest release may have now, given those of all.
 func NewReplicas(app *v1alpha1.App, all []*v1alpha1.Release, newest *v1alpha1.Release) (int32, error) {
 	switch app.Spec.Strategy.Type {
 	case v1alpha1.RollingUpdateAppStrategy:
-		room := int64(mostReplicas(app)) - int64(ReplicaCount(all))
-		if room <= 0 {
+		spare := int64(mostReplicas(app)) - int64(ReplicaCount(all))
+		if spare <= 0 {
 			return size(newest), nil
 		}
-		return min(clamp(int64(size(newest))+room), wanted(app)), nil
+		return min(clamp(int64(size(newest))+spare), wanted(app)), nil
 	case v1alpha1.RecreateAppStrategy:
 		return wanted(app), nil
 	}

@@ -24,9 +24,9 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// Mark is the furthest that an app has come since its spec last changed. Only what goes beyond
-// it is progress: instances that become ready, fail and are replaced would otherwise move the
-// deadline without end. Replicas and the rest of the fields are those of the status.
+// Mark is the furthest progress of an app since its spec last changed. Only what exceeds it is
+// progress: instances that become ready, fail and are replaced would otherwise restart the deadline
+// without end. The fields are those of the status.
 type Mark struct {
 	Generation                                        int64
 	UpdatedReplicas, ReadyReplicas, AvailableReplicas int32
@@ -34,7 +34,7 @@ type Mark struct {
 	OldReplicas int32
 }
 
-// MarkOf is where an app stands by its status.
+// MarkOf returns the progress of an app by its status.
 func MarkOf(app *v1alpha1.App, status *v1alpha1.AppStatus) Mark {
 	return Mark{
 		Generation: app.Generation, UpdatedReplicas: status.UpdatedReplicas, ReadyReplicas: status.ReadyReplicas,
@@ -42,7 +42,7 @@ func MarkOf(app *v1alpha1.App, status *v1alpha1.AppStatus) Mark {
 	}
 }
 
-// beyond says whether a status goes beyond the mark.
+// beyond reports whether a status exceeds the mark.
 func (m Mark) beyond(status *v1alpha1.AppStatus) bool {
 	return status.UpdatedReplicas > m.UpdatedReplicas ||
 		status.Replicas-status.UpdatedReplicas < m.OldReplicas ||
@@ -50,7 +50,7 @@ func (m Mark) beyond(status *v1alpha1.AppStatus) bool {
 		status.AvailableReplicas > m.AvailableReplicas
 }
 
-// with is the mark after the app was seen with another status.
+// with returns the mark after the app had another status.
 func (m Mark) with(status *v1alpha1.AppStatus) Mark {
 	m.UpdatedReplicas = max(m.UpdatedReplicas, status.UpdatedReplicas)
 	m.ReadyReplicas = max(m.ReadyReplicas, status.ReadyReplicas)
@@ -59,13 +59,13 @@ func (m Mark) with(status *v1alpha1.AppStatus) Mark {
 	return m
 }
 
-// marks are those of all apps, in memory: after a restart an app may gain one more step.
+// marks holds the marks of all apps in memory: after a restart an app may make one more step.
 type marks struct {
 	lock sync.Mutex
 	of   map[types.UID]Mark
 }
 
-// get returns the mark of an app as its spec is now; nil where there is none yet.
+// get returns the mark of an app with its current spec; nil if there is none.
 func (m *marks) get(app *v1alpha1.App) *Mark {
 	m.lock.Lock()
 	defer m.lock.Unlock()

@@ -28,47 +28,46 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// View is what is known when a decision is made. Nothing in it is changed.
+// View is the input of a decision. Decide does not change it.
 type View struct {
 	App *v1alpha1.App
 	// Releases are those that the app controls.
 	Releases []*v1alpha1.Release
-	// InstancesOf finds the instances that a release controls, for apps that wait until old
-	// ones have ended.
+	// InstancesOf returns the instances that a release controls, for apps that wait until old ones
+	// have ended.
 	InstancesOf func(release types.UID) []*v1alpha1.Instance
 	Now         time.Time
-	// Mark is the furthest that the app has come with its spec; nil where that is as much as its
-	// status says.
+	// Mark is the furthest progress of the app with its current spec; nil for that of its status.
 	Mark *Mark
 }
 
-// Plan is what to do about an app, in this order.
+// Plan is the actions for an app, in this order.
 type Plan struct {
 	// Create is the release of a version that has none yet.
 	Create *v1alpha1.Release
-	// Update are releases as they shall be.
+	// Update are the releases to update.
 	Update []Update
-	// Delete are old releases that nobody goes back to.
+	// Delete are the old releases beyond the history limit.
 	Delete []*v1alpha1.Release
-	// Status is the app's when all that is done. When it cannot be, Begun is what is true
-	// nevertheless, and Created what is true once the release was created.
+	// Status is the app's status when all that is done. After a failure it is Begun, or Created
+	// once the release was created.
 	Status, Begun, Created v1alpha1.AppStatus
-	// Revision is the number that the app shall carry; empty while it has no release.
+	// Revision is the app's revision; empty while it has no release.
 	Revision string
-	// Mark is the furthest that the app has come then.
+	// Mark is the furthest progress of the app then.
 	Mark Mark
 	// Old are the releases that are not the newest.
 	Old []*v1alpha1.Release
 }
 
-// Update is a release as it shall be, and the size that it had.
+// Update is a release to write, and its former size.
 type Update struct {
 	Release *v1alpha1.Release
 	From    int32
 }
 
-// Decide makes a plan for an app. Each is one step: what the step leads to is seen in events,
-// and decides the next one.
+// Decide returns a plan for an app. A plan is one step; the watch events of its writes lead to the
+// next one.
 func Decide(view View) (Plan, error) {
 	p := newPlanner(view)
 	app := p.app
@@ -82,11 +81,11 @@ func Decide(view View) (Plan, error) {
 	p.numberNewest()
 	p.plan.Created = *app.Status.DeepCopy()
 	if app.Spec.Paused || IsScaled(app, p.old, p.newest) {
-		// Nothing but sizes changes, and nothing new is said of a rollout.
+		// Only sizes change, and the condition Progressing does not.
 		excess := Excess(app, p.old)
 		p.apply(Scale(app, p.old, p.newest))
 		if app.Spec.Paused {
-			// One that is given instances now, because there is no other, is not one too many.
+			// A release that is scaled up now, because there is no other, is not in excess.
 			p.plan.Delete = slices.DeleteFunc(excess, func(r *v1alpha1.Release) bool { return size(r) > 0 })
 		}
 		p.plan.Status = SizeStatus(app, p.all(), p.newest, p.now)
@@ -101,8 +100,8 @@ func Decide(view View) (Plan, error) {
 	return p.plan, nil
 }
 
-// planner holds copies: of the app, whose status gathers what is decided, and of its releases,
-// which become as they shall be.
+// planner holds copies of the app, whose status collects the decisions, and of its releases, which
+// it changes.
 type planner struct {
 	app    *v1alpha1.App
 	newest *v1alpha1.Release
@@ -115,7 +114,7 @@ type planner struct {
 func newPlanner(view View) *planner {
 	p := &planner{app: view.App.DeepCopy(), stored: map[*v1alpha1.Release]*v1alpha1.Release{}, now: metav1.NewTime(view.Now)}
 	copies := make([]*v1alpha1.Release, 0, len(view.Releases))
-	// In one order, so that the same things lead to the same plan.
+	// Sorted, so that plans are deterministic.
 	for _, release := range slices.SortedFunc(slices.Values(view.Releases), byCreation) {
 		changed := release.DeepCopy()
 		p.stored[changed] = release
@@ -133,7 +132,7 @@ func newPlanner(view View) *planner {
 
 func (p *planner) all() []*v1alpha1.Release { return with(p.old, p.newest) }
 
-// numberNewest gives the newest release, where it is there, what it has of its app.
+// numberNewest updates the newest release, if it exists, with its revision and the app's settings.
 func (p *planner) numberNewest() {
 	if p.newest == nil {
 		return
@@ -145,15 +144,15 @@ func (p *planner) numberNewest() {
 	if !HasProgressDeadline(app) {
 		return
 	}
-	// Somebody began to wait, or the app went back to a release that it had before: then what
-	// is said of progress is about another one.
+	// The app got a deadline, or was rolled back to an earlier release: then the condition
+	// Progressing is about another release.
 	reason := progressReason(&app.Status)
 	if reason == "" || reason == NewReleaseAvailableReason && app.Annotations[v1alpha1.RevisionAnnotation] != p.plan.Revision {
 		progressed(&app.Status, FoundNewReleaseReason, subject(app, newest)+" was there already", p.now)
 	}
 }
 
-// create makes the newest release, where it is missing.
+// create plans the creation of the newest release if it is missing.
 func (p *planner) create() error {
 	if p.newest != nil {
 		return nil
@@ -179,7 +178,7 @@ func (p *planner) apply(scalings []Scaling) {
 	}
 }
 
-// step is one of a rollout, as the app's strategy has it.
+// step plans one step of a rollout, by the app's strategy.
 func (p *planner) step(instancesOf func(types.UID) []*v1alpha1.Instance) error {
 	switch p.app.Spec.Strategy.Type {
 	case v1alpha1.RecreateAppStrategy:
@@ -190,7 +189,7 @@ func (p *planner) step(instancesOf func(types.UID) []*v1alpha1.Instance) error {
 	return fmt.Errorf("spec.strategy.type: %q is neither RollingUpdate nor Recreate", p.app.Spec.Strategy.Type)
 }
 
-// roll is a step of a rolling update: up where there is room, and only then down.
+// roll plans a step of a rolling update: it scales up if the surge allows, and otherwise down.
 func (p *planner) roll() error {
 	if err := p.create(); err != nil {
 		return err
@@ -209,7 +208,7 @@ func (p *planner) roll() error {
 	return nil
 }
 
-// recreate is a step of a rollout that ends all old instances first.
+// recreate plans a step of a rollout that ends all old instances first.
 func (p *planner) recreate(instancesOf func(types.UID) []*v1alpha1.Instance) error {
 	if down := EndOld(p.old); len(down) > 0 {
 		p.apply(down)
@@ -228,15 +227,15 @@ func (p *planner) recreate(instancesOf func(types.UID) []*v1alpha1.Instance) err
 	return nil
 }
 
-// cleanUp goes by the status that is stored: old releases are kept until everybody can see
-// that the newest one has taken over.
+// cleanUp plans the deletion of old releases. It uses the stored status: they are kept until clients
+// can see that the newest one has taken over.
 func (p *planner) cleanUp() {
 	if Complete(p.app, &p.app.Status) {
 		p.plan.Delete = Excess(p.app, p.old)
 	}
 }
 
-// updates are the releases that shall be otherwise than they are, the newest first.
+// updates returns the releases that differ from the stored ones, the newest first.
 func (p *planner) updates() []Update {
 	var updates []Update
 	for _, release := range slices.Backward(p.all()) {

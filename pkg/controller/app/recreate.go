@@ -20,10 +20,10 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/instance"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
-// EndOld is which old releases end before an app of type Recreate goes on: all.
+// EndOld scales all old releases to 0, before an app of type Recreate continues.
 func EndOld(old []*v1alpha1.Release) []Scaling {
 	var scalings []Scaling
 	for _, release := range activeOf(old) {
@@ -32,16 +32,15 @@ func EndOld(old []*v1alpha1.Release) []Scaling {
 	return scalings
 }
 
-// OldInstancesRun says whether any old release still has an instance that may run: it counts
-// one itself, or one of its instances has not ended, be it that it is being deleted or that
-// its host is out of reach.
+// OldInstancesRun reports whether any old release still has an instance that may run: the release
+// counts one, or one has not ended because it is being deleted or its host is unreachable.
 func OldInstancesRun(old []*v1alpha1.Release, instancesOf func(release types.UID) []*v1alpha1.Instance) bool {
 	if ActualReplicaCount(old) > 0 {
 		return true
 	}
 	for _, release := range old {
 		for _, i := range instancesOf(release.UID) {
-			if !instance.Terminal(i) {
+			if !helper.IsInstanceTerminal(i) {
 				return true
 			}
 		}

@@ -24,16 +24,16 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
-// kind is what owner references call apps.
+// kind returns the kind in owner references to apps.
 func kind() schema.GroupVersionKind { return v1alpha1.SchemeGroupVersion.WithKind("App") }
 
-// NewRelease makes the release of the app's template, with the number after the highest one
-// and as many replicas as it may begin with. The hash is in its labels, its selector and its
-// instances' labels.
+// NewRelease returns the release of the app's template, with the next revision and as many replicas
+// as it may start with. The hash is in its labels, its selector and its instances' labels.
 func NewRelease(app *v1alpha1.App, old []*v1alpha1.Release) (*v1alpha1.Release, error) {
-	hash, err := TemplateHash(&app.Spec.Template, app.Status.CollisionCount)
+	hash, err := helper.TemplateHash(&app.Spec.Template, app.Status.CollisionCount)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +43,7 @@ func NewRelease(app *v1alpha1.App, old []*v1alpha1.Release) (*v1alpha1.Release, 
 	selector.MatchLabels = hashed(selector.MatchLabels, hash)
 	release := &v1alpha1.Release{
 		ObjectMeta: metav1.ObjectMeta{
-			Name:            ReleaseName(app.Name, hash),
+			Name:            helper.ReleaseName(app.Name, hash),
 			Namespace:       app.Namespace,
 			Labels:          maps.Clone(template.Labels),
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(app, kind())},
@@ -73,8 +73,8 @@ func hashed(labels map[string]string, hash string) map[string]string {
 	return added
 }
 
-// Collides says whether an existing release, whose name the app's next one would have, is
-// another's: of another owner, or of another template with the same hash.
+// Collides reports whether an existing release with the name of the app's next one has another
+// owner, or another template with the same hash.
 func Collides(app *v1alpha1.App, existing *v1alpha1.Release) bool {
 	return !metav1.IsControlledBy(existing, app) || !EqualIgnoreHash(&existing.Spec.Template, &app.Spec.Template)
 }

@@ -30,6 +30,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
 const (
@@ -64,7 +65,7 @@ func newWorld(seed uint64) *world {
 	return w
 }
 
-// decide takes a step and carries it out. It says whether there was anything to do.
+// decide decides and carries out one step. It reports whether there was anything to do.
 func (w *world) decide(t *testing.T) bool {
 	t.Helper()
 	w.now = w.now.Add(time.Second)
@@ -162,12 +163,12 @@ func (w *world) rests(t *testing.T, seed uint64) {
 	if !Complete(w.app, &w.app.Status) || progressReason(&w.app.Status) != NewReleaseAvailableReason {
 		t.Fatalf("seed %d: at rest it says %+v", seed, w.app.Status)
 	}
-	if number, err := Revision(newest); err != nil || number <= MaxRevision(old) || w.app.Annotations[v1alpha1.RevisionAnnotation] != fmt.Sprint(number) {
+	if number, err := helper.Revision(newest); err != nil || number <= MaxRevision(old) || w.app.Annotations[v1alpha1.RevisionAnnotation] != fmt.Sprint(number) {
 		t.Fatalf("seed %d: revision %d (%v), of old ones %d", seed, number, err, MaxRevision(old))
 	}
 }
 
-// settle brings all releases where they want to be. It says whether any was not.
+// settle brings all releases where they want to be. It reports whether any was not.
 func (w *world) settle() bool {
 	moved := false
 	for _, release := range w.releases {

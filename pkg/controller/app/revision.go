@@ -23,32 +23,23 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
-// HistoryLength is how many characters the list of a release's earlier numbers may have. It
-// grows with each rollback, and annotations are not the place for what grows.
+// HistoryLength bounds the list of a release's earlier revisions, in characters. It grows with each
+// rollback, and annotations must not grow without a bound.
 const HistoryLength = 2000
 
-// Revision is the number that an app or a release has; 0 where it has none yet.
-func Revision(object metav1.Object) (int64, error) {
-	number, found := object.GetAnnotations()[v1alpha1.RevisionAnnotation]
-	if !found {
-		return 0, nil
-	}
-	return strconv.ParseInt(number, 10, 64)
-}
-
-// MaxRevision is the highest number among the releases. What is no number counts as none:
-// somebody has tampered with it, and the others go on.
+// MaxRevision returns the highest revision of the releases. It skips invalid ones, which a user has
+// modified.
 func MaxRevision(releases []*v1alpha1.Release) int64 {
 	newest, _ := lastTwo(releases)
 	return newest
 }
 
-// LastRevision is the number before the highest.
+// LastRevision returns the second highest revision.
 func LastRevision(releases []*v1alpha1.Release) int64 {
 	_, before := lastTwo(releases)
 	return before
@@ -56,7 +47,7 @@ func LastRevision(releases []*v1alpha1.Release) int64 {
 
 func lastTwo(releases []*v1alpha1.Release) (newest, before int64) {
 	for _, release := range releases {
-		number, err := Revision(release)
+		number, err := helper.Revision(release)
 		switch {
 		case err != nil:
 		case number >= newest:
@@ -68,18 +59,17 @@ func lastTwo(releases []*v1alpha1.Release) (newest, before int64) {
 	return newest, before
 }
 
-// SetNewReleaseAnnotations gives the newest release the annotations of its app, and a number
-// that is higher than it was: revision, unless it has a higher one already, because older
-// releases were deleted since. A number that it had before is kept in its history. One that is
-// not stored yet is given the annotations about replicas, too. It says whether anything
-// changed.
+// SetNewReleaseAnnotations copies the app's annotations to the newest release, and raises its
+// revision to the given one, unless it has a higher one because older releases were deleted since.
+// It adds the former revision to the history. A release that is not stored yet also gets the
+// annotations about replicas. It reports whether anything changed.
 func SetNewReleaseAnnotations(app *v1alpha1.App, release *v1alpha1.Release, revision int64, exists bool, historyLength int) bool {
 	changed := copyAnnotations(app, release)
 	before, numbered := release.Annotations[v1alpha1.RevisionAnnotation]
 	var number int64
 	if before != "" {
 		var err error
-		// Whoever wrote something else there may have meant it: it is left alone.
+		// A user may have set it on purpose: it is not changed.
 		if number, err = strconv.ParseInt(before, 10, 64); err != nil {
 			return false
 		}
@@ -97,7 +87,7 @@ func SetNewReleaseAnnotations(app *v1alpha1.App, release *v1alpha1.Release, revi
 	return changed
 }
 
-// remember adds a number to the history. Where there is no room the oldest make it.
+// remember adds a revision to the history, and drops the oldest ones beyond the length.
 func remember(release *v1alpha1.Release, number string, length int) {
 	history := release.Annotations[v1alpha1.RevisionHistoryAnnotation]
 	if history == "" {
@@ -114,7 +104,7 @@ func remember(release *v1alpha1.Release, number string, length int) {
 	}
 }
 
-// notCopied are annotations that say something of the object that they are on.
+// notCopied reports whether an annotation is about the object that has it.
 func notCopied(annotation string) bool {
 	return slices.Contains([]string{
 		corev1.LastAppliedConfigAnnotation,
@@ -123,7 +113,7 @@ func notCopied(annotation string) bool {
 	}, annotation)
 }
 
-// copyAnnotations never takes any away: the release may have some of its own.
+// copyAnnotations never removes any: the release may have some of its own.
 func copyAnnotations(app *v1alpha1.App, release *v1alpha1.Release) bool {
 	if release.Annotations == nil {
 		release.Annotations = map[string]string{}
@@ -137,13 +127,13 @@ func copyAnnotations(app *v1alpha1.App, release *v1alpha1.Release) bool {
 	return !maps.Equal(before, release.Annotations)
 }
 
-// DesiredReplicas is how many replicas the app of a release wanted when the release was last
-// scaled; false where nothing useful is said.
+// DesiredReplicas returns the replicas that the app of a release wanted when the release was last
+// scaled; false without a valid annotation.
 func DesiredReplicas(release *v1alpha1.Release) (int32, bool) {
 	return countIn(release, v1alpha1.DesiredReplicasAnnotation)
 }
 
-// maxReplicas is how many replicas the app of a release might have had, surge and all, when
+// maxReplicas returns the replicas that the app of a release was allowed, including the surge, when
 // the release was last scaled.
 func maxReplicas(release *v1alpha1.Release) (int32, bool) {
 	return countIn(release, v1alpha1.MaxReplicasAnnotation)
@@ -158,8 +148,8 @@ func countIn(release *v1alpha1.Release, annotation string) (int32, bool) {
 	return int32(count), true
 }
 
-// SetReplicasAnnotations remembers on a release how large its app is. It says whether
-// anything changed.
+// SetReplicasAnnotations records the size of the app on a release. It reports whether anything
+// changed.
 func SetReplicasAnnotations(release *v1alpha1.Release, desired, most int32) bool {
 	if !ReplicasAnnotationsNeedUpdate(release, desired, most) {
 		return false
@@ -172,7 +162,7 @@ func SetReplicasAnnotations(release *v1alpha1.Release, desired, most int32) bool
 	return true
 }
 
-// ReplicasAnnotationsNeedUpdate says whether SetReplicasAnnotations would change anything.
+// ReplicasAnnotationsNeedUpdate reports whether SetReplicasAnnotations would change anything.
 func ReplicasAnnotationsNeedUpdate(release *v1alpha1.Release, desired, most int32) bool {
 	return release.Annotations[v1alpha1.DesiredReplicasAnnotation] != strconv.FormatInt(int64(desired), 10) ||
 		release.Annotations[v1alpha1.MaxReplicasAnnotation] != strconv.FormatInt(int64(most), 10)

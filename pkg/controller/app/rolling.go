@@ -28,8 +28,8 @@ type Scaling struct {
 	Replicas int32
 }
 
-// RollNew is how many replicas the newest release shall have in this step of a rolling
-// update: as many more as there is room for, or fewer when the app shrank.
+// RollNew returns the replicas of the newest release in this step of a rolling update: as many as
+// the surge allows, or fewer if the app was scaled down.
 func RollNew(app *v1alpha1.App, all []*v1alpha1.Release, newest *v1alpha1.Release) (int32, error) {
 	if size(newest) >= wanted(app) {
 		return wanted(app), nil
@@ -37,10 +37,10 @@ func RollNew(app *v1alpha1.App, all []*v1alpha1.Release, newest *v1alpha1.Releas
 	return NewReplicas(app, all, newest)
 }
 
-// RollOld is which old releases shrink in this step of a rolling update. Instances that are
-// not available go first, because that makes nothing worse; then as many as the newest release
-// has made dispensable. Its own instances that are not available yet are not counted as such:
-// a version that never becomes available must not take the old one's place.
+// RollOld returns the old releases that are scaled down in this step of a rolling update. Instances
+// that are not available are removed first, because that costs no availability; then as many as the
+// available instances of the newest release replace. Those that are not available yet do not count:
+// a version that never becomes available must not replace the old one.
 func RollOld(app *v1alpha1.App, old []*v1alpha1.Release, newest *v1alpha1.Release) []Scaling {
 	active := activeOf(old)
 	if len(active) == 0 {
@@ -51,7 +51,7 @@ func RollOld(app *v1alpha1.App, old []*v1alpha1.Release, newest *v1alpha1.Releas
 	if most <= 0 {
 		return nil
 	}
-	// Both say how large a release becomes, the second going on from where the first got to.
+	// Both return new sizes; the second continues from the result of the first.
 	sizes := map[*v1alpha1.Release]int32{}
 	for _, scaling := range CleanUpUnhealthy(active, most) {
 		sizes[scaling.Release] = scaling.Replicas
@@ -68,9 +68,8 @@ func RollOld(app *v1alpha1.App, old []*v1alpha1.Release, newest *v1alpha1.Releas
 	return scalings
 }
 
-// CleanUpUnhealthy takes from old releases as many replicas as are not available, the oldest
-// first and not more than most. The release controller deletes those that are not ready
-// before others.
+// CleanUpUnhealthy scales old releases down by their unavailable instances, the oldest first and by
+// no more than most. The release controller deletes those that are not ready before others.
 func CleanUpUnhealthy(old []*v1alpha1.Release, most int32) []Scaling {
 	var scalings []Scaling
 	for _, release := range slices.SortedFunc(slices.Values(old), byCreation) {
@@ -84,13 +83,13 @@ func CleanUpUnhealthy(old []*v1alpha1.Release, most int32) []Scaling {
 	return scalings
 }
 
-// ScaleDownOld takes from old releases as many replicas as there are available ones more than
-// the app must have, the oldest first.
+// ScaleDownOld scales old releases down by the available instances beyond the minimum of the app, the
+// oldest first.
 func ScaleDownOld(app *v1alpha1.App, old []*v1alpha1.Release, newest *v1alpha1.Release) []Scaling {
 	return scaleDownOld(app, old, newest, nil)
 }
 
-// scaleDownOld goes on from the sizes that were decided already.
+// scaleDownOld continues from the sizes that were decided already.
 func scaleDownOld(app *v1alpha1.App, old []*v1alpha1.Release, newest *v1alpha1.Release, sizes map[*v1alpha1.Release]int32) []Scaling {
 	spare := sum(with(old, newest), lasting) - (wanted(app) - MaxUnavailable(app))
 	var scalings []Scaling
@@ -109,8 +108,8 @@ func scaleDownOld(app *v1alpha1.App, old []*v1alpha1.Release, newest *v1alpha1.R
 	return scalings
 }
 
-// lasting is how many of a release's available instances stay: while it shrinks it has more
-// than it will keep, and they must not be spent twice.
+// lasting returns how many of a release's available instances remain: while it is scaled down it has
+// more than it keeps, which must not be counted twice.
 func lasting(release *v1alpha1.Release) int32 {
 	return min(release.Status.AvailableReplicas, size(release))
 }

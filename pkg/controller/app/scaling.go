@@ -23,11 +23,11 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// IsScaled says whether an app's size was changed since its releases were last scaled. That
-// comes before any rollout, and must not hasten it.
+// IsScaled reports whether an app's size was changed since its releases were last scaled. Scaling
+// precedes any rollout, and must not accelerate it.
 func IsScaled(app *v1alpha1.App, old []*v1alpha1.Release, newest *v1alpha1.Release) bool {
-	// Nothing is shared out among releases of an app that replaces all instances at once: the
-	// rollout itself brings each to its size.
+	// An app that replaces all instances at once distributes nothing among its releases: the
+	// rollout itself scales each.
 	if !IsRollingUpdate(app) && FindActiveOrLatest(newest, old) == nil {
 		return false
 	}
@@ -37,7 +37,7 @@ func IsScaled(app *v1alpha1.App, old []*v1alpha1.Release, newest *v1alpha1.Relea
 	})
 }
 
-// IsSaturated says whether a release has all of an app's instances, and the app has not been
+// IsSaturated reports whether a release has all of an app's instances, and the app has not been
 // scaled since.
 func IsSaturated(app *v1alpha1.App, release *v1alpha1.Release) bool {
 	if release == nil {
@@ -47,14 +47,14 @@ func IsSaturated(app *v1alpha1.App, release *v1alpha1.Release) bool {
 	return found && desired == wanted(app) && size(release) == wanted(app) && release.Status.AvailableReplicas == wanted(app)
 }
 
-// Scale is how large releases become when the app's size changes, or an app that is paused
-// finds its releases of another size. One that is alone takes all; several share, so that the
-// step does not hasten a rollout that may be a bad one.
+// Scale returns the sizes of releases after a change of the app's size, or for a paused app whose
+// releases have another size. A single release takes the whole change; several share it, so that
+// scaling does not accelerate a rollout that may be a bad one.
 func Scale(app *v1alpha1.App, old []*v1alpha1.Release, newest *v1alpha1.Release) []Scaling {
 	if only := FindActiveOrLatest(newest, old); only != nil {
 		desired, found := DesiredReplicas(only)
-		// One that has the size already, by somebody else's hand, must still remember that the
-		// app has been scaled, or the app would never get beyond that.
+		// A release that another client has already scaled must still record that the app was
+		// scaled, or the app would never continue.
 		if size(only) == wanted(app) && (!found || desired == wanted(app)) {
 			return nil
 		}
@@ -72,8 +72,8 @@ func Scale(app *v1alpha1.App, old []*v1alpha1.Release, newest *v1alpha1.Release)
 	return nil
 }
 
-// share lets releases grow or shrink in proportion to their sizes, the largest first; that
-// one takes what rounding leaves. Of like size the newest grows first, and the oldest shrinks.
+// share scales releases in proportion to their sizes, the largest first; that one takes the rest of
+// rounding. Among equals the newest grows first, and the oldest shrinks first.
 func share(app *v1alpha1.App, active []*v1alpha1.Release) []Scaling {
 	var allowed int32
 	if wanted(app) > 0 {
@@ -89,15 +89,15 @@ func share(app *v1alpha1.App, active []*v1alpha1.Release) []Scaling {
 	for _, release := range slices.SortedFunc(slices.Values(active), order) {
 		part := Proportion(app, release, toAdd, added)
 		added += part
-		// Also those that keep their size: they remember how large the app is.
+		// Also those that keep their size: they record the size of the app.
 		scalings = append(scalings, Scaling{release, clamp(int64(size(release)) + int64(part))})
 	}
 	scalings[0].Replicas = max(clamp(int64(scalings[0].Replicas)+int64(toAdd)-int64(added)), 0)
 	return scalings
 }
 
-// Proportion is how many of the replicas that the app's releases grow by, or shrink by, fall
-// to this one; added is how many have been given away already.
+// Proportion returns this release's part of the replicas that the app's releases grow or shrink by;
+// added is the part that has been distributed already.
 func Proportion(app *v1alpha1.App, release *v1alpha1.Release, toAdd, added int32) int32 {
 	left := toAdd - added
 	switch {
@@ -109,21 +109,21 @@ func Proportion(app *v1alpha1.App, release *v1alpha1.Release, toAdd, added int32
 	return max(fraction(app, release), left)
 }
 
-// fraction is by how much a release changes if it keeps its share of the app.
+// fraction returns by how much a release changes if it keeps its share of the app.
 func fraction(app *v1alpha1.App, release *v1alpha1.Release) int32 {
 	if wanted(app) == 0 {
 		return -size(release)
 	}
 	before, _ := maxReplicas(release)
 	if before == 0 {
-		// Somebody took the annotation away. The size as it was last seen is near enough,
-		// because Proportion stays within bounds whatever comes out here.
+		// The annotation was removed. The last observed size is close enough, because Proportion
+		// bounds the result.
 		before = app.Status.Replicas
 	}
 	if before == 0 {
 		return 0
 	}
 	now := float64(size(release)) * float64(mostReplicas(app)) / float64(before)
-	// Bounded as a float: what a conversion makes of a number beyond int64 is not defined.
+	// Bounded as a float: the conversion of a number beyond int64 is undefined.
 	return clamp(int64(min(math.Round(now), math.MaxInt32)) - int64(size(release)))
 }

@@ -25,31 +25,29 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/health"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/health"
 )
 
-// HasProgressDeadline says whether anybody waits for an app's rollout.
+// HasProgressDeadline reports whether an app's rollout has a deadline.
 func HasProgressDeadline(app *v1alpha1.App) bool {
 	return app.Spec.ProgressDeadlineSeconds != nil && *app.Spec.ProgressDeadlineSeconds != math.MaxInt32
 }
 
-// Complete says whether all instances that an app wants are of the newest version and
-// available, and no others are left.
+// Complete reports whether all instances that an app wants are of the newest version and available,
+// and no others are left.
 func Complete(app *v1alpha1.App, status *v1alpha1.AppStatus) bool {
 	return status.UpdatedReplicas == wanted(app) && status.Replicas == wanted(app) &&
 		status.AvailableReplicas == wanted(app) && status.ObservedGeneration >= app.Generation
 }
 
-// Progressing says whether a rollout has come forward since the app's own status was written:
-// there are more instances of the newest version or fewer old ones, more are ready, or more
-// are available.
+// Progressing reports whether a rollout has progressed since the app's own status was written: there
+// are more instances of the newest version or fewer old ones, more are ready, or more are available.
 func Progressing(app *v1alpha1.App, status *v1alpha1.AppStatus) bool {
 	return MarkOf(app, &app.Status).beyond(status)
 }
 
-// TimedOut says whether a rollout has not come forward for longer than the app allows, or has
-// been found so before. One that was completed does not begin to wait again when some of its
-// instances fail.
+// TimedOut reports whether a rollout has not progressed for longer than the app allows, now or
+// before. A completed rollout gets no new deadline when some of its instances fail.
 func TimedOut(app *v1alpha1.App, status *v1alpha1.AppStatus, now time.Time) bool {
 	if progressReason(status) == ProgressDeadlineExceededReason {
 		return HasProgressDeadline(app)
@@ -58,7 +56,7 @@ func TimedOut(app *v1alpha1.App, status *v1alpha1.AppStatus, now time.Time) bool
 	return waits && deadline.Before(now)
 }
 
-// deadlineOf is until when a rollout must have come forward; false where nobody waits.
+// deadlineOf returns the time by which a rollout must progress; false if it has no deadline.
 func deadlineOf(app *v1alpha1.App, status *v1alpha1.AppStatus) (time.Time, bool) {
 	condition := meta.FindStatusCondition(status.Conditions, v1alpha1.AppConditionProgressing)
 	if !HasProgressDeadline(app) || condition == nil || condition.Reason == NewReleaseAvailableReason {
@@ -71,20 +69,19 @@ func deadlineOf(app *v1alpha1.App, status *v1alpha1.AppStatus) (time.Time, bool)
 	return from.Add(time.Duration(*app.Spec.ProgressDeadlineSeconds) * time.Second), true
 }
 
-// CheckAfter is after how long an app must be looked at again even when nothing happens,
-// because its deadline will have passed; false where there is nothing to wait for.
+// CheckAfter returns the time after which an app must be reconciled without an event, because its
+// deadline will have passed; false if it has none.
 func CheckAfter(app *v1alpha1.App, status *v1alpha1.AppStatus, now time.Time) (time.Duration, bool) {
 	deadline, waits := deadlineOf(app, status)
 	if !waits || app.Spec.Paused || progressReason(status) == ProgressDeadlineExceededReason || Complete(app, status) {
 		return 0, false
 	}
-	// A second more: times in a status are whole seconds, and at the deadline itself it has
-	// not passed.
+	// One second more: times in a status are whole seconds, and the deadline itself has not passed.
 	return max(deadline.Sub(now), 0) + time.Second, true
 }
 
-// SizeStatus is the status of an app as its releases make it, and whether enough instances are
-// available; of a rollout it says nothing new. The app's own status is where it starts from.
+// SizeStatus returns the status of an app with the counts of its releases and the condition
+// Available. It keeps the other conditions of the app's status.
 func SizeStatus(app *v1alpha1.App, releases []*v1alpha1.Release, newest *v1alpha1.Release, now metav1.Time) v1alpha1.AppStatus {
 	available := AvailableReplicaCount(releases)
 	status := v1alpha1.AppStatus{
@@ -110,16 +107,15 @@ func SizeStatus(app *v1alpha1.App, releases []*v1alpha1.Release, newest *v1alpha
 	return status
 }
 
-// RolloutStatus is SizeStatus with what is new of the rollout, and of instances that cannot be
-// created or deleted.
+// RolloutStatus returns SizeStatus with the conditions Progressing and ReplicaFailure.
 func RolloutStatus(app *v1alpha1.App, releases []*v1alpha1.Release, newest *v1alpha1.Release, now metav1.Time) v1alpha1.AppStatus {
 	return rolloutStatus(app, releases, newest, MarkOf(app, &app.Status), now)
 }
 
-// rolloutStatus is RolloutStatus of an app that has come as far as the mark before.
+// rolloutStatus returns RolloutStatus of an app whose furthest progress is the mark.
 func rolloutStatus(app *v1alpha1.App, releases []*v1alpha1.Release, newest *v1alpha1.Release, mark Mark, now metav1.Time) v1alpha1.AppStatus {
 	status := SizeStatus(app, releases, newest, now)
-	// A rollout that was completed is not begun again by instances that fail and come back.
+	// A completed rollout is not restarted by instances that fail and are replaced.
 	done := status.Replicas == status.UpdatedReplicas && progressReason(&app.Status) == NewReleaseAvailableReason
 	switch {
 	case !HasProgressDeadline(app):

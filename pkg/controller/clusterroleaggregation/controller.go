@@ -19,11 +19,10 @@ package clusterroleaggregation
 import (
 	"context"
 
-	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/client-go/informers"
+
 	"k8s.io/client-go/kubernetes"
 	rbaclisters "k8s.io/client-go/listers/rbac/v1"
 	"k8s.io/client-go/rest"
@@ -31,30 +30,31 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/queue"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/informers"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/queue"
 )
 
-// Name is the controller's, and with a prefix its user's.
+// Name of the controller. Its user has this name after a prefix.
 const Name = "clusterrole-aggregation-controller"
 
 // Controller writes the rules of aggregated cluster roles.
 type Controller struct {
-	client  kubernetes.Interface
-	factory informers.SharedInformerFactory
-	roles   rbaclisters.ClusterRoleLister
-	synced  cache.InformerSynced
-	queue   workqueue.TypedRateLimitingInterface[string]
+	client kubernetes.Interface
+
+	roles  rbaclisters.ClusterRoleLister
+	synced cache.InformerSynced
+	queue  workqueue.TypedRateLimitingInterface[string]
 }
 
-// New makes a controller that reaches the server by the configuration.
-func New(config *rest.Config) (*Controller, error) {
+// New returns a controller that writes with the configuration and watches with shared informers.
+// The caller runs these, after this call.
+func New(config *rest.Config, shared *informers.Shared) (*Controller, error) {
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, err
 	}
-	factory := informers.NewSharedInformerFactory(client, 0)
-	roles := factory.Rbac().V1().ClusterRoles()
-	c := &Controller{client: client, factory: factory, roles: roles.Lister(), synced: roles.Informer().HasSynced, queue: queue.New[string](Name)}
+	roles := shared.ClusterRoles()
+	c := &Controller{client: client, roles: roles.Lister(), synced: roles.Informer().HasSynced, queue: queue.New[string](Name)}
 	_, err = roles.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(any) { c.enqueueAggregated() },
 		UpdateFunc: func(any, any) { c.enqueueAggregated() },
@@ -63,12 +63,11 @@ func New(config *rest.Config) (*Controller, error) {
 	return c, err
 }
 
-// enqueueAggregated has every role that gathers others looked at: there are few, and any
-// change may be one of what they gather.
+// enqueueAggregated enqueues all aggregated roles: there are few, and any role may be aggregated.
 func (c *Controller) enqueueAggregated() {
 	all, err := c.roles.List(labels.Everything())
 	if err != nil {
-		klog.ErrorS(err, "Cluster roles cannot be listed", "controller", Name)
+		klog.ErrorS(err, "Listing cluster roles failed", "controller", Name)
 		return
 	}
 	for _, role := range all {
@@ -78,13 +77,12 @@ func (c *Controller) enqueueAggregated() {
 	}
 }
 
-// Run works until the context ends.
+// Run runs the controller until the context ends.
 func (c *Controller) Run(ctx context.Context) {
 	ctx = klog.NewContext(ctx, klog.FromContext(ctx).WithName(Name))
-	c.factory.StartWithContext(ctx)
-	defer c.factory.Shutdown()
+
 	if cache.WaitForCacheSync(ctx.Done(), c.synced) {
-		// One worker: aggregated roles gather each other.
+		// One worker: aggregated roles aggregate each other.
 		queue.Run(ctx, c.queue, 1, c.sync)
 	}
 }
@@ -101,30 +99,18 @@ func (c *Controller) sync(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	rules, asItShouldBe, err := gather(role, all)
+	rules, upToDate, err := aggregate(role, all)
 	if err != nil {
-		// Nothing but a change of the role can cure it, and that is heard of.
-		klog.FromContext(ctx).Error(err, "A cluster role has a selector that cannot be read", "clusterRole", name)
+		// Only a change of the role cures it, and that event enqueues it.
+		klog.FromContext(ctx).Error(err, "Aggregation failed: a selector is invalid", "clusterRole", name)
 		return nil
 	}
-	if asItShouldBe {
+	if upToDate {
 		return nil
 	}
-	klog.FromContext(ctx).V(2).Info("Gathering the rules of an aggregated role", "clusterRole", name, "rules", len(rules))
+	klog.FromContext(ctx).V(2).Info("Updating the rules of an aggregated role", "clusterRole", name, "rules", len(rules))
 	changed := role.DeepCopy()
 	changed.Rules = rules
-	return ignoreOutdated(c.update(ctx, changed))
-}
-
-func (c *Controller) update(ctx context.Context, role *rbacv1.ClusterRole) error {
-	_, err := c.client.RbacV1().ClusterRoles().Update(ctx, role, metav1.UpdateOptions{})
-	return err
-}
-
-// ignoreOutdated forgets about roles that have changed or are gone: the informer will say so.
-func ignoreOutdated(err error) error {
-	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		return nil
-	}
-	return err
+	_, err = c.client.RbacV1().ClusterRoles().Update(ctx, changed, metav1.UpdateOptions{})
+	return queue.IgnoreOutdated(err)
 }

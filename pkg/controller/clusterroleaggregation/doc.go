@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package clusterroleaggregation fills the rules of cluster roles that gather others.
+// Package clusterroleaggregation writes the rules of aggregated cluster roles.
 //
-// Stop 6 of the request's path (see ARCHITECTURE.md): a client like any other, started by
-// cmd/gatehouse/app. Read gather, which decides; Controller carries out.
+// Stage 6 of the request's path (see ARCHITECTURE.md): a client like any other, run by
+// pkg/controller/manager. Read aggregate, which decides; Controller carries it out.
 package clusterroleaggregation

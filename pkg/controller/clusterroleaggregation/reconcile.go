@@ -26,11 +26,10 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// gather returns the rules that a role should have, which are those of all roles that one of
-// its selectors chooses, by name and each rule once; and whether it has them already. A role
-// that gathers nothing is as it should be. A selector that cannot be read is an error: to
-// leave it out would take rules away.
-func gather(role *rbacv1.ClusterRole, all []*rbacv1.ClusterRole) (rules []rbacv1.PolicyRule, asItShouldBe bool, err error) {
+// aggregate returns the rules that a role should have, those of all roles that one of its selectors
+// matches, sorted by role and without duplicates; and whether it has them already. A role that is
+// not aggregated is up to date. An invalid selector is an error: to skip it would remove rules.
+func aggregate(role *rbacv1.ClusterRole, all []*rbacv1.ClusterRole) (rules []rbacv1.PolicyRule, upToDate bool, err error) {
 	if role.AggregationRule == nil {
 		return role.Rules, true, nil
 	}

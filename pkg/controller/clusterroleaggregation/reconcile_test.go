@@ -58,7 +58,7 @@ func TestARoleGathersWhatItsSelectorsChoose(t *testing.T) {
 		{name: "by a selector that cannot be read", role: gathering("g", nil, "no label/at all/"), fails: true},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			rules, as, err := gather(row.role, all)
+			rules, as, err := aggregate(row.role, all)
 			if (err != nil) != row.fails {
 				t.Fatalf("failed with %v", err)
 			}

@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package endedinstances deletes instances that have ended, once there are more of them than a
-// threshold: nothing else does, and they are kept only to be looked at. The rule is that of
-// Kubernetes' pod garbage collector (k8s.io/kubernetes pkg/controller/podgc). Read Excess.
+// Package endedinstances deletes ended instances above a threshold: nothing else does, and they are
+// kept for inspection only. The rule is that of Kubernetes' pod garbage collector
+// (k8s.io/kubernetes pkg/controller/podgc). Read Excess.
 package endedinstances
 
 import (
@@ -25,7 +25,6 @@ import (
 	"slices"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/rest"
@@ -35,23 +34,24 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/instance"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/queue"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions"
 	listers "github.com/gatehouse-dev/gatehouse/pkg/generated/listers/fleet/v1alpha1"
 )
 
-// Name is the controller's, and with a prefix its user's.
+// Name of the controller. Its user has this name after a prefix.
 const Name = "ended-instance-collector"
 
 const (
-	// DefaultThreshold is how many ended instances are kept where nothing else is said: at some
-	// 3 kB each, 3 MB in etcd and about three times that in the server's memory, and enough to
-	// find the last failures of every app of a fleet of hundreds.
+	// DefaultThreshold is the default number of ended instances to keep: at some 3 kB each, 3 MB in
+	// etcd and about three times that in the server's memory, and enough to find the last failures
+	// of every app of a fleet of hundreds.
 	DefaultThreshold = 1000
-	// period is how often all instances are looked at.
+	// period is the time between passes over all instances.
 	period = 20 * time.Second
-	// deletions is how many are deleted at the same time.
+	// deletions is the number of concurrent deletions.
 	deletions = 4
 )
 
@@ -64,9 +64,8 @@ type Controller struct {
 	clock     clock.WithTicker
 }
 
-// New makes a controller that reaches the server by the configuration, watches by informers that
-// others share, and keeps as many ended instances as the threshold says. With a threshold of 0 it
-// deletes none.
+// New returns a controller that writes with the configuration, watches with shared informers, and
+// keeps as many ended instances as the threshold. With a threshold of 0 it deletes none.
 func New(config *rest.Config, shared externalversions.SharedInformerFactory, threshold int) (*Controller, error) {
 	client, err := versioned.NewForConfig(config)
 	if err != nil {
@@ -76,7 +75,7 @@ func New(config *rest.Config, shared externalversions.SharedInformerFactory, thr
 	return &Controller{client, informer.Lister(), informer.Informer().HasSynced, threshold, clock.RealClock{}}, nil
 }
 
-// Run works until the context ends.
+// Run runs the controller until the context ends.
 func (c *Controller) Run(ctx context.Context) {
 	ctx = klog.NewContext(ctx, klog.FromContext(ctx).WithName(Name))
 	if c.threshold == 0 || !cache.WaitForCacheSync(ctx.Done(), c.synced) {
@@ -94,12 +93,12 @@ func (c *Controller) Run(ctx context.Context) {
 	}
 }
 
-// Excess returns the ended instances that are more than the threshold, the oldest first. Those
-// that are being deleted count no longer.
+// Excess returns the ended instances above the threshold, the oldest first. Those that are being
+// deleted do not count.
 func Excess(instances []*v1alpha1.Instance, threshold int) []*v1alpha1.Instance {
 	var ended []*v1alpha1.Instance
 	for _, i := range instances {
-		if instance.Terminal(i) && i.DeletionTimestamp == nil {
+		if helper.IsInstanceTerminal(i) && i.DeletionTimestamp == nil {
 			ended = append(ended, i)
 		}
 	}
@@ -116,7 +115,7 @@ func (c *Controller) collect(ctx context.Context) {
 	logger := klog.FromContext(ctx)
 	instances, err := c.instances.List(labels.Everything())
 	if err != nil {
-		logger.Error(err, "Instances cannot be listed")
+		logger.Error(err, "Listing instances failed")
 		return
 	}
 	excess := Excess(instances, c.threshold)
@@ -127,8 +126,8 @@ func (c *Controller) collect(ctx context.Context) {
 	workqueue.ParallelizeUntil(ctx, deletions, len(excess), func(at int) {
 		i := excess[at]
 		err := c.client.FleetV1alpha1().Instances(i.Namespace).Delete(ctx, i.Name, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(i.UID))})
-		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) && ctx.Err() == nil {
-			logger.Error(err, "An ended instance cannot be deleted, again later", "instance", klog.KObj(i))
+		if err = queue.IgnoreOutdated(err); err != nil && ctx.Err() == nil {
+			logger.Error(err, "Deleting an ended instance failed, retrying later", "instance", klog.KObj(i))
 		}
 	})
 }

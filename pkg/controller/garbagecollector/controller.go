@@ -30,7 +30,7 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/metadata"
-	"k8s.io/client-go/metadata/metadatainformer"
+
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
@@ -38,20 +38,21 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/utils/lru"
 
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/queue"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/informers"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/queue"
 )
 
-// Name is the controller's, and with a prefix its user's.
+// Name of the controller. Its user has this name after a prefix.
 const Name = "generic-garbage-collector"
 
 const (
-	// workers is how many objects are looked at, at the same time. Deletes wait for disk.
+	// workers is the number of objects that are reconciled concurrently. Deletes wait for disk.
 	workers = 20
-	// rememberedGone is how many owners are remembered to be gone, so that a thousand
-	// dependents of one of them cause one question and not a thousand.
+	// rememberedGone is the number of absent owners that are cached, so that a thousand
+	// dependents of one of them cause one request and not a thousand.
 	rememberedGone = 4096
-	// discoveryRetry is how soon a discovery that failed in part is repeated. Collecting
-	// begins when all is known: what is not known could be an owner.
+	// discoveryRetry is the time until a discovery that failed in part is repeated. Collection
+	// begins when all kinds are known: an unknown kind could be an owner.
 	discoveryRetry = time.Second
 )
 
@@ -59,18 +60,19 @@ const (
 type Controller struct {
 	metadata  metadata.Interface
 	discovery discovery.DiscoveryInterfaceWithContext
+	informers *informers.Shared
 	events    typedcorev1.EventsGetter
 	recorder  record.EventRecorder
 	queue     workqueue.TypedRateLimitingInterface[key]
 	gone      *lru.Cache
 
-	// Set once, before workers start.
+	// kinds and graph are set once, before the workers start.
 	kinds map[schema.GroupKind]resource
 	graph graph
 }
 
-// New makes a controller that reaches the server by the configuration.
-func New(config *rest.Config) (*Controller, error) {
+// New returns a controller that writes with the configuration and watches with shared informers.
+func New(config *rest.Config, shared *informers.Shared) (*Controller, error) {
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, err
@@ -86,13 +88,14 @@ func New(config *rest.Config) (*Controller, error) {
 	return &Controller{
 		metadata:  objects,
 		discovery: discoverer,
+		informers: shared,
 		events:    client.CoreV1(),
 		queue:     queue.New[key](Name),
 		gone:      lru.New(rememberedGone),
 	}, nil
 }
 
-// Run works until the context ends.
+// Run runs the controller until the context ends.
 func (c *Controller) Run(ctx context.Context) {
 	logger := klog.FromContext(ctx).WithName(Name)
 	ctx = klog.NewContext(ctx, logger)
@@ -104,7 +107,7 @@ func (c *Controller) Run(ctx context.Context) {
 	if err := wait.PollUntilContextCancel(ctx, discoveryRetry, true, func(ctx context.Context) (bool, error) {
 		_, lists, err := c.discovery.ServerGroupsAndResourcesWithContext(ctx)
 		if err != nil {
-			logger.Error(err, "Not every group can be discovered: nothing is collected before it can")
+			logger.Error(err, "Discovery failed, retrying: collection starts when all groups are known")
 			return false, nil
 		}
 		c.kinds = resources(lists)
@@ -112,28 +115,26 @@ func (c *Controller) Run(ctx context.Context) {
 	}); err != nil {
 		return
 	}
-	factory := metadatainformer.NewSharedInformerFactoryWithOptions(c.metadata, 0, metadatainformer.WithTransform(onlyOwnership))
-	synced, err := c.watch(factory)
+	synced, err := c.watch()
 	if err != nil {
-		logger.Error(err, "No garbage is collected")
+		logger.Error(err, "Garbage collection failed to start")
 		return
 	}
-	factory.Start(ctx.Done())
-	defer factory.Shutdown()
+	c.informers.StartWithContext(ctx)
 	if cache.WaitForCacheSync(ctx.Done(), synced...) {
 		queue.Run(ctx, c.queue, workers, c.sync)
 	}
 }
 
-// watch builds the graph of everything that can be deleted.
-func (c *Controller) watch(factory metadatainformer.SharedInformerFactory) ([]cache.InformerSynced, error) {
+// watch builds the graph of all deletable resources.
+func (c *Controller) watch() ([]cache.InformerSynced, error) {
 	c.graph = graph{}
 	var synced []cache.InformerSynced
 	for _, r := range c.kinds {
 		if !r.watched || c.graph[r.GroupVersionResource] != nil {
 			continue
 		}
-		informer := factory.ForResource(r.GroupVersionResource).Informer()
+		informer := c.informers.ResourceInformer(r.GroupVersionResource)
 		if err := informer.AddIndexers(indexers()); err != nil {
 			return nil, fmt.Errorf("%s: %w", r.GroupVersionResource, err)
 		}
@@ -147,8 +148,8 @@ func (c *Controller) watch(factory metadatainformer.SharedInformerFactory) ([]ca
 	return synced, nil
 }
 
-// handler queues what a change concerns: the object itself, and around it whoever waits for
-// it or belonged to it.
+// handler enqueues the object of an event, the owners that wait for it, and the dependents that
+// it leaves behind.
 func (c *Controller) handler(r schema.GroupVersionResource) cache.ResourceEventHandlerFuncs {
 	return cache.ResourceEventHandlerFuncs{
 		AddFunc: func(obj any) {
@@ -173,7 +174,7 @@ func (c *Controller) handler(r schema.GroupVersionResource) cache.ResourceEventH
 				c.queue.Add(keyOf(r, object))
 			}
 			if !sameOwners(old, object) {
-				c.wakeOwners(old)
+				c.enqueueOwners(old)
 			}
 		},
 		DeleteFunc: func(obj any) {
@@ -184,18 +185,18 @@ func (c *Controller) handler(r schema.GroupVersionResource) cache.ResourceEventH
 	}
 }
 
-// deleted has the dependents of what is gone looked at, and the owners that waited for it.
+// deleted enqueues the dependents of a deleted object, and the owners that waited for it.
 func (c *Controller) deleted(r schema.GroupVersionResource, object *metav1.PartialObjectMetadata) {
 	c.gone.Add(goneKey{uid: object.UID}, true)
 	for _, dependent := range c.graph.find(byOwner, object.UID) {
 		c.queue.Add(dependent.key)
 	}
 	c.queue.Forget(keyOf(r, object))
-	c.wakeOwners(object)
+	c.enqueueOwners(object)
 }
 
-// wakeOwners has those of an object's owners looked at that are being deleted.
-func (c *Controller) wakeOwners(object *metav1.PartialObjectMetadata) {
+// enqueueOwners enqueues the owners of an object that are being deleted.
+func (c *Controller) enqueueOwners(object *metav1.PartialObjectMetadata) {
 	for _, ref := range object.OwnerReferences {
 		if owner := c.graph.object(ref.UID); owner != nil && hasWork(owner.object) && owner.object.DeletionTimestamp != nil {
 			c.queue.Add(owner.key)

@@ -14,14 +14,14 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package garbagecollector deletes what belongs to objects that are gone.
+// Package garbagecollector deletes the dependents of owners that are gone.
 //
-// Stop 6 of the request's path (see ARCHITECTURE.md): a client like any other. cmd/gatehouse/app
-// runs it in the standalone mode; a cluster has its own. It knows every object that can be
-// deleted by its metadata, and of that only who it is, whose it is and whether it goes.
-// controller.go wires it, graph.go answers who belongs to whom, reconcile.go decides,
-// execute.go acts. Read sync, then decide.
+// Stage 6 of the request's path (see ARCHITECTURE.md): a client like any other. pkg/controller/manager
+// runs it in standalone mode; a cluster has its own. It watches the metadata of all deletable
+// objects, and caches only identity, owners, finalizers and deletion time. controller.go wires it,
+// graph.go finds owners and dependents, reconcile.go decides, execute.go acts. Read sync, then
+// decide.
 //
-// As in Kubernetes, an object that is created while its owner is orphaning what it owns may
-// be overlooked, and is then collected: the two come to this controller by different watches.
+// As in Kubernetes, an object that is created while its owner orphans its dependents may be
+// missed, and is then collected: the two arrive by different watches.
 package garbagecollector

@@ -30,15 +30,15 @@ import (
 	"k8s.io/client-go/metadata"
 	"k8s.io/klog/v2"
 
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/queue"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/queue"
 )
 
-// sync looks at one object. What the graph says is enough to leave it alone; before anything
-// is done to it, the object itself is read, and its owners by that.
+// sync reconciles one object. The graph is enough to leave it alone; before any write the object
+// is read from the server, and its owners are looked up by that.
 func (c *Controller) sync(ctx context.Context, k key) error {
 	known := c.graph.object(k.uid)
 	if known == nil {
-		return nil // gone, and its deletion had everybody looked at whom it concerns
+		return nil // the delete event has enqueued its owners and dependents
 	}
 	claims, unseen, err := c.claims(ctx, k, known.object.OwnerReferences)
 	if err != nil {
@@ -56,12 +56,13 @@ func (c *Controller) sync(ctx context.Context, k key) error {
 			return err
 		}
 		if err := c.execute(ctx, k, live, c.plan(live, k, claims)); err != nil {
-			return retry(err)
+			return queue.Retry(err)
 		}
 	}
 	if unseen {
-		// It could go before its watch tells that it came, and nobody would hear of it.
-		return queue.Again{Why: "an owner exists that was not seen yet"}
+		// The owner could be deleted before its watch shows it, and no event would enqueue
+		// the dependent.
+		return queue.Requeue{Reason: "an owner exists that is not in the graph yet"}
 	}
 	return nil
 }
@@ -72,8 +73,8 @@ func (c *Controller) plan(object *metav1.PartialObjectMetadata, k key, claims []
 		dependents = append(dependents, dependent.object)
 	}
 	p := decide(&object.ObjectMeta, claims, dependents)
-	if p.act == wakeDependents && holdsUp(object) && c.graph.inRing(k) {
-		return plan{act: letOwnersGo}
+	if p.act == enqueueDependents && blocksAny(object) && c.graph.inRing(k) {
+		return plan{act: unblockOwners}
 	}
 	return p
 }
@@ -82,27 +83,14 @@ func (c *Controller) objects(k key) metadata.ResourceInterface {
 	return c.metadata.Resource(k.GroupVersionResource).Namespace(k.namespace)
 }
 
-// retry takes an object that somebody else has changed once more without a word, and leaves
-// one that is gone alone.
-func retry(err error) error {
-	switch {
-	case apierrors.IsNotFound(err):
-		return nil
-	case apierrors.IsConflict(err):
-		return queue.Again{Why: err.Error()}
-	}
-	return err
-}
-
-// goneKey is an owner that is gone: everywhere, or by that name in that namespace.
+// goneKey identifies an absent owner: by UID everywhere, or by UID and name in a namespace.
 type goneKey struct {
 	uid             types.UID
 	namespace, name string
 	schema.GroupKind
 }
 
-// claims finds out about every owner. unseen is true when one exists that the graph should
-// know and does not.
+// claims looks up every owner. unseen reports whether one exists that is not in the graph yet.
 func (c *Controller) claims(ctx context.Context, k key, refs []metav1.OwnerReference) (found []claim, unseen bool, err error) {
 	for _, ref := range refs {
 		state, notSeen, err := c.owner(ctx, k, ref)
@@ -115,20 +103,19 @@ func (c *Controller) claims(ctx context.Context, k key, refs []metav1.OwnerRefer
 	return found, unseen, nil
 }
 
-// owner finds out about one owner: first from the graph, then from the server.
+// owner looks up one owner: first in the graph, then on the server.
 func (c *Controller) owner(ctx context.Context, k key, ref metav1.OwnerReference) (state ownerState, unseen bool, err error) {
 	named := schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind)
 	group := named.GroupKind()
 	kind, ok := c.kinds[group]
 	if !ok || !slices.Contains(kind.versions, named.Version) {
-		// What this server does not know it cannot know to be gone: neither a kind, nor a kind in
-		// a version that it does not serve, which may have meant another thing. Upstream's
-		// collector keeps the dependents of both.
-		klog.FromContext(ctx).V(2).Info("Kept, because the kind of its owner is not served in this version", "resource", k.GroupVersionResource, "namespace", k.namespace, "name", k.name, "owner", named)
+		// An owner of a kind or version that is not served cannot be found to be absent.
+		// Upstream's collector keeps the dependents of both, too.
+		klog.FromContext(ctx).V(2).Info("Keeping object: the kind of its owner is not served in this version", "resource", k.GroupVersionResource, "namespace", k.namespace, "name", k.name, "owner", named)
 		return solid, false, nil
 	}
 	if kind.namespaced && k.namespace == "" {
-		c.complain(k, "OwnerRefInvalidNamespace", "an object outside of namespaces cannot belong to one within: owner "+ref.Kind+" "+ref.Name)
+		c.warn(k, "OwnerRefInvalidNamespace", "a cluster-scoped object cannot have a namespaced owner: owner "+ref.Kind+" "+ref.Name)
 		return solid, false, nil
 	}
 	namespace := ""
@@ -143,7 +130,7 @@ func (c *Controller) owner(ctx context.Context, k key, ref metav1.OwnerReference
 			return solid, false, nil
 		}
 		if kind.namespaced && seen.namespace != namespace {
-			c.complain(k, "OwnerRefInvalidNamespace", "owner "+ref.Kind+" "+ref.Name+" is in another namespace, and so does not exist for this object")
+			c.warn(k, "OwnerRefInvalidNamespace", "owner "+ref.Kind+" "+ref.Name+" is in another namespace, and so does not exist for this object")
 		}
 	}
 	remembered := goneKey{uid: ref.UID, namespace: namespace, name: ref.Name, GroupKind: group}
@@ -165,8 +152,8 @@ func (c *Controller) owner(ctx context.Context, k key, ref metav1.OwnerReference
 	return solid, kind.watched, nil
 }
 
-// complain says in an event what is wrong with an object's owners.
-func (c *Controller) complain(k key, reason, message string) {
+// warn records an event about invalid owner references of an object.
+func (c *Controller) warn(k key, reason, message string) {
 	kind := ""
 	for group, r := range c.kinds {
 		if r.GroupVersionResource == k.GroupVersionResource {
@@ -178,25 +165,25 @@ func (c *Controller) complain(k key, reason, message string) {
 	}, corev1.EventTypeWarning, reason, message)
 }
 
-// execute does what was decided, to no other version of the object.
+// execute carries out the plan, on no other version of the object.
 func (c *Controller) execute(ctx context.Context, k key, live *metav1.PartialObjectMetadata, p plan) error {
 	if p.act != leave {
-		klog.FromContext(ctx).V(2).Info("Collecting", "act", string(p.act), "policy", p.policy, "resource", k.GroupVersionResource, "namespace", k.namespace, "name", k.name)
+		klog.FromContext(ctx).V(2).Info("Collecting object", "action", string(p.act), "policy", p.policy, "resource", k.GroupVersionResource, "namespace", k.namespace, "name", k.name)
 	}
 	switch p.act {
 	case leave:
 		return nil
-	case wakeDependents:
+	case enqueueDependents:
 		for _, dependent := range c.graph.dependents(k) {
 			if dependent.object.DeletionTimestamp == nil {
 				c.queue.Add(dependent.key)
 			}
 		}
 		return nil
-	case letOwnersGo:
+	case unblockOwners:
 		return c.patch(ctx, k, live, "ownerReferences", unblocked(live.OwnerReferences))
-	case releaseDependents:
-		if err := c.release(ctx, k); err != nil {
+	case orphanDependents:
+		if err := c.orphan(ctx, k); err != nil {
 			return err
 		}
 		return c.removeFinalizer(ctx, k, live, metav1.FinalizerOrphanDependents)
@@ -213,7 +200,7 @@ func (c *Controller) execute(ctx context.Context, k key, live *metav1.PartialObj
 	return nil
 }
 
-// unblock breaks a ring of owners that wait for each other, and then deletes.
+// unblock breaks a ring of owners that wait for each other, and then deletes the object.
 func (c *Controller) unblock(ctx context.Context, k key, live *metav1.PartialObjectMetadata, policy metav1.DeletionPropagation) error {
 	if err := c.patch(ctx, k, live, "ownerReferences", unblocked(live.OwnerReferences)); err != nil {
 		return err
@@ -221,8 +208,8 @@ func (c *Controller) unblock(ctx context.Context, k key, live *metav1.PartialObj
 	return c.remove(ctx, k, "", policy)
 }
 
-// remove deletes the object that was looked at. Where somebody gave it another owner
-// meanwhile, its version is another one, and it is looked at once more.
+// remove deletes the object in the version that was decided on. An object that has another owner
+// by now has another version, and is requeued.
 func (c *Controller) remove(ctx context.Context, k key, version string, policy metav1.DeletionPropagation) error {
 	preconditions := &metav1.Preconditions{UID: &k.uid}
 	if version != "" {
@@ -231,9 +218,9 @@ func (c *Controller) remove(ctx context.Context, k key, version string, policy m
 	return c.objects(k).Delete(ctx, k.name, metav1.DeleteOptions{PropagationPolicy: &policy, Preconditions: preconditions})
 }
 
-// release takes an owner from everything that belongs to it. One that cannot be released
-// keeps the owner, and the others are released all the same.
-func (c *Controller) release(ctx context.Context, owner key) error {
+// orphan removes an owner from all its dependents. A failure keeps the owner, and does not stop
+// the others from being orphaned.
+func (c *Controller) orphan(ctx context.Context, owner key) error {
 	var errs []error
 	for _, dependent := range c.graph.dependents(owner) {
 		object, err := c.objects(dependent.key).Get(ctx, dependent.name, metav1.GetOptions{})
@@ -263,8 +250,8 @@ func (c *Controller) removeFinalizer(ctx context.Context, k key, live *metav1.Pa
 	return c.patch(ctx, k, live, "finalizers", left)
 }
 
-// patch replaces a list of an object's metadata. The UID and the version make it that of the
-// object that was looked at, or a conflict.
+// patch replaces a list in an object's metadata. UID and resource version make the write conflict
+// if the object has changed.
 func (c *Controller) patch(ctx context.Context, k key, live *metav1.PartialObjectMetadata, list string, value any) error {
 	body, err := json.Marshal(map[string]any{"metadata": map[string]any{
 		"uid": live.UID, "resourceVersion": live.ResourceVersion, list: value,

@@ -25,13 +25,16 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/tombstone"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/transform"
 )
 
-// The indexes of every informer are the graph: its nodes by UID, its edges by the UID of
-// their owner. An owner that only edges know of is one that was not seen yet, or is gone.
+// The indexes of the informers form the graph: the nodes by UID, the edges by the UID of the
+// owner. An owner that only edges name has not been seen yet, or is gone.
 const (
-	byUID   = "uid"
-	byOwner = "owner"
+	byUID   = Name + "/uid"
+	byOwner = Name + "/owner"
 )
 
 func indexers() cache.Indexers {
@@ -57,32 +60,34 @@ func indexers() cache.Indexers {
 	}
 }
 
+// ownership returns the metadata of an object of a shared informer, some of which hold whole
+// objects.
 func ownership(obj any) (*metav1.PartialObjectMetadata, error) {
-	if unknown, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-		obj = unknown.Obj
+	if object, ok := tombstone.Object[*metav1.PartialObjectMetadata](obj); ok {
+		return object, nil
 	}
-	object, ok := obj.(*metav1.PartialObjectMetadata)
+	object, ok := tombstone.Object[metav1.Object](obj)
 	if !ok {
-		return nil, fmt.Errorf("%T is no metadata", obj)
+		return nil, fmt.Errorf("%T is not an object", obj)
 	}
-	return object, nil
+	return transform.Ownership(object), nil
 }
 
-// resource is a kind that owner references may name.
+// resource is the resource of a kind that owner references may name.
 type resource struct {
 	schema.GroupVersionResource
 	kind       string
 	namespaced bool
-	// versions are all in which the kind is served; an owner reference may name any of them.
+	// versions are all served versions of the kind; an owner reference may name any of them.
 	versions []string
-	// watched is false for what cannot be listed, watched and deleted: it can own, but is
-	// not in the graph.
+	// watched is false for a resource that does not support list, watch and delete: its objects
+	// can be owners, but are not in the graph.
 	watched bool
 }
 
-// resources picks from what the server serves, by the kinds that owner references name. Of
-// several versions of a kind the first is used, which discovery has for the preferred one.
-// Events are not watched: they own nothing, belong to nobody, and there are many.
+// resources returns the served resources by the kinds that owner references name. The first of
+// several versions of a kind is used: discovery lists the preferred one first. Events are not
+// watched: they have no owners and no dependents, and there are many.
 func resources(lists []*metav1.APIResourceList) map[schema.GroupKind]resource {
 	found := map[schema.GroupKind]resource{}
 	for _, served := range lists {
@@ -121,7 +126,7 @@ type node struct {
 	object *metav1.PartialObjectMetadata
 }
 
-// key is what the queue holds: an object, and not another one that came to bear its name.
+// key identifies an object in the queue, and not another one that later has its name.
 type key struct {
 	schema.GroupVersionResource
 	namespace, name string
@@ -132,7 +137,7 @@ func keyOf(r schema.GroupVersionResource, object *metav1.PartialObjectMetadata) 
 	return key{GroupVersionResource: r, namespace: object.Namespace, name: object.Name, uid: object.UID}
 }
 
-// graph answers who belongs to whom, from the informers of all resources.
+// graph finds owners and dependents in the informers of all resources.
 type graph map[schema.GroupVersionResource]cache.Indexer
 
 func (g graph) find(index string, uid types.UID) []node {
@@ -151,7 +156,7 @@ func (g graph) find(index string, uid types.UID) []node {
 	return found
 }
 
-// object is the object of the UID; nil where it was not seen, or is gone.
+// object returns the object with the UID; nil if it has not been seen yet, or is gone.
 func (g graph) object(uid types.UID) *node {
 	if found := g.find(byUID, uid); len(found) > 0 {
 		return &found[0]
@@ -159,17 +164,17 @@ func (g graph) object(uid types.UID) *node {
 	return nil
 }
 
-// dependents are what belongs to the owner. An owner in a namespace owns nothing outside of
-// it, whatever others claim, and nothing owns itself: an object that says so would wait for its
-// own end.
+// dependents returns the dependents of an owner. A namespaced owner has none outside its
+// namespace, whatever references claim, and an object is not its own dependent: it would wait for
+// its own deletion.
 func (g graph) dependents(owner key) []node {
 	return slices.DeleteFunc(g.find(byOwner, owner.uid), func(n node) bool {
 		return owner.namespace != "" && n.namespace != owner.namespace || n.uid == owner.uid
 	})
 }
 
-// inRing is true for an object that waits, in the foreground, for objects that wait for it:
-// owners of each other that were all deleted so. None of them would ever go.
+// inRing reports whether a foreground deletion waits for dependents that wait for the object
+// itself: owners of each other that are all deleted in the foreground would never finish.
 func (g graph) inRing(k key) bool {
 	seen := map[types.UID]bool{k.uid: true}
 	waiting := []key{k}

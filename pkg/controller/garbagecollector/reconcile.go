@@ -23,61 +23,59 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// ownerState is what is known of one of an object's owners.
+// ownerState is the state of one of an object's owners.
 type ownerState int
 
 const (
-	// solid owners exist, or cannot be looked up: they keep what they own.
+	// solid owners exist, or cannot be looked up: they keep their dependents.
 	solid ownerState = iota
-	// absent owners do not exist: neither the name nor another object of that name counts,
-	// but the UID.
+	// absent owners do not exist. Only the UID counts, and not another object of the same name.
 	absent
-	// waiting owners are being deleted in the foreground: they go when what they own is gone.
+	// waiting owners are being deleted in the foreground, after their dependents.
 	waiting
 )
 
-// claim is an owner reference and what is known of that owner.
+// claim is an owner reference and the state of that owner.
 type claim struct {
 	ref   metav1.OwnerReference
 	state ownerState
 }
 
-// act is what is to be done about an object.
+// act is the action that is taken on an object.
 type act string
 
 const (
 	// leave does nothing.
 	leave act = "leave"
-	// releaseDependents takes the object out of the owner references of its dependents, and
-	// then the orphan finalizer from the object.
-	releaseDependents act = "release dependents"
-	// wakeDependents has the object's dependents looked at: they see that their owner waits.
-	wakeDependents act = "wake dependents"
-	// letOwnersGo has the object hold up none of its owners any more: they wait for it, and it
-	// for them.
-	letOwnersGo act = "let owners go"
-	// finish takes the foreground finalizer from the object.
+	// orphanDependents removes the object from the owner references of its dependents, and then
+	// the orphan finalizer from the object.
+	orphanDependents act = "orphan dependents"
+	// enqueueDependents enqueues the object's dependents, whose owner now waits for them.
+	enqueueDependents act = "enqueue dependents"
+	// unblockOwners removes blockOwnerDeletion from the object's owner references: its owners
+	// wait for it, and it waits for them.
+	unblockOwners act = "unblock owners"
+	// finish removes the foreground finalizer from the object.
 	finish act = "finish"
-	// dropOwners takes owners that are no more from the object: it has others.
+	// dropOwners removes absent owners from an object that has others.
 	dropOwners act = "drop owners"
 	// remove deletes the object.
 	remove act = "remove"
 )
 
-// plan is an act and with what.
+// plan is an action and its parameters.
 type plan struct {
 	act act
 	// drop are the owners for dropOwners.
 	drop []types.UID
-	// policy is how remove deletes.
+	// policy is the propagation policy of remove.
 	policy metav1.DeletionPropagation
-	// unblock says that the object holds up an owner that it is itself an owner of: before
-	// remove, its references must not block any more, or both would wait for ever.
+	// unblock is set if the object blocks an owner of which it is itself an owner: its references
+	// must be unblocked before remove, or both would wait forever.
 	unblock bool
 }
 
-// decide says what is to be done about an object, given its owners, for those that are still
-// to be asked about, and its dependents.
+// decide returns the action for an object, given the states of its owners, and its dependents.
 func decide(object *metav1.ObjectMeta, claims []claim, dependents []*metav1.PartialObjectMetadata) plan {
 	if object.DeletionTimestamp != nil {
 		return decideDeleting(object, dependents)
@@ -107,32 +105,32 @@ func decide(object *metav1.ObjectMeta, claims []claim, dependents []*metav1.Part
 	return plan{act: remove, policy: policyOf(object)}
 }
 
-// decideDeleting carries out what was asked for with the deletion. Orphaning comes first:
-// what is released need not be waited for.
+// decideDeleting returns the action for an object that is being deleted. Orphaning comes first:
+// an orphaned dependent need not be waited for.
 func decideDeleting(object *metav1.ObjectMeta, dependents []*metav1.PartialObjectMetadata) plan {
 	switch {
 	case slices.Contains(object.Finalizers, metav1.FinalizerOrphanDependents):
-		return plan{act: releaseDependents}
+		return plan{act: orphanDependents}
 	case !slices.Contains(object.Finalizers, metav1.FinalizerDeleteDependents):
 		return plan{act: leave}
 	}
 	for _, dependent := range dependents {
 		if blocks(dependent, object.UID) {
-			return plan{act: wakeDependents}
+			return plan{act: enqueueDependents}
 		}
 	}
 	return plan{act: finish}
 }
 
-// blocks is true where the dependent must be gone before its owner goes.
+// blocks reports whether the dependent must be gone before the owner is deleted.
 func blocks(dependent *metav1.PartialObjectMetadata, owner types.UID) bool {
 	return slices.ContainsFunc(dependent.OwnerReferences, func(ref metav1.OwnerReference) bool {
 		return ref.UID == owner && ref.BlockOwnerDeletion != nil && *ref.BlockOwnerDeletion
 	})
 }
 
-// holdsUp is true where the object must be gone before some owner of it goes.
-func holdsUp(object *metav1.PartialObjectMetadata) bool {
+// blocksAny reports whether the object must be gone before any of its owners is deleted.
+func blocksAny(object *metav1.PartialObjectMetadata) bool {
 	return slices.ContainsFunc(object.OwnerReferences, func(ref metav1.OwnerReference) bool {
 		return ref.BlockOwnerDeletion != nil && *ref.BlockOwnerDeletion
 	})
@@ -142,7 +140,7 @@ func goesInForeground(object *metav1.PartialObjectMetadata) bool {
 	return object.DeletionTimestamp != nil && slices.Contains(object.Finalizers, metav1.FinalizerDeleteDependents)
 }
 
-// policyOf follows what the object itself says about its dependents.
+// policyOf returns the propagation policy that the object's own finalizers ask for.
 func policyOf(object *metav1.ObjectMeta) metav1.DeletionPropagation {
 	switch {
 	case slices.Contains(object.Finalizers, metav1.FinalizerOrphanDependents):
@@ -153,7 +151,7 @@ func policyOf(object *metav1.ObjectMeta) metav1.DeletionPropagation {
 	return metav1.DeletePropagationBackground
 }
 
-// withoutOwners are the references that are left without some.
+// withoutOwners returns the references without those to the given owners.
 func withoutOwners(refs []metav1.OwnerReference, drop ...types.UID) []metav1.OwnerReference {
 	left := []metav1.OwnerReference{}
 	for _, ref := range refs {
@@ -164,7 +162,7 @@ func withoutOwners(refs []metav1.OwnerReference, drop ...types.UID) []metav1.Own
 	return left
 }
 
-// unblocked are the references, none of which holds up its owner.
+// unblocked returns the references without blockOwnerDeletion.
 func unblocked(refs []metav1.OwnerReference) []metav1.OwnerReference {
 	refs = slices.Clone(refs)
 	for i := range refs {
@@ -173,8 +171,8 @@ func unblocked(refs []metav1.OwnerReference) []metav1.OwnerReference {
 	return refs
 }
 
-// concerns is true for changes that may change a decision. Heartbeats and reports of status
-// do not, and are most of all writes.
+// concerns reports whether a change may change a decision. Heartbeats and status updates do not,
+// and are the bulk of all writes.
 func concerns(old, now *metav1.PartialObjectMetadata) bool {
 	return (old.DeletionTimestamp == nil) != (now.DeletionTimestamp == nil) ||
 		!slices.Equal(old.Finalizers, now.Finalizers) || !sameOwners(old, now)
@@ -187,27 +185,10 @@ func sameOwners(old, now *metav1.PartialObjectMetadata) bool {
 	})
 }
 
-// hasWork is true for objects that there may be something to decide about.
+// hasWork reports whether an object may need an action.
 func hasWork(object *metav1.PartialObjectMetadata) bool {
 	if object.DeletionTimestamp == nil {
 		return len(object.OwnerReferences) > 0
 	}
 	return slices.Contains(object.Finalizers, metav1.FinalizerOrphanDependents) || slices.Contains(object.Finalizers, metav1.FinalizerDeleteDependents)
-}
-
-// onlyOwnership is all of an object's metadata that is kept in memory.
-func onlyOwnership(obj any) (any, error) {
-	object, ok := obj.(*metav1.PartialObjectMetadata)
-	if !ok {
-		return obj, nil
-	}
-	return &metav1.PartialObjectMetadata{TypeMeta: object.TypeMeta, ObjectMeta: metav1.ObjectMeta{
-		Namespace:         object.Namespace,
-		Name:              object.Name,
-		UID:               object.UID,
-		ResourceVersion:   object.ResourceVersion,
-		OwnerReferences:   object.OwnerReferences,
-		Finalizers:        object.Finalizers,
-		DeletionTimestamp: object.DeletionTimestamp,
-	}}, nil
 }

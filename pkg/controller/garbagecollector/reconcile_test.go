@@ -21,10 +21,13 @@ import (
 	"slices"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/transform"
 	"k8s.io/utils/ptr"
 )
 
@@ -104,13 +107,13 @@ func TestWhatIsToBeDoneAboutAnObject(t *testing.T) {
 		{"its owner is gone, and it wants to wait", object("x", finalized(foreground)), claimed(absent), nil, delete(metav1.DeletePropagationForeground)},
 		{"it is being deleted already", object("x", deleting()), claimed(absent), nil, plan{act: leave}},
 		{"it waits for somebody else's finalizer", object("x", deleting("example.com/x")), claimed(absent), nil, plan{act: leave}},
-		{"it orphans", object("x", deleting(orphan)), nil, []*metav1.PartialObjectMetadata{object("d", owned("x"))}, plan{act: releaseDependents}},
-		{"it orphans before it waits", object("x", deleting(foreground, orphan)), nil, nil, plan{act: releaseDependents}},
+		{"it orphans", object("x", deleting(orphan)), nil, []*metav1.PartialObjectMetadata{object("d", owned("x"))}, plan{act: orphanDependents}},
+		{"it orphans before it waits", object("x", deleting(foreground, orphan)), nil, nil, plan{act: orphanDependents}},
 		{"it waits for nothing", object("x", deleting(foreground)), nil, nil, plan{act: finish}},
 		{"it waits for what does not block", object("x", deleting(foreground)), nil, []*metav1.PartialObjectMetadata{object("d", owned("x"))}, plan{act: finish}},
 		{"it waits for what blocks another owner", object("x", deleting(foreground)), nil, []*metav1.PartialObjectMetadata{object("d", owned("x"), blocking("y"))}, plan{act: finish}},
-		{"it waits for what blocks", object("x", deleting(foreground)), nil, []*metav1.PartialObjectMetadata{object("c", owned("x")), object("d", blocking("x"))}, plan{act: wakeDependents}},
-		{"it waits, though its own owner is gone", object("x", deleting(foreground)), claimed(absent), []*metav1.PartialObjectMetadata{object("d", blocking("x"))}, plan{act: wakeDependents}},
+		{"it waits for what blocks", object("x", deleting(foreground)), nil, []*metav1.PartialObjectMetadata{object("c", owned("x")), object("d", blocking("x"))}, plan{act: enqueueDependents}},
+		{"it waits, though its own owner is gone", object("x", deleting(foreground)), claimed(absent), []*metav1.PartialObjectMetadata{object("d", blocking("x"))}, plan{act: enqueueDependents}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if got := decide(&tc.object.ObjectMeta, tc.claims, tc.dependents); !reflect.DeepEqual(got, tc.want) {
@@ -126,7 +129,7 @@ func TestOwnersAreTakenOutByUID(t *testing.T) {
 	if len(left) != 1 || left[0].UID != "b" {
 		t.Errorf("left %+v", left)
 	}
-	// An empty list, and not none: a patch would leave alone what it says nothing about.
+	// An empty list, and not none: a patch does not change a field that it omits.
 	if left := withoutOwners(refs, "a", "b", "c"); left == nil || len(left) != 0 {
 		t.Errorf("left %+v", left)
 	}
@@ -267,8 +270,16 @@ func TestNothingButOwnershipIsKept(t *testing.T) {
 	full.Labels = map[string]string{"app": "web"}
 	full.Annotations = map[string]string{"note": "long"}
 	full.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubectl"}}
-	kept, err := onlyOwnership(full)
-	if want := object("x", owned("a"), finalized(orphan)); err != nil || !reflect.DeepEqual(kept, want) {
+	kept, err := transform.OnlyOwnership(full)
+	want := object("x", owned("a"), finalized(orphan))
+	if err != nil || !reflect.DeepEqual(kept, want) {
 		t.Errorf("kept %+v (%v)", kept, err)
+	}
+	whole := &corev1.Namespace{ObjectMeta: full.ObjectMeta, Status: corev1.NamespaceStatus{Phase: corev1.NamespaceActive}}
+	if kept, err := ownership(cache.DeletedFinalStateUnknown{Obj: whole}); err != nil || !reflect.DeepEqual(kept, want) {
+		t.Errorf("of a whole object %+v (%v)", kept, err)
+	}
+	if kept, err := ownership("no object"); err == nil {
+		t.Errorf("of a string %+v", kept)
 	}
 }

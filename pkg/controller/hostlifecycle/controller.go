@@ -31,24 +31,24 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/events"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/queue"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/events"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/queue"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions"
 	listers "github.com/gatehouse-dev/gatehouse/pkg/generated/listers/fleet/v1alpha1"
 )
 
-// Name is the controller's, and with a prefix its user's.
+// Name of the controller. Its user has this name after a prefix.
 const Name = "host-lifecycle-controller"
 
-// workers is how many hosts are dealt with at the same time. Each waits for the server most
+// workers is the number of hosts that are reconciled concurrently. Each waits for the server most
 // of the time.
 const workers = 8
 
 // byHost indexes instances by the host to which they are bound.
 const byHost = Name + "/host"
 
-// Controller keeps the conditions and taints of hosts, and evicts their instances.
+// Controller maintains the conditions and taints of hosts, and evicts their instances.
 type Controller struct {
 	options   Options
 	client    versioned.Interface
@@ -62,12 +62,13 @@ type Controller struct {
 
 	lock    sync.Mutex
 	monitor *monitor
-	// memories are of hosts that are in the queue one at a time: only the map needs the lock.
+	// memories are by host. The queue reconciles a host by one worker only, so that only the map
+	// needs the lock.
 	memories map[string]*memory
 }
 
-// New makes a controller that reaches the server by the configuration, and watches by
-// informers that others share. Whoever runs it runs them, and not before it is made.
+// New returns a controller that writes with the configuration and watches with shared informers.
+// The caller runs these, after this call.
 func New(config *rest.Config, shared externalversions.SharedInformerFactory, o Options) (*Controller, error) {
 	if err := o.Validate(); err != nil {
 		return nil, fmt.Errorf("options of the %s: %w", Name, err)
@@ -122,14 +123,14 @@ func hostOf(obj any) ([]string, error) {
 	return nil, nil
 }
 
-// enqueue has a host dealt with.
+// enqueue enqueues a host.
 func (c *Controller) enqueue(obj any) {
 	if key, err := cache.DeletionHandlingObjectToName(obj); err == nil {
 		c.queue.Add(key.Name)
 	}
 }
 
-// hostChanged leaves alone what only the host's agent and the scheduler care for.
+// hostChanged ignores changes that do not affect readiness or taints.
 func (c *Controller) hostChanged(was, now any) {
 	old, ok := was.(*v1alpha1.Host)
 	host, alsoOk := now.(*v1alpha1.Host)
@@ -138,8 +139,8 @@ func (c *Controller) hostChanged(was, now any) {
 	}
 }
 
-// instanceChanged deals with the host again where that can mean something for the instance:
-// the host is not as it should be, or not there.
+// instanceChanged enqueues the host of an instance if that may affect the instance: the host is not
+// ready, has a NoExecute taint, or does not exist.
 func (c *Controller) instanceChanged(was, now any) {
 	instance, ok := now.(*v1alpha1.Instance)
 	if !ok || instance.Spec.HostName == "" {
@@ -156,7 +157,7 @@ func (c *Controller) instanceChanged(was, now any) {
 	c.queue.Add(instance.Spec.HostName)
 }
 
-// Run works until the context ends.
+// Run runs the controller until the context ends.
 func (c *Controller) Run(ctx context.Context) {
 	ctx = klog.NewContext(ctx, klog.FromContext(ctx).WithName(Name))
 	var wg sync.WaitGroup
@@ -165,6 +166,6 @@ func (c *Controller) Run(ctx context.Context) {
 	if !cache.WaitForCacheSync(ctx.Done(), c.synced...) {
 		return
 	}
-	wg.Go(func() { c.watchOver(ctx) })
+	wg.Go(func() { c.monitorHosts(ctx) })
 	queue.Run(ctx, c.queue, workers, c.sync)
 }

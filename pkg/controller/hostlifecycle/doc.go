@@ -14,15 +14,15 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package hostlifecycle notices hosts that fall silent, keeps instances away from them, and
-// has those that are there started elsewhere.
+// Package hostlifecycle detects hosts that do not renew their leases, taints them, and evicts their
+// instances.
 //
-// Stop 6 of the request's path (see ARCHITECTURE.md): a client like any other. cmd/gatehouse/app
-// runs it. The monitor looks at all hosts every few seconds: a host whose HostLease is not
-// renewed becomes Ready Unknown. Whatever follows is done host by host: taints, instances that
-// are no longer ready, evictions, and what is left of hosts that are gone. The order:
+// Stage 6 of the request's path (see ARCHITECTURE.md): a client like any other. pkg/controller/manager
+// runs it. The monitor checks all hosts every few seconds: a host whose HostLease is not renewed
+// becomes Ready Unknown. All that follows is reconciled host by host: taints, instances that are no
+// longer ready, evictions, and instances of hosts that are gone. The order:
 //
-//	lease not renewed -> Ready Unknown -> taint NoSchedule at once, NoExecute when its turn comes
+//	lease not renewed -> Ready Unknown -> taint NoSchedule at once, NoExecute at the eviction rate
 //	  -> instances not ready -> tolerationSeconds over -> delete -> host gone: force delete
 //
 // Read monitor.silent and monitor.conclude, then decide.

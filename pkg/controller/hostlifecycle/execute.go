@@ -27,11 +27,10 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/queue"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/queue"
 )
 
-// sync deals with one host: with its taints, and, once they are as they should be, with its
-// instances.
+// sync reconciles one host: its taints and, once they are up to date, its instances.
 func (c *Controller) sync(ctx context.Context, name string) error {
 	host, err := c.hosts.Get(name)
 	if err != nil && !apierrors.IsNotFound(err) {
@@ -42,7 +41,7 @@ func (c *Controller) sync(ctx context.Context, name string) error {
 	}
 	if host != nil {
 		if written, err := c.writeTaints(ctx, host); written || err != nil {
-			return retry(err) // the watch tells, and calls again
+			return queue.Retry(err) // the watch event of the write enqueues the host again
 		}
 	}
 	instances, err := c.instancesOf(name)
@@ -54,10 +53,10 @@ func (c *Controller) sync(ctx context.Context, name string) error {
 	if host == nil && m.missing.IsZero() {
 		c.forget(name)
 	}
-	if p.ask {
+	if p.confirm {
 		if exists, err := c.exists(ctx, name); err != nil || exists {
 			if exists {
-				return queue.Again{Why: "the host is stored, and the watch has not told of it yet"}
+				return queue.Requeue{Reason: "the host is stored, and the informer does not show it yet"}
 			}
 			return err
 		}
@@ -66,30 +65,14 @@ func (c *Controller) sync(ctx context.Context, name string) error {
 		c.queue.AddAfter(name, p.again)
 	}
 	if err := c.markUnready(ctx, p.unready); err != nil {
-		return retry(err)
+		return queue.Retry(err)
 	}
 	m.marked = host != nil && readyOf(host).Status != metav1.ConditionTrue && readyOf(host).Status != ""
 	err = errors.Join(c.evict(ctx, p.evict), c.remove(ctx, p.remove))
-	if p.ask && err == nil {
+	if p.confirm && err == nil {
 		c.forget(name)
 	}
-	return retry(err)
-}
-
-// retry leaves alone what is gone, and takes what somebody else has changed once more without
-// a word.
-func retry(err error) error {
-	if apierrors.IsConflict(err) {
-		return queue.Again{Why: err.Error()}
-	}
-	return ignoreGone(err)
-}
-
-func ignoreGone(err error) error {
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return err
+	return queue.Retry(err)
 }
 
 func (c *Controller) memoryOf(name string) *memory {
@@ -123,10 +106,10 @@ func (c *Controller) instancesOf(name string) ([]*v1alpha1.Instance, error) {
 	return all, nil
 }
 
-// writeTaints sets and takes off the taints that are ours.
+// writeTaints updates the taints that this controller owns.
 func (c *Controller) writeTaints(ctx context.Context, host *v1alpha1.Host) (written bool, err error) {
 	c.lock.Lock()
-	may := permission{halt: c.monitor.disruption == full}
+	may := evictionState{halt: c.monitor.disruption == full}
 	if h := c.monitor.hosts[host.Name]; h != nil && h.uid == host.UID {
 		may.evict = h.evict
 	}
@@ -150,57 +133,44 @@ func (c *Controller) exists(ctx context.Context, name string) (bool, error) {
 	return err == nil, err
 }
 
-// markUnready says of instances that they are not ready.
+// markUnready sets the condition Ready of instances to False.
 func (c *Controller) markUnready(ctx context.Context, instances []*v1alpha1.Instance) error {
 	var errs []error
 	for _, i := range instances {
 		_, err := c.client.FleetV1alpha1().Instances(i.Namespace).UpdateStatus(ctx, withHostNotReady(i, c.clock.Now()), metav1.UpdateOptions{})
-		if apierrors.IsConflict(err) {
-			err = queue.Again{Why: err.Error()}
-		}
-		errs = append(errs, ignoreGone(err))
+		errs = append(errs, queue.Retry(err))
 	}
 	return errors.Join(errs...)
 }
 
-// evict deletes instances as anybody would: their host's agent has the grace period to stop
-// them.
+// evict deletes instances gracefully: the agent of their host stops them within the grace period.
 func (c *Controller) evict(ctx context.Context, instances []*v1alpha1.Instance) error {
 	var errs []error
 	for _, i := range instances {
 		err := c.delete(ctx, i, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &i.UID}})
 		if err == nil {
-			klog.FromContext(ctx).V(2).Info("Evicted", "instance", klog.KObj(i), "host", klog.KRef("", i.Spec.HostName))
+			klog.FromContext(ctx).V(2).Info("Evicted instance", "instance", klog.KObj(i), "host", klog.KRef("", i.Spec.HostName))
 			c.recorder.Eventf(i, "Normal", "TaintEviction", "evicted from host %s, whose taints it does not tolerate any longer", i.Spec.HostName)
 		}
-		errs = append(errs, ignoreOther(err))
+		errs = append(errs, queue.IgnoreOutdated(err))
 	}
 	return errors.Join(errs...)
 }
 
-// remove deletes instances that no agent will ever end.
+// remove deletes instances at once, because no agent will stop them.
 func (c *Controller) remove(ctx context.Context, instances []*v1alpha1.Instance) error {
 	var errs []error
 	for _, i := range instances {
 		err := c.delete(ctx, i, metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0), Preconditions: &metav1.Preconditions{UID: &i.UID}})
 		if err == nil {
-			klog.FromContext(ctx).Info("Removed: its host is gone, or out of service", "instance", klog.KObj(i), "host", klog.KRef("", i.Spec.HostName))
+			klog.FromContext(ctx).Info("Removed instance: its host is gone, or out of service", "instance", klog.KObj(i), "host", klog.KRef("", i.Spec.HostName))
 			c.recorder.Eventf(i, "Normal", "HostGone", "removed: host %s is gone, or out of service", i.Spec.HostName)
 		}
-		errs = append(errs, ignoreOther(err))
+		errs = append(errs, queue.IgnoreOutdated(err))
 	}
 	return errors.Join(errs...)
 }
 
 func (c *Controller) delete(ctx context.Context, i *v1alpha1.Instance, options metav1.DeleteOptions) error {
 	return c.client.FleetV1alpha1().Instances(i.Namespace).Delete(ctx, i.Name, options)
-}
-
-// ignoreOther ignores that the instance is gone, also where another of its name is there now:
-// the precondition did its work.
-func ignoreOther(err error) error {
-	if apierrors.IsConflict(err) {
-		return nil
-	}
-	return ignoreGone(err)
 }

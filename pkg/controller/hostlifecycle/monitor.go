@@ -28,32 +28,32 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// health is what is remembered of a host between two looks. All times are by the
-// controller's own clock: hosts' clocks are theirs.
+// health is the state of a host between two passes of the monitor. All times are by the
+// controller's own clock: the clocks of hosts are not trusted.
 type health struct {
 	uid types.UID
-	// ready and renewed are what the host last wrote; the latter as the watch told, and as the
-	// server answered. The watch may be late, and then tells of nothing new.
+	// ready and renewed are what the host last wrote; the latter by the watch, and by a read from
+	// the server. A stale watch event of a known renewal is not a new one.
 	ready   metav1.Condition
 	renewed [2]time.Time
-	// alive is when a change of one of them was seen.
+	// alive is when one of them was last seen to change.
 	alive time.Time
-	// grace is how long it may be silent.
+	// grace is the time without a change after which the host is silent.
 	grace time.Duration
-	// notReadySince is when it was first seen not to be ready; zero for one that is.
+	// notReadySince is when it was first seen not ready; zero for a ready host.
 	notReadySince time.Time
-	// evict says that its turn has come: it gets the taint NoExecute.
+	// evict is set if evictions were granted: the host gets the taint NoExecute.
 	evict bool
 }
 
-// disruption says how much of the fleet is not ready.
+// disruption classifies the share of hosts that are not ready.
 type disruption int
 
 const (
 	normal disruption = iota
-	// partial: more hosts are not ready than hosts die.
+	// partial: more hosts are not ready than fail independently.
 	partial
-	// full: none is ready, so it is not the hosts that are ill.
+	// full: none is ready, so the network or this controller is at fault.
 	full
 )
 
@@ -61,8 +61,8 @@ func (d disruption) String() string {
 	return [...]string{"normal", "partial", "full"}[d]
 }
 
-// monitor decides which hosts are silent, and on which evictions may begin. It is pure: time
-// comes from outside.
+// monitor decides which hosts are silent, and on which evictions may begin. It is pure: the caller
+// passes the time.
 type monitor struct {
 	options    Options
 	hosts      map[string]*health
@@ -76,8 +76,8 @@ func newMonitor(o Options) *monitor {
 	return &monitor{options: o, hosts: map[string]*health{}}
 }
 
-// readyOf is the host's condition Ready as its agent, or this controller, wrote it; one without a
-// status where neither has: what the server sets on a new host does not count.
+// readyOf returns the host's condition Ready as its agent, or this controller, wrote it; one without
+// a status if neither has: the condition that the server sets on a new host does not count.
 func readyOf(host *v1alpha1.Host) metav1.Condition {
 	if ready := meta.FindStatusCondition(host.Status.Conditions, v1alpha1.HostConditionReady); ready != nil && ready.Reason != v1alpha1.HostReasonNotReported {
 		return *ready
@@ -85,7 +85,7 @@ func readyOf(host *v1alpha1.Host) metav1.Condition {
 	return metav1.Condition{}
 }
 
-// source is where a lease was read.
+// source is where a lease was read from.
 type source int
 
 const (
@@ -93,13 +93,13 @@ const (
 	live
 )
 
-// observe takes over what host and lease say now, and reports whether the host has been
+// observe updates the health of a host from its object and lease, and reports whether it has been
 // silent for too long.
 func (m *monitor) observe(host *v1alpha1.Host, lease *v1alpha1.HostLease, from source, now time.Time) bool {
 	h := m.hosts[host.Name]
 	ready := readyOf(host)
 	if h == nil || h.uid != host.UID {
-		// Also after a restart of this controller: nobody is silent before it listened.
+		// Also after a restart of this controller: the grace period starts with the first look.
 		h = &health{uid: host.UID, ready: ready, alive: now}
 		m.hosts[host.Name] = h
 	}
@@ -135,7 +135,8 @@ func sameReport(a, b metav1.Condition) bool {
 	return a.Status == b.Status && a.Reason == b.Reason && a.LastTransitionTime.Equal(&b.LastTransitionTime)
 }
 
-// silent are the hosts that have been silent for too long, and of which that is not said yet.
+// silent returns the hosts that have been silent for too long, and whose condition is not Unknown
+// yet.
 func (m *monitor) silent(hosts []*v1alpha1.Host, lease func(name string) *v1alpha1.HostLease, now time.Time) []*v1alpha1.Host {
 	var silent []*v1alpha1.Host
 	for _, host := range hosts {
@@ -146,8 +147,8 @@ func (m *monitor) silent(hosts []*v1alpha1.Host, lease func(name string) *v1alph
 	return silent
 }
 
-// conclude takes over which hosts are ready after the look, and returns those of which what
-// is to be done has changed. unknown are those that are so since now.
+// conclude updates the readiness of all hosts after a pass, and returns the hosts that must be
+// reconciled. unknown are those whose condition has just become Unknown.
 func (m *monitor) conclude(hosts []*v1alpha1.Host, unknown map[string]bool, now time.Time) []string {
 	var changed []string
 	existing, notReady := map[string]bool{}, 0
@@ -169,8 +170,8 @@ func (m *monitor) conclude(hosts []*v1alpha1.Host, unknown map[string]bool, now 
 			h.notReadySince = now
 			changed = append(changed, host.Name)
 		}
-		// It had its turn before this controller was started.
-		h.evict = h.evict || (m.disruption != full && slices.ContainsFunc(host.Spec.Taints, evictsForUs))
+		// Evictions were granted before this controller was started.
+		h.evict = h.evict || (m.disruption != full && slices.ContainsFunc(host.Spec.Taints, isOwnedEviction))
 	}
 	for name := range m.hosts {
 		if !existing[name] {
@@ -183,8 +184,8 @@ func (m *monitor) conclude(hosts []*v1alpha1.Host, unknown map[string]bool, now 
 	if was == m.disruption || (was != full && m.disruption != full) {
 		return changed
 	}
-	// Everything that was begun is taken back when all fall silent. And when the first comes
-	// back the others get as much time as it had.
+	// All evictions are revoked when all hosts become silent. When the first one recovers, the
+	// grace period of the others starts again.
 	for name, h := range m.hosts {
 		h.evict = false
 		if was == full {
@@ -200,14 +201,14 @@ func (m *monitor) judge(hosts, notReady int) disruption {
 	switch {
 	case hosts > 0 && notReady == hosts:
 		return full
-	// Of up to two it can be chance.
+	// Up to two may fail independently.
 	case notReady > 2 && float64(notReady)/float64(hosts) >= m.options.UnhealthyThreshold:
 		return partial
 	}
 	return normal
 }
 
-// rate is on how many hosts in a second evictions may begin now.
+// rate returns the hosts per second on which evictions may begin now.
 func (m *monitor) rate() float64 {
 	switch {
 	case m.disruption == full:
@@ -220,8 +221,8 @@ func (m *monitor) rate() float64 {
 	return m.options.EvictionRate
 }
 
-// grant lets evictions begin on the next host, when it is time, and says when it is to be
-// asked again: zero for not before the next look at all hosts.
+// grant begins evictions on the next host if the rate allows, and returns the time after which to
+// call it again: zero for not before the next pass.
 func (m *monitor) grant(now time.Time) (name string, again time.Duration) {
 	rate := m.rate()
 	if rate <= 0 {
@@ -229,7 +230,7 @@ func (m *monitor) grant(now time.Time) (name string, again time.Duration) {
 	}
 	var waiting []string
 	for name, h := range m.hosts {
-		// Who has never said anything was never given anything.
+		// A host that has never reported was never given an instance.
 		if !h.notReadySince.IsZero() && !h.evict && h.ready.Status != "" {
 			waiting = append(waiting, name)
 		}

@@ -80,7 +80,7 @@ func (f *fleet) pass(d time.Duration, but ...string) {
 	}
 }
 
-// look is one look, and what is written after it; it returns who was found silent.
+// look is one pass and its writes; it returns the hosts that were found silent.
 func (f *fleet) look() []string {
 	silent := []string{}
 	unknown := map[string]bool{}
@@ -147,7 +147,7 @@ func TestWhenAHostIsSilent(t *testing.T) {
 	}
 }
 
-func TestAHostThatNeverSaysAnythingIsUnknownAfterAMinute(t *testing.T) {
+func TestAHostThatNeverReportsIsUnknownAfterAMinute(t *testing.T) {
 	f := newFleet(t, 2)
 	f.set(0, "")
 	f.look()
@@ -186,7 +186,7 @@ func TestAWatchThatIsLateNeitherKillsAHostNorKeepsItAlive(t *testing.T) {
 	if !f.observe(host, stale, watched, f.now) || f.observe(host, renewed, live, f.now) {
 		t.Error("the server says that the host is alive, and it is not believed")
 	}
-	// From now on it is dead, and neither of both sources says anything new.
+	// From now on it is dead, and neither source reports a renewal.
 	f.now = f.now.Add(20 * time.Second)
 	if f.observe(host, stale, watched, f.now) {
 		t.Error("silent too soon")
@@ -271,7 +271,7 @@ func TestEvictionsBeginOnOneHostAfterTheOther(t *testing.T) {
 	f.expectTurns("h005")
 }
 
-func TestAHostThatIsTaintedAlreadyTakesNobodysTurn(t *testing.T) {
+func TestATaintedHostUsesNoGrant(t *testing.T) {
 	f := newFleet(t, 10)
 	f.stored[0] = hostWith("h000", metav1.ConditionUnknown, v1alpha1.Taint{Key: v1alpha1.TaintHostUnreachable, Effect: v1alpha1.TaintEffectNoExecute})
 	f.set(1, metav1.ConditionUnknown)

@@ -24,31 +24,31 @@ import (
 
 // Options are the times and rates. The defaults are those of Kubernetes' controllers.
 type Options struct {
-	// Grace is how long a host may be silent: neither its lease renewed nor its condition
-	// Ready written. Where the lease itself names a shorter time, that counts.
+	// Grace is the time for which a host may neither renew its lease nor write its condition
+	// Ready. A shorter duration of the lease itself takes precedence.
 	Grace time.Duration
-	// StartupGrace is how long a host may be silent that has never said whether it is ready.
+	// StartupGrace is the same for a host that has never reported whether it is ready.
 	StartupGrace time.Duration
-	// MonitorPeriod is how often all hosts are looked at.
+	// MonitorPeriod is the time between passes over all hosts.
 	MonitorPeriod time.Duration
-	// Toleration is for how long instances tolerate hosts that are not ready or unreachable
-	// when they say nothing of that themselves.
+	// Toleration is the time for which instances without a toleration of their own tolerate hosts
+	// that are not ready or unreachable.
 	Toleration time.Duration
-	// EvictionRate is on how many hosts in a second evictions may begin.
+	// EvictionRate is the number of hosts per second on which evictions may begin.
 	EvictionRate float64
 	// SecondaryEvictionRate is the same while UnhealthyThreshold is reached.
 	SecondaryEvictionRate float64
-	// UnhealthyThreshold is the share of hosts that are not ready from which on the network
-	// is suspected, and not the hosts.
+	// UnhealthyThreshold is the share of hosts that are not ready from which on the network is
+	// suspected, and not the hosts.
 	UnhealthyThreshold float64
-	// LargeFleet is how many hosts a fleet must exceed for evictions to go on at all, at the
-	// secondary rate, once the threshold is reached.
+	// LargeFleet is the number of hosts above which evictions continue at the secondary rate once
+	// the threshold is reached; in smaller fleets they stop.
 	LargeFleet int
-	// Quarantine is how long a host must have been away before its instances are.
+	// Quarantine is the time for which a host must be gone before its instances are removed.
 	Quarantine time.Duration
 }
 
-// DefaultOptions are those of Kubernetes.
+// DefaultOptions returns the defaults of Kubernetes.
 func DefaultOptions() Options {
 	return Options{
 		Grace:                 40 * time.Second,
@@ -63,7 +63,7 @@ func DefaultOptions() Options {
 	}
 }
 
-// Validate says what is wrong with them.
+// Validate returns everything that is wrong with the options.
 func (o Options) Validate() error {
 	var errs []error
 	for _, d := range []struct {

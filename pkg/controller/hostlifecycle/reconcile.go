@@ -26,11 +26,10 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/instance"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/taints"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
-// withUnknown is the host with a condition Ready that says that it is silent.
+// withUnknown returns the host with a condition Ready that is Unknown.
 func withUnknown(host *v1alpha1.Host, now time.Time) *v1alpha1.Host {
 	changed := host.DeepCopy()
 	condition := metav1.Condition{
@@ -40,10 +39,10 @@ func withUnknown(host *v1alpha1.Host, now time.Time) *v1alpha1.Host {
 		LastTransitionTime: metav1.NewTime(now),
 	}
 	if readyOf(host).Status == "" {
-		condition.Reason, condition.Message = "HostStatusNeverUpdated", "the host's agent has never said whether it is ready"
+		condition.Reason, condition.Message = "HostStatusNeverUpdated", "the host's agent has never reported whether it is ready"
 	}
 	meta.SetStatusCondition(&changed.Status.Conditions, condition)
-	// Ready comes first, also where it was not there before.
+	// Ready comes first, also if it is new.
 	slices.SortStableFunc(changed.Status.Conditions, func(a, b metav1.Condition) int {
 		return cmp.Compare(rank(a), rank(b))
 	})
@@ -57,30 +56,30 @@ func rank(c metav1.Condition) int {
 	return 1
 }
 
-// ours says whether a taint is this controller's to set and to take off.
-func ours(taint v1alpha1.Taint) bool {
+// isOwned reports whether this controller sets and removes a taint.
+func isOwned(taint v1alpha1.Taint) bool {
 	return taint.Key == v1alpha1.TaintHostNotReady || taint.Key == v1alpha1.TaintHostUnreachable
 }
 
-func evictsForUs(taint v1alpha1.Taint) bool {
-	return ours(taint) && taint.Effect == v1alpha1.TaintEffectNoExecute
+func isOwnedEviction(taint v1alpha1.Taint) bool {
+	return isOwned(taint) && taint.Effect == v1alpha1.TaintEffectNoExecute
 }
 
-// permission is what the monitor says about a host's taint NoExecute.
-type permission struct {
-	// evict says that the host's turn has come.
+// evictionState is the monitor's decision about a host's taint NoExecute.
+type evictionState struct {
+	// evict is set if evictions were granted.
 	evict bool
-	// halt takes the taint off again: no host of the fleet is ready.
+	// halt removes the taint again: no host of the fleet is ready.
 	halt bool
 }
 
-// desiredTaints are the taints that a host should have. NoSchedule follows the condition at
-// once. NoExecute begins when the host's turn has come; from then on it follows, too, so that
-// a host that was not ready and then falls silent does not wait for another turn.
-func desiredTaints(host *v1alpha1.Host, may permission) []v1alpha1.Taint {
+// desiredTaints returns the taints that a host should have. NoSchedule follows the condition at once.
+// NoExecute starts when evictions are granted; from then on it follows the condition, too, so that
+// a host that was not ready and then becomes silent needs no second grant.
+func desiredTaints(host *v1alpha1.Host, may evictionState) []v1alpha1.Taint {
 	ready := readyOf(host)
 	if ready.Status == "" {
-		// It has only registered, perhaps with a taint of ours of its own.
+		// It has only registered, perhaps with one of these taints.
 		return host.Spec.Taints
 	}
 	key := v1alpha1.TaintHostNotReady
@@ -90,13 +89,13 @@ func desiredTaints(host *v1alpha1.Host, may permission) []v1alpha1.Taint {
 	wanted := map[v1alpha1.TaintEffect]bool{}
 	if ready.Status != metav1.ConditionTrue {
 		wanted[v1alpha1.TaintEffectNoSchedule] = true
-		wanted[v1alpha1.TaintEffectNoExecute] = !may.halt && (may.evict || slices.ContainsFunc(host.Spec.Taints, evictsForUs))
+		wanted[v1alpha1.TaintEffectNoExecute] = !may.halt && (may.evict || slices.ContainsFunc(host.Spec.Taints, isOwnedEviction))
 	}
 	var desired []v1alpha1.Taint
 	for _, taint := range host.Spec.Taints {
-		if !ours(taint) || (taint.Key == key && wanted[taint.Effect]) {
+		if !isOwned(taint) || (taint.Key == key && wanted[taint.Effect]) {
 			desired = append(desired, taint)
-			if ours(taint) {
+			if isOwned(taint) {
 				delete(wanted, taint.Effect)
 			}
 		}
@@ -109,10 +108,10 @@ func desiredTaints(host *v1alpha1.Host, may permission) []v1alpha1.Taint {
 	return desired
 }
 
-// withDefaults are an instance's tolerations, and those that it has without saying so: who
-// says nothing about hosts that are not ready, or unreachable, tolerates them for a while.
-// Kubernetes writes these into pods at admission (DefaultTolerationSeconds); here they are
-// the controller's, and can be changed for all instances at once.
+// withDefaults returns an instance's tolerations and the default ones: an instance without a
+// toleration of hosts that are not ready, or unreachable, tolerates them for a period. Kubernetes
+// adds these to pods at admission (DefaultTolerationSeconds); here the controller applies them, so
+// that they can be changed for all instances at once.
 func withDefaults(tolerations []v1alpha1.Toleration, period time.Duration) []v1alpha1.Toleration {
 	all := slices.Clone(tolerations)
 	for _, key := range []string{v1alpha1.TaintHostNotReady, v1alpha1.TaintHostUnreachable} {
@@ -127,34 +126,34 @@ func withDefaults(tolerations []v1alpha1.Toleration, period time.Duration) []v1a
 	return all
 }
 
-// memory is what is remembered of a host between two reconciliations of it.
+// memory is the state of a host between two reconciliations.
 type memory struct {
-	// missing is since when there has been no such host; zero where there is.
+	// missing is since when the host has not existed; zero if it exists.
 	missing time.Time
-	// marked says that its instances have been told that it is not ready.
+	// marked is set if its instances have been marked as not ready.
 	marked bool
-	// tolerated is since when each instance has stayed in spite of a taint that it tolerates
-	// for a while only. Taints do not say since when they are there, so after a restart of
-	// the controller the time begins anew, as in Kubernetes.
+	// tolerated is since when each instance has tolerated a taint that it tolerates for a limited
+	// time. Taints have no start time, so the time starts again after a restart of the
+	// controller, as in Kubernetes.
 	tolerated map[types.UID]time.Time
 }
 
-// plan is what is to be done about a host's instances.
+// plan is the actions for a host's instances.
 type plan struct {
 	// unready are no longer ready.
 	unready []*v1alpha1.Instance
-	// evict are deleted; their host's agent ends them, when it can.
+	// evict are deleted gracefully; their host's agent stops them.
 	evict []*v1alpha1.Instance
-	// remove are deleted at once: nobody is left to end them.
+	// remove are deleted at once: no agent will stop them.
 	remove []*v1alpha1.Instance
-	// ask says that the server must confirm first that the host is gone.
-	ask bool
-	// again is when to look once more, though nothing happens; zero for never.
+	// confirm is set if a read from the server must confirm first that the host is gone.
+	confirm bool
+	// again is the time after which to reconcile without an event; zero for never.
 	again time.Duration
 }
 
-// decide says what is to be done about the instances of a host, nil for one that does not
-// exist. It updates what is remembered.
+// decide returns the actions for the instances of a host, which is nil if it does not exist. It
+// updates the memory.
 func decide(host *v1alpha1.Host, instances []*v1alpha1.Instance, m *memory, o Options, now time.Time) plan {
 	if host == nil {
 		return decideMissing(instances, m, o, now)
@@ -166,7 +165,7 @@ func decide(host *v1alpha1.Host, instances []*v1alpha1.Instance, m *memory, o Op
 		m.marked = false
 	} else if ready.Status != "" && !m.marked {
 		for _, i := range instances {
-			if instance.Ready(i) && !instance.Terminal(i) {
+			if helper.IsInstanceReady(i) && !helper.IsInstanceTerminal(i) {
 				p.unready = append(p.unready, i)
 			}
 		}
@@ -179,7 +178,7 @@ func decide(host *v1alpha1.Host, instances []*v1alpha1.Instance, m *memory, o Op
 			if outOfService {
 				p.remove = append(p.remove, i)
 			}
-		case instance.Terminal(i): // runs nowhere, and harms nobody
+		case helper.IsInstanceTerminal(i): // it does not run any more
 		default:
 			p.tolerate(host, i, m, tolerated, o, now)
 		}
@@ -188,10 +187,10 @@ func decide(host *v1alpha1.Host, instances []*v1alpha1.Instance, m *memory, o Op
 	return p
 }
 
-// tolerate adds an instance to those that are evicted, when its time is over, and else says
-// when it will be.
+// tolerate evicts an instance if the time for which it tolerates the host's taints is over, and
+// otherwise schedules the next reconciliation for then.
 func (p *plan) tolerate(host *v1alpha1.Host, i *v1alpha1.Instance, m *memory, tolerated map[types.UID]time.Time, o Options, now time.Time) {
-	tolerance := taints.ToleranceOf(host.Spec.Taints, withDefaults(i.Spec.Tolerations, o.Toleration))
+	tolerance := helper.MinTolerationTime(host.Spec.Taints, withDefaults(i.Spec.Tolerations, o.Toleration))
 	if tolerance.Forever {
 		return
 	}
@@ -213,8 +212,8 @@ func (p *plan) lookAgain(after time.Duration) {
 	}
 }
 
-// decideMissing waits before it believes that a host is gone: instances may be known before
-// their host is, and a host that is deleted and registers again keeps what it runs.
+// decideMissing waits for the quarantine before a host counts as gone: the cache may show instances
+// before their host, and a host that is deleted and registers again keeps its instances.
 func decideMissing(instances []*v1alpha1.Instance, m *memory, o Options, now time.Time) plan {
 	m.tolerated, m.marked = nil, false
 	if len(instances) == 0 {
@@ -227,10 +226,10 @@ func decideMissing(instances []*v1alpha1.Instance, m *memory, o Options, now tim
 	if left := o.Quarantine - now.Sub(m.missing); left > 0 {
 		return plan{again: left}
 	}
-	return plan{ask: true, remove: instances}
+	return plan{confirm: true, remove: instances}
 }
 
-// withHostNotReady is the instance with a condition Ready that is False.
+// withHostNotReady returns the instance with a condition Ready that is False.
 func withHostNotReady(i *v1alpha1.Instance, now time.Time) *v1alpha1.Instance {
 	changed := i.DeepCopy()
 	meta.SetStatusCondition(&changed.Status.Conditions, metav1.Condition{

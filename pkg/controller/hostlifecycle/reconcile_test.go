@@ -44,23 +44,23 @@ func TestWhichTaintsAHostShouldHave(t *testing.T) {
 	gpu := taint("example.com/gpu", noExecute)
 	notReady, notReadyNow := taint(v1alpha1.TaintHostNotReady, noSchedule), taint(v1alpha1.TaintHostNotReady, noExecute)
 	away, awayNow := taint(v1alpha1.TaintHostUnreachable, noSchedule), taint(v1alpha1.TaintHostUnreachable, noExecute)
-	turn, halt := permission{evict: true}, permission{halt: true}
+	turn, halt := evictionState{evict: true}, evictionState{halt: true}
 	for _, tc := range []struct {
 		name  string
 		ready metav1.ConditionStatus
 		has   []v1alpha1.Taint
-		may   permission
+		may   evictionState
 		want  []v1alpha1.Taint
 	}{
-		{"a ready host has none of ours", isReady, []v1alpha1.Taint{notReady, gpu, notReadyNow, away, awayNow}, permission{}, []v1alpha1.Taint{gpu}},
-		{"a host that has said nothing keeps those with which it registered", "", []v1alpha1.Taint{notReady}, permission{}, []v1alpha1.Taint{notReady}},
-		{"one that is not ready takes nobody new", isNotReady, []v1alpha1.Taint{gpu}, permission{}, []v1alpha1.Taint{gpu, notReady}},
+		{"a ready host has none of ours", isReady, []v1alpha1.Taint{notReady, gpu, notReadyNow, away, awayNow}, evictionState{}, []v1alpha1.Taint{gpu}},
+		{"a host that has said nothing keeps those with which it registered", "", []v1alpha1.Taint{notReady}, evictionState{}, []v1alpha1.Taint{notReady}},
+		{"one that is not ready takes nobody new", isNotReady, []v1alpha1.Taint{gpu}, evictionState{}, []v1alpha1.Taint{gpu, notReady}},
 		{"when its turn has come it evicts", isNotReady, []v1alpha1.Taint{notReady}, turn, []v1alpha1.Taint{notReady, notReadyNow}},
-		{"one that is silent takes nobody new", isUnknown, nil, permission{}, []v1alpha1.Taint{away}},
-		{"one that was not ready and falls silent needs no other turn", isUnknown, []v1alpha1.Taint{notReady, notReadyNow}, permission{}, []v1alpha1.Taint{away, awayNow}},
-		{"one that answers again and is not ready needs no other turn", isNotReady, []v1alpha1.Taint{away, awayNow}, permission{}, []v1alpha1.Taint{notReady, notReadyNow}},
+		{"one that is silent takes nobody new", isUnknown, nil, evictionState{}, []v1alpha1.Taint{away}},
+		{"one that was not ready and falls silent needs no other turn", isUnknown, []v1alpha1.Taint{notReady, notReadyNow}, evictionState{}, []v1alpha1.Taint{away, awayNow}},
+		{"one that answers again and is not ready needs no other turn", isNotReady, []v1alpha1.Taint{away, awayNow}, evictionState{}, []v1alpha1.Taint{notReady, notReadyNow}},
 		{"when all are silent nobody evicts", isUnknown, []v1alpha1.Taint{away, awayNow, gpu}, halt, []v1alpha1.Taint{away, gpu}},
-		{"also not one whose turn had come", isUnknown, []v1alpha1.Taint{away}, permission{evict: true, halt: true}, []v1alpha1.Taint{away}},
+		{"also not one whose turn had come", isUnknown, []v1alpha1.Taint{away}, evictionState{evict: true, halt: true}, []v1alpha1.Taint{away}},
 		{"what is as it should be stays in its order", isUnknown, []v1alpha1.Taint{awayNow, gpu, away}, turn, []v1alpha1.Taint{awayNow, gpu, away}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -71,7 +71,7 @@ func TestWhichTaintsAHostShouldHave(t *testing.T) {
 	}
 }
 
-func TestWhoSaysNothingOfUnreadyHostsToleratesThemForAWhile(t *testing.T) {
+func TestUnreadyHostsAreToleratedForAWhileByDefault(t *testing.T) {
 	for _, tc := range []struct {
 		name        string
 		tolerations []v1alpha1.Toleration
@@ -138,7 +138,7 @@ func TestWhatBecomesOfTheInstancesOfAHost(t *testing.T) {
 		memory                 memory
 		unready, evict, remove []string
 		again                  time.Duration
-		ask                    bool
+		confirm                bool
 	}{
 		{name: "of a ready host nothing", host: hostWith("a", isReady), instances: []*v1alpha1.Instance{on("x"), on("y", beingDeleted)}},
 		{name: "of a silent host those that are ready no longer are", host: hostWith("a", isUnknown, away[0]), instances: []*v1alpha1.Instance{on("x"), on("y", starting), on("z", succeeded)}, unready: []string{"x"}},
@@ -159,7 +159,7 @@ func TestWhatBecomesOfTheInstancesOfAHost(t *testing.T) {
 		{name: "out of service, but ready: its agent does it", host: hostWith("a", isReady, out), instances: []*v1alpha1.Instance{on("x", beingDeleted)}},
 		{name: "a host that is not there is waited for", instances: []*v1alpha1.Instance{on("x"), on("y", beingDeleted)}, again: 40 * time.Second},
 		{name: "not from the beginning each time", instances: []*v1alpha1.Instance{on("x")}, memory: memory{missing: start.Add(-39 * time.Second)}, again: time.Second},
-		{name: "then all is removed, when the server says so, too", instances: []*v1alpha1.Instance{on("x"), on("y", beingDeleted), on("z", succeeded)}, memory: memory{missing: start.Add(-40 * time.Second)}, ask: true, remove: []string{"x", "y", "z"}},
+		{name: "then all is removed, when the server says so, too", instances: []*v1alpha1.Instance{on("x"), on("y", beingDeleted), on("z", succeeded)}, memory: memory{missing: start.Add(-40 * time.Second)}, confirm: true, remove: []string{"x", "y", "z"}},
 		{name: "of a host that is not there, without instances, nothing", memory: memory{missing: start.Add(-time.Hour)}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -171,8 +171,8 @@ func TestWhatBecomesOfTheInstancesOfAHost(t *testing.T) {
 					t.Errorf("%s: %q, not %q", what, pair[0], pair[1])
 				}
 			}
-			if p.again != tc.again || p.ask != tc.ask {
-				t.Errorf("again after %v, not %v; ask: %t", p.again, tc.again, p.ask)
+			if p.again != tc.again || p.confirm != tc.confirm {
+				t.Errorf("again after %v, not %v; ask: %t", p.again, tc.again, p.confirm)
 			}
 		})
 	}
@@ -187,7 +187,7 @@ func TestTheTimeBeginsWithTheTaintAndEndsWithIt(t *testing.T) {
 	if p := decide(hostWith("a", isUnknown, away), instances, m, o, start.Add(200*time.Second)); p.again != 100*time.Second {
 		t.Errorf("again after %v", p.again)
 	}
-	// A host that comes back and goes again begins anew.
+	// A host that recovers and fails again starts from the beginning.
 	decide(hostWith("a", isReady), instances, m, o, start.Add(250*time.Second))
 	if p := decide(hostWith("a", isUnknown, away), instances, m, o, start.Add(260*time.Second)); p.again != 300*time.Second {
 		t.Errorf("again after %v", p.again)

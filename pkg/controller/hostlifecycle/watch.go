@@ -30,14 +30,14 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// watchOver looks at all hosts again and again, and lets evictions begin, one host at a time.
-func (c *Controller) watchOver(ctx context.Context) {
+// monitorHosts checks all hosts periodically, and begins evictions, one host at a time.
+func (c *Controller) monitorHosts(ctx context.Context) {
 	ticker := c.clock.NewTicker(c.options.MonitorPeriod)
 	defer ticker.Stop()
 	for {
-		c.look(ctx)
+		c.check(ctx)
 		again := c.grant(ctx)
-		// Turns may come more often than looks.
+		// Grants may be more frequent than passes.
 		for again > 0 && again < c.options.MonitorPeriod {
 			timer := c.clock.NewTimer(again)
 			select {
@@ -46,7 +46,7 @@ func (c *Controller) watchOver(ctx context.Context) {
 				return
 			case <-ticker.C():
 				timer.Stop()
-				c.look(ctx)
+				c.check(ctx)
 			case <-timer.C():
 			}
 			again = c.grant(ctx)
@@ -59,12 +59,12 @@ func (c *Controller) watchOver(ctx context.Context) {
 	}
 }
 
-// look is one look at all hosts.
-func (c *Controller) look(ctx context.Context) {
+// check is one pass over all hosts.
+func (c *Controller) check(ctx context.Context) {
 	logger := klog.FromContext(ctx)
 	hosts, err := c.hosts.List(labels.Everything())
 	if err != nil {
-		logger.Error(err, "Hosts cannot be listed")
+		logger.Error(err, "Listing hosts failed")
 		return
 	}
 	c.lock.Lock()
@@ -81,7 +81,7 @@ func (c *Controller) look(ctx context.Context) {
 	is := c.monitor.disruption
 	c.lock.Unlock()
 	if was != is {
-		logger.Info("Another share of the hosts is not ready", "disruption", is.String(), "before", was.String(), "hosts", len(hosts))
+		logger.Info("Disruption of the fleet changed", "disruption", is.String(), "before", was.String(), "hosts", len(hosts))
 	}
 	for _, name := range changed {
 		c.queue.Add(name)
@@ -91,12 +91,12 @@ func (c *Controller) look(ctx context.Context) {
 func (c *Controller) leaseOf(name string) *v1alpha1.HostLease {
 	lease, err := c.leases.Get(name)
 	if err != nil {
-		return nil // without a lease only what is in the host's status counts
+		return nil // without a lease only the host's status counts
 	}
 	return lease
 }
 
-// grant lets evictions begin where it is time.
+// grant begins evictions on the next host if the rate allows.
 func (c *Controller) grant(ctx context.Context) (again time.Duration) {
 	c.lock.Lock()
 	name, again := c.monitor.grant(c.clock.Now())
@@ -108,8 +108,8 @@ func (c *Controller) grant(ctx context.Context) (again time.Duration) {
 	return again
 }
 
-// markUnknown says of the hosts that they are silent, and returns those of which it could be
-// said. The others are looked at again with the next look.
+// markUnknown sets the condition Ready of silent hosts to Unknown, and returns the hosts for which it
+// succeeded. The others are checked again in the next pass.
 func (c *Controller) markUnknown(ctx context.Context, hosts []*v1alpha1.Host) map[string]bool {
 	var lock sync.Mutex
 	unknown := map[string]bool{}
@@ -117,27 +117,27 @@ func (c *Controller) markUnknown(ctx context.Context, hosts []*v1alpha1.Host) ma
 		logger := klog.FromContext(ctx).WithValues("host", klog.KObj(hosts[i]))
 		if alive, err := c.renewedMeanwhile(ctx, hosts[i]); err != nil || alive {
 			if err != nil && ctx.Err() == nil {
-				logger.Error(err, "Whether the host is silent cannot be known: its lease cannot be read")
+				logger.Error(err, "Reading the lease of a silent host failed")
 			}
 			return
 		}
 		_, err := c.client.FleetV1alpha1().Hosts().UpdateStatus(ctx, withUnknown(hosts[i], c.clock.Now()), metav1.UpdateOptions{})
 		switch {
 		case err == nil:
-			logger.Info("The host is silent")
+			logger.Info("Host is silent")
 			c.recorder.Event(hosts[i], "Warning", "HostNotReady", "the host's agent has stopped renewing its lease")
 			lock.Lock()
 			unknown[hosts[i].Name] = true
 			lock.Unlock()
 		case !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) && ctx.Err() == nil:
-			logger.Error(err, "The host is silent, and its status cannot be written")
+			logger.Error(err, "Writing the status of a silent host failed")
 		}
 	})
 	return unknown
 }
 
-// renewedMeanwhile asks the server itself for the lease of a host that seems to be silent: it
-// may be our watch that is, and then every host seems to be.
+// renewedMeanwhile reads the lease of a host that seems to be silent from the server: the watch of
+// this controller may be interrupted, and then every host seems to be silent.
 func (c *Controller) renewedMeanwhile(ctx context.Context, host *v1alpha1.Host) (bool, error) {
 	lease, err := c.client.FleetV1alpha1().HostLeases().Get(ctx, host.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {

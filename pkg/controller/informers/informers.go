@@ -14,55 +14,142 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package informers is what the controllers of the fleet know of it together.
-//
-// Each of them needs all instances, and most need more than one kind. With informers of its
-// own each would hold its own copy of everything, and the server would send, and everybody
-// decode, each event as often as there are controllers. Hence one watch and one copy of a kind
-// for all, as in kube-controller-manager.
+// Package informers holds the informers that controllers of one process share, as in
+// kube-controller-manager: one watch and one cache for each resource. With informers of its own
+// each controller would hold a copy of every object, and the server would send, and the process
+// decode, each event once per controller. Read Shared.
 package informers
 
 import (
 	"context"
 
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/informers"
+	coreinformers "k8s.io/client-go/informers/core/v1"
+	rbacinformers "k8s.io/client-go/informers/rbac/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/transform"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/transform"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions"
 )
 
-// Name is, with a prefix, the user who watches. What is changed is changed by each controller
-// as itself.
-const Name = "shared-informers"
+// Names of the users that watch. Writes are each controller's own.
+const (
+	// Name is for the controllers of the fleet.
+	Name = "shared-informers"
+	// StandaloneName is for the controllers that only a standalone server runs.
+	StandaloneName = "standalone-informers"
+)
 
-// Shared are the informers of controllers that run side by side for as long as one term lasts.
-// Which kinds there are is what the controllers ask for when they are made. They must not
-// change what they find here, and name their indexes so that no two are alike.
+// Shared is the informers of controllers that run side by side. The controllers must not modify
+// cached objects, and must name their indexes after themselves. The embedded factory has the
+// fleet's own kinds.
 type Shared struct {
 	externalversions.SharedInformerFactory
+	typed    informers.SharedInformerFactory
+	metadata metadatainformer.SharedInformerFactory
 }
 
-// New makes informers that reach the server by config.
+// New returns informers that list and watch with the configuration.
 func New(config *rest.Config) (*Shared, error) {
-	client, err := versioned.NewForConfig(config)
+	fleet, err := versioned.NewForConfig(config)
 	if err != nil {
 		return nil, err
 	}
-	return NewForClient(client), nil
+	builtin, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	objects, err := metadata.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	s := NewForClient(fleet)
+	s.typed = informers.NewSharedInformerFactoryWithOptions(builtin, 0, informers.WithTransform(transform.WithoutManagedFields))
+	s.metadata = metadatainformer.NewSharedInformerFactoryWithOptions(objects, 0, metadatainformer.WithTransform(transform.OnlyOwnership))
+	return s, nil
 }
 
-// NewForClient makes informers of a client, for tests that hold it.
+// NewForClient returns informers of the fleet's own kinds only.
 func NewForClient(client versioned.Interface) *Shared {
-	return &Shared{externalversions.NewSharedInformerFactoryWithOptions(client, 0, externalversions.WithTransform(transform.WithoutManagedFields))}
+	return &Shared{SharedInformerFactory: externalversions.NewSharedInformerFactoryWithOptions(client, 0, externalversions.WithTransform(transform.WithoutManagedFields))}
 }
 
-// Run watches until the context ends. All controllers must have been made before: only what
-// they have asked for by then is watched. It works once.
+// Namespaces returns the informer of namespaces.
+func (s *Shared) Namespaces() coreinformers.NamespaceInformer {
+	return s.typed.Core().V1().Namespaces()
+}
+
+// ResourceQuotas returns the informer of resource quotas.
+func (s *Shared) ResourceQuotas() coreinformers.ResourceQuotaInformer {
+	return s.typed.Core().V1().ResourceQuotas()
+}
+
+// ClusterRoles returns the informer of cluster roles.
+func (s *Shared) ClusterRoles() rbacinformers.ClusterRoleInformer {
+	return s.typed.Rbac().V1().ClusterRoles()
+}
+
+// ResourceInformer returns the one informer of a resource. Its objects are whole where a method of
+// Shared returns the informer of the resource, and otherwise *metav1.PartialObjectMetadata with
+// what transform.OnlyOwnership keeps: callers use them as metav1.Object.
+func (s *Shared) ResourceInformer(resource schema.GroupVersionResource) cache.SharedIndexInformer {
+	switch resource {
+	case corev1.SchemeGroupVersion.WithResource("namespaces"):
+		return s.Namespaces().Informer()
+	case corev1.SchemeGroupVersion.WithResource("resourcequotas"):
+		return s.ResourceQuotas().Informer()
+	case rbacv1.SchemeGroupVersion.WithResource("clusterroles"):
+		return s.ClusterRoles().Informer()
+	}
+	return s.metadata.ForResource(resource).Informer()
+}
+
+// StartWithContext starts the informers that have been asked for since the last call. They run
+// until the context ends.
+func (s *Shared) StartWithContext(ctx context.Context) {
+	s.SharedInformerFactory.StartWithContext(ctx)
+	if s.typed != nil {
+		s.typed.StartWithContext(ctx)
+		s.metadata.Start(ctx.Done())
+	}
+}
+
+// HasSynced reports whether all informers that have been started have synced.
+func (s *Shared) HasSynced() bool {
+	ended := make(chan struct{})
+	close(ended) // the factories then return the state as it is
+	return allSynced(s.WaitForCacheSync(ended)) && (s.typed == nil ||
+		allSynced(s.typed.WaitForCacheSync(ended)) && allSynced(s.metadata.WaitForCacheSync(ended)))
+}
+
+func allSynced[K comparable](informers map[K]bool) bool {
+	for _, synced := range informers {
+		if !synced {
+			return false
+		}
+	}
+	return true
+}
+
+// Run starts the informers, and returns when the context has ended and the last of them has
+// returned. Controllers that are constructed later call StartWithContext themselves. It works
+// once.
 func (s *Shared) Run(ctx context.Context) {
 	ctx = klog.NewContext(ctx, klog.FromContext(ctx).WithName(Name))
 	s.StartWithContext(ctx)
 	<-ctx.Done()
 	s.Shutdown()
+	if s.typed != nil {
+		s.typed.Shutdown()
+		s.metadata.Shutdown()
+	}
 }

@@ -14,8 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package leader lets one of several replicas of the controllers work at a time: the one that
-// holds a Lease. Read Elect.
+// Package leader elects one of several replicas of the controllers by a Lease. Read Elect.
 package leader
 
 import (
@@ -33,31 +32,39 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// Name is the user's, with a prefix, that holds the lease where the server itself runs the
+// Name of the user, after a prefix, that holds the lease if the server itself runs the
 // controllers.
 const Name = "leader-election"
 
-// Lease is the name of the lease of Gatehouse's own controllers.
+// Lease is the name of the lease of the controllers of the fleet.
 const Lease = "gatehouse-controllers"
 
-// Config is an election.
+// These are the defaults of kube-controller-manager: short enough that a crashed replica is
+// replaced soon, and long enough for an overloaded server.
+const (
+	DefaultLeaseDuration = 15 * time.Second
+	DefaultRenewDeadline = 10 * time.Second
+	DefaultRetryPeriod   = 2 * time.Second
+)
+
+// Config configures an election.
 type Config struct {
-	// Client reaches the server that has the lease.
+	// Client reaches the server that stores the lease.
 	Client *rest.Config
-	// Namespace and LeaseName are of the lease. The namespace must exist.
+	// Namespace and LeaseName identify the lease. The namespace must exist.
 	Namespace, LeaseName string
-	// Identity of this replica. Two that run at the same time must not share one; a replica
-	// that comes back under the name that still holds the lease need not wait for its end.
+	// Identity of this replica. Concurrent replicas must not share one; a replica that restarts
+	// with the identity that still holds the lease need not wait for its end.
 	Identity string
-	// LeaseDuration is how long others wait for a holder that no longer renews; RenewDeadline
-	// is how long a holder tries to renew before it stops by itself, and must be shorter;
-	// RetryPeriod is the time between attempts.
+	// LeaseDuration is the time that others wait for a holder that no longer renews. RenewDeadline
+	// is the time that a holder tries to renew before it stops, and must be shorter. RetryPeriod
+	// is the time between attempts.
 	LeaseDuration, RenewDeadline, RetryPeriod time.Duration
-	// WatchDog, where there is one, learns whether the lease is renewed in time.
+	// WatchDog, if set, reports whether the lease is renewed in time.
 	WatchDog *leaderelection.HealthzAdaptor
 }
 
-// Identity is one for this process and no other, after the host that it runs on.
+// Identity returns an identity that is unique to this process and begins with the host name.
 func Identity() string {
 	hostname, err := os.Hostname()
 	if err != nil {
@@ -70,8 +77,8 @@ func (c Config) elector(lock resourcelock.Interface, callbacks leaderelection.Le
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
 		Name: c.LeaseName, Lock: lock, Callbacks: callbacks, WatchDog: c.WatchDog,
 		LeaseDuration: c.LeaseDuration, RenewDeadline: c.RenewDeadline, RetryPeriod: c.RetryPeriod,
-		// term releases: client-go would do it before it tells the holder that the lease is
-		// lost, and where the server is away that takes longer than the lease is good.
+		// term releases the lease: client-go would do so before it calls OnStoppedLeading, and
+		// with an unreachable server that takes longer than the lease is valid.
 		ReleaseOnCancel: false,
 	})
 	if err != nil {
@@ -83,13 +90,13 @@ func (c Config) elector(lock resourcelock.Interface, callbacks leaderelection.Le
 	return elector, nil
 }
 
-// Elect works while it leads, and waits to lead while somebody else does, until the context
-// ends. work gets a context that ends when the lease is lost, and must return soon after: it
-// is called anew when the lease is won again.
+// Elect calls work while this replica holds the lease, until the context ends or work fails. work
+// gets a context that ends when the lease is lost, and must return soon after; it is called again
+// when the lease is acquired again.
 //
-// The lease is given up when work has returned, so that the next one need not wait. Errors
-// are of the configuration only, and come before work is called.
-func Elect(ctx context.Context, c Config, work func(context.Context)) error {
+// The lease is released when work has returned, so that the next replica need not wait. Elect
+// returns the error of work, and errors of the configuration before work is called.
+func Elect(ctx context.Context, c Config, work func(context.Context) error) error {
 	for ctx.Err() == nil {
 		if err := term(ctx, c, work); err != nil {
 			return err
@@ -98,8 +105,8 @@ func Elect(ctx context.Context, c Config, work func(context.Context)) error {
 	return nil
 }
 
-// term is one candidacy, and the leadership that comes of it.
-func term(ctx context.Context, c Config, work func(context.Context)) error {
+// term is one candidacy and, if it acquires the lease, one call of work.
+func term(ctx context.Context, c Config, work func(context.Context) error) error {
 	logger := klog.FromContext(ctx).WithName(Name)
 	client, err := coordinationv1.NewForConfig(c.Client)
 	if err != nil {
@@ -113,22 +120,23 @@ func term(ctx context.Context, c Config, work func(context.Context)) error {
 	// The election outlives ctx until work has returned.
 	election, end := context.WithCancel(klog.NewContext(context.WithoutCancel(ctx), logger))
 	defer end()
-	leading, worked := make(chan struct{}), make(chan struct{})
+	leading, worked := make(chan struct{}), make(chan error, 1)
 	elector, err := c.elector(lock, leaderelection.LeaderCallbacks{
 		OnStartedLeading: func(lease context.Context) {
 			close(leading)
-			defer close(worked)
 			defer end()
 			while, stop := context.WithCancel(ctx)
 			defer stop()
 			defer context.AfterFunc(lease, stop)()
-			if while.Err() == nil {
-				work(while)
+			if while.Err() != nil {
+				worked <- nil
+				return
 			}
+			worked <- work(while)
 		},
 		OnStoppedLeading: func() {},
 		OnNewLeader: func(identity string) {
-			logger.Info("The controllers have a leader", "leader", identity, "self", identity == c.Identity)
+			logger.Info("Leader of the controllers changed", "leader", identity, "self", identity == c.Identity)
 		},
 	})
 	if err != nil {
@@ -136,23 +144,24 @@ func term(ctx context.Context, c Config, work func(context.Context)) error {
 	}
 	defer context.AfterFunc(ctx, func() {
 		select {
-		case <-leading: // work sees the end of ctx, and its return is the end of the election
+		case <-leading: // work returns when ctx ends, and that ends the election
 		default:
 			end()
 		}
 	})()
 	elector.Run(election)
+	var failure error
 	select {
 	case <-leading:
-		<-worked
-	default: // never won, or at the very moment of the end, and then nothing is worked at
+		failure = <-worked
+	default: // the lease was not acquired, or as ctx ended, and then work is not called
 	}
 	release(context.WithoutCancel(ctx), c, lock)
-	return nil
+	return failure
 }
 
-// release gives the lease up where this replica still holds it. That it cannot be is no
-// error: the lease ends by itself.
+// release releases the lease if this replica still holds it. A failure is not an error: the lease
+// expires.
 func release(ctx context.Context, c Config, lock resourcelock.Interface) {
 	ctx, cancel := context.WithTimeout(ctx, c.RetryPeriod)
 	defer cancel()
@@ -164,6 +173,6 @@ func release(ctx context.Context, c Config, lock resourcelock.Interface) {
 	if err := lock.Update(ctx, resourcelock.LeaderElectionRecord{
 		LeaseDurationSeconds: 1, AcquireTime: now, RenewTime: now, LeaderTransitions: held.LeaderTransitions,
 	}); err != nil {
-		klog.FromContext(ctx).V(2).Info("The lease of the controllers is not given up, and others wait for its end", "err", err)
+		klog.FromContext(ctx).V(2).Info("Releasing the lease failed: other replicas wait until it expires", "err", err)
 	}
 }

@@ -28,7 +28,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/informers"
+
 	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/metadata"
@@ -36,38 +36,41 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
 
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/queue"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/informers"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/queue"
 )
 
-// Name is the controller's, and with a prefix its user's.
+// Name of the controller. Its user has this name after a prefix.
 const Name = "namespace-controller"
 
-// workers is how many namespaces are emptied at the same time. Each waits for the server
-// most of the time.
+// workers is the number of namespaces that are emptied concurrently. Each waits for the server most
+// of the time.
 const workers = 5
 
-// requestTimeout bounds one request, so that a resource that hangs holds up a namespace and
-// not the worker. The server itself gives up after a minute.
+// requestTimeout bounds one request, so that a resource that hangs blocks a namespace and not the
+// worker. The server's own timeout is a minute.
 const requestTimeout = time.Minute
 
-// pageSize bounds what one answer holds of a namespace that does not empty.
+// pageSize bounds the objects in one answer.
 const pageSize = 500
 
-// Controller empties namespaces.
+// Controller empties and finalizes namespaces.
 type Controller struct {
-	client     kubernetes.Interface
-	metadata   metadata.Interface
-	discovery  discovery.DiscoveryInterfaceWithContext
-	informers  informers.SharedInformerFactory
+	client    kubernetes.Interface
+	metadata  metadata.Interface
+	discovery discovery.DiscoveryInterfaceWithContext
+
 	namespaces corelisters.NamespaceLister
 	synced     cache.InformerSynced
 	queue      workqueue.TypedRateLimitingInterface[string]
-	now        func() time.Time
+	clock      clock.PassiveClock
 }
 
-// New makes a controller that reaches the server by the configuration.
-func New(config *rest.Config) (*Controller, error) {
+// New returns a controller that writes with the configuration and watches with shared informers.
+// The caller runs these, after this call.
+func New(config *rest.Config, shared *informers.Shared) (*Controller, error) {
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, err
@@ -82,26 +85,25 @@ func New(config *rest.Config) (*Controller, error) {
 	if err != nil {
 		return nil, err
 	}
-	factory := informers.NewSharedInformerFactory(client, 0)
+	namespaces := shared.Namespaces()
 	c := &Controller{
 		client:     client,
 		metadata:   content,
 		discovery:  discoverer,
-		informers:  factory,
-		namespaces: factory.Core().V1().Namespaces().Lister(),
-		synced:     factory.Core().V1().Namespaces().Informer().HasSynced,
+		namespaces: namespaces.Lister(),
+		synced:     namespaces.Informer().HasSynced,
 		queue:      queue.New[string](Name),
-		now:        time.Now,
+		clock:      clock.RealClock{},
 	}
-	_, err = factory.Core().V1().Namespaces().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+	_, err = namespaces.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    c.enqueue,
 		UpdateFunc: func(_, now any) { c.enqueue(now) },
 	})
 	return c, err
 }
 
-// enqueue takes only what is being deleted. A namespace that waits is not taken at once
-// after the controller's own write to its status, but when its back-off says so.
+// enqueue enqueues namespaces that are being deleted. A namespace that is backing off is not enqueued
+// by the controller's own status update.
 func (c *Controller) enqueue(obj any) {
 	namespace, ok := obj.(*corev1.Namespace)
 	if ok && namespace.DeletionTimestamp != nil && c.queue.NumRequeues(namespace.Name) == 0 {
@@ -109,18 +111,17 @@ func (c *Controller) enqueue(obj any) {
 	}
 }
 
-// Run works until the context ends.
+// Run runs the controller until the context ends.
 func (c *Controller) Run(ctx context.Context) {
 	ctx = klog.NewContext(ctx, klog.FromContext(ctx).WithName(Name))
-	c.informers.StartWithContext(ctx)
-	defer c.informers.Shutdown()
+
 	if cache.WaitForCacheSync(ctx.Done(), c.synced) {
 		queue.Run(ctx, c.queue, workers, c.sync)
 	}
 }
 
-// sync empties one namespace as far as it can be emptied now, says in its status what is
-// left, and removes the finalizer when nothing is.
+// sync empties one namespace as far as possible, reports in its status what is left, and removes the
+// finalizer when nothing is.
 func (c *Controller) sync(ctx context.Context, name string) error {
 	namespace, err := c.namespaces.Get(name)
 	if apierrors.IsNotFound(err) {
@@ -132,41 +133,29 @@ func (c *Controller) sync(ctx context.Context, name string) error {
 	if namespace.DeletionTimestamp == nil || !slices.Contains(namespace.Spec.Finalizers, corev1.FinalizerKubernetes) {
 		return nil
 	}
-	verdict := judge(namespace, c.empty(ctx, name), metav1.NewTime(c.now()))
+	verdict := judge(namespace, c.empty(ctx, name), metav1.NewTime(c.clock.Now()))
 	if verdict.changed {
-		klog.FromContext(ctx).V(2).Info("Emptying a namespace", "namespace", name, "waits", verdict.waits)
+		klog.FromContext(ctx).V(2).Info("Emptying namespace", "namespace", name, "waitsFor", verdict.waits)
 		if namespace, err = c.client.CoreV1().Namespaces().UpdateStatus(ctx, verdict.namespace, metav1.UpdateOptions{}); err != nil {
-			return retry(err)
+			return queue.Retry(err)
 		}
 	}
 	if verdict.waits != "" {
-		return queue.Again{Why: verdict.waits}
+		return queue.Requeue{Reason: verdict.waits}
 	}
-	klog.FromContext(ctx).V(2).Info("A namespace is empty, and goes", "namespace", name)
+	klog.FromContext(ctx).V(2).Info("Finalizing empty namespace", "namespace", name)
 	_, err = c.client.CoreV1().Namespaces().Finalize(ctx, withoutFinalizer(namespace), metav1.UpdateOptions{})
-	return retry(err)
+	return queue.Retry(err)
 }
 
-// retry leaves a namespace that is gone alone, and takes one that somebody else has changed
-// once more without a word.
-func retry(err error) error {
-	switch {
-	case apierrors.IsNotFound(err):
-		return nil
-	case apierrors.IsConflict(err):
-		return queue.Again{Why: err.Error()}
-	}
-	return err
-}
-
-// empty deletes what there is in the namespace and finds what is left. A group or resource
-// that fails does not keep the others from being emptied.
+// empty deletes the content of the namespace and returns what is left. A group or resource that
+// fails does not stop the others.
 func (c *Controller) empty(ctx context.Context, namespace string) outcome {
 	lists, err := c.discovery.ServerPreferredNamespacedResourcesWithContext(ctx)
 	found, invalid := contents(lists)
 	result := outcome{discovery: err, versions: invalid}
 	if err == nil && len(found) == 0 {
-		result.discovery = errors.New("the server names no resources of namespaces")
+		result.discovery = errors.New("discovery lists no namespaced resources")
 	}
 	for _, resource := range found {
 		left, err := c.emptyResource(ctx, namespace, resource)
@@ -180,13 +169,13 @@ func (c *Controller) empty(ctx context.Context, namespace string) outcome {
 	return result
 }
 
-// emptyResource deletes the objects of one resource: all of them in one request where the
-// server takes that. Graceful ones stay, and are not asked again to go: their grace period
-// runs, and whoever stops them deletes them for good.
+// emptyResource deletes the objects of one resource: all of them in one request if the resource
+// supports that. Objects with a grace period stay, and are not deleted again: the agent that stops
+// them removes them.
 func (c *Controller) emptyResource(ctx context.Context, namespace string, resource content) ([]metav1.PartialObjectMetadata, error) {
 	objects := c.metadata.Resource(resource.GroupVersionResource).Namespace(namespace)
 	left, err := list(ctx, objects)
-	if err != nil || !slices.ContainsFunc(left, stays) {
+	if err != nil || !slices.ContainsFunc(left, undeleted) {
 		return left, err
 	}
 	background := metav1.DeletePropagationBackground
@@ -203,13 +192,13 @@ func (c *Controller) emptyResource(ctx context.Context, namespace string, resour
 	return list(ctx, objects)
 }
 
-// stays is true for what nobody has asked to go yet.
-func stays(object metav1.PartialObjectMetadata) bool { return object.DeletionTimestamp == nil }
+// undeleted reports whether an object has not been deleted yet.
+func undeleted(object metav1.PartialObjectMetadata) bool { return object.DeletionTimestamp == nil }
 
 func deleteEach(ctx context.Context, objects metadata.ResourceInterface, left []metav1.PartialObjectMetadata, options metav1.DeleteOptions) error {
 	var errs []error
 	for _, object := range left {
-		if !stays(object) {
+		if !undeleted(object) {
 			continue
 		}
 		if err := objects.Delete(ctx, object.Name, options); err != nil && !apierrors.IsNotFound(err) {
@@ -219,7 +208,7 @@ func deleteEach(ctx context.Context, objects metadata.ResourceInterface, left []
 	return errors.Join(errs...)
 }
 
-// list is what there is at this moment: without a resource version the server asks etcd.
+// list returns the current objects: without a resource version the server reads from etcd.
 func list(ctx context.Context, objects metadata.ResourceInterface) ([]metav1.PartialObjectMetadata, error) {
 	var all []metav1.PartialObjectMetadata
 	options := metav1.ListOptions{Limit: pageSize}
@@ -235,9 +224,9 @@ func list(ctx context.Context, objects metadata.ResourceInterface) ([]metav1.Par
 	}
 }
 
-// content is a resource that may hold something in a namespace.
+// content is a resource that may have objects in a namespace.
 type content struct {
 	schema.GroupVersionResource
-	// collection says that all objects can be deleted in one request.
+	// collection is set if all objects can be deleted in one request.
 	collection bool
 }

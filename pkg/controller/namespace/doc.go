@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package namespace empties namespaces that are being deleted, and lets them go.
+// Package namespace deletes the content of namespaces that are being deleted, and finalizes them.
 //
-// Stop 6 of the request's path (see ARCHITECTURE.md): a client like any other. cmd/gatehouse/app
-// runs it in the standalone mode; a cluster has its own. controller.go wires it, reconcile.go
-// decides. Read sync, then judge.
+// Stage 6 of the request's path (see ARCHITECTURE.md): a client like any other. pkg/controller/manager
+// runs it in standalone mode; a cluster has its own. controller.go wires it, reconcile.go decides.
+// Read sync, then judge.
 package namespace

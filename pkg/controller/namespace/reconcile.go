@@ -29,8 +29,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// contents picks from what the server serves in namespaces what can be listed and deleted.
-// Lists whose version cannot be read are an error of their own, beside the others.
+// contents returns the namespaced resources that can be listed and deleted, and an error for lists
+// with an invalid version.
 func contents(lists []*metav1.APIResourceList) ([]content, error) {
 	var found []content
 	var errs []error
@@ -53,30 +53,30 @@ func contents(lists []*metav1.APIResourceList) ([]content, error) {
 	return found, errors.Join(errs...)
 }
 
-// outcome is how one pass over a namespace went.
+// outcome is the result of one pass over a namespace.
 type outcome struct {
 	discovery, versions error
 	failures            []error
 	left                []remainder
 }
 
-// remainder is what is left of one resource.
+// remainder is the objects that are left of one resource.
 type remainder struct {
 	resource schema.GroupResource
 	objects  []metav1.PartialObjectMetadata
 }
 
-// verdict is what follows from an outcome.
+// verdict is the decision about a namespace.
 type verdict struct {
-	// namespace has the conditions that it should have; changed says that they are new.
+	// namespace has the conditions that it should have; changed is set if they differ.
 	namespace *corev1.Namespace
 	changed   bool
-	// waits says what is waited for; empty when the namespace may go.
+	// waits is what the namespace waits for; empty if it may be finalized.
 	waits string
 }
 
-// judge puts the outcome into the conditions by which Kubernetes says the same. A namespace
-// that is empty at the first pass goes without any.
+// judge returns the outcome as the conditions that Kubernetes uses. A namespace that is empty at the
+// first pass is finalized without any.
 func judge(namespace *corev1.Namespace, result outcome, now metav1.Time) verdict {
 	wanted := []corev1.NamespaceCondition{
 		condition(corev1.NamespaceDeletionDiscoveryFailure, "DiscoveryFailed", "ResourcesDiscovered", "All resources successfully discovered", message(result.discovery)),
@@ -100,7 +100,7 @@ func judge(namespace *corev1.Namespace, result outcome, now metav1.Time) verdict
 	return v
 }
 
-// condition is true with the problem, and false without one.
+// condition returns a condition that is True with a problem, and False without one.
 func condition(kind corev1.NamespaceConditionType, badReason, goodReason, good, problem string) corev1.NamespaceCondition {
 	if problem != "" {
 		return corev1.NamespaceCondition{Type: kind, Status: corev1.ConditionTrue, Reason: badReason, Message: problem}
@@ -115,8 +115,8 @@ func message(err error) string {
 	return strings.ReplaceAll(err.Error(), "\n", "; ")
 }
 
-// remaining counts what is left, and says of how much somebody else must still report the
-// end: an instance on a host that does not answer is one of those.
+// remaining returns the number of objects that are left, and how many of them wait for an agent: an
+// instance on an unreachable host is one of those.
 func remaining(left []remainder) string {
 	var parts []string
 	for _, r := range left {
@@ -157,8 +157,8 @@ func finalizers(left []remainder) string {
 	return "Some content has finalizers remaining: " + strings.Join(parts, ", ")
 }
 
-// set changes a condition and says whether it did. The time is that of the last change of
-// its status.
+// set sets a condition and reports whether it changed. The transition time changes with its status
+// only.
 func set(status *corev1.NamespaceStatus, wanted corev1.NamespaceCondition, now metav1.Time) bool {
 	wanted.LastTransitionTime = now
 	i := slices.IndexFunc(status.Conditions, func(c corev1.NamespaceCondition) bool { return c.Type == wanted.Type })

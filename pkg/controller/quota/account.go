@@ -22,24 +22,23 @@ import (
 )
 
 const (
-	// settle is how long a charge may be on its way: from the write of the quota's status
-	// until the object has been stored and this controller has heard of it. That takes
-	// milliseconds, and a server that is ill may need seconds. Too short, and what is on its
-	// way is taken for an error: more is admitted than may be, until it arrives. Too long, and
-	// the charges of a server that died are in the way of others.
+	// settle bounds the time from the write of a charge to the quota's status until the watch
+	// shows the stored object. That takes milliseconds, or seconds on an overloaded server. Too
+	// short, and a charge in flight is taken for an error: more is admitted than allowed until its
+	// object arrives. Too long, and the charges of a crashed server block other requests.
 	settle = 5 * time.Second
-	// grace is how long what is stored may be heard of before its charge: of two watches one is
-	// always a little ahead. Longer, and there is more than was charged.
+	// grace bounds the time by which the watch of an object may be ahead of the watch of its
+	// charge. After it, more exists than was charged.
 	grace = 500 * time.Millisecond
 )
 
-// account is what is known of one number of one quota.
+// account tracks the charges for one name of one quota.
 type account struct {
-	// pending are charges for which nothing has been stored yet, oldest first.
+	// pending are charges for which no object has been seen yet, oldest first.
 	pending []charge
-	// early is what was stored for charges that have not been heard of yet.
+	// early are objects whose charges have not been seen yet.
 	early []charge
-	// lowSince is when less was found to be charged than there is.
+	// lowSince is when the charged amount was first found to be less than the counted one.
 	lowSince time.Time
 }
 
@@ -48,8 +47,8 @@ type charge struct {
 	expires time.Time
 }
 
-// charged remembers that somebody charged this much. Something will be stored for it soon,
-// or never: until it expires, nobody can know.
+// charged records a charge. Its object is stored soon, or never; which of the two is unknown until
+// the charge expires.
 func (a *account) charged(amount int64, now time.Time) {
 	a.expire(now)
 	if amount = take(&a.early, amount); amount > 0 {
@@ -57,9 +56,8 @@ func (a *account) charged(amount int64, now time.Time) {
 	}
 }
 
-// stored takes what is now counted off the charges on their way. Which of them it was for
-// cannot be seen. The oldest is the safe guess: those that are kept expire later than the
-// true ones could.
+// stored subtracts what is now counted from the pending charges. Which of them it was for is
+// unknown. The oldest is the safe guess: the remaining ones expire no earlier than the true ones.
 func (a *account) stored(amount int64, now time.Time) {
 	a.expire(now)
 	if amount = take(&a.pending, amount); amount > 0 {
@@ -67,7 +65,7 @@ func (a *account) stored(amount int64, now time.Time) {
 	}
 }
 
-// take takes the amount from the charges, the oldest first, and returns what they lack.
+// take subtracts the amount from the charges, the oldest first, and returns the rest.
 func take(from *[]charge, amount int64) int64 {
 	for len(*from) > 0 && amount > 0 {
 		first := &(*from)[0]
@@ -89,17 +87,17 @@ func (a *account) expire(now time.Time) {
 	}
 }
 
-// figures are what decide judges one number of a quota by.
+// figures are the input of decide for one name of a quota.
 type figures struct {
-	// counted is how much there is, and pending how much more may come at the most.
+	// counted is the usage of the existing objects, and pending the most that may be added to it.
 	counted, pending int64
-	// expires is when the next of what is pending is given up; zero where nothing is.
+	// expires is when the next pending charge expires; zero if none is pending.
 	expires time.Time
-	// lowFor is how long too little has been charged.
+	// lowFor is for how long too little has been charged.
 	lowFor time.Duration
 }
 
-// figures reads the account. used is nil where nobody has counted yet.
+// figures reads the account. used is nil if the quota's status has no usage yet.
 func (a *account) figures(counted int64, used *int64, now time.Time) figures {
 	a.expire(now)
 	f := figures{counted: counted}
@@ -120,7 +118,7 @@ func (a *account) figures(counted int64, used *int64, now time.Time) figures {
 	return f
 }
 
-// add adds two amounts that are not negative, up to the greatest that there is.
+// add adds two non-negative amounts, and saturates.
 func add(a, b int64) int64 {
 	if a > math.MaxInt64-b {
 		return math.MaxInt64

@@ -23,68 +23,73 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/informers"
+	k8sinformers "k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/queue"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/transform"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/informers"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/queue"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/tombstone"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/transform"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	"github.com/gatehouse-dev/gatehouse/pkg/quota"
 )
 
-// Name is the controller's, and with a prefix its user's.
+// Name of the controller. Its user has this name after a prefix.
 const Name = "resourcequota-controller"
 
 const (
-	// workers is how many quotas are looked at, at the same time.
+	// workers is the number of quotas that are reconciled concurrently.
 	workers = 5
-	// gather is how long changes in a namespace are collected: a write of the quota makes
-	// those who are just being charged try again.
+	// gather is the time for which changes in a namespace are collected: a write of the quota
+	// makes concurrent charges conflict and retry.
 	gather = 50 * time.Millisecond
-	// syncPoll is how soon a quota is looked at again while its objects are being listed.
+	// syncPoll is the time until a quota is reconciled again while its objects are being listed.
 	syncPoll = 100 * time.Millisecond
 )
 
-// Controller keeps the status of resource quotas true.
+// Controller keeps the status of resource quotas up to date.
 type Controller struct {
-	client  kubernetes.Interface
-	factory informers.SharedInformerFactory
+	client kubernetes.Interface
+	// factory has the informer of quotas that is not shared; nil where all are.
+	factory k8sinformers.SharedInformerFactory
 	synced  cache.InformerSynced
 	sources []*source
 	ledger  *ledger
 	queue   workqueue.TypedRateLimitingInterface[types.NamespacedName]
 	clock   clock.PassiveClock
-	// whole is set where nobody else counts: what the quota limits is then copied to its
-	// status too.
+	// whole is set if no other controller counts: the limits of the quota's spec are then copied
+	// to its status, too.
 	whole bool
 	// running are the informers of sources.
 	running sync.WaitGroup
 }
 
-// New makes a controller that counts everything that a standalone server stores. It reaches
-// the server by the configuration.
-func New(config *rest.Config) (*Controller, error) {
-	c, clients, err := newController(config)
+// New returns a controller that counts all objects that a standalone server stores. It writes with
+// the configuration and watches with shared informers; instances it watches itself, and only what
+// is counted of them.
+func New(config *rest.Config, shared *informers.Shared) (*Controller, error) {
+	c, fleet, err := newController(config)
 	if err != nil {
 		return nil, err
 	}
 	c.whole = true
+	if err := c.watchQuotas(shared.ResourceQuotas().Informer()); err != nil {
+		return nil, err
+	}
 	for _, kind := range quota.Kinds() {
-		var s *source
-		if kind.Resource == quota.Instances() {
-			s, err = instanceSource(clients.fleet, append(kind.Names(), sums()...), c.changed)
-		} else {
-			s, err = countSource(clients.metadata, kind, c.changed)
+		if kind.Resource != quota.Instances() {
+			c.sources = append(c.sources, countSource(shared, kind, c.changed))
+			continue
 		}
+		s, err := instanceSource(fleet, append(kind.Names(), sums()...), c.changed)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", kind.Resource, err)
 		}
@@ -93,14 +98,19 @@ func New(config *rest.Config) (*Controller, error) {
 	return c, nil
 }
 
-// NewForCluster makes a controller for a cluster, where kube-controller-manager counts what
-// can be counted: this one adds up the sums.
-func NewForCluster(config *rest.Config) (*Controller, error) {
-	c, clients, err := newController(config)
+// NewForCluster returns a controller for a cluster, where kube-controller-manager counts objects:
+// this one sums up what instances request. It watches with the configuration, because the user of
+// the shared informers has no rights on quotas.
+func NewForCluster(config *rest.Config, _ *informers.Shared) (*Controller, error) {
+	c, fleet, err := newController(config)
 	if err != nil {
 		return nil, err
 	}
-	s, err := instanceSource(clients.fleet, sums(), c.changed)
+	c.factory = k8sinformers.NewSharedInformerFactoryWithOptions(c.client, 0, k8sinformers.WithTransform(transform.WithoutManagedFields))
+	if err := c.watchQuotas(c.factory.Core().V1().ResourceQuotas().Informer()); err != nil {
+		return nil, err
+	}
+	s, err := instanceSource(fleet, sums(), c.changed)
 	c.sources = []*source{s}
 	return c, err
 }
@@ -113,82 +123,68 @@ func sums() []corev1.ResourceName {
 	return names
 }
 
-type clients struct {
-	fleet    versioned.Interface
-	metadata metadata.Interface
-}
-
-func newController(config *rest.Config) (*Controller, clients, error) {
+func newController(config *rest.Config) (*Controller, versioned.Interface, error) {
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
-		return nil, clients{}, err
+		return nil, nil, err
 	}
 	fleet, err := versioned.NewForConfig(config)
 	if err != nil {
-		return nil, clients{}, err
-	}
-	objects, err := metadata.NewForConfig(config)
-	if err != nil {
-		return nil, clients{}, err
+		return nil, nil, err
 	}
 	clock := clock.RealClock{}
-	c := &Controller{
-		client:  client,
-		factory: informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(transform.WithoutManagedFields)),
-		ledger:  newLedger(clock),
-		queue:   queue.New[types.NamespacedName](Name),
-		clock:   clock,
-	}
-	registration, err := c.factory.Core().V1().ResourceQuotas().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    c.saw,
-		UpdateFunc: func(_, now any) { c.saw(now) },
-		DeleteFunc: c.gone,
-	})
-	if err != nil {
-		return nil, clients{}, err
-	}
-	c.synced = registration.HasSynced
-	return c, clients{fleet, objects}, nil
+	return &Controller{client: client, ledger: newLedger(clock), queue: queue.New[types.NamespacedName](Name), clock: clock}, fleet, nil
 }
 
-func (c *Controller) saw(obj any) {
+func (c *Controller) watchQuotas(informer cache.SharedIndexInformer) error {
+	registration, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    c.quotaUpdated,
+		UpdateFunc: func(_, now any) { c.quotaUpdated(now) },
+		DeleteFunc: c.quotaDeleted,
+	})
+	if err == nil {
+		c.synced = registration.HasSynced
+	}
+	return err
+}
+
+func (c *Controller) quotaUpdated(obj any) {
 	if q, ok := obj.(*corev1.ResourceQuota); ok {
-		c.ledger.saw(q)
+		c.ledger.quotaUpdated(q)
 		c.queue.Add(types.NamespacedName{Namespace: q.Namespace, Name: q.Name})
 	}
 }
 
-func (c *Controller) gone(obj any) {
-	if unknown, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-		obj = unknown.Obj
-	}
-	if q, ok := obj.(*corev1.ResourceQuota); ok {
-		c.ledger.gone(q.Namespace, q.Name)
+func (c *Controller) quotaDeleted(obj any) {
+	if q, ok := tombstone.Object[*corev1.ResourceQuota](obj); ok {
+		c.ledger.quotaDeleted(q.Namespace, q.Name)
 	}
 }
 
-// changed has the quotas of a namespace looked at in which something uses more or less.
+// changed enqueues the quotas of a namespace if an object in it uses more or less than before.
 func (c *Controller) changed(namespace string, before, now amounts, isNew bool) {
 	if !c.ledger.changed(namespace, before, now, isNew) {
 		return
 	}
-	for _, key := range c.ledger.in(namespace) {
+	for _, key := range c.ledger.quotasIn(namespace) {
 		c.queue.AddAfter(key, gather)
 	}
 }
 
-// Run works until the context ends.
+// Run runs the controller until the context ends.
 func (c *Controller) Run(ctx context.Context) {
 	ctx = klog.NewContext(ctx, klog.FromContext(ctx).WithName(Name))
 	defer c.running.Wait()
-	c.factory.StartWithContext(ctx)
-	defer c.factory.Shutdown()
+	if c.factory != nil {
+		c.factory.StartWithContext(ctx)
+		defer c.factory.Shutdown()
+	}
 	if cache.WaitForCacheSync(ctx.Done(), c.synced) {
 		queue.Run(ctx, c.queue, workers, c.sync)
 	}
 }
 
-// sync brings the status of one quota up to date.
+// sync updates the status of one quota.
 func (c *Controller) sync(ctx context.Context, key types.NamespacedName) error {
 	q := c.ledger.quota(key)
 	if q == nil || q.DeletionTimestamp != nil {
@@ -213,18 +209,18 @@ func (c *Controller) sync(ctx context.Context, key types.NamespacedName) error {
 	q = q.DeepCopy()
 	q.Status = status
 	written, err := c.client.CoreV1().ResourceQuotas(key.Namespace).UpdateStatus(ctx, q, metav1.UpdateOptions{})
-	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		return nil // what came in between is on its way here
-	}
 	if err != nil {
-		return fmt.Errorf("writing the status: %w", err)
+		if err = queue.IgnoreOutdated(err); err != nil {
+			err = fmt.Errorf("writing the status: %w", err)
+		}
+		return err
 	}
-	c.ledger.wrote(written)
+	c.ledger.statusWritten(written)
 	return nil
 }
 
-// follow has everything followed that the quota limits. It returns the names of what has been
-// counted, and whether that is all.
+// follow starts the sources of what the quota limits. It returns the names that have been counted,
+// and whether these are all.
 func (c *Controller) follow(ctx context.Context, q *corev1.ResourceQuota) (names map[corev1.ResourceName]bool, complete bool) {
 	names, complete = map[corev1.ResourceName]bool{}, true
 	for _, s := range c.sources {
@@ -246,7 +242,7 @@ func logCorrections(ctx context.Context, key types.NamespacedName, before, now *
 	logger := klog.FromContext(ctx).V(2)
 	for name, used := range now.Used {
 		if was, ok := before.Used[name]; !ok || was.Cmp(used) != 0 {
-			logger.Info("Used is corrected", "quota", key, "resource", name, "was", was.String(), "is", used.String())
+			logger.Info("Corrected quota usage", "quota", key, "resource", name, "was", was.String(), "is", used.String())
 		}
 	}
 }

@@ -14,14 +14,14 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package quota counts what resource quotas limit, and keeps their status true.
+// Package quota counts what resource quotas limit, and keeps their status up to date.
 //
-// Stop 6 of the request's path (see ARCHITECTURE.md). Admission adds to a quota what it is
-// about to let in, before it is stored (pkg/admission/plugin/resourcequota). It never takes
-// anything back, and a server that dies in between leaves behind a charge for nothing. So
-// this controller gives back what is deleted or has ended, and mends what is wrong. Read
-// decide, and account for what is believed when.
+// Stage 6 of the request's path (see ARCHITECTURE.md). Admission charges a quota for a request
+// before the object is stored (pkg/admission/plugin/resourcequota). It never subtracts, and a
+// server that crashes in between leaves a charge without an object. This controller subtracts
+// what is deleted or has ended, and corrects errors. Read decide, and account for how long a
+// charge counts.
 //
-// In a cluster kube-controller-manager does the same for counts; there only the sums, which it
-// does not know, are counted here. Each leaves alone what the other counts.
+// In a cluster kube-controller-manager does the same for counts; there this controller counts
+// only the sums. Neither changes what the other counts.
 package quota

@@ -26,24 +26,24 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// amounts are how much of each name something uses.
+// amounts is how much an object uses of each name.
 type amounts map[corev1.ResourceName]int64
 
-// ledger holds how much there is in each namespace, and what the namespaces' quotas say.
-// Both are kept up to date change by change; nothing is ever added up anew.
+// ledger holds the usage of each namespace, and the namespace's quotas. Both are updated change by
+// change; nothing is ever summed up again.
 type ledger struct {
 	clock clock.PassiveClock
 
 	mu sync.Mutex
-	// counted has no zeros. It holds more than an int64 can: somebody may ask for the
-	// greatest number twice where no quota keeps them from it.
+	// counted has no zeros. It exceeds an int64 where two objects request the greatest number,
+	// which they can while no quota forbids it.
 	counted map[string]map[corev1.ResourceName]*big.Int
 	quotas  map[string]map[string]*entry
 }
 
-// entry is a quota as the watch last showed it. What is decided is decided on this object and
-// on no newer one, because what was charged between the two would not be in the accounts; if
-// there is a newer one, the write is refused.
+// entry is a quota as the watch last showed it. Decisions are made on this object and on no newer
+// one, because charges between the two would not be in the accounts; if there is a newer one, the
+// write conflicts.
 type entry struct {
 	quota    *corev1.ResourceQuota
 	wrote    string // resource version of our own last write
@@ -54,9 +54,9 @@ func newLedger(clock clock.PassiveClock) *ledger {
 	return &ledger{clock: clock, counted: map[string]map[corev1.ResourceName]*big.Int{}, quotas: map[string]map[string]*entry{}}
 }
 
-// saw takes note of a quota. Where more is used than before, somebody charged; of a quota
-// that is new here anything may have been charged a moment ago.
-func (l *ledger) saw(quota *corev1.ResourceQuota) {
+// quotaUpdated records a quota. Usage that has grown was charged by admission; all usage of a quota
+// that is seen for the first time may have been charged a moment ago.
+func (l *ledger) quotaUpdated(quota *corev1.ResourceQuota) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.quotas[quota.Namespace][quota.Name]
@@ -83,8 +83,8 @@ func (e *entry) account(name corev1.ResourceName) *account {
 	return e.accounts[name]
 }
 
-// gone forgets a quota.
-func (l *ledger) gone(namespace, name string) {
+// quotaDeleted drops a quota.
+func (l *ledger) quotaDeleted(namespace, name string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.quotas[namespace], name)
@@ -93,8 +93,9 @@ func (l *ledger) gone(namespace, name string) {
 	}
 }
 
-// wrote takes note that a version of a quota is our own: what it has more is no charge.
-func (l *ledger) wrote(quota *corev1.ResourceQuota) {
+// statusWritten records the resource version of this controller's own write: usage that has grown
+// with it is not a charge.
+func (l *ledger) statusWritten(quota *corev1.ResourceQuota) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if e := l.quotas[quota.Namespace][quota.Name]; e != nil && e.quota.UID == quota.UID {
@@ -102,9 +103,9 @@ func (l *ledger) wrote(quota *corev1.ResourceQuota) {
 	}
 }
 
-// changed takes note that something in the namespace uses other amounts than it did, and
-// says whether it does. isNew is for what was not there
-// when its kind was first listed, and so has been charged lately.
+// changed records that an object in the namespace uses other amounts than before, and reports
+// whether it does. isNew is set for an object that was not in the first list of its kind, and so
+// has been charged lately.
 func (l *ledger) changed(namespace string, before, now amounts, isNew bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -156,8 +157,8 @@ func (l *ledger) add(namespace string, name corev1.ResourceName, more int64) {
 	}
 }
 
-// in are the quotas of a namespace.
-func (l *ledger) in(namespace string) []types.NamespacedName {
+// quotasIn returns the quotas of a namespace.
+func (l *ledger) quotasIn(namespace string) []types.NamespacedName {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var keys []types.NamespacedName
@@ -167,7 +168,7 @@ func (l *ledger) in(namespace string) []types.NamespacedName {
 	return keys
 }
 
-// quota is a quota as it was last seen; nil for none.
+// quota returns a quota as the watch last showed it; nil for none.
 func (l *ledger) quota(key types.NamespacedName) *corev1.ResourceQuota {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -177,7 +178,7 @@ func (l *ledger) quota(key types.NamespacedName) *corev1.ResourceQuota {
 	return nil
 }
 
-// read is a quota, and the figures of those of its limits that have one of the names.
+// read returns a quota, and the figures of those of its limits that are among the names.
 func (l *ledger) read(key types.NamespacedName, names map[corev1.ResourceName]bool) (*corev1.ResourceQuota, map[corev1.ResourceName]figures) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -205,7 +206,7 @@ func (l *ledger) sum(namespace string, name corev1.ResourceName) int64 {
 	}
 }
 
-// amountOf is nil where the list does not say.
+// amountOf returns the amount of the name; nil if the list has none.
 func amountOf(list corev1.ResourceList, name corev1.ResourceName) *int64 {
 	amount, ok := list[name]
 	if !ok {

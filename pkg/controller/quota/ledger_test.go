@@ -31,7 +31,7 @@ import (
 
 const things corev1.ResourceName = "count/things.example.com"
 
-// play is one quota of one namespace, its objects, and whoever writes either.
+// play is one quota of one namespace, its objects, and their writers.
 type play struct {
 	t       *testing.T
 	clock   *clocktesting.FakeClock
@@ -51,13 +51,13 @@ func newPlay(t *testing.T, used int64) *play {
 	return p
 }
 
-// writes is a write of the status that the ledger hears of.
+// writes is a write of the status that the watch shows.
 func (p *play) writes(used int64) {
 	p.quota = p.quota.DeepCopy()
 	p.version++
 	p.quota.ResourceVersion = strconv.Itoa(p.version)
 	p.quota.Status.Used = corev1.ResourceList{things: quantity(used)}
-	p.ledger.saw(p.quota)
+	p.ledger.quotaUpdated(p.quota)
 }
 
 func (p *play) appears(n int, isNew bool) {
@@ -153,7 +153,7 @@ func TestAnErrorOfTheControllersOwnIsNoCharge(t *testing.T) {
 	p.appears(3, false)
 	next := p.quota.DeepCopy()
 	next.ResourceVersion = strconv.Itoa(p.version + 1)
-	p.ledger.wrote(next)
+	p.ledger.statusWritten(next)
 	p.writes(3)
 	p.goes(1)
 	p.wants(2)
@@ -163,8 +163,8 @@ func TestAQuotaOfTheSameNameIsAnother(t *testing.T) {
 	p := newPlay(t, 0)
 	p.writes(4)
 	p.appears(4, true)
-	p.ledger.gone("team", "few")
-	if p.ledger.quota(types.NamespacedName{Namespace: "team", Name: "few"}) != nil || len(p.ledger.in("team")) != 0 {
+	p.ledger.quotaDeleted("team", "few")
+	if p.ledger.quota(types.NamespacedName{Namespace: "team", Name: "few"}) != nil || len(p.ledger.quotasIn("team")) != 0 {
 		t.Error("it is still known")
 	}
 	p.quota.UID = "2"
@@ -194,7 +194,7 @@ func TestSumsMayBeMoreThanANumberHolds(t *testing.T) {
 	}
 }
 
-func TestWhatTheStatusSays(t *testing.T) {
+func TestStatus(t *testing.T) {
 	limited := func(pairs ...any) corev1.ResourceList {
 		list := corev1.ResourceList{}
 		for i := 0; i < len(pairs); i += 2 {

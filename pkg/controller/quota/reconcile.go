@@ -26,8 +26,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/quota"
 )
 
-// decide says what the status of a quota should be, given the figures of what is counted
-// here, and when to look again; zero for only when something changes.
+// decide returns the status that a quota should have, given the figures of the counted names, and
+// the time after which to decide again; zero for only when something changes.
 func decide(q *corev1.ResourceQuota, all map[corev1.ResourceName]figures, whole bool, now time.Time) (status corev1.ResourceQuotaStatus, again time.Duration) {
 	q.Status.DeepCopyInto(&status)
 	if status.Used == nil {
@@ -44,10 +44,10 @@ func decide(q *corev1.ResourceQuota, all map[corev1.ResourceName]figures, whole 
 	scoped := quota.Scoped(&q.Spec)
 	for name, f := range all {
 		if scoped {
-			f = figures{} // nothing that is counted here is in a scope
+			f = figures{} // none of the counted kinds is in a scope
 		}
 		used, wait := judge(amountOf(q.Status.Used, name), f, now)
-		// A number that is right stays as it was written.
+		// A correct number keeps its notation.
 		if before := amountOf(q.Status.Used, name); before == nil || *before != used {
 			status.Used[name] = *resource.NewQuantity(used, q.Spec.Hard[name].Format)
 		}
@@ -58,8 +58,8 @@ func decide(q *corev1.ResourceQuota, all map[corev1.ResourceName]figures, whole 
 	return status, again
 }
 
-// judge says how much of one name is used: all that there is, and of what is charged beyond
-// that, what may be on its way.
+// judge returns the usage of one name: the counted amount, and of the charges beyond that the
+// pending ones.
 func judge(used *int64, f figures, now time.Time) (amount int64, again time.Duration) {
 	if used == nil {
 		// Nothing is admitted before this is written, so nothing can have been charged.
@@ -84,7 +84,7 @@ func until(then, now time.Time) time.Duration {
 	return max(then.Sub(now), time.Millisecond)
 }
 
-// sameStatus compares amounts and not how they are written.
+// sameStatus compares amounts, and not their notation.
 func sameStatus(a, b *corev1.ResourceQuotaStatus) bool {
 	return apiequality.Semantic.DeepEqual(a.Hard, b.Hard) && apiequality.Semantic.DeepEqual(a.Used, b.Used)
 }

@@ -22,35 +22,42 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/metadata"
-	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/instance"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/informers"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/tombstone"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	fleetinformers "github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/quota"
 )
 
-// source follows the objects of one kind, from the moment that a quota limits any of what it
-// counts: a server without quotas pays nothing for them.
+// source counts the objects of one kind, from the moment that a quota limits any of its names: a
+// server without quotas pays nothing for it.
 type source struct {
-	names    []corev1.ResourceName
-	informer cache.SharedIndexInformer
-	synced   cache.InformerSynced
-	start    sync.Once
+	names []corev1.ResourceName
+	// informer returns the informer of the objects, and start runs it.
+	informer func() cache.SharedIndexInformer
+	start    func(ctx context.Context, running *sync.WaitGroup)
+	uses     func(object metav1.Object) amounts
+	changed  sink
+
+	once   sync.Once
+	synced cache.InformerSynced // nil until the informer is started
 }
 
-// counts is what is in a namespace; nil for no such object.
-type counts func(object metav1.Object) amounts
-
-// sink is told of each change.
+// sink is called with what an object used before and uses now; nil where it does not exist.
 type sink func(namespace string, before, now amounts, isNew bool)
 
-// instanceSource follows instances, of which all or only the sums are counted.
-func instanceSource(client versioned.Interface, names []corev1.ResourceName, to sink) (*source, error) {
+// instanceSource returns a source of instances. names are the counts, and the sums over what
+// instances request.
+func instanceSource(client versioned.Interface, names []corev1.ResourceName, changed sink) (*source, error) {
 	informer := fleetinformers.NewInstanceInformer(client, metav1.NamespaceAll, 0, cache.Indexers{})
+	if err := informer.SetTransform(onlyUsage); err != nil {
+		return nil, err
+	}
 	count := amounts{}
 	for _, name := range names {
 		count[name] = 1
@@ -58,19 +65,27 @@ func instanceSource(client versioned.Interface, names []corev1.ResourceName, to 
 	for _, measure := range quota.Measures() {
 		delete(count, measure.Name)
 	}
-	return newSource(informer, names, onlyUsage, func(object metav1.Object) amounts {
-		i, ok := object.(*v1alpha1.Instance)
-		if !ok {
-			return nil
-		}
-		return usage(i, count)
-	}, to)
+	return &source{
+		names:    names,
+		informer: func() cache.SharedIndexInformer { return informer },
+		start: func(ctx context.Context, running *sync.WaitGroup) {
+			running.Go(func() { informer.RunWithContext(ctx) })
+		},
+		uses: func(object metav1.Object) amounts {
+			i, ok := object.(*v1alpha1.Instance)
+			if !ok {
+				return nil
+			}
+			return usage(i, count)
+		},
+		changed: changed,
+	}, nil
 }
 
-// usage is what an instance uses: one of each count, and until it ends what it asks for.
+// usage returns what an instance uses: one of each count and, until it ends, what it requests.
 func usage(i *v1alpha1.Instance, count amounts) amounts {
 	var sums quota.Usage
-	if !instance.Terminal(i) {
+	if !helper.IsInstanceTerminal(i) {
 		for n := range i.Spec.Containers {
 			resources := &i.Spec.Containers[n].Resources
 			quota.Add(&sums, resources.Requests, resources.Limits)
@@ -83,7 +98,7 @@ func usage(i *v1alpha1.Instance, count amounts) amounts {
 	return used
 }
 
-// onlyUsage keeps of an instance what is counted.
+// onlyUsage is a cache.TransformFunc that keeps what is counted of an instance.
 func onlyUsage(obj any) (any, error) {
 	i, ok := obj.(*v1alpha1.Instance)
 	if !ok {
@@ -100,55 +115,55 @@ func onlyIdentity(object metav1.Object) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Namespace: object.GetNamespace(), Name: object.GetName(), UID: object.GetUID(), ResourceVersion: object.GetResourceVersion()}
 }
 
-// countSource follows objects that are only counted.
-func countSource(client metadata.Interface, kind quota.Kind, to sink) (*source, error) {
-	informer := metadatainformer.NewFilteredMetadataInformer(client, kind.Resource, metav1.NamespaceAll, 0, cache.Indexers{}, nil).Informer()
+// countSource returns a source of objects that are only counted. It uses the shared informer of
+// the resource.
+func countSource(shared *informers.Shared, kind quota.Kind, changed sink) *source {
 	one := amounts{}
 	for _, name := range kind.Names() {
 		one[name] = 1
 	}
-	return newSource(informer, kind.Names(), func(obj any) (any, error) {
-		if object, ok := obj.(*metav1.PartialObjectMetadata); ok {
-			return &metav1.PartialObjectMetadata{TypeMeta: object.TypeMeta, ObjectMeta: onlyIdentity(object)}, nil
-		}
-		return obj, nil
-	}, func(metav1.Object) amounts { return one }, to)
+	return &source{
+		names:    kind.Names(),
+		informer: func() cache.SharedIndexInformer { return shared.ResourceInformer(kind.Resource) },
+		start:    func(ctx context.Context, _ *sync.WaitGroup) { shared.StartWithContext(ctx) },
+		uses:     func(metav1.Object) amounts { return one },
+		changed:  changed,
+	}
 }
 
-func newSource(informer cache.SharedIndexInformer, names []corev1.ResourceName, keep cache.TransformFunc, of counts, to sink) (*source, error) {
-	if err := informer.SetTransform(keep); err != nil {
-		return nil, err
-	}
-	registration, err := informer.AddEventHandler(cache.ResourceEventHandlerDetailedFuncs{
+func (s *source) handler() cache.ResourceEventHandler {
+	return cache.ResourceEventHandlerDetailedFuncs{
 		AddFunc: func(obj any, initial bool) {
 			if object, ok := obj.(metav1.Object); ok {
-				to(object.GetNamespace(), nil, of(object), !initial)
+				s.changed(object.GetNamespace(), nil, s.uses(object), !initial)
 			}
 		},
 		UpdateFunc: func(was, now any) {
 			before, ok := was.(metav1.Object)
 			object, also := now.(metav1.Object)
 			if ok && also {
-				to(object.GetNamespace(), of(before), of(object), true)
+				s.changed(object.GetNamespace(), s.uses(before), s.uses(object), true)
 			}
 		},
 		DeleteFunc: func(obj any) {
-			if unknown, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-				obj = unknown.Obj
-			}
-			if object, ok := obj.(metav1.Object); ok {
-				to(object.GetNamespace(), of(object), nil, true)
+			if object, ok := tombstone.Object[metav1.Object](obj); ok {
+				s.changed(object.GetNamespace(), s.uses(object), nil, true)
 			}
 		},
-	})
-	if err != nil {
-		return nil, err
 	}
-	return &source{names: names, informer: informer, synced: registration.HasSynced}, nil
 }
 
-// follow starts the source once, and says whether all that there is has been counted.
-func (s *source) follow(ctx context.Context, wg *sync.WaitGroup) bool {
-	s.start.Do(func() { wg.Go(func() { s.informer.RunWithContext(ctx) }) })
-	return s.synced()
+// follow starts the source on the first call, and reports whether all existing objects have been
+// counted.
+func (s *source) follow(ctx context.Context, running *sync.WaitGroup) bool {
+	s.once.Do(func() {
+		registration, err := s.informer().AddEventHandler(s.handler())
+		if err != nil { // the informer was stopped: the controller is stopping too
+			klog.FromContext(ctx).Error(err, "Counting failed to start", "resources", s.names)
+			return
+		}
+		s.synced = registration.HasSynced
+		s.start(ctx, running)
+	})
+	return s.synced != nil && s.synced()
 }

@@ -21,13 +21,13 @@ import (
 	"sync/atomic"
 )
 
-// FirstBatch is how many instances are made at once at first.
+// FirstBatch is the number of instances in the first batch.
 const FirstBatch = 1
 
-// SlowStart calls do count times: first as often as said, at the same time, then twice as
-// often with each batch that succeeds, and not again after a batch in which one failed. What
-// fails for one instance, such as a quota, mostly fails for all: a thousand refusals would
-// only be a thousand events. It says how many succeeded, and the first failure.
+// SlowStart calls do count times, in concurrent batches: the first has the given size, each further
+// one is twice as large, and a batch with a failure is the last. What fails for one instance, such
+// as a quota, mostly fails for all: a thousand refusals would only be a thousand events. It returns
+// the number of successes, and the first failure.
 func SlowStart(count, first int, do func() error) (int, error) {
 	succeeded := 0
 	for batch := min(first, count); batch > 0; batch = min(2*batch, count-succeeded) {

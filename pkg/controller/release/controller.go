@@ -36,44 +36,43 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/backoff"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/events"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/queue"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/backoff"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/events"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/queue"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions"
 	listers "github.com/gatehouse-dev/gatehouse/pkg/generated/listers/fleet/v1alpha1"
 )
 
-// Name is the controller's, and with a prefix its user's.
+// Name of the controller. Its user has this name after a prefix.
 const Name = "release-controller"
 
-// workers is how many releases are looked at, at the same time; one release by one of them
-// only. Each may have many requests on their way.
+// workers is the number of releases that are reconciled concurrently. Each may have many pending
+// requests.
 const workers = 10
 
-// writers is how many instances are made and deleted at the same time, for all releases
-// together. More would not be quicker, and would stand in the way of others: flow control
-// refuses who has more than some hundred requests waiting.
+// writers is the number of instances that are created and deleted concurrently, for all releases
+// together. More would not be faster, and would block other clients: flow control rejects users
+// with more than some hundred queued requests.
 const writers = 32
 
-// writerBytes is how many bytes of instances are on their way to the server at the same time, for
-// all releases together.
+// writerBytes bounds the bytes of instances in pending requests, for all releases together.
 const writerBytes = 8 << 20
 
 // Controller keeps releases at their number of instances.
 type Controller struct {
-	client    versioned.Interface
-	releases  listers.ReleaseLister
-	siblings  cache.Indexer
-	instances cache.Indexer
-	synced    []cache.InformerSynced
+	client         versioned.Interface
+	releases       listers.ReleaseLister
+	releaseIndexer cache.Indexer
+	instances      cache.Indexer
+	synced         []cache.InformerSynced
 
 	expectations *Expectations
 	losses       *losses
 	readiness    *readiness
-	vain         *backoff.Backoff[attempt]
+	rewrites     *backoff.Backoff[attempt]
 	freshness    *freshness
-	turns        chan struct{}       // one for each of writers
+	writeSlots   chan struct{}       // one for each of writers
 	bytes        *semaphore.Weighted // writerBytes
 	queue        workqueue.TypedRateLimitingInterface[types.NamespacedName]
 	events       record.EventRecorder
@@ -81,8 +80,8 @@ type Controller struct {
 	clock        clock.PassiveClock
 }
 
-// New makes a controller that reaches the server by the configuration, and watches by
-// informers that others share. Whoever runs it runs them, and not before it is made.
+// New returns a controller that writes with the configuration and watches with shared informers.
+// The caller runs these, after this call.
 func New(config *rest.Config, shared externalversions.SharedInformerFactory) (*Controller, error) {
 	client, err := versioned.NewForConfig(config)
 	if err != nil {
@@ -100,26 +99,26 @@ func New(config *rest.Config, shared externalversions.SharedInformerFactory) (*C
 	return c, nil
 }
 
-// NewForClient makes a controller of its parts, for tests that hold some of them. Events go to
-// the recorder, which somebody else runs.
+// NewForClient returns a controller for tests that provide some of its parts. The caller runs the
+// recorder.
 func NewForClient(client versioned.Interface, shared externalversions.SharedInformerFactory, recorder record.EventRecorder, clock clock.PassiveClock) (*Controller, error) {
 	releases, instances := shared.Fleet().V1alpha1().Releases(), shared.Fleet().V1alpha1().Instances()
 	c := &Controller{
-		client:       client,
-		releases:     releases.Lister(),
-		siblings:     releases.Informer().GetIndexer(),
-		instances:    instances.Informer().GetIndexer(),
-		expectations: NewExpectations(clock),
-		losses:       newLosses(clock),
-		readiness:    newReadiness(clock),
-		vain:         backoff.New[attempt](firstVainWrite, lastVainWrite, clock),
-		freshness:    newFreshness(releases.Informer().GetStore().LastStoreSyncResourceVersion, instances.Informer().GetStore().LastStoreSyncResourceVersion),
-		turns:        make(chan struct{}, writers),
-		bytes:        semaphore.NewWeighted(writerBytes),
-		queue:        queue.New[types.NamespacedName](Name),
-		events:       recorder,
-		runEvents:    func(ctx context.Context) { <-ctx.Done() },
-		clock:        clock,
+		client:         client,
+		releases:       releases.Lister(),
+		releaseIndexer: releases.Informer().GetIndexer(),
+		instances:      instances.Informer().GetIndexer(),
+		expectations:   NewExpectations(clock),
+		losses:         newLosses(clock),
+		readiness:      newReadiness(clock),
+		rewrites:       backoff.New[attempt](firstRewrite, lastRewrite, clock),
+		freshness:      newFreshness(releases.Informer().GetStore().LastStoreSyncResourceVersion, instances.Informer().GetStore().LastStoreSyncResourceVersion),
+		writeSlots:     make(chan struct{}, writers),
+		bytes:          semaphore.NewWeighted(writerBytes),
+		queue:          queue.New[types.NamespacedName](Name),
+		events:         recorder,
+		runEvents:      func(ctx context.Context) { <-ctx.Done() },
+		clock:          clock,
 	}
 	if err := releases.Informer().AddIndexers(cache.Indexers{byApp: indexByApp}); err != nil {
 		return nil, err
@@ -140,7 +139,7 @@ func NewForClient(client versioned.Interface, shared externalversions.SharedInfo
 	return c, nil
 }
 
-// Run works until the context ends.
+// Run runs the controller until the context ends.
 func (c *Controller) Run(ctx context.Context) {
 	ctx = klog.NewContext(ctx, klog.FromContext(ctx).WithName(Name))
 	var wg sync.WaitGroup
@@ -151,8 +150,8 @@ func (c *Controller) Run(ctx context.Context) {
 	}
 }
 
-// sync brings one release closer to what it asks for: it takes and lets go of instances, makes
-// or deletes some unless earlier ones are still waited for, and writes what it counted.
+// sync reconciles one release: it adopts and releases instances, creates or deletes some unless
+// earlier changes are still expected, and writes the status.
 func (c *Controller) sync(ctx context.Context, key types.NamespacedName) error {
 	release, err := c.releases.Releases(key.Namespace).Get(key.Name)
 	if apierrors.IsNotFound(err) {
@@ -163,15 +162,15 @@ func (c *Controller) sync(ctx context.Context, key types.NamespacedName) error {
 	}
 	switch c.freshness.check(release.UID) {
 	case behind:
-		return queue.Again{Why: "what was written is not in the cache yet"}
+		return queue.Requeue{Reason: "the informer cache is older than the last write"}
 	case reached:
 		c.expectations.CaughtUp(release.UID)
 	}
 	settled := c.expectations.Satisfied(release.UID)
 	selector, err := metav1.LabelSelectorAsSelector(release.Spec.Selector)
 	if err != nil {
-		// The server admits none such, and a selector never changes: it would fail for ever.
-		klog.FromContext(ctx).Error(err, "A release cannot be kept: its selector cannot be read", "release", key)
+		// Validation refuses such a selector, and it is immutable: a retry would fail forever.
+		klog.FromContext(ctx).Error(err, "Reconcile failed: the selector is invalid", "release", key)
 		return nil
 	}
 	active, err := c.claim(ctx, release, selector)
@@ -185,9 +184,9 @@ func (c *Controller) sync(ctx context.Context, key types.NamespacedName) error {
 	now := c.clock.Now()
 	status := Status(release, active, failure, now)
 	if !settled {
-		// Nothing was tried, so nothing is known about whether it would fail.
+		// Nothing was tried, so it is unknown whether it would fail.
 		status.Conditions = slices.Clone(release.Status.Conditions)
-		// What is waited for may have been missed. Then no event would lead here again.
+		// The expected event may have been missed. Then no event would enqueue the release.
 		c.queue.AddAfter(key, c.expectations.Left(release.UID))
 	}
 	if err := c.withHealth(release, &status, now); err != nil {
@@ -196,13 +195,20 @@ func (c *Controller) sync(ctx context.Context, key types.NamespacedName) error {
 	if err := c.writeStatus(ctx, release, status); err != nil {
 		return err
 	}
-	if v := (*vain)(nil); errors.As(failure, &v) {
+	if v := (*changedAtAdmission)(nil); errors.As(failure, &v) {
 		c.queue.AddAfter(key, v.after)
 		return nil
 	}
 	if failure != nil {
 		return queue.Refusal(failure)
 	}
+	c.enqueueNextCheck(key, release, &status, active, now)
+	return nil
+}
+
+// enqueueNextCheck enqueues a release for when ended instances may be replaced, and for when the next
+// ready instance becomes available.
+func (c *Controller) enqueueNextCheck(key types.NamespacedName, release *v1alpha1.Release, status *v1alpha1.ReleaseStatus, active []*v1alpha1.Instance, now time.Time) {
 	if _, left := c.losses.held(release.UID); left > 0 {
 		c.queue.AddAfter(key, left)
 	}
@@ -213,14 +219,13 @@ func (c *Controller) sync(ctx context.Context, key types.NamespacedName) error {
 		}
 		c.queue.AddAfter(key, next)
 	}
-	return nil
 }
 
-// withHealth writes where the release stands into its status.
+// withHealth sets the conditions Ready, Reconciling and Stalled.
 func (c *Controller) withHealth(release *v1alpha1.Release, status *v1alpha1.ReleaseStatus, now time.Time) error {
 	var instances []*v1alpha1.Instance
 	held, _ := c.losses.held(release.UID)
-	if status.AvailableReplicas < status.Replicas || held > 0 { // else nothing is looked for among them
+	if status.AvailableReplicas < status.Replicas || held > 0 { // otherwise Health does not read them
 		var err error
 		if instances, err = c.find(releaseKey(release.Namespace, release.UID)); err != nil {
 			return err
@@ -230,38 +235,38 @@ func (c *Controller) withHealth(release *v1alpha1.Release, status *v1alpha1.Rele
 	return nil
 }
 
-// writeStatus writes where something changed. A release that is gone needs none, and one that
-// has changed will be looked at again for that.
+// writeStatus writes the status if it has changed. A conflict is ignored: the event of the other
+// write enqueues the release.
 func (c *Controller) writeStatus(ctx context.Context, release *v1alpha1.Release, status v1alpha1.ReleaseStatus) error {
 	if !Changed(release.Status, status) {
 		return nil
 	}
-	if left, _ := c.vain.Left(attempt{release.UID, writingStatus}); left > 0 {
-		c.enqueueLater(release, writingStatus)
+	if left, _ := c.rewrites.Left(attempt{release.UID, writingStatus}); left > 0 {
+		c.enqueueAfterBackoff(release, writingStatus)
 		return nil
 	}
 	release = release.DeepCopy()
 	release.Status = status
 	written, err := c.client.FleetV1alpha1().Releases(release.Namespace).UpdateStatus(ctx, release, metav1.UpdateOptions{})
-	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		return nil
-	}
 	if err != nil {
-		return fmt.Errorf("writing the status: %w", err)
+		if err = queue.IgnoreOutdated(err); err != nil {
+			err = fmt.Errorf("writing the status: %w", err)
+		}
+		return err
 	}
 	c.freshness.wroteRelease(release.UID, written.ResourceVersion)
 	difference := ""
 	if !sameOnTheWire(status, written.Status) {
 		difference = "status differs"
 	}
-	if c.cameBack(ctx, release, writingStatus, "the status", difference) != nil {
-		c.enqueueLater(release, writingStatus)
+	if c.checkWritten(ctx, release, writingStatus, "the status", difference) != nil {
+		c.enqueueAfterBackoff(release, writingStatus)
 	}
 	return nil
 }
 
-// enqueueLater has a release looked at again when something may be written anew.
-func (c *Controller) enqueueLater(release *v1alpha1.Release, what string) {
-	left, _ := c.vain.Left(attempt{release.UID, what})
+// enqueueAfterBackoff enqueues a release for when the kind of write may be tried again.
+func (c *Controller) enqueueAfterBackoff(release *v1alpha1.Release, what string) {
+	left, _ := c.rewrites.Left(attempt{release.UID, what})
 	c.queue.AddAfter(types.NamespacedName{Namespace: release.Namespace, Name: release.Name}, left)
 }

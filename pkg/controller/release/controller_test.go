@@ -94,7 +94,7 @@ func (w *world) shows(obj runtime.Object) {
 	w.t.Helper()
 	indexer := w.instances
 	if _, ok := obj.(*v1alpha1.Release); ok {
-		indexer = w.siblings
+		indexer = w.releaseIndexer
 	}
 	if err := indexer.Add(obj); err != nil {
 		w.t.Fatal(err)
@@ -250,7 +250,7 @@ func TestAReleaseThatIsGoneAdoptsNothing(t *testing.T) {
 	}
 }
 
-func TestAFailureIsTold(t *testing.T) {
+func TestAFailureIsReported(t *testing.T) {
 	terminating := apierrors.NewForbidden(v1alpha1.Resource("instances"), "", fmt.Errorf("namespace is terminating"))
 	terminating.ErrStatus.Details.Causes = append(terminating.ErrStatus.Details.Causes, metav1.StatusCause{Type: corev1.NamespaceTerminatingCause})
 	quota := apierrors.NewForbidden(v1alpha1.Resource("instances"), "", fmt.Errorf("exceeded quota"))
@@ -313,7 +313,7 @@ func TestHowLongAReleaseWaitsForMoreToCount(t *testing.T) {
 	}
 }
 
-func TestWhoLooksAgain(t *testing.T) {
+func TestWhichReleasesAnEventEnqueues(t *testing.T) {
 	old := made("a", owned)
 	changed := func(changes ...change) *v1alpha1.Instance {
 		i := old.DeepCopy()

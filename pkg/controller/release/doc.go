@@ -14,19 +14,17 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package release keeps as many instances of a release running as it asks for.
+// Package release keeps the number of instances of a release at spec.replicas.
 //
-// Stop 6 of the request's path (see ARCHITECTURE.md): a client like any other. Run by
-// cmd/gatehouse/app. Read sync in controller.go, which tells the steps, then Plan. The rules
-// are those for replica sets (k8s.io/kubernetes pkg/controller/replicaset); test/upstream
-// compares the two.
+// Stage 6 of the request's path (see ARCHITECTURE.md): a client like any other. pkg/controller/manager
+// runs it. Read sync in controller.go, then Plan. The rules are those for replica sets
+// (k8s.io/kubernetes pkg/controller/replicaset); test/upstream compares the two.
 //
 // # Never more than wanted
 //
-// What an informer shows is late. Somebody who counts again before it shows the instances that
-// were just made would make them twice, so after each change three things hold the next one
-// back: Expectations, until every instance that was made or deleted has been seen to be so;
-// freshness, until the informer has reached the version of the last write; and the informers'
-// first lists, before which nothing is done at all, so that a restart forgets nothing that
-// matters.
+// Informer caches are stale. A controller that counts again before its cache shows the instances
+// that it just created would create them twice, so three things delay the next change:
+// Expectations, until every created or deleted instance has been observed; freshness, until the
+// informer has reached the resource version of the last write; and the informers' first lists,
+// before which nothing is written at all, so that a restart loses nothing.
 package release

@@ -31,13 +31,19 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/adoption"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/instance"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/queue"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/adoption"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/queue"
 )
 
-// claim adopts and lets go of instances by the release's selector, and returns those that are
-// its own and count.
+// Claims sorts instances into those that a release owns, adopts and releases; see
+// adoption.Decide.
+func Claims(release *v1alpha1.Release, selector labels.Selector, instances []*v1alpha1.Instance) adoption.Claims[*v1alpha1.Instance] {
+	return adoption.Decide(release, selector, instances)
+}
+
+// claim adopts and releases instances by the release's selector, and returns the active ones
+// that the release then owns.
 func (c *Controller) claim(ctx context.Context, release *v1alpha1.Release, selector labels.Selector) ([]*v1alpha1.Instance, error) {
 	var candidates []*v1alpha1.Instance
 	for _, key := range []string{releaseKey(release.Namespace, release.UID), orphansKey(release.Namespace)} {
@@ -48,25 +54,25 @@ func (c *Controller) claim(ctx context.Context, release *v1alpha1.Release, selec
 		c.noteEnded(release, found)
 		candidates = append(candidates, Active(found)...)
 	}
-	claims := adoption.Decide(release, selector, candidates)
+	claims := Claims(release, selector, candidates)
 	var failures []error
-	if left, _ := c.vain.Left(attempt{release.UID, lettingGo}); left > 0 {
-		c.enqueueLater(release, lettingGo)
+	if left, _ := c.rewrites.Left(attempt{release.UID, releasing}); left > 0 {
+		c.enqueueAfterBackoff(release, releasing)
 		claims.Release = nil
 	}
 	for _, i := range claims.Release {
 		patch, err := adoption.ReleasePatch(release, i)
 		if err == nil {
-			err = c.patch(ctx, release, lettingGo, i, patch)
+			err = c.patch(ctx, release, releasing, i, patch)
 		}
 		if err != nil && !apierrors.IsNotFound(err) {
-			failures = append(failures, fmt.Errorf("letting go of instance %s: %w", i.Name, err))
+			failures = append(failures, fmt.Errorf("releasing instance %s: %w", i.Name, err))
 		}
 	}
 	mine := claims.Mine
-	if left, _ := c.vain.Left(attempt{release.UID, adopting}); left > 0 {
-		// They count nevertheless, or they would be made again.
-		c.enqueueLater(release, adopting)
+	if left, _ := c.rewrites.Left(attempt{release.UID, adopting}); left > 0 {
+		// They count nevertheless, or others would be created in their place.
+		c.enqueueAfterBackoff(release, adopting)
 		mine, claims.Adopt = append(mine, claims.Adopt...), nil
 	}
 	if len(claims.Adopt) > 0 {
@@ -92,14 +98,13 @@ func (c *Controller) claim(ctx context.Context, release *v1alpha1.Release, selec
 // noteEnded records which of the instances belong to the release and have ended.
 func (c *Controller) noteEnded(release *v1alpha1.Release, instances []*v1alpha1.Instance) {
 	for _, i := range instances {
-		if instance.Terminal(i) && i.DeletionTimestamp == nil && metav1.IsControlledBy(i, release) {
+		if helper.IsInstanceTerminal(i) && i.DeletionTimestamp == nil && metav1.IsControlledBy(i, release) {
 			c.losses.ended(release.UID, i)
 		}
 	}
 }
 
-// summary is one error of many; where all are conflicts, nothing failed: somebody was faster,
-// and what they wrote is on its way here.
+// summary joins errors; if all are conflicts, the key is requeued without a failure.
 func summary(failures []error) error {
 	err := errors.Join(failures...)
 	for _, failure := range failures {
@@ -110,7 +115,7 @@ func summary(failures []error) error {
 	if err == nil {
 		return nil
 	}
-	return queue.Again{Why: err.Error()}
+	return queue.Requeue{Reason: err.Error()}
 }
 
 func (c *Controller) find(key string) ([]*v1alpha1.Instance, error) {
@@ -127,17 +132,17 @@ func (c *Controller) find(key string) ([]*v1alpha1.Instance, error) {
 	return found, nil
 }
 
-// mayAdopt asks the server, not the cache: a release that was deleted a moment ago, or is
-// another by the same name, would take instances with it.
+// mayAdopt reads the release from the server, and not from the cache: a release that was deleted or
+// recreated a moment ago would have its instances garbage collected.
 func (c *Controller) mayAdopt(ctx context.Context, release *v1alpha1.Release) error {
 	fresh, err := c.client.FleetV1alpha1().Releases(release.Namespace).Get(ctx, release.Name, metav1.GetOptions{})
 	switch {
 	case err != nil:
-		return fmt.Errorf("asking whether release %s may adopt: %w", release.Name, err)
+		return fmt.Errorf("reading release %s before it adopts: %w", release.Name, err)
 	case fresh.UID != release.UID:
-		return queue.Again{Why: fmt.Sprintf("release %s is another than the cache shows", release.Name)}
+		return queue.Requeue{Reason: fmt.Sprintf("release %s was recreated, and the informer does not show it yet", release.Name)}
 	case fresh.DeletionTimestamp != nil:
-		return queue.Again{Why: fmt.Sprintf("release %s has just been deleted", release.Name)}
+		return queue.Requeue{Reason: fmt.Sprintf("release %s is being deleted", release.Name)}
 	}
 	return nil
 }
@@ -149,17 +154,17 @@ func (c *Controller) patch(ctx context.Context, release *v1alpha1.Release, what 
 	}
 	c.freshness.wroteInstance(release.UID, patched.ResourceVersion)
 	if c.patched(ctx, release, what, patched, what == adopting) != nil {
-		c.enqueueLater(release, what)
+		c.enqueueAfterBackoff(release, what)
 	}
 	return nil
 }
 
-// scale makes or deletes instances, and returns the first failure.
+// scale creates or deletes instances, and returns the first failure.
 func (c *Controller) scale(ctx context.Context, release *v1alpha1.Release, selector labels.Selector, active []*v1alpha1.Instance) error {
 	create, remove := Plan(release, len(active))
 	held, left := c.losses.held(release.UID)
 	if create > 0 && held > 0 {
-		klog.FromContext(ctx).V(2).Info("Instances ended soon after they were created, and are not replaced yet", "release", klog.KObj(release), "count", held, "after", left)
+		klog.FromContext(ctx).V(2).Info("Delaying replacement of instances that ended soon after creation", "release", klog.KObj(release), "count", held, "after", left)
 		create = max(create-held, 0)
 	}
 	switch {
@@ -180,16 +185,16 @@ func (c *Controller) scale(ctx context.Context, release *v1alpha1.Release, selec
 	return nil
 }
 
-// neighbours are the instances of all releases of the same app, and always the release's own,
-// of which some may have been adopted just now. Upstream gives a replica set without an owner
-// none, and so thins it out by chance; here a release by itself is spread, too.
+// neighbours returns the instances of all releases of the same app, and always the release's own,
+// some of which may have been adopted just now. Upstream uses none for a replica set without an
+// owner, and so scales it down at random; here a release without an app is spread, too.
 func (c *Controller) neighbours(release *v1alpha1.Release, own []*v1alpha1.Instance) ([]*v1alpha1.Instance, error) {
 	all := slices.Clone(own)
 	app := metav1.GetControllerOfNoCopy(release)
 	if app == nil {
 		return all, nil
 	}
-	siblings, err := c.siblings.ByIndex(byApp, releaseKey(release.Namespace, app.UID))
+	siblings, err := c.releaseIndexer.ByIndex(byApp, releaseKey(release.Namespace, app.UID))
 	if err != nil {
 		return nil, err
 	}
@@ -207,25 +212,25 @@ func (c *Controller) neighbours(release *v1alpha1.Release, own []*v1alpha1.Insta
 	return all, nil
 }
 
-// oneAtATime waits for one of writers turns, and returns what gives it back.
-func (c *Controller) oneAtATime() (done func()) {
-	c.turns <- struct{}{}
-	return func() { <-c.turns }
+// acquireWriteSlot waits for a write slot, and returns the function that releases it.
+func (c *Controller) acquireWriteSlot() (done func()) {
+	c.writeSlots <- struct{}{}
+	return func() { <-c.writeSlots }
 }
 
-// create makes instances. In a namespace that is being deleted the first refusal ends it, and
-// is no failure: the release goes, too.
+// create creates instances. In a namespace that is being deleted the first refusal ends it without
+// a failure: the release is deleted, too.
 func (c *Controller) create(ctx context.Context, release *v1alpha1.Release, selector labels.Selector, count int) error {
 	c.expectations.Creating(release.UID)
 	defer c.expectations.CreationsSent(release.UID)
 	size := min(int64(NewInstance(release).Size()), writerBytes)
 	_, err := SlowStart(count, FirstBatch, func() error {
-		// Before the turn, so that what is large does not keep what is small from one.
+		// Before the slot, so that large instances do not block small ones.
 		if err := c.bytes.Acquire(ctx, size); err != nil {
 			return err
 		}
 		defer c.bytes.Release(size)
-		defer c.oneAtATime()()
+		defer c.acquireWriteSlot()()
 		made, err := c.client.FleetV1alpha1().Instances(release.Namespace).Create(ctx, NewInstance(release), metav1.CreateOptions{})
 		difference := ""
 		if err == nil {
@@ -233,7 +238,7 @@ func (c *Controller) create(ctx context.Context, release *v1alpha1.Release, sele
 		}
 		switch {
 		case difference != "":
-			return c.cannotCount(ctx, release, made, difference)
+			return c.deleteUncounted(ctx, release, made, difference)
 		case err == nil:
 			c.expectations.Created(release.UID, made.UID)
 			c.freshness.wroteInstance(release.UID, made.ResourceVersion)
@@ -253,7 +258,7 @@ func namespaceTerminating(err error) bool {
 	return apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
 }
 
-// remove deletes by uid: an instance that was made again by the same name is another.
+// remove deletes by UID, and so no instance that was recreated with the same name.
 func (c *Controller) remove(ctx context.Context, release *v1alpha1.Release, instances []*v1alpha1.Instance) error {
 	uids := make([]types.UID, 0, len(instances))
 	for _, i := range instances {
@@ -265,13 +270,13 @@ func (c *Controller) remove(ctx context.Context, release *v1alpha1.Release, inst
 	var wg sync.WaitGroup
 	for _, i := range instances {
 		wg.Go(func() {
-			defer c.oneAtATime()()
+			defer c.acquireWriteSlot()()
 			err := c.client.FleetV1alpha1().Instances(i.Namespace).Delete(ctx, i.Name, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(i.UID))})
 			if err == nil {
 				c.events.Eventf(release, corev1.EventTypeNormal, reasonSuccessfulDelete, "Deleted instance %s", i.Name)
 				return
 			}
-			// No watch will tell of what did not happen.
+			// No watch event will follow.
 			c.expectations.Gone(release.UID, i.UID)
 			if apierrors.IsNotFound(err) || apierrors.IsConflict(err) || ctx.Err() != nil {
 				return

@@ -25,16 +25,16 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// ExpectationsTimeout is how long a release waits to see what it did, as long as upstream. Far
-// more than a watch is ever late: what has not been seen by then was missed, and a release
-// that waited on would never do anything again.
+// ExpectationsTimeout is the time after which expectations are dropped, as upstream. It is far above
+// any watch latency: an event that has not been observed by then was missed, and a release that
+// waited on would be blocked forever.
 const ExpectationsTimeout = 5 * time.Minute
 
-// Expectations are the instances that releases made or deleted and have not yet seen to be
-// made or deleted. Who has some must not count its instances.
+// Expectations are the created and deleted instances of releases that the informer does not show
+// yet. A release with any must not count its instances.
 //
-// All is kept by uid: a name may come again, for a release as for an instance. A deletion
-// shows twice, as a timestamp and then as a disappearance, and must be counted once.
+// Keys are UIDs: names of releases and of instances may be reused. A deletion is observed twice, as
+// a timestamp and as a delete event, and must be counted once.
 type Expectations struct {
 	clock clock.PassiveClock
 
@@ -42,31 +42,31 @@ type Expectations struct {
 	owners map[types.UID]*expected
 }
 
-// expected is what one owner waits for.
+// expected is what one owner expects.
 type expected struct {
 	since     time.Time
 	creations sets.Set[types.UID]
 	deletions sets.Set[types.UID]
-	// creating is set while requests are on their way. A watch may show an instance before
-	// the request that made it returns; seen keeps those until it does.
+	// creating is set while requests are pending. A watch may show an instance before its create
+	// request returns; seen keeps those until it does.
 	creating bool
 	seen     sets.Set[types.UID]
 }
 
-// NewExpectations makes a set of expectations that are given up after ExpectationsTimeout.
+// NewExpectations returns an empty set of expectations that are dropped after ExpectationsTimeout.
 func NewExpectations(clock clock.PassiveClock) *Expectations {
 	return &Expectations{clock: clock, owners: map[types.UID]*expected{}}
 }
 
-// Creating begins a round of creations, and forgets what was expected before. Created tells
-// of each, and CreationsSent ends the round.
+// Creating begins a round of creations, and drops earlier expectations. Created is called for each
+// instance, and CreationsSent ends the round.
 func (e *Expectations) Creating(owner types.UID) {
 	e.lock.Lock()
 	defer e.lock.Unlock()
 	e.owners[owner] = &expected{since: e.clock.Now(), creations: sets.New[types.UID](), creating: true, seen: sets.New[types.UID]()}
 }
 
-// Created expects to see an instance that was made.
+// Created expects the informer to show a created instance.
 func (e *Expectations) Created(owner, instance types.UID) {
 	e.lock.Lock()
 	defer e.lock.Unlock()
@@ -75,7 +75,7 @@ func (e *Expectations) Created(owner, instance types.UID) {
 	}
 }
 
-// CreationsSent ends a round: every request has been answered, one way or the other.
+// CreationsSent ends a round: every request has been answered.
 func (e *Expectations) CreationsSent(owner types.UID) {
 	e.lock.Lock()
 	defer e.lock.Unlock()
@@ -84,14 +84,14 @@ func (e *Expectations) CreationsSent(owner types.UID) {
 	}
 }
 
-// Deleting expects to see these instances go, and forgets what was expected before.
+// Deleting expects the informer to show these instances deleted, and drops earlier expectations.
 func (e *Expectations) Deleting(owner types.UID, instances []types.UID) {
 	e.lock.Lock()
 	defer e.lock.Unlock()
 	e.owners[owner] = &expected{since: e.clock.Now(), deletions: sets.New(instances...)}
 }
 
-// Seen is called for each instance that shows up.
+// Seen is called for each instance that the informer shows.
 func (e *Expectations) Seen(owner, instance types.UID) {
 	e.lock.Lock()
 	defer e.lock.Unlock()
@@ -105,8 +105,8 @@ func (e *Expectations) Seen(owner, instance types.UID) {
 	}
 }
 
-// Gone is called for each instance that is being deleted, is no more, belongs to the owner no
-// longer, or could not be deleted. It will not show up as new, either.
+// Gone is called for each instance that is being deleted, is gone, has another owner, or could not
+// be deleted. It does not count as expected any more, either.
 func (e *Expectations) Gone(owner, instance types.UID) {
 	e.Seen(owner, instance)
 	e.lock.Lock()
@@ -116,8 +116,8 @@ func (e *Expectations) Gone(owner, instance types.UID) {
 	}
 }
 
-// CaughtUp is called when the informer is known to have reached the last creation: what it
-// does not show has been there and is gone, and no watch will tell of it any more.
+// CaughtUp is called when the informer has reached the resource version of the last creation: an
+// instance that it does not show is gone, and no event will follow.
 func (e *Expectations) CaughtUp(owner types.UID) {
 	e.lock.Lock()
 	defer e.lock.Unlock()
@@ -126,7 +126,7 @@ func (e *Expectations) CaughtUp(owner types.UID) {
 	}
 }
 
-// Satisfied says whether an owner has seen all that it did, or has waited for too long.
+// Satisfied reports whether all expectations of an owner are fulfilled, or have timed out.
 func (e *Expectations) Satisfied(owner types.UID) bool {
 	e.lock.Lock()
 	defer e.lock.Unlock()
@@ -142,8 +142,7 @@ func (e *Expectations) Satisfied(owner types.UID) bool {
 	return false
 }
 
-// Left returns how long an owner waits at most until Satisfied gives up; zero where it expects
-// nothing.
+// Left returns the time until the expectations of an owner time out; zero if it has none.
 func (e *Expectations) Left(owner types.UID) time.Duration {
 	e.lock.Lock()
 	defer e.lock.Unlock()
@@ -151,11 +150,11 @@ func (e *Expectations) Left(owner types.UID) time.Duration {
 	if x == nil {
 		return 0
 	}
-	// Satisfied gives up after the timeout, not at it.
+	// They time out after the timeout, and not at it.
 	return max(ExpectationsTimeout-e.clock.Since(x.since), 0) + time.Second
 }
 
-// Forget drops what an owner expects that is gone.
+// Forget drops the expectations of an owner that is gone.
 func (e *Expectations) Forget(owner types.UID) {
 	e.lock.Lock()
 	defer e.lock.Unlock()

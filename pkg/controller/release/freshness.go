@@ -23,30 +23,30 @@ import (
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 )
 
-// freshness remembers the versions that were written for each release, and says whether the
-// informers have reached them. It holds back where expectations would give up: a watch that is
-// away for longer than they wait does not make what is in the cache any truer.
+// freshness records the resource versions that were written for each release, and reports whether
+// the informers have reached them. It still delays a release when its expectations have timed out:
+// an interrupted watch does not make the cache any fresher.
 type freshness struct {
-	// releases and instances are the newest versions that the informers have; empty where
-	// client-go does not tell.
+	// releases and instances return the newest resource versions of the informers; empty if
+	// client-go does not track them.
 	releases, instances func() string
 
 	lock  sync.Mutex
 	wrote map[types.UID]versions
 }
 
-// versions are the newest that were written; empty where nothing was.
+// versions are the newest written resource versions; empty if there are none.
 type versions struct{ release, instance string }
 
-// pace is how far the informers are.
+// pace compares the informers with the writes.
 type pace int
 
 const (
-	// unknown: nothing was written, or it cannot be told.
+	// unknown: nothing was written, or the versions cannot be compared.
 	unknown pace = iota
-	// behind: something that was written is not in the cache yet.
+	// behind: the cache does not have some write yet.
 	behind
-	// reached: all that was written is in the cache, or was and is gone.
+	// reached: the cache is at least as new as all writes.
 	reached
 )
 
@@ -70,7 +70,7 @@ func (f *freshness) wroteInstance(owner types.UID, version string) {
 	f.wrote[owner] = v
 }
 
-// check forgets what has been reached.
+// check compares the informers with the writes for a release, and drops writes that were reached.
 func (f *freshness) check(owner types.UID) pace {
 	f.lock.Lock()
 	defer f.lock.Unlock()
@@ -95,8 +95,8 @@ func (f *freshness) forget(owner types.UID) {
 	delete(f.wrote, owner)
 }
 
-// compare knows nothing of versions that are missing or are no numbers: holding a release
-// back for ever would be worse than going on without this.
+// compare returns unknown for versions that are missing or are not numbers: blocking a release
+// forever would be worse than going on without this check.
 func compare(wrote, read string) pace {
 	if wrote == "" || read == "" {
 		return unknown

@@ -28,21 +28,22 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/instance"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/tombstone"
 )
 
 const (
-	// byRelease finds the instances of a release, and those that are nobody's.
+	// byRelease indexes instances by release, and those without a controller.
 	byRelease = Name + "/release"
-	// byApp finds the releases of an app.
+	// byApp indexes releases by app.
 	byApp = Name + "/app"
 )
 
-// releaseKey is where the index has a release's instances. With the namespace, because an
-// owner is always of the same one, whatever a reference says.
+// releaseKey returns the index key of a release's instances. It has the namespace, because an owner
+// is always in the same one, whatever a reference claims.
 func releaseKey(namespace string, release types.UID) string { return namespace + "/" + string(release) }
 
-// orphansKey is where the index has the instances of a namespace that have no controller.
+// orphansKey returns the index key of the instances of a namespace without a controller.
 func orphansKey(namespace string) string { return releaseKey(namespace, "") }
 
 func indexByRelease(obj any) ([]string, error) {
@@ -68,8 +69,8 @@ func indexByApp(obj any) ([]string, error) {
 	return nil, nil
 }
 
-// releaseOf is the release that an instance belongs to; orphan, when it belongs to nobody.
-// Neither, when its controller is something else.
+// releaseOf returns the release that controls an instance; orphan is set if it has no controller,
+// and neither if its controller is of another kind.
 func releaseOf(i *v1alpha1.Instance) (release *metav1.OwnerReference, orphan bool) {
 	controller := metav1.GetControllerOfNoCopy(i)
 	if controller == nil {
@@ -87,25 +88,25 @@ func (c *Controller) enqueue(namespace, name string) {
 }
 
 const (
-	// pausePerReplica and longestPause are how long a release is given until its instances are
-	// counted anew. All that change meanwhile are counted with one write, where each would be
-	// one, and one of the app's: a release of a few is not held up noticeably, and one of
-	// hundreds, that all start at the same time, is written once in a second.
+	// pausePerReplica and longestPause delay the next count of a release's instances. All changes
+	// meanwhile are counted with one write, where each would cause one, and one of the app's: a
+	// release of a few is not delayed noticeably, and one of hundreds that start together is
+	// written once per second.
 	pausePerReplica = 5 * time.Millisecond
 	longestPause    = time.Second
 )
 
-// Pause is how long a release of that many replicas waits for more to count.
+// Pause returns the delay of the next count for a number of replicas.
 func Pause(replicas int32) time.Duration {
 	return min(time.Duration(replicas)*pausePerReplica, longestPause)
 }
 
-// enqueueSoon has a release looked at for its status alone. It does not put off what is in the
-// queue for sooner.
+// enqueueSoon enqueues a release whose status alone may change, after a pause. It does not delay
+// a key that is queued for sooner.
 func (c *Controller) enqueueSoon(namespace, name string) {
 	release, err := c.releases.Releases(namespace).Get(name)
 	if err != nil {
-		return // it comes itself when it is seen
+		return // its add event enqueues it
 	}
 	c.queue.AddAfter(types.NamespacedName{Namespace: namespace, Name: name}, Pause(ptr.Deref(release.Spec.Replicas, 1)))
 }
@@ -129,27 +130,19 @@ func (c *Controller) releaseHandler() cache.ResourceEventHandler {
 			c.enqueue(release.Namespace, release.Name)
 		},
 		DeleteFunc: func(obj any) {
-			if release, ok := known(obj).(*v1alpha1.Release); ok {
+			if release, ok := tombstone.Object[*v1alpha1.Release](obj); ok {
 				c.releaseGone(release)
 			}
 		},
 	}
 }
 
-// known is the last that was known of what is gone.
-func known(obj any) any {
-	if unknown, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-		return unknown.Obj
-	}
-	return obj
-}
-
 func (c *Controller) releaseGone(release *v1alpha1.Release) {
 	c.expectations.Forget(release.UID)
 	c.losses.forget(release.UID)
 	c.freshness.forget(release.UID)
-	// Whoever has the same selector may want what it leaves behind; that shows as a change of
-	// the instances, when the garbage collector has made orphans of them.
+	// Releases with the same selector may adopt its instances; the update events of these enqueue
+	// them when the garbage collector has removed their owner.
 }
 
 func (c *Controller) instanceHandler() cache.ResourceEventHandler {
@@ -177,7 +170,7 @@ func (c *Controller) instanceHandler() cache.ResourceEventHandler {
 			}
 		},
 		DeleteFunc: func(obj any) {
-			if i, ok := known(obj).(*v1alpha1.Instance); ok {
+			if i, ok := tombstone.Object[*v1alpha1.Instance](obj); ok {
 				c.readiness.forget(i)
 				c.losses.deleted(i.UID)
 				c.instanceGone(i)
@@ -186,20 +179,20 @@ func (c *Controller) instanceHandler() cache.ResourceEventHandler {
 	}
 }
 
-// note remembers of an instance what its release cannot tell later: when it was seen to become
-// ready, and that it has ended. old is nil for one that is seen for the first time.
+// note records what cannot be read from an instance later: when it became ready by this process's
+// clock, and that it has ended. old is nil for an instance that is seen for the first time.
 func (c *Controller) note(old, i *v1alpha1.Instance) {
 	c.readiness.observe(old, i)
-	if !instance.Terminal(i) || old != nil && instance.Terminal(old) || i.DeletionTimestamp != nil {
+	if !helper.IsInstanceTerminal(i) || old != nil && helper.IsInstanceTerminal(old) || i.DeletionTimestamp != nil {
 		return
 	}
 	switch release, orphan := releaseOf(i); {
 	case release != nil:
 		c.losses.ended(release.UID, i)
 	case orphan && old != nil:
-		// A release counts an orphan until it has adopted it, and replaces it when it ends. One
-		// that is first seen when it has ended was never counted.
-		for _, release := range c.choosing(i) {
+		// A release counts an orphan before it has adopted it, and replaces it when it ends. An
+		// orphan that had ended when it was first seen was never counted.
+		for _, release := range c.selecting(i) {
 			c.losses.ended(release.UID, i)
 		}
 	}
@@ -207,20 +200,20 @@ func (c *Controller) note(old, i *v1alpha1.Instance) {
 
 func (c *Controller) instanceAdded(i *v1alpha1.Instance) {
 	if i.DeletionTimestamp != nil {
-		// After a restart it may be on its way out when it is first seen.
+		// After a restart it may be terminating when it is first seen.
 		c.instanceGone(i)
 		return
 	}
 	switch release, orphan := releaseOf(i); {
 	case orphan:
-		c.wakeMatching(i)
+		c.enqueueMatching(i)
 	case release != nil:
 		c.expectations.Seen(release.UID, i.UID)
 		if c.expectations.Satisfied(release.UID) {
 			c.enqueue(i.Namespace, release.Name)
 			return
 		}
-		// More are on their way, and only the last of them lets anything be done but count.
+		// More are expected, and only the last of them allows more than counting.
 		c.enqueueSoon(i.Namespace, release.Name)
 	}
 }
@@ -234,17 +227,17 @@ func (c *Controller) instanceChanged(old, i *v1alpha1.Instance) {
 	}
 	switch {
 	case i.DeletionTimestamp != nil:
-		// It is replaced now, not when its host has let go of it.
+		// It is replaced now, and not when its host has stopped it.
 		c.instanceGone(i)
-	case release != nil && !moved && instance.Active(old) == instance.Active(i) && maps.Equal(old.Labels, i.Labels):
-		// As many count as before; what has changed is for the status.
+	case release != nil && !moved && helper.IsInstanceActive(old) == helper.IsInstanceActive(i) && maps.Equal(old.Labels, i.Labels):
+		// As many count as before: only the status may change.
 		c.enqueueSoon(i.Namespace, release.Name)
 	case release != nil:
 		c.enqueue(i.Namespace, release.Name)
 	case orphan && (moved || !maps.Equal(old.Labels, i.Labels)):
-		c.wakeMatching(i)
+		c.enqueueMatching(i)
 	case orphan:
-		c.wakeCounting(i)
+		c.enqueueCounting(i)
 	}
 }
 
@@ -255,15 +248,15 @@ func sameRelease(a, b *metav1.OwnerReference) bool {
 	return a.UID == b.UID
 }
 
-// instanceGone has its release look again: the instance counts no longer. An orphan may have been
-// counted by each release that chooses it, and been deleted by one of them.
+// instanceGone enqueues the release of an instance that no longer counts. An orphan may have been
+// counted by each release that selects it, and deleted by one of them.
 func (c *Controller) instanceGone(i *v1alpha1.Instance) {
 	switch release, orphan := releaseOf(i); {
 	case release != nil:
 		c.expectations.Gone(release.UID, i.UID)
 		c.enqueue(i.Namespace, release.Name)
 	case orphan:
-		for _, release := range c.choosing(i) {
+		for _, release := range c.selecting(i) {
 			c.expectations.Gone(release.UID, i.UID)
 			if c.countsOrphans(release) {
 				c.enqueue(release.Namespace, release.Name)
@@ -272,43 +265,43 @@ func (c *Controller) instanceGone(i *v1alpha1.Instance) {
 	}
 }
 
-// wakeMatching has all releases look again that may want to adopt an instance.
-func (c *Controller) wakeMatching(i *v1alpha1.Instance) {
-	for _, release := range c.choosing(i) {
-		// It may be one that the release made and that lost its owner at admission.
+// enqueueMatching enqueues all releases that may adopt an instance.
+func (c *Controller) enqueueMatching(i *v1alpha1.Instance) {
+	for _, release := range c.selecting(i) {
+		// The release may have created it, and admission may have removed its owner.
 		c.expectations.Seen(release.UID, i.UID)
 		c.enqueue(release.Namespace, release.Name)
 	}
 }
 
-// wakeCounting has the releases look again that count an orphan which has changed.
-func (c *Controller) wakeCounting(i *v1alpha1.Instance) {
-	for _, release := range c.choosing(i) {
+// enqueueCounting enqueues the releases that count an orphan which has changed.
+func (c *Controller) enqueueCounting(i *v1alpha1.Instance) {
+	for _, release := range c.selecting(i) {
 		if c.countsOrphans(release) {
 			c.enqueueSoon(release.Namespace, release.Name)
 		}
 	}
 }
 
-// countsOrphans reports whether a release counts orphans that it chooses as its own, because its
-// adoptions come back changed from the server. Events about them are the release's then.
+// countsOrphans reports whether a release counts the orphans that it selects as its own, because
+// its adoptions are changed at admission.
 func (c *Controller) countsOrphans(release *v1alpha1.Release) bool {
-	_, known := c.vain.Left(attempt{release.UID, adopting})
+	_, known := c.rewrites.Left(attempt{release.UID, adopting})
 	return known
 }
 
-// choosing returns the releases whose selector chooses an instance.
-func (c *Controller) choosing(i *v1alpha1.Instance) []*v1alpha1.Release {
+// selecting returns the releases whose selector matches an instance.
+func (c *Controller) selecting(i *v1alpha1.Instance) []*v1alpha1.Release {
 	releases, err := c.releases.Releases(i.Namespace).List(labels.Everything())
 	if err != nil {
 		return nil
 	}
-	var choosing []*v1alpha1.Release
+	var selecting []*v1alpha1.Release
 	for _, release := range releases {
 		selector, err := metav1.LabelSelectorAsSelector(release.Spec.Selector)
 		if err == nil && !selector.Empty() && selector.Matches(labels.Set(i.Labels)) {
-			choosing = append(choosing, release)
+			selecting = append(selecting, release)
 		}
 	}
-	return choosing
+	return selecting
 }

@@ -25,32 +25,32 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/health"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/instance"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/health"
 )
 
 // Reasons of the condition Ready.
 const (
 	// AvailableReason: all wanted instances are available.
 	AvailableReason = "InstancesAvailable"
-	// UnavailableReason: instances are missing, or not available yet, and it is not known why.
-	UnavailableReason = "InstancesUnavailable"
+	// UnavailableReason: instances are missing, or not available yet, for an unknown reason.
+	UnavailableReason = v1alpha1.ReasonInstancesUnavailable
 )
 
-// failurePatience is for how long instances may be refused before the release counts as stalled:
-// what is applied together with it, such as a service account, may come a moment later.
+// failurePatience is the time for which instances may be refused before the release is stalled:
+// objects that are applied together with it, such as a service account, may follow a moment later.
 const failurePatience = 10 * time.Second
 
-// View is what the health of a release is judged by.
+// View is the input of Health.
 type View struct {
-	// Instances are all that belong to it, also those that have ended.
+	// Instances are all instances of the release, including ended ones.
 	Instances []*v1alpha1.Instance
-	// Held is how many ended at once and are not replaced yet.
+	// Held is the number of instances that ended soon after creation and are not replaced yet.
 	Held int
 	Now  time.Time
 }
 
-// Health is where a release with that status stands.
+// Health returns the health of a release with that status.
 func Health(release *v1alpha1.Release, status *v1alpha1.ReleaseStatus, view View) health.Verdict {
 	wanted := ptr.Deref(release.Spec.Replicas, 1)
 	count := fmt.Sprintf("%d of %d instances are available", status.AvailableReplicas, wanted)
@@ -65,10 +65,10 @@ func Health(release *v1alpha1.Release, status *v1alpha1.ReleaseStatus, view View
 	case status.AvailableReplicas == wanted && status.Replicas == wanted:
 		return health.Verdict{State: health.Ready, Reason: AvailableReason, Message: count}
 	}
-	ready := func(i *v1alpha1.Instance) bool { return instance.Ready(i) || !instance.Active(i) }
+	ready := func(i *v1alpha1.Instance) bool { return helper.IsInstanceReady(i) || !helper.IsInstanceActive(i) }
 	if view.Held > 0 {
 		count += fmt.Sprintf("; %d ended soon after they were created, and are replaced later each time", view.Held)
-		ready = func(i *v1alpha1.Instance) bool { return !instance.Terminal(i) }
+		ready = func(i *v1alpha1.Instance) bool { return !helper.IsInstanceTerminal(i) }
 	}
 	reason, message := health.First(view.Instances, ready)
 	if reason == "" {
@@ -77,7 +77,7 @@ func Health(release *v1alpha1.Release, status *v1alpha1.ReleaseStatus, view View
 	return health.Verdict{State: health.Reconciling, Reason: reason, Message: count + "; " + message}
 }
 
-// withHealth writes where the release stands into its status.
+// withHealth sets the conditions Ready, Reconciling and Stalled.
 func withHealth(release *v1alpha1.Release, status *v1alpha1.ReleaseStatus, view View) {
 	verdict := Health(release, status, view)
 	verdict.Reason, verdict.Message = health.ReasonOr(verdict.Reason, UnavailableReason), health.Cut(verdict.Message)

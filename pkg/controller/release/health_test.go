@@ -29,7 +29,7 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/health"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/health"
 )
 
 func waitsBecause(reason, message string) change {
@@ -111,7 +111,7 @@ func TestAnInstanceThatCannotBeCountedIsNotMadeAgainAtOnce(t *testing.T) {
 	w.expect("then it is as it should be", "create instances", "create instances", "create instances", "create instances", status)
 }
 
-func TestLikeRefusalsAreToldAlike(t *testing.T) {
+func TestEqualRefusalsHaveEqualMessages(t *testing.T) {
 	first := apierrors.NewForbidden(v1alpha1.Resource("instances"), "web-abc12", fmt.Errorf(`service account "robot" does not exist`))
 	second := apierrors.NewForbidden(v1alpha1.Resource("instances"), "web-xyz34", fmt.Errorf(`service account "robot" does not exist`))
 	if a, b := refusal(web(1), first), refusal(web(1), second); a != b || !strings.Contains(a, `service account "robot" does not exist`) {

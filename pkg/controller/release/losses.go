@@ -27,21 +27,19 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// The back-off of instances that end soon after they were made: that of the kubelet for
-// containers.
+// The backoff of instances that end soon after creation is that of the kubelet for containers.
 const (
 	firstReplacement = 10 * time.Second
 	lastReplacement  = 5 * time.Minute
-	// endsEarly is how old an instance may be when it ends to count as one that ends at once. It
-	// is also after how long without such an end the back-off begins anew.
+	// endsEarly is the age below which an instance ends early. It is also the time without an early
+	// end after which the backoff is reset.
 	endsEarly = 2 * lastReplacement
 )
 
-// losses remembers, of each release, how many of its instances ended soon after they were made
-// and are not replaced yet. The first is replaced at once. After that all that end within a
-// delay are replaced together when it has passed, and the delay doubles each time. Instances that
-// are deleted do not count, and neither do those that have run for longer. It is safe for
-// concurrent use.
+// losses counts, for each release, the instances that ended early and are not replaced yet. The first
+// is replaced at once. After that all that end within a delay are replaced together when it has
+// passed, and the delay doubles each time. Deleted instances do not count, and neither do those
+// that ran for longer. It is safe for concurrent use.
 type losses struct {
 	clock clock.PassiveClock
 
@@ -65,8 +63,8 @@ func newLosses(clock clock.PassiveClock) *losses {
 
 // ended records, once, that an instance of the release has ended. The handler of the watch reports
 // each, and so does the reconciliation, whose cache may be ahead of the handler: it would replace at
-// once what the handler has yet to report. Ages are told by the server's clock, which made the
-// instance, and never by that of a host.
+// once what the handler has yet to report. The age is computed from the creation time, which is of
+// the server's clock, and never from a host's clock.
 func (l *losses) ended(release types.UID, i *v1alpha1.Instance) {
 	now := l.clock.Now()
 	if now.Sub(i.CreationTimestamp.Time) > endsEarly {
@@ -91,7 +89,8 @@ func (l *losses) ended(release types.UID, i *v1alpha1.Instance) {
 	l.of[release] = one
 }
 
-// held returns how many instances of the release are not to be replaced yet, and for how long.
+// held returns the number of instances of the release that are not to be replaced yet, and the time
+// left.
 func (l *losses) held(release types.UID) (count int, left time.Duration) {
 	l.lock.Lock()
 	defer l.lock.Unlock()

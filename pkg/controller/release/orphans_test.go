@@ -37,8 +37,8 @@ func withVersion(version string) change {
 	return func(i *v1alpha1.Instance) { i.ResourceVersion = version }
 }
 
-// A release whose adoptions come back changed counts orphans that it chooses. What happens to them
-// is told by no owner reference.
+// A release whose adoptions are changed at admission counts the orphans that it selects. No owner
+// reference leads from their events to the release.
 func TestAReleaseThatCountsOrphansSeesWhatHappensToThem(t *testing.T) {
 	const atOnce, soon, never = "at once", "soon", "never"
 	for _, tc := range []struct {
@@ -56,7 +56,7 @@ func TestAReleaseThatCountsOrphansSeesWhatHappensToThem(t *testing.T) {
 			t.Run(tc.name+", looks again "+want, func(t *testing.T) {
 				w := newWorld(t, web(100))
 				if counts {
-					w.vain.Failed(attempt{"web-uid", adopting})
+					w.rewrites.Failed(attempt{"web-uid", adopting})
 				}
 				later := &laterQueue{TypedRateLimitingInterface: w.queue}
 				w.queue = later

@@ -24,19 +24,19 @@ import (
 	"time"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/instance"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
-// Cheapest picks the instances whose deletion hurts least, of those that count. Neighbours are
-// all instances of the same app, or, of a release without one, its own: where more of them
-// share a host, one of those goes before one that has a host to itself.
+// Cheapest returns the instances whose deletion costs least, of the active ones. Neighbours are all
+// instances of the same app, or of the release itself if it has none: instances that share a host
+// with more of them are deleted before others.
 func Cheapest(active, neighbours []*v1alpha1.Instance, count int, now time.Time) []*v1alpha1.Instance {
 	if count >= len(active) {
 		return active
 	}
 	onHost := map[string]int{}
 	for _, i := range neighbours {
-		if instance.Active(i) {
+		if helper.IsInstanceActive(i) {
 			onHost[i.Spec.HostName]++
 		}
 	}
@@ -47,17 +47,17 @@ func Cheapest(active, neighbours []*v1alpha1.Instance, count int, now time.Time)
 	return ordered[:count]
 }
 
-// Compare is negative where a should be deleted before b, and zero where it does not matter.
-// The first of these that differs decides: unbound goes before bound; by phase, Pending,
-// Unknown, Running; not ready before ready; the lower deletion cost; more neighbours on the
-// host; ready for a shorter time; more restarts; created later.
+// Compare is negative if a should be deleted before b, and zero if the order does not matter. The
+// first of these that differs decides: unbound before bound; by phase, Pending, Unknown, Running;
+// not ready before ready; the lower deletion cost; more neighbours on the host; ready for a shorter
+// time; more restarts; created later.
 //
-// Times are compared by their order of magnitude, and within one by uid: else the youngest
-// would always go, and with them all those of one host or one zone that came last. That makes
-// the order not transitive everywhere, as upstream's is not; which of the instances that are
-// about alike goes is then up to the sort.
+// Times are compared by their order of magnitude, and within one by UID: otherwise the youngest
+// would always be deleted, and with them all those of the host or zone that was added last. So the
+// order is not transitive everywhere, as upstream's is not; the sort then decides among instances
+// of similar age.
 func Compare(a, b *v1alpha1.Instance, neighboursOfA, neighboursOfB int, now time.Time) int {
-	aReady, bReady := instance.Ready(a), instance.Ready(b)
+	aReady, bReady := helper.IsInstanceReady(a), helper.IsInstanceReady(b)
 	if order := cmp.Or(
 		compareBools(a.Spec.HostName != "", b.Spec.HostName != ""),
 		cmp.Compare(ordinal(a.Status.Phase), ordinal(b.Status.Phase)),
@@ -68,8 +68,8 @@ func Compare(a, b *v1alpha1.Instance, neighboursOfA, neighboursOfB int, now time
 		return order
 	}
 	if aReady && bReady {
-		aSince, _ := instance.ReadySince(a)
-		bSince, _ := instance.ReadySince(b)
+		aSince, _ := helper.InstanceReadySince(a)
+		bSince, _ := helper.InstanceReadySince(b)
 		if !aSince.Equal(bSince) {
 			return cmp.Or(compareAges(aSince, bSince, now), cmp.Compare(a.UID, b.UID))
 		}
@@ -83,7 +83,7 @@ func Compare(a, b *v1alpha1.Instance, neighboursOfA, neighboursOfB int, now time
 	return 0
 }
 
-// compareBools has false go first.
+// compareBools orders false before true.
 func compareBools(a, b bool) int {
 	switch {
 	case a == b:
@@ -94,7 +94,7 @@ func compareBools(a, b bool) int {
 	return 1
 }
 
-// ordinal counts a phase that nobody has reported yet as Pending.
+// ordinal treats a phase that has not been reported yet as Pending.
 func ordinal(phase v1alpha1.InstancePhase) int {
 	switch phase {
 	case v1alpha1.InstanceRunning:
@@ -105,8 +105,8 @@ func ordinal(phase v1alpha1.InstancePhase) int {
 	return 0
 }
 
-// deletionCost is 0 for what is not a whole number of 32 bits in the form in which such a
-// number is printed, but for the zeros after a minus sign, which upstream lets pass.
+// deletionCost returns 0 for a value that is not a 32 bit integer in canonical form, except for
+// zeros after a minus sign, which upstream accepts.
 func deletionCost(i *v1alpha1.Instance) int32 {
 	said := i.Annotations[v1alpha1.DeletionCostAnnotation]
 	if said == "" || said[0] == '+' || said[0] == '0' && said != "0" {
@@ -119,7 +119,7 @@ func deletionCost(i *v1alpha1.Instance) int32 {
 	return int32(cost)
 }
 
-// compareAges has the younger go first, and a time that is not known before all others.
+// compareAges orders the younger first, and an unknown time before all others.
 func compareAges(a, b, now time.Time) int {
 	switch {
 	case a.IsZero():
@@ -132,7 +132,7 @@ func compareAges(a, b, now time.Time) int {
 	return cmp.Compare(magnitude(now.Sub(a)), magnitude(now.Sub(b)))
 }
 
-// magnitude is the whole part of the logarithm, to the base of 2.
+// magnitude returns the integer part of the binary logarithm.
 func magnitude(age time.Duration) int64 {
 	if age <= 0 {
 		return -1

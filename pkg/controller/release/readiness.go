@@ -26,17 +26,17 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/instance"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
-// trustedSkew is by how much the time that a host reports may differ from when the report was
-// seen, without being taken for that of a wrong clock.
+// trustedSkew is the difference between a reported time and the time of its observation above which
+// the host's clock is not trusted.
 const trustedSkew = 5 * time.Second
 
-// readiness says since when instances are ready by this process's clock. The condition Ready has
-// the time of the host's clock, which may be hours off: an instance of a host that is ahead would
-// not become available for hours, and one of a host that is behind at once. Only instances whose
-// reported time cannot be trusted take memory. It is safe for concurrent use.
+// readiness records since when instances are ready by this process's clock. The condition Ready has
+// the time of the host's clock, which may be hours off: an instance on a host that is ahead would
+// not become available for hours, and one on a host that is behind at once. Only instances whose
+// reported time is not trusted use memory. It is safe for concurrent use.
 type readiness struct {
 	clock clock.PassiveClock
 
@@ -44,19 +44,19 @@ type readiness struct {
 	of   map[types.UID]sighting
 }
 
-// sighting is when a report was seen, and what it said.
+// sighting is a reported time, and when the report was observed.
 type sighting struct{ reported, seen time.Time }
 
 func newReadiness(clock clock.PassiveClock) *readiness {
 	return &readiness{clock: clock, of: map[types.UID]sighting{}}
 }
 
-// observe takes over what the watch tells of an instance; old is nil for one that is seen for
-// the first time. What such a one reports of the past is all that is known.
+// observe handles an event of an instance; old is nil for one that is seen for the first time, whose
+// report of a past time is trusted.
 func (r *readiness) observe(old, i *v1alpha1.Instance) {
-	reported, ready := instance.ReadySince(i)
+	reported, ready := helper.InstanceReadySince(i)
 	if old != nil {
-		if before, was := instance.ReadySince(old); was && ready && before.Equal(reported) {
+		if before, was := helper.InstanceReadySince(old); was && ready && before.Equal(reported) {
 			return
 		}
 	}
@@ -81,12 +81,12 @@ func (r *readiness) forget(i *v1alpha1.Instance) {
 	delete(r.of, i.UID)
 }
 
-// correct returns the instance, or a copy of it that is ready since that was seen.
+// correct returns the instance, or a copy that is ready since the report was observed.
 func (r *readiness) correct(i *v1alpha1.Instance) *v1alpha1.Instance {
 	r.lock.Lock()
 	s, found := r.of[i.UID]
 	r.lock.Unlock()
-	reported, ready := instance.ReadySince(i)
+	reported, ready := helper.InstanceReadySince(i)
 	if !found || !ready || !reported.Equal(s.reported) {
 		return i
 	}

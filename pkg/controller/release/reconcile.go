@@ -29,19 +29,19 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/instance"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
-// Burst is the most instances that one round makes or deletes; the rest follows when they have
-// been seen. It bounds what a slip of the keyboard costs before somebody can take it back.
+// Burst bounds the instances that one round creates or deletes; the rest follows when these have been
+// observed. It bounds the cost of a mistyped number until a user corrects it.
 const Burst = 500
 
-// BurstBytes is the most bytes of instances that one round makes, as they are stored; one instance
-// is always made. What a round made has been seen by the watch before the next one begins, so that
-// large instances are made as fast as the server takes them in, and not all at once.
+// BurstBytes bounds the stored bytes of the instances that one round creates; one instance is always
+// created. The watch shows a round before the next one begins, so that large instances are created
+// as fast as the server stores them, and not all at once.
 const BurstBytes = 16 << 20
 
-// Why a release cannot reach its number: reasons of events and of the condition.
+// Reasons of events and of the condition ReplicaFailure.
 const (
 	reasonFailedCreate     = "FailedCreate"
 	reasonSuccessfulCreate = "SuccessfulCreate"
@@ -49,14 +49,14 @@ const (
 	reasonSuccessfulDelete = "SuccessfulDelete"
 )
 
-// longestMessage is the most that a condition may say.
+// longestMessage bounds the message of a condition, in bytes.
 const longestMessage = 32768
 
-// kind is what a release's instances call their controller.
+// kind returns the kind in owner references to releases.
 func kind() schema.GroupVersionKind { return v1alpha1.SchemeGroupVersion.WithKind("Release") }
 
-// Plan says how many instances to make, or to delete, when that many count. One that is being
-// deleted does neither: its instances go with it.
+// Plan returns the number of instances to create, or to delete, given the number of active ones; none
+// for a release that is being deleted, whose instances are garbage collected.
 func Plan(release *v1alpha1.Release, active int) (create, remove int) {
 	if release.DeletionTimestamp != nil {
 		return 0, 0
@@ -69,18 +69,18 @@ func Plan(release *v1alpha1.Release, active int) (create, remove int) {
 	return create, remove
 }
 
-// Active are those that count.
+// Active returns the active instances.
 func Active(instances []*v1alpha1.Instance) []*v1alpha1.Instance {
 	var active []*v1alpha1.Instance
 	for _, i := range instances {
-		if instance.Active(i) {
+		if helper.IsInstanceActive(i) {
 			active = append(active, i)
 		}
 	}
 	return active
 }
 
-// NewInstance is what a release's template makes. The server completes the name.
+// NewInstance returns an instance of a release's template. The server generates the name.
 func NewInstance(release *v1alpha1.Release) *v1alpha1.Instance {
 	template := release.Spec.Template.DeepCopy()
 	return &v1alpha1.Instance{
@@ -96,9 +96,9 @@ func NewInstance(release *v1alpha1.Release) *v1alpha1.Instance {
 	}
 }
 
-// Status counts the instances that count, and says what keeps the release from its number.
-// failure is what making or deleting ended with. A failure that is already told stays as it
-// was told first: its words differ from one attempt to the next, and each would be a write.
+// Status counts the active instances, and sets the condition ReplicaFailure. failure is the error of
+// creating or deleting. A condition that is already set keeps its message: messages differ between
+// attempts, and each would be a write.
 func Status(release *v1alpha1.Release, active []*v1alpha1.Instance, failure error, now time.Time) v1alpha1.ReleaseStatus {
 	status := v1alpha1.ReleaseStatus{
 		ObservedGeneration: release.Generation,
@@ -106,10 +106,10 @@ func Status(release *v1alpha1.Release, active []*v1alpha1.Instance, failure erro
 		Conditions:         slices.Clone(release.Status.Conditions),
 	}
 	for _, i := range active {
-		if instance.Ready(i) {
+		if helper.IsInstanceReady(i) {
 			status.ReadyReplicas++
 		}
-		if instance.Available(i, release.Spec.MinReadySeconds, now) {
+		if helper.IsInstanceAvailable(i, release.Spec.MinReadySeconds, now) {
 			status.AvailableReplicas++
 		}
 	}
@@ -131,18 +131,18 @@ func Status(release *v1alpha1.Release, active []*v1alpha1.Instance, failure erro
 	return status
 }
 
-// Changed says whether a status is worth a write.
+// Changed reports whether a status must be written.
 func Changed(was, now v1alpha1.ReleaseStatus) bool {
 	return !equality.Semantic.DeepEqual(was, now)
 }
 
-// NextCheck is when the next of the instances becomes available that are ready but have not
-// been so for long enough: no watch will tell. Zero where none is waited for.
+// NextCheck returns the time until the next ready instance becomes available, which no watch event
+// announces; zero if none will.
 func NextCheck(release *v1alpha1.Release, active []*v1alpha1.Instance, now time.Time) time.Duration {
 	wait := time.Duration(release.Spec.MinReadySeconds) * time.Second
 	next := time.Duration(0)
 	for _, i := range active {
-		since, ready := instance.ReadySince(i)
+		since, ready := helper.InstanceReadySince(i)
 		if !ready || since.IsZero() {
 			continue
 		}

@@ -93,7 +93,7 @@ func TestOnlyActiveInstancesCount(t *testing.T) {
 	}
 }
 
-func TestAnInstanceIsWhatTheTemplateSays(t *testing.T) {
+func TestNewInstanceFollowsTheTemplate(t *testing.T) {
 	release := web(1)
 	i := NewInstance(release)
 	want := &v1alpha1.Instance{

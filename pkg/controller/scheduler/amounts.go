@@ -27,25 +27,25 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// most is where amounts are cut off: two thousand of them can be added up without an overflow.
-// A host's own end one below, so that what was cut off fits nowhere.
+// most is the bound of amounts: two thousand of them can be summed up without an overflow. A host's
+// own are bounded one below, so that a request that was cut off fits nowhere.
 const most = int64(1) << 52
 
-// extended is an amount of a resource that Gatehouse does not know.
+// extended is an amount of an extended resource.
 type extended struct {
 	name   v1alpha1.ResourceName
 	amount int64
 }
 
-// amounts are resources as whole numbers: adding them up as quantities would be slow.
+// amounts are resources as integers: summing up quantities would be slow.
 type amounts struct {
 	milliCPU, memory, instances int64
-	// extended are in the order of their names.
+	// extended are sorted by name.
 	extended []extended
 }
 
-// rounded is a quantity in whole units of the scale. What is asked for is rounded up, and
-// what there is down.
+// rounded returns a quantity in whole units of the scale. Requests are rounded up, and the
+// resources of hosts down.
 func rounded(quantity resource.Quantity, scale resource.Scale, up bool) int64 {
 	limit := most
 	if scale == resource.Milli {
@@ -84,8 +84,8 @@ func amountsOf(list v1alpha1.ResourceList, up bool) amounts {
 	return a
 }
 
-// of is the amount of an extended resource; 0 where there is none.
-func (a *amounts) of(name v1alpha1.ResourceName) int64 {
+// extendedAmount returns the amount of an extended resource; 0 if there is none.
+func (a *amounts) extendedAmount(name v1alpha1.ResourceName) int64 {
 	for i := range a.extended {
 		if a.extended[i].name == name {
 			return a.extended[i].amount
@@ -115,18 +115,18 @@ next:
 	}
 }
 
-// port is a port of a host, which only one instance can have.
+// port is a port of a host, which only one instance can use.
 type port struct {
 	number   int32
 	protocol v1alpha1.Protocol
 }
 
-// demand is what an instance takes of its host.
+// demand is what an instance uses of its host.
 type demand struct {
 	amounts
 	ports []port
-	// group is the uid of the instance's controller, whose instances are spread; empty where
-	// it has none.
+	// group is the UID of the instance's controller, whose instances are spread; empty if it has
+	// none.
 	group types.UID
 }
 
@@ -151,18 +151,18 @@ func demandOf(instance *v1alpha1.Instance) demand {
 	return d
 }
 
-// label is one that a host must carry.
+// label is a label that a host must have.
 type label struct{ key, value string }
 
-// wish is what an instance wants of the host that it gets.
-type wish struct {
+// requirements are what an instance requires of a host.
+type requirements struct {
 	demand
 	selector    []label
 	tolerations []v1alpha1.Toleration
 }
 
-func wishOf(instance *v1alpha1.Instance) wish {
-	w := wish{demand: demandOf(instance), tolerations: instance.Spec.Tolerations}
+func requirementsOf(instance *v1alpha1.Instance) requirements {
+	w := requirements{demand: demandOf(instance), tolerations: instance.Spec.Tolerations}
 	for _, key := range slices.Sorted(maps.Keys(instance.Spec.HostSelector)) {
 		w.selector = append(w.selector, label{key, instance.Spec.HostSelector[key]})
 	}

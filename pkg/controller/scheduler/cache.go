@@ -24,14 +24,14 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/instance"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
-// host is one host and what its instances take of it.
+// host is a host and the usage of its instances.
 type host struct {
 	name string
-	// known is false for a host of which only its instances tell: its own object has not
-	// come yet, or is gone.
+	// known is false for a host that only bound instances name: its object has not been seen
+	// yet, or is gone.
 	known                bool
 	ready, unschedulable bool
 	labels               map[string]string
@@ -40,11 +40,11 @@ type host struct {
 
 	used  amounts
 	ports map[port]int
-	// at is the host's place in cache.order.
+	// at is the host's index in cache.order.
 	at int
 }
 
-// placement is an instance on a host, bound or assumed to be.
+// placement is an instance on a host, bound or assumed.
 type placement struct {
 	uid     types.UID
 	demand  demand
@@ -52,18 +52,18 @@ type placement struct {
 	assumed bool
 }
 
-// cache is the picture of the hosts and what is on them. Every change costs the same, however
-// many instances there are. It is not safe for concurrent use.
+// cache holds the hosts and their usage. The cost of a change does not depend on the number of
+// instances. It is not safe for concurrent use.
 type cache struct {
 	hosts map[string]*host
-	// order are the known hosts, in no order that means anything.
+	// order has the known hosts, in arbitrary order.
 	order  []*host
 	placed map[types.NamespacedName]*placement
 	// siblings counts the instances of a controller, by host.
 	siblings map[types.UID]map[*host]int
-	// turn is where the next look at the hosts begins, so that of equals not always the same
-	// is taken.
-	turn int
+	// offset is where the next search of order begins, so that ties do not always select the same
+	// host.
+	offset int
 }
 
 func newCache() *cache {
@@ -74,7 +74,7 @@ func newCache() *cache {
 	}
 }
 
-// host finds a host, and begins to know it where it is new.
+// host returns the host of the name, and adds it if it is new.
 func (c *cache) host(name string) *host {
 	h := c.hosts[name]
 	if h == nil {
@@ -84,7 +84,7 @@ func (c *cache) host(name string) *host {
 	return h
 }
 
-// setHost takes over what a host says of itself; nil when nothing of that is new.
+// setHost updates a host from its object, and returns it; nil if nothing has changed.
 func (c *cache) setHost(object *v1alpha1.Host) *host {
 	h := c.host(object.Name)
 	now := host{
@@ -112,7 +112,7 @@ func allocatableOf(object *v1alpha1.Host) amounts {
 	return amountsOf(object.Status.Allocatable, false)
 }
 
-// removeHost forgets a host, but not the instances that are still bound to its name.
+// removeHost removes a host, but not the instances that are still bound to its name.
 func (c *cache) removeHost(name string) {
 	h := c.hosts[name]
 	if h == nil || !h.known {
@@ -127,22 +127,22 @@ func (c *cache) removeHost(name string) {
 	c.tidy(h)
 }
 
-// tidy forgets a host that is neither known nor has an instance.
+// tidy drops a host that is neither known nor has an instance.
 func (c *cache) tidy(h *host) {
 	if !h.known && h.used.instances == 0 {
 		delete(c.hosts, h.name)
 	}
 }
 
-// bind takes over that the instance is on its host, whatever was assumed of it. It returns
-// the host that it was on before in this picture, where that has more room now.
+// bind records that the instance is on its host, whatever was assumed. It returns the host on which
+// the instance was assumed before, if that has more free resources now.
 func (c *cache) bind(key types.NamespacedName, object *v1alpha1.Instance) *host {
 	was := c.placed[key]
-	if instance.Terminal(object) {
+	if helper.IsInstanceTerminal(object) {
 		return c.remove(key)
 	}
 	if was != nil && was.uid == object.UID && was.host.name == object.Spec.HostName {
-		// What an instance asks for never changes.
+		// The requests of an instance are immutable.
 		was.assumed = false
 		return nil
 	}
@@ -151,7 +151,7 @@ func (c *cache) bind(key types.NamespacedName, object *v1alpha1.Instance) *host 
 	return freed
 }
 
-// assume counts an instance as bound before it is.
+// assume counts an instance as bound before the binding is written.
 func (c *cache) assume(key types.NamespacedName, uid types.UID, d demand, h *host) {
 	c.put(key, uid, d, h, true)
 }
@@ -172,7 +172,7 @@ func (c *cache) put(key types.NamespacedName, uid types.UID, d demand, h *host, 
 	c.placed[key] = &placement{uid: uid, demand: d, host: h, assumed: assumed}
 }
 
-// remove takes an instance off its host, and returns the host; nil when it was on none.
+// remove removes an instance from its host, and returns the host; nil if it was on none.
 func (c *cache) remove(key types.NamespacedName) *host {
 	p := c.placed[key]
 	if p == nil {
@@ -198,22 +198,22 @@ func (c *cache) remove(key types.NamespacedName) *host {
 	return h
 }
 
-// place finds the best host for a wish; nil when there is none.
-func (c *cache) place(w *wish) *host {
+// place returns the best host for the requirements; nil if there is none.
+func (c *cache) place(w *requirements) *host {
 	if len(c.order) == 0 {
 		return nil
 	}
-	c.turn = (c.turn + 1) % len(c.order)
+	c.offset = (c.offset + 1) % len(c.order)
 	siblings := c.siblings[w.group]
 	var best *host
 	var bestScore score
 	for i := range c.order {
-		at := c.turn + i
+		at := c.offset + i
 		if at >= len(c.order) {
 			at -= len(c.order)
 		}
 		h := c.order[at]
-		if h.refuses(w).why != fits {
+		if h.refuses(w).cause != fits {
 			continue
 		}
 		s := scoreOf(h, w, siblings[h])

@@ -29,17 +29,17 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/events"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/health"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/events"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/health"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions"
 )
 
-// Name is the controller's, and with a prefix its user's.
+// Name of the controller. Its user has this name after a prefix.
 const Name = "scheduler"
 
-// binders is how many decisions are carried out at the same time. Each waits for the server's
-// disk most of the time: at 20 ms for one, 16 bind 800 instances in a second.
+// binders is the number of decisions that are carried out concurrently. Each waits for the server's
+// disk most of the time: at 20 ms each, 16 bind 800 instances per second.
 const binders = 16
 
 // Controller binds instances to hosts.
@@ -49,15 +49,15 @@ type Controller struct {
 	recorder *events.Recorder
 	clock    clock.WithTicker
 
-	// changed wakes the loop that decides.
+	// changed wakes up the deciding loop.
 	changed chan struct{}
 
 	lock  sync.Mutex
 	state *state
 }
 
-// New makes a controller that reaches the server by the configuration, and watches by
-// informers that others share. Whoever runs it runs them, and not before it is made.
+// New returns a controller that writes with the configuration and watches with shared informers.
+// The caller runs these, after this call.
 func New(config *rest.Config, shared externalversions.SharedInformerFactory) (*Controller, error) {
 	client, err := versioned.NewForConfig(config)
 	if err != nil {
@@ -90,7 +90,7 @@ func New(config *rest.Config, shared externalversions.SharedInformerFactory) (*C
 	return c, err
 }
 
-// watch hands what an informer tells to set and remove, one event at a time.
+// watch passes the events of an informer to set and remove, one at a time.
 func (c *Controller) watch(informer toolscache.SharedIndexInformer, set func(any, time.Time), remove func(types.NamespacedName, time.Time)) error {
 	registration, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
 		AddFunc:    func(obj any) { c.change(func(now time.Time) { set(obj, now) }) },
@@ -108,7 +108,7 @@ func (c *Controller) watch(informer toolscache.SharedIndexInformer, set func(any
 	return nil
 }
 
-// change changes the state, and has the loop look at it.
+// change changes the state, and wakes up the deciding loop.
 func (c *Controller) change(f func(now time.Time)) {
 	c.lock.Lock()
 	f(c.clock.Now())
@@ -119,13 +119,14 @@ func (c *Controller) change(f func(now time.Time)) {
 	}
 }
 
-// Run works until the context ends, and returns when the last binding has been answered.
+// Run runs the controller until the context ends, and returns when the last binding has been
+// answered.
 func (c *Controller) Run(ctx context.Context) {
 	ctx = klog.NewContext(ctx, klog.FromContext(ctx).WithName(Name))
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { c.recorder.Run(ctx) })
-	// Both are known in full before anything is decided: what is not known takes no room.
+	// Both caches are complete before the first decision: an unknown instance uses no resources.
 	if !toolscache.WaitForCacheSync(ctx.Done(), c.synced...) {
 		return
 	}
@@ -141,7 +142,7 @@ func (c *Controller) Run(ctx context.Context) {
 	c.decide(ctx, decisions)
 }
 
-// decide hands out decisions, one after the other, until the context ends.
+// decide passes on decisions, one after the other, until the context ends.
 func (c *Controller) decide(ctx context.Context, decisions chan<- *decision) {
 	for {
 		c.lock.Lock()
@@ -168,19 +169,19 @@ func (c *Controller) decide(ctx context.Context, decisions chan<- *decision) {
 	}
 }
 
-// carryOut does what was decided about one instance.
+// carryOut carries out one decision.
 func (c *Controller) carryOut(ctx context.Context, d *decision) {
 	switch {
-	case d.ask:
-		c.ask(ctx, d.instance)
+	case d.confirm:
+		c.confirm(ctx, d.instance)
 	case d.host != "":
 		c.bind(ctx, d)
 	default:
-		c.say(ctx, d)
+		c.report(ctx, d)
 	}
 }
 
-// bind sends a binding. The uid keeps it from an instance of the same name that came after.
+// bind creates a binding. The UID keeps it from a later instance of the same name.
 func (c *Controller) bind(ctx context.Context, d *decision) {
 	_, err := c.client.FleetV1alpha1().Instances(d.instance.Namespace).Bind(ctx, d.instance.Name, &v1alpha1.Binding{
 		ObjectMeta: metav1.ObjectMeta{Name: d.instance.Name, UID: d.instance.UID},
@@ -191,69 +192,69 @@ func (c *Controller) bind(ctx context.Context, d *decision) {
 	logger := klog.FromContext(ctx)
 	switch {
 	case err == nil:
-		logger.V(2).Info("Bound", "instance", klog.KObj(d.instance), "host", d.host)
+		logger.V(2).Info("Bound instance", "instance", klog.KObj(d.instance), "host", d.host)
 		c.recorder.Eventf(d.instance, "Normal", "Scheduled", "bound to host %s", d.host)
-	case v == overtaken:
-		logger.V(4).Info("Not bound: somebody was faster", "instance", klog.KObj(d.instance), "host", d.host, "err", err)
-		c.change(func(time.Time) { c.state.answeredWith(d.instance, refusedMessage(err)) })
+	case v == conflicted:
+		logger.V(4).Info("Binding conflicted", "instance", klog.KObj(d.instance), "host", d.host, "err", err)
+		c.change(func(time.Time) { c.state.noteConflict(d.instance, refusedMessage(err)) })
 	case ctx.Err() != nil:
 	case v == refused:
-		logger.V(2).Info("Not bound, again later: the binding was refused", "instance", klog.KObj(d.instance), "host", d.host, "err", err)
-		c.tell(ctx, func() *decision { return c.state.refusal(d.instance, refusedMessage(err)) })
+		logger.V(2).Info("Binding refused, retrying", "instance", klog.KObj(d.instance), "host", d.host, "err", err)
+		c.reportRefusal(ctx, func() *decision { return c.state.refusal(d.instance, refusedMessage(err)) })
 	default:
-		logger.Error(err, "Not bound, again later", "instance", klog.KObj(d.instance), "host", d.host)
-		if statusCode(err) != 0 { // else nobody could be told either
-			c.tell(ctx, func() *decision { return c.state.refusal(d.instance, refusedMessage(err)) })
+		logger.Error(err, "Binding failed, retrying", "instance", klog.KObj(d.instance), "host", d.host)
+		if statusCode(err) != 0 { // otherwise the status could not be written either
+			c.reportRefusal(ctx, func() *decision { return c.state.refusal(d.instance, refusedMessage(err)) })
 		}
 	}
 }
 
-// refusedMessage says why a binding was not done. It leaves the host out, which is another with
-// the next attempt: what is the same is said once.
+// refusedMessage returns the message of a binding that failed. It does not name the host, which
+// differs between attempts, so that a repeated message is reported once.
 func refusedMessage(err error) string {
 	return health.Cut("the binding to a host was refused: " + err.Error())
 }
 
-// tell says what the state has to say.
-func (c *Controller) tell(ctx context.Context, about func() *decision) {
+// reportRefusal reports the decision that about returns, if any.
+func (c *Controller) reportRefusal(ctx context.Context, about func() *decision) {
 	c.lock.Lock()
 	d := about()
 	c.lock.Unlock()
 	if d != nil {
-		c.say(ctx, d)
+		c.report(ctx, d)
 	}
 }
 
-// ask finds out what became of a binding.
-func (c *Controller) ask(ctx context.Context, instance *v1alpha1.Instance) {
+// confirm reads from the server what became of a binding.
+func (c *Controller) confirm(ctx context.Context, instance *v1alpha1.Instance) {
 	live, err := c.client.FleetV1alpha1().Instances(instance.Namespace).Get(ctx, instance.Name, metav1.GetOptions{})
 	switch {
 	case err == nil:
 		var d *decision
-		c.change(func(now time.Time) { d = c.state.answered(instance, live, now) })
+		c.change(func(now time.Time) { d = c.state.confirmed(instance, live, now) })
 		if d != nil {
-			c.say(ctx, d)
+			c.report(ctx, d)
 		}
 	case isGone(err):
-		c.change(func(now time.Time) { c.state.answered(instance, nil, now) })
+		c.change(func(now time.Time) { c.state.confirmed(instance, nil, now) })
 	default:
-		c.change(func(now time.Time) { c.state.unanswered(instance, now) })
+		c.change(func(now time.Time) { c.state.confirmFailed(instance, now) })
 	}
 }
 
-// say writes why an instance fits nowhere, in its status and in an event. What cannot be
-// written now is tried with the next decision about it.
-func (c *Controller) say(ctx context.Context, d *decision) {
+// report writes why an instance is not bound to its status and to an event. A failed write is
+// repeated with the next decision about the instance.
+func (c *Controller) report(ctx context.Context, d *decision) {
 	c.lock.Lock()
-	instance := c.state.toSay(d)
+	instance := c.state.pendingReport(d)
 	c.lock.Unlock()
 	if instance == nil {
 		return
 	}
-	klog.FromContext(ctx).V(2).Info("Not bound", "instance", klog.KObj(instance), "reason", d.reason, "message", d.message)
+	klog.FromContext(ctx).V(2).Info("Instance is not bound", "instance", klog.KObj(instance), "reason", d.reason, "message", d.message)
 	c.recorder.Event(instance, "Warning", "FailedScheduling", d.message)
 	if err := c.writeMessage(ctx, instance, d.reason, d.message); err != nil && ctx.Err() == nil {
-		klog.FromContext(ctx).Error(err, "The status does not say why the instance is not bound", "instance", klog.KObj(instance), "message", d.message)
-		c.change(func(time.Time) { c.state.unsaid(instance) })
+		klog.FromContext(ctx).Error(err, "Writing the condition Scheduled failed", "instance", klog.KObj(instance), "message", d.message)
+		c.change(func(time.Time) { c.state.reportFailed(instance) })
 	}
 }

@@ -16,12 +16,12 @@ limitations under the License.
 
 // Package scheduler binds instances to hosts.
 //
-// Stop 6 of the request's path (see ARCHITECTURE.md): a client like any other. cmd/gatehouse/app
-// runs it. One loop decides, one instance after the other in the order in which they came, on a
-// picture of the hosts that every watch event and every decision changes a little; many binders
-// carry decisions out at the same time. Read state.next, then cache.place.
+// Stage 6 of the request's path (see ARCHITECTURE.md): a client like any other. pkg/controller/manager
+// runs it. One loop decides about one instance after the other, in order of arrival, on a cache of
+// the hosts that watch events and decisions update incrementally; several binders carry out
+// decisions concurrently. Read state.next, then cache.place.
 //
-// What is decided counts at once, as an assumption, so that two quick decisions cannot give the
-// same room twice. An instance for which there is no room waits with those that want the same,
-// and is looked at again when a change of a host makes room for one of them.
+// A decision counts at once, as an assumption, so that two decisions cannot allocate the same
+// resources. An unschedulable instance waits with those of equal requirements, and is retried when
+// a change of a host lets one of them fit.
 package scheduler

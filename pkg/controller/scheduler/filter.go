@@ -23,35 +23,35 @@ import (
 	"strings"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/taints"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
-// why is what keeps an instance off a host.
-type why int
+// cause is why an instance does not fit on a host.
+type cause int
 
 const (
-	fits why = iota
+	fits cause = iota
 	wrongLabels
 	notReady
 	unschedulable
 	tainted
 	portTaken
-	noSlot
-	littleCPU
-	littleMemory
-	littleOther
+	insufficientSlots
+	insufficientCPU
+	insufficientMemory
+	insufficientOther
 )
 
-// reason is why, and of what where that needs a name. Reasons are counted, and are keys.
+// reason is a cause and the name that it needs. Reasons are counted, and are map keys.
 type reason struct {
-	why  why
-	name string
-	port port
+	cause cause
+	name  string
+	port  port
 }
 
-// String says it as it follows a number of hosts.
+// String returns the reason as it follows a number of hosts.
 func (r reason) String() string {
-	switch r.why {
+	switch r.cause {
 	case wrongLabels:
 		return "without the labels of hostSelector"
 	case notReady:
@@ -62,81 +62,81 @@ func (r reason) String() string {
 		return "tainted " + r.name
 	case portTaken:
 		return fmt.Sprintf("without host port %d/%s", r.port.number, r.port.protocol)
-	case noSlot:
+	case insufficientSlots:
 		return "without a free instance slot"
-	case littleCPU:
-		return "too little cpu"
-	case littleMemory:
-		return "too little memory"
-	case littleOther:
-		return "too little " + r.name
+	case insufficientCPU:
+		return "insufficient cpu"
+	case insufficientMemory:
+		return "insufficient memory"
+	case insufficientOther:
+		return "insufficient " + r.name
 	}
 	return "fit"
 }
 
-// refuses says why a host does not take an instance. The first reason counts, in this order:
-// what the instance chose itself, what the host is, what is left of it.
-func (h *host) refuses(w *wish) reason {
+// refuses returns why an instance does not fit on a host. The first reason counts, in this order:
+// the instance's selector, the state of the host, its free resources.
+func (h *host) refuses(w *requirements) reason {
 	for i := range w.selector {
 		if value, found := h.labels[w.selector[i].key]; !found || value != w.selector[i].value {
-			return reason{why: wrongLabels}
+			return reason{cause: wrongLabels}
 		}
 	}
 	if !h.known || !h.ready {
-		return reason{why: notReady}
+		return reason{cause: notReady}
 	}
 	if h.unschedulable {
-		return reason{why: unschedulable}
+		return reason{cause: unschedulable}
 	}
 	if len(h.taints) > 0 {
-		if taint := taints.Untolerated(h.taints, w.tolerations); taint != nil {
-			return reason{why: tainted, name: taint.Key}
+		if taint := helper.FindUntoleratedTaint(h.taints, w.tolerations); taint != nil {
+			return reason{cause: tainted, name: taint.Key}
 		}
 	}
 	for _, p := range w.ports {
 		if h.ports[p] > 0 {
-			return reason{why: portTaken, port: p}
+			return reason{cause: portTaken, port: p}
 		}
 	}
-	return h.lacks(w)
+	return h.insufficient(w)
 }
 
-// lacks says of what a host has too little left. Who asks for nothing of a resource gets on,
-// even where there is less than nothing.
-func (h *host) lacks(w *wish) reason {
+// insufficient returns the resource of which a host has too little left. An instance that requests
+// nothing of a resource fits, even where the free amount is negative.
+func (h *host) insufficient(w *requirements) reason {
 	switch {
 	case w.instances > h.allocatable.instances-h.used.instances:
-		return reason{why: noSlot}
+		return reason{cause: insufficientSlots}
 	case w.milliCPU > 0 && w.milliCPU > h.allocatable.milliCPU-h.used.milliCPU:
-		return reason{why: littleCPU}
+		return reason{cause: insufficientCPU}
 	case w.memory > 0 && w.memory > h.allocatable.memory-h.used.memory:
-		return reason{why: littleMemory}
+		return reason{cause: insufficientMemory}
 	}
 	for i := range w.extended {
 		asked := &w.extended[i]
-		if asked.amount > 0 && asked.amount > h.allocatable.of(asked.name)-h.used.of(asked.name) {
-			return reason{why: littleOther, name: string(asked.name)}
+		if asked.amount > 0 && asked.amount > h.allocatable.extendedAmount(asked.name)-h.used.extendedAmount(asked.name) {
+			return reason{cause: insufficientOther, name: string(asked.name)}
 		}
 	}
 	return reason{}
 }
 
-// manyReasons is how many are told one by one.
+// manyReasons is the number of reasons that are listed one by one.
 const manyReasons = 8
 
-// explain says for people why no host takes the instance: "0/3 hosts fit: 2 too little
-// memory, 1 tainted example.com/gpu". Every host is counted once.
-func (c *cache) explain(w *wish) string {
+// explain returns a message about why no host fits: "0/3 hosts are available: 2 insufficient memory,
+// 1 tainted example.com/gpu". Every host is counted once.
+func (c *cache) explain(w *requirements) string {
 	if len(c.order) == 0 {
-		return "0/0 hosts fit: there are no hosts"
+		return "0/0 hosts are available: there are no hosts"
 	}
 	counts := map[reason]int{}
 	for _, h := range c.order {
 		counts[h.refuses(w)]++
 	}
-	head := fmt.Sprintf("%d/%d hosts fit: ", counts[reason{}], len(c.order))
+	head := fmt.Sprintf("%d/%d hosts are available: ", counts[reason{}], len(c.order))
 	delete(counts, reason{})
-	if counts[reason{why: wrongLabels}] == len(c.order) {
+	if counts[reason{cause: wrongLabels}] == len(c.order) {
 		return head + "none has the labels of hostSelector " + labelsOf(w)
 	}
 	type counted struct {
@@ -148,7 +148,7 @@ func (c *cache) explain(w *wish) string {
 		all = append(all, counted{r, hosts})
 	}
 	slices.SortFunc(all, func(a, b counted) int {
-		return cmp.Or(cmp.Compare(b.hosts, a.hosts), cmp.Compare(b.why, a.why), cmp.Compare(a.name, b.name), comparePorts(a.port, b.port))
+		return cmp.Or(cmp.Compare(b.hosts, a.hosts), cmp.Compare(b.cause, a.cause), cmp.Compare(a.name, b.name), comparePorts(a.port, b.port))
 	})
 	var told []string
 	for i, one := range all {
@@ -165,7 +165,7 @@ func (c *cache) explain(w *wish) string {
 	return head + strings.Join(told, ", ")
 }
 
-func labelsOf(w *wish) string {
+func labelsOf(w *requirements) string {
 	var all []string
 	for _, l := range w.selector {
 		all = append(all, l.key+"="+l.value)
@@ -173,11 +173,11 @@ func labelsOf(w *wish) string {
 	return strings.Join(all, ",")
 }
 
-// class is what all instances have in common that fit on the same hosts.
-type class string
+// classKey identifies the requirements of instances that fit on the same hosts.
+type classKey string
 
-// classOf compares wishes by all that refuses looks at.
-func classOf(w *wish) class {
+// classKeyOf encodes all requirements that refuses evaluates.
+func classKeyOf(w *requirements) classKey {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d %d", w.milliCPU, w.memory)
 	for _, e := range w.extended {
@@ -192,7 +192,7 @@ func classOf(w *wish) class {
 	for _, t := range w.tolerations {
 		fmt.Fprintf(&b, " %q%s%q%s", t.Key, cmp.Or(t.Operator, v1alpha1.TolerationOpEqual), t.Value, t.Effect)
 	}
-	return class(b.String())
+	return classKey(b.String())
 }
 
 func comparePorts(a, b port) int {

@@ -64,21 +64,21 @@ func TestWhatKeepsAnInstanceOffAHost(t *testing.T) {
 		{name: "no slot is left", host: readyHost("a", withAllocatable("cpu", "4", "memory", "8Gi", "instances", "1")), there: []*v1alpha1.Instance{newInstance("y", boundTo("a"))}, instance: newInstance("x", asking()), want: "without a free instance slot"},
 		{name: "a host that names no slots has none", host: readyHost("a", withAllocatable("cpu", "4", "memory", "8Gi")), instance: newInstance("x"), want: "without a free instance slot"},
 		{name: "exactly as much cpu as is left", host: readyHost("a"), there: []*v1alpha1.Instance{newInstance("y", asking("cpu", "3"), boundTo("a"))}, instance: newInstance("x"), want: "fit"},
-		{name: "a thousandth of a core too little", host: readyHost("a"), there: []*v1alpha1.Instance{newInstance("y", asking("cpu", "3001m"), boundTo("a"))}, instance: newInstance("x"), want: "too little cpu"},
-		{name: "a request is rounded up and what there is down", host: readyHost("a", withAllocatable("cpu", "1000.5m", "memory", "8Gi", "instances", "10")), instance: newInstance("x", asking("cpu", "1000.1m")), want: "too little cpu"},
-		{name: "one byte too little", host: readyHost("a"), there: []*v1alpha1.Instance{newInstance("y", asking("memory", "7Gi"), boundTo("a"))}, instance: newInstance("x", asking("memory", "1073741825")), want: "too little memory"},
-		{name: "more than can be counted", host: readyHost("a", withAllocatable("cpu", "4", "memory", "1000E", "instances", "10")), instance: newInstance("x", asking("memory", "1000E")), want: "too little memory"},
-		{name: "who asks for nothing gets onto a host without cpu", host: readyHost("a", withAllocatable("instances", "1")), instance: newInstance("x", asking()), want: "fit"},
-		{name: "an extended resource that the host does not have", host: readyHost("a"), instance: newInstance("x", asking("example.com/gpu", "1")), want: "too little example.com/gpu"},
+		{name: "a thousandth of a core too little", host: readyHost("a"), there: []*v1alpha1.Instance{newInstance("y", asking("cpu", "3001m"), boundTo("a"))}, instance: newInstance("x"), want: "insufficient cpu"},
+		{name: "a request is rounded up and what there is down", host: readyHost("a", withAllocatable("cpu", "1000.5m", "memory", "8Gi", "instances", "10")), instance: newInstance("x", asking("cpu", "1000.1m")), want: "insufficient cpu"},
+		{name: "one byte too little", host: readyHost("a"), there: []*v1alpha1.Instance{newInstance("y", asking("memory", "7Gi"), boundTo("a"))}, instance: newInstance("x", asking("memory", "1073741825")), want: "insufficient memory"},
+		{name: "more than can be counted", host: readyHost("a", withAllocatable("cpu", "4", "memory", "1000E", "instances", "10")), instance: newInstance("x", asking("memory", "1000E")), want: "insufficient memory"},
+		{name: "an instance without requests fits on a host without cpu", host: readyHost("a", withAllocatable("instances", "1")), instance: newInstance("x", asking()), want: "fit"},
+		{name: "an extended resource that the host does not have", host: readyHost("a"), instance: newInstance("x", asking("example.com/gpu", "1")), want: "insufficient example.com/gpu"},
 		{name: "an extended resource of which one is left", host: readyHost("a", withAllocatable("instances", "10", "example.com/gpu", "2")), there: []*v1alpha1.Instance{newInstance("y", asking("example.com/gpu", "1"), boundTo("a"))}, instance: newInstance("x", asking("example.com/gpu", "1")), want: "fit"},
-		{name: "an extended resource of which none is left", host: readyHost("a", withAllocatable("instances", "10", "example.com/gpu", "1")), there: []*v1alpha1.Instance{newInstance("y", asking("example.com/gpu", "1"), boundTo("a"))}, instance: newInstance("x", asking("example.com/gpu", "1")), want: "too little example.com/gpu"},
-		{name: "what has ended takes no room", host: readyHost("a"), there: []*v1alpha1.Instance{newInstance("y", asking("cpu", "4"), boundTo("a"), ended(v1alpha1.InstanceFailed))}, instance: newInstance("x"), want: "fit"},
-		{name: "what is being deleted still takes room", host: readyHost("a"), there: []*v1alpha1.Instance{newInstance("y", asking("cpu", "4"), boundTo("a"), beingDeleted)}, instance: newInstance("x"), want: "too little cpu"},
+		{name: "an extended resource of which none is left", host: readyHost("a", withAllocatable("instances", "10", "example.com/gpu", "1")), there: []*v1alpha1.Instance{newInstance("y", asking("example.com/gpu", "1"), boundTo("a"))}, instance: newInstance("x", asking("example.com/gpu", "1")), want: "insufficient example.com/gpu"},
+		{name: "an ended instance uses nothing", host: readyHost("a"), there: []*v1alpha1.Instance{newInstance("y", asking("cpu", "4"), boundTo("a"), ended(v1alpha1.InstanceFailed))}, instance: newInstance("x"), want: "fit"},
+		{name: "a terminating instance uses resources", host: readyHost("a"), there: []*v1alpha1.Instance{newInstance("y", asking("cpu", "4"), boundTo("a"), beingDeleted)}, instance: newInstance("x"), want: "insufficient cpu"},
 		{name: "a host that says nothing of allocatable gives its capacity", host: readyHost("a", func(h *v1alpha1.Host) { h.Status.Capacity, h.Status.Allocatable = h.Status.Allocatable, nil }), instance: newInstance("x"), want: "fit"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s := told([]*v1alpha1.Host{tc.host}, tc.there...)
-			w := wishOf(tc.instance)
+			s := stateWith([]*v1alpha1.Host{tc.host}, tc.there...)
+			w := requirementsOf(tc.instance)
 			if got := s.cache.hosts["a"].refuses(&w).String(); got != tc.want {
 				t.Errorf("got %q, not %q", got, tc.want)
 			}
@@ -95,15 +95,15 @@ func TestWhyNothingFits(t *testing.T) {
 		instance *v1alpha1.Instance
 		want     string
 	}{
-		{"without hosts", nil, newInstance("x"), "0/0 hosts fit: there are no hosts"},
-		{"the most frequent reason comes first", hosts(tainted, little, little), newInstance("x"), "0/3 hosts fit: 2 too little memory, 1 tainted gpu"},
-		{"of equally frequent ones what is nearer to fitting comes first", hosts(cordoned, little, withReady("False")), newInstance("x"), "0/3 hosts fit: 1 too little memory, 1 unschedulable, 1 not ready"},
-		{"a selector that no host matches says what it asks for", hosts(asIs, cordoned), newInstance("x", selecting("disk", "ssd")), "0/2 hosts fit: none has the labels of hostSelector disk=ssd"},
-		{"a selector that some match says nothing of itself", hosts(asIs, func(h *v1alpha1.Host) { cordoned(h); withLabel("disk", "ssd")(h) }), newInstance("x", selecting("disk", "ssd")), "0/2 hosts fit: 1 unschedulable, 1 without the labels of hostSelector"},
+		{"without hosts", nil, newInstance("x"), "0/0 hosts are available: there are no hosts"},
+		{"the most frequent reason comes first", hosts(tainted, little, little), newInstance("x"), "0/3 hosts are available: 2 insufficient memory, 1 tainted gpu"},
+		{"of equally frequent ones what is nearer to fitting comes first", hosts(cordoned, little, withReady("False")), newInstance("x"), "0/3 hosts are available: 1 insufficient memory, 1 unschedulable, 1 not ready"},
+		{"a selector that no host matches says what it asks for", hosts(asIs, cordoned), newInstance("x", selecting("disk", "ssd")), "0/2 hosts are available: none has the labels of hostSelector disk=ssd"},
+		{"a selector that some match says nothing of itself", hosts(asIs, func(h *v1alpha1.Host) { cordoned(h); withLabel("disk", "ssd")(h) }), newInstance("x", selecting("disk", "ssd")), "0/2 hosts are available: 1 unschedulable, 1 without the labels of hostSelector"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			w := wishOf(tc.instance)
-			if got := told(tc.hosts).cache.explain(&w); got != tc.want {
+			w := requirementsOf(tc.instance)
+			if got := stateWith(tc.hosts).cache.explain(&w); got != tc.want {
 				t.Errorf("got  %q\nwant %q", got, tc.want)
 			}
 		})
@@ -115,9 +115,9 @@ func TestRareReasonsAreSummedUp(t *testing.T) {
 	for _, key := range []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j"} {
 		many = append(many, withTaint(key, v1alpha1.TaintEffectNoSchedule))
 	}
-	w := wishOf(newInstance("x"))
-	want := "0/10 hosts fit: 1 tainted a, 1 tainted b, 1 tainted c, 1 tainted d, 1 tainted e, 1 tainted f, 1 tainted g, 1 tainted h, 2 for other reasons"
-	if got := told(hosts(many...)).cache.explain(&w); got != want {
+	w := requirementsOf(newInstance("x"))
+	want := "0/10 hosts are available: 1 tainted a, 1 tainted b, 1 tainted c, 1 tainted d, 1 tainted e, 1 tainted f, 1 tainted g, 1 tainted h, 2 for other reasons"
+	if got := stateWith(hosts(many...)).cache.explain(&w); got != want {
 		t.Errorf("got %q", got)
 	}
 }
@@ -163,8 +163,8 @@ func TestTheClassIsWhatDecidesWhereAnInstanceFits(t *testing.T) {
 		{"a toleration", newInstance("y", tolerating("gpu")), false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			a, b := wishOf(plain), wishOf(tc.other)
-			if same := classOf(&a) == classOf(&b); same != tc.same {
+			a, b := requirementsOf(plain), requirementsOf(tc.other)
+			if same := classKeyOf(&a) == classKeyOf(&b); same != tc.same {
 				t.Errorf("the same: %t", same)
 			}
 		})

@@ -18,12 +18,12 @@ package scheduler
 
 import "container/heap"
 
-// ordered is a heap from which the first can be taken, and any one removed.
+// ordered is a heap from which any item can be removed.
 type ordered[T any] struct {
 	heap itemHeap[T]
 }
 
-// itemHeap implements heap.Interface; at is where an item keeps its index, -1 for none.
+// itemHeap implements heap.Interface; at returns where an item stores its index, -1 for none.
 type itemHeap[T any] struct {
 	items []T
 	less  func(a, b T) bool

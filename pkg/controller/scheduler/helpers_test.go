@@ -72,7 +72,7 @@ func withReady(status metav1.ConditionStatus) func(*v1alpha1.Host) {
 	return func(h *v1alpha1.Host) { h.Status.Conditions[0].Status = status }
 }
 
-// newInstance asks for one core and 1Gi, unless it is changed.
+// newInstance requests one core and 1Gi, unless it is changed.
 func newInstance(name string, change ...func(*v1alpha1.Instance)) *v1alpha1.Instance {
 	instance := &v1alpha1.Instance{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, UID: types.UID("uid-" + name)},
@@ -122,8 +122,8 @@ func ended(phase v1alpha1.InstancePhase) func(*v1alpha1.Instance) {
 
 func beingDeleted(i *v1alpha1.Instance) { i.DeletionTimestamp = ptr.To(metav1.NewTime(start)) }
 
-// told puts hosts and instances into a new state.
-func told(hosts []*v1alpha1.Host, instances ...*v1alpha1.Instance) *state {
+// stateWith returns a state with hosts and instances.
+func stateWith(hosts []*v1alpha1.Host, instances ...*v1alpha1.Instance) *state {
 	s := newState()
 	for _, host := range hosts {
 		s.setHost(host, start)
@@ -142,12 +142,12 @@ func drain(s *state, now time.Time) []string {
 		switch {
 		case d == nil:
 			return lines
-		case d.ask:
-			lines = append(lines, "ask "+d.instance.Name)
+		case d.confirm:
+			lines = append(lines, "confirm "+d.instance.Name)
 		case d.host != "":
 			lines = append(lines, fmt.Sprintf("bind %s %s", d.instance.Name, d.host))
 		default:
-			lines = append(lines, fmt.Sprintf("say %s %s", d.instance.Name, d.message))
+			lines = append(lines, fmt.Sprintf("report %s %s", d.instance.Name, d.message))
 		}
 	}
 }

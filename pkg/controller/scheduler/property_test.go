@@ -25,11 +25,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/instance"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
-// world is a server in a few maps, whose watches are late, each in its own order, and whose
-// answers are lost at times.
+// world is a server in a few maps, with watches that are late, each in its own order, and answers
+// that are lost at times.
 type world struct {
 	t         *testing.T
 	random    *rand.Rand
@@ -38,7 +38,7 @@ type world struct {
 	hosts     map[string]*v1alpha1.Host
 	instances map[types.NamespacedName]*v1alpha1.Instance
 	created   int
-	// What the watches have still to tell.
+	// Events that the watches have not delivered yet.
 	hostEvents, instanceEvents []func()
 	sent                       []*decision
 	bindings                   int
@@ -48,7 +48,7 @@ func (w *world) key(n int) types.NamespacedName {
 	return types.NamespacedName{Namespace: "default", Name: fmt.Sprint("i", n)}
 }
 
-// store stores an instance, and has the watch tell of it.
+// store stores an instance, and queues its watch event.
 func (w *world) store(i *v1alpha1.Instance) {
 	w.instances[keyOf(i)] = i
 	w.instanceEvents = append(w.instanceEvents, func() { w.state.setInstance(i, w.now) })
@@ -82,7 +82,7 @@ func (w *world) check(name string) {
 	var used amounts
 	ports := map[port]bool{}
 	for _, i := range w.instances {
-		if i.Spec.HostName != name || instance.Terminal(i) {
+		if i.Spec.HostName != name || helper.IsInstanceTerminal(i) {
 			continue
 		}
 		d := demandOf(i)
@@ -95,7 +95,7 @@ func (w *world) check(name string) {
 		}
 	}
 	allocatable := allocatableOf(w.hosts[name])
-	if used.milliCPU > allocatable.milliCPU || used.memory > allocatable.memory || used.instances > allocatable.instances || used.of("example.com/gpu") > allocatable.of("example.com/gpu") {
+	if used.milliCPU > allocatable.milliCPU || used.memory > allocatable.memory || used.instances > allocatable.instances || used.extendedAmount("example.com/gpu") > allocatable.extendedAmount("example.com/gpu") {
 		w.t.Fatalf("host %s has %+v and was given %+v", name, allocatable, used)
 	}
 }
@@ -128,7 +128,7 @@ func (w *world) newInstance() {
 }
 
 // setHost stores a host, new or changed. What it has only grows: what becomes too little
-// after something was bound is nobody's mistake.
+// after something was bound is not a fault of the scheduler.
 func (w *world) setHost() {
 	r := w.random
 	name := fmt.Sprint("h", r.IntN(6))
@@ -170,7 +170,7 @@ func (w *world) step() {
 			w.store(changed)
 		}
 	case what < 40:
-		if i := w.anyInstance(); i != nil && !instance.Terminal(i) {
+		if i := w.anyInstance(); i != nil && !helper.IsInstanceTerminal(i) {
 			changed := i.DeepCopy()
 			tolerating("gpu")(changed)
 			w.store(changed)
@@ -215,17 +215,17 @@ func (w *world) answer(trouble bool) {
 	w.sent = append(w.sent[:at], w.sent[at+1:]...)
 	lost := trouble && w.random.IntN(5) == 0
 	switch {
-	case d.ask && lost:
-		w.state.unanswered(d.instance, w.now)
-	case d.ask:
+	case d.confirm && lost:
+		w.state.confirmFailed(d.instance, w.now)
+	case d.confirm:
 		live := w.instances[keyOf(d.instance)]
-		w.state.answered(d.instance, live, w.now)
+		w.state.confirmed(d.instance, live, w.now)
 	case d.host == "":
 	case lost && w.random.IntN(2) == 0:
 		w.bind(d)
-		w.state.finished(d.instance, unclear, w.now)
+		w.state.finished(d.instance, unknownOutcome, w.now)
 	case lost:
-		w.state.finished(d.instance, []verdict{refused, unclear}[w.random.IntN(2)], w.now)
+		w.state.finished(d.instance, []verdict{refused, unknownOutcome}[w.random.IntN(2)], w.now)
 	default:
 		w.state.finished(d.instance, w.bind(d), w.now)
 	}
@@ -253,32 +253,32 @@ func (w *world) compare() {
 	sums, waiting := map[string]*amounts{}, 0
 	for key, i := range w.instances {
 		switch {
-		case i.Spec.HostName != "" && !instance.Terminal(i):
+		case i.Spec.HostName != "" && !helper.IsInstanceTerminal(i):
 			d := demandOf(i)
 			if sums[i.Spec.HostName] == nil {
 				sums[i.Spec.HostName] = &amounts{}
 			}
 			sums[i.Spec.HostName].add(&d.amounts, 1)
-		case i.Spec.HostName == "" && instance.Active(i):
+		case i.Spec.HostName == "" && helper.IsInstanceActive(i):
 			waiting++
-			wanted := wishOf(i)
+			wanted := requirementsOf(i)
 			if h := w.state.cache.place(&wanted); h != nil {
 				w.t.Errorf("%s waits, and fits on %s", key, h.name)
 			}
-			if one := w.state.room.all[key]; one == nil || one.where != parked {
+			if one := w.state.queue.all[key]; one == nil || one.position != parked {
 				w.t.Errorf("%s does not wait: %+v", key, one)
 			}
 		}
 	}
-	if len(w.state.room.all) != waiting {
-		w.t.Errorf("%d wait, not %d", len(w.state.room.all), waiting)
+	if len(w.state.queue.all) != waiting {
+		w.t.Errorf("%d wait, not %d", len(w.state.queue.all), waiting)
 	}
 	for name, h := range w.state.cache.hosts {
 		want := sums[name]
 		if want == nil {
 			want = &amounts{}
 		}
-		if h.used.milliCPU != want.milliCPU || h.used.memory != want.memory || h.used.instances != want.instances || h.used.of("example.com/gpu") != want.of("example.com/gpu") {
+		if h.used.milliCPU != want.milliCPU || h.used.memory != want.memory || h.used.instances != want.instances || h.used.extendedAmount("example.com/gpu") != want.extendedAmount("example.com/gpu") {
 			w.t.Errorf("host %s: the sums are %+v, not %+v", name, h.used, *want)
 		}
 		if len(h.ports) > 0 && h.used.instances == 0 {

@@ -24,44 +24,44 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/instance"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
 // Reasons of a condition Scheduled that is False.
 const (
-	// reasonUnschedulable: no host has room.
+	// reasonUnschedulable: no host fits.
 	reasonUnschedulable = "Unschedulable"
-	// reasonBindingRefused: a host was chosen, and a policy, a quota, a webhook or the server
-	// itself refused the binding.
+	// reasonBindingRefused: a policy, a quota, a webhook or the server itself refused the binding
+	// to a host.
 	reasonBindingRefused = "BindingRefused"
 )
 
-// confirmAfter is how long the watch may take to tell of a binding before the server is asked
-// what became of it: far longer than a watch is ever late.
+// confirmAfter is the time that the watch may take to show a binding before the instance is read
+// from the server: far longer than any watch latency.
 const confirmAfter = time.Minute
 
-// state is everything that is known and decided. It is pure: it has no client and no clock,
-// and is not safe for concurrent use.
+// state is the cache of hosts and the queue of instances. It is pure: it has no client and no
+// clock, and is not safe for concurrent use.
 type state struct {
 	cache *cache
-	room  *room
+	queue *schedulingQueue
 }
 
-func newState() *state { return &state{cache: newCache(), room: newRoom()} }
+func newState() *state { return &state{cache: newCache(), queue: newSchedulingQueue()} }
 
 func keyOf(object metav1.Object) types.NamespacedName {
 	return types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetName()}
 }
 
-// setHost takes over what the watch tells of a host.
+// setHost handles an add or update event of a host.
 func (s *state) setHost(object *v1alpha1.Host, now time.Time) {
-	s.room.wake(s.cache.setHost(object), now)
+	s.queue.wake(s.cache.setHost(object), now)
 }
 
-// setInstance takes over what the watch tells of an instance.
+// setInstance handles an add or update event of an instance.
 func (s *state) setInstance(object *v1alpha1.Instance, now time.Time) {
 	key := keyOf(object)
-	w, p := s.room.all[key], s.cache.placed[key]
+	w, p := s.queue.all[key], s.cache.placed[key]
 	if w != nil && w.instance.UID != object.UID {
 		s.forget(w, now)
 		w, p = nil, nil
@@ -69,76 +69,75 @@ func (s *state) setInstance(object *v1alpha1.Instance, now time.Time) {
 	switch {
 	case object.Spec.HostName != "":
 		if w != nil {
-			s.room.drop(w, now)
+			s.queue.drop(w, now)
 		}
-		s.room.wake(s.cache.bind(key, object), now)
+		s.queue.wake(s.cache.bind(key, object), now)
 	case p != nil && p.uid == object.UID && !p.assumed:
-		// Nobody is ever unbound: this was sent before the binding of which we know already.
-	case !instance.Active(object):
+		// Bindings are permanent: this event is older than the binding that has been seen.
+	case !helper.IsInstanceActive(object):
 		if w != nil {
 			s.forget(w, now)
 		} else {
-			s.room.wake(s.cache.remove(key), now)
+			s.queue.wake(s.cache.remove(key), now)
 		}
 	case w == nil:
-		s.room.wake(s.cache.remove(key), now)
-		w := s.room.add(key, object)
+		s.queue.wake(s.cache.remove(key), now)
+		w := s.queue.add(key, object)
 		if scheduled := meta.FindStatusCondition(object.Status.Conditions, v1alpha1.InstanceConditionScheduled); scheduled != nil && (scheduled.Reason == reasonUnschedulable || scheduled.Reason == reasonBindingRefused) {
-			w.said = scheduled.Message
+			w.reported = scheduled.Message
 		}
 	default:
 		s.changed(w, object, now)
 	}
 }
 
-// changed takes over a waiting instance that was written. One that tolerates more than before
-// may fit now.
+// changed updates a waiting instance. One that tolerates more than before may fit now.
 func (s *state) changed(w *waiting, object *v1alpha1.Instance, now time.Time) {
 	more := len(w.instance.Spec.Tolerations) != len(object.Spec.Tolerations)
 	w.instance = object
 	if !more {
 		return
 	}
-	w.wish = wishOf(object)
-	if w.where == active || w.where == parked {
-		s.room.leave(w, now)
-		s.room.activate(w)
+	w.requirements = requirementsOf(object)
+	if w.position == active || w.position == parked {
+		s.queue.leave(w, now)
+		s.queue.activate(w)
 	}
 }
 
-// forget drops a waiting instance and what was assumed of it.
+// forget drops a waiting instance and its assumption.
 func (s *state) forget(w *waiting, now time.Time) {
-	s.room.drop(w, now)
-	s.room.wake(s.cache.remove(w.key), now)
+	s.queue.drop(w, now)
+	s.queue.wake(s.cache.remove(w.key), now)
 }
 
-// removeInstance takes over that an instance is gone.
+// removeInstance handles the delete event of an instance.
 func (s *state) removeInstance(key types.NamespacedName, now time.Time) {
-	if w := s.room.all[key]; w != nil {
-		s.room.drop(w, now)
+	if w := s.queue.all[key]; w != nil {
+		s.queue.drop(w, now)
 	}
-	s.room.wake(s.cache.remove(key), now)
+	s.queue.wake(s.cache.remove(key), now)
 }
 
-// decision is what is to be done about one instance: bind it, say why it fits nowhere, or ask
-// the server what became of its binding.
+// decision is the action for one instance: bind it, report why it does not fit, or confirm what
+// became of its binding.
 type decision struct {
 	instance *v1alpha1.Instance
-	// host is where it is to be bound.
+	// host is the host to bind to.
 	host string
-	// message is what is to be said, and reason a word for it.
+	// reason and message are those of the condition to report.
 	reason, message string
-	// ask is true when the watch has not told of a binding for too long.
-	ask bool
+	// confirm is set if the watch has not shown a binding for too long.
+	confirm bool
 }
 
-// next decides about the next instance. Without one it says when it is to be asked again
-// at the latest.
+// next decides about the next instance. Without one it returns nil, and the time at which it must
+// be called again at the latest.
 func (s *state) next(now time.Time) (*decision, time.Time) {
-	until := s.room.elapse(now)
-	for s.room.active.len() > 0 {
-		w := s.room.active.pop()
-		w.where = out
+	until := s.queue.elapse(now)
+	for s.queue.active.len() > 0 {
+		w := s.queue.active.pop()
+		w.position = inFlight
 		if d := s.decide(w, now); d != nil {
 			return d, until
 		}
@@ -146,123 +145,122 @@ func (s *state) next(now time.Time) (*decision, time.Time) {
 	return nil, until
 }
 
-// decide says what is to be done about one instance that is in no line; nil for nothing.
+// decide returns the action for one instance that was taken from the queue; nil for none.
 func (s *state) decide(w *waiting, now time.Time) *decision {
-	if w.sure {
-		return &decision{instance: w.instance, ask: true}
+	if w.confirming {
+		return &decision{instance: w.instance, confirm: true}
 	}
-	if p := s.cache.placed[w.key]; w.unclear && p != nil {
+	if p := s.cache.placed[w.key]; w.unknown && p != nil {
 		return &decision{instance: w.instance, host: p.host.name}
 	}
-	if l := s.room.behind(w); l != nil {
-		s.room.park(w, false, "", now)
-		return s.say(w, reasonUnschedulable, l.message)
+	if l := s.queue.behind(w); l != nil {
+		s.queue.park(w, false, "", now)
+		return s.report(w, reasonUnschedulable, l.message)
 	}
-	h := s.cache.place(&w.wish)
+	h := s.cache.place(&w.requirements)
 	if h == nil {
-		message := s.cache.explain(&w.wish)
-		s.room.park(w, true, message, now)
-		return s.say(w, reasonUnschedulable, message)
+		message := s.cache.explain(&w.requirements)
+		s.queue.park(w, true, message, now)
+		return s.report(w, reasonUnschedulable, message)
 	}
-	s.cache.assume(w.key, w.instance.UID, w.wish.demand, h)
-	s.room.placed(w, now)
+	s.cache.assume(w.key, w.instance.UID, w.requirements.demand, h)
+	s.queue.placed(w, now)
 	return &decision{instance: w.instance, host: h.name}
 }
 
-// say is nil when it has been said already.
-func (s *state) say(w *waiting, reason, message string) *decision {
-	if w.said == message {
+// report returns nil if the message has been reported already.
+func (s *state) report(w *waiting, reason, message string) *decision {
+	if w.reported == message {
 		return nil
 	}
-	w.said = message
+	w.reported = message
 	return &decision{instance: w.instance, reason: reason, message: message}
 }
 
-// refusal is what to say of an instance whose binding was not done; nil when it has been said,
-// or the watch was faster.
+// refusal returns the report about a binding that failed; nil if it has been reported, or if the
+// watch shows the instance bound or gone.
 func (s *state) refusal(object *v1alpha1.Instance, message string) *decision {
-	w := s.room.all[keyOf(object)]
+	w := s.queue.all[keyOf(object)]
 	if w == nil || w.instance.UID != object.UID {
 		return nil
 	}
-	return s.say(w, reasonBindingRefused, message)
+	return s.report(w, reasonBindingRefused, message)
 }
 
-// answeredWith keeps what a binding was answered with that somebody seems to have overtaken: when
-// the instance turns out not to be bound, that is why.
-func (s *state) answeredWith(object *v1alpha1.Instance, message string) {
-	if w := s.room.all[keyOf(object)]; w != nil && w.instance.UID == object.UID {
-		w.answer = message
+// noteConflict records the message of a binding that conflicted: if the instance turns out not to
+// be bound, that is why.
+func (s *state) noteConflict(object *v1alpha1.Instance, message string) {
+	if w := s.queue.all[keyOf(object)]; w != nil && w.instance.UID == object.UID {
+		w.conflict = message
 	}
 }
 
-// verdict is what became of a binding that was sent.
+// verdict is the outcome of a binding.
 type verdict int
 
 const (
-	// bound: the server has done it. The watch tells.
+	// bound: it was written, and the watch will show it.
 	bound verdict = iota
-	// overtaken: the server says that the instance is bound, is being deleted or is another.
-	// The watch tells of each of them, and soon. But an admission webhook may have said it.
-	overtaken
-	// refused: it was not done.
+	// conflicted: according to the server the instance is bound, is being deleted or was
+	// recreated. The watch shows each of them soon. But the answer may be an admission webhook's.
+	conflicted
+	// refused: it was not written.
 	refused
-	// unclear: it may have been done.
-	unclear
+	// unknownOutcome: it may have been written.
+	unknownOutcome
 )
 
-// finished takes over what became of a binding.
+// finished handles the outcome of a binding.
 func (s *state) finished(object *v1alpha1.Instance, v verdict, now time.Time) {
-	w := s.room.all[keyOf(object)]
-	if w == nil || w.instance.UID != object.UID || w.where != out {
-		return // the watch was faster
+	w := s.queue.all[keyOf(object)]
+	if w == nil || w.instance.UID != object.UID || w.position != inFlight {
+		return // the watch has shown the outcome already
 	}
 	switch {
 	case v == bound:
-		w.sure = true
-		s.room.rest(w, now.Add(confirmAfter))
-	case v == overtaken:
+		w.confirming = true
+		s.queue.backOff(w, now.Add(confirmAfter))
+	case v == conflicted:
 		w.failures++
-		w.sure = true
-		s.room.rest(w, now.Add(backoff(w.failures)))
-	case v == refused && w.unclear:
-		// This one was not done, but the one before may have been.
+		w.confirming = true
+		s.queue.backOff(w, now.Add(backoff(w.failures)))
+	case v == refused && w.unknown:
+		// This one was not written, but the one before may have been.
 		w.failures++
-		w.sure = true
-		s.room.rest(w, now.Add(backoff(w.failures)))
+		w.confirming = true
+		s.queue.backOff(w, now.Add(backoff(w.failures)))
 	case v == refused:
 		w.failures++
-		// It goes to the end, or one that is always refused would always be first to take
-		// the room that others wait for.
-		s.room.arrived++
-		w.arrival = s.room.arrived
-		s.room.rest(w, now.Add(backoff(w.failures)))
-		s.room.wake(s.cache.remove(w.key), now)
+		// It becomes the last one. Otherwise an instance that is always refused would always be
+		// the first to allocate the resources that others wait for.
+		s.queue.arrived++
+		w.arrival = s.queue.arrived
+		s.queue.backOff(w, now.Add(backoff(w.failures)))
+		s.queue.wake(s.cache.remove(w.key), now)
 	default:
 		w.failures++
-		w.unclear = true
-		s.room.rest(w, now.Add(backoff(w.failures)))
+		w.unknown = true
+		s.queue.backOff(w, now.Add(backoff(w.failures)))
 	}
 }
 
-// answered takes over what the server said about a binding of which the watch did not tell;
-// nil for an instance that is gone.
-func (s *state) answered(asked, live *v1alpha1.Instance, now time.Time) *decision {
-	w := s.room.all[keyOf(asked)]
-	if w == nil || w.instance.UID != asked.UID || w.where != out {
+// confirmed handles the instance that was read from the server because the watch did not show its
+// binding; live is nil if it is gone.
+func (s *state) confirmed(asked, live *v1alpha1.Instance, now time.Time) *decision {
+	w := s.queue.all[keyOf(asked)]
+	if w == nil || w.instance.UID != asked.UID || w.position != inFlight {
 		return nil
 	}
-	w.sure, w.unclear = false, false
+	w.confirming, w.unknown = false, false
 	switch {
 	case live == nil || live.UID != asked.UID:
-		// Of another of the same name the watch will tell, after what it has still to tell
-		// of this one.
+		// The watch will show a recreated instance, after the pending events of this one.
 		s.forget(w, now)
-	case live.Spec.HostName == "" && instance.Active(live):
-		s.room.wake(s.cache.remove(w.key), now)
-		s.room.activate(w)
-		if w.answer != "" {
-			return s.say(w, reasonBindingRefused, w.answer)
+	case live.Spec.HostName == "" && helper.IsInstanceActive(live):
+		s.queue.wake(s.cache.remove(w.key), now)
+		s.queue.activate(w)
+		if w.conflict != "" {
+			return s.report(w, reasonBindingRefused, w.conflict)
 		}
 	default:
 		s.setInstance(live, now)
@@ -270,34 +268,34 @@ func (s *state) answered(asked, live *v1alpha1.Instance, now time.Time) *decisio
 	return nil
 }
 
-// unanswered has the server asked again later.
-func (s *state) unanswered(asked *v1alpha1.Instance, now time.Time) {
-	if w := s.room.all[keyOf(asked)]; w != nil && w.instance.UID == asked.UID && w.where == out {
-		s.room.rest(w, now.Add(lastBackoff))
+// confirmFailed reads the instance from the server again later.
+func (s *state) confirmFailed(asked *v1alpha1.Instance, now time.Time) {
+	if w := s.queue.all[keyOf(asked)]; w != nil && w.instance.UID == asked.UID && w.position == inFlight {
+		s.queue.backOff(w, now.Add(lastBackoff))
 	}
 }
 
-// toSay is what is still to be written of a message that was decided: nil when a later decision
-// has overtaken it. The instance is the newest that is known, or the write would conflict.
-func (s *state) toSay(d *decision) *v1alpha1.Instance {
-	w := s.room.all[keyOf(d.instance)]
-	if w == nil || w.instance.UID != d.instance.UID || w.said != d.message {
+// pendingReport returns the instance to which a decided message is to be written, as last seen, or
+// the write would conflict; nil if a later decision has superseded the message.
+func (s *state) pendingReport(d *decision) *v1alpha1.Instance {
+	w := s.queue.all[keyOf(d.instance)]
+	if w == nil || w.instance.UID != d.instance.UID || w.reported != d.message {
 		return nil
 	}
 	return w.instance
 }
 
-// unsaid takes back that a message was written.
-func (s *state) unsaid(asked *v1alpha1.Instance) {
-	if w := s.room.all[keyOf(asked)]; w != nil && w.instance.UID == asked.UID {
-		w.said = ""
+// reportFailed drops the record that a message was written.
+func (s *state) reportFailed(asked *v1alpha1.Instance) {
+	if w := s.queue.all[keyOf(asked)]; w != nil && w.instance.UID == asked.UID {
+		w.reported = ""
 	}
 }
 
-// withMessage is the instance with a condition that says why it is not bound; nil when it says
-// so already, or nobody needs to know any more.
+// withMessage returns the instance with a condition Scheduled that is False; nil if it has that
+// already, or is bound or no longer active.
 func withMessage(object *v1alpha1.Instance, reason, message string, now time.Time) *v1alpha1.Instance {
-	if object.Spec.HostName != "" || !instance.Active(object) {
+	if object.Spec.HostName != "" || !helper.IsInstanceActive(object) {
 		return nil
 	}
 	changed := object.DeepCopy()

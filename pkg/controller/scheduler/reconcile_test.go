@@ -36,7 +36,7 @@ type story struct {
 }
 
 func begin(t *testing.T, hosts ...*v1alpha1.Host) *story {
-	return &story{t, told(hosts), start}
+	return &story{t, stateWith(hosts), start}
 }
 
 func (s *story) create(instances ...*v1alpha1.Instance) {
@@ -54,7 +54,7 @@ func (s *story) expect(lines ...string) {
 
 func (s *story) used(host string) int64 { return s.cache.hosts[host].used.milliCPU }
 
-const nothingFits = "0/1 hosts fit: 1 too little cpu"
+const nothingFits = "0/1 hosts are available: 1 insufficient cpu"
 
 func TestOnlyActiveUnboundInstancesAreDecided(t *testing.T) {
 	for _, tc := range []struct {
@@ -64,7 +64,7 @@ func TestOnlyActiveUnboundInstancesAreDecided(t *testing.T) {
 	}{
 		{"a new one", newInstance("x"), []string{"bind x a"}},
 		{"a bound one", newInstance("x", boundTo("a")), nil},
-		{"one bound to a host that nobody knows", newInstance("x", boundTo("z")), nil},
+		{"one bound to an unknown host", newInstance("x", boundTo("z")), nil},
 		{"one that is being deleted", newInstance("x", beingDeleted), nil},
 		{"one that has failed", newInstance("x", ended(v1alpha1.InstanceFailed)), nil},
 	} {
@@ -76,56 +76,56 @@ func TestOnlyActiveUnboundInstancesAreDecided(t *testing.T) {
 	}
 }
 
-func TestTheyAreDecidedInTheOrderInWhichTheyCame(t *testing.T) {
+func TestInstancesAreDecidedInOrderOfArrival(t *testing.T) {
 	s := begin(t, readyHost("a"))
 	s.create(newInstance("c"), newInstance("a"), newInstance("b"))
 	s.expect("bind c a", "bind a a", "bind b a")
 }
 
-func TestWhatIsDecidedCountsBeforeTheWatchTells(t *testing.T) {
+func TestADecisionCountsBeforeTheWatchShowsIt(t *testing.T) {
 	s := begin(t, readyHost("a"))
 	s.create(newInstance("x", asking("cpu", "3")), newInstance("y", asking("cpu", "2")))
-	s.expect("bind x a", "say y "+nothingFits)
-	// The binding is answered, and then the watch tells; room is taken once.
+	s.expect("bind x a", "report y "+nothingFits)
+	// The binding is answered, and then the watch shows it; resources are allocated once.
 	s.finished(newInstance("x", asking("cpu", "3")), bound, s.now)
 	s.create(newInstance("x", asking("cpu", "3"), boundTo("a")))
-	if s.used("a") != 3000 || len(s.room.all) != 1 {
-		t.Errorf("%d used, %d wait", s.used("a"), len(s.room.all))
+	if s.used("a") != 3000 || len(s.queue.all) != 1 {
+		t.Errorf("%d used, %d wait", s.used("a"), len(s.queue.all))
 	}
 }
 
-func TestABindingThatWasRefusedIsTriedAgainLaterAndHoldsNoRoom(t *testing.T) {
+func TestARefusedBindingIsRetriedLaterAndAllocatesNothing(t *testing.T) {
 	s := begin(t, readyHost("a"))
 	x, y := newInstance("x", asking("cpu", "3")), newInstance("y", asking("cpu", "2"))
 	s.create(x, y)
-	s.expect("bind x a", "say y "+nothingFits)
+	s.expect("bind x a", "report y "+nothingFits)
 	s.finished(x, refused, s.now)
 	if s.used("a") != 0 {
 		t.Errorf("%d used", s.used("a"))
 	}
 	s.expect()
 	s.now = s.now.Add(firstBackoff)
-	// Who was refused goes to the end, or would take the room of others for ever.
-	s.expect("bind y a", "say x "+nothingFits)
+	// A refused instance becomes the last one, or would block others forever.
+	s.expect("bind y a", "report x "+nothingFits)
 }
 
-func TestABindingThatWasNotAnsweredKeepsItsRoomAndIsTriedAgainOnTheSameHost(t *testing.T) {
+func TestABindingWithoutAnAnswerStaysAssumedAndIsRetriedOnTheSameHost(t *testing.T) {
 	s := begin(t, readyHost("a"), readyHost("b"))
 	x := newInstance("x")
 	s.create(x)
 	d, _ := s.next(s.now)
-	s.finished(x, unclear, s.now)
+	s.finished(x, unknownOutcome, s.now)
 	if s.used(d.host) != 1000 {
 		t.Errorf("%d used", s.used(d.host))
 	}
 	s.expect()
 	s.now = s.now.Add(firstBackoff)
 	s.expect("bind x " + d.host)
-	// It had been done: the server says conflict, and the watch tells.
+	// It had been written: the server answers with a conflict, and the watch shows it.
 	s.finished(x, bound, s.now)
 	s.create(newInstance("x", boundTo(d.host)))
-	if s.used(d.host) != 1000 || len(s.room.all) != 0 {
-		t.Errorf("%d used, %d wait", s.used(d.host), len(s.room.all))
+	if s.used(d.host) != 1000 || len(s.queue.all) != 0 {
+		t.Errorf("%d used, %d wait", s.used(d.host), len(s.queue.all))
 	}
 }
 
@@ -134,18 +134,18 @@ func TestARefusalAfterABindingThatWasNotAnsweredProvesNothing(t *testing.T) {
 	x := newInstance("x")
 	s.create(x)
 	s.expect("bind x a")
-	s.finished(x, unclear, s.now)
+	s.finished(x, unknownOutcome, s.now)
 	s.now = s.now.Add(firstBackoff)
 	s.expect("bind x a")
 	s.finished(x, refused, s.now)
 	s.now = s.now.Add(lastBackoff)
-	s.expect("ask x")
+	s.expect("confirm x")
 	if s.used("a") != 1000 {
 		t.Errorf("%d used", s.used("a"))
 	}
 }
 
-func TestWhenTheWatchDoesNotTellTheServerIsAsked(t *testing.T) {
+func TestABindingThatTheWatchDoesNotShowIsConfirmed(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		live *v1alpha1.Instance
@@ -153,7 +153,7 @@ func TestWhenTheWatchDoesNotTellTheServerIsAsked(t *testing.T) {
 		used int64
 	}{
 		{"it is bound, as was decided", newInstance("x", boundTo("a")), nil, 1000},
-		{"it is bound to a host of somebody else's choice", newInstance("x", boundTo("z")), nil, 0},
+		{"it is bound to another host", newInstance("x", boundTo("z")), nil, 0},
 		{"it is gone", nil, nil, 0},
 		{"it is being deleted", newInstance("x", beingDeleted), nil, 0},
 		{"it is not bound after all", newInstance("x"), []string{"bind x a"}, 1000},
@@ -168,11 +168,11 @@ func TestWhenTheWatchDoesNotTellTheServerIsAsked(t *testing.T) {
 			s.now = s.now.Add(confirmAfter - 1)
 			s.expect()
 			s.now = s.now.Add(1)
-			s.expect("ask x")
-			s.unanswered(x, s.now)
+			s.expect("confirm x")
+			s.confirmFailed(x, s.now)
 			s.now = s.now.Add(lastBackoff)
-			s.expect("ask x")
-			s.answered(x, tc.live, s.now)
+			s.expect("confirm x")
+			s.confirmed(x, tc.live, s.now)
 			s.expect(tc.want...)
 			if s.used("a") != tc.used {
 				t.Errorf("%d used, not %d", s.used("a"), tc.used)
@@ -186,25 +186,25 @@ func TestWhenTheWatchDoesNotTellTheServerIsAsked(t *testing.T) {
 	}
 }
 
-func TestAfterAConflictTheServerIsAskedSoonAndLaterEachTime(t *testing.T) {
+func TestAConflictIsConfirmedWithBackoff(t *testing.T) {
 	s := begin(t, readyHost("a"))
 	x := newInstance("x")
 	s.create(x)
 	for failures := 1; failures <= 3; failures++ {
 		s.expect("bind x a")
-		s.finished(x, overtaken, s.now)
+		s.finished(x, conflicted, s.now)
 		s.now = s.now.Add(backoff(failures) - 1)
 		s.expect()
 		s.now = s.now.Add(1)
-		s.expect("ask x")
+		s.expect("confirm x")
 		if s.used("a") != 1000 {
 			t.Errorf("%d used while nobody knows whether it is bound", s.used("a"))
 		}
-		s.answered(x, newInstance("x"), s.now)
+		s.confirmed(x, newInstance("x"), s.now)
 	}
 }
 
-func TestWhatMakesRoomWakesThoseThatFitNow(t *testing.T) {
+func TestAChangeThatFreesResourcesRetriesInstancesThatFit(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		host *v1alpha1.Host
@@ -234,7 +234,7 @@ func TestWhatMakesRoomWakesThoseThatFitNow(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			s := begin(t, tc.host)
 			s.create(newInstance("there", asking("cpu", "4"), boundTo("a")), newInstance("x"))
-			if got := drain(s.state, s.now); len(got) != 1 || got[0][:5] != "say x" {
+			if got := drain(s.state, s.now); len(got) != 1 || got[0][:8] != "report x" {
 				t.Fatalf("decided %q before", got)
 			}
 			s.now = s.now.Add(lastBackoff)
@@ -244,25 +244,25 @@ func TestWhatMakesRoomWakesThoseThatFitNow(t *testing.T) {
 	}
 }
 
-func TestOfManyThatWantTheSameAsManyAreTriedAsThereIsRoom(t *testing.T) {
+func TestAClassIsRetriedUntilOneInstanceDoesNotFit(t *testing.T) {
 	s := begin(t, readyHost("a", withAllocatable("cpu", "0", "instances", "1000")))
 	want := []string{}
 	for i := range 100 {
 		name := fmt.Sprintf("x%d", i)
 		s.create(newInstance(name, asking("cpu", "1")))
-		want = append(want, "say "+name+" "+nothingFits)
+		want = append(want, "report "+name+" "+nothingFits)
 	}
 	s.expect(want...)
 	s.now = s.now.Add(lastBackoff)
 	s.setHost(readyHost("a", withAllocatable("cpu", "3", "instances", "1000")), s.now)
 	s.expect("bind x0 a", "bind x1 a", "bind x2 a")
 	// The last that was tried found none, and all behind it were not looked at.
-	if l := s.room.lines[classOf(&wish{demand: demandOf(newInstance("x", asking("cpu", "1")))})]; l.members.len() != 97 || l.failures != 1 {
+	if l := s.queue.classes[classKeyOf(&requirements{demand: demandOf(newInstance("x", asking("cpu", "1")))})]; l.members.len() != 97 || l.failures != 1 {
 		t.Errorf("%d wait after %d failures", l.members.len(), l.failures)
 	}
 }
 
-func TestALineThatWasWokenInVainWaitsLongerEachTime(t *testing.T) {
+func TestAClassBacksOffAfterFailedRetries(t *testing.T) {
 	s := begin(t, readyHost("a", withAllocatable("instances", "0")))
 	s.create(newInstance("x", asking()))
 	drain(s.state, s.now)
@@ -277,13 +277,13 @@ func TestALineThatWasWokenInVainWaitsLongerEachTime(t *testing.T) {
 		s.now = s.now.Add(1)
 		s.expect() // tried in vain, with nothing new to say
 	}
-	l := s.room.lines[classOf(&wish{})]
+	l := s.queue.classes[classKeyOf(&requirements{})]
 	if l == nil || l.failures != 7 || !l.until.Equal(s.now.Add(lastBackoff)) {
 		t.Errorf("the line is %+v", l)
 	}
 }
 
-func TestTheNextOfALineIsTriedWhenTheOneThatWasTriedIsGone(t *testing.T) {
+func TestTheNextOfAClassIsRetriedWhenTheCandidateIsGone(t *testing.T) {
 	s := begin(t, readyHost("a", withAllocatable("instances", "0")))
 	s.create(newInstance("x", asking()), newInstance("y", asking()))
 	drain(s.state, s.now)
@@ -293,27 +293,27 @@ func TestTheNextOfALineIsTriedWhenTheOneThatWasTriedIsGone(t *testing.T) {
 	s.expect("bind y a")
 }
 
-func TestAllThatWaitAreLookedAtAgainNowAndThen(t *testing.T) {
+func TestAllWaitingInstancesAreRefreshed(t *testing.T) {
 	s := begin(t)
 	s.create(newInstance("x"), newInstance("y"))
-	s.expect("say x 0/0 hosts fit: there are no hosts", "say y 0/0 hosts fit: there are no hosts")
+	s.expect("report x 0/0 hosts are available: there are no hosts", "report y 0/0 hosts are available: there are no hosts")
 	s.setHost(readyHost("a", cordoned), s.now)
 	s.now = s.now.Add(refreshPeriod - 1)
 	s.expect()
 	s.now = s.now.Add(1)
-	s.expect("say x 0/1 hosts fit: 1 unschedulable", "say y 0/1 hosts fit: 1 unschedulable")
+	s.expect("report x 0/1 hosts are available: 1 unschedulable", "report y 0/1 hosts are available: 1 unschedulable")
 }
 
-func TestTheSameIsNotSaidTwice(t *testing.T) {
+func TestAMessageIsReportedOnce(t *testing.T) {
 	s := begin(t, readyHost("a", cordoned))
-	const message = "0/1 hosts fit: 1 unschedulable"
+	const message = "0/1 hosts are available: 1 unschedulable"
 	s.create(newInstance("x", func(i *v1alpha1.Instance) {
 		meta.SetStatusCondition(&i.Status.Conditions, metav1.Condition{Type: v1alpha1.InstanceConditionScheduled, Status: metav1.ConditionFalse, Reason: reasonUnschedulable, Message: message})
 	}))
 	s.expect()
 	s.create(newInstance("y"))
-	s.expect("say y " + message)
-	if s.toSay(&decision{instance: newInstance("y"), message: "what was said before"}) != nil || s.toSay(&decision{instance: newInstance("y"), message: message}) == nil {
+	s.expect("report y " + message)
+	if s.pendingReport(&decision{instance: newInstance("y"), message: "what was said before"}) != nil || s.pendingReport(&decision{instance: newInstance("y"), message: message}) == nil {
 		t.Error("an older message is written, or the newest is not")
 	}
 }
@@ -337,7 +337,7 @@ func TestAHostThatComesBackHasItsInstances(t *testing.T) {
 	s.create(newInstance("there", asking("cpu", "4"), boundTo("a")))
 	s.cache.removeHost("a")
 	s.create(newInstance("x"))
-	s.expect("say x 0/0 hosts fit: there are no hosts")
+	s.expect("report x 0/0 hosts are available: there are no hosts")
 	s.now = s.now.Add(lastBackoff)
 	s.setHost(readyHost("a"), s.now)
 	s.expect()
@@ -345,8 +345,8 @@ func TestAHostThatComesBackHasItsInstances(t *testing.T) {
 	s.expect("bind x a")
 	s.removeInstance(keyOf(newInstance("x")), s.now)
 	s.cache.removeHost("a")
-	if len(s.cache.hosts) != 0 || len(s.cache.siblings) != 0 || len(s.cache.placed) != 0 || len(s.room.lines) != 0 {
-		t.Errorf("%d hosts, %d lines are remembered for nothing", len(s.cache.hosts), len(s.room.lines))
+	if len(s.cache.hosts) != 0 || len(s.cache.siblings) != 0 || len(s.cache.placed) != 0 || len(s.queue.classes) != 0 {
+		t.Errorf("%d hosts, %d lines are remembered for nothing", len(s.cache.hosts), len(s.queue.classes))
 	}
 }
 
@@ -369,7 +369,7 @@ func TestTheConditionIsWrittenWhereItHelps(t *testing.T) {
 	}
 }
 
-func TestABindingThatWasRefusedIsSaidOnce(t *testing.T) {
+func TestARefusedBindingIsReportedOnce(t *testing.T) {
 	const friday = "the binding to a host was refused: not on a Friday"
 	s := begin(t, readyHost("a"))
 	x := newInstance("x")
@@ -377,8 +377,8 @@ func TestABindingThatWasRefusedIsSaidOnce(t *testing.T) {
 	for range 3 {
 		s.expect("bind x a")
 		s.finished(x, refused, s.now)
-		if d := s.refusal(x, friday); (d != nil) != (s.room.all[keyOf(x)].failures == 1) || d != nil && (d.reason != reasonBindingRefused || d.message != friday) {
-			t.Fatalf("after failure %d it says %v", s.room.all[keyOf(x)].failures, d)
+		if d := s.refusal(x, friday); (d != nil) != (s.queue.all[keyOf(x)].failures == 1) || d != nil && (d.reason != reasonBindingRefused || d.message != friday) {
+			t.Fatalf("after failure %d it says %v", s.queue.all[keyOf(x)].failures, d)
 		}
 		s.now = s.now.Add(lastBackoff)
 	}
@@ -395,17 +395,17 @@ func TestABindingThatWasRefusedIsSaidOnce(t *testing.T) {
 	}
 }
 
-func TestAConflictThatWasNoneIsSaid(t *testing.T) {
+func TestAConflictThatWasNoneIsReported(t *testing.T) {
 	const webhook = "the binding to a host was refused: the webhook says conflict"
 	s := begin(t, readyHost("a"))
 	x := newInstance("x")
 	s.create(x)
 	s.expect("bind x a")
-	s.finished(x, overtaken, s.now)
-	s.answeredWith(x, webhook)
+	s.finished(x, conflicted, s.now)
+	s.noteConflict(x, webhook)
 	s.now = s.now.Add(lastBackoff)
-	s.expect("ask x")
-	if d := s.answered(x, newInstance("x"), s.now); d == nil || d.message != webhook {
+	s.expect("confirm x")
+	if d := s.confirmed(x, newInstance("x"), s.now); d == nil || d.message != webhook {
 		t.Errorf("it says %v", d)
 	}
 	s.expect("bind x a")

@@ -18,14 +18,14 @@ package scheduler
 
 // score ranks the hosts that fit.
 type score struct {
-	// siblings is how many instances of the same controller the host has already.
+	// siblings is the number of instances of the same controller on the host.
 	siblings int
-	// load is how full the host would be with the instance, in thousandths: the sum over cpu,
-	// memory and instance slots.
+	// load is the usage of the host with the instance, in thousandths: the sum over cpu, memory
+	// and instance slots.
 	load int64
 }
 
-func scoreOf(h *host, w *wish, siblings int) score {
+func scoreOf(h *host, w *requirements, siblings int) score {
 	return score{
 		siblings: siblings,
 		load: thousandths(h.used.milliCPU+w.milliCPU, h.allocatable.milliCPU) +
@@ -34,7 +34,7 @@ func scoreOf(h *host, w *wish, siblings int) score {
 	}
 }
 
-// thousandths of what there is; where there is nothing, all of it is taken.
+// thousandths returns the used share; 1000 where there is nothing.
 func thousandths(used, of int64) int64 {
 	if of <= 0 || used >= of {
 		return 1000
@@ -45,8 +45,8 @@ func thousandths(used, of int64) int64 {
 	return used * 1000 / of
 }
 
-// better prefers the host with fewer siblings, because one host that dies shall take as few
-// of them with it as possible; of hosts with as many the one that is less loaded.
+// better prefers the host with fewer siblings, because the failure of one host should affect as few
+// of them as possible, and among equals the less loaded host.
 func (s score) better(than score) bool {
 	if s.siblings != than.siblings {
 		return s.siblings < than.siblings

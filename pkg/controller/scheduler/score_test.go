@@ -37,7 +37,7 @@ func TestWhichHostIsBest(t *testing.T) {
 		{name: "instances of another controller are no siblings", hosts: hosts(asIs, asIs), there: []*v1alpha1.Instance{
 			newInstance("s", ownedBy("other"), asking(), boundTo("a")), newInstance("y", asking("cpu", "3", "memory", "7Gi"), boundTo("b")),
 		}, instance: newInstance("x", ownedBy("r")), want: "a"},
-		{name: "without a controller nobody has siblings", hosts: hosts(asIs, asIs), there: []*v1alpha1.Instance{
+		{name: "without a controller there are no siblings", hosts: hosts(asIs, asIs), there: []*v1alpha1.Instance{
 			newInstance("s", asking(), boundTo("a")), newInstance("y", asking("cpu", "3"), boundTo("b")),
 		}, instance: newInstance("x"), want: "a"},
 		{name: "the one with more cpu left", hosts: hosts(asIs, asIs), there: []*v1alpha1.Instance{
@@ -54,8 +54,8 @@ func TestWhichHostIsBest(t *testing.T) {
 		}, instance: newInstance("x"), want: "b"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			c := told(tc.hosts, tc.there...).cache
-			w := wishOf(tc.instance)
+			c := stateWith(tc.hosts, tc.there...).cache
+			w := requirementsOf(tc.instance)
 			for range len(tc.hosts) { // wherever the look begins
 				if got := c.place(&w); got == nil || got.name != tc.want {
 					t.Errorf("got %+v, not %s", got, tc.want)
@@ -66,7 +66,7 @@ func TestWhichHostIsBest(t *testing.T) {
 }
 
 func TestAnAppIsSpreadEvenly(t *testing.T) {
-	s := told(hosts(asIs, asIs, asIs))
+	s := stateWith(hosts(asIs, asIs, asIs))
 	for i := range 9 {
 		s.setInstance(newInstance(fmt.Sprint(i), ownedBy("r")), start)
 	}

@@ -25,12 +25,12 @@ import (
 )
 
 const (
-	// firstBackoff and lastBackoff are upstream's: soon enough for a conflict, seldom enough
-	// for a server that is ill.
+	// firstBackoff and lastBackoff are upstream's: soon enough for a conflict, and seldom enough
+	// for an overloaded server.
 	firstBackoff = time.Second
 	lastBackoff  = 10 * time.Second
-	// refreshPeriod is how often all that wait are looked at again, whatever happened: their
-	// messages may be out of date, and a change that was missed must not keep one forever.
+	// refreshPeriod is the time after which all waiting instances are retried: their messages may
+	// be outdated, and a missed change must not block one forever.
 	refreshPeriod = 5 * time.Minute
 )
 
@@ -38,253 +38,253 @@ func backoff(failures int) time.Duration {
 	return min(firstBackoff<<min(max(failures-1, 0), 10), lastBackoff)
 }
 
-// where says in which line a waiting instance stands.
-type where int
+// position is the part of the queue that holds a waiting instance.
+type position int
 
 const (
-	// active ones are decided next, in the order in which they came.
-	active where = iota
-	// parked ones fit nowhere, with the others of their class.
+	// active instances are decided next, in order of arrival.
+	active position = iota
+	// parked instances fit nowhere, and wait in their class.
 	parked
-	// resting ones are looked at again at a time.
-	resting
-	// out ones are with a binder.
-	out
+	// backingOff instances are retried at a time.
+	backingOff
+	// inFlight instances are with a binder.
+	inFlight
 )
 
-// waiting is an instance that is not bound, as far as the watch has told.
+// waiting is an instance that is not bound, as far as the watch shows.
 type waiting struct {
-	key      types.NamespacedName
-	instance *v1alpha1.Instance
-	wish     wish
-	arrival  int64
-	where    where
-	// at is the place in the line in which it stands.
+	key          types.NamespacedName
+	instance     *v1alpha1.Instance
+	requirements requirements
+	arrival      int64
+	position     position
+	// at is the index in the heap that holds it.
 	at int
 
-	// failures counts binders' failures, and until is when it is looked at again after one.
+	// failures counts failed bindings, and until is the time of the retry after one.
 	failures int
 	until    time.Time
-	// unclear says that a binding was sent and not answered: it may have been done, so the
-	// same host is tried again, and what was assumed stays.
-	unclear bool
-	// sure says that nothing is sent any more: the watch is waited for, and then the server
-	// asked.
-	sure bool
-	// line is the class with which it is parked, or that it tries for.
-	line *line
-	// said is the message that was last written.
-	said string
-	// answer is what the last binding was answered with that seemed to be overtaken.
-	answer string
+	// unknown is set after a binding without an answer: it may have been written, so the same
+	// host is tried again, and the assumption stays.
+	unknown bool
+	// confirming is set while the watch is awaited, after which the instance is read from the
+	// server; no binding is sent.
+	confirming bool
+	// class is the class with which it is parked, or for which it is the candidate.
+	class *class
+	// reported is the message that was last written.
+	reported string
+	// conflict is the message of the last binding that conflicted.
+	conflict string
 }
 
-// line is all waiting instances of one class. Only the first of them is tried when there may
-// be room; the next follows when there was.
-type line struct {
-	class   class
-	wish    wish
-	members ordered[*waiting]
-	// trying is the one that is tried now.
+// class holds the unschedulable instances of equal requirements. Only the first of them is retried
+// when a host may fit; the next one follows when it did.
+type class struct {
+	key          classKey
+	requirements requirements
+	members      ordered[*waiting]
+	// trying is the candidate that is being retried.
 	trying *waiting
-	// message says why there was no room for the last that was tried.
+	// message is why the last candidate did not fit.
 	message string
-	// due says that a change has made room since the last try.
+	// due is set if a host may fit since the last try.
 	due      bool
 	failures int
 	until    time.Time
 	at       int
 }
 
-// room is every line: who is decided next, who fits nowhere, and who rests. It is pure: time
-// comes from outside.
-type room struct {
-	all     map[types.NamespacedName]*waiting
-	arrived int64
-	active  ordered[*waiting]
-	resting ordered[*waiting]
-	lines   map[class]*line
-	// late are lines that are due, and wait for their back-off.
-	late      ordered[*line]
+// schedulingQueue holds all waiting instances: active, parked and backing off. It is pure: the
+// caller passes the time.
+type schedulingQueue struct {
+	all        map[types.NamespacedName]*waiting
+	arrived    int64
+	active     ordered[*waiting]
+	backingOff ordered[*waiting]
+	classes    map[classKey]*class
+	// delayed has the classes that are due, and wait for their backoff.
+	delayed   ordered[*class]
 	refreshed time.Time
 }
 
 func byArrival(a, b *waiting) bool { return a.arrival < b.arrival }
 func placeOf(w *waiting) *int      { return &w.at }
 
-func newRoom() *room {
-	return &room{
-		all:     map[types.NamespacedName]*waiting{},
-		active:  newOrdered(byArrival, placeOf),
-		resting: newOrdered(func(a, b *waiting) bool { return a.until.Before(b.until) }, placeOf),
-		lines:   map[class]*line{},
-		late:    newOrdered(func(a, b *line) bool { return a.until.Before(b.until) }, func(l *line) *int { return &l.at }),
+func newSchedulingQueue() *schedulingQueue {
+	return &schedulingQueue{
+		all:        map[types.NamespacedName]*waiting{},
+		active:     newOrdered(byArrival, placeOf),
+		backingOff: newOrdered(func(a, b *waiting) bool { return a.until.Before(b.until) }, placeOf),
+		classes:    map[classKey]*class{},
+		delayed:    newOrdered(func(a, b *class) bool { return a.until.Before(b.until) }, func(c *class) *int { return &c.at }),
 	}
 }
 
-// add puts an instance at the end of the line of those that are decided next.
-func (r *room) add(key types.NamespacedName, instance *v1alpha1.Instance) *waiting {
-	r.arrived++
-	w := &waiting{key: key, instance: instance, wish: wishOf(instance), arrival: r.arrived, at: -1}
-	r.all[key] = w
-	r.active.push(w)
+// add adds an instance as the last active one.
+func (q *schedulingQueue) add(key types.NamespacedName, instance *v1alpha1.Instance) *waiting {
+	q.arrived++
+	w := &waiting{key: key, instance: instance, requirements: requirementsOf(instance), arrival: q.arrived, at: -1}
+	q.all[key] = w
+	q.active.push(w)
 	return w
 }
 
-// leave takes an instance out of the line in which it stands.
-func (r *room) leave(w *waiting, now time.Time) {
-	switch w.where {
+// leave removes an instance from the part of the queue that holds it.
+func (q *schedulingQueue) leave(w *waiting, now time.Time) {
+	switch w.position {
 	case active:
-		r.active.remove(w)
+		q.active.remove(w)
 	case parked:
-		w.line.members.remove(w)
-	case resting:
-		r.resting.remove(w)
+		w.class.members.remove(w)
+	case backingOff:
+		q.backingOff.remove(w)
 	}
-	l := w.line
-	w.line, w.where = nil, out
-	if l == nil {
+	c := w.class
+	w.class, w.position = nil, inFlight
+	if c == nil {
 		return
 	}
-	if l.trying == w {
-		// Somebody else may take the room that it was tried for.
-		l.trying = nil
-		r.try(l, now)
+	if c.trying == w {
+		// Another instance of the class may fit instead.
+		c.trying = nil
+		q.try(c, now)
 	}
-	r.tidy(l)
+	q.tidy(c)
 }
 
-func (r *room) drop(w *waiting, now time.Time) {
-	r.leave(w, now)
-	delete(r.all, w.key)
+func (q *schedulingQueue) drop(w *waiting, now time.Time) {
+	q.leave(w, now)
+	delete(q.all, w.key)
 }
 
-func (r *room) tidy(l *line) {
-	if l.members.len() == 0 && l.trying == nil {
-		r.late.remove(l)
-		delete(r.lines, l.class)
+func (q *schedulingQueue) tidy(c *class) {
+	if c.members.len() == 0 && c.trying == nil {
+		q.delayed.remove(c)
+		delete(q.classes, c.key)
 	}
 }
 
-// activate lets an instance be decided next, in the order of its arrival.
-func (r *room) activate(w *waiting) {
-	w.where = active
-	r.active.push(w)
+// activate makes an instance active, in order of its arrival.
+func (q *schedulingQueue) activate(w *waiting) {
+	w.position = active
+	q.active.push(w)
 }
 
-// rest has an instance looked at again later.
-func (r *room) rest(w *waiting, until time.Time) {
-	w.where, w.until = resting, until
-	r.resting.push(w)
+// backOff retries an instance at a later time.
+func (q *schedulingQueue) backOff(w *waiting, until time.Time) {
+	w.position, w.until = backingOff, until
+	q.backingOff.push(w)
 }
 
-// park lets an instance wait for room. tried says that there was none for it just now, which
-// makes the whole class wait a little.
-func (r *room) park(w *waiting, tried bool, message string, now time.Time) {
-	l := w.line
-	if l == nil {
-		class := classOf(&w.wish)
-		if l = r.lines[class]; l == nil {
-			l = &line{class: class, wish: w.wish, members: newOrdered(byArrival, placeOf), at: -1}
-			r.lines[class] = l
+// park adds an unschedulable instance to its class. tried is set if no host fitted just now, which
+// makes the whole class back off.
+func (q *schedulingQueue) park(w *waiting, tried bool, message string, now time.Time) {
+	c := w.class
+	if c == nil {
+		key := classKeyOf(&w.requirements)
+		if c = q.classes[key]; c == nil {
+			c = &class{key: key, requirements: w.requirements, members: newOrdered(byArrival, placeOf), at: -1}
+			q.classes[key] = c
 		}
 	}
 	if tried {
-		l.failures++
-		l.until, l.message, l.due = now.Add(backoff(l.failures)), message, false
+		c.failures++
+		c.until, c.message, c.due = now.Add(backoff(c.failures)), message, false
 	}
-	if l.trying == w {
-		l.trying = nil
+	if c.trying == w {
+		c.trying = nil
 	}
-	w.line, w.where = l, parked
-	l.members.push(w)
+	w.class, w.position = c, parked
+	c.members.push(w)
 }
 
-// behind is the line of those that wait already for the same as an instance that came after
-// them: there is no room for it either. Nil when there are none, or when one of them is tried:
-// it came earlier and is decided earlier, so who is asked about now may fit, too.
-func (r *room) behind(w *waiting) *line {
-	if len(r.lines) == 0 || w.line != nil {
+// behind returns the class of equal requirements that already waits: a later instance does not fit
+// either. It returns nil if there is none, or if the class has a candidate: that was decided
+// earlier, so the later instance may fit, too.
+func (q *schedulingQueue) behind(w *waiting) *class {
+	if len(q.classes) == 0 || w.class != nil {
 		return nil
 	}
-	l := r.lines[classOf(&w.wish)]
-	if l == nil || l.members.len() == 0 || l.trying != nil {
+	c := q.classes[classKeyOf(&w.requirements)]
+	if c == nil || c.members.len() == 0 || c.trying != nil {
 		return nil
 	}
-	return l
+	return c
 }
 
-// wake has those tried for whom a host may have room now.
-func (r *room) wake(h *host, now time.Time) {
+// wake retries the classes that may fit on a host now.
+func (q *schedulingQueue) wake(h *host, now time.Time) {
 	if h == nil {
 		return
 	}
-	for _, l := range r.lines {
-		if !l.due && h.refuses(&l.wish).why == fits {
-			l.due = true
-			r.try(l, now)
+	for _, c := range q.classes {
+		if !c.due && h.refuses(&c.requirements).cause == fits {
+			c.due = true
+			q.try(c, now)
 		}
 	}
 }
 
-// try activates the first of a line that is due, when its back-off is over.
-func (r *room) try(l *line, now time.Time) {
-	if !l.due || l.trying != nil || l.members.len() == 0 || l.at >= 0 {
+// try activates the first instance of a class that is due, when its backoff is over.
+func (q *schedulingQueue) try(c *class, now time.Time) {
+	if !c.due || c.trying != nil || c.members.len() == 0 || c.at >= 0 {
 		return
 	}
-	if l.until.After(now) {
-		r.late.push(l)
+	if c.until.After(now) {
+		q.delayed.push(c)
 		return
 	}
-	w := l.members.pop()
-	l.trying = w
-	r.activate(w)
+	w := c.members.pop()
+	c.trying = w
+	q.activate(w)
 }
 
-// placed goes on with the next of the line when there was room for the one that was tried.
-func (r *room) placed(w *waiting, now time.Time) {
-	if l := w.line; l != nil && l.trying == w {
-		l.failures, l.until = 0, time.Time{}
+// placed removes a candidate that fitted, which retries the next one of its class.
+func (q *schedulingQueue) placed(w *waiting, now time.Time) {
+	if c := w.class; c != nil && c.trying == w {
+		c.failures, c.until = 0, time.Time{}
 	}
-	r.leave(w, now)
+	q.leave(w, now)
 }
 
-// elapse activates all whose time has come, and says when it is to be called again.
-func (r *room) elapse(now time.Time) (next time.Time) {
-	for r.resting.len() > 0 && !r.resting.first().until.After(now) {
-		r.activate(r.resting.pop())
+// elapse activates all whose backoff is over, and returns when it must be called again.
+func (q *schedulingQueue) elapse(now time.Time) (next time.Time) {
+	for q.backingOff.len() > 0 && !q.backingOff.first().until.After(now) {
+		q.activate(q.backingOff.pop())
 	}
-	for r.late.len() > 0 && !r.late.first().until.After(now) {
-		r.try(r.late.pop(), now)
+	for q.delayed.len() > 0 && !q.delayed.first().until.After(now) {
+		q.try(q.delayed.pop(), now)
 	}
-	if !r.refreshed.IsZero() && now.Sub(r.refreshed) >= refreshPeriod {
-		for _, l := range r.lines {
-			r.refresh(l)
+	if !q.refreshed.IsZero() && now.Sub(q.refreshed) >= refreshPeriod {
+		for _, c := range q.classes {
+			q.refresh(c)
 		}
 	}
-	if r.refreshed.IsZero() || now.Sub(r.refreshed) >= refreshPeriod {
-		r.refreshed = now
+	if q.refreshed.IsZero() || now.Sub(q.refreshed) >= refreshPeriod {
+		q.refreshed = now
 	}
-	next = r.refreshed.Add(refreshPeriod)
-	if r.resting.len() > 0 && r.resting.first().until.Before(next) {
-		next = r.resting.first().until
+	next = q.refreshed.Add(refreshPeriod)
+	if q.backingOff.len() > 0 && q.backingOff.first().until.Before(next) {
+		next = q.backingOff.first().until
 	}
-	if r.late.len() > 0 && r.late.first().until.Before(next) {
-		next = r.late.first().until
+	if q.delayed.len() > 0 && q.delayed.first().until.Before(next) {
+		next = q.delayed.first().until
 	}
 	return next
 }
 
-// refresh has every member of a line decided anew.
-func (r *room) refresh(l *line) {
-	for l.members.len() > 0 {
-		w := l.members.pop()
-		w.line = nil
-		r.activate(w)
+// refresh activates every member of a class.
+func (q *schedulingQueue) refresh(c *class) {
+	for c.members.len() > 0 {
+		w := c.members.pop()
+		w.class = nil
+		q.activate(w)
 	}
-	if l.trying != nil {
-		l.trying.line = nil
-		l.trying = nil
+	if c.trying != nil {
+		c.trying.class = nil
+		c.trying = nil
 	}
-	r.tidy(l)
+	q.tidy(c)
 }

@@ -29,21 +29,21 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// verdictOf reads the server's answer to a binding. What the server refused was not done; of
-// a failure on either side nobody knows.
+// verdictOf reads the server's answer to a binding. A refused binding was not written; after a
+// failure on either side the outcome is unknown.
 func verdictOf(err error) verdict {
 	switch code := statusCode(err); {
 	case err == nil:
 		return bound
 	case code == 409:
-		return overtaken
+		return conflicted
 	case code >= 400 && code < 500 && code != 408:
 		return refused
 	}
-	return unclear
+	return unknownOutcome
 }
 
-// statusCode is 0 where it was not the server that answered.
+// statusCode returns the HTTP code of an error; 0 if the server did not answer.
 func statusCode(err error) int32 {
 	var status apierrors.APIStatus
 	if errors.As(err, &status) {
@@ -54,11 +54,11 @@ func statusCode(err error) int32 {
 
 func isGone(err error) bool { return apierrors.IsNotFound(err) }
 
-// messageRetry is for a few seconds of trouble: nobody is held up but one binder.
+// messageRetry covers a few seconds of failures, and blocks only one binder.
 var messageRetry = wait.Backoff{Steps: 5, Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.1}
 
-// writeMessage writes the condition. Somebody who writes the status at the same time keeps
-// what he wrote: the instance is read again.
+// writeMessage writes the condition. After a conflict it reads the instance again, so that concurrent
+// status updates are kept.
 func (c *Controller) writeMessage(ctx context.Context, instance *v1alpha1.Instance, reason, message string) error {
 	instances := c.client.FleetV1alpha1().Instances(instance.Namespace)
 	again := func(err error) bool {

@@ -25,7 +25,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-func TestWhatAnAnswerSaysOfABinding(t *testing.T) {
+func TestVerdictOf(t *testing.T) {
 	resource := schema.GroupResource{Group: "fleet.gatehouse.dev", Resource: "instances"}
 	for _, tc := range []struct {
 		name string
@@ -33,14 +33,14 @@ func TestWhatAnAnswerSaysOfABinding(t *testing.T) {
 		want verdict
 	}{
 		{"it is done", nil, bound},
-		{"somebody was faster", apierrors.NewConflict(resource, "x", errors.New("bound")), overtaken},
+		{"a conflict", apierrors.NewConflict(resource, "x", errors.New("bound")), conflicted},
 		{"the instance is gone", apierrors.NewNotFound(resource, "x"), refused},
 		{"the host is gone", apierrors.NewInvalid(schema.GroupKind{Kind: "Binding"}, "x", nil), refused},
 		{"it is not allowed", apierrors.NewForbidden(resource, "x", nil), refused},
 		{"too many requests", apierrors.NewTooManyRequests("later", 1), refused},
-		{"the server gave up while it worked", apierrors.NewTimeoutError("slow", 1), unclear},
-		{"the server failed", apierrors.NewInternalError(errors.New("etcd")), unclear},
-		{"the connection broke", errors.New("connection reset"), unclear},
+		{"the server gave up while it worked", apierrors.NewTimeoutError("slow", 1), unknownOutcome},
+		{"the server failed", apierrors.NewInternalError(errors.New("etcd")), unknownOutcome},
+		{"the connection broke", errors.New("connection reset"), unknownOutcome},
 		{"a status is found in what wraps it", fmt.Errorf("binding: %w", apierrors.NewNotFound(resource, "x")), refused},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -22,8 +22,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/client-go/informers"
+
 	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/rest"
@@ -31,43 +30,40 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/queue"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/informers"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/queue"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/tombstone"
 )
 
-// Name is the controller's, and with a prefix its user's.
+// Name of the controller. Its user has this name after a prefix.
 const Name = "service-account-controller"
 
-// workers is how many namespaces are looked at, at the same time.
+// workers is the number of namespaces that are reconciled concurrently.
 const workers = 2
 
 // Controller creates default service accounts.
 type Controller struct {
 	client     kubernetes.Interface
-	factories  []informers.SharedInformerFactory
 	namespaces corelisters.NamespaceLister
-	accounts   corelisters.ServiceAccountLister
+	accounts   cache.Indexer
 	synced     []cache.InformerSynced
 	queue      workqueue.TypedRateLimitingInterface[string]
 }
 
-// New makes a controller that reaches the server by the configuration.
-func New(config *rest.Config) (*Controller, error) {
+// New returns a controller that writes with the configuration and watches with shared informers.
+// The caller runs these, after this call.
+func New(config *rest.Config, shared *informers.Shared) (*Controller, error) {
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, err
 	}
-	all := informers.NewSharedInformerFactory(client, 0)
-	// The others are nobody's business here, and there may be many of them.
-	defaults := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
-		o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, Default).String()
-	}))
-	namespaces, accounts := all.Core().V1().Namespaces(), defaults.Core().V1().ServiceAccounts()
+	// Metadata is enough of the accounts: the garbage collector watches it anyway.
+	namespaces, accounts := shared.Namespaces(), shared.ResourceInformer(corev1.SchemeGroupVersion.WithResource("serviceaccounts"))
 	c := &Controller{
 		client:     client,
-		factories:  []informers.SharedInformerFactory{all, defaults},
 		namespaces: namespaces.Lister(),
-		accounts:   accounts.Lister(),
-		synced:     []cache.InformerSynced{namespaces.Informer().HasSynced, accounts.Informer().HasSynced},
+		accounts:   accounts.GetIndexer(),
+		synced:     []cache.InformerSynced{namespaces.Informer().HasSynced, accounts.HasSynced},
 		queue:      queue.New[string](Name),
 	}
 	if _, err := namespaces.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
@@ -76,7 +72,7 @@ func New(config *rest.Config) (*Controller, error) {
 	}); err != nil {
 		return nil, err
 	}
-	_, err = accounts.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{DeleteFunc: c.enqueueNamespaceOf})
+	_, err = accounts.AddEventHandler(cache.ResourceEventHandlerFuncs{DeleteFunc: c.enqueueNamespaceOf})
 	return c, err
 }
 
@@ -87,42 +83,35 @@ func (c *Controller) enqueue(obj any) {
 }
 
 func (c *Controller) enqueueNamespaceOf(obj any) {
-	if unknown, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-		obj = unknown.Obj
-	}
-	if account, ok := obj.(*corev1.ServiceAccount); ok {
-		c.queue.Add(account.Namespace)
+	if account, ok := tombstone.Object[metav1.Object](obj); ok && account.GetName() == Default {
+		c.queue.Add(account.GetNamespace())
 	}
 }
 
-// Run works until the context ends.
+// Run runs the controller until the context ends.
 func (c *Controller) Run(ctx context.Context) {
 	ctx = klog.NewContext(ctx, klog.FromContext(ctx).WithName(Name))
-	for _, factory := range c.factories {
-		factory.StartWithContext(ctx)
-		defer factory.Shutdown()
-	}
+
 	if cache.WaitForCacheSync(ctx.Done(), c.synced...) {
 		queue.Run(ctx, c.queue, workers, c.sync)
 	}
 }
 
-// sync creates the account where it is missing. A namespace that goes away while it does so
-// needs none any more.
+// sync creates the account where it is missing. A namespace that is deleted meanwhile needs none.
 func (c *Controller) sync(ctx context.Context, name string) error {
 	namespace, err := c.namespaces.Get(name)
 	if err != nil && !apierrors.IsNotFound(err) {
 		return err
 	}
-	existing, err := c.accounts.ServiceAccounts(name).Get(Default)
-	if err != nil && !apierrors.IsNotFound(err) {
+	_, exists, err := c.accounts.GetByKey(name + "/" + Default)
+	if err != nil {
 		return err
 	}
-	account := missing(namespace, existing)
+	account := missing(namespace, exists)
 	if account == nil {
 		return nil
 	}
-	klog.FromContext(ctx).V(2).Info("Creating the default service account", "namespace", name)
+	klog.FromContext(ctx).V(2).Info("Creating default service account", "namespace", name)
 	_, err = c.client.CoreV1().ServiceAccounts(name).Create(ctx, account, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) || apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
 		return nil

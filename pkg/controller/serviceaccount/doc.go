@@ -16,6 +16,6 @@ limitations under the License.
 
 // Package serviceaccount keeps a service account named default in every namespace.
 //
-// Stop 6 of the request's path (see ARCHITECTURE.md): a client like any other. cmd/gatehouse/app
-// runs it in the standalone mode; a cluster has its own. Read sync, then missing.
+// Stage 6 of the request's path (see ARCHITECTURE.md): a client like any other. pkg/controller/manager
+// runs it in standalone mode; a cluster has its own. Read sync, then missing.
 package serviceaccount

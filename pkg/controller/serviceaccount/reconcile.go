@@ -21,12 +21,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Default is the account of whatever names no other.
+// Default is the service account of an instance that names no other.
 const Default = "default"
 
-// missing is the account that should be there and is not; nil where all is as it should be.
-func missing(namespace *corev1.Namespace, existing *corev1.ServiceAccount) *corev1.ServiceAccount {
-	if namespace == nil || namespace.DeletionTimestamp != nil || namespace.Status.Phase == corev1.NamespaceTerminating || existing != nil {
+// missing returns the service account to create; nil if it exists, or the namespace is missing or
+// being deleted.
+func missing(namespace *corev1.Namespace, exists bool) *corev1.ServiceAccount {
+	if namespace == nil || namespace.DeletionTimestamp != nil || namespace.Status.Phase == corev1.NamespaceTerminating || exists {
 		return nil
 	}
 	return &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace.Name, Name: Default}}

@@ -32,17 +32,17 @@ func TestWhereADefaultAccountIsMissing(t *testing.T) {
 	for _, tc := range []struct {
 		name      string
 		namespace *corev1.Namespace
-		existing  *corev1.ServiceAccount
+		exists    bool
 		create    bool
 	}{
-		{"a namespace without one", active, nil, true},
-		{"a namespace that has one", active, &corev1.ServiceAccount{}, false},
-		{"a namespace that is being deleted", deleted, nil, false},
-		{"a namespace whose phase says so", terminating, nil, false},
-		{"a namespace that is gone", nil, nil, false},
+		{"a namespace without one", active, false, true},
+		{"a namespace that has one", active, true, false},
+		{"a namespace that is being deleted", deleted, false, false},
+		{"a namespace with the phase Terminating", terminating, false, false},
+		{"a namespace that is gone", nil, false, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			account := missing(tc.namespace, tc.existing)
+			account := missing(tc.namespace, tc.exists)
 			if (account != nil) != tc.create {
 				t.Fatalf("got %v", account)
 			}

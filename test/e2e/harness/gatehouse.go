@@ -201,7 +201,7 @@ func (g *Gatehouse) StartControllers(name string) (*Process, error) {
 		return nil, err
 	}
 	return c.run(name, c.Binaries.Gatehouse, "controllers", "--kubeconfig="+kubeconfig,
-		"--leader-elect-resource-namespace="+Namespace,
+		"--leader-elect-resource-namespace="+Namespace, "--secure-port=0", // several run on one machine
 		"--leader-elect-lease-duration=3s", "--leader-elect-renew-deadline=2s", "--leader-elect-retry-period=500ms")
 }
 

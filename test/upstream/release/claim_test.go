@@ -30,7 +30,6 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/controller/adoption"
 	ours "github.com/gatehouse-dev/gatehouse/pkg/controller/release"
 )
 
@@ -53,7 +52,7 @@ func claimed(t *testing.T, owner *v1alpha1.Release, selector labels.Selector, in
 
 // decided is the same of ours.
 func decided(owner *v1alpha1.Release, selector labels.Selector, instances []*v1alpha1.Instance) (names []string, patches int) {
-	claims := adoption.Decide(owner, selector, instances)
+	claims := ours.Claims(owner, selector, instances)
 	for _, i := range slices.Concat(claims.Mine, claims.Adopt) {
 		names = append(names, i.Name)
 	}

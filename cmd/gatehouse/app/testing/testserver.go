@@ -29,7 +29,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app"
-	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/manager"
+	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 )
 
 // Server is a running server.
@@ -80,8 +81,8 @@ func start(ctx context.Context, dataDir string, change ...func(*options.Options)
 	o := options.NewOptions()
 	o.Mode = options.ModeStandalone
 	o.DataDir = dataDir
-	// Those of the fleet would take part in what a test plays by hand: it asks for them.
-	o.Controllers = options.ClusterControllers()
+	// Controllers of the fleet would interfere with tests that do their work; a test enables them.
+	o.Controllers = manager.ClusterControllers()
 	for _, f := range change {
 		f(o)
 	}

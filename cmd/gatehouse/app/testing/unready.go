@@ -26,15 +26,17 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app"
-	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/options"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/manager"
+	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
+	"github.com/gatehouse-dev/gatehouse/pkg/serving"
 )
 
 // StartUnready runs a server on a data directory until the test ends, and waits only until it
-// answers: for servers that something keeps from being ready.
+// responds: for servers that cannot become ready.
 func StartUnready(t testing.TB, dataDir string) *Server {
 	t.Helper()
 	o := options.NewOptions()
-	o.Mode, o.DataDir, o.Controllers = options.ModeStandalone, dataDir, options.ClusterControllers()
+	o.Mode, o.DataDir, o.Controllers = options.ModeStandalone, dataDir, manager.ClusterControllers()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +47,7 @@ func StartUnready(t testing.TB, dataDir string) *Server {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	s := &Server{DataDir: dataDir, URL: options.ClientURL(listener.Addr()), Kubeconfig: completed.KubeconfigFile(), cancel: cancel, stopped: make(chan error, 1)}
+	s := &Server{DataDir: dataDir, URL: serving.ClientURL(listener.Addr()), Kubeconfig: completed.KubeconfigFile(), cancel: cancel, stopped: make(chan error, 1)}
 	go func() { s.stopped <- app.Run(ctx, completed, app.Observer{}) }()
 	t.Cleanup(func() { _ = s.Stop() })
 	deadline := time.Now().Add(startTimeout)
@@ -58,7 +60,7 @@ func StartUnready(t testing.TB, dataDir string) *Server {
 	return s
 }
 
-// alive reads the kubeconfig, which a start writes anew, and asks once.
+// alive reads the kubeconfig, which every start writes, and sends one request.
 func (s *Server) alive(t testing.TB) bool {
 	config, err := clientcmd.BuildConfigFromFlags("", s.Kubeconfig)
 	if err != nil || config.Host != s.URL {

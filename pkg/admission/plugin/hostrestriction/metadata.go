@@ -24,6 +24,8 @@ import (
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
 // checkMetadata refuses changes of metadata that affect others: labels that operators trust, owners
@@ -38,7 +40,7 @@ func checkMetadata(name string, object, old metav1.Object) error {
 	}
 	for _, key := range changedKeys(object.GetLabels(), old.GetLabels()) {
 		if !mayLabel(key) {
-			return fmt.Errorf("metadata.labels: host %q may not set, change or remove %s: of gatehouse.dev only host.gatehouse.dev is its own", name, key)
+			return fmt.Errorf("metadata.labels: host %q may not set, change or remove %s: of %s only %s is its own", name, key, v1alpha1.Domain, v1alpha1.HostLabelDomain)
 		}
 	}
 	return nil
@@ -83,10 +85,10 @@ func changedKeys(now, was map[string]string) []string {
 // mayLabel reports whether a host may set the label on itself.
 func mayLabel(key string) bool {
 	domain, _, ok := strings.Cut(key, "/")
-	if !ok || !within(domain, "gatehouse.dev") {
+	if !ok || !within(domain, v1alpha1.Domain) {
 		return true
 	}
-	return within(domain, "host.gatehouse.dev")
+	return within(domain, v1alpha1.HostLabelDomain)
 }
 
 func within(domain, of string) bool {

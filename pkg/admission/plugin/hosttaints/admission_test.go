@@ -26,11 +26,11 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
-	"github.com/gatehouse-dev/gatehouse/pkg/authorization/host"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
 func TestAHostThatRegistersItselfIsNotReady(t *testing.T) {
-	itself := &user.DefaultInfo{Name: host.UserPrefix + "edge-1", Groups: []string{host.Group}}
+	itself := &user.DefaultInfo{Name: v1alpha1.HostUserPrefix + "edge-1", Groups: []string{v1alpha1.HostsGroup}}
 	operator := &user.DefaultInfo{Name: "operator", Groups: []string{user.SystemPrivilegedGroup}}
 	gpu := fleet.Taint{Key: "example.com/gpu", Effect: fleet.TaintEffectNoSchedule}
 	notReady := fleet.Taint{Key: "fleet.gatehouse.dev/not-ready", Effect: fleet.TaintEffectNoSchedule}

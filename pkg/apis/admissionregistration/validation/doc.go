@@ -14,11 +14,11 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package validation says what is wrong with objects of admissionregistration.k8s.io. Code,
-// reason and field of each answer are those of a kube-apiserver; the words are ours, but for
+// Package validation validates objects of admissionregistration.k8s.io. Code,
+// reason and field of each error are those of a kube-apiserver; the messages are our own, except
 // those of the CEL compiler.
 //
-// Stop 4 of the request's path (see ARCHITECTURE.md). The strategies in
+// Stage 4 of the request path (see ARCHITECTURE.md). The strategies in
 // pkg/registry/admissionregistration call one method of a Validator for each write. Read
-// Validator, then lenience, which says what an update does not check again.
+// Validator, then lenience: what an update does not check again.
 package validation

@@ -29,9 +29,9 @@ import (
 	"k8s.io/apiserver/pkg/cel/environment"
 )
 
-// Validator checks objects of the group. It has the CEL compiler, which is built when the
-// first expression has to be compiled: it takes longer than most of a server's start, and
-// most servers have no policies.
+// Validator validates objects of the group. The CEL compiler is built when the first expression is
+// compiled, because building it takes longer than most of the start of a server, and most servers
+// have no policies.
 type Validator struct {
 	stateless func() plugincel.Compiler
 }
@@ -41,13 +41,13 @@ func NewValidator() *Validator {
 	return &Validator{stateless: sync.OnceValue(func() plugincel.Compiler { return plugincel.NewCompiler(baseEnvironment()) })}
 }
 
-// baseEnvironment is the one in which admission compiles the same expressions. The library
-// keeps it.
+// baseEnvironment returns the environment in which admission compiles the same expressions. The
+// library caches it.
 func baseEnvironment() *environment.EnvSet {
 	return environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion())
 }
 
-// role is where an expression stands. The same text may be right in one and wrong in another.
+// role is the place of an expression. The same expression may be valid in one role only.
 type role string
 
 const (
@@ -60,9 +60,9 @@ const (
 	roleJSONPatch          role = "jsonPatch"
 )
 
-// stored are the expressions of the object that is updated, by role. They compiled in the
-// server that took them, perhaps a newer one, and are compiled with all that any server knows;
-// new ones only with what the server before this one knows, too, so that one can go back.
+// stored are the expressions of the object before the update, by role. They compiled in the server
+// that accepted them, perhaps a newer one, so they are compiled with all known functions. New
+// expressions are limited to those of the previous version, so that a downgrade is possible.
 type stored map[role]sets.Set[string]
 
 func (s stored) add(in role, expression string) {
@@ -82,12 +82,12 @@ func (s stored) mode(in role, expression string) environment.Type {
 // expressions compiles the expressions of one object.
 type expressions struct {
 	stored stored
-	// params says whether expressions may speak of params.
+	// params reports whether expressions may use params.
 	params bool
-	// stateless compiles what knows no variables.
+	// stateless compiles expressions without variables.
 	stateless func() plugincel.Compiler
-	// composed compiles what does; its state is the variables that were compiled before. Where
-	// the object has none it may be stateless.
+	// composed compiles expressions with variables; its state is the variables compiled so far. It
+	// may be stateless for an object without variables.
 	composed func() (plugincel.Compiler, error)
 }
 
@@ -102,12 +102,12 @@ func (v *Validator) expressions(stored stored, params, composes bool) *expressio
 	return e
 }
 
-// alone compiles an expression that knows no variables.
+// alone compiles an expression that cannot use variables.
 func (e *expressions) alone(in role, expression plugincel.ExpressionAccessor, at *field.Path) field.ErrorList {
 	return e.compile(e.stateless(), in, expression, plugincel.OptionalVariableDeclarations{HasParams: e.params, HasAuthorizer: true}, at)
 }
 
-// check compiles an expression that knows the variables before it.
+// check compiles an expression that can use the variables before it.
 func (e *expressions) check(in role, expression plugincel.ExpressionAccessor, at *field.Path) field.ErrorList {
 	compiler, err := e.composed()
 	if err != nil {
@@ -121,7 +121,7 @@ func (e *expressions) check(in role, expression plugincel.ExpressionAccessor, at
 	}, at)
 }
 
-// variable compiles a variable, and lets those who come after it know its type.
+// variable compiles a variable and declares its type for the expressions after it.
 func (e *expressions) variable(variable plugincel.NamedExpressionAccessor, at *field.Path) field.ErrorList {
 	compiler, err := e.composed()
 	if err != nil {
@@ -140,8 +140,8 @@ func (e *expressions) compile(compiler plugincel.Compiler, in role, expression p
 	return compileErrors(compiler.CompileCELExpression(expression, declared, e.stored.mode(in, expression.GetExpression())), expression, at)
 }
 
-// compileErrors says what the compiler did not understand, and where: its message has line and
-// column, so expressions are compiled as they were sent, with the space around them.
+// compileErrors returns the errors of the compiler. Its messages have line and column, so expressions
+// are compiled as they were sent, with surrounding space.
 func compileErrors(result plugincel.CompilationResult, expression plugincel.ExpressionAccessor, at *field.Path) field.ErrorList {
 	if result.Error == nil {
 		return nil
@@ -156,5 +156,5 @@ func compileErrors(result plugincel.CompilationResult, expression plugincel.Expr
 	}
 }
 
-// blank says whether there is nothing but space.
+// blank reports whether a text is empty or space only.
 func blank(text string) bool { return strings.TrimSpace(text) == "" }

@@ -26,9 +26,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 )
 
-// lenience is what an update may leave as it is, although a new object could not have it: an
-// older server took it, and whoever changes something else must not have to mend it first.
-// The zero value is lenient in nothing.
+// lenience is what an update may leave as it is, although a new object could not have it: an older
+// server accepted it, and a change of something else must not require its correction. The zero value
+// allows nothing.
 type lenience struct {
 	anySideEffects, anyReviewVersion, repeatedNames, anyLabelValue bool
 	// matchConditions are the same as before, in all that they depend on.
@@ -36,7 +36,7 @@ type lenience struct {
 	stored          stored
 }
 
-// lenienceOf says in what webhooks may go on as they did.
+// lenienceOf returns what an update of webhooks may leave as it is.
 func lenienceOf(hooks, old []admissionregistrationv1.MutatingWebhook) lenience {
 	l := lenience{
 		stored: stored{},
@@ -72,8 +72,8 @@ func (l *lenience) addVariables(variables []admissionregistrationv1.Variable) {
 	}
 }
 
-// sameConditions says whether match conditions mean what they did before: whether they may
-// speak of params depends on there being a kind of them.
+// sameConditions reports whether match conditions are unchanged, with paramKind: whether they may use
+// params depends on it.
 func sameConditions(conditions, old []admissionregistrationv1.MatchCondition, params, oldParams *admissionregistrationv1.ParamKind) bool {
 	return apiequality.Semantic.DeepEqual(conditions, old) && apiequality.Semantic.DeepEqual(params, oldParams)
 }

@@ -31,7 +31,7 @@ import (
 	"k8s.io/apiserver/pkg/admission/plugin/webhook/matchconditions"
 )
 
-// What each request costs grows with these, so there are limits to them. A value of an audit
+// The cost of each request grows with these, so they are limited. A value of an audit
 // annotation may have 10 KiB, and is mostly longer than the expression that makes it.
 const (
 	maxMatchConditions                 = 64
@@ -39,10 +39,10 @@ const (
 	maxAuditAnnotationExpressionLength = 5 << 10
 )
 
-// identifier is a name in CEL, if it is not among the words that CEL keeps for itself.
+// identifier matches a name in CEL, unless it is a reserved word.
 var identifier = regexp.MustCompile("^[_a-zA-Z][_a-zA-Z0-9]*$")
 
-// keptForCEL are words that no variable can be called by.
+// keptForCEL are the reserved words of CEL, which are no names of variables.
 func keptForCEL() []string {
 	return []string{
 		"as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in",
@@ -231,7 +231,7 @@ func validateAuditAnnotations(policy string, annotations []admissionregistration
 		case blank(annotation.ValueExpression):
 			errs = append(errs, field.Required(value, "an annotation has a value, an expression in CEL"))
 		case len(strings.TrimSpace(annotation.ValueExpression)) > maxAuditAnnotationExpressionLength:
-			// Not TooLong, because Kubernetes says Required.
+			// Required and not TooLong, as in Kubernetes.
 			errs = append(errs, field.Required(value, "must not be longer than 5 KiB"))
 		default:
 			errs = append(errs, expressions.check(roleAuditAnnotation, &validatingpolicy.AuditAnnotationCondition{Key: annotation.Key, ValueExpression: annotation.ValueExpression}, value)...)

@@ -60,7 +60,7 @@ func noneBeside[T ~string](values []T, what string, at *field.Path) field.ErrorL
 	return field.ErrorList{field.Invalid(at, values, "* stands for all "+what+": leave the others out")}
 }
 
-// validateRule checks which requests a webhook or a policy wants to see.
+// validateRule checks which requests a webhook or a policy matches.
 func validateRule(rule *admissionregistrationv1.RuleWithOperations, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if len(rule.Operations) == 0 {

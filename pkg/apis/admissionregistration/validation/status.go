@@ -25,7 +25,7 @@ import (
 	"k8s.io/client-go/util/jsonpath"
 )
 
-// ValidateValidatingAdmissionPolicyStatus checks what somebody reports about a policy.
+// ValidateValidatingAdmissionPolicyStatus checks the status of a policy.
 func (v *Validator) ValidateValidatingAdmissionPolicyStatus(policy *admissionregistrationv1.ValidatingAdmissionPolicy) field.ErrorList {
 	at := field.NewPath("status")
 	errs := metav1validation.ValidateConditions(policy.Status.Conditions, at.Child("conditions"))

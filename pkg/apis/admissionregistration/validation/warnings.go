@@ -30,18 +30,17 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/admissionregistration"
 )
 
-// WarningsForValidatingWebhookConfiguration says what the author will not have meant.
+// WarningsForValidatingWebhookConfiguration returns warnings about probable mistakes.
 func WarningsForValidatingWebhookConfiguration(config *admissionregistrationv1.ValidatingWebhookConfiguration) []string {
 	return webhookWarnings(validating(config.Webhooks))
 }
 
-// WarningsForMutatingWebhookConfiguration says what the author will not have meant.
+// WarningsForMutatingWebhookConfiguration returns warnings about probable mistakes.
 func WarningsForMutatingWebhookConfiguration(config *admissionregistrationv1.MutatingWebhookConfiguration) []string {
 	return webhookWarnings(config.Webhooks)
 }
 
-// WarningsForName says of an object that is updated that it should not be called what it is: a
-// new one may not be.
+// WarningsForName returns a warning about an existing object whose name a new object must not have.
 func WarningsForName(meta metav1.Object) []string {
 	if strings.HasSuffix(meta.GetName(), staticSuffix) {
 		return []string{fmt.Sprintf("metadata.name: names that end in %s are for configurations in files of the server", staticSuffix)}
@@ -53,8 +52,8 @@ func webhookWarnings(hooks []admissionregistrationv1.MutatingWebhook) []string {
 	var warnings []string
 	for i := range hooks {
 		at := field.NewPath("webhooks").Index(i)
-		// Kubernetes takes what is no certificate, and so does everybody who puts something
-		// there that is to be replaced; but a webhook with it is never reached.
+		// Kubernetes accepts what is no certificate, because controllers replace placeholders there;
+		// but a webhook with it cannot be called.
 		if bundle := hooks[i].ClientConfig.CABundle; len(bundle) > 0 && len(webhook.ValidateCABundle(nil, bundle)) > 0 {
 			warnings = append(warnings, fmt.Sprintf("%s: there is no certificate in it, so the webhook cannot be called", at.Child("clientConfig", "caBundle")))
 		}
@@ -68,7 +67,7 @@ func webhookWarnings(hooks []admissionregistrationv1.MutatingWebhook) []string {
 }
 
 // excludedBy are the resources that a rule names although no webhook is called for them. With
-// an asterisk nobody knows whether they were meant.
+// an asterisk it is unknown whether they were intended.
 func excludedBy(rule *admissionregistrationv1.RuleWithOperations) []schema.GroupResource {
 	if slices.Contains(rule.APIGroups, everything) || slices.Contains(rule.Resources, everything) {
 		return nil

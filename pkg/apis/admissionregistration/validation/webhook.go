@@ -30,11 +30,11 @@ import (
 	"k8s.io/apiserver/pkg/util/webhook"
 )
 
-// staticSuffix ends the names of configurations that a server reads from files; nobody may
-// give one of these names by the API, or it would not be clear which is meant.
+// staticSuffix ends the names of configurations that a server reads from files. Objects in the API
+// cannot have such names, which would be ambiguous.
 const staticSuffix = ".static.k8s.io"
 
-// Seconds that a webhook may take to answer: who writes waits for as long.
+// Timeout of a webhook in seconds; a write waits for as long.
 const minTimeoutSeconds, maxTimeoutSeconds = 1, 30
 
 // validateMeta checks the metadata of a new object; on update the library does.
@@ -63,8 +63,8 @@ func (v *Validator) ValidateMutatingWebhookConfiguration(config, old *admissionr
 	return v.validateWebhooks(config.Webhooks, lenienceOf(config.Webhooks, old.Webhooks))
 }
 
-// validating puts validating webhooks into the words of mutating ones, which say more by one
-// field: the rest of this file is about both.
+// validating converts validating webhooks to mutating ones, which have one more field, so that the
+// rest of this file handles both.
 func validating(hooks []admissionregistrationv1.ValidatingWebhook) []admissionregistrationv1.MutatingWebhook {
 	out := make([]admissionregistrationv1.MutatingWebhook, 0, len(hooks))
 	for _, hook := range hooks {
@@ -126,7 +126,7 @@ func validateWebhook(hook *admissionregistrationv1.MutatingWebhook, lenience len
 	return append(errs, validateClientConfig(&hook.ClientConfig, at.Child("clientConfig"))...)
 }
 
-// validateSideEffects wants to hear that a dry run stays one.
+// validateSideEffects requires that a dry run has no side effects.
 func validateSideEffects(effects *admissionregistrationv1.SideEffectClass, lenient bool, at *field.Path) field.ErrorList {
 	if effects == nil {
 		return field.ErrorList{field.Required(at, "say None, or NoneOnDryRun for a webhook that looks at dryRun")}
@@ -142,7 +142,7 @@ func harmless() []admissionregistrationv1.SideEffectClass {
 	return []admissionregistrationv1.SideEffectClass{admissionregistrationv1.SideEffectClassNone, admissionregistrationv1.SideEffectClassNoneOnDryRun}
 }
 
-// spoken says whether admission speaks the version of AdmissionReview.
+// spoken reports whether admission supports a version of AdmissionReview.
 func spoken(version string) bool { return version == "v1" || version == "v1beta1" }
 
 func validateReviewVersions(versions []string, lenient bool, at *field.Path) field.ErrorList {
@@ -182,7 +182,7 @@ func validateClientConfig(config *admissionregistrationv1.WebhookClientConfig, a
 	return withCure(webhook.ValidateWebhookService(at.Child("service"), service.Namespace, service.Name, service.Path, port), "a service is called by namespace and name")
 }
 
-// withCure says what is wrong where the library does not.
+// withCure adds a message to errors of the library that have none.
 func withCure(errs field.ErrorList, cure string) field.ErrorList {
 	for _, err := range errs {
 		if err.Detail == "" {

@@ -16,7 +16,7 @@ limitations under the License.
 
 // Package install registers the group authentication.k8s.io in a scheme.
 //
-// Stop 4 of the request's path (see ARCHITECTURE.md). pkg/apiserver calls Install for the
+// Stage 4 of the request path (see ARCHITECTURE.md). pkg/apiserver calls Install for the
 // standalone mode's own kinds, and TokenRequest for the scheme that both modes serve.
 package install
 

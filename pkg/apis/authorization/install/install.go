@@ -16,7 +16,7 @@ limitations under the License.
 
 // Package install registers authorization.k8s.io in a scheme.
 //
-// Stop 4 of the request's path (see ARCHITECTURE.md). pkg/apiserver calls Install once when
+// Stage 4 of the request path (see ARCHITECTURE.md). pkg/apiserver calls Install once when
 // it builds the built-in scheme.
 package install
 

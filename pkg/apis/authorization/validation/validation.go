@@ -14,10 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package validation says what is wrong with questions about what somebody may. Code, reason
-// and field of each answer are those of a kube-apiserver; the words are ours.
+// Package validation validates access reviews. Code, reason and field of each error are those of a
+// kube-apiserver; the messages are our own.
 //
-// Stop 4 of the request's path (see ARCHITECTURE.md). pkg/registry/authorization calls it.
+// Stage 4 of the request path (see ARCHITECTURE.md). pkg/registry/authorization calls it.
 package validation
 
 import (
@@ -28,12 +28,12 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// ValidateSubjectAccessReview checks a question about somebody.
+// ValidateSubjectAccessReview checks a review for a user or groups.
 func ValidateSubjectAccessReview(review *authorizationv1.SubjectAccessReview) field.ErrorList {
 	return append(validateSpec(&review.Spec), validateEmptyMeta(review.ObjectMeta)...)
 }
 
-// ValidateLocalSubjectAccessReview checks a question about somebody in one namespace.
+// ValidateLocalSubjectAccessReview checks a review for a user or groups in one namespace.
 func ValidateLocalSubjectAccessReview(review *authorizationv1.LocalSubjectAccessReview) field.ErrorList {
 	meta := review.ObjectMeta
 	meta.Namespace = ""
@@ -48,7 +48,7 @@ func ValidateLocalSubjectAccessReview(review *authorizationv1.LocalSubjectAccess
 	return errs
 }
 
-// ValidateSelfSubjectAccessReview checks a question about the caller.
+// ValidateSelfSubjectAccessReview checks a review for the caller.
 func ValidateSelfSubjectAccessReview(review *authorizationv1.SelfSubjectAccessReview) field.ErrorList {
 	return append(validateAttributes(review.Spec.ResourceAttributes, review.Spec.NonResourceAttributes), validateEmptyMeta(review.ObjectMeta)...)
 }
@@ -80,8 +80,8 @@ func validateAttributes(resource *authorizationv1.ResourceAttributes, path *auth
 	return errs
 }
 
-// Bounds of a selector, which a kube-apiserver does not have. The first two are far above what a
-// list asks for; a raw selector comes in a URL, of which most proxies take 8 KiB.
+// Bounds of a selector, which a kube-apiserver does not have. The first two are far above those of
+// list requests; a raw selector comes in a URL, of which most proxies take 8 KiB.
 const (
 	maxRequirements = 100
 	maxValues       = 1000
@@ -143,7 +143,7 @@ func validateSelector(raw string, requirements int, at *field.Path) field.ErrorL
 	return nil
 }
 
-// validateEmptyMeta keeps names away: nothing is stored under them.
+// validateEmptyMeta refuses names: no review is stored.
 func validateEmptyMeta(meta metav1.ObjectMeta) field.ErrorList {
 	meta.ManagedFields = nil
 	if apiequality.Semantic.DeepEqual(metav1.ObjectMeta{}, meta) {

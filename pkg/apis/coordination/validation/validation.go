@@ -14,10 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package validation says what is wrong with objects of coordination.k8s.io. Code, reason and
-// field of each answer are those of a kube-apiserver; the words are ours.
+// Package validation validates objects of coordination.k8s.io. Code, reason and
+// field of each error are those of a kube-apiserver; the messages are our own.
 //
-// Stop 4 of the request's path (see ARCHITECTURE.md). The strategy in
+// Stage 4 of the request path (see ARCHITECTURE.md). The strategy in
 // pkg/registry/coordination/lease calls one function for each write.
 package validation
 

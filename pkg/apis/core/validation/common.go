@@ -27,7 +27,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// standardFinalizers are the names without a domain that mean something.
+// standardFinalizers are the finalizers without a domain that have a meaning.
 var standardFinalizers = []string{string(corev1.FinalizerKubernetes), metav1.FinalizerOrphanDependents, metav1.FinalizerDeleteDependents}
 
 // maxDataSize is what a secret or a config map may hold, values taken together.
@@ -40,7 +40,7 @@ func validateMeta(meta *metav1.ObjectMeta, namespaced bool, name apivalidation.V
 	return append(apivalidation.ValidateObjectMeta(meta, namespaced, name, path), validateMetaUpdate(meta)...)
 }
 
-// validateMetaUpdate checks what the library leaves to us.
+// validateMetaUpdate checks what the library does not.
 func validateMetaUpdate(meta *metav1.ObjectMeta) field.ErrorList {
 	var errs field.ErrorList
 	for i, finalizer := range meta.Finalizers {
@@ -49,7 +49,7 @@ func validateMetaUpdate(meta *metav1.ObjectMeta) field.ErrorList {
 	return errs
 }
 
-// validateStandardFinalizer takes a name without a domain only if somebody knows it.
+// validateStandardFinalizer refuses a name without a domain that is not a standard finalizer.
 func validateStandardFinalizer(name string, path *field.Path) field.ErrorList {
 	if strings.Contains(name, "/") || slices.Contains(standardFinalizers, name) {
 		return nil
@@ -57,7 +57,7 @@ func validateStandardFinalizer(name string, path *field.Path) field.ErrorList {
 	return field.ErrorList{field.Invalid(path, name, "must begin with a domain, as in example.com/name, or be one of "+strings.Join(standardFinalizers, ", "))}
 }
 
-// validateDataKey says what is wrong with a key of a secret or a config map.
+// validateDataKey checks a key of a secret or a config map.
 func validateDataKey(key string, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for _, message := range utilvalidation.IsConfigMapKey(key) {
@@ -66,10 +66,10 @@ func validateDataKey(key string, path *field.Path) field.ErrorList {
 	return errs
 }
 
-// immutable is the answer to a change of what was declared immutable.
+// immutable returns the error for a change of an immutable object.
 func immutable(path *field.Path) *field.Error {
 	return field.Forbidden(path, "the object is immutable: delete it and create another")
 }
 
-// isTrue reads an optional switch.
+// isTrue reports whether an optional boolean is set and true.
 func isTrue(value *bool) bool { return value != nil && *value }

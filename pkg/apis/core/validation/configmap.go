@@ -64,7 +64,7 @@ func validateConfigMapData(config *corev1.ConfigMap) field.ErrorList {
 		size += len(config.BinaryData[key])
 	}
 	if size > maxDataSize {
-		// Both maps count, so no field of its own is to blame.
+		// Both maps count, so the error names no field.
 		errs = append(errs, field.TooLong(field.NewPath(""), "", maxDataSize))
 	}
 	return errs

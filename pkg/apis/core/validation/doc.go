@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package validation says what is wrong with objects of the core group. Code, reason and
-// field of each answer are those of a kube-apiserver; the words are ours.
+// Package validation validates objects of the core group. Code, reason and
+// field of each error are those of a kube-apiserver; the messages are our own.
 //
-// Stop 4 of the request's path (see ARCHITECTURE.md). The strategies of
+// Stage 4 of the request path (see ARCHITECTURE.md). The strategies of
 // pkg/registry/core call one function for each kind and write. Read common.go first.
 package validation

@@ -31,8 +31,8 @@ import (
 )
 
 // How long the texts of an event may be, in bytes. Those of events.k8s.io hold in core/v1, too,
-// where Kubernetes lets an event without an eventTime have any size up to that of a request:
-// agents write events by themselves, and as fast as they can.
+// where Kubernetes allows an event without an eventTime any size up to that of a request: agents
+// write events without a user's action, and in any number.
 const (
 	maxEventText    = 128
 	maxEventMessage = 1024
@@ -43,8 +43,8 @@ const (
 	maxEventSize = 4096
 )
 
-// ValidateEvent checks a new event, by the rules of the version in which it comes: those of
-// core/v1 are older and ask for less.
+// ValidateEvent checks a new event by the rules of the version of the request: those of core/v1 are
+// older and less strict.
 func ValidateEvent(event *corev1.Event, version schema.GroupVersion) field.ErrorList {
 	errs := validateEvent(event, version)
 	if version != eventsv1.SchemeGroupVersion {

@@ -27,10 +27,12 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
 // Names without a domain that a quota may limit. Most mean pods and volumes, which are not
-// served here; a quota that names them is valid all the same, as it is in every cluster.
+// served here; a quota that names them is valid nevertheless, as in every cluster.
 var (
 	countedResources = sets.New(
 		corev1.ResourcePods, corev1.ResourceServices, corev1.ResourceReplicationControllers, corev1.ResourceQuotas, corev1.ResourceSecrets,
@@ -120,7 +122,7 @@ func validateQuotaName(name corev1.ResourceName, path *field.Path) field.ErrorLi
 		errs = append(errs, field.Invalid(path, name, message))
 	}
 	if len(errs) == 0 && !strings.Contains(string(name), "/") && !isStandardQuotaName(name) {
-		errs = append(errs, field.Invalid(path, name, "must be the name of a resource that quotas know, or one with a domain, such as count/apps.fleet.gatehouse.dev"))
+		errs = append(errs, field.Invalid(path, name, "must be the name of a resource that quotas know, or one with a domain, such as count/apps."+v1alpha1.GroupName))
 	}
 	return errs
 }
@@ -142,8 +144,8 @@ func isStandardQuotaName(name corev1.ResourceName) bool {
 		strings.HasPrefix(string(name), hugePages) || strings.HasPrefix(string(name), corev1.DefaultResourceRequestsPrefix+hugePages)
 }
 
-// isWhole tells whether a resource is counted in whole numbers: what is counted, and every
-// name with a domain of somebody else's.
+// isWhole reports whether amounts of a resource are integers: counts of objects, and every resource
+// of a foreign domain.
 func isWhole(name corev1.ResourceName) bool {
 	if countedResources.Has(name) {
 		return true
@@ -163,8 +165,8 @@ func validateScopes(spec *corev1.ResourceQuotaSpec, path *field.Path) field.Erro
 	return append(errs, validateContradictions(spec.Scopes, spec, path)...)
 }
 
-// validateScope holds a scope to what there is, and to what the quota limits. Where name and
-// use are blamed differs between the two ways to give a scope.
+// validateScope checks that a scope exists and applies to the limited resources. The fields that the
+// errors name differ between the two ways to specify a scope.
 func validateScope(scope corev1.ResourceQuotaScope, spec *corev1.ResourceQuotaSpec, name, use *field.Path, value any) field.ErrorList {
 	applies, known := scopes[scope]
 	if !known {

@@ -60,8 +60,7 @@ func validateSecretData(secret *corev1.Secret) field.ErrorList {
 	return append(errs, validateSecretType(secret, path)...)
 }
 
-// validateSecretType looks for what each of the known types has to hold. Other types are
-// their owners' business.
+// validateSecretType checks the required keys of the known types. Other types have no rules.
 func validateSecretType(secret *corev1.Secret, path *field.Path) field.ErrorList {
 	missing := func(key string) *field.Error {
 		return field.Required(path.Key(key), "a secret of type "+string(secret.Type)+" has it")
@@ -98,7 +97,7 @@ func validateSecretType(secret *corev1.Secret, path *field.Path) field.ErrorList
 	return errs
 }
 
-// validateJSON wants a JSON object under the key. What is there is never part of the answer.
+// validateJSON checks that the key holds a JSON object. The error does not contain the value.
 func validateJSON(secret *corev1.Secret, key string, path *field.Path, missing func(string) *field.Error) field.ErrorList {
 	value, ok := secret.Data[key]
 	if !ok {

@@ -114,7 +114,7 @@ func fillReleaseSpec(spec *fleet.ReleaseSpec, c randfill.Continue) {
 	setDefault(&spec.Replicas, 1)
 }
 
-// fillIntOrString leaves the half empty that is not said to count: JSON loses it.
+// fillIntOrString fills only the field that the type selects: JSON loses the other one.
 func fillIntOrString(value *intstr.IntOrString, c randfill.Continue) {
 	if c.Bool() {
 		*value = intstr.FromInt32(c.Int31())

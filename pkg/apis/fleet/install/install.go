@@ -16,7 +16,7 @@ limitations under the License.
 
 // Package install registers every version of fleet.gatehouse.dev in a scheme.
 //
-// Stop 4 of the request's path (see ARCHITECTURE.md). pkg/apiserver calls Install once when
+// Stage 4 of the request path (see ARCHITECTURE.md). pkg/apiserver calls Install once when
 // it builds the fleet scheme.
 package install
 

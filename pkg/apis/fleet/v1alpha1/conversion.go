@@ -18,6 +18,7 @@ package v1alpha1
 
 import (
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/runtime"
 )
@@ -25,10 +26,10 @@ import (
 // InstanceSelectableFields are the field selectors of instances besides metadata.name and
 // metadata.namespace, which every kind has.
 var InstanceSelectableFields = []string{
-	"spec.hostName",
-	"spec.serviceAccountName",
-	"spec.restartPolicy",
-	"status.phase",
+	InstanceHostNameField,
+	InstanceServiceAccountNameField,
+	InstanceRestartPolicyField,
+	InstancePhaseField,
 }
 
 func addFieldLabelConversions(scheme *runtime.Scheme) error {
@@ -36,14 +37,11 @@ func addFieldLabelConversions(scheme *runtime.Scheme) error {
 }
 
 func convertInstanceFieldLabel(label, value string) (string, string, error) {
-	switch label {
-	case "metadata.name", "metadata.namespace":
+	if slices.Contains(InstanceSelectableFields, label) {
 		return label, value, nil
 	}
-	for _, selectable := range InstanceSelectableFields {
-		if label == selectable {
-			return label, value, nil
-		}
+	if _, _, err := runtime.DefaultMetaV1FieldSelectorConversion(label, value); err == nil {
+		return label, value, nil
 	}
 	return "", "", fmt.Errorf("field label not supported: %q; instances can be selected by metadata.name, metadata.namespace and %v", label, InstanceSelectableFields)
 }

@@ -23,8 +23,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// Constant defaults are the +default markers in types.go; here stand those that depend on
-// other fields.
+// Constant defaults are the +default markers in types_*.go. This file has the defaults that
+// depend on other fields.
 
 func addDefaultingFuncs(scheme *runtime.Scheme) error {
 	return RegisterDefaults(scheme)
@@ -51,9 +51,9 @@ func SetDefaults_Container(c *Container) {
 // +k8s:defaulter-gen=covers
 func SetDefaults_ContainerPort(*ContainerPort) {}
 
-// SetDefaults_Instance lets a limit stand for a request that is not given, as Kubernetes
-// does for pods, so that readers need to look at requests only. It hangs on Instance, not on
-// the container, so that templates stay as their authors wrote them.
+// SetDefaults_Instance sets absent requests to the limits, as Kubernetes does for pods, so that
+// readers need requests only. It is a default of Instance and not of Container, so that templates
+// stay as they were written.
 func SetDefaults_Instance(instance *Instance) {
 	for i := range instance.Spec.Containers {
 		resources := &instance.Spec.Containers[i].Resources
@@ -69,17 +69,16 @@ func SetDefaults_Instance(instance *Instance) {
 	}
 }
 
-// SetDefaults_HostStatus lets capacity stand for allocatable where nothing is said of the
-// latter, as Kubernetes does for nodes. An empty map says nothing, too: it is lost in
-// storage, and would come back as capacity on the next read anyway.
+// SetDefaults_HostStatus sets allocatable to capacity if it is absent, as Kubernetes does for nodes.
+// An empty map counts as absent: storage does not keep it, so the next read would default it anyway.
 func SetDefaults_HostStatus(s *HostStatus) {
 	if len(s.Allocatable) == 0 && len(s.Capacity) > 0 {
 		s.Allocatable = s.Capacity.DeepCopy()
 	}
 }
 
-// SetDefaults_AppStrategy lets a quarter of an app's instances be replaced at a time, as
-// Kubernetes does for deployments. It runs before the default of the type.
+// SetDefaults_AppStrategy sets maxSurge and maxUnavailable to a quarter of the replicas, as Kubernetes
+// does for deployments. It runs before the default of the type.
 func SetDefaults_AppStrategy(strategy *AppStrategy) {
 	if strategy.Type != "" && strategy.Type != RollingUpdateAppStrategy {
 		return
@@ -98,9 +97,8 @@ func SetDefaults_AppStrategy(strategy *AppStrategy) {
 	}
 }
 
-// imageFloats tells whether what the image reference names can change over time: it has no
-// digest, and its tag is latest or absent. A colon before the last slash belongs to the
-// registry's port.
+// imageFloats reports whether the image of a reference can change over time: it has no digest, and
+// its tag is latest or absent. A colon before the last slash belongs to the port of the registry.
 func imageFloats(image string) bool {
 	if strings.Contains(image, "@") {
 		return false

@@ -17,9 +17,10 @@ limitations under the License.
 // Package v1alpha1 is the wire form of fleet.gatehouse.dev/v1alpha1: the types that
 // clients read and write, with their defaults and declarative validation.
 //
-// Stop 4 of the request's path (see ARCHITECTURE.md). The codec calls this room when a
-// body is decoded (SetObjectDefaults_*, Convert_*) and the registry when an object is
-// validated (RegisterValidations). Read types.go first.
+// Stage 4 of the request path (see ARCHITECTURE.md). The codec calls this package when it
+// decodes a body (SetObjectDefaults_*, Convert_*), the registry when it validates an object
+// (RegisterValidations). Each kind has a file types_<kind>.go; well_known.go holds the names
+// that several packages share. Read types_instance.go first.
 //
 // +k8s:deepcopy-gen=package
 // +k8s:conversion-gen=github.com/gatehouse-dev/gatehouse/pkg/apis/fleet

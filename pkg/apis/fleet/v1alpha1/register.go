@@ -22,9 +22,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// GroupName is the API group that this package serves.
-const GroupName = "fleet.gatehouse.dev"
-
 // SchemeGroupVersion is the group and version that this package serves.
 var SchemeGroupVersion = schema.GroupVersion{Group: GroupName, Version: "v1alpha1"}
 
@@ -37,7 +34,7 @@ var (
 	AddToScheme = SchemeBuilder.AddToScheme
 )
 
-// Resource turns an unqualified resource name into one of this group.
+// Resource returns the GroupResource of an unqualified resource name.
 func Resource(resource string) schema.GroupResource {
 	return SchemeGroupVersion.WithResource(resource).GroupResource()
 }

@@ -27,6 +27,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
 // ValidateApp checks a new app.
@@ -43,13 +44,13 @@ func validateNoHash(selector *metav1.LabelSelector, path *field.Path) field.Erro
 	if selector == nil {
 		return nil
 	}
-	const cure = fleet.TemplateHashLabel + " is set by the app controller, to another value on each release: choose by other labels"
+	const cure = v1alpha1.TemplateHashLabel + " is set by the app controller, to another value on each release: choose by other labels"
 	var errs field.ErrorList
-	if _, found := selector.MatchLabels[fleet.TemplateHashLabel]; found {
-		errs = append(errs, field.Forbidden(path.Child("matchLabels").Key(fleet.TemplateHashLabel), cure))
+	if _, found := selector.MatchLabels[v1alpha1.TemplateHashLabel]; found {
+		errs = append(errs, field.Forbidden(path.Child("matchLabels").Key(v1alpha1.TemplateHashLabel), cure))
 	}
 	for i := range selector.MatchExpressions {
-		if selector.MatchExpressions[i].Key == fleet.TemplateHashLabel {
+		if selector.MatchExpressions[i].Key == v1alpha1.TemplateHashLabel {
 			errs = append(errs, field.Forbidden(path.Child("matchExpressions").Index(i).Child("key"), cure))
 		}
 	}

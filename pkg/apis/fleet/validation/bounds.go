@@ -31,7 +31,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 )
 
-// bound says how much a field of a fleet kind may hold.
+// bound is the maximal size of a field of a fleet kind.
 type bound struct {
 	// items is the most elements of a list or a map; zero for no such bound here.
 	items int
@@ -41,7 +41,7 @@ type bound struct {
 	by string
 }
 
-// What bounds a field where it is not validateBounds.
+// What bounds a field, if not validateBounds.
 const (
 	byTag  = "a +k8s: tag of the field or of its type in v1alpha1"
 	byRule = "a hand-written rule of this package, or of the library for the type"
@@ -165,7 +165,7 @@ var bounds = map[string]bound{
 	"ReleaseStatus.Conditions": {by: byTag},
 }
 
-// isLeaf tells types within which there is nothing to bound: they are read from a text of
+// isLeaf reports whether a type contains nothing to bound: it is parsed from a text of
 // bounded length, or validated elsewhere (metadata, by registry/base).
 func isLeaf(t reflect.Type) bool {
 	switch t {
@@ -233,7 +233,7 @@ func findExcess(value reflect.Value, path *field.Path, found []excess) []excess 
 		case fleet.AppSpec:
 			found = copiesExcess(&spec.Template, ptr.Deref(spec.Replicas, 1), path, found)
 		case fleet.ReleaseSpec:
-			// A rollout may have more instances for a moment than its app asks for.
+			// A rollout may have more instances for a moment than the replicas of its app.
 			found = copiesExcess(&spec.Template, ptr.Deref(spec.Replicas, 1)/2, path, found)
 		case fleet.InstanceTemplateSpec:
 			found = templateExcess(&spec, path, found)

@@ -31,12 +31,12 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 )
 
-// ValidateObjectName says what is wrong with the name of an object of this group: names
-// are DNS subdomains, as those of pods and nodes are.
+// ValidateObjectName checks the name of an object of this group: a DNS subdomain, like the names of
+// pods and nodes.
 var ValidateObjectName = apivalidation.NameIsDNSSubdomain
 
-// validateConditions checks each condition. That no two have the same type is said by the
-// declarative rule, and saying it twice would blame a user twice.
+// validateConditions checks each condition. A declarative rule reports duplicate types, which would
+// otherwise be reported twice.
 func validateConditions(conditions []metav1.Condition, path *field.Path) field.ErrorList {
 	return slices.DeleteFunc(metav1validation.ValidateConditions(conditions, path), func(err *field.Error) bool {
 		return err.Type == field.ErrorTypeDuplicate
@@ -51,8 +51,7 @@ func validateIP(address string, path *field.Path) field.ErrorList {
 	return utilvalidation.IsValidIP(path, address)
 }
 
-// isExtended tells whether the name is a resource's that Gatehouse does not know: these
-// carry a domain.
+// isExtended reports whether a resource is not one of Gatehouse: its name has a domain.
 func isExtended(name fleet.ResourceName) bool {
 	return strings.Contains(string(name), "/")
 }

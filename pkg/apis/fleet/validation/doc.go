@@ -17,9 +17,9 @@ limitations under the License.
 // Package validation holds the rules of fleet.gatehouse.dev that span several fields. Those
 // of a single field are +k8s: tags on the versioned types.
 //
-// Stop 4 of the request's path (see ARCHITECTURE.md). The strategies of pkg/registry/fleet
+// Stage 4 of the request path (see ARCHITECTURE.md). The strategies of pkg/registry/fleet
 // call it. Every function is pure: objects in, field.ErrorList out; no clock, no client.
 // Every ValidateXUpdate repeats the rules of ValidateX for the spec; metadata is checked by
-// k8s.io/apiserver's rest.ValidateUpdate, and saying it twice would blame a user twice.
+// k8s.io/apiserver's rest.ValidateUpdate, and a second check would report errors twice.
 // Read ValidateInstance first.
 package validation

@@ -22,6 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
 // hostResources are the resources without a domain that a host may have.
@@ -33,23 +34,23 @@ func ValidateHost(host *fleet.Host) field.ErrorList {
 	return boundsFirst(host, nil, append(errs, validateTaintCount(host.Spec.Taints, field.NewPath("spec", "taints"))...))
 }
 
-// ValidateHostUpdate checks a write to a host's spec: the declarative rules say the rest.
+// ValidateHostUpdate checks a write to the spec of a host, besides the declarative rules.
 func ValidateHostUpdate(host, old *fleet.Host) field.ErrorList {
 	return boundsFirst(host, old, validateTaintCount(host.Spec.Taints, field.NewPath("spec", "taints")))
 }
 
 // maxTaints is the most taints that a host may have besides those of the host lifecycle
-// controller. The declarative rule allows four more, for its two keys and two effects: a host
-// whose own taints left no room could never be evicted.
+// controller. The declarative rule allows four more, for its two keys and two effects: instances
+// could never be evicted from a host whose other taints use up the limit.
 const maxTaints, maxTaintsWithLifecycle = 64, 68
 
 func validateTaintCount(taints []fleet.Taint, path *field.Path) field.ErrorList {
 	if len(taints) > maxTaintsWithLifecycle {
-		return nil // the declarative rule says so
+		return nil // the declarative rule reports it
 	}
 	own := 0
 	for i := range taints {
-		if key := taints[i].Key; key != fleet.TaintHostNotReady && key != fleet.TaintHostUnreachable {
+		if key := taints[i].Key; key != v1alpha1.TaintHostNotReady && key != v1alpha1.TaintHostUnreachable {
 			own++
 		}
 	}
@@ -73,7 +74,7 @@ func ValidateHostStatusUpdate(host, old *fleet.Host) field.ErrorList {
 			errs = append(errs, validateIP(address.Address, at)...)
 		case fleet.HostHostname:
 			if address.Address == "" {
-				continue // required: said by the declarative rule
+				continue // required: the declarative rule reports it
 			}
 			for _, message := range utilvalidation.IsDNS1123Subdomain(address.Address) {
 				errs = append(errs, field.Invalid(at, address.Address, message))
@@ -88,7 +89,7 @@ func ValidateHostLease(lease *fleet.HostLease) field.ErrorList {
 	return boundsFirst(lease, nil, apivalidation.ValidateObjectMeta(&lease.ObjectMeta, false, ValidateObjectName, field.NewPath("metadata")))
 }
 
-// ValidateHostLeaseUpdate checks the renewal of a heartbeat: the declarative rules say the rest.
+// ValidateHostLeaseUpdate checks the renewal of a lease, besides the declarative rules.
 func ValidateHostLeaseUpdate(lease, old *fleet.HostLease) field.ErrorList {
 	return validateBounds(lease, old)
 }

@@ -32,10 +32,10 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 )
 
-// containerResources are the resources without a domain that a container may ask for.
+// containerResources are the resources without a domain that a container may request.
 var containerResources = []fleet.ResourceName{fleet.ResourceCPU, fleet.ResourceMemory}
 
-// ValidateInstance checks a new instance. Nobody but the binding endpoint names its host.
+// ValidateInstance checks a new instance. Only the binding endpoint sets its host.
 func ValidateInstance(instance *fleet.Instance) field.ErrorList {
 	errs := apivalidation.ValidateObjectMeta(&instance.ObjectMeta, true, ValidateObjectName, field.NewPath("metadata"))
 	errs = append(errs, ValidateInstanceSpec(&instance.Spec, field.NewPath("spec"))...)
@@ -68,7 +68,7 @@ func validateContainer(container *fleet.Container, hostPorts map[fleet.Container
 	}
 	for i, env := range container.Env {
 		if env.Name == "" {
-			continue // required: said by the declarative rule
+			continue // required: the declarative rule reports it
 		}
 		for _, message := range utilvalidation.IsRelaxedEnvVarName(env.Name) {
 			errs = append(errs, field.Invalid(path.Child("env").Index(i).Child("name"), env.Name, message))

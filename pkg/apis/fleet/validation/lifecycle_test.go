@@ -24,6 +24,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
 func TestANewAppMayNotChooseByTheLabelOfItsController(t *testing.T) {
@@ -33,11 +34,11 @@ func TestANewAppMayNotChooseByTheLabelOfItsController(t *testing.T) {
 		want     string
 	}{
 		{"another label", metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}, ""},
-		{"the label by its value", metav1.LabelSelector{MatchLabels: map[string]string{"app": "web", fleet.TemplateHashLabel: "abc"}}, "spec.selector.matchLabels[fleet.gatehouse.dev/template-hash]"},
-		{"the label by an expression", metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}, MatchExpressions: []metav1.LabelSelectorRequirement{{Key: fleet.TemplateHashLabel, Operator: metav1.LabelSelectorOpExists}}}, "spec.selector.matchExpressions[0].key"},
+		{"the label by its value", metav1.LabelSelector{MatchLabels: map[string]string{"app": "web", v1alpha1.TemplateHashLabel: "abc"}}, "spec.selector.matchLabels[fleet.gatehouse.dev/template-hash]"},
+		{"the label by an expression", metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}, MatchExpressions: []metav1.LabelSelectorRequirement{{Key: v1alpha1.TemplateHashLabel, Operator: metav1.LabelSelectorOpExists}}}, "spec.selector.matchExpressions[0].key"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			app := &fleet.App{Spec: fleet.AppSpec{Selector: &tc.selector, Template: fleet.InstanceTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "web", fleet.TemplateHashLabel: "abc"}}}}}
+			app := &fleet.App{Spec: fleet.AppSpec{Selector: &tc.selector, Template: fleet.InstanceTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "web", v1alpha1.TemplateHashLabel: "abc"}}}}}
 			forbidden := func(errs field.ErrorList) (at string) {
 				for _, err := range errs {
 					if err.Type == field.ErrorTypeForbidden {
@@ -74,8 +75,8 @@ func TestAHostKeepsRoomForTheTaintsOfItsController(t *testing.T) {
 	}{
 		{"as many as it may have", host(64), true},
 		{"one too many", host(65), false},
-		{"as many as it may have, and those of its controller", host(64, fleet.TaintHostNotReady, fleet.TaintHostUnreachable), true},
-		{"one too many beside those", host(65, fleet.TaintHostNotReady), false},
+		{"as many as it may have, and those of its controller", host(64, v1alpha1.TaintHostNotReady, v1alpha1.TaintHostUnreachable), true},
+		{"one too many beside those", host(65, v1alpha1.TaintHostNotReady), false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if created, updated := ValidateHost(tc.host), ValidateHostUpdate(tc.host, tc.host); (len(created) == 0) != tc.ok || (len(updated) == 0) != tc.ok {

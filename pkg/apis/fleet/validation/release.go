@@ -30,7 +30,7 @@ import (
 )
 
 // validateSelector checks the selector of an app or a release against the labels of its
-// template. An empty selector would choose every instance of the namespace.
+// template. An empty selector would select every instance of the namespace.
 func validateSelector(selector *metav1.LabelSelector, template map[string]string, path *field.Path) field.ErrorList {
 	if selector == nil {
 		return field.ErrorList{field.Required(path, "name the labels of the template by which the instances are found")}

@@ -14,10 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package validation says what is wrong with objects of rbac.authorization.k8s.io. Code,
-// reason and field of each answer are those of a kube-apiserver; the words are ours.
+// Package validation validates objects of rbac.authorization.k8s.io. Code,
+// reason and field of each error are those of a kube-apiserver; the messages are our own.
 //
-// Stop 4 of the request's path (see ARCHITECTURE.md). The strategies in pkg/registry/rbac
+// Stage 4 of the request path (see ARCHITECTURE.md). The strategies in pkg/registry/rbac
 // call one function for each write.
 package validation
 
@@ -126,8 +126,8 @@ func ValidateClusterRoleBinding(binding, old *rbacv1.ClusterRoleBinding) field.E
 	return append(errs, validateSubjects(binding.Subjects, false)...)
 }
 
-// validateSameRole keeps a binding with its role: who may change subjects must not be able to
-// give those who have one role another.
+// validateSameRole refuses a change of roleRef: the right to change subjects must not allow giving
+// the subjects another role.
 func validateSameRole(ref, old rbacv1.RoleRef) field.ErrorList {
 	if ref == old {
 		return nil

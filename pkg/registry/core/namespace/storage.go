@@ -70,7 +70,7 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*Storage, err
 		NewList:    func() runtime.Object { return &corev1.NamespaceList{} },
 		Strategy:   main,
 		SelectableFields: func(obj runtime.Object, set fields.Set) error {
-			set["status.phase"] = string(obj.(*corev1.Namespace).Status.Phase)
+			set[core.NamespacePhaseField] = string(obj.(*corev1.Namespace).Status.Phase)
 			return nil
 		},
 		ShouldDeleteDuringUpdate: shouldDelete,

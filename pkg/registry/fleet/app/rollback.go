@@ -17,12 +17,9 @@ limitations under the License.
 package app
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -37,7 +34,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
-	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
@@ -132,12 +129,6 @@ func (r *RollbackREST) Create(ctx context.Context, name string, obj runtime.Obje
 	return done, nil
 }
 
-// revision is a release of an app with its number.
-type revision struct {
-	number  int64
-	release *fleet.Release
-}
-
 // template returns the template of a revision; 0 is the revision before the newest.
 func (r *RollbackREST) template(ctx context.Context, app *fleet.App, wanted int64) (*fleet.InstanceTemplateSpec, error) {
 	list, err := r.releases.List(ctx, &internalversion.ListOptions{})
@@ -148,49 +139,34 @@ func (r *RollbackREST) template(ctx context.Context, app *fleet.App, wanted int6
 	if !ok {
 		return nil, apierrors.NewInternalError(fmt.Errorf("%T is no ReleaseList", list))
 	}
-	revisions := revisionsOf(app, releases.Items)
-	if wanted == 0 && len(revisions) > 1 {
-		return templateOf(revisions[len(revisions)-2].release), nil
+	all := make([]*fleet.Release, len(releases.Items))
+	for i := range releases.Items {
+		all[i] = &releases.Items[i]
 	}
-	for _, revision := range revisions {
-		if revision.number == wanted {
-			return templateOf(revision.release), nil
+	revisions := helper.RevisionsOf(app, all)
+	if wanted == 0 && len(revisions) > 1 {
+		return templateOf(revisions[len(revisions)-2]), nil
+	}
+	for _, release := range revisions {
+		if helper.ValidRevision(release) == wanted {
+			return templateOf(release), nil
 		}
 	}
 	return nil, noRevision(app.Name, wanted, revisions)
 }
 
-// revisionsOf returns the numbered releases that an app controls, the newest last.
-func revisionsOf(app *fleet.App, releases []fleet.Release) []revision {
-	var revisions []revision
-	for i := range releases {
-		release := &releases[i]
-		if !metav1.IsControlledBy(release, app) {
-			continue
-		}
-		// The controller has not numbered a release without the annotation yet.
-		number, err := strconv.ParseInt(release.Annotations[v1alpha1.RevisionAnnotation], 10, 64)
-		if err != nil || number < 1 {
-			continue
-		}
-		revisions = append(revisions, revision{number, release})
-	}
-	slices.SortFunc(revisions, func(a, b revision) int { return cmp.Compare(a.number, b.number) })
-	return revisions
-}
-
 // templateOf returns the app's template of a release, without the hash that the controller added.
 func templateOf(release *fleet.Release) *fleet.InstanceTemplateSpec {
 	template := release.Spec.Template.DeepCopy()
-	maps.DeleteFunc(template.Labels, func(label, _ string) bool { return label == v1alpha1.TemplateHashLabel })
+	helper.RemoveTemplateHash(template)
 	return template
 }
 
 // noRevision returns a 404 that lists the existing revisions.
-func noRevision(name string, wanted int64, revisions []revision) error {
+func noRevision(name string, wanted int64, revisions []*fleet.Release) error {
 	numbers := make([]string, len(revisions))
-	for i, revision := range revisions {
-		numbers[i] = strconv.FormatInt(revision.number, 10)
+	for i, release := range revisions {
+		numbers[i] = strconv.FormatInt(helper.ValidRevision(release), 10)
 	}
 	there := "it has no revisions yet"
 	if len(numbers) > 0 {

@@ -31,6 +31,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
@@ -130,11 +131,11 @@ type caller struct {
 func callerFrom(ctx context.Context, name string) caller {
 	c := caller{namespace: request.NamespaceValue(ctx), name: name}
 	u, ok := request.UserFrom(ctx)
-	if !ok || !slices.Contains(u.GetGroups(), fleet.HostGroup) || slices.Contains(u.GetGroups(), user.SystemPrivilegedGroup) {
+	if !ok || !slices.Contains(u.GetGroups(), v1alpha1.HostsGroup) || slices.Contains(u.GetGroups(), user.SystemPrivilegedGroup) {
 		return c
 	}
 	c.isHost = true
-	if host, ok := strings.CutPrefix(u.GetName(), fleet.HostUserPrefix); ok {
+	if host, ok := strings.CutPrefix(u.GetName(), v1alpha1.HostUserPrefix); ok {
 		c.host = host
 	}
 	return c

@@ -29,6 +29,7 @@ import (
 	"k8s.io/apiserver/pkg/storage"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/host"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/instance"
@@ -163,12 +164,12 @@ func TestAHostReachesOnlyInstancesThatAreBoundToIt(t *testing.T) {
 			groups []string
 			may    bool
 		}{
-			{"system:host:edge-1", []string{fleet.HostGroup}, false},
-			{"system:host:", []string{fleet.HostGroup}, false},
-			{"jane", []string{fleet.HostGroup}, false},
-			{"system:host:edge-2", []string{fleet.HostGroup}, true},
+			{"system:host:edge-1", []string{v1alpha1.HostsGroup}, false},
+			{"system:host:", []string{v1alpha1.HostsGroup}, false},
+			{"jane", []string{v1alpha1.HostsGroup}, false},
+			{"system:host:edge-2", []string{v1alpha1.HostsGroup}, true},
 			{"system:host:edge-1", nil, true}, // without the group it is a user like others
-			{"system:host:edge-1", []string{fleet.HostGroup, user.SystemPrivilegedGroup}, true},
+			{"system:host:edge-1", []string{v1alpha1.HostsGroup, user.SystemPrivilegedGroup}, true},
 			{"jane", nil, true},
 		} {
 			before := s.put("edge-2")
@@ -190,7 +191,7 @@ func TestAWriteOfAHostDoesNotChangeAReplacedInstance(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s.put("edge-1")
 			var other *fleet.Instance
-			err := s.operations(func() { other = s.put("edge-2") })[name](s.as("system:host:edge-1", fleet.HostGroup))
+			err := s.operations(func() { other = s.put("edge-2") })[name](s.as("system:host:edge-1", v1alpha1.HostsGroup))
 			if !apierrors.IsForbidden(err) && !apierrors.IsConflict(err) {
 				t.Errorf("got %v", err)
 			}
@@ -202,7 +203,7 @@ func TestAWriteOfAHostDoesNotChangeAReplacedInstance(t *testing.T) {
 	t.Run("a delete does not reach a new instance of the same host either", func(t *testing.T) {
 		s.put("edge-1")
 		var other *fleet.Instance
-		err := s.operations(func() { other = s.put("edge-1") })["delete"](s.as("system:host:edge-1", fleet.HostGroup))
+		err := s.operations(func() { other = s.put("edge-1") })["delete"](s.as("system:host:edge-1", v1alpha1.HostsGroup))
 		if !apierrors.IsConflict(err) {
 			t.Errorf("got %v", err)
 		}
@@ -219,7 +220,7 @@ func TestADeleteDoesNotShowAnotherHostsInstance(t *testing.T) {
 	if _, _, err := s.instances.Instance.Delete(s.ctx, "web-1", rest.ValidateAllObjectFunc, metav1.NewDeleteOptions(30)); err != nil {
 		t.Fatal(err)
 	}
-	obj, _, err := s.instances.Instance.Delete(s.as("system:host:edge-1", fleet.HostGroup), "web-1", rest.ValidateAllObjectFunc, metav1.NewDeleteOptions(60))
+	obj, _, err := s.instances.Instance.Delete(s.as("system:host:edge-1", v1alpha1.HostsGroup), "web-1", rest.ValidateAllObjectFunc, metav1.NewDeleteOptions(60))
 	if !apierrors.IsForbidden(err) || obj != nil {
 		t.Errorf("got %v (%v)", obj, err)
 	}
@@ -228,7 +229,7 @@ func TestADeleteDoesNotShowAnotherHostsInstance(t *testing.T) {
 func TestAnInstanceThatDoesNotExistIsForbiddenToAHost(t *testing.T) {
 	s := newStage(t)
 	for name, operation := range s.operations(nil) {
-		if err := operation(s.as("system:host:edge-1", fleet.HostGroup)); !apierrors.IsForbidden(err) {
+		if err := operation(s.as("system:host:edge-1", v1alpha1.HostsGroup)); !apierrors.IsForbidden(err) {
 			t.Errorf("%s: got %v", name, err)
 		}
 		if err := operation(s.as("jane")); !apierrors.IsNotFound(err) {
@@ -252,7 +253,7 @@ func TestAnInstanceThatHasEndedStaysEndedAndTakesNoHost(t *testing.T) {
 			t.Errorf("%s again: %v", end, err)
 		}
 		for _, phase := range []fleet.InstancePhase{fleet.InstancePending, fleet.InstanceRunning, fleet.InstanceUnknown, ""} {
-			for who, ctx := range map[string]context.Context{"its host": s.as("system:host:edge-1", fleet.HostGroup), "another caller": s.ctx} {
+			for who, ctx := range map[string]context.Context{"its host": s.as("system:host:edge-1", v1alpha1.HostsGroup), "another caller": s.ctx} {
 				if err := write(phase, ctx); !apierrors.IsInvalid(err) {
 					t.Errorf("%s makes %q of %s: got %v, want a 422", who, phase, end, err)
 				}

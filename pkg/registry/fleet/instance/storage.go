@@ -25,15 +25,9 @@ import (
 	"k8s.io/apiserver/pkg/storage"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/authentication/tokenrequest"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
-)
-
-// Field selectors by which instances are indexed. HostNameField is the watch index: the agent of
-// every host keeps one watch with spec.hostName=<its host>.
-const (
-	HostNameField = "spec.hostName"
-	PhaseField    = "status.phase"
 )
 
 // Storage is every endpoint of instances.
@@ -59,10 +53,11 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, hosts rest.Get
 		NewList:          func() runtime.Object { return &fleet.InstanceList{} },
 		Strategy:         strategy{main},
 		SelectableFields: selectableFields,
-		WatchIndex:       HostNameField,
+		// The agent of every host holds one watch with this field selector.
+		WatchIndex: v1alpha1.InstanceHostNameField,
 		Indexes: map[string]storage.IndexerFunc{
-			HostNameField: func(obj runtime.Object) string { return obj.(*fleet.Instance).Spec.HostName },
-			PhaseField:    func(obj runtime.Object) string { return string(obj.(*fleet.Instance).Status.Phase) },
+			v1alpha1.InstanceHostNameField: func(obj runtime.Object) string { return obj.(*fleet.Instance).Spec.HostName },
+			v1alpha1.InstancePhaseField:    func(obj runtime.Object) string { return string(obj.(*fleet.Instance).Status.Phase) },
 		},
 		Table: base.Table(
 			base.NameColumn[*fleet.Instance](),
@@ -90,10 +85,10 @@ func selectableFields(obj runtime.Object, set fields.Set) error {
 	if !ok {
 		return fmt.Errorf("%T is no Instance", obj)
 	}
-	set[HostNameField] = instance.Spec.HostName
-	set["spec.serviceAccountName"] = instance.Spec.ServiceAccountName
-	set["spec.restartPolicy"] = string(instance.Spec.RestartPolicy)
-	set[PhaseField] = string(instance.Status.Phase)
+	set[v1alpha1.InstanceHostNameField] = instance.Spec.HostName
+	set[v1alpha1.InstanceServiceAccountNameField] = instance.Spec.ServiceAccountName
+	set[v1alpha1.InstanceRestartPolicyField] = string(instance.Spec.RestartPolicy)
+	set[v1alpha1.InstancePhaseField] = string(instance.Status.Phase)
 	return nil
 }
 

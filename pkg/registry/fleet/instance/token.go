@@ -106,7 +106,7 @@ func (r *TokenREST) boundTo(ctx context.Context, name string) (*fleet.Instance, 
 	}
 	refused := apierrors.NewForbidden(fleet.Resource("instances/token"), name,
 		fmt.Errorf("tokens of an instance are for the host to which it is bound, and %s is not it", caller.GetName()))
-	if !slices.Contains(caller.GetGroups(), fleet.HostGroup) {
+	if !slices.Contains(caller.GetGroups(), v1alpha1.HostsGroup) {
 		return nil, refused
 	}
 	obj, err := r.instances.Get(ctx, name, &metav1.GetOptions{})
@@ -120,7 +120,7 @@ func (r *TokenREST) boundTo(ctx context.Context, name string) (*fleet.Instance, 
 	if !ok {
 		return nil, apierrors.NewInternalError(fmt.Errorf("%T is no Instance", obj))
 	}
-	if instance.Spec.HostName == "" || caller.GetName() != fleet.HostUserPrefix+instance.Spec.HostName {
+	if instance.Spec.HostName == "" || caller.GetName() != v1alpha1.HostUserPrefix+instance.Spec.HostName {
 		return nil, refused
 	}
 	return instance, nil

@@ -1,0 +1,136 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package app
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/authentication/revocation"
+	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
+	"github.com/gatehouse-dev/gatehouse/pkg/credentials"
+	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
+)
+
+func newHostCommand() *cobra.Command {
+	o := newCredentialOptions()
+	add := &cobra.Command{
+		Use:   "add NAME",
+		Short: "Make a client certificate for a host's agent and write a kubeconfig with it",
+		Long: `Make a client certificate for the agent of a host, signed by the authority in the data
+directory, and write a kubeconfig that holds it. The server may be running; it needs no
+restart.
+
+The agent is the user ` + v1alpha1.HostUserPrefix + `NAME in the group ` + v1alpha1.HostsGroup + `: it has access to its own Host
+and HostLease, and to the instances that are bound to it. The kubeconfig holds a private key:
+treat it as a password. "gatehouse host revoke" revokes it.`,
+		Example: `  gatehouse host add edge-1 --server https://gatehouse.example.com:6443`,
+		Args:    exactlyOneName,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := invalid(credentials.ValidateHost(args[0])); err != nil {
+				return err
+			}
+			user, groups := credentials.HostUser(args[0])
+			return o.Issue(cmd.OutOrStdout(), cmd.ErrOrStderr(), args[0], user, groups, certificates.IssueHost)
+		},
+	}
+	o.AddFlags(add.Flags())
+	return parent("host", "Give hosts access to a server, and revoke it", add, newRevokeCommand())
+}
+
+// revokeCommand holds the flags of gatehouse host revoke.
+type revokeCommand struct {
+	dataDir    string
+	kubeconfig string
+}
+
+func newRevokeCommand() *cobra.Command {
+	c := &revokeCommand{dataDir: options.DefaultDataDir()}
+	cmd := &cobra.Command{
+		Use:   "revoke NAME",
+		Short: "Refuse every certificate that a host has had until now",
+		Long: `Refuse every certificate of the host that is valid since before now, whatever signed it and
+whatever holds its key: requests are answered with 401, and open watches end, within ` + revocation.Interval.String() + `
+and without a restart. The Host, its HostLease and the instances stay until they are deleted.
+
+The revocation is an entry of the ConfigMap ` + revocation.ConfigMap + ` in ` + revocation.Namespace + `: of the standalone
+server, or, with the kubeconfig of an administrator of the cluster, of the cluster behind which
+the server serves. Remove the entry to undo the revocation; keep it until the last of the former
+certificates has expired.
+
+A certificate that "gatehouse host add" makes afterwards is accepted. A signer that dates
+certificates back, as that of a cluster does by five minutes, signs one that is accepted only
+when that time has passed.`,
+		Example: `  gatehouse host revoke edge-1
+  gatehouse host revoke edge-1 --kubeconfig ~/.kube/config`,
+		Args: exactlyOneName,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := invalid(credentials.ValidateHost(args[0])); err != nil {
+				return err
+			}
+			return c.run(cmd.Context(), cmd.ErrOrStderr(), args[0])
+		},
+	}
+	fs := cmd.Flags()
+	fs.StringVar(&c.dataDir, "data-dir", c.dataDir, "The server's data directory, with the administrator's kubeconfig.")
+	fs.StringVar(&c.kubeconfig, "kubeconfig", c.kubeconfig, "Kubeconfig of an administrator, in place of the one in --data-dir. For a server behind a kube-apiserver, one that leads to the cluster.")
+	return cmd
+}
+
+func (c *revokeCommand) run(ctx context.Context, notes io.Writer, name string) error {
+	config, err := c.config()
+	if err != nil {
+		return err
+	}
+	client, err := corev1client.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+	// Certificates carry whole seconds.
+	now := time.Now().UTC().Truncate(time.Second)
+	if err := revocation.Revoke(ctx, client.ConfigMaps(revocation.Namespace), name, now); err != nil {
+		return fmt.Errorf("the revocation cannot be written to ConfigMap %s/%s: %w", revocation.Namespace, revocation.ConfigMap, err)
+	}
+	fmt.Fprintf(notes, "Certificates of host %s from %s and before are refused within %s.\n", name, now.Format(time.RFC3339), revocation.Interval)
+	// A certificate of this second is refused as well, so the command returns in the next one.
+	select {
+	case <-time.After(time.Until(now.Add(time.Second))):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// config leads to the API with the ConfigMap.
+func (c *revokeCommand) config() (*rest.Config, error) {
+	if c.kubeconfig != "" {
+		config, err := clientcmd.BuildConfigFromFlags("", c.kubeconfig)
+		if err != nil {
+			return nil, fmt.Errorf("--kubeconfig=%s: %w", c.kubeconfig, err)
+		}
+		return config, nil
+	}
+	return credentials.AdminConfig(c.dataDir, options.KubeconfigName)
+}

@@ -1,0 +1,131 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/agent/runtime"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
+	fleetclient "github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/typed/fleet/v1alpha1"
+)
+
+const (
+	// firstRetry and lastRetry bound the time between attempts of a request that failed.
+	firstRetry = 200 * time.Millisecond
+	lastRetry  = 15 * time.Second
+	// lastRequests is how long requests may take that are under way when the agent stops.
+	lastRequests = 2 * time.Second
+)
+
+// Options describe a host and how its agent works.
+type Options struct {
+	// HostName is the name of the Host.
+	HostName string
+	// Labels are set on the Host when the agent creates it.
+	Labels map[string]string
+	// Capacity, Addresses and Info are reported in the status of the Host; the runtime adds its
+	// version. The first internal IP address is the hostIP of instances.
+	Capacity  v1alpha1.ResourceList
+	Addresses []v1alpha1.HostAddress
+	Info      v1alpha1.HostInfo
+	// LeaseDuration is how long the host counts as alive after a heartbeat, in whole seconds.
+	// Heartbeats are four times as frequent.
+	LeaseDuration time.Duration
+	// ReportInterval is how often the agent compares the status of the Host with what it reported.
+	// The host lifecycle controller sets Ready to Unknown while the lease is expired, and only the
+	// agent takes that back.
+	ReportInterval time.Duration
+	// RelistInterval is how often the agent reads all sandboxes, besides those that the runtime
+	// announces as changed; 0 for a runtime that announces every change.
+	RelistInterval time.Duration
+	// RestartBackOff returns how long after the end of a container its next attempt starts. key is
+	// the namespace and name of the instance, restarts the number of the next attempt.
+	RestartBackOff func(key, container string, restarts, exitCode int32) time.Duration
+}
+
+// Agent is the agent of one host.
+type Agent struct {
+	options Options
+	runtime runtime.Runtime
+	client  fleetclient.FleetV1alpha1Interface
+	// clock is the time of decisions about instances.
+	clock clock.PassiveClock
+	// lease is the HostLease as it was last written.
+	lease *v1alpha1.HostLease
+}
+
+// New creates an agent that has not registered. config holds the identity of the host.
+func New(config *rest.Config, runtime runtime.Runtime, options Options) (*Agent, error) {
+	client, err := versioned.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("host %s: %w", options.HostName, err)
+	}
+	if options.RestartBackOff == nil {
+		return nil, fmt.Errorf("host %s: RestartBackOff is not set", options.HostName)
+	}
+	return newAgent(client.FleetV1alpha1(), runtime, options), nil
+}
+
+func newAgent(client fleetclient.FleetV1alpha1Interface, runtime runtime.Runtime, options Options) *Agent {
+	return &Agent{options: options, runtime: runtime, client: client, clock: clock.RealClock{}}
+}
+
+// Run works until the context ends; Register must have succeeded. It uses one goroutine for the
+// heartbeat, one for the watch of the server, one for that of the runtime, and one for all
+// instances. Instances and the lease stay as they are at the end.
+func (a *Agent) Run(ctx context.Context) {
+	ctx = klog.NewContext(ctx, klog.FromContext(ctx).WithValues("host", a.options.HostName))
+	c := newController(a)
+	var parts sync.WaitGroup
+	parts.Go(func() { a.heartbeat(ctx) })
+	parts.Go(func() { a.watch(ctx, c.mirror) })
+	parts.Go(func() { a.runtime.Watch(ctx, c.mirror.markUID) })
+	c.run(ctx)
+	parts.Wait()
+}
+
+// lingering returns a context that ends a little after the other, so that requests under way when
+// the agent stops are completed.
+func lingering(ctx context.Context) (context.Context, func()) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(lastRequests, cancel) })
+	return longer, func() { stop(); cancel() }
+}
+
+var errStopped = errors.New("the agent stops")
+
+// sleep returns an error if the context ends before the time is over.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return errStopped
+	case <-timer.C:
+		return nil
+	}
+}

@@ -1,0 +1,256 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package agent
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/agent/runtime"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
+)
+
+// defaultGrace is the grace period of instances that do not specify one, in seconds.
+const defaultGrace = 30
+
+// instanceState is what the agent remembers of an instance; the runtime has everything else.
+type instanceState struct {
+	uid types.UID
+	// accepted is when the agent first saw the instance.
+	accepted time.Time
+	// expired is set once the instance has used up its activeDeadlineSeconds, expiredAt when this
+	// process of the agent noticed.
+	expired   bool
+	expiredAt time.Time
+	// foreign is set if the status has a terminal phase that the agent did not report, such as that
+	// of an eviction: the agent reports no more on the instance.
+	foreign bool
+	// deleted is set once the agent has deleted the instance: what the watch still reports is old.
+	deleted bool
+	// killed is the end of the grace period that the runtime was last given; zero before.
+	killed     time.Time
+	containers map[string]*containerState
+}
+
+// containerState is what the agent remembers of a container.
+type containerState struct {
+	// image is the wanted one, since when it became that or the agent first saw the container.
+	image string
+	since time.Time
+	// replaced is set while the container is stopped because another image is wanted.
+	replaced bool
+	// pullError is why the image could not be pulled.
+	pullError error
+}
+
+// accept creates the state of an instance that this process of the agent sees for the first time.
+func accept(instance *v1alpha1.Instance, now time.Time) *instanceState {
+	s := &instanceState{uid: instance.UID, accepted: now, containers: map[string]*containerState{}}
+	if start := instance.Status.StartTime; start != nil {
+		s.accepted = start.Time
+	}
+	s.expired = instance.Status.Phase == v1alpha1.InstanceFailed && instance.Status.Reason == reasonDeadline
+	for i := range instance.Spec.Containers {
+		s.containers[instance.Spec.Containers[i].Name] = &containerState{image: instance.Spec.Containers[i].Image, since: now}
+	}
+	return s
+}
+
+// actionKind is a method of runtime.Runtime.
+type actionKind int
+
+const (
+	runSandbox actionKind = iota
+	startContainer
+	stopContainer
+	stopSandbox
+	removeSandbox
+)
+
+// action is a call of the runtime.
+type action struct {
+	kind actionKind
+	// container and attempt are of containers only.
+	container *v1alpha1.Container
+	attempt   int32
+	// grace is of stops only.
+	grace time.Duration
+}
+
+// decision is what to do about an instance.
+type decision struct {
+	actions []action
+	// next is when to decide again if nothing changes; zero for never.
+	next time.Time
+	// stopped reports that the instance is to be deleted and nothing of it runs.
+	stopped bool
+}
+
+// decide compares an instance with its sandbox, which is nil if there is none. Apart from the state
+// it depends on its arguments only.
+func (s *instanceState) decide(instance *v1alpha1.Instance, sandbox *runtime.Sandbox, now time.Time, o *Options) decision {
+	if instance.DeletionTimestamp != nil {
+		if sandbox == nil || sandbox.Exited() {
+			return decision{stopped: true}
+		}
+		// deletionTimestamp is when the grace period ends.
+		return decision{actions: s.stop(instance.DeletionTimestamp.Time, now)}
+	}
+	if helper.IsInstanceTerminal(instance) && !s.expired && !s.finished(instance, sandbox) {
+		s.foreign = true
+	}
+	if s.foreign {
+		return s.abandon(instance, sandbox, now)
+	}
+	var d decision
+	if s.expired {
+		if sandbox != nil && !sandbox.Exited() {
+			d.actions = s.stop(now, now)
+		}
+		return d
+	}
+	if limit := instance.Spec.ActiveDeadlineSeconds; limit != nil && !s.finished(instance, sandbox) {
+		deadline := s.accepted.Add(time.Duration(*limit) * time.Second)
+		if !now.Before(deadline) {
+			s.expired, s.expiredAt = true, now
+			return decision{actions: s.stop(now, now)}
+		}
+		d.next = deadline
+	}
+	if sandbox == nil {
+		d.actions = append(d.actions, action{kind: runSandbox})
+		sandbox = &runtime.Sandbox{}
+	}
+	for i := range instance.Spec.Containers {
+		s.decideContainer(&d, instance, &instance.Spec.Containers[i], sandbox, now, o)
+	}
+	return d
+}
+
+// stop returns the action that stops everything until a time, unless it was taken before.
+func (s *instanceState) stop(until, now time.Time) []action {
+	if !s.killed.IsZero() && !until.Before(s.killed) {
+		return nil
+	}
+	s.killed = until
+	return []action{{kind: stopSandbox, grace: max(0, until.Sub(now))}}
+}
+
+// abandon stops and removes what runs of an instance that has ended for a reason that is not the
+// agent's.
+func (s *instanceState) abandon(instance *v1alpha1.Instance, sandbox *runtime.Sandbox, now time.Time) decision {
+	switch {
+	case sandbox == nil:
+		return decision{}
+	case sandbox.Exited():
+		return decision{actions: []action{{kind: removeSandbox}}}
+	case !s.killed.IsZero():
+		return decision{}
+	}
+	return decision{actions: s.stop(now.Add(gracePeriod(instance)), now)}
+}
+
+// decideContainer starts a container that does not run and should, and stops one of another image.
+func (s *instanceState) decideContainer(d *decision, instance *v1alpha1.Instance, spec *v1alpha1.Container, sandbox *runtime.Sandbox, now time.Time, o *Options) {
+	c := s.containers[spec.Name]
+	if c.image != spec.Image {
+		c.image, c.since, c.pullError = spec.Image, now, nil
+	}
+	newest, _ := sandbox.Newest(spec.Name)
+	start := func(attempt int32) {
+		d.actions = append(d.actions, action{kind: startContainer, container: spec, attempt: attempt})
+	}
+	switch {
+	case newest == nil:
+		start(0)
+	case newest.State == runtime.ContainerCreated:
+		if newest.Image != spec.Image {
+			start(newest.Attempt)
+		}
+	case newest.State == runtime.ContainerRunning:
+		c.replaced = newest.Image != spec.Image
+		if c.replaced {
+			d.actions = append(d.actions, action{kind: stopContainer, container: spec, grace: gracePeriod(instance)})
+		}
+	case s.restarts(instance, newest):
+		if due := s.restartAt(instance, newest, o); now.Before(due) {
+			d.next = earlier(d.next, due)
+			return
+		}
+		start(newest.Attempt + 1)
+	}
+}
+
+// restartAt returns when the attempt after an exited container is to start.
+func (s *instanceState) restartAt(instance *v1alpha1.Instance, exited *runtime.Container, o *Options) time.Time {
+	c := s.containers[exited.Name]
+	if c.replaced {
+		return exited.FinishedAt
+	}
+	from := exited.FinishedAt
+	if c.since.After(from) {
+		from = c.since
+	}
+	return from.Add(o.RestartBackOff(keyOf(instance), exited.Name, exited.Attempt+1, exited.ExitCode))
+}
+
+// restarts reports whether an exited container is to be started again.
+func (s *instanceState) restarts(instance *v1alpha1.Instance, exited *runtime.Container) bool {
+	if instance.DeletionTimestamp != nil || s.expired || s.foreign {
+		return false
+	}
+	// An adopted container without an image was stopped for another image.
+	if s.containers[exited.Name].replaced || exited.Image == "" {
+		return true
+	}
+	switch instance.Spec.RestartPolicy {
+	case v1alpha1.RestartPolicyNever:
+		return false
+	case v1alpha1.RestartPolicyOnFailure:
+		return exited.ExitCode != 0
+	}
+	return true
+}
+
+// finished reports whether all containers have ended and none is to be started again.
+func (s *instanceState) finished(instance *v1alpha1.Instance, sandbox *runtime.Sandbox) bool {
+	if sandbox == nil {
+		return false
+	}
+	for i := range instance.Spec.Containers {
+		newest, _ := sandbox.Newest(instance.Spec.Containers[i].Name)
+		if newest == nil || newest.State != runtime.ContainerExited || s.restarts(instance, newest) {
+			return false
+		}
+	}
+	return true
+}
+
+func gracePeriod(instance *v1alpha1.Instance) time.Duration {
+	return time.Duration(ptr.Deref(instance.Spec.TerminationGracePeriodSeconds, defaultGrace)) * time.Second
+}
+
+// earlier returns the earlier of two times, of which zero means never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}

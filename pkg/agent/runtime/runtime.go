@@ -1,0 +1,169 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package runtime is the seam between the agent of a host and what runs its containers.
+// Package simulated implements it; its methods map to those of CRI (k8s.io/cri-client).
+//
+// The agent decides what runs, a Runtime carries it out. A sandbox holds the containers of one
+// Instance and is identified by the UID of the Instance; a container is identified by sandbox,
+// name and attempt. Read Runtime.
+package runtime
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+)
+
+// Runtime runs the containers of one host. Its methods are idempotent, may be called
+// concurrently, and return without waiting for the container: what takes long (a pull, a start,
+// a stop with its grace period) continues in the background. Its progress shows in Sandbox, and
+// Watch announces it.
+type Runtime interface {
+	// Info returns the version and the health of the runtime. CRI: Version and Status.
+	Info(ctx context.Context) (Info, error)
+
+	// Sandbox returns the state of a sandbox; nil if there is none.
+	// CRI: PodSandboxStatus, ListContainers and ContainerStatus.
+	Sandbox(ctx context.Context, uid types.UID) (*Sandbox, error)
+
+	// Sandboxes returns the UIDs of all sandboxes, also those that outlived an earlier process
+	// of the agent. CRI: ListPodSandbox.
+	Sandboxes(ctx context.Context) ([]types.UID, error)
+
+	// RunSandbox creates the sandbox of an instance, with its network. A sandbox that runs stays
+	// as it is. CRI: RunPodSandbox, with an attempt above the highest that the runtime has.
+	RunSandbox(ctx context.Context, instance *v1alpha1.Instance) error
+
+	// PullImage returns nil if the image is present, as policy demands; ErrPulling while it is
+	// being pulled; otherwise why the last pull failed. The runtime limits the rate of its
+	// attempts, so every synchronization may call this. CRI: ImageStatus and PullImage.
+	PullImage(ctx context.Context, image string, policy v1alpha1.PullPolicy) error
+
+	// StartContainer starts an attempt of a container in the sandbox of an instance. An earlier
+	// container of the same name and attempt that has not started is replaced.
+	// CRI: CreateContainer and StartContainer.
+	StartContainer(ctx context.Context, instance *v1alpha1.Instance, container *v1alpha1.Container, attempt int32) error
+
+	// StopContainer ends a container: its program is signalled to exit, and killed after the grace
+	// period. CRI: StopContainer.
+	StopContainer(ctx context.Context, uid types.UID, name string, grace time.Duration) error
+
+	// StopSandbox ends all containers of a sandbox in the same way, and no container starts in it
+	// any more. A later call can shorten the grace period. CRI: StopContainer of each and
+	// StopPodSandbox.
+	StopSandbox(ctx context.Context, uid types.UID, grace time.Duration) error
+
+	// RemoveSandbox kills what still runs and removes the sandbox, its containers and their logs.
+	// CRI: RemovePodSandbox.
+	RemoveSandbox(ctx context.Context, uid types.UID) error
+
+	// Watch calls changed with the UID of a sandbox whose state may have changed, until the
+	// context ends. Calls are hints: they may be early, repeated or missing. changed does not
+	// block. CRI: GetContainerEvents, or a comparison of lists (PLEG).
+	Watch(ctx context.Context, changed func(uid types.UID))
+}
+
+// Adopter is implemented by runtimes whose sandboxes do not outlive the process. A runtime on
+// CRI has no use for it.
+type Adopter interface {
+	// Adopt restores the sandbox of an instance from the status that the agent last reported.
+	Adopt(ctx context.Context, instance *v1alpha1.Instance) error
+}
+
+// ErrPulling is returned by PullImage while an image is being pulled.
+var ErrPulling = errors.New("the image is being pulled")
+
+// Info describes a runtime.
+type Info struct {
+	// Version is the name and version of the runtime, as in HostInfo: containerd://2.2.0.
+	Version string
+	// Ready reports whether the runtime can run containers; Reason and Message explain it, as in
+	// the condition Ready of a Host.
+	Ready           bool
+	Reason, Message string
+}
+
+// Sandbox is the state of the sandbox of one instance.
+type Sandbox struct {
+	// IP is the address of the sandbox in the network of the host; empty if it has none.
+	IP string
+	// Stopping reports whether StopSandbox was called.
+	Stopping bool
+	// Containers has the newest attempt of each container that was started, and the attempt
+	// before it if the runtime still has it, in no particular order.
+	Containers []Container
+}
+
+// ContainerState is where a container is in its life, as in CRI.
+type ContainerState int
+
+const (
+	// ContainerCreated has not started yet.
+	ContainerCreated ContainerState = iota
+	// ContainerRunning runs.
+	ContainerRunning
+	// ContainerExited has ended; it does not start again.
+	ContainerExited
+)
+
+// Container is the state of one attempt of a container.
+type Container struct {
+	Name    string
+	Attempt int32
+	// ID identifies the container at the runtime: containerd://8fc2...
+	ID string
+	// Image is the image as the specification named it, ImageID its digest.
+	Image, ImageID string
+	State          ContainerState
+	// StartedAt and FinishedAt are set from ContainerRunning and ContainerExited on.
+	StartedAt, FinishedAt time.Time
+	// ExitCode, Reason (such as Completed, Error, OOMKilled) and Message describe the end of an exited
+	// container. A program that a signal ended has 128 and the number of the signal.
+	ExitCode        int32
+	Reason, Message string
+	// LogPath is the file with the output of the container, in CRI's format; empty if there is none.
+	LogPath string
+}
+
+// Newest returns the newest attempt of a container and the attempt before it; nil where there is
+// none.
+func (s *Sandbox) Newest(name string) (newest, previous *Container) {
+	for i := range s.Containers {
+		switch c := &s.Containers[i]; {
+		case c.Name != name:
+		case newest == nil || c.Attempt > newest.Attempt:
+			newest, previous = c, newest
+		case previous == nil || c.Attempt > previous.Attempt:
+			previous = c
+		}
+	}
+	return newest, previous
+}
+
+// Exited reports whether no container of the sandbox runs or is about to.
+func (s *Sandbox) Exited() bool {
+	for i := range s.Containers {
+		if s.Containers[i].State != ContainerExited {
+			return false
+		}
+	}
+	return true
+}

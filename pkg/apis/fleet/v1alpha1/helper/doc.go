@@ -1,0 +1,21 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package helper holds the functions on fleet.gatehouse.dev/v1alpha1 objects on which several
+// clients must agree: the state of instances, taints and tolerations, revisions and template
+// hashes. Every package may import it. k8s.io/kubernetes/pkg/apis/core/v1/helper and
+// k8s.io/kubernetes/pkg/api/v1/pod are the models.
+package helper

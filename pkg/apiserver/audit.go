@@ -1,0 +1,60 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package apiserver
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	genericoptions "k8s.io/apiserver/pkg/server/options"
+	"k8s.io/klog/v2"
+)
+
+// defaultAuditPolicy applies where --audit-log-path or --audit-webhook-config-file is set and
+// --audit-policy-file is not. Without a policy the library records nothing: every request has
+// level None. The policy leaves bodies out because they hold secrets.
+const defaultAuditPolicy = `apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: None
+  nonResourceURLs: [/healthz*, /livez*, /readyz*]
+- level: Metadata
+`
+
+// ApplyAudit applies the audit options to the server configuration. The library reads a policy
+// from a file only, so the default policy is written to a temporary file in dir.
+func ApplyAudit(options *genericoptions.AuditOptions, dir string, generic *genericapiserver.Config) (err error) {
+	audit := *options
+	if audit.PolicyFile != "" || audit.LogOptions.Path == "" && audit.WebhookOptions.ConfigFile == "" {
+		return audit.ApplyTo(generic)
+	}
+	file, err := os.CreateTemp(dir, "audit-policy-*.yaml")
+	if err != nil {
+		return fmt.Errorf("the default audit policy cannot be written: %w; name one with --audit-policy-file", err)
+	}
+	defer func() { err = errors.Join(err, os.Remove(file.Name())) }()
+	_, err = file.WriteString(defaultAuditPolicy)
+	if err = errors.Join(err, file.Close()); err != nil {
+		return fmt.Errorf("the default audit policy cannot be written: %w; name one with --audit-policy-file", err)
+	}
+	audit.PolicyFile = file.Name()
+	klog.InfoS("Auditing every request but health checks at level Metadata; --audit-policy-file names another policy")
+	return audit.ApplyTo(generic)
+}

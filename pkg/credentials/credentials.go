@@ -1,0 +1,160 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package credentials
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"k8s.io/client-go/util/cert"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
+	"github.com/gatehouse-dev/gatehouse/pkg/files"
+)
+
+const (
+	// DefaultLifetime is how long a certificate is valid by default: a year, as that of the
+	// administrator.
+	DefaultLifetime = 365 * 24 * time.Hour
+	// standardOutput is the name of standard output in --out.
+	standardOutput = "-"
+)
+
+// Options are the flags of commands that issue a credential.
+type Options struct {
+	TTL     time.Duration
+	DataDir string
+	// Server is the URL in the kubeconfig; that of the administrator's kubeconfig where empty.
+	Server string
+	// Out is the file to write; NAME.kubeconfig where empty.
+	Out string
+
+	// CertificateDir and Kubeconfig are the names of the authority's directory and of the
+	// administrator's kubeconfig in the data directory.
+	CertificateDir, Kubeconfig string
+}
+
+// AddFlags adds the flags to a set.
+func (o *Options) AddFlags(fs *pflag.FlagSet) {
+	fs.DurationVar(&o.TTL, "ttl", o.TTL, "How long the certificate is valid.")
+	fs.StringVar(&o.DataDir, "data-dir", o.DataDir, "The server's data directory.")
+	fs.StringVar(&o.Server, "server", o.Server, "URL by which the new kubeconfig reaches the server; its host must be in the server's certificate, see --tls-san of the server. Where empty, the one in the administrator's kubeconfig.")
+	fs.StringVar(&o.Out, "out", o.Out, "File to write, which must not exist; - for standard output. Where empty, NAME.kubeconfig in the working directory.")
+}
+
+// Issuer signs a client certificate.
+type Issuer func(ca certificates.KeyPair, cn string, orgs []string, ttl time.Duration, now time.Time) (certPEM, keyPEM []byte, err error)
+
+// Issue issues the certificate of a user and writes a kubeconfig with it. name is the default name
+// of the file.
+func (o *Options) Issue(out, notes io.Writer, name, user string, groups []string, issue Issuer) error {
+	ca, err := certificates.LoadCA(filepath.Join(o.DataDir, o.CertificateDir))
+	if err != nil {
+		return fmt.Errorf("--data-dir=%s: %w", o.DataDir, err)
+	}
+	server, err := o.serverURL()
+	if err != nil {
+		return err
+	}
+	if err := o.checkServer(server); err != nil {
+		return err
+	}
+	now := time.Now()
+	clientCert, key, err := issue(ca, user, slices.Compact(slices.Sorted(slices.Values(groups))), o.TTL, now)
+	if err != nil {
+		return fmt.Errorf("--ttl=%s: %w", o.TTL, err)
+	}
+	kubeconfig, err := certificates.Kubeconfig(server, ca.CertPEM, clientCert, key, "gatehouse")
+	if err != nil {
+		return fmt.Errorf("--server=%s: %w", server, err)
+	}
+	if o.Out == standardOutput {
+		_, err := out.Write(kubeconfig)
+		return err
+	}
+	path := o.Out
+	if path == "" {
+		if path = name + ".kubeconfig"; filepath.Base(path) != path {
+			return fmt.Errorf("%q is not a file name: name one with --out", name)
+		}
+	}
+	if err := writeNew(path, kubeconfig); err != nil {
+		return err
+	}
+	fmt.Fprintf(notes, "%s is in %s until %s\n", user, path, now.Add(o.TTL).Format(time.DateOnly))
+	return nil
+}
+
+// serverURL returns the URL in the new kubeconfig.
+func (o *Options) serverURL() (string, error) {
+	if o.Server != "" {
+		return o.Server, nil
+	}
+	path := filepath.Join(o.DataDir, o.Kubeconfig)
+	var admin *clientcmdapi.Config
+	data, err := files.ReadTrusted(path)
+	if err == nil {
+		admin, err = clientcmd.Load(data)
+	}
+	if err == nil {
+		if current := admin.Contexts[admin.CurrentContext]; current != nil {
+			if cluster := admin.Clusters[current.Cluster]; cluster != nil {
+				return cluster.Server, nil
+			}
+		}
+		err = errors.New("it names no server")
+	}
+	return "", fmt.Errorf("the URL of the server cannot be read from %s (%w): set it with --server", path, err)
+}
+
+// checkServer refuses a URL whose host is not in the certificate that the server makes for itself:
+// clients would refuse the server. Without such a certificate every URL is accepted.
+func (o *Options) checkServer(server string) error {
+	u, err := url.Parse(server)
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" {
+		return fmt.Errorf("--server=%s: it is not the URL of a server: write it as https://gatehouse.example.com:6443", server)
+	}
+	serving, err := cert.CertsFromFile(filepath.Join(o.DataDir, o.CertificateDir, certificates.ServingCertFile))
+	if err != nil || serving[0].VerifyHostname(u.Hostname()) == nil {
+		return nil
+	}
+	return fmt.Errorf("--server=%s: clients would refuse the server there, because its certificate is valid for %s only: start the server with --tls-san %s, or with --listen 0.0.0.0:PORT for every address of this machine, and run this command again",
+		server, strings.Join(certificates.NamesOf(serving[0]), ", "), u.Hostname())
+}
+
+// writeNew writes a file for its owner only. It never replaces a file, which may be the only
+// credential of a user.
+func writeNew(path string, data []byte) error {
+	err := files.WriteNew(path, data, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s exists: remove it, or name another file with --out", path)
+	}
+	if err != nil {
+		return fmt.Errorf("--out: the kubeconfig cannot be written: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,105 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package delegation
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/server/healthz"
+	"k8s.io/client-go/tools/cache"
+)
+
+// HealthChecks returns a check for /readyz for each vital need. Other needs never fail a check: a
+// server that can still serve reads must stay in service, or its whole API group would be missing
+// in the cluster.
+func (c *Checker) HealthChecks() []healthz.HealthChecker {
+	var checks []healthz.HealthChecker
+	for _, need := range c.needs {
+		if need.Vital {
+			checks = append(checks, healthz.NamedCheck("cluster-"+need.Name, func(*http.Request) error { return c.Missing(need.Name) }))
+		}
+	}
+	return checks
+}
+
+// errWithheld replaces a reason that the caller may not read.
+var errWithheld = errors.New("reason withheld; it is in the log, and on this page for callers that may get " + NotesPath)
+
+// NotesPath is the path that a caller must be allowed to get in order to read the notes of
+// WithNotes. Nothing is served there. Roles for monitoring, such as system:monitoring of
+// Kubernetes, grant /readyz/*.
+const NotesPath = "/readyz/cluster"
+
+// WithNotes appends the missing needs to the response of /readyz?verbose, and for callers that
+// may read them the reasons and consequences. The reasons name addresses of the cluster and the
+// server's missing permissions, and /readyz is open to callers without credentials. The library
+// withholds the reason of a failed check from all callers.
+func (c *Checker) WithNotes(handler http.Handler, may func(*http.Request) bool) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handler.ServeHTTP(w, r)
+		if _, verbose := r.URL.Query()["verbose"]; r.URL.Path != "/readyz" || !verbose {
+			return
+		}
+		permitted := may(r)
+		for _, need := range c.needs {
+			err := c.Missing(need.Name)
+			if err != nil && !permitted {
+				err = errWithheld
+			}
+			if err != nil {
+				_, _ = fmt.Fprintf(w, "[!]%s: %v\n", need.Name, err)
+			}
+		}
+	})
+}
+
+// mayReadNotes authorizes the caller for NotesPath.
+func mayReadNotes(access authorizer.Authorizer) func(*http.Request) bool {
+	return func(r *http.Request) bool {
+		caller, ok := request.UserFrom(r.Context())
+		if !ok {
+			return false
+		}
+		decision, _, err := access.Authorize(r.Context(), authorizer.AttributesRecord{User: caller, Verb: "get", Path: NotesPath})
+		return err == nil && decision == authorizer.DecisionAllow
+	}
+}
+
+// syncedOnce returns a check that passes for good once every informer whose need is met has
+// synced: before that, writes would wait. Missing permissions do not keep the server from serving
+// reads, and a permission that is granted later must not take the server out of service. The
+// library's own check would wait for ever.
+func syncedOnce(synced map[string]cache.InformerSynced, missing func(need string) error) healthz.HealthChecker {
+	var once atomic.Bool
+	return healthz.NamedCheck("cluster-objects", func(*http.Request) error {
+		if once.Load() {
+			return nil
+		}
+		for need, hasSynced := range synced {
+			if missing(need) == nil && !hasSynced() {
+				return fmt.Errorf("%s have not been read yet", need)
+			}
+		}
+		once.Store(true)
+		return nil
+	})
+}

@@ -1,0 +1,54 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package server
+
+import (
+	"fmt"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/manager"
+	"github.com/gatehouse-dev/gatehouse/pkg/credentials"
+	"github.com/gatehouse-dev/gatehouse/pkg/simulation"
+	"github.com/gatehouse-dev/gatehouse/pkg/version"
+)
+
+// NewClients constructs the clients in the server's process: the controllers of the standalone
+// mode, and the simulated hosts.
+func NewClients(in Inputs, loopback *rest.Config) (manager.Runners, error) {
+	if in.Aggregated() {
+		return nil, nil
+	}
+	tokens := map[string]string{}
+	for _, name := range manager.ClientNames() {
+		tokens[name] = in.Identities.Mint(name)
+	}
+	clients, err := manager.NewStandalone(manager.Standalone{
+		Controllers: in.Controllers, EndedInstances: in.EndedInstances, Replica: in.ReplicaIdentity(),
+		Identity: func(name string) *rest.Config { return manager.TokenConfig(loopback, name, tokens[name]) },
+	})
+	if err != nil || in.SimulateHosts == 0 {
+		return clients, err
+	}
+	simulated := simulation.DefaultOptions()
+	simulated.Count, simulated.Version = in.SimulateHosts, version.Product()
+	hosts, err := simulation.New(simulated, credentials.CertifiedHosts(loopback, in.Certificates.CA))
+	if err != nil {
+		return nil, fmt.Errorf("--simulate-hosts=%d: %w", in.SimulateHosts, err)
+	}
+	return append(clients, manager.Run(hosts)), nil
+}

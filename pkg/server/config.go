@@ -1,0 +1,210 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package server
+
+import (
+	"context"
+	"net"
+	"os"
+	"slices"
+	"strings"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apiserver/pkg/authentication/user"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/server/healthz"
+	"k8s.io/client-go/informers"
+	"k8s.io/component-base/metrics"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/admission"
+	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
+	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
+	"github.com/gatehouse-dev/gatehouse/pkg/authorization"
+	"github.com/gatehouse-dev/gatehouse/pkg/authorization/boundinstances"
+	"github.com/gatehouse-dev/gatehouse/pkg/authorization/host"
+	"github.com/gatehouse-dev/gatehouse/pkg/authorization/rbac"
+	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/manager"
+	"github.com/gatehouse-dev/gatehouse/pkg/delegation"
+	"github.com/gatehouse-dev/gatehouse/pkg/limits"
+	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
+	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
+)
+
+// Inputs are the values of a start from which the configuration is built.
+type Inputs struct {
+	options.CompletedOptions
+	Listener     net.Listener
+	Certificates *certificates.Bundle
+	Local        *embedded.Server // the etcd in this process; nil for an external one
+	// Identities authenticates the controllers in this process.
+	Identities *authentication.Controllers
+}
+
+// NewConfig builds the configuration of the server. The order of the functions that it calls is
+// the order of the request's path; each needs the results of the ones before.
+func NewConfig(ctx context.Context, in Inputs) (*apiserver.Config, error) {
+	scheme, codecs := apiserver.NewFleetScheme()
+	generic := genericapiserver.NewConfig(codecs)
+	if err := in.ServerRun.ApplyTo(generic); err != nil {
+		return nil, err
+	}
+	if err := in.Serving.Apply(generic, in.Listener, in.Certificates.ServingCertFile, in.Certificates.ServingKeyFile); err != nil {
+		return nil, err
+	}
+	bound, err := boundinstances.New(generic)
+	if err != nil {
+		return nil, err
+	}
+	// kube-controller-manager collects garbage of every group that it discovers in a cluster; a
+	// standalone server has a collector of its own.
+	config := &apiserver.Config{
+		Generic: generic, GarbageCollected: true, HealthPaths: authentication.HealthPaths, Memory: in.Memory.Budget(os.DirFS("/")),
+		Watches: apiserver.WatchLimits{MaxDuration: in.Watches.MaxTimeout, RecheckInterval: in.Watches.RecheckInterval},
+	}
+	var flowControl informers.SharedInformerFactory
+	var sources admission.Sources
+	if in.Aggregated() {
+		flowControl, sources, err = applyDelegation(ctx, in, bound, config)
+	} else {
+		flowControl, sources, err = applyStandalone(in, bound, config)
+	}
+	if err != nil {
+		return nil, err
+	}
+	configuration, err := in.Admission.Configuration(in.AdmissionPlugins())
+	if err != nil {
+		return nil, err
+	}
+	if err := admission.Apply(generic, scheme, configuration, sources); err != nil {
+		return nil, err
+	}
+	limits.Apply(ctx, generic, &limits.Watches{PerUser: in.Watches.MaxPerUser, All: in.Watches.Max, Exempt: exemptFromWatchLimits})
+	if err := apiserver.ApplyAudit(in.Audit, in.DataDir, generic); err != nil {
+		return nil, err
+	}
+	generic.EnableProfiling = in.Features.EnableProfiling
+	generic.EnableContentionProfiling = in.Features.EnableContentionProfiling
+	generic.DebugSocketPath = in.Features.DebugSocketPath
+	applyMetrics(in.Metrics)
+	generic.FlowControl = apiserver.NewStaticFlowControl(flowControl, generic.MaxRequestsInFlight+generic.MaxMutatingRequestsInFlight, controllerUsers())
+	return config, applyStorage(ctx, in, config)
+}
+
+// applyDelegation configures stages 1 and 2 of the aggregated mode and returns the informers of
+// the cluster and the sources of stage 3.
+func applyDelegation(ctx context.Context, in Inputs, bound host.Bindings, config *apiserver.Config) (informers.SharedInformerFactory, admission.Sources, error) {
+	cluster, err := delegation.New(ctx, delegation.Config{
+		Options: in.Cluster, ClientCAFile: in.ClientCAFile, Hosts: host.Options{ApproveRegistration: in.ApproveHosts()}, Plugins: in.AdmissionPlugins(),
+	})
+	if err != nil {
+		return nil, admission.Sources{}, err
+	}
+	config.Tokens, config.StartChecks = cluster.Tokens(), []healthz.HealthChecker{cluster.Synced()}
+	// config.Informers stays nil: the server must get ready although the cluster does not permit
+	// admission to read everything. Synced waits for what it permits.
+	return cluster.Informers(), cluster.Admission(bound), cluster.Apply(config.Generic, bound)
+}
+
+// applyStandalone configures stages 1 and 2 of the standalone mode and returns the informers of
+// the server's own storages and the sources of stage 3.
+func applyStandalone(in Inputs, bound host.Bindings, config *apiserver.Config) (informers.SharedInformerFactory, admission.Sources, error) {
+	stored, lookup := apiserver.NewStoreInformers(), &apiserver.StoreLookup{}
+	objects := stored.Factory
+	caFile := in.ClientCAFile
+	if caFile == "" {
+		caFile = in.Certificates.CAFile
+	}
+	access, err := in.Callers.Apply(config.Generic, authentication.StandaloneInputs{
+		ClientCAFile: caFile, CertificateDir: in.Certificates.Dir, AnyProxyName: in.Cluster.AnyProxyName, Controllers: in.Identities,
+		Lookup: lookup, Live: lookup.Live(),
+	})
+	if err != nil {
+		return nil, admission.Sources{}, err
+	}
+	roles, err := authorization.ApplyStandalone(config.Generic, objects.Rbac().V1(), bound, host.Options{ApproveRegistration: in.ApproveHosts()}, authentication.HealthPaths)
+	if err != nil {
+		return nil, admission.Sources{}, err
+	}
+	scheme, codecs := apiserver.NewBuiltinScheme()
+	config.Builtins = &apiserver.Builtins{
+		Scheme:     scheme,
+		Codecs:     codecs,
+		Informers:  stored,
+		Lookup:     lookup,
+		Tokens:     access.Tokens,
+		Audiences:  access.Audiences,
+		Authorizer: config.Generic.Authorization.Authorizer,
+		Rules:      roles.Roles,
+		Escalation: roles.Escalation,
+		EventTTL:   in.EventTTL,
+		Paths:      access.Install,
+		Bootstrap:  bootstrapRoles(),
+	}
+	config.Informers, config.Tokens, config.StartChecks = objects, access.Requests, []healthz.HealthChecker{roles.Synced}
+	sources, err := admission.StandaloneSources(config.Generic, objects, stored.Serves, scheme.PrioritizedVersionsAllGroups(), bound, in.AdmissionPlugins())
+	return objects, sources, err
+}
+
+// bootstrapRoles returns the roles and bindings that exist from the first start.
+func bootstrapRoles() []apiserver.BootstrapObject {
+	var objects []apiserver.BootstrapObject
+	for _, object := range rbac.BootstrapObjects(controllerRoles()) {
+		objects = append(objects, apiserver.BootstrapObject{
+			Resource: rbacv1.Resource(object.Resource), Object: object.Object, Reconcile: object.Reconcile,
+		})
+	}
+	return objects
+}
+
+// controllerRoles returns the roles of the controllers for RBAC.
+func controllerRoles() []rbac.UserRole {
+	var roles []rbac.UserRole
+	for _, d := range manager.Descriptors() {
+		roles = append(roles, rbac.UserRole{User: authentication.ControllerUserPrefix + d.Name, Rules: d.Rules})
+	}
+	return roles
+}
+
+// exemptFromWatchLimits exempts the users that flow control exempts, and the server's own clients:
+// no user is served correctly without their watches.
+func exemptFromWatchLimits(caller user.Info) bool {
+	return slices.Contains(caller.GetGroups(), user.SystemPrivilegedGroup) || strings.HasPrefix(caller.GetName(), authentication.ControllerUserPrefix)
+}
+
+// controllerUsers returns the users of the controllers, wherever they run.
+func controllerUsers() []string {
+	names := manager.ClientNames()
+	for i, name := range names {
+		names[i] = authentication.ControllerUserPrefix + name
+	}
+	return names
+}
+
+// applyMetrics applies the given options. The library's Apply logs an error for an allow-list that
+// is not given.
+func applyMetrics(o *metrics.Options) {
+	if o.ShowHiddenMetricsForVersion != "" {
+		metrics.SetShowHidden()
+	}
+	metrics.SetDisabledMetrics(o.DisabledMetrics)
+	if len(o.AllowListMapping) > 0 {
+		metrics.SetLabelAllowList(o.AllowListMapping)
+	} else if o.AllowListMappingManifest != "" {
+		metrics.SetLabelAllowListFromManifest(o.AllowListMappingManifest)
+	}
+}

@@ -1,0 +1,72 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package server
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
+	"github.com/gatehouse-dev/gatehouse/pkg/storage"
+)
+
+// applyStorage configures the storages of stage 5: checksums, calls of an etcd in this process, and
+// the check of etcd's space.
+func applyStorage(ctx context.Context, in Inputs, config *apiserver.Config) error {
+	generic := config.Generic
+	var endpoints []string
+	if in.Local != nil {
+		endpoints = in.Local.Endpoints()
+	}
+	etcd := in.Etcd.Connected(endpoints)
+	storageConfig := etcd.StorageConfig
+	storageConfig.StorageObjectCountTracker = generic.StorageObjectCountTracker
+	scheme, codecs := apiserver.NewFleetScheme()
+	factory := apiserver.NewStorageFactory(storageConfig, etcd.DefaultStorageMediaType, scheme, codecs)
+	if builtins := config.Builtins; builtins != nil {
+		factory = apiserver.WithBuiltins(factory,
+			apiserver.NewStorageFactory(storageConfig, etcd.DefaultStorageMediaType, builtins.Scheme, builtins.Codecs))
+	}
+	if err := etcd.ApplyWithStorageFactoryTo(factory, generic); err != nil {
+		return err
+	}
+	generic.RESTOptionsGetter = storage.WithChecksums(generic.RESTOptionsGetter)
+	if in.Local != nil {
+		inProcess, err := storage.InProcess(generic.RESTOptionsGetter, etcd, in.Local)
+		if err != nil {
+			return err
+		}
+		generic.RESTOptionsGetter = inProcess
+	}
+	var space *storage.Space
+	end := func() {}
+	if in.Local != nil {
+		space = storage.EmbeddedSpace(ctx, in.Local)
+	} else {
+		var err error
+		if space, end, err = storage.ExternalSpace(ctx, in.Etcd.External()); err != nil {
+			return fmt.Errorf("--etcd-servers: %w", err)
+		}
+	}
+	go func() {
+		defer end()
+		space.Run(ctx)
+	}()
+	generic.RESTOptionsGetter = space.Storages(generic.RESTOptionsGetter)
+	generic.AddReadyzChecks(space.HealthCheck())
+	return nil
+}
