@@ -54,13 +54,13 @@ func issueClientFrom(t *testing.T, ca certificates.KeyPair, server *servertestin
 	return config
 }
 
-// What everybody may ask without saying who they are, and what nobody may.
+// Paths that are served without credentials, and paths that need authorization.
 var (
 	healthPaths    = []string{"/livez", "/readyz", "/healthz"}
 	protectedPaths = []string{
 		"/", "/api", "/apis", "/apis/fleet.gatehouse.dev", fleetPath, hostsPath, instancesPath, hostsPath + "/edge-1", instancesPath + "?watch=1",
 		"/openapi/v2", "/openapi/v3", "/version", "/metrics", "/debug/pprof/", "/nothing-is-here",
-		// A check by itself may tell more than whether all is well.
+		// The path of a single check returns more than the result of all checks.
 		"/livez/etcd", "/readyz/etcd", "/healthz/ping",
 	}
 )
@@ -138,7 +138,7 @@ func TestWhoIsNoAdministratorIsToldWhoTheyAreAndWhatTheyMayNot(t *testing.T) {
 	} {
 		wrongRequest{method: row.method, path: row.path, body: row.body, code: http.StatusForbidden, reason: metav1.StatusReasonForbidden, message: fmt.Sprintf("User %q %s", "alice", row.may)}.check(t, alice)
 	}
-	// What describes the API is everybody's who is known.
+	// Any authenticated user may read the description of the API.
 	for _, path := range append([]string{"/version", "/openapi/v2", "/apis"}, healthPaths...) {
 		if answer := alice.do(t, http.MethodGet, path, "", "", ""); answer.code != http.StatusOK {
 			t.Errorf("%s: %d %s", path, answer.code, answer.body)
@@ -148,7 +148,7 @@ func TestWhoIsNoAdministratorIsToldWhoTheyAreAndWhatTheyMayNot(t *testing.T) {
 		t.Errorf("what was forbidden was done all the same: %v", after)
 	}
 
-	// The group decides, whatever the name, and impersonation ends where the impersonated do.
+	// The group decides, not the user name, and impersonation ends at the rights of the impersonated user.
 	other := issueClient(t, server, "bob", "system:masters")
 	if answer := newRawClient(t, other).do(t, http.MethodGet, hostsPath, "", "", ""); answer.code != http.StatusOK {
 		t.Errorf("a member of system:masters: %d %s", answer.code, answer.body)

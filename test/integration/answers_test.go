@@ -80,8 +80,8 @@ func TestNumbersThatDoNotFitAreRefusedAndTheFieldIsNamed(t *testing.T) {
 	}
 }
 
-// A strategic patch that a client makes by OpenAPI, and that the server applies by the tags in
-// Go: the same port by two protocols is two elements.
+// A client makes a strategic patch from the OpenAPI document, and the server applies it by the tags of
+// the Go type. In both, one port with two protocols is two elements.
 func TestAPortByTwoProtocolsIsTwoPorts(t *testing.T) {
 	server := servertesting.Start(t)
 	client := newRawClient(t, server.Config)
@@ -123,7 +123,7 @@ func TestAnAppBecomesRecreateByEveryKindOfWrite(t *testing.T) {
 	const recreate = `,"strategy":{"type":"Recreate"}`
 	for i, row := range []struct {
 		name, before, method, query, contentType string
-		// body may hold NAME and VERSION; empty for a refusal.
+		// body may hold NAME and VERSION; it is empty for a request that is refused.
 		body    string
 		refused bool
 	}{
@@ -163,7 +163,7 @@ func TestAnAppBecomesRecreateByEveryKindOfWrite(t *testing.T) {
 			if answer.code != http.StatusOK || app.Spec.Strategy.Type != v1alpha1.RecreateAppStrategy || app.Spec.Strategy.RollingUpdate != nil || app.Generation != 2 {
 				t.Fatalf("answered with %d: %s", answer.code, answer.body)
 			}
-			// And back again: the defaults return.
+			// The change is reverted: the defaults return.
 			client.do(t, http.MethodPatch, appsPath+"/"+name, mergePatch, "", `{"spec":{"strategy":{"type":"RollingUpdate"}}}`).into(t, &app)
 			if app.Spec.Strategy.RollingUpdate == nil || app.Spec.Strategy.RollingUpdate.MaxSurge.String() != "25%" {
 				t.Errorf("back again: %+v", app.Spec.Strategy)
@@ -193,7 +193,8 @@ func TestAScaleIsPrintedWithItsColumns(t *testing.T) {
 	}
 }
 
-// /version is for everybody, as in Kubernetes; how to verify tokens is once somebody says so.
+// As in Kubernetes, every caller may read /version, and the keys that verify tokens are readable once
+// a binding grants it.
 func TestRolesDecideWhatAnonymousCallersRead(t *testing.T) {
 	server := servertesting.Start(t)
 	nobody := newRawClient(t, rest.AnonymousClientConfig(server.Config))
@@ -219,7 +220,7 @@ func TestRolesDecideWhatAnonymousCallersRead(t *testing.T) {
 			return nobody.do(t, http.MethodGet, path, "", "", "").code == http.StatusOK
 		})
 	}
-	// What was taken back is closed.
+	// The revoked path is forbidden again.
 	viewer, err := admin.RbacV1().ClusterRoleBindings().Get(t.Context(), "system:public-info-viewer", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -308,8 +309,8 @@ func TestTypeCheckingOfAVeryLargePolicyIsBoundedAndSaysSo(t *testing.T) {
 	}
 }
 
-// The status endpoints of Kubernetes' own kinds let metadata through where those of a
-// kube-apiserver do.
+// The status endpoints of Kubernetes' own kinds accept changes of metadata where those of a
+// kube-apiserver accept them.
 func TestBuiltInStatusEndpointsTreatMetadataAsKubernetesDoes(t *testing.T) {
 	server := servertesting.Start(t)
 	client := newRawClient(t, server.Config)
@@ -346,7 +347,7 @@ func TestBuiltInStatusEndpointsTreatMetadataAsKubernetesDoes(t *testing.T) {
 			t.Errorf("%s: a finalizer that is none is answered with %d", name, wrongFinalizer.code)
 		}
 	}
-	// Whoever serves another built-in status endpoint decides what it does, here.
+	// A new built-in status endpoint needs a row in the table above.
 	lists, err := admin.Discovery().ServerPreferredResources()
 	if err != nil {
 		t.Fatal(err)

@@ -75,8 +75,8 @@ func (c rawClient) events(t *testing.T, path string) (next func() string) {
 	}
 }
 
-// Clients that are not written in Go watch without a resourceVersion: they say nothing of
-// initial events and get them as for any other selector.
+// Clients that are not written in Go watch without a resourceVersion and without asking for initial
+// events. They get initial events as for any other selector.
 func TestAWatchOfOneHostBeginsWithWhatIsThereWhoeverAsks(t *testing.T) {
 	server := servertesting.Start(t)
 	client, raw := newFleetClient(t, server.Config), newRawClient(t, server.Config)
@@ -91,7 +91,7 @@ func TestAWatchOfOneHostBeginsWithWhatIsThereWhoeverAsks(t *testing.T) {
 	for i, row := range []struct {
 		query, selector string
 		initial         []string
-		// indexed watches read what matches, all others read every object.
+		// indexed watches read only the matching objects, all others read every object.
 		indexed bool
 	}{
 		{"watch=1", "spec.hostName=edge-1", []string{"ADDED i-0", "ADDED i-1"}, true},
@@ -153,7 +153,7 @@ func TestAWatchOfOneHostEndsWhenItsTimeIsOver(t *testing.T) {
 	}
 }
 
-// What follows CustomResourceDefinitions lists and watches them: both are served, and empty.
+// Clients that follow CustomResourceDefinitions list and watch them: both are served, and are empty.
 func TestADynamicClientFollowsCustomResourceDefinitionsInPeace(t *testing.T) {
 	server := servertesting.Start(t)
 	client, err := dynamic.NewForConfig(server.Config)

@@ -36,15 +36,15 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/app"
 )
 
-// stage is a server with the app controller, and a test that plays the release controller: it
-// reports instances that nobody makes.
+// stage is a server with the app controller. The test stands in for the release controller: it
+// reports instances that do not exist.
 type stage struct {
 	fleetClient
 	core kubernetes.Interface
 	t    *testing.T
 }
 
-// startAppController starts it when the server has what before stores.
+// startAppController starts the app controller after before has stored its objects.
 func startAppController(t *testing.T, before ...func(*testing.T, fleetClient) *v1alpha1.App) stage {
 	t.Helper()
 	server := servertesting.Start(t)
@@ -80,7 +80,7 @@ func (s stage) setImage(image string) {
 	s.patch(fmt.Sprintf(`{"spec":{"template":{"spec":{"containers":[{"name":"web","image":%q}]}}}}`, image))
 }
 
-// releases are those of the app, the oldest revision first.
+// releases returns the releases of the app, the oldest revision first.
 func (s stage) releases(ctx context.Context) []v1alpha1.Release {
 	s.t.Helper()
 	list, err := s.FleetV1alpha1().Releases("default").List(ctx, metav1.ListOptions{LabelSelector: "app=web"})
@@ -96,8 +96,8 @@ func (s stage) releases(ctx context.Context) []v1alpha1.Release {
 	return owned
 }
 
-// play reports of each release as many instances as it wants; those of images called bad are
-// never ready.
+// play reports for each release the instances that its spec wants. Instances of images called bad
+// are never ready.
 func (s stage) play(ctx context.Context) []v1alpha1.Release {
 	s.t.Helper()
 	releases := s.releases(ctx)
@@ -111,7 +111,7 @@ func (s stage) play(ctx context.Context) []v1alpha1.Release {
 		if !strings.Contains(imageOf(release), "bad") {
 			release.Status.ReadyReplicas, release.Status.AvailableReplicas = replicas, replicas
 		}
-		// It conflicts when the controller was faster; the next round plays on.
+		// A conflict means that the controller wrote first; the next round retries.
 		_, _ = s.FleetV1alpha1().Releases("default").UpdateStatus(ctx, release, metav1.UpdateOptions{})
 	}
 	return releases
@@ -119,7 +119,7 @@ func (s stage) play(ctx context.Context) []v1alpha1.Release {
 
 func imageOf(release *v1alpha1.Release) string { return release.Spec.Template.Spec.Containers[0].Image }
 
-// progress plays until the app's condition Progressing has the reason, for what it wants now.
+// progress plays until the condition Progressing of the app has the reason for the observed generation.
 func (s stage) progress(reason string, each func([]v1alpha1.Release)) *v1alpha1.App {
 	s.t.Helper()
 	var got *v1alpha1.App
@@ -138,7 +138,7 @@ func (s stage) progress(reason string, each func([]v1alpha1.Release)) *v1alpha1.
 	return got
 }
 
-// newestIs says what the newest release is.
+// newestIs fails the test unless the newest release has the image, the revision and the replicas.
 func (s stage) newestIs(image, revision string, replicas int32) {
 	s.t.Helper()
 	releases := s.releases(s.t.Context())
@@ -170,7 +170,7 @@ func TestAnAppIsRolledOut(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// From nothing.
+	// The first rollout.
 	got := s.progress(app.NewReleaseAvailableReason, nil)
 	s.newestIs("web:1", "1", 4)
 	if got.Status.AvailableReplicas != 4 || !meta.IsStatusConditionTrue(got.Status.Conditions, v1alpha1.AppConditionAvailable) {
@@ -185,7 +185,7 @@ func TestAnAppIsRolledOut(t *testing.T) {
 	s.progress(app.NewReleaseAvailableReason, s.withinBounds)
 	s.newestIs("web:2", "2", 4)
 
-	// While paused nothing is rolled out, but the size changes.
+	// A paused app is not rolled out, but is scaled.
 	s.patch(`{"spec":{"paused":true,"replicas":6}}`)
 	s.setImage("web:3")
 	s.progress(app.PausedReason, nil)
@@ -201,7 +201,7 @@ func TestAnAppIsRolledOut(t *testing.T) {
 	s.progress(app.NewReleaseAvailableReason, nil)
 	s.newestIs("web:3", "3", 6)
 
-	// Of the old releases the limit leaves one.
+	// The history limit keeps one old release.
 	comesTrue(t, func(ctx context.Context) string {
 		if releases := s.releases(ctx); len(releases) != 2 || imageOf(&releases[0]) != "web:2" {
 			return fmt.Sprintf("there are %d releases", len(releases))
@@ -212,8 +212,8 @@ func TestAnAppIsRolledOut(t *testing.T) {
 	s.claims(s.releases(t.Context())[0].Name)
 }
 
-// claims takes a release away from the app, which takes it back, and then its labels, so that
-// the app lets go of it.
+// claims removes the owner reference of a release, which the app controller adopts again, and then its
+// labels, so that the controller releases it.
 func (s stage) claims(name string) {
 	s.t.Helper()
 	for _, step := range []struct {
@@ -237,7 +237,7 @@ func (s stage) claims(name string) {
 	}
 }
 
-// withinBounds fails when there are more than wanted and the surge, or fewer than may be missing.
+// withinBounds fails the test when the replicas are outside the bounds of surge and unavailability.
 func (s stage) withinBounds(releases []v1alpha1.Release) {
 	s.t.Helper()
 	var replicas int32
@@ -265,14 +265,14 @@ func (s stage) tells(what string) {
 
 func TestABadVersionIsStoppedByTheDeadlineAndTakenBack(t *testing.T) {
 	s := startAppController(t, seedRevisions)
-	// Three releases of an earlier controller's: the newest one is found, not made again.
+	// The releases of an earlier controller exist: the newest one is found, not created again.
 	s.progress(app.NewReleaseAvailableReason, nil)
 	if releases := s.releases(t.Context()); len(releases) != 3 {
 		t.Fatalf("there are %d releases", len(releases))
 	}
 	s.newestIs("web:3", "3", 1)
 
-	// The name of the next release is taken, and its image never gets ready.
+	// The name of the next release is taken, and its image never becomes ready.
 	next := s.app(t.Context())
 	next.Spec.Template.Spec.Containers[0].Image = "web:bad"
 	hash, err := helper.TemplateHash(&next.Spec.Template, nil)
@@ -324,7 +324,7 @@ func TestAnAppIsRecreated(t *testing.T) {
 	s.patch(`{"spec":{"strategy":{"type":"Recreate","rollingUpdate":null}}}`)
 	s.setImage("web:4")
 
-	// The release counts its last instance out before it is gone.
+	// The release counts its last instance until that is gone.
 	comesTrue(t, func(ctx context.Context) string {
 		s.play(ctx)
 		got := s.app(ctx)

@@ -31,12 +31,12 @@ import (
 	"github.com/gatehouse-dev/gatehouse/test/binary"
 )
 
-// siegeDuration is short in a run of all tests; "make bench-siege" plays a minute.
+// siegeDuration is short in a run of all tests; "make bench-siege" attacks for a minute.
 var siegeDuration = flag.Duration("siege", 5*time.Second, "how long every kind of attack of the suite is played at once")
 
-// TestAnOrdinaryUserIsServedDuringASiege fails where the server ends, an attack succeeds or the
-// ordinary user is refused. How long that user waits is logged: the time of a busy machine proves
-// nothing.
+// TestAnOrdinaryUserIsServedDuringASiege fails if the server exits, an attack succeeds or the
+// ordinary user is refused. The latency of that user is logged and not asserted: on a busy machine it
+// proves nothing.
 func TestAnOrdinaryUserIsServedDuringASiege(t *testing.T) {
 	env, server := attacks.Start(t, "--controllers=*")
 	client, err := kubernetes.NewForConfig(env.Admin)
@@ -68,7 +68,7 @@ func TestAnOrdinaryUserIsServedDuringASiege(t *testing.T) {
 	}
 }
 
-// TestServesTheOrdinaryUserOfASiege is started by the test above, in a process of its own.
+// TestServesTheOrdinaryUserOfASiege is started by the test above, in a separate process.
 func TestServesTheOrdinaryUserOfASiege(t *testing.T) { attacks.ServeOrdinary(t) }
 
 // revokeHost writes what "gatehouse host revoke" writes.

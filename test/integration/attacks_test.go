@@ -40,7 +40,7 @@ func TestNobodyGetsAwayWithAnAttack(t *testing.T) {
 	t.Run("hosts", func(t *testing.T) { attacks.Hosts(t, env, "hosts") })
 }
 
-// spoiltTokens are tokens that were good once, or that look as if they were.
+// spoiltTokens returns tokens that were valid once, and forged ones.
 func spoiltTokens(t *testing.T, client kubernetes.Interface) map[string]string {
 	t.Helper()
 	if _, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "gone"}}, metav1.CreateOptions{}); err != nil {

@@ -54,7 +54,7 @@ func TestAWatchEndsWithTheRightsOfItsUser(t *testing.T) {
 	attacks.Watches(t, attackers(t, server), server.Config, "watched")
 }
 
-// watched opens a watch of ten years and returns a channel that is closed when it ends.
+// watched opens a watch of ten years and returns a channel that is closed when the watch ends.
 func watched(ctx context.Context, t *testing.T, config *rest.Config, path string) <-chan struct{} {
 	t.Helper()
 	client, err := rest.HTTPClientFor(config)
@@ -96,7 +96,7 @@ func TestAWatchEndsWithItsCredentials(t *testing.T) {
 	defer cancel()
 	lasting := watched(ctx, t, server.Config, path)
 
-	// A certificate that ends in a few seconds.
+	// A certificate that expires in a few seconds.
 	short := watched(ctx, t, issueClientFrom(t, ca, server, "attack-short", time.Now().Add(5*time.Second-time.Hour), "system:masters"), path)
 
 	accounts := builtinClient(t, server).CoreV1().ServiceAccounts("default")
@@ -121,7 +121,7 @@ func TestAWatchEndsWithItsCredentials(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What was granted takes a moment to be known.
+	// The authorizer learns of the grant from its informer, a moment later.
 	if err := wait.PollUntilContextCancel(ctx, 10*time.Millisecond, true, func(ctx context.Context) (bool, error) {
 		_, err := reader.CoreV1().ConfigMaps("default").List(ctx, metav1.ListOptions{})
 		return err == nil, nil

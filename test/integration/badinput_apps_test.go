@@ -23,23 +23,23 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// A selector, and a template that it finds.
+// A selector, and a template that it matches.
 const (
 	goodSelector = `"selector":{"matchLabels":{"app":"web"}}`
 	goodTemplate = `"template":{"metadata":{"labels":{"app":"web"}},"spec":{"containers":[{"name":"web","image":"web:1"}]}}`
 )
 
-// anApp is the body of a good app, and more in its spec.
+// anApp returns the body of a valid app with additional spec fields.
 func anApp(name, spec string) string {
 	return `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"App","metadata":{"name":"` + name + `"},"spec":{` + goodSelector + `,` + goodTemplate + `,` + spec + `}}`
 }
 
-// aRelease is the body of a good release, and more in its spec.
+// aRelease returns the body of a valid release with additional spec fields.
 func aRelease(name, spec string) string {
 	return strings.Replace(anApp(name, spec), `"App"`, `"Release"`, 1)
 }
 
-// templateOf is a body with something else inside the template's spec.
+// templateOf returns a body with additional fields inside the template's spec.
 func templateOf(body, spec string) string {
 	return strings.Replace(body, `"image":"web:1"}]`, `"image":"web:1"}],`+spec, 1)
 }

@@ -24,36 +24,36 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// seedInstance is stored before the table runs. It has something in every field, so that
-// every rule about changes has something to hold on to, and the values that defaults would
-// give it, so that an update with it changes nothing.
+// seedInstance is stored before the table runs. Every field has a value, so that
+// every immutability rule applies to it, and the values equal the defaults, so that an update with it
+// changes nothing.
 const seedInstance = `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Instance","metadata":{"name":"seed"},"spec":{
 	"containers":[{"name":"web","image":"web:1","imagePullPolicy":"IfNotPresent","command":["serve"],"args":["-v"],"workingDir":"/srv","env":[{"name":"A","value":"1"}],
 		"ports":[{"name":"http","containerPort":80,"protocol":"TCP"}],"resources":{"limits":{"cpu":"1"},"requests":{"cpu":"1"}}}],
 	"hostSelector":{"zone":"a"},"tolerations":[{"key":"slow","operator":"Exists","effect":"NoSchedule"}],"restartPolicy":"Always","serviceAccountName":"web",
 	"terminationGracePeriodSeconds":30,"activeDeadlineSeconds":600}}`
 
-// invalidObject is a row for an object that breaks rules: 422 with the fields.
+// invalidObject returns a row for an invalid object: 422 with the fields.
 func invalidObject(name, path, body, message string, fields ...string) wrongRequest {
 	return wrongRequest{name: name, path: path, body: body, code: http.StatusUnprocessableEntity, reason: metav1.StatusReasonInvalid, fields: fields, message: message}
 }
 
-// anInstance is the body of an instance with more metadata and a spec.
+// anInstance returns the body of an instance with more metadata and a spec.
 func anInstance(metadata, spec string) string {
 	return `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Instance","metadata":{` + metadata + `},"spec":{` + spec + `}}`
 }
 
-// instanceWith is the body of an instance with one good container, and more in its spec.
+// instanceWith returns the body of an instance with one valid container and additional spec fields.
 func instanceWith(spec string) string {
 	return anInstance(`"name":"wrong"`, `"containers":[{"name":"web","image":"web:1"}],`+spec)
 }
 
-// containerWith is the body of an instance with one container that has more than name and image.
+// containerWith returns the body of an instance with one container that has more than name and image.
 func containerWith(container string) string {
 	return anInstance(`"name":"wrong"`, `"containers":[{"name":"web","image":"web:1",`+container+`}]`)
 }
 
-// many is a list of n items, made by a format that takes the number.
+// many returns a list of n items, made by a format that takes the number.
 func many(n int, format string) string {
 	items := make([]string, n)
 	for i := range items {
@@ -173,7 +173,7 @@ func wrongContainers() []wrongRequest {
 	}
 }
 
-// immutableFields change one field each of the stored instance, which has something in all of them.
+// immutableFields returns rows that change one field each of the stored instance.
 func immutableFields() []wrongRequest {
 	change := func(name, patch, message string, fields ...string) wrongRequest {
 		row := invalidObject(name, instancesPath+"/seed", patch, message, fields...)
@@ -214,7 +214,7 @@ func immutableFields() []wrongRequest {
 	}
 }
 
-// at is the row at another path.
+// at returns the row with another path.
 func (row wrongRequest) at(path string) wrongRequest {
 	row.path = path
 	return row

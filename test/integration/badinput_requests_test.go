@@ -23,7 +23,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// A host of the shape that every row about request bodies starts from.
+// goodHost is the valid host that rows about request bodies modify.
 const goodHost = `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Host","metadata":{"name":"wrong"}}`
 
 func malformedRequests() []wrongRequest {

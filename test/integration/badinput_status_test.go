@@ -23,7 +23,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// statusWith is a row for a status that breaks rules, written by a merge patch.
+// statusWith returns a row for an invalid status, written by a merge patch.
 func statusWith(name, path, status, message string, fields ...string) wrongRequest {
 	row := invalidObject(name, path, `{"status":{`+status+`}}`, message, fields...)
 	row.method, row.contentType = http.MethodPatch, mergePatch

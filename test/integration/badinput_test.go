@@ -33,7 +33,7 @@ import (
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
 )
 
-// Paths of the fleet group. Tests of wrong input speak raw HTTP, because a client library
+// Paths of the fleet group. Tests of invalid input send raw HTTP, because a client library
 // would refuse to send most of it.
 const (
 	fleetPath     = "/apis/fleet.gatehouse.dev/v1alpha1"
@@ -55,30 +55,29 @@ const (
 	applyPatch     = "application/apply-patch+yaml"
 )
 
-// wrongRequest is a request that must be refused, and what the refusal must say. A name is a
+// wrongRequest is a request that must be refused, and what the refusal must contain. A name is a
 // sentence about the server.
 type wrongRequest struct {
 	name string
-	// method is POST where nothing is said, and the media type of a body is JSON's, or a
-	// merge patch's for PATCH.
+	// method is POST if empty. The media type of a body is JSON if empty, or merge patch for PATCH.
 	method, path, contentType, accept, body string
 
 	code   int
 	reason metav1.StatusReason
 	// fields are the field paths of all causes, in alphabetical order, each as often as the
-	// answer names it: telling a user the same thing twice is an error, too.
+	// response contains it: a repeated cause is an error, too.
 	fields []string
-	// message is a part of the answer's message, or of its body where that is no Status.
+	// message is a part of the Status message, or of the body if that is no Status.
 	message string
 }
 
-// What rows may say for that which only the running server knows.
+// Placeholders in rows for values that only the running server provides.
 const (
 	seedVersion = "$SEED_RESOURCE_VERSION"
 	seedUID     = "$SEED_UID"
 )
 
-// wrongTables are all rows by topic.
+// wrongTables returns all rows by topic.
 func wrongTables() map[string][]wrongRequest {
 	return map[string][]wrongRequest{
 		"what is no request":          malformedRequests(),
@@ -151,7 +150,7 @@ func TestWrongRequestsAreRefusedWithTheExactCodeReasonAndFields(t *testing.T) {
 	}
 }
 
-// What a kube-apiserver lets pass for pods and nodes passes here, too, and does no harm.
+// Input that a kube-apiserver accepts for pods and nodes is accepted here, too, and does no harm.
 func TestWhatKubernetesForgivesIsForgiven(t *testing.T) {
 	server := servertesting.Start(t)
 	client := newRawClient(t, server.Config)
@@ -161,7 +160,7 @@ func TestWhatKubernetesForgivesIsForgiven(t *testing.T) {
 	for _, row := range []struct {
 		name, method, path, contentType, body string
 		code                                  int
-		// field is a path into the answer, where value is what must stand there.
+		// field is a path into the response, and value is the expected value there.
 		field []string
 		value any
 	}{
@@ -233,7 +232,7 @@ func (row wrongRequest) check(t *testing.T, client rawClient) {
 	}
 }
 
-// seedForWrongRequests stores what wrong requests are about.
+// seedForWrongRequests stores the objects that invalid requests refer to.
 func seedForWrongRequests(t *testing.T, client rawClient) {
 	t.Helper()
 	for _, seed := range []struct{ method, path, contentType, body string }{
@@ -244,7 +243,7 @@ func seedForWrongRequests(t *testing.T, client rawClient) {
 		{http.MethodPost, instancesPath + "/bound/binding", jsonBody, `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Binding","target":{"name":"edge-1"}}`},
 		{http.MethodPost, appsPath, jsonBody, anApp("seed", `"minReadySeconds":5`)},
 		{http.MethodPost, releasesPath, jsonBody, aRelease("seed", `"replicas":2`)},
-		// What others own, for conflicts of server-side apply.
+		// Fields of other managers, for conflicts of server-side apply.
 		{http.MethodPatch, instancesPath + "/applied?fieldManager=one", applyPatch, `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Instance","metadata":{"name":"applied"},"spec":{"containers":[{"name":"web","image":"web:1"}]}}`},
 	} {
 		if answer := client.do(t, seed.method, seed.path, seed.contentType, "", seed.body); answer.code != http.StatusCreated {
@@ -253,7 +252,7 @@ func seedForWrongRequests(t *testing.T, client rawClient) {
 	}
 }
 
-// rawClient sends requests as they are, with the administrator's certificate.
+// rawClient sends requests unchanged, with the administrator's certificate.
 type rawClient struct {
 	http *http.Client
 	url  string
@@ -268,7 +267,7 @@ func newRawClient(t *testing.T, config *rest.Config) rawClient {
 	return rawClient{client, config.Host}
 }
 
-// rawAnswer is an answer as it came. status is nil where it is no Status.
+// rawAnswer is a response as received. status is nil if the body is no Status.
 type rawAnswer struct {
 	code   int
 	header http.Header
@@ -276,7 +275,7 @@ type rawAnswer struct {
 	status *metav1.Status
 }
 
-// fields are the fields of the causes, sorted.
+// fields returns the fields of the causes, sorted.
 func (a rawAnswer) fields() []string {
 	var fields []string
 	if a.status != nil && a.status.Details != nil {
@@ -288,7 +287,7 @@ func (a rawAnswer) fields() []string {
 	return fields
 }
 
-// into decodes the object that was answered with.
+// into decodes the body into object.
 func (a rawAnswer) into(t *testing.T, object any) {
 	t.Helper()
 	if err := json.Unmarshal(a.body, object); err != nil {
@@ -334,7 +333,7 @@ func (c rawClient) do(t *testing.T, method, path, contentType, accept, body stri
 	return answer
 }
 
-// everything returns the metadata of all that is stored, by kind and name.
+// everything returns the metadata of all stored objects, by kind and name.
 func (c rawClient) everything(t *testing.T) map[string]metav1.ObjectMeta {
 	t.Helper()
 	all := map[string]metav1.ObjectMeta{}

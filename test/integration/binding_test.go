@@ -37,7 +37,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 )
 
-// fleetClient is the generated clientset with what tests of instances do all the time.
+// fleetClient is the generated clientset with helpers that tests of instances share.
 type fleetClient struct {
 	versioned.Interface
 }
@@ -86,7 +86,7 @@ func (c fleetClient) getInstance(t *testing.T, name string) *v1alpha1.Instance {
 	return instance
 }
 
-// bind binds an instance, with metadata of the binding where some is given.
+// bind binds an instance, with the metadata of the binding if it is set.
 func (c fleetClient) bind(ctx context.Context, instance, host string, meta metav1.ObjectMeta, dryRun ...string) (*metav1.Status, error) {
 	return c.FleetV1alpha1().Instances("default").Bind(ctx, instance, &v1alpha1.Binding{
 		ObjectMeta: meta,
@@ -101,7 +101,7 @@ func (c fleetClient) mustBind(t *testing.T, instance, host string) {
 	}
 }
 
-// wantError fails the test unless the error has the reason, names exactly the fields and says the words.
+// wantError fails the test unless the error has the reason, names exactly the fields and contains the words.
 func wantError(t *testing.T, err error, reason metav1.StatusReason, words string, fields ...string) {
 	t.Helper()
 	var answer apierrors.APIStatus
@@ -162,7 +162,7 @@ func TestOfTwoHostsThatBindOneInstanceAtTheSameTimeExactlyOneWins(t *testing.T) 
 			}
 		}
 		if codes[http.StatusInternalServerError]+codes[http.StatusGatewayTimeout] > 0 {
-			// etcd on a busy disk did not answer in time. Nobody knows who won, so nothing follows.
+			// etcd on a busy disk did not respond in time. The winner is unknown, so the round is not checked.
 			undecided++
 			continue
 		}
@@ -195,7 +195,7 @@ func TestABindingSetsHostGenerationAndScheduledConditionAndAnswersWithAStatus(t 
 	if answer.code != http.StatusCreated {
 		t.Fatalf("answered with code %d: %s", answer.code, answer.body)
 	}
-	// What a kube-apiserver answers to a pod's binding.
+	// A kube-apiserver gives this response to the binding of a pod.
 	var got, want any
 	answer.into(t, &got)
 	if err := json.Unmarshal([]byte(`{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success","code":201}`), &want); err != nil {
@@ -223,7 +223,7 @@ func TestABindingSetsHostGenerationAndScheduledConditionAndAnswersWithAStatus(t 
 	if bound.Status.Phase != v1alpha1.InstancePending {
 		t.Errorf("phase is %q: binding is not running", bound.Status.Phase)
 	}
-	// What was bound can be written on: nothing that binding stores is invalid.
+	// A bound instance can be updated: nothing that binding stores is invalid.
 	bound.Labels = map[string]string{"a": "b"}
 	if _, err := client.FleetV1alpha1().Instances("default").Update(t.Context(), bound, metav1.UpdateOptions{}); err != nil {
 		t.Error(err)

@@ -111,7 +111,7 @@ func TestANamespaceGoesWhenItsFinalizersAreGone(t *testing.T) {
 	if closed.DeletionTimestamp == nil || closed.Status.Phase != corev1.NamespaceTerminating || !slices.Equal(closed.Spec.Finalizers, []corev1.FinalizerName{corev1.FinalizerKubernetes}) {
 		t.Fatalf("after the first DELETE: %+v", closed)
 	}
-	// Admission hears of it by its informer, a moment later.
+	// Admission observes the deletion in its informer, a moment later.
 	eventually(t, "nothing new gets in", func(ctx context.Context) bool {
 		_, err := client.CoreV1().ConfigMaps("team").Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "late-"}}, metav1.CreateOptions{})
 		return apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)

@@ -43,22 +43,22 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions"
 )
 
-// exchange is a request and its answer, as they crossed the wire.
+// exchange is a request and its response, as they crossed the wire.
 type exchange struct {
 	verb, query   string
-	sent, got     string // content types; empty where there was no body
+	sent, got     string // content types; empty without a body
 	accept        string
 	code          int
 	sentSomething bool
 }
 
-// wire records what a client says and is told.
+// wire records the requests of a client and their responses.
 type wire struct {
 	mu        sync.Mutex
 	exchanges []exchange
 }
 
-// wiretap returns a clientset whose wire is recorded.
+// wiretap returns a clientset and the wire that records its requests.
 func wiretap(config *rest.Config) (versioned.Interface, *wire) {
 	w := &wire{}
 	config = rest.CopyConfig(config)
@@ -90,7 +90,7 @@ func (t tap) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// take returns what was recorded since it was called last.
+// take returns what was recorded since the last call.
 func (w *wire) take() []exchange {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -99,7 +99,7 @@ func (w *wire) take() []exchange {
 	return taken
 }
 
-// only returns the one exchange since it was called last.
+// only returns the one exchange since the last call.
 func (w *wire) only(t *testing.T) exchange {
 	t.Helper()
 	all := w.take()
@@ -122,7 +122,7 @@ func TestTheGeneratedClientsetSpeaksProtobufInBothDirections(t *testing.T) {
 	for _, call := range []struct {
 		name string
 		do   func() error
-		// sent and got are the content types that are wanted.
+		// sent and got are the expected content types.
 		sent, got string
 		code      int
 	}{
@@ -209,7 +209,7 @@ func TestTheGeneratedClientsetSpeaksProtobufInBothDirections(t *testing.T) {
 }
 
 // TestInformersStreamTheirFirstListAndListersReadIt uses WatchList, which is client-go's
-// default: one watch that begins with what there is, and no list.
+// default: one watch that begins with the existing objects, and no list.
 func TestInformersStreamTheirFirstListAndListersReadIt(t *testing.T) {
 	server := servertesting.Start(t)
 	ctx := t.Context()
@@ -242,7 +242,7 @@ func TestInformersStreamTheirFirstListAndListersReadIt(t *testing.T) {
 			t.Fatalf("the informer of %v has not synchronized", kind)
 		}
 	}
-	// One request, a watch that sends what there is first, in protobuf.
+	// One request: a watch that sends the existing objects first, in protobuf.
 	first := wire.only(t)
 	for _, want := range []string{"watch=true", "sendInitialEvents=true", "resourceVersionMatch=NotOlderThan", "allowWatchBookmarks=true"} {
 		if !slices.Contains(strings.Split(first.query, "&"), want) {
@@ -314,7 +314,7 @@ func TestApplyConfigurationsAreAppliedAndExtracted(t *testing.T) {
 		t.Errorf("the status is %+v", applied.Status)
 	}
 
-	// Each manager extracts what is its own, and no more.
+	// Each manager extracts the fields that it owns, and no others.
 	extracted, err := fleetapply.ExtractInstance(applied, "deployer")
 	if err != nil {
 		t.Fatal(err)
@@ -330,7 +330,7 @@ func TestApplyConfigurationsAreAppliedAndExtracted(t *testing.T) {
 		t.Errorf("the agent's own is %+v", reported)
 	}
 
-	// What an extracted configuration does not name any more goes away.
+	// A field that an extracted configuration no longer contains is removed.
 	delete(extracted.Labels, "tier")
 	extracted.Spec.Containers[0].WithImage("registry.example/web:2")
 	if applied, err = instances.Apply(ctx, extracted, deployer); err != nil {
@@ -340,7 +340,7 @@ func TestApplyConfigurationsAreAppliedAndExtracted(t *testing.T) {
 		t.Errorf("after the second apply it is %+v", applied)
 	}
 
-	// Another manager gets a conflict that names the owner, and may insist.
+	// Another manager gets a conflict that names the owner, and may force the apply.
 	mine := fleetapply.Instance("web", "default").WithSpec(fleetapply.InstanceSpec().
 		WithContainers(fleetapply.Container().WithName("main").WithImage("registry.example/web:3")))
 	if _, err := instances.Apply(ctx, mine, metav1.ApplyOptions{FieldManager: "intruder"}); !apierrors.IsConflict(err) || !strings.Contains(err.Error(), `"deployer"`) {

@@ -37,7 +37,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// controlled is a standalone server, whose controllers do what a cluster's would.
+// controlled is a standalone server with the controllers of a cluster.
 type controlled struct {
 	fleetClient
 	core kubernetes.Interface
@@ -53,7 +53,7 @@ func startControlled(t *testing.T) controlled {
 	return controlled{newFleetClient(t, server.Config), core}
 }
 
-// comesTrue waits until something is so, and says what was missing when it never is.
+// comesTrue waits until is returns nothing, and fails the test with its last result after a timeout.
 func comesTrue(t *testing.T, is func(ctx context.Context) (missing string)) {
 	t.Helper()
 	missing := "nothing was looked at"
@@ -65,7 +65,7 @@ func comesTrue(t *testing.T, is func(ctx context.Context) (missing string)) {
 	}
 }
 
-// gone waits until get finds nothing.
+// gone waits until get returns NotFound.
 func gone(t *testing.T, what string, get func(context.Context) error) {
 	t.Helper()
 	comesTrue(t, func(ctx context.Context) string {
@@ -88,7 +88,7 @@ func (c controlled) namespace(ctx context.Context, name string) error {
 	return err
 }
 
-// createMap stores a config map that belongs to the owners.
+// createMap stores a config map that the owners own.
 func (c controlled) createMap(t *testing.T, namespace, name string, owners ...metav1.OwnerReference) metav1.OwnerReference {
 	t.Helper()
 	created, err := c.core.CoreV1().ConfigMaps(namespace).Create(t.Context(), &corev1.ConfigMap{
@@ -200,7 +200,7 @@ func TestANamespaceWaitsForWhatRunsAndForFinalizersAndSaysSo(t *testing.T) {
 	comesTrue(t, says(corev1.NamespaceContentRemaining, corev1.ConditionTrue, "instances.fleet.gatehouse.dev has 1, such as web (1 wait for what runs to be stopped)"))
 	comesTrue(t, says(corev1.NamespaceFinalizersRemaining, corev1.ConditionTrue, "example.com/keep in 1"))
 	comesTrue(t, says(corev1.NamespaceDeletionDiscoveryFailure, corev1.ConditionFalse, ""))
-	// Nothing new comes meanwhile.
+	// Creates are refused meanwhile.
 	_, err := c.core.CoreV1().ConfigMaps("team").Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "late"}}, metav1.CreateOptions{})
 	if !apierrors.IsForbidden(err) || !apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
 		t.Errorf("a create in a namespace that goes away: %v", err)
@@ -225,7 +225,7 @@ func TestNamespacesAreLookedAtByAdmission(t *testing.T) {
 	if err := c.core.CoreV1().Namespaces().Delete(t.Context(), "default", metav1.DeleteOptions{}); !apierrors.IsForbidden(err) {
 		t.Errorf("a delete of the namespace default: %v", err)
 	}
-	// A namespace is good for objects right after it was made.
+	// A namespace accepts objects as soon as it was created.
 	for i := range 20 {
 		name := fmt.Sprintf("fresh-%d", i)
 		c.createNamespace(t, name)
@@ -336,7 +336,7 @@ func TestWhatAnOwnerLeavesBehindIsCollected(t *testing.T) {
 	})
 	t.Run("an owner of a kind that is not served is not taken to be gone", func(t *testing.T) {
 		c.createMap(t, "default", "foreign", metav1.OwnerReference{APIVersion: "example.com/v1", Kind: "Thing", Name: "x", UID: "1"})
-		// Something that is created after it has come and gone, so it was looked at.
+		// An object that was created later has come and gone, so this one was processed before.
 		root := c.createMap(t, "default", "later")
 		c.createMap(t, "default", "later-child", root)
 		c.deleteMap(t, "later", metav1.DeletePropagationBackground)

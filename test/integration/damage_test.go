@@ -35,13 +35,13 @@ import (
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
 )
 
-// secretText is what a secret of the damage tests holds, and what is looked for in the database.
+// secretText returns the content of a secret of the damage tests, which they search for in the database.
 func secretText(i int) []byte {
 	return []byte(strings.Repeat(fmt.Sprintf("text-%02d-", i), 40))
 }
 
-// A disk that flips a bit must not change what is stored without a word: what was hit is named,
-// all else is served, and the object can be deleted.
+// A disk that flips a bit must not change stored data silently: the damaged object is named,
+// all other objects are served, and the damaged object can be deleted.
 func TestAFlippedBitIsNamedAndNeverServed(t *testing.T) {
 	const secrets, damaged = 8, 3
 	server := servertesting.Start(t)
@@ -66,7 +66,7 @@ func TestAFlippedBitIsNamedAndNeverServed(t *testing.T) {
 	}
 	for i := range damaged {
 		text := secretText(i)
-		// Every copy: bbolt leaves old pages behind, and which one is read is not for a test to know.
+		// Every copy is damaged: bbolt keeps old pages, and the test cannot tell which one is read.
 		at, bit := random.IntN(len(text)), random.IntN(8)
 		for from := bytes.Index(database, text); from >= 0; from = bytes.Index(database, text) {
 			database[from+at] ^= 1 << bit
@@ -91,7 +91,7 @@ func TestAFlippedBitIsNamedAndNeverServed(t *testing.T) {
 	if _, err := client.List(ctx, metav1.ListOptions{}); err == nil || !strings.Contains(err.Error(), "/registry/secrets/default/s") {
 		t.Errorf("a list does not say which is damaged: %v", err)
 	}
-	// The cure of docs/damaged-data.md.
+	// The remedy of docs/damaged-data.md.
 	for i := range damaged {
 		if err := client.Delete(ctx, fmt.Sprint("s", i), metav1.DeleteOptions{IgnoreStoreReadErrorWithClusterBreakingPotential: ptr.To(true)}); err != nil {
 			t.Fatal(err)

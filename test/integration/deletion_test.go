@@ -30,7 +30,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// isGone says whether the instance is stored no more.
+// isGone reports whether the instance is no longer stored.
 func (c fleetClient) isGone(t *testing.T, name string) bool {
 	t.Helper()
 	_, err := c.FleetV1alpha1().Instances("default").Get(t.Context(), name, metav1.GetOptions{})
@@ -64,7 +64,7 @@ func (c fleetClient) setPhase(t *testing.T, name string, phase v1alpha1.Instance
 	return updated
 }
 
-// wantTerminating fails the test unless the instance is stored, and being deleted with the grace period.
+// wantTerminating fails the test unless the instance is stored and terminating with the grace period.
 func (c fleetClient) wantTerminating(t *testing.T, name string, grace int64) *v1alpha1.Instance {
 	t.Helper()
 	instance := c.getInstance(t, name)
@@ -103,7 +103,7 @@ func TestABoundInstanceWaitsForItsAgentsDelete(t *testing.T) {
 		t.Errorf("the deletion time is %v after the creation, before the grace period of 45 s is over", wait)
 	}
 
-	// The agent sees it, stops the containers, says so, and ends it.
+	// The agent observes the deletion, stops the containers, reports it, and deletes the instance.
 	if event := <-watcher.ResultChan(); event.Type != watch.Modified || event.Object.(*v1alpha1.Instance).DeletionTimestamp == nil {
 		t.Fatalf("the agent was told %s %+v", event.Type, event.Object)
 	}
@@ -118,7 +118,7 @@ func TestABoundInstanceWaitsForItsAgentsDelete(t *testing.T) {
 	if !client.isGone(t, "web") {
 		t.Error("the instance is still there after its agent's delete")
 	}
-	// As for pods, the shortened grace period is written before the object goes.
+	// As for pods, the shortened grace period is written before the object is removed.
 	event := <-watcher.ResultChan()
 	if event.Type == watch.Modified && *event.Object.(*v1alpha1.Instance).DeletionGracePeriodSeconds == 0 {
 		event = <-watcher.ResultChan()
@@ -128,7 +128,7 @@ func TestABoundInstanceWaitsForItsAgentsDelete(t *testing.T) {
 	}
 }
 
-// A delete is first tried on the watch cache's copy, which may be from before the binding.
+// A delete is first tried on the object of the watch cache, which may be older than the binding.
 func TestADeleteRightAfterTheBindingIsGraceful(t *testing.T) {
 	client := newFleetClient(t, servertesting.Start(t).Config)
 	client.createHost(t, "edge-1")
@@ -153,7 +153,7 @@ func TestTheGracePeriodOfADeleteCountsBeforeTheSpecs(t *testing.T) {
 
 	client.delete(t, "asked", 20)
 	client.wantTerminating(t, "asked", 20)
-	// As for pods: a later delete can hurry, but not slow down.
+	// As for pods, a later delete can shorten the grace period, but not extend it.
 	client.delete(t, "asked", 5)
 	client.wantTerminating(t, "asked", 5)
 	client.delete(t, "asked", 60)
@@ -192,7 +192,7 @@ func TestWhatNobodyRunsGoesAtOnce(t *testing.T) {
 			t.Errorf("%s is still there", name)
 		}
 	}
-	// Unknown is no end: the host may come back with the containers still running.
+	// Unknown is no terminal phase: the host may come back with the containers still running.
 	client.createInstance(t, "unknown")
 	client.mustBind(t, "unknown", "edge-1")
 	client.setPhase(t, "unknown", v1alpha1.InstanceUnknown)
@@ -287,7 +287,7 @@ func TestADeleteHappensOnlyWhereItsPreconditionsHold(t *testing.T) {
 		t.Fatal(err)
 	}
 	client.wantTerminating(t, "web", 30)
-	// An agent that is late must not end another instance of the same name.
+	// A late delete by an agent must not delete another instance of the same name.
 	now := int64(0)
 	wrongUID.GracePeriodSeconds, right.GracePeriodSeconds = &now, &now
 	wantError(t, instances.Delete(t.Context(), "web", wrongUID), metav1.StatusReasonConflict, "other")

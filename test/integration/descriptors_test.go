@@ -38,7 +38,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/test/binary"
 )
 
-// limitFiles has servers that the test starts be allowed so many open files.
+// limitFiles sets the limit of open files of servers that the test starts.
 func limitFiles(t *testing.T, soft, hard int) {
 	t.Helper()
 	script := filepath.Join(t.TempDir(), "gatehouse")
@@ -49,7 +49,7 @@ func limitFiles(t *testing.T, soft, hard int) {
 	t.Setenv("GATEHOUSE_BINARY", script)
 }
 
-// metric reads one number from /metrics.
+// metric returns the value of one metric of /metrics.
 func metric(t *testing.T, config *rest.Config, name string) int {
 	t.Helper()
 	body, err := kubernetes.NewForConfigOrDie(config).CoreV1().RESTClient().Get().AbsPath("/metrics").Do(t.Context()).Raw()
@@ -70,7 +70,7 @@ func metric(t *testing.T, config *rest.Config, name string) int {
 func TestTheLimitOfOpenFilesIsRaisedAndShownInMetrics(t *testing.T) {
 	limitFiles(t, 128, 1024)
 	server := binary.Start(t, binary.DataDir(t))
-	// Go keeps one back.
+	// Go reserves one descriptor.
 	if got := metric(t, server.Config, "process_max_fds"); got < 1023 {
 		t.Errorf("the server may have %d files open, and 1024 are allowed", got)
 	}
@@ -90,8 +90,8 @@ func TestAServerThatMayHaveFewFilesOpenSaysSoAndDoesNotStart(t *testing.T) {
 	}
 }
 
-// TestACrowdOfConnectionsLeavesDescriptorsForTheRest has more connections come than descriptors
-// are there, of clients who say nothing and of one who watches with each.
+// TestACrowdOfConnectionsLeavesDescriptorsForTheRest opens more connections than the server has
+// descriptors: silent ones, and one for each of many watches of a single client.
 func TestACrowdOfConnectionsLeavesDescriptorsForTheRest(t *testing.T) {
 	const files = 256
 	limitFiles(t, files, files)
@@ -113,7 +113,7 @@ func TestACrowdOfConnectionsLeavesDescriptorsForTheRest(t *testing.T) {
 	for range watches {
 		startWatchOnItsOwn(ctx, t, server.Config)
 	}
-	// Everybody else is served on new connections, and etcd writes.
+	// All other clients are served on new connections, and etcd writes.
 	for i := range 50 {
 		client := kubernetes.NewForConfigOrDie(onItsOwn(server.Config))
 		if _, err := client.CoreV1().ConfigMaps("default").Create(t.Context(), ballast(fmt.Sprintf("a-%d", i)), metav1.CreateOptions{}); err != nil {
@@ -121,14 +121,14 @@ func TestACrowdOfConnectionsLeavesDescriptorsForTheRest(t *testing.T) {
 		}
 	}
 	if got := metric(t, onItsOwn(server.Config), "process_open_fds"); got > files-20 {
-		t.Errorf("%d of %d descriptors are in use: none are kept for etcd and the log", got, files)
+		t.Errorf("%d of %d descriptors are in use: none are reserved for etcd and the log", got, files)
 	}
 	if got := metric(t, onItsOwn(server.Config), `gatehouse_connections_closed_total{reason="not authenticated"}`); got < files/4 {
-		t.Errorf("%d connections of clients who say nothing were closed", got)
+		t.Errorf("%d connections of silent clients were closed", got)
 	}
 }
 
-// onItsOwn is a configuration of clients that have a connection of their own.
+// onItsOwn returns a configuration whose clients have a separate connection.
 func onItsOwn(config *rest.Config) *rest.Config {
 	own := rest.CopyConfig(config)
 	own.Dial = (&net.Dialer{Timeout: time.Minute}).DialContext // the library shares no transport with a dialer

@@ -42,8 +42,8 @@ import (
 
 const drainedWatches = 50
 
-// TestSIGTERMDrainsRequestsAndWatchesAndFreesTheLock stops a server that is in the middle of
-// a request whose body has come only by half, of many writes, and of many watches.
+// TestSIGTERMDrainsRequestsAndWatchesAndFreesTheLock stops a server during a request whose body is
+// half received, during many writes, and during many watches.
 func TestSIGTERMDrainsRequestsAndWatchesAndFreesTheLock(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), binary.Patience)
 	defer cancel()
@@ -51,7 +51,7 @@ func TestSIGTERMDrainsRequestsAndWatchesAndFreesTheLock(t *testing.T) {
 	server := binary.Start(t, dir)
 	client := versioned.NewForConfigOrDie(server.Config)
 
-	// Watches, each of which has seen an event, so it is known to be open.
+	// Each of these watches has received an event, so it is known to be open.
 	seed := createOnServer(ctx, t, server, "seed")
 	before := mustVersion(t, seed.ResourceVersion) - 1
 	var watching sync.WaitGroup
@@ -145,15 +145,15 @@ func TestSIGTERMDrainsRequestsAndWatchesAndFreesTheLock(t *testing.T) {
 	again.Stop(t)
 }
 
-// halfRequest is a create whose headers and first half the server has read.
+// halfRequest is a create of which the server has read the headers and the first half of the body.
 type halfRequest struct {
 	rest     string
 	body     *io.PipeWriter
 	answered chan error
 }
 
-// startHalfRequest asks the server to say when it begins to read the body, which it does from
-// inside the handler.
+// startHalfRequest uses Expect: 100-continue to learn when the server begins to read the body, which
+// happens inside the handler.
 func startHalfRequest(ctx context.Context, t *testing.T, server *binary.Server, name string) *halfRequest {
 	t.Helper()
 	instance := smallInstance(name)
@@ -166,7 +166,7 @@ func startHalfRequest(ctx context.Context, t *testing.T, server *binary.Server, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	// In HTTP/1.1 the request has its connection for itself.
+	// A request of HTTP/1.1 does not share its connection.
 	transport := &http.Transport{TLSClientConfig: tlsConfig, Protocols: new(http.Protocols), ExpectContinueTimeout: binary.Patience}
 	transport.Protocols.SetHTTP1(true)
 	t.Cleanup(transport.CloseIdleConnections)
@@ -196,7 +196,7 @@ func startHalfRequest(ctx context.Context, t *testing.T, server *binary.Server, 
 	select {
 	case <-inHandler:
 	case err := <-h.answered:
-		t.Fatalf("answered before it was asked: %v", err)
+		t.Fatalf("responded before the body was sent: %v", err)
 	case <-ctx.Done():
 		t.Fatal(ctx.Err())
 	}
@@ -208,7 +208,7 @@ func startHalfRequest(ctx context.Context, t *testing.T, server *binary.Server, 
 	return h
 }
 
-// finish sends the other half and wants a success.
+// finish sends the other half and expects a success.
 func (h *halfRequest) finish(t *testing.T) {
 	t.Helper()
 	if _, err := io.WriteString(h.body, h.rest); err != nil {
@@ -220,7 +220,7 @@ func (h *halfRequest) finish(t *testing.T) {
 	}
 }
 
-// isLockFree tells whether nobody holds the lock on the file.
+// isLockFree reports whether the lock on the file is free.
 func isLockFree(t *testing.T, path string) bool {
 	t.Helper()
 	file, err := os.Open(path)
@@ -235,8 +235,8 @@ func isLockFree(t *testing.T, path string) bool {
 	return err == nil
 }
 
-// TestAStopDuringTheStartIsNoFailure asks a server to stop when it has told of each phase of
-// its start, on a new directory and on a used one.
+// TestAStopDuringTheStartIsNoFailure stops a server after the log message of each phase of its start,
+// on a new data directory and on a used one.
 func TestAStopDuringTheStartIsNoFailure(t *testing.T) {
 	used := binary.DataDir(t)
 	server := binary.Start(t, used)

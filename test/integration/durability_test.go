@@ -40,9 +40,9 @@ import (
 
 const killRounds = 5
 
-// TestNothingAcknowledgedIsLostWhenTheServerIsKilled kills the server in the middle of
-// writes, again and again. Whoever watches over the kills either misses nothing or is told
-// so; an informer comes to the truth by itself.
+// TestNothingAcknowledgedIsLostWhenTheServerIsKilled kills the server during writes, several times.
+// A watch client either misses no event or gets an error that its resourceVersion expired; an informer
+// becomes consistent by itself.
 func TestNothingAcknowledgedIsLostWhenTheServerIsKilled(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*binary.Patience)
 	defer cancel()
@@ -65,7 +65,7 @@ func TestNothingAcknowledgedIsLostWhenTheServerIsKilled(t *testing.T) {
 				cancel()
 			}
 		})
-		// Another number of writes in each round, so that another moment is hit.
+		// The number of writes differs in each round, so that the kill hits different moments.
 		if err := keep.acknowledged.wait(ctx, keep.acknowledged.value()+100+37*round); err != nil {
 			t.Fatal(err)
 		}
@@ -110,8 +110,8 @@ func mustVersion(t *testing.T, text string) uint64 {
 	return version
 }
 
-// survivor watches over several lives of the server. After each it resumes; told that its
-// resourceVersion is too old, it starts a new stretch with what there is then.
+// survivor watches across several restarts of the server. It resumes after each; if its
+// resourceVersion is too old, it starts a new stretch with the existing objects.
 type survivor struct {
 	isLast    func(change) bool
 	stretches []*follower
@@ -131,7 +131,7 @@ func (s *survivor) watch(ctx context.Context, client versioned.Interface) {
 				if ctx.Err() != nil {
 					s.err = err
 				}
-				return // it has seen all, or the server is gone
+				return // all events are seen, or the server is gone
 			}
 		}
 		list, err := instances.List(ctx, metav1.ListOptions{})
@@ -146,13 +146,13 @@ func (s *survivor) watch(ctx context.Context, client versioned.Interface) {
 		s.stretches = append(s.stretches, &follower{version: version, isLast: s.isLast, seen: []change{{version: version}}})
 		for _, item := range list.Items {
 			if s.isLast(change{name: item.Name}) {
-				return // nothing more to come
+				return // no more events are expected
 			}
 		}
 	}
 }
 
-// check holds every stretch against etcd's history.
+// check compares every stretch with etcd's history.
 func (s *survivor) check(ctx context.Context, t *testing.T, server *binary.Server, after, upTo uint64) {
 	t.Helper()
 	if s.err != nil {
@@ -183,7 +183,7 @@ func (s *survivor) check(ctx context.Context, t *testing.T, server *binary.Serve
 	t.Logf("a watcher opened %d watches and saw %d of %d events, in %d stretches", s.resumed, events, len(happened), len(s.stretches))
 }
 
-// wanderer is an informer whose connections go wherever the server is.
+// wanderer is an informer that follows the server to each new address.
 type wanderer struct {
 	address atomic.Pointer[string]
 	factory externalversions.SharedInformerFactory
@@ -214,7 +214,7 @@ func (w *wanderer) goTo(t *testing.T, server *binary.Server) {
 	w.address.Store(&address.Host)
 }
 
-// check waits until the informer has what the server has.
+// check waits until the informer's store equals the server's list.
 func (w *wanderer) check(t *testing.T, client versioned.Interface) {
 	t.Helper()
 	eventually(t, "the informer has what the server has", func(ctx context.Context) bool {

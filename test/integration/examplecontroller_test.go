@@ -44,7 +44,7 @@ import (
 
 const exampleDir = "../../artifacts/examples/controller"
 
-// applyExampleRole stores what the example's rbac.yaml says.
+// applyExampleRole stores the objects of the example's rbac.yaml.
 func applyExampleRole(t *testing.T, client kubernetes.Interface) {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(exampleDir, "rbac.yaml"))
@@ -77,8 +77,8 @@ func applyExampleRole(t *testing.T, client kubernetes.Interface) {
 	}
 }
 
-// startExample runs the program until the test ends, or the returned function is called, which
-// tells it to stop and fails the test unless it does so well.
+// startExample runs the program until the test ends or the returned function is called, which
+// stops the program and fails the test unless it exits without an error.
 func startExample(t *testing.T, program, kubeconfig string) (stop func()) {
 	t.Helper()
 	var output bytes.Buffer
@@ -121,7 +121,7 @@ func TestTheExampleControllerDoesItsWorkWithItsRoleAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// It finds one host, and meets others while it runs.
+	// One host exists before the controller starts; others are created while it runs.
 	reports := func(name, system, architecture string) {
 		t.Helper()
 		host, err := client.FleetV1alpha1().Hosts().Get(t.Context(), name, metav1.GetOptions{})
@@ -157,7 +157,7 @@ func TestTheExampleControllerDoesItsWorkWithItsRoleAlone(t *testing.T) {
 	reports("edge-2", "linux", "amd64")
 	labelled("edge-2", "linux", "amd64")
 
-	// It follows what changes, and puts right what somebody else did to its labels only.
+	// The controller follows changes of the host, and reverts foreign changes of its own labels only.
 	patched := func(patch string) {
 		t.Helper()
 		if _, err := client.FleetV1alpha1().Hosts().Patch(t.Context(), "edge-1", types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
@@ -171,7 +171,7 @@ func TestTheExampleControllerDoesItsWorkWithItsRoleAlone(t *testing.T) {
 		t.Errorf("the host has the labels %v", host.Labels)
 	}
 
-	// What happens while it is away is made up for, and nothing is written twice.
+	// After a restart the controller catches up on missed changes, and writes nothing twice.
 	stop()
 	untouched, err := client.FleetV1alpha1().Hosts().Get(t.Context(), "edge-2", metav1.GetOptions{})
 	if err != nil {
@@ -188,7 +188,7 @@ func TestTheExampleControllerDoesItsWorkWithItsRoleAlone(t *testing.T) {
 	}
 	stop()
 
-	// Its role is no wider than it says.
+	// The role grants no more than its rules state.
 	labeler := newFleetClient(t, withToken(server, token)).FleetV1alpha1()
 	if _, err := labeler.Hosts().Get(t.Context(), "edge-1", metav1.GetOptions{}); !apierrors.IsForbidden(err) {
 		t.Errorf("it may get a host: %v", err)

@@ -35,9 +35,9 @@ import (
 	"github.com/gatehouse-dev/gatehouse/test/binary"
 )
 
-// TestATooOldResourceVersionGets410 asks for a past that is gone. A server knows the events
-// since its start, so a restart makes a resourceVersion too old for a watch; lists of the
-// past come from etcd, until it has been compacted.
+// TestATooOldResourceVersionGets410 requests an expired resourceVersion. A server keeps the events
+// since its start, so a restart makes a resourceVersion too old for a watch. Lists of old revisions come
+// from etcd, until it has been compacted.
 func TestATooOldResourceVersionGets410(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), binary.Patience)
 	defer cancel()
@@ -89,7 +89,7 @@ func TestATooOldResourceVersionGets410(t *testing.T) {
 	checkLog(t, server)
 }
 
-// listsThePast lists while etcd has the past, and after it has been compacted.
+// listsThePast lists an old revision while etcd has it, and after it has been compacted.
 func listsThePast(ctx context.Context, t *testing.T, server *binary.Server, version, next string) {
 	instances := versioned.NewForConfigOrDie(server.Config).FleetV1alpha1().Instances("default")
 	exact := metav1.ListOptions{ResourceVersion: version, ResourceVersionMatch: metav1.ResourceVersionMatchExact}
@@ -118,7 +118,7 @@ func listsThePast(ctx context.Context, t *testing.T, server *binary.Server, vers
 	_, err = instances.List(ctx, metav1.ListOptions{Limit: 5, Continue: next})
 	wantGone(t, err, "The provided continue parameter is too old")
 
-	// Who can live with it may go on where the page ended, with what there is now.
+	// A client that accepts an inconsistent list may continue where the page ended, at the current revision.
 	status := apierrors.APIStatus(nil)
 	if s, ok := err.(apierrors.APIStatus); ok { //nolint:errorlint // clients return it as it is
 		status = s

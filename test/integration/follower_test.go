@@ -36,12 +36,12 @@ import (
 	fleetv1alpha1 "github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// change is one event of an instance, as a watcher saw it or as it happened.
+// change is one event of an instance, as observed by a watch or as it happened.
 type change struct {
 	version uint64
 	kind    watch.EventType
 	name    string
-	// digest stands for the whole object; empty where it is not known.
+	// digest represents the whole object; it is empty if unknown.
 	digest string
 }
 
@@ -49,7 +49,7 @@ func (c change) String() string {
 	return fmt.Sprintf("%d %s %s %.8s", c.version, c.kind, c.name, c.digest)
 }
 
-// same tells whether two changes are the same, as far as both know.
+// same reports whether two changes are equal in all fields that both have.
 func (c change) same(other change) bool {
 	if c.digest == "" || other.digest == "" {
 		c.digest, other.digest = "", ""
@@ -57,7 +57,7 @@ func (c change) same(other change) bool {
 	return c == other
 }
 
-// compareChanges returns where two sequences differ first, or nothing.
+// compareChanges describes the first difference of two sequences, or returns nothing.
 func compareChanges(got, want []change) string {
 	for i := range min(len(got), len(want)) {
 		if !got[i].same(want[i]) {
@@ -70,7 +70,7 @@ func compareChanges(got, want []change) string {
 	return ""
 }
 
-// digestOf stands for everything in an instance, however it was received.
+// digestOf returns a digest of all content of an instance, independent of its encoding.
 func digestOf(object runtime.Object) (string, error) {
 	if received, ok := object.(*unstructured.Unstructured); ok {
 		typed := &fleetv1alpha1.Instance{}
@@ -102,34 +102,34 @@ func versionOf(object runtime.Object) (uint64, string, error) {
 	return version, accessor.GetName(), err
 }
 
-// follower watches instances and, whenever the server ends the watch, goes on from the last
-// resourceVersion that it saw.
+// follower watches instances and, when the server ends the watch, resumes from the last
+// resourceVersion that it received.
 type follower struct {
 	name    string
 	open    func(context.Context, metav1.ListOptions) (watch.Interface, error)
 	options metav1.ListOptions
-	// isLast tells whether it has seen all.
+	// isLast reports whether the change is the last one to wait for.
 	isLast func(change) bool
-	// onOpen, where not nil, is called when a watch has been opened.
+	// onOpen, if not nil, is called when a watch has been opened.
 	onOpen func()
-	// stall, where not nil, is called once in each watch, after some events: while it does
-	// not return, nothing is read.
+	// stall, if not nil, is called once in each watch, after some events. The follower reads nothing
+	// until it returns.
 	stall func(context.Context) error
 
-	// version is that of the last event, or where to start.
+	// version is the resourceVersion of the last event, or the one to start from.
 	version uint64
 	seen    []change
-	// opened and ended count watches, and those that the server ended by itself.
+	// opened counts watches, and ended those that the server ended.
 	opened, ended int
 }
 
-// stallAfter is how many events a slow follower reads before it stalls.
+// stallAfter is the number of events that a slow follower reads before it stalls.
 const stallAfter = 20
 
-// errEnded is why follow returned when the watch was ended by the server.
+// errEnded is the error of follow if the server ended the watch.
 var errEnded = fmt.Errorf("the server ended the watch")
 
-// follow watches until it has seen the last change, resuming whenever the server ends it.
+// follow watches until the last change is received, and resumes whenever the server ends the watch.
 func (f *follower) follow(ctx context.Context) error {
 	for {
 		err := f.once(ctx)
@@ -140,7 +140,7 @@ func (f *follower) follow(ctx context.Context) error {
 	}
 }
 
-// once opens one watch and reads it to its end.
+// once opens one watch and reads it until it ends.
 func (f *follower) once(ctx context.Context) error {
 	options := f.options
 	options.ResourceVersion = strconv.FormatUint(f.version, 10)
@@ -174,7 +174,7 @@ func (f *follower) once(ctx context.Context) error {
 	}
 }
 
-// take records an event, and tells whether it was the last.
+// take records an event, and reports whether it was the last.
 func (f *follower) take(event watch.Event) (bool, error) {
 	if event.Type == watch.Error {
 		return false, apierrors.FromObject(event.Object)
@@ -184,7 +184,7 @@ func (f *follower) take(event watch.Event) (bool, error) {
 		return false, err
 	}
 	if event.Type == watch.Bookmark {
-		// A bookmark may repeat the last event's version, and no event may come behind one.
+		// A bookmark may repeat the version of the last event, and no event may follow at an older version.
 		if version < f.version {
 			return false, fmt.Errorf("a bookmark at %d after %d", version, f.version)
 		}
@@ -203,7 +203,7 @@ func (f *follower) take(event watch.Event) (bool, error) {
 	return f.isLast(f.seen[len(f.seen)-1]), nil
 }
 
-// gauge counts, and lets others wait for a count.
+// gauge is a counter whose values can be waited for.
 type gauge struct {
 	mu      sync.Mutex
 	n       int

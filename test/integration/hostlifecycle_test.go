@@ -50,7 +50,7 @@ func (c fleetClient) hostBecomes(t *testing.T, name string, ready metav1.Conditi
 	})
 }
 
-// instanceBecomes waits until is says nothing about the instance; nil is one that is gone.
+// instanceBecomes waits until is returns nothing for the instance, which is nil once it is gone.
 func (c fleetClient) instanceBecomes(t *testing.T, name string, is func(*v1alpha1.Instance) string) {
 	t.Helper()
 	comesTrue(t, func(ctx context.Context) string {
@@ -76,7 +76,7 @@ func TestAHostThatFallsSilentIsTaintedEvictedAndBuried(t *testing.T) {
 	server := servertesting.Start(t)
 	client := newFleetClient(t, server.Config)
 	hosts, instances := client.FleetV1alpha1().Hosts(), client.FleetV1alpha1().Instances("default")
-	// Nobody renews the leases of the others, and their own time is long enough for the test.
+	// The leases of the others are not renewed, and their duration is longer than the test.
 	for name, seconds := range map[string]int32{"a": 1, "b": 3600, "c": 3600} {
 		client.createReadyHost(t, name, "4")
 		lease := &v1alpha1.HostLease{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.HostLeaseSpec{RenewTime: ptr.To(metav1.NowMicro()), LeaseDurationSeconds: &seconds}}
@@ -101,7 +101,7 @@ func TestAHostThatFallsSilentIsTaintedEvictedAndBuried(t *testing.T) {
 	}
 
 	options := hostlifecycle.DefaultOptions()
-	options.Grace = time.Hour // the lease of a asks for a second
+	options.Grace = time.Hour // the lease of a requests one second
 	options.MonitorPeriod, options.Toleration, options.Quarantine, options.EvictionRate = 50*time.Millisecond, 0, 100*time.Millisecond, 100
 	runs(t, server.Config, func(config *rest.Config, shared externalversions.SharedInformerFactory) (*hostlifecycle.Controller, error) {
 		return hostlifecycle.New(config, shared, options)
@@ -118,7 +118,7 @@ func TestAHostThatFallsSilentIsTaintedEvictedAndBuried(t *testing.T) {
 			return ""
 		})
 	}
-	// Its agent has the grace period to end it, should it come back.
+	// If the agent comes back, it has the grace period to end the instance.
 	client.instanceBecomes(t, "evicted", func(i *v1alpha1.Instance) string {
 		if i == nil || i.DeletionTimestamp == nil || *i.DeletionGracePeriodSeconds != 30 {
 			return fmt.Sprintf("not evicted: %+v", i)
@@ -129,7 +129,7 @@ func TestAHostThatFallsSilentIsTaintedEvictedAndBuried(t *testing.T) {
 		t.Error("an instance that tolerates everything was evicted")
 	}
 
-	// The host comes back: its agent says that it is ready, and renews its lease.
+	// The host comes back: its agent reports ready and renews its lease.
 	host, err := hosts.Get(t.Context(), "a", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -148,7 +148,7 @@ func TestAHostThatFallsSilentIsTaintedEvictedAndBuried(t *testing.T) {
 	}
 	client.hostBecomes(t, "a", metav1.ConditionTrue)
 
-	// The host is deleted: nobody will ever end what it ran.
+	// The host is deleted: no agent will ever end its instances.
 	if err := hosts.Delete(t.Context(), "a", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}

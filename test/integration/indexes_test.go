@@ -40,7 +40,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions"
 )
 
-// How long a condition may take on a machine that is busy with other tests, and how often it is asked for.
+// Timeout of a condition on a machine that is busy with other tests, and the poll interval.
 const (
 	patience = time.Minute
 	interval = 10 * time.Millisecond
@@ -55,7 +55,7 @@ func eventually(t *testing.T, what string, condition func(context.Context) bool)
 	}
 }
 
-// requestLog records the reads of instances that a client made, in order.
+// requestLog records a client's reads of instances, in order.
 type requestLog struct {
 	next http.RoundTripper
 
@@ -63,7 +63,7 @@ type requestLog struct {
 	made []string
 }
 
-// RoundTrip notes a request in words: stream is a watch with initial events.
+// RoundTrip records a request as a word: stream is a watch with initial events.
 func (l *requestLog) RoundTrip(request *http.Request) (*http.Response, error) {
 	response, err := l.next.RoundTrip(request)
 	if request.Method == http.MethodGet && strings.HasSuffix(request.URL.Path, "/instances") {
@@ -116,7 +116,7 @@ func startInformer(t *testing.T, config *rest.Config, fieldSelector string) (cac
 	return informer, log
 }
 
-// names are those of the informer's objects, sorted.
+// namesOf returns the names of the informer's objects, sorted.
 func namesOf(informer cache.SharedIndexInformer) []string {
 	var names []string
 	for _, object := range informer.GetStore().List() {
@@ -232,8 +232,8 @@ func TestAnInformerOfEverythingStreamsItsInitialEvents(t *testing.T) {
 	}
 }
 
-// metric reads one metric; labels must hold all of those of the sample, in alphabetical
-// order. It is 0 where nothing was counted yet.
+// metric returns the value of one metric; labels must hold all labels of the sample, in alphabetical
+// order. It returns 0 if the metric has no sample yet.
 func (c rawClient) metric(t *testing.T, name, labels string) float64 {
 	t.Helper()
 	answer := c.do(t, http.MethodGet, "/metrics", "", "text/plain", "")
@@ -269,7 +269,7 @@ func TestAListByAnIndexedFieldReadsOnlyWhatMatches(t *testing.T) {
 	for _, row := range []struct {
 		selector string
 		index    string
-		// fetched is how many objects the cache looks at, matching how many of them are answered.
+		// fetched is the number of objects that the cache examines, and matching the number that it returns.
 		fetched, matching int
 	}{
 		{"spec.hostName=edge-1", byHost, 3, 3},
@@ -318,8 +318,8 @@ func TestFlowControlPutsRequestsIntoTheFlowSchemasOfKubernetes(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			const dispatched = "apiserver_flowcontrol_dispatched_requests_total"
 			before := admin.metric(t, dispatched, row.labels)
-			// Until flow control has read its objects, a tenth of a second after the start,
-			// requests go to the catch-all. More than one: the server asks itself things, too.
+			// Requests go to the catch-all until flow control has synchronized, a tenth of a second after the
+			// start. There may be more than one, because the server sends requests to itself.
 			eventually(t, dispatched+"{"+row.labels+"} moves on", func(context.Context) bool {
 				row.client.do(t, http.MethodGet, row.path, "", "", "")
 				return admin.metric(t, dispatched, row.labels) > before

@@ -47,7 +47,7 @@ func TestTheBoundHostGetsItsInstancesToken(t *testing.T) {
 	}
 
 	const body = `{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{"audiences":null,"expirationSeconds":600}}`
-	// Authorization lets all of these through, so that the endpoint itself is tried.
+	// Authorization allows all of these users, so that the endpoint itself is tested.
 	for _, user := range []string{"system:host:edge-2", "system:host:", "jane"} {
 		caller := newRawClient(t, issueClient(t, server, user, "system:masters", "system:hosts"))
 		wrongRequest{path: instancesPath + "/web-0/token", body: body, code: http.StatusForbidden, reason: metav1.StatusReasonForbidden, message: "for the host to which it is bound"}.check(t, caller)

@@ -37,7 +37,7 @@ import (
 
 const stepAnnotation = "example.com/step"
 
-// promise is what the server has acknowledged of one object.
+// promise is the state of one object that the server has acknowledged.
 type promise struct {
 	version uint64
 	uid     types.UID
@@ -45,11 +45,11 @@ type promise struct {
 	// spec and status count the writes.
 	spec, status int
 	gone         bool
-	// inDoubt is a write that was begun and has got no answer: it may have happened or not.
+	// inDoubt is a write without a response: it may have been applied or not.
 	inDoubt string
 }
 
-// promiseOf is what an object says of itself.
+// promiseOf returns the state that an object records about itself.
 func promiseOf(instance *fleetv1alpha1.Instance) (promise, error) {
 	version, name, err := versionOf(instance)
 	if err != nil {
@@ -72,17 +72,17 @@ func promiseOf(instance *fleetv1alpha1.Instance) (promise, error) {
 	return promise{version: version, uid: instance.UID, digest: digest, spec: spec, status: status}, nil
 }
 
-// keepers write to objects of their own, many at a time, and remember what the server has
-// acknowledged, whatever happens to it.
+// keepers write to their own objects, many at a time, and record what the server has
+// acknowledged, also while it is stopped or killed.
 type keepers struct {
 	client       atomic.Pointer[versioned.Clientset]
 	acknowledged gauge
-	// dying is set before the server is told to go: from then on writes may fail.
+	// dying is set before the server is stopped: from then on writes may fail.
 	dying atomic.Bool
 
 	mu       sync.Mutex
 	promises map[string]promise
-	// last is how each writer's last write failed.
+	// last holds the last error of each writer.
 	last []error
 }
 
@@ -104,8 +104,8 @@ func (k *keepers) set(name string, p promise) {
 	k.promises[name] = p
 }
 
-// run writes until the server does not answer any more. It returns what failed before the
-// server was told to go.
+// run writes until the server stops responding. It returns the errors from before the server was
+// stopped.
 func (k *keepers) run(ctx context.Context, round, parallel int) error {
 	failures := make([]error, parallel)
 	k.last = make([]error, parallel)
@@ -125,7 +125,7 @@ func (k *keepers) run(ctx context.Context, round, parallel int) error {
 	return errors.Join(failures...)
 }
 
-// lead leads an object through some writes; every third is deleted in the end.
+// lead creates an object and updates it n times; every third is deleted in the end.
 func (k *keepers) lead(ctx context.Context, name string, n int) error {
 	instance := smallInstance(name)
 	instance.Annotations = map[string]string{stepAnnotation: "1"}
@@ -154,8 +154,8 @@ func (k *keepers) lead(ctx context.Context, name string, n int) error {
 	return err
 }
 
-// write makes one write and remembers what came of it. An answer without an object means
-// that there is none any more.
+// write makes one write and records its result. A response without an object means that the object no
+// longer exists.
 func (k *keepers) write(name, verb string, do func() (*fleetv1alpha1.Instance, error)) (*fleetv1alpha1.Instance, error) {
 	before := k.get(name)
 	before.inDoubt = verb
@@ -176,11 +176,11 @@ func (k *keepers) write(name, verb string, do func() (*fleetv1alpha1.Instance, e
 	return answered, nil
 }
 
-// verdict counts what became of writes that got no answer.
+// verdict counts the results of writes that got no response.
 type verdict struct{ objects, inDoubt, happened int }
 
-// verify holds what there is against the promises and goes on from there. Every promise that
-// is not kept is an error.
+// verify compares the stored objects with the promises and continues from there. Every broken promise
+// is an error.
 func (k *keepers) verify(ctx context.Context) (verdict, error) {
 	list, err := k.instances().List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -201,7 +201,7 @@ func (k *keepers) verify(ctx context.Context) (verdict, error) {
 		is, exists := found[name]
 		if promised.inDoubt != "" {
 			v.inDoubt++
-			// Before its creation an object has no version, and after its deletion neither.
+			// The version is empty before the creation and after the deletion.
 			if is.version != promised.version {
 				v.happened++
 			}
@@ -223,7 +223,7 @@ func (k *keepers) verify(ctx context.Context) (verdict, error) {
 	return v, errors.Join(broken...)
 }
 
-// kept tells how a promise is broken by what there is.
+// kept describes how the stored object breaks the promise.
 func (p promise) kept(is promise, exists bool) error {
 	switch {
 	case p.gone && !exists:

@@ -35,23 +35,23 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// tracer sees all that is written to etcd, whatever it is and however soon it is undone.
+// tracer observes all writes to etcd, including those that are soon undone.
 type tracer struct {
 	etcd *clientv3.Client
 }
 
-// of returns what was written while the function ran, a line for each write.
+// of returns the writes during the function, a line for each.
 func (tr tracer) of(t *testing.T, do func()) []string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	// Below this prefix the server keeps nothing.
+	// The server stores nothing below this prefix.
 	const mark = "trace/"
 	before, err := tr.etcd.Put(ctx, mark+"before", "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Opened before there is something to see: etcd keeps who is behind waiting.
+	// The watch is opened before the writes: etcd delays watches that start at an old revision.
 	responses := tr.etcd.Watch(clientv3.WithRequireLeader(ctx), "", clientv3.WithPrefix(), clientv3.WithRev(before.Header.Revision+1), clientv3.WithCreatedNotify())
 	if created := <-responses; created.Err() != nil || !created.Created {
 		t.Fatalf("etcd's watch does not begin: %v", created.Err())
@@ -77,7 +77,7 @@ func (tr tracer) of(t *testing.T, do func()) []string {
 	return nil
 }
 
-// refusal is a request that somebody must refuse, with these words.
+// refusal is a request that must be refused with this code and message.
 type refusal struct {
 	name string
 	do   func(ctx context.Context) error
@@ -85,7 +85,7 @@ type refusal struct {
 	says string
 }
 
-// check wants the refusal and no trace of it.
+// check expects the refusal and no write to etcd.
 func (r refusal) check(t *testing.T, tr tracer) {
 	t.Helper()
 	var err error
@@ -102,9 +102,9 @@ func (r refusal) check(t *testing.T, tr tracer) {
 	}
 }
 
-// TestWhatIsRefusedLeavesNoTrace has every kind of write refused by each of those who can:
-// nothing may be written to etcd, neither of the object nor to the quotas, which the objects
-// would have been charged to. In the end the same writes are let through, and do leave traces.
+// TestWhatIsRefusedLeavesNoTrace sends every kind of write to every part of the server that can refuse
+// it. A refused write must not change etcd, neither the object nor the quotas that it would be charged
+// to. In the end the same writes are allowed, and do change etcd.
 func TestWhatIsRefusedLeavesNoTrace(t *testing.T) {
 	server := servertesting.Start(t)
 	admin := newFleetClient(t, server.Config)
@@ -158,7 +158,7 @@ func TestWhatIsRefusedLeavesNoTrace(t *testing.T) {
 	})
 }
 
-// ownRefusals are those of the plugins that nobody has to configure, and of quota.
+// ownRefusals returns the refusals of the plugins that need no configuration, and of quota.
 func ownRefusals(t *testing.T, server *servertesting.Server, admin fleetClient) []refusal {
 	t.Helper()
 	host := newFleetClient(t, issueClient(t, server, "system:host:edge-1", "system:masters", "system:hosts")).FleetV1alpha1()
@@ -215,7 +215,7 @@ func ownRefusals(t *testing.T, server *servertesting.Server, admin fleetClient) 
 	}
 }
 
-// as is a client configuration of somebody who may do everything under that name.
+// as returns a client configuration for an administrator of that name.
 func as(config *rest.Config, user string) *rest.Config {
 	config = rest.CopyConfig(config)
 	config.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: []string{"system:masters"}}

@@ -37,21 +37,21 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// traced is a write of some kind, and the end of a line that tells its trace.
+// traced is a write and the suffix of the line that its trace must contain.
 type traced struct {
 	name   string
 	do     func(ctx context.Context) error
 	leaves string
-	// deletes says that there is nothing in it that could be changed.
+	// deletes is set for writes that have no content to change.
 	deletes bool
 }
 
-// writes are about objects that are there.
+// writes are writes to existing objects.
 type writes struct {
 	app *v1alpha1.App
 }
 
-// seedWrites makes a host, an instance that runs on it and two that do not, and an app with
+// seedWrites creates a host, an instance that runs on it and two that do not run, and an app with
 // two revisions.
 func seedWrites(t *testing.T, server *servertesting.Server) writes {
 	t.Helper()
@@ -97,7 +97,7 @@ func tracedApp(name string) *v1alpha1.App {
 	}
 }
 
-// release is a revision of the app; each has another image.
+// release returns a revision of the app; each has a different image.
 func (w writes) release(revision int) *v1alpha1.Release {
 	template := w.app.Spec.Template.DeepCopy()
 	template.Labels[v1alpha1.TemplateHashLabel] = fmt.Sprint(revision)
@@ -111,7 +111,7 @@ func (w writes) release(revision int) *v1alpha1.Release {
 	}
 }
 
-// all are writes of every kind. Done one after the other, each of them changes something.
+// all returns writes of every kind. Each changes something if they run in order.
 func (w writes) all(client fleetClient) []traced {
 	fleet := client.FleetV1alpha1()
 	instances, apps := fleet.Instances("default"), fleet.Apps("default")
@@ -198,17 +198,17 @@ func (w writes) all(client fleetClient) []traced {
 	}...)
 }
 
-// refuser refuses every write of the fleet of one user.
+// refuser refuses every write of one user to the fleet group.
 type refuser struct {
 	name   string
 	config *rest.Config
 	code   int32
 	says   string
-	// deletes says that it is asked about deletions, too.
+	// deletes is set if it also refuses deletions.
 	deletes bool
 }
 
-// registerRefusers registers webhooks and policies, each for a user of its own, and waits
+// registerRefusers registers webhooks and policies, each for a separate user, and waits
 // until all of them refuse.
 func registerRefusers(t *testing.T, server *servertesting.Server) []refuser {
 	t.Helper()
@@ -241,7 +241,7 @@ func registerRefusers(t *testing.T, server *servertesting.Server) []refuser {
 	}}, metav1.CreateOptions{}))
 	made(client.ValidatingAdmissionPolicies().Create(t.Context(), &admissionregistrationv1.ValidatingAdmissionPolicy{ObjectMeta: named("refuses"), Spec: admissionregistrationv1.ValidatingAdmissionPolicySpec{
 		MatchConstraints: match, MatchConditions: of("policed", "rolling"), Validations: []admissionregistrationv1.Validation{
-			// A rollback is two questions, and this user is refused only with the second.
+			// A rollback is two admission requests, and this user is refused only the second.
 			{Expression: "request.userInfo.username == 'rolling' && (request.resource.resource != 'apps' || request.?subResource.orValue('') != '')", Message: "not by policy"},
 		},
 	}}, metav1.CreateOptions{}))

@@ -37,7 +37,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/test/tour"
 )
 
-// pluginUser runs kubectl, which finds the plugin beside the program.
+// pluginUser runs kubectl, with the plugin in the same directory.
 type pluginUser struct {
 	t          *testing.T
 	kubectl    string
@@ -60,7 +60,7 @@ func (u pluginUser) command(args string) *exec.Cmd {
 	return cmd
 }
 
-// run expects an exit code, and words in what is said.
+// run expects an exit code, and words in the output.
 func (u pluginUser) run(args string, code int, words ...string) string {
 	u.t.Helper()
 	var said bytes.Buffer
@@ -89,7 +89,7 @@ func (u pluginUser) expect(err error, args string, code int, said string, words 
 	}
 }
 
-// report plays the app controller: it has seen the app, which is at the revision.
+// report stands in for the app controller: it has observed the app, which is at the revision.
 func (u pluginUser) report(client fleetClient, revision int, status v1alpha1.AppStatus) {
 	u.t.Helper()
 	apps := client.FleetV1alpha1().Apps("default")

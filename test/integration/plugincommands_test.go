@@ -35,7 +35,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/test/binary"
 )
 
-// app reads one from the namespace default.
+// app returns an app of the namespace default.
 func (c fleetClient) app(t *testing.T, name string) *v1alpha1.App {
 	t.Helper()
 	app, err := c.FleetV1alpha1().Apps("default").Get(t.Context(), name, metav1.GetOptions{})
@@ -50,7 +50,7 @@ func amount(list v1alpha1.ResourceList, name v1alpha1.ResourceName) string {
 	return quantity.String()
 }
 
-// stdout is what the plugin prints, and kubectl's arguments may come before it.
+// stdout returns what the plugin prints. kubectl's arguments may come first.
 func (u pluginUser) stdout(stdin string, args ...string) string {
 	u.t.Helper()
 	cmd := exec.CommandContext(u.t.Context(), u.kubectl, args...)
@@ -108,7 +108,7 @@ func tryCreate(t *testing.T, u pluginUser, client fleetClient) {
 		t.Errorf("%+v", app.Spec)
 	}
 
-	// What is printed can be applied, and says the same.
+	// The printed manifest can be applied, and has the same content.
 	manifest := u.stdout("", "gatehouse", "create", "app", "api", "--image=registry.example.com/api:1", "--dry-run=client", "-o", "yaml", "--", "/bin/api", "-v")
 	if said := u.stdout(manifest, "apply", "-f", "-"); said != "app.fleet.gatehouse.dev/api created\n" {
 		t.Errorf("the manifest is applied with %q:\n%s", said, manifest)
@@ -116,7 +116,7 @@ func tryCreate(t *testing.T, u pluginUser, client fleetClient) {
 	if diff := cmp.Diff([]string{"/bin/api", "-v"}, client.app(t, "api").Spec.Template.Spec.Containers[0].Command); diff != "" {
 		t.Error(diff)
 	}
-	// In YAML the answer of the server has its defaults and no records of field managers.
+	// In YAML the response of the server has its defaults and no managedFields.
 	printed := u.stdout("", "gatehouse", "create", "app", "third", "--image=x", "--dry-run=server", "-o", "yaml")
 	if !strings.Contains(printed, "progressDeadlineSeconds: 600") || strings.Contains(printed, "managedFields") || !strings.Contains(printed, "kind: App\n") {
 		t.Errorf("the server's answer is printed as\n%s", printed)
@@ -204,7 +204,7 @@ func TestKubectlGatehouseTaintsAndDrainsHosts(t *testing.T) {
 	u.run("taint host nothing sim-1 a:NoSchedule", 1, `there is no host "nothing"`, "host.fleet.gatehouse.dev/sim-1 tainted")
 	u.run("taint host sim-1 a-", 0)
 
-	// The instances of a host that is drained are on the other one afterwards.
+	// After a drain the instances of the host run on the other host.
 	u.run("cordon host sim-2", 0, "host.fleet.gatehouse.dev/sim-2 cordoned")
 	u.run("create app web --image=web:1 --replicas=3", 0)
 	u.run("rollout status app web", 0, "successfully rolled out")
@@ -218,8 +218,8 @@ func TestKubectlGatehouseTaintsAndDrainsHosts(t *testing.T) {
 		t.Errorf("%d instances on sim-2 (%v)", len(instances.Items), err)
 	}
 
-	// One that no release makes anew is kept, unless --force. No host is left for the scheduler,
-	// which would be quicker than the binding here.
+	// An instance without an owner that recreates it is kept, unless --force. No host is left for the
+	// scheduler, which would otherwise bind the instance before the binding here.
 	u.run("cordon host sim-2", 0, "host.fleet.gatehouse.dev/sim-2 cordoned")
 	client.createInstance(t, "alone")
 	client.mustBind(t, "alone", "sim-1")
@@ -228,7 +228,7 @@ func TestKubectlGatehouseTaintsAndDrainsHosts(t *testing.T) {
 	u.run("drain nothing", 1, `there is no host "nothing"`)
 }
 
-// A host whose agent does not answer never says that its instances are gone.
+// The agent of the host does not respond, so its instances never terminate.
 func TestKubectlGatehouseDrainGivesUpAfterItsTimeout(t *testing.T) {
 	server := servertesting.Start(t)
 	client := newFleetClient(t, server.Config)
@@ -254,7 +254,7 @@ func TestKubectlGatehouseDrainGivesUpAfterItsTimeout(t *testing.T) {
 	}
 }
 
-// kubectl itself asks the plugin, through kubectl_complete-gatehouse.
+// kubectl calls the plugin through kubectl_complete-gatehouse.
 func TestKubectlCompletesThePlugin(t *testing.T) {
 	server := servertesting.Start(t)
 	client := newFleetClient(t, server.Config)
@@ -302,7 +302,7 @@ func TestKubectlCompletesThePlugin(t *testing.T) {
 	}
 }
 
-// What docs/kubectl-plugin.md says of kubectl's flags.
+// docs/kubectl-plugin.md states this about kubectl's flags.
 func TestThePluginTakesKubectlsFlagsBehindItsName(t *testing.T) {
 	server := servertesting.Start(t)
 	u := newPluginUser(t, server.Kubeconfig)
@@ -335,7 +335,7 @@ func TestThePluginTakesKubectlsFlagsBehindItsName(t *testing.T) {
 	}
 }
 
-// The table in README.md of what people know and where it is here.
+// The table in README.md of kubectl commands and their equivalents here.
 func TestWhatKubectlItselfDoesWithApps(t *testing.T) {
 	server := servertesting.Start(t)
 	client := newFleetClient(t, server.Config)

@@ -31,7 +31,7 @@ import (
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
 )
 
-// policyOn is a policy with parameters of a kind.
+// policyOn returns a policy with parameters of a kind.
 func policyOn(name, apiVersion, kind string) *admissionregistrationv1.ValidatingAdmissionPolicy {
 	return &admissionregistrationv1.ValidatingAdmissionPolicy{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
@@ -72,7 +72,7 @@ func TestPoliciesAreForThoseWhoMayReadTheirParameters(t *testing.T) {
 		t.Fatal(err)
 	}
 	policies := client.AdmissionregistrationV1().ValidatingAdmissionPolicies()
-	// The last right comes when its binding is known, a moment later.
+	// The last right takes effect when the informer has its binding, a moment later.
 	for _, allowed := range []*admissionregistrationv1.ValidatingAdmissionPolicy{policyOn("on-settings", "v1", "ConfigMap"), policyOn("on-hosts", "fleet.gatehouse.dev/v1alpha1", "Host")} {
 		eventually(t, allowed.Name+" is created", func(ctx context.Context) bool {
 			_, err = policies.Create(ctx, allowed, metav1.CreateOptions{})

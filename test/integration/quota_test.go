@@ -37,8 +37,7 @@ import (
 
 const countInstances = "count/instances.fleet.gatehouse.dev"
 
-// quantities reads a list of resources from the form in which messages print them:
-// name=amount,name=amount.
+// quantities parses a list of resources in the form of messages: name=amount,name=amount.
 func quantities(list string) corev1.ResourceList {
 	quantities := corev1.ResourceList{}
 	for pair := range strings.SplitSeq(list, ",") {
@@ -48,7 +47,7 @@ func quantities(list string) corev1.ResourceList {
 	return quantities
 }
 
-// createQuota makes a quota in the namespace default, and waits until somebody has counted.
+// createQuota creates a quota in the namespace default, and waits until its usage is counted.
 func createQuota(t *testing.T, core kubernetes.Interface, name, hard, used string, change ...func(*corev1.ResourceQuota)) {
 	t.Helper()
 	q := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.ResourceQuotaSpec{Hard: quantities(hard)}}
@@ -61,7 +60,7 @@ func createQuota(t *testing.T, core kubernetes.Interface, name, hard, used strin
 	comesToUse(t, core, name, used)
 }
 
-// comesToUse waits until the quota says that this is used.
+// comesToUse waits until the status of the quota has this usage.
 func comesToUse(t *testing.T, core kubernetes.Interface, name, used string) {
 	t.Helper()
 	comesTrue(t, func(ctx context.Context) string {
@@ -78,7 +77,7 @@ func comesToUse(t *testing.T, core kubernetes.Interface, name, used string) {
 	})
 }
 
-// asking is an instance whose only container asks for this much; empty for nothing.
+// asking returns an instance with one container that requests these amounts; empty for none.
 func asking(name, cpu, memory string) *v1alpha1.Instance {
 	requests := v1alpha1.ResourceList{}
 	if cpu != "" {
@@ -98,7 +97,7 @@ func (c fleetClient) create(t *testing.T, i *v1alpha1.Instance) error {
 	return err
 }
 
-// refusedByQuota wants a 403 that says why.
+// refusedByQuota expects a 403 with the reason.
 func refusedByQuota(t *testing.T, err error, why string) {
 	t.Helper()
 	if !apierrors.IsForbidden(err) || !strings.HasSuffix(err.Error(), "is forbidden: "+why+" (admission plugin ResourceQuota: use less, set what is missing, or have spec.hard of the quota raised)") {
@@ -136,7 +135,7 @@ func TestAQuotaLimitsInstancesAndWhatTheyAskFor(t *testing.T) {
 	refusedByQuota(t, c.create(t, asking("one-more", "1m", "1")),
 		"exceeded quota: few, requested: count/instances.fleet.gatehouse.dev=1, used: count/instances.fleet.gatehouse.dev=3, limited: count/instances.fleet.gatehouse.dev=3")
 
-	// One that ends uses nothing any more, though it still exists.
+	// An ended instance is not charged, though it still exists.
 	ended := c.getInstance(t, "half")
 	ended.Status.Phase = v1alpha1.InstanceSucceeded
 	if _, err := c.FleetV1alpha1().Instances("default").UpdateStatus(t.Context(), ended, metav1.UpdateOptions{}); err != nil {
@@ -176,7 +175,7 @@ func TestAQuotaThatIsWrongIsMended(t *testing.T) {
 		comesToUse(t, c.core, "few", truth)
 	}
 
-	// What exists already is charged before it is found to exist.
+	// A name conflict is found after the charge.
 	for range 2 {
 		if err := c.create(t, asking("i-0", "100m", "")); !apierrors.IsAlreadyExists(err) {
 			t.Errorf("a second i-0: %v", err)
@@ -186,7 +185,7 @@ func TestAQuotaThatIsWrongIsMended(t *testing.T) {
 	comesToUse(t, c.core, "few", truth)
 }
 
-// TestEverythingThatIsStoredCanBeCounted walks what the server says that it serves.
+// TestEverythingThatIsStoredCanBeCounted walks all resources of discovery.
 func TestEverythingThatIsStoredCanBeCounted(t *testing.T) {
 	c := startControlled(t)
 	lists, err := c.core.Discovery().ServerPreferredNamespacedResources()
@@ -202,7 +201,7 @@ func TestEverythingThatIsStoredCanBeCounted(t *testing.T) {
 		for _, r := range list.APIResources {
 			gv := strings.Split("/"+list.GroupVersion, "/")
 			group, version := gv[len(gv)-2], gv[len(gv)-1]
-			// Events have two groups, which count together: quota_test of events tells them apart.
+			// Events have two groups, which count together: quota_test of events distinguishes them.
 			if r.Name == "events" && group != "" || !strings.Contains(fmt.Sprint(r.Verbs), "watch") {
 				continue
 			}
@@ -229,7 +228,7 @@ func TestEverythingThatIsStoredCanBeCounted(t *testing.T) {
 	comesToUse(t, c.core, "all", "configmaps=1,count/configmaps=1")
 }
 
-// warnings collects what a server warns of.
+// warnings collects the warnings of a server.
 type warnings struct {
 	mu   sync.Mutex
 	said []string
@@ -281,7 +280,7 @@ func TestAQuotaThatLimitsNothingSaysSo(t *testing.T) {
 			}
 		})
 	}
-	// The one with a scope would let nothing in, if it were about instances.
+	// A quota with a scope would refuse everything if the scope applied to instances.
 	some := smallInstance("any")
 	some.Spec.Containers[0].Resources.Limits = v1alpha1.ResourceList{v1alpha1.ResourceMemory: resource.MustParse("1")}
 	comesToUse(t, core, "q-0", "fleet.gatehouse.dev/limits.memory=0")

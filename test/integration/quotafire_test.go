@@ -36,7 +36,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/test/binary"
 )
 
-// crowd are clients who create instances until the quota is full, half of them at either of
+// crowd is a set of clients that create instances until the quota is full, half of them at each of
 // two servers.
 type crowd struct {
 	servers [2]*crowdServer
@@ -48,7 +48,7 @@ type crowdServer struct {
 	*binary.Server
 	fleet versioned.Interface
 	core  kubernetes.Interface
-	// dying is set before the server is killed: from then on it may answer nothing.
+	// dying is set before the server is killed: from then on requests may fail.
 	dying atomic.Bool
 }
 
@@ -70,7 +70,7 @@ func startCrowd(t *testing.T) *crowd {
 	return c
 }
 
-// fill returns when every client has been told that the quota is exceeded, or has lost its
+// fill returns when every client has received that the quota is exceeded, or has lost its
 // server.
 func (c *crowd) fill(ctx context.Context) error {
 	c.round++
@@ -87,7 +87,7 @@ func (c *crowd) fill(ctx context.Context) error {
 				case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "exceeded quota: few,"):
 					return
 				case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "status unknown for quota: few,"):
-					// The other server has not heard of the quota's status yet.
+					// The other server has not received the quota's status yet.
 				case !server.dying.Load():
 					failures[i] = err
 					return
@@ -99,7 +99,7 @@ func (c *crowd) fill(ctx context.Context) error {
 	return errors.Join(failures...)
 }
 
-// existing is how many instances there are.
+// existing returns the number of instances.
 func (c *crowd) existing(ctx context.Context, t *testing.T) int {
 	t.Helper()
 	list, err := c.servers[0].fleet.FleetV1alpha1().Instances("default").List(ctx, metav1.ListOptions{})
@@ -127,8 +127,8 @@ func (c *crowd) usesNow(ctx context.Context, t *testing.T, want string) {
 	}
 }
 
-// TestAQuotaHoldsUnderFire has a crowd race for what a quota leaves, through two servers that
-// know of each other only by what is stored; then one of them is killed in the middle of it.
+// TestAQuotaHoldsUnderFire lets a crowd compete for the remaining quota, through two servers that
+// share nothing but storage. Then it kills one of them meanwhile.
 func TestAQuotaHoldsUnderFire(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*binary.Patience)
 	defer cancel()
@@ -162,7 +162,7 @@ func TestAQuotaHoldsUnderFire(t *testing.T) {
 	c.killOneInTheMiddle(ctx, t, 300)
 }
 
-// killOneInTheMiddle raises the limit, and kills a server while the crowd races for the rest.
+// killOneInTheMiddle raises the limit, and kills a server while the crowd competes for the rest.
 func (c *crowd) killOneInTheMiddle(ctx context.Context, t *testing.T, limit int) {
 	t.Helper()
 	quotas := c.servers[0].core.CoreV1().ResourceQuotas("default")

@@ -29,8 +29,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/test/tour"
 )
 
-// fullLists has every list of an instance's spec, with elements that have what is required and
-// no more: what is left out is for the server to default.
+// fullLists has every list of an instance's spec, with elements that have only the required fields:
+// the server defaults all others.
 const fullLists = `
   tolerations: [{key: a, operator: Exists}, {key: b}]
   containers:
@@ -54,7 +54,7 @@ spec:
     spec:`
 
 // TestASecondApplyChangesNoList applies each kind twice with kubectl, client-side. kubectl prints
-// "configured", and writes, as long as it finds a difference between the file and what is stored.
+// "configured", and writes, while the file differs from the stored object.
 func TestASecondApplyChangesNoList(t *testing.T) {
 	server := servertesting.Start(t)
 	kubectl := tour.FindKubectl(t)
@@ -88,8 +88,8 @@ func TestASecondApplyChangesNoList(t *testing.T) {
 	}
 }
 
-// emptyLists returns the paths of the lists of a value that have no elements. The metadata of
-// templates is left out but for finalizers, which are all that a template keeps of its lists.
+// emptyLists returns the paths of the lists of a value that have no elements. Of the metadata of
+// templates it checks only finalizers, the one list that a template keeps.
 func emptyLists(value reflect.Value, path string) []string {
 	switch value.Kind() {
 	case reflect.Pointer:

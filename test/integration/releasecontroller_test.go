@@ -39,13 +39,13 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/release"
 )
 
-// releases is a server with a release controller that may do what its rules say and no more.
+// releases is a server with a release controller that has no other rights than its rules.
 type releases struct {
 	controlled
 	config *rest.Config
 }
 
-// releaseRules are all that a release controller needs.
+// releaseRules returns all rights that a release controller needs.
 func releaseRules() []rbacv1.PolicyRule {
 	return []rbacv1.PolicyRule{
 		{APIGroups: []string{v1alpha1.GroupName}, Resources: []string{"releases"}, Verbs: []string{"get", "list", "watch"}},
@@ -55,7 +55,7 @@ func releaseRules() []rbacv1.PolicyRule {
 	}
 }
 
-// startReleases leaves out that it may make instances, which is granted by mayCreate.
+// startReleases omits the right to create instances, which mayCreate grants.
 func startReleases(t *testing.T) releases {
 	t.Helper()
 	server := servertesting.Start(t)
@@ -134,7 +134,7 @@ func (r releases) instances(t *testing.T, name string) []v1alpha1.Instance {
 	return list.Items
 }
 
-// settles waits until the release's status says so, and returns its instances that count.
+// settles waits for the status of the release, and returns its active instances.
 func (r releases) settles(t *testing.T, name string, replicas, ready int32) []v1alpha1.Instance {
 	t.Helper()
 	comesTrue(t, func(ctx context.Context) string {
@@ -159,7 +159,7 @@ func (r releases) settles(t *testing.T, name string, replicas, ready int32) []v1
 	return active
 }
 
-// reports is what an agent writes.
+// reports writes a status as an agent does.
 func (r releases) reports(t *testing.T, name string, phase v1alpha1.InstancePhase, ready metav1.ConditionStatus) {
 	t.Helper()
 	i := r.getInstance(t, name)
@@ -185,7 +185,7 @@ func TestAReleaseIsKeptAtItsNumber(t *testing.T) {
 		}
 	}
 
-	// A bound one that is deleted stays until its agent lets go, and is replaced at once.
+	// A deleted bound instance stays until its agent ends it, and is replaced at once.
 	bound := active[0].Name
 	r.mustBind(t, bound, "edge-1")
 	r.reports(t, bound, v1alpha1.InstanceRunning, metav1.ConditionTrue)
@@ -197,7 +197,7 @@ func TestAReleaseIsKeptAtItsNumber(t *testing.T) {
 		t.Errorf("there are %d instances, with the one that is going", total)
 	}
 
-	// So is one that failed, which stays for whoever wants to know why.
+	// A failed instance is replaced, too. It is kept so that a user can examine it.
 	failed := active[0].Name
 	r.mustBind(t, failed, "edge-1")
 	r.reports(t, failed, v1alpha1.InstanceFailed, metav1.ConditionFalse)
@@ -209,7 +209,7 @@ func TestAReleaseIsKeptAtItsNumber(t *testing.T) {
 	})
 	active = r.settles(t, "web", 3, 0)
 
-	// The one that does something is kept.
+	// The active instance is kept.
 	kept := active[1].Name
 	r.mustBind(t, kept, "edge-1")
 	r.reports(t, kept, v1alpha1.InstanceRunning, metav1.ConditionTrue)
@@ -219,7 +219,8 @@ func TestAReleaseIsKeptAtItsNumber(t *testing.T) {
 		t.Errorf("%s is left of the three, not the one that is ready", left[0].Name)
 	}
 
-	// What is not chosen any more is let go and replaced; nobody's instances are adopted.
+	// An instance outside the selector is released and replaced; instances without an owner are adopted only
+	// if they match.
 	if _, err := r.FleetV1alpha1().Instances("default").Patch(t.Context(), kept, types.MergePatchType, []byte(`{"metadata":{"labels":{"release":"none"}}}`), metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -287,7 +288,7 @@ func TestAControllerThatIsStartedAgainMakesNoMore(t *testing.T) {
 		t.Errorf("%d instances were made for 43", len(everMade))
 	}
 
-	// One that dies in the middle of its work leaves no more behind than were wanted.
+	// A controller that dies during its work leaves no more instances than were wanted.
 	stop = r.run(t)
 	r.create(t, "big", 200)
 	comesTrue(t, func(context.Context) string {

@@ -41,12 +41,12 @@ import (
 	"github.com/gatehouse-dev/gatehouse/test/binary"
 )
 
-// restarts is how often the server is ended, by SIGKILL and by SIGTERM in turns.
+// restarts is the number of restarts, alternately by SIGKILL and by SIGTERM.
 const restarts = 100
 
 // TestNoRestartDecidesFromAnOlderState deletes rights, policies, accounts and namespaces, restarts the
-// server, and asks without a pause from the first open port on. What was deleted must have no
-// effect, and what stands must have its effect, in every answer; 503 is the only other answer.
+// server, and sends requests continuously from the first open port on. Deleted objects must have no
+// effect, and existing ones must have their effect, in every response; the only other response is 503.
 func TestNoRestartDecidesFromAnOlderState(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 8*binary.Patience)
 	defer cancel()
@@ -72,7 +72,7 @@ func TestNoRestartDecidesFromAnOlderState(t *testing.T) {
 	}
 }
 
-// freeAddress is a loopback address with a port that a server can take again after each restart.
+// freeAddress returns a loopback address with a port that a server can bind again after each restart.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -83,7 +83,7 @@ func freeAddress(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// restartWorld is what stands and what comes and goes around the restarts.
+// restartWorld holds the objects that exist throughout, and those that change around the restarts.
 type restartWorld struct {
 	config *rest.Config
 	admin  kubernetes.Interface
@@ -131,7 +131,7 @@ func (w *restartWorld) bind(ctx context.Context, t *testing.T, name, user, role 
 	}, metav1.CreateOptions{}))
 }
 
-// account makes a service account; the last token of a name is the one that is used.
+// account creates a service account; the last token of a name is used.
 func (w *restartWorld) account(ctx context.Context, t *testing.T, name string) {
 	t.Helper()
 	accounts := w.admin.CoreV1().ServiceAccounts("shop")
@@ -150,7 +150,7 @@ func noConfigMaps(name string) *corev1.ResourceQuota {
 	}
 }
 
-// policy refuses config maps of a name.
+// policy creates a policy that refuses config maps of a name.
 func (w *restartWorld) policy(ctx context.Context, t *testing.T, name, refused string) {
 	t.Helper()
 	w.must(t)(w.admin.AdmissionregistrationV1().ValidatingAdmissionPolicies().Create(ctx, &admissionregistrationv1.ValidatingAdmissionPolicy{
@@ -175,9 +175,8 @@ func configMapRule() admissionregistrationv1.RuleWithOperations {
 	}
 }
 
-// change grants and refuses something, writes to bootstrap objects of the same kinds, and takes
-// all of it back. The writes in between are what made a start begin with the state before the
-// deletions.
+// change grants and refuses something, writes to bootstrap objects of the same kinds, and reverts
+// all of it. Without the fix, the writes in between make a start use the state before the deletions.
 func (w *restartWorld) change(ctx context.Context, t *testing.T, round int) {
 	t.Helper()
 	w.bind(ctx, t, "mallory", "mallory", "cluster-admin")
@@ -216,7 +215,7 @@ func (w *restartWorld) change(ctx context.Context, t *testing.T, round int) {
 	}
 }
 
-// questions are asked all the time; each has one right answer.
+// questions returns requests that are repeated all the time; each has one correct response.
 func (w *restartWorld) questions(t *testing.T) []*attacks.Question {
 	t.Helper()
 	user := func(name string) *rest.Config {

@@ -30,8 +30,7 @@ import (
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
 )
 
-// As in Kubernetes: what somebody adds for those who view is also for those who edit, and
-// whoever administers a namespace may do both.
+// As in Kubernetes, rules that are aggregated to view also reach edit and admin.
 func TestWhatIsLabelledForViewIsGatheredByEditAndAdminToo(t *testing.T) {
 	s := startControlled(t)
 	for role, resource := range map[string]string{"view": "gauges", "edit": "levers", "admin": "keys"} {
@@ -78,7 +77,7 @@ func TestWhatIsWrongWithARoleOrABindingIsSaidByItsName(t *testing.T) {
 			t.Fatalf("%d %s", answer.code, answer.body)
 		}
 	}
-	// What is granted is known a moment after it is stored.
+	// The authorizer observes a grant a moment after it is stored.
 	comesTrue(t, func(context.Context) string {
 		answer := jane.do(t, http.MethodPost, rbac+"/namespaces/default/roles?dryRun=All", "application/json", "", `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"Role","metadata":{"name":"empty"}}`)
 		if answer.code != http.StatusCreated {
@@ -120,8 +119,8 @@ func TestWhatIsWrongWithARoleOrABindingIsSaidByItsName(t *testing.T) {
 	}
 }
 
-// A server that delegates asks who somebody is, and then what such a caller may: what is bound
-// to all who are known would be missing.
+// A delegated server sends a token review and then an access review with the result. Bindings to
+// system:authenticated have no effect if the token review omits that group.
 func TestATokenReviewTellsAllGroupsOfTheCaller(t *testing.T) {
 	s := startControlled(t)
 	token, err := s.core.CoreV1().ServiceAccounts("default").CreateToken(t.Context(), "default", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})

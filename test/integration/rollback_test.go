@@ -30,7 +30,7 @@ import (
 )
 
 // seedRevisions stores an app with the image web:3 and its releases with web:1 to web:3, as
-// the app controller would have made them.
+// the app controller creates them.
 func seedRevisions(t *testing.T, client fleetClient) *v1alpha1.App {
 	t.Helper()
 	labels := map[string]string{"app": "web"}
@@ -108,7 +108,7 @@ func TestAnAppIsRolledBack(t *testing.T) {
 		t.Errorf("the caller does not manage the image: %v", after.ManagedFields)
 	}
 
-	// 0 is the one before the newest, for a client of ours that names no manager.
+	// Revision 0 is the one before the newest, here for a generated client that sets no manager.
 	status, err := client.FleetV1alpha1().Apps("default").Rollback(t.Context(), "web", &v1alpha1.AppRollback{}, metav1.CreateOptions{})
 	if err != nil || status.Status != metav1.StatusSuccess {
 		t.Fatalf("%v %v", status, err)
@@ -122,7 +122,7 @@ func TestAnAppIsRolledBack(t *testing.T) {
 	}
 }
 
-// owns says whether a manager has the image of the app's template, by updates.
+// owns reports whether a manager owns the image of the app's template, by updates.
 func owns(app *v1alpha1.App, manager string) bool {
 	return slices.ContainsFunc(app.ManagedFields, func(entry metav1.ManagedFieldsEntry) bool {
 		return entry.Manager == manager && entry.Operation == metav1.ManagedFieldsOperationUpdate && entry.Subresource == "" &&

@@ -35,7 +35,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/scheduler"
 )
 
-// onFleet matches what is done to a resource of the fleet in the default namespace.
+// onFleet matches requests for a resource of the fleet group in the namespace default.
 func onFleet(resource string) *admissionregistrationv1.MatchResources {
 	return &admissionregistrationv1.MatchResources{ResourceRules: []admissionregistrationv1.NamedRuleWithOperations{{RuleWithOperations: admissionregistrationv1.RuleWithOperations{
 		Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
@@ -43,7 +43,7 @@ func onFleet(resource string) *admissionregistrationv1.MatchResources {
 	}}}}
 }
 
-// stamp has a policy change the template of every release, once it is in force.
+// stamp makes a policy change the template of every release, and waits until it is in force.
 func stamp(t *testing.T, core kubernetes.Interface, client fleetClient) (stop func()) {
 	t.Helper()
 	policies, bindings := core.AdmissionregistrationV1().MutatingAdmissionPolicies(), core.AdmissionregistrationV1().MutatingAdmissionPolicyBindings()
@@ -115,7 +115,7 @@ func TestAReleaseThatAPolicyStampsIsNotMadeAgainAndAgain(t *testing.T) {
 	if releases := s.releases(t.Context()); len(releases) != 1 {
 		t.Errorf("there are %d releases", len(releases))
 	}
-	// A change of the app is looked at at once, also while its name is taken.
+	// A change of the app is reconciled at once, also while the name of its release is taken.
 	stop()
 	s.patch(`{"spec":{"minReadySeconds":1}}`)
 	s.progress(app.NewReleaseAvailableReason, nil)

@@ -35,8 +35,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions"
 )
 
-// runs makes a controller and runs it, and the informers that it would share with others, until
-// the test ends or the returned function is called, which waits for its end.
+// runs creates a controller with its informers and runs it until the test ends or the returned
+// function is called, which waits for it to stop.
 func runs[C interface{ Run(context.Context) }](t *testing.T, config *rest.Config, of func(*rest.Config, externalversions.SharedInformerFactory) (C, error)) (stop func()) {
 	t.Helper()
 	shared, err := informers.New(config)
@@ -59,7 +59,7 @@ func runs[C interface{ Run(context.Context) }](t *testing.T, config *rest.Config
 	return stop
 }
 
-// createReadyHost stores a host that its agent has reported as ready, with so many cores.
+// createReadyHost stores a host with this many cores, as its agent reports it when ready.
 func (c fleetClient) createReadyHost(t *testing.T, name, cpu string) *v1alpha1.Host {
 	t.Helper()
 	host := c.createHost(t, name)
@@ -112,7 +112,7 @@ func TestTheSchedulerFillsHostsToTheBrimAndSaysWhyTheRestWaits(t *testing.T) {
 	for i := range more {
 		client.createInstance(t, fmt.Sprintf("web-%d", i), oneCore)
 	}
-	// Twelve of fourteen fit. A host is never given a fifth, and none is bound twice.
+	// Twelve of fourteen fit. No host gets a fifth, and no instance is bound twice.
 	comesTrue(t, func(ctx context.Context) string {
 		list, err := instances.List(ctx, metav1.ListOptions{})
 		if err != nil {
@@ -143,7 +143,7 @@ func TestTheSchedulerFillsHostsToTheBrimAndSaysWhyTheRestWaits(t *testing.T) {
 	})
 	waitsBecause(waiting, "0/3 hosts are available: 3 insufficient cpu")
 
-	// One that ends makes room for one that waits, and events tell of both.
+	// An ended instance frees capacity for a pending one, and events report both.
 	client.setPhase(t, "first", v1alpha1.InstanceSucceeded)
 	comesTrue(t, func(ctx context.Context) string {
 		list, err := instances.List(ctx, metav1.ListOptions{FieldSelector: "spec.hostName="})

@@ -16,7 +16,7 @@ limitations under the License.
 
 package integration
 
-// Bodies that fill every list and map of their kind, and the fields that they are about.
+// Bodies that fill every list and map of their kind, and the fields of those bodies.
 const (
 	appliedHost = `
 apiVersion: fleet.gatehouse.dev/v1alpha1

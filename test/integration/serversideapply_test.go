@@ -31,9 +31,9 @@ import (
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
 )
 
-// Without the names of its models in the OpenAPI document the server stores every object and
-// records no ownership, with nothing but a line in its log. So each way to write is tried on
-// each kind, and what was recorded is compared to the letter.
+// If the OpenAPI document lacks the names of its models, the server stores every object without
+// ownership and only logs it. So each way to write is tested on each kind, and the recorded entries are
+// compared exactly.
 
 // ownership is an entry of managedFields.
 type ownership struct {
@@ -42,7 +42,7 @@ type ownership struct {
 	subresource string
 }
 
-// applied and updated are entries of the main endpoint, and the others of the status endpoint.
+// applied and updated return entries of the main endpoint; the others are of the status endpoint.
 func applied(manager string) ownership {
 	return ownership{manager, metav1.ManagedFieldsOperationApply, ""}
 }
@@ -59,14 +59,14 @@ func updatedStatus(manager string) ownership {
 	return ownership{manager, metav1.ManagedFieldsOperationUpdate, "status"}
 }
 
-// object is what the tests look at, whatever the kind.
+// object has the fields that the tests read from any kind.
 type object struct {
 	metav1.ObjectMeta `json:"metadata"`
 	Spec              map[string]any `json:"spec"`
 	Status            map[string]any `json:"status"`
 }
 
-// write sends a body and expects an object.
+// write sends a body and decodes the object of the response.
 func (c rawClient) write(t *testing.T, method, path, contentType, body string) object {
 	t.Helper()
 	answer := c.do(t, method, path, contentType, "", body)
@@ -78,14 +78,13 @@ func (c rawClient) write(t *testing.T, method, path, contentType, body string) o
 	return got
 }
 
-// apply applies a body by a manager.
+// apply applies a body with a field manager.
 func (c rawClient) apply(t *testing.T, path, manager, body string) object {
 	t.Helper()
 	return c.write(t, http.MethodPatch, path+"?fieldManager="+manager, applyPatch, body)
 }
 
-// wantOwners holds managedFields against all entries that there must be, with their fields
-// as JSON.
+// wantOwners compares managedFields with all expected entries and their fields as JSON.
 func wantOwners(t *testing.T, obj object, want map[ownership]string) {
 	t.Helper()
 	left := map[ownership]string{}
@@ -142,20 +141,20 @@ func TestServerSideApplyRecordsToTheLetterWhatAManagerOwns(t *testing.T) {
 			if test.statusBody == "" {
 				return
 			}
-			// The status belongs to another entry, even where the manager is the same.
+			// The status has a separate entry, even for the same manager.
 			obj = client.apply(t, path+"/status", "ops", test.statusBody)
 			wantOwners(t, obj, map[ownership]string{applied("ops"): test.fields, appliedStatus("ops"): test.statusFields})
 		})
 	}
 }
 
-// Every ordinary way to write, on every kind.
+// Every ordinary way to write is tested on every kind.
 func TestOrdinaryWritesAreRecordedToo(t *testing.T) {
 	client := newRawClient(t, servertesting.Start(t).Config)
 	const typeMeta = `"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":`
 	for _, test := range []struct {
 		kind, path, create, createFields string
-		// change is a part of the spec, and changeFields what it is about.
+		// change is a part of the spec, and changeFields the fields that it sets.
 		change, changeFields string
 		statusChange         string
 		statusFields         string
@@ -218,7 +217,7 @@ func TestOrdinaryWritesAreRecordedToo(t *testing.T) {
 		t.Run("a JSON patch of a "+test.kind+" by a client that gives no name", func(t *testing.T) {
 			client.write(t, http.MethodPost, test.path+"?fieldManager=maker", jsonBody, body("json-patched"))
 			obj := client.write(t, http.MethodPatch, test.path+"/json-patched", jsonPatch, `[{"op":"add","path":"/metadata/labels","value":{"a":"b"}}]`)
-			// The name is made of the user agent: Go's HTTP client sends Go-http-client/1.1 or 2.0.
+			// The name derives from the user agent: Go's HTTP client sends Go-http-client/1.1 or 2.0.
 			wantOwners(t, obj, map[ownership]string{
 				updated("maker"):          test.createFields,
 				updated("Go-http-client"): `{"f:metadata":{"f:labels":{".":{},"f:a":{}}}}`,
@@ -227,7 +226,7 @@ func TestOrdinaryWritesAreRecordedToo(t *testing.T) {
 	}
 }
 
-// merged lays a change over an object.
+// merged applies a change to an object.
 func merged(t *testing.T, obj []byte, change string) string {
 	t.Helper()
 	var lay func(under, over map[string]any)
@@ -313,7 +312,7 @@ func TestAForcedApplyTakesAFieldAndADroppedFieldGoesWithItsLastOwner(t *testing.
 	})
 	wantTaints(t, obj, "a=2", "b=", "c=")
 
-	// What the first says no more goes where nobody else owns it, and stays where one does.
+	// Fields that the first manager no longer applies are removed, unless another manager owns them.
 	obj = client.apply(t, path, "one", `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Host","metadata":{"name":"shared"},"spec":{"unschedulable":true}}`)
 	wantTaints(t, obj, "a=2", "c=")
 	if obj.Spec["unschedulable"] != true {
@@ -321,7 +320,7 @@ func TestAForcedApplyTakesAFieldAndADroppedFieldGoesWithItsLastOwner(t *testing.
 	}
 }
 
-// wantTaints holds the taints of a host, as key=value, against those that it must have.
+// wantTaints compares the taints of a host, as key=value, with the expected ones.
 func wantTaints(t *testing.T, host object, want ...string) {
 	t.Helper()
 	var got []string
@@ -337,7 +336,7 @@ func wantTaints(t *testing.T, host object, want ...string) {
 	}
 }
 
-// Whoever applies a whole object to one endpoint owns only what that endpoint writes.
+// An apply of a whole object to one endpoint owns only the fields that this endpoint writes.
 func TestAnApplyOwnsNothingThatItsEndpointLeavesAlone(t *testing.T) {
 	client := newRawClient(t, servertesting.Start(t).Config)
 	const whole = `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Host","metadata":{"name":"whole","labels":{"a":"b"}},"spec":{"unschedulable":true},"status":{"info":{"machineID":"1"}}}`
@@ -359,8 +358,8 @@ func TestAnApplyOwnsNothingThatItsEndpointLeavesAlone(t *testing.T) {
 	}
 }
 
-// A binding is no write by a field manager; what others own must come through it, and an apply
-// that knows nothing of the host must not take it away.
+// A binding is not a write by a field manager. It must keep the ownership of others, and an apply
+// without the host must not remove the host.
 func TestABindingLeavesOwnershipAndAnApplyLeavesTheBinding(t *testing.T) {
 	client := newRawClient(t, servertesting.Start(t).Config)
 	client.apply(t, hostsPath+"/owned", "ops", appliedHost)
@@ -379,9 +378,9 @@ func TestABindingLeavesOwnershipAndAnApplyLeavesTheBinding(t *testing.T) {
 	t.Error("the binding took ownership away")
 }
 
-// What a field manager applies may be written in other words than it is stored in: defaults
-// are left out, a quantity is a number. An apply of the same must change nothing all the same,
-// not even the time in managedFields: who applies in a loop would wake every watch each time.
+// An applied configuration may differ in form from the stored object: defaults
+// are omitted, a quantity is a number. A repeated apply must still change nothing,
+// not even the time in managedFields, or a client that applies in a loop would wake every watch.
 func TestApplyingTheSameAgainWritesNothing(t *testing.T) {
 	server := servertesting.Start(t)
 	client := newRawClient(t, server.Config)
@@ -399,7 +398,7 @@ func TestApplyingTheSameAgainWritesNothing(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			first := client.apply(t, tc.path, "keeper", tc.body)
-			// Times are stored in seconds: within the same one, nothing would differ anyway.
+			// Times are stored in seconds: within the same second nothing would differ anyway.
 			comesTrue(t, func(context.Context) string {
 				if !time.Now().Truncate(time.Second).After(first.ManagedFields[0].Time.Time) {
 					return "the clock stands still"
@@ -407,7 +406,7 @@ func TestApplyingTheSameAgainWritesNothing(t *testing.T) {
 				return ""
 			})
 			again := client.apply(t, tc.path, "keeper", tc.body)
-			// Not the resourceVersion: a controller may write the status meanwhile.
+			// The resourceVersion is not compared, because a controller may write the status meanwhile.
 			if was, is := first.ManagedFields[0], again.ManagedFields[0]; is.Manager != "keeper" || !is.Time.Equal(was.Time) {
 				t.Errorf("written again: %+v became %+v", was, is)
 			}

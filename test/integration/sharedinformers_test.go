@@ -43,7 +43,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 )
 
-// readers counts requests that list or watch, by kind and user.
+// readers counts list and watch requests by kind and user.
 type readers struct {
 	mu    sync.Mutex
 	times map[string]int
@@ -64,8 +64,8 @@ func (r counting) RoundTrip(request *http.Request) (*http.Response, error) {
 	return r.next.RoundTrip(request)
 }
 
-// An event of an instance is for several controllers, and would be sent and decoded, and the
-// instance kept, as often as there are informers of instances.
+// Several controllers need instances. Without shared informers, each event would be sent and decoded,
+// and each instance stored, once for every informer.
 func TestTheControllersOfTheFleetWatchEachKindOnce(t *testing.T) {
 	server := servertesting.Start(t)
 	client := newFleetClient(t, server.Config)
@@ -144,8 +144,8 @@ func (w watchCounter) RoundTrip(request *http.Request) (*http.Response, error) {
 	return w.next.RoundTrip(request)
 }
 
-// Each of the five would otherwise hold its own copy of namespaces, and the server would send each
-// event of one several times.
+// Without shared informers each of the five controllers would cache all namespaces, and the server would
+// send each event several times.
 func TestTheControllersOfAStandaloneServerWatchEachResourceOnce(t *testing.T) {
 	server := servertesting.Start(t, func(o *options.Options) { o.Controllers = nil })
 	client := kubernetes.NewForConfigOrDie(server.Config)
@@ -164,7 +164,7 @@ func TestTheControllersOfAStandaloneServerWatchEachResourceOnce(t *testing.T) {
 		running.Wait()
 	})
 
-	// Every controller has to work, with no more than its own rights and those of the informers.
+	// Every controller has to work, with only its own rights and those of the informers.
 	if _, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "team"}}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}

@@ -55,7 +55,7 @@ func simulate(t *testing.T, args ...string) {
 	})
 }
 
-// waitReady returns the Host once its agent says that it is ready.
+// waitReady returns the Host once its agent has reported it ready.
 func (c fleetClient) waitReady(t *testing.T, name string) (host *v1alpha1.Host) {
 	t.Helper()
 	eventually(t, name+" is ready", func(ctx context.Context) bool {
@@ -66,7 +66,7 @@ func (c fleetClient) waitReady(t *testing.T, name string) (host *v1alpha1.Host) 
 	return host
 }
 
-// waitInstance returns the instance once it is as is wanted.
+// waitInstance returns the instance once wanted returns true.
 func (c fleetClient) waitInstance(t *testing.T, name, what string, wanted func(*v1alpha1.Instance, *v1alpha1.ContainerStatus) bool) (instance *v1alpha1.Instance) {
 	t.Helper()
 	eventually(t, name+" "+what, func(ctx context.Context) bool {
@@ -85,7 +85,7 @@ func TestSimulatedHostsPlayTheirPartWithinWhatHostsMay(t *testing.T) {
 	server := servertesting.Start(t, func(o *options.Options) { o.SimulateHosts = 1 })
 	client := newFleetClient(t, server.Config)
 	simulate(t, "--data-dir", server.DataDir, "--name-prefix=quick-", "--count=3", "--start-delay=50ms", "--stop-delay=50ms", "--lease-duration=2s")
-	// These come as the administrator, who impersonates them.
+	// These agents use the administrator's credentials and impersonate their hosts.
 	simulate(t, "--kubeconfig", server.Kubeconfig, "--impersonate", "--name-prefix=flaky-", "--count=1", "--start-delay=10ms", "--failure-rate=1", "--failure-after=100ms")
 	for _, name := range []string{"sim-1", "quick-1", "quick-2", "quick-3", "flaky-1"} {
 		client.waitReady(t, name)
@@ -131,7 +131,7 @@ func TestSimulatedHostsPlayTheirPartWithinWhatHostsMay(t *testing.T) {
 	expectToComeBack(t, client, "quick-3")
 }
 
-// expectGracefulEnd deletes the instance as a user does; its host ends it.
+// expectGracefulEnd deletes the instance as a user does; the agent of its host ends it.
 func expectGracefulEnd(t *testing.T, client fleetClient, instance *v1alpha1.Instance) {
 	t.Helper()
 	changes, err := client.FleetV1alpha1().Instances("default").Watch(t.Context(), metav1.ListOptions{
@@ -159,7 +159,7 @@ func expectGracefulEnd(t *testing.T, client fleetClient, instance *v1alpha1.Inst
 	t.Error("the watch ended before the instance did")
 }
 
-// expectToComeBack deletes a Host whose machine, so to speak, is still there.
+// expectToComeBack deletes a Host while its agent still runs.
 func expectToComeBack(t *testing.T, client fleetClient, name string) {
 	t.Helper()
 	old := client.waitReady(t, name)

@@ -38,7 +38,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/test/binary"
 )
 
-// smallQuota is little more than the smallest that --etcd-quota-bytes takes.
+// smallQuota is slightly more than the minimum of --etcd-quota-bytes.
 const smallQuota = 20 << 20
 
 // fillStore creates config maps, the first with this number, until one is refused. It returns the
@@ -48,8 +48,8 @@ func fillStore(t *testing.T, config *rest.Config, first int) (int, *apierrors.St
 	client := kubernetes.NewForConfigOrDie(config)
 	for i := first; i < first+1000; i++ {
 		_, err := client.CoreV1().ConfigMaps("default").Create(t.Context(), ballast(fmt.Sprintf("ballast-%d", i)), metav1.CreateOptions{})
-		// etcd applies the very write that exceeds its quota, and answers that there is no space:
-		// the next one to try it finds it there.
+		// etcd applies the write that exceeds its quota, and returns that there is no space:
+		// a retry finds the object.
 		if err == nil || apierrors.IsAlreadyExists(err) {
 			continue
 		}
@@ -67,7 +67,7 @@ func ballast(name string) *corev1.ConfigMap {
 	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}, Data: map[string]string{"a": strings.Repeat("x", 500_000)}}
 }
 
-// probe asks a health endpoint and returns the code and the list of checks.
+// probe sends a request to a health endpoint and returns the code and the list of checks.
 func probe(t *testing.T, config *rest.Config, path string) (int, string) {
 	t.Helper()
 	client, err := rest.HTTPClientFor(config)
@@ -127,7 +127,7 @@ func TestAFullStoreIsToldServesReadsAndDeletesAndIsCuredByARestart(t *testing.T)
 	}
 	server.Stop(t)
 
-	// A restart wins back what the file wastes, so it takes some until all is objects.
+	// A restart reclaims wasted space of the file, so several are needed until objects fill it.
 	server = binary.Start(t, dir, quota)
 	for rounds := 0; ; rounds++ {
 		if code, _ := probe(t, server.Config, "/readyz"); code != http.StatusOK {
@@ -199,8 +199,8 @@ func TestAFullExternalStoreIsToldAndCuredByItsOwner(t *testing.T) {
 	}
 }
 
-// The embedded etcd of this test is one elsewhere to the server, with a limit for requests of its own. An
-// app of 2.9 MB is beyond what the library's client sends.
+// For the server the embedded etcd of this test is an external one, with a separate request limit. An
+// app of 2.9 MB exceeds what the library's client sends.
 func TestAnObjectThatAnExternalEtcdDoesNotTakeIsTooLargeAndNoFailureOfTheServer(t *testing.T) {
 	etcd, err := embedded.Start(t.Context(), embedded.Config{DataDir: binary.DataDir(t), MaxRequestBytes: 512 << 10})
 	if err != nil {

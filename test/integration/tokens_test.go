@@ -50,20 +50,20 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 )
 
-// withToken is a client configuration with a bearer token and nothing else.
+// withToken returns a client configuration with a bearer token as its only credential.
 func withToken(server *servertesting.Server, token string) *rest.Config {
 	config := rest.AnonymousClientConfig(server.Config)
 	config.BearerToken = token
 	return config
 }
 
-// isRecognised holds a token to be of a user, who may nothing: the answer says to whom.
+// isRecognised expects the token to authenticate the user, which is forbidden to read: the error names it.
 func isRecognised(t *testing.T, server *servertesting.Server, token, user string) {
 	t.Helper()
 	wrongRequest{method: http.MethodGet, path: hostsPath, code: http.StatusForbidden, reason: metav1.StatusReasonForbidden, message: fmt.Sprintf("User %q cannot list", user)}.check(t, newRawClient(t, withToken(server, token)))
 }
 
-// isUnauthorized holds a token to be refused with the same words as no token at all.
+// isUnauthorized expects the same refusal for the token as for a request without a token.
 func isUnauthorized(t *testing.T, server *servertesting.Server, token string) {
 	t.Helper()
 	nothing := newRawClient(t, rest.AnonymousClientConfig(server.Config)).do(t, http.MethodGet, hostsPath, "", "", "")
@@ -129,7 +129,7 @@ func TestATokenLivesAsLongAsItsAccountAndWhatItIsBoundTo(t *testing.T) {
 	isUnauthorized(t, server, plain)
 }
 
-// becomesUnauthorized waits for the watch cache, which learns of a delete a moment later.
+// becomesUnauthorized waits for the watch cache, which observes a delete a moment later.
 func becomesUnauthorized(t *testing.T, server *servertesting.Server, token string) {
 	t.Helper()
 	client := newRawClient(t, withToken(server, token))
@@ -217,7 +217,7 @@ func TestTokenRequestsAreHeldToTheirLimits(t *testing.T) {
 	}
 }
 
-// signingKey is the server's own: with it anything can be signed.
+// signingKey returns the signing key of the server, which can sign any token.
 func signingKey(t *testing.T, server *servertesting.Server) *ecdsa.PrivateKey {
 	t.Helper()
 	key, err := keyutil.PrivateKeyFromFile(filepath.Join(server.DataDir, "pki", "service-accounts.key"))

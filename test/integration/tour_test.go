@@ -44,7 +44,7 @@ func TestAppsRollOut(t *testing.T) {
 	tour.RunApps(t, tour.Rollouts{Env: tour.Env{Kubectl: kubectl, Kubeconfig: server.Kubeconfig, Namespace: "tour"}, Hosts: 3})
 }
 
-// The server that make builds, because the one inside this test has no version.
+// The test uses the server that make builds, because the one inside this test has no version.
 func TestKubectlSeesNoVersionSkewOfTheBuiltServer(t *testing.T) {
 	kubectl := tour.FindKubectl(t)
 	server := binary.Start(t, binary.DataDir(t))

@@ -44,15 +44,15 @@ import (
 
 const (
 	losslessWrites = 5000
-	// stallFor is how many writes a slow watcher lets pass without reading. The server keeps
-	// at most 100 events or so for a watcher in each of two queues, and the connections of
-	// slow watchers hold little.
+	// stallFor is the number of writes that a slow watcher does not read. The server buffers
+	// at most about 100 events for a watcher in each of two queues, and the connections of
+	// slow watchers have small buffers.
 	stallFor = 1000
 )
 
-// TestEveryWatcherSeesEveryEventOnceAndInOrder has 20 watchers of everything, some opened
+// TestEveryWatcherSeesEveryEventOnceAndInOrder has 20 watchers without a selector, some opened
 // late from an old resourceVersion, some so slow that the server ends them, and some more
-// with selectors, look at 5,000 writes.
+// with selectors, observe 5,000 writes.
 func TestEveryWatcherSeesEveryEventOnceAndInOrder(t *testing.T) {
 	server := binary.Start(t, binary.DataDir(t))
 	ctx, cancel := context.WithTimeout(t.Context(), 2*binary.Patience)
@@ -75,7 +75,7 @@ func TestEveryWatcherSeesEveryEventOnceAndInOrder(t *testing.T) {
 	began := time.Now()
 	all := newFollowers(t, server.Config, work, start)
 
-	// Writing begins when the watchers have been opened that are open from the start.
+	// Writes begin when all watchers that start at the beginning have been opened.
 	var following sync.WaitGroup
 	early := 0
 	var opened gauge
@@ -117,10 +117,10 @@ type lossless struct {
 	follower
 	// after is the number of writes after which it starts.
 	after int
-	// fromMiddle has it start from the middle of what has happened, and not from the start.
+	// fromMiddle starts it in the middle of the history instead of at the beginning.
 	fromMiddle bool
 	slow       bool
-	// matches is what its selector says; nil for one without.
+	// matches is the predicate of its selector; nil without a selector.
 	matches func(written) bool
 	started uint64
 }
@@ -137,7 +137,7 @@ func (f *lossless) begin(ctx context.Context, work *writers) error {
 	return f.follow(ctx)
 }
 
-// newFollowers returns 20 followers of everything, and three with selectors.
+// newFollowers returns 20 followers without a selector, and three with selectors.
 func newFollowers(t *testing.T, config *rest.Config, work *writers, start uint64) []*lossless {
 	t.Helper()
 	typed := func(client versioned.Interface) func(context.Context, metav1.ListOptions) (watch.Interface, error) {
@@ -165,8 +165,8 @@ func newFollowers(t *testing.T, config *rest.Config, work *writers, start uint64
 		return json.Namespace("default").Watch(ctx, o)
 	}}})
 	add("metadata only", lossless{follower: follower{open: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) { return meta.Watch(ctx, o) }}})
-	// The server keeps the events of 75 seconds, or more: on a slow machine those from the start
-	// are gone in the end.
+	// The server keeps the events of 75 seconds or more: on a slow machine the first ones
+	// have expired in the end.
 	for i, after := range []int{losslessWrites / 4, losslessWrites / 2} {
 		add(fmt.Sprintf("late %d", i), lossless{after: after, follower: follower{open: fast}})
 	}
@@ -197,14 +197,14 @@ func newFollowers(t *testing.T, config *rest.Config, work *writers, start uint64
 	return all
 }
 
-// slowClient has a connection of its own that holds little: when nobody reads, the server
-// notices soon.
+// slowClient has a separate connection with small buffers, so that the server soon notices
+// that it does not read.
 func slowClient(t *testing.T, config *rest.Config, http2 bool) versioned.Interface {
 	t.Helper()
 	const (
 		little = 16 << 10
-		// By the size of segments the kernel decides how much the server's end holds: with
-		// the 64 KiB of the loopback device more than 2 MB.
+		// The segment size determines how much the kernel buffers at the server's end: more than 2 MB with
+		// the 64 KiB of the loopback device.
 		segment = 1000
 	)
 	tlsConfig, err := rest.TLSConfigFor(config)
@@ -243,8 +243,8 @@ func slowClient(t *testing.T, config *rest.Config, http2 bool) versioned.Interfa
 	return client
 }
 
-// whatHappened returns etcd's own order of all changes, held against what the writers were
-// told.
+// whatHappened returns etcd's order of all changes, after comparing it with the responses that the
+// writers received.
 func whatHappened(ctx context.Context, t *testing.T, server *binary.Server, work *writers, start uint64) []written {
 	t.Helper()
 	acknowledged := work.acknowledgements()
@@ -286,10 +286,10 @@ func checkFollowers(t *testing.T, all []*lossless, sequence []written, start uin
 	}
 }
 
-// checkTerminations proves that slow watchers were ended for being slow: nothing else ended
-// any watch, and the server has counted each. A watch that is ended delivers what it had
-// queued first: a follower that finds its last event there leaves without seeing the end, so
-// the server may have counted one more for each follower.
+// checkTerminations proves that the server ended slow watches for that reason only, and that
+// it counted each. A terminated watch first delivers its queued events. A follower that finds its last
+// event among them leaves without observing the end, so the server may have counted one more for each
+// follower.
 func checkTerminations(ctx context.Context, t *testing.T, client versioned.Interface, all []*lossless) {
 	t.Helper()
 	ended := 0
@@ -323,7 +323,7 @@ func readMetrics(ctx context.Context, t *testing.T, client versioned.Interface) 
 	return string(metrics)
 }
 
-// checkMetrics wants no sign of trouble in what the server has counted.
+// checkMetrics expects no metric that indicates a fault.
 func checkMetrics(ctx context.Context, t *testing.T, client versioned.Interface) {
 	t.Helper()
 	trouble := regexp.MustCompile(`^(apiserver_request_total\{.*code="(5\d\d|429)"` +
@@ -332,12 +332,12 @@ func checkMetrics(ctx context.Context, t *testing.T, client versioned.Interface)
 	requests := 0
 	for line := range strings.Lines(readMetrics(ctx, t, client)) {
 		line = strings.TrimSpace(line)
-		// The server asks itself whether it is ready until it is.
+		// The server polls its own readiness until it is ready.
 		if strings.Contains(line, `subresource="/readyz"`) {
 			continue
 		}
 		if trouble.MatchString(line) && !strings.HasSuffix(line, " 0") {
-			t.Errorf("a metric that tells of trouble: %s", line)
+			t.Errorf("a metric indicates a fault: %s", line)
 		}
 		if strings.HasPrefix(line, "apiserver_request_total{") {
 			requests++
@@ -348,8 +348,7 @@ func checkMetrics(ctx context.Context, t *testing.T, client versioned.Interface)
 	}
 }
 
-// checkLog wants a quiet log: at default verbosity a run in which nothing failed leaves
-// nothing at all there.
+// checkLog expects an empty log: at default verbosity a run without failures logs nothing.
 func checkLog(t *testing.T, server *binary.Server) {
 	t.Helper()
 	if log := server.Complaints(); log != "" {

@@ -39,17 +39,17 @@ import (
 
 const tierLabel = "example.com/tier"
 
-// lastName names the last instance that is bound to each of two hosts.
+// lastName returns the name of the last instance that is bound to each of two hosts.
 func lastName(host int) string { return fmt.Sprintf("last-%d", host) }
 
-// written is a change that the server has acknowledged, with what filters look at.
+// written is an acknowledged change, with the fields that filters read.
 type written struct {
 	change
 	host, tier string
 }
 
-// writers make a number of writes of all sorts on instances, many at a time, and keep a
-// ledger of what the server said to each. Every object belongs to one writer.
+// writers make a number of different writes to instances, many at a time, and record the
+// response to each in a ledger. Every object belongs to one writer.
 type writers struct {
 	client versioned.Interface
 	total  int
@@ -62,10 +62,10 @@ type writers struct {
 	ledger  map[uint64]written
 }
 
-// isLast tells whether a change is the last that the writers make.
+// isLast reports whether a change is the last that the writers make.
 func isLast(c change) bool { return c.name == lastName(1) && c.kind == watch.Modified }
 
-// errNoTicket means that all writes have been made or begun.
+// errNoTicket is returned when all writes have been made or begun.
 var errNoTicket = errors.New("all writes are made")
 
 // run makes all writes; the last four create an instance for each of two hosts and bind it.
@@ -100,7 +100,7 @@ func (w *writers) run(ctx context.Context, parallel int) error {
 	return nil
 }
 
-// live leads an instance through its life.
+// live runs an instance through its lifecycle.
 func (w *writers) live(ctx context.Context, name string, n int) error {
 	instance, err := w.create(ctx, name)
 	if err != nil {
@@ -137,7 +137,7 @@ func (w *writers) ticket() error {
 	return nil
 }
 
-// acknowledged enters what the server answered in the ledger.
+// acknowledged records a response in the ledger.
 func (w *writers) acknowledged(kind watch.EventType, instance *fleetv1alpha1.Instance) error {
 	version, name, err := versionOf(instance)
 	if err != nil {
@@ -199,7 +199,7 @@ func (w *writers) report(ctx context.Context, instance *fleetv1alpha1.Instance, 
 	return updated, w.acknowledged(watch.Modified, updated)
 }
 
-// bind learns the version by reading: the answer to a binding does not tell it.
+// bind reads the object to get its version, which the response to a binding lacks.
 func (w *writers) bind(ctx context.Context, name string, host int) (*fleetv1alpha1.Instance, error) {
 	if err := w.ticket(); err != nil {
 		return nil, err
@@ -216,7 +216,7 @@ func (w *writers) bind(ctx context.Context, name string, host int) (*fleetv1alph
 	return bound, w.acknowledged(watch.Modified, bound)
 }
 
-// delete asks for the deleted object, which the generated client throws away.
+// delete uses a raw request for the deleted object, which the generated client discards.
 func (w *writers) delete(ctx context.Context, name string) error {
 	if err := w.ticket(); err != nil {
 		return err
@@ -230,7 +230,7 @@ func (w *writers) delete(ctx context.Context, name string) error {
 	return w.acknowledged(watch.Deleted, deleted)
 }
 
-// acknowledgements is the ledger in the order of etcd's revisions.
+// acknowledgements returns the ledger in the order of etcd's revisions.
 func (w *writers) acknowledgements() []written {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -241,9 +241,9 @@ func (w *writers) acknowledgements() []written {
 	return ordered
 }
 
-// explain returns what happened as the writers know it. They are told of all but one sort of
-// change: a deletion first marks the object as being deleted and then removes it, and only
-// the second is answered. Whatever else the ledger does not have, or has and did not happen,
+// explain returns what happened according to the ledger. Only one sort of change has no response:
+// a deletion first marks the object as terminating and then removes it, and only
+// the second is acknowledged. Any other difference between the ledger and the history
 // is an error.
 func (w *writers) explain(happened []change) ([]written, error) {
 	w.mu.Lock()
@@ -258,11 +258,11 @@ func (w *writers) explain(happened []change) ([]written, error) {
 		case ok && !entry.same(c):
 			return nil, fmt.Errorf("acknowledged was %v, but etcd did %v", entry, c)
 		case ok && marked[c.name] && c.kind != watch.Deleted:
-			return nil, fmt.Errorf("%v follows a change of the same object that nobody made", c)
+			return nil, fmt.Errorf("%v follows a change of the same object that no writer made", c)
 		case ok:
 			known++
 		case c.kind != watch.Modified || marked[c.name]:
-			return nil, fmt.Errorf("%v was acknowledged to nobody", c)
+			return nil, fmt.Errorf("%v was not acknowledged", c)
 		default:
 			entry = written{c, latest[c.name].host, latest[c.name].tier}
 		}
@@ -271,17 +271,17 @@ func (w *writers) explain(happened []change) ([]written, error) {
 		explained = append(explained, entry)
 	}
 	if known != len(w.ledger) {
-		return nil, fmt.Errorf("etcd knows of %d of %d acknowledged writes", known, len(w.ledger))
+		return nil, fmt.Errorf("etcd has %d of %d acknowledged writes", known, len(w.ledger))
 	}
 	for name := range marked {
 		if marked[name] {
-			return nil, fmt.Errorf("the last change of %s was acknowledged to nobody", name)
+			return nil, fmt.Errorf("the last change of %s was not acknowledged", name)
 		}
 	}
 	return explained, nil
 }
 
-// unfiltered is what a watcher of everything must see after a version.
+// unfiltered returns what a watcher without a selector must receive after a version.
 func unfiltered(sequence []written, after uint64) []change {
 	var changes []change
 	for _, w := range sequence {
@@ -292,7 +292,7 @@ func unfiltered(sequence []written, after uint64) []change {
 	return changes
 }
 
-// filtered is what a watcher must see whose selector is true for what matches.
+// filtered returns what a watcher must receive if its selector matches the changes for which matches is true.
 func filtered(sequence []written, matches func(written) bool) []change {
 	var changes []change
 	matched := map[string]bool{}
@@ -307,7 +307,7 @@ func filtered(sequence []written, matches func(written) bool) []change {
 		case w.kind != watch.Deleted && now:
 			seen.kind = watch.Added
 		case w.kind != watch.Deleted && before:
-			// It leaves the selection, and is shown as it was before.
+			// The object leaves the selection, and the event carries its previous state.
 			seen.kind, seen.digest = watch.Deleted, ""
 		default:
 			continue
@@ -317,8 +317,8 @@ func filtered(sequence []written, matches func(written) bool) []change {
 	return changes
 }
 
-// etcdClient speaks to the embedded etcd of the server on the data directory. Close it before
-// the server stops, or it complains.
+// etcdClient returns a client of the embedded etcd of the data directory. Close it before
+// the server stops, or the client logs errors.
 func etcdClient(t *testing.T, dataDir string) *clientv3.Client {
 	t.Helper()
 	client, err := clientv3.New(clientv3.Config{
@@ -331,7 +331,7 @@ func etcdClient(t *testing.T, dataDir string) *clientv3.Client {
 	return client
 }
 
-// history asks etcd for all that has happened to instances after a revision, up to another.
+// history reads from etcd all changes of instances after a revision, up to another.
 func history(ctx context.Context, client *clientv3.Client, after, upTo uint64) ([]change, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
