@@ -22,15 +22,15 @@ import (
 	"testing"
 )
 
-// Answers plays input that used to be answered wrongly: numbers that wrapped around, patches
-// that ended in a panic, and what callers without credentials read. The namespace must exist.
+// Answers plays input that used to get wrong responses: numbers that overflowed, patches
+// that caused a panic, and reads without credentials. The namespace must exist.
 func Answers(t *testing.T, env Env, namespace string) {
 	t.Helper()
 	apps := preparePatches(t, env, namespace)
 	play(t, env, administrator(), patchRows(apps+"/attacked"), []string{apps})
 }
 
-// administrator is the caller of the rows whose requests no role refuses.
+// administrator returns the caller of rows whose requests no role refuses.
 func administrator() map[string]person {
 	return map[string]person{"the administrator": {"gatehouse-admin", []string{"system:masters"}}}
 }
@@ -43,7 +43,7 @@ func preparePatches(t *testing.T, env Env, namespace string) string {
 	return apps
 }
 
-// AnonymousAnswers plays what callers without credentials read on a standalone server.
+// AnonymousAnswers plays reads without credentials on a standalone server.
 func AnonymousAnswers(t *testing.T, env Env) {
 	t.Helper()
 	play(t, env, nil, anonymousRows(), []string{hosts})
@@ -53,17 +53,17 @@ func anonymousRows() []attack {
 	token := "base64url.bearer.authorization.k8s.io." + base64.RawURLEncoding.EncodeToString([]byte("a guess"))
 	upgrade := map[string][]string{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="}, "Sec-Websocket-Protocol": {token + ", v4.channel.k8s.io"}}
 	return []attack{
-		{name: "Nobody reads the version", path: "/version", code: http.StatusOK},
-		{name: "Nobody writes the version", method: http.MethodPost, path: "/version", code: http.StatusForbidden},
-		{name: "Nobody reads what is below the version", path: "/version/more", code: http.StatusUnauthorized},
-		{name: "Nobody reads how tokens are verified before a role says so", path: "/.well-known/openid-configuration", code: http.StatusForbidden},
-		{name: "Nobody reads the keys of tokens before a role says so", path: "/openid/v1/jwks", code: http.StatusForbidden},
-		{name: "Nobody follows definitions of custom resources", path: "/apis/apiextensions.k8s.io/v1/customresourcedefinitions?watch=1", code: http.StatusUnauthorized},
+		{name: "An anonymous caller reads the version", path: "/version", code: http.StatusOK},
+		{name: "An anonymous caller writes the version", method: http.MethodPost, path: "/version", code: http.StatusForbidden},
+		{name: "An anonymous caller reads a path below the version", path: "/version/more", code: http.StatusUnauthorized},
+		{name: "An anonymous caller reads how tokens are verified before a role allows it", path: "/.well-known/openid-configuration", code: http.StatusForbidden},
+		{name: "An anonymous caller reads the keys of tokens before a role allows it", path: "/openid/v1/jwks", code: http.StatusForbidden},
+		{name: "An anonymous caller watches definitions of custom resources", path: "/apis/apiextensions.k8s.io/v1/customresourcedefinitions?watch=1", code: http.StatusUnauthorized},
 		{name: "A WebSocket with a guessed token is refused", path: hosts + "?watch=1", headers: upgrade, code: http.StatusUnauthorized},
 	}
 }
 
-// patchRows are patches of one app.
+// patchRows returns patches of one app.
 func patchRows(app string) []attack {
 	const (
 		strategic = "application/strategic-merge-patch+json"

@@ -26,12 +26,12 @@ const selfReviews = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 // Large bodies, each of which once cost the server seconds or gigabytes.
 
-// aliases is a YAML review that names one long string many times over.
+// aliases returns a YAML review that references one long string many times.
 func aliases(head string, length, count int) string {
 	return head + "a: &a " + strings.Repeat("x", length) + "\nb: [" + strings.TrimSuffix(strings.Repeat("*a,", count), ",") + "]\n"
 }
 
-// laughs is a YAML document in which each line names the one before ten times.
+// laughs returns a YAML document in which each line references the one before ten times.
 func laughs(head string, depth int) string {
 	var b strings.Builder
 	b.WriteString(head + "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n")
@@ -45,7 +45,7 @@ func repeated(count int, element string) string {
 	return strings.TrimSuffix(strings.Repeat(element+",", count), ",")
 }
 
-// numbered joins count elements in which %d is a number of their own, in an order in which sorted
+// numbered joins count elements in which %d is a unique number, in an order in which sorted
 // insertion is slow.
 func numbered(count int, format string) string {
 	var b strings.Builder
@@ -62,7 +62,7 @@ func instanceWith(metadata, spec, container string) string {
 	return `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Instance","metadata":{"generateName":"a-"` + metadata + `},"spec":{` + spec + `"containers":[{"name":"a","image":"a:1"` + container + `}]}}`
 }
 
-// protobufOf is the envelope of a protobuf body of the kind with the raw object.
+// protobufOf returns the envelope of a protobuf body of the kind with the raw object.
 func protobufOf(apiVersion, kind string, raw []byte) string {
 	field := func(number byte, value []byte) []byte {
 		return append(appendVarint([]byte{number<<3 | 2}, len(value)), value...)
@@ -78,7 +78,7 @@ func appendVarint(to []byte, n int) []byte {
 	return append(to, byte(n))
 }
 
-// yamlBodies are those that any caller may send who may ask what they may.
+// yamlBodies returns bodies for every caller that may create access reviews of itself.
 func yamlBodies(as, path, head string) []attack {
 	row := func(name, body, says string) attack {
 		return attack{name: name, as: as, method: http.MethodPost, path: path, contentType: "application/yaml", body: body, code: http.StatusBadRequest, says: says}
@@ -99,7 +99,7 @@ func yamlBodies(as, path, head string) []attack {
 	}
 }
 
-// reviews are questions about what the caller may.
+// reviews returns access reviews of the caller.
 func reviews() []attack {
 	review := func(selector string) string {
 		return `{"apiVersion":"authorization.k8s.io/v1","kind":"SelfSubjectAccessReview","spec":{"resourceAttributes":{"verb":"list","resource":"pods",` + selector + `}}}`

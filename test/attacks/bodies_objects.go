@@ -31,27 +31,27 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Costly is a server that pays for attacks.
+// Costly is a server on which costs of attacks are measured.
 type Costly struct {
 	Env
-	// Builtins says that it serves Kubernetes' own kinds itself and knows the role edit.
+	// Builtins is true if the server stores Kubernetes' own kinds and has the role edit.
 	Builtins bool
-	// Namespace exists, and the editor may edit in it.
+	// Namespace must exist, and the editor must have the role edit in it.
 	Namespace string
-	// Revoke revokes a host, and Program is the path of the program: for Besiege, which leaves out
-	// what needs them where they are missing.
+	// Revoke revokes a host, and Program is the path of the program. Besiege omits the attacks that need
+	// them if they are unset.
 	Revoke  func(host string)
 	Program string
-	// Log returns what the process has logged; nil where the test cannot read it.
+	// Log returns the log of the process; nil if the test cannot read it.
 	Log func() string
 }
 
-// editor and stranger are the callers of Bodies.
+// callers returns the editor and the stranger of Bodies.
 func callers() map[string]person {
 	return map[string]person{"a stranger": {"attack-stranger", nil}, "an editor": {"attack-costly-editor", nil}}
 }
 
-// GrantEdit makes the namespace and gives the editor the role edit in it, on a standalone server.
+// GrantEdit creates the namespace and grants the editor the role edit in it, on a standalone server.
 func GrantEdit(t *testing.T, env Costly) {
 	t.Helper()
 	admin := newClient(t, env.Admin)
@@ -60,14 +60,14 @@ func GrantEdit(t *testing.T, env Costly) {
 	CreateTarget(t, env)
 }
 
-// CreateTarget makes the instance that patches are for.
+// CreateTarget creates the instance that is the target of patches.
 func CreateTarget(t *testing.T, env Costly) {
 	t.Helper()
 	newClient(t, env.Admin).must(t, http.MethodPost, fleet+"/namespaces/"+env.Namespace+"/instances", "", strings.Replace(instanceWith("", "", ""), `"generateName":"a-"`, `"name":"target"`, 1))
 }
 
 // Bodies sends requests each of which once took gigabytes of memory or minutes of processor
-// time, and fails the test where one is answered otherwise than with its client error, or
+// time. It fails the test if a response is not the expected client error, or if a request
 // costs more than MaxPeak and MaxCPU.
 func Bodies(t *testing.T, env Costly) {
 	t.Helper()
@@ -116,11 +116,11 @@ func bodyRows(env Costly) []attack {
 	return append(rows, yamlBodies("an editor", fleet+"/namespaces/"+env.Namespace+"/instances", "apiVersion: fleet.gatehouse.dev/v1alpha1\nkind: Instance\n")...)
 }
 
-// longestAnswer is the largest that an answer to a refused request may be: a list of errors is
-// cut to the first ones.
+// longestAnswer is the maximum size in bytes of a response to a refused request: the server truncates
+// lists of errors.
 const longestAnswer = 512 << 10
 
-// longTokens are what anybody may send.
+// longTokens sends requests that need no credentials.
 func longTokens(t *testing.T, env Costly) {
 	t.Helper()
 	before := len(env.Log())
@@ -141,7 +141,7 @@ func longTokens(t *testing.T, env Costly) {
 	}
 }
 
-// builtinBodies concern Kubernetes' own kinds.
+// builtinBodies returns rows about Kubernetes' own kinds.
 func builtinBodies(ns string) []attack {
 	const invalid = http.StatusUnprocessableEntity
 	post := func(name, path, body string, code int, says string) attack {
@@ -170,7 +170,7 @@ func builtinBodies(ns string) []attack {
 	}
 }
 
-// objectBodies concern the fleet's kinds.
+// objectBodies returns rows about the fleet's kinds.
 func objectBodies(ns string) []attack {
 	const invalid = http.StatusUnprocessableEntity
 	post := func(name, resource, body string, code int, says string) attack {
@@ -206,7 +206,7 @@ func objectBodies(ns string) []attack {
 		post("An amount is tiny", "instances", instanceWith("", "", `,"resources":{"limits":{"cpu":"1e-99999999"}}`), http.StatusBadRequest, "exponent"),
 		attack{name: "A list has a label selector of 300 kB", as: "an editor", path: fleet + "/namespaces/" + ns + "/instances?labelSelector=" + numbered(30000, "a%d"), code: http.StatusOK},
 	)
-	// 0a 00 is an empty container, two bytes for 300.
+	// 0a 00 is an empty container: two bytes in the body, 300 in memory.
 	spec := append([]byte{0x12}, appendVarint(nil, 2*1000000)...)
 	raw := append(spec, bytes.Repeat([]byte{0x0a, 0x00}, 1000000)...)
 	protobuf := post("A protobuf body is a million empty containers", "instances", protobufOf("fleet.gatehouse.dev/v1alpha1", "Instance", raw), http.StatusBadRequest, "values")
@@ -214,7 +214,7 @@ func objectBodies(ns string) []attack {
 	return append(append(rows, protobuf), patches(ns)...)
 }
 
-// patches change an instance that need not exist.
+// patches returns patches of an instance that need not exist.
 func patches(ns string) []attack {
 	row := func(name, contentType, body string, code int, says string) attack {
 		path := fleet + "/namespaces/" + ns + "/instances/target"

@@ -33,18 +33,18 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// How long the server may take to end what is unfinished: its bound and what a busy machine
-// adds.
+// Bounds for the server to end unfinished connections and bodies: its own timeouts, and a margin
+// for a busy machine.
 const (
 	endsConnections = 90 * time.Second
 	endsBodies      = 60 * time.Second
-	// crowd is how many connections come at once.
+	// crowd is the number of simultaneous connections.
 	crowd = 1000
-	// trickling is how many bodies trickle at once.
+	// trickling is the number of simultaneous slow bodies.
 	trickling = 50
 )
 
-// connectionAttack is an attack of so many connections or requests at once.
+// connectionAttack is an attack with this many simultaneous connections or requests.
 type connectionAttack struct {
 	name  string
 	what  string
@@ -52,10 +52,9 @@ type connectionAttack struct {
 	play  func(*testing.T, Env)
 }
 
-// Connections plays what clients must not do to the process with connections and watches. The
-// server must let a user have watches watches; the path must be one of which anybody in the
-// group attack-watchers may open some, and created the one of a collection. Where costs are
-// measured, the attacks are played one after the other.
+// Connections plays misuse of connections and watches. The server must allow watches watches per
+// user. Every user in the group attack-watchers must be allowed to watch path, and created must be the
+// path of a collection. If costs are measured, the attacks run one after the other.
 func Connections(t *testing.T, env Env, watches int, path, created string) {
 	t.Helper()
 	t.Run("A user opens one watch too many", func(t *testing.T) { openWatches(t, env, watches, path) })
@@ -86,7 +85,7 @@ func Connections(t *testing.T, env Env, watches int, path, created string) {
 	})
 }
 
-// metric returns a number of /metrics, or 0 where it is missing.
+// metric returns the value of a metric of /metrics, or 0 if it is missing.
 func (c client) metric(t *testing.T, name string) int {
 	t.Helper()
 	for line := range strings.Lines(string(c.must(t, http.MethodGet, "/metrics", "", ""))) {
@@ -115,7 +114,7 @@ func connectionAttacks(created string) []connectionAttack {
 	}
 }
 
-// stalls are what connections begin and do not finish.
+// stalls returns functions that begin something on a connection and do not finish it.
 func stalls() map[string]func(net.Conn) error {
 	return map[string]func(net.Conn) error{
 		"connections never finish their handshake":     func(net.Conn) error { return nil },
@@ -171,7 +170,7 @@ func openWatches(t *testing.T, env Env, most int, path string) {
 	cancel()
 	after, end := context.WithTimeout(t.Context(), time.Minute)
 	defer end()
-	// A watch that was closed makes room.
+	// A closed watch frees its slot.
 	c.awaitCode(after, t, attack{path: path}, http.StatusOK)
 }
 
@@ -179,7 +178,7 @@ func handshake(conn net.Conn) error {
 	return tls.Client(conn, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2", "http/1.1"}}).Handshake() //nolint:gosec,noctx // the attacker does not care; bounded by the server
 }
 
-// beginHeaders sends the beginning of a header, and no end.
+// beginHeaders sends the beginning of a header without its end.
 func beginHeaders(conn net.Conn) error {
 	secure := tls.Client(conn, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}}) //nolint:gosec // the attacker does not care
 	if err := secure.Handshake(); err != nil {                                                          //nolint:noctx // bounded by the server
@@ -189,8 +188,8 @@ func beginHeaders(conn net.Conn) error {
 	return err
 }
 
-// idle makes a crowd of connections, begins something with each, and waits until the server has
-// ended all. Others are answered meanwhile.
+// idle opens a crowd of connections, begins something on each, and waits until the server has
+// closed all of them. Other clients are served meanwhile.
 func idle(t *testing.T, env Env, begin func(net.Conn) error) {
 	t.Helper()
 	address := addressOf(t, env.Admin)
@@ -206,7 +205,7 @@ func idle(t *testing.T, env Env, begin func(net.Conn) error) {
 		ended.Go(func() {
 			_ = conn.SetDeadline(deadline)
 			if err := begin(conn); err != nil {
-				return // the server was quicker
+				return // the server closed the connection first
 			}
 			if _, err := io.Copy(io.Discard, conn); err != nil {
 				if timeout, ok := err.(net.Error); ok && timeout.Timeout() { //nolint:errorlint // io.Copy returns it as it is
@@ -215,7 +214,7 @@ func idle(t *testing.T, env Env, begin func(net.Conn) error) {
 			}
 		})
 	}
-	// On a connection of its own, behind all the others.
+	// The request uses a separate connection, opened after all the others.
 	if code, body := newClient(t, rest.CopyConfig(env.Admin)).send(t, attack{path: "/version"}); code != http.StatusOK {
 		t.Errorf("another client is answered with %d %s", code, body)
 	}
@@ -234,8 +233,8 @@ func addressOf(t *testing.T, config *rest.Config) string {
 	return u.Host
 }
 
-// trickle sends a byte of each of several bodies now and then, until the server has answered and
-// hung up on all.
+// trickle sends several bodies byte by byte, until the server has responded and closed all
+// connections.
 func trickle(t *testing.T, env Env, config *rest.Config, path string, want int) {
 	t.Helper()
 	secure, err := rest.TLSConfigFor(config)
@@ -259,8 +258,8 @@ func trickle(t *testing.T, env Env, config *rest.Config, path string, want int) 
 	ended.Wait()
 }
 
-// trickleBody sends a byte of a body now and then, until the server answers and hangs up. It
-// returns what was answered before the connection or the context ended.
+// trickleBody sends a body byte by byte, until the server responds and closes the connection. It
+// returns what was received before the connection or the context ended.
 func trickleBody(ctx context.Context, secure *tls.Config, address, path string) ([]byte, error) {
 	secure = secure.Clone()
 	secure.NextProtos = []string{"http/1.1"}

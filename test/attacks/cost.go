@@ -28,30 +28,30 @@ import (
 	"time"
 )
 
-// What a unit of an attack may cost a server.
+// Bounds of the cost of one unit of an attack.
 const (
 	MaxPeak = 200 << 20
 	MaxCPU  = 2 * time.Second
 )
 
-// Cost is what a process spent while an attack ran.
+// Cost is the cost of an attack to a process.
 type Cost struct {
-	// Peak is by how many bytes the largest resident set of the process exceeded the one
-	// before the attack.
+	// Peak is the growth in bytes of the maximum resident set size over the size before
+	// the attack.
 	Peak int64
-	// CPU is the time that the process spent on processors, in user and in system mode. It does
-	// not grow on a busy machine, as wall-clock time would.
+	// CPU is the processor time of the process, in user and in system mode. Unlike wall-clock time
+	// it does not grow on a busy machine.
 	CPU time.Duration
 }
 
-// ticks is USER_HZ, the unit of times in /proc/PID/stat: 100 on every Linux of our days,
-// whatever the kernel's own clock.
+// ticks is USER_HZ, the unit of times in /proc/PID/stat: 100 on every current Linux,
+// independent of the kernel's HZ.
 const ticks = 100
 
-// Measure runs the attack and returns what it cost the process of the id. It reads the files
-// of Linux in /proc/PID and returns an error where they are missing or the process has ended.
+// Measure runs the attack and returns its cost to the process with the PID. It reads
+// /proc/PID and returns an error if that is missing or the process has ended.
 func Measure(pid int, attack func()) (Cost, error) {
-	// 5 resets VmHWM to the present size: proc(5).
+	// Writing 5 resets VmHWM to the present size: proc(5).
 	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0); err != nil {
 		return Cost{}, err
 	}
@@ -75,8 +75,8 @@ func Measure(pid int, attack func()) (Cost, error) {
 	return Cost{Peak: max(peak-before, 0), CPU: now - spent}, nil
 }
 
-// Spent returns what the process of the id has cost since it began, where Peak is its largest
-// resident set.
+// Spent returns the cost of the process with the PID since its start; Peak is its maximum
+// resident set size.
 func Spent(pid int) (Cost, error) {
 	peak, err := residentBytes(pid, "VmHWM:")
 	if err != nil {
@@ -86,7 +86,7 @@ func Spent(pid int) (Cost, error) {
 	return Cost{Peak: peak, CPU: cpu}, err
 }
 
-// residentBytes reads a line of /proc/PID/status that gives a size in kB.
+// residentBytes returns the size of a line of /proc/PID/status, which is in kB.
 func residentBytes(pid int, name string) (int64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -101,13 +101,13 @@ func residentBytes(pid int, name string) (int64, error) {
 	return 0, fmt.Errorf("process %d has no %s: it has ended", pid, name)
 }
 
-// processTime reads utime and stime, the 14th and the 15th field of /proc/PID/stat.
+// processTime returns the sum of utime and stime, the 14th and the 15th field of /proc/PID/stat.
 func processTime(pid int) (time.Duration, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, err
 	}
-	// The second field is the program's name in parentheses, which may hold anything.
+	// The second field is the program's name in parentheses, which may contain any character.
 	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
 	if len(fields) < 13 {
 		return 0, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
@@ -123,8 +123,8 @@ func processTime(pid int) (time.Duration, error) {
 	return total, nil
 }
 
-// Exceeds returns an error where the peak is above MaxPeak, or the processor time above MaxCPU for
-// each of so many units.
+// Exceeds returns an error if the peak is above MaxPeak, or the processor time above MaxCPU for
+// each of the units.
 func (c Cost) Exceeds(units int) error {
 	var errs []error
 	if c.Peak > MaxPeak {
@@ -136,10 +136,10 @@ func (c Cost) Exceeds(units int) error {
 	return errors.Join(errs...)
 }
 
-// Costs collects what attacks cost, as a table.
+// Costs collects the costs of attacks as a table.
 type Costs struct{ rows []string }
 
-// Add adds a row: the size of the attack, and what the server answered.
+// Add adds a row: the size of the attack, and the response of the server.
 func (c *Costs) Add(name, size, answer string, cost Cost) {
 	c.rows = append(c.rows, fmt.Sprintf("%s\t%s\t%s\t%.1f MiB\t%v\n", name, size, answer, float64(cost.Peak)/(1<<20), cost.CPU))
 }
@@ -154,16 +154,15 @@ func (c *Costs) Log(t *testing.T) {
 	t.Logf("\n%s", table.String())
 }
 
-// Measured runs an attack that is one unit and returns what the server answered. Where the process
-// of the server is known, it adds the cost to the table, and fails the test where the cost is above
-// MaxPeak or MaxCPU.
+// Measured runs an attack of one unit and returns the response. If the process of the server is known,
+// it adds the cost to the table, and fails the test if the cost is above MaxPeak or MaxCPU.
 func (e Env) Measured(t *testing.T, name, size string, attack func() (answer string)) {
 	t.Helper()
 	e.measuredUnits(t, name, size, 1, attack)
 }
 
 // measuredUnits is Measured for an attack of several units, each of which may cost MaxCPU. MaxPeak
-// bounds them together.
+// bounds their sum.
 func (e Env) measuredUnits(t *testing.T, name, size string, units int, attack func() (answer string)) {
 	t.Helper()
 	if e.PID == 0 {
@@ -186,8 +185,8 @@ func (e Env) measuredUnits(t *testing.T, name, size string, units int, attack fu
 // oneRequest is the size of most attacks.
 const oneRequest = "1 request"
 
-// perUnit is how many events, watches, connections or requests of an attack of many are a unit.
+// perUnit is the number of events, watches, connections or requests in one unit.
 const perUnit = 250
 
-// unitsOf is how many units there are in so many of them, and at least one.
+// unitsOf returns the number of units of count, at least one.
 func unitsOf(count int) int { return max(count/perUnit, 1) }

@@ -25,10 +25,10 @@ import (
 	"github.com/gatehouse-dev/gatehouse/test/gates"
 )
 
-// The attacks of the suite against a process of the server, each measured: more than MaxPeak or
-// MaxCPU for a unit fails the test. The tests of test/integration play the same rows for their
-// answers; the large bodies are measured there. The processor time of a process does not include
-// the time that it waits for a busy machine.
+// The attacks of the suite against a process of the server, each measured: a cost above MaxPeak or
+// MaxCPU per unit fails the test. The tests of test/integration play the same rows for their
+// responses; the large bodies are measured there. The processor time of a process does not include
+// the time that it waits on a busy machine.
 
 func TestRequestsCostTheServerLittle(t *testing.T) {
 	t.Parallel()

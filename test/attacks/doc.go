@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package attacks holds what callers must not get away with, as a table: who, what, which
-// code. It is played against a standalone server, and what concerns hosts also against one
-// behind a kube-apiserver, where a ClusterRole grants hosts everything.
+// Package attacks holds requests that must be refused, as a table of callers, requests and
+// response codes. The tests play it against a standalone server, and the rows about hosts also against
+// a server behind a kube-apiserver, where a ClusterRole grants hosts everything.
 package attacks

@@ -26,15 +26,14 @@ import (
 	"time"
 )
 
-// flood is what EventRateLimit lets one user write at once, by default, and a little more.
+// flood is slightly more than the burst that EventRateLimit allows one user by default.
 const flood = 500
 
-// writers is how many of those events are on their way at the same time: on a slow disk, most of the
-// cost of one after the other would be what the server does in the meantime.
+// writers is the number of these events that are in flight at the same time. In sequence on a slow disk,
+// the background work of the server would be most of the cost.
 const writers = 20
 
-// Events plays what hosts must not do to the store with events. namespace must exist, and no
-// quota may limit it.
+// Events plays attacks of hosts on the store with events. namespace must exist, without a quota.
 func Events(t *testing.T, env Env, namespace string) {
 	t.Helper()
 	admin := newClient(t, env.Admin)
@@ -48,7 +47,7 @@ func floodingHost() map[string]person {
 	return map[string]person{"a host": {"system:host:attack-flood", []string{"system:hosts"}}}
 }
 
-// eventRows are events that are too large.
+// eventRows returns events that are too large.
 func eventRows(namespace string) []attack {
 	old, current := core+"/namespaces/"+namespace+"/events", "/apis/events.k8s.io/v1/namespaces/"+namespace+"/events"
 	long, longer := strings.Repeat("x", 1_400_000), strings.Repeat("x", 200_000)
@@ -71,14 +70,14 @@ func currentEvent(namespace, name, rest string) string {
 	return fmt.Sprintf(`{"apiVersion":"events.k8s.io/v1","kind":"Event","metadata":{"name":%q},"regarding":{"namespace":%q},"eventTime":"2026-01-01T00:00:00.000000Z","reportingController":"example.com/agent","reportingInstance":"a","action":"Attack","reason":"Attack","type":"Normal"%s}`, name, namespace, rest)
 }
 
-// floodEvent is one of a flood of events of a host about itself.
+// floodEvent is an event of a host about itself.
 const floodEvent = `{"apiVersion":"v1","kind":"Event","metadata":{"generateName":"flood-"},"involvedObject":{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Host","name":"attack-flood"},"source":{"host":"attack-flood"}}`
 
 // floodEvents writes until the server refuses, which must be soon. Events of another user are
-// accepted all the while. The cost is that of as many events as one user may write at once.
+// accepted meanwhile. The cost is that of the burst of events that one user may write.
 func floodEvents(t *testing.T, env Env, admin client) {
 	t.Helper()
-	const path = core + "/namespaces/default/events" // where events of what has no namespace belong
+	const path = core + "/namespaces/default/events" // the namespace of events about cluster-scoped objects
 	host := newClient(t, env.As("system:host:attack-flood", "system:hosts"))
 	write := func(i int) (refused bool) {
 		code, body, err := host.try(t.Context(), attack{method: http.MethodPost, path: path, body: floodEvent})
@@ -107,7 +106,7 @@ func floodEvents(t *testing.T, env Env, admin client) {
 		return "201"
 	})
 	for i := flood; !write(i) && !t.Failed(); i++ {
-		// The bucket gets 20 a second while this goes on.
+		// The bucket refills at 20 a second meanwhile.
 		if most := flood + 20*(int(time.Since(began)/time.Second)+2); i > most {
 			t.Fatalf("%d events were taken in %v", i, time.Since(began))
 		}
@@ -117,7 +116,7 @@ func floodEvents(t *testing.T, env Env, admin client) {
 	}
 }
 
-// exceedEvents limits events by the name of each group, and exceeds it by the other.
+// exceedEvents limits events by the name of each group, and exceeds the limit through the other group.
 func exceedEvents(t *testing.T, env Env, admin client) {
 	t.Helper()
 	writer := newClient(t, env.As("attack-quota", "system:masters"))
@@ -134,7 +133,7 @@ func exceedEvents(t *testing.T, env Env, admin client) {
 			{"/apis/events.k8s.io/v1/namespaces/" + namespace + "/events", currentEvent(namespace, "current-%d", "")},
 		}
 		for n := range 3 {
-			// The admission plugin may not have seen the status of the quota yet.
+			// The admission plugin may not have observed the status of the quota yet.
 			writer.awaitCode(ctx, t, attack{method: http.MethodPost, path: paths[n%2][0], body: fmt.Sprintf(paths[n%2][1], n)}, http.StatusCreated)
 		}
 		for _, path := range paths {
@@ -142,13 +141,13 @@ func exceedEvents(t *testing.T, env Env, admin client) {
 				t.Errorf("%s: the fourth event in %s is answered with %d %s", name, path[0], code, body)
 			}
 		}
-		// What is deleted, as what expires, makes room.
+		// A deleted event frees its share of the quota, as does an expired one.
 		admin.must(t, http.MethodDelete, paths[0][0]+"/old-0", "", "")
 		writer.awaitCode(ctx, t, attack{method: http.MethodPost, path: paths[1][0], body: fmt.Sprintf(paths[1][1], 4)}, http.StatusCreated)
 	}
 }
 
-// awaitBody asks until the answer says something.
+// awaitBody repeats the request until the response contains the words.
 func awaitBody(ctx context.Context, t *testing.T, c client, path, says string) {
 	t.Helper()
 	for {

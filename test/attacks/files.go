@@ -31,26 +31,26 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 )
 
-// patience is how long a command may take to refuse; a server that starts is ended after it.
+// patience is the time limit of a command; a server that starts is stopped after it.
 const patience = time.Minute
 
-// stranger is a user who owns nothing else on this machine.
+// stranger is the ID of a user that owns nothing else on this machine.
 const stranger = 54321
 
-// fileAttack is what another user of the machine has prepared, and the command that an administrator
-// gives then.
+// fileAttack is the preparation of another user of the machine, and the command that an administrator
+// then runs.
 type fileAttack struct {
 	name string
-	// prepare changes what lies in a directory that belongs to nobody else; victim is a file
-	// elsewhere that must stay as it is.
+	// prepare changes files in a directory of the attacker; victim is a file
+	// elsewhere that must stay unchanged.
 	prepare func(dir, victim string) error
-	// args are the command; DIR stands for the directory.
+	// args is the command; DIR is replaced by the directory.
 	args string
 	says string
 }
 
-// Files plays what other users of the machine must not get from commands of root: their authority in
-// place of the server's, or a file that is emptied or written. It needs root, to give files away.
+// Files plays attacks of other users of the machine on commands of root: a replaced certificate
+// authority, or a file that root truncates or writes. It needs root, to change the owner of files.
 func Files(t *testing.T, program string) {
 	t.Helper()
 	if why := filesSkipped(); why != "" {
@@ -65,7 +65,7 @@ func Files(t *testing.T, program string) {
 	}
 }
 
-// filesSkipped returns why Files cannot be played here; empty where it can.
+// filesSkipped returns why Files cannot run here; empty if it can.
 func filesSkipped() string {
 	if os.Geteuid() != 0 {
 		return "only root can give files to another user, and only root has more rights to lose"
@@ -73,9 +73,9 @@ func filesSkipped() string {
 	return ""
 }
 
-// play returns in which way the command did not refuse.
+// play returns an error if the command did not refuse.
 func (f fileAttack) play(ctx context.Context, program string) error {
-	at, err := os.MkdirTemp("", "gh-") // short, as a unix socket's path must be
+	at, err := os.MkdirTemp("", "gh-") // short, because of the limit of a unix socket's path
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func (f fileAttack) play(ctx context.Context, program string) error {
 
 const victimContent = "not of the server"
 
-// furnish makes a data directory as a server leaves it.
+// furnish creates a data directory as a server leaves it.
 func furnish(dir, victim string) error {
 	if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(victim, []byte(victimContent), 0o600)); err != nil {
 		return err
@@ -124,7 +124,7 @@ func furnish(dir, victim string) error {
 	return certificates.WriteKubeconfig(filepath.Join(dir, "kubeconfig"), "https://127.0.0.1:1", b.CA.CertPEM, b.Admin.CertPEM, b.Admin.KeyPEM, "gatehouse")
 }
 
-// giveAll gives a directory and all that is in it to the stranger.
+// giveAll changes the owner of a directory and its content to the stranger.
 func giveAll(path string) error {
 	return filepath.WalkDir(path, func(path string, _ os.DirEntry, err error) error {
 		return errors.Join(err, os.Lchown(path, stranger, stranger))

@@ -31,7 +31,7 @@ import (
 
 const fleetVersion = `"apiVersion":"fleet.gatehouse.dev/v1alpha1"`
 
-// fleetObjects makes objects of the fleet as an administrator.
+// fleetObjects creates objects of the fleet group as an administrator.
 type fleetObjects struct {
 	client
 	instances string
@@ -42,7 +42,7 @@ func (f fleetObjects) host(t *testing.T, name string) {
 	f.apply(t, hosts+"/"+name, fmt.Sprintf(`{%s,"kind":"Host","metadata":{"name":%q}}`, fleetVersion, name))
 }
 
-// put replaces an instance with a new one that is bound to a host, and returns what is stored.
+// put replaces an instance with a new one that is bound to a host, and returns the stored object.
 func (f fleetObjects) put(t *testing.T, name, host string) string {
 	t.Helper()
 	for i, step := range f.replace(name, host) {
@@ -54,7 +54,7 @@ func (f fleetObjects) put(t *testing.T, name, host string) string {
 	return string(f.must(t, http.MethodGet, f.instances+"/"+name, "", ""))
 }
 
-// replace are the requests that replace an instance with a new one that is bound to a host.
+// replace returns the requests that replace an instance with a new one that is bound to a host.
 func (f fleetObjects) replace(name, host string) []attack {
 	return []attack{
 		{method: http.MethodDelete, path: f.instances + "/" + name + "?gracePeriodSeconds=0"},
@@ -63,13 +63,13 @@ func (f fleetObjects) replace(name, host string) []attack {
 	}
 }
 
-// races is how often an instance is replaced while its host does all that it may with it.
+// races is the number of replacements of an instance while its host sends all requests that it may send.
 const races = 25
 
 // HostRaces has a host read, report on and delete its instance all the time, while the instance is
-// replaced by one of another host, which must stay untouched and unseen. The test of
+// replaced by one of another host, which must stay unchanged and unread. The test of
 // cmd/gatehouse/app that stops the server between its decision and the storage is the proof; this
-// plays the same without any help.
+// test does the same without control over the timing.
 func HostRaces(t *testing.T, env Env, namespace string) {
 	t.Helper()
 	admin := fleetObjects{newClient(t, env.Admin), fleet + "/namespaces/" + namespace + "/instances"}
@@ -83,7 +83,7 @@ func HostRaces(t *testing.T, env Env, namespace string) {
 		var wait sync.WaitGroup
 		stop := make(chan struct{})
 		end := sync.OnceFunc(func() { close(stop); wait.Wait() })
-		defer end() // where the set-up fails, too
+		defer end() // also if the set-up fails
 		for _, attempt := range attempts {
 			wait.Go(func() {
 				for {
@@ -100,7 +100,7 @@ func HostRaces(t *testing.T, env Env, namespace string) {
 			})
 		}
 		theirs := admin.put(t, "raced", "attack-race-2")
-		// The attempts that began before go on for a while after.
+		// Attempts that began before the replacement continue for a while.
 		for range 3 {
 			admin.must(t, http.MethodGet, path, "", "")
 		}
@@ -111,7 +111,7 @@ func HostRaces(t *testing.T, env Env, namespace string) {
 	}
 }
 
-// raceAttempts are what a host may do with its instance at the path.
+// raceAttempts returns the requests that a host may send for its instance at the path.
 func raceAttempts(path string) []attack {
 	return []attack{
 		{path: path},
@@ -123,14 +123,14 @@ func raceAttempts(path string) []attack {
 	}
 }
 
-// EndedInstances has a host bring an instance back to life that quotas no longer count.
+// EndedInstances has a host restart an ended instance, which quotas no longer count.
 func EndedInstances(t *testing.T, env Env, namespace string) {
 	t.Helper()
 	people, rows := prepareEnded(t, env, namespace)
 	play(t, env, people, rows, []string{fleet + "/namespaces/" + namespace + "/instances"})
 }
 
-// prepareEnded creates an instance that has ended, and returns the rows that bring it back.
+// prepareEnded creates an instance that has ended, and returns the rows that restart it.
 func prepareEnded(t *testing.T, env Env, namespace string) (map[string]person, []attack) {
 	t.Helper()
 	admin := fleetObjects{newClient(t, env.Admin), fleet + "/namespaces/" + namespace + "/instances"}
@@ -156,7 +156,7 @@ func prepareEnded(t *testing.T, env Env, namespace string) (map[string]person, [
 	return people, rows
 }
 
-// RevokedHost has the holder of a stolen key go on after the host was revoked. revoke writes the
+// RevokedHost has the holder of a stolen key send requests after the host was revoked. revoke writes the
 // revocation, as "gatehouse host revoke" does.
 func RevokedHost(t *testing.T, env Env, namespace string, revoke func(host string)) {
 	t.Helper()
@@ -193,7 +193,7 @@ func RevokedHost(t *testing.T, env Env, namespace string, revoke func(host strin
 	other.must(t, http.MethodGet, hosts+"/attack-kept", "", "")
 }
 
-// revokedRows are what the holder of the key of the host attack-revoked tries.
+// revokedRows returns the requests of the holder of the key of the host attack-revoked.
 func revokedRows(namespace string) []attack {
 	instances := fleet + "/namespaces/" + namespace + "/instances"
 	rows := []attack{

@@ -31,8 +31,8 @@ const (
 	lease = fleet + "/hostleases"
 )
 
-// Hosts plays what one host must not do to others. namespace must exist and allow instances;
-// a ClusterRole may grant the group system:hosts everything, and must not help.
+// Hosts plays attacks of one host on others. namespace must exist and allow instances.
+// A ClusterRole may grant the group system:hosts everything, which must have no effect.
 func Hosts(t *testing.T, env Env, namespace string) {
 	t.Helper()
 	prepareHosts(t, env, namespace)
@@ -70,7 +70,7 @@ func prepareHosts(t *testing.T, env Env, namespace string) {
 			admin.must(t, http.MethodPost, instances+"/"+instance+"/binding", "", fmt.Sprintf(`{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Binding","target":{"kind":"Host","name":%q}}`, host))
 		}
 	}
-	// What it may, so that the refusals below are not those of somebody who may nothing.
+	// Allowed requests first, so that the refusals below do not come from missing rights.
 	self := newClient(t, env.As("system:host:attack-1", "system:hosts"))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -126,7 +126,7 @@ func hostRows(namespace, instances string) []attack {
 		{name: "A host binds an instance to itself", method: http.MethodPost, path: instances + "/unbound/binding", body: `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Binding","target":{"kind":"Host","name":"attack-1"}}`, code: forbidden},
 		{name: "A host changes the spec of its own instance", method: http.MethodPatch, path: instances + "/mine", body: `{"spec":{"containers":[{"name":"a","image":"evil:1"}]}}`, code: forbidden},
 		{name: "A host patches the status of another's instance", method: http.MethodPatch, path: instances + "/theirs/status", body: `{"status":{"phase":"Failed"}}`, code: forbidden},
-		// The status endpoint does not hear of labels: that nothing changed is looked at in the end.
+		// The status endpoint ignores labels, so the check at the end proves that nothing changed.
 		{name: "A host labels its instance through the status", method: http.MethodPatch, path: instances + "/mine/status", body: `{"metadata":{"labels":{"a":"b"}}}`, code: http.StatusOK},
 		{name: "A host deletes an instance of another", method: http.MethodDelete, path: instances + "/theirs?gracePeriodSeconds=0", code: forbidden},
 		{name: "A host deletes its own instance with all the time in the world", method: http.MethodDelete, path: instances + "/mine?gracePeriodSeconds=3600", code: forbidden},

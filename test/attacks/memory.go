@@ -24,8 +24,8 @@ import (
 )
 
 // Memory fills the store of a server that has a memory limit with large objects until it is near
-// the limit, and fails the test where requests that need much are not refused then, or others are.
-// most is more objects of largeObject bytes than the limit has room for.
+// the limit. It fails the test unless the server then refuses requests that need much memory, and only
+// those. most is more objects of largeObject bytes than fit into the limit.
 func Memory(t *testing.T, env Costly, most int) {
 	t.Helper()
 	editor := newClient(t, env.As(callers()["an editor"].user))

@@ -25,14 +25,14 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Objects are those of one kind in one namespace, in attacks that any kind suffers.
+// Objects describes one kind in one namespace, for attacks that apply to any kind.
 type Objects struct {
 	Path, APIVersion, Kind string
-	// Spec is the JSON of a spec; empty where the kind has none.
+	// Spec is the JSON of a spec; empty if the kind has none.
 	Spec string
 }
 
-// Instances are the instances of a namespace.
+// Instances describes the instances of a namespace.
 func Instances(namespace string) Objects {
 	return Objects{
 		Path: fleet + "/namespaces/" + namespace + "/instances", APIVersion: "fleet.gatehouse.dev/v1alpha1", Kind: "Instance",
@@ -40,7 +40,7 @@ func Instances(namespace string) Objects {
 	}
 }
 
-// named is the JSON of an object; metadata is what follows its name, from the comma on.
+// named returns the JSON of an object; metadata follows its name, beginning with the comma.
 func (o Objects) named(name, metadata string) string {
 	spec := ""
 	if o.Spec != "" {
@@ -49,8 +49,8 @@ func (o Objects) named(name, metadata string) string {
 	return fmt.Sprintf(`{"apiVersion":%q,"kind":%q,"metadata":{"name":%q%s}%s}`, o.APIVersion, o.Kind, name, metadata, spec)
 }
 
-// UntypedBodies sends, as a web page with the credentials of an administrator, a body whose media
-// type is not named or is one that a page may send without asking the other site first.
+// UntypedBodies sends, as a web page with the credentials of an administrator, a body without a media
+// type, or with one that a page may send to another site without a preflight request.
 func UntypedBodies(t *testing.T, admin *rest.Config, objects Objects) {
 	t.Helper()
 	c := newClient(t, admin)
@@ -77,7 +77,7 @@ func UntypedBodies(t *testing.T, admin *rest.Config, objects Objects) {
 	}
 }
 
-// StrangeOwners sets owners without the rights that this gives. The user attack-smith may edit
+// StrangeOwners sets owner references without the rights that they need. The user attack-smith may edit
 // the objects, and attack-patcher may patch them. It leaves the host attack-owner.
 func StrangeOwners(t *testing.T, env Env, objects Objects) {
 	t.Helper()
@@ -101,8 +101,8 @@ func StrangeOwners(t *testing.T, env Env, objects Objects) {
 	}
 }
 
-// LargeObjects creates apps of these numbers of bytes in a namespace. The first is taken, and the
-// others are beyond what the server's etcd takes.
+// LargeObjects creates apps of these sizes in bytes in a namespace. The first is accepted, and the
+// others exceed the limit of the server's etcd.
 func LargeObjects(t *testing.T, admin *rest.Config, namespace string, taken int, refused ...int) {
 	t.Helper()
 	c := newClient(t, admin)

@@ -28,11 +28,11 @@ import (
 const (
 	core = "/api/v1"
 	rbac = "/apis/rbac.authorization.k8s.io/v1"
-	// ours is the namespace in which callers have rights, theirs the one in which they have none.
+	// ours is the namespace in which callers have rights; in theirs they have none.
 	ours, theirs = "attack-ours", "attack-theirs"
 )
 
-// people of the attacks on roles; rights gives each of them what they may.
+// team returns the users of the attacks on roles; roles has the rights of each.
 func team() map[string]person {
 	return map[string]person{
 		"a stranger":              {"attack-stranger", nil},
@@ -46,7 +46,7 @@ func team() map[string]person {
 	}
 }
 
-// manyGroups are as many groups as a certificate of some size can name.
+// manyGroups returns as many groups as a certificate can contain.
 func manyGroups() []string {
 	groups := []string{}
 	for i := range 1000 {
@@ -55,7 +55,7 @@ func manyGroups() []string {
 	return groups
 }
 
-// roles are objects by the path that they are applied to.
+// roles returns objects by the path that they are applied to.
 func roles() [][2]string {
 	object := func(kind, name, rest string) string {
 		return fmt.Sprintf(`{"apiVersion":"rbac.authorization.k8s.io/v1","kind":%q,"metadata":{"name":%q},%s}`, kind, name, rest)
@@ -78,7 +78,7 @@ func roles() [][2]string {
 	}
 }
 
-// People plays what people must not get away with on a standalone server with RBAC.
+// People plays attacks of users on a standalone server with RBAC.
 func People(t *testing.T, env Env) {
 	t.Helper()
 	prepareTeam(t, env)
@@ -91,7 +91,7 @@ func teamRows(env Env) []attack {
 	return slices.Concat(pathTricks(), sideDoors(), escalations(), impersonations(), credentials(env))
 }
 
-// prepareTeam makes what the rows are about, and waits until the team may what it may.
+// prepareTeam creates the objects of the rows, and waits until the team has its rights.
 func prepareTeam(t *testing.T, env Env) {
 	t.Helper()
 	admin := newClient(t, env.Admin)
@@ -106,7 +106,7 @@ func prepareTeam(t *testing.T, env Env) {
 	for _, role := range roles() {
 		admin.apply(t, role[0], role[1])
 	}
-	// What they may, so that the refusals below are not those of people who may nothing.
+	// Allowed requests first, so that the refusals below do not come from missing rights.
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for who, path := range map[string]string{
@@ -264,16 +264,16 @@ func impersonations() []attack {
 	}
 	return append(rows,
 		attack{name: "An editor acts as the administrator", as: "an editor", path: path, headers: as("Impersonate-User", "gatehouse-admin", "Impersonate-Group", "system:masters"), code: forbidden},
-		attack{name: "Nobody acts as the administrator", path: path, headers: as("Impersonate-User", "gatehouse-admin"), code: http.StatusUnauthorized},
+		attack{name: "An anonymous caller acts as the administrator", path: path, headers: as("Impersonate-User", "gatehouse-admin"), code: http.StatusUnauthorized},
 	)
 }
 
-// credentials are of callers whose proof is none.
+// credentials returns rows of callers without valid credentials.
 func credentials(env Env) []attack {
 	path := core + "/secrets"
 	rows := []attack{
-		{name: "Nobody lists secrets", path: path},
-		{name: "Nobody discovers", path: "/apis"},
+		{name: "An anonymous caller lists secrets", path: path},
+		{name: "An anonymous caller discovers", path: "/apis"},
 		{name: "Nobody looks at one health check", path: "/readyz/etcd"},
 		{name: "Nobody forges the front proxy's headers", path: path, headers: map[string][]string{"X-Remote-User": {"admin"}, "X-Remote-Group": {"system:masters"}}},
 		{name: "Nobody sends an empty token", path: path, headers: map[string][]string{"Authorization": {"Bearer "}}},

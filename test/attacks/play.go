@@ -35,46 +35,45 @@ import (
 
 // Env is where the attacks take place.
 type Env struct {
-	// As is the configuration of a client that proves with a certificate to be this user in
-	// these groups.
+	// As returns the configuration of a client with a certificate for this user in these groups.
 	As func(user string, groups ...string) *rest.Config
 	// Admin may do everything.
 	Admin *rest.Config
-	// FrontProxy says that the server knows a front proxy, so that identity headers from
-	// anybody else are no proof (401), and not only words without a meaning.
+	// FrontProxy is true if the server has a front proxy. Identity headers of any other client then fail
+	// authentication (401) instead of being ignored.
 	FrontProxy bool
-	// Tokens are bearer tokens by what is wrong with them; rows name them as identity.
+	// Tokens are bearer tokens by their defect; rows use the defect as identity.
 	Tokens map[string]string
-	// PID is the process of the server, where the costs of the attacks are measured. It is 0
-	// where the server runs in the process of the test.
+	// PID is the process of the server if the costs of the attacks are measured. It is 0
+	// if the server runs in the process of the test.
 	PID int
-	// Costs gets a row for each attack that is measured; nil where the table is not needed.
+	// Costs gets a row for each measured attack; nil if the table is not needed.
 	Costs *Costs
 }
 
 // attack is one row.
 type attack struct {
 	name string
-	// as is a key of people, or of Env.Tokens; empty for somebody without any credentials.
+	// as is a key of people, or of Env.Tokens; empty for a request without credentials.
 	as string
-	// method is GET where nothing is said.
+	// method is GET if empty.
 	method, path string
-	// contentType is JSON's where nothing is said, or a merge patch's for PATCH.
+	// contentType is JSON if empty, or merge patch for PATCH.
 	contentType, body string
 	headers           map[string][]string
-	// code is the answer's; says is a part of its message.
+	// code is the expected code; says is a part of the expected message.
 	code int
 	says string
 }
 
-// person is who a certificate says that somebody is.
+// person is the identity in a certificate.
 type person struct {
 	user   string
 	groups []string
 }
 
-// play sends every attack, and fails the test where one is answered otherwise, or where
-// anything in the server has changed afterwards.
+// play sends every attack, and fails the test if a response differs from the row, or if
+// an object on the server has changed afterwards.
 func play(t *testing.T, env Env, people map[string]person, rows []attack, watched []string) {
 	t.Helper()
 	admin := newClient(t, env.Admin)
@@ -98,7 +97,7 @@ func play(t *testing.T, env Env, people map[string]person, rows []attack, watche
 		t.Run(row.name, func(t *testing.T) {
 			c, ok := clients[row.as]
 			if !ok {
-				t.Fatalf("nobody is called %q", row.as)
+				t.Fatalf("no caller is named %q", row.as)
 			}
 			var code int
 			var body string
@@ -117,7 +116,7 @@ func play(t *testing.T, env Env, people map[string]person, rows []attack, watche
 	unchanged(t, before, admin.everything(t, watched))
 }
 
-// unchanged fails the test where resource versions differ.
+// unchanged fails the test if resource versions differ.
 func unchanged(t *testing.T, before, after map[string]string) {
 	t.Helper()
 	for _, key := range slices.Sorted(maps.Keys(after)) {
@@ -145,12 +144,12 @@ func newClient(t *testing.T, config *rest.Config) client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What redirects elsewhere has not been let in.
+	// A redirect is not an access, so it is not followed.
 	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return client{c, config.Host}
 }
 
-// send sends the request as it stands in the row, without cleaning its path.
+// send sends the request of the row without cleaning its path.
 func (c client) send(t *testing.T, row attack) (int, string) {
 	t.Helper()
 	code, body, err := c.try(t.Context(), row)
@@ -195,7 +194,7 @@ func (c client) try(ctx context.Context, row attack) (int, string, error) {
 		return 0, "", err
 	}
 	defer func() { _ = response.Body.Close() }()
-	// A watch that is let in would go on forever: its code says enough.
+	// An allowed watch would not end, so the code is enough.
 	if response.StatusCode == http.StatusOK && strings.Contains(query, "watch=") {
 		return response.StatusCode, "a watch", nil
 	}
@@ -203,7 +202,7 @@ func (c client) try(ctx context.Context, row attack) (int, string, error) {
 	return response.StatusCode, string(body), err
 }
 
-// must sends a request of the set-up.
+// must sends a request of the set-up, and fails the test unless it succeeds.
 func (c client) must(t *testing.T, method, path, contentType, body string) []byte {
 	t.Helper()
 	code, answer := c.send(t, attack{method: method, path: path, contentType: contentType, body: body})
@@ -229,14 +228,14 @@ func (c client) everything(t *testing.T, paths []string) map[string]string {
 	return all
 }
 
-// apply makes or changes objects by server-side apply, for the set-up.
+// apply creates or changes objects by server-side apply, for the set-up.
 func (c client) apply(t *testing.T, path, body string) {
 	t.Helper()
 	c.must(t, http.MethodPatch, path+"?fieldManager=attacks&force=true", "application/apply-patch+yaml", body)
 }
 
-// awaitCode sends a request until it is answered with the code: what the set-up granted takes
-// a moment to be known.
+// awaitCode repeats a request until the response has the code, because the server observes grants
+// of the set-up a moment later.
 func (c client) awaitCode(ctx context.Context, t *testing.T, row attack, code int) {
 	t.Helper()
 	for {

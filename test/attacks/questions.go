@@ -31,19 +31,19 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// answersAfterStart is the number of right answers to each question that AskDuringStart waits for.
+// answersAfterStart is the number of correct responses to each question that AskDuringStart waits for.
 const answersAfterStart = 3
 
-// Question is a request that AskDuringStart sends again and again. Want is the one right code.
+// Question is a request that AskDuringStart repeats. Want is the only correct code.
 type Question struct {
 	Name   string
 	Config *rest.Config
-	// Path is asked for by GET, or by POST where there is a Body.
+	// Path is requested by GET, or by POST if Body is set.
 	Path, Body string
 	Want       int
 
 	client *http.Client
-	// answered counts answers with the code that is wanted.
+	// answered counts responses with the expected code.
 	answered atomic.Int64
 
 	mu    sync.Mutex
@@ -51,9 +51,9 @@ type Question struct {
 	wrong []string
 }
 
-// AskDuringStart sends all questions without a pause from before the start of a server on, until
-// each has had its right answer three times after it. It fails the test where an answer is
-// neither the right one nor 503 with Retry-After; before the port is open there is none.
+// AskDuringStart repeats all questions without a pause, beginning before the start of a server, until
+// each has had its correct response three times after the start. It fails the test if a response is
+// neither correct nor 503 with Retry-After. There are no responses before the port is open.
 func AskDuringStart(ctx context.Context, t *testing.T, questions []*Question, start func()) {
 	t.Helper()
 	life, endLife := context.WithCancel(ctx)
@@ -85,14 +85,14 @@ func AskDuringStart(ctx context.Context, t *testing.T, questions []*Question, st
 	}
 }
 
-// Codes says how often each code was answered.
+// Codes returns the number of responses of each code.
 func (q *Question) Codes() string {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return fmt.Sprint(q.codes)
 }
 
-// ask sends the request until the context ends. A refused or broken connection is no answer.
+// ask repeats the request until the context ends. A refused or broken connection is not counted.
 func (q *Question) ask(ctx context.Context) {
 	_ = wait.PollUntilContextCancel(ctx, time.Millisecond, true, func(ctx context.Context) (bool, error) {
 		code, retryAfter, answer, err := q.send(ctx)

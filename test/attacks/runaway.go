@@ -23,8 +23,8 @@ import (
 	"testing"
 )
 
-// Runaway plays requests that would set a controller to work without end, or keep it from its
-// work: they are refused, with the field and the cure. The namespace exists, and has no apps.
+// Runaway plays requests that would make a controller work without end, or block its
+// work: they are refused with the field and the cure. The namespace must exist without apps.
 func Runaway(t *testing.T, env Env, namespace string) {
 	t.Helper()
 	apps := fleet + "/namespaces/" + namespace + "/apps"

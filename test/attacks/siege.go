@@ -31,18 +31,18 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Siege is what an ordinary user saw while every kind of attack of the suite was played at once.
+// Siege is what an ordinary user observed while every kind of attack of the suite ran at once.
 type Siege struct {
 	Served
 	// Rows counts the rows that are one request.
 	Rows int
-	// Codes are the answers to attacks by kind. Code 0 counts what was ended without one.
+	// Codes are the responses to attacks by kind. Code 0 counts requests that ended without a response.
 	Codes map[string]map[int]int
-	// Cost is what the siege cost the server.
+	// Cost is the cost of the siege to the server.
 	Cost Cost
 }
 
-// String is the table of kinds and answers.
+// String returns the table of kinds and responses.
 func (s Siege) String() string {
 	var table strings.Builder
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
@@ -62,12 +62,12 @@ func (s Siege) String() string {
 	return table.String()
 }
 
-// besieging is a siege that is being played.
+// besieging is a running siege.
 type besieging struct {
 	*testing.T
 	env Costly
 	ctx context.Context //nolint:containedctx // of the siege, which every attack ends with
-	// attacks begin with the siege, each in a goroutine of its own.
+	// attacks start with the siege, each in its own goroutine.
 	attacks []func()
 
 	mu    sync.Mutex
@@ -75,9 +75,9 @@ type besieging struct {
 }
 
 // Besiege plays every kind of attack of the suite at once and without a pause, while an ordinary
-// user in a process of its own (see ServeOrdinary) creates config maps and gets them. It fails the
-// test where an attack succeeds or is answered otherwise than refused, where the ordinary user is
-// not served, and where roles, secrets or hosts have changed in the end.
+// user in a separate process (see ServeOrdinary) creates config maps and gets them. It fails the
+// test if an attack succeeds or is not refused as expected, if the ordinary user is
+// not served, or if roles, secrets or hosts have changed in the end.
 func Besiege(t *testing.T, env Costly, duration time.Duration) Siege {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -117,7 +117,7 @@ func Besiege(t *testing.T, env Costly, duration time.Duration) Siege {
 	return b.siege
 }
 
-// record counts an answer.
+// record counts a response.
 func (b *besieging) record(kind string, code int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -136,10 +136,10 @@ func (b *besieging) repeat(play func()) {
 	})
 }
 
-// refusals are the answers of a server that has too much to do, or of two writes of one object.
+// refusals are the responses of an overloaded server, or to two writes of one object.
 var refusals = []int{http.StatusRequestTimeout, http.StatusConflict, http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusGatewayTimeout}
 
-// send sends a row once. A refusal for the load, or an end of the connection, is as good as the row's code.
+// send sends a row once. A refusal because of load, or a closed connection, is as good as the row's code.
 func (b *besieging) send(kind string, c client, row attack) {
 	code, body, err := c.try(b.ctx, row)
 	switch {
@@ -148,14 +148,14 @@ func (b *besieging) send(kind string, c client, row attack) {
 	case err != nil:
 		code = 0
 	case code == row.code, code >= 400 && row.code == 0, slices.Contains(refusals, code):
-	case code == http.StatusInternalServerError && strings.Contains(body, "failed calling webhook"): // as when a webhook has no time to answer
+	case code == http.StatusInternalServerError && strings.Contains(body, "failed calling webhook"): // as when a webhook has no time to respond
 	default:
 		b.Errorf("%s: %s %s: answered with %d, not %d: %.300s", kind, row.name, row.path, code, row.code, body)
 	}
 	b.record(kind, code)
 }
 
-// rows repeats each row, as the person whom it names.
+// rows repeats each row with the identity of its person.
 func (b *besieging) rows(kind string, people map[string]person, rows []attack) {
 	clients := map[string]client{"": newClient(b.T, rest.AnonymousClientConfig(b.env.Admin))}
 	for name, p := range people {
@@ -176,7 +176,7 @@ func (b *besieging) rows(kind string, people map[string]person, rows []attack) {
 	}
 }
 
-// prepareRows are all rows that are one request.
+// prepareRows adds all rows that consist of one request.
 func (b *besieging) prepareRows() {
 	ns, env := b.env.Namespace, b.env.Env
 	prepareTeam(b.T, env)

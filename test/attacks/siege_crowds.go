@@ -28,7 +28,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// How many of a kind come at once.
+// Numbers of simultaneous requests and connections by kind.
 const (
 	idleConnections = 200
 	tricklingBodies = 20
@@ -38,8 +38,8 @@ const (
 	largeFloods = 4
 )
 
-// prepareCrowds are connections that begin nothing, bodies that trickle, and watches of ten years
-// of what the ordinary user writes.
+// prepareCrowds adds silent connections, slow bodies, and watches of ten years
+// on the objects that the ordinary user writes.
 func (b *besieging) prepareCrowds() {
 	address := addressOf(b.T, b.env.Admin)
 	for kind, begin := range stalls() {
@@ -75,7 +75,7 @@ func (b *besieging) prepareCrowds() {
 	}
 }
 
-// watch holds a watch as long as the server lets it.
+// watch keeps a watch open until the server ends it.
 func (b *besieging) watch(c client, path string) {
 	request, err := http.NewRequestWithContext(b.ctx, http.MethodGet, c.host+path, nil)
 	if err != nil {
@@ -102,8 +102,8 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// stall opens a connection, begins something with it, and waits until the server ends it. It
-// returns 0, as for all that is ended without an answer.
+// stall opens a connection, begins something on it, and waits until the server closes it. It
+// returns 0, the code of requests that end without a response.
 func stall(ctx context.Context, address string, begin func(net.Conn) error) int {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 	if err != nil {
@@ -118,8 +118,8 @@ func stall(ctx context.Context, address string, begin func(net.Conn) error) int 
 	return 0
 }
 
-// prepareFloods are events without end, large objects and lists of them, and a host that does all
-// that it may with an instance while that is given to another host.
+// prepareFloods adds unlimited events, large objects and lists of them, and a host that sends all
+// permitted requests for an instance while that is bound to another host.
 func (b *besieging) prepareFloods() {
 	events := attack{name: "an event", method: http.MethodPost, path: core + "/namespaces/" + b.env.Namespace + "/events", code: http.StatusCreated,
 		body: `{"apiVersion":"v1","kind":"Event","metadata":{"generateName":"flood-"},"involvedObject":{"namespace":"` + b.env.Namespace + `"}}`}
@@ -173,7 +173,7 @@ func (b *besieging) prepareRace() {
 	})
 }
 
-// prepareFiles plays what other users of the machine try, one command after the other.
+// prepareFiles plays the attempts of other users of the machine, one command after the other.
 func (b *besieging) prepareFiles() {
 	if skip := filesSkipped(); b.env.Program == "" || skip != "" {
 		b.Logf("without files of other users of the machine: %s", skip)

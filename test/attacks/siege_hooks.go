@@ -33,15 +33,14 @@ import (
 
 const (
 	admissionGroup = "/apis/admissionregistration.k8s.io/v1"
-	// hookLabel has the name of the webhook or policy that an object is for.
+	// hookLabel has the name of the webhook or policy that applies to an object.
 	hookLabel = "attack-hook"
-	// hungWrites are more than the seats of the level of flow control that ordinary users share,
-	// and hookedWrites are writes for each other webhook.
+	// hungWrites exceeds the seats of the priority level that ordinary users share,
+	// and hookedWrites is the number of writes for each other webhook.
 	hungWrites, hookedWrites = 60, 4
 )
 
-// prepareHooks are writes for which webhooks are called that misbehave, and policies evaluated that
-// take all the time that they can get.
+// prepareHooks adds writes that call misbehaving webhooks, and writes that evaluate expensive policies.
 func (b *besieging) prepareHooks() {
 	admin := newClient(b.T, b.env.Admin)
 	store := func(resource string, object any) {
@@ -74,7 +73,7 @@ func (b *besieging) prepareHooks() {
 	editor := newClient(b.T, b.env.As(callers()["an editor"].user))
 	ctx, cancel := context.WithTimeout(b.ctx, 2*time.Minute)
 	defer cancel()
-	// The last of each kind: a server has what came before it, too.
+	// Wait for the last of each kind: a server that has it, has the earlier ones, too.
 	editor.awaitCode(ctx, b.T, b.hooked(names[len(names)-1], http.StatusInternalServerError), http.StatusInternalServerError)
 	editor.awaitCode(ctx, b.T, b.hooked(policy, http.StatusUnprocessableEntity), http.StatusUnprocessableEntity)
 	for _, name := range names {
@@ -94,7 +93,7 @@ func (b *besieging) prepareHooks() {
 	}
 }
 
-// hooked is a write for which the webhook or policy of the name is called.
+// hooked returns a write for which the webhook or policy of the name is called.
 func (b *besieging) hooked(name string, code int) attack {
 	return attack{
 		name: name, method: http.MethodPost, path: core + "/namespaces/" + b.env.Namespace + "/configmaps", code: code,

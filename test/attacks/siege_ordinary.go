@@ -31,13 +31,13 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Served is how long the ordinary user waited for answers, in ascending order.
+// Served holds the response times of the ordinary user, in ascending order.
 type Served struct{ Gets, Creates []time.Duration }
 
 // OrdinaryTest is the test that calls ServeOrdinary, in the package of a test that calls Besiege.
 const OrdinaryTest = "TestServesTheOrdinaryUserOfASiege"
 
-// ordinaryOrder names the file with the order for ServeOrdinary.
+// ordinaryOrder names the file with the parameters of ServeOrdinary.
 const ordinaryOrder = "GATEHOUSE_TEST_ORDINARY_USER"
 
 type order struct {
@@ -54,7 +54,7 @@ type ordinary struct {
 }
 
 // startOrdinary starts the test OrdinaryTest of this program as another process: in this one the
-// user would wait for the goroutines of the attacks, and not for the server.
+// response times would include waits for the goroutines of the attacks.
 func startOrdinary(t *testing.T, env Costly, duration time.Duration) *ordinary {
 	t.Helper()
 	config := env.As("attack-editor")
@@ -79,7 +79,7 @@ func startOrdinary(t *testing.T, env Costly, duration time.Duration) *ordinary {
 	return o
 }
 
-// wait returns what the user has seen.
+// wait returns the results of the user.
 func (o *ordinary) wait(t *testing.T) Served {
 	t.Helper()
 	if err := o.cmd.Wait(); err != nil {
@@ -97,8 +97,8 @@ func (o *ordinary) wait(t *testing.T) Served {
 }
 
 // ServeOrdinary creates config maps and gets them, one after the other, as the ordinary user of
-// Besiege, which starts it in a process of its own; elsewhere it skips the test. It fails the test
-// where an answer is wrong, or an acknowledged config map is not there in the end.
+// Besiege, which starts it in a separate process; elsewhere it skips the test. It fails the test
+// if a response is wrong, or an acknowledged config map is missing in the end.
 func ServeOrdinary(t *testing.T) {
 	t.Helper()
 	path := os.Getenv(ordinaryOrder)
@@ -132,7 +132,7 @@ func ServeOrdinary(t *testing.T) {
 	}
 }
 
-// serveOrdinary returns how long requests took, and how many config maps are stored.
+// serveOrdinary returns the durations of requests, and the number of stored config maps.
 func serveOrdinary(t *testing.T, user client, duration time.Duration) (served Served, stored int) {
 	t.Helper()
 	maps := core + "/namespaces/" + ours + "/configmaps"
@@ -143,9 +143,9 @@ func serveOrdinary(t *testing.T, user client, duration time.Duration) (served Se
 			{path: fmt.Sprintf("%s/ordinary-%d", maps, stored), code: http.StatusOK},
 		} {
 			began := time.Now()
-			// Not bounded by the end of the siege: every request is to be answered.
+			// The context does not end with the siege: every request must get a response.
 			code, body, err := user.try(t.Context(), row)
-			// As clients do, it comes again when it is asked to; that is part of how long it took.
+			// Like other clients it retries if the server requests it; the retries count as response time.
 			for err == nil && (code == http.StatusTooManyRequests || code == http.StatusRequestTimeout) {
 				pause(t.Context(), time.Second)
 				code, body, err = user.try(t.Context(), row)

@@ -31,7 +31,7 @@ import (
 // smallSpace is the namespace of Small.
 const smallSpace = "attack-small"
 
-// Small plays what needs no more than one request or two, on a standalone server with RBAC.
+// Small plays attacks of one or two requests, on a standalone server with RBAC.
 func Small(t *testing.T, env Env) {
 	t.Helper()
 	prepareSmall(t, env)
@@ -77,7 +77,7 @@ func smallMaps() Objects {
 	return Objects{Path: core + "/namespaces/" + smallSpace + "/configmaps", APIVersion: "v1", Kind: "ConfigMap"}
 }
 
-// hidden is what the Secret holds: hunter2hunter2.
+// hidden is the content of the Secret: hunter2hunter2.
 const hidden = "aHVudGVyMmh1bnRlcjI="
 
 func anonymousByCertificate(t *testing.T, env Env) {
@@ -105,7 +105,7 @@ func quotingPatches(t *testing.T, env Env) {
 	}
 }
 
-// quotingRows are patches of the Secret "quoted" that fail.
+// quotingRows returns patches of the Secret "quoted" that fail.
 func quotingRows() []attack {
 	rows := []attack{
 		{name: "a number where bytes belong", contentType: "application/merge-patch+json", body: `{"data":{"a":5}}`},
@@ -133,7 +133,7 @@ func ownOwners(t *testing.T, env Env) {
 	for name, owner := range map[string]string{"self": "self", "one": "two", "two": "one", "a": "b", "b": "c", "c": "a"} {
 		admin.must(t, http.MethodPatch, maps+"/"+name, "", fmt.Sprintf(`{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":%q,"uid":%q,"blockOwnerDeletion":true}]}}`, owner, uids[owner]))
 	}
-	// Nobody is to have seen the others' deletion before its own.
+	// All deletes are sent before the first wait, so that each object is deleted by its own request.
 	for _, name := range []string{"self", "one", "two", "a"} {
 		admin.must(t, http.MethodDelete, maps+"/"+name+"?propagationPolicy=Foreground", "", "")
 	}
@@ -144,7 +144,7 @@ func ownOwners(t *testing.T, env Env) {
 	}
 }
 
-// field is a text in a JSON object.
+// field returns a string of a JSON object.
 func field(t *testing.T, object []byte, path ...string) string {
 	t.Helper()
 	var content map[string]any

@@ -32,7 +32,7 @@ import (
 const costlyNamespace = "attack-costly"
 
 // Start starts a process of a standalone server in which the editor of the suite may edit one
-// namespace. The costs of attacks on it are measured.
+// namespace, and measures the costs of attacks on it.
 func Start(t *testing.T, args ...string) (Costly, *binary.Server) {
 	t.Helper()
 	server := binary.Start(t, binary.DataDir(t), args...)
@@ -44,7 +44,7 @@ func Start(t *testing.T, args ...string) (Costly, *binary.Server) {
 	return env, server
 }
 
-// certified returns a function that makes clients with certificates of the server's authority.
+// certified returns a function that creates clients with certificates of the server's authority.
 func certified(t *testing.T, server *binary.Server) func(user string, groups ...string) *rest.Config {
 	t.Helper()
 	ca, err := certificates.LoadCA(filepath.Join(server.DataDir, "pki"))
@@ -62,8 +62,7 @@ func certified(t *testing.T, server *binary.Server) func(user string, groups ...
 	}
 }
 
-// GrantWatch lets the group attack-watchers of Connections read everything that the role view
-// names, on a standalone server.
+// GrantWatch grants the group attack-watchers of Connections the role view, on a standalone server.
 func GrantWatch(t *testing.T, env Env) {
 	t.Helper()
 	newClient(t, env.Admin).must(t, http.MethodPost, rbac+"/clusterrolebindings", "", `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":"attack-watchers"},"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"view"},"subjects":[{"apiGroup":"rbac.authorization.k8s.io","kind":"Group","name":"attack-watchers"}]}`)

@@ -33,7 +33,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/test/binary"
 )
 
-// startQuestions is how many requests Starts sends from the first open port on.
+// startQuestions is the number of requests that Starts sends from the first open port on.
 const startQuestions = 1000
 
 // Starts compares a start of a server with one during which a user without rights, and a caller
@@ -73,7 +73,7 @@ func spent(t *testing.T, server *binary.Server) Cost {
 	return cost
 }
 
-// askDuringStart sends the requests of Starts, and returns how often each code was answered.
+// askDuringStart sends the requests of Starts, and returns the number of responses of each code.
 func askDuringStart(t *testing.T, askers []client) map[int]int {
 	t.Helper()
 	const each = 4
@@ -89,7 +89,7 @@ func askDuringStart(t *testing.T, askers []client) map[int]int {
 				for asked.Add(1) <= startQuestions {
 					code, body, err := asker.try(ctx, attack{path: core + "/secrets"})
 					if err != nil {
-						asked.Add(-1) // no answer: the port is not open yet
+						asked.Add(-1) // no response: the port is not open yet
 						if ctx.Err() != nil {
 							return
 						}

@@ -28,12 +28,12 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// tenYears is what a caller asks for that wants to watch for good.
+// tenYears is the timeout that a caller requests to watch without end.
 const tenYears = "timeoutSeconds=315360000"
 
-// Watches plays watches that want to outlive the rights of their users. rights is a client of
-// the server that keeps roles, which in a cluster is another one; namespace must exist. The
-// server must look at open watches every few seconds.
+// Watches plays watches that outlive the rights of their users. rights is a client of
+// the server that stores roles, which is another one in a cluster; namespace must exist. The
+// server must recheck open watches every few seconds.
 func Watches(t *testing.T, env Env, rights *rest.Config, namespace string) {
 	t.Helper()
 	roles, admin := newClient(t, rights), newClient(t, env.Admin)
@@ -53,7 +53,7 @@ func Watches(t *testing.T, env Env, rights *rest.Config, namespace string) {
 	left, stays := leaver.watch(ctx, t, path, nil), stayer.watch(ctx, t, path, nil)
 	borrowed := admin.watch(ctx, t, path, map[string]string{"Impersonate-User": "attack-leaver"})
 	lent := admin.watch(ctx, t, path, map[string]string{"Impersonate-User": "attack-stayer"})
-	// Each is there: it sees what happens now.
+	// Each watch is open: it receives a new event.
 	instance := func(name string) string {
 		return fmt.Sprintf(`{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Instance","metadata":{"name":%q},"spec":{"containers":[{"name":"a","image":"a:1"}],"serviceAccountName":"default"}}`, name)
 	}
@@ -115,7 +115,7 @@ func (c client) watch(ctx context.Context, t *testing.T, path string, headers ma
 	return w
 }
 
-// sees waits for an event that holds the words.
+// sees waits for an event that contains the words.
 func (w *watching) sees(ctx context.Context, t *testing.T, words string) {
 	t.Helper()
 	for {
