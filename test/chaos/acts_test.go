@@ -34,7 +34,7 @@ import (
 
 const namespace = metav1.NamespaceDefault
 
-// appShape is what an app is made with, and keeps.
+// appShape holds the fields that an app is created with, and keeps.
 type appShape struct {
 	name        string
 	cpu, memory string
@@ -82,7 +82,7 @@ func (s *stage) patchApp(ctx context.Context, name string, spec map[string]any) 
 	return err
 }
 
-// setImage changes the image alone: a merge patch would replace all that a container is.
+// setImage changes only the image: a merge patch would replace the whole container.
 func (s *stage) setImage(ctx context.Context, name, image string) error {
 	patch := fmt.Sprintf(`[{"op":"replace","path":"/spec/template/spec/containers/0/image","value":%q}]`, image)
 	_, err := s.fleet.Apps(namespace).Patch(ctx, name, types.JSONPatchType, []byte(patch), metav1.PatchOptions{})
@@ -101,7 +101,7 @@ func (s *stage) scaleApp(ctx context.Context, name string, replicas int32) error
 	})
 }
 
-// rollBack does nothing where there is nothing yet to go back to.
+// rollBack does nothing if there is no earlier revision.
 func (s *stage) rollBack(ctx context.Context, name string) error {
 	_, err := s.fleet.Apps(namespace).Rollback(ctx, name, &v1alpha1.AppRollback{}, metav1.CreateOptions{})
 	return but(err, apierrors.IsNotFound)
@@ -111,8 +111,7 @@ func (s *stage) deleteApp(ctx context.Context, name string, how metav1.DeletionP
 	return s.fleet.Apps(namespace).Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: &how})
 }
 
-// deleteInstance deletes one, where there is one, that is at this share of the way through
-// all of them.
+// deleteInstance deletes the instance at this fraction of the list, if there are any.
 func (s *stage) deleteInstance(ctx context.Context, at float64, how metav1.DeleteOptions) error {
 	list, err := s.fleet.Instances(namespace).List(ctx, metav1.ListOptions{})
 	if err != nil || len(list.Items) == 0 {
@@ -122,7 +121,7 @@ func (s *stage) deleteInstance(ctx context.Context, at float64, how metav1.Delet
 	return but(s.fleet.Instances(namespace).Delete(ctx, name, how), apierrors.IsNotFound)
 }
 
-// cordon sets whether a host takes more. One that is not there has nothing to set.
+// cordon sets whether a host is unschedulable. It does nothing if the host does not exist.
 func (s *stage) cordon(ctx context.Context, name string, unschedulable bool) error {
 	patch := fmt.Sprintf(`{"spec":{"unschedulable":%t}}`, unschedulable)
 	_, err := s.fleet.Hosts().Patch(ctx, name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})

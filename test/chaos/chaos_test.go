@@ -32,7 +32,7 @@ import (
 )
 
 const (
-	// seedVariable and actsVariable repeat a run, or make a longer one:
+	// seedVariable and actsVariable repeat a run, or start a longer one:
 	//
 	//	GATEHOUSE_CHAOS_SEED=7 GATEHOUSE_CHAOS_ACTS=1000 go test ./test/chaos -v -timeout 1h
 	seedVariable = "GATEHOUSE_CHAOS_SEED"
@@ -54,14 +54,14 @@ func number(t *testing.T, variable string, otherwise int64) int64 {
 	return n
 }
 
-// TestEverythingComesToRestAfterChaos has two replicas of the controllers, and hosts, behind
-// lines on which requests go wrong, and kills and starts them while apps are changed. The
-// watch remembers everything that was ever written. When the storm is over
+// TestEverythingComesToRestAfterChaos runs two replicas of the controllers, and hosts, over
+// faulty connections, and kills and restarts them while apps are changed. The
+// test watches and records every write. After the faults
 //
-//   - every app has exactly its replicas, and nothing is nobody's,
-//   - no host has, or ever had, more than it can,
-//   - nothing was ever bound twice, and no release ever had more than it wanted,
-//   - nothing is written but leases.
+//   - every app has exactly its replicas, and no object lacks its owner,
+//   - no host has, or ever had, more instances than its capacity,
+//   - no instance was ever bound twice, and no release ever had more instances than it wanted,
+//   - only leases are written.
 func TestEverythingComesToRestAfterChaos(t *testing.T) {
 	seed, count := number(t, seedVariable, time.Now().UnixNano()%1_000_000), int(number(t, actsVariable, defaultActs))
 	t.Logf("%s=%d %s=%d repeats this", seedVariable, seed, actsVariable, count)
@@ -94,9 +94,9 @@ func TestEverythingComesToRestAfterChaos(t *testing.T) {
 		}
 	}
 	s.comesToRest(ctx)
-	t.Logf("%6.1fs: at rest", time.Since(began).Seconds())
+	t.Logf("%6.1fs: converged", time.Since(began).Seconds())
 	s.staysAtRest(ctx)
-	t.Logf("%6.1fs: still at rest", time.Since(began).Seconds())
+	t.Logf("%6.1fs: still converged", time.Since(began).Seconds())
 	s.comesToRest(ctx)
 	s.remembers(ctx, h)
 	r := h.check(t, s.lost())
@@ -112,12 +112,12 @@ func (s *stage) remembers(ctx context.Context, h *history) {
 	}
 	for _, i := range instances.Items {
 		if err := wait.PollUntilContextTimeout(ctx, 10*time.Millisecond, restsWithin, true, func(context.Context) (bool, error) { return h.knows(i.ResourceVersion), nil }); err != nil {
-			s.t.Fatalf("the watch never tells of %s: %v", i.Name, err)
+			s.t.Fatalf("the watch never sends %s: %v", i.Name, err)
 		}
 	}
 }
 
-// wasStormy sees to it that a run which finds nothing has tried hard.
+// wasStormy fails the test if the run had too few faults to prove anything.
 func (s *stage) wasStormy(ctx context.Context, r *replay) {
 	s.t.Helper()
 	count := s.weather.count()
@@ -131,10 +131,10 @@ func (s *stage) wasStormy(ctx context.Context, r *replay) {
 		s.t.Fatal(err)
 	}
 	if lease.Spec.LeaseTransitions == nil || *lease.Spec.LeaseTransitions < 2 || !strings.HasPrefix(*lease.Spec.HolderIdentity, "replica-") {
-		s.t.Errorf("the replicas did not fight: the lease is %+v", lease.Spec)
+		s.t.Errorf("the replicas did not compete: the lease is %+v", lease.Spec)
 	}
 	if r.bindings < defaultActs || r.fullest < instancesPerHost-1 {
-		s.t.Errorf("hosts had little to do: %d bindings, %d instances on the fullest", r.bindings, r.fullest)
+		s.t.Errorf("hosts had too little load: %d bindings, %d instances on the fullest", r.bindings, r.fullest)
 	}
 	s.t.Logf("%d bindings, %d instances on the fullest host, %d more than wanted at most, leaders %d, faults %v", r.bindings, r.fullest, r.excess, *lease.Spec.LeaseTransitions+1, count)
 }

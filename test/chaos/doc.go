@@ -14,10 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package chaos disturbs the controllers in every way that it can think of, and then looks
-// whether everything comes to rest as it should. Read TestEverythingComesToRestAfterChaos.
+// Package chaos disturbs the controllers in many ways, and then checks that the system
+// converges. Read TestEverythingComesToRestAfterChaos.
 //
-// A seed decides what is done to whom and in which order, and which request of a client goes
-// wrong and how. It does not decide how fast the goroutines of a run are: a run with the same
-// seed is disturbed alike, and need not go alike.
+// A seed determines the acts, their targets and their order, and which request of a client fails
+// and how. It does not determine the scheduling of goroutines: two runs with the same seed have the
+// same disturbances, and may still differ.
 package chaos

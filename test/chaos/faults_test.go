@@ -32,15 +32,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// throw returns a number from 0 up to, not including, 1, that depends on the seed and the
-// words only.
+// throw returns a number in [0, 1) that depends only on the seed and the words.
 func throw(seed int64, words ...string) float64 {
 	hash := fnv.New64a()
 	for _, word := range append([]string{strconv.FormatInt(seed, 10)}, words...) {
 		_, _ = hash.Write([]byte(word))
 		_, _ = hash.Write([]byte{0})
 	}
-	// FNV leaves words that differ in their end near each other; mixing spreads them.
+	// FNV gives similar hashes to words that differ at their end; mixing spreads them.
 	x := hash.Sum64()
 	x ^= x >> 33
 	x *= 0xff51afd7ed558ccd
@@ -48,7 +47,7 @@ func throw(seed int64, words ...string) float64 {
 	return float64(x>>11) / (1 << 53)
 }
 
-// fault is what becomes of a request.
+// fault is what happens to a request.
 type fault string
 
 const (
@@ -60,15 +59,15 @@ const (
 	expired     fault = "410"
 	// unsent requests never reach the server.
 	unsent fault = "reset before"
-	// unanswered ones do, but nobody learns what became of them.
+	// unanswered requests reach the server, but their response is lost.
 	unanswered fault = "reset after"
-	// slow ones reach it late, perhaps when the one who sent them is gone.
+	// slow requests reach the server late, perhaps after the sender has stopped.
 	slow fault = "slow"
-	// cut is not of a request but of the watch that it opened.
+	// cut ends the watch that the request opened.
 	cut fault = "cut"
 )
 
-// odds are how likely faults are, one after the other.
+// odds are the probabilities of faults, in order.
 type odds []struct {
 	fault fault
 	share float64
@@ -78,16 +77,16 @@ var (
 	writes  = odds{{conflict, 0.04}, {tooMany, 0.01}, {internal, 0.02}, {unavailable, 0.02}, {unsent, 0.02}, {unanswered, 0.04}, {slow, 0.05}}
 	reads   = odds{{tooMany, 0.01}, {internal, 0.02}, {unavailable, 0.02}, {unsent, 0.03}, {unanswered, 0.02}}
 	watches = odds{{tooMany, 0.01}, {internal, 0.03}, {expired, 0.05}, {unsent, 0.05}}
-	// A recorder of events waits for ten seconds when it gets no answer at all.
+	// An event recorder waits for ten seconds if it gets no response at all.
 	events = odds{{conflict, 0.05}, {internal, 0.05}}
 )
 
 const (
-	// cutShare of all watches are cut, after cutReads reads at most.
+	// cutShare of all watches are cut, after at most cutReads reads.
 	cutShare = 0.7
 	cutReads = 60
-	// latest is how late slow requests are. It is less than what is left of a lease when its
-	// holder stops at the latest, or the rules of the game would be broken.
+	// latest is the maximum delay of slow requests. It is less than the rest of a lease when its
+	// holder stops at the latest, because a later request would violate leader election.
 	latest = 300 * time.Millisecond
 )
 
@@ -100,8 +99,8 @@ func (o odds) pick(x float64) fault {
 	return fine
 }
 
-// kind is what requests have in common: who asks, and what for. Names are left out, because
-// the server makes some up.
+// kind is what requests have in common: the sender, the method and the resource. Names are omitted,
+// because the server generates some.
 type kind struct{ who, method, resource string }
 
 func kindOf(request *http.Request) kind {
@@ -139,7 +138,7 @@ func (k kind) odds() odds {
 	return writes
 }
 
-// weather is what is the same for all: the seed, whether the storm is over, and what it did.
+// weather is the state that all lines share: the seed, whether faults are on, and their counts.
 type weather struct {
 	seed int64
 
@@ -148,7 +147,7 @@ type weather struct {
 	did  map[fault]int
 }
 
-// next decides about the nth request of its kind on a line.
+// next decides the fault of the nth request of its kind on a line.
 func (w *weather) next(line string, k kind, n int) fault {
 	x := throw(w.seed, line, k.who, k.method, k.resource, strconv.Itoa(n))
 	f := k.odds().pick(x)
@@ -161,7 +160,7 @@ func (w *weather) next(line string, k kind, n int) fault {
 	return f
 }
 
-// cutAfter says after how many reads a watch is cut; 0 for never.
+// cutAfter returns the number of reads after which a watch is cut; 0 for never.
 func (w *weather) cutAfter(line string, k kind, n int) int {
 	if throw(w.seed, "cut", line, k.who, k.resource, strconv.Itoa(n)) >= cutShare {
 		return 0
@@ -169,7 +168,7 @@ func (w *weather) cutAfter(line string, k kind, n int) int {
 	return 1 + int(throw(w.seed, "when", line, k.who, k.resource, strconv.Itoa(n))*cutReads)
 }
 
-// cuts says whether the storm still cuts, and counts it.
+// cuts reports whether watches are still cut, and counts the cut.
 func (w *weather) cuts() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -195,12 +194,12 @@ func (w *weather) count() map[fault]int {
 	return count
 }
 
-// reset is what a client sees of a connection that breaks.
+// reset returns the error of a client whose connection breaks.
 func reset() error {
 	return &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
 }
 
-// status is the server's answer that it never gave.
+// status returns an error response in place of the server's.
 func (f fault) status(request *http.Request) *http.Response {
 	code, _ := strconv.Atoi(string(f))
 	reason := map[fault]metav1.StatusReason{

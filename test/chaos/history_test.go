@@ -40,21 +40,21 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
-// change is one write of an instance or a release, as the watch told of it.
+// change is one write of an instance or a release, as received by the watch.
 type change struct {
 	version uint64
 	what    watch.EventType
 	object  metav1.Object
 }
 
-// history is every write of all instances and releases. All versions are of one store, so
-// that the writes of both can be put into the order in which they were done.
+// history holds every write of all instances and releases. All versions are of one store, so
+// that the writes of both kinds have a total order.
 type history struct {
 	mu      sync.Mutex
 	changes []change
 }
 
-// record follows one kind from the very beginning, when there is none of it.
+// record watches one kind from the beginning, when there are no objects of it.
 func (h *history) record(ctx context.Context, t *testing.T, list func(context.Context, metav1.ListOptions) (runtime.Object, error), open func(context.Context, metav1.ListOptions) (watch.Interface, error)) {
 	t.Helper()
 	nothing, err := list(ctx, metav1.ListOptions{})
@@ -63,7 +63,7 @@ func (h *history) record(ctx context.Context, t *testing.T, list func(context.Co
 	}
 	from, err := meta.ListAccessor(nothing)
 	if err != nil || meta.LenList(nothing) != 0 {
-		t.Fatalf("there is something already, or nobody knows: %v", err)
+		t.Fatalf("objects exist already, or the list failed: %v", err)
 	}
 	watcher, err := watchtools.NewRetryWatcherWithContext(ctx, from.GetResourceVersion(), &cache.ListWatch{WatchFuncWithContext: open})
 	if err != nil {
@@ -88,14 +88,14 @@ func (h *history) record(ctx context.Context, t *testing.T, list func(context.Co
 	}()
 }
 
-// knows says whether the write of that version is in the history already.
+// knows reports whether the write of that version is in the history already.
 func (h *history) knows(version string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.ContainsFunc(h.changes, func(c change) bool { return c.object.GetResourceVersion() == version })
 }
 
-// of tells all writes of one object, for failures.
+// of returns all writes of one object, for failure messages.
 func (h *history) of(uid types.UID) string {
 	var text strings.Builder
 	for _, c := range h.changes {
@@ -120,13 +120,13 @@ func (h *history) of(uid types.UID) string {
 	return text.String()
 }
 
-// replay is what is true after some writes of the history.
+// replay is the state after some writes of the history.
 type replay struct {
-	// instances are those that there are, and bound is where each was ever bound to.
+	// instances are the existing ones, and bound has the host that each was ever bound to.
 	instances map[types.UID]*v1alpha1.Instance
 	bound     map[types.UID]string
-	// most is the most that each release ever wanted, and lost how many more it may have,
-	// because its controller was never told that they were made.
+	// most is the maximum that each release ever wanted, and lost the number by which it may exceed that,
+	// because its controller did not receive the responses to their creation.
 	most, lost map[types.UID]int
 	names      map[types.UID]string
 	fullest    int
@@ -134,7 +134,7 @@ type replay struct {
 	excess     int
 }
 
-// check goes through the history and complains of what may never be true.
+// check replays the history and reports violated invariants.
 func (h *history) check(t *testing.T, lost map[types.UID]bool) *replay {
 	t.Helper()
 	h.mu.Lock()
@@ -155,7 +155,7 @@ func (h *history) check(t *testing.T, lost map[types.UID]bool) *replay {
 	return r
 }
 
-// instance takes over one write of an instance.
+// instance applies one write of an instance.
 func (r *replay) instance(what watch.EventType, i *v1alpha1.Instance, lost map[types.UID]bool) (problem string, of types.UID) {
 	_, existed := r.instances[i.UID]
 	if what == watch.Deleted {
@@ -211,7 +211,7 @@ func (r *replay) usedOf(host string) used {
 	return u
 }
 
-// used is what instances take of a host.
+// used is the use of a host's capacity by instances.
 type used struct {
 	instances   int64
 	cpu, memory resource.Quantity
@@ -225,7 +225,7 @@ func (u *used) add(i *v1alpha1.Instance) {
 	}
 }
 
-// over says what is too much, of hosts that are all alike.
+// over describes what exceeds the capacity, which is the same for all hosts.
 func (u *used) over() string {
 	host := hosts(0, 0)
 	if u.instances <= int64(host.Instances) && u.cpu.Cmp(host.CPU) <= 0 && u.memory.Cmp(host.Memory) <= 0 {

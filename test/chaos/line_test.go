@@ -32,16 +32,16 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/scheme"
 )
 
-// sentFor is how long a request that was sent may take after its sender has lost interest.
+// sentFor is the maximum duration of a request after its sender has stopped waiting.
 const sentFor = 30 * time.Second
 
 var errSevered = errors.New("the line is severed")
 
-// line is the way of one process to the server.
+// line is the faulty connection of one process to the server.
 type line struct {
 	name    string
 	weather *weather
-	// answered is called for each request that the server has answered without a failure.
+	// answered is called for each request that the server has answered without an error.
 	answered func(kind)
 
 	mu    sync.Mutex
@@ -49,9 +49,9 @@ type line struct {
 	// whole ends when the line is severed.
 	whole context.Context
 	sever context.CancelCauseFunc
-	// lost are the instances that were created though nobody was told.
+	// lost are the instances that were created without a response to the client.
 	lost map[types.UID]bool
-	// sent are the requests whose sender may be gone.
+	// sent are the requests whose sender may have stopped.
 	sent sync.WaitGroup
 }
 
@@ -61,14 +61,14 @@ func newLine(name string, w *weather, answered func(kind)) *line {
 	return l
 }
 
-// config is the same server, by this line.
+// config returns a configuration for the same server over this line.
 func (l *line) config(config *rest.Config) *rest.Config {
 	config = rest.CopyConfig(config)
 	config.WrapTransport = func(next http.RoundTripper) http.RoundTripper { return &wire{l, next} }
 	return config
 }
 
-// repair ends that the line is severed. New requests go through it.
+// repair ends a disconnection. New requests are sent again.
 func (l *line) repair() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -77,14 +77,14 @@ func (l *line) repair() {
 	}
 }
 
-// disconnect breaks all connections, and lets nothing through until repair.
+// disconnect breaks all connections, and blocks requests until repair.
 func (l *line) disconnect() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sever(errSevered)
 }
 
-// flicker breaks all connections.
+// flicker breaks all connections once.
 func (l *line) flicker() {
 	l.disconnect()
 	l.repair()
@@ -97,7 +97,7 @@ func (l *line) ask(k kind) (n int, whole context.Context) {
 	return l.asked[k], l.whole
 }
 
-// wire is a transport that leads through a line.
+// wire is the transport of a line.
 type wire struct {
 	line *line
 	next http.RoundTripper
@@ -138,7 +138,7 @@ func (w *wire) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// read ends with the one who asks, and with the line.
+// read ends with the context of its sender, and with the line.
 func (w *wire) read(request *http.Request, whole context.Context, k kind, n int) (*http.Response, error) {
 	ctx, end := context.WithCancel(request.Context())
 	stop := context.AfterFunc(whole, end)
@@ -160,12 +160,12 @@ func (w *wire) read(request *http.Request, whole context.Context, k kind, n int)
 	return response, nil
 }
 
-// body is of an answer that may break off.
+// body is the body of a response, which may be cut.
 type body struct {
 	io.ReadCloser
 	whole context.Context
 	end   func()
-	// left counts reads until a watch is cut, rudely or not.
+	// left counts reads until a watch is cut, by an error or by its end.
 	left    int
 	rude    bool
 	weather *weather
@@ -192,7 +192,7 @@ func (b *body) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// write sends what cannot be called back: it goes on without the one who sent it.
+// write sends a request that cannot be undone: it continues after its sender has stopped.
 func (w *wire) write(request *http.Request, whole context.Context, k kind, f fault) (*http.Response, error) {
 	type answer struct {
 		response *http.Response
@@ -235,7 +235,7 @@ func (w *wire) write(request *http.Request, whole context.Context, k kind, f fau
 	return nil, err
 }
 
-// slurp has the answer in memory, so that it does not end with its request.
+// slurp reads the response into memory, so that it does not end with its request.
 func slurp(response *http.Response) error {
 	all, err := io.ReadAll(response.Body)
 	_ = response.Body.Close()
@@ -243,7 +243,7 @@ func slurp(response *http.Response) error {
 	return err
 }
 
-// lose notes what the answer would have told.
+// lose records the instance of a lost response.
 func (l *line) lose(k kind, response *http.Response) {
 	if k.method != http.MethodPost || k.resource != "instances" || response.StatusCode != http.StatusCreated {
 		return

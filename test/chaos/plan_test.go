@@ -29,23 +29,23 @@ import (
 
 const (
 	mostApps = 5
-	// mostReplicas of all apps are more than the hosts have room for, and lastReplicas so few
-	// that there is room whatever is where.
+	// mostReplicas of all apps exceed the capacity of the hosts, and lastReplicas fit in any
+	// placement.
 	mostReplicas = 12
 	lastReplicas = 3
-	// beats is how many heartbeats of hosts there are between two acts at most.
+	// beats is the maximum number of heartbeats of hosts between two acts.
 	beats = 7
 )
 
-// act is something that is done to the stage.
+// act is one disturbance or change.
 type act struct {
 	what string
-	// pause is how many heartbeats are waited for before.
+	// pause is the number of heartbeats to wait before the act.
 	pause int
 	do    func(context.Context, *stage) error
 }
 
-// plannedApp is an app as it is at some place of the plan.
+// plannedApp is an app in its state at some point of the plan.
 type plannedApp struct {
 	shape   appShape
 	version int
@@ -53,19 +53,19 @@ type plannedApp struct {
 	paused  bool
 }
 
-// planner makes a plan, of which it depends on the seed alone.
+// planner creates a plan that depends only on the seed.
 type planner struct {
 	*rand.Rand
 	acts []act
 	apps []*plannedApp
 	made int
-	// ends has what is to be done at a later place of the plan.
+	// ends has the acts for later points of the plan.
 	ends     map[int][]func()
 	cordoned []string
 	down     map[int]bool
 }
 
-// plan is what is done: count acts, and then everything that lets the stage come to rest.
+// plan returns count acts, and then the acts that let the system converge.
 func plan(seed int64, count int) []act {
 	p := &planner{Rand: rand.New(rand.NewPCG(uint64(seed), 0)), ends: map[int][]func(){}, down: map[int]bool{}}
 	for len(p.acts) < 2 {
@@ -95,7 +95,7 @@ func plan(seed int64, count int) []act {
 	return p.acts
 }
 
-// A crowd comes and goes whatever the seed: without it a run may have little to bind.
+// A crowd comes and goes with every seed: without it a run may have few bindings.
 const (
 	crowdComes, crowdGoes = 12, 28
 	crowdSize             = 30
@@ -118,14 +118,14 @@ func (p *planner) add(what string, do func(context.Context, *stage) error) {
 	p.acts = append(p.acts, act{what, 1 + p.IntN(beats), do})
 }
 
-// later adds an act that ends what is begun at a place of the plan. It returns when that is.
+// later adds an act that ends an earlier one at a point of the plan. It returns that point.
 func (p *planner) later(at, within int, what string, do func(context.Context, *stage) error) int {
 	at += 1 + p.IntN(within)
 	p.ends[at] = append(p.ends[at], func() { p.acts = append(p.acts, act{what, 1, do}) })
 	return at
 }
 
-// always is for what cannot fail.
+// always wraps a function that cannot fail.
 func always(do func(*stage)) func(context.Context, *stage) error {
 	return func(_ context.Context, s *stage) error {
 		do(s)
@@ -164,7 +164,7 @@ func (p *planner) disturbReplica(at int) {
 func (p *planner) disturbHosts(at int) {
 	i := p.IntN(len(groups))
 	prefix := groups[i].prefix
-	// One group is always alive, or there is nothing to count the time by.
+	// One group is always alive, because its heartbeats are the clock.
 	if episode := p.IntN(5); episode < 3 && len(p.down) < len(groups)-1 && !p.down[i] {
 		p.down[i] = true
 		back := func(do func(context.Context, *stage) error) {
@@ -202,7 +202,7 @@ func (p *planner) disturbHosts(at int) {
 	}
 }
 
-// disconnect and repair spare a process that was killed meanwhile.
+// disconnect and repair skip a process that was killed meanwhile.
 func (s *stage) disconnect(p *process) {
 	if p != nil {
 		p.line.disconnect()
@@ -215,7 +215,7 @@ func (s *stage) repair(p *process) {
 	}
 }
 
-// choose has the same chance for all.
+// choose returns one of its arguments, all with the same probability.
 func choose[T any](p *planner, of ...T) T { return of[p.IntN(len(of))] }
 
 func (p *planner) createApp() {
@@ -237,7 +237,7 @@ func (p *planner) createApp() {
 func (a *plannedApp) image() string {
 	image := fmt.Sprintf("%s:v%d", a.shape.name, a.version)
 	if a.bad {
-		// Simulated hosts cannot fetch what has :bad in its name.
+		// Simulated hosts cannot pull an image with :bad in its name.
 		image = fmt.Sprintf("%s:bad%d", a.shape.name, a.version)
 	}
 	return image
@@ -286,8 +286,8 @@ func (p *planner) pauseApp(a *plannedApp, paused bool) {
 	})
 }
 
-// finish ends the storm, brings back all that is away but for some hosts that are lost with
-// all that they ran, and wants of the apps only what can be.
+// finish ends the faults, restores everything except for some hosts that are lost with
+// all their instances, and sets apps to a size that fits.
 func (p *planner) finish() {
 	from := len(p.acts)
 	defer func() {

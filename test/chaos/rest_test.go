@@ -38,11 +38,11 @@ import (
 )
 
 const (
-	// restsWithin is how long the stage may take to come to rest: a request that failed often
-	// is tried again after 15 seconds, and several may depend on each other.
+	// restsWithin is the time limit for convergence: a request that failed often
+	// is retried after 15 seconds, and several may depend on each other.
 	restsWithin = 2 * time.Minute
-	// quietRenewals is for how many renewals of the controllers' lease nothing else may be
-	// written, and quietBeats how often hosts must have said meanwhile that they live.
+	// quietRenewals is the number of renewals of the controllers' lease during which nothing else may be
+	// written, and quietBeats the number of heartbeats of hosts in that time.
 	quietRenewals = 2 * int(leaseDuration/retryPeriod)
 	quietBeats    = 40
 )
@@ -52,17 +52,17 @@ func (s *stage) comesToRest(ctx context.Context) {
 	s.t.Helper()
 	missing := []string{"nothing was looked at"}
 	if err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, restsWithin, true, func(ctx context.Context) (bool, error) {
-		// At the end of the time the last complete answer says more than that it is over.
+		// On timeout the last complete result is more useful than the context's error.
 		if now := s.missing(ctx); ctx.Err() == nil {
 			missing = now
 		}
 		return len(missing) == 0, nil
 	}); err != nil {
-		s.t.Fatalf("the stage does not come to rest:\n%s", strings.Join(missing, "\n"))
+		s.t.Fatalf("the stage does not converge:\n%s", strings.Join(missing, "\n"))
 	}
 }
 
-// missing is what is not as it is at rest.
+// missing describes the differences from the converged state.
 func (s *stage) missing(ctx context.Context) []string {
 	apps, err := s.fleet.Apps("").List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -87,7 +87,7 @@ func (s *stage) missing(ctx context.Context) []string {
 	)
 }
 
-// appsMissing says which apps do not have exactly their replicas, of the newest version.
+// appsMissing describes the apps that do not have exactly their replicas of the newest version.
 func appsMissing(apps []v1alpha1.App, releases []v1alpha1.Release, instances []v1alpha1.Instance) (missing []string) {
 	now := time.Now()
 	for _, app := range apps {
@@ -121,7 +121,7 @@ func appsMissing(apps []v1alpha1.App, releases []v1alpha1.Release, instances []v
 	return missing
 }
 
-// ownersMissing says what is nobody's.
+// ownersMissing describes the objects without an owner.
 func ownersMissing(apps []v1alpha1.App, releases []v1alpha1.Release, instances []v1alpha1.Instance) (missing []string) {
 	alive := map[types.UID]bool{}
 	for _, app := range apps {
@@ -143,8 +143,8 @@ func ownersMissing(apps []v1alpha1.App, releases []v1alpha1.Release, instances [
 	return missing
 }
 
-// hostsMissing says which hosts are not well, have more than they can, or are gone though
-// something is bound to them.
+// hostsMissing describes the hosts that are not ready, exceed their capacity, or are deleted while
+// instances are bound to them.
 func (s *stage) hostsMissing(hosts []v1alpha1.Host, instances []v1alpha1.Instance) (missing []string) {
 	usedBy := map[string]*used{}
 	for _, host := range hosts {
@@ -179,8 +179,8 @@ func (s *stage) hostsMissing(hosts []v1alpha1.Host, instances []v1alpha1.Instanc
 }
 
 // staysAtRest waits until the leader has renewed its lease many times, and hosts theirs,
-// without any other write in between. What was recorded in the storm may still be on its way,
-// so it looks more than once.
+// without any other write in between. Writes of the time of the faults may still arrive,
+// so it tries more than once.
 func (s *stage) staysAtRest(ctx context.Context) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(ctx, restsWithin)
@@ -194,7 +194,7 @@ func (s *stage) staysAtRest(ctx context.Context) {
 			err = alive(ctx)
 		}
 		if err != nil {
-			s.t.Fatalf("the controllers never stop to write, or the hosts to live: %v; last written:\n%s", err, strings.Join(written, "\n"))
+			s.t.Fatalf("the controllers do not stop writing, or the hosts do not renew their leases: %v; last written:\n%s", err, strings.Join(written, "\n"))
 		}
 		written = nil
 		after := s.versions(ctx)
@@ -209,12 +209,12 @@ func (s *stage) staysAtRest(ctx context.Context) {
 		}
 		slices.Sort(written)
 		if len(written) > 0 {
-			s.t.Logf("not at rest yet:\n%s", strings.Join(written, "\n"))
+			s.t.Logf("not converged yet:\n%s", strings.Join(written, "\n"))
 		}
 	}
 }
 
-// versions are of all objects of the server but leases, which are written for ever.
+// versions returns the versions of all objects but leases, which are always written.
 func (s *stage) versions(ctx context.Context) map[string]string {
 	s.t.Helper()
 	client, err := metadata.NewForConfig(s.server)
@@ -245,7 +245,7 @@ func (s *stage) versions(ctx context.Context) map[string]string {
 		}
 	}
 	if len(versions) < 20 {
-		s.t.Fatalf("the server is said to have %d objects only", len(versions))
+		s.t.Fatalf("discovery and lists return only %d objects", len(versions))
 	}
 	return versions
 }

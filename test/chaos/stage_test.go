@@ -41,25 +41,25 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/simulation"
 )
 
-// Everything that takes minutes in a fleet takes seconds here. A lease outlives the holder's
-// work by a second, in which what it has sent arrives.
+// Timeouts of minutes are seconds here. A lease outlives its holder's work by a second, in which the
+// requests of the holder arrive.
 const (
 	leaseDuration = 3 * time.Second
 	renewDeadline = 2 * time.Second
 	retryPeriod   = 300 * time.Millisecond
 
 	replicas = 2
-	// instancesPerHost is so few that hosts get full.
+	// instancesPerHost is so small that hosts get full.
 	instancesPerHost = 6
 )
 
-// groups are hosts that die together, and how many they are.
+// groups are hosts that fail together, with their sizes.
 var groups = []struct {
 	prefix string
 	hosts  int
 }{{"alder-", 3}, {"birch-", 3}, {"cedar-", 2}}
 
-// lifecycle never halts evictions as long as one host is left.
+// lifecycle returns options that do not halt evictions as long as one host is left.
 func lifecycle() hostlifecycle.Options {
 	o := hostlifecycle.DefaultOptions()
 	o.Grace, o.StartupGrace, o.MonitorPeriod = 2*time.Second, 4*time.Second, 250*time.Millisecond
@@ -78,13 +78,13 @@ func hosts(group int, seed int64) simulation.Options {
 	return o
 }
 
-// process is something that runs and can be ended: a replica, or a group of hosts.
+// process is a running replica or group of hosts that can be ended.
 type process struct {
 	line *line
 	end  func()
 }
 
-// stage is a server, and everything that plays on it.
+// stage is a server with all its processes.
 type stage struct {
 	t       *testing.T
 	weather *weather
@@ -92,13 +92,13 @@ type stage struct {
 	fleet   fleetclient.FleetV1alpha1Interface
 	core    kubernetes.Interface
 
-	// heartbeats of hosts and renewals of the lease are the clocks of the play.
+	// heartbeats of hosts and renewals of the lease are the clocks of the test.
 	heartbeats, renewals *gauge
 
 	replicas [replicas]*process
 	groups   []*process
 	born     int
-	// lines are all that there ever were.
+	// lines are all lines, including those of ended processes.
 	lines []*line
 }
 
@@ -144,7 +144,7 @@ func (s *stage) newLine(name string) *line {
 	return l
 }
 
-// start runs something until its end is called, which waits for it.
+// start runs a function until its end is called, which waits for it.
 func start(l *line, run func(context.Context)) *process {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -158,7 +158,7 @@ func start(l *line, run func(context.Context)) *process {
 	}}
 }
 
-// startReplica starts what `gatehouse controllers` runs, unless it runs.
+// startReplica starts the controllers of `gatehouse controllers`, unless they run.
 func (s *stage) startReplica(i int) {
 	if s.replicas[i] != nil {
 		return
@@ -177,7 +177,7 @@ func (s *stage) startReplica(i int) {
 	})
 }
 
-// endReplica lets it give up the lease.
+// endReplica ends a replica, which releases its lease.
 func (s *stage) endReplica(i int) {
 	if s.replicas[i] != nil {
 		s.replicas[i].end()
@@ -185,7 +185,7 @@ func (s *stage) endReplica(i int) {
 	}
 }
 
-// killReplica lets nothing through any more, also not that it gives up the lease.
+// killReplica blocks all requests, including the release of the lease.
 func (s *stage) killReplica(i int) {
 	if s.replicas[i] != nil {
 		s.replicas[i].line.disconnect()
@@ -214,7 +214,7 @@ func (s *stage) startGroup(i int) error {
 	return nil
 }
 
-// endGroup is a power failure.
+// endGroup simulates a power failure.
 func (s *stage) endGroup(i int) {
 	if s.groups[i] != nil {
 		s.groups[i].line.disconnect()
@@ -223,7 +223,7 @@ func (s *stage) endGroup(i int) {
 	}
 }
 
-// loseGroup ends a group, and has somebody say that it will not come back.
+// loseGroup ends a group and deletes its hosts, as an operator does with lost ones.
 func (s *stage) loseGroup(ctx context.Context, i int) error {
 	s.endGroup(i)
 	for _, name := range hostNames(i) {
@@ -234,7 +234,7 @@ func (s *stage) loseGroup(ctx context.Context, i int) error {
 	return nil
 }
 
-// hostNames are those of a group.
+// hostNames returns the names of the hosts of a group.
 func hostNames(group int) []string {
 	o := hosts(group, 0)
 	var names []string
@@ -244,7 +244,7 @@ func hostNames(group int) []string {
 	return names
 }
 
-// lost are the instances whose makers were never told of them.
+// lost returns the instances whose creators did not receive a response.
 func (s *stage) lost() map[types.UID]bool {
 	lost := map[types.UID]bool{}
 	for _, l := range s.lines {
@@ -258,7 +258,7 @@ func (s *stage) lost() map[types.UID]bool {
 	return lost
 }
 
-// gauge counts, and lets others wait for it.
+// gauge is a counter whose increase can be waited for.
 type gauge struct {
 	mu      sync.Mutex
 	n       int
@@ -281,10 +281,10 @@ func (g *gauge) now() (int, <-chan struct{}) {
 	return g.n, g.changed
 }
 
-// wait waits for as many more.
+// wait waits until the count has increased by more.
 func (g *gauge) wait(ctx context.Context, more int) error { return g.after(more)(ctx) }
 
-// after is what waits for as many more than there are now.
+// after returns a function that waits until the count has increased by more from now.
 func (g *gauge) after(more int) func(context.Context) error {
 	n, _ := g.now()
 	return func(ctx context.Context) error { return g.reach(ctx, n+more) }

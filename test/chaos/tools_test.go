@@ -35,7 +35,7 @@ func TestASeedMakesOnePlan(t *testing.T) {
 	}
 	first, again := words(7), words(7)
 	if first != again {
-		t.Error("the same seed makes two plans")
+		t.Error("the same seed makes different plans")
 	}
 	if first == words(8) {
 		t.Error("two seeds make the same plan")
@@ -64,14 +64,14 @@ func TestASeedSendsTheSameRequestsWrong(t *testing.T) {
 			different++
 		}
 	}
-	// A fifth is what the odds of writes add up to.
+	// The probabilities of writes add up to a fifth.
 	if bad < 100 || bad > 300 || different == 0 {
 		t.Errorf("%d of 1000 requests went wrong, %d otherwise with another seed", bad, different)
 	}
 }
 
-// TestWhatReachesTheServer sends one request each, with a fault, to a server that says when it
-// has one.
+// TestWhatReachesTheServer sends one request for each fault, to a server that reports received
+// requests.
 func TestWhatReachesTheServer(t *testing.T) {
 	reached, goOn := make(chan struct{}, 1), make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -112,7 +112,7 @@ func TestWhatReachesTheServer(t *testing.T) {
 	isReset(w.write(request(), l.whole, kindOf(request()), unanswered))
 	<-reached
 
-	// It is under way when the line breaks, and is carried out all the same.
+	// The request is in flight when the line breaks, and is executed nevertheless.
 	waits := request()
 	waits.Header.Set("Wait", "yes")
 	go func() {
@@ -125,7 +125,7 @@ func TestWhatReachesTheServer(t *testing.T) {
 	l.sent.Wait()
 	select {
 	case <-reached:
-		t.Error("something comes through a line that is severed")
+		t.Error("a request passes a severed line")
 	default:
 	}
 
