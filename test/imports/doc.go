@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package imports holds every package of the module to the table "Who may import whom" of
-// ARCHITECTURE.md: a room imports what the table lists for it and nothing else. Read rooms in
+// Package imports checks every package of the module against the import table of
+// ARCHITECTURE.md: a group of packages imports only what the table lists for it. Read rooms in
 // rooms_test.go.
 package imports

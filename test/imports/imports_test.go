@@ -30,10 +30,10 @@ import (
 	"testing"
 )
 
-// root is the root of the module, seen from here.
+// root is the path of the module's root from here.
 var root = filepath.Join("..", "..")
 
-// goCommand runs go at the root of the module.
+// goCommand runs go in the root of the module.
 func goCommand(t *testing.T, args ...string) []byte {
 	t.Helper()
 	watchSources(t)
@@ -48,8 +48,8 @@ func goCommand(t *testing.T, args ...string) []byte {
 	return out
 }
 
-// watchSources looks at every source file. Go answers a test from its cache where no file has
-// changed that the test looked at, and does not know what a go list inside of it reads.
+// watchSources opens every source file. Go caches a test result while the files that the test opened
+// are unchanged, and does not see which files a go list inside the test reads.
 func watchSources(t *testing.T) {
 	t.Helper()
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
@@ -72,8 +72,8 @@ func watchSources(t *testing.T) {
 	}
 }
 
-// packageImports is what go list says of a package. Imports are those of its code; what only
-// its tests import, who import nobody's rooms but use them, is left out.
+// packageImports is the output of go list for a package. Imports are those of its code. Imports of its
+// tests are left out, because tests may import more.
 type packageImports struct {
 	ImportPath string
 	Imports    []string
@@ -102,7 +102,7 @@ func TestEveryPackageImportsOnlyWhatItsRoomMay(t *testing.T) {
 	for _, p := range packages {
 		importer := strings.TrimPrefix(p.ImportPath, module)
 		if home, _ := roomOf(importer); home == nil {
-			t.Errorf("%s is in no room: add one to rooms in test/imports/rooms_test.go and to ARCHITECTURE.md", importer)
+			t.Errorf("%s matches no room: add one to rooms in test/imports/rooms_test.go and to ARCHITECTURE.md", importer)
 			continue
 		}
 		for _, imported := range p.Imports {
@@ -204,8 +204,8 @@ func TestClientsLinkNoServer(t *testing.T) {
 	}
 }
 
-// fakeImporters are the packages of the libraries that import client-go's fakes in code that is
-// not a test, and so have every server on k8s.io/apiserver link them.
+// fakeImporters are the packages of libraries that import client-go's fakes outside of
+// tests, and so link them into every server on k8s.io/apiserver.
 var fakeImporters = map[string]string{
 	"k8s.io/apiserver/pkg/admission/plugin/policy/generic": "policy_test_context.go is a helper of tests in an ordinary file; k8s.io/apiserver/pkg/server imports the package",
 	"k8s.io/client-go/gentype":                             "fake.go stands beside the real generic client",
@@ -225,19 +225,19 @@ func TestTheProgramLinksNeitherKubernetesNorTestCodeNorFakesOfItsOwnAccord(t *te
 		own := strings.TrimPrefix(p.ImportPath, module)
 		if matches(`k8s\.io/kubernetes(/.*)?|k8s\.io/apimachinery/pkg/api/apitesting(/.*)?`, p.ImportPath) ||
 			matches("pkg/generated/.*/fake|test/registrytest|pkg/apis/[a-z]+/fuzzer|cmd/gatehouse/app/testing", own) {
-			t.Errorf("cmd/gatehouse links %s: 'go list -deps -json ./cmd/gatehouse' tells who imports it", own)
+			t.Errorf("cmd/gatehouse links %s: 'go list -deps -json ./cmd/gatehouse' shows what imports it", own)
 		}
 		if isFake(p.ImportPath) || !slices.ContainsFunc(p.Imports, isFake) {
 			continue
 		}
 		seen[p.ImportPath] = true
 		if _, known := fakeImporters[p.ImportPath]; !known {
-			t.Errorf("cmd/gatehouse links client-go's fakes by %s: they cost time at every start", own)
+			t.Errorf("cmd/gatehouse links client-go's fakes through %s: they slow down every start", own)
 		}
 	}
 	for importer := range fakeImporters {
 		if !seen[importer] {
-			t.Errorf("%s does not bring client-go's fakes any more: take it out of fakeImporters", importer)
+			t.Errorf("%s no longer imports client-go's fakes: remove it from fakeImporters", importer)
 		}
 	}
 }
@@ -251,14 +251,14 @@ func TestTheModuleReplacesNothingAndDoesNotRequireKubernetes(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(mod.Replace) > 0 {
-		t.Errorf("go.mod has replace lines, which nobody who imports this module would get: %v", mod.Replace)
+		t.Errorf("go.mod has replace lines, which have no effect for importers of this module: %v", mod.Replace)
 	}
 	if len(mod.Require) < 10 {
 		t.Fatalf("go.mod requires only %d modules", len(mod.Require))
 	}
 	for _, required := range mod.Require {
 		if required.Path == "k8s.io/kubernetes" || required.Path == "sigs.k8s.io/controller-runtime" {
-			t.Errorf("go.mod requires %s: it belongs into a module of its own below test/", required.Path)
+			t.Errorf("go.mod requires %s: it belongs in a separate module below test/", required.Path)
 		}
 	}
 }

@@ -29,7 +29,7 @@ import (
 	"testing"
 )
 
-// Well-known names have one home each, which every package may import.
+// Packages that define well-known names; every package may import them.
 const (
 	groupHome     = "pkg/apis/fleet/register.go"
 	wellKnownHome = "pkg/apis/fleet/v1alpha1/well_known.go"
@@ -41,8 +41,8 @@ var (
 	leftOut     = regexp.MustCompile(`_test\.go$|/zz_generated[^/]*$|\.pb\.go$|^pkg/generated/|^cmd/gatehouse/app/testing/`)
 )
 
-// literals returns the string literals of the product by their values, and for each the files that
-// have it, without import paths and struct tags.
+// literals returns the string literals of the product by their values, each with the files that
+// contain it, without import paths and struct tags.
 func literals(t *testing.T) map[string][]string {
 	t.Helper()
 	found := map[string][]string{}
@@ -92,7 +92,7 @@ func TestEachWellKnownNameIsWrittenOnce(t *testing.T) {
 				continue
 			}
 			names++
-			// Namespaces have a field of the same name, and a constant for it of their own.
+			// Namespaces have a field of the same name, with a separate constant.
 			if literal == "status.phase" {
 				files = slices.DeleteFunc(files, func(file string) bool { return file == "pkg/apis/core/fieldlabels.go" })
 			}
@@ -102,7 +102,7 @@ func TestEachWellKnownNameIsWrittenOnce(t *testing.T) {
 		}
 	}
 	if names < 15 {
-		t.Errorf("only %d names are known", names)
+		t.Errorf("only %d names are listed", names)
 	}
 }
 

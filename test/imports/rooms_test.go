@@ -21,21 +21,21 @@ import (
 	"strings"
 )
 
-// module is the path that all our own packages begin with; the rules leave it out.
+// module is the prefix of the paths of our packages; the rules omit it.
 const module = "github.com/gatehouse-dev/gatehouse/"
 
-// room is a part of the tree and what its packages may import, besides themselves.
+// room is a group of packages and the packages that they may import, besides each other.
 type room struct {
-	// packages matches whole paths; a group in it is  in the list.
+	// packages matches whole paths; $1 in may stands for its group.
 	packages string
-	// may lists packages; one that ends in /... stands for all below it, too.
+	// may lists packages; an entry that ends in /... includes all packages below it.
 	may []string
-	// free rooms may import everything that nobody is forbidden.
+	// free rooms may import every package that is not restricted below.
 	free bool
 }
 
-// everybody may import the standard library and these: the words that all rooms speak, and
-// small tools without a will of their own.
+// Packages that every room may import besides the standard library: well-known names and
+// small tools.
 var everybody = []string{
 	"pkg/apis/fleet/v1alpha1", // well-known names
 	"pkg/apis/fleet/v1alpha1/helper",
@@ -45,15 +45,15 @@ var everybody = []string{
 	"k8s.io/utils/...",
 }
 
-// rooms are in the order of ARCHITECTURE.md; the first that matches counts. Whoever changes a
-// line changes that page, too, and says why in the change.
+// rooms has the order of ARCHITECTURE.md; the first match counts. A change of an entry
+// changes that page, too, with a reason.
 var rooms = []room{
-	// The versions are what the world sees: they know the hub, for conversion, and nobody else.
+	// The versions are the public API: they import the hub, for conversion, and nothing else.
 	{packages: "pkg/apis/([a-z]+)/v[0-9][a-z0-9]*", may: []string{"pkg/apis/$1"}},
 	{packages: "pkg/apis/[a-z]+"},
 	{packages: "pkg/apis/([a-z]+)/v[0-9][a-z0-9]*/helper", may: []string{"pkg/apis/$1/<version>"}},
-	// An expression is wrong where the compiler of the admission chain says so, which is why these
-	// are the very conditions that the chain compiles; and where a warning's path cannot be read.
+	// An expression is invalid if the compiler of the admission chain refuses it, so validation
+	// compiles with the same compiler; the same holds for the path of a warning.
 	{packages: "pkg/apis/admissionregistration/validation", may: []string{
 		"pkg/apis/admissionregistration", "k8s.io/apiserver/pkg/admission/plugin/cel", "k8s.io/apiserver/pkg/admission/plugin/policy/mutating/patch",
 		"k8s.io/apiserver/pkg/admission/plugin/policy/validating", "k8s.io/apiserver/pkg/admission/plugin/webhook/matchconditions",
@@ -68,11 +68,11 @@ var rooms = []room{
 		"pkg/generated/...", "pkg/apis/<group>/<version>", "k8s.io/client-go/...", "sigs.k8s.io/structured-merge-diff/v6/...",
 	}},
 
-	// What quotas limit: charged by admission, counted by a controller, and told by the warnings
-	// of the strategy, none of which may import the other.
+	// Names of quotas: used by admission, by the quota controller, and by the warnings
+	// of the strategy, which must not import each other.
 	{packages: "pkg/quota"},
 
-	// base knows no group, and resources share no code but base.
+	// base is independent of groups, and is the only code that resources share.
 	{packages: "pkg/registry/base", may: append([]string{"k8s.io/client-go/tools/cache"}, registryLibraries...)},
 	// Access reviews call an authorizer; nothing is stored.
 	{packages: "pkg/registry/authorization", may: append([]string{
@@ -83,11 +83,11 @@ var rooms = []room{
 	{packages: "pkg/registry/authentication(/[a-z]+)?", may: append([]string{
 		"pkg/registry/base", "pkg/registry/authentication/...", "k8s.io/apiserver/pkg/authentication/authenticator",
 	}, registryLibraries...)},
-	// What a policy takes parameters from, its author must be allowed to read.
+	// The author of a policy must be allowed to read its parameters.
 	{packages: "pkg/registry/admissionregistration/params", may: []string{
 		"k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer", "k8s.io/apiserver/pkg/endpoints/request",
 	}},
-	// The validator is one for all resources, and compiles when it has to.
+	// All resources share one validator, which compiles if needed.
 	{packages: "pkg/registry/admissionregistration", may: append([]string{
 		"pkg/registry/base", "pkg/registry/admissionregistration/<resource>", "pkg/apis/admissionregistration/validation",
 	}, registryLibraries...)},
@@ -113,14 +113,14 @@ var rooms = []room{
 	{packages: "pkg/registry/fleet/instance", may: append([]string{
 		"pkg/registry/base", "pkg/registry/authentication/tokenrequest", "pkg/apis/fleet", "pkg/apis/fleet/<version>", "pkg/apis/fleet/validation", "k8s.io/apiserver/pkg/authentication/user",
 	}, registryLibraries...)},
-	// The versions hold the names of labels and annotations.
+	// The versions define the names of labels and annotations.
 	{packages: "pkg/registry/([a-z]+)/[a-z]+", may: append([]string{
 		"pkg/registry/base", "pkg/apis/$1", "pkg/apis/$1/<version>", "pkg/apis/$1/validation",
 	}, registryLibraries...)},
 
-	// The authorizer of hosts, because HostRestriction must mean the same hosts and bindings.
-	// The version has the names of taints. Webhooks and policies are the library's, and
-	// pkg/util/webhook is how it is told where services are.
+	// HostRestriction uses the authorizer of hosts, because both must agree on hosts and bindings.
+	// The version defines the names of taints. Webhooks and policies are the library's, and
+	// pkg/util/webhook resolves services for them.
 	{packages: "pkg/admission/options", may: []string{
 		"pkg/admission", "pkg/files", "k8s.io/apiserver/pkg/admission", "k8s.io/apiserver/pkg/apis/apiserver/...", "k8s.io/apiserver/pkg/server/options", "github.com/spf13/pflag",
 	}},
@@ -137,27 +137,26 @@ var rooms = []room{
 	}},
 	// Tokens are signed with the library that the OIDC authenticator of k8s.io/apiserver uses.
 	{packages: "pkg/authentication/serviceaccount", may: []string{"k8s.io/apiserver/pkg/authentication/...", "k8s.io/apiserver/pkg/audit", "k8s.io/apiserver/pkg/warning", "k8s.io/client-go/util/keyutil", "gopkg.in/go-jose/go-jose.v2/..."}},
-	// Whose certificates can be revoked is who the authorizer of hosts takes for a host.
+	// Revocation applies to the certificates of users that the authorizer of hosts treats as hosts.
 	{packages: "pkg/authentication/revocation", may: []string{
 		"pkg/authorization/host", "k8s.io/apiserver/pkg/authentication/authenticator", "k8s.io/apiserver/pkg/server/...",
 		"k8s.io/client-go/kubernetes/typed/core/v1", "k8s.io/client-go/rest", "k8s.io/client-go/util/retry",
 	}},
-	// The standalone mode reads its flags' files, and the key that signs tokens from the data directory.
+	// The standalone mode reads the files of its flags, and the signing key from the data directory.
 	{packages: "pkg/authentication", may: []string{"pkg/authentication/...", "pkg/certificates", "pkg/files", "github.com/spf13/pflag", "k8s.io/apiserver/...", "k8s.io/client-go/..."}},
 	{packages: "pkg/authentication(/.*)?", may: []string{"pkg/authentication/...", "k8s.io/apiserver/...", "k8s.io/client-go/..."}},
 	// The bindings of instances to hosts are read from the server itself.
 	{packages: "pkg/authorization/boundinstances", may: []string{"pkg/authorization/host", "pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/apiserver/pkg/server", "k8s.io/client-go/..."}},
-	// component-helpers has upstream's own comparison of what one set of rules covers of another.
+	// component-helpers has upstream's check of whether rules cover other rules.
 	{packages: "pkg/authorization(/.*)?", may: []string{"k8s.io/component-helpers/auth/rbac/validation", "pkg/authorization/...", "k8s.io/apiserver/...", "k8s.io/client-go/..."}},
 
-	// The rest of the server is ignorant of where etcd runs; embedded is the only room that
-	// knows its server.
-	// Storages that call an etcd in their process are built from the library's parts, with etcd's client.
+	// The rest of the server does not depend on where etcd runs; only embedded imports etcd's server.
+	// Storages that call etcd in their process are built from the library's parts, with etcd's client.
 	{packages: "pkg/storage", may: []string{
 		"k8s.io/apiserver/pkg/storage/...", "k8s.io/apiserver/pkg/server/options", "k8s.io/apiserver/pkg/registry/generic",
 		"k8s.io/apiserver/pkg/features", "k8s.io/apiserver/pkg/util/feature", "k8s.io/client-go/tools/cache",
 		"go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/client/v3/kubernetes",
-		// The alarm of a full database: how etcd says it, and the check of /readyz that repeats it.
+		// The alarm of a full database: etcd's type, and the check of /readyz that reports it.
 		"go.etcd.io/etcd/api/v3/...", "k8s.io/apiserver/pkg/server/healthz",
 	}},
 	{packages: "pkg/storage/options", may: []string{"pkg/files", "pkg/storage", "pkg/storage/embedded", "k8s.io/apiserver/pkg/server/options", "github.com/spf13/pflag"}},
@@ -165,31 +164,31 @@ var rooms = []room{
 		"pkg/files", "go.etcd.io/...", "go.uber.org/zap/...", "github.com/coreos/go-semver/semver", "golang.org/x/sys/unix",
 	}},
 
-	// Controllers work only through watch: no hub types, no registry, no k8s.io/apiserver.
-	// Controllers are side by side: none imports another. They share the packages below internal/.
+	// Controllers use only list and watch: no hub types, no registry, no k8s.io/apiserver.
+	// Controllers do not import each other. They share the packages below internal/.
 	// The quota controller counts what admission charges.
 	{packages: "pkg/controller/quota", may: append([]string{"pkg/quota"}, controllerLibraries...)},
 	// The release controller bounds the bytes of its pending requests by a weighted semaphore.
 	{packages: "pkg/controller/release", may: append([]string{"golang.org/x/sync/semaphore"}, controllerLibraries...)},
-	// The manager constructs all of them, and serving is what k8s.io/apiserver has for the health of
+	// The manager constructs all controllers. serving is k8s.io/apiserver's code for the health of
 	// any component.
 	{packages: "pkg/controller/manager", may: append([]string{"pkg/controller/...", "github.com/spf13/pflag"}, controllerLibraries...)},
 	{packages: "pkg/controller/serving", may: []string{
 		"k8s.io/apiserver/pkg/server/healthz", "k8s.io/component-base/metrics/...", "k8s.io/client-go/...", "github.com/spf13/pflag",
 	}},
 	{packages: "pkg/controller/[a-z]+(/.*)?", may: controllerLibraries},
-	// The agent of a host is a client, and becomes a program of its own: it links neither
-	// k8s.io/apiserver nor etcd. It calls a runtime through the interface only.
+	// The agent of a host is a client, and is a separate program: it links neither
+	// k8s.io/apiserver nor etcd. It calls a runtime only through the interface.
 	{packages: "pkg/agent", may: []string{"pkg/agent/runtime", "pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/..."}},
 	{packages: "pkg/agent/runtime"},
 	{packages: "pkg/agent/runtime/simulated", may: []string{"pkg/agent/runtime"}},
 	{packages: "pkg/simulation", may: []string{"pkg/agent", "pkg/agent/runtime/simulated", "k8s.io/client-go/rest", "github.com/spf13/pflag"}},
 	{packages: "pkg/gauntlet(/.*)?", may: []string{"pkg/gauntlet/...", "k8s.io/apiserver/..."}},
-	// Bodies are looked at before anything decodes them. YAML is parsed by the parser that the
-	// decoder's comes from, because only it shows aliases.
+	// Bodies are checked before they are decoded. YAML is parsed by the parser that the
+	// decoder's parser derives from, because only that one exposes aliases.
 	{packages: "pkg/apiserver/bodies", may: []string{"k8s.io/apiserver/pkg/endpoints/...", "go.yaml.in/yaml/v3", "sigs.k8s.io/yaml"}},
 	{packages: "pkg/apiserver/memory", may: []string{"k8s.io/apiserver/pkg/endpoints/...", "k8s.io/component-base/metrics/...", "github.com/spf13/pflag"}},
-	// What fields a write leaves alone is put in the words of managedFields, for rollbacks.
+	// Rollbacks express the fields that a write leaves unchanged in the format of managedFields.
 	{packages: "pkg/apiserver", may: []string{
 		"pkg/apiserver/bodies", "pkg/apiserver/memory",
 		"pkg/apis/<group>", "pkg/apis/<group>/install", "pkg/registry/base", "pkg/registry/<group>", "pkg/registry/<group>/<resource>",
@@ -197,10 +196,10 @@ var rooms = []room{
 		"k8s.io/apiserver/...", "k8s.io/client-go/...", "k8s.io/kube-openapi/pkg/...", "sigs.k8s.io/structured-merge-diff/v6/fieldpath",
 	}},
 
-	// What of this machine is trusted is decided in one place, which knows nothing else.
+	// The trust in local files is decided in this package, which imports nothing else.
 	{packages: "pkg/files"},
 	{packages: "pkg/files/filestest"},
-	// What clients may hold of the process.
+	// Limits of what clients may use of the process.
 	{packages: "pkg/limits", may: []string{
 		"k8s.io/apiserver/pkg/authentication/...", "k8s.io/apiserver/pkg/endpoints/...", "k8s.io/apiserver/pkg/server", "k8s.io/component-base/metrics/...",
 		"github.com/spf13/pflag", "golang.org/x/sys/unix",
@@ -209,7 +208,7 @@ var rooms = []room{
 	{packages: "pkg/logging"},
 	{packages: "pkg/version", may: []string{"k8s.io/component-base/version"}},
 	{packages: "pkg/startheap", may: []string{"golang.org/x/sys/unix"}},
-	// Files with keys: the authority, what it signs, and kubeconfigs.
+	// Files with keys: the certificate authority, its certificates, and kubeconfigs.
 	{packages: "pkg/certificates", may: []string{
 		"pkg/files", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/server/dynamiccertificates", "k8s.io/client-go/tools/clientcmd/...", "k8s.io/client-go/util/cert",
 	}},
@@ -223,24 +222,24 @@ var rooms = []room{
 		"pkg/admission", "pkg/admission/plugin/resourcequota", "pkg/authentication", "pkg/authentication/revocation", "pkg/authorization", "pkg/authorization/host",
 		"pkg/files", "github.com/spf13/pflag", "k8s.io/apiserver/...", "k8s.io/client-go/...",
 	}},
-	// Only server joins the packages of the stages, and only cmd imports it.
+	// Only server imports the packages of all stages, and only cmd imports it.
 	{packages: "pkg/server(/options)?", may: []string{"pkg/..."}, free: true},
 
 	{packages: "cmd/.*", may: []string{"cmd/...", "pkg/..."}, free: true},
-	// What the page about controllers shows to others must do with what others have: no room of ours.
+	// The example controller uses only packages that are available to other modules.
 	{packages: "artifacts/examples/.*", may: []string{"pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/..."}},
 	// Helpers of tests and tools of the tree are not part of the product.
 	{packages: "test/.*", may: []string{"cmd/...", "pkg/...", "test/..."}, free: true},
 	{packages: "hack/.*", may: []string{"pkg/..."}, free: true},
 }
 
-// controllerLibraries are what a controller, and a helper of several controllers, may import.
+// controllerLibraries lists what a controller, and a helper of several controllers, may import.
 var controllerLibraries = []string{
 	"pkg/controller/internal/...", "pkg/controller/informers",
 	"pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/...",
 }
 
-// registryLibraries are the parts of k8s.io/apiserver of which storages are made.
+// registryLibraries lists the parts of k8s.io/apiserver that storages need.
 var registryLibraries = []string{
 	"k8s.io/apiserver/pkg/registry/...",
 	"k8s.io/apiserver/pkg/storage/...",
@@ -249,7 +248,7 @@ var registryLibraries = []string{
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath",
 }
 
-// nobody may import these, whatever its room lists, but for the rooms that are named.
+// nobody lists packages that only the named rooms may import, whatever a room lists.
 var nobody = []struct {
 	packages string
 	but      string
@@ -266,10 +265,10 @@ var nobody = []struct {
 	{"k8s.io/client-go/testing", "pkg/generated/clientset/versioned/.*fake", "fakes are for tests"},
 }
 
-// placeholders are what stands for any name of a kind.
+// placeholders stand for any name of a kind.
 var placeholders = strings.NewReplacer("<group>", "[a-z]+", "<resource>", "[a-z]+", "<version>", "v[0-9][a-z0-9]*")
 
-// pattern turns an entry of a list into an expression for whole paths.
+// pattern converts an entry of a list to a regular expression for whole paths.
 func pattern(entry string) string {
 	base, below := strings.CutSuffix(entry, "/...")
 	expression := placeholders.Replace(strings.ReplaceAll(base, ".", `\.`))
@@ -283,7 +282,7 @@ func matches(expression, path string) bool {
 	return regexp.MustCompile("^(?:" + expression + ")$").MatchString(path)
 }
 
-// roomOf finds the room of one of our packages, and what it may import.
+// roomOf returns the room of one of our packages, and its permitted imports.
 func roomOf(path string) (*room, []string) {
 	for i := range rooms {
 		expression := regexp.MustCompile("^(?:" + rooms[i].packages + ")$")
@@ -300,8 +299,8 @@ func roomOf(path string) (*room, []string) {
 	return nil, nil
 }
 
-// verdict says why a package may not import another; nothing when it may. Paths of our own
-// packages come without the module.
+// verdict returns the reason why a package may not import another, or nothing if it may. Our own
+// paths come without the module.
 func verdict(importer, imported string) string {
 	for _, rule := range nobody {
 		if matches(pattern(rule.packages), imported) && !matches(rule.but, importer) {
@@ -314,7 +313,7 @@ func verdict(importer, imported string) string {
 	}
 	home, may := roomOf(importer)
 	if home == nil {
-		return "the importer is in no room: add one to rooms in test/imports/rooms_test.go and to ARCHITECTURE.md"
+		return "the importer matches no room: add one to rooms in test/imports/rooms_test.go and to ARCHITECTURE.md"
 	}
 	if home.free && !own {
 		return ""
@@ -327,7 +326,7 @@ func verdict(importer, imported string) string {
 	return "its room may not"
 }
 
-// isOwn tells our packages from those of others.
+// isOwn reports whether a package is part of this module.
 func isOwn(path string) bool {
 	for _, root := range []string{"cmd/", "pkg/", "test/", "hack/", "artifacts/"} {
 		if strings.HasPrefix(path, root) {
