@@ -15,16 +15,16 @@ limitations under the License.
 */
 
 // Command faults runs the real server under faults of the machine, with clients that record
-// every answer, and proves afterwards that no acknowledged write is lost. It prints a table of
-// what clients saw, for how long, and what recovered by itself.
+// every response, and then proves that no acknowledged write is lost. It prints a table of
+// what clients observed, for how long, and what recovered without help.
 //
 //	make bench-faults
 //	go run ./test/faults -only full-disk,slow-disk
 //
-// It needs Linux, and root for the faults of disks and of memory: file systems of loop devices,
-// which are mounted in a mount namespace of its own, strace, which has the kernel answer system
-// calls of the server with errors or late, and a cgroup. What the machine lacks is skipped with
-// the reason. It exits with 1 where a write was lost or a read was wrong.
+// It needs Linux, and root for the faults of disks and of memory: file systems of loop devices
+// in a separate mount namespace, strace, which makes system calls of the server fail or delays
+// them, and a cgroup. Faults that the machine cannot run are skipped with
+// the reason. It exits with 1 if a write was lost or a read was wrong.
 //
-// Read faults.go for the faults, and model.go for what is proved.
+// Read faults.go for the faults, and model.go for the proof.
 package main

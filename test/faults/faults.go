@@ -35,29 +35,29 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// fault is something that goes wrong with the machine. Its functions may be nil.
+// fault is a fault of the machine. Its functions may be nil.
 type fault struct {
 	name string
-	// how is what was done, for the table.
+	// how describes the fault, for the table.
 	how string
-	// args are the server's, and wrap begins its command line.
+	// args are the server's arguments, and wrap is the prefix of its command line.
 	args, wrap []string
-	// size is how large objects are; 2000 bytes where 0.
+	// size is the size of objects in bytes; 0 means 2000.
 	size int
-	// onDisk has the data directory lie in a small file system of its own.
+	// onDisk puts the data directory in a small separate file system.
 	onDisk bool
-	// needs are programs and rights.
+	// root is set if the fault needs root, and tools are the programs that it needs.
 	root  bool
 	tools []string
-	// hold is how long the fault lasts; 10 s where 0.
+	// hold is the duration of the fault; 0 means 10 s.
 	hold time.Duration
-	// prepare comes before the server's start, strike begins the fault, and lift ends it.
+	// prepare runs before the server's start, strike begins the fault, and lift ends it.
 	prepare, strike, lift func(*run) error
-	// restart has a server that lives be restarted after the fault, which is the cure.
+	// restart restarts a running server after the fault, if that is the remedy.
 	restart bool
 }
 
-// missing says why the fault cannot be played here.
+// missing returns the reason why the fault cannot run here, or nothing.
 func (f fault) missing() string {
 	if f.root && os.Getuid() != 0 {
 		return "only root can do this"
@@ -87,7 +87,7 @@ func faults() []fault {
 		name: "read-only", how: "the kernel gives the file system up (ext4, remount,abort)", onDisk: true, root: true, tools: disk,
 		strike: func(r *run) error { return command("mount", "-o", "remount,abort", r.disk) },
 		lift: func(r *run) error {
-			<-r.server.exited // it cannot be mounted anew as long as files are open
+			<-r.server.exited // it cannot be mounted again as long as files are open
 			return errors.Join(command("umount", r.disk), repair(r.image), command("mount", "-o", "loop", r.image, r.disk))
 		},
 	}, {
@@ -104,7 +104,7 @@ func faults() []fault {
 		lift:   (*run).eject,
 	}, {
 		name: "descriptors", how: "256 descriptors (prlimit), 400 idle connections and 300 watches, each on a connection of its own", tools: []string{"prlimit"},
-		wrap: []string{"prlimit", "--nofile=256"}, hold: 40 * time.Second, // long enough for etcd to begin another file
+		wrap: []string{"prlimit", "--nofile=256"}, hold: 40 * time.Second, // long enough for etcd to create another file
 		strike: crowd,
 		lift:   (*run).disperse,
 	}, {
@@ -120,7 +120,7 @@ func faults() []fault {
 		},
 		lift: func(r *run) error {
 			r.load.deletesOnly.Store(true)
-			time.Sleep(3 * time.Second) // that clients delete for
+			time.Sleep(3 * time.Second) // clients delete in this time
 			r.load.deletesOnly.Store(false)
 			return nil
 		},
@@ -135,8 +135,8 @@ func command(name string, args ...string) error {
 	return nil
 }
 
-// repair is what a machine does before it mounts a file system that was given up. e2fsck says
-// with 1 that it has repaired something.
+// repair repairs a file system after a shutdown, as a machine does before it mounts it. The exit
+// code 1 of e2fsck means that it has repaired something.
 func repair(image string) error {
 	var exit *exec.ExitError
 	if err := exec.Command("e2fsck", "-fp", image).Run(); err != nil && (!errors.As(err, &exit) || exit.ExitCode() > 1) { //nolint:noctx // short
@@ -163,7 +163,7 @@ func (r *run) makeDisk() error {
 	return nil
 }
 
-// fillDisk writes until there is no room.
+// fillDisk writes until the disk is full.
 func fillDisk(r *run) error {
 	file, err := os.Create(filepath.Join(r.disk, "ballast"))
 	if err != nil {
@@ -182,14 +182,14 @@ func fillDisk(r *run) error {
 	return nil
 }
 
-// inject has the kernel answer system calls of the server otherwise.
+// inject makes system calls of the server fail, or delays them.
 func (r *run) inject(what string) error {
 	calls, _, _ := strings.Cut(what, ":")
 	r.strace = exec.Command("strace", "-f", "-q", "-p", fmt.Sprint(r.server.cmd.Process.Pid), "-o", "/dev/null", "-e", "trace="+calls, "-e", "inject="+what) //nolint:gosec,noctx // ended by eject
 	return r.strace.Start()
 }
 
-// eject ends what inject began.
+// eject ends inject.
 func (r *run) eject() error {
 	if r.strace == nil {
 		return nil
@@ -209,7 +209,7 @@ func crowd(r *run) error {
 	for range 400 {
 		conn, err := net.DialTimeout("tcp", u.Host, requestTimeout) //nolint:noctx // has a timeout
 		if err != nil {
-			continue // the server does not accept, which is what it may do
+			continue // the server does not accept, which is permitted
 		}
 		r.crowd = append(r.crowd, conn.Close)
 		go func() { _ = tls.Client(conn, &tls.Config{InsecureSkipVerify: true}).Handshake() }() //nolint:gosec,noctx // an attacker; ends with the connection
@@ -239,7 +239,7 @@ func crowd(r *run) error {
 	return nil
 }
 
-// disperse closes what a crowd has opened.
+// disperse closes the connections of crowd.
 func (r *run) disperse() error {
 	for _, end := range r.crowd {
 		_ = end()

@@ -34,9 +34,9 @@ import (
 
 const (
 	writers = 8
-	// perWriter is how many objects a writer goes through, again and again.
+	// perWriter is the number of objects that a writer cycles through.
 	perWriter = 20
-	// requestTimeout is how long a client waits for an answer.
+	// requestTimeout is the client's timeout of a request.
 	requestTimeout = 5 * time.Second
 	path           = "/api/v1/namespaces/default/configmaps"
 )
@@ -45,11 +45,11 @@ const (
 type load struct {
 	model *model
 	seen  *seen
-	// size is how large the value of an object is.
+	// size is the size of the value of an object in bytes.
 	size int
-	// config leads to the server that runs at the moment; nil while there is none.
+	// config is that of the running server; nil while there is none.
 	config atomic.Pointer[rest.Config]
-	// deletesOnly has writers free space.
+	// deletesOnly makes writers free space.
 	deletesOnly atomic.Bool
 
 	stop    context.CancelFunc
@@ -66,7 +66,7 @@ func startLoad(ctx context.Context, size int) *load {
 	return l
 }
 
-// arrive is a client who comes anew, and needs a connection for each read.
+// arrive simulates new clients, which need a connection for each read.
 func (l *load) arrive(ctx context.Context) {
 	for ctx.Err() == nil {
 		pause(ctx, 200*time.Millisecond)
@@ -85,7 +85,7 @@ func (l *load) arrive(ctx context.Context) {
 	}
 }
 
-// end returns when no request is on its way.
+// end returns when no request is in flight.
 func (l *load) end() {
 	l.stop()
 	l.running.Wait()
@@ -108,10 +108,10 @@ func (l *load) write(ctx context.Context, number int) {
 			of = config
 		}
 		name := fmt.Sprintf("w%d-%d", number, n/3%perWriter)
-		// Of every other object each third write is a delete.
+		// For every other object each third write is a delete.
 		l.step(client, config.Host, name, fmt.Sprintf("%d-%s", n, strings.Repeat("x", l.size)), n%3 == 2 && n/3%2 == 0)
 		if !l.seen.ok() {
-			pause(ctx, 50*time.Millisecond) // do not spin while the server is away
+			pause(ctx, 50*time.Millisecond) // do not spin while the server is down
 		}
 	}
 }
@@ -123,7 +123,7 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// step sends the next write of an object, and reads it where it was acknowledged.
+// step sends the next write of an object, and reads the object if the write was acknowledged.
 func (l *load) step(client *http.Client, host, name, value string, remove bool) {
 	exists, certain := l.model.exists(name)
 	if !certain {
@@ -150,15 +150,15 @@ func (l *load) step(client *http.Client, host, name, value string, remove bool) 
 		l.model.acknowledge(name, state)
 		l.read(client, host, name)
 	case err == nil && code >= 400 && code < 500:
-		// Refused for certain: 404 and 409 say what the object is, and reading tells that they are true.
+		// A certain refusal: 404 and 409 state whether the object exists, and a read verifies it.
 		l.read(client, host, name)
 	default:
 		l.model.uncertain(name, state)
 	}
 }
 
-// read has the model judge what the server answers. The writer waits for it, so nothing is
-// written meanwhile, but for earlier requests whose answers did not come.
+// read compares the response of the server with the model. The writer waits for it, so no write runs
+// meanwhile, except for earlier requests without a response.
 func (l *load) read(client *http.Client, host, name string) {
 	began := time.Now()
 	code, body, err := send(client, http.MethodGet, host+path+"/"+name, "")
@@ -185,7 +185,7 @@ func valueOf(body []byte) string {
 	return object.Data["value"]
 }
 
-// stored reads everything in the end.
+// stored reads all objects in the end.
 func stored(config *rest.Config) (map[string]string, error) {
 	client, err := httpClient(config)
 	if err != nil {
@@ -234,7 +234,7 @@ func send(client *http.Client, method, url, body string) (int, []byte, error) {
 	return response.StatusCode, content, nil
 }
 
-// outcome is what a client saw, in a word.
+// outcome is the result of a request in a word.
 func outcome(code int, err error) string {
 	var timeout interface{ Timeout() bool }
 	switch {

@@ -32,10 +32,10 @@ import (
 	"time"
 )
 
-// warmUp is how long clients write before a fault, and how long after it.
+// warmUp is the duration of writes before a fault, and after it.
 const warmUp = 3 * time.Second
 
-// inside marks a process that has a mount namespace of its own.
+// inside marks a process in a separate mount namespace.
 const inside = "GATEHOUSE_FAULTS_INSIDE"
 
 func main() {
@@ -52,7 +52,7 @@ func main() {
 	os.Exit(play(*program, *only))
 }
 
-// again runs this program in a mount namespace of its own, so that what is mounted goes with it.
+// again runs this program in a separate mount namespace, which removes its mounts in the end.
 func again() int {
 	self, err := os.Executable()
 	if err != nil {
@@ -97,18 +97,18 @@ func play(program, only string) int {
 	return code
 }
 
-// run is one fault that is played.
+// run is one run of a fault.
 type run struct {
 	fault
 	program, dir, dataDir string
-	// disk and image are those of makeDisk.
+	// disk and image are the paths of makeDisk.
 	disk, image string
 	server      *server
 	load        *load
 	strace      *exec.Cmd
 	crowd       []func() error
 	cleanups    []func()
-	// lists are the answers to the clients of listMuch.
+	// lists counts the responses to the clients of listMuch.
 	lists struct {
 		sync.Mutex
 		outcomes map[string]int
@@ -177,10 +177,10 @@ func playFault(program string, f fault) (row string, sound bool, err error) {
 		recovered, cell(strings.ReplaceAll(message, r.dir, "")), model.acknowledged, len(model.lost)+len(model.wrong)), len(model.lost)+len(model.wrong) == 0, nil
 }
 
-// prefix is what klog begins a line with.
+// prefix matches klog's prefix of a line.
 var prefix = regexp.MustCompile(`^[IWE]\d{4} [\d:.]+ +\d+ \S+\] `)
 
-// cell makes a line of the log fit into a table.
+// cell formats a line of the log for a table.
 func cell(text string) string {
 	text = prefix.ReplaceAllString(text, "")
 	text = strings.NewReplacer("|", "/", "`", "'", "\n", " ").Replace(text)
@@ -195,7 +195,7 @@ func (r *run) start() (err error) {
 	return err
 }
 
-// suffer plays the fault, and says what recovered and what the log said.
+// suffer runs the fault, and returns what recovered and the most important log message.
 func (r *run) suffer() (recovered, message string, err error) {
 	r.load.seen.count()
 	if r.strike != nil {
@@ -214,7 +214,7 @@ func (r *run) suffer() (recovered, message string, err error) {
 			return "", "", fmt.Errorf("ending: %w", err)
 		}
 	}
-	// What does not write again is restarted, as a service manager does.
+	// A server that does not resume writes is restarted, as a service manager does.
 	lifted := time.Now()
 	if !r.restart {
 		for time.Since(lifted) < 15*time.Second && !r.server.ended() && !r.load.seen.writesSince(lifted) {

@@ -25,7 +25,7 @@ import (
 	"time"
 )
 
-// memoryFaults are limits of memory that clients exceed.
+// memoryFaults returns memory limits that clients exceed.
 func memoryFaults() []fault {
 	return []fault{{
 		name: "memory", how: "128 MiB (cgroup, set while the server runs, which does not see it), and 64 clients that list 16 MB of config maps", root: true, hold: 20 * time.Second, size: 200_000,
@@ -43,10 +43,10 @@ func memoryFaults() []fault {
 	}}
 }
 
-// group is a control group with a limit of memory.
+// group is a control group with a memory limit.
 type group struct{ dir, limit string }
 
-// newGroup makes a control group with a limit, in bytes, which is removed at the end.
+// newGroup creates a control group with a limit in bytes, and removes it at the end.
 func newGroup(r *run, bytes int64) (group, error) {
 	g := group{filepath.Join("/sys/fs/cgroup/memory", filepath.Base(r.dir)), "memory.limit_in_bytes"}
 	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
@@ -63,7 +63,7 @@ func (g group) set(file string, number int64) error {
 	return os.WriteFile(filepath.Join(g.dir, file), []byte(fmt.Sprint(number)), 0o600)
 }
 
-// limitMemory puts the server in a control group, and has clients ask for much.
+// limitMemory puts the server in a control group, and makes clients send large requests.
 func limitMemory(r *run) error {
 	g, err := newGroup(r, 128<<20)
 	if err != nil {
@@ -76,14 +76,14 @@ func limitMemory(r *run) error {
 	return listMuch(r)
 }
 
-// startInGroup has the server started in a control group.
+// startInGroup starts the server in a control group.
 func startInGroup(r *run) error {
 	g, err := newGroup(r, 256<<20)
 	r.wrap = []string{"sh", "-c", `echo $$ >"$0" && exec "$@"`, filepath.Join(g.dir, "cgroup.procs")}
 	return err
 }
 
-// listMuch has clients list everything, again and again.
+// listMuch makes clients list all objects repeatedly.
 func listMuch(r *run) error {
 	client, err := httpClient(r.server.config)
 	if err != nil {
@@ -108,7 +108,7 @@ func listMuch(r *run) error {
 	return nil
 }
 
-// listed counts the answers to the lists of listMuch.
+// listed counts the responses to the lists of listMuch.
 func (r *run) listed(code int, err error) {
 	r.lists.Lock()
 	defer r.lists.Unlock()

@@ -26,19 +26,19 @@ import (
 // absent is the state of an object that does not exist.
 const absent = ""
 
-// model is what the server must hold, by its answers. Each object has one writer, which sends
-// one request at a time.
+// model is the expected state of the server according to its responses. Each object has one writer,
+// which sends one request at a time.
 type model struct {
 	mu      sync.Mutex
 	objects map[string]*object
-	// wrong is what the server should not have answered, and lost what it should have kept.
+	// wrong lists incorrect responses, and lost the acknowledged writes that are missing.
 	wrong, lost []string
 	// acknowledged counts writes.
 	acknowledged int
 }
 
-// object is one config map. The last acknowledged state is certain; writes without an answer, or
-// with one that does not say whether they were done, add states that are possible as well.
+// object is one config map. The last acknowledged state is certain. Writes without a response, or
+// with one that leaves open whether they were applied, add possible states.
 type object struct {
 	certain  string
 	possible map[string]bool
@@ -55,7 +55,7 @@ func (m *model) object(name string) *object {
 	return o
 }
 
-// acknowledge records a write that was done.
+// acknowledge records a write that was applied.
 func (m *model) acknowledge(name, state string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -65,20 +65,20 @@ func (m *model) acknowledge(name, state string) {
 	m.acknowledged++
 }
 
-// uncertain records a write that may have been done, or may yet be.
+// uncertain records a write that may have been applied, or may still be.
 func (m *model) uncertain(name, state string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.object(name).possible[state] = true
 }
 
-// may tells whether the object may be in a state, and what it should be.
+// may reports whether the object may have a state, and returns the expected ones.
 func (m *model) may(name, state string) (bool, string) {
 	o := m.object(name)
 	return state == o.certain || o.possible[state], fmt.Sprintf("%.20q or %.60q", o.certain, slices.Sorted(maps.Keys(o.possible)))
 }
 
-// exists tells whether the next write should be a create, where that is certain.
+// exists reports whether the object exists, and whether that is certain.
 func (m *model) exists(name string) (exists, certain bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -92,8 +92,8 @@ func (m *model) exists(name string) (exists, certain bool) {
 	return exists, true
 }
 
-// saw records what a read or an answer said about the state of an object while it was written
-// by nobody else.
+// saw records the state of an object in a response, while no other request
+// wrote it.
 func (m *model) saw(name, state string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -102,7 +102,7 @@ func (m *model) saw(name, state string) {
 	}
 }
 
-// settle compares everything with what is stored in the end.
+// settle compares all objects with the stored ones in the end.
 func (m *model) settle(stored map[string]string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -18,7 +18,7 @@ package main
 
 import "testing"
 
-// TestTheModelFindsWhatIsLost proves that the program can fail: each row is a history after
+// TestTheModelFindsWhatIsLost proves that the program detects losses: each row is a history after
 // which an object is stored in a state.
 func TestTheModelFindsWhatIsLost(t *testing.T) {
 	type step struct{ what, state string }
@@ -34,7 +34,7 @@ func TestTheModelFindsWhatIsLost(t *testing.T) {
 		{"an acknowledged delete was undone", []step{{"acknowledged", "1"}, {"acknowledged", absent}}, "1", true},
 		{"an update without an answer was done", []step{{"acknowledged", "1"}, {"uncertain", "2"}}, "2", false},
 		{"an update without an answer was not done", []step{{"acknowledged", "1"}, {"uncertain", "2"}}, "1", false},
-		{"an update without an answer is no licence for another state", []step{{"acknowledged", "1"}, {"uncertain", "2"}}, "3", true},
+		{"an update without an answer does not allow another state", []step{{"acknowledged", "1"}, {"uncertain", "2"}}, "3", true},
 		{"one of several without an answer was done", []step{{"acknowledged", "1"}, {"uncertain", "2"}, {"uncertain", absent}}, absent, false},
 		{"what is acknowledged later settles what was uncertain", []step{{"uncertain", "1"}, {"acknowledged", "2"}}, "1", true},
 	} {

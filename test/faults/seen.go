@@ -26,10 +26,10 @@ import (
 	"time"
 )
 
-// seen is what clients saw during the fault, and when writes and reads failed.
+// seen holds what clients observed during the fault, and when writes and reads failed.
 type seen struct {
 	mu sync.Mutex
-	// counting is set from the beginning of the fault on.
+	// counting is set when the fault begins.
 	counting      bool
 	writes, reads tally
 }
@@ -37,9 +37,9 @@ type seen struct {
 type tally struct {
 	outcomes map[string]int
 	// firstFailure and lastFailure bound the time in which requests failed; lastOK is the last
-	// that did not.
+	// success.
 	firstFailure, lastFailure, lastOK time.Time
-	// slowest is how long an answer took at the most.
+	// slowest is the longest response time.
 	slowest time.Duration
 }
 
@@ -81,28 +81,28 @@ func (s *seen) add(method string, began time.Time, code int, err error) {
 	}
 }
 
-// ok tells whether the last write was answered well.
+// ok reports whether the last write succeeded.
 func (s *seen) ok() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.writes.lastOK.After(s.writes.lastFailure)
 }
 
-// had tells whether a write had an outcome.
+// had reports whether a write had an outcome.
 func (s *seen) had(outcome string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.writes.outcomes[outcome] > 0
 }
 
-// writesSince tells whether a write was acknowledged after a time.
+// writesSince reports whether a write was acknowledged after a time.
 func (s *seen) writesSince(t time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.writes.lastOK.After(t)
 }
 
-// failing is how long requests failed.
+// failing returns how long requests failed.
 func (t tally) failing() string {
 	if t.firstFailure.IsZero() {
 		return "never"
@@ -110,7 +110,7 @@ func (t tally) failing() string {
 	return t.lastFailure.Sub(t.firstFailure).Round(100 * time.Millisecond).String()
 }
 
-// counts lists how often there was each outcome.
+// counts lists the number of each outcome.
 func counts(outcomes map[string]int) string {
 	var parts []string
 	for _, outcome := range slices.Sorted(maps.Keys(outcomes)) {

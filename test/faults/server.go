@@ -72,7 +72,7 @@ func startServer(program, dataDir string, wrap, args []string) (*server, error) 
 				ready <- match[1]
 			}
 		}
-		_ = s.cmd.Wait() // the state says how it ended
+		_ = s.cmd.Wait() // the state has the exit code
 	}()
 	select {
 	case <-ready:
@@ -90,7 +90,7 @@ func startServer(program, dataDir string, wrap, args []string) (*server, error) 
 	return s, nil
 }
 
-// Write takes the log.
+// Write receives the log.
 func (s *server) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,8 +100,8 @@ func (s *server) Write(p []byte) (int, error) {
 
 var _ io.Writer = &server{}
 
-// telling are beginnings and parts of lines that name a fault, the most telling first: the one
-// sentence of a server that ends, the words of Gatehouse itself, errors, warnings.
+// telling matches lines that name a fault, the most specific first: the final error
+// of a server, messages of Gatehouse itself, errors, warnings.
 var telling = []*regexp.Regexp{
 	regexp.MustCompile(`^(error|Error|gatehouse): `),
 	regexp.MustCompile(`refuses writes`),
@@ -111,7 +111,7 @@ var telling = []*regexp.Regexp{
 	regexp.MustCompile(`severity="warn"|^W\d{4} `),
 }
 
-// message is the line of the log that says most.
+// message returns the most specific line of the log.
 func (s *server) message() string {
 	if s.ended() {
 		if status, ok := s.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
@@ -130,7 +130,7 @@ func (s *server) message() string {
 	return "none"
 }
 
-// ended tells whether the process has ended.
+// ended reports whether the process has ended.
 func (s *server) ended() bool {
 	select {
 	case <-s.exited:
@@ -140,7 +140,7 @@ func (s *server) ended() bool {
 	}
 }
 
-// end ends it and waits.
+// end sends a signal and waits for the process to end.
 func (s *server) end(signal os.Signal) error {
 	if err := s.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
