@@ -14,6 +14,6 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package admission holds the chain of a kube-apiserver against ours: a plugin that it runs by
-// default is a question that somebody here has to answer.
+// Package admission compares the admission chain of a kube-apiserver with ours: every plugin that
+// it runs by default must be classified here.
 package admission

@@ -29,22 +29,22 @@ import (
 type class string
 
 const (
-	// library plugins come from k8s.io/apiserver and stand in our chain under their name.
+	// library plugins come from k8s.io/apiserver and have the same name in our chain.
 	library class = "from the library"
-	// ours are written anew, for our kinds.
+	// ours are plugins of this module, for its kinds.
 	ours class = "ours"
-	// notForUs are about what is not served here.
+	// notForUs are plugins for kinds that are not served here.
 	notForUs class = "not for us"
-	// quota is charged by the library's plugin with evaluators of ours.
+	// quota is charged by the library's plugin with evaluators of this module.
 	quota class = "quota"
 )
 
-// verdict is what we think of a plugin of kube-apiserver's default chain.
+// verdict is the classification of a plugin of kube-apiserver's default chain.
 type verdict struct {
 	class class
-	// as is the name of ours where it is another.
+	// as is the name of our plugin if it differs.
 	as string
-	// why it is what it is.
+	// why is the reason of the classification.
 	why string
 }
 
@@ -76,26 +76,25 @@ var verdicts = map[string]verdict{
 	"DefaultIngressClass":           {notForUs, "", "ingresses are not served"},
 }
 
-// offAndOurs are those of kube-apiserver that it does not run by default, and that we have.
+// offAndOurs are plugins that kube-apiserver does not run by default, and that our chain has.
 var offAndOurs = map[string]string{
 	"AlwaysPullImages":                     "AlwaysPullImages",
 	"EventRateLimit":                       "EventRateLimit",
-	"NodeRestriction":                      "HostRestriction", // a default of its installers, not of its own
+	"NodeRestriction":                      "HostRestriction", // on by default in its installers, not in kube-apiserver
 	"OwnerReferencesPermissionEnforcement": "OwnerReferencesPermissionEnforcement",
 }
 
-// onlyHere are plugins of ours that answer a question that a kube-apiserver does not ask, with
-// the reason why we do.
+// onlyHere are plugins without a counterpart in kube-apiserver, each with the reason.
 var onlyHere = map[string]string{}
 
-// TestEveryPluginThatKubeAPIServerRunsByDefaultIsClassified fails when an upgrade of
-// Kubernetes brings one. To cure it, decide, and add it to verdicts with the reason.
+// TestEveryPluginThatKubeAPIServerRunsByDefaultIsClassified fails if an upgrade of
+// Kubernetes adds a plugin. Classify it, and add it to verdicts with the reason.
 func TestEveryPluginThatKubeAPIServerRunsByDefaultIsClassified(t *testing.T) {
 	on := sets.New(options.AllOrderedPlugins...).Difference(options.DefaultOffAdmissionPlugins())
 	for _, name := range sets.List(on) {
 		v, known := verdicts[name]
 		if !known {
-			t.Errorf("kube-apiserver runs %s by default, and nobody has decided what we do: add it to verdicts", name)
+			t.Errorf("kube-apiserver runs %s by default, and it is not classified: add it to verdicts", name)
 			continue
 		}
 		if v.why == "" {
@@ -104,7 +103,7 @@ func TestEveryPluginThatKubeAPIServerRunsByDefaultIsClassified(t *testing.T) {
 	}
 	for name := range verdicts {
 		if !on.Has(name) {
-			t.Errorf("%s is classified, and kube-apiserver does not run it by default any more", name)
+			t.Errorf("%s is classified, but kube-apiserver no longer runs it by default", name)
 		}
 	}
 }
@@ -124,7 +123,7 @@ func TestTheChainHoldsWhatItIsSaidToHold(t *testing.T) {
 			}
 		case notForUs:
 			if slices.Contains(names, name) {
-				t.Errorf("%s is %s, and yet in our chain", name, v.class)
+				t.Errorf("%s is %s, but it is in our chain", name, v.class)
 			}
 		case quota:
 			accounted.Insert(name)
@@ -152,7 +151,7 @@ func TestTheChainHoldsWhatItIsSaidToHold(t *testing.T) {
 	}
 }
 
-// The order of those that both have is the same: whoever knows one knows the other.
+// Plugins that both chains have run in the same order, so that knowledge of one applies to the other.
 func TestTheOrderIsThatOfKubeAPIServer(t *testing.T) {
 	place := func(name string) int {
 		for upstream, v := range verdicts {
@@ -171,7 +170,7 @@ func TestTheOrderIsThatOfKubeAPIServer(t *testing.T) {
 	for _, name := range admission.Names() {
 		at := place(name)
 		if at < 0 {
-			continue // only here; the test above wants the reason
+			continue // only here; the test above requires the reason
 		}
 		if at < last {
 			t.Errorf("%s comes after %s here and before it in kube-apiserver", name, before)

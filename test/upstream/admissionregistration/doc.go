@@ -14,6 +14,6 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package admissionregistration has Kubernetes' own validation of webhooks and policies and
-// ours judge the same objects.
+// Package admissionregistration validates the same webhooks and policies with Kubernetes' own
+// validation and with ours.
 package admissionregistration

@@ -92,7 +92,7 @@ spec:
   matchResources: MATCH
 `
 
-// read makes an object of a sample.
+// read decodes a sample into an object.
 func read[T runtime.Object](t *testing.T, sample string, into T) T {
 	t.Helper()
 	sample = strings.NewReplacer("RULES", rules, "MATCH", match).Replace(sample)
@@ -102,7 +102,7 @@ func read[T runtime.Object](t *testing.T, sample string, into T) T {
 	return into
 }
 
-// samples are valid objects of every kind.
+// samples returns valid objects of every kind.
 func samples(t *testing.T) []runtime.Object {
 	named := strings.ReplaceAll(binding, "PARAMS", "name: limits")
 	selected := strings.ReplaceAll(binding, "PARAMS", "selector: {matchLabels: {a: b}}")

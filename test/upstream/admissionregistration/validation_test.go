@@ -43,7 +43,7 @@ const (
 	randomOfEach int    = 250
 )
 
-// judges are both validations, and both schemes with their defaults.
+// judges has both validations, and both schemes with their defaults.
 type judges struct {
 	t             *testing.T
 	theirs, ours  *runtime.Scheme
@@ -59,7 +59,7 @@ func newJudges(t *testing.T) *judges {
 	return j
 }
 
-// internal is the object in upstream's own types.
+// internal converts the object to upstream's own types.
 func (j *judges) internal(obj runtime.Object) runtime.Object {
 	out, err := j.theirs.ConvertToVersion(obj.DeepCopyObject(), admissionregistration.SchemeGroupVersion)
 	if err != nil {
@@ -68,7 +68,7 @@ func (j *judges) internal(obj runtime.Object) runtime.Object {
 	return out
 }
 
-// upstream judges an object, or what has become of an old one.
+// upstream validates an object, or the update of an old one.
 func (j *judges) upstream(obj, old runtime.Object) field.ErrorList {
 	created := old == nil
 	if created {
@@ -104,7 +104,7 @@ func (j *judges) upstream(obj, old runtime.Object) field.ErrorList {
 	return nil
 }
 
-// cast is nil for what is not there.
+// cast returns nil for a missing object.
 func cast[T runtime.Object](obj runtime.Object) T {
 	out, _ := obj.(T)
 	return out
@@ -129,7 +129,7 @@ func (j *judges) gatehouse(obj, old runtime.Object) field.ErrorList {
 	return nil
 }
 
-// verdict is what is wrong and where, once each.
+// verdict returns the types and fields of the errors, without duplicates.
 func verdict(errs field.ErrorList) []string {
 	found := sets.New[string]()
 	for _, err := range errs {
@@ -138,8 +138,8 @@ func verdict(errs field.ErrorList) []string {
 	return sets.List(found)
 }
 
-// swapped undoes a slip of upstream's: it hands name and namespace of a service over in the
-// wrong order, and calls the one that is missing by the name of the other.
+// swapped corrects a bug of upstream: it passes name and namespace of a service in the
+// wrong order, so that an error names the wrong one of the two.
 func swapped(verdicts []string) []string {
 	const name, namespace = ".clientConfig.service.name", ".clientConfig.service.namespace"
 	for i, v := range verdicts {
@@ -153,7 +153,7 @@ func swapped(verdicts []string) []string {
 	return verdicts
 }
 
-// compare has both judge an object.
+// compare validates an object with both.
 func (j *judges) compare(what string, obj, old runtime.Object) {
 	j.t.Helper()
 	want, got := j.upstream(obj, old), j.gatehouse(obj, old)
@@ -173,7 +173,7 @@ func (j *judges) compare(what string, obj, old runtime.Object) {
 	j.kinds.Insert(fmt.Sprintf("%T %v", obj, len(want) == 0))
 }
 
-// withDefaults fills an object in, which both have to do alike.
+// withDefaults applies the defaults of both, which must be equal.
 func (j *judges) withDefaults(what string, obj runtime.Object) runtime.Object {
 	j.t.Helper()
 	theirs, ours := obj.DeepCopyObject(), obj.DeepCopyObject()
@@ -187,12 +187,12 @@ func (j *judges) withDefaults(what string, obj runtime.Object) runtime.Object {
 	return ours
 }
 
-// enough says whether there was anything to compare.
+// enough fails the test if too few fields were compared.
 func (j *judges) enough(fields int) {
 	j.t.Helper()
-	j.t.Logf("%d objects right, %d wrong, in %d ways", j.right, j.wrong, len(j.fields))
+	j.t.Logf("%d objects valid, %d invalid, in %d ways", j.right, j.wrong, len(j.fields))
 	if j.right < 100 || j.wrong < 100 || len(j.fields) < fields || len(j.kinds) < 12 {
-		j.t.Errorf("the objects were too much alike to say anything: %v", sets.List(j.kinds))
+		j.t.Errorf("the objects were too similar to prove anything: %v", sets.List(j.kinds))
 	}
 }
 
@@ -242,7 +242,7 @@ func TestRandomObjectsAreJudgedAlike(t *testing.T) {
 			j.compare(what+" as it was sent", obj, nil)
 			old := j.withDefaults(what, obj)
 			j.compare(what, old, nil)
-			// Whatever was stored, a change of it is judged by what has changed.
+			// For a stored object only the changed fields are validated.
 			changed := old.DeepCopyObject()
 			change(changed, random.IntN(3))
 			j.compare(what+", changed", changed, old)

@@ -23,7 +23,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// words are put wherever there is text: what is right in one place is wrong in another.
+// words are put into every string field: a word is valid in one field and invalid in another.
 var words = []string{
 	"", " ", "a", "A", "a b", "a.b.c", "a/b", "a/b/c", "/", "*", "*/*", "*/status", "pods", "pods/*", "pods/status", "-a", "namespace", "_x9",
 	"v1", "v1beta1", "v3", "example.com/v1", "Example/v1", "example.com/", "ConfigMap",
@@ -38,7 +38,7 @@ var words = []string{
 
 var numbers = []int64{-1, 0, 1, 30, 31, 443, 65535, 65536}
 
-// spots calls f for everything in an object that can be something else, in a fixed order.
+// spots calls f for every value in an object that can vary, in a fixed order.
 func spots(v reflect.Value, f func(v reflect.Value)) {
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -49,14 +49,14 @@ func spots(v reflect.Value, f func(v reflect.Value)) {
 	case reflect.Struct:
 		switch v.Interface().(type) {
 		case metav1.ObjectMeta, metav1.Time:
-			return // the library judges these, for both
+			return // the library validates these, for both
 		}
 		for i := range v.NumField() {
 			spots(v.Field(i), f)
 		}
 	case reflect.Slice:
 		if v.Type().Elem().Kind() == reflect.Uint8 {
-			return // a CA bundle, which nobody judges
+			return // a CA bundle, which is not validated
 		}
 		f(v)
 		for i := range v.Len() {
@@ -67,7 +67,7 @@ func spots(v reflect.Value, f func(v reflect.Value)) {
 	}
 }
 
-// body is what of an object is judged here.
+// body returns the part of an object that is validated here.
 func body(obj any) reflect.Value {
 	v := reflect.ValueOf(obj).Elem()
 	for _, name := range []string{"Spec", "Webhooks"} {
@@ -78,7 +78,7 @@ func body(obj any) reflect.Value {
 	return v
 }
 
-// variants are all that a spot can become.
+// variants returns functions that set a spot to each of its possible values.
 func variants(v reflect.Value) []func() {
 	zero := func() { v.SetZero() }
 	switch v.Kind() {
@@ -106,14 +106,14 @@ func variants(v reflect.Value) []func() {
 	return out
 }
 
-// many is more than there may be of anything that has a limit.
+// many sets a list to more items than any limit allows.
 func many(v reflect.Value) {
 	for range 65 {
 		v.Set(reflect.Append(v, v.Index(0)))
 	}
 }
 
-// count says how many spots there are, and nth is one of them.
+// count returns the number of spots, and nth returns one of them.
 func count(obj any) int {
 	n := 0
 	spots(body(obj), func(reflect.Value) { n++ })

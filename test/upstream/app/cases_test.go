@@ -29,7 +29,7 @@ import (
 
 type releases = []*v1alpha1.Release
 
-// settled is an app whose status is up to date, and says nothing of progress.
+// settled returns an app with an up-to-date status, without a Progressing condition.
 func settled(app *v1alpha1.App, all releases) *v1alpha1.App {
 	status := &app.Status
 	status.ObservedGeneration = app.Generation
@@ -44,7 +44,7 @@ func settled(app *v1alpha1.App, all releases) *v1alpha1.App {
 	return app
 }
 
-// checked has both decide, and compares sizes with what is right.
+// checked lets both controllers decide, and compares the sizes with the expected ones.
 func checked(t *testing.T, s state, want string) outcome {
 	t.Helper()
 	got, difference := compare(t, s)

@@ -28,7 +28,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// theirNames are our annotations and labels, and what Kubernetes calls them.
+// theirNames maps our annotations and labels to those of Kubernetes.
 var theirNames = map[string]string{
 	v1alpha1.RevisionAnnotation:        util.RevisionAnnotation,
 	v1alpha1.RevisionHistoryAnnotation: util.RevisionHistoryAnnotation,
@@ -62,7 +62,7 @@ func ours(theirs map[string]string) map[string]string {
 	return translated
 }
 
-// kinds translates reasons of conditions, and types of strategies stay as they are.
+// kinds translates reasons of conditions; types of strategies stay unchanged.
 var (
 	ourKinds   = strings.NewReplacer("ReplicaSet", "Release", "Deployment", "App")
 	theirKinds = strings.NewReplacer("AppPaused", "DeploymentPaused", "AppResumed", "DeploymentResumed", "Release", "ReplicaSet")
@@ -94,7 +94,7 @@ func deploymentFor(app *v1alpha1.App) *appsv1.Deployment {
 	return d.DeepCopy()
 }
 
-// deploymentStatus gives the condition Progressing the time that our status has beside it.
+// deploymentStatus sets the time of the condition Progressing, which our status has in a separate field.
 func deploymentStatus(status *v1alpha1.AppStatus) appsv1.DeploymentStatus {
 	translated := appsv1.DeploymentStatus{
 		ObservedGeneration: status.ObservedGeneration, Replicas: status.Replicas, UpdatedReplicas: status.UpdatedReplicas,

@@ -26,8 +26,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// Each deviation is a state of which ours makes something else than theirs; where that is no
-// longer so, upstream has mended it, and the deviation can go.
+// Each deviation is a state in which our controller decides differently. If a row fails because
+// both decide alike, upstream has fixed it, and the deviation can be removed.
 func TestWhereOursDecidesOtherwise(t *testing.T) {
 	long := time.Now().Add(-time.Hour)
 	const yes = metav1.ConditionTrue

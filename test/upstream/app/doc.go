@@ -14,10 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package app asks Kubernetes' deployment controller and our app controller the same
-// questions: what it exports function by function, and what it does not by whole syncs.
+// Package app compares Kubernetes' deployment controller with our app controller: exported
+// functions one by one, and the rest by whole syncs.
 //
-// Where ours decides otherwise, it does so on purpose, because upstream's decision leads
-// nowhere; deviation, in sync_test.go, is the list. Names of reasons and annotations are
+// Our controller differs on purpose if upstream's decision makes no progress;
+// deviation, in sync_test.go, has the list. Names of reasons and annotations are
 // translated, messages are not compared.
 package app

@@ -31,7 +31,7 @@ import (
 	controller "github.com/gatehouse-dev/gatehouse/pkg/controller/app"
 )
 
-// agree fails when ours, theirs and what is right are not all the same.
+// agree fails the test unless ours, theirs and want are equal.
 func agree[T comparable](t *testing.T, what string, ours, theirs, want T) {
 	t.Helper()
 	if ours != theirs || ours != want {
@@ -194,7 +194,7 @@ func TestWhichReleaseIsTheNewest(t *testing.T) {
 				theirNewest = rs.Name
 			}
 			agree(t, "newest", newest, theirNewest, tc.newest)
-			// Theirs sorts the list that it is given.
+			// Upstream sorts its argument.
 			sets := replicaSets(tc.releases)
 			theirActive, theirAll := util.FindOldReplicaSets(d, sets)
 			active, all := controller.FindOldReleases(app, tc.releases)

@@ -23,7 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// Fake watches panic when their channel is full, which a burst of writes makes them on a busy
+// Fake watches panic if their channel is full, which a burst of writes causes on a busy
 // machine.
 func TestMain(m *testing.M) {
 	watch.DefaultChanSize = 1 << 14

@@ -32,7 +32,7 @@ var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 type appOption func(*v1alpha1.App)
 
-// newApp is a rolling one without surge, of which one instance may be missing.
+// newApp returns an app with rolling updates, maxSurge 0 and maxUnavailable 1.
 func newApp(replicas int32, options ...appOption) *v1alpha1.App {
 	labels := map[string]string{"app": "web"}
 	app := &v1alpha1.App{
@@ -56,7 +56,7 @@ func template(image string) v1alpha1.InstanceTemplateSpec {
 	}
 }
 
-// rolling takes numbers and percentages; nothing stands for what is not given.
+// rolling takes numbers and percentages; an empty string leaves a field unset.
 func rolling(surge, unavailable string) appOption {
 	return func(app *v1alpha1.App) {
 		app.Spec.Strategy = v1alpha1.AppStrategy{
@@ -87,7 +87,7 @@ func deadline(seconds *int32) appOption {
 	return func(app *v1alpha1.App) { app.Spec.ProgressDeadlineSeconds = seconds }
 }
 
-// counts are replicas, updated, ready and available ones.
+// counts sets the numbers of replicas, updated, ready and available instances.
 func counts(replicas, updated, ready, available int32) appOption {
 	return func(app *v1alpha1.App) {
 		app.Status = v1alpha1.AppStatus{
@@ -108,8 +108,8 @@ func progressing(status metav1.ConditionStatus, reason string, since time.Time) 
 
 type releaseOption func(*v1alpha1.Release)
 
-// newRelease is the app's, made in the minute of its number, and has as many available
-// instances as it wants. The one of v9 has the app's template.
+// newRelease returns a release of the app, created in the minute of its number, with as many available
+// instances as it wants. Release v9 has the app's template.
 func newRelease(number int, replicas int32, options ...releaseOption) *v1alpha1.Release {
 	name := fmt.Sprintf("web-v%d", number)
 	app := newApp(1)
@@ -144,7 +144,7 @@ func annotated(annotation, value string) releaseOption {
 	return func(release *v1alpha1.Release) { release.Annotations[annotation] = value }
 }
 
-// scaledTo says how large the app was when the release was last scaled, without and with surge.
+// scaledTo sets the size of the app, without and with surge, at the last scaling of the release.
 func scaledTo(desired, most int32) releaseOption {
 	return func(release *v1alpha1.Release) {
 		release.Annotations[v1alpha1.DesiredReplicasAnnotation] = fmt.Sprint(desired)

@@ -79,7 +79,7 @@ func (s source) app() *v1alpha1.App {
 	return app
 }
 
-// releases are up to four, of which one in two cases has the app's template.
+// releases returns up to four releases; in half of the cases one has the app's template.
 func (s source) releases(app *v1alpha1.App) []*v1alpha1.Release {
 	var all []*v1alpha1.Release
 	desired := *app.Spec.Replicas
@@ -98,7 +98,7 @@ func (s source) releases(app *v1alpha1.App) []*v1alpha1.Release {
 		all = append(all, release)
 	}
 	if s.IntN(2) == 0 && len(all) > 0 {
-		// Any of them, so that some are rolled back to.
+		// newest is any of them, so that some cases are rollbacks.
 		newest := pick(s, all...)
 		hash := newest.Spec.Template.Labels[v1alpha1.TemplateHashLabel]
 		newest.Spec.Template = template("v9")
@@ -234,6 +234,6 @@ func TestRandomSyncsAreDecidedAlike(t *testing.T) {
 	}
 	t.Logf("of %d: %d created, %d resized, %d deleted; left out: %v", syncs, created, resized, deleted, deviations)
 	if least := syncs / 100; created < least || resized < least || deleted < least {
-		t.Errorf("too little happens: %d created, %d resized, %d deleted", created, resized, deleted)
+		t.Errorf("too few changes: %d created, %d resized, %d deleted", created, resized, deleted)
 	}
 }

@@ -42,30 +42,30 @@ import (
 	controller "github.com/gatehouse-dev/gatehouse/pkg/controller/app"
 )
 
-// state is what a controller finds.
+// state is the input of a sync.
 type state struct {
 	app       *v1alpha1.App
 	releases  []*v1alpha1.Release
 	instances []*v1alpha1.Instance
 }
 
-// outcome is what it leaves behind after one sync.
+// outcome is the result of one sync.
 type outcome struct {
-	// Created is the newest release, where it was made; its name, which has another hash, apart.
+	// Created is the newest release, if the sync created it, without its name, because the hashes differ.
 	Created string
-	// Sizes and Annotations are by release, of those that were there before and are still.
+	// Sizes and Annotations are those of the releases that existed before and still exist.
 	Sizes       map[string]int32
 	Annotations map[string]string
 	Deleted     []string
 	Revision    string
-	// Counts are those of the status, and Conditions what it says: type, status, reason, and
-	// what was written now.
+	// Counts are those of the status. Conditions has type, status and reason of each, and
+	// whether it was written in this sync.
 	Counts      [4]int32
 	Unavailable int32
 	Conditions  []string
 }
 
-// decide has our controller decide, and does what it says.
+// decide runs our controller's decision, and applies it.
 func decide(t *testing.T, s state, now time.Time) outcome {
 	t.Helper()
 	plan, err := controller.Decide(controller.View{App: s.app, Releases: s.releases, Now: now, InstancesOf: func(release types.UID) []*v1alpha1.Instance {
@@ -98,7 +98,7 @@ func decide(t *testing.T, s state, now time.Time) outcome {
 	result.Unavailable = status.UnavailableReplicas
 	for _, condition := range status.Conditions {
 		if healthConditions.Has(condition.Type) {
-			continue // theirs has none
+			continue // upstream has none
 		}
 		touched := !condition.LastTransitionTime.Before(&metav1.Time{Time: now})
 		words := fmt.Sprintf("%s=%s %s %t", condition.Type, condition.Status, condition.Reason, touched)
@@ -111,14 +111,14 @@ func decide(t *testing.T, s state, now time.Time) outcome {
 	return result
 }
 
-// healthConditions are those of ours that a deployment does not have.
+// healthConditions are the conditions of an app that a deployment lacks.
 var healthConditions = sets.New(v1alpha1.AppConditionReady, v1alpha1.AppConditionReconciling, v1alpha1.AppConditionStalled)
 
-// waits says for which reasons of Progressing both note when it was last written: ours does
-// not when time is up, because that is no progress.
+// waits reports whether both update the time of Progressing for a reason: our controller does
+// not if the deadline is exceeded, because that is no progress.
 func waits(reason string) bool { return reason != controller.ProgressDeadlineExceededReason }
 
-// sync has the deployment controller do the same, against a client that only remembers.
+// sync runs one sync of the deployment controller against a fake client.
 func sync(t *testing.T, s state, now time.Time) outcome {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -149,8 +149,8 @@ func sync(t *testing.T, s state, now time.Time) outcome {
 		pod.OwnerReferences[0].Kind = "ReplicaSet"
 		store(pods.Informer().GetIndexer().Add(pod))
 	}
-	// What a worker does with a key is not exported; the field that holds it is the only way
-	// to do it once, and in this goroutine.
+	// The function of a worker for one key is not exported. Reading the field that holds it is the only way
+	// to run it once, in this goroutine.
 	handler := reflect.ValueOf(c).Elem().FieldByName("syncHandler")
 	if err := (*(*func(context.Context, string) error)(unsafe.Pointer(handler.UnsafeAddr())))(ctx, "default/web"); err != nil {
 		t.Fatal(err)
@@ -183,7 +183,7 @@ func left(s state, d *appsv1.Deployment, sets []appsv1.ReplicaSet, now time.Time
 	result.Counts = [4]int32{d.Status.Replicas, d.Status.UpdatedReplicas, d.Status.ReadyReplicas, d.Status.AvailableReplicas}
 	result.Unavailable = d.Status.UnavailableReplicas
 	for _, condition := range d.Status.Conditions {
-		// Theirs looks at the clock itself, after now.
+		// Upstream reads the real clock, which is after now.
 		touched := !condition.LastTransitionTime.Before(&metav1.Time{Time: now})
 		words := fmt.Sprintf("%s=%s %s %t", condition.Type, condition.Status, ourKinds.Replace(condition.Reason), touched)
 		if condition.Type == appsv1.DeploymentProgressing && waits(condition.Reason) {
@@ -195,7 +195,7 @@ func left(s state, d *appsv1.Deployment, sets []appsv1.ReplicaSet, now time.Time
 	return result
 }
 
-// deviation is why ours decides otherwise on purpose; empty where it does not.
+// deviation returns why our controller differs on purpose; empty if it does not.
 func deviation(s state) string {
 	newest := controller.FindNewRelease(s.app, s.releases)
 	_, old := controller.FindOldReleases(s.app, s.releases)
@@ -237,19 +237,19 @@ func scaled(s state) bool {
 	})
 }
 
-// compare has both decide, and says what differs.
+// compare runs both, and describes the differences.
 func compare(t *testing.T, s state) (outcome, string) {
 	t.Helper()
 	now := time.Now()
 	mine, their := decide(t, s, now), sync(t, s, now)
-	// Theirs leaves the rest for the next sync when it gave the newest release its annotations
-	// in this one; ours does both.
+	// Upstream defers the rest to the next sync if it sets the annotations of the newest release
+	// in this one; our controller does both.
 	if newest := controller.FindNewRelease(s.app, s.releases); newest != nil &&
 		(copied(their.Annotations[newest.Name]) != copied(joined(newest.Annotations)) || newest.Spec.MinReadySeconds != s.app.Spec.MinReadySeconds) {
 		mine.Revision, their.Revision = "", ""
 		mine.Conditions, their.Conditions = nil, nil
 	}
-	// Theirs counts what was wanted before this sync.
+	// Upstream counts what was wanted before this sync.
 	changed := their.Created != ""
 	for _, release := range s.releases {
 		changed = changed || their.Sizes[release.Name] != *release.Spec.Replicas
@@ -263,7 +263,7 @@ func compare(t *testing.T, s state) (outcome, string) {
 	return mine, ""
 }
 
-// copied are annotations without those that belong to a size.
+// copied returns annotations without those of the size.
 func copied(annotations string) string {
 	return strings.Join(slices.DeleteFunc(strings.Fields(annotations), func(word string) bool {
 		return strings.HasPrefix(word, "desired-replicas=") || strings.HasPrefix(word, "max-replicas=")
@@ -281,7 +281,7 @@ func (s state) String() string {
 	return words
 }
 
-// sizes are those of the releases that are left, by their number.
+// sizes returns the sizes of the remaining releases, by their number.
 func (o outcome) sizes() string {
 	var list []string
 	for _, name := range slices.Sorted(maps.Keys(o.Sizes)) {

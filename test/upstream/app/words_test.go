@@ -26,7 +26,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// joined are annotations in one line, ours without the group.
+// joined returns annotations in one line, ours without the group.
 func joined(annotations map[string]string) string {
 	var list []string
 	for _, name := range slices.Sorted(maps.Keys(annotations)) {

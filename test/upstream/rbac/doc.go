@@ -14,5 +14,5 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package rbac asks Kubernetes' own RBAC and ours the same questions.
+// Package rbac compares the decisions of Kubernetes' RBAC with ours.
 package rbac

@@ -92,7 +92,7 @@ func TestEscalationIsJudgedAsUpstreamJudgesIt(t *testing.T) {
 				now := c.object.(metav1.Object)
 				now.SetUID(was.GetUID())
 				now.SetCreationTimestamp(was.GetCreationTimestamp())
-				if _, clusterRole := c.object.(*rbacv1.ClusterRole); !clusterRole { // or the aggregation has written meanwhile
+				if _, clusterRole := c.object.(*rbacv1.ClusterRole); !clusterRole { // or the aggregation controller has written meanwhile
 					now.SetResourceVersion(was.GetResourceVersion())
 				}
 			}
@@ -110,8 +110,8 @@ func named[T metav1.Object](o T, name string) T {
 	return o
 }
 
-// write makes the policy known to the server, as its administrator, and stores what cases
-// start from, which it returns by their numbers.
+// write stores the policy as the administrator of the server, and stores the objects that the cases
+// change, which it returns by the numbers of the cases.
 func write(t *testing.T, config *restclient.Config, p policy, cases []grant) map[int]metav1.Object {
 	t.Helper()
 	client, err := kubernetes.NewForConfig(config)
@@ -131,7 +131,7 @@ func write(t *testing.T, config *restclient.Config, p policy, cases []grant) map
 			stored[i] = create(c.old)
 		}
 	}
-	// Rules are read by watch: when the last role and the last binding of each kind work, all do.
+	// Rules reach the authorizer by watch: once the last role and binding of each kind are in effect, all are.
 	last := rule("get", "", "secrets", "last")
 	for _, o := range append(p.clusterRoles, named(clusterRoleOf(last), "last")) {
 		create(o)
@@ -186,11 +186,11 @@ func send(ctx context.Context, client kubernetes.Interface, object runtime.Objec
 	case *rbacv1.ClusterRoleBinding:
 		return sendBy(ctx, client.RbacV1().ClusterRoleBindings(), o, update)
 	default:
-		return nil, fmt.Errorf("nobody sends a %T", object)
+		return nil, fmt.Errorf("no writer for a %T", object)
 	}
 }
 
-// judge is upstream's four storages over the same policy, with nothing below them.
+// judge has upstream's four storages over the same policy, on top of an empty storage.
 type judge struct {
 	storages map[string]rest.StandardStorage
 	below    *below
@@ -208,14 +208,14 @@ func newJudge(p policy) *judge {
 	}}
 }
 
-// write returns the reason of the verdict, "" where it is allowed.
+// write returns the reason of the error, "" if the write is allowed.
 func (j *judge) write(t *testing.T, who user.Info, old, object runtime.Object) metav1.StatusReason {
 	t.Helper()
 	err := j.send(t, who, old, object)
 	if reason := apierrors.ReasonForError(err); err == nil || reason != metav1.StatusReasonUnknown {
 		return reason
 	}
-	return metav1.StatusReasonNotFound // the resolver of upstream's tests has only words for it
+	return metav1.StatusReasonNotFound // the resolver of upstream's tests returns an error without a reason
 }
 
 func (j *judge) send(t *testing.T, who user.Info, old, object runtime.Object) error {
@@ -257,7 +257,7 @@ func (j *judge) send(t *testing.T, who user.Info, old, object runtime.Object) er
 	return err
 }
 
-// below stores nothing and lets everything pass.
+// below stores nothing and accepts everything.
 type below struct {
 	rest.StandardStorage
 	old runtime.Object

@@ -29,16 +29,16 @@ const (
 	elsewhere = "kube-system"
 )
 
-// grant is a case: what somebody holds, and what they try to write.
+// grant is a case: the rules that a user holds, and the object that the user tries to write.
 type grant struct {
 	name string
-	// everywhere and inHere are the rules that they hold, besides those that let them write the
+	// everywhere and inHere are the rules of the user, besides those that allow writes of the
 	// four kinds at all.
 	everywhere, inHere []rbacv1.PolicyRule
 	groups             []string
-	// old is what is stored; without it the object is created.
+	// old is the stored object; if nil, the object is created.
 	old, object runtime.Object
-	// want is "" where it is allowed, or the reason of the answer.
+	// want is "" if the write is allowed, or the reason of the error.
 	want metav1.StatusReason
 }
 
@@ -86,16 +86,16 @@ func subjectsOf(names []string) []rbacv1.Subject {
 	return subjects
 }
 
-// The verdicts are those of upstream's tests of its four storages (k8s.io/kubernetes
+// The expected decisions are those of upstream's tests of its four storages (k8s.io/kubernetes
 // pkg/registry/rbac/*/policybased) and of its comparison of rules (k8s.io/component-helpers
-// auth/rbac/validation), about kinds of ours.
+// auth/rbac/validation), for kinds that are served here.
 func grants() []grant {
 	forbidden := metav1.StatusReasonForbidden
 	everything := []rbacv1.PolicyRule{rule("*", "*", "*"), urlRule("*", "*")}
 	read := rule("get", "fleet.gatehouse.dev", "instances")
 	var cases []grant
 
-	// Who may write a role, by create and by update.
+	// Rights to write a role, by create and by update.
 	for _, to := range []struct {
 		what        string
 		old, object runtime.Object
@@ -122,7 +122,7 @@ func grants() []grant {
 			if by.old == nil && to.what == "a role that gathered" {
 				continue
 			}
-			byName := forbidden // a name that is granted lifts no check of a create
+			byName := forbidden // a right by name does not apply to a create
 			if by.old != nil {
 				byName = ""
 			}
@@ -147,7 +147,7 @@ func grants() []grant {
 		grant{name: "a rule is taken away by who holds what is left", old: roleOf(read, rule("delete", "", "secrets")), object: roleOf(read), everywhere: []rbacv1.PolicyRule{read}},
 	)
 
-	// Who may bind a role: "reader" is in both kinds, "missing" in none.
+	// Rights to bind a role: "reader" exists in both kinds, "missing" in none.
 	for _, to := range []struct {
 		what          string
 		old, object   runtime.Object
@@ -186,7 +186,7 @@ func grants() []grant {
 		grant{name: "who holds nothing binds a cluster role that is missing", object: clusterBinding("missing", "eve"), want: metav1.StatusReasonNotFound},
 	)
 
-	// What covers what.
+	// Coverage of rules by other rules.
 	for _, c := range []struct {
 		name          string
 		holds, grants []rbacv1.PolicyRule

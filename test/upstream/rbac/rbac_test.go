@@ -46,7 +46,7 @@ const (
 	seed         uint64 = 37
 )
 
-// Few words, so that rules, bindings and requests meet often.
+// Small sets of words, so that rules, bindings and requests match often.
 var (
 	users      = []string{"alice", "bob", "system:serviceaccount:a:robot", "system:serviceaccount:b:robot", "dev"}
 	groups     = []string{"dev", "ops", "system:authenticated", "system:serviceaccounts", "alice"}
@@ -63,7 +63,7 @@ type source struct{ *rand.Rand }
 
 func pick[T any](s source, list []T) T { return list[s.IntN(len(list))] }
 
-// some picks from none to most of a list, sometimes the same twice.
+// some picks a random number of items of a list, with duplicates.
 func some[T any](s source, list []T, least, most int) []T {
 	var out []T
 	for range least + s.IntN(most-least+1) {
@@ -158,7 +158,7 @@ func (s source) request() authorizer.AttributesRecord {
 	return a
 }
 
-// authorizers are both, of the same policy.
+// authorizers returns both authorizers with the same policy.
 func (p policy) authorizers(ctx context.Context, t *testing.T) (*upstream.RBACAuthorizer, *ours.Authorizer, validation.AuthorizationRuleResolver) {
 	t.Helper()
 	var objects []runtime.Object
@@ -210,8 +210,8 @@ func TestTenThousandRandomRequestsAreDecidedAlike(t *testing.T) {
 			}
 			compareRules(ctx, t, asks.User, asks.Namespace, theirs, mine)
 
-			// Granting: the verb escalate never lifts the check here, because nobody is asked about
-			// roles; what is compared is what is held.
+			// The verb escalate never skips the check here, because it is not requested for
+			// roles; only the held rules are compared.
 			rules := s.rules()
 			granting := request.WithNamespace(request.WithUser(ctx, asks.User), asks.Namespace)
 			refused := validation.ConfirmNoEscalation(granting, resolver, rules) != nil
@@ -228,12 +228,11 @@ func TestTenThousandRandomRequestsAreDecidedAlike(t *testing.T) {
 	}
 	t.Logf("%d of %d requests allowed; %d grants refused, %d not", allowed, policies*requestsEach, escalations[true], escalations[false])
 	if allowed < 500 || escalations[true] < 500 || escalations[false] < 500 {
-		t.Error("the questions were too much alike to say anything")
+		t.Error("the requests were too similar to prove anything")
 	}
 }
 
-// compareRules holds what SelfSubjectRulesReviews would say against each other, in whatever
-// order.
+// compareRules compares the results of SelfSubjectRulesReviews, in any order.
 func compareRules(ctx context.Context, t *testing.T, u user.Info, namespace string, theirs, mine authorizer.RuleResolver) {
 	t.Helper()
 	lines := func(r authorizer.RuleResolver) ([]string, bool) {
@@ -255,8 +254,7 @@ func compareRules(ctx context.Context, t *testing.T, u user.Info, namespace stri
 	}
 }
 
-// A decision with 10, 1,000 and 10,000 bindings, of which one is the caller's: ours beside
-// upstream's.
+// A decision with 10, 1,000 and 10,000 bindings, of which one is the caller's, by both authorizers.
 func BenchmarkDecision(b *testing.B) {
 	for _, bindings := range []int{10, 1000, 10000} {
 		p := policy{clusterRoles: []*rbacv1.ClusterRole{{ObjectMeta: metav1.ObjectMeta{Name: "r"}, Rules: []rbacv1.PolicyRule{{Verbs: []string{"get"}, APIGroups: []string{""}, Resources: []string{"secrets"}}}}}}
@@ -266,7 +264,7 @@ func BenchmarkDecision(b *testing.B) {
 				Subjects: []rbacv1.Subject{{Kind: "User", Name: fmt.Sprintf("user-%d", i)}},
 			})
 		}
-		// The middle one, so that a scan is neither lucky nor unlucky.
+		// The middle one, so that a scan has average cost.
 		who := &user.DefaultInfo{Name: fmt.Sprintf("user-%d", bindings/2), Groups: []string{"dev", "system:authenticated"}}
 		asks := authorizer.AttributesRecord{User: who, Verb: "get", Resource: "secrets", Namespace: "a", Name: "x", ResourceRequest: true}
 		ctx, cancel := context.WithCancel(b.Context())
@@ -285,7 +283,7 @@ func BenchmarkDecision(b *testing.B) {
 	}
 }
 
-// informed has both read from the same informers, as kube-apiserver does.
+// informed lets both read from the same informers, as kube-apiserver does.
 func (p policy) informed(ctx context.Context, b *testing.B) (authorizer.Authorizer, authorizer.Authorizer) {
 	b.Helper()
 	var objects []runtime.Object

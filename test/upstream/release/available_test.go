@@ -29,7 +29,7 @@ import (
 	ours "github.com/gatehouse-dev/gatehouse/pkg/controller/release"
 )
 
-// next is when each of the two looks again; zero for not at all.
+// next returns after which time each of the two requeues; zero if it does not.
 func next(instances []*v1alpha1.Instance, minReadySeconds int32, now time.Time) (theirs, mine time.Duration) {
 	r := release("web", 1, map[string]string{"app": "web"})
 	r.Spec.MinReadySeconds = minReadySeconds

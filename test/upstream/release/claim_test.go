@@ -33,7 +33,7 @@ import (
 	ours "github.com/gatehouse-dev/gatehouse/pkg/controller/release"
 )
 
-// claimed is what upstream claims of the instances, and how many it patches for that.
+// claimed returns the instances that upstream claims, and the number of its patches.
 func claimed(t *testing.T, owner *v1alpha1.Release, selector labels.Selector, instances []*v1alpha1.Instance) (names []string, patches int) {
 	t.Helper()
 	control := &upstream.FakePodControl{}
@@ -50,7 +50,7 @@ func claimed(t *testing.T, owner *v1alpha1.Release, selector labels.Selector, in
 	return names, len(control.Patches)
 }
 
-// decided is the same of ours.
+// decided returns the same of our controller.
 func decided(owner *v1alpha1.Release, selector labels.Selector, instances []*v1alpha1.Instance) (names []string, patches int) {
 	claims := ours.Claims(owner, selector, instances)
 	for _, i := range slices.Concat(claims.Mine, claims.Adopt) {

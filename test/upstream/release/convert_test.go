@@ -31,10 +31,10 @@ import (
 
 const seed uint64 = 37
 
-// start is when the clock of a bubble starts.
+// start is the initial time of the clock of a bubble.
 var start = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// pod is an instance in the words of Kubernetes.
+// pod converts an instance to a pod.
 func pod(i *v1alpha1.Instance) *corev1.Pod {
 	p := &corev1.Pod{ObjectMeta: *i.ObjectMeta.DeepCopy()}
 	if cost, ok := p.Annotations[v1alpha1.DeletionCostAnnotation]; ok {
@@ -65,7 +65,7 @@ func pods(instances []*v1alpha1.Instance) []*corev1.Pod {
 	return list
 }
 
-// replicaSet is a release in the words of Kubernetes.
+// replicaSet converts a release to a replica set.
 func replicaSet(r *v1alpha1.Release) *appsv1.ReplicaSet {
 	rs := &appsv1.ReplicaSet{
 		ObjectMeta: *r.ObjectMeta.DeepCopy(),
@@ -80,7 +80,7 @@ func replicaSet(r *v1alpha1.Release) *appsv1.ReplicaSet {
 	return rs
 }
 
-// release makes one that belongs to an app, so that its neighbours are those of the app.
+// release returns a release of an app, so that its neighbours are those of the app.
 func release(name string, replicas int32, labels map[string]string) *v1alpha1.Release {
 	return &v1alpha1.Release{
 		ObjectMeta: metav1.ObjectMeta{
@@ -94,10 +94,10 @@ func release(name string, replicas int32, labels map[string]string) *v1alpha1.Re
 	}
 }
 
-// change makes something of an instance.
+// change modifies an instance.
 type change func(*v1alpha1.Instance)
 
-// instance makes one that runs on a host and is nobody's.
+// instance returns an instance that runs on a host and has no owner.
 func instance(name string, changes ...change) *v1alpha1.Instance {
 	i := &v1alpha1.Instance{
 		ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name), Namespace: "default"},
@@ -129,7 +129,7 @@ func in(phase v1alpha1.InstancePhase) change {
 
 func deleted(i *v1alpha1.Instance) { i.DeletionTimestamp = ptr.To(metav1.NewTime(start)) }
 
-// ready at a time, or nobody knows since when.
+// ready sets the instance ready since a time, which is unknown if zero.
 func ready(since time.Time) change {
 	return func(i *v1alpha1.Instance) {
 		i.Status.Conditions = []metav1.Condition{{Type: v1alpha1.InstanceConditionReady, Status: metav1.ConditionTrue, LastTransitionTime: metav1.NewTime(since)}}
@@ -162,8 +162,8 @@ func newSource() source { return source{rand.New(rand.NewPCG(seed, seed))} }
 
 func pick[T any](s source, list ...T) T { return list[s.IntN(len(list))] }
 
-// ago is a time before another: mostly of another order of magnitude, sometimes of the same,
-// sometimes unknown, and sometimes ahead.
+// ago returns a time before another: mostly of another order of magnitude, sometimes of the same,
+// sometimes unknown, and sometimes in the future.
 func (s source) ago(now time.Time) time.Time {
 	switch s.IntN(8) {
 	case 0:
@@ -176,7 +176,7 @@ func (s source) ago(now time.Time) time.Time {
 	return now.Add(-time.Duration(1+s.IntN(3)) * time.Duration(1) << s.IntN(50))
 }
 
-// instance is a random one.
+// instance returns a random instance.
 func (s source) instance(name string, now time.Time) *v1alpha1.Instance {
 	i := instance(name, on(pick(s, "", "h1", "h1", "h2", "h3")), created(s.ago(now)),
 		in(pick(s, "", v1alpha1.InstancePending, v1alpha1.InstanceRunning, v1alpha1.InstanceRunning, v1alpha1.InstanceUnknown, v1alpha1.InstanceSucceeded, v1alpha1.InstanceFailed)))

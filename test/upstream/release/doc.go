@@ -14,12 +14,12 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package release gives Kubernetes' replica-set controller and our release controller the same
-// work. The cases are those of upstream's own unit tests, rewritten for our kinds; each has the
-// answer that upstream's test expects, and is put to upstream's functions, too, on converted
-// objects. Beside them there are random ones, from a seed.
+// Package release compares Kubernetes' replica set controller with our release controller.
+// The cases are those of upstream's own unit tests, rewritten for our kinds. Each has the
+// result that upstream's test expects, and also runs through upstream's functions, on converted
+// objects. In addition there are random cases, from a seed.
 //
-// What upstream does not export is compared by running the two controllers as a whole, each
+// Behaviour that upstream does not export is compared by running the two controllers as a whole, each
 // against a client that holds its objects in memory, in the time of a testing/synctest bubble:
-// when all goroutines wait for something, nothing more will happen.
+// when all goroutines wait, the result is final.
 package release

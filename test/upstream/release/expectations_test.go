@@ -30,7 +30,7 @@ import (
 	ours "github.com/gatehouse-dev/gatehouse/pkg/controller/release"
 )
 
-// both are upstream's expectations and ours, told the same.
+// both are upstream's expectations and ours, with the same input.
 type both struct {
 	theirs *upstream.UIDTrackingControllerExpectations
 	mine   *ours.Expectations
@@ -45,7 +45,7 @@ func newBoth() both {
 	}
 }
 
-// create makes instances, and has some of them fail.
+// create records the creation of instances, some of which fail.
 func (b both) create(owner string, succeed []string, fail int) {
 	_ = b.theirs.ExpectCreations(b.log, owner, len(succeed)+fail)
 	b.mine.Creating(types.UID(owner))
@@ -171,8 +171,8 @@ func TestExpectationsAreMetAlike(t *testing.T) {
 	}
 }
 
-// TestRandomExpectationsAreMetAlike plays rounds as a controller does: it begins one only when
-// the last is over, sees only what was made, and sees nothing twice but deletions.
+// TestRandomExpectationsAreMetAlike runs random rounds like those of a controller: a round begins when
+// the last is over, observes only what was created, and observes only deletions twice.
 func TestRandomExpectationsAreMetAlike(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, b := newSource(), newBoth()
@@ -221,7 +221,7 @@ func TestRandomExpectationsAreMetAlike(t *testing.T) {
 		}
 		t.Logf("satisfied %d times, not %d times", answers[true], answers[false])
 		if min(answers[true], answers[false]) < 1000 {
-			t.Error("the rounds were too much alike to say anything")
+			t.Error("the rounds were too similar to prove anything")
 		}
 	})
 }

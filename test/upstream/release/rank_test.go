@@ -31,7 +31,7 @@ import (
 	ours "github.com/gatehouse-dev/gatehouse/pkg/controller/release"
 )
 
-// order is what upstream says of two instances, as a number.
+// order returns upstream's order of two instances, as a number.
 func order(a, b *v1alpha1.Instance, rankOfA, rankOfB int, now time.Time) int {
 	ranked := upstream.ActivePodsWithRanks{Pods: pods([]*v1alpha1.Instance{a, b}), Rank: []int{rankOfA, rankOfB}, Now: metav1.NewTime(now)}
 	switch {
@@ -60,7 +60,7 @@ func TestWhichOfTwoGoesFirst(t *testing.T) {
 	unbound5, unbound8 := instance("unbound-5h", on(""), in(v1alpha1.InstancePending), created(fiveHours)), instance("unbound-8h", on(""), in(v1alpha1.InstancePending), created(eightHours))
 	ready2 := instance("ready-2h", on(""), ready(twoHours), created(month))
 	ready5, ready8 := instance("ready-5h", on(""), ready(fiveHours), created(month)), instance("ready-8h", on(""), ready(eightHours), created(month))
-	// Upstream's cases are without uids, by which those of about the same age are told apart.
+	// Upstream's cases lack UIDs, which order instances of about the same age.
 	for _, i := range []*v1alpha1.Instance{unbound5, unbound8, ready5, ready8} {
 		i.UID = ""
 	}
@@ -121,7 +121,7 @@ func TestAHundredThousandRandomPairsAreOrderedAlike(t *testing.T) {
 	for n := range 100000 {
 		a, b := s.instance("a", start), s.instance("b", start)
 		if n%4 == 0 {
-			// Of two that differ in all, the first difference decides; so most are made alike.
+			// The first difference decides, so most pairs differ in few fields.
 			b = a.DeepCopy()
 			b.UID = "b"
 			other := s.instance("x", start)
@@ -136,21 +136,20 @@ func TestAHundredThousandRandomPairsAreOrderedAlike(t *testing.T) {
 		now := pick(s, start, start, start, time.Time{})
 		theirs, mine := order(a, b, rankOfA, rankOfB, now), ours.Compare(a, b, rankOfA, rankOfB, now)
 		seen[theirs]++
-		// Where the times are of one magnitude upstream's Less can say yes both ways, by uids that
-		// are alike; never here, where they differ.
+		// If the times are of one magnitude, upstream's Less can be true both ways for equal UIDs;
+		// the UIDs here differ.
 		if theirs != mine {
 			t.Fatalf("pair %d: upstream %d, ours %d\n%+v\n%+v", n, theirs, mine, a, b)
 		}
 	}
 	t.Logf("first %d, second %d, alike %d", seen[-1], seen[1], seen[0])
 	if min(seen[-1], seen[1], seen[0]) < 1000 {
-		t.Error("the pairs were too much alike to say anything")
+		t.Error("the pairs were too similar to prove anything")
 	}
 }
 
-// TestThousandsOfRandomReleasesLoseTheSame sorts whole lists, neighbours and all. Upstream's
-// function that does so is not exported; its two steps, counting neighbours and sorting, are
-// put together here.
+// TestThousandsOfRandomReleasesLoseTheSame sorts whole lists with their neighbours. Upstream's
+// function for that is not exported; the test combines its two steps, counting neighbours and sorting.
 func TestThousandsOfRandomReleasesLoseTheSame(t *testing.T) {
 	s := newSource()
 	for n := range 5000 {

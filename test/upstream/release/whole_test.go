@@ -51,10 +51,10 @@ import (
 	fleetfake "github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/fake"
 )
 
-// TestMain silences what failures on purpose would log, and takes away upstream's brake on
+// TestMain silences the logs of intended failures, and disables upstream's rate limit of
 // errors: it counts from the process's start, which in the time of a bubble is decades ahead.
 func TestMain(m *testing.M) {
-	// Fake watches panic when their channel is full, which a burst of writes makes them on a busy
+	// Fake watches panic if their channel is full, which a burst of writes causes on a busy
 	// machine.
 	watch.DefaultChanSize = 1 << 14
 	klog.SetLogger(logr.Discard())
@@ -62,24 +62,24 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// burst is what both make or delete at most in one round.
+// burst is the maximum number of creations or deletions of both in one round.
 const burst = ours.Burst
 
-// situation is what both controllers find.
+// situation is the input of both controllers.
 type situation struct {
 	release   *v1alpha1.Release
 	siblings  []*v1alpha1.Release
 	instances []*v1alpha1.Instance
-	// allowed is how many creations succeed, where a limit is set.
+	// allowed is the number of creations that succeed, if there is a limit.
 	allowed *int
-	// refuses has all deletions fail.
+	// refuses makes all deletions fail.
 	refuses bool
 }
 
-// outcome is what a controller did until nothing happened any more, and what it says of it.
+// outcome is the total of a controller's writes, and its final status.
 type outcome struct {
-	// firstTries is how many creations it tried before it first wrote a status: where some
-	// fail, all is tried again later, and how often is a matter of time.
+	// firstTries is the number of creations before the first write of a status: failed creations
+	// are retried, and the number of retries depends on time.
 	firstTries                 int
 	made                       int
 	deleted, patched           string
@@ -88,7 +88,7 @@ type outcome struct {
 	condition                  string
 }
 
-// log sees what a controller asks of a client.
+// log records the requests of a controller.
 type log struct {
 	lock             sync.Mutex
 	tries, made      int
@@ -97,7 +97,7 @@ type log struct {
 	situation        situation
 }
 
-// watch intercepts requests. Objects that are made get what the server would give them.
+// watch intercepts requests. Created objects get the fields that the server would set.
 func (l *log) watch(client *clienttesting.Fake, dependents, owners string) {
 	client.PrependReactor("create", dependents, func(action clienttesting.Action) (bool, runtime.Object, error) {
 		l.lock.Lock()
@@ -154,7 +154,7 @@ func (l *log) outcome() outcome {
 // whole is longer than any retry, timeout or minReadySeconds of these tests.
 const whole = time.Hour
 
-// upstreamDoes runs upstream's controller until nothing happens any more.
+// upstreamDoes runs upstream's controller until nothing changes any more.
 func upstreamDoes(t *testing.T, s situation) (o outcome) {
 	synctest.Test(t, func(t *testing.T) {
 		objects := []runtime.Object{replicaSet(s.release)}
@@ -190,7 +190,7 @@ func upstreamDoes(t *testing.T, s situation) (o outcome) {
 	return o
 }
 
-// weDo runs ours.
+// weDo runs our controller.
 func weDo(t *testing.T, s situation) (o outcome) {
 	synctest.Test(t, func(t *testing.T) {
 		objects := []runtime.Object{s.release.DeepCopy()}
@@ -223,7 +223,7 @@ func weDo(t *testing.T, s situation) (o outcome) {
 		o.replicas, o.ready, o.available, o.observed = got.Status.Replicas, got.Status.ReadyReplicas, got.Status.AvailableReplicas, got.Status.ObservedGeneration
 		for _, c := range got.Status.Conditions {
 			if c.Type != v1alpha1.ReleaseConditionReplicaFailure {
-				continue // theirs has no other
+				continue // upstream has no other
 			}
 			o.condition += c.Type + "=" + string(c.Status) + " " + c.Reason
 		}
@@ -256,7 +256,7 @@ func TestBothControllersDoTheSame(t *testing.T) {
 		}
 		return all
 	}
-	// The kinds of instances of upstream's cases about what is deleted.
+	// The kinds of instances of upstream's cases about deletion.
 	unboundPending := instance("unbound-pending", mine, on(""), in(v1alpha1.InstancePending))
 	boundPending := instance("bound-pending", mine, in(v1alpha1.InstancePending))
 	runningUnready, runningUnready2 := instance("unready", mine, notReady), instance("unready2", mine, notReady)
@@ -318,8 +318,8 @@ func TestBothControllersDoTheSame(t *testing.T) {
 	}
 }
 
-// TestBothControllersDoTheSameByChance leaves out what only the sort decides, in which order
-// instances of about the same age are: all of these have times of their own.
+// TestBothControllersDoTheSameByChance leaves out the order of instances of about the same age, which only
+// the sort decides: all these instances have different times.
 func TestBothControllersDoTheSameByChance(t *testing.T) {
 	s := newSource()
 	foo := map[string]string{"name": "foo"}
@@ -351,6 +351,6 @@ func TestBothControllersDoTheSameByChance(t *testing.T) {
 		made, removed, patched = made+theirs.made, removed+len(theirs.deleted), patched+len(theirs.patched)
 	}
 	if min(made, removed, patched) < 50 {
-		t.Errorf("too little happened to say anything: %d made, %d deleted, %d patched", made, removed, patched)
+		t.Errorf("too few changes to prove anything: %d made, %d deleted, %d patched", made, removed, patched)
 	}
 }

@@ -14,6 +14,6 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package serviceaccount shows the same tokens to Kubernetes' authenticator of service
-// accounts and to ours. There is nothing but the test.
+// Package serviceaccount authenticates the same tokens with Kubernetes' authenticator of service
+// accounts and with ours. It contains only the test.
 package serviceaccount

@@ -52,7 +52,7 @@ const (
 	olderIssuer = "https://older.test"
 )
 
-// world is what both look up. A namespace is always there: Kubernetes does not look.
+// world has the objects that both look up. Namespaces always exist, because Kubernetes does not look them up.
 type world struct {
 	accounts map[string]metav1.ObjectMeta
 	secrets  map[string]metav1.ObjectMeta
@@ -69,7 +69,7 @@ func find(kind string, from map[string]metav1.ObjectMeta, namespace, name string
 
 func nothing(kind, name string) error { return apierrors.NewNotFound(corev1.Resource(kind), name) }
 
-// theirs looks things up for Kubernetes.
+// theirs is the lookup of Kubernetes' authenticator.
 type theirs struct{ world }
 
 func (w theirs) GetServiceAccount(_ context.Context, namespace, name string) (*corev1.ServiceAccount, error) {
@@ -98,7 +98,7 @@ func (theirs) GetMutatingWebhookConfiguration(_ context.Context, name string) (*
 	return nil, nothing("mutatingwebhookconfigurations", name)
 }
 
-// lookup looks things up for us.
+// lookup is the lookup of our authenticator.
 type lookup struct{ world }
 
 func (lookup) Namespace(_ context.Context, name string) (metav1.Object, error) {
@@ -137,7 +137,7 @@ func rsaKey(t *testing.T) *rsa.PrivateKey {
 	return newKey(t, key, err)
 }
 
-// pemOf is a key as it lies in a file: the private one, or the public half.
+// pemOf returns a key as in a file: the private key, or the public key.
 func pemOf(t *testing.T, key crypto.Signer, private bool) []byte {
 	t.Helper()
 	block, der, err := "PUBLIC KEY", []byte(nil), error(nil)
@@ -159,7 +159,7 @@ func write(t *testing.T, data []byte) string {
 	return path
 }
 
-// sign signs whatever it is told to.
+// sign signs any payload.
 func sign(t *testing.T, algorithm jose.SignatureAlgorithm, key any, kid string, payload []byte) string {
 	t.Helper()
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: algorithm, Key: &jose.JSONWebKey{Key: key, KeyID: kid}}, nil)
@@ -203,7 +203,7 @@ func account(namespace, name string, uid types.UID, bound ...string) map[string]
 
 func own(claim map[string]any) map[string]any { return map[string]any{"kubernetes.io": claim} }
 
-// both are the two authenticators of the same keys and the same world.
+// both are the two authenticators with the same keys and objects.
 type both struct{ theirs, ours authenticator.Token }
 
 func newBoth(t *testing.T, w world, signing crypto.Signer, more ...crypto.Signer) both {
@@ -229,11 +229,11 @@ func newBoth(t *testing.T, w world, signing crypto.Signer, more ...crypto.Signer
 	}
 }
 
-// compare shows a token to both and returns whether they take it.
+// compare authenticates a token with both and returns whether they accept it.
 func (b both) compare(t *testing.T, ctx context.Context, token string) bool {
 	t.Helper()
 	want, good, wantErr := b.theirs.AuthenticateToken(ctx, token)
-	for range 2 { // the second time we remember the signature
+	for range 2 { // the second time the signature is cached
 		got, ok, err := b.ours.AuthenticateToken(ctx, token)
 		if ok != good || (err == nil) != (wantErr == nil) {
 			t.Fatalf("Kubernetes says %v (%v), we say %v (%v)", good, wantErr, ok, err)
