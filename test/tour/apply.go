@@ -21,7 +21,7 @@ import (
 	"strings"
 )
 
-// usingPattern finds how the other manager wrote, and when.
+// usingPattern matches the API version and the time of the other manager's write.
 var usingPattern = regexp.MustCompile(` using fleet.gatehouse.dev/v1alpha1( at [-0-9T:Z]+)?`)
 
 func apply(s *scene) {
@@ -30,8 +30,7 @@ func apply(s *scene) {
 	s.pipe(web, "apply -f -").prints(unchanged)
 	s.kubectl("label instance web-$ID colour=red").succeeds()
 
-	// The patch that kubectl makes names what changed and nothing else: it has read from
-	// OpenAPI that containers are merged by name.
+	// kubectl's patch contains only the change: it knows from OpenAPI that containers are merged by name.
 	newImage := strings.Replace(web, "web:1.0", "web:1.1", 1)
 	r := s.pipe(newImage, "apply -f - -v=9")
 	for _, want := range []string{
@@ -46,7 +45,7 @@ func apply(s *scene) {
 	r.prints(configured)
 	s.images().prints("web=registry.example/web:1.1", "sidecar=registry.example/sidecar:1.0")
 
-	// What was applied and is no longer in the manifest goes; what others set stays.
+	// A field that was applied and is no longer in the manifest is removed; fields of others stay.
 	s.pipe(strings.Replace(newImage, ", tier: front", "", 1), "apply -f -").prints(configured)
 	s.kubectl("label instance web-$ID --list").printsInAnyOrder("app=web", "colour=red", "tour=$ID")
 	s.kubectl("apply view-last-applied instance web-$ID").shows("  labels:\n    app: web\n    tour: $ID\n")
@@ -74,7 +73,7 @@ func applyImmutable(s *scene) {
 		`* spec.serviceAccountName: Invalid value: "cleaner": field is immutable`,
 		`* spec.terminationGracePeriodSeconds: Invalid value: 61: field is immutable`,
 	)
-	// A list of manifests is applied as far as it goes.
+	// A list of manifests is applied up to the first error of each object.
 	s.pipe(otherEnv+"---\n"+strings.Replace(job, "registry.example/job", "registry.example/job:2", 1), "apply -f -").expect(1,
 		"instance.fleet.gatehouse.dev/job-$ID configured\n", envAnswer+"\n")
 	s.kubectl("get instances -l tour=$ID -o", `jsonpath={range .items[*]}{.spec.containers[0].image} {.metadata.generation}{"\n"}{end}`).prints(
@@ -82,7 +81,7 @@ func applyImmutable(s *scene) {
 	)
 }
 
-// conflictHelp is what kubectl says after naming the conflicts of a server-side apply.
+// conflictHelp is kubectl's text after the conflicts of a server-side apply.
 const conflictHelp = "Please review the fields above--they currently have other managers. Here\n" +
 	"are the ways you can resolve this warning:\n" +
 	"* If you intend to manage all of these fields, please re-run the apply\n" +
@@ -119,14 +118,14 @@ func serverSideApply(s *scene) {
 		conflictHelp,
 	)
 
-	// A label that only its manager owns goes when the manager leaves it out.
+	// A label that only one manager owns is removed when the manager omits it.
 	const label = instanceHeader + "metadata: {name: web-$ID, labels: {colour: red}}\n"
 	s.pipe(label, "apply --server-side --field-manager=dave -f -").prints(applied)
 	s.kubectl("label instance web-$ID --list").printsInAnyOrder("app=web", "colour=red", "tier=front", "tour=$ID")
 	s.pipe(strings.Replace(label, ", labels: {colour: red}", "", 1), "apply --server-side --field-manager=dave -f -").prints(applied)
 	s.kubectl("label instance web-$ID --list").printsInAnyOrder("app=web", "tier=front", "tour=$ID")
 
-	// Taints are found by key and effect: two managers can each own one.
+	// Taints are merged by key and effect: two managers can each own one.
 	taints := func(key string) string {
 		return hostHeader + "metadata: {name: host-$ID, labels: {tour: $ID}}\nspec:\n  taints: [{key: " + key + ", effect: NoSchedule}]\n"
 	}
@@ -134,7 +133,7 @@ func serverSideApply(s *scene) {
 	s.pipe(taints("example.com/b"), "apply --server-side --field-manager=bob -f -").prints("host.fleet.gatehouse.dev/host-$ID serverside-applied")
 	s.kubectl("get host host-$ID -o", `jsonpath={.spec.taints[*].key}{"\n"}`).prints("example.com/a example.com/b")
 
-	// What a plain write changed belongs to its writer, who is named too.
+	// A field that a plain write changed belongs to its field manager, which the conflict names, too.
 	s.kubectl("patch instance web-$ID --field-manager=erin --type=merge -p", `{"metadata":{"labels":{"tier":"back"}}}`).prints(patchedWeb)
 	r := s.pipe(newImage, "apply --server-side --field-manager=bob -f -")
 	r.stderr = usingPattern.ReplaceAllString(r.stderr, " using")

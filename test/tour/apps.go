@@ -31,11 +31,11 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// Rollouts is where the tour of apps takes place: a server whose controllers run, and hosts on
-// which instances run, or seem to.
+// Rollouts is the environment of the tour of apps: a server with running controllers, and hosts that
+// run instances or simulate them.
 type Rollouts struct {
 	Env
-	// Hosts is how many hosts there are, which become ready.
+	// Hosts is the number of hosts, all of which become ready.
 	Hosts int
 }
 
@@ -58,14 +58,14 @@ spec:
         image: registry.example.com/shop:1
 `
 
-// RunApps follows an app through its life, as a newcomer would who has the README: applied,
-// placed, running; a new version; a bad one, which the progress deadline stops; back; scaled;
+// RunApps follows an app through its lifecycle, as a new user of the README does: applied,
+// scheduled, running; a new version; a bad one, which the progress deadline stops; rolled back; scaled;
 // deleted.
 func RunApps(t *testing.T, env Rollouts) {
 	t.Helper()
 	s := newScene(t, env.Env, t.TempDir())
 	awaitGroup(s)
-	t.Cleanup(func() { // after the app, so that nothing makes instances again
+	t.Cleanup(func() { // after the app, so that no controller creates instances again
 		command := s.command(context.Background(), "delete apps,releases -l tour=$ID --ignore-not-found")
 		if out, err := command.CombinedOutput(); err != nil {
 			t.Errorf("cleaning up: %v\n%s", err, out)
@@ -118,7 +118,7 @@ func image(name string) string {
 }
 
 // appIs expects READY, UP-TO-DATE and AVAILABLE of the app, and that all its instances run the
-// image, once those that stop are gone.
+// image, once terminating ones are gone.
 func (s *scene) appIs(numbers, image string) {
 	s.Helper()
 	row := strings.Fields(s.kubectl("get app app-$ID --no-headers").succeeds().stdout)
@@ -134,7 +134,7 @@ func (s *scene) appIs(numbers, image string) {
 	}
 }
 
-// plugin runs kubectl gatehouse, which must lie beside kubectl, as make build puts it.
+// plugin runs kubectl gatehouse, which must be in kubectl's directory, where make build puts it.
 func (s *scene) plugin(line string) result {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Context(), patience)
@@ -152,13 +152,13 @@ func (s *scene) plugin(line string) result {
 	return result{scene: s, line: strings.Join(command.Args[1:], " "), stdout: stdout.String(), stderr: withoutNoise(stderr.String()), code: command.ProcessState.ExitCode()}
 }
 
-// prints1 expects success and this output, which ends without a line's end.
+// prints1 expects success and this output, which does not end with a newline.
 func (r result) prints1(output string) {
 	r.Helper()
 	r.expect(0, output, "")
 }
 
-// failsWith expects exit code 1 and a complaint with the text in it.
+// failsWith expects exit code 1 and an error with the text in it.
 func (r result) failsWith(text string) {
 	r.Helper()
 	if r.code != 1 || !strings.Contains(r.stderr, r.scene.expand.Replace(text)) {
@@ -166,8 +166,8 @@ func (r result) failsWith(text string) {
 	}
 }
 
-// seesRunning reads a wide watch with its events until so many instances run on a host, each
-// after it was seen pending on none, and then pending on its host.
+// seesRunning reads a wide watch with its events until this many instances run on a host. Each must
+// first have been pending without a host, and then pending on its host.
 func (p *process) seesRunning(wanted int) {
 	p.Helper()
 	const unbound, bound, running = 1, 2, 3
@@ -186,7 +186,7 @@ func (p *process) seesRunning(wanted int) {
 		case status == "Pending" && host == "<none>" && states[name] <= unbound:
 			states[name] = unbound
 		case status != "Running" && host != "<none>" && states[name] >= unbound && states[name] <= bound:
-			states[name] = bound // Pending, or ContainerCreating when the agent has seen it
+			states[name] = bound // Pending, or ContainerCreating once the agent has observed it
 		case status == "Running" && host != "<none>" && states[name] >= bound:
 			if states[name] == bound {
 				done++

@@ -29,8 +29,8 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// RunBuiltins plays what kubectl does with Kubernetes' own kinds, on a standalone server. Each
-// scene has a namespace of its own, with the scene's identifier as its name.
+// RunBuiltins runs kubectl's commands for Kubernetes' own kinds, on a standalone server. Each
+// scene has its own namespace, with the scene's identifier as its name.
 func RunBuiltins(t *testing.T, env Env) {
 	t.Helper()
 	scenes := []struct {
@@ -64,7 +64,7 @@ func RunBuiltins(t *testing.T, env Env) {
 	})
 }
 
-// bearing is the same scene with a bearer token as its only credential.
+// bearing returns the same scene with a bearer token as its only credential.
 func (s *scene) bearing(token string) *scene {
 	s.Helper()
 	config, err := clientcmd.LoadFromFile(s.env.Kubeconfig)
@@ -123,7 +123,7 @@ func accountTokens(s *scene) {
 	robot.kubectl("get configmaps -n $ID").fails("error: You must be logged in to the server (Unauthorized)")
 }
 
-// awaitRight waits until what was granted is known: a moment after it is stored.
+// awaitRight waits until a grant is in effect, a moment after it is stored.
 func awaitRight(s *scene, what string) {
 	s.Helper()
 	var last result
@@ -152,7 +152,7 @@ func roles(s *scene) {
 	s.kubectl("auth can-i get configmaps -n default --as=$ID-ann").expect(1, "no\n", "")
 	s.kubectl("auth can-i get hosts --as=$ID-bob --as-group=$ID-team").expect(0, "yes\n", "Warning: resource 'hosts' is not namespace scoped in group 'fleet.gatehouse.dev'\n\n")
 	s.kubectl("auth can-i --list -n $ID --as=$ID-ann").shows("configmaps", "[get list]")
-	// kubectl has no command for this one, and asks for custom resources before it sends it.
+	// kubectl has no command for this review. It discovers custom resources before it sends it.
 	const review = `apiVersion: authorization.k8s.io/v1
 kind: SubjectAccessReview
 spec: {user: $ID-ann, resourceAttributes: {namespace: $ID, verb: VERB, resource: configmaps}}
@@ -168,7 +168,7 @@ metadata: {name: reader, namespace: $ID}
 rules:
 - {apiGroups: [""], resources: [configmaps], verbs: [get, list, watch]}
 `
-	// kubectl says what it did on standard error.
+	// kubectl prints its result on standard error.
 	if r := s.pipe(wider, "auth reconcile -n $ID -f -"); r.code != 0 || !strings.Contains(r.stdout+r.stderr, "role.rbac.authorization.k8s.io/reader reconciled") || !strings.Contains(r.stdout+r.stderr, "watch") {
 		s.Fatalf("%s\n--- wanted: the role is reconciled, with the verb that it lacked", r)
 	}

@@ -52,11 +52,11 @@ func patch(s *scene) {
 
 func strategicMerge(s *scene) {
 	s.have(web)
-	// The patch names one of two containers; the other stays.
+	// The patch contains one of two containers; the other stays.
 	s.kubectl("patch instance web-$ID --type=strategic -p", `{"spec":{"containers":[{"name":"sidecar","image":"registry.example/sidecar:2.0"}]}}`).prints(patchedWeb)
 	s.images().prints("web=registry.example/web:1.0", "sidecar=registry.example/sidecar:2.0")
-	// One of two variables, with the value that it has: merged by name, nothing changes. As
-	// a merge patch it would be the whole list.
+	// One of two variables, with its current value: merged by name, nothing changes. A
+	// merge patch would replace the whole list.
 	const oneVariable = `{"spec":{"containers":[{"name":"web","image":"registry.example/web:1.0","env":[{"name":"SIZE","value":"2"}]}]}}`
 	s.kubectl("patch instance web-$ID --type=strategic -p", oneVariable).prints(patchedWeb + " (no change)")
 	s.kubectl("patch instance web-$ID --type=merge -p", oneVariable).fails(
@@ -69,14 +69,14 @@ func strategicMerge(s *scene) {
 		`The Instance "web-$ID" is invalid: spec.containers: Forbidden: containers cannot be added or removed after the instance was created; only their images may change`,
 	)
 
-	// Conditions are found by type, and container statuses by name.
+	// Conditions are merged by type, and container statuses by name.
 	s.kubectl("patch instance web-$ID --subresource=status -p", `{"status":{"containerStatuses":[{"name":"web","ready":true}],"conditions":[`+condition("ContainersReady", "True")+`]}}`).prints(patchedWeb)
 	s.kubectl("patch instance web-$ID --subresource=status -p", `{"status":{"containerStatuses":[{"name":"sidecar","ready":true}],"conditions":[`+condition("Ready", "True")+`]}}`).prints(patchedWeb)
 	s.kubectl("patch instance web-$ID --subresource=status -p", `{"status":{"conditions":[`+condition("ContainersReady", "False")+`]}}`).prints(patchedWeb)
 	s.kubectl("get instance web-$ID -o", `jsonpath={.status.conditions[?(@.type=="Ready")].status} {.status.conditions[?(@.type=="ContainersReady")].status} {.status.containerStatuses[*].ready}{"\n"}`).prints("True False true true")
 }
 
-// condition is one condition, in JSON.
+// condition returns one condition as JSON.
 func condition(kind, status string) string {
 	return `{"type":"` + kind + `","status":"` + status + `","reason":"AgentSaysSo","message":"","lastTransitionTime":"2026-01-01T00:00:00Z"}`
 }
@@ -113,7 +113,7 @@ func replace(s *scene) {
 	s.pipe(changed, "replace -f -").fails(
 		`Error from server (Conflict): error when replacing "STDIN": Operation cannot be fulfilled on instances.fleet.gatehouse.dev "web-$ID": the object has been modified; please apply your changes to the latest version and try again`,
 	)
-	// Without a resourceVersion kubectl fills in the latest.
+	// kubectl sets a missing resourceVersion to the latest.
 	s.pipe(strings.Replace(web, "web:1.0", "web:3.0", 1), "replace -f -").prints("instance.fleet.gatehouse.dev/web-$ID replaced")
 	s.images().prints("web=registry.example/web:3.0", "sidecar=registry.example/sidecar:1.0")
 	s.pipe(strings.Replace(web, "blue", "red", 1), "replace -f -").fails(
@@ -126,7 +126,7 @@ func replace(s *scene) {
 	s.kubectl("get instance web-$ID -o", `jsonpath={.spec.containers[0].env[0].value} {.metadata.generation}{"\n"}`).prints("red 1")
 }
 
-// editor installs the editor that kubectl edit starts: a shell script that gets the file's
+// editor installs the editor that kubectl edit starts: a shell script with the file's
 // name as $1.
 func (s *scene) editor(script string) {
 	s.Helper()
@@ -146,7 +146,7 @@ func edit(s *scene) {
 	s.kubectl("edit instance web-$ID --subresource=status").prints("instance.fleet.gatehouse.dev/web-$ID edited")
 	s.kubectl("get instance web-$ID -o", "jsonpath={.status.phase}{\"\\n\"}").prints("Running")
 
-	// kubectl opens the editor again with the server's objection on top; left as it is, that
+	// kubectl opens the editor again with the server's error on top; an unchanged file
 	// ends the edit.
 	s.editor(`cat "$1" >>shown; sed 's,restartPolicy: Always,restartPolicy: Never,' "$1" >changed && cat changed >"$1"`)
 	if r := s.kubectl("edit instance web-$ID"); r.code != 1 || r.stdout != "" || !strings.HasSuffix(r.stderr, "error: Edit cancelled, no valid changes were saved.\n") {

@@ -101,8 +101,8 @@ func strictValidation(s *scene) {
 	s.pipe(unknown, "create --dry-run=server --validate=ignore -f -").prints(created)
 	s.pipe(unknown, "create --dry-run=server --validate=false -f -").prints(created)
 
-	// kubectl itself drops the first of two fields when it reads a manifest. Only what it
-	// sends unread shows what the server does.
+	// kubectl drops the first of two equal fields when it reads a manifest. Only a raw
+	// request shows the server's behaviour.
 	const doubled = `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Instance","metadata":{"name":"job-$ID","labels":{"tour":"$ID"}},` +
 		`"spec":{"restartPolicy":"Never","restartPolicy":"Always","containers":[{"name":"job","image":"registry.example/job"}]}}`
 	const raw = "create --raw $API/namespaces/$NS/instances?dryRun=All&fieldValidation="

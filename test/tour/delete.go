@@ -64,7 +64,7 @@ func deleteObjects(s *scene) {
 	)
 	s.pipe(all, "delete --ignore-not-found -f -").expect(0, "", clusterScoped+"\n")
 
-	// Finalizers keep an object until they are gone.
+	// An object with finalizers is kept until they are removed.
 	s.have(strings.Replace(job, "name: job-$ID", "name: job-$ID\n  finalizers: [example.com/last-words]", 1))
 	s.kubectl("delete instance job-$ID --wait=false").prints(`instance.fleet.gatehouse.dev "job-$ID" deleted from $NS namespace`)
 	s.kubectl("get instance job-$ID").table("NAME | READY | STATUS | RESTARTS | AGE", "job-$ID | 0/1 | Terminating | 0 | <age>")
@@ -82,8 +82,8 @@ func gracefulDelete(s *scene) {
 		"web-$ID | 0/2 | Terminating | 0 | <age> | <none> | host-$ID",
 	)
 	s.kubectl("get instance web-$ID -o yaml").shows("  deletionGracePeriodSeconds: 30\n  deletionTimestamp: \"2")
-	// The grace period can be made shorter. kubectl sends 1 for 0 unless it is forced, so
-	// that nobody takes an instance from under its agent unawares.
+	// The grace period can be shortened. kubectl sends 1 for 0 without --force, so
+	// that no user removes an instance before its agent by mistake.
 	s.kubectl("delete instance web-$ID --wait=false --grace-period=10").prints(deleted)
 	s.kubectl("get instance web-$ID -o", grace).prints("10")
 	s.kubectl("delete instance web-$ID --wait=false --grace-period=0").prints(deleted)
@@ -96,7 +96,7 @@ func gracefulDelete(s *scene) {
 		"Warning: Immediate deletion does not wait for confirmation that the running resource has been terminated. The resource may continue to run on the cluster indefinitely.\n")
 	s.kubectl("get instance web-$ID --ignore-not-found").prints()
 
-	// What the agent does, seen by a kubectl that waits for it.
+	// The agent's steps, observed by a kubectl that waits for the deletion.
 	s.have(web)
 	s.pipe(bindingToHost, "create --raw "+bindingOf+" -f -").succeeds()
 	waiting := s.start("delete instance web-$ID -v=6")
@@ -106,15 +106,15 @@ func gracefulDelete(s *scene) {
 	r.stderr = "" // the log
 	r.prints(deleted)
 
-	// What has ended has no agent to wait for.
+	// An ended instance is deleted without its agent.
 	s.have(web)
 	s.pipe(bindingToHost, "create --raw "+bindingOf+" -f -").succeeds()
 	s.report("instance web-$ID", `{"status":{"phase":"Succeeded"}}`)
 	s.kubectl("delete instance web-$ID").prints(deleted)
 }
 
-// propagation asks for every way to deal with what an object owns. Nothing is owned here, so
-// each is over as soon as the garbage collector has looked.
+// propagation deletes with every propagation policy. The object has no dependents, so
+// each deletion ends as soon as the garbage collector has processed it.
 func propagation(s *scene) {
 	for _, policy := range []string{"foreground", "orphan", "background"} {
 		s.have(web + "---\n" + host)

@@ -75,8 +75,8 @@ func explain(s *scene) {
 	s.kubectl("explain airships").fails(`the server doesn't have a resource type "airships"`)
 }
 
-// everyFieldIsExplained goes down from spec and status by what explain lists, one level at a
-// time: below each field of ours its description must stand.
+// everyFieldIsExplained descends from spec and status through the fields that explain lists, one level
+// at a time: each field of our kinds must have a description.
 func (s *scene) everyFieldIsExplained(kind string) {
 	s.Helper()
 	paths := []string{kind}
@@ -128,8 +128,8 @@ func readyz(s *scene) {
 	}
 }
 
-// version leaves out a server that nobody has stamped with a version, as `go test` does not;
-// CheckVersion is for the one that make builds.
+// version skips a server without a version, as in `go test`;
+// CheckVersion tests the one that make builds.
 func version(s *scene) {
 	if r := s.kubectl("get --raw /version").succeeds(); strings.Contains(r.stdout, `"gitVersion": "v0.0.0-master`) {
 		s.Skip("the server was not built by make, which stamps its version")
@@ -138,7 +138,7 @@ func version(s *scene) {
 }
 
 func noSkew(s *scene) {
-	r := s.kubectl("version").succeeds() // a skew would be a complaint
+	r := s.kubectl("version").succeeds() // a skew would be an error
 	for _, line := range []string{"Client Version: v1.37.", "Server Version: v1.37."} {
 		if !strings.Contains(r.stdout, line) {
 			s.Errorf("%s\n--- wanted in it: %s", r, line)

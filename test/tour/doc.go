@@ -14,10 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package tour shows the API to real kubectl: every verb that a user types, with the exact
-// output, exit code and complaint that the user gets. It knows nothing of how the server
+// Package tour runs real kubectl against the API: every verb that a user types, with the exact
+// output, exit code and error that the user gets. It does not depend on how the server
 // runs, so that the same tour passes on a standalone server and through a kube-apiserver.
 //
 // The tests in test/integration and test/e2e call Run. Read Run for the list of scenes; each
-// makes its own objects, under names and a label of its own, and leaves none behind.
+// creates its own objects, with its own names and label, and deletes them.
 package tour

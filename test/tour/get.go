@@ -18,17 +18,17 @@ package tour
 
 import "strings"
 
-// hostReport is what an agent would report of its host.
+// hostReport is the status that an agent reports for its host.
 const hostReport = `{"status":{
   "conditions":[{"type":"Ready","status":"True","reason":"AgentReady","message":"","lastTransitionTime":"2026-01-01T00:00:00Z"}],
   "addresses":[{"type":"Hostname","address":"edge.example"},{"type":"InternalIP","address":"192.0.2.7"}],
   "info":{"operatingSystem":"linux","architecture":"arm64","agentVersion":"v0.3.0","runtimeVersion":"containerd://2.2.0"}}}`
 
-// webReport is what an agent would report of the web instance.
+// webReport is the status that an agent reports for the web instance.
 const webReport = `{"status":{"phase":"Running","instanceIP":"192.0.2.70","containerStatuses":[
   {"name":"web","ready":true,"restartCount":1},{"name":"sidecar","ready":false,"restartCount":2}]}}`
 
-// report writes a status as an agent would.
+// report writes a status as an agent does.
 func (s *scene) report(object, status string) {
 	s.Helper()
 	s.kubectl("patch "+object+" --subresource=status --type=merge -p", status).succeeds()
@@ -106,7 +106,7 @@ func getNames(s *scene) {
 			"instance.fleet.gatehouse.dev/web-$ID | 0/2 | Pending | 0 | <age>",
 		)
 	} else {
-		// The cluster's own kinds belong to "all" as well, and the tourist may not list them.
+		// The cluster's own kinds belong to "all" as well, and the user of the tour may not list them.
 		for _, name := range []string{"job-$ID", "web-$ID"} {
 			if !strings.Contains(all.stdout, s.expand.Replace("instance.fleet.gatehouse.dev/"+name)) {
 				s.Errorf("%s\n--- wanted in it: %s", all, name)

@@ -29,8 +29,8 @@ import (
 	"strings"
 )
 
-// command prepares a call of kubectl. line is split at white space; args are added as they
-// are. In both $ID, $NS and $API stand for the scene's identifier, the namespace and the
+// command prepares a call of kubectl. line is split at white space; args are appended unchanged.
+// In both, $ID, $NS and $API stand for the scene's identifier, the namespace and the
 // path of the API.
 func (s *scene) command(ctx context.Context, line string, args ...string) *exec.Cmd {
 	all := append([]string{"--namespace=$NS"}, strings.Fields(line)...)
@@ -39,7 +39,7 @@ func (s *scene) command(ctx context.Context, line string, args ...string) *exec.
 		all[i] = s.expand.Replace(all[i])
 	}
 	command := exec.CommandContext(ctx, s.env.Kubectl, all...)
-	// Nothing of the caller's environment but where programs are: kubectl wants diff and an
+	// The environment contains only the path of programs, because kubectl runs diff and an
 	// editor.
 	command.Env = []string{
 		"PATH=" + os.Getenv("PATH"),
@@ -53,12 +53,12 @@ func (s *scene) command(ctx context.Context, line string, args ...string) *exec.
 	return command
 }
 
-// kubectl runs kubectl to its end.
+// kubectl runs kubectl and waits for it to end.
 func (s *scene) kubectl(line string, args ...string) result {
 	return s.pipe("", line, args...)
 }
 
-// pipe runs kubectl to its end, with something on its standard input.
+// pipe runs kubectl with a standard input and waits for it to end.
 func (s *scene) pipe(stdin, line string, args ...string) result {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Context(), patience)
@@ -73,7 +73,7 @@ func (s *scene) pipe(stdin, line string, args ...string) result {
 	return result{scene: s, line: strings.Join(command.Args[1:], " "), stdout: stdout.String(), stderr: withoutNoise(stderr.String()), code: command.ProcessState.ExitCode()}
 }
 
-// withoutNoise drops what kubectl says of its own waiting on a busy machine.
+// withoutNoise drops kubectl's messages about waiting on a busy machine.
 func withoutNoise(stderr string) string {
 	var kept strings.Builder
 	for line := range strings.Lines(stderr) {
@@ -84,7 +84,7 @@ func withoutNoise(stderr string) string {
 	return kept.String()
 }
 
-// result is what a call of kubectl gave.
+// result is the result of a call of kubectl.
 type result struct {
 	*scene
 	line           string
@@ -105,13 +105,13 @@ func (r result) expect(code int, stdout, stderr string) {
 	}
 }
 
-// prints expects success, exactly these lines, and no complaint.
+// prints expects success, exactly these lines, and no error output.
 func (r result) prints(lines ...string) {
 	r.Helper()
 	r.expect(0, text(lines), "")
 }
 
-// printsInAnyOrder expects success, exactly these lines in whatever order, and no complaint.
+// printsInAnyOrder expects success, exactly these lines in any order, and no error output.
 func (r result) printsInAnyOrder(lines ...string) {
 	r.Helper()
 	want := strings.Split(r.scene.expand.Replace(strings.Join(lines, "\n")), "\n")
@@ -123,19 +123,19 @@ func (r result) printsInAnyOrder(lines ...string) {
 	}
 }
 
-// warns expects success with this one line of complaint, and exactly these lines of output.
+// warns expects success with this one warning, and exactly these lines of output.
 func (r result) warns(warning string, lines ...string) {
 	r.Helper()
 	r.expect(0, text(lines), warning+"\n")
 }
 
-// fails expects exit code 1, no output, and exactly these lines of complaint.
+// fails expects exit code 1, no output, and exactly these lines of error output.
 func (r result) fails(lines ...string) {
 	r.Helper()
 	r.expect(1, "", text(lines))
 }
 
-// complains expects exit code 1, no output, and each of these texts in the complaint.
+// complains expects exit code 1, no output, and each of these texts in the error output.
 func (r result) complains(texts ...string) {
 	r.Helper()
 	for _, want := range texts {
@@ -145,7 +145,7 @@ func (r result) complains(texts ...string) {
 	}
 }
 
-// succeeds expects exit code 0 and no complaint, whatever the output.
+// succeeds expects exit code 0 and no error output, with any output.
 func (r result) succeeds() result {
 	r.Helper()
 	if r.code != 0 || r.stderr != "" {
@@ -154,7 +154,7 @@ func (r result) succeeds() result {
 	return r
 }
 
-// shows expects success, and each of these texts somewhere in the output, in this order.
+// shows expects success, and each of these texts in the output, in this order.
 func (r result) shows(texts ...string) {
 	r.Helper()
 	r.succeeds()
@@ -169,7 +169,7 @@ func (r result) shows(texts ...string) {
 	}
 }
 
-// masked replaces what the server chooses: times, resource versions and UIDs.
+// masked replaces values that the server generates: times, resource versions and UIDs.
 func (r result) masked() result {
 	r.stdout = serverChosen.ReplaceAllString(r.stdout, "$1<$2>")
 	return r
@@ -177,7 +177,7 @@ func (r result) masked() result {
 
 var serverChosen = regexp.MustCompile(`("?(creationTimestamp|lastTransitionTime|resourceVersion|uid)"?: )"?[-0-9A-Za-z:]+"?`)
 
-// text joins lines, each of which ends.
+// text joins lines, each with a newline.
 func text(lines []string) string {
 	if len(lines) == 0 {
 		return ""

@@ -16,7 +16,7 @@ limitations under the License.
 
 package tour
 
-// header begins every manifest; the label is how a scene finds its own objects.
+// header begins every manifest; a scene finds its own objects by the label.
 const (
 	instanceHeader = "apiVersion: fleet.gatehouse.dev/v1alpha1\nkind: Instance\n"
 	hostHeader     = "apiVersion: fleet.gatehouse.dev/v1alpha1\nkind: Host\n"
@@ -38,7 +38,7 @@ spec:
     image: registry.example/sidecar:1.0
 `
 
-// job is an instance that differs from web in every field that a selector can name.
+// job is an instance that differs from web in every selectable field.
 const job = instanceHeader + `metadata:
   name: job-$ID
   labels: {tour: $ID, app: job}
@@ -68,19 +68,19 @@ spec:
   holderIdentity: host-$ID
 `
 
-// all is one object of each kind, and two instances.
+// all has one object of each kind, and two instances.
 const all = web + "---\n" + job + "---\n" + host + "---\n" + lease
 
 // bindingToHost binds a scene's web instance to its host.
 const bindingToHost = `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Binding","metadata":{"name":"web-$ID"},"target":{"kind":"Host","name":"host-$ID"}}`
 
-// have creates objects that the scene needs and does not talk about.
+// have creates objects that the scene needs and does not test.
 func (s *scene) have(manifest string) {
 	s.Helper()
 	s.pipe(manifest, "create -f -").succeeds()
 }
 
-// bound creates web and host and binds one to the other.
+// bound creates web and host and binds web to host.
 func (s *scene) bound() {
 	s.Helper()
 	s.have(web + "---\n" + host)

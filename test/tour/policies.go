@@ -16,9 +16,9 @@ limitations under the License.
 
 package tour
 
-// Webhooks and policies as people write them: what they leave out is filled in. Nothing that
-// the tour writes matches them, for there is no group of that name. Where there is a scope in a
-// rule it is because kubectl takes a list in which something was filled in for a changed one.
+// Webhooks and policies as users write them: omitted fields are defaulted. They match no object of
+// the tour, because their API group does not exist. Some rules set a
+// scope, because kubectl treats a list in which a default was set as changed.
 const (
 	tourWebhooks = `apiVersion: admissionregistration.k8s.io/v1
 kind: MutatingWebhookConfiguration
@@ -87,7 +87,7 @@ func policies(s *scene) {
 	s.pipe(tourWrongPolicy, "apply -f -").complains(`The ValidatingAdmissionPolicy "$ID-wrong" is invalid: spec.validations[0].expression`, "<input>:1:23", "Syntax error")
 	s.kubectl("patch validatingadmissionpolicybinding $ID --type=merge -p", `{"spec":{"validationActions":["Deny","Warn"]}}`).complains(
 		`The ValidatingAdmissionPolicyBinding "$ID" is invalid: spec.validationActions`, "leave one of them out")
-	// kubectl warns that they are in no namespace.
+	// kubectl warns that these objects are in no namespace.
 	if r := s.kubectl("delete mutatingwebhookconfiguration,validatingadmissionpolicy,validatingadmissionpolicybinding,mutatingadmissionpolicy $ID"); r.code != 0 {
 		s.Fatal(r)
 	}

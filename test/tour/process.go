@@ -25,17 +25,17 @@ import (
 	"time"
 )
 
-// process is a kubectl that runs while the scene goes on: a watch, or a wait.
+// process is a kubectl that runs in the background of the scene: a watch, or a wait.
 type process struct {
 	*scene
 	command        *exec.Cmd
 	stdout, stderr chan string
-	// seen is everything that was read, for the message of a failure.
+	// seen is all output so far, for failure messages.
 	seen strings.Builder
 	stop context.CancelFunc
 }
 
-// start runs kubectl beside the scene. It is killed, by its process, when the scene ends.
+// start runs kubectl in the background. It is killed by its PID when the scene ends.
 func (s *scene) start(line string, args ...string) *process {
 	s.Helper()
 	ctx, cancel := context.WithCancel(s.Context())
@@ -59,7 +59,7 @@ func (s *scene) start(line string, args ...string) *process {
 	return p
 }
 
-// lines reads lines until the pipe ends. A scene reads a few hundred at the most.
+// lines reads lines until the pipe ends. A scene reads at most a few hundred.
 func lines(pipe io.Reader) chan string {
 	read := make(chan string, 1000)
 	go func() {
@@ -73,7 +73,7 @@ func lines(pipe io.Reader) chan string {
 	return read
 }
 
-// next reads one line; false at the end.
+// next reads one line; it returns false at the end.
 func (p *process) next(from chan string) (string, bool) {
 	p.Helper()
 	select {
@@ -103,7 +103,7 @@ func (p *process) until(from chan string, text string) []string {
 	}
 }
 
-// end reads what is left and waits for the end of the process.
+// end reads the remaining output and waits for the process to end.
 func (p *process) end() result {
 	p.Helper()
 	r := result{scene: p.scene, line: strings.Join(p.command.Args[1:], " ")}
@@ -113,7 +113,7 @@ func (p *process) end() result {
 	for line, more := p.next(p.stderr); more; line, more = p.next(p.stderr) {
 		r.stderr += line + "\n"
 	}
-	_ = p.command.Wait() // the exit code is looked at
+	_ = p.command.Wait() // the exit code is checked
 	r.code = p.command.ProcessState.ExitCode()
 	return r
 }

@@ -88,7 +88,7 @@ func labelSelectors(s *scene) {
 	)
 }
 
-// requestPattern finds the requests in what kubectl logs with -v=8.
+// requestPattern matches the requests in kubectl's log with -v=8.
 var requestPattern = regexp.MustCompile(`"Request" verb="GET" url="([^"]+/instances\?[^"]*)"`)
 
 func chunks(s *scene) {
@@ -158,16 +158,16 @@ func notFound(s *scene) {
 	}
 }
 
-// namespaceHidesObject says whether kubectl hides which object is missing: when a get of one
-// in a namespace other than default is answered with 404, kubectl gets the namespace too and,
-// where that is 404 as well, repeats the latter answer. It does so on a server that serves no
+// namespaceHidesObject reports whether kubectl hides which object is missing. If a get
+// in a namespace other than default returns 404, kubectl also gets the namespace, and
+// if that returns 404 as well, it prints the latter error. This happens on a server that serves no
 // namespaces.
 func (s *scene) namespaceHidesObject() bool {
 	return s.env.Namespace != "default" && strings.HasPrefix(s.kubectl("get --raw /api/v1/namespaces/$NS").stderr, "Error from server (NotFound)")
 }
 
 func scopes(s *scene) {
-	// A namespace means nothing to a cluster-scoped kind, and kubectl leaves it out.
+	// A cluster-scoped kind has no namespace, and kubectl drops it.
 	s.pipe(strings.Replace(host, "name: host-$ID", "name: nowhere-$ID\n  namespace: elsewhere-$ID", 1), "create -f -").prints("host.fleet.gatehouse.dev/nowhere-$ID created")
 	s.kubectl("get host nowhere-$ID -o", "jsonpath={.metadata.namespace}").prints()
 	s.have(all)

@@ -22,13 +22,13 @@ import (
 	"strings"
 )
 
-// anAge in an expected cell is any age that kubectl may print.
+// anAge in an expected cell matches any age that kubectl may print.
 const anAge = "<age>"
 
 var agePattern = regexp.MustCompile(`^(\d+[smhdy])+$`)
 
 // table expects success and exactly this table, or these tables with an empty line between.
-// Each row is given with " | " between the cells; how wide kubectl makes the columns does
+// Each row has " | " between its cells; the width of kubectl's columns does
 // not matter.
 func (r result) table(rows ...string) {
 	r.Helper()
@@ -51,15 +51,15 @@ func (r result) tableHas(rows ...string) {
 	}
 }
 
-// sameRow compares a row with the one that is expected.
+// sameRow compares a row with the expected one.
 func (r result) sameRow(got, want string) bool {
 	return slices.EqualFunc(strings.Split(got, " | "), strings.Split(r.scene.expand.Replace(want), " | "), func(g, w string) bool {
 		return g == w || w == anAge && agePattern.MatchString(g)
 	})
 }
 
-// parseTables splits kubectl's tables into cells by where the headings begin, so that empty
-// cells are seen.
+// parseTables splits kubectl's tables into cells by the positions of the headings, so that empty
+// cells are recognized.
 func parseTables(stdout string) []string {
 	var rows []string
 	var starts []int

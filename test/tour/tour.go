@@ -28,24 +28,24 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// patience is how long anything may take. Nothing here takes seconds on an idle machine.
+// patience bounds every wait. No wait takes seconds on an idle machine.
 const patience = 2 * time.Minute
 
-// Env is where the tour takes place.
+// Env is the environment of the tour.
 type Env struct {
 	// Kubectl is the path of kubectl 1.37; see FindKubectl.
 	Kubectl string
-	// Kubeconfig is the path of a kubeconfig whose user may do everything with the fleet
+	// Kubeconfig is the path of a kubeconfig of a user that may do everything with the fleet
 	// group, in all namespaces, and get the namespace.
 	Kubeconfig string
-	// Namespace is where instances are made. It must exist, with a service account "builder".
+	// Namespace is the namespace of instances. It must exist, with a service account "builder".
 	Namespace string
-	// Aggregated says that a kube-apiserver stands before the server: other groups are
-	// served beside ours, discovery lags, and the cluster collects garbage.
+	// Aggregated is true if a kube-apiserver proxies to the server: other groups are
+	// served besides ours, discovery lags, and the cluster collects garbage.
 	Aggregated bool
 }
 
-// FindKubectl finds the kubectl of the project: $GATEHOUSE_KUBECTL, or bin/kubectl in the
+// FindKubectl returns the kubectl of the project: $GATEHOUSE_KUBECTL, or bin/kubectl in the
 // nearest directory above the test's own that has one.
 func FindKubectl(t testing.TB) string {
 	t.Helper()
@@ -74,9 +74,9 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// Run plays every scene, some at the same time. Each has a random identifier, which is part of
-// the names of its objects and the value of their label "tour", so that a scene meets nobody
-// else's objects and can be played alone.
+// Run runs every scene, some at the same time. Each has a random identifier, which is part of
+// the names of its objects and the value of their label "tour", so that scenes do not share
+// objects and each can run alone.
 func Run(t *testing.T, env Env) {
 	t.Helper()
 	scenes := []struct {
@@ -139,7 +139,7 @@ func Run(t *testing.T, env Env) {
 	})
 }
 
-// CheckVersion plays the scene of kubectl version alone, on a server that make has built.
+// CheckVersion runs only the scene of kubectl version, on a server that make has built.
 func CheckVersion(t *testing.T, env Env) {
 	t.Helper()
 	noSkew(newScene(t, env, t.TempDir()))
@@ -167,19 +167,19 @@ func awaitGroup(s *scene) {
 	}
 }
 
-// scene is one part of the tour: a test with a kubectl and an identifier of its own.
+// scene is one part of the tour: a test with its own kubectl and identifier.
 type scene struct {
 	*testing.T
 	env Env
-	// home is kubectl's home directory, with its discovery cache; dir is for what this scene
-	// writes.
+	// home is kubectl's home directory, with its discovery cache; dir is for the files of this
+	// scene.
 	home, dir string
 	id        string
 	// expand fills in $ID, $NS and $API; see command.
 	expand *strings.Replacer
 }
 
-// newScene prepares a scene, and sees to it that its objects are gone afterwards.
+// newScene prepares a scene, and deletes its objects afterwards.
 func newScene(t *testing.T, env Env, home string) *scene {
 	// A letter first: a label of digits alone would be a number in YAML.
 	id := "t" + utilrand.String(6)
@@ -192,7 +192,7 @@ func newScene(t *testing.T, env Env, home string) *scene {
 		),
 	}
 	t.Cleanup(func() {
-		// Not through s.kubectl: the test's context has ended.
+		// s.kubectl cannot be used, because the test's context has ended.
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		command := s.command(ctx, "delete instances.fleet.gatehouse.dev,hosts,hostleases -l tour=$ID --grace-period=0 --force --ignore-not-found")

@@ -26,7 +26,7 @@ func (s *scene) waits(line string, args ...string) *process {
 	return waiting
 }
 
-// endsWith expects the wait to end well, with this line.
+// endsWith expects the wait to succeed, with this line.
 func (p *process) endsWith(line string) {
 	p.Helper()
 	r := p.end()

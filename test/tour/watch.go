@@ -53,7 +53,7 @@ func watchTable(s *scene) {
 	s.kubectl("delete instance web-$ID --wait=false").succeeds()
 	plain.sees("web-$ID 1/2 Terminating 3 <age>")
 	events.sees("MODIFIED web-$ID 1/2 Terminating 3 <age> 192.0.2.70 host-$ID")
-	// The agent's last delete writes grace period 0, and then the object goes.
+	// The agent's last delete writes grace period 0, and then removes the object.
 	s.kubectl("delete --raw $API/namespaces/$NS/instances/web-$ID?gracePeriodSeconds=0").succeeds()
 	events.sees("MODIFIED web-$ID 1/2 Terminating 3 <age> 192.0.2.70 host-$ID", "DELETED web-$ID 1/2 Terminating 3 <age> 192.0.2.70 host-$ID")
 
@@ -99,14 +99,14 @@ func watchSelector(s *scene) {
 	s.have(web + "---\n" + job + "---\n" + host)
 	watch := s.start("get instances -l tour=$ID --watch --output-watch-events --field-selector spec.hostName=host-$ID -v=6")
 	watch.until(watch.stderr, "watch=true")
-	s.kubectl("label instance job-$ID colour=red").succeeds() // on no host: not seen
+	s.kubectl("label instance job-$ID colour=red").succeeds() // on no host: not in the selection
 	s.pipe(bindingToHost, "create --raw $API/namespaces/$NS/instances/web-$ID/binding -f -").succeeds()
 	watch.sees("EVENT NAME READY STATUS RESTARTS AGE", "ADDED web-$ID 0/2 Pending 0 <age>")
 	pending := s.start("get instances -l tour=$ID --watch --output-watch-events --field-selector status.phase=Pending,spec.hostName=host-$ID")
 	pending.sees("EVENT NAME READY STATUS RESTARTS AGE", "ADDED web-$ID 0/2 Pending 0 <age>")
 	s.report("instance web-$ID", webReport)
 	watch.sees("MODIFIED web-$ID 1/2 Running 3 <age>")
-	// What leaves the selection is deleted as far as this watch goes, in its last form.
+	// An object that leaves the selection is a DELETED event with its previous state.
 	pending.sees("DELETED web-$ID 0/2 Pending 0 <age>")
 	s.kubectl("delete instance web-$ID --grace-period=0 --force").expect(0,
 		"instance.fleet.gatehouse.dev \"web-$ID\" force deleted from $NS namespace\n",
