@@ -31,7 +31,7 @@ import (
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 )
 
-// failureAnnotation has what was said of objects that a policy with the action Audit let pass.
+// failureAnnotation has the failures of policies with the action Audit for allowed objects.
 const failureAnnotation = "validation.policy.admission.k8s.io/validation_failure"
 
 func audited(s *scene) {
@@ -87,8 +87,8 @@ func audited(s *scene) {
 	}
 }
 
-// notes are the annotations of the last create of an instance of the name, in whichever
-// server's log; nil where it is in none.
+// notes returns the annotations of the last create of an instance of the name, from the audit log of
+// any server; nil if there is none.
 func (s *scene) notes(name string) (map[string]string, error) {
 	if len(s.AuditLogs) == 0 {
 		return nil, errors.New("the servers have no audit logs")
@@ -99,7 +99,7 @@ func (s *scene) notes(name string) (map[string]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		// The last line may be half written.
+		// The last line may be incomplete.
 		log = log[:bytes.LastIndexByte(log, '\n')+1]
 		lines := bufio.NewScanner(bytes.NewReader(log))
 		lines.Buffer(nil, 1<<20)

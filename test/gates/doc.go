@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package gates plays webhooks and policies against a running server, and looks whether they
-// are asked about every kind of write, and never about a read. It goes only by the server's
+// Package gates runs webhooks and policies against a running server, and checks that they
+// are called for every kind of write, and for no read. It uses only the server's
 // address, so that the same scenes run against a standalone server and through a
 // kube-apiserver. Read Run first.
 package gates

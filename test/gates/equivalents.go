@@ -31,14 +31,14 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// way is one of the ways to write an object.
+// way is one API version through which an object can be written.
 type way struct {
 	version metav1.GroupVersionResource
 	kind    string
 	write   func(ctx context.Context, name string) error
 }
 
-// rule matches creates through the way alone, unless equivalents count.
+// rule matches creates through this version only, unless equivalent matching is on.
 func (w way) rule() admissionregistrationv1.RuleWithOperations {
 	return admissionregistrationv1.RuleWithOperations{
 		Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
@@ -46,8 +46,8 @@ func (w way) rule() admissionregistrationv1.RuleWithOperations {
 	}
 }
 
-// ways lead to the same storage. The fleet has one version, and so one way; what has two
-// is served only where the server serves Kubernetes' own kinds.
+// ways returns versions of the same storage. The fleet has one version; kinds with two versions
+// exist only on a server that stores Kubernetes' own kinds.
 func (s *scene) ways() []way {
 	if !s.Standalone {
 		return []way{{
@@ -84,8 +84,8 @@ var (
 	equivalent = ptr.To(admissionregistrationv1.Equivalent)
 )
 
-// equivalents registers for each way a webhook that wants exactly that one, and one that
-// wants equivalents, too; and one for a version that is not served.
+// equivalents registers for each version a webhook with exact matching and one with equivalent
+// matching; and one for a version that is not served.
 func equivalents(s *scene) {
 	var webhooks []admissionregistrationv1.ValidatingWebhook
 	add := func(name string, policy *admissionregistrationv1.MatchPolicyType, rule admissionregistrationv1.RuleWithOperations) {
@@ -124,7 +124,7 @@ func equivalents(s *scene) {
 				s.Errorf("%v: the webhook %s was asked %d times", w.version, hook, len(calls))
 			}
 			for _, call := range calls {
-				// It gets what its rule names, and is told what the caller wrote.
+				// The request has the version of the rule, and requestKind the version of the caller.
 				if as := call.Kind.Group + "/" + call.Kind.Version; hook != "exact-"+label(w) && as != groupOf(ways, hook) {
 					s.Errorf("%v: the webhook %s got the object as %s", w.version, hook, as)
 				}
@@ -136,7 +136,7 @@ func equivalents(s *scene) {
 	}
 }
 
-// label is the way in the name of a webhook.
+// label returns the version as a part of a webhook's name.
 func label(w way) string {
 	if w.version.Group == "" {
 		return "core"
@@ -144,7 +144,7 @@ func label(w way) string {
 	return w.version.Group
 }
 
-// groupOf is the version of which the webhook's rule speaks.
+// groupOf returns the version in the webhook's rule.
 func groupOf(ways []way, hook string) string {
 	for _, w := range ways {
 		if hook == "equivalent-"+label(w) {

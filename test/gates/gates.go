@@ -38,32 +38,32 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 )
 
-// patience is how long anything may take. Nothing here takes seconds on an idle machine,
-// but for a webhook that is slow on purpose, and policies, which are read every second.
+// patience bounds every wait. No wait takes seconds on an idle machine,
+// except for a slow webhook, and for policies, which are read every second.
 const patience = 2 * time.Minute
 
-// Env is where the scenes take place.
+// Env is the environment of the scenes.
 type Env struct {
-	// Admin may do everything. It leads through kube-apiserver where there is one.
+	// Admin may do everything. It connects to the kube-apiserver if there is one.
 	Admin *rest.Config
-	// Servers lead to each server directly: whether all of them know a webhook.
+	// Servers connect to each server directly, to check that all of them have a webhook.
 	Servers []*rest.Config
-	// Namespace begins the names of namespaces that the scenes make, each its own: what a
-	// policy of one has left behind for a second must not meet another.
+	// Namespace is the prefix of the namespaces of the scenes. Each scene has its own, because a
+	// policy stays in force for a second after its deletion.
 	Namespace string
-	// Standalone says that there is no cluster, and so no services.
+	// Standalone is true if there is no cluster, and so no services.
 	Standalone bool
-	// CatchAll are the API groups of a webhook that asks for everything: all of them where
-	// nobody else is there, who would be locked out.
+	// CatchAll are the API groups of a webhook that matches everything: all groups if the server
+	// is not shared, because the webhook blocks all other writers.
 	CatchAll []string
-	// AuditLogs are the files of the servers' audit logs.
+	// AuditLogs are the paths of the servers' audit logs.
 	AuditLogs []string
-	// Measured runs what a hostile webhook or policy makes a server do, and measures its cost:
-	// test/attacks. Nil where the cost is not measured.
+	// Measured runs an attack of a hostile webhook or policy, and measures its cost to the server:
+	// test/attacks. It is nil if the cost is not measured.
 	Measured func(t *testing.T, name, size string, attack func() (answer string))
 }
 
-// scene is one of them.
+// scene is one test with its clients and names.
 type scene struct {
 	*testing.T
 	Env
@@ -75,13 +75,13 @@ type scene struct {
 	servers []versioned.Interface
 }
 
-// row is a scene with its sentence.
+// row is a scene and its name.
 type row struct {
 	sentence string
 	play     func(*scene)
 }
 
-// Run plays every scene, one after the other.
+// Run runs every scene, one after the other.
 func Run(t *testing.T, env Env) {
 	t.Helper()
 	run(t, env, append([]row{
@@ -107,7 +107,7 @@ func Run(t *testing.T, env Env) {
 	}, hostile...))
 }
 
-// hostile are the scenes of webhooks and policies that attack the server or its callers.
+// hostile are the scenes of webhooks and policies that attack the server or its clients.
 var hostile = []row{
 	{"a webhook that redirects is not followed", redirects},
 	{"a webhook makes no other object of the one that it is asked about", renames},
@@ -115,7 +115,7 @@ var hostile = []row{
 	{"policies that take all the time that they can get are stopped", endlessPolicies},
 }
 
-// Hostile plays the scenes of hostile webhooks and policies alone.
+// Hostile runs only the scenes of hostile webhooks and policies.
 func Hostile(t *testing.T, env Env) {
 	t.Helper()
 	run(t, env, hostile)
@@ -137,7 +137,7 @@ func run(t *testing.T, env Env, rows []row) {
 	}
 }
 
-// makeNamespace makes the scene's own.
+// makeNamespace creates the namespace of the scene.
 func (s *scene) makeNamespace() {
 	s.Helper()
 	s.Namespace = s.name(s.Namespace)
@@ -147,7 +147,7 @@ func (s *scene) makeNamespace() {
 	s.Cleanup(func() {
 		_ = s.cluster.CoreV1().Namespaces().Delete(context.Background(), s.Namespace, metav1.DeleteOptions{})
 	})
-	// Instances act as it, and a webhook for everything that is down would keep it from being made.
+	// Instances use this account, and a failing webhook for everything would block its creation.
 	s.eventually("the namespace has its default account", func() (bool, error) {
 		_, err := s.cluster.CoreV1().ServiceAccounts(s.Namespace).Get(s.Context(), "default", metav1.GetOptions{})
 		return err == nil, nil
@@ -169,23 +169,23 @@ func clients(t *testing.T, config *rest.Config) (versioned.Interface, kubernetes
 	return fleet, cluster
 }
 
-// within is the same scene in a test of its own, with webhooks of its own.
+// within returns the same scene in a subtest, with its own webhooks.
 func (s *scene) within(t *testing.T) *scene {
 	inner := *s
 	inner.T, inner.id = t, utilrand.String(6)
 	return &inner
 }
 
-// name is one that no other scene uses.
+// name returns a name that no other scene uses.
 func (s *scene) name(base string) string { return base + "-" + s.id }
 
-// here limits webhooks and policies to the namespace of the scenes.
+// here selects the namespace of the scene, for webhooks and policies.
 func (s *scene) here() *metav1.LabelSelector {
 	return &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": s.Namespace}}
 }
 
-// probePrefix begins the names of objects that are never stored: whether a webhook is asked
-// about them says that the server knows it.
+// probePrefix is the prefix of objects that are never stored: a call of a webhook for one
+// proves that the server has the webhook.
 const probePrefix = "probe-"
 
 // rule matches writes of the fleet's resources.
@@ -196,8 +196,8 @@ func rule(resources []string, operations ...admissionregistrationv1.OperationTyp
 	}}
 }
 
-// mutate registers mutating webhooks and waits until every server asks them: the last of the
-// configuration is one that is asked about probes only.
+// mutate registers mutating webhooks and waits until every server calls them: the last webhook of the
+// configuration matches only probes.
 func (s *scene) mutate(webhooks ...admissionregistrationv1.MutatingWebhook) {
 	s.Helper()
 	path := s.name("known")
@@ -226,7 +226,7 @@ func (s *scene) mutate(webhooks ...admissionregistrationv1.MutatingWebhook) {
 // validate does the same with validating webhooks.
 func (s *scene) validate(webhooks ...admissionregistrationv1.ValidatingWebhook) {
 	s.Helper()
-	path := s.name("known-validating") // a mutating one may be known already
+	path := s.name("known-validating") // a mutating one may be in effect already
 	s.hooks.set(path, allow)
 	configuration := &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: s.name("gates-validating")}}
 	for _, w := range webhooks {
@@ -249,14 +249,14 @@ func (s *scene) validate(webhooks ...admissionregistrationv1.ValidatingWebhook) 
 	s.waitKnown(path)
 }
 
-// noProbes keeps a scene's webhooks from seeing what only asks whether they are known.
+// noProbes excludes probes from a scene's webhooks.
 var noProbes = admissionregistrationv1.MatchCondition{Name: "no-probes", Expression: "!request.?name.orValue('').startsWith('" + probePrefix + "')"}
 
 func (s *scene) probes() *metav1.LabelSelector {
 	return &metav1.LabelSelector{MatchLabels: map[string]string{"gates-probe": s.id}}
 }
 
-// waitKnown asks every server in a dry run until it asks the webhook at the path.
+// waitKnown sends dry runs to every server until it calls the webhook at the path.
 func (s *scene) waitKnown(path string) {
 	s.Helper()
 	for i, server := range s.servers {
@@ -280,7 +280,7 @@ func (s *scene) eventually(what string, condition func() (bool, error)) {
 	}
 }
 
-// instance is one that the server takes.
+// instance returns a valid instance.
 func (s *scene) instance(name string) *v1alpha1.Instance {
 	return &v1alpha1.Instance{
 		ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: name},
@@ -299,8 +299,8 @@ func (s *scene) create(instance *v1alpha1.Instance) (*v1alpha1.Instance, error) 
 	return created, err
 }
 
-// attacked creates an instance of that name, and measures what a hostile webhook or policy makes
-// that request cost. The row has the sentence of the test.
+// attacked creates an instance of that name, and measures the cost of a hostile webhook or policy
+// for that request. The row has the name of the test.
 func (s *scene) attacked(instance *v1alpha1.Instance) error {
 	s.Helper()
 	var err error
@@ -317,7 +317,7 @@ func (s *scene) attacked(instance *v1alpha1.Instance) error {
 	return err
 }
 
-// answerOf is the code of an answer.
+// answerOf returns the code of a response.
 func answerOf(err error) string {
 	if status, ok := err.(apierrors.APIStatus); ok { //nolint:errorlint // clients return it as it is
 		return strconv.Itoa(int(status.Status().Code))
@@ -334,7 +334,7 @@ func (s *scene) mustCreate(name string) *v1alpha1.Instance {
 	return created
 }
 
-// refused wants an error with a code that says the words.
+// refused expects an error with the code and the words.
 func (s *scene) refused(what string, err error, code int32, words ...string) {
 	s.Helper()
 	status, ok := err.(apierrors.APIStatus)

@@ -32,8 +32,8 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// redirects plays a webhook that answers with a redirect, to another path of its own and to a
-// server without TLS on the machine of the server: neither must ever see the object.
+// redirects runs a webhook that responds with a redirect, to another of its paths and to a
+// server without TLS on the machine of the server: neither may receive the object.
 func redirects(s *scene) {
 	var seen atomic.Int32
 	plain := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { seen.Add(1) }))
@@ -63,7 +63,7 @@ func redirects(s *scene) {
 	}
 }
 
-// renames plays webhooks that make another object of the one that they were asked about.
+// renames runs webhooks that change the identity of the object under review.
 func renames(s *scene) {
 	harmless := admissionregistrationv1.MutatingWebhook{Name: "a-harmless.gates.example.com", ClientConfig: s.hooks.client("harmless"), Rules: rule(instances, admissionregistrationv1.Create)}
 	s.hooks.set("harmless", patch(`[{"op":"add","path":"/metadata/labels","value":{"seen":"true"}}]`))
@@ -100,7 +100,7 @@ func renames(s *scene) {
 	})
 }
 
-// boasts plays webhooks that say more than anybody wants to hear.
+// boasts runs webhooks with responses that are too large or have invalid codes.
 func boasts(s *scene) {
 	long := strings.Repeat("ä", 400_000)
 	status := func(change func(*metav1.Status)) answer {
@@ -174,7 +174,7 @@ func errText(err error) string {
 	return err.Error()
 }
 
-// endlessPolicies plays a policy that uses up the cost that the library gives a binding, which
+// endlessPolicies runs a policy that exhausts the cost budget of the library for a binding, which
 // is a second or two of a processor, with more bindings than a request has time for.
 func endlessPolicies(s *scene) {
 	spec := admissionregistrationv1.ValidatingAdmissionPolicySpec{MatchConstraints: policyRule(instances, admissionregistrationv1.Create), FailurePolicy: fail, Validations: EndlessValidations()}

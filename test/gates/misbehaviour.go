@@ -30,12 +30,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Names of webhooks that are special: writes for the first take its whole timeout, and for the
-// second are refused with 403; for all others with 500.
+// Names of two special webhooks: writes for NeverAnswers take its whole timeout, and writes for
+// RefusesAtLength are refused with 403; for all others with 500.
 const NeverAnswers, RefusesAtLength = "never-answers", "refuses-at-length"
 
-// Misbehaviours are webhooks that misbehave, by what they do. Each write that they are called for
-// must fail.
+// Misbehaviours returns webhooks by their misbehaviour. Each write that calls one must fail.
 func Misbehaviours() map[string]http.HandlerFunc {
 	return map[string]http.HandlerFunc{
 		NeverAnswers: neverAnswers,
@@ -50,7 +49,7 @@ func Misbehaviours() map[string]http.HandlerFunc {
 	}
 }
 
-// RawHook starts a webhook that writes its answers by itself, until the test ends.
+// RawHook starts a webhook that writes raw responses, until the test ends.
 func RawHook(t *testing.T, answer http.HandlerFunc) admissionregistrationv1.WebhookClientConfig {
 	t.Helper()
 	h := startHooks(t)
@@ -58,7 +57,7 @@ func RawHook(t *testing.T, answer http.HandlerFunc) admissionregistrationv1.Webh
 	return h.client("")
 }
 
-// reviewed answers reviews.
+// reviewed decodes and answers reviews.
 func reviewed(a answer) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		review := &admissionv1.AdmissionReview{}
@@ -76,7 +75,7 @@ func reviewed(a answer) http.HandlerFunc {
 }
 
 func neverAnswers(_ http.ResponseWriter, r *http.Request) {
-	_, _ = io.Copy(io.Discard, r.Body) // the end of a connection is seen only after its body
+	_, _ = io.Copy(io.Discard, r.Body) // the end of a connection is detected only after its body
 	<-r.Context().Done()
 }
 
@@ -104,7 +103,7 @@ func endless(w http.ResponseWriter, head string) {
 	}
 }
 
-// EndlessValidations are expressions that use up the cost that the library gives a policy, which
+// EndlessValidations are expressions that exhaust the cost budget of the library for a policy, which
 // is a second or two of a processor.
 func EndlessValidations() []admissionregistrationv1.Validation {
 	numbers := make([]string, 60)

@@ -35,7 +35,7 @@ func service(s *scene) {
 	serviceOfTheCluster(s.within(s.T))
 }
 
-// serviceNowhere names one that does not exist.
+// serviceNowhere uses a service that does not exist.
 func serviceNowhere(s *scene, words string) {
 	webhook := admissionregistrationv1.ValidatingWebhook{
 		Name: "service.gates.example.com", Rules: rule(instances, admissionregistrationv1.Create), FailurePolicy: fail,
@@ -43,7 +43,7 @@ func serviceNowhere(s *scene, words string) {
 			Service:  &admissionregistrationv1.ServiceReference{Namespace: "nowhere", Name: "hook", Port: ptr.To[int32](443)},
 			CABundle: s.hooks.authority,
 		},
-		// The next one in the namespace is not asked for by the objects of this one.
+		// Objects of later scenes in the namespace do not match this webhook.
 		ObjectSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"nowhere": "true"}},
 	}
 	s.validate(webhook)
@@ -53,8 +53,8 @@ func serviceNowhere(s *scene, words string) {
 	s.refused("a create", err, http.StatusInternalServerError, `failed calling webhook "service.gates.example.com"`, words)
 }
 
-// serviceOfTheCluster leads out of the cluster, to the test: the name of the service is one
-// that no DNS here knows, but the one that the certificate must have.
+// serviceOfTheCluster routes a service out of the cluster, to the test: DNS cannot resolve the name
+// of the service here, but the certificate must contain it.
 func serviceOfTheCluster(s *scene) {
 	name := s.name("hook")
 	hooks := startHooksAs(s.T, name+"."+s.Namespace+".svc")

@@ -31,7 +31,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// tokens lets the host of an instance ask for the instance's token.
+// tokens requests the token of an instance as its host.
 func tokens(s *scene) {
 	ask := s.boundHost(s.name("edge"), s.name("bound"))
 	token := []string{"instances/token"}
@@ -76,8 +76,8 @@ func tokens(s *scene) {
 	}
 }
 
-// boundHost makes an instance that is bound to a host, and returns how that one asks for the
-// instance's token, which is to live for so many seconds.
+// boundHost creates an instance that is bound to a host, and returns a function with which the host
+// requests the instance's token for a number of seconds.
 func (s *scene) boundHost(host, instance string) func(seconds int64) (*authenticationv1.TokenRequest, error) {
 	s.Helper()
 	fleet := s.fleet.FleetV1alpha1()
@@ -91,7 +91,7 @@ func (s *scene) boundHost(host, instance string) func(seconds int64) (*authentic
 	}, metav1.CreateOptions{}); err != nil {
 		s.Fatal(err)
 	}
-	// A kube-apiserver knows nothing of bindings, and lets no host through: hosts ask a server.
+	// A kube-apiserver has no authorizer of hosts, so hosts connect to a server directly.
 	config := rest.CopyConfig(s.Servers[0])
 	config.Impersonate = rest.ImpersonationConfig{UserName: "system:host:" + host, Groups: []string{"system:hosts"}}
 	client, _ := clients(s.T, config)
@@ -112,13 +112,13 @@ func (s *scene) boundHost(host, instance string) func(seconds int64) (*authentic
 		if err != nil {
 			return nil, err
 		}
-		// The fleet's client knows no such kind.
+		// The fleet's client does not have this kind.
 		given := &authenticationv1.TokenRequest{}
 		return given, json.Unmarshal(data, given)
 	}
 }
 
-// borrowed lets a policy change kinds that are not of the fleet, though its endpoints take them.
+// borrowed runs a policy that changes kinds of other groups on endpoints of the fleet.
 func borrowed(s *scene) {
 	s.change(policyRule([]string{"apps/scale"}, admissionregistrationv1.Update), admissionregistrationv1.Mutation{
 		PatchType:          admissionregistrationv1.PatchTypeApplyConfiguration,
@@ -151,7 +151,7 @@ func borrowed(s *scene) {
 	s.eventually("the policy for tokens is in force", func() (bool, error) {
 		given, err := ask(600)
 		if apierrors.IsForbidden(err) {
-			return false, nil // the binding is not known yet
+			return false, nil // the binding is not in effect yet
 		}
 		return err == nil && given.Spec.ExpirationSeconds != nil && *given.Spec.ExpirationSeconds == 700, err
 	})

@@ -36,11 +36,10 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// answer is what a webhook says to a review.
+// answer is a webhook's response to a review.
 type answer func(r *http.Request, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse
 
-// hooks is a server of webhooks, over TLS, each at a path of its own. It keeps what it was
-// asked.
+// hooks is a TLS server of webhooks, each at a separate path. It records the requests.
 type hooks struct {
 	server *httptest.Server
 	// authority verifies the server's certificate.
@@ -59,7 +58,7 @@ func startHooks(t *testing.T) *hooks {
 	return h
 }
 
-// startHooksAs has a certificate for that name alone.
+// startHooksAs uses a certificate for only that name.
 func startHooksAs(t *testing.T, host string) *hooks {
 	t.Helper()
 	certificate, key, err := cert.GenerateSelfSignedCertKey(host, nil, nil)
@@ -105,7 +104,7 @@ func (h *hooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	response := answer(r, review.Request)
 	if response == nil {
-		return // whoever is silent has kept the caller waiting
+		return // the handler has waited for the caller's timeout
 	}
 	response.UID = review.Request.UID
 	review.Request, review.Response = nil, response
@@ -113,15 +112,15 @@ func (h *hooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(review)
 }
 
-// calls are what the webhook at the path has been asked about namespaces' objects whose name
-// does not begin with "probe-".
+// calls returns the requests to the webhook at the path, without cluster-scoped objects and objects with
+// the prefix "probe-".
 func (h *hooks) calls(path string) []*admissionv1.AdmissionRequest {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(h.asked[path]), func(r *admissionv1.AdmissionRequest) bool { return strings.HasPrefix(r.Name, probePrefix) })
 }
 
-// probed says whether the webhook has been asked about an object of that name.
+// probed reports whether the webhook was called for an object of that name.
 func (h *hooks) probed(path, name string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -134,7 +133,7 @@ func (h *hooks) forget(path string) {
 	delete(h.asked, path)
 }
 
-// client is how a server reaches the webhook at the path.
+// client returns the client configuration for the webhook at the path.
 func (h *hooks) client(path string) admissionregistrationv1.WebhookClientConfig {
 	return admissionregistrationv1.WebhookClientConfig{
 		URL:      ptr.To(h.server.URL + "/" + path),
@@ -142,7 +141,7 @@ func (h *hooks) client(path string) admissionregistrationv1.WebhookClientConfig 
 	}
 }
 
-// service is how a server reaches it by the service, which leads to the port of this server.
+// service returns the client configuration for a service that leads to the port of this server.
 func (h *hooks) service(t *testing.T, namespace, name, path string) admissionregistrationv1.WebhookClientConfig {
 	t.Helper()
 	address, ok := h.server.Listener.Addr().(*net.TCPAddr)
@@ -155,7 +154,7 @@ func (h *hooks) service(t *testing.T, namespace, name, path string) admissionreg
 	}
 }
 
-// allow lets everything pass.
+// allow allows every request.
 func allow(*http.Request, *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
 	return &admissionv1.AdmissionResponse{Allowed: true}
 }
@@ -174,7 +173,7 @@ func deny(message string) answer {
 	}
 }
 
-// silent never answers: it waits until the caller gives up.
+// silent never responds: it waits until the caller gives up.
 func silent(r *http.Request, _ *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
 	<-r.Context().Done()
 	return nil

@@ -42,7 +42,7 @@ var (
 
 const addSidecar = `[{"op":"add","path":"/spec/containers/-","value":{"name":"sidecar","image":"registry.example/sidecar:1"}}]`
 
-// injector adds a sidecar to instances that have none, as a real one would.
+// injector adds a sidecar to instances without one, like common injectors.
 func injector(_ *http.Request, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
 	if strings.Contains(string(request.Object.Raw), `"sidecar"`) {
 		return allow(nil, nil)
@@ -65,7 +65,7 @@ func sidecar(s *scene) {
 			s.Errorf("%s has the containers %+v", instance.Name, instance.Spec.Containers)
 			continue
 		}
-		// What a webhook adds gets our defaults and goes through our validation.
+		// An object that a webhook changes is defaulted and validated afterwards.
 		if policy := instance.Spec.Containers[1].ImagePullPolicy; policy != v1alpha1.PullIfNotPresent {
 			s.Errorf("the sidecar of %s has the pull policy %q", instance.Name, policy)
 		}
@@ -107,12 +107,12 @@ func denied(s *scene) {
 	if _, err := s.fleet.FleetV1alpha1().Instances(s.Namespace).Get(s.Context(), s.name("denied"), metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		s.Errorf("what was refused is there: %v", err)
 	}
-	// A selector of namespaces does not keep a webhook from objects outside of them.
+	// A namespace selector does not exclude cluster-scoped objects.
 	_, err = s.fleet.FleetV1alpha1().Hosts().Create(s.Context(), &v1alpha1.Host{ObjectMeta: metav1.ObjectMeta{Name: s.name("denied")}}, metav1.CreateOptions{})
 	s.refused("a create outside of namespaces", err, http.StatusForbidden, `admission webhook "no.gates.example.com" denied the request`)
 }
 
-// nobody is an address where nothing listens: that of a server that has ended.
+// nobody returns the address of a server that has ended.
 func (s *scene) nobody() admissionregistrationv1.WebhookClientConfig {
 	gone := startHooks(s.T)
 	client := gone.client("nobody")
@@ -194,8 +194,7 @@ func conditions(s *scene) {
 	}
 }
 
-// lockout is what a cluster is feared to end in: a webhook that is down and asks for
-// everything.
+// lockout runs a failing webhook that matches everything, which can lock up a cluster.
 func lockout(s *scene) {
 	everything := []admissionregistrationv1.RuleWithOperations{{
 		Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.OperationAll},
@@ -221,7 +220,7 @@ func lockout(s *scene) {
 	})
 }
 
-// warnings keeps what a server warns of.
+// warnings records the warnings of a server.
 type warnings struct {
 	mu   sync.Mutex
 	seen []string

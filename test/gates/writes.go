@@ -29,16 +29,16 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// write is one kind of write, and what webhooks are told of it.
+// write is one kind of write, and the reviews that webhooks must get for it.
 type write struct {
 	name string
 	do   func() error
-	// want is operation, resource with subresource, kind, and which of object and old object
-	// are there.
+	// want has the operation, the resource with subresource, the kind, and which of object and old object
+	// are set.
 	want []string
 }
 
-// told puts a review in the words of write.want.
+// told formats a review like write.want.
 func told(r *admissionv1.AdmissionRequest) string {
 	resource := r.Resource.Resource
 	if r.SubResource != "" {
@@ -57,7 +57,7 @@ func told(r *admissionv1.AdmissionRequest) string {
 	return fmt.Sprintf("%s %s %s%s", r.Operation, resource, r.Kind.Kind, has)
 }
 
-// everyWrite lets a mutating and a validating webhook listen to everything of the fleet.
+// everyWrite registers a mutating and a validating webhook for all writes of the fleet.
 func everyWrite(s *scene) {
 	s.hooks.set("mutating", allow)
 	s.hooks.set("validating", allow)
@@ -74,12 +74,12 @@ func everyWrite(s *scene) {
 		for _, hook := range []string{"mutating", "validating"} {
 			var got []string
 			for _, call := range s.hooks.calls(hook) {
-				// Others write, too: controllers, and the hosts' agents.
+				// Controllers and agents write, too.
 				if call.UserInfo.Username == s.me() {
 					got = append(got, told(call))
 				}
 			}
-			// A deletion asks again where the watch cache was behind, as for pods.
+			// A deletion repeats admission if the watch cache was behind, as for pods.
 			if got = slices.Compact(got); !slices.Equal(got, w.want) {
 				s.Errorf("%s: the %s webhook was asked about %q, not %q", w.name, hook, got, w.want)
 			}
@@ -97,7 +97,7 @@ func everyWrite(s *scene) {
 	}
 }
 
-// me is the user's name, as webhooks are told it.
+// me returns the user's name as in admission requests.
 func (s *scene) me() string {
 	s.Helper()
 	if s.user == "" {
@@ -110,7 +110,7 @@ func (s *scene) me() string {
 	return s.user
 }
 
-// app is one that runs nothing, with the image.
+// app returns an app with zero replicas and the image.
 func (s *scene) app(image string) *v1alpha1.App {
 	labels := map[string]string{"app": s.name("web")}
 	return &v1alpha1.App{
@@ -125,7 +125,7 @@ func (s *scene) app(image string) *v1alpha1.App {
 	}
 }
 
-// release is a revision of the app, as its controller would have made it.
+// release returns a revision of the app, as its controller creates it.
 func (s *scene) release(app *v1alpha1.App, image string, revision int) *v1alpha1.Release {
 	template := *s.app(image).Spec.Template.DeepCopy()
 	template.Labels[v1alpha1.TemplateHashLabel] = fmt.Sprint(revision)
@@ -139,7 +139,7 @@ func (s *scene) release(app *v1alpha1.App, image string, revision int) *v1alpha1
 	}
 }
 
-// writes are all that the fleet's resources offer. They build on each other.
+// writes returns all kinds of writes of the fleet's resources. Each depends on the ones before.
 func (s *scene) writes() []write {
 	ctx, client := s.Context(), s.fleet.FleetV1alpha1()
 	instances, apps, releases, hosts, leases := client.Instances(s.Namespace), client.Apps(s.Namespace), client.Releases(s.Namespace), client.Hosts(), client.HostLeases()
@@ -219,7 +219,7 @@ func (s *scene) writes() []write {
 			return client.RESTClient().Patch(types.MergePatchType).Namespace(s.Namespace).Resource("releases").Name(app.Name + "-2").SubResource("scale").
 				Body([]byte(`{"spec":{"replicas":0}}`)).Do(ctx).Error()
 		}, []string{"UPDATE releases/scale Scale object old"}},
-		// A rollback is a request of its own, and an update of the app.
+		// A rollback is a separate request, and an update of the app.
 		{"rollback", func() error {
 			_, err := apps.Rollback(ctx, app.Name, &v1alpha1.AppRollback{ToRevision: 1}, metav1.CreateOptions{})
 			return err
@@ -239,7 +239,7 @@ func (s *scene) writes() []write {
 	}...)
 }
 
-// reads are all ways to look at something.
+// reads sends all kinds of reads.
 func (s *scene) reads() {
 	s.Helper()
 	created := s.mustCreate(s.name("read"))
