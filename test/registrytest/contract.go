@@ -40,7 +40,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
-// fills is how many random objects a rule is tried with.
+// fills is the number of random objects for each rule.
 const fills = 10
 
 // Group is an API group and the resources that it must serve.
@@ -54,16 +54,16 @@ type Group struct {
 	Fuzzer fuzzer.FuzzerFuncs
 	// Fixtures is the directory of the wire fixtures.
 	Fixtures string
-	// Builtin is true for Kubernetes' own kinds: the hub is the wire type, they are stored where a
-	// kube-apiserver stores them, and k8s.io/api has their fixtures.
+	// Builtin is true for Kubernetes' own kinds: the hub is the wire type, they have the etcd paths of a
+	// kube-apiserver, and k8s.io/api has their fixtures.
 	Builtin bool
-	// Resources is what is served. Samples are created in this order, before anything else.
+	// Resources are the served resources. Samples are created in this order, before any other object.
 	Resources []Resource
 }
 
 // Resource is the contract of a stored resource.
 type Resource struct {
-	// Name is the plural, by which the resource is installed.
+	// Name is the plural name under which the resource is installed.
 	Name, Singular, Kind   string
 	ShortNames, Categories []string
 	Namespaced             bool
@@ -71,26 +71,26 @@ type Resource struct {
 	Verbs []string
 	// Columns are the headings that kubectl prints, and WideColumns those that -o wide adds.
 	Columns, WideColumns []string
-	// SelectableFields are those besides metadata.name and metadata.namespace, Indexes those
-	// that are indexed, and WatchIndex the one by which watches are dispatched.
+	// SelectableFields are those besides metadata.name and metadata.namespace, Indexes are the
+	// indexed ones, and WatchIndex is the one by which watches are dispatched.
 	SelectableFields, Indexes []string
 	WatchIndex                string
-	// Sample is a valid hub object with a valid status; Key is where etcd keeps it.
+	// Sample returns a valid hub object with a valid status; Key is its key in etcd.
 	Sample func() runtime.Object
 	Key    string
-	// InitialStatus is the status of a new object, but for the times of its conditions; nil for
-	// an empty one.
+	// InitialStatus is the status of a new object, except for the times of its conditions; nil means
+	// empty.
 	InitialStatus any
-	// ChangeSpec makes a change that a write may make; nil where there is none but to metadata.
+	// ChangeSpec makes a valid change of the spec; nil if only metadata can change.
 	ChangeSpec func(runtime.Object)
 	// NoGeneration is true for kinds of Kubernetes without metadata.generation.
 	NoGeneration bool
-	// CreateByPut and Unconditional are what the strategy allows, for kinds of Kubernetes.
+	// CreateByPut and Unconditional are the strategy's settings, for kinds of Kubernetes.
 	CreateByPut, Unconditional bool
 	// StatusWritesMetadata is true for kinds of Kubernetes whose status endpoint writes labels and
 	// annotations.
 	StatusWritesMetadata bool
-	// Subresources are all that are installed below the resource.
+	// Subresources are all endpoints below the resource.
 	Subresources []Subresource
 }
 
@@ -98,18 +98,18 @@ type Resource struct {
 type Subresource struct {
 	Name, Kind string
 	Verbs      []string
-	// Foreign is true if the kind belongs to another group, such as autoscaling/v1 Scale: its own group
+	// Foreign is true if the kind belongs to another group, such as autoscaling/v1 Scale: that group
 	// has its fixtures, and the endpoint implements rest.GroupVersionKindProvider.
 	Foreign bool
-	// Body is what a create at the endpoint takes, for the verb create.
+	// Body returns a valid body for a create at the endpoint, for the verb create.
 	Body func() runtime.Object
-	// LeavesAlone are the fields that a write to the endpoint leaves as they are; those of a
-	// status endpoint are known.
+	// LeavesAlone are the fields that a write to the endpoint does not change. They are not needed for a
+	// status endpoint.
 	LeavesAlone []string
 }
 
-// Storage is what a resource has to be: built by base.NewStore, which is the only code that
-// resources share, and as it is or embedded in a type of its own.
+// Storage is what a resource must implement: a store of base.NewStore, which is the only code that
+// resources share, used directly or embedded in another type.
 type Storage interface {
 	rest.Storage
 	rest.Creater
@@ -119,7 +119,7 @@ type Storage interface {
 	Base() *base.Store
 }
 
-// StandardVerbs are those of a resource without any restriction.
+// StandardVerbs are the verbs of a resource without any restriction.
 var StandardVerbs = []string{"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"}
 
 // contract is one run of the test.
@@ -199,7 +199,7 @@ func (g Group) paths() map[string]string {
 	return paths
 }
 
-// checkMap holds the installed paths against the listed ones, and versions against each other.
+// checkMap compares the installed paths with the listed ones, and the versions with each other.
 func (c *contract) checkMap(t *testing.T) {
 	t.Helper()
 	paths := c.paths()
@@ -236,7 +236,7 @@ func (c *contract) checkMap(t *testing.T) {
 	}
 }
 
-// checkKinds finds kinds that are registered and that no path serves.
+// checkKinds finds registered kinds that no path serves.
 func (c *contract) checkKinds(t *testing.T) {
 	t.Helper()
 	served := map[string]bool{}
@@ -254,7 +254,7 @@ func (c *contract) checkKinds(t *testing.T) {
 	}
 }
 
-// createSample stores the sample, so that others can refer to it.
+// createSample stores the sample, so that later samples can refer to it.
 func (c *contract) createSample(t *testing.T, r Resource, storage Storage) {
 	t.Helper()
 	if _, err := storage.Create(c.context(r, "", "create"), r.Sample(), rest.ValidateAllObjectFunc, &metav1.CreateOptions{}); err != nil {
@@ -262,7 +262,7 @@ func (c *contract) createSample(t *testing.T, r Resource, storage Storage) {
 	}
 }
 
-// context is that of a request for the resource, or for an endpoint below it.
+// context returns the context of a request for the resource, or for an endpoint below it.
 func (c *contract) context(r Resource, subresource, verb string) context.Context {
 	ctx := request.WithUser(request.NewContext(), &user.DefaultInfo{Name: "contract"})
 	sample := accessor(r.Sample())
@@ -279,23 +279,23 @@ func (c *contract) context(r Resource, subresource, verb string) context.Context
 	})
 }
 
-// accessor gives the metadata of an object.
+// accessor returns the metadata of an object.
 func accessor(obj runtime.Object) metav1.Object {
 	metadata, err := meta.Accessor(obj)
 	if err != nil {
-		panic(err) // a stored kind without metadata: no test can go on
+		panic(err) // a stored kind without metadata: the test cannot continue
 	}
 	return metadata
 }
 
-// named is the sample under another name.
+// named returns the sample under another name.
 func (r Resource) named(name string) runtime.Object {
 	obj := r.Sample()
 	accessor(obj).SetName(name)
 	return obj
 }
 
-// part is a field of the object's struct.
+// part returns a field of the object's struct.
 func part(obj runtime.Object, name string) (reflect.Value, bool) {
 	value := reflect.ValueOf(obj).Elem().FieldByName(name)
 	return value, value.IsValid()

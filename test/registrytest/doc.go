@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package registrytest is the contract that every installed resource keeps, as a test that
-// walks a group's storage map on a real etcd: a new kind that forgets something fails without
-// anyone thinking of it.
+// Package registrytest tests the contract that every installed resource must keep. It
+// walks a group's storage map on a real etcd, so that a new kind with an omission fails without
+// a new test.
 //
 // Stages 4 and 5 of the request's path (see ARCHITECTURE.md). Only tests import it: the
 // contract test of a group calls Contract with a table of its resources, and the

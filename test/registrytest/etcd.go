@@ -35,16 +35,16 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
 )
 
-// Timeouts are far more than is needed, for a machine that is busy with other tests.
+// The timeouts are far longer than needed, for a machine that is busy with other tests.
 const (
 	dialTimeout  = 30 * time.Second
 	readyTimeout = 30 * time.Second
 	pollInterval = 5 * time.Millisecond
 )
 
-// Etcd is a real etcd, empty at first, that ends with the test.
+// Etcd is a real etcd, initially empty, that stops with the test.
 type Etcd struct {
-	// Client sees what is stored as it lies there.
+	// Client reads and writes the stored data directly.
 	Client *clientv3.Client
 
 	endpoints []string
@@ -70,7 +70,7 @@ func StartEtcd(t testing.TB) *Etcd {
 	return &Etcd{Client: client, endpoints: server.Endpoints()}
 }
 
-// StorageOptions lead to this etcd as they do in a server: the same prefix, paths, media type
+// StorageOptions returns options for this etcd like those of a server: the same prefix, paths, media type
 // and watch cache.
 func (e *Etcd) StorageOptions(scheme *runtime.Scheme, codecs serializer.CodecFactory) base.StorageOptions {
 	options := storage.NewOptions()
@@ -91,8 +91,8 @@ func CallerUpdates(t testing.TB, scheme *runtime.Scheme) *apiserver.CallerUpdate
 	return updates
 }
 
-// NewStorage returns what Contract and tests of a group call: the provider's storages of the group,
-// by version and path.
+// NewStorage returns a function for Contract and tests of a group. The function returns the provider's
+// storages of the group, by version and path.
 func NewStorage(provider base.StorageProvider, group string) func(*runtime.Scheme, base.StorageOptions) (map[string]map[string]rest.Storage, error) {
 	return func(scheme *runtime.Scheme, opts base.StorageOptions) (map[string]map[string]rest.Storage, error) {
 		storages, err := provider.NewStorage(scheme, opts)
@@ -100,7 +100,7 @@ func NewStorage(provider base.StorageProvider, group string) func(*runtime.Schem
 	}
 }
 
-// awaitReady returns when the storage's watch cache is filled: before, lists are refused.
+// awaitReady returns when the storage's watch cache is filled: until then lists are refused.
 func awaitReady(t testing.TB, storage rest.StorageWithReadiness) {
 	t.Helper()
 	var last error

@@ -34,7 +34,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
-// verbs are those that the installer would serve for a storage: it looks for the interfaces.
+// verbs returns the verbs that the installer serves for a storage: it checks the interfaces.
 func verbs(storage rest.Storage) []string {
 	found := map[string]bool{}
 	switch storage.(type) {
@@ -56,7 +56,7 @@ func verbs(storage rest.Storage) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
-// same compares lists of names whose order matters.
+// same compares ordered lists of names.
 func same(t *testing.T, what string, got, want []string) {
 	t.Helper()
 	if !slices.Equal(got, want) {
@@ -105,7 +105,7 @@ func (c *contract) checkKind(t *testing.T, obj runtime.Object, want string) {
 	if !c.Builtin && (err != nil || !slices.Equal(kinds, []schema.GroupVersionKind{hub})) {
 		t.Errorf("%T is registered as %v (%v), want the hub's %s", obj, kinds, err, want)
 	}
-	// Where the hub is the type of the wire, the library must come upon the wire's name first.
+	// If the hub is the wire type, the library must find the wire version first.
 	if c.Builtin && (err != nil || !slices.Contains(kinds, hub) || kinds[0] != c.Scheme.PrioritizedVersionsForGroup(c.Name)[0].WithKind(want)) {
 		t.Errorf("%T is registered as %v (%v), want the version's %s, and then the hub's", obj, kinds, err, want)
 	}
@@ -116,13 +116,13 @@ func (c *contract) checkKind(t *testing.T, obj runtime.Object, want string) {
 	}
 }
 
-// checkForeignKind checks that an endpoint names a kind of another group, and that the scheme
-// decodes what it takes.
+// checkForeignKind checks that an endpoint declares a kind of another group, and that the scheme
+// decodes its body.
 func (c *contract) checkForeignKind(t *testing.T, path string, storage rest.Storage, want string) {
 	t.Helper()
 	provider, ok := storage.(rest.GroupVersionKindProvider)
 	if !ok {
-		t.Errorf("%s speaks %s of another group: implement rest.GroupVersionKindProvider", path, want)
+		t.Errorf("%s has the kind %s of another group: implement rest.GroupVersionKindProvider", path, want)
 		return
 	}
 	for version := range c.versions {
@@ -134,7 +134,7 @@ func (c *contract) checkForeignKind(t *testing.T, path string, storage rest.Stor
 	}
 }
 
-// checkColumns holds the columns against the table, and makes cells of random objects.
+// checkColumns compares the columns with the table, and prints cells of random objects.
 func (c *contract) checkColumns(t *testing.T, r Resource, storage *base.Store) {
 	ctx := c.context(r, "", "list")
 	list, err := storage.List(ctx, nil)
@@ -158,7 +158,7 @@ func (c *contract) checkColumns(t *testing.T, r Resource, storage *base.Store) {
 		}
 		bare, err := converter.ConvertToTable(ctx, list, &metav1.TableOptions{NoHeaders: true})
 		if err != nil || len(bare.ColumnDefinitions) != 0 {
-			t.Errorf("%s: there are headings where none were wanted (%v)", path, err)
+			t.Errorf("%s: there are headings although the request excluded them (%v)", path, err)
 		}
 		for range fills {
 			obj := storage.New()
@@ -195,7 +195,7 @@ func checkDefinitions(t *testing.T, path string, definitions []metav1.TableColum
 		t.Errorf("%s: no column is the name", path)
 	}
 	if builtin {
-		return // the columns are Kubernetes' own, and so is their order
+		return // the columns and their order are Kubernetes' own
 	}
 	if definitions[0].Name != "Name" {
 		t.Errorf("%s: the first column is not the name", path)
@@ -216,7 +216,7 @@ func checkCells(t *testing.T, path string, cells []any, definitions []metav1.Tab
 		}
 		switch cell.(type) {
 		case string:
-			// A date is written out, as JSON has none.
+			// A date is a string, because JSON has no dates.
 			if definitions[i].Type == "string" || definitions[i].Type == "date" {
 				continue
 			}
@@ -233,7 +233,7 @@ func checkCells(t *testing.T, path string, cells []any, definitions []metav1.Tab
 	}
 }
 
-// checkFields holds three places against each other that must name the same fields: the
+// checkFields compares three places that must have the same fields: the
 // scheme, which refuses unknown selectors, the attributes by which objects are matched, and
 // the indexes.
 func (c *contract) checkFields(t *testing.T, r Resource, storage *base.Store) {
@@ -275,9 +275,9 @@ func (c *contract) checkFields(t *testing.T, r Resource, storage *base.Store) {
 	}
 }
 
-// checkResetFields looks at every endpoint that can be written to: without reset fields
-// server-side apply gives a manager what its write left as it was, and under a wrong
-// version's name they count for nothing.
+// checkResetFields checks every endpoint that can be written to. Without reset fields,
+// server-side apply assigns unchanged fields to a manager, and fields under the wrong
+// version have no effect.
 func (c *contract) checkResetFields(t *testing.T, r Resource) {
 	_, hasStatus := statusOf(r.Sample())
 	paths := []string{r.Name}

@@ -33,10 +33,10 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
-// Suite is k8s.io/apiserver's own suite for a storage: some forty checks of what create,
-// update, delete, get, list and watch have to do, dry run, preconditions and namespaces among
-// them. The library joins it to a store in pkg/registry/generic/testing, for the sake of which
-// this module would have to depend on testify; so it is joined here.
+// Suite is k8s.io/apiserver's own suite for a storage: about forty checks of create,
+// update, delete, get, list and watch, including dry run, preconditions and namespaces.
+// The library connects it to a store in pkg/registry/generic/testing, which
+// depends on testify; this type connects it without that dependency.
 type Suite struct {
 	tester *resttest.Tester
 	// storage is what is tested, and store what it is built of.
@@ -50,7 +50,7 @@ func NewSuite(t *testing.T, scheme *runtime.Scheme, storage Storage) *Suite {
 	store := storage.Base()
 	awaitReady(t, store)
 	resource := store.DefaultQualifiedResource
-	// Declarative validation looks here for the version whose rules it is to run.
+	// Declarative validation takes the version of its rules from the request info.
 	info := &request.RequestInfo{
 		APIGroup:   resource.Group,
 		APIVersion: scheme.PrioritizedVersionsForGroup(resource.Group)[0].Version,
@@ -69,7 +69,7 @@ func (s *Suite) Create(valid runtime.Object, invalid ...runtime.Object) {
 	s.tester.TestCreate(valid, s.put, s.get, invalid...)
 }
 
-// Update tries the verb with a change that is valid, and with some that are not.
+// Update tests the verb with a valid change, and with invalid ones.
 func (s *Suite) Update(valid runtime.Object, change func(runtime.Object), invalid ...func(runtime.Object)) {
 	returning := func(change func(runtime.Object)) resttest.UpdateFunc {
 		return func(obj runtime.Object) runtime.Object {
@@ -84,28 +84,28 @@ func (s *Suite) Update(valid runtime.Object, change func(runtime.Object), invali
 	s.tester.TestUpdate(valid, s.put, s.get, returning(change), wrong...)
 }
 
-// Delete tries the verb with an object that goes at once.
+// Delete tests the verb with an object that is removed at once.
 func (s *Suite) Delete(valid runtime.Object) {
 	s.tester.TestDelete(valid, s.put, s.get, apierrors.IsNotFound)
 }
 
-// DeleteGracefully tries the verb with an object that has some seconds to end.
+// DeleteGracefully tests the verb with an object that has a grace period.
 func (s *Suite) DeleteGracefully(valid runtime.Object, seconds int64) {
 	s.tester.TestDeleteGraceful(valid, s.put, s.get, seconds)
 }
 
-// Get tries the verb.
+// Get tests the verb.
 func (s *Suite) Get(valid runtime.Object) { s.tester.TestGet(valid) }
 
-// List tries the verb, and the table that kubectl prints.
+// List tests the verb, and the table that kubectl prints.
 func (s *Suite) List(valid runtime.Object) { s.tester.TestList(valid, s.replaceAll) }
 
-// Watch tries the verb with selectors that the object matches, and with some that it does not.
+// Watch tests the verb with selectors that match the object, and with some that do not.
 func (s *Suite) Watch(valid runtime.Object, labelsMatch, labelsDiffer []labels.Set, fieldsMatch, fieldsDiffer []fields.Set) {
 	s.tester.TestWatch(valid, s.emit, labelsMatch, labelsDiffer, fieldsMatch, fieldsDiffer, []string{"create", "delete"})
 }
 
-// put stores an object as it is, without the strategy.
+// put stores an object unchanged, without the strategy.
 func (s *Suite) put(ctx context.Context, obj runtime.Object) error {
 	key, err := s.store.KeyFunc(ctx, accessor(obj).GetName())
 	if err != nil {
@@ -118,7 +118,7 @@ func (s *Suite) get(ctx context.Context, obj runtime.Object) (runtime.Object, er
 	return s.store.Get(ctx, accessor(obj).GetName(), &metav1.GetOptions{})
 }
 
-// replaceAll stores the objects in place of all others, and returns them as they are stored.
+// replaceAll replaces all objects, and returns the new ones as stored.
 func (s *Suite) replaceAll(objects []runtime.Object) []runtime.Object {
 	ctx := s.tester.TestContext()
 	if _, err := s.store.DeleteCollection(ctx, rest.ValidateAllObjectFunc, nil, nil); err != nil {

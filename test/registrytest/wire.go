@@ -37,11 +37,11 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/storage"
 )
 
-// protobufMagic begins everything that Kubernetes encodes in protobuf.
+// protobufMagic is the prefix of everything that Kubernetes encodes in protobuf.
 var protobufMagic = []byte("k8s\x00")
 
-// checkStored reads the sample from etcd behind the storage's back. Where an object lies and
-// how it is encoded can never change once data is stored.
+// checkStored reads the sample from etcd directly. The key and the encoding of an object
+// can never change once data is stored.
 func (c *contract) checkStored(t *testing.T, r Resource, store *base.Store) {
 	answer, err := c.etcd.Client.Get(t.Context(), r.Key)
 	if err != nil {
@@ -82,7 +82,7 @@ func (c *contract) checkStored(t *testing.T, r Resource, store *base.Store) {
 		}
 		accessor(got).SetResourceVersion("")
 		if !apiequality.Semantic.DeepEqual(got, stored) {
-			t.Errorf("what %s answers is not what is stored:\n%s", version, cmp.Diff(stored, got))
+			t.Errorf("the response of %s differs from the stored object:\n%s", version, cmp.Diff(stored, got))
 		}
 	}
 }
@@ -119,14 +119,14 @@ func (c *contract) checkWire(t *testing.T, r Resource) {
 	}
 }
 
-// roundTrip sends random objects of a kind whose hub is the wire type to the wire and
-// back: the library's own test looks for a conversion. What defaults and a normal form do on
-// the way must be the same the second time.
+// roundTrip encodes and decodes random objects of a kind with the wire type as its hub, because
+// the library's own test needs a conversion. Defaulting and normalization
+// must have the same result the second time.
 func (c *contract) roundTrip(t *testing.T, kind string) {
 	version := c.Scheme.PrioritizedVersionsForGroup(c.Name)[0]
 	for _, info := range c.Codecs.SupportedMediaTypes() {
 		if info.MediaType == runtime.ContentTypeCBOR {
-			continue // not switched on in any server
+			continue // not enabled in any server
 		}
 		encoder := c.Codecs.EncoderForVersion(info.Serializer, version)
 		decoder := c.Codecs.DecoderToVersion(info.Serializer, schema.GroupVersion{Group: c.Name, Version: runtime.APIVersionInternal})
@@ -168,7 +168,7 @@ func (c *contract) keys(t *testing.T) []string {
 	return keys
 }
 
-// checkKeys looks for keys outside of the directories in which the samples lie.
+// checkKeys searches for keys outside of the directories of the samples.
 func (c *contract) checkKeys(t *testing.T) {
 	for _, key := range c.keys(t) {
 		known := false
@@ -179,7 +179,7 @@ func (c *contract) checkKeys(t *testing.T) {
 			}
 			known = known || strings.HasPrefix(key, directory)
 			if !strings.HasPrefix(r.Key, directory) {
-				t.Errorf("%s lies at %s and not in %s", r.Name, r.Key, directory)
+				t.Errorf("%s has the key %s outside of %s", r.Name, r.Key, directory)
 			}
 		}
 		if !known {

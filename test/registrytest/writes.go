@@ -50,7 +50,7 @@ func (c *contract) create(t *testing.T, r Resource, storage Storage, name string
 	return created
 }
 
-// write puts a changed copy of the object to the resource, or to an endpoint below it.
+// write writes a changed copy of the object to the resource, or to an endpoint below it.
 func (c *contract) write(t *testing.T, r Resource, subresource string, obj runtime.Object, change func(runtime.Object)) runtime.Object {
 	t.Helper()
 	path := r.Name
@@ -77,7 +77,7 @@ func equal(t *testing.T, what string, got, want any) {
 	}
 }
 
-// initialStatus is what the status of a new object has to be.
+// initialStatus returns the expected status of a new object.
 func (r Resource) initialStatus() any {
 	if r.InitialStatus != nil {
 		return r.InitialStatus
@@ -86,8 +86,8 @@ func (r Resource) initialStatus() any {
 	return reflect.Zero(status.Type()).Interface()
 }
 
-// withoutTimes is the status of a new object without the times of its conditions, which must be
-// set: conditions have the time of their last transition.
+// withoutTimes returns the status of a new object without the times of its conditions, and fails the test
+// if a condition has no time of its last transition.
 func withoutTimes(t *testing.T, status reflect.Value) any {
 	t.Helper()
 	copied := reflect.New(status.Type()).Elem()
@@ -248,7 +248,7 @@ func (c *contract) checkStatusUpdate(t *testing.T, r Resource, storage Storage) 
 		got, want := metadataOf(written), metadataOf(obj)
 		want.ResourceVersion = got.ResourceVersion
 		if r.StatusWritesMetadata {
-			// The rest of the metadata is as immutable here as by the main endpoint.
+			// This endpoint cannot change other immutable metadata either.
 			want.Labels, want.Annotations = map[string]string{"stolen": "yes"}, map[string]string{"stolen": "yes"}
 			want.Generation, want.GenerateName = got.Generation, got.GenerateName
 			delete(got.Labels, corev1.LabelMetadataName) // a default
@@ -258,7 +258,7 @@ func (c *contract) checkStatusUpdate(t *testing.T, r Resource, storage Storage) 
 	}
 }
 
-// metadataOf copies the metadata; managedFields follow the status and are left out.
+// metadataOf copies the metadata without managedFields, which change with the status.
 func metadataOf(obj runtime.Object) metav1.ObjectMeta {
 	value, _ := part(obj, "ObjectMeta")
 	metadata := *value.Addr().Interface().(*metav1.ObjectMeta).DeepCopy()
@@ -280,7 +280,7 @@ func (c *contract) checkNeverCreates(t *testing.T, r Resource, storage Storage) 
 	update := func(ctx context.Context, updater rest.Updater, force bool) error {
 		body := r.named(name)
 		if reflect.TypeOf(updater.New()) != reflect.TypeOf(body) {
-			body = updater.New() // the endpoint speaks another kind
+			body = updater.New() // the endpoint has another kind
 		}
 		_, created, err := updater.Update(ctx, name, rest.DefaultUpdatedObjectInfo(body), rest.ValidateAllObjectFunc, rest.ValidateAllObjectUpdateFunc, force, &metav1.UpdateOptions{})
 		if created {
@@ -303,7 +303,7 @@ func (c *contract) checkNeverCreates(t *testing.T, r Resource, storage Storage) 
 			absent("a create of "+s.Name, err)
 		}
 	}
-	// Forced, the resource itself does create: this is how apply works.
+	// A forced update does create the resource: this is how apply works.
 	if !r.CreateByPut {
 		absent("an update", update(c.context(r, "", "update"), storage, false))
 		return
@@ -314,8 +314,8 @@ func (c *contract) checkNeverCreates(t *testing.T, r Resource, storage Storage) 
 	}
 }
 
-// checkRefusals holds every resource to what base.Store refuses: a resource that overrides a
-// method and forgets to call it would let these through.
+// checkRefusals checks the refusals of base.Store for every resource, because a resource can override a
+// method and omit the call of the base's method.
 func (c *contract) checkRefusals(t *testing.T, r Resource, storage Storage) {
 	obj := c.create(t, r, storage, "refused")
 	name := accessor(obj).GetName()
@@ -353,7 +353,7 @@ func (c *contract) checkRefusals(t *testing.T, r Resource, storage Storage) {
 			watcher.Stop()
 		}
 	}
-	// Without a resourceVersion an update could overwrite a change unseen.
+	// Without a resourceVersion an update could overwrite a concurrent change.
 	unconditional := obj.DeepCopyObject()
 	accessor(unconditional).SetResourceVersion("")
 	_, _, err := storage.Update(c.context(r, "", "update"), name, rest.DefaultUpdatedObjectInfo(unconditional), rest.ValidateAllObjectFunc, rest.ValidateAllObjectUpdateFunc, false, &metav1.UpdateOptions{})
