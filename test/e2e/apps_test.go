@@ -26,8 +26,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/test/tour"
 )
 
-// startFleet starts two replicas of the controllers and so many hosts, until the test ends.
-// Their objects go last, when nobody makes them again.
+// startFleet starts two replicas of the controllers and a number of hosts, until the test ends.
+// The objects are deleted last, when no controller recreates them.
 func startFleet(t *testing.T, hosts int) map[string]*harness.Process {
 	t.Helper()
 	t.Cleanup(func() {
@@ -90,7 +90,7 @@ func TestAnotherReplicaOfTheControllersGoesOn(t *testing.T) {
 	apply(t, app("first"))
 	kubectl(t, "wait", "--for=condition=Available", "--timeout=2m", "-n", ns, "app/first")
 
-	// Which process it is, its log says; it is killed without a chance to give the lease up.
+	// The log shows which process leads; it is killed, so that it cannot release the lease.
 	var killed string
 	for name, process := range controllers {
 		if strings.Contains(process.Tail(1000), "Successfully acquired lease") {
@@ -99,7 +99,7 @@ func TestAnotherReplicaOfTheControllersGoesOn(t *testing.T) {
 		}
 	}
 	if killed == "" {
-		t.Fatal("neither says that it leads")
+		t.Fatal("neither logs that it leads")
 	}
 	apply(t, app("second"))
 	kubectl(t, "wait", "--for=condition=Available", "--timeout=2m", "-n", ns, "app/second")

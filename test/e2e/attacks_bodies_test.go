@@ -39,8 +39,8 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: e2e-cost
 subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: attack-costly-editor}]
 `
 
-// The bodies reach the replica directly: what is between it and the caller behind a
-// kube-apiserver is a proxy that changes no body.
+// The bodies are sent to the replica directly: a kube-apiserver in between is a proxy that does not
+// change bodies.
 func TestNoRequestCostsAReplicaMuch(t *testing.T) {
 	ns := namespace(t, "costly")
 	apply(t, costlyEditor)

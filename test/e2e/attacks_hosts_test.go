@@ -26,7 +26,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/test/attacks"
 )
 
-// The cluster has the list of revoked hosts, and every replica reads it.
+// The list of revoked hosts is in the cluster, and every replica reads it.
 func TestHostsKeepNothingThatWasTakenFromThem(t *testing.T) {
 	ns := namespace(t, "taken")
 	as := certified(t, env.gatehouse.Replicas...)

@@ -26,7 +26,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/test/attacks"
 )
 
-// A kube-apiserver hands the media type on as it was sent, and decides nothing about it.
+// A kube-apiserver passes the media type on unchanged.
 func TestABodyWithoutAMediaTypeIsNotJSONBehindAKubeAPIServer(t *testing.T) {
 	ns := namespace(t, "untyped")
 	as := certified(t, env.gatehouse.Replicas[0])
@@ -58,8 +58,8 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: attack-patcher}
 subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: attack-patcher}]
 `
 
-// The plugin is on in Gatehouse also where it is off in the cluster, as in this one, where
-// kube-apiserver has its defaults. It asks the cluster for the caller's rights.
+// Gatehouse runs the plugin even if the cluster does not, as here, where
+// kube-apiserver has its defaults. It sends access reviews of the caller to the cluster.
 func TestOwnersAreNamedOnlyWithTheRightsThatTheClusterGives(t *testing.T) {
 	ns := namespace(t, "owners")
 	if _, err := env.cluster.Kubectl(ownerSetters, "apply", "-n", ns, "-f", "-"); err != nil {
@@ -80,7 +80,7 @@ func TestOwnersAreNamedOnlyWithTheRightsThatTheClusterGives(t *testing.T) {
 	attacks.StrangeOwners(t, attacks.Env{As: as, Admin: env.cluster.Config}, attacks.Instances(ns))
 }
 
-// The etcd of this cluster's Gatehouse has etcd's own limit, 1.5 MiB.
+// The etcd of this Gatehouse has etcd's default limit, 1.5 MiB.
 func TestAnObjectBeyondTheLimitOfEtcdIsTooLargeBehindAKubeAPIServer(t *testing.T) {
 	attacks.LargeObjects(t, env.cluster.Config, namespace(t, "large"), 1_400_000, 1_700_000, 2_900_000)
 }

@@ -28,8 +28,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/test/e2e/harness"
 )
 
-// certified returns a function that makes clients with certificates of the cluster's authority.
-// They connect to the replicas in turn, past the kube-apiserver.
+// certified returns a function that creates clients with certificates of the cluster's authority.
+// They connect to the replicas in turn, not through the kube-apiserver.
 func certified(t *testing.T, replicas ...*harness.Replica) func(user string, groups ...string) *rest.Config {
 	files := 0
 	return func(user string, groups ...string) *rest.Config {
@@ -45,7 +45,7 @@ func certified(t *testing.T, replicas ...*harness.Replica) func(user string, gro
 	}
 }
 
-// A role that grants hosts everything, in all groups: in a cluster anybody may have made one.
+// A role that grants hosts everything, in all groups: a cluster may have such a role.
 const everythingForHosts = `apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: {name: e2e-everything}

@@ -28,7 +28,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/test/attacks"
 )
 
-// Users come directly, with certificates of the cluster's authority; their rights are roles of
+// Users connect directly, with certificates of the cluster's authority; their rights are roles of
 // the cluster.
 func TestAWatchEndsWithTheRightThatTheClusterGave(t *testing.T) {
 	ns := namespace(t, "watched")

@@ -36,11 +36,11 @@ import (
 	"github.com/gatehouse-dev/gatehouse/test/e2e/harness"
 )
 
-// env is the control plane that all tests share; each test works in a namespace of its own.
+// env is the control plane that all tests share; each test uses its own namespace.
 var env struct {
 	cluster   *harness.Cluster
 	gatehouse *harness.Gatehouse
-	// manifests are what was installed besides the servers.
+	// manifests are the installed manifests besides the servers.
 	manifests string
 }
 
@@ -91,7 +91,7 @@ func run(m *testing.M) (int, error) {
 	return code, nil
 }
 
-// deployManifests is what artifacts/deploy installs, without what runs the pods: the
+// deployManifests returns the manifests of artifacts/deploy without the workloads: the
 // harness runs the same server outside of the cluster.
 func deployManifests(kubectl, root string) string {
 	out, err := exec.Command(kubectl, "kustomize", filepath.Join(root, "artifacts", "deploy")).Output()
@@ -128,7 +128,7 @@ func envOr(name, otherwise string) string {
 	return otherwise
 }
 
-// namespace makes a namespace for the test and deletes it afterwards.
+// namespace creates a namespace for the test and deletes it afterwards.
 func namespace(t *testing.T, name string) string {
 	t.Helper()
 	kubectl(t, "create", "namespace", name)
@@ -156,7 +156,7 @@ func apply(t *testing.T, manifests string) {
 	}
 }
 
-// eventually waits until the condition holds; said is what it said last.
+// eventually waits until the condition holds; said describes its last result.
 func eventually(t *testing.T, what string, condition func() (done bool, said string)) {
 	t.Helper()
 	var last string
@@ -170,7 +170,7 @@ func eventually(t *testing.T, what string, condition func() (done bool, said str
 	}
 }
 
-// instance is a manifest of an instance; extra goes below its metadata.
+// instance returns the manifest of an instance; extra is inserted below its metadata.
 func instance(namespace, name, extra string) string {
 	return fmt.Sprintf(`apiVersion: fleet.gatehouse.dev/v1alpha1
 kind: Instance

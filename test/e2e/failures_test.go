@@ -26,7 +26,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/test/e2e/harness"
 )
 
-// revive brings every replica back, whatever a test did to it.
+// revive restarts every replica, whatever state a test left it in.
 func revive(t *testing.T) {
 	t.Helper()
 	for _, r := range env.gatehouse.Replicas {
@@ -57,7 +57,7 @@ func TestOneReplicaIsEnough(t *testing.T) {
 	apply(t, instance(ns, "written-meanwhile", ""))
 }
 
-// usableWithoutUs is what a cluster must go on doing while we are away.
+// usableWithoutUs checks the parts of a cluster that must work without the aggregated server.
 func usableWithoutUs(t *testing.T, ns string) {
 	t.Helper()
 	kubectl(t, "get", "pods,configmaps,secrets", "-n", ns, "--request-timeout=20s")
@@ -87,8 +87,8 @@ func TestTheClusterStaysUsableWhileAllReplicasAreGone(t *testing.T) {
 			})
 			usableWithoutUs(t, ns)
 
-			// Upstream's design: while a group's discovery fails, no namespace can be shown
-			// to be empty, so none is finished; it says so and goes on by itself later.
+			// Upstream's design: while a group's discovery fails, no namespace can be proved
+			// empty, so none is finalized; its conditions state that, and the deletion continues later.
 			kubectl(t, "delete", "namespace", ns, "--wait=false", "--request-timeout=20s")
 			kubectl(t, "delete", "namespace", ours, "--wait=false", "--request-timeout=20s")
 			eventually(t, "the namespace says what it waits for", func() (bool, string) {

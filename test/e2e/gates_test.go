@@ -26,7 +26,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/test/gates"
 )
 
-// What a cluster's administrator grants so that policies can have parameters: docs/admission.md.
+// An administrator grants this so that policies can have parameters: docs/admission.md.
 const configMapsAsParameters = `apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata:
@@ -36,7 +36,7 @@ rules:
 - {apiGroups: [""], resources: [configmaps], verbs: [get, list, watch]}
 `
 
-// What docs/install.md grants namespace by namespace, for hosts that ask for tokens.
+// docs/install.md grants this in each namespace, for hosts that request tokens.
 const instanceTokens = `apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: {name: e2e-instance-tokens}
@@ -50,8 +50,8 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: e2e-inst
 subjects: [{kind: ServiceAccount, name: gatehouse, namespace: gatehouse-system}]
 `
 
-// The webhooks and policies are the cluster's. Requests go through kube-apiserver, which
-// proxies them before its own admission: whoever is asked is asked by Gatehouse.
+// The webhooks and policies are objects of the cluster. Requests go through kube-apiserver, which
+// proxies them before its own admission, so Gatehouse makes all calls.
 func TestTheClustersWebhooksAndPoliciesAreAsked(t *testing.T) {
 	apply(t, configMapsAsParameters)
 	apply(t, instanceTokens)
@@ -70,7 +70,7 @@ func TestTheClustersWebhooksAndPoliciesAreAsked(t *testing.T) {
 	}
 	gates.Run(t, gates.Env{
 		Admin: env.cluster.Config, Servers: servers, Namespace: "gates", AuditLogs: logs,
-		// The cluster's own groups but for those that must stay open: a webhook that is down
+		// The cluster's own groups except for those that must stay available: a failing webhook
 		// would stop the control plane that the other tests share.
 		CatchAll: []string{"fleet.gatehouse.dev", "admissionregistration.k8s.io", "authentication.k8s.io", "authorization.k8s.io"},
 	})

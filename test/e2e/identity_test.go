@@ -135,7 +135,7 @@ func TestTheRightUserArrivesInOurAuditLog(t *testing.T) {
 	}
 }
 
-// direct sends a request to a replica, past the kube-apiserver.
+// direct sends a request to a replica, not through the kube-apiserver.
 func direct(t *testing.T, pair *harness.Pair, header http.Header, path string) (int, string) {
 	t.Helper()
 	pool := x509.NewCertPool()
@@ -150,7 +150,7 @@ func direct(t *testing.T, pair *harness.Pair, header http.Header, path string) (
 		if err != nil {
 			t.Fatal(err)
 		}
-		// Sent whatever authorities the server asks for: an attacker does not care.
+		// The certificate is sent whatever authorities the server requests, as an attacker would.
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &certificate, nil }
 	}
 	transport := &http.Transport{TLSClientConfig: config}

@@ -24,9 +24,9 @@ import (
 	"testing"
 )
 
-// Rights are taken from the server one by one. Each time it must say what it misses, go on
-// with what it can, and hang nowhere. It runs on rights that other tests need, so not in
-// parallel with them, and gives them back.
+// Rights are removed from the server one by one. Each time it must name the missing right, continue
+// with the rest, and never hang. The test removes rights that other tests need, so it does not run in
+// parallel with them, and restores the rights.
 func TestWhatTheServerMayNotDoIsNamedAndReadsGoOn(t *testing.T) {
 	ns := namespace(t, "permissions")
 	apply(t, instance(ns, "there", ""))
@@ -52,11 +52,11 @@ func TestWhatTheServerMayNotDoIsNamedAndReadsGoOn(t *testing.T) {
 		name   string
 		remove []string
 		says   string
-		// createFails says what a create is told; empty where creates go on.
+		// createFails is the expected error of a create; empty if creates succeed.
 		createFails string
 	}{
 		{
-			name:   "without the right to read the trust ConfigMap everybody is served as before",
+			name:   "without the right to read the trust ConfigMap callers are served as before",
 			remove: []string{"delete", "rolebinding", "gatehouse:extension-apiserver-authentication-reader", "-n", "kube-system"},
 			says:   "cannot get, list, watch configmaps extension-apiserver-authentication in namespace kube-system: not permitted",
 		},

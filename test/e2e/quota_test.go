@@ -24,7 +24,7 @@ import (
 	"testing"
 )
 
-// used reads what a quota says is used of a name.
+// used returns the usage of a name in the status of a quota.
 func used(ns, name string) string {
 	out, err := env.cluster.Kubectl("", "get", "quota", "fleet", "-n", ns, "-o", "jsonpath={.status.used['"+strings.ReplaceAll(name, ".", `\.`)+"']}")
 	if err != nil {
@@ -41,13 +41,13 @@ func usedBecomes(t *testing.T, ns, name, want string) {
 	})
 }
 
-// asking is an instance whose container asks for this much of a processor.
+// asking returns an instance with one container that requests this much of a processor.
 func asking(ns, name, cpu string) string {
 	return strings.ReplaceAll(instance(ns, name, ""), "app:1\"", fmt.Sprintf("app:1\", resources: {requests: {cpu: %s}}", cpu))
 }
 
-// The quota is the cluster's. Creates are charged by us; kube-controller-manager counts, and
-// our controller adds up what it does not know.
+// The quota is an object of the cluster. Gatehouse charges creates. kube-controller-manager counts objects,
+// and our quota controller sums the names that it does not have.
 func TestQuotasOfTheClusterLimitOurObjects(t *testing.T) {
 	const count, millicpu = "count/instances.fleet.gatehouse.dev", "fleet.gatehouse.dev/requests.millicpu"
 	ns := namespace(t, "limited")

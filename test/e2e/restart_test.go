@@ -29,10 +29,10 @@ import (
 	"github.com/gatehouse-dev/gatehouse/test/attacks"
 )
 
-// restartRounds is how often the replica is ended, by SIGKILL and by SIGTERM in turns.
+// restartRounds is the number of restarts, alternately by SIGKILL and by SIGTERM.
 const restartRounds = 4
 
-// What stands during all rounds. Namespaces stand in place of FULL and NS.
+// Objects that exist during all rounds. Namespaces replace FULL and NS.
 var restartStanding = `apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
 metadata: {name: e2e-restart-keeper}
@@ -46,7 +46,7 @@ spec: {hard: {count/instances.fleet.gatehouse.dev: "0"}}
 ---
 ` + refusingPolicy("e2e-restart-standing", "refused")
 
-// What a round creates, and deletes before or while the replica does not run.
+// Objects that a round creates, and deletes before or while the replica does not run.
 const (
 	restartPassing = `apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
@@ -74,7 +74,7 @@ spec: {hard: {count/instances.fleet.gatehouse.dev: "0"}}
 `
 )
 
-// refusingPolicy is a policy, with its binding, that refuses instances of a name.
+// refusingPolicy returns a policy, with its binding, that refuses instances of a name.
 func refusingPolicy(name, refused string) string {
 	return fmt.Sprintf(`apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicy
@@ -92,9 +92,9 @@ spec: {policyName: %[1]s, validationActions: [Deny]}
 `, name, refused)
 }
 
-// A replica is ended, and rights, policies, webhooks and quotas are deleted before that or while it
-// does not run. From its first open port on, it decides by what the cluster holds now, and answers
-// 503 until it knows.
+// A replica is stopped, and rights, policies, webhooks and quotas are deleted before that or while it
+// does not run. From its first open port on, it decides by the current state of the cluster, and returns
+// 503 until it has that state.
 func TestARestartedReplicaDecidesByWhatTheClusterHoldsNow(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
@@ -142,7 +142,7 @@ func TestARestartedReplicaDecidesByWhatTheClusterHoldsNow(t *testing.T) {
 	}
 }
 
-// awaitQuota waits until the cluster has counted for a quota: it limits from then on.
+// awaitQuota waits until the cluster has counted the usage of a quota: the quota is enforced from then on.
 func awaitQuota(t *testing.T, ns, name string) {
 	t.Helper()
 	eventually(t, "the quota "+name+" is counted", func() (bool, string) {
@@ -151,7 +151,7 @@ func awaitQuota(t *testing.T, ns, name string) {
 	})
 }
 
-// restartQuestions are sent to the first replica.
+// restartQuestions returns the requests to the first replica.
 func restartQuestions(t *testing.T, ns, full string) []*attacks.Question {
 	t.Helper()
 	as := certified(t, env.gatehouse.Replicas[0])

@@ -32,7 +32,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// serve is the flag of make up-aggregated. It starts what the tests run against, and keeps it up
+// serve is the flag of make up-aggregated. It starts the environment of the tests, and keeps it running
 // for programs that read its kubeconfig.
 var serve = flag.Bool("serve", false, "instead of running tests, keep the control plane up until SIGINT or SIGTERM")
 

@@ -26,8 +26,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/test/tour"
 )
 
-// The tour's user has the rights that a team's administrator of the fleet would have, and
-// no more: the ClusterRoles that the manifests install, in all namespaces.
+// The tour's user has only the rights of a team's administrator of the fleet:
+// the ClusterRoles that the manifests install, in all namespaces.
 const tourRights = `apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: {name: e2e-tourist}
@@ -51,8 +51,8 @@ func TestTheKubectlTourThroughTheKubeAPIServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The kube-apiserver reads OpenAPI v2 in its own time, and again only after a minute where a
-	// test before this one had taken the replicas out of service.
+	// The kube-apiserver fetches OpenAPI v2 asynchronously, and retries only after a minute if a
+	// test before this one had stopped the replicas.
 	eventually(t, "OpenAPI v2 of the kube-apiserver has our kinds", func() (bool, string) {
 		document, err := env.cluster.Kubectl("", "get", "--raw", "/openapi/v2")
 		return err == nil && strings.Contains(document, `"/apis/fleet.gatehouse.dev/v1alpha1/hosts"`), fmt.Sprint(err)

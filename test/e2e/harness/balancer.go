@@ -22,8 +22,8 @@ import (
 	"sync"
 )
 
-// Balancer passes TCP connections on to backends in turn, as a Service does. A backend
-// that refuses is passed over.
+// Balancer forwards TCP connections to backends in turn, as a Service does. It skips a backend
+// that refuses the connection.
 type Balancer struct {
 	listener net.Listener
 
@@ -44,7 +44,7 @@ func NewBalancer() (*Balancer, error) {
 	return b, nil
 }
 
-// Port is where it listens.
+// Port returns the port that it listens on.
 func (b *Balancer) Port() int { return b.listener.Addr().(*net.TCPAddr).Port }
 
 // SetBackends replaces the addresses. Connections to others are closed.

@@ -34,14 +34,14 @@ import (
 	"k8s.io/client-go/util/keyutil"
 )
 
-// readyTimeout bounds each wait for something to come up. A control plane on a busy
-// machine takes its time.
+// readyTimeout bounds each wait for a component to start, which takes long on a busy
+// machine.
 const readyTimeout = 2 * time.Minute
 
 // Binaries are the programs that the harness starts.
 type Binaries struct{ Etcd, KubeAPIServer, KubeControllerManager, Gatehouse, Kubectl string }
 
-// FindBinaries takes them from the directories, where make e2e builds them.
+// FindBinaries finds them in the directories, where make e2e builds them.
 func FindBinaries(controlPlaneDir, binDir string) (Binaries, error) {
 	b := Binaries{
 		Etcd:                  filepath.Join(controlPlaneDir, "etcd"),
@@ -58,7 +58,7 @@ func FindBinaries(controlPlaneDir, binDir string) (Binaries, error) {
 	return b, nil
 }
 
-// Cluster is a real kube-apiserver and kube-controller-manager on an etcd of their own.
+// Cluster is a real kube-apiserver and kube-controller-manager with a separate etcd.
 type Cluster struct {
 	Dir      string
 	Binaries Binaries
@@ -66,7 +66,7 @@ type Cluster struct {
 	ClientCA, ProxyCA, serverCA *Authority
 	// Proxy is the front proxy's certificate.
 	Proxy Pair
-	// URL is the kube-apiserver's, CAFile verifies it.
+	// URL is the address of the kube-apiserver, and CAFile verifies it.
 	URL, CAFile string
 	// Admin is the path of a kubeconfig of group system:masters.
 	Admin string
@@ -113,7 +113,7 @@ func (c *Cluster) makeAuthorities() (err error) {
 	return err
 }
 
-// startEtcd starts an etcd; with an authority it speaks TLS only and wants client
+// startEtcd starts an etcd; with an authority it serves only TLS and requires client
 // certificates of that authority.
 func (c *Cluster) startEtcd(name string, tls *Authority) (string, error) {
 	client, err := freePort()
@@ -237,7 +237,7 @@ func (c *Cluster) UserKubeconfig(user string, groups ...string) (string, error) 
 	return path, Kubeconfig(path, c.URL, c.CAFile, pair, "")
 }
 
-// fileName makes a name that a file can have.
+// fileName converts a user name to a valid file name.
 func fileName(user string) string {
 	name := []rune(user)
 	for i, r := range name {
@@ -248,7 +248,7 @@ func fileName(user string) string {
 	return string(name)
 }
 
-// waitFor waits until the condition holds, and no longer than the process lives.
+// waitFor waits until the condition holds, or the process ends.
 func (p *Process) waitFor(ctx context.Context, condition func(context.Context) bool) error {
 	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, readyTimeout, true, func(ctx context.Context) (bool, error) {
 		select {

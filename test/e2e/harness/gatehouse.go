@@ -31,7 +31,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// The names under which Gatehouse is installed; artifacts/deploy has the same.
+// The names of Gatehouse's objects, as in artifacts/deploy.
 const (
 	Namespace      = "gatehouse-system"
 	ServiceAccount = "gatehouse"
@@ -159,7 +159,7 @@ func (g *Gatehouse) addReplica(ctx context.Context, number int) (*Replica, error
 			"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", port),
 			"--tls-cert-file="+g.serving.Cert, "--tls-private-key-file="+g.serving.Key,
 			"--etcd-servers="+g.etcdURL, "--etcd-cafile="+g.etcdCA.CertFile(), "--etcd-certfile="+g.client.Cert, "--etcd-keyfile="+g.client.Key,
-			// Tests of watches that end would wait for the default, a minute.
+			// The default is a minute, which tests of ended watches would have to wait for.
 			"--watch-recheck-interval=2s",
 			"--audit-policy-file="+policy, "--audit-log-path="+r.AuditLog,
 		)
@@ -188,8 +188,8 @@ func (r *Replica) Restart(ctx context.Context, g *Gatehouse) error {
 }
 
 // StartControllers starts a replica of the controllers as its Deployment would, with a token
-// of its service account, through the kube-apiserver. Short times of the election, so that a
-// test need not wait long for another leader.
+// of its service account, through the kube-apiserver. The times of leader election are short, so that a
+// test does not wait long for another leader.
 func (g *Gatehouse) StartControllers(name string) (*Process, error) {
 	c := g.cluster
 	token, err := c.Token(Namespace, ControllersAccount)
@@ -205,8 +205,8 @@ func (g *Gatehouse) StartControllers(name string) (*Process, error) {
 		"--leader-elect-lease-duration=3s", "--leader-elect-renew-deadline=2s", "--leader-elect-retry-period=500ms")
 }
 
-// StartSimulatedHosts starts so many hosts, sim-1 and so on. They connect to Gatehouse directly,
-// as hosts do, as one user who passes for each: who may is said by the cluster's roles.
+// StartSimulatedHosts starts a number of hosts, sim-1 and so on. They connect to Gatehouse directly,
+// as hosts do, as one user that impersonates each; roles of the cluster grant the impersonation.
 func (g *Gatehouse) StartSimulatedHosts(count int) (*Process, error) {
 	c := g.cluster
 	const simulator = "simulator"
@@ -253,7 +253,7 @@ func (g *Gatehouse) WaitAvailable(ctx context.Context) error {
 	})
 }
 
-// Available tells what the cluster says of the APIService.
+// Available returns whether the APIService is available, and the message of that condition.
 func (g *Gatehouse) Available() (bool, string) {
 	out, err := g.cluster.Kubectl("", "get", "apiservice", APIServiceName, "-o", "jsonpath={.status.conditions[?(@.type=='Available')].status} {.status.conditions[?(@.type=='Available')].message}")
 	if err != nil {
@@ -269,7 +269,7 @@ func (c *Cluster) Apply(manifests string) error {
 	return err
 }
 
-// Token asks the cluster for a token of a service account, which is valid for as long as the
+// Token requests a token of a service account from the cluster, which is valid for as long as the
 // certificates that Issue signs.
 func (c *Cluster) Token(namespace, name string) (string, error) {
 	out, err := c.Kubectl("", "create", "token", name, "-n", namespace, "--duration=24h")
@@ -289,7 +289,7 @@ func (c *Cluster) Kubectl(stdin string, args ...string) (string, error) {
 	return string(out), nil
 }
 
-// AuditEvent is what a test looks for in an audit log.
+// AuditEvent has the fields of an audit event that tests check.
 type AuditEvent struct {
 	Verb string
 	User struct {
@@ -302,7 +302,7 @@ type AuditEvent struct {
 	UserAgent        string
 }
 
-// AuditEvents reads what all replicas have logged.
+// AuditEvents reads the audit logs of all replicas.
 func (g *Gatehouse) AuditEvents() ([]AuditEvent, error) {
 	var events []AuditEvent
 	for _, r := range g.Replicas {
@@ -312,7 +312,7 @@ func (g *Gatehouse) AuditEvents() ([]AuditEvent, error) {
 		}
 		for _, line := range strings.Split(string(data), "\n") {
 			var event AuditEvent
-			// The last line may still be on its way.
+			// The last line may be incomplete.
 			if json.Unmarshal([]byte(line), &event) == nil && event.Verb != "" {
 				events = append(events, event)
 			}

@@ -45,7 +45,7 @@ type Authority struct {
 // Pair is a certificate and its key, in files.
 type Pair struct{ Cert, Key string }
 
-// NewAuthority makes an authority; its certificate lies at CertFile.
+// NewAuthority creates an authority with its certificate at CertFile.
 func NewAuthority(dir, name string) (*Authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -62,13 +62,13 @@ func NewAuthority(dir, name string) (*Authority, error) {
 // CertFile is the path of the authority's certificate.
 func (a *Authority) CertFile() string { return filepath.Join(a.dir, a.name+".crt") }
 
-// PEM is the authority's certificate.
+// PEM returns the authority's certificate.
 func (a *Authority) PEM() []byte { return encode(a.cert) }
 
 func encode(c *x509.Certificate) []byte {
 	data, err := cert.EncodeCertificates(c)
 	if err != nil {
-		panic(err) // a certificate that we just parsed
+		panic(err) // a certificate that was just created
 	}
 	return data
 }

@@ -30,14 +30,14 @@ import (
 // Process is a program that the harness started.
 type Process struct {
 	Name string
-	// Log is the path of what it printed.
+	// Log is the path of its output.
 	Log    string
 	cmd    *exec.Cmd
 	exited chan struct{}
 	err    error
 }
 
-// startProcess starts a program whose output goes to a file in dir.
+// startProcess starts a program and writes its output to a file in dir.
 func startProcess(dir, name, path string, args ...string) (*Process, error) {
 	p := &Process{Name: name, Log: filepath.Join(dir, name+".log"), exited: make(chan struct{})}
 	log, err := os.OpenFile(p.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -47,7 +47,7 @@ func startProcess(dir, name, path string, args ...string) (*Process, error) {
 	defer log.Close()
 	p.cmd = exec.Command(path, args...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
-	// What a test process leaves behind when it is killed must not live on.
+	// The kernel kills the process if the test process is killed.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", name, err)
@@ -68,10 +68,10 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 // Exited is closed once the process has ended.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
 
-// stopTimeout is when a process that does not stop is killed.
+// stopTimeout is the time after which a process that does not stop is killed.
 const stopTimeout = 30 * time.Second
 
-// Stop asks the process to end and waits; one that does not is killed.
+// Stop sends SIGTERM and waits; a process that does not end is killed.
 func (p *Process) Stop() {
 	_ = p.Signal(syscall.SIGCONT)
 	_ = p.Signal(syscall.SIGTERM)
@@ -101,8 +101,8 @@ func (p *Process) Tail(lines int) string {
 	return strings.Join(all, "\n")
 }
 
-// freePort asks the kernel for a port. Another process could take it before ours does;
-// a start that fails because of it says so in its log.
+// freePort returns a port that the kernel chose. Another process could take it first; the log of the
+// failed start then shows it.
 func freePort() (int, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
