@@ -248,7 +248,7 @@ var registryLibraries = []string{
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath",
 }
 
-// nobody lists packages that only the named rooms may import, whatever a room lists.
+// Packages that only the named rooms may import, whatever a room lists.
 var nobody = []struct {
 	packages string
 	but      string
