@@ -73,7 +73,7 @@ func applyImmutable(s *scene) {
 		`* spec.serviceAccountName: Invalid value: "cleaner": field is immutable`,
 		`* spec.terminationGracePeriodSeconds: Invalid value: 61: field is immutable`,
 	)
-	// A list of manifests is applied up to the first error of each object.
+	// An error in one manifest of a list does not stop the others.
 	s.pipe(otherEnv+"---\n"+strings.Replace(job, "registry.example/job", "registry.example/job:2", 1), "apply -f -").expect(1,
 		"instance.fleet.gatehouse.dev/job-$ID configured\n", envAnswer+"\n")
 	s.kubectl("get instances -l tour=$ID -o", `jsonpath={range .items[*]}{.spec.containers[0].image} {.metadata.generation}{"\n"}{end}`).prints(
