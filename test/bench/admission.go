@@ -69,18 +69,18 @@ func newAdmissionCommand(e *environment) *cobra.Command {
 	return cmd
 }
 
-// chain is one that is measured.
+// chain is an admission chain under measurement.
 type chain struct {
 	name string
 	args []string
-	// prepare stores what the chain has to look at.
+	// prepare stores the objects that the chain reads.
 	prepare func(ctx context.Context, client kubernetes.Interface) error
 }
 
-// admitted is what one chain did in one round.
+// admitted has the results of one chain in one round.
 type admitted struct {
 	load load
-	// each is the mean time of a write in a plugin's halves, by plugin and half.
+	// each is the mean time of a write in each phase of a plugin, by plugin and phase.
 	each map[string]time.Duration
 }
 
@@ -93,7 +93,7 @@ func (b *admissionBench) run(ctx context.Context, out io.Writer) error {
 	results := make([][]admitted, len(chains))
 	for round := range b.rounds {
 		for i := range chains {
-			// The first of a round is another each time.
+			// Each round begins with a different chain.
 			at := (i + round) % len(chains)
 			result, err := b.round(ctx, chains[at])
 			if err != nil {
@@ -172,7 +172,7 @@ func (b *admissionBench) round(ctx context.Context, c chain) (result admitted, e
 		if err := c.prepare(ctx, admin); err != nil {
 			return result, err
 		}
-		// The policy of the label says when both are in force: they are read every second.
+		// The label of the policy is set once both are in force: policies are read every second.
 		if err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, readyTimeout, true, func(ctx context.Context) (bool, error) {
 			made, err := clients[0].FleetV1alpha1().Instances(namespace).Create(ctx, newInstance("probe"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 			return err == nil && made.Labels["bench"] != "", err
@@ -210,7 +210,7 @@ func (b *admissionBench) round(ctx context.Context, c chain) (result admitted, e
 	return result, nil
 }
 
-// bothPolicies stores one policy that judges and one that changes, as one would in earnest.
+// bothPolicies stores a realistic validating and a realistic mutating policy.
 func bothPolicies(ctx context.Context, client kubernetes.Interface) error {
 	constraints := &admissionregistrationv1.MatchResources{ResourceRules: []admissionregistrationv1.NamedRuleWithOperations{{RuleWithOperations: admissionregistrationv1.RuleWithOperations{
 		Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
@@ -247,7 +247,7 @@ type pluginTime struct {
 	count int
 }
 
-// parsePluginTimes reads the times of creates, by plugin and half.
+// parsePluginTimes parses the times of creates, by plugin and phase.
 func parsePluginTimes(text []byte) (map[string]pluginTime, error) {
 	const metric = "apiserver_admission_controller_admission_duration_seconds_"
 	times := map[string]pluginTime{}
@@ -279,7 +279,7 @@ func parsePluginTimes(text []byte) (map[string]pluginTime, error) {
 	return times, lines.Err()
 }
 
-// label is the value of one of a metric's labels.
+// label returns the value of one label of a metric.
 func label(labels, name string) string {
 	for _, pair := range strings.Split(labels, ",") {
 		if value, ok := strings.CutPrefix(pair, name+`="`); ok {

@@ -32,8 +32,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 )
 
-// idleTime is for how long the replica is left alone to see what it asks by itself: longer
-// than it keeps answers.
+// idleTime is the duration of the idle measurement of the replica: longer
+// than its caches keep entries.
 const idleTime = 11 * time.Second
 
 // aggregatedBench are the flags of bench aggregated.
@@ -86,8 +86,8 @@ func newAggregatedCommand(e *environment) *cobra.Command {
 	return cmd
 }
 
-// way is one of the two ways to the same objects. Each has a namespace of its own, so that
-// what is cached for one says nothing about the other.
+// way is one of the two paths to the same objects. Each has its own namespace, so that
+// cache entries of one have no effect on the other.
 type way struct{ name, namespace string }
 
 var ways = [...]way{{"direct", "bench-direct"}, {"kube-apiserver", "bench-proxied"}}
@@ -103,7 +103,7 @@ type operation struct {
 	call func(ctx context.Context, client versioned.Interface, namespace string, number int) error
 }
 
-// operations run in this order in every round; what is got by many names was created before.
+// operations run in this order in every round; the names that a get uses were created before.
 var operations = []operation{
 	{"create", func(ctx context.Context, client versioned.Interface, namespace string, number int) error {
 		_, err := client.FleetV1alpha1().Instances(namespace).Create(ctx, newInstance(nameOf("made", number)), metav1.CreateOptions{})
@@ -123,14 +123,14 @@ var operations = []operation{
 	}},
 }
 
-// aggregatedResult is all that was measured.
+// aggregatedResult has all results.
 type aggregatedResult struct {
 	// requests are by operation, way and round.
 	requests [][len(ways)][]usage
 	delivery []deliveryRun
-	// hosts are without watches, with all of them directly, and with some of them proxied.
+	// hosts are the results without watches, with all of them direct, and with some of them proxied.
 	hosts []hostRun
-	// idle is while nobody uses the servers.
+	// idle is the usage without requests from clients.
 	idle   usage
 	memory memoryUse
 }
@@ -174,7 +174,7 @@ func (b *aggregatedBench) run(ctx context.Context, out io.Writer) (err error) {
 
 func progress(what string) { fmt.Fprintln(os.Stderr, what) }
 
-// round sends the requests of one round; the way that comes first changes with the rounds.
+// round sends the requests of one round; the first way alternates between rounds.
 func (b *aggregatedBench) round(ctx context.Context, t *aggregated, round int, r *aggregatedResult) error {
 	count := b.requests / b.rounds
 	for i, op := range operations {
@@ -185,7 +185,7 @@ func (b *aggregatedBench) round(ctx context.Context, t *aggregated, round int, r
 				closeAll()
 				return err
 			}
-			// The connection is there before the clock runs.
+			// Connections are opened before the measurement.
 			for _, set := range sets {
 				if err == nil {
 					_, err = set.Discovery().ServerVersion()
@@ -209,10 +209,10 @@ func (b *aggregatedBench) round(ctx context.Context, t *aggregated, round int, r
 	return nil
 }
 
-// watchedName is the instance that is got again and again, and watched.
+// watchedName is the instance that is read repeatedly, and watched.
 const watchedName = "watched"
 
-// prepare creates what the requests need.
+// prepare creates the objects of the requests.
 func (b *aggregatedBench) prepare(ctx context.Context, t *aggregated) error {
 	for _, w := range ways {
 		if _, err := t.clients[direct].FleetV1alpha1().Instances(w.namespace).Create(ctx, newInstance(watchedName), metav1.CreateOptions{}); err != nil {
@@ -227,7 +227,7 @@ func (b *aggregatedBench) prepare(ctx context.Context, t *aggregated) error {
 	return nil
 }
 
-// report prints everything.
+// report prints all results.
 func (b *aggregatedBench) report(out io.Writer, r *aggregatedResult) {
 	fmt.Fprintln(out, "## Through a kube-apiserver")
 	fmt.Fprintln(out)

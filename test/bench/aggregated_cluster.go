@@ -39,12 +39,12 @@ import (
 type aggregated struct {
 	cluster *harness.Cluster
 	replica *harness.Replica
-	// configs and clients are of the same user on each way.
+	// configs and clients belong to the same user on each way.
 	configs [len(ways)]*rest.Config
 	clients [len(ways)]versioned.Interface
 	// admins read the metrics of the replica and of the kube-apiserver.
 	admins [len(ways)]rest.Interface
-	// writes counts the patches, so that every one is a change.
+	// writes counts the patches, so that each is different.
 	writes int
 }
 
@@ -55,7 +55,7 @@ func (t *aggregated) nextNumber() int {
 
 const (
 	benchUser = "bench-agent"
-	// benchAccess is what the user may.
+	// benchAccess grants the rights of the user.
 	benchAccess = `apiVersion: v1
 kind: Namespace
 metadata: {name: bench-direct}
@@ -80,7 +80,7 @@ subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: bench-agent}]
 `
 )
 
-// startAggregated starts everything below dir and creates what all measurements need.
+// startAggregated starts all servers below dir and creates the objects that all measurements need.
 func (b *aggregatedBench) startAggregated(ctx context.Context, dir string) (t *aggregated, err error) {
 	repositoryRoot, err := repository()
 	if err != nil {
@@ -146,7 +146,7 @@ func (b *aggregatedBench) startAggregated(ctx context.Context, dir string) (t *a
 	return t, b.prepare(ctx, t)
 }
 
-// waitAllowed waits until the user may, on both ways: a refusal is kept for a while.
+// waitAllowed waits until the user is authorized on both ways: a denial is cached for a while.
 func (t *aggregated) waitAllowed(ctx context.Context) error {
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, time.Second, time.Minute, false, func(ctx context.Context) (bool, error) {
@@ -165,7 +165,7 @@ func (t *aggregated) waitAllowed(ctx context.Context) error {
 
 func (t *aggregated) stop() { t.cluster.Stop() }
 
-// accessManifests is what artifacts/deploy installs besides the servers, which run outside
+// accessManifests returns the manifests of artifacts/deploy without the servers, which run outside
 // of the cluster here.
 func accessManifests(kubectl, repositoryRoot string) (string, error) {
 	out, err := exec.Command(kubectl, "kustomize", filepath.Join(repositoryRoot, "artifacts", "deploy")).Output()
@@ -184,7 +184,7 @@ func accessManifests(kubectl, repositoryRoot string) (string, error) {
 	return strings.Join(kept, "\n---\n"), nil
 }
 
-// kubernetesVersion is the version of a program of Kubernetes.
+// kubernetesVersion returns the version of a program of Kubernetes.
 func kubernetesVersion(path string) string {
 	out, err := exec.Command(path, "--version").Output()
 	if err != nil {
@@ -193,11 +193,11 @@ func kubernetesVersion(path string) string {
 	return strings.TrimPrefix(strings.TrimSpace(string(out)), "Kubernetes ")
 }
 
-// usage is a load and what it cost the two servers.
+// usage is a load and its cost to the two servers.
 type usage struct {
 	load
 	replica, cluster time.Duration
-	// reviews are the SubjectAccessReviews of the replica, which took so long together.
+	// reviews are the SubjectAccessReviews of the replica, with their total duration.
 	reviews     int
 	reviewsTook time.Duration
 }
@@ -206,7 +206,7 @@ func (u usage) replicaEach() time.Duration { return u.replica / time.Duration(ma
 
 func (u usage) clusterEach() time.Duration { return u.cluster / time.Duration(max(1, u.count)) }
 
-// measure runs a load and reads before and after it what the servers have used.
+// measure runs a load, and reads the usage of the servers before and after it.
 func (t *aggregated) measure(ctx context.Context, run func() (load, error)) (usage, error) {
 	before, err := t.read(ctx)
 	if err != nil {
@@ -223,7 +223,7 @@ func (t *aggregated) measure(ctx context.Context, run func() (load, error)) (usa
 	}, err
 }
 
-// read is what the servers have used since they started.
+// read returns the usage of the servers since their start.
 func (t *aggregated) read(ctx context.Context) (u usage, err error) {
 	metrics, err := t.metrics(ctx, direct)
 	if err != nil {
@@ -245,13 +245,13 @@ func (t *aggregated) read(ctx context.Context) (u usage, err error) {
 	return u, err
 }
 
-// metrics are those of the replica or of the kube-apiserver.
+// metrics returns those of the replica or of the kube-apiserver.
 func (t *aggregated) metrics(ctx context.Context, of int) (string, error) {
 	data, err := t.admins[of].Get().AbsPath("/metrics").SetHeader("Accept", "text/plain").Do(ctx).Raw()
 	return string(data), err
 }
 
-// leaveAlone measures what the servers do while nobody sends requests.
+// leaveAlone measures the servers without requests from clients.
 func (t *aggregated) leaveAlone(ctx context.Context) (usage, error) {
 	return t.measure(ctx, func() (load, error) {
 		began := time.Now()
@@ -260,7 +260,7 @@ func (t *aggregated) leaveAlone(ctx context.Context) (usage, error) {
 	})
 }
 
-// sumOf adds up all samples of a metric that have a label, written as in the exposition.
+// sumOf sums all samples of a metric with a label, written as in the exposition format.
 // A metric without samples is zero: a counter appears when it first counts.
 func sumOf(exposition, metric, label string) (float64, error) {
 	var sum float64

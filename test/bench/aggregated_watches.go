@@ -31,13 +31,13 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 )
 
-// deliveryRun is how long an event takes that is written on one way and watched on another.
+// deliveryRun has the latencies of events that are written on one way and watched on another.
 type deliveryRun struct {
 	written, watched   string
 	answered, p50, p99 time.Duration
 }
 
-// deliver has one watch on each way on the same object, and writes to it on each way in turn.
+// deliver opens one watch on each way on the same object, and writes to it on each way in turn.
 func (b *aggregatedBench) deliver(ctx context.Context, t *aggregated) (runs []deliveryRun, err error) {
 	list, err := t.clients[direct].FleetV1alpha1().Instances(ways[direct].namespace).List(ctx, metav1.ListOptions{Limit: 1})
 	if err != nil {
@@ -100,23 +100,23 @@ func nextEvent(ctx context.Context, events <-chan event) (event, error) {
 	}
 }
 
-// hostWarmUp are the events that come first and do not count.
+// hostWarmUp is the number of first events that are not counted.
 const hostWarmUp = 100
 
-// hostRun is what holding host watches showed.
+// hostRun has the results of open host watches.
 type hostRun struct {
 	watches, way int
-	// opening is of all watches, one connection after the other; load is the events.
+	// opening covers all watches, one connection after the other; load covers the events.
 	opening, events usage
 	answered        time.Duration
-	// memory is of one watch, in each server.
+	// memory is that of one watch, in each server.
 	memory [len(ways)]int64
-	// charged is for how many watches flow control of the server charged a write.
+	// charged is the number of watches that the server's flow control charged a write.
 	charged float64
 }
 
-// hostWatches measures events without watches, with all watches held directly, and with
-// some held through the kube-apiserver.
+// hostWatches measures events without watches, with all watches direct, and with
+// some of them through the kube-apiserver.
 func (b *aggregatedBench) hostWatches(ctx context.Context, t *aggregated) ([]hostRun, error) {
 	var runs []hostRun
 	for _, c := range []struct{ watches, way int }{{0, direct}, {b.watches, direct}, {b.proxied, proxied}} {
@@ -130,7 +130,7 @@ func (b *aggregatedBench) hostWatches(ctx context.Context, t *aggregated) ([]hos
 	return runs, nil
 }
 
-// watchedHosts are so many hosts, among them all that have an instance.
+// watchedHosts returns this many hosts, including all that have an instance.
 func (b *aggregatedBench) watchedHosts(count int) []int {
 	hosts := make([]int, 0, count)
 	bound := map[int]bool{}
@@ -146,10 +146,10 @@ func (b *aggregatedBench) watchedHosts(count int) []int {
 	return hosts
 }
 
-// hold opens the watches, holds them while events come, and closes them.
+// hold opens the watches, keeps them open during the events, and closes them.
 func (b *aggregatedBench) hold(ctx context.Context, t *aggregated, watches, way int) (r hostRun, err error) {
 	r.watches, r.way = watches, way
-	// No answer of the cluster is still known from the watches before.
+	// Cached responses of the cluster from earlier watches have expired.
 	if err := sleep(ctx, idleTime); err != nil {
 		return r, err
 	}
@@ -194,7 +194,7 @@ func (b *aggregatedBench) hold(ctx context.Context, t *aggregated, watches, way 
 	return r, err
 }
 
-// memory is what each server has allocated.
+// memory returns the allocated memory of each server.
 func (t *aggregated) memory() (own [len(ways)]int64, err error) {
 	for i, pid := range [...]int{direct: t.replica.PID(), proxied: t.cluster.KubeAPIServer.PID()} {
 		use, err := memoryOf(pid)
@@ -206,7 +206,7 @@ func (t *aggregated) memory() (own [len(ways)]int64, err error) {
 	return own, nil
 }
 
-// proxiedPerConnection is what a kube-apiserver allows on a connection by default.
+// proxiedPerConnection is the default limit of a kube-apiserver on a connection.
 const proxiedPerConnection = 100
 
 // openHosts opens a watch for each host; an event carries the index of the host.
@@ -258,8 +258,8 @@ func (b *aggregatedBench) hostEvents(ctx context.Context, t *aggregated, hosts [
 	return load{count: count, took: took, p50: percentile(delivered, 50), p99: percentile(delivered, 99)}, nil
 }
 
-// writeToHost makes one event; it returns when it arrived at the watch of the right host,
-// and how long the answer to the write took.
+// writeToHost writes one event. It returns when the event arrived at the watch of the right host,
+// and the response time of the write.
 func (b *aggregatedBench) writeToHost(ctx context.Context, t *aggregated, way int, hosts []int, number int, events <-chan event) (at time.Time, answered time.Duration, err error) {
 	began := time.Now()
 	if err := patchStatus(ctx, t.clients[way], namespace, hostName(boundHost(number%boundHosts, b.watches)), t.nextNumber()); err != nil {
@@ -279,7 +279,7 @@ func (b *aggregatedBench) writeToHost(ctx context.Context, t *aggregated, way in
 	return e.at, answered, err
 }
 
-// charged asks the server that holds the watches for how many of them it charges a write.
+// charged reads from the server with the watches how many of them it charges a write.
 func (b *aggregatedBench) charged(ctx context.Context, t *aggregated, hosts []int, way int, events <-chan event) (float64, error) {
 	const writes = 20
 	sum := func() (sum, count float64, err error) {
@@ -330,7 +330,7 @@ func (b *aggregatedBench) reportHosts(out io.Writer, r *aggregatedResult) {
 			o := h.opening
 			replicaMemory := kibibytes(h.memory[direct])
 			if h.way == proxied {
-				replicaMemory = "-" // what the direct ones have left is used again
+				replicaMemory = "-" // memory that the direct ones freed is reused
 			}
 			opening.add(strconv.Itoa(h.watches), name, fmt.Sprintf("%.1f s", o.took.Seconds()), fmt.Sprintf("%.0f", o.rate()),
 				fmt.Sprintf("%.3f", float64(o.reviews)/float64(h.watches)), millis(o.reviewsTook/time.Duration(max(1, o.reviews))),
@@ -353,5 +353,5 @@ func (b *aggregatedBench) reportHosts(out io.Writer, r *aggregatedResult) {
 	fmt.Fprintln(out)
 }
 
-// kibibytes is a number of bytes in KiB.
+// kibibytes formats a number of bytes in KiB.
 func kibibytes(bytes int64) string { return fmt.Sprintf("%.0f KiB", float64(bytes)/(1<<10)) }

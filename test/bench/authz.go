@@ -79,7 +79,7 @@ func (t times) minus(before times) times {
 	return times{t.authentication - before.authentication, t.authorization - before.authorization, t.request - before.request, t.requests - before.requests}
 }
 
-// each is the mean of one request.
+// each returns the mean of one request.
 func (t times) each(sum time.Duration) time.Duration { return sum / time.Duration(max(t.requests, 1)) }
 
 func (b *authzBench) run(ctx context.Context, out io.Writer) error {
@@ -212,8 +212,8 @@ func (b *authzBench) others(ctx context.Context, s *server) (rest.Interface, err
 	return admin.Discovery().RESTClient(), err
 }
 
-// metricsOf reads the server's metrics. Those of authentication and authorization do not say
-// of which request; nobody else asks for much meanwhile.
+// metricsOf reads the server's metrics. Those of authentication and authorization do not
+// identify the request; other clients send few requests meanwhile.
 func metricsOf(ctx context.Context, admin rest.Interface, verb string) (times, error) {
 	text, err := admin.Get().AbsPath("/metrics").DoRaw(ctx)
 	if err != nil {
@@ -222,7 +222,7 @@ func metricsOf(ctx context.Context, admin rest.Interface, verb string) (times, e
 	return parseTimes(text, verb)
 }
 
-// parseTimes sums the metrics over their labels; a request's must have the verb and be about
+// parseTimes sums the metrics over their labels; those of requests are filtered by the verb and by
 // instances.
 func parseTimes(text []byte, verb string) (times, error) {
 	var t times

@@ -54,7 +54,7 @@ func TestWriteCount(t *testing.T) {
 	}
 }
 
-// Hosts with an instance must be different, and watched where any are.
+// Hosts with an instance must be different, and must be watched if any are.
 func TestBoundHost(t *testing.T) {
 	for _, watches := range []int{0, 1000, 5000} {
 		seen := map[int]bool{}
@@ -68,7 +68,7 @@ func TestBoundHost(t *testing.T) {
 	}
 }
 
-// Every flag has a default with which the command can run.
+// Every flag has a valid default.
 func TestHelp(t *testing.T) {
 	for _, name := range []string{"start", "write", "watch", "aggregated", "fleet"} {
 		cmd := newCommand()

@@ -15,7 +15,7 @@ limitations under the License.
 */
 
 // Command bench measures the real binary from outside: how fast it starts, how many writes
-// it takes, what an event costs when thousands watch. It starts bin/gatehouse on temporary
+// it handles, and the cost of an event with thousands of watches. It starts bin/gatehouse on temporary
 // data directories and free ports of the loopback interface, uses the real kubectl, and
 // prints markdown tables together with the machine, the command and the settings, as
 // docs/performance.md has them.
@@ -26,6 +26,6 @@ limitations under the License.
 //	aggregated   aggregated*.go     the way through a kube-apiserver, beside direct access
 //	fleet        fleet*.go           apps on a thousand simulated hosts, their controllers and scheduler
 //
-// The load generator shares the machine with the server. So every table compares what was
-// measured in one run, and ratios say more than absolute numbers.
+// The load generator shares the machine with the server. So every table compares
+// measurements of one run, and ratios are more meaningful than absolute numbers.
 package main

@@ -29,17 +29,17 @@ import (
 	"time"
 )
 
-// environment is what all measurements need: programs, and a place for data.
+// environment has the programs and the directory that all measurements need.
 type environment struct {
 	gatehouse, kubectl string
 	tempDir            string
 	keep               bool
 
-	// loadBefore is the load of the machine before anything was measured.
+	// loadBefore is the load of the machine before the first measurement.
 	loadBefore string
 }
 
-// complete finds the programs where nothing is said, and is called before all else.
+// complete sets the programs that are not set; call it first.
 func (e *environment) complete() error {
 	e.loadBefore = loadAverage()
 	root, err := repository()
@@ -60,7 +60,7 @@ func (e *environment) complete() error {
 	return nil
 }
 
-// repository is the directory of go.mod, at or above the working directory.
+// repository returns the directory of go.mod, at or above the working directory.
 func repository() (string, error) {
 	dir, err := os.Getwd()
 	for err == nil {
@@ -76,7 +76,7 @@ func repository() (string, error) {
 	return "", err
 }
 
-// newDir makes a temporary directory; the function returned removes it.
+// newDir creates a temporary directory; the returned function removes it.
 func (e *environment) newDir() (string, func(), error) {
 	dir, err := os.MkdirTemp(e.tempDir, "gatehouse-bench-")
 	if err != nil {
@@ -91,7 +91,7 @@ func (e *environment) newDir() (string, func(), error) {
 	}, nil
 }
 
-// describe prints what a reader must know to judge the numbers that follow.
+// describe prints the environment that a reader needs to interpret the numbers.
 func (e *environment) describe(out io.Writer, settings ...string) {
 	goVersion := "an unknown Go"
 	if info, err := buildinfo.ReadFile(e.gatehouse); err == nil {
@@ -112,7 +112,7 @@ func (e *environment) describe(out io.Writer, settings ...string) {
 	fmt.Fprintln(out)
 }
 
-// goSettings names what the environment changes of the server's Go runtime.
+// goSettings returns the settings of the server's Go runtime from the environment.
 func goSettings() string {
 	var b strings.Builder
 	for _, name := range []string{"GOGC", "GOMEMLIMIT", "GOMAXPROCS", "GODEBUG"} {
@@ -156,13 +156,13 @@ func readWord(path string) string {
 	return strings.TrimSpace(string(content))
 }
 
-// loadAverage is the load of the machine over the last one, five and fifteen minutes.
+// loadAverage returns the load of the machine over the last one, five and fifteen minutes.
 func loadAverage() string {
 	fields := strings.Fields(readWord("/proc/loadavg"))
 	return strings.Join(fields[:min(3, len(fields))], ", ")
 }
 
-// filesystem is the type of the file system that holds a directory.
+// filesystem returns the type of the file system that holds a directory.
 func filesystem(dir string) string {
 	path, err := filepath.EvalSymlinks(dir)
 	if err != nil {
@@ -171,7 +171,7 @@ func filesystem(dir string) string {
 	return mountType(readWord("/proc/mounts"), path)
 }
 
-// mountType finds the longest mount point that is a parent of the path.
+// mountType returns the type of the longest mount point that is a parent of the path.
 func mountType(mounts, path string) string {
 	found, kind := "", "unknown file system"
 	for line := range strings.Lines(mounts) {
@@ -186,7 +186,7 @@ func mountType(mounts, path string) string {
 	return kind
 }
 
-// syncCost measures what a write must wait for at the least: the disk.
+// syncCost measures the minimum latency of a write: the disk's.
 func (e *environment) syncCost() string {
 	file, err := os.CreateTemp(e.tempDir, "gatehouse-bench-sync-")
 	if err != nil {
@@ -195,7 +195,7 @@ func (e *environment) syncCost() string {
 	defer func() { _ = os.Remove(file.Name()) }()
 	defer func() { _ = file.Close() }()
 	block := make([]byte, 2<<10)
-	// As a write-ahead log does: room first, so that a sync is about data and not about size.
+	// Like a write-ahead log, it preallocates the file, so that a sync writes data and no metadata.
 	const rounds = 200
 	_, err = file.WriteAt(make([]byte, rounds*len(block)), 0)
 	err = errors.Join(err, file.Sync())

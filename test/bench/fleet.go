@@ -80,18 +80,18 @@ func (b *fleetBench) validate() error {
 }
 
 const (
-	// mostSlots is what a simulated host takes at the most.
+	// mostSlots is the maximum number of instances on a simulated host.
 	mostSlots = 250
-	// milliCPU and mebibyte are what each instance asks for.
+	// milliCPU and mebibyte are the requests of each instance.
 	milliCPU = 100
 	mebibyte = 64
 )
 
-// slots are the instances that each host takes: twice of what it would get if all were spread
-// evenly, so that there is room for a rollout and the scheduler has a choice.
+// slots returns the capacity of each host: twice its share if all instances were spread
+// evenly, so that a rollout fits and the scheduler has a choice.
 func (b *fleetBench) slots() int { return 2 * ((b.instances+2*b.direct)/b.hosts + 1) }
 
-// sizes are the replicas of each app. The first is the one that is rolled out.
+// sizes returns the replicas of each app. The first one is rolled out.
 func (b *fleetBench) sizes() []int {
 	sizes := []int{b.rollout}
 	for left := b.instances - b.rollout; left > 0; left -= b.appSize {
@@ -100,19 +100,19 @@ func (b *fleetBench) sizes() []int {
 	return sizes
 }
 
-// fleetResult is what one run showed.
+// fleetResult has the results of one run.
 type fleetResult struct {
 	register, create, rollout, settle, rest period
-	// before is the server that has no hosts yet.
+	// before is the state of the server without hosts.
 	before moment
-	// lastBound is from the first apply to the last binding.
+	// lastBound is the time from the first apply to the last binding.
 	lastBound time.Duration
-	// bindsPerSecond are over all bindings of the apps, and of the best window.
+	// bindsPerSecond is the rate over all bindings of the apps, and bestBinds that of the best window.
 	bindsPerSecond, bestBinds float64
 	schedulers                []schedulerRun
 }
 
-// schedulerRun is the scheduler by itself.
+// schedulerRun has the results of the scheduler alone.
 type schedulerRun struct {
 	name      string
 	all, best float64

@@ -31,17 +31,17 @@ import (
 
 // counters are sums of the server's own metrics.
 type counters struct {
-	// requests and refused are by verb and resource; refused are those of them that were
-	// answered with 400 or more.
+	// requests and refused are by verb and resource; refused are the requests with a
+	// response code of 400 or more.
 	requests, refused map[string]float64
-	// events are those that were sent to watches, by resource.
+	// events are the events sent to watches, by resource.
 	events map[string]float64
-	// waited is what requests waited in flow control, by flow schema, and etcd what calls of
-	// etcd took, by operation.
+	// waited is the time of requests in the queues of flow control, by flow schema, and etcd the duration of
+	// etcd's calls, by operation.
 	waited, etcd map[string]mean
 }
 
-// mean is a sum and of how many.
+// mean is a sum and its count.
 type mean struct{ sum, count float64 }
 
 func (m mean) minus(before mean) mean { return mean{m.sum - before.sum, m.count - before.count} }
@@ -53,7 +53,7 @@ func (m mean) String() string {
 	return millis(seconds(m.sum / m.count))
 }
 
-// readCounters asks the server as its administrator.
+// readCounters reads the server's metrics as its administrator.
 func readCounters(ctx context.Context, admin rest.Interface) (counters, error) {
 	text, err := admin.Get().AbsPath("/metrics").SetHeader("Accept", "text/plain").DoRaw(ctx)
 	if err != nil {
@@ -99,7 +99,7 @@ func addMean(to map[string]mean, name string, m mean) {
 	to[name] = mean{was.sum + m.sum, was.count + m.count}
 }
 
-// kindOf names a kind of request, such as "PUT instances/status".
+// kindOf returns the name of a kind of request, such as "PUT instances/status".
 func kindOf(labels map[string]string) string {
 	kind := labels["verb"] + " " + labels["resource"]
 	if labels["subresource"] != "" {
@@ -108,7 +108,7 @@ func kindOf(labels map[string]string) string {
 	return kind
 }
 
-// parseSample reads one line of an exposition; the name is empty where it is a comment.
+// parseSample parses one line of an exposition; the name is empty for a comment.
 func parseSample(line string) (name string, labels map[string]string, value float64, err error) {
 	line = strings.TrimSpace(line)
 	if line == "" || line[0] == '#' {
@@ -145,7 +145,7 @@ func (c counters) minus(before counters) counters {
 	}
 }
 
-// difference leaves out what did not change.
+// difference omits values that did not change.
 func difference(now, before map[string]float64) map[string]float64 {
 	result := map[string]float64{}
 	for key, value := range now {
@@ -166,7 +166,7 @@ func differenceOfMeans(now, before map[string]mean) map[string]mean {
 	return result
 }
 
-// writes are requests that change something, leases and what renews them left out.
+// writes counts the requests that change an object, without leases and their renewals.
 func (c counters) writes() (count float64) {
 	for kind, n := range c.requests {
 		verb, resource, _ := strings.Cut(kind, " ")
@@ -177,7 +177,7 @@ func (c counters) writes() (count float64) {
 	return count
 }
 
-// total is the sum of all values.
+// total returns the sum of all values.
 func total(of map[string]float64) (sum float64) {
 	for _, value := range of {
 		sum += value
@@ -185,7 +185,7 @@ func total(of map[string]float64) (sum float64) {
 	return sum
 }
 
-// byCount are all keys of the maps, those with most first.
+// byCount returns all keys of the maps, in descending order of their values.
 func byCount(of ...map[string]float64) []string {
 	sums := map[string]float64{}
 	for _, one := range of {
@@ -198,10 +198,10 @@ func byCount(of ...map[string]float64) []string {
 	})
 }
 
-// programs are values of each of the three programs.
+// programs has one value for each of the three programs.
 type programs[T any] struct{ server, controllers, simulator T }
 
-// moment is all that is known at a point of time.
+// moment is a snapshot of all counters.
 type moment struct {
 	at       time.Time
 	counters counters
@@ -209,7 +209,7 @@ type moment struct {
 	memory   programs[memoryUse]
 }
 
-// period is what happened between two moments. Memory is that of its end.
+// period is the difference of two moments. Memory is that of its end.
 type period struct {
 	took     time.Duration
 	counters counters

@@ -72,7 +72,7 @@ func (b *fleetBench) reportCost(out io.Writer, r *fleetResult) {
 	t.write(out)
 }
 
-// seldom leaves out rows in which there is next to nothing.
+// seldom reports whether a row has values so small that it is omitted.
 func seldom(values ...float64) bool { return slices.Max(values) < 0.005 }
 
 func (b *fleetBench) reportRequests(out io.Writer, r *fleetResult) {
@@ -120,7 +120,7 @@ func (b *fleetBench) reportEvents(out io.Writer, r *fleetResult) {
 	t.write(out)
 }
 
-// reportWaits says what requests wait for: their turn in flow control, and etcd.
+// reportWaits reports the waits of requests: in flow control, and for etcd.
 func (b *fleetBench) reportWaits(out io.Writer, r *fleetResult) {
 	fmt.Fprintln(out, "What requests wait for, means: their turn in flow control, by flow schema, and etcd, by operation:")
 	fmt.Fprintln(out)
@@ -134,7 +134,7 @@ func (b *fleetBench) reportWaits(out io.Writer, r *fleetResult) {
 		}
 		for _, name := range byCount(counts) {
 			if counts[name] < 100 {
-				continue // a few do not say much
+				continue // a few are not significant
 			}
 			t.add(prefix+name, of(r.register.counters)[name].String(), of(r.create.counters)[name].String(), of(r.rollout.counters)[name].String(), of(r.rest.counters)[name].String())
 		}

@@ -37,8 +37,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 )
 
-// fleetRun is a server with its controllers and hosts, each a process, and what the load
-// generator sees of them.
+// fleetRun is a server with its controllers and hosts, each a process, and the watches of the load
+// generator.
 type fleetRun struct {
 	server                 *server
 	controllers, simulator *program
@@ -122,7 +122,7 @@ func (f *fleetRun) close() error {
 	return errors.Join(errs...)
 }
 
-// said is the end of what the programs have printed, for a step that failed.
+// said returns the last output of the programs, for a step that failed.
 func (f *fleetRun) said() string {
 	var b strings.Builder
 	for _, p := range []*program{f.server.program, f.controllers, f.simulator} {
@@ -134,7 +134,7 @@ func (f *fleetRun) said() string {
 	return b.String()
 }
 
-// now reads everything that is counted.
+// now reads all counters.
 func (f *fleetRun) now(ctx context.Context) (m moment, err error) {
 	if m.counters, err = readCounters(ctx, f.admin); err != nil {
 		return m, err
@@ -162,8 +162,7 @@ func (f *fleetRun) now(ctx context.Context) (m moment, err error) {
 	return m, nil
 }
 
-// measure is what happens while something is done. It took what doing it took, without the
-// reading of the counters.
+// measure returns the period of a function. Its duration excludes the reading of the counters.
 func (f *fleetRun) measure(ctx context.Context, do func() error) (p period, err error) {
 	before, err := f.now(ctx)
 	if err != nil {
@@ -225,7 +224,7 @@ const bindWindow = 10 * time.Second
 
 func appName(i int) string { return nameOf("app", i) }
 
-// newApp is an app of instances such as the other measurements have, but for any host.
+// newApp returns an app with the instances of the other measurements, but for any host.
 func newApp(name string, replicas int) *fleet.App {
 	labels := map[string]string{"app": name}
 	spec := newFleetInstance(name).Spec
@@ -239,7 +238,7 @@ func newApp(name string, replicas int) *fleet.App {
 	}
 }
 
-// newFleetInstance fits on every host, and is no larger than what hosts are made for.
+// newFleetInstance returns an instance that fits on every host within the size that hosts are made for.
 func newFleetInstance(name string) *fleet.Instance {
 	instance := newInstance(name)
 	instance.Spec.HostSelector = nil
@@ -249,7 +248,7 @@ func newFleetInstance(name string) *fleet.Instance {
 	return instance
 }
 
-// rollOut gives the first app a new image and waits until its status says that it is done.
+// rollOut sets a new image in the first app and waits until its status is complete.
 func (b *fleetBench) rollOut(ctx context.Context, f *fleetRun, r *fleetResult) (err error) {
 	r.rollout, err = f.measure(ctx, func() error {
 		const patch = `[{"op":"replace","path":"/spec/template/spec/containers/0/image","value":"registry.example.com/shop/checkout:2.14.4"}]`
@@ -269,7 +268,7 @@ func (b *fleetBench) rollOut(ctx context.Context, f *fleetRun, r *fleetResult) (
 	return err
 }
 
-// rolledOut says whether the status knows of the generation, and all replicas are new and
+// rolledOut reports whether the status has observed the generation, and all replicas are new and
 // available, with no old ones left.
 func rolledOut(app *fleet.App, generation int64) bool {
 	wanted, s := *app.Spec.Replicas, app.Status
@@ -277,13 +276,13 @@ func rolledOut(app *fleet.App, generation int64) bool {
 }
 
 const (
-	// quietLook is how often it is looked whether anything was written.
+	// quietLook is the interval of checks for writes.
 	quietLook = 2 * time.Second
-	// quietAfter is how often in a row nothing must have been.
+	// quietAfter is the number of consecutive checks without a write.
 	quietAfter = 2
 )
 
-// untilQuiet waits until nothing is written but leases: events are sent late, and instances
+// untilQuiet waits until only leases are written: events are sent late, and instances
 // take a while to stop.
 func (f *fleetRun) untilQuiet(ctx context.Context) (p period, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
@@ -307,14 +306,14 @@ func (f *fleetRun) untilQuiet(ctx context.Context) (p period, err error) {
 	})
 }
 
-// restAwhile measures what the fleet costs when nobody wants anything of it.
+// restAwhile measures the cost of an idle fleet.
 func (b *fleetBench) restAwhile(ctx context.Context, f *fleetRun, r *fleetResult) (err error) {
 	r.rest, err = f.measure(ctx, func() error { return sleep(ctx, b.rest) })
 	return err
 }
 
-// scheduler creates instances while there is no scheduler, then starts one: first with the
-// agents, which report on what they get, then without.
+// scheduler creates instances without a scheduler, then starts one: first with the
+// agents, which report the status of their instances, then without.
 func (b *fleetBench) scheduler(ctx context.Context, f *fleetRun, r *fleetResult) error {
 	if b.direct == 0 {
 		return nil

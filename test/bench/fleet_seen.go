@@ -32,11 +32,11 @@ import (
 	fleet "github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// seen is what one watch has told of the objects of a kind. It implements
-// cache.ReflectorStore, so the watch goes on where it was cut.
+// seen has the objects of one kind that a watch has received. It implements
+// cache.ReflectorStore, so the watch resumes after an interruption.
 type seen[T metav1.Object] struct {
-	// change is told of each change, with the lock held. The zero value stands for an object
-	// that was not there, or is gone.
+	// change is called for each change, with the lock held. The zero value stands for an object
+	// that did not exist, or no longer exists.
 	change func(old, now T)
 
 	mu      sync.Mutex
@@ -59,7 +59,7 @@ func (s *seen[T]) put(object any) {
 	if !ok {
 		return
 	}
-	now.SetManagedFields(nil) // large, and of no use here
+	now.SetManagedFields(nil) // large, and not needed here
 	s.change(s.objects[keyOf(now)], now)
 	s.objects[keyOf(now)] = now
 }
@@ -100,7 +100,7 @@ func (s *seen[T]) Delete(object any) error {
 	return nil
 }
 
-// Replace implements cache.ReflectorStore: it is called with all there are.
+// Replace implements cache.ReflectorStore: its argument has all objects.
 func (s *seen[T]) Replace(all []any, _ string) error {
 	s.changed(func() {
 		there := map[string]bool{}
@@ -122,7 +122,7 @@ func (s *seen[T]) Replace(all []any, _ string) error {
 // Resync implements cache.ReflectorStore.
 func (s *seen[T]) Resync() error { return nil }
 
-// until waits until the condition holds, which is asked with the lock held after changes.
+// until waits until the condition holds, which is evaluated with the lock held after changes.
 func (s *seen[T]) until(ctx context.Context, timeout time.Duration, what string, condition func() bool, progress func() string) error {
 	late := time.NewTimer(timeout)
 	defer late.Stop()
@@ -151,7 +151,7 @@ func follow[T runtime.Object](ctx context.Context, store cache.ReflectorStore, e
 	cache.NewReflectorWithOptions(&cache.ListWatch{ListWithContextFunc: source.list, WatchFuncWithContext: source.watch}, example, store, cache.ReflectorOptions{Name: "bench"}).RunWithContext(ctx)
 }
 
-// source lists and watches by the typed client of a kind.
+// source lists and watches with the typed client of a kind.
 type source[L runtime.Object] struct {
 	client interface {
 		List(context.Context, metav1.ListOptions) (L, error)
@@ -167,11 +167,11 @@ func (s source[L]) watch(ctx context.Context, options metav1.ListOptions) (watch
 	return s.client.Watch(ctx, options)
 }
 
-// instanceCounts counts the instances that a watch has told of.
+// instanceCounts counts the instances that a watch has received.
 type instanceCounts struct {
 	*seen[*fleet.Instance]
 	all, bound, running int
-	// boundAt are the times at which the watch told of bindings, since begin.
+	// boundAt are the times at which the watch received bindings, since begin.
 	boundAt []time.Time
 }
 
@@ -200,14 +200,14 @@ func (c *instanceCounts) add(i *fleet.Instance, n int) {
 	}
 }
 
-// begin forgets the times of earlier bindings.
+// begin discards the times of earlier bindings.
 func (c *instanceCounts) begin() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.boundAt = nil
 }
 
-// bindings are the times of bindings since begin.
+// bindings returns the times of bindings since begin.
 func (c *instanceCounts) bindings() []time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -224,12 +224,12 @@ func (c *instanceCounts) waitBound(ctx context.Context, timeout time.Duration, c
 	return c.until(ctx, timeout, fmt.Sprintf("all %d bound", count), func() bool { return len(c.boundAt) >= count }, c.String)
 }
 
-// waitRunning waits until so many instances run, and there are no others.
+// waitRunning waits until this many instances run, and there are no others.
 func (c *instanceCounts) waitRunning(ctx context.Context, timeout time.Duration, count int) error {
 	return c.until(ctx, timeout, fmt.Sprintf("all %d running and ready", count), func() bool { return c.running == count && c.all == count }, c.String)
 }
 
-// rates are how many bindings there were in a second: over all, and in the best of all windows
+// rates returns the bindings per second: over all, and in the best of all windows
 // of a length. Times must be in order.
 func rates(times []time.Time, window time.Duration) (all, best float64) {
 	if len(times) < 2 {

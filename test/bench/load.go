@@ -28,12 +28,12 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 )
 
-// load is what a number of operations showed.
+// load has the results of a number of operations.
 type load struct {
 	clients, count int
 	took           time.Duration
 	p50, p99       time.Duration
-	// cpu is what the server used meanwhile, where it is known.
+	// cpu is the processor time of the server meanwhile, if measured.
 	cpu time.Duration
 }
 
@@ -46,8 +46,8 @@ func (l load) cpuEach() time.Duration {
 	return l.cpu / time.Duration(l.count)
 }
 
-// drive has each client run the next operation as soon as its last one is done, until count
-// operations are. The latencies are as the clients see them.
+// drive makes each client run the next operation as soon as its last one is done, until count
+// operations are done. The latencies are those of the clients.
 func drive(ctx context.Context, clients, count int, operation func(ctx context.Context, client, number int) error) (load, error) {
 	latencies := make([]time.Duration, count)
 	var next atomic.Int64
@@ -73,7 +73,7 @@ func drive(ctx context.Context, clients, count int, operation func(ctx context.C
 	return load{clients: clients, count: count, took: took, p50: percentile(latencies, 50), p99: percentile(latencies, 99)}, err
 }
 
-// driveServer is drive with the CPU time of the server.
+// driveServer is drive with the processor time of the server.
 func driveServer(ctx context.Context, s *server, clients, count int, operation func(ctx context.Context, client, number int) error) (load, error) {
 	before, err := cpuTime(s.pid())
 	if err != nil {
@@ -88,8 +88,8 @@ func driveServer(ctx context.Context, s *server, clients, count int, operation f
 	return result, err
 }
 
-// newClients makes clients that share connections evenly; each connection is a transport of
-// its own, because Go's would put everything on one. The function returned closes them.
+// newClients creates clients that share connections evenly. Each connection is a separate transport,
+// because Go's would use only one connection. The returned function closes them.
 func newClients(config *rest.Config, clients, connections int) ([]versioned.Interface, func(), error) {
 	var transports []*http.Transport
 	closeAll := func() {

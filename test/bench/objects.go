@@ -31,12 +31,12 @@ import (
 
 const (
 	namespace = "default"
-	// hostLabel repeats the host's name as a label, which no index knows.
+	// hostLabel has the host's name as a label, which is not indexed.
 	hostLabel = "host"
 )
 
-// newInstance is an instance as a deployment tool would write it: about 1.5 KiB when stored,
-// managedFields included.
+// newInstance returns an instance like that of a deployment tool: about 1.5 KiB when stored,
+// including managedFields.
 func newInstance(name string) *fleet.Instance {
 	return &fleet.Instance{
 		ObjectMeta: metav1.ObjectMeta{
@@ -89,7 +89,7 @@ func fill(ctx context.Context, client versioned.Interface, prefix string, count 
 	return group.Wait()
 }
 
-// bindInstance creates a host, an instance that carries the host's name as a label, and
+// bindInstance creates a host, an instance that has the host's name as a label, and
 // binds it to the host. All three have the same name.
 func bindInstance(ctx context.Context, client versioned.Interface, name string) error {
 	api := client.FleetV1alpha1()
@@ -106,7 +106,7 @@ func bindInstance(ctx context.Context, client versioned.Interface, name string) 
 	return err
 }
 
-// statusPatch is a merge patch such as an agent sends; its number makes every one a change.
+// statusPatch returns a merge patch like that of an agent; its number makes each one a change.
 func statusPatch(number int) []byte {
 	return fmt.Appendf(nil, `{"status":{"phase":"Running","hostIP":"192.0.2.17","instanceIP":"198.51.100.23","containerStatuses":[{"name":"server","ready":true,"started":true,"restartCount":%d,"image":"registry.example.com/shop/checkout:2.14.3"}]}}`, number)
 }

@@ -89,7 +89,7 @@ func TestMountType(t *testing.T) {
 	}
 }
 
-// framed is an event as it is on the wire.
+// framed returns an event in its wire format.
 func framed(size int) []byte {
 	return append(binary.BigEndian.AppendUint32(nil, uint32(size)), make([]byte, size)...)
 }
@@ -137,7 +137,7 @@ asked_total 1e+01
 	}
 }
 
-// The hosts that have an instance must be among those watched, however few these are.
+// The hosts with an instance must be watched, however few watches there are.
 func TestWatchedHosts(t *testing.T) {
 	b := &aggregatedBench{watches: 1000}
 	for _, count := range []int{0, boundHosts, 100, 1000} {

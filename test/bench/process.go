@@ -28,7 +28,7 @@ import (
 // clockTick is the unit of CPU times in /proc: USER_HZ, which is 100 on every Linux.
 const clockTick = 10 * time.Millisecond
 
-// cpuTime is the CPU time that a process has used, in user and kernel mode, all threads.
+// cpuTime returns the processor time of all threads of a process, in user and kernel mode.
 func cpuTime(pid int) (time.Duration, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -37,8 +37,8 @@ func cpuTime(pid int) (time.Duration, error) {
 	return parseStat(stat)
 }
 
-// parseStat finds utime and stime, fields 14 and 15 of /proc/PID/stat. The second field is
-// the program's name in parentheses, in which anything may stand.
+// parseStat parses utime and stime, fields 14 and 15 of /proc/PID/stat. The second field is
+// the program's name in parentheses, which may contain any character.
 func parseStat(stat []byte) (time.Duration, error) {
 	end := bytes.LastIndexByte(stat, ')')
 	if end < 0 {
@@ -60,13 +60,13 @@ func parseStat(stat []byte) (time.Duration, error) {
 	return time.Duration(ticks) * clockTick, nil
 }
 
-// memoryUse is how much of a process is in memory, in bytes.
+// memoryUse is the memory of a process in bytes.
 type memoryUse struct {
-	// resident is all of it (VmRSS).
+	// resident is the resident set size (VmRSS).
 	resident int64
-	// anonymous is what the process has allocated: heap and stacks (RssAnon). Nearly all of
-	// the rest is pages of the binary, which processes share and the kernel can take back;
-	// how many it maps is its own choice and differs from run to run.
+	// anonymous is the memory that the process has allocated: heap and stacks (RssAnon). Nearly all of
+	// the rest is pages of the binary, which processes share and the kernel can reclaim;
+	// their number varies from run to run.
 	anonymous int64
 }
 
@@ -83,12 +83,12 @@ func memoryOf(pid int) (m memoryUse, err error) {
 	return m, err
 }
 
-// String is both amounts.
+// String returns both amounts.
 func (m memoryUse) String() string {
 	return fmt.Sprintf("%s resident, of which %s its own", mebibytes(m.resident), mebibytes(m.anonymous))
 }
 
-// parseStatus finds an amount of memory, in bytes, in /proc/PID/status.
+// parseStatus parses an amount of memory, in bytes, of /proc/PID/status.
 func parseStatus(status, name string) (int64, error) {
 	for line := range strings.Lines(status) {
 		rest, ok := strings.CutPrefix(line, name+":")

@@ -27,15 +27,15 @@ import (
 	"time"
 )
 
-// stopTimeout is how long a program may take to end in order.
+// stopTimeout is the time limit of a graceful stop.
 const stopTimeout = 30 * time.Second
 
-// program is a running command of the binary that is measured.
+// program is a running command of the binary under measurement.
 type program struct {
 	name    string
 	cmd     *exec.Cmd
 	started time.Time
-	// ended is closed when the process has ended; err says how.
+	// ended is closed when the process has ended; err has its result.
 	ended chan struct{}
 	err   error
 
@@ -43,14 +43,14 @@ type program struct {
 	output string
 }
 
-// start starts a program, which ends with stop, and at the latest with the context. Each line
-// that it prints goes to line, where that is given.
+// start starts a program, which ends with stop, and at the latest with the context. line, if not nil,
+// receives each line of its output.
 func start(ctx context.Context, name string, line func(string), path string, args ...string) (*program, error) {
 	p := &program{name: name, ended: make(chan struct{})}
 	p.cmd = exec.CommandContext(ctx, path, args...)
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
 	p.cmd.WaitDelay = stopTimeout
-	// One pipe for both, so that a failure is reported in the program's own words.
+	// One pipe for both, so that a failure report contains the program's own messages.
 	reader, writer := io.Pipe()
 	p.cmd.Stdout, p.cmd.Stderr = writer, writer
 	read := make(chan struct{})
@@ -87,14 +87,14 @@ func (p *program) read(from io.Reader, line func(string), done chan<- struct{}) 
 
 func (p *program) pid() int { return p.cmd.Process.Pid }
 
-// said is what the program has printed so far.
+// said returns the program's output so far.
 func (p *program) said() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.output
 }
 
-// stop ends the program in order and waits for it.
+// stop stops the program gracefully and waits for it.
 func (p *program) stop() error {
 	select {
 	case <-p.ended:

@@ -29,7 +29,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
 )
 
-// instanceKey is where the server keeps an instance.
+// instanceKey returns the etcd key of an instance.
 func instanceKey(name string) string {
 	return "/registry/fleet.gatehouse.dev/instances/" + namespace + "/" + name
 }
@@ -38,7 +38,7 @@ func newEtcdClient(endpoint string) (*clientv3.Client, error) {
 	return clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, DialTimeout: 5 * time.Second, Logger: zap.NewNop()})
 }
 
-// storedValue is an instance as the server has stored it, from the server's own etcd.
+// storedValue returns the stored value of an instance, from the server's own etcd.
 func storedValue(ctx context.Context, s *server, name string) (string, error) {
 	client, err := newEtcdClient(s.etcdEndpoint())
 	if err != nil {
@@ -64,7 +64,7 @@ func storedSize(ctx context.Context, s *server, name string) (int, error) {
 	return len(value), err
 }
 
-// rawEtcd is the same embedded etcd as the server's, in this process and with nothing on top.
+// rawEtcd is the same embedded etcd as the server's, in this process and without a server.
 type rawEtcd struct {
 	server *embedded.Server
 	client *clientv3.Client
@@ -86,7 +86,7 @@ func (e *rawEtcd) close() error {
 	return errors.Join(e.client.Close(), e.server.Close())
 }
 
-// create writes as the API server does: only where nothing is yet.
+// create writes as the API server does: only if the key does not exist.
 func (e *rawEtcd) create(ctx context.Context, name, value string) error {
 	key := instanceKey(name)
 	response, err := e.client.Txn(ctx).

@@ -45,7 +45,7 @@ import (
 
 const (
 	readyTimeout = time.Minute
-	// readyPoll is how often /readyz is asked: it limits what can be told apart.
+	// readyPoll is the poll interval of /readyz, and so the resolution of the measurement.
 	readyPoll = time.Millisecond
 )
 
@@ -65,8 +65,8 @@ type server struct {
 	phases []phase
 }
 
-// startServer starts the binary on a data directory and a free port, with more flags where
-// there are any. It ends with stop, and at the latest with the context.
+// startServer starts the binary on a data directory and a free port, with additional flags.
+// It ends with stop, and at the latest with the context.
 func (e *environment) startServer(ctx context.Context, dataDir string, flags ...string) (*server, error) {
 	address, err := freeAddress()
 	if err != nil {
@@ -75,17 +75,17 @@ func (e *environment) startServer(ctx context.Context, dataDir string, flags ...
 	return e.launch(ctx, dataDir, address, append([]string{"up", "--data-dir", dataDir, "--listen", address}, flags...)...)
 }
 
-// clusterControllers is the flag for all controllers but those of the fleet, which are a
-// process of their own where the server is under load: a scheduler would answer each created
-// instance with writes of its own.
+// clusterControllers returns the flag for all controllers except those of the fleet, which run in a
+// separate process if the server is under load: a scheduler would react to each created
+// instance with its own writes.
 func clusterControllers() string {
 	return "--controllers=" + strings.Join(manager.ClusterControllers(), ",")
 }
 
-// clusterControllersNote says so in a section.
+// clusterControllersNote is the note about them in a section.
 const clusterControllersNote = "controllers: those of a cluster (garbage, namespaces, quotas, service accounts), not those of the fleet, which answer each create with writes of their own"
 
-// startAPIServer starts the same server with flags that `gatehouse up` has not, and without
+// startAPIServer starts the same server with flags that `gatehouse up` lacks, and without
 // the controllers of the fleet.
 func (e *environment) startAPIServer(ctx context.Context, dataDir string, flags ...string) (*server, error) {
 	address, err := freeAddress()
@@ -118,7 +118,7 @@ func (s *server) line(text string) {
 
 var phaseLine = regexp.MustCompile(`^ {2}(\S.*?) +(\d+) ms$`)
 
-// parsePhase understands a line such as "  configuration          2 ms".
+// parsePhase parses a line such as "  configuration          2 ms".
 func parsePhase(line string) (phase, bool) {
 	match := phaseLine.FindStringSubmatch(line)
 	if match == nil {
@@ -128,7 +128,7 @@ func parsePhase(line string) (phase, bool) {
 	return phase{match[1], time.Duration(took) * time.Millisecond}, err == nil
 }
 
-// freeAddress is a port of the loopback interface that was free a moment ago.
+// freeAddress returns an address of the loopback interface with a port that was just free.
 func freeAddress() (string, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -138,12 +138,12 @@ func freeAddress() (string, error) {
 	return listener.Addr().String(), nil
 }
 
-// waitReady asks /readyz until it answers 200, and returns the time since exec.
+// waitReady polls /readyz until it returns 200, and returns the time since exec.
 func (s *server) waitReady(ctx context.Context) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	// Anybody may ask, but of a server that proves who it is: at a first start the authority is
-	// known only when the kubeconfig is there, which is before the server is ready.
+	// The request needs no credentials, but the client must verify the server. At a first start the
+	// authority is available once the kubeconfig exists, which is before the server is ready.
 	client := &http.Client{}
 	defer client.CloseIdleConnections()
 	for {
@@ -177,7 +177,7 @@ func (s *server) isReady(ctx context.Context, client *http.Client) bool {
 	return response.StatusCode == http.StatusOK
 }
 
-// anonymousTransport verifies the server and shows no certificate; nil as long as there is no
+// anonymousTransport verifies the server and sends no certificate; nil while there is no
 // kubeconfig.
 func (s *server) anonymousTransport() http.RoundTripper {
 	config, err := s.restConfig()
@@ -191,7 +191,7 @@ func (s *server) anonymousTransport() http.RoundTripper {
 	return transport
 }
 
-// startPhases are the phases printed so far.
+// startPhases returns the phases printed so far.
 func (s *server) startPhases() []phase {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -200,10 +200,10 @@ func (s *server) startPhases() []phase {
 
 func (s *server) kubeconfig() string { return filepath.Join(s.dir, "kubeconfig") }
 
-// etcdEndpoint is the unix socket of the server's own etcd.
+// etcdEndpoint returns the unix socket of the server's own etcd.
 func (s *server) etcdEndpoint() string { return "unix://" + filepath.Join(s.dir, "etcd", "etcd.sock") }
 
-// restConfig is the administrator's client configuration: protobuf, no client-side limit.
+// restConfig returns the administrator's client configuration: protobuf, no client-side limit.
 func (s *server) restConfig() (*rest.Config, error) {
 	return configFrom(s.kubeconfig())
 }
@@ -219,12 +219,12 @@ func configFrom(kubeconfig string) (*rest.Config, error) {
 	return config, nil
 }
 
-// clientUser is whom the clients are: somebody with a role, as people and programs are in
-// earnest, and not the administrator, whom flow control and RBAC wave through.
+// clientUser is the user of the clients. It has a role, like most users in production.
+// The administrator would be exempt from flow control and RBAC.
 const clientUser = "bench"
 
-// userConfig makes the user and its role, and returns its client configuration when the
-// server knows both.
+// userConfig creates the user and its role, and returns its client configuration when
+// both are in effect.
 func (e *environment) userConfig(ctx context.Context, s *server) (*rest.Config, error) {
 	config, err := s.restConfig()
 	if err != nil {
@@ -260,7 +260,7 @@ func (e *environment) userConfig(ctx context.Context, s *server) (*rest.Config, 
 	return config, wait.PollUntilContextTimeout(ctx, 10*time.Millisecond, readyTimeout, true, func(ctx context.Context) (bool, error) {
 		_, err := client.FleetV1alpha1().Hosts().List(ctx, metav1.ListOptions{Limit: 1})
 		if apierrors.IsForbidden(err) {
-			return false, nil // the binding is read by watch
+			return false, nil // the authorizer reads the binding by watch
 		}
 		return err == nil, err
 	})

@@ -66,11 +66,11 @@ func newStartCommand(e *environment) *cobra.Command {
 // scenario is one kind of start.
 type scenario struct {
 	name string
-	// dir is the data directory; where empty, every start gets a new one.
+	// dir is the data directory; if empty, every start gets a new one.
 	dir string
 }
 
-// startRun is what one start showed.
+// startRun has the results of one start.
 type startRun struct {
 	ready, first, kubectl time.Duration
 	memory                memoryUse
@@ -139,7 +139,7 @@ func column[R, T any](runs []R, aspect func(R) T) []T {
 	return values
 }
 
-// memoryColumn is about the runs in which memory was looked at.
+// memoryColumn formats the memory of the runs in which it was measured.
 func memoryColumn(runs []startRun, aspect func(memoryUse) int64) string {
 	var values []int64
 	for _, r := range runs {
@@ -153,7 +153,7 @@ func memoryColumn(runs []startRun, aspect func(memoryUse) int64) string {
 	return fmt.Sprintf("%s (%.0f-%.0f)", mebibytes(median(values)), float64(slices.Min(values))/(1<<20), float64(slices.Max(values))/(1<<20))
 }
 
-// fill stores the objects through a server, and says what memory that server then has.
+// fill stores the objects through a server, and prints the memory of that server.
 func (b *startBench) fill(ctx context.Context, out io.Writer, dir string) error {
 	s, err := b.startServer(ctx, dir)
 	if err != nil {
@@ -194,7 +194,7 @@ func (b *startBench) fill(ctx context.Context, out io.Writer, dir string) error 
 	return errors.Join(err, s.stop())
 }
 
-// measure makes all starts of one kind. A warm one begins with a start that does not count
+// measure makes all starts of one kind. A warm one begins with a start that is not counted
 // and creates the object that the others get.
 func (b *startBench) measure(ctx context.Context, root string, s scenario) ([]startRun, error) {
 	manifest := filepath.Join(root, "instance.json")
@@ -274,7 +274,7 @@ func (b *startBench) runKubectl(ctx context.Context, root string, args ...string
 	return nil
 }
 
-// kubectlAlone is what kubectl costs without any server.
+// kubectlAlone measures kubectl without any server.
 func (b *startBench) kubectlAlone(ctx context.Context, root string) ([]time.Duration, error) {
 	var took []time.Duration
 	for range b.runs {

@@ -27,8 +27,8 @@ import (
 	"unicode/utf8"
 )
 
-// percentile is the smallest value that at least p percent of all values do not exceed (the
-// nearest rank), and zero where there are none. It sorts its argument.
+// percentile returns the smallest value that at least p percent of all values do not exceed (the
+// nearest rank), and zero if there are none. It sorts its argument.
 func percentile[T cmp.Ordered](values []T, p float64) T {
 	var zero T
 	if len(values) == 0 {
@@ -39,7 +39,7 @@ func percentile[T cmp.Ordered](values []T, p float64) T {
 	return values[min(max(rank, 1), len(values))-1]
 }
 
-// median is the middle value, or the mean of the two in the middle; zero where there are none.
+// median returns the middle value, or the mean of the two in the middle; zero if there are none.
 func median[T ~int64 | ~float64](values []T) T {
 	if len(values) == 0 {
 		return 0
@@ -52,7 +52,7 @@ func median[T ~int64 | ~float64](values []T) T {
 	return (sorted[middle-1] + sorted[middle]) / 2
 }
 
-// medianOf is the median of one aspect of each item.
+// medianOf returns the median of one aspect of each item.
 func medianOf[I any, T ~int64 | ~float64](items []I, aspect func(I) T) T {
 	values := make([]T, 0, len(items))
 	for _, item := range items {
@@ -61,7 +61,7 @@ func medianOf[I any, T ~int64 | ~float64](items []I, aspect func(I) T) T {
 	return median(values)
 }
 
-// spread is "median (min-max)" in milliseconds.
+// spread returns "median (min-max)" in milliseconds.
 func spread(values []time.Duration) string {
 	if len(values) == 0 {
 		return "-"
@@ -69,22 +69,22 @@ func spread(values []time.Duration) string {
 	return fmt.Sprintf("%s (%s-%s) ms", whole(median(values)), whole(slices.Min(values)), whole(slices.Max(values)))
 }
 
-// whole is a duration in whole milliseconds, without the unit.
+// whole formats a duration in whole milliseconds, without the unit.
 func whole(d time.Duration) string {
 	return fmt.Sprintf("%.0f", float64(d)/float64(time.Millisecond))
 }
 
-// millis is a duration in milliseconds to two decimals.
+// millis formats a duration in milliseconds to two decimals.
 func millis(d time.Duration) string {
 	return fmt.Sprintf("%.2f ms", float64(d)/float64(time.Millisecond))
 }
 
-// mebibytes is a number of bytes in MiB.
+// mebibytes formats a number of bytes in MiB.
 func mebibytes(bytes int64) string {
 	return fmt.Sprintf("%.0f MiB", float64(bytes)/(1<<20))
 }
 
-// perSecond is a rate; zero where no time has passed.
+// perSecond returns a rate; zero if no time has passed.
 func perSecond(count int, took time.Duration) float64 {
 	if took <= 0 {
 		return 0
@@ -100,7 +100,7 @@ type table struct {
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
-// write prints the table with its columns aligned, so that it can be read as it is.
+// write prints the table with aligned columns, so that the source is readable.
 func (t *table) write(out io.Writer) {
 	widths := make([]int, len(t.header))
 	for _, row := range append([][]string{t.header}, t.rows...) {

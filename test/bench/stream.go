@@ -32,24 +32,24 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// window is how much may be sent to us before we say that we have read it: never reached.
+// window is the flow control window in bytes, too large to be exhausted.
 const window = 1 << 30
 
-// event says that something has arrived at a watch.
+// event is the arrival of an event at a watch.
 type event struct {
 	watch int
 	at    time.Time
 }
 
-// messages counts what arrives at a watch: each event comes after four bytes of length.
+// messages counts the events of a watch: each follows four bytes of length.
 type messages struct {
 	watch int
-	// missing is what is still to come of the event that has begun.
+	// missing is the number of bytes that are still missing of the current event.
 	missing int
 }
 
-// take tells how many events are complete with this data. The length itself is never split:
-// the server hands it to HTTP/2 together with the event, and no frame is that short.
+// take returns the number of events that are complete with this data. The length itself is never split:
+// the server passes it to HTTP/2 together with the event, and no frame is that short.
 func (m *messages) take(data []byte) (int, error) {
 	complete := 0
 	for len(data) > 0 {
@@ -70,23 +70,23 @@ func (m *messages) take(data []byte) (int, error) {
 	return complete, nil
 }
 
-// stream is one HTTP/2 connection with many watches. It reads frames and decodes none: a
-// client that decoded would cost more than the server that is to be measured.
+// stream is one HTTP/2 connection with many watches. It reads frames and decodes no events: a
+// decoding client would cost more than the server under measurement.
 type stream struct {
 	conn   *tls.Conn
 	framer *http2.Framer
-	// watches are by the number of their HTTP/2 stream.
+	// watches are by the ID of their HTTP/2 stream.
 	watches map[uint32]*messages
 	events  chan<- event
-	// opened gets a value for each watch that the server has answered with 200.
+	// opened gets a value for each watch with the response code 200.
 	opened  chan struct{}
 	closing atomic.Bool
-	// done is closed when nothing is read any more; err says why.
+	// done is closed when reading ends; err has the reason.
 	done chan struct{}
 	err  error
 }
 
-// openStream connects and opens a watch at each path; it returns when all are answered.
+// openStream connects and opens a watch at each path; it returns when all have a response.
 // firstWatch is the number of the first of them in events.
 func openStream(ctx context.Context, config *rest.Config, firstWatch int, paths []string, events chan<- event) (*stream, error) {
 	tlsConfig, err := rest.TLSConfigFor(config)
@@ -215,7 +215,7 @@ func (s *stream) handle(frame http2.Frame) error {
 	return nil
 }
 
-// close ends the connection and with it all its watches. Its error is what had ended it before.
+// close closes the connection with all its watches. It returns the error that had ended it before.
 func (s *stream) close() error {
 	s.closing.Store(true)
 	_ = s.conn.Close()

@@ -37,12 +37,12 @@ import (
 )
 
 const (
-	// boundHosts is how many hosts have an instance; the events are about these. They are
-	// spread over all hosts that are watched.
+	// boundHosts is the number of hosts with an instance; the events are about these. They are
+	// spread over all watched hosts.
 	boundHosts = 20
-	// watchSettle is how long the server is left alone before its memory or its CPU time is read.
+	// watchSettle is the idle time before the server's memory or CPU time is read.
 	watchSettle = 2 * time.Second
-	// deliveryTimeout is when an event counts as lost.
+	// deliveryTimeout is the time after which an event counts as lost.
 	deliveryTimeout = 30 * time.Second
 )
 
@@ -80,7 +80,7 @@ func newWatchCommand(e *environment) *cobra.Command {
 	return cmd
 }
 
-// selection is a way to watch for the instances of one host.
+// selection is a way to select the instances of one host.
 type selection struct {
 	name  string
 	query func(host string) url.Values
@@ -97,9 +97,9 @@ type watchCase struct {
 	watches int
 }
 
-// watchRun is what a case showed in one round.
+// watchRun has the results of a case in one round.
 type watchRun struct {
-	// cpu is of one event; idle is of one second without events.
+	// cpu is that of one event; idle is that of one second without events.
 	cpu, idle      time.Duration
 	answered       time.Duration
 	p50, p99       time.Duration
@@ -111,7 +111,7 @@ func (b *watchBench) run(ctx context.Context, out io.Writer) error {
 	for _, s := range []selection{indexed, unindexed} {
 		for _, n := range b.watches {
 			if n == 0 && s.name == unindexed.name {
-				continue // no watches are the same in both
+				continue // without watches both are the same
 			}
 			cases = append(cases, watchCase{s, n})
 		}
@@ -163,15 +163,15 @@ func (b *watchBench) run(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-// hostName is the name of a host and of the instance bound to it.
+// hostName returns the name of a host and of the instance bound to it.
 func hostName(number int) string { return "host-" + strconv.Itoa(number) }
 
-// boundHost is the number of the i-th host that has an instance, where so many are watched.
+// boundHost returns the number of the i-th host that has an instance, for this number of watches.
 func boundHost(i, watches int) int {
 	return i * max(watches, boundHosts) / boundHosts
 }
 
-// measure is one case, with a server of its own.
+// measure runs one case with a separate server.
 func (b *watchBench) measure(ctx context.Context, c watchCase) (r watchRun, err error) {
 	root, remove, err := b.newDir()
 	if err != nil {
@@ -229,7 +229,7 @@ func (b *watchBench) measure(ctx context.Context, c watchCase) (r watchRun, err 
 	return r, b.write(ctx, s, client, c, events, &r)
 }
 
-// open opens all watches, from the present on.
+// open opens all watches, from the current version on.
 func (b *watchBench) open(ctx context.Context, client versioned.Interface, config *rest.Config, c watchCase, events chan<- event) ([]*stream, error) {
 	list, err := client.FleetV1alpha1().Instances(namespace).List(ctx, metav1.ListOptions{Limit: 1})
 	if err != nil {
@@ -254,7 +254,7 @@ func (b *watchBench) open(ctx context.Context, client versioned.Interface, confi
 	return streams, nil
 }
 
-// idleCPU is what the server uses in a second in which nothing happens.
+// idleCPU returns the server's processor time in an idle second.
 func idleCPU(ctx context.Context, s *server) (time.Duration, error) {
 	if err := sleep(ctx, watchSettle); err != nil {
 		return 0, err
@@ -303,7 +303,7 @@ func (b *watchBench) write(ctx context.Context, s *server, client versioned.Inte
 			return ctx.Err()
 		}
 	}
-	// What was written last may still be on its way to watches that it does not concern.
+	// The last write may still be processed by watches that do not match it.
 	if err := sleep(ctx, 200*time.Millisecond); err != nil {
 		return err
 	}

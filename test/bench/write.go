@@ -33,7 +33,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// flowControlNote is a setting that every reader must know.
+// flowControlNote describes a setting that a reader must know.
 const flowControlNote = "flow control: on, and it holds the clients: they are a user with a certificate and a role for the fleet kinds, not system:masters"
 
 // writeBench are the flags of bench write.
@@ -74,7 +74,7 @@ func newWriteCommand(e *environment) *cobra.Command {
 	return cmd
 }
 
-// count is the number of operations for a number of clients.
+// count returns the number of operations for a number of clients.
 func (b *writeBench) count(clients int) int {
 	return max(b.atLeast, min(b.atMost, clients*b.perClient))
 }
@@ -142,7 +142,7 @@ func middle(rounds []writeRound, which func(writeRound) load) loadMedians {
 	}
 }
 
-// round measures the server and then etcd, one after the other.
+// round measures the server and then etcd.
 func (b *writeBench) round(ctx context.Context) (r writeRound, err error) {
 	root, remove, err := b.newDir()
 	if err != nil {
@@ -157,7 +157,7 @@ func (b *writeBench) round(ctx context.Context) (r writeRound, err error) {
 	return r, b.etcd(ctx, filepath.Join(root, "etcd"), value, &r)
 }
 
-// server measures the server and returns an instance as it has stored it.
+// server measures the server and returns a stored instance.
 func (b *writeBench) server(ctx context.Context, dir string, r *writeRound) (value string, err error) {
 	s, err := b.startServer(ctx, dir, clusterControllers())
 	if err != nil {
@@ -211,7 +211,7 @@ func (b *writeBench) create(ctx context.Context, s *server, config *rest.Config,
 	return err
 }
 
-// patch has the clients patch the status of what they have created, each object once.
+// patch makes the clients patch the status of the objects that they have created, each object once.
 func (b *writeBench) patch(ctx context.Context, s *server, config *rest.Config, clients int, results *[]load) error {
 	sets, closeAll, err := newClients(config, clients, b.connections)
 	defer closeAll()
