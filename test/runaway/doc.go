@@ -14,6 +14,6 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package runaway holds no code but tests: whatever admission, agents and quotas do to the
-// objects of an app, its controllers write no more than a bound, and say why they do not get on.
+// Package runaway contains only tests: with any behaviour of admission, agents and quotas, the controllers
+// of an app write no more than a bound, and report why they make no progress.
 package runaway

@@ -41,24 +41,23 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/release"
 )
 
-// seeds is how many worlds there are: a long run is
+// seeds is the number of worlds: a long run is
 //
 //	go test ./test/runaway -args -seeds=1500
 var seeds = flag.Int("seeds", 80, "how many worlds are watched")
 
 const (
-	// minutes is for how long each world is watched.
+	// minutes is the duration of each world.
 	minutes = 8
-	// writesPerMinute and writesPerReplica bound what the app controller and the release
-	// controller together store in a minute for an app: so many, and so many more for each
-	// replica that it, or one of its releases, asks for.
+	// writesPerMinute and writesPerReplica bound the writes of the app controller and the release
+	// controller together in a minute for an app: a constant, and an addition for each
+	// replica that the app, or one of its releases, requests.
 	writesPerMinute, writesPerReplica = 30, 12
-	// mostReleases bounds how many releases an app has that nobody changes.
+	// mostReleases bounds the releases of an app that is not changed.
 	mostReleases = 4
 )
 
-// mischief is one thing that admission does to what is written. counter is another number with
-// each write.
+// mischief is one misbehaviour of admission. counter differs in each write.
 type mischief struct {
 	name string
 	does func(r request, obj object, counter int) error
@@ -168,7 +167,7 @@ func mischiefs() []mischief {
 	}
 }
 
-// told gathers the reasons of events.
+// told collects the reasons of events.
 type told struct {
 	lock    sync.Mutex
 	reasons map[string]string
@@ -200,7 +199,7 @@ func (e *told) warnings() []string {
 	return warnings
 }
 
-// newApp is an app of chance.
+// newApp returns a random app.
 func newApp(random *rand.Rand) *v1alpha1.App {
 	labels := map[string]string{"app": "web"}
 	a := &v1alpha1.App{
@@ -228,7 +227,7 @@ func TestNoAppRunsAwayWhateverIsDoneToWhatItsControllersWrite(t *testing.T) {
 	all := mischiefs()
 	for seed := range *seeds {
 		random := rand.New(rand.NewPCG(uint64(seed), 1))
-		// First each by itself, then several at once.
+		// The first seeds use one each, the later ones several at once.
 		chosen := []mischief{all[seed%len(all)]}
 		for seed >= 2*len(all) && len(chosen) < 3 {
 			chosen = append(chosen, all[random.IntN(len(all))])
@@ -247,7 +246,7 @@ func TestNoAppRunsAwayWhateverIsDoneToWhatItsControllersWrite(t *testing.T) {
 	}
 }
 
-// watchApp runs the controllers of an app for some minutes, and looks at what they write.
+// watchApp runs the controllers of an app for some minutes, and checks their writes.
 func watchApp(t *testing.T, a *v1alpha1.App, chosen []mischief, fails bool) {
 	counter := 0
 	s := newServer(t, func(r request, obj object) error {
@@ -306,8 +305,7 @@ func watchApp(t *testing.T, a *v1alpha1.App, chosen []mischief, fails bool) {
 	saysWhy(t, s, events)
 }
 
-// saysWhy looks for what the status of the app says, and where admission takes that away, for
-// the event.
+// saysWhy checks that the status of the app has a reason, or, if admission removes it, that an event has.
 func saysWhy(t *testing.T, s *server, events *told) {
 	t.Helper()
 	a, err := s.client.FleetV1alpha1().Apps("default").Get(t.Context(), "web", metav1.GetOptions{})
@@ -324,7 +322,7 @@ func saysWhy(t *testing.T, s *server, events *told) {
 	}
 }
 
-// reportInstances plays the agents: instances become ready, or end, a second after they were made.
+// reportInstances simulates the agents: instances become ready, or end, a second after their creation.
 func reportInstances(ctx context.Context, s *server, fails bool) {
 	for {
 		select {

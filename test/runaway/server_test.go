@@ -38,45 +38,45 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/fake"
 )
 
-// object is what is stored.
+// object is a stored object.
 type object interface {
 	runtime.Object
 	metav1.Object
 }
 
-// request is what admission is asked about.
+// request is an admission request.
 type request struct {
 	resource, subresource string
 	create                bool
 	dryRun                bool
 }
 
-// server answers a client of controllers as the API server would, with admission in between, and
-// counts what it stores.
+// server answers a client of controllers as the API server would, including admission, and
+// counts its writes.
 type server struct {
 	t      *testing.T
 	client *fake.Clientset
 
 	lock sync.Mutex
-	// admit changes or refuses what is written. It runs under the lock.
+	// admit changes or refuses a write. It runs with the lock held.
 	admit   func(request, object) error
 	written int
-	// by counts what is written, for the message of a failure.
+	// by counts the writes by kind, for failure messages.
 	by      map[string]int
 	version int
 	named   int
-	// largest is the most replicas that a release has asked for.
+	// largest is the largest number of replicas that a release has requested.
 	largest int32
-	// stop is called when far too much was written: time does not pass for controllers that never
+	// stop is called after far too many writes: time does not advance for controllers that never
 	// wait.
 	stop func()
-	// requests counts also those that change nothing.
+	// requests also counts those without a change.
 	requests int
-	// deletions has the resource version at which an object was deleted, by its UID.
+	// deletions has the resource version of the deletion of an object, by its UID.
 	deletions sync.Map
 }
 
-// asked counts a request, and refuses it when there were too many.
+// asked counts a request, and refuses it after too many.
 func (s *server) asked() error {
 	if s.requests++; s.requests < tooManyRequests {
 		return nil
@@ -87,7 +87,7 @@ func (s *server) asked() error {
 	return apierrors.NewInternalError(fmt.Errorf("more than %d requests", tooManyRequests))
 }
 
-// farTooMuch is a number of writes that no bound allows, and tooManyRequests one of requests.
+// farTooMuch is a number of writes that exceeds every bound, and tooManyRequests one of requests.
 const farTooMuch, tooManyRequests = 300, 3000
 
 func newServer(t *testing.T, admit func(request, object) error) *server {
@@ -169,7 +169,7 @@ func (s *server) patch(action clienttesting.Action) (bool, runtime.Object, error
 	defer s.lock.Unlock()
 	a := action.(clienttesting.PatchActionImpl)
 	return s.store(a, a.Name, func(stored object) (object, error) {
-		// The controllers' patches are of whole lists of owners, and of single annotations.
+		// The controllers' patches contain whole lists of owners, and single annotations.
 		patched := stored.DeepCopyObject().(object)
 		if strings.Contains(string(a.Patch), `"ownerReferences"`) {
 			patched.SetOwnerReferences(nil)
@@ -178,7 +178,7 @@ func (s *server) patch(action clienttesting.Action) (bool, runtime.Object, error
 	})
 }
 
-// store writes what change makes of the stored object, as the endpoint of the action has it.
+// store applies change to the stored object, and writes the part that belongs to the endpoint of the action.
 func (s *server) store(a clienttesting.Action, name string, change func(object) (object, error)) (bool, runtime.Object, error) {
 	if err := s.asked(); err != nil {
 		return true, nil, err
@@ -210,7 +210,7 @@ func (s *server) store(a clienttesting.Action, name string, change func(object) 
 	return true, obj.DeepCopyObject(), nil
 }
 
-// keepRest keeps what an endpoint does not write: the status, or everything else.
+// keepRest restores the part that an endpoint does not write: the status, or everything else.
 func keepRest(obj, stored object, status bool) {
 	now, before := reflect.ValueOf(obj).Elem(), reflect.ValueOf(stored.DeepCopyObject()).Elem()
 	if status {
@@ -239,9 +239,9 @@ func (s *server) delete(action clienttesting.Action) (bool, runtime.Object, erro
 	return true, nil, s.client.Tracker().Delete(a.Resource, a.Namespace, a.Name)
 }
 
-// watch shows a deleted object at the resource version of its deletion, as the API server does.
-// The tracker shows it at the version of its last write, and an informer that has seen it so
-// would be behind again what it had reached.
+// watch sends a deleted object with the resource version of its deletion, as the API server does.
+// The tracker sends it with the version of its last write, which would move an informer back behind
+// versions that it had reached.
 func (s *server) watch(action clienttesting.Action) (bool, watch.Interface, error) {
 	a := action.(clienttesting.WatchActionImpl)
 	tracked, err := s.client.Tracker().Watch(a.Resource, a.Namespace, a.ListOptions)
@@ -267,7 +267,7 @@ func (s *server) watch(action clienttesting.Action) (bool, watch.Interface, erro
 	return true, shown, nil
 }
 
-// shownWatch is a watch of the tracker with other events.
+// shownWatch is a watch of the tracker with modified events.
 type shownWatch struct {
 	watch.Interface
 	events  chan watch.Event
@@ -284,7 +284,7 @@ func (w *shownWatch) Stop() {
 	w.Interface.Stop()
 }
 
-// report is what an agent writes into the status of an instance. It is not counted.
+// report writes the status of an instance as an agent does. It is not counted.
 func (s *server) report(i *v1alpha1.Instance, phase v1alpha1.InstancePhase, ready bool) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
@@ -310,7 +310,7 @@ func (s *server) report(i *v1alpha1.Instance, phase v1alpha1.InstancePhase, read
 	}
 }
 
-// setLabel sets a label of an object's own map.
+// setLabel sets a label in an object's own map.
 func setLabel(obj metav1.Object, name, value string) {
 	labels := maps.Clone(obj.GetLabels())
 	if labels == nil {
