@@ -30,8 +30,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// argoHealth runs the script that the ConfigMap has for the kind, in an interpreter with the
-// libraries that Argo CD opens: base, table, package and of os the clock.
+// argoHealth runs the script of the ConfigMap for the kind, in an interpreter with the
+// libraries that Argo CD opens: base, table, package, and the clock of os.
 func argoHealth(t *testing.T, kind string, object map[string]any) (status, message string) {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(artifacts, "argocd-cm.yaml"))
@@ -170,7 +170,7 @@ func TestArgoCDSeesTheHealthOfEveryKind(t *testing.T) {
 	}
 }
 
-// argoSays checks the health of an object in YAML, read as Argo CD reads it: whole numbers are int64.
+// argoSays checks the health of an object in YAML, decoded as Argo CD does: integers are int64.
 func argoSays(t *testing.T, kind, object, status, message string) {
 	t.Helper()
 	var content map[string]any

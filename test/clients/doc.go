@@ -15,10 +15,10 @@ limitations under the License.
 */
 
 // Package clients runs the programs and libraries that users point at a Gatehouse server: the
-// clients of Kubernetes for JavaScript and Python, kubectl, kustomize, kubeconform, and what
-// artifacts/tools has for Argo CD, k9s and kapp. Helm is in a module of its own below. The
+// clients of Kubernetes for JavaScript and Python, kubectl, kustomize, kubeconform, and the files of
+// artifacts/tools for Argo CD, k9s and kapp. Helm has a separate module in a subdirectory. The
 // server is the program that `make build` builds.
 //
-// A client that is not installed skips its test and says what to install; where
-// GATEHOUSE_CLIENTS is "all", as in .ci/run, it fails it.
+// A client that is not installed skips its test with a message on how to install it. If
+// GATEHOUSE_CLIENTS is "all", as in .ci/run, the test fails.
 package clients

@@ -30,7 +30,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// appOptions say what an App shall be like.
+// appOptions are the parameters of an App.
 type appOptions struct {
 	name            string
 	replicas        int
@@ -85,7 +85,7 @@ func (s *server) app(t *testing.T, namespace, name string) *unstructured.Unstruc
 	return object
 }
 
-// restConfig is the configuration of a client without a group.
+// restConfig returns the configuration of a client without a group.
 func restConfig(s *server) *rest.Config {
 	config := rest.CopyConfig(s.Config)
 	config.NegotiatedSerializer = scheme.Codecs.WithoutConversion()
@@ -93,7 +93,7 @@ func restConfig(s *server) *rest.Config {
 	return config
 }
 
-// noRoom lets nothing be created in the namespace.
+// noRoom creates a quota that refuses all instances of the namespace.
 func (s *server) noRoom(t *testing.T, namespace string) {
 	t.Helper()
 	const count = "count/instances.fleet.gatehouse.dev"
@@ -112,7 +112,7 @@ func TestKubectlWaitArgoCDAndKappAgreeOnTheHealthOfAnApp(t *testing.T) {
 	for name, c := range map[string]struct {
 		app   appOptions
 		quota bool
-		// condition is what kubectl waits for, before the others are asked.
+		// condition is the condition that kubectl waits for, before the other tools are checked.
 		condition, argo, message, kapp string
 	}{
 		"healthy":        {app: appOptions{replicas: 2}, condition: "Ready", argo: "Healthy", kapp: "deployed"},

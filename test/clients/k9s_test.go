@@ -31,7 +31,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// views is the form of k9s' views.yaml.
+// views is the format of k9s' views.yaml.
 type views struct {
 	Views map[string]struct {
 		SortColumn string   `json:"sortColumn"`
@@ -71,7 +71,7 @@ func TestEveryColumnForK9sIsOneOfTheServersTablesOrFoundInTheObjects(t *testing.
 			switch {
 			case !custom && !slices.Contains(headers, name):
 				t.Errorf("%s: the server's table has no column %s, but %s", resource, name, headers)
-			case custom && name != "STALLED" && !foundIn(t, table, path): // an App that is stalled has it
+			case custom && name != "STALLED" && !foundIn(t, table, path): // a stalled App has it
 				t.Errorf("%s: column %s: no object has anything at %s", resource, name, path)
 			}
 		}
@@ -108,7 +108,7 @@ func (s *server) table(t *testing.T, path string) *metav1.Table {
 	return &table
 }
 
-// foundIn says whether the path finds something in an object of the table.
+// foundIn reports whether the path has a value in an object of the table.
 func foundIn(t *testing.T, table *metav1.Table, path string) bool {
 	t.Helper()
 	parser := jsonpath.New("column").AllowMissingKeys(true)

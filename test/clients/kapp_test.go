@@ -28,7 +28,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// kappConfig is the part of a kapp Config that says when an object is deployed.
+// kappConfig is the part of a kapp Config that defines when an object is deployed.
 type kappConfig struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
@@ -58,8 +58,8 @@ type kappMatcher struct {
 }
 
 // kappSays applies the rules of the file as kapp's documentation of custom waiting describes them:
-// the first rule that matches counts; the generation must be observed; conditions that mean
-// failure are looked for before those that mean success.
+// the first matching rule counts; the generation must be observed; conditions of failure
+// are checked before those of success.
 func kappSays(t *testing.T, object *unstructured.Unstructured) string {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(artifacts, "kapp-config.yaml"))
@@ -99,7 +99,7 @@ func kappSays(t *testing.T, object *unstructured.Unstructured) string {
 		}
 		return "waiting"
 	}
-	return "deployed" // as kapp does with a kind that it does not know
+	return "deployed" // as kapp does with an unknown kind
 }
 
 func TestKappWaitsForTheConditionsOfEveryKind(t *testing.T) {
@@ -121,7 +121,7 @@ func TestKappWaitsForTheConditionsOfEveryKind(t *testing.T) {
 			if err := yaml.Unmarshal([]byte(text), &object.Object); err != nil {
 				t.Fatal(err)
 			}
-			// As a client decodes it: whole numbers are int64.
+			// Decoded as by a client: integers are int64.
 			object.SetGeneration(2)
 			if observed, ok, _ := unstructured.NestedFieldNoCopy(object.Object, "status", "observedGeneration"); ok {
 				if err := unstructured.SetNestedField(object.Object, int64(observed.(float64)), "status", "observedGeneration"); err != nil {
@@ -135,7 +135,7 @@ func TestKappWaitsForTheConditionsOfEveryKind(t *testing.T) {
 	}
 }
 
-// kapp itself cannot be had as a Go module or from a distribution: where it is installed it is asked.
+// kapp is not available as a Go module or from a distribution, so the test runs only if it is installed.
 func TestKappDeploysAndReportsWhatIsStalled(t *testing.T) {
 	kapp := os.Getenv("GATEHOUSE_KAPP")
 	if kapp == "" {

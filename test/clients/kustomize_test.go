@@ -28,7 +28,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// twoContainers is an App, an Instance and the service account that they name.
+// twoContainers is an App, an Instance and the service account that they reference.
 const twoContainers = `
 apiVersion: fleet.gatehouse.dev/v1alpha1
 kind: App
@@ -63,7 +63,7 @@ kind: Host
 metadata: {name: edge-1}
 `
 
-// kustomize builds twoContainers with the committed files and more lines of a kustomization.yaml,
+// kustomize builds twoContainers with the committed files and additional lines of a kustomization.yaml,
 // and returns the objects by their kinds.
 func kustomize(t *testing.T, more string) map[string]*unstructured.Unstructured {
 	t.Helper()
@@ -116,12 +116,12 @@ patches:
             env: [{name: NEW, value: "2"}]
 `
 
-// onePatched are the containers after it.
+// onePatched are the containers after the patch.
 const onePatched = `[{"env":[{"name":"NEW","value":"2"},{"name":"KEPT","value":"1"}],` +
 	`"image":"registry.example.com/web:1.0","name":"server","ports":[{"containerPort":53,"protocol":"UDP"},{"containerPort":53,"protocol":"TCP"}]},` +
 	`{"image":"registry.example.com/log:1.0","name":"sidecar"}]`
 
-// at is the value at the path as JSON; "" where there is none.
+// at returns the value at the path as JSON; "" if there is none.
 func at(t *testing.T, object *unstructured.Unstructured, path ...string) string {
 	t.Helper()
 	value, found, err := unstructured.NestedFieldNoCopy(object.Object, path...)
@@ -171,7 +171,7 @@ func TestKustomizeIsToldTheScopeOfEveryKindThatTheServerStores(t *testing.T) {
 			prefix = "/api/"
 		}
 		for _, r := range list.APIResources {
-			// Events are written by controllers, and nobody keeps them in a file.
+			// Events are written by controllers, and are not kept in manifests.
 			if strings.Contains(r.Name, "/") || r.Name == "events" || !slices.Contains(r.Verbs, "create") || !slices.Contains(r.Verbs, "list") {
 				continue
 			}

@@ -47,7 +47,7 @@ func TestTheJavaScriptClientListsWatchesPatchesAndInforms(t *testing.T) {
 
 func TestThePythonClientListsWatchesAndPatches(t *testing.T) {
 	python := tool(t, "python3", "install Python 3")
-	// That of the distribution has Debian's packages, also where another one comes first in $PATH.
+	// The distribution's Python has Debian's packages, even if another one comes first in $PATH.
 	for _, path := range []string{python, "/usr/bin/python3"} {
 		if exec.CommandContext(t.Context(), path, "-c", "import kubernetes").Run() == nil {
 			mustRun(t, start(t), "", path, filepath.Join("python", "client_test.py"))

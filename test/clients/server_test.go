@@ -55,7 +55,7 @@ func start(t *testing.T, args ...string) *server {
 
 func (s *server) kubeconfig() string { return filepath.Join(s.DataDir, "kubeconfig") }
 
-// namespace makes one that ends with the server.
+// namespace creates a namespace, which ends with the server.
 func (s *server) namespace(t *testing.T) string {
 	t.Helper()
 	created, err := s.typed.CoreV1().Namespaces().Create(t.Context(),
@@ -66,7 +66,7 @@ func (s *server) namespace(t *testing.T) string {
 	return created.Name
 }
 
-// tool finds a program, or ends the test with the words on how to install it.
+// tool finds a program, or ends the test with a message on how to install it.
 func tool(t *testing.T, name, install string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -76,7 +76,7 @@ func tool(t *testing.T, name, install string) string {
 	return path
 }
 
-// missing skips the test, or fails it where all clients are demanded.
+// missing skips the test, or fails it if all clients are required.
 func missing(t *testing.T, reason string) {
 	t.Helper()
 	if os.Getenv("GATEHOUSE_CLIENTS") == "all" {
@@ -85,7 +85,7 @@ func missing(t *testing.T, reason string) {
 	t.Skip(reason)
 }
 
-// kubectl is the path of the kubectl that `make build` builds.
+// kubectl returns the path of the kubectl that `make build` builds.
 func kubectl(t *testing.T) string {
 	t.Helper()
 	path := os.Getenv("GATEHOUSE_KUBECTL")
@@ -103,7 +103,7 @@ func kubectl(t *testing.T) string {
 }
 
 // run runs a program with the server's kubeconfig and returns its standard output; the error
-// has what it wrote to standard error.
+// contains its standard error.
 func run(t *testing.T, s *server, stdin, name string, args ...string) (string, error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), name, args...)

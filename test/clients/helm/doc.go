@@ -14,6 +14,6 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package helm runs Helm against a Gatehouse server, and asks kstatus, by which Helm 4 and Flux
-// decide what is deployed, about what is stored there.
+// Package helm runs Helm against a Gatehouse server, and computes the status of stored objects with
+// kstatus, by which Helm 4 and Flux decide what is deployed.
 package helm

@@ -32,9 +32,9 @@ func TestHelmWaitsUntilAnAppIsHealthyOrCannotBecomeSo(t *testing.T) {
 	for name, c := range map[string]struct {
 		values string
 		quota  bool
-		// available is how many instances there are when Helm has come back.
+		// available is the number of available instances when Helm has ended.
 		available int64
-		// fails is in the complaint of `helm install --wait`; "" where the App becomes healthy.
+		// fails is a part of the error of `helm install --wait`; "" if the App becomes healthy.
 		fails   string
 		timeout string
 		kstatus status.Status
@@ -45,7 +45,7 @@ func TestHelmWaitsUntilAnAppIsHealthyOrCannotBecomeSo(t *testing.T) {
 			values: "minReadySeconds=3600,progressDeadlineSeconds=7200", timeout: "5s", fails: "status: InProgress", kstatus: status.InProgressStatus,
 		},
 		"slow, because no host has room": {values: "cpu=4k", timeout: "5s", fails: "status: InProgress", kstatus: status.InProgressStatus},
-		// Helm gives up as soon as nothing can change any more, long before its own time is over.
+		// Helm stops waiting as soon as the state is final, long before its timeout.
 		"broken by its image": {
 			values: "image=web:bad,progressDeadlineSeconds=5", timeout: "10m", fails: "status: Failed", kstatus: status.FailedStatus,
 		},
@@ -87,7 +87,7 @@ func TestHelmUpgradesRollsBackAndUninstalls(t *testing.T) {
 	namespace := s.namespace(t)
 	wait := []string{"--wait", "--timeout", "90s"}
 	helm := func(args ...string) string { t.Helper(); return s.mustHelm(t, namespace, append(args, wait...)...) }
-	// check says what runs when Helm has come back.
+	// check compares the image and the revisions after Helm has ended.
 	check := func(wantImage string, wantRevisions ...string) {
 		t.Helper()
 		app := s.app(t, namespace, "web")

@@ -44,8 +44,8 @@ import (
 
 var apps = schema.GroupVersionResource{Group: "fleet.gatehouse.dev", Version: "v1alpha1", Resource: "apps"}
 
-// program is Helm as this module's go.mod pins it. `go tool` would ignore the flags of the other
-// builds and compile everything for itself.
+// program is Helm in the version of this module's go.mod. `go tool` would ignore the flags of the other
+// builds and compile everything again.
 var program = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(programs, "helm")
 	output, err := exec.Command("go", "build", "-o", path, "helm.sh/helm/v4/cmd/helm").CombinedOutput()
@@ -55,7 +55,7 @@ var program = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// programs is the directory of what the tests build.
+// programs is the directory of the programs that the tests build.
 var programs string
 
 func TestMain(m *testing.M) {
@@ -96,7 +96,7 @@ func (s *server) namespace(t *testing.T) string {
 	return created.Name
 }
 
-// noRoom lets no instance be created in the namespace.
+// noRoom creates a quota that refuses all instances of the namespace.
 func (s *server) noRoom(t *testing.T, namespace string) {
 	t.Helper()
 	quotas := s.typed.CoreV1().ResourceQuotas(namespace)
@@ -107,7 +107,7 @@ func (s *server) noRoom(t *testing.T, namespace string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Until it has been counted the quota refuses with other words.
+	// Before its usage is counted, the quota refuses with another message.
 	events, err := quotas.Watch(t.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +150,7 @@ func (s *server) mustHelm(t *testing.T, namespace string, args ...string) string
 	return output
 }
 
-// revisions are what Helm says of the release: "1 superseded", "2 deployed".
+// revisions returns Helm's history of the release: "1 superseded", "2 deployed".
 func (s *server) revisions(t *testing.T, namespace, release string) []string {
 	t.Helper()
 	var history []struct {
@@ -168,7 +168,7 @@ func (s *server) revisions(t *testing.T, namespace, release string) []string {
 	return result
 }
 
-// app is the App, or nil when it is gone.
+// app returns the App, or nil if it does not exist.
 func (s *server) app(t *testing.T, namespace, name string) *unstructured.Unstructured {
 	t.Helper()
 	object, err := s.dynamic.Resource(apps).Namespace(namespace).Get(t.Context(), name, metav1.GetOptions{})
@@ -181,7 +181,7 @@ func (s *server) app(t *testing.T, namespace, name string) *unstructured.Unstruc
 	return object
 }
 
-// kstatus is what Flux and Helm's wait make of the object.
+// kstatus returns the status that Flux and Helm's wait compute for the object.
 func kstatus(t *testing.T, object *unstructured.Unstructured) status.Status {
 	t.Helper()
 	result, err := status.Compute(object)
