@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package binary runs the gatehouse program that `make build` has built, as a process of its
-// own, for tests that want to kill it, stop it with a signal or read its log.
+// Package binary runs the gatehouse program that `make build` has built, as a separate process,
+// for tests that kill it, stop it with a signal or read its log.
 package binary
 
 import (
@@ -38,13 +38,13 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// Patience bounds every wait for a condition: far more than anything needs, for a machine
+// Patience bounds every wait for a condition: far longer than needed, for a machine
 // that is busy with other tests.
 const Patience = 2 * time.Minute
 
 const module = "module github.com/gatehouse-dev/gatehouse"
 
-// Path finds the program: $GATEHOUSE_BINARY, or bin/gatehouse of this checkout.
+// Path returns the path of the program: $GATEHOUSE_BINARY, or bin/gatehouse of this checkout.
 func Path(t testing.TB) string {
 	t.Helper()
 	path := os.Getenv("GATEHOUSE_BINARY")
@@ -57,7 +57,7 @@ func Path(t testing.TB) string {
 	return path
 }
 
-// checkout is the nearest directory upwards that holds the main module, whichever module the
+// checkout returns the nearest parent directory with the main module, whichever module the
 // test belongs to.
 func checkout(t testing.TB) string {
 	t.Helper()
@@ -78,8 +78,8 @@ func checkout(t testing.TB) string {
 	}
 }
 
-// DataDir makes a directory for a server. Its path is short, because a unix socket's must be,
-// and it is removed after the servers that Start and Launch started later have been stopped.
+// DataDir creates a directory for a server. Its path is short, because a unix socket's must be.
+// It is removed after the servers that Start and Launch started later have been stopped.
 func DataDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "gatehouse-test-")
@@ -94,7 +94,7 @@ func DataDir(t testing.TB) string {
 type Server struct {
 	// DataDir is its data directory; another process can be started on it after this one.
 	DataDir string
-	// URL and Config lead to it, the latter as the administrator and without client-side rate
+	// URL and Config connect to it, Config as the administrator and without client-side rate
 	// limits. They are set once it is ready.
 	URL    string
 	Config *rest.Config
@@ -115,11 +115,11 @@ func Start(t testing.TB, dataDir string, args ...string) *Server {
 	return s
 }
 
-// Launch starts a server and does not wait. onLine, where not nil, is called with each line
+// Launch starts a server and does not wait. onLine, if not nil, is called with each line
 // of its standard output. The process does not outlive the test.
 func Launch(t testing.TB, dataDir string, onLine func(*Server, string), args ...string) *Server {
 	t.Helper()
-	// Those of the fleet would take part in what a test plays by hand: it asks for them.
+	// Controllers of the fleet would interfere with tests that simulate them, so they are opt-in.
 	if !slices.ContainsFunc(args, func(arg string) bool { return strings.HasPrefix(arg, "--controllers=") }) {
 		args = append(args, "--controllers=*,-app-controller,-release-controller,-scheduler,-host-lifecycle-controller,-ended-instance-collector")
 	}
@@ -151,7 +151,7 @@ func Launch(t testing.TB, dataDir string, onLine func(*Server, string), args ...
 
 var readyLine = regexp.MustCompile(`^Ready in .* at (https://\S+)$`)
 
-// read takes the output until the process has ended.
+// read reads the output until the process has ended.
 func (s *Server) read(stdout io.Reader, onLine func(*Server, string)) {
 	defer close(s.exited)
 	lines := bufio.NewScanner(stdout)
@@ -166,10 +166,10 @@ func (s *Server) read(stdout io.Reader, onLine func(*Server, string)) {
 			onLine(s, lines.Text())
 		}
 	}
-	_ = s.cmd.Wait() // the state says how it ended
+	_ = s.cmd.Wait() // the state has the exit code
 }
 
-// WaitReady returns when the server says that it is ready.
+// WaitReady returns when the server logs that it is ready.
 func (s *Server) WaitReady(t testing.TB) {
 	t.Helper()
 	select {
@@ -187,26 +187,26 @@ func (s *Server) WaitReady(t testing.TB) {
 	s.Config = config
 }
 
-// PID is the number of the process.
+// PID returns the process ID.
 func (s *Server) PID() int { return s.cmd.Process.Pid }
 
-// Kill ends the process with SIGKILL, in the middle of whatever it does, and does not wait.
-// It does nothing to one that has ended.
+// Kill ends the process with SIGKILL at once, and does not wait.
+// It has no effect on a process that has ended.
 func (s *Server) Kill() { s.signal(syscall.SIGKILL) }
 
-// Terminate asks the process to stop, as a service manager would, and does not wait.
+// Terminate sends SIGTERM, as a service manager would, and does not wait.
 func (s *Server) Terminate() { s.signal(syscall.SIGTERM) }
 
 func (s *Server) signal(signal os.Signal) {
 	if err := s.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		panic(err) // a process of ours takes every signal
+		panic(err) // a child process accepts every signal
 	}
 }
 
 // Exited is closed when the process has ended.
 func (s *Server) Exited() <-chan struct{} { return s.exited }
 
-// Wait returns the exit code, which is -1 after Kill, or fails the test when the process does
+// Wait returns the exit code, which is -1 after Kill, or fails the test if the process does
 // not end.
 func (s *Server) Wait(t testing.TB) int {
 	t.Helper()
@@ -218,7 +218,7 @@ func (s *Server) Wait(t testing.TB) int {
 	return s.cmd.ProcessState.ExitCode()
 }
 
-// Stop ends the server in order.
+// Stop stops the server gracefully.
 func (s *Server) Stop(t testing.TB) {
 	t.Helper()
 	s.Terminate()
@@ -227,27 +227,27 @@ func (s *Server) Stop(t testing.TB) {
 	}
 }
 
-// Stdout is what it has written to standard output.
+// Stdout returns the standard output so far.
 func (s *Server) Stdout() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.stdout.String()
 }
 
-// Stderr is what it has written to standard error: its log.
+// Stderr returns the standard error so far: the server's log.
 func (s *Server) Stderr() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.stderr.String()
 }
 
-// slownessOfEtcd are etcd's warnings of a disk or processor that is slow, as it is where other
-// tests run beside.
+// slownessOfEtcd are etcd's warnings of a slow disk or processor, which occur if other
+// tests run at the same time.
 var slownessOfEtcd = []string{
 	"apply request took too long", "slow fdatasync", "took too long, retrying", "leader failed to send out heartbeat on time",
 }
 
-// Complaints is the server's log without what only says that the machine is slow.
+// Complaints returns the server's log without warnings of a slow machine.
 func (s *Server) Complaints() string {
 	var complaints strings.Builder
 	for line := range strings.Lines(s.Stderr()) {
