@@ -47,10 +47,10 @@ import (
 
 const host = "edge-1"
 
-// TestAnAgentOfOneHostWorksWithControllerRuntime runs a manager as the agent of a host would:
-// its cache holds only what is bound to the host, and its reconciler reports status and ends
-// what is being deleted. It does so in both encodings; JSON is what controller-runtime uses
-// for types that it has not been told of.
+// TestAnAgentOfOneHostWorksWithControllerRuntime runs a manager like the agent of a host:
+// its cache holds only the instances of the host, and its reconciler reports status and ends
+// terminating instances. It does so in both encodings; controller-runtime uses JSON
+// for types that are not registered for protobuf.
 func TestAnAgentOfOneHostWorksWithControllerRuntime(t *testing.T) {
 	ctrl.SetLogger(logr.Discard())
 	t.Run("in JSON", runAgent)
@@ -130,7 +130,7 @@ func runAgent(t *testing.T) {
 	}
 }
 
-// newManager has no leader election, for nobody serves leases yet, and no ports.
+// newManager has no leader election, because leases are not served here, and no ports.
 func newManager(t *testing.T, config *rest.Config) (ctrl.Manager, *spy) {
 	t.Helper()
 	scheme := runtime.NewScheme()
@@ -162,7 +162,7 @@ func newManager(t *testing.T, config *rest.Config) (ctrl.Manager, *spy) {
 	return manager, spy
 }
 
-// deploy applies an instance and binds it, where a host is named.
+// deploy applies an instance and binds it if a host is given.
 func deploy(ctx context.Context, t *testing.T, c client.Client, name, to string) {
 	t.Helper()
 	configuration := fleetapply.Instance(name, "default").WithSpec(fleetapply.InstanceSpec().
@@ -180,7 +180,7 @@ func deploy(ctx context.Context, t *testing.T, c client.Client, name, to string)
 	}
 }
 
-// checkReads compares what the cache holds with what the server has.
+// checkReads compares the cache with the server.
 func checkReads(ctx context.Context, t *testing.T, manager ctrl.Manager, mine *fleetv1alpha1.Instance) {
 	t.Helper()
 	for _, read := range []struct {
@@ -245,7 +245,7 @@ func (a *agent) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Resul
 	a.mu.Unlock()
 	err := a.reconcile(ctx, request)
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		return ctrl.Result{}, nil // the cache was behind: we will be called again
+		return ctrl.Result{}, nil // the cache was behind: a watch event requeues the request
 	}
 	if err != nil && ctx.Err() == nil {
 		a.mu.Lock()
@@ -295,7 +295,7 @@ func (a *agent) failures() []error {
 	return slices.Clone(a.errs)
 }
 
-// spy notes in which encodings the server answers about instances, and how the cache began.
+// spy records the encodings of responses about instances, and the first requests of the cache.
 type spy struct {
 	mu    sync.Mutex
 	types map[string]int
@@ -316,7 +316,7 @@ func (s *spy) watch(next http.RoundTripper, request *http.Request) (*http.Respon
 	if s.types == nil {
 		s.types = map[string]int{}
 	}
-	// Server-side apply speaks JSON in both directions, whatever the rest does.
+	// Server-side apply uses JSON in both directions, independent of the encoding.
 	if !strings.HasPrefix(request.Header.Get("Content-Type"), "application/apply-patch") {
 		mediaType, _, _ := strings.Cut(response.Header.Get("Content-Type"), ";")
 		s.types[mediaType]++
@@ -327,7 +327,7 @@ func (s *spy) watch(next http.RoundTripper, request *http.Request) (*http.Respon
 	return response, nil
 }
 
-// check wants one encoding only, and that the cache, refused a stream, took a list and a watch.
+// check expects one encoding only, and that the cache fell back to list and watch after a refused stream.
 func (s *spy) check(t *testing.T, mediaType string) {
 	t.Helper()
 	s.mu.Lock()

@@ -15,6 +15,6 @@ limitations under the License.
 */
 
 // Package controllerruntime proves that controllers built with controller-runtime work against
-// Gatehouse. It is a module of its own, because controller-runtime must not choose the
+// Gatehouse. It is a separate module, because controller-runtime must not choose the
 // product's versions.
 package controllerruntime
