@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package kstatus holds no code but tests: kstatus (sigs.k8s.io/cli-utils), by which Helm, Flux,
-// kapp and others wait, calls objects of the fleet what they are, from the moment they are created,
+// Package kstatus contains only tests: kstatus (sigs.k8s.io/cli-utils), which Helm, Flux,
+// kapp and others use to wait, computes the correct status of objects of the fleet from their creation on,
 // and its poller ends the wait of Flux when an App is healthy or cannot become so.
-// It is a module of its own, so that what cli-utils wants raises no version of the product's.
+// It is a separate module, so that cli-utils does not raise versions of the product.
 package kstatus

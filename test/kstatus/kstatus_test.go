@@ -47,7 +47,7 @@ const (
 	terminating = string(status.TerminatingStatus)
 )
 
-// patience bounds every wait: far more than anything needs, for a machine that is busy.
+// patience bounds every wait: far longer than needed, for a busy machine.
 const patience = 3 * time.Minute
 
 var (
@@ -57,7 +57,7 @@ var (
 	hosts     = v1alpha1.SchemeGroupVersion.WithResource("hosts")
 )
 
-// stage is a server and a client of it that knows no kinds.
+// stage is a server and a dynamic client of it.
 type stage struct {
 	t      *testing.T
 	client dynamic.Interface
@@ -108,7 +108,7 @@ func statusOf(t *testing.T, obj *unstructured.Unstructured) string {
 	return string(result.Status)
 }
 
-// TestNothingIsCurrentBeforeAControllerHasLooked creates one of each kind where no controller runs.
+// TestNothingIsCurrentBeforeAControllerHasLooked creates one object of each kind without running controllers.
 func TestNothingIsCurrentBeforeAControllerHasLooked(t *testing.T) {
 	s := begin(t, "--controllers=*,-app-controller,-release-controller,-scheduler,-host-lifecycle-controller,-ended-instance-collector")
 	namespace := s.namespace("new")
@@ -143,8 +143,8 @@ func (s stage) namespace(name string) string {
 	return name
 }
 
-// TestAppsAreCalledWhatTheyAre follows apps from before they are created, and expects each status
-// that kstatus calls them, in order and no other in between.
+// TestAppsAreCalledWhatTheyAre watches apps from before their creation, and expects each status
+// of kstatus in order, with no other in between.
 func TestAppsAreCalledWhatTheyAre(t *testing.T) {
 	s := begin(t, "--simulate-hosts=2", "--controllers=*")
 	const image = `[{"op":"replace","path":"/spec/template/spec/containers/0/image","value":"registry.example.com/web:%s"}]`
@@ -153,7 +153,7 @@ func TestAppsAreCalledWhatTheyAre(t *testing.T) {
 		manifest string
 		before   func(namespace string)
 		want     []string
-		// change is a JSON patch once that is so, and then what follows.
+		// change is a JSON patch that is applied in that status, and then the following statuses.
 		change string
 		then   []string
 	}{
@@ -211,7 +211,7 @@ func (s stage) noInstances(namespace string) {
 	}
 }
 
-// follower hands on each status of the app of a namespace that differs from the one before.
+// follower sends each status of the app of a namespace that differs from the one before.
 type follower struct{ statuses chan string }
 
 func (s stage) follow(t *testing.T, namespace string) follower {
@@ -264,7 +264,7 @@ func (f follower) expect(t *testing.T, want []string) {
 	}
 }
 
-// TestInstancesAndHostsAreCalledWhatTheyAre looks at what simulated hosts make of them.
+// TestInstancesAndHostsAreCalledWhatTheyAre checks objects that simulated hosts report on.
 func TestInstancesAndHostsAreCalledWhatTheyAre(t *testing.T) {
 	s := begin(t, "--simulate-hosts=1", "--controllers=*")
 	namespace := s.namespace("instances")

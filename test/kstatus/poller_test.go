@@ -37,7 +37,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// poller returns the StatusPoller with which Flux waits for what it has applied.
+// poller returns the StatusPoller with which Flux waits for applied objects.
 func (s stage) poller(t *testing.T) *polling.StatusPoller {
 	t.Helper()
 	mapper := meta.NewDefaultRESTMapper([]schema.GroupVersion{v1alpha1.SchemeGroupVersion})
@@ -83,10 +83,10 @@ func TestThePollerOfFluxEndsItsWaitRightly(t *testing.T) {
 	for _, tc := range []struct {
 		name, manifest string
 		before         func(namespace string)
-		// timeout is patience where 0: only a wait that is to run out has a short one.
+		// timeout is patience if 0: only a wait that must time out has a short one.
 		timeout time.Duration
 		want    status.Status
-		// message is in what the poller reports of the app.
+		// message is a part of the poller's message about the app.
 		message string
 	}{
 		{name: "healthy", manifest: app("web", "1", "  replicas: 2\n"), want: status.CurrentStatus},
@@ -103,7 +103,7 @@ func TestThePollerOfFluxEndsItsWaitRightly(t *testing.T) {
 				tc.before(namespace)
 			}
 			ids := object.ObjMetadataSet{}
-			// The one beside it has no instances, so that the quota lets it be.
+			// The healthy app has no instances, so that the quota does not affect it.
 			for _, manifest := range []string{tc.manifest, app("beside", "1", "  replicas: 0\n")} {
 				created, err := s.client.Resource(apps).Namespace(namespace).Create(t.Context(), parse(t, manifest), metav1.CreateOptions{})
 				if err != nil {
