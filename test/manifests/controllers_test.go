@@ -37,7 +37,7 @@ import (
 
 const controllersAccount = "gatehouse-controllers"
 
-// ofControllers says whether an object is for the controllers and not for the server.
+// ofControllers reports whether an object is for the controllers and not for the server.
 func ofControllers(object runtime.Object) bool {
 	name := object.(metav1.Object).GetName()
 	return slices.ContainsFunc([]string{controllersAccount, "gatehouse:controllers", "gatehouse:leader-election", authentication.ControllerUserPrefix}, func(prefix string) bool {
@@ -45,7 +45,7 @@ func ofControllers(object runtime.Object) bool {
 	})
 }
 
-// theControllers are what is rendered for the controllers alone.
+// theControllers returns the objects that are rendered for the controllers alone.
 func theControllers(r rendered) rendered { return rendered{objects: r.controllers} }
 
 func TestControllersHaveTheSameRolesInAClusterAsInAStandaloneServer(t *testing.T) {
@@ -84,8 +84,8 @@ func TestControllersHaveTheSameRolesInAClusterAsInAStandaloneServer(t *testing.T
 	})
 }
 
-// checkQuotaController: of the controller of quotas a cluster has the half that counts, and a
-// role of the name. What is deployed is the half that adds up, with a role of another name.
+// checkQuotaController: a cluster's quota controller has the half that counts objects, and a
+// role of that name. The deployed half sums requests, with a role of another name.
 func checkQuotaController(t *testing.T, roles map[string]*rbacv1.ClusterRole, bindings map[string]*rbacv1.ClusterRoleBinding) (user string) {
 	t.Helper()
 	user = authentication.ControllerUserPrefix + quota.Name
@@ -106,8 +106,8 @@ func checkQuotaController(t *testing.T, roles map[string]*rbacv1.ClusterRole, bi
 	return user
 }
 
-// checkControllersAccount: the account of the pods may pass for the controllers, hold the
-// lease, and do nothing else.
+// checkControllersAccount: the account of the pods may only impersonate the controllers and hold the
+// lease.
 func checkControllersAccount(t *testing.T, r rendered, role *rbacv1.ClusterRole, binding *rbacv1.ClusterRoleBinding, users []string) {
 	t.Helper()
 	subjects := []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Name: controllersAccount, Namespace: namespace}}

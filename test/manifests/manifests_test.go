@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package manifests checks what artifacts/deploy renders to against the server that it runs.
+// Package manifests compares the rendered artifacts/deploy with the server that it runs.
 package manifests
 
 import (
@@ -60,14 +60,14 @@ const (
 // overlays are the directories that are applied to clusters.
 var overlays = []string{"artifacts/deploy", "artifacts/deploy-embedded-etcd"}
 
-// secretKeys are the keys of the Secrets that docs/install.md has people make.
+// secretKeys are the keys of the Secrets that docs/install.md creates.
 var secretKeys = map[string][]string{
 	"gatehouse-serving":     {"tls.crt", "tls.key"},
 	"gatehouse-etcd-client": {"ca.crt", "tls.crt", "tls.key"},
 }
 
-// apiService is as much of kube-aggregator's type as its strict decoding needs; the module
-// itself would move our versions.
+// apiService has the fields of kube-aggregator's type that its strict decoding needs; the module
+// itself would change our versions.
 type apiService struct {
 	metav1.TypeMeta
 	metav1.ObjectMeta `json:"metadata"`
@@ -83,14 +83,14 @@ type apiService struct {
 	}
 }
 
-// rendered is what kubectl would apply: for the server, and apart from that for the controllers.
+// rendered has the objects that kubectl would apply: for the server, and separately for the controllers.
 type rendered struct {
 	objects     []runtime.Object
 	controllers []runtime.Object
 	api         []apiService
 }
 
-// render decodes every document strictly: a field that its type does not have is an error.
+// render decodes every document strictly: an unknown field is an error.
 func render(t *testing.T, directory string) rendered {
 	t.Helper()
 	root := filepath.Join("..", "..")
@@ -233,8 +233,8 @@ func TestThePodMayDoNoMoreThanItNeeds(t *testing.T) {
 	})
 }
 
-// onDisk makes the files that the pod would find mounted and returns the arguments as the
-// server gets them, with paths that lead there.
+// onDisk creates the files that the pod would find mounted and returns the server's arguments
+// with paths to these files.
 func onDisk(t *testing.T, r rendered) []string {
 	t.Helper()
 	pod, c := container(t, r)
@@ -300,7 +300,7 @@ func onDisk(t *testing.T, r rendered) []string {
 }
 
 func TestTheServerTakesTheArgumentsOfTheDeployment(t *testing.T) {
-	// All options first: after the first flags no more can be made in one process.
+	// All options are created first: after the first parsing no more can be created in one process.
 	server := map[string]*options.Options{}
 	for _, directory := range overlays {
 		server[directory] = options.NewOptions()
@@ -344,7 +344,7 @@ func TestTheServerTakesTheArgumentsOfTheDeployment(t *testing.T) {
 	}
 }
 
-// checkPorts follows the way from the Service and the probes to the server's port.
+// checkPorts compares the ports of the Service and the probes with the server's port.
 func checkPorts(t *testing.T, r rendered, o options.CompletedOptions) {
 	_, c := container(t, r)
 	if len(c.Ports) != 1 || int(c.Ports[0].ContainerPort) != o.Serving.BindPort || !o.Serving.BindAddress.IsUnspecified() {
@@ -373,7 +373,7 @@ func checkPorts(t *testing.T, r rendered, o options.CompletedOptions) {
 	}
 }
 
-// checkStop compares what a stop may take with the time until the pod is killed.
+// checkStop compares the duration of a stop with the time until the pod is killed.
 func checkStop(t *testing.T, r rendered, o options.CompletedOptions) {
 	pod, _ := container(t, r)
 	slowest := o.ServerRun.ShutdownDelayDuration + o.ServerRun.RequestTimeout + o.ServerRun.ShutdownWatchTerminationGracePeriod
@@ -385,7 +385,7 @@ func checkStop(t *testing.T, r rendered, o options.CompletedOptions) {
 	}
 }
 
-// upstreamRoles are the roles of a cluster itself that are bound here: bootstrappolicy/policy.go
+// upstreamRoles are the cluster's own roles that are bound here: bootstrappolicy/policy.go
 // and namespace_policy.go in Kubernetes.
 var upstreamRoles = map[string][]rbacv1.PolicyRule{
 	"ClusterRole/system:auth-delegator": {
@@ -397,7 +397,7 @@ var upstreamRoles = map[string][]rbacv1.PolicyRule{
 	},
 }
 
-// checkRBAC holds what the ServiceAccount may and what the server says that it needs equal.
+// checkRBAC compares the rights of the ServiceAccount with the rights that the server needs.
 func checkRBAC(t *testing.T, r rendered, o options.CompletedOptions) {
 	type grant struct{ verb, group, resource, namespace, name string }
 	need := sets.New[grant]()
@@ -542,7 +542,7 @@ func TestAReplicaStaysWhenNodesAreDrained(t *testing.T) {
 	if affinity == nil || affinity.PodAntiAffinity == nil || len(affinity.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution) == 0 {
 		t.Error("the replicas may all be on one node although there are others")
 	}
-	// One replica must never be held on a node by a budget that can be met no other way.
+	// A budget must not keep the only replica on a node.
 	if budgets := every[*policyv1.PodDisruptionBudget](render(t, "artifacts/deploy-embedded-etcd")); len(budgets) > 0 {
 		t.Error("a single replica has a PodDisruptionBudget: its node could not be drained")
 	}
@@ -550,9 +550,9 @@ func TestAReplicaStaysWhenNodesAreDrained(t *testing.T) {
 
 func TestHowPodsAreReplacedIsSaid(t *testing.T) {
 	for directory, want := range map[string]appsv1.DeploymentStrategyType{
-		// A type that the cluster has to add would be taken away by every kubectl apply.
+		// Every kubectl apply would remove a type that the cluster defaults.
 		"artifacts/deploy": appsv1.RollingUpdateDeploymentStrategyType,
-		// Two would fight for the volume.
+		// Two replicas would compete for the volume.
 		"artifacts/deploy-embedded-etcd": appsv1.RecreateDeploymentStrategyType,
 	} {
 		strategy := one[*appsv1.Deployment](t, render(t, directory)).Spec.Strategy
