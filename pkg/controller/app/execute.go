@@ -78,8 +78,8 @@ func (c *Controller) claim(ctx context.Context, app *v1alpha1.App, selector labe
 	return append(claims.Mine, adopted...), sooner(pending, t), err
 }
 
-// adopt makes the app the controller of releases without one. A release whose adoption is changed at
-// admission is the app's nevertheless.
+// adopt makes the app the controller of releases without one. A release that is changed at admission when
+// it is adopted is the app's nevertheless.
 func (c *Controller) adopt(ctx context.Context, app *v1alpha1.App, releases []*v1alpha1.Release) (mine []*v1alpha1.Release, pending *trouble, err error) {
 	var tried []*v1alpha1.Release
 	for _, release := range releases {
@@ -178,7 +178,7 @@ func (c *Controller) reportScaling(ctx context.Context, app *v1alpha1.App, relea
 }
 
 // create creates the newest release. Its name may be taken: by itself, if the informer does not show
-// it yet, or by another release whose template has the same hash, and then the next attempt has
+// it yet, or by another release with a template of the same hash, and then the next attempt has
 // another hash. A release that was changed at admission, so that the app would not find it, is not
 // created again before a dry run returns it as requested.
 func (c *Controller) create(ctx context.Context, app *v1alpha1.App, plan Plan) (v1alpha1.AppStatus, error) {
@@ -219,7 +219,7 @@ func (c *Controller) checkCreation(ctx context.Context, app *v1alpha1.App, plan 
 	return nil
 }
 
-// nameTaken handles a newest release whose name is taken.
+// nameTaken handles a newest release if its name is taken.
 func (c *Controller) nameTaken(ctx context.Context, app *v1alpha1.App, plan Plan) (v1alpha1.AppStatus, error) {
 	status := plan.Begun
 	existing, err := c.client.Releases(app.Namespace).Get(ctx, plan.Create.Name, metav1.GetOptions{})
@@ -237,7 +237,7 @@ func (c *Controller) nameTaken(ctx context.Context, app *v1alpha1.App, plan Plan
 	return status, queue.Requeue{Reason: fmt.Sprintf("release %s has another owner or template", existing.Name)}
 }
 
-// withoutNewest returns the status of an app whose newest release does not exist and is not created
+// withoutNewest returns the status of an app if its newest release does not exist and is not created
 // now: all its releases count as old.
 func (c *Controller) withoutNewest(app *v1alpha1.App, plan Plan) v1alpha1.AppStatus {
 	begun := app.DeepCopy()

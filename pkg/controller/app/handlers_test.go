@@ -31,7 +31,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/informers"
 )
 
-// newController returns a controller whose caches hold objects, without a server.
+// newController returns a controller with objects in its caches, without a server.
 func newController(t *testing.T, apps []*v1alpha1.App, releases []*v1alpha1.Release) *Controller {
 	t.Helper()
 	config := &rest.Config{Host: "http://127.0.0.1:0"}

@@ -40,8 +40,8 @@ const (
 // objects that are applied together with the app, such as a quota, may follow a moment later.
 const createErrorPatience = 10 * time.Second
 
-// Health returns the health of an app with that status. newest is its newest release, whose
-// conditions report what its instances wait for; nil if there is none.
+// Health returns the health of an app with that status. newest is its newest release, which has
+// conditions that report what its instances wait for; nil if there is none.
 func Health(app *v1alpha1.App, status *v1alpha1.AppStatus, newest *v1alpha1.Release, now time.Time) health.Verdict {
 	progress := meta.FindStatusCondition(status.Conditions, v1alpha1.AppConditionProgressing)
 	reason, message := waitsFor(app, status, newest)

@@ -30,7 +30,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/health"
 )
 
-// sees gives an app the status that its releases make.
+// sees sets the status of an app to the counts of its releases.
 func sees(app *v1alpha1.App, replicas, updated, available int32) {
 	app.Status.ObservedGeneration = app.Generation
 	app.Status.Replicas, app.Status.UpdatedReplicas, app.Status.ReadyReplicas, app.Status.AvailableReplicas = replicas, updated, available, available
@@ -103,7 +103,7 @@ func TestOnlyWhatIsNewIsProgress(t *testing.T) {
 	app := makeApp(3, says(metav1.ConditionTrue, ReleaseUpdatedReason, noon))
 	sees(app, 3, 3, 0)
 	var mark *Mark
-	// Two instances become ready and end again, time and again; only the first time is progress.
+	// Two instances become ready and end repeatedly; only the first time is progress.
 	for minute, available := range []int32{1, 0, 2, 0, 2, 1, 2, 0} {
 		now := noon.Add(time.Duration(minute) * 20 * time.Second)
 		release := makeRelease(9, 3, func(r *v1alpha1.Release) { r.Status.ReadyReplicas, r.Status.AvailableReplicas = available, available })
@@ -126,7 +126,7 @@ func TestOnlyWhatIsNewIsProgress(t *testing.T) {
 	var m marks
 	m.of = map[types.UID]Mark{app.UID: *mark}
 	if m.get(app) != nil {
-		t.Error("the mark of another spec counts")
+		t.Error("the mark of another spec is used")
 	}
 }
 
@@ -165,7 +165,7 @@ func TestAnAppThatIsScaledUpFromNothingIsWaitedFor(t *testing.T) {
 			}
 			if tc.want == ReleaseUpdatedReason {
 				if _, waits := CheckAfter(tc.app, &plan.Status, noon); !waits {
-					t.Error("nobody looks at it again")
+					t.Error("it is not requeued")
 				}
 			}
 		})
@@ -199,7 +199,7 @@ func TestWhatCameBackChangedIsNamed(t *testing.T) {
 				t.Errorf("says %q, want %q", said, tc.want)
 			}
 			if FindNewRelease(app, []*v1alpha1.Release{got}) == nil && CreatedDiffers(app, asked, got) == "" {
-				t.Error("it is not found again, and that is not said")
+				t.Error("the app does not find its release again, and this is not reported")
 			}
 		})
 	}

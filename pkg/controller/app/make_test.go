@@ -31,7 +31,7 @@ import (
 
 var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
-// makeApp runs web:9, with one more instance and one fewer at a time.
+// makeApp returns an app of web:9 with maxSurge 1 and maxUnavailable 1.
 func makeApp(replicas int32, change ...func(*v1alpha1.App)) *v1alpha1.App {
 	labels := map[string]string{"app": "web"}
 	app := &v1alpha1.App{
@@ -57,7 +57,7 @@ func makeTemplate(number int) v1alpha1.InstanceTemplateSpec {
 	}
 }
 
-// makeRelease runs web:number, which is its revision, too, and has what it wants.
+// makeRelease returns a release of web:number with that revision and all its replicas available.
 func makeRelease(number int, replicas int32, change ...func(*v1alpha1.Release)) *v1alpha1.Release {
 	name := fmt.Sprintf("web-%d", number)
 	template := makeTemplate(number)
@@ -97,7 +97,7 @@ func says(status metav1.ConditionStatus, reason string, since time.Time) func(*v
 	}
 }
 
-// words are scalings in one line.
+// words formats scalings in one line.
 func words(scalings []Scaling) string {
 	var list []string
 	for _, scaling := range scalings {

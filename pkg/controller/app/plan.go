@@ -100,7 +100,7 @@ func Decide(view View) (Plan, error) {
 	return p.plan, nil
 }
 
-// planner holds copies of the app, whose status collects the decisions, and of its releases, which
+// planner holds copies of the app, which has the decisions in its status, and of its releases, which
 // it changes.
 type planner struct {
 	app    *v1alpha1.App

@@ -30,7 +30,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// summary is a plan in one line.
+// summary formats a plan in one line.
 func summary(plan Plan) string {
 	var steps []string
 	if plan.Create != nil {
@@ -104,7 +104,7 @@ func TestPlans(t *testing.T) {
 				t.Errorf("got %q and revision %q, want %q and %q", got, plan.Revision, tc.want, tc.revision)
 			}
 			if !apiequality.Semantic.DeepEqual(before, tc.app) || !apiequality.Semantic.DeepEqual(releases, tc.releases) {
-				t.Error("what the informer holds was changed")
+				t.Error("the informer's object was changed")
 			}
 			again, err := Decide(view)
 			if err != nil || !apiequality.Semantic.DeepEqual(plan, again) {

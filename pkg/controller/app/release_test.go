@@ -53,7 +53,7 @@ func TestANewRelease(t *testing.T) {
 	otherTemplate := release.DeepCopy()
 	otherTemplate.Spec.Template.Spec.Containers[0].Image = "web:1"
 	if !Collides(app, others) || !Collides(app, otherTemplate) {
-		t.Error("another's release, or one of another template, is taken for the app's")
+		t.Error("a release of another owner or template is accepted as the app's")
 	}
 }
 

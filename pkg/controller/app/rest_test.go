@@ -38,7 +38,7 @@ const (
 	mostSteps = 400
 )
 
-// world is an app with its releases, whose instances come and go as chance has it.
+// world is an app with its releases and random changes of their instances.
 type world struct {
 	*rand.Rand
 	app      *v1alpha1.App
@@ -65,7 +65,7 @@ func newWorld(seed uint64) *world {
 	return w
 }
 
-// decide decides and carries out one step. It reports whether there was anything to do.
+// decide decides and carries out one step. It reports whether there was an action.
 func (w *world) decide(t *testing.T) bool {
 	t.Helper()
 	w.now = w.now.Add(time.Second)
@@ -94,7 +94,7 @@ func (w *world) decide(t *testing.T) bool {
 	return !idle
 }
 
-// pass lets releases come nearer to what they want: instances that are available go last.
+// pass moves releases towards their wanted size: available instances are removed last.
 func (w *world) pass() {
 	for _, release := range w.releases {
 		status := &release.Status
@@ -111,7 +111,7 @@ func (w *world) pass() {
 	}
 }
 
-// change is what a user may do at any time.
+// change makes a random change that a user may make at any time.
 func (w *world) change() {
 	w.app.Generation++
 	switch w.IntN(4) {
@@ -142,7 +142,7 @@ func TestAppsComeToRestWhateverIsDoneToThem(t *testing.T) {
 	}
 }
 
-// rests lets the app come to rest, and looks at what is left.
+// rests lets the app converge, and checks the result.
 func (w *world) rests(t *testing.T, seed uint64) {
 	t.Helper()
 	for steps := 0; ; steps++ {
@@ -168,7 +168,7 @@ func (w *world) rests(t *testing.T, seed uint64) {
 	}
 }
 
-// settle brings all releases where they want to be. It reports whether any was not.
+// settle sets all releases to their wanted size. It reports whether any differed.
 func (w *world) settle() bool {
 	moved := false
 	for _, release := range w.releases {
@@ -186,7 +186,7 @@ func TestARollingUpdateStaysWithinItsBounds(t *testing.T) {
 			continue
 		}
 		w.rests(t, seed)
-		// Another version, and in its midst a third one, or the first one again.
+		// Another version, and during its rollout a third one, or the first one again.
 		for _, number := range []int{1, 2 + 7*w.IntN(2)} {
 			w.app.Spec.Template = makeTemplate(number)
 			w.app.Generation++
@@ -210,7 +210,7 @@ func TestARollingUpdateStaysWithinItsBounds(t *testing.T) {
 	}
 }
 
-// bounds are what is promised of a rolling update.
+// bounds checks the bounds of a rolling update.
 func (w *world) bounds(t *testing.T, seed uint64) {
 	t.Helper()
 	if most := wanted(w.app) + MaxSurge(w.app); ReplicaCount(w.releases) > most {

@@ -27,13 +27,13 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// surge lets an app have more instances than wanted.
+// surge sets maxSurge.
 func surge(most intstr.IntOrString) func(*v1alpha1.App) {
 	return func(app *v1alpha1.App) { app.Spec.Strategy.RollingUpdate.MaxSurge = ptr.To(most) }
 }
 
-// Sizes near the largest int32 end there, and none is negative: a sum that wraps around would
-// keep an app at nothing, or become the size of a release.
+// Sums near the largest int32 saturate, and none is negative: an overflow would
+// keep an app at 0, or become the size of a release.
 func TestNumbersNearTheLargestSaturate(t *testing.T) {
 	const largest = math.MaxInt32
 	huge := []func(*v1alpha1.App){surge(intstr.FromInt32(largest)), surge(intstr.FromString("100%")), surge(intstr.FromString("2147483647%"))}

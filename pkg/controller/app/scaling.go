@@ -47,7 +47,7 @@ func IsSaturated(app *v1alpha1.App, release *v1alpha1.Release) bool {
 	return found && desired == wanted(app) && size(release) == wanted(app) && release.Status.AvailableReplicas == wanted(app)
 }
 
-// Scale returns the sizes of releases after a change of the app's size, or for a paused app whose
+// Scale returns the sizes of releases after a change of the app's size, or for a paused app if its
 // releases have another size. A single release takes the whole change; several share it, so that
 // scaling does not accelerate a rollout that may be a bad one.
 func Scale(app *v1alpha1.App, old []*v1alpha1.Release, newest *v1alpha1.Release) []Scaling {

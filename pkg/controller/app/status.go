@@ -112,7 +112,7 @@ func RolloutStatus(app *v1alpha1.App, releases []*v1alpha1.Release, newest *v1al
 	return rolloutStatus(app, releases, newest, MarkOf(app, &app.Status), now)
 }
 
-// rolloutStatus returns RolloutStatus of an app whose furthest progress is the mark.
+// rolloutStatus returns RolloutStatus of an app with the mark as its furthest progress.
 func rolloutStatus(app *v1alpha1.App, releases []*v1alpha1.Release, newest *v1alpha1.Release, mark Mark, now metav1.Time) v1alpha1.AppStatus {
 	status := SizeStatus(app, releases, newest, now)
 	// A completed rollout is not restarted by instances that fail and are replaced.

@@ -55,9 +55,9 @@ func TestWhenAnAppIsLookedAtAgain(t *testing.T) {
 			if got != tc.want || waits != (tc.want > 0) {
 				t.Errorf("after %s (%t), want %s", got, waits, tc.want)
 			}
-			// By then it has passed, or it would be looked at for ever.
+			// The deadline has passed by then, or the app would be requeued forever.
 			if waits && !TimedOut(tc.app, &tc.app.Status, noon.Add(got)) {
-				t.Error("time is not up when it is looked at")
+				t.Error("the deadline has not passed when the app is requeued")
 			}
 		})
 	}

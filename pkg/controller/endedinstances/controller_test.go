@@ -37,7 +37,7 @@ import (
 
 var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
-// made makes an instance of an age in minutes.
+// made returns an instance of an age in minutes.
 func made(name string, phase v1alpha1.InstancePhase, age int) *v1alpha1.Instance {
 	return &v1alpha1.Instance{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, UID: types.UID(name), CreationTimestamp: metav1.NewTime(noon.Add(-time.Duration(age) * time.Minute))},

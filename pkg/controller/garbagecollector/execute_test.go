@@ -26,8 +26,8 @@ import (
 	"k8s.io/utils/lru"
 )
 
-// An owner in a kind or a version that is not served is not known to be gone, whatever is known
-// of its UID; only one that is served is looked up.
+// An owner of a kind or version that is not served is not treated as gone, even if its UID is cached;
+// only owners of served kinds are looked up.
 func TestAnOwnerThatIsNotServedKeepsWhatItOwns(t *testing.T) {
 	verbs := metav1.Verbs{"get", "list", "watch", "delete"}
 	for _, tc := range []struct {

@@ -50,7 +50,7 @@ const (
 	// orphanDependents removes the object from the owner references of its dependents, and then
 	// the orphan finalizer from the object.
 	orphanDependents act = "orphan dependents"
-	// enqueueDependents enqueues the object's dependents, whose owner now waits for them.
+	// enqueueDependents enqueues the object's dependents, because their owner now waits for them.
 	enqueueDependents act = "enqueue dependents"
 	// unblockOwners removes blockOwnerDeletion from the object's owner references: its owners
 	// wait for it, and it waits for them.

@@ -129,7 +129,7 @@ func TestOwnersAreTakenOutByUID(t *testing.T) {
 	if len(left) != 1 || left[0].UID != "b" {
 		t.Errorf("left %+v", left)
 	}
-	// An empty list, and not none: a patch does not change a field that it omits.
+	// The list must be empty and not nil: a patch does not change a field that it omits.
 	if left := withoutOwners(refs, "a", "b", "c"); left == nil || len(left) != 0 {
 		t.Errorf("left %+v", left)
 	}

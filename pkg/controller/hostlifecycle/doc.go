@@ -18,7 +18,7 @@ limitations under the License.
 // instances.
 //
 // Stage 6 of the request's path (see ARCHITECTURE.md): a client like any other. pkg/controller/manager
-// runs it. The monitor checks all hosts every few seconds: a host whose HostLease is not renewed
+// runs it. The monitor checks all hosts every few seconds: a host that does not renew its HostLease
 // becomes Ready Unknown. All that follows is reconciled host by host: taints, instances that are no
 // longer ready, evictions, and instances of hosts that are gone. The order:
 //

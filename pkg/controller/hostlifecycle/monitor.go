@@ -135,8 +135,7 @@ func sameReport(a, b metav1.Condition) bool {
 	return a.Status == b.Status && a.Reason == b.Reason && a.LastTransitionTime.Equal(&b.LastTransitionTime)
 }
 
-// silent returns the hosts that have been silent for too long, and whose condition is not Unknown
-// yet.
+// silent returns the hosts that have been silent for too long without the condition Unknown.
 func (m *monitor) silent(hosts []*v1alpha1.Host, lease func(name string) *v1alpha1.HostLease, now time.Time) []*v1alpha1.Host {
 	var silent []*v1alpha1.Host
 	for _, host := range hosts {
@@ -148,7 +147,7 @@ func (m *monitor) silent(hosts []*v1alpha1.Host, lease func(name string) *v1alph
 }
 
 // conclude updates the readiness of all hosts after a pass, and returns the hosts that must be
-// reconciled. unknown are those whose condition has just become Unknown.
+// reconciled. unknown are those that have just become Unknown.
 func (m *monitor) conclude(hosts []*v1alpha1.Host, unknown map[string]bool, now time.Time) []string {
 	var changed []string
 	existing, notReady := map[string]bool{}, 0

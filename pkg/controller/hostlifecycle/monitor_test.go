@@ -31,7 +31,7 @@ import (
 
 var start = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
-// fleet is hosts, their leases, and a clock.
+// fleet has hosts, their leases, and a clock.
 type fleet struct {
 	*testing.T
 	*monitor
@@ -63,14 +63,14 @@ func hostWith(name string, ready metav1.ConditionStatus, taints ...v1alpha1.Tain
 	return host
 }
 
-// renew renews a lease. Hosts' clocks are wrong by years, and it does not matter.
+// renew renews a lease. The clocks of hosts are years off, which must have no effect.
 func (f *fleet) renew(names ...string) {
 	for _, name := range names {
 		f.leases[name] = &v1alpha1.HostLease{Spec: v1alpha1.HostLeaseSpec{RenewTime: ptr.To(metav1.NewMicroTime(f.now.AddDate(-7, 0, 0)))}}
 	}
 }
 
-// pass lets time pass, in which all but some renew their leases.
+// pass advances the clock; all hosts except those in but renew their leases.
 func (f *fleet) pass(d time.Duration, but ...string) {
 	f.now = f.now.Add(d)
 	for _, host := range f.stored {
@@ -80,7 +80,7 @@ func (f *fleet) pass(d time.Duration, but ...string) {
 	}
 }
 
-// look is one pass and its writes; it returns the hosts that were found silent.
+// look runs one pass with its writes; it returns the hosts that were found silent.
 func (f *fleet) look() []string {
 	silent := []string{}
 	unknown := map[string]bool{}
@@ -113,7 +113,7 @@ func TestWhenAHostIsSilent(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
 		ready metav1.ConditionStatus
-		// What happens after 30 of 45 seconds.
+		// then runs after 30 of 45 seconds.
 		then func(*fleet)
 		want bool
 	}{
@@ -184,16 +184,16 @@ func TestAWatchThatIsLateNeitherKillsAHostNorKeepsItAlive(t *testing.T) {
 	renewed.Spec.RenewTime = ptr.To(metav1.NewMicroTime(start))
 	f.pass(41*time.Second, "h000")
 	if !f.observe(host, stale, watched, f.now) || f.observe(host, renewed, live, f.now) {
-		t.Error("the server says that the host is alive, and it is not believed")
+		t.Error("a renewal that was read from the server is ignored")
 	}
-	// From now on it is dead, and neither source reports a renewal.
+	// From now on the host is dead, and neither source reports a renewal.
 	f.now = f.now.Add(20 * time.Second)
 	if f.observe(host, stale, watched, f.now) {
 		t.Error("silent too soon")
 	}
 	f.now = f.now.Add(21 * time.Second)
 	if !f.observe(host, renewed, watched, f.now) || !f.observe(host, renewed, live, f.now) {
-		t.Error("what the watch told late kept it alive")
+		t.Error("a late watch event kept it alive")
 	}
 }
 
@@ -225,7 +225,7 @@ func TestHowMuchOfTheFleetIsNotReady(t *testing.T) {
 	}
 }
 
-// turns are the hosts on which evictions begin at this moment.
+// turns returns the hosts on which evictions begin at this moment.
 func (f *fleet) turns() []string {
 	all := []string{}
 	for {
@@ -253,7 +253,7 @@ func TestEvictionsBeginOnOneHostAfterTheOther(t *testing.T) {
 	f.set(0, metav1.ConditionFalse)
 	f.set(2, metav1.ConditionFalse)
 	f.look()
-	f.expectTurns("h001") // not ready for the longest
+	f.expectTurns("h001") // not ready for the longest time
 	if _, again := f.grant(f.now); again != 10*time.Second {
 		t.Errorf("asked again after %v", again)
 	}
@@ -262,10 +262,10 @@ func TestEvictionsBeginOnOneHostAfterTheOther(t *testing.T) {
 	f.set(0, metav1.ConditionTrue)
 	f.look()
 	f.pass(time.Second)
-	f.expectTurns("h002") // the other is back
+	f.expectTurns("h002") // the other one is ready again
 	f.pass(time.Hour)
 	f.expectTurns()
-	// The next that fails does not wait for those before it.
+	// A host that fails later does not wait for those before it.
 	f.set(5, metav1.ConditionFalse)
 	f.look()
 	f.expectTurns("h005")
@@ -293,9 +293,9 @@ func TestNothingIsEvictedWhenMostVanishAtOnce(t *testing.T) {
 		f.look()
 		f.expectTurns()
 		if f.hosts["h000"].evict {
-			t.Error("what had begun was not taken back")
+			t.Error("evictions were not revoked")
 		}
-		// The first is back; the others have as much time as after a renewal.
+		// The first one recovers; the grace period of the others starts again.
 		f.set(7, metav1.ConditionTrue)
 		f.renew("h007")
 		f.look()

@@ -183,19 +183,19 @@ func TestTheTimeBeginsWithTheTaintAndEndsWithIt(t *testing.T) {
 	instances := []*v1alpha1.Instance{on("x", starting)}
 	m, o := &memory{}, DefaultOptions()
 	decide(hostWith("a", isNotReady, notReady), instances, m, o, start)
-	// Another of our taints in its place is the same trouble.
+	// Another owned taint in its place continues the same period.
 	if p := decide(hostWith("a", isUnknown, away), instances, m, o, start.Add(200*time.Second)); p.again != 100*time.Second {
 		t.Errorf("again after %v", p.again)
 	}
-	// A host that recovers and fails again starts from the beginning.
+	// The period starts again for a host that recovers and fails again.
 	decide(hostWith("a", isReady), instances, m, o, start.Add(250*time.Second))
 	if p := decide(hostWith("a", isUnknown, away), instances, m, o, start.Add(260*time.Second)); p.again != 300*time.Second {
 		t.Errorf("again after %v", p.again)
 	}
-	// So does a host that was missing.
+	// It also starts again for a host that was missing.
 	decide(nil, instances, m, o, start.Add(270*time.Second))
 	if m.missing.IsZero() {
-		t.Error("nothing is remembered of the host that is missing")
+		t.Error("the memory has no time for the missing host")
 	}
 	decide(hostWith("a", isReady), instances, m, o, start.Add(280*time.Second))
 	if p := decide(nil, instances, m, o, start.Add(400*time.Second)); p.again != o.Quarantine {

@@ -98,9 +98,9 @@ func (s *Shared) ClusterRoles() rbacinformers.ClusterRoleInformer {
 	return s.typed.Rbac().V1().ClusterRoles()
 }
 
-// ResourceInformer returns the one informer of a resource. Its objects are whole where a method of
+// ResourceInformer returns the one informer of a resource. Its objects are whole if a method of
 // Shared returns the informer of the resource, and otherwise *metav1.PartialObjectMetadata with
-// what transform.OnlyOwnership keeps: callers use them as metav1.Object.
+// the fields that transform.OnlyOwnership keeps: callers use them as metav1.Object.
 func (s *Shared) ResourceInformer(resource schema.GroupVersionResource) cache.SharedIndexInformer {
 	switch resource {
 	case corev1.SchemeGroupVersion.WithResource("namespaces"):
@@ -113,7 +113,7 @@ func (s *Shared) ResourceInformer(resource schema.GroupVersionResource) cache.Sh
 	return s.metadata.ForResource(resource).Informer()
 }
 
-// StartWithContext starts the informers that have been asked for since the last call. They run
+// StartWithContext starts the informers that have been requested since the last call. They run
 // until the context ends.
 func (s *Shared) StartWithContext(ctx context.Context) {
 	s.SharedInformerFactory.StartWithContext(ctx)

@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package manager describes all controllers, constructs the selected ones with the informers
-// that they share, and runs them, behind a leader election where only one replica may.
+// Package manager describes all controllers, constructs the selected ones with their shared
+// informers, and runs them, with leader election if only one replica may run them.
 //
 // Stage 6 of the request's path (see ARCHITECTURE.md). cmd/gatehouse/app calls it, in the server
 // and for `gatehouse controllers`. Roles, manifests and flow schemas are derived from its

@@ -22,7 +22,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/leader"
 )
 
-// TokenConfig returns the configuration of a controller in the server's process: a user of its own
+// TokenConfig returns the configuration of a controller in the server's process: a separate user
 // with a token of this process.
 func TokenConfig(loopback *rest.Config, name, token string) *rest.Config {
 	config := clientConfig(rest.AnonymousClientConfig(loopback), name)
@@ -39,13 +39,13 @@ func impersonating(config *rest.Config, userPrefix string) func(name string) *re
 	}
 }
 
-// electionConfig returns the configuration with which a replica reaches its lease: the user of the
+// electionConfig returns the configuration with which a replica accesses its lease: the user of the
 // kubeconfig.
 func electionConfig(config *rest.Config) *rest.Config {
 	return clientConfig(rest.CopyConfig(config), leader.Name)
 }
 
-// clientConfig sets what all controllers have in common: protobuf where the server has it, and no
+// clientConfig sets the common settings of all controllers: protobuf if the server supports it, and no
 // rate limit, because the server has flow control.
 func clientConfig(config *rest.Config, name string) *rest.Config {
 	config.UserAgent = "gatehouse/" + name
@@ -53,8 +53,8 @@ func clientConfig(config *rest.Config, name string) *rest.Config {
 	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
 	config.QPS = -1
 	// As in kube-controller-manager: otherwise long lists and, from Kubernetes 1.37 on
-	// (WatchListCompression), the events of a watch with initial events are compressed, for a
-	// network that is near.
+	// (WatchListCompression), the events of a watch with initial events are compressed, which
+	// costs more than a local network.
 	config.DisableCompression = true
 	return config
 }

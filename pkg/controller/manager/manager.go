@@ -34,7 +34,7 @@ import (
 )
 
 const (
-	// LeaseNamespace is the namespace of the lease where no flag names one, and Lease its name.
+	// LeaseNamespace is the default namespace of the lease, and Lease its name.
 	LeaseNamespace = metav1.NamespaceSystem
 	Lease          = leader.Lease
 	// InformersName is the name of the client of the fleet's shared informers.
@@ -198,8 +198,8 @@ func NewStandalone(s Standalone) (Runners, error) {
 	return Runners{every, one}, err
 }
 
-// NewSeparate constructs the controllers of gatehouse controllers. config leads to the server as a
-// user that may impersonate the controllers, whose names begin with userPrefix. The watchdog
+// NewSeparate constructs the controllers of gatehouse controllers. config connects to the server as a
+// user that may impersonate the controllers, which have userPrefix before their names. The watchdog
 // reports whether the lease is renewed in time; it is nil without an election.
 func NewSeparate(config *rest.Config, userPrefix string, o Options) (SyncedRunner, *leaderelection.HealthzAdaptor, error) {
 	construct := func() (*term, error) {
@@ -217,8 +217,8 @@ func NewSeparate(config *rest.Config, userPrefix string, o Options) (SyncedRunne
 }
 
 // RunFleet runs one replica of the controllers of the fleet until the context ends, with the times
-// of a test and with a configuration whose transport a test may disturb. The election's Client is
-// made from config.
+// of a test and with a configuration that may have the test's transport. The election's Client is
+// created from config.
 func RunFleet(ctx context.Context, config *rest.Config, userPrefix string, election leader.Config, hosts hostlifecycle.Options) error {
 	election.Client = electionConfig(config)
 	replica, err := newElected(election, func() (*term, error) {

@@ -84,7 +84,7 @@ func ValidateEndedInstances(threshold int) []error {
 	return nil
 }
 
-// Options are the flags of controllers in a process of their own.
+// Options are the flags of controllers in a separate process.
 type Options struct {
 	Controllers Selection
 	// EndedInstances is the number of ended instances to keep; 0 for all.

@@ -53,7 +53,7 @@ const workers = 5
 // worker. The server's own timeout is a minute.
 const requestTimeout = time.Minute
 
-// pageSize bounds the objects in one answer.
+// pageSize bounds the objects in one response.
 const pageSize = 500
 
 // Controller empties and finalizes namespaces.

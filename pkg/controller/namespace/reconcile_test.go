@@ -123,7 +123,7 @@ func TestWhatIsSaidOfANamespaceThatGoes(t *testing.T) {
 			if len(tc.problems) > 0 {
 				t.Errorf("not said: %v", tc.problems)
 			}
-			// The same outcome once more is nothing to write.
+			// The same outcome again needs no write.
 			again := judge(v.namespace, tc.outcome, metav1.NewTime(time.Unix(3000, 0)))
 			if again.changed || !slices.Equal(again.namespace.Status.Conditions, v.namespace.Status.Conditions) {
 				t.Errorf("a second look changes %+v to %+v", v.namespace.Status.Conditions, again.namespace.Status.Conditions)

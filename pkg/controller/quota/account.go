@@ -34,9 +34,9 @@ const (
 
 // account tracks the charges for one name of one quota.
 type account struct {
-	// pending are charges for which no object has been seen yet, oldest first.
+	// pending are charges without an observed object, oldest first.
 	pending []charge
-	// early are objects whose charges have not been seen yet.
+	// early are objects without an observed charge.
 	early []charge
 	// lowSince is when the charged amount was first found to be less than the counted one.
 	lowSince time.Time
@@ -56,7 +56,7 @@ func (a *account) charged(amount int64, now time.Time) {
 	}
 }
 
-// stored subtracts what is now counted from the pending charges. Which of them it was for is
+// stored subtracts a newly counted amount from the pending charges. Which of them it belongs to is
 // unknown. The oldest is the safe guess: the remaining ones expire no earlier than the true ones.
 func (a *account) stored(amount int64, now time.Time) {
 	a.expire(now)

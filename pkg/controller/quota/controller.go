@@ -58,7 +58,7 @@ const (
 // Controller keeps the status of resource quotas up to date.
 type Controller struct {
 	client kubernetes.Interface
-	// factory has the informer of quotas that is not shared; nil where all are.
+	// factory has the informer of quotas that is not shared; nil if all are shared.
 	factory k8sinformers.SharedInformerFactory
 	synced  cache.InformerSynced
 	sources []*source
@@ -73,8 +73,8 @@ type Controller struct {
 }
 
 // New returns a controller that counts all objects that a standalone server stores. It writes with
-// the configuration and watches with shared informers; instances it watches itself, and only what
-// is counted of them.
+// the configuration and watches with shared informers. It has its own informer of instances, which
+// keeps only what is counted.
 func New(config *rest.Config, shared *informers.Shared) (*Controller, error) {
 	c, fleet, err := newController(config)
 	if err != nil {

@@ -35,18 +35,18 @@ type ledger struct {
 	clock clock.PassiveClock
 
 	mu sync.Mutex
-	// counted has no zeros. It exceeds an int64 where two objects request the greatest number,
+	// counted has no zeros. It exceeds an int64 if two objects request the greatest number,
 	// which they can while no quota forbids it.
 	counted map[string]map[corev1.ResourceName]*big.Int
 	quotas  map[string]map[string]*entry
 }
 
-// entry is a quota as the watch last showed it. Decisions are made on this object and on no newer
+// entry is a quota as last received by the watch. Decisions use this object and no newer
 // one, because charges between the two would not be in the accounts; if there is a newer one, the
 // write conflicts.
 type entry struct {
 	quota    *corev1.ResourceQuota
-	wrote    string // resource version of our own last write
+	wrote    string // resource version of this controller's last write
 	accounts map[corev1.ResourceName]*account
 }
 
@@ -168,7 +168,7 @@ func (l *ledger) quotasIn(namespace string) []types.NamespacedName {
 	return keys
 }
 
-// quota returns a quota as the watch last showed it; nil for none.
+// quota returns a quota as last received by the watch; nil for none.
 func (l *ledger) quota(key types.NamespacedName) *corev1.ResourceQuota {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -31,7 +31,7 @@ import (
 
 const things corev1.ResourceName = "count/things.example.com"
 
-// play is one quota of one namespace, its objects, and their writers.
+// play has one quota of one namespace, its objects, and their writers.
 type play struct {
 	t       *testing.T
 	clock   *clocktesting.FakeClock
@@ -51,7 +51,7 @@ func newPlay(t *testing.T, used int64) *play {
 	return p
 }
 
-// writes is a write of the status that the watch shows.
+// writes simulates a write of the status and its watch event.
 func (p *play) writes(used int64) {
 	p.quota = p.quota.DeepCopy()
 	p.version++
@@ -72,7 +72,7 @@ func (p *play) goes(n int) {
 	}
 }
 
-// used is what the controller would write now.
+// used returns the usage that the controller would write now.
 func (p *play) used() int64 {
 	q, all := p.ledger.read(types.NamespacedName{Namespace: "team", Name: "few"}, map[corev1.ResourceName]bool{things: true})
 	status, _ := decide(q, all, true, p.clock.Now())
@@ -123,7 +123,7 @@ func TestTwoControllersGiveADeleteBackOnce(t *testing.T) {
 	p.writes(10)
 	p.appears(10, true)
 	p.writes(11)
-	p.writes(10) // the other one has seen the delete that is told here later
+	p.writes(10) // the other one has observed the delete that arrives here later
 	p.wants(10)
 	p.goes(1)
 	p.wants(10)
@@ -143,7 +143,7 @@ func TestAChargeForNothingIsGivenBackInTheEnd(t *testing.T) {
 func TestWhatWasThereBeforeIsNotWhatWasChargedJustNow(t *testing.T) {
 	p := newPlay(t, 7)
 	p.appears(5, false)
-	p.wants(7) // two may be on their way
+	p.wants(7) // two may be in flight
 	p.clock.Step(settle)
 	p.wants(5)
 }
@@ -165,12 +165,12 @@ func TestAQuotaOfTheSameNameIsAnother(t *testing.T) {
 	p.appears(4, true)
 	p.ledger.quotaDeleted("team", "few")
 	if p.ledger.quota(types.NamespacedName{Namespace: "team", Name: "few"}) != nil || len(p.ledger.quotasIn("team")) != 0 {
-		t.Error("it is still known")
+		t.Error("the quota is still cached")
 	}
 	p.quota.UID = "2"
 	p.writes(4)
 	p.goes(1)
-	p.wants(4) // of what this one says, all may be a moment old
+	p.wants(4) // all of this number may be recent charges
 	p.clock.Step(settle)
 	p.wants(3)
 }

@@ -35,7 +35,7 @@ import (
 )
 
 // source counts the objects of one kind, from the moment that a quota limits any of its names: a
-// server without quotas pays nothing for it.
+// server without quotas has no cost.
 type source struct {
 	names []corev1.ResourceName
 	// informer returns the informer of the objects, and start runs it.
@@ -48,7 +48,7 @@ type source struct {
 	synced cache.InformerSynced // nil until the informer is started
 }
 
-// sink is called with what an object used before and uses now; nil where it does not exist.
+// sink is called with what an object used before and uses now; nil if it does not exist.
 type sink func(namespace string, before, now amounts, isNew bool)
 
 // instanceSource returns a source of instances. names are the counts, and the sums over what
@@ -98,7 +98,7 @@ func usage(i *v1alpha1.Instance, count amounts) amounts {
 	return used
 }
 
-// onlyUsage is a cache.TransformFunc that keeps what is counted of an instance.
+// onlyUsage is a cache.TransformFunc that keeps only the counted fields of an instance.
 func onlyUsage(obj any) (any, error) {
 	i, ok := obj.(*v1alpha1.Instance)
 	if !ok {

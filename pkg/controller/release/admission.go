@@ -35,7 +35,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/internal/health"
 )
 
-// reasonChanged is the reason of events about a write whose result differs from the request: a
+// reasonChanged is the reason of events about a write with a result that differs from the request: a
 // mutating policy or webhook changes it, and would do so again at once.
 const reasonChanged = v1alpha1.ReasonChangedAtAdmission
 

@@ -44,15 +44,14 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/fake"
 )
 
-// world is a controller whose cache shows what a test puts into it and nothing else: the watch
-// is away.
+// world is a controller with a cache that contains only the objects of the test: there is no watch.
 type world struct {
 	*Controller
 	t        *testing.T
 	client   *fake.Clientset
 	clock    *clocktesting.FakePassiveClock
 	recorder *record.FakeRecorder
-	// refuse is what creations are answered with.
+	// refuse is the error of all creations.
 	refuse error
 	made   atomic.Int32
 }
@@ -68,7 +67,7 @@ func newWorld(t *testing.T, release *v1alpha1.Release, instances ...*v1alpha1.In
 		t.Fatal(err)
 	}
 	w.Controller = c
-	// The server gives uids and versions.
+	// The reactor sets UIDs and resource versions like a server.
 	w.client.PrependReactor("create", "instances", func(action clienttesting.Action) (bool, runtime.Object, error) {
 		if w.refuse != nil {
 			return true, nil, w.refuse
@@ -89,7 +88,7 @@ func newWorld(t *testing.T, release *v1alpha1.Release, instances ...*v1alpha1.In
 	return w
 }
 
-// shows puts something into the cache, as a watch does.
+// shows puts an object into the cache, as a watch does.
 func (w *world) shows(obj runtime.Object) {
 	w.t.Helper()
 	indexer := w.instances
@@ -295,7 +294,7 @@ func TestAConflictOverTheStatusIsNoFailure(t *testing.T) {
 	}
 }
 
-// laterQueue keeps what is to come later, and never lets it come.
+// laterQueue records delayed keys, and never adds them.
 type laterQueue struct {
 	workqueue.TypedRateLimitingInterface[types.NamespacedName]
 	pauses []time.Duration
@@ -374,7 +373,7 @@ func TestWhichReleasesAnEventEnqueues(t *testing.T) {
 func TestInstancesWaitUntilFewerBytesAreOnTheirWay(t *testing.T) {
 	w := newWorld(t, web(3))
 	if !w.bytes.TryAcquire(writerBytes) {
-		t.Fatal("something is on its way in an idle controller")
+		t.Fatal("an idle controller has pending expectations")
 	}
 	selector, err := metav1.LabelSelectorAsSelector(web(3).Spec.Selector)
 	if err != nil {
@@ -396,6 +395,6 @@ func TestInstancesWaitUntilFewerBytesAreOnTheirWay(t *testing.T) {
 		t.Errorf("%d instances were made, not 3", made)
 	}
 	if !w.bytes.TryAcquire(writerBytes) {
-		t.Error("what has arrived still counts")
+		t.Error("a fulfilled expectation is still pending")
 	}
 }

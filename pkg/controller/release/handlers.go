@@ -89,7 +89,7 @@ func (c *Controller) enqueue(namespace, name string) {
 
 const (
 	// pausePerReplica and longestPause delay the next count of a release's instances. All changes
-	// meanwhile are counted with one write, where each would cause one, and one of the app's: a
+	// meanwhile are counted with one write, instead of one each, and one of the app's: a
 	// release of a few is not delayed noticeably, and one of hundreds that start together is
 	// written once per second.
 	pausePerReplica = 5 * time.Millisecond
@@ -101,7 +101,7 @@ func Pause(replicas int32) time.Duration {
 	return min(time.Duration(replicas)*pausePerReplica, longestPause)
 }
 
-// enqueueSoon enqueues a release whose status alone may change, after a pause. It does not delay
+// enqueueSoon enqueues a release after a pause, because only its status may change. It does not delay
 // a key that is queued for sooner.
 func (c *Controller) enqueueSoon(namespace, name string) {
 	release, err := c.releases.Releases(namespace).Get(name)
@@ -290,7 +290,7 @@ func (c *Controller) countsOrphans(release *v1alpha1.Release) bool {
 	return known
 }
 
-// selecting returns the releases whose selector matches an instance.
+// selecting returns the releases that select an instance.
 func (c *Controller) selecting(i *v1alpha1.Instance) []*v1alpha1.Release {
 	releases, err := c.releases.Releases(i.Namespace).List(labels.Everything())
 	if err != nil {

@@ -62,9 +62,9 @@ func newLosses(clock clock.PassiveClock) *losses {
 }
 
 // ended records, once, that an instance of the release has ended. The handler of the watch reports
-// each, and so does the reconciliation, whose cache may be ahead of the handler: it would replace at
-// once what the handler has yet to report. The age is computed from the creation time, which is of
-// the server's clock, and never from a host's clock.
+// each, and so does the reconciliation, because its cache may be ahead of the handler: otherwise it would
+// replace at once what the handler has yet to report. The age is computed from the creation time, which
+// is of the server's clock, and never from a host's clock.
 func (l *losses) ended(release types.UID, i *v1alpha1.Instance) {
 	now := l.clock.Now()
 	if now.Sub(i.CreationTimestamp.Time) > endsEarly {

@@ -103,13 +103,13 @@ func TestReadinessIsCountedFromWhenItWasSeen(t *testing.T) {
 			r := newReadiness(clock)
 			r.observe(tc.old, tc.now)
 			clock.SetTime(noon.Add(time.Minute))
-			r.observe(tc.now, tc.now) // something else is written
+			r.observe(tc.now, tc.now) // another field is written
 			corrected := r.correct(tc.now)
 			if got := corrected.Status.Conditions[1].LastTransitionTime.Time; !got.Equal(tc.want) {
 				t.Errorf("ready since %s, want %s", got, tc.want)
 			}
 			if tc.now.Status.Conditions[1].LastTransitionTime.Time.Equal(noon) && corrected != tc.now {
-				t.Error("what the informer holds was changed")
+				t.Error("the informer's object was changed")
 			}
 			r.forget(tc.now)
 			if len(r.of) > 0 {

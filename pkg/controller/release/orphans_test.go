@@ -37,13 +37,13 @@ func withVersion(version string) change {
 	return func(i *v1alpha1.Instance) { i.ResourceVersion = version }
 }
 
-// A release whose adoptions are changed at admission counts the orphans that it selects. No owner
+// If adoptions of a release are changed at admission, it counts the orphans that it selects. No owner
 // reference leads from their events to the release.
 func TestAReleaseThatCountsOrphansSeesWhatHappensToThem(t *testing.T) {
 	const atOnce, soon, never = "at once", "soon", "never"
 	for _, tc := range []struct {
 		name        string
-		after       *v1alpha1.Instance // nil where it is gone
+		after       *v1alpha1.Instance // nil if it is gone
 		counts, not string
 	}{
 		{"it becomes ready", orphan("a", withVersion("2"), readyFor(0)), soon, never},
@@ -88,7 +88,7 @@ func TestAReleaseWaitsForOrphansNoLongerThanForItsOwn(t *testing.T) {
 		w.expectations.CreationsSent("web-uid")
 		w.instanceHandler().OnAdd(orphan("a"), false)
 		if !w.expectations.Satisfied("web-uid") {
-			t.Error("it is waited for although it has been shown")
+			t.Error("it is still expected although the watch has shown it")
 		}
 	})
 	t.Run("one that it deletes is seen to go", func(t *testing.T) {
@@ -96,7 +96,7 @@ func TestAReleaseWaitsForOrphansNoLongerThanForItsOwn(t *testing.T) {
 		w.expectations.Deleting("web-uid", []types.UID{"a"})
 		w.instanceHandler().OnDelete(orphan("a"))
 		if !w.expectations.Satisfied("web-uid") {
-			t.Error("it is waited for although it is gone")
+			t.Error("it is still expected although it is gone")
 		}
 	})
 	t.Run("one that it adopts while it deletes it is waited for", func(t *testing.T) {
@@ -104,7 +104,7 @@ func TestAReleaseWaitsForOrphansNoLongerThanForItsOwn(t *testing.T) {
 		w.expectations.Deleting("web-uid", []types.UID{"a"})
 		w.instanceHandler().OnUpdate(orphan("a"), orphan("a", withVersion("2"), owned))
 		if w.expectations.Satisfied("web-uid") {
-			t.Error("its deletion counts as seen, and it has not been deleted")
+			t.Error("its deletion is fulfilled although it has not been deleted")
 		}
 	})
 	t.Run("what is never told brings it back when it gives up", func(t *testing.T) {
@@ -121,7 +121,7 @@ func TestAReleaseWaitsForOrphansNoLongerThanForItsOwn(t *testing.T) {
 		}
 		w.clock.SetTime(w.clock.Now().Add(later.pauses[0]))
 		if !w.expectations.Satisfied("web-uid") {
-			t.Error("it waits on")
+			t.Error("it is still expected")
 		}
 	})
 }
@@ -131,7 +131,7 @@ func TestAnOrphanThatEndsAtOnceIsALoss(t *testing.T) {
 	for _, name := range []string{"a", "b"} {
 		w.instanceHandler().OnUpdate(orphan(name), orphan(name, withVersion("2"), in(v1alpha1.InstanceFailed)))
 	}
-	// The first is replaced at once.
+	// The first one is replaced at once.
 	if held, left := w.losses.held("web-uid"); held != 1 || left != firstReplacement {
 		t.Errorf("%d are held back for %s, want 1 for %s", held, left, firstReplacement)
 	}

@@ -27,7 +27,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
-// Cheapest returns the instances whose deletion costs least, of the active ones. Neighbours are all
+// Cheapest returns the active instances with the lowest cost of deletion. Neighbours are all
 // instances of the same app, or of the release itself if it has none: instances that share a host
 // with more of them are deleted before others.
 func Cheapest(active, neighbours []*v1alpha1.Instance, count int, now time.Time) []*v1alpha1.Instance {

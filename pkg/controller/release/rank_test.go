@@ -29,7 +29,7 @@ import (
 
 var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
-// change makes something of an instance that is bound to a host, and runs.
+// change modifies a running instance that is bound to a host.
 type change func(*v1alpha1.Instance)
 
 func made(name string, changes ...change) *v1alpha1.Instance {
@@ -82,7 +82,7 @@ func TestWhichOfTwoGoesFirst(t *testing.T) {
 	for _, tc := range []struct {
 		name          string
 		first, second *v1alpha1.Instance
-		// neighbours on the hosts of the two.
+		// beside and alone are the numbers of neighbours on the hosts of the two.
 		beside, alone int
 		noClock, same bool
 	}{
@@ -146,7 +146,7 @@ func TestTheCheapestAreDeleted(t *testing.T) {
 				t.Errorf("got %v", names(got))
 			}
 			if !slices.Equal(tc.active, before) {
-				t.Error("the list that was given has another order now")
+				t.Error("the order of the argument was changed")
 			}
 		})
 	}

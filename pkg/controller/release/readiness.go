@@ -35,8 +35,8 @@ const trustedSkew = 5 * time.Second
 
 // readiness records since when instances are ready by this process's clock. The condition Ready has
 // the time of the host's clock, which may be hours off: an instance on a host that is ahead would
-// not become available for hours, and one on a host that is behind at once. Only instances whose
-// reported time is not trusted use memory. It is safe for concurrent use.
+// not become available for hours, and one on a host that is behind at once. Only instances with an
+// untrusted time use memory. It is safe for concurrent use.
 type readiness struct {
 	clock clock.PassiveClock
 
@@ -51,8 +51,8 @@ func newReadiness(clock clock.PassiveClock) *readiness {
 	return &readiness{clock: clock, of: map[types.UID]sighting{}}
 }
 
-// observe handles an event of an instance; old is nil for one that is seen for the first time, whose
-// report of a past time is trusted.
+// observe handles an event of an instance; old is nil for one that is seen for the first time: then a
+// reported time in the past is trusted.
 func (r *readiness) observe(old, i *v1alpha1.Instance) {
 	reported, ready := helper.InstanceReadySince(i)
 	if old != nil {

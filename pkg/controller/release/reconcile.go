@@ -56,7 +56,7 @@ const longestMessage = 32768
 func kind() schema.GroupVersionKind { return v1alpha1.SchemeGroupVersion.WithKind("Release") }
 
 // Plan returns the number of instances to create, or to delete, given the number of active ones; none
-// for a release that is being deleted, whose instances are garbage collected.
+// for a release that is being deleted, because its instances are garbage collected.
 func Plan(release *v1alpha1.Release, active int) (create, remove int) {
 	if release.DeletionTimestamp != nil {
 		return 0, 0

@@ -29,7 +29,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// web is a release of so many replicas.
+// web returns a release of this many replicas.
 func web(replicas int32) *v1alpha1.Release {
 	return &v1alpha1.Release{
 		ObjectMeta: metav1.ObjectMeta{Name: "web", UID: "web-uid", Namespace: "default", Generation: 4},
@@ -51,7 +51,7 @@ func TestHowManyAreMadeOrDeleted(t *testing.T) {
 		active         int
 		deleted        bool
 		create, remove int
-		// bytes make the template larger.
+		// bytes is the size of padding in the template.
 		bytes int
 	}{
 		{name: "as many as are wanted", replicas: ptr.To[int32](3), active: 3},
@@ -111,7 +111,7 @@ func TestNewInstanceFollowsTheTemplate(t *testing.T) {
 	}
 	i.Labels["app"], i.Spec.Containers[0].Image = "other", "other"
 	if release.Spec.Template.Labels["app"] != "web" || release.Spec.Template.Spec.Containers[0].Image != "web:1" {
-		t.Error("it shares memory with the release, which is the cache's")
+		t.Error("it shares memory with the cached release")
 	}
 }
 
@@ -126,7 +126,7 @@ func TestStatusCountsWhatThereIs(t *testing.T) {
 		active                     []*v1alpha1.Instance
 		failure                    error
 		replicas, ready, available int32
-		// reasons by type.
+		// reasons are the expected reasons by condition type.
 		reasons map[string]string
 		message string
 	}{
@@ -161,7 +161,7 @@ func TestStatusCountsWhatThereIs(t *testing.T) {
 				}
 			}
 			if !equality.Semantic.DeepEqual(tc.release, before) {
-				t.Error("the release, which is the cache's, was changed")
+				t.Error("the cached release was changed")
 			}
 			tc.release.Status = got
 			if again := Status(tc.release, tc.active, tc.failure, noon.Add(time.Minute)); tc.minReadySeconds == 0 && Changed(got, again) {

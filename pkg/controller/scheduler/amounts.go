@@ -125,8 +125,8 @@ type port struct {
 type demand struct {
 	amounts
 	ports []port
-	// group is the UID of the instance's controller, whose instances are spread; empty if it has
-	// none.
+	// group is the UID of the instance's controller, because instances of one controller are spread; empty
+	// if it has none.
 	group types.UID
 }
 

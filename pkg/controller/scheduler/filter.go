@@ -101,8 +101,8 @@ func (h *host) refuses(w *requirements) reason {
 	return h.insufficient(w)
 }
 
-// insufficient returns the resource of which a host has too little left. An instance that requests
-// nothing of a resource fits, even where the free amount is negative.
+// insufficient returns the resource that a host lacks. An instance that requests
+// nothing of a resource fits, even if the free amount is negative.
 func (h *host) insufficient(w *requirements) reason {
 	switch {
 	case w.instances > h.allocatable.instances-h.used.instances:

@@ -144,7 +144,7 @@ func TestAmountsAreRoundedAgainstTheInstance(t *testing.T) {
 		}
 	}
 	if most > math.MaxInt64/2000 {
-		t.Error("two thousand of the most overflow")
+		t.Error("the sum of two thousand maximum amounts overflows")
 	}
 }
 

@@ -30,7 +30,7 @@ import (
 
 var start = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
-// resources reads pairs: cpu, 500m, memory, 1Gi.
+// resources parses pairs: cpu, 500m, memory, 1Gi.
 func resources(pairs ...string) v1alpha1.ResourceList {
 	list := v1alpha1.ResourceList{}
 	for i := 0; i < len(pairs); i += 2 {
@@ -39,7 +39,7 @@ func resources(pairs ...string) v1alpha1.ResourceList {
 	return list
 }
 
-// readyHost has four cores, 8Gi and ten slots, unless it is changed.
+// readyHost returns a host with four cores, 8Gi and ten slots, unless it is changed.
 func readyHost(name string, change ...func(*v1alpha1.Host)) *v1alpha1.Host {
 	host := &v1alpha1.Host{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
@@ -72,7 +72,7 @@ func withReady(status metav1.ConditionStatus) func(*v1alpha1.Host) {
 	return func(h *v1alpha1.Host) { h.Status.Conditions[0].Status = status }
 }
 
-// newInstance requests one core and 1Gi, unless it is changed.
+// newInstance returns an instance that requests one core and 1Gi, unless it is changed.
 func newInstance(name string, change ...func(*v1alpha1.Instance)) *v1alpha1.Instance {
 	instance := &v1alpha1.Instance{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, UID: types.UID("uid-" + name)},
@@ -134,7 +134,7 @@ func stateWith(hosts []*v1alpha1.Host, instances ...*v1alpha1.Instance) *state {
 	return s
 }
 
-// drain takes all decisions that can be taken now, as lines.
+// drain returns all decisions that are possible now, as lines.
 func drain(s *state, now time.Time) []string {
 	lines := []string{}
 	for {

@@ -28,8 +28,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
-// world is a server in a few maps, with watches that are late, each in its own order, and answers
-// that are lost at times.
+// world simulates a server, with delayed watches that each keep their own order, and responses
+// that are sometimes lost.
 type world struct {
 	t         *testing.T
 	random    *rand.Rand
@@ -38,7 +38,7 @@ type world struct {
 	hosts     map[string]*v1alpha1.Host
 	instances map[types.NamespacedName]*v1alpha1.Instance
 	created   int
-	// Events that the watches have not delivered yet.
+	// hostEvents and instanceEvents are events that the watches have not delivered yet.
 	hostEvents, instanceEvents []func()
 	sent                       []*decision
 	bindings                   int
@@ -59,7 +59,7 @@ func (w *world) gone(key types.NamespacedName) {
 	w.instanceEvents = append(w.instanceEvents, func() { w.state.removeInstance(key, w.now) })
 }
 
-// bind is what the server does with a binding.
+// bind handles a binding as the server does.
 func (w *world) bind(d *decision) verdict {
 	stored := w.instances[keyOf(d.instance)]
 	switch {
@@ -76,7 +76,7 @@ func (w *world) bind(d *decision) verdict {
 	return bound
 }
 
-// check fails the test when a host has more than it can take.
+// check fails the test if the instances of a host exceed its resources.
 func (w *world) check(name string) {
 	w.t.Helper()
 	var used amounts
@@ -127,8 +127,8 @@ func (w *world) newInstance() {
 	w.store(i)
 }
 
-// setHost stores a host, new or changed. What it has only grows: what becomes too little
-// after something was bound is not a fault of the scheduler.
+// setHost stores a host, new or changed. Its resources only grow, because a reduction after a binding
+// would be a violation that is not the scheduler's fault.
 func (w *world) setHost() {
 	r := w.random
 	name := fmt.Sprint("h", r.IntN(6))
@@ -151,7 +151,7 @@ func (w *world) setHost() {
 	w.hostEvents = append(w.hostEvents, func() { w.state.setHost(host, w.now) })
 }
 
-// step lets one thing happen.
+// step makes one random change.
 func (w *world) step() {
 	r := w.random
 	switch what := r.IntN(100); {
@@ -176,7 +176,7 @@ func (w *world) step() {
 			w.store(changed)
 		}
 	case what < 42:
-		// Another of the same name follows at once.
+		// Another instance of the same name follows at once.
 		if i := w.anyInstance(); i != nil {
 			w.gone(keyOf(i))
 			again := newInstance(i.Name)
@@ -205,7 +205,7 @@ func (w *world) tell(events *[]func()) {
 	}
 }
 
-// answer carries out one of the decisions that were sent, whichever comes first.
+// answer carries out a random one of the pending decisions.
 func (w *world) answer(trouble bool) {
 	if len(w.sent) == 0 {
 		return
@@ -231,7 +231,7 @@ func (w *world) answer(trouble bool) {
 	}
 }
 
-// settle lets everything come to rest.
+// settle delivers all events until nothing changes any more.
 func (w *world) settle() {
 	for range 50 {
 		for len(w.hostEvents)+len(w.instanceEvents)+len(w.sent) > 0 {
@@ -246,8 +246,8 @@ func (w *world) settle() {
 	}
 }
 
-// compare fails the test unless the sums are those of what is stored, and all that are not
-// bound fit nowhere.
+// compare fails the test unless the sums equal those of the stored objects, and no unbound instance
+// fits anywhere.
 func (w *world) compare() {
 	w.t.Helper()
 	sums, waiting := map[string]*amounts{}, 0

@@ -28,7 +28,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// story is a state, a clock and what happens.
+// story is a state, a clock and a sequence of events.
 type story struct {
 	*testing.T
 	*state
@@ -86,7 +86,7 @@ func TestADecisionCountsBeforeTheWatchShowsIt(t *testing.T) {
 	s := begin(t, readyHost("a"))
 	s.create(newInstance("x", asking("cpu", "3")), newInstance("y", asking("cpu", "2")))
 	s.expect("bind x a", "report y "+nothingFits)
-	// The binding is answered, and then the watch shows it; resources are allocated once.
+	// The response to the binding arrives, and then its watch event; resources are allocated once.
 	s.finished(newInstance("x", asking("cpu", "3")), bound, s.now)
 	s.create(newInstance("x", asking("cpu", "3"), boundTo("a")))
 	if s.used("a") != 3000 || len(s.queue.all) != 1 {
@@ -105,7 +105,7 @@ func TestARefusedBindingIsRetriedLaterAndAllocatesNothing(t *testing.T) {
 	}
 	s.expect()
 	s.now = s.now.Add(firstBackoff)
-	// A refused instance becomes the last one, or would block others forever.
+	// A refused instance moves to the end of the queue, or it would block others forever.
 	s.expect("bind y a", "report x "+nothingFits)
 }
 
@@ -121,7 +121,7 @@ func TestABindingWithoutAnAnswerStaysAssumedAndIsRetriedOnTheSameHost(t *testing
 	s.expect()
 	s.now = s.now.Add(firstBackoff)
 	s.expect("bind x " + d.host)
-	// It had been written: the server answers with a conflict, and the watch shows it.
+	// The binding had been written: the server returns a conflict, and the watch shows it.
 	s.finished(x, bound, s.now)
 	s.create(newInstance("x", boundTo(d.host)))
 	if s.used(d.host) != 1000 || len(s.queue.all) != 0 {
@@ -177,7 +177,7 @@ func TestABindingThatTheWatchDoesNotShowIsConfirmed(t *testing.T) {
 			if s.used("a") != tc.used {
 				t.Errorf("%d used, not %d", s.used("a"), tc.used)
 			}
-			// What the watch sends late changes nothing about one that is bound.
+			// A late watch event does not change a bound instance.
 			if tc.live != nil && tc.live.Spec.HostName != "" {
 				s.create(newInstance("x"))
 				s.expect()
@@ -256,7 +256,7 @@ func TestAClassIsRetriedUntilOneInstanceDoesNotFit(t *testing.T) {
 	s.now = s.now.Add(lastBackoff)
 	s.setHost(readyHost("a", withAllocatable("cpu", "3", "instances", "1000")), s.now)
 	s.expect("bind x0 a", "bind x1 a", "bind x2 a")
-	// The last that was tried found none, and all behind it were not looked at.
+	// The last candidate fitted nowhere, and the instances behind it were not tried.
 	if l := s.queue.classes[classKeyOf(&requirements{demand: demandOf(newInstance("x", asking("cpu", "1")))})]; l.members.len() != 97 || l.failures != 1 {
 		t.Errorf("%d wait after %d failures", l.members.len(), l.failures)
 	}
@@ -268,14 +268,14 @@ func TestAClassBacksOffAfterFailedRetries(t *testing.T) {
 	drain(s.state, s.now)
 	host := func(slots string) *v1alpha1.Host { return readyHost("a", withAllocatable("instances", slots)) }
 	for failures := 1; failures <= 6; failures++ {
-		// Room comes and goes before the back-off is over.
+		// Capacity becomes free and is used up before the backoff is over.
 		s.setHost(host("1"), s.now)
 		s.expect()
 		s.setHost(host("0"), s.now)
 		s.now = s.now.Add(backoff(failures) - 1)
 		s.expect()
 		s.now = s.now.Add(1)
-		s.expect() // tried in vain, with nothing new to say
+		s.expect() // tried without success, and no new message to report
 	}
 	l := s.queue.classes[classKeyOf(&requirements{})]
 	if l == nil || l.failures != 7 || !l.until.Equal(s.now.Add(lastBackoff)) {
@@ -382,7 +382,7 @@ func TestARefusedBindingIsReportedOnce(t *testing.T) {
 		}
 		s.now = s.now.Add(lastBackoff)
 	}
-	// A restart remembers what was said.
+	// The state after a restart has the reported message.
 	said := withMessage(x, reasonBindingRefused, friday, s.now)
 	again := begin(t, readyHost("a"))
 	again.create(said)

@@ -34,7 +34,7 @@ func scoreOf(h *host, w *requirements, siblings int) score {
 	}
 }
 
-// thousandths returns the used share; 1000 where there is nothing.
+// thousandths returns the used share; 1000 if there is no capacity.
 func thousandths(used, of int64) int64 {
 	if of <= 0 || used >= of {
 		return 1000

@@ -56,7 +56,7 @@ func TestWhichHostIsBest(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			c := stateWith(tc.hosts, tc.there...).cache
 			w := requirementsOf(tc.instance)
-			for range len(tc.hosts) { // wherever the look begins
+			for range len(tc.hosts) { // from each offset of the search
 				if got := c.place(&w); got == nil || got.name != tc.want {
 					t.Errorf("got %+v, not %s", got, tc.want)
 				}

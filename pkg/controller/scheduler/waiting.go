@@ -46,7 +46,7 @@ const (
 	active position = iota
 	// parked instances fit nowhere, and wait in their class.
 	parked
-	// backingOff instances are retried at a time.
+	// backingOff instances are retried after a delay.
 	backingOff
 	// inFlight instances are with a binder.
 	inFlight
@@ -65,7 +65,7 @@ type waiting struct {
 	// failures counts failed bindings, and until is the time of the retry after one.
 	failures int
 	until    time.Time
-	// unknown is set after a binding without an answer: it may have been written, so the same
+	// unknown is set after a binding without a response: it may have been written, so the same
 	// host is tried again, and the assumption stays.
 	unknown bool
 	// confirming is set while the watch is awaited, after which the instance is read from the
@@ -249,7 +249,7 @@ func (q *schedulingQueue) placed(w *waiting, now time.Time) {
 	q.leave(w, now)
 }
 
-// elapse activates all whose backoff is over, and returns when it must be called again.
+// elapse activates all instances with an expired backoff, and returns when it must be called again.
 func (q *schedulingQueue) elapse(now time.Time) (next time.Time) {
 	for q.backingOff.len() > 0 && !q.backingOff.first().until.After(now) {
 		q.activate(q.backingOff.pop())

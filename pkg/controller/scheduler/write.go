@@ -29,7 +29,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// verdictOf reads the server's answer to a binding. A refused binding was not written; after a
+// verdictOf classifies the server's response to a binding. A refused binding was not written; after a
 // failure on either side the outcome is unknown.
 func verdictOf(err error) verdict {
 	switch code := statusCode(err); {
@@ -43,7 +43,7 @@ func verdictOf(err error) verdict {
 	return unknownOutcome
 }
 
-// statusCode returns the HTTP code of an error; 0 if the server did not answer.
+// statusCode returns the HTTP code of an error; 0 if the server did not respond.
 func statusCode(err error) int32 {
 	var status apierrors.APIStatus
 	if errors.As(err, &status) {

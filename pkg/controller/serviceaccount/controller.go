@@ -97,7 +97,7 @@ func (c *Controller) Run(ctx context.Context) {
 	}
 }
 
-// sync creates the account where it is missing. A namespace that is deleted meanwhile needs none.
+// sync creates the account if it is missing. A namespace that is deleted meanwhile needs none.
 func (c *Controller) sync(ctx context.Context, name string) error {
 	namespace, err := c.namespaces.Get(name)
 	if err != nil && !apierrors.IsNotFound(err) {

@@ -33,7 +33,7 @@ import (
 // reviewTimeout bounds both reviews of one request, as in kube-controller-manager.
 const reviewTimeout = 10 * time.Second
 
-// authorized calls next for requests with a bearer token whose user may get the path. The API
+// authorized calls next for requests with a bearer token if its user may get the path. The API
 // server reviews each of them: metrics are read a few times a minute.
 type authorized struct {
 	tokens authenticationclient.TokenReviewsGetter

@@ -15,8 +15,8 @@ limitations under the License.
 */
 
 // Package serving serves the health and the metrics of `gatehouse controllers`, as
-// kube-controller-manager does: /healthz, /livez and /readyz to everyone, and /metrics to users
-// whom the API server authenticates and authorizes. Read Options.Serve.
+// kube-controller-manager does: /healthz, /livez and /readyz without authentication, and /metrics to users
+// that the API server authenticates and authorizes. Read Options.Serve.
 package serving
 
 import (
@@ -40,7 +40,7 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// Options is where health and metrics are served.
+// Options are the addresses of health and metrics.
 type Options struct {
 	// BindAddress is an IP address.
 	BindAddress string
@@ -48,7 +48,7 @@ type Options struct {
 	Port int
 }
 
-// DefaultOptions returns a port of the loopback interface, beside those of the components of
+// DefaultOptions returns a port of the loopback interface, next to those of the components of
 // Kubernetes (10248 to 10260).
 func DefaultOptions() Options { return Options{BindAddress: "127.0.0.1", Port: 10263} }
 
@@ -81,7 +81,7 @@ func ValidateHealthAddress(address string) []error {
 	return nil
 }
 
-// Health is what the health endpoints report.
+// Health is the input of the health endpoints.
 type Health struct {
 	// WatchDog reports whether the lease is renewed in time; nil without leader election.
 	WatchDog *leaderelection.HealthzAdaptor

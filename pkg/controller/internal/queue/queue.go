@@ -53,7 +53,7 @@ type Requeue struct{ Reason string }
 // Error implements error.
 func (r Requeue) Error() string { return r.Reason }
 
-// Retry decides what becomes of the error of a write. It drops the error of an object or a
+// Retry converts the error of a write. It drops the error of an object or a
 // namespace that is gone or being deleted, and requeues a conflict without logging an error.
 func Retry(err error) error {
 	switch {
@@ -73,8 +73,8 @@ func IgnoreNotFound(err error) error {
 	return err
 }
 
-// IgnoreOutdated drops the error of an object that is gone or has changed, where the watch event
-// of that change enqueues the key anyway, or a precondition of the write has done its work.
+// IgnoreOutdated drops the error of an object that is gone or has changed, if the watch event
+// of that change enqueues the key anyway, or if a precondition of the write was meant to fail.
 func IgnoreOutdated(err error) error {
 	if apierrors.IsConflict(err) {
 		return nil
@@ -82,19 +82,19 @@ func IgnoreOutdated(err error) error {
 	return IgnoreNotFound(err)
 }
 
-// Refused is a failure that the author of an object has to cure: a policy, a quota or a missing
-// service account refuses what the object asks for. The object's conditions and events report
+// Refused is a failure that the author of an object has to fix: a policy, a quota or a missing
+// service account refuses what the object requests. The object's conditions and events report
 // it, so it is not logged as an error of the server.
 type Refused struct{ Err error }
 
 // Error implements error.
 func (r Refused) Error() string { return r.Err.Error() }
 
-// Unwrap returns the server's answer.
+// Unwrap returns the server's error.
 func (r Refused) Unwrap() error { return r.Err }
 
-// Refusal marks an error as Refused where the server has answered that the request is at fault,
-// and not the server: 4xx, except for conflicts and for too many requests.
+// Refusal marks an error as Refused if the request is at fault, and not the server:
+// 4xx, except for conflicts and for too many requests.
 func Refusal(err error) error {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) {
@@ -108,7 +108,7 @@ func Refusal(err error) error {
 }
 
 // Run reconciles the keys of a queue until the context ends, and returns when the last worker
-// has returned. A key whose reconciliation returns an error is requeued.
+// has returned. A key is requeued if its reconciliation returns an error.
 func Run[K comparable](ctx context.Context, q workqueue.TypedRateLimitingInterface[K], workers int, reconcile func(context.Context, K) error) {
 	stop := context.AfterFunc(ctx, q.ShutDown)
 	defer stop()

@@ -14,13 +14,13 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package tombstone reads the objects that informers hand to delete handlers. Read Object.
+// Package tombstone reads the objects that informers pass to delete handlers. Read Object.
 package tombstone
 
 import "k8s.io/client-go/tools/cache"
 
-// Object returns the deleted object of type T, or its last known state where the informer missed
-// the delete event and hands out a cache.DeletedFinalStateUnknown. It reports false for an object
+// Object returns the deleted object of type T, or its last known state if the informer missed
+// the delete event and passes a cache.DeletedFinalStateUnknown. It reports false for an object
 // of another type.
 func Object[T any](obj any) (T, bool) {
 	if unknown, ok := obj.(cache.DeletedFinalStateUnknown); ok {

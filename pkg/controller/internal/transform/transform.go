@@ -20,7 +20,7 @@ package transform
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // WithoutManagedFields is a cache.TransformFunc that drops managedFields: they are often half of
-// an object, and controllers do not read them. An update without them leaves them as they are.
+// an object, and controllers do not read them. An update without them does not change them.
 func WithoutManagedFields(obj any) (any, error) {
 	if object, ok := obj.(metav1.Object); ok {
 		object.SetManagedFields(nil)
@@ -38,7 +38,7 @@ func OnlyOwnership(obj any) (any, error) {
 	return obj, nil
 }
 
-// Ownership returns the identity of an object, its owners, and what its deletion waits for.
+// Ownership returns the identity of an object, its owners, its finalizers and its deletion time.
 func Ownership(object metav1.Object) *metav1.PartialObjectMetadata {
 	return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
 		Namespace:         object.GetNamespace(),
