@@ -26,9 +26,9 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// defaultAuditPolicy applies where --audit-log-path or --audit-webhook-config-file is set and
+// defaultAuditPolicy applies if --audit-log-path or --audit-webhook-config-file is set and
 // --audit-policy-file is not. Without a policy the library records nothing: every request has
-// level None. The policy leaves bodies out because they hold secrets.
+// level None. The policy omits bodies because they contain secrets.
 const defaultAuditPolicy = `apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]

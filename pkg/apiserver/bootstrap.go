@@ -40,13 +40,13 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/storage"
 )
 
-// bootstrapWriters is how many objects are written concurrently. etcd syncs its log once for all
+// bootstrapWriters is the number of objects that are written concurrently. etcd syncs its log once for all
 // pending writes, so this many cost hardly more than one.
 const bootstrapWriters = 32
 
-// bootstrapRetry bounds the retries of a write that etcd did not answer in time, which happens on a
-// busy machine: 0.5 s, 1 s and so on up to 8 s between them, besides some 7 s that etcd takes to
-// time out.
+// bootstrapRetry bounds the retries of a write that timed out in etcd, which happens on a
+// busy machine: 0.5 s, 1 s and so on up to 8 s between them, in addition to etcd's timeout of
+// about 7 s.
 var bootstrapRetry = wait.Backoff{Duration: 500 * time.Millisecond, Factor: 2, Jitter: 0.1, Steps: 6}
 
 // BootstrapObject is an object that exists before the server serves.

@@ -136,7 +136,7 @@ func TestBootstrapObjects(t *testing.T) {
 				t.Errorf("got %q after %d writes, want %q after %d", got, store.writes, test.want, test.writes)
 			}
 			if store.objects[key] == given {
-				t.Error("the storage was given the caller's own object, which it changes")
+				t.Error("the storage received the caller's object, which it changes")
 			}
 		})
 	}

@@ -59,14 +59,14 @@ type Config struct {
 	Tokens tokenrequest.Issuer
 	// Builtins are the inputs of Kubernetes' own kinds; nil if a cluster serves them.
 	Builtins *Builtins
-	// StartChecks must each pass once before requests other than health checks are answered,
+	// StartChecks must each pass once before requests other than health checks are served,
 	// besides those of the watch caches and of Builtins. They are also checks of /readyz.
 	StartChecks []healthz.HealthChecker
-	// HealthPaths are answered before that, so that probes can follow the start.
+	// HealthPaths are served before that, so that probes can observe the start.
 	HealthPaths []string
 	// Memory is shared by requests that need much of it; nil if memory has no limit.
 	Memory *memory.Budget
-	// Watches bound how long a watch lasts without a new authorization; both are set.
+	// Watches bound the duration of a watch without a new authorization; both are set.
 	Watches WatchLimits
 }
 
@@ -81,15 +81,15 @@ type Builtins struct {
 	// Lookup reads the objects on which tokens of service accounts depend from the same storages,
 	// and resolves the resource of a kind.
 	Lookup *StoreLookup
-	// Tokens answers TokenReviews, and Audiences are those of the server.
+	// Tokens processes TokenReviews, and Audiences are those of the server.
 	Tokens    authenticator.Token
 	Audiences authenticator.Audiences
-	// Authorizer and Rules answer access reviews.
+	// Authorizer and Rules process access reviews.
 	Authorizer authorizer.Authorizer
 	Rules      authorizer.RuleResolver
 	// Escalation refuses writes that grant rights which the caller does not have.
 	Escalation escalation.Checker
-	// EventTTL is how long an event is kept after the last write to it.
+	// EventTTL is the time for which an event is kept after the last write to it.
 	EventTTL time.Duration
 	// Paths installs further paths after every group is installed; nil for none.
 	Paths func(*genericapiserver.GenericAPIServer) error
@@ -149,8 +149,8 @@ func (c *Config) Complete() CompletedConfig {
 	watches := newWatches(c.Watches, clock.RealClock{})
 	library.BuildHandlerChainFunc = func(handler http.Handler, config *genericapiserver.Config) http.Handler {
 		completed.gate.cures = mayCure(config.Authentication.Authenticator)
-		// The innermost filters run after authorization, in this order: how long a watch lasts, the
-		// media type, how large a body is, and the content of a patch.
+		// The innermost filters run after authorization, in this order: the duration of a watch, the
+		// media type, the size of a body, and the content of a patch.
 		inner := watches.inner(withMediaType(c.withinBounds(completed.patches.wrap(handler), config), config))
 		return completed.gate.wrap(base.WithStreamRequested(withUserAgent(watches.outer(buildChain(inner, config), config))))
 	}
@@ -275,7 +275,7 @@ func (c CompletedConfig) install(server *Server, groups []apiGroup, types *typeC
 }
 
 // storageReady returns a check of /readyz that fails until every watch cache of a group is filled:
-// before, reads are answered with 429. The library has a post-start hook for this, which a generic
+// until then reads fail with 429. The library has a post-start hook for this, which a generic
 // server does not install, and which gives up after a minute.
 func storageReady(groupName string, storages map[schema.GroupResource]rest.Storage) healthz.HealthChecker {
 	checks := map[string]rest.StorageWithReadiness{}

@@ -30,7 +30,7 @@ const (
 	setElementOrder     = "$setElementOrder/"
 )
 
-// checkDirectives returns errors for directives whose lists contain objects or lists in place of names
+// checkDirectives returns errors for directives with lists that contain objects or lists in place of names
 // or values.
 func checkDirectives(value any, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
@@ -67,7 +67,7 @@ func checkDirectives(value any, path *field.Path) field.ErrorList {
 }
 
 // checkMergeKeys returns errors for an order of elements of a list that is not merged by elements, and
-// for elements whose merge key is an object or a list.
+// for elements that have an object or a list as merge key.
 func checkMergeKeys(kind reflect.Type, value any, path *field.Path) field.ErrorList {
 	for kind.Kind() == reflect.Pointer {
 		kind = kind.Elem()

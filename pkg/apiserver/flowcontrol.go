@@ -60,7 +60,7 @@ func NewStaticFlowControl(factory informers.SharedInformerFactory, concurrency i
 	return utilflowcontrol.New(factory, staticFlowcontrolClient{}, concurrency)
 }
 
-// registerStatic registers an informer of the type whose list never changes.
+// registerStatic registers an informer of the type with a list that never changes.
 func registerStatic(factory informers.SharedInformerFactory, example, list runtime.Object) {
 	factory.InformerFor(example, func(kubernetes.Interface, time.Duration) cache.SharedIndexInformer {
 		return cache.NewSharedIndexInformer(&cache.ListWatch{

@@ -65,7 +65,7 @@ func TestAWatchThatAnIndexServesCostsAWriteNothing(t *testing.T) {
 	const inNamespace = "/apis/fleet.gatehouse.dev/v1alpha1/namespaces/default/instances"
 	for _, row := range []struct {
 		name, watch string
-		// create is the path of the create that is charged, for a kind of another resource.
+		// create is the path of the charged create, for a kind of another resource.
 		create  string
 		counted int
 	}{

@@ -27,7 +27,7 @@ import (
 	genericapiserver "k8s.io/apiserver/pkg/server"
 )
 
-// withMediaType answers 415 to a body without a media type. The library, and a kube-apiserver, handle
+// withMediaType returns 415 for a body without a media type. The library, and a kube-apiserver, handle
 // such a body as JSON. A web page can send one to another site, with the browser's client
 // certificate, without a CORS preflight; with application/json it cannot. The library refuses the
 // types of HTML forms.

@@ -40,20 +40,20 @@ import (
 )
 
 const (
-	// customResourceDefinitionsPath is where kube-apiserver serves CustomResourceDefinitions.
+	// customResourceDefinitionsPath is the path of CustomResourceDefinitions on a kube-apiserver.
 	customResourceDefinitionsPath = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 	// emptyVersion is the resourceVersion of a list that never changes.
 	emptyVersion = "1"
-	// bookmarkInterval is how often a watch sends a bookmark, as the watch cache does.
+	// bookmarkInterval is the interval of a watch's bookmarks, as of the watch cache.
 	bookmarkInterval = time.Minute
 )
 
 // noCustomResources lists and watches the CustomResourceDefinitions of a server that has none.
 // Before it validates an object of a kind that cannot be patched, such as a
-// SelfSubjectAccessReview, kubectl checks whether the kind is a custom one, and fails without an
-// answer (k8s.io/cli-runtime/pkg/resource/query_param_verifier.go). Clients that
-// follow definitions, such as dynamic RESTMappers, list and then watch, and log an error for
-// ever if one of the two is missing.
+// SelfSubjectAccessReview, kubectl checks whether the kind is a custom one, and fails if the
+// request fails (k8s.io/cli-runtime/pkg/resource/query_param_verifier.go). Clients that
+// follow definitions, such as dynamic RESTMappers, list and then watch, and log an error
+// repeatedly if one of the two is missing.
 //
 // Discovery does not contain the resource, because it cannot be created; roles grant the right to list
 // it, as in a cluster.
@@ -67,7 +67,7 @@ func installNoCustomResources(server *genericapiserver.GenericAPIServer, minTime
 	server.Handler.NonGoRestfulMux.UnlistedHandle(customResourceDefinitionsPath, &noCustomResources{server.Serializer, minTimeout})
 }
 
-// ServeHTTP answers a list or a watch.
+// ServeHTTP serves a list or a watch.
 func (n *noCustomResources) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet {
 		http.NotFound(w, r)

@@ -56,12 +56,12 @@ func withTokenRequestDefinitions(ref common.ReferenceCallback) map[string]common
 	return definitions
 }
 
-// authenticationModels begin the names of the definitions of authentication.k8s.io.
+// authenticationModels is the prefix of the names of the definitions of authentication.k8s.io.
 const authenticationModels = "io.k8s.api.authentication.v1."
 
 // describeSecurity names the bearer token as kube-apiserver's documents do: a client certificate
 // belongs to the connection and has no scheme in OpenAPI v2. With a scheme the library also
-// describes the answer 401 of every operation.
+// describes the response 401 of every operation.
 func describeSecurity(v2 *common.Config, v3 *common.OpenAPIV3Config) {
 	const name, description = "BearerToken", "Bearer Token authentication"
 	v2.SecurityDefinitions = &spec.SecurityDefinitions{name: {

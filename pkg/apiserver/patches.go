@@ -41,7 +41,7 @@ import (
 // apimachinery (runtime/converter.go, fromUnstructured) casts every number without a check:
 // 4294967298 becomes 2 in an int32 field, and 1.9 becomes 1. No patch calculates: a number that
 // does not fit is in the request's body, at the path of the field, which is what this check reads.
-// The decoder of JSON and merge patches refuses such numbers, but its answer holds the whole
+// The decoder of JSON and merge patches refuses such numbers, but its error contains the whole
 // object and not always the field. Creates and updates need no check.
 //
 // Strategic merge compares elements of lists without a check of their types, and panics on

@@ -38,9 +38,9 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver/bodies"
 )
 
-// place is an integer field of a kind: how a patch reaches it, and how an error names it.
+// place is an integer field of a kind, with a patch that sets it, and its path in errors.
 type place struct {
-	// body has %s where the value goes, pointer is the JSON pointer to it.
+	// body has %s in place of the value, and pointer is the JSON pointer to it.
 	body, pointer, path string
 	bits                int
 }
@@ -51,7 +51,7 @@ func integersOf(kind reflect.Type, body, pointer, path string, above ...reflect.
 		kind = kind.Elem()
 	}
 	if slices.Contains(above, kind) {
-		return nil // a schema of itself: every field of it has been seen
+		return nil // a recursive schema: its fields have been visited
 	}
 	fill := func(inner string) string { return strings.Replace(body, "%s", inner, 1) }
 	switch {
@@ -76,7 +76,7 @@ func integersOf(kind reflect.Type, body, pointer, path string, above ...reflect.
 	return all
 }
 
-// codecs returns the serializer of answers to refused bodies.
+// codecs returns the serializer of responses to refused bodies.
 var codecs = sync.OnceValue(func() runtime.NegotiatedSerializer {
 	_, codecs := NewFleetScheme()
 	return codecs
@@ -91,7 +91,7 @@ func checkOf(kind reflect.Type) *patchCheck {
 // maxBytes is the largest body in these tests.
 const maxBytes = 1 << 20
 
-// send checks a patch of that endpoint and returns what the library would read after it.
+// send checks a patch of that endpoint and returns the body that the library would read after it.
 func (c *patchCheck) send(t *testing.T, patch types.PatchType, body string) (left string, err error) {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPatch, "/", strings.NewReader(body))
@@ -141,7 +141,7 @@ func TestEveryIntegerFieldOfEveryKindIsBounded(t *testing.T) {
 				}
 				for _, value := range beyond {
 					left, err := check.send(t, patch, body(value))
-					// A pointer does not show whether it leads into a list or into a map.
+					// A pointer does not distinguish an index of a list from a key of a map.
 					path := strings.NewReplacer("[0]", "", "[key]", "").Replace(p.path)
 					if !apierrors.IsInvalid(err) || !strings.Contains(strings.NewReplacer("[0]", "", "[key]", "").Replace(err.Error()), path+": Invalid value: ") {
 						t.Errorf("%s: %s of %s in %s: got %v", name, value, p.path, patch, err)

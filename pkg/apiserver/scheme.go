@@ -61,7 +61,7 @@ func newScheme(install ...func(*runtime.Scheme)) (*runtime.Scheme, serializer.Co
 	for _, f := range install {
 		f(scheme)
 	}
-	// Options and answers of every API server: they are registered in the version v1 of the empty
+	// Options and responses of every API server: they are registered in the version v1 of the empty
 	// group.
 	unversioned := schema.GroupVersion{Version: "v1"}
 	metav1.AddToGroupVersion(scheme, unversioned)

@@ -39,7 +39,7 @@ type Server struct {
 	bootstrap    []BootstrapObject
 	bootstrapped chan error
 	storages     map[schema.GroupResource]rest.Storage
-	informers    *StoreInformers // nil where a cluster has the objects
+	informers    *StoreInformers // nil if a cluster has the objects
 	buildOpenAPI func()
 }
 
@@ -65,7 +65,7 @@ func (s *Server) Prepare() (*PreparedServer, error) {
 // Destroy releases the storages of a server that will not run.
 func (p *PreparedServer) Destroy() { p.server.generic.Destroy() }
 
-// LoopbackClientConfig leads from this process to the server.
+// LoopbackClientConfig returns the configuration of a client in this process.
 func (p *PreparedServer) LoopbackClientConfig() *restclient.Config {
 	return p.server.generic.LoopbackClientConfig
 }

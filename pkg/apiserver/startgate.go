@@ -36,12 +36,12 @@ import (
 // second; client-go retries a 503 with this header.
 const startRetrySeconds = 1
 
-// startGate answers requests with 503 and Retry-After until all objects that authentication,
+// startGate returns 503 with Retry-After for requests until all objects that authentication,
 // authorization and admission read have been read once. Without it the first requests after a start
 // would be decided from an incomplete state: users with valid roles would get a 403, which clients
 // do not retry, and existing policies would not be applied.
 //
-// Health checks pass, and so does the server's own loopback client, whose identity and rights do not
+// Health checks pass, and so does the server's own loopback client, because its identity and rights do not
 // depend on stored objects.
 type startGate struct {
 	serializer    runtime.NegotiatedSerializer
@@ -75,7 +75,7 @@ func (g *startGate) ready(r *http.Request) bool {
 	return true
 }
 
-// passes reports whether the request is answered although the gate is closed.
+// passes reports whether the request is served although the gate is closed.
 func (g *startGate) passes(r *http.Request) bool {
 	if slices.Contains(g.healthPaths, r.URL.Path) {
 		return true

@@ -50,7 +50,7 @@ func (storageFactory) ResourcePrefix(resource schema.GroupResource) string {
 	return resource.Group + "/" + resource.Resource
 }
 
-// NewConfig wraps the codec of built-in kinds, whose hub type is the wire type.
+// NewConfig wraps the codec of built-in kinds, which have the wire type as hub type.
 func (f storageFactory) NewConfig(resource schema.GroupResource, example runtime.Object) (*storagebackend.ConfigForResource, error) {
 	config, err := f.DefaultStorageFactory.NewConfig(resource, example)
 	if err == nil && isBuiltin(resource.Group) {

@@ -27,7 +27,7 @@ import (
 	"k8s.io/apiserver/pkg/cel/openapi/resolver"
 )
 
-// maxTypeChecks bounds how many expressions of a policy are checked; those of variables count once for
+// maxTypeChecks bounds the checked expressions of a policy; those of variables count once for
 // each expression that could use them. Each is compiled against every matched kind during the write:
 // 64 of them against ten kinds take about a second of one core.
 const maxTypeChecks = 64

@@ -41,14 +41,14 @@ type WatchLimits struct {
 	// MaxDuration ends every watch, also with a longer timeoutSeconds. A random part of up to a tenth
 	// is subtracted, so that watches that were opened together do not reconnect together.
 	MaxDuration time.Duration
-	// RecheckInterval is how often an open watch is authenticated and authorized again.
+	// RecheckInterval is the interval at which an open watch is authenticated and authorized again.
 	RecheckInterval time.Duration
 }
 
 const (
 	// recheckTick is the precision of the end of a watch at the expiry of its certificate or token.
 	recheckTick = time.Second
-	// recheckWorkers bounds how many watches are checked concurrently.
+	// recheckWorkers bounds the number of watches that are checked concurrently.
 	recheckWorkers = 4
 	// recheckTimeout bounds the check of a watch, which may call the cluster.
 	recheckTimeout = 10 * time.Second
@@ -65,7 +65,7 @@ type watches struct {
 	// Set when the handler chain is built, before the server serves.
 	authenticate authenticator.Request
 	audiences    authenticator.Audiences
-	// probe answers 200 if the user in the context is allowed to make the request.
+	// probe returns 200 if the user in the context is allowed to make the request.
 	probe       http.Handler
 	credentials func(http.Header) http.Header
 }
@@ -79,7 +79,7 @@ type openWatch struct {
 	info    *apirequest.RequestInfo
 	// user is the authenticated user; empty until the first check.
 	user string
-	// expires is when the watch ends in any case, and next the time of the next check.
+	// expires is the end of the watch in any case, and next the time of the next check.
 	expires, next time.Time
 	checking      bool
 }
@@ -189,7 +189,7 @@ func (w *watches) Run(ctx context.Context) {
 	}
 }
 
-// pass ends expired watches and returns those whose check is due.
+// pass ends expired watches and returns those with a due check.
 func (w *watches) pass(now time.Time) []*openWatch {
 	var due, over []*openWatch
 	w.mu.Lock()
@@ -233,7 +233,7 @@ func (w *watches) recheck(ctx context.Context, o *openWatch) {
 }
 
 // check returns why the watch must end; nil if it may continue, or if the check fails: a cluster that
-// does not answer for a moment must not end every watch.
+// does not respond for a moment must not end every watch.
 func (w *watches) check(ctx context.Context, o *openWatch) error {
 	if len(w.audiences) > 0 {
 		ctx = authenticator.WithAudiences(ctx, w.audiences)
@@ -281,7 +281,7 @@ func credentialsOf(proxy *authenticatorfactory.RequestHeaderConfig) func(http.He
 	}
 }
 
-// credentialsEnd returns when the client certificate or the token of a request expires. It does not
+// credentialsEnd returns the expiry of the client certificate or the token of a request. It does not
 // verify them: the request was authenticated.
 func credentialsEnd(r *http.Request) (end time.Time, found bool) {
 	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {

@@ -105,14 +105,14 @@ func TestAWatchEndsWithTheRightsOfItsUser(t *testing.T) {
 			k := &identity{name: "alice", code: http.StatusOK}
 			w, now, ctx := openWatches(t, k, nil, time.Time{})
 			if look(t, w, now, time.Second) != 0 {
-				t.Error("it was looked at in the first second")
+				t.Error("it was checked in the first second")
 			}
 			if look(t, w, now, time.Minute) != 1 || ctx.Err() != nil {
-				t.Error("it was not looked at after the interval, or ended")
+				t.Error("it was not checked after the interval, or it ended")
 			}
 			*k = tc.later
 			if look(t, w, now, time.Minute) != 1 {
-				t.Error("it was not looked at again")
+				t.Error("it was not checked again")
 			}
 			if ended := ctx.Err() != nil; ended != tc.ends || len(w.open) != map[bool]int{true: 0, false: 1}[tc.ends] {
 				t.Errorf("ended: %v, %d are open", ended, len(w.open))

@@ -37,7 +37,7 @@ var (
 )
 
 // accessProbe returns the library's filters of impersonation and authorization around a handler that
-// answers 200: the same filters check the request that opens a watch.
+// returns 200: the same filters check the request that opens a watch.
 func accessProbe(config *genericapiserver.Config) http.Handler {
 	var handler http.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 	handler = genericapifilters.WithAuthorization(handler, config.Authorization.Authorizer, config.Serializer)
@@ -47,7 +47,7 @@ func accessProbe(config *genericapiserver.Config) http.Handler {
 	return impersonation.WithImpersonation(handler, config.Authorization.Authorizer, config.Serializer)
 }
 
-// probeWriter records the code of an answer.
+// probeWriter records the code of a response.
 type probeWriter struct {
 	header http.Header
 	code   int
@@ -69,7 +69,7 @@ func (w *probeWriter) WriteHeader(code int) {
 	}
 }
 
-// isTransient reports whether an authenticator failed without a decision: the cluster does not answer,
+// isTransient reports whether an authenticator failed without a decision: the cluster does not respond,
 // or is busy.
 func isTransient(err error) bool {
 	var all utilerrors.Aggregate

@@ -45,8 +45,8 @@ const (
 	MaxPatchList = 1000
 )
 
-// WithBounds answers 400 to bodies beyond the bounds of this package, and 413 to patches beyond
-// MaxPatchList and to bodies of more than maxBytes, with a Status that the serializer writes. amounts
+// WithBounds returns 400 for bodies beyond the bounds of this package, and 413 for patches beyond
+// MaxPatchList and for bodies of more than maxBytes, with a Status that the serializer writes. amounts
 // reports whether a resource contains amounts (resource.Quantity): numbers in its bodies are bounded,
 // too. The filter runs after authorization, so that bodies of unauthorized callers are not read.
 func WithBounds(handler http.Handler, maxBytes int64, amounts func(schema.GroupResource) bool, serializer runtime.NegotiatedSerializer) http.Handler {
@@ -81,7 +81,7 @@ func hasBody(r *http.Request) bool {
 // mostAnnounced bounds the bytes that are allocated for a body before it arrives.
 const mostAnnounced = 64 << 10
 
-// read reads the body. The answer to a body that is too large is that of k8s.io/apiserver
+// read reads the body. The response to a body that is too large is that of k8s.io/apiserver
 // (limitedReadBody in pkg/endpoints/handlers/rest.go).
 func read(r *http.Request, maxBytes int64) ([]byte, error) {
 	tooLarge := apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("limit is %d", maxBytes))
@@ -98,7 +98,7 @@ func read(r *http.Request, maxBytes int64) ([]byte, error) {
 	status := apierrors.APIStatus(nil)
 	switch {
 	case errors.As(err, &status):
-		return nil, err // the answer of the filter that bounds the time of bodies
+		return nil, err // the error of the filter that bounds the time of bodies
 	case err != nil:
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("the body cannot be read: %v", err))
 	case n > maxBytes:
@@ -112,7 +112,7 @@ func check(contentType string, body []byte, maxBytes int64, amounts bool) error 
 	mediaType, _, malformed := mime.ParseMediaType(contentType)
 	if malformed != nil {
 		// A type that cannot be parsed is refused with 415, except for an empty one, which is JSON, and
-		// for patches, whose handler compares only the part before the semicolon.
+		// for patches: their handler compares only the part before the semicolon.
 		mediaType, _, _ = strings.Cut(strings.ToLower(contentType), ";")
 	}
 	var found usage

@@ -30,7 +30,7 @@ import (
 // (dedupOwnerReferences in pkg/endpoints/handlers/rest.go).
 const MaxOwners = 1000
 
-// WithBoundedOwners returns a serializer whose decoders refuse objects with more than MaxOwners owners
+// WithBoundedOwners returns a serializer with decoders that refuse objects with more than MaxOwners owners
 // with a 400. It covers creates, updates, JSON patches and merge patches in every media type.
 func WithBoundedOwners(serializer runtime.NegotiatedSerializer) runtime.NegotiatedSerializer {
 	return boundedOwners{serializer}

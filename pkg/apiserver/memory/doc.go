@@ -15,6 +15,6 @@ limitations under the License.
 */
 
 // Package memory keeps the process within a memory limit: it finds the limit of the control group,
-// sets the limit of Go's garbage collector, and answers 429 to requests that need more memory than is
+// sets the limit of Go's garbage collector, and returns 429 for requests that need more memory than is
 // left, so that clients retry them and the process is not killed.
 package memory

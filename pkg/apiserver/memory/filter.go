@@ -31,20 +31,20 @@ const (
 	// cheap is the need below which a request is never refused: most requests, such as deletes, need
 	// less.
 	cheap = 1 << 20
-	// perBodyByte is how many bytes each byte of a body may become at the most, within the bounds
+	// perBodyByte is the maximum number of bytes that each byte of a body needs, within the bounds
 	// of package bodies: decoded, converted, in managedFields, and encoded for admission and etcd.
 	perBodyByte = 16
-	// perListedByte is the same for each byte of the listed objects, as they are stored. The
-	// objects themselves are the watch cache's.
+	// perListedByte is the same for each stored byte of the listed objects. The
+	// objects themselves belong to the watch cache.
 	perListedByte = 2
 	// retryAfterSeconds is the Retry-After of a refused request.
 	retryAfterSeconds = 1
 )
 
-// Sizes returns how many objects of a resource are stored, and their average size in bytes.
+// Sizes returns the number of stored objects of a resource, and their average size in bytes.
 type Sizes func(resource schema.GroupResource) (count, averageBytes int64)
 
-// WithBudget answers 429 with Retry-After to requests that need more than is left of the budget: those
+// WithBudget returns 429 with Retry-After for requests that need more than is left of the budget: those
 // with large bodies, and lists without a limit of a resource with many stored bytes. Health checks and
 // requests that need little pass. maxBody is the largest body, in bytes: a request without a
 // Content-Length is counted with it.

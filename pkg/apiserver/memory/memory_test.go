@@ -59,27 +59,27 @@ func TestTheLowestLimitOfTheControlGroupsCounts(t *testing.T) {
 
 func TestABudgetReservesTheRestOfTheLimit(t *testing.T) {
 	used := int64(300)
-	b := NewBudget(800, func() int64 { return used }) // of which 700 are handed out, 200 at once
+	b := NewBudget(800, func() int64 { return used }) // 700 of it can be reserved, 200 at once
 	first, ok := b.Reserve(200)
 	if !ok {
 		t.Fatal("200 of 400 are refused")
 	}
 	second, ok := b.Reserve(10_000)
 	if !ok {
-		t.Fatal("a request is counted with more than its largest share, and could never be let in")
+		t.Fatal("a request reserves more than its largest share, and could never be accepted")
 	}
 	if _, ok := b.Reserve(1); ok {
-		t.Error("more is handed out than is left")
+		t.Error("more is reserved than is left")
 	}
 	first()
-	first() // counts once
+	first() // a second call has no effect
 	if _, ok := b.Reserve(201); !ok {
-		t.Error("what was given back is not handed out again")
+		t.Error("released bytes are not reserved again")
 	}
 	second()
 	used = 700
 	if _, ok := b.Reserve(1); ok {
-		t.Error("something is handed out while the process uses everything")
+		t.Error("bytes are reserved while the process uses the whole limit")
 	}
 }
 

@@ -30,7 +30,7 @@ const minLimit = 128 << 20
 // Options are the flags of the memory limit.
 type Options struct {
 	// Limit is the memory that the process may use, as a quantity; the limit of its control group
-	// where empty, and none where 0.
+	// if empty, and none if 0.
 	Limit string
 }
 
@@ -65,8 +65,7 @@ func (o *Options) Bytes(root fs.FS) int64 {
 	return limit.Value()
 }
 
-// Budget returns the budget of the process and applies its limit to the runtime; nil where there
-// is no limit.
+// Budget returns the budget of the process and applies its limit to the runtime; nil without a limit.
 func (o *Options) Budget(root fs.FS) *Budget {
 	limit := o.Bytes(root)
 	if limit == 0 {
