@@ -34,14 +34,14 @@ import (
 )
 
 const (
-	// firstRetry and lastRetry bound the time between attempts of a request that failed.
+	// firstRetry and lastRetry bound the time between attempts of a failed request.
 	firstRetry = 200 * time.Millisecond
 	lastRetry  = 15 * time.Second
-	// lastRequests is how long requests may take that are under way when the agent stops.
+	// lastRequests is the time limit of requests that are in flight when the agent stops.
 	lastRequests = 2 * time.Second
 )
 
-// Options describe a host and how its agent works.
+// Options are the settings of a host and its agent.
 type Options struct {
 	// HostName is the name of the Host.
 	HostName string
@@ -52,17 +52,17 @@ type Options struct {
 	Capacity  v1alpha1.ResourceList
 	Addresses []v1alpha1.HostAddress
 	Info      v1alpha1.HostInfo
-	// LeaseDuration is how long the host counts as alive after a heartbeat, in whole seconds.
+	// LeaseDuration is the time for which the host counts as alive after a heartbeat, in whole seconds.
 	// Heartbeats are four times as frequent.
 	LeaseDuration time.Duration
-	// ReportInterval is how often the agent compares the status of the Host with what it reported.
+	// ReportInterval is the interval at which the agent compares the status of the Host with its report.
 	// The host lifecycle controller sets Ready to Unknown while the lease is expired, and only the
-	// agent takes that back.
+	// agent sets it to True again.
 	ReportInterval time.Duration
-	// RelistInterval is how often the agent reads all sandboxes, besides those that the runtime
+	// RelistInterval is the interval at which the agent reads all sandboxes, besides those that the runtime
 	// announces as changed; 0 for a runtime that announces every change.
 	RelistInterval time.Duration
-	// RestartBackOff returns how long after the end of a container its next attempt starts. key is
+	// RestartBackOff returns the delay from the end of a container to the start of its next attempt. key is
 	// the namespace and name of the instance, restarts the number of the next attempt.
 	RestartBackOff func(key, container string, restarts, exitCode int32) time.Duration
 }
@@ -72,9 +72,9 @@ type Agent struct {
 	options Options
 	runtime runtime.Runtime
 	client  fleetclient.FleetV1alpha1Interface
-	// clock is the time of decisions about instances.
+	// clock is the clock for decisions about instances.
 	clock clock.PassiveClock
-	// lease is the HostLease as it was last written.
+	// lease is the HostLease as last written.
 	lease *v1alpha1.HostLease
 }
 
@@ -94,9 +94,9 @@ func newAgent(client fleetclient.FleetV1alpha1Interface, runtime runtime.Runtime
 	return &Agent{options: options, runtime: runtime, client: client, clock: clock.RealClock{}}
 }
 
-// Run works until the context ends; Register must have succeeded. It uses one goroutine for the
+// Run runs the agent until the context ends; Register must have succeeded. It uses one goroutine for the
 // heartbeat, one for the watch of the server, one for that of the runtime, and one for all
-// instances. Instances and the lease stay as they are at the end.
+// instances. It does not change instances and the lease at the end.
 func (a *Agent) Run(ctx context.Context) {
 	ctx = klog.NewContext(ctx, klog.FromContext(ctx).WithValues("host", a.options.HostName))
 	c := newController(a)
@@ -108,7 +108,7 @@ func (a *Agent) Run(ctx context.Context) {
 	parts.Wait()
 }
 
-// lingering returns a context that ends a little after the other, so that requests under way when
+// lingering returns a context that ends a little after the other, so that requests in flight when
 // the agent stops are completed.
 func lingering(ctx context.Context) (context.Context, func()) {
 	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))

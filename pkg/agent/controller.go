@@ -33,8 +33,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// maxPasses is how often one synchronization decides, acts and reads the sandbox again. What is
-// left then waits until the runtime announces a change.
+// maxPasses is the maximum number of decisions, actions and reads of the sandbox in one synchronization.
+// Further actions wait until the runtime announces a change.
 const maxPasses = 4
 
 // controller synchronizes the instances of one host, all in one goroutine.
@@ -42,11 +42,11 @@ type controller struct {
 	*Agent
 	mirror *mirror
 	states map[string]*instanceState
-	// due is when to synchronize an instance though nothing has changed.
+	// due is the time of the next synchronization of an instance without a change.
 	due map[string]time.Time
 	// failed counts consecutive failures by instance.
 	failed map[string]int
-	// relist is when to read all sandboxes again; zero for never.
+	// relist is the time of the next read of all sandboxes; zero for never.
 	relist time.Time
 	hostIP string
 }
@@ -65,7 +65,7 @@ func newController(a *Agent) *controller {
 	return c
 }
 
-// run works until the context ends.
+// run runs the controller until the context ends.
 func (c *controller) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -99,7 +99,7 @@ func (c *controller) run(ctx context.Context) {
 	}
 }
 
-// next returns when something is due; zero for never.
+// next returns the time of the next due synchronization; zero for never.
 func (c *controller) next() time.Time {
 	next := c.relist
 	for _, due := range c.due {
@@ -108,7 +108,7 @@ func (c *controller) next() time.Time {
 	return next
 }
 
-// removeOrphans removes the sandboxes of instances that were deleted while the agent was not there.
+// removeOrphans removes the sandboxes of instances that were deleted while the agent did not run.
 func (c *controller) removeOrphans(ctx context.Context) {
 	uids, err := c.runtime.Sandboxes(ctx)
 	if err != nil {
@@ -126,7 +126,7 @@ func (c *controller) removeOrphans(ctx context.Context) {
 	}
 }
 
-// sync brings one instance up to date and reports what has changed.
+// sync reconciles one instance and reports its changes.
 func (c *controller) sync(ctx context.Context, key string) {
 	delete(c.due, key)
 	instance := c.mirror.get(key)
@@ -155,7 +155,7 @@ func (c *controller) syncInstance(ctx context.Context, key string, instance *v1a
 	return errors.Join(err, c.write(ctx, instance, s, o))
 }
 
-// runInstance has the runtime run an instance as specified. The outcome is nil if the state of the
+// runInstance makes the runtime run an instance as specified. The outcome is nil if the state of the
 // sandbox is unknown.
 func (c *controller) runInstance(ctx context.Context, key string, instance *v1alpha1.Instance) (*instanceState, *outcome, error) {
 	s := c.states[key]
@@ -178,7 +178,7 @@ type outcome struct {
 	sandbox *runtime.Sandbox
 }
 
-// act decides and carries out, until nothing is left to do. It returns nil and the error if it
+// act decides and acts until no action is left. It returns nil and the error if it
 // cannot read the sandbox, and both if an action fails.
 func (c *controller) act(ctx context.Context, s *instanceState, instance *v1alpha1.Instance) (*outcome, error) {
 	o := &outcome{}
@@ -201,7 +201,7 @@ func (c *controller) act(ctx context.Context, s *instanceState, instance *v1alph
 	return o, nil
 }
 
-// carryOut calls the runtime. done is false if that has changed nothing: an image is not there yet.
+// carryOut calls the runtime. done is false if that has changed nothing: an image is not pulled yet.
 func (c *controller) carryOut(ctx context.Context, s *instanceState, instance *v1alpha1.Instance, a *action) (done bool, err error) {
 	switch a.kind {
 	case runSandbox:
@@ -231,12 +231,12 @@ func (c *controller) carryOut(ctx context.Context, s *instanceState, instance *v
 	return err == nil, err
 }
 
-// write deletes the instance if it has stopped, and otherwise reports what has changed.
+// write deletes the instance if it has stopped, and otherwise reports its changes.
 func (c *controller) write(ctx context.Context, instance *v1alpha1.Instance, s *instanceState, o *outcome) error {
 	ctx, done := lingering(ctx)
 	defer done()
 	instances := c.client.Instances(instance.Namespace)
-	// One with finalizers stays for a while, so its end is reported.
+	// An instance with finalizers is kept for a while, so its end is reported.
 	held := len(instance.Finalizers) > 0
 	if s.deleted && !held {
 		return nil
@@ -265,8 +265,8 @@ func (c *controller) write(ctx context.Context, instance *v1alpha1.Instance, s *
 }
 
 // retry schedules another synchronization after a failure. After a conflict, or a refusal because
-// the instance is gone (a host must not even read instances that are not bound to it), the watch
-// brings news; the retry is for a watch that is late or cut.
+// the instance is gone (a host must not even read instances that are not bound to it), a watch event
+// follows; the retry is for a delayed or interrupted watch.
 func (c *controller) retry(ctx context.Context, key string, err error) {
 	c.failed[key]++
 	pause := min(firstRetry<<min(c.failed[key], 10), lastRetry)

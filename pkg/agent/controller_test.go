@@ -33,8 +33,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/fake"
 )
 
-// An event about an instance that the agent has deleted is old: another deletion would be refused,
-// because the instance is not bound to the host any more.
+// An event about an instance that the agent has deleted is outdated: another deletion would be refused,
+// because the instance is no longer bound to the host.
 func TestAStoppedInstanceIsDeletedOnce(t *testing.T) {
 	for _, tc := range []struct {
 		name       string
@@ -65,7 +65,7 @@ func TestAStoppedInstanceIsDeletedOnce(t *testing.T) {
 	}
 }
 
-// faultyRuntime is a simulated runtime whose calls can fail.
+// faultyRuntime is a simulated runtime with calls that can fail.
 type faultyRuntime struct {
 	*simulated.Runtime
 	sandbox, pull error

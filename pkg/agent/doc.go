@@ -15,10 +15,10 @@ limitations under the License.
 */
 
 // Package agent is the agent of a host: it registers the Host, renews its HostLease, watches the
-// instances that are bound to it, has a runtime run them, and reports their status.
+// instances that are bound to it, runs them in a runtime, and reports their status.
 //
-// Stage 6 of the request path (see ARCHITECTURE.md): an agent is a client with an identity of its
-// own, and needs nothing but what the host authorizer and HostRestriction allow. Simulated hosts
+// Stage 6 of the request path (see ARCHITECTURE.md): an agent is a client with a separate identity,
+// and needs only the rights of the host authorizer and HostRestriction. Simulated hosts
 // (package simulation) run this agent on the runtime in runtime/simulated, as the hollow nodes of
 // kubemark run a real kubelet on a fake runtime.
 //

@@ -27,8 +27,8 @@ import (
 )
 
 const (
-	// renewalsPerLease is how often a lease is renewed while it lasts, so that the host stays
-	// alive when one or two renewals are lost.
+	// renewalsPerLease is the number of renewals during the duration of a lease, so that the host stays
+	// alive if one or two renewals are lost.
 	renewalsPerLease = 4
 	// renewalJitter spreads the renewals of hosts that started together.
 	renewalJitter = 0.2
@@ -71,7 +71,7 @@ func (a *Agent) renew(ctx context.Context) error {
 	a.setRenewTime(lease, time.Now())
 	updated, err := a.client.HostLeases().Update(ctx, lease, metav1.UpdateOptions{})
 	if apierrors.IsConflict(err) {
-		// Another client wrote it, or a renewal succeeded whose answer was lost.
+		// Another client wrote it, or the response to a successful renewal was lost.
 		if lease, err = a.client.HostLeases().Get(ctx, a.options.HostName, metav1.GetOptions{}); err != nil {
 			return err
 		}

@@ -35,7 +35,7 @@ import (
 )
 
 // TestAHostWhoseLeaseExpiredReportsReadyUntilTheReportSucceeds has a host that could not renew its
-// lease, and whose first reports fail. Its next regular report is far away.
+// lease, and lets its first reports fail. Its next regular report is far away.
 func TestAHostWhoseLeaseExpiredReportsReadyUntilTheReportSucceeds(t *testing.T) {
 	unknown := &v1alpha1.Host{ObjectMeta: metav1.ObjectMeta{Name: "a"}, Status: v1alpha1.HostStatus{Conditions: []metav1.Condition{{
 		Type: v1alpha1.HostConditionReady, Status: metav1.ConditionUnknown, Reason: "HostStatusUnknown",

@@ -63,7 +63,7 @@ func (m *mirror) mark(key string) {
 	}
 }
 
-// markUID marks the instance whose sandbox has changed.
+// markUID marks the instance of a changed sandbox.
 func (m *mirror) markUID(uid types.UID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

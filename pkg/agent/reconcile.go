@@ -30,37 +30,37 @@ import (
 // defaultGrace is the grace period of instances that do not specify one, in seconds.
 const defaultGrace = 30
 
-// instanceState is what the agent remembers of an instance; the runtime has everything else.
+// instanceState is the agent's state of an instance; the runtime has the rest.
 type instanceState struct {
 	uid types.UID
-	// accepted is when the agent first saw the instance.
+	// accepted is the time at which the agent first received the instance.
 	accepted time.Time
-	// expired is set once the instance has used up its activeDeadlineSeconds, expiredAt when this
-	// process of the agent noticed.
+	// expired is set once the instance has used up its activeDeadlineSeconds, and expiredAt is the time at
+	// which this process of the agent observed that.
 	expired   bool
 	expiredAt time.Time
 	// foreign is set if the status has a terminal phase that the agent did not report, such as that
-	// of an eviction: the agent reports no more on the instance.
+	// of an eviction: the agent stops reporting on the instance.
 	foreign bool
-	// deleted is set once the agent has deleted the instance: what the watch still reports is old.
+	// deleted is set once the agent has deleted the instance: later watch events are outdated.
 	deleted bool
-	// killed is the end of the grace period that the runtime was last given; zero before.
+	// killed is the end of the grace period of the last stop of the sandbox; zero before.
 	killed     time.Time
 	containers map[string]*containerState
 }
 
-// containerState is what the agent remembers of a container.
+// containerState is the agent's state of a container.
 type containerState struct {
-	// image is the wanted one, since when it became that or the agent first saw the container.
+	// image is the specified image, and since is the time at which it was specified or first observed.
 	image string
 	since time.Time
-	// replaced is set while the container is stopped because another image is wanted.
+	// replaced is set while the container is stopped because its image was changed.
 	replaced bool
-	// pullError is why the image could not be pulled.
+	// pullError is the error of the last pull of the image.
 	pullError error
 }
 
-// accept creates the state of an instance that this process of the agent sees for the first time.
+// accept creates the state of an instance that this process of the agent receives for the first time.
 func accept(instance *v1alpha1.Instance, now time.Time) *instanceState {
 	s := &instanceState{uid: instance.UID, accepted: now, containers: map[string]*containerState{}}
 	if start := instance.Status.StartTime; start != nil {
@@ -87,19 +87,19 @@ const (
 // action is a call of the runtime.
 type action struct {
 	kind actionKind
-	// container and attempt are of containers only.
+	// container and attempt are set only for containers.
 	container *v1alpha1.Container
 	attempt   int32
-	// grace is of stops only.
+	// grace is set only for stops.
 	grace time.Duration
 }
 
-// decision is what to do about an instance.
+// decision is the result of decide.
 type decision struct {
 	actions []action
-	// next is when to decide again if nothing changes; zero for never.
+	// next is the time of the next decision without a change; zero for never.
 	next time.Time
-	// stopped reports that the instance is to be deleted and nothing of it runs.
+	// stopped is set if the instance is being deleted and nothing of it runs.
 	stopped bool
 }
 
@@ -110,7 +110,7 @@ func (s *instanceState) decide(instance *v1alpha1.Instance, sandbox *runtime.San
 		if sandbox == nil || sandbox.Exited() {
 			return decision{stopped: true}
 		}
-		// deletionTimestamp is when the grace period ends.
+		// deletionTimestamp is the end of the grace period.
 		return decision{actions: s.stop(instance.DeletionTimestamp.Time, now)}
 	}
 	if helper.IsInstanceTerminal(instance) && !s.expired && !s.finished(instance, sandbox) {
@@ -144,7 +144,7 @@ func (s *instanceState) decide(instance *v1alpha1.Instance, sandbox *runtime.San
 	return d
 }
 
-// stop returns the action that stops everything until a time, unless it was taken before.
+// stop returns the action that stops everything by a time, unless it was taken before.
 func (s *instanceState) stop(until, now time.Time) []action {
 	if !s.killed.IsZero() && !until.Before(s.killed) {
 		return nil
@@ -153,7 +153,7 @@ func (s *instanceState) stop(until, now time.Time) []action {
 	return []action{{kind: stopSandbox, grace: max(0, until.Sub(now))}}
 }
 
-// abandon stops and removes what runs of an instance that has ended for a reason that is not the
+// abandon stops and removes the sandbox of an instance that has ended for a reason other than the
 // agent's.
 func (s *instanceState) abandon(instance *v1alpha1.Instance, sandbox *runtime.Sandbox, now time.Time) decision {
 	switch {
@@ -167,7 +167,7 @@ func (s *instanceState) abandon(instance *v1alpha1.Instance, sandbox *runtime.Sa
 	return decision{actions: s.stop(now.Add(gracePeriod(instance)), now)}
 }
 
-// decideContainer starts a container that does not run and should, and stops one of another image.
+// decideContainer starts a container that should run and does not, and stops one of another image.
 func (s *instanceState) decideContainer(d *decision, instance *v1alpha1.Instance, spec *v1alpha1.Container, sandbox *runtime.Sandbox, now time.Time, o *Options) {
 	c := s.containers[spec.Name]
 	if c.image != spec.Image {
@@ -198,7 +198,7 @@ func (s *instanceState) decideContainer(d *decision, instance *v1alpha1.Instance
 	}
 }
 
-// restartAt returns when the attempt after an exited container is to start.
+// restartAt returns the start time of the attempt after an exited container.
 func (s *instanceState) restartAt(instance *v1alpha1.Instance, exited *runtime.Container, o *Options) time.Time {
 	c := s.containers[exited.Name]
 	if c.replaced {
@@ -211,7 +211,7 @@ func (s *instanceState) restartAt(instance *v1alpha1.Instance, exited *runtime.C
 	return from.Add(o.RestartBackOff(keyOf(instance), exited.Name, exited.Attempt+1, exited.ExitCode))
 }
 
-// restarts reports whether an exited container is to be started again.
+// restarts reports whether an exited container must be started again.
 func (s *instanceState) restarts(instance *v1alpha1.Instance, exited *runtime.Container) bool {
 	if instance.DeletionTimestamp != nil || s.expired || s.foreign {
 		return false
@@ -229,7 +229,7 @@ func (s *instanceState) restarts(instance *v1alpha1.Instance, exited *runtime.Co
 	return true
 }
 
-// finished reports whether all containers have ended and none is to be started again.
+// finished reports whether all containers have ended and none must be started again.
 func (s *instanceState) finished(instance *v1alpha1.Instance, sandbox *runtime.Sandbox) bool {
 	if sandbox == nil {
 		return false

@@ -31,11 +31,11 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// start is when the tests begin. Delays of simulated containers are between half of the mean and one
-// and a half, by the seed; nothing else in these tests is random.
+// start is the initial time of the tests. Delays of simulated containers are between half of the mean and one
+// and a half times the mean, by the seed; nothing else in these tests is random.
 var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// newHost returns the controller of a simulated host whose clock the test sets.
+// newHost returns the controller of a simulated host with a clock that the test sets.
 func newHost(behaviour simulated.Behaviour, now time.Time) (*controller, *clocktesting.FakeClock) {
 	fake := clocktesting.NewFakeClock(now)
 	runtime := simulated.New(simulated.Options{HostName: "sim-1", Seed: 7, HostNumber: 1, Clock: fake, Behaviour: behaviour})
@@ -90,15 +90,15 @@ func deletedAt(second int, grace int64) func(*v1alpha1.Instance) {
 	}
 }
 
-// step is a moment: what happens to the instance, and what must be reported then.
+// step is a point of time with the changes of the instance, and the status to report.
 type step struct {
 	second   int
 	change   func(*v1alpha1.Instance)
-	restart  bool // of the agent and its runtime, which forget everything
+	restart  bool // of the agent and its runtime, which lose their state
 	phase    v1alpha1.InstancePhase
 	ready    bool
 	restarts int32
-	reason   string // of the instance, or of what the container waits for or ended with
+	reason   string // of the instance, or of a waiting or terminated container
 	stopped  bool
 }
 
@@ -235,7 +235,7 @@ func TestWhatHappensToAnInstance(t *testing.T) {
 					t.Errorf("at %d: stopped is %v", at.second, o.stopped)
 				}
 				check(t, at, instance)
-				// Nothing changes by itself, or the agent would write for ever.
+				// Without a change the status is stable, or the agent would write forever.
 				if again := s.status(instance, o.sandbox, "100.64.0.1", now.Add(time.Hour)); !apiequality.Semantic.DeepEqual(again, instance.Status) {
 					t.Errorf("at %d: reported again, the status differs:\n%+v\n%+v", at.second, instance.Status, again)
 				}

@@ -60,7 +60,7 @@ func (a *Agent) tryRegister(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// The lease comes before Ready: a host that is ready without a lease looks dead.
+	// The lease is created before Ready is reported: a ready host without a lease appears dead.
 	if err := a.createLease(ctx, host); err != nil {
 		return err
 	}
@@ -111,11 +111,11 @@ func (a *Agent) reportHost(ctx context.Context, host *v1alpha1.Host) error {
 	return err
 }
 
-// hostStatus returns the status of a Host. Conditions that are not the agent's stay.
+// hostStatus returns the status of a Host. It keeps the conditions of others.
 func hostStatus(host *v1alpha1.Host, o *Options, info runtime.Info, now time.Time) v1alpha1.HostStatus {
 	status := host.Status.DeepCopy()
-	// No observedGeneration: an agent reports on its machine, whatever its taints are, and does not
-	// follow them. kubectl wait would take the report for outdated once a taint is removed.
+	// No observedGeneration: an agent reports on its machine independently of its taints.
+	// kubectl wait would treat the report as outdated once a taint is removed.
 	status.ObservedGeneration = 0
 	status.Capacity = o.Capacity.DeepCopy()
 	status.Allocatable = o.Capacity.DeepCopy()
@@ -133,7 +133,7 @@ func hostStatus(host *v1alpha1.Host, o *Options, info runtime.Info, now time.Tim
 	return *status
 }
 
-// seconds returns a time as it is stored, so that what is read back equals what was written.
+// seconds returns a time as it is stored, so that a read value equals the written one.
 func seconds(t time.Time) metav1.Time {
 	return metav1.NewTime(t.Truncate(time.Second))
 }

@@ -37,9 +37,9 @@ const (
 	reasonNeverRan    = "NeverStarted"
 )
 
-// status returns the status of an instance as its sandbox, which is nil if there is none, shows
-// it. What others have set stays: conditions that are not the agent's, and the transition times of
-// conditions that have not changed.
+// status returns the status of an instance according to its sandbox, which is nil if there is none.
+// It keeps what others have set: conditions that are not the agent's, and the transition times of
+// unchanged conditions.
 func (s *instanceState) status(instance *v1alpha1.Instance, sandbox *runtime.Sandbox, hostIP string, now time.Time) v1alpha1.InstanceStatus {
 	if sandbox == nil {
 		sandbox = &runtime.Sandbox{IP: instance.Status.InstanceIP}
@@ -86,7 +86,7 @@ func phaseOf(containers []v1alpha1.ContainerStatus) v1alpha1.InstancePhase {
 				phase = v1alpha1.InstanceFailed
 			}
 		case c.State.Running == nil && c.LastState.Terminated == nil:
-			// It waits and never ran; one that ran restarts.
+			// It waits and never ran; a container that ran is being restarted.
 			return v1alpha1.InstancePending
 		default:
 			ended = false
@@ -125,7 +125,7 @@ func (s *instanceState) containerStatus(instance *v1alpha1.Instance, spec *v1alp
 		status.LastState.Terminated = s.terminated(previous)
 	case runtime.ContainerExited:
 		if s.restarts(instance, newest) {
-			// It counts as restarted from now on, before its back-off is over.
+			// It counts as restarted from now on, before its backoff is over.
 			status.RestartCount++
 			waiting()
 			status.LastState.Terminated = s.terminated(newest)

@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package runtime is the seam between the agent of a host and what runs its containers.
+// Package runtime is the interface between the agent of a host and its container runtime.
 // Package simulated implements it; its methods map to those of CRI (k8s.io/cri-client).
 //
 // The agent decides what runs, a Runtime carries it out. A sandbox holds the containers of one
@@ -33,8 +33,8 @@ import (
 )
 
 // Runtime runs the containers of one host. Its methods are idempotent, may be called
-// concurrently, and return without waiting for the container: what takes long (a pull, a start,
-// a stop with its grace period) continues in the background. Its progress shows in Sandbox, and
+// concurrently, and return without waiting for the container: long operations (a pull, a start,
+// a stop with its grace period) continue in the background. Sandbox shows their progress, and
 // Watch announces it.
 type Runtime interface {
 	// Info returns the version and the health of the runtime. CRI: Version and Status.
@@ -48,12 +48,12 @@ type Runtime interface {
 	// of the agent. CRI: ListPodSandbox.
 	Sandboxes(ctx context.Context) ([]types.UID, error)
 
-	// RunSandbox creates the sandbox of an instance, with its network. A sandbox that runs stays
-	// as it is. CRI: RunPodSandbox, with an attempt above the highest that the runtime has.
+	// RunSandbox creates the sandbox of an instance, with its network. It does not change a running
+	// sandbox. CRI: RunPodSandbox, with an attempt above the highest that the runtime has.
 	RunSandbox(ctx context.Context, instance *v1alpha1.Instance) error
 
-	// PullImage returns nil if the image is present, as policy demands; ErrPulling while it is
-	// being pulled; otherwise why the last pull failed. The runtime limits the rate of its
+	// PullImage returns nil if the image is present, as policy requires; ErrPulling while it is
+	// being pulled; otherwise the error of the last pull. The runtime limits the rate of its
 	// attempts, so every synchronization may call this. CRI: ImageStatus and PullImage.
 	PullImage(ctx context.Context, image string, policy v1alpha1.PullPolicy) error
 
@@ -75,14 +75,14 @@ type Runtime interface {
 	// CRI: RemovePodSandbox.
 	RemoveSandbox(ctx context.Context, uid types.UID) error
 
-	// Watch calls changed with the UID of a sandbox whose state may have changed, until the
+	// Watch calls changed with the UID of each sandbox that may have changed its state, until the
 	// context ends. Calls are hints: they may be early, repeated or missing. changed does not
 	// block. CRI: GetContainerEvents, or a comparison of lists (PLEG).
 	Watch(ctx context.Context, changed func(uid types.UID))
 }
 
-// Adopter is implemented by runtimes whose sandboxes do not outlive the process. A runtime on
-// CRI has no use for it.
+// Adopter is implemented by runtimes with sandboxes that do not outlive the process. A CRI runtime
+// does not need it.
 type Adopter interface {
 	// Adopt restores the sandbox of an instance from the status that the agent last reported.
 	Adopt(ctx context.Context, instance *v1alpha1.Instance) error
@@ -112,7 +112,7 @@ type Sandbox struct {
 	Containers []Container
 }
 
-// ContainerState is where a container is in its life, as in CRI.
+// ContainerState is the state of a container in its lifecycle, as in CRI.
 type ContainerState int
 
 const (

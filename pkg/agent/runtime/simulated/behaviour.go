@@ -19,30 +19,30 @@ package simulated
 import "time"
 
 const (
-	// MaxInstances is the most that a simulated host can have: each instance gets an address
+	// MaxInstances is the maximum number of instances of a simulated host: each instance gets an address
 	// in its host's network of 256.
 	MaxInstances = 250
 	// MaxHosts is the number of such networks.
 	MaxHosts = 65536
 
-	// A container that failed starts again later each time, up to this many doublings of
-	// the start delay, or the longest back-off of a kubelet.
+	// The delay before a failed container starts again doubles up to this many times from
+	// the start delay, or up to the longest backoff of a kubelet.
 	maxDoublings   = 4
 	longestBackOff = 5 * time.Minute
 )
 
-// Behaviour is what happens to the instances of a simulated host, and when.
+// Behaviour is the behaviour of the instances of a simulated host.
 type Behaviour struct {
 	// StartDelay is the mean time from the creation of a container until it runs.
 	StartDelay time.Duration
 	// StopDelay is the mean time that an instance takes to stop.
 	StopDelay time.Duration
-	// FailureRate is the part of all runs of containers that end with an error, 0 to 1.
+	// FailureRate is the fraction of runs of containers that end with an error, 0 to 1.
 	FailureRate float64
-	// FailureAfter is the mean time after which these do.
+	// FailureAfter is the mean duration of these runs.
 	FailureAfter time.Duration
-	// RunTime is how long a container runs before it ends without an error, if the restartPolicy
-	// of its instance is not Always; 0 for ever.
+	// RunTime is the duration of a container that ends without an error, if the restartPolicy
+	// of its instance is not Always; 0 means forever.
 	RunTime time.Duration
 	// BadImages are parts of the names of images that cannot be pulled.
 	BadImages []string

@@ -30,14 +30,14 @@ type dice struct {
 	host string
 }
 
-// throw returns a number from 0 up to, not including, 1.
+// throw returns a number in [0, 1).
 func (d dice) throw(words ...string) float64 {
 	hash := fnv.New64a()
 	for _, word := range append([]string{strconv.FormatInt(d.seed, 10), d.host}, words...) {
 		_, _ = hash.Write([]byte(word))
-		_, _ = hash.Write([]byte{0}) // "ab","c" is not "a","bc"
+		_, _ = hash.Write([]byte{0}) // distinguishes "ab","c" from "a","bc"
 	}
-	// FNV leaves words that differ in their end near each other; mixing spreads them.
+	// FNV gives similar hashes to words that differ at their end; mixing spreads them.
 	x := hash.Sum64()
 	x ^= x >> 33
 	x *= 0xff51afd7ed558ccd
@@ -47,7 +47,7 @@ func (d dice) throw(words ...string) float64 {
 	return float64(x>>11) / (1 << 53)
 }
 
-// around returns a time from half of the mean up to one and a half.
+// around returns a time between half of the mean and one and a half times the mean.
 func (d dice) around(mean time.Duration, words ...string) time.Duration {
 	return time.Duration(float64(mean) * (0.5 + d.throw(words...)))
 }

@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package simulated is a runtime that runs nothing: containers start, fail and end by the clock
-// and by chance, for demonstrations, tests and load. Read Runtime.evaluate.
+// Package simulated is a runtime without real containers: they start, fail and end by the clock
+// and at random, for demonstrations, tests and load. Read Runtime.evaluate.
 package simulated
 
 import (
@@ -43,12 +43,12 @@ const (
 	reasonCompleted = "Completed"
 )
 
-// Options describe the runtime of one simulated host.
+// Options are the settings of the runtime of one simulated host.
 type Options struct {
-	// HostName and Seed determine the outcome of everything random.
+	// HostName and Seed determine all random outcomes.
 	HostName string
 	Seed     int64
-	// HostNumber counts the hosts, from 1. The addresses of instances derive from it.
+	// HostNumber is the number of the host, beginning with 1. The addresses of instances derive from it.
 	HostNumber int
 	// Clock drives the containers; the real one if nil.
 	Clock clock.WithDelayedExecution
@@ -177,8 +177,8 @@ func (r *Runtime) StartContainer(_ context.Context, instance *v1alpha1.Instance,
 	return nil
 }
 
-// StopContainer implements runtime.Runtime. The container exits at once: only whole sandboxes
-// take their time.
+// StopContainer implements runtime.Runtime. The container exits at once: only the stop of a sandbox
+// has a delay.
 func (r *Runtime) StopContainer(_ context.Context, uid types.UID, name string, _ time.Duration) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -253,7 +253,7 @@ func (r *Runtime) arm() {
 	}
 }
 
-// announce calls changed for the sandboxes whose next change is due. Reading one finds its change
+// announce calls changed for the sandboxes with a due change. A read of one returns its change
 // after that.
 func (r *Runtime) announce(now time.Time) {
 	r.mu.Lock()

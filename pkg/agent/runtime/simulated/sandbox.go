@@ -30,14 +30,14 @@ import (
 
 // sandbox is the simulated sandbox of one instance.
 type sandbox struct {
-	// key is namespace/name of the instance, on which everything random depends.
+	// key is namespace/name of the instance, on which all random outcomes depend.
 	key    string
 	policy v1alpha1.RestartPolicy
 	ip     string
-	// stopping is when StopSandbox was first called, killed when its grace period ends; zero before.
+	// stopping is the time of the first StopSandbox, killed the end of its grace period; zero before.
 	stopping, killed time.Time
 	containers       []container
-	// due is when the next change happens by itself; zero for never.
+	// due is the time of the next change; zero for never.
 	due time.Time
 }
 
@@ -46,9 +46,9 @@ type container struct {
 	name, image string
 	attempt     int32
 	state       runtime.ContainerState
-	// since is when the state began.
+	// since is the beginning of the state.
 	since time.Time
-	// end is how this attempt ended, previous how the attempt before it did; nil if they have not.
+	// end is the end of this attempt, previous that of the attempt before it; nil if they have not ended.
 	end, previous *end
 }
 
@@ -68,7 +68,7 @@ func (s *sandbox) container(name string) *container {
 	return nil
 }
 
-// exit ends a container that has not. One that has not started counts as started now.
+// exit ends a running container. One that has not started counts as started now.
 func (c *container) exit(now time.Time, code int32, reason string) {
 	switch c.state {
 	case runtime.ContainerExited:
@@ -80,7 +80,7 @@ func (c *container) exit(now time.Time, code int32, reason string) {
 	c.state, c.since = runtime.ContainerExited, now
 }
 
-// evaluate brings a sandbox to its state at a time and sets when the next change is due. It is
+// evaluate updates a sandbox to its state at a time and sets the time of the next change. It is
 // called with the lock held.
 func (r *Runtime) evaluate(s *sandbox, now time.Time) {
 	s.due = time.Time{}
@@ -109,7 +109,7 @@ func (r *Runtime) evaluateStop(s *sandbox, now time.Time) (due time.Time) {
 	return time.Time{}
 }
 
-// evaluateContainer returns when the next change of a container is due; zero for never.
+// evaluateContainer returns the time of the next change of a container; zero for never.
 func (r *Runtime) evaluateContainer(s *sandbox, c *container, now time.Time) time.Time {
 	attempt := strconv.Itoa(int(c.attempt))
 	if c.state == runtime.ContainerCreated {
@@ -146,8 +146,8 @@ func (r *Runtime) startDelay(s *sandbox, c *container) time.Duration {
 	return r.dice.around(r.behaviour.StartDelay, s.key, c.name, strconv.Itoa(int(c.attempt)), "start")
 }
 
-// RestartBackOff returns how long after the end of a container its next attempt starts: for a
-// container that failed the start delay, doubled with each restart, up to a limit.
+// RestartBackOff returns the delay from the end of a container to its next attempt: for a
+// failed container the start delay, doubled with each restart, up to a limit.
 func (r *Runtime) RestartBackOff(key, name string, restarts, exitCode int32) time.Duration {
 	if exitCode == 0 {
 		return 0
@@ -185,12 +185,12 @@ func (e *end) report(c *runtime.Container) {
 	c.StartedAt, c.FinishedAt, c.ExitCode, c.Reason = e.started, e.finished, e.code, e.reason
 }
 
-// containerID is another one for each attempt.
+// containerID returns an ID that differs for each attempt.
 func containerID(uid types.UID, name string, attempt int32) string {
 	return fmt.Sprintf("simulated://%016x", sum(fmt.Sprintf("%s/%s/%d", uid, name, attempt)))
 }
 
-// Adopt implements runtime.Adopter: the sandbox goes on from the reported status.
+// Adopt implements runtime.Adopter: the sandbox continues from the reported status.
 func (r *Runtime) Adopt(_ context.Context, instance *v1alpha1.Instance) error {
 	if len(instance.Status.ContainerStatuses) == 0 {
 		return nil
@@ -236,8 +236,8 @@ func endOf(state *v1alpha1.ContainerStateTerminated) *end {
 	return &end{code: state.ExitCode, reason: state.Reason, started: state.StartedAt.Time, finished: state.FinishedAt.Time}
 }
 
-// instanceIP is an address in the part of 10.0.0.0/8 that belongs to the host, whose number
-// counts from 1.
+// instanceIP returns an address in the host's part of 10.0.0.0/8; number is the number of the host,
+// beginning with 1.
 func instanceIP(number, slot int) string {
 	number--
 	return fmt.Sprintf("10.%d.%d.%d", number/256, number%256, slot+1)

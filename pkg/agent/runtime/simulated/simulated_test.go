@@ -47,14 +47,14 @@ func TestThrowsDependOnSeedHostAndWordsOnlyAndSpread(t *testing.T) {
 		return all
 	}
 	if !slices.Equal(throws(fair), throws(dice{seed: 7, host: "sim-1"})) {
-		t.Error("the same dice fall differently")
+		t.Error("the same dice give different numbers")
 	}
 	for _, other := range []dice{{seed: 8, host: "sim-1"}, {seed: 7, host: "sim-2"}} {
 		if slices.Equal(throws(fair), throws(other)) {
 			t.Errorf("%+v fall as %+v", other, fair)
 		}
 	}
-	// Names that differ in a digit are what there is most of: their throws must still spread.
+	// Most names differ only in a digit: their throws must still spread.
 	const hosts = 10000
 	var below int
 	for n := range hosts {
