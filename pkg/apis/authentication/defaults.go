@@ -21,7 +21,7 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// defaultExpirationSeconds is the lifetime of a token whose request has none, as in Kubernetes.
+// defaultExpirationSeconds is the default lifetime of a requested token, as in Kubernetes.
 const defaultExpirationSeconds = 60 * 60
 
 // SetDefaults_TokenRequest sets the lifetime of a token.

@@ -194,7 +194,7 @@ func TestADeepCopySharesNothingWithItsOriginal(t *testing.T) {
 	}
 }
 
-// The fixtures are what was written to etcd and to the wire before: whoever changes them
+// The fixtures are what earlier versions wrote to etcd and to the wire: a change of one
 // breaks stored objects and clients. A new field or kind adds to them:
 //
 //	UPDATE_COMPATIBILITY_FIXTURE_DATA=true go test ./pkg/apis/fleet

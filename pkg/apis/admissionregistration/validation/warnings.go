@@ -40,7 +40,7 @@ func WarningsForMutatingWebhookConfiguration(config *admissionregistrationv1.Mut
 	return webhookWarnings(config.Webhooks)
 }
 
-// WarningsForName returns a warning about an existing object whose name a new object must not have.
+// WarningsForName returns a warning about an existing object with a name that a new object must not have.
 func WarningsForName(meta metav1.Object) []string {
 	if strings.HasSuffix(meta.GetName(), staticSuffix) {
 		return []string{fmt.Sprintf("metadata.name: names that end in %s are for configurations in files of the server", staticSuffix)}

@@ -55,9 +55,9 @@ const (
 
 // Taints.
 const (
-	// TaintHostNotReady is the key of the taint on hosts whose condition Ready is False.
+	// TaintHostNotReady is the key of the taint on hosts with the condition Ready False.
 	TaintHostNotReady = GroupName + "/not-ready"
-	// TaintHostUnreachable is the key of the taint on hosts whose condition Ready is Unknown: the
+	// TaintHostUnreachable is the key of the taint on hosts with the condition Ready Unknown: the
 	// lease expired.
 	TaintHostUnreachable = GroupName + "/unreachable"
 	// TaintHostOutOfService is the key of a taint that an operator sets on a host that will
@@ -96,7 +96,7 @@ const (
 	DeletionCostAnnotation = GroupName + "/deletion-cost"
 )
 
-// Keys of the extra information of users whose token is bound to an instance, like those of pods
+// Keys of the extra information of users with a token that is bound to an instance, like those of pods
 // under authentication.kubernetes.io.
 const (
 	InstanceNameKey = GroupName + "/instance-name"

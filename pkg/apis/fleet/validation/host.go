@@ -39,9 +39,9 @@ func ValidateHostUpdate(host, old *fleet.Host) field.ErrorList {
 	return boundsFirst(host, old, validateTaintCount(host.Spec.Taints, field.NewPath("spec", "taints")))
 }
 
-// maxTaints is the most taints that a host may have besides those of the host lifecycle
-// controller. The declarative rule allows four more, for its two keys and two effects: instances
-// could never be evicted from a host whose other taints use up the limit.
+// maxTaints is the maximum number of taints on a host besides those of the host lifecycle
+// controller. The declarative rule allows four more, for its two keys and two effects: if other taints
+// used up the limit, instances could never be evicted from the host.
 const maxTaints, maxTaintsWithLifecycle = 64, 68
 
 func validateTaintCount(taints []fleet.Taint, path *field.Path) field.ErrorList {

@@ -54,7 +54,7 @@ func InstanceReadySince(i *v1alpha1.Instance) (time.Time, bool) {
 }
 
 // IsInstanceAvailable reports whether an instance has been ready for that many seconds. An
-// instance whose condition has no transition time is not available, unless minReadySeconds is 0.
+// instance without the transition time of its condition is not available, unless minReadySeconds is 0.
 func IsInstanceAvailable(i *v1alpha1.Instance, minReadySeconds int32, now time.Time) bool {
 	since, ready := InstanceReadySince(i)
 	if !ready || minReadySeconds == 0 {
