@@ -47,7 +47,7 @@ const discoveryInterval = 30 * time.Second
 
 // Sources are the objects that the chain reads: the whole difference between the two modes.
 type Sources struct {
-	// Objects and Client lead to namespaces, service accounts, webhooks, policies and parameters.
+	// Objects and Client read namespaces, service accounts, webhooks, policies and parameters.
 	Objects *rest.Config
 	Client  kubernetes.Interface
 	// Informers read the same objects. Parameters reports for which resources they serve as the
@@ -58,7 +58,7 @@ type Sources struct {
 	Services webhook.ServiceResolver
 	// Bindings reports whether an instance is bound to a host.
 	Bindings host.Bindings
-	// Missing returns why a preflight need is not met; nil where there is no cluster.
+	// Missing returns why a preflight need is not met; nil without a cluster.
 	Missing func(need string) error
 	// Served are the versions that the server serves besides those of the fleet.
 	Served []schema.GroupVersion
@@ -67,8 +67,7 @@ type Sources struct {
 }
 
 // StandaloneSources returns the server itself as the source of the chain. Informers read the
-// storages; the client reads objects that the informers do not have yet, such as a namespace of a
-// moment ago.
+// storages; the client reads objects that the informers do not have yet, such as a new namespace.
 func StandaloneSources(generic *genericapiserver.Config, objects informers.SharedInformerFactory, parameters func(schema.GroupVersionResource) bool, served []schema.GroupVersion, bindings host.Bindings, plugins []string) (Sources, error) {
 	config := rest.CopyConfig(generic.LoopbackClientConfig)
 	config.QPS = -1

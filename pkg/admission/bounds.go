@@ -93,7 +93,7 @@ func bounded(status *metav1.Status) {
 
 // boundedAttributes bounds the annotations that webhooks add to the audit event. The library's own
 // annotations, which name the webhook and its patch, are not cut: they are JSON, and not larger
-// than an answer. Validating webhooks are called concurrently.
+// than a response. Validating webhooks are called concurrently.
 type boundedAttributes struct {
 	admission.Attributes
 	annotations atomic.Int32

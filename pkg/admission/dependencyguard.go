@@ -26,17 +26,17 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 )
 
-// errNotYetReady is the answer while informers are not synced after the start.
+// errNotYetReady is the error while informers are not synced after the start.
 var errNotYetReady = errors.New("not yet ready to handle request: try again in a few seconds")
 
-// cannotDecide returns the 503 of a plugin whose dependency in the cluster is missing.
+// cannotDecide returns the 503 of a plugin that lacks its dependency in the cluster.
 func cannotDecide(plugin string, err error) error {
 	return apierrors.NewServiceUnavailable(fmt.Sprintf("admission plugin %s cannot decide: %v", plugin, err))
 }
 
 // dependencyGuard refuses a write at once, with the reason, while a dependency of a plugin in the
 // cluster is missing. Without it the plugin would wait for its informer, ten seconds for each
-// write, and then answer "not yet ready" or 500.
+// write, and then return "not yet ready" or 500.
 type dependencyGuard struct {
 	plugins map[string]Plugin
 	missing func(need string) error

@@ -127,7 +127,7 @@ type identityWatch struct {
 	what, by string
 }
 
-// saw records the first change in the result of a patch, which has the version that the webhook asked for.
+// saw records the first change in the result of a patch, which has the version that the webhook requested.
 func (w *identityWatch) saw(object runtime.Object) {
 	if w.what != "" {
 		return

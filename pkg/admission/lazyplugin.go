@@ -33,10 +33,10 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// lazyPlugin builds a plugin of the library when it has something to do: for the first webhook
+// lazyPlugin builds a plugin of the library when it is needed: for the first webhook
 // configuration, or the first binding of a policy. Building the webhook plugins prepares CEL, which
-// takes as long as the rest of the server's start; the policy plugins run two goroutines all the
-// time. A server without webhooks and policies has neither cost.
+// takes as long as the rest of the server's start; the policy plugins run two goroutines
+// permanently. A server without webhooks and policies has neither cost.
 type lazyPlugin struct {
 	*admission.Handler
 	name    string

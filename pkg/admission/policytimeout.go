@@ -81,8 +81,8 @@ func (h *timedPlugin) Validate(ctx context.Context, a admission.Attributes, o ad
 	return h.explain(ctx, within, plugin.Validate(within, a, o))
 }
 
-// explain adds the limit to an error after the timeout, whose text is "operation interrupted". A
-// policy whose failurePolicy is Ignore is skipped, like one that exceeds its cost.
+// explain adds the limit to an error after the timeout, which has the text "operation interrupted". A
+// policy with the failurePolicy Ignore is skipped, like one that exceeds its cost.
 func (h *timedPlugin) explain(outer, within context.Context, err error) error {
 	if err == nil || outer.Err() != nil || within.Err() == nil {
 		return err

@@ -28,7 +28,7 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 )
 
-// endlessPlugin runs until its context ends, and then answers like a policy.
+// endlessPlugin runs until its context ends, and then returns the error of a policy.
 type endlessPlugin struct {
 	*admission.Handler
 	answer error

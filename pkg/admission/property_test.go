@@ -45,7 +45,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// propertyRounds is how many objects are tried; a few hundred cover every field that a plugin
+// propertyRounds is the number of objects; a few hundred cover every field that a plugin
 // reads.
 const propertyRounds = 2000
 

@@ -73,7 +73,7 @@ func (p *refusalPlugin) attributes(a admission.Attributes) admission.Attributes 
 	return &boundedAttributes{Attributes: a}
 }
 
-// unreachable begins the library's message if a webhook does not answer or its answer is invalid.
+// unreachable is the prefix of the library's message if a webhook does not respond or its response is invalid.
 const unreachable = "failed calling webhook "
 
 // decorate keeps code, reason and details, and appends to the message. For a 422, kubectl prints
@@ -86,7 +86,7 @@ func (p *refusalPlugin) decorate(err error) error {
 	if !errors.As(err, &known) {
 		known = apierrors.NewInternalError(err)
 	}
-	// The answer of a webhook must not change, so it is copied.
+	// The response of a webhook must not change, so it is copied.
 	status := known.ErrStatus.DeepCopy()
 	if strings.HasPrefix(status.Message, "admission plugin "+p.plugin.Name) {
 		return err // the message of dependencyGuard is complete

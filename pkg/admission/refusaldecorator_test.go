@@ -80,7 +80,7 @@ func TestARefusalNamesThePluginAndTheCure(t *testing.T) {
 		})
 	}
 	if answer := (&apierrors.StatusError{ErrStatus: metav1.Status{Message: "m", Code: 418}}); (&refusalPlugin{plugin: Plugin{Name: "P"}}).decorate(answer) == nil || answer.ErrStatus.Message != "m" {
-		t.Error("the answer of the plugin was changed")
+		t.Error("the error of the plugin was changed")
 	}
 }
 
@@ -104,7 +104,7 @@ func TestTheLastCauseOfAnInvalidObjectNamesThePlugin(t *testing.T) {
 			}
 			var named *apierrors.StatusError
 			if !errors.As((&refusalPlugin{plugin: Plugin{Name: "P", Cure: "change it"}}).decorate(answer), &named) {
-				t.Fatal("not an answer any more")
+				t.Fatal("no longer a status error")
 			}
 			var got []string
 			for _, cause := range named.ErrStatus.Details.Causes {

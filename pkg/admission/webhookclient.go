@@ -28,23 +28,23 @@ import (
 )
 
 const (
-	// maxWebhookAnswer bounds the body of a webhook's answer, in bytes after decompression. It is
+	// maxWebhookAnswer bounds the body of a webhook's response, in bytes after decompression. It is
 	// equal to the bound of a request's body; a patch in base64 that replaces the largest object
 	// that etcd stores is smaller.
 	maxWebhookAnswer = 3 << 20
-	// maxWebhookFailure bounds the bytes that are read of an answer that is not a success. The client
+	// maxWebhookFailure bounds the bytes that are read of a response that is not a success. The client
 	// adds the body to its error, which is logged and returned to the caller.
 	maxWebhookFailure = 2 << 10
 	// maxLocation bounds the address of a redirect in an error message.
 	maxLocation = 256
 )
 
-// errAnswerTooLarge is the error of an answer of more than maxWebhookAnswer bytes.
+// errAnswerTooLarge is the error of a response of more than maxWebhookAnswer bytes.
 var errAnswerTooLarge = fmt.Errorf("the webhook's answer is larger than %d bytes: let it answer with a smaller patch and shorter texts", maxWebhookAnswer)
 
 // guardedWebhooks is a webhook.AuthenticationInfoResolverWrapper. It gives the clients of all
 // webhooks, also those of kubeconfig files, a transport that follows no redirects and bounds the
-// size of answers.
+// size of responses.
 func guardedWebhooks(delegate webhook.AuthenticationInfoResolver) webhook.AuthenticationInfoResolver {
 	guarded := func(config *rest.Config, err error) (*rest.Config, error) {
 		if err != nil {
@@ -62,7 +62,7 @@ func guardedWebhooks(delegate webhook.AuthenticationInfoResolver) webhook.Authen
 	}
 }
 
-// guardedTransport handles every answer before http.Client. http.Client follows redirects, repeats
+// guardedTransport handles every response before http.Client. http.Client follows redirects, repeats
 // the body of the request on 307 and 308, and verifies no certificate for the scheme http;
 // rest.Config has no field that forbids it.
 type guardedTransport struct{ http.RoundTripper }
@@ -107,7 +107,7 @@ type limited struct {
 	io.Closer
 }
 
-// failingReader fails at the limit, unlike io.LimitReader: a truncated answer must not be used.
+// failingReader fails at the limit, unlike io.LimitReader: a truncated response must not be used.
 type failingReader struct {
 	io.Reader
 	left int64

@@ -82,7 +82,7 @@ type concernedContainer struct {
 	path      *field.Path
 }
 
-// concerned returns the containers whose policy must be Always: all of a new object, and those with
+// concerned returns the containers that must have the policy Always: all of a new object, and those with
 // a new image in an update.
 func concerned(a admission.Attributes) []concernedContainer {
 	if a.GetSubresource() != "" || a.GetResource().Group != fleet.GroupName || copyOfApp(a.GetObject()) {

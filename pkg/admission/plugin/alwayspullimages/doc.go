@@ -17,11 +17,11 @@ limitations under the License.
 // Package alwayspullimages makes hosts pull every image at every start, so that an instance runs no
 // private image that another instance pulled with its own credentials.
 //
-// Part of stage 3 of the request's path (see ARCHITECTURE.md), in both modes; off unless asked
-// for. Read Admit, then Validate.
+// Part of stage 3 of the request's path (see ARCHITECTURE.md), in both modes; off by default.
+// Read Admit, then Validate.
 //
-// What exists when the plugin is switched on stays as it is: no rollout begins. An App's
-// container is changed when its image is. Releases that an App controls are the App's copy,
-// and are left alone: its controller finds them by their equality. Their instances are
+// Existing objects do not change when the plugin is enabled: no rollout begins. An App's
+// container is changed when its image is. A release that an App controls is a copy of the App's template,
+// and is not changed: the app controller finds it by equality. Its instances are
 // changed like all others.
 package alwayspullimages

@@ -61,11 +61,11 @@ type Configuration struct {
 type Limit struct {
 	// Type selects the events that share a bucket.
 	Type LimitType `json:"type"`
-	// QPS is how many events a second may be written in the long run.
+	// QPS is the sustained number of events per second.
 	QPS int32 `json:"qps"`
-	// Burst is how many may be written at once from a full bucket.
+	// Burst is the number of events that a full bucket allows at once.
 	Burst int32 `json:"burst"`
-	// CacheSize is how many buckets are kept; 0 for 4096. A bucket that was dropped starts full. Not
+	// CacheSize is the number of buckets that are kept; 0 means 4096. A bucket that was dropped starts full. Not
 	// used for the type Server.
 	CacheSize int32 `json:"cacheSize,omitempty"`
 }

@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package eventratelimit limits how many events a client, a namespace, a source or the server
-// may write in a second. It takes the configuration of the plugin of this name of
-// kube-apiserver, and runs by default with the limits of DefaultConfiguration.
+// Package eventratelimit limits the number of events that a client, a namespace, a source or the server
+// may write per second. It accepts the configuration of kube-apiserver's plugin of this name,
+// and runs by default with the limits of DefaultConfiguration.
 //
 // Part of stage 3 of the request's path (see ARCHITECTURE.md), in the standalone mode; in a
 // cluster the kube-apiserver serves events. Read Validate.

@@ -113,7 +113,7 @@ func (p *Plugin) check(ctx context.Context, name string, a admission.Attributes)
 	return nil // the authorizer allows no write of other stored resources
 }
 
-// checkHost lets a host register itself and report on itself what others need not trust.
+// checkHost lets a host register itself and write the fields of its Host that others do not have to trust.
 func checkHost(name string, a admission.Attributes) error {
 	object, ok := a.GetObject().(*fleet.Host)
 	if !ok {

@@ -19,8 +19,8 @@ limitations under the License.
 // Part of stage 3 of the request's path (see ARCHITECTURE.md), in both modes: the other half
 // of pkg/authorization/host, which does not see bodies. It changes nothing. Read Validate.
 //
-// A host may label itself as it likes, with two exceptions. Of the domain gatehouse.dev and
-// those below it, only host.gatehouse.dev and those below that are open. And so
-// host-restriction.gatehouse.dev is never the host's own: an operator who selects hosts by
-// such a label need not trust what hosts report about themselves.
+// A host may set any label on itself, with one exception: of the domain gatehouse.dev and
+// its subdomains, it may set only host.gatehouse.dev and subdomains of that. So a host can
+// never set host-restriction.gatehouse.dev: operators can select hosts by
+// such a label without trusting what hosts report about themselves.
 package hostrestriction

@@ -29,7 +29,7 @@ import (
 )
 
 // checkMetadata refuses changes of metadata that affect others: labels that operators trust, owners
-// (whose deletion would delete the object or be blocked by it) and finalizers (which no controller
+// (an owner's deletion would delete the object or be blocked by it) and finalizers (which no controller
 // would remove). old is empty for a create.
 func checkMetadata(name string, object, old metav1.Object) error {
 	if !apiequality.Semantic.DeepEqual(object.GetOwnerReferences(), old.GetOwnerReferences()) {

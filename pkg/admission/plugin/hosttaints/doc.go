@@ -19,5 +19,5 @@ limitations under the License.
 // Part of stage 3 of the request's path (see ARCHITECTURE.md), in both modes. A host that
 // registers itself gets the taint of hosts that are not ready, and the host lifecycle
 // controller takes it off when the host's condition Ready is True. Without the taint the
-// scheduler would fill a host whose agent may never come up. Read Admit.
+// scheduler would fill a host before its agent runs. Read Admit.
 package hosttaints

@@ -35,7 +35,7 @@ import (
 // PluginName is its name in flags and messages, the same as in Kubernetes.
 const PluginName = "OwnerReferencesPermissionEnforcement"
 
-// maxBlocking bounds how many owners one request may begin to block: each is a call of the
+// maxBlocking bounds the number of owners that one request may begin to block: each is a call of the
 // authorizer, which in a cluster is a request. Controllers set one.
 const maxBlocking = 64
 

@@ -37,7 +37,7 @@ import (
 
 var version = schema.GroupVersion{Group: "fleet.gatehouse.dev", Version: "v1alpha1"}
 
-// rights are granted as "verb resource/subresource namespace/name"; asked are the checked ones.
+// rights are granted as "verb resource/subresource namespace/name"; asked records the checked ones.
 type rights struct {
 	authorizer.Authorizer
 	may   map[string]bool
@@ -115,7 +115,7 @@ func TestOwnersAreSetOnlyWithTheRightsThatTheyGive(t *testing.T) {
 			}
 			p := New()
 			if p.ValidateInitialization() == nil {
-				t.Fatal("it is content without an authorizer")
+				t.Fatal("it is initialized without an authorizer")
 			}
 			p.SetAuthorizer(access)
 			p.SetRESTMapper(mapper())

@@ -35,7 +35,7 @@ import (
 const (
 	// remembered bounds the quotas that are cached because they are newer than the informer's.
 	remembered = 1000
-	// writeTimeout bounds a write to a server that does not answer; the charged request times out
+	// writeTimeout bounds a write to a server that does not respond; the charged request times out
 	// after ten seconds.
 	writeTimeout = 5 * time.Second
 )

@@ -41,8 +41,8 @@ import (
 const PluginName = resourcequota.PluginName
 
 const (
-	// workers is how many namespaces are charged at the same time. Requests of one namespace
-	// that come together are charged with one write.
+	// workers is the number of namespaces that are charged concurrently. Concurrent requests of one namespace
+	// are charged with one write.
 	workers = 5
 	// attempts bounds the retries of a charge after conflicts; the evaluator tries three times in
 	// each.
@@ -132,7 +132,7 @@ func (p *Plugin) Validate(ctx context.Context, a admission.Attributes, _ admissi
 		if !failed.outrun() {
 			return apierrors.NewServiceUnavailable(fmt.Sprintf("admission plugin %s cannot charge the resource quotas of namespace %s: %v", PluginName, a.GetNamespace(), err))
 		}
-		timer := time.NewTimer(rand.N(pause)) // which server retries first is no secret
+		timer := time.NewTimer(rand.N(pause)) // not security-relevant, so a weak random number is enough
 		select {
 		case <-timer.C:
 		case <-ctx.Done():

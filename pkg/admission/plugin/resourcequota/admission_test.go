@@ -113,7 +113,7 @@ func TestChargesAreWrittenWithRetries(t *testing.T) {
 		refuse    int
 		with      *apierrors.StatusError
 		dryRun    bool
-		is        func(error) bool // nil: it is let in
+		is        func(error) bool // nil: it is allowed
 		message   string
 		writes    int
 	}{

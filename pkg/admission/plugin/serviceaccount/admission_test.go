@@ -103,7 +103,7 @@ func TestTheDefaultAccountOfANewNamespaceIsWaitedFor(t *testing.T) {
 	var asked sync.Once
 	client.PrependReactor("get", "serviceaccounts", func(clienttesting.Action) (bool, runtime.Object, error) {
 		found := true
-		asked.Do(func() { found = false }) // the first question comes too early
+		asked.Do(func() { found = false }) // the first lookup comes too early
 		if !found {
 			return true, nil, apierrors.NewNotFound(corev1.Resource("serviceaccounts"), "default")
 		}
@@ -129,7 +129,7 @@ func TestAnAccountIsRefusedIfTheLookupFails(t *testing.T) {
 }
 
 func TestAnUpdateThatNamesNoAccountKeepsIt(t *testing.T) {
-	p, _ := newPlugin(t, nil) // the account is gone, which an update does not look at
+	p, _ := newPlugin(t, nil) // the account is gone, which an update does not check
 	for _, tc := range []struct{ name, old, named, want string }{
 		{"none is named", "builder", "", "builder"},
 		{"another is named, for validation to refuse", "builder", "other", "other"},
