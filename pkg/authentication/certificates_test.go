@@ -45,7 +45,7 @@ func newAuthority(t *testing.T, name string) authority {
 	return authority{key: newKey(t)}.renamed(t, name)
 }
 
-// renamed is the same authority with a new certificate.
+// renamed returns the same authority with a new certificate.
 func (a authority) renamed(t *testing.T, name string) authority {
 	t.Helper()
 	key := a.key
@@ -78,7 +78,7 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 	return key
 }
 
-// issue signs a client certificate; change may spoil it.
+// issue signs a client certificate; change may invalidate it.
 func (a authority) issue(t *testing.T, user string, groups []string, change ...func(*x509.Certificate)) *x509.Certificate {
 	t.Helper()
 	template := &x509.Certificate{
@@ -103,7 +103,7 @@ func (a authority) issue(t *testing.T, user string, groups []string, change ...f
 	return certificate
 }
 
-// provider gives the authorities' certificates as a server gets them.
+// provider provides the authorities' certificates as to a server.
 func provider(t *testing.T, authorities ...authority) dynamiccertificates.CAContentProvider {
 	t.Helper()
 	var bundle []byte
@@ -117,7 +117,7 @@ func provider(t *testing.T, authorities ...authority) dynamiccertificates.CACont
 	return content
 }
 
-// request is one over TLS, with a client certificate or without.
+// request returns a TLS request, with a client certificate or without.
 func request(path string, certificate *x509.Certificate, headers map[string]string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "https://127.0.0.1"+path, nil)
 	r.TLS = &tls.ConnectionState{}

@@ -30,7 +30,7 @@ import (
 const ControllerUserPrefix = "system:controller:"
 
 // Controllers authenticates the controllers that run in the server's own process. Each is a client
-// with a user of its own, so that its role bounds it. Their tokens are random, and are valid in this
+// with a separate user, so that its role bounds it. Their tokens are random, and are valid in this
 // process only.
 type Controllers struct {
 	lock  sync.RWMutex

@@ -39,7 +39,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// trustData is what kube-apiserver writes about its authorities.
+// trustData is the content that kube-apiserver writes about its authorities.
 func trustData(clients, proxies authority, names string) map[string]string {
 	return map[string]string{
 		"client-ca-file":                     string(clients.pem),
@@ -52,7 +52,7 @@ func trustData(clients, proxies authority, names string) map[string]string {
 	}
 }
 
-// newCluster is an API server with such a ConfigMap, and one user with a token. It speaks
+// newCluster starts an API server with such a ConfigMap, and one user with a token. It serves
 // HTTP, because client-go's fakes do not support the library's TokenReviews.
 func newCluster(t *testing.T, data map[string]string) kubernetes.Interface {
 	t.Helper()
@@ -79,7 +79,7 @@ func newCluster(t *testing.T, data map[string]string) kubernetes.Interface {
 
 const trustPath = "/api/v1/namespaces/" + TrustNamespace + "/configmaps/" + TrustConfigMap
 
-// serve returns a client of a server with these paths only.
+// serve returns a client of a server with only these paths.
 func serve(t *testing.T, handlers map[string]http.HandlerFunc) kubernetes.Interface {
 	t.Helper()
 	mux := http.NewServeMux()

@@ -27,7 +27,7 @@ import (
 )
 
 // Apply refuses hosts with revoked certificates and ends their open requests. The list is read
-// with configMaps, or from the server itself where configMaps is nil. Apply wraps the
+// with configMaps, or from the server itself if configMaps is nil. Apply wraps the
 // authenticator, which must be set.
 func Apply(generic *genericapiserver.Config, configMaps corev1client.ConfigMapsGetter) error {
 	if generic.Authentication.Authenticator == nil {

@@ -51,7 +51,7 @@ const (
 	firstInterval = 50 * time.Millisecond
 	// readTimeout bounds one read.
 	readTimeout = 5 * time.Second
-	// firstRead bounds how long a request of a host waits for the first read.
+	// firstRead bounds the wait of a request of a host for the first read.
 	firstRead = 10 * time.Second
 )
 

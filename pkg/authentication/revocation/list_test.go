@@ -33,7 +33,7 @@ import (
 
 var revoked = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 
-// request comes with a certificate of a name, or without one.
+// request returns a request with a certificate of a name, or without one.
 func request(ctx context.Context, name string, notBefore time.Time) *http.Request {
 	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
 	if name != "" {
@@ -130,7 +130,7 @@ func TestOpenRequestsOfRevokedHostsEndAndNoOthers(t *testing.T) {
 	<-serving["system:host:edge-2"].Done()
 	list.mu.Lock()
 	defer list.mu.Unlock()
-	if n := len(list.open); n > 1 { // the second may be on its way out
+	if n := len(list.open); n > 1 { // the second may be ending
 		t.Errorf("%d ended requests are still recorded", n)
 	}
 }

@@ -27,8 +27,8 @@ import (
 	"k8s.io/client-go/util/retry"
 )
 
-// Revoke writes the entry of a host into the ConfigMap and creates the ConfigMap where it is
-// missing. An entry with a later time stays. Certificates carry whole seconds, so until must be
+// Revoke writes the entry of a host into the ConfigMap and creates the ConfigMap if it is
+// missing. It keeps an entry with a later time. Certificates have whole seconds, so until must be
 // one.
 func Revoke(ctx context.Context, configMaps corev1client.ConfigMapInterface, host string, until time.Time) error {
 	raced := func(err error) bool { return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) }
