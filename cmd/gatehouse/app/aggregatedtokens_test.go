@@ -32,7 +32,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 )
 
-// giveToken answers a TokenRequest as a cluster does.
+// giveToken responds to a TokenRequest as a cluster does.
 func (s *stubCluster) giveToken(w http.ResponseWriter, r *http.Request, info *request.RequestInfo) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {

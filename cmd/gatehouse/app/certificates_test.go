@@ -33,7 +33,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 )
 
-// runCertificates runs the command line and returns what it wrote.
+// runCertificates runs the command line and returns its output.
 func runCertificates(t *testing.T, args ...string) (out, notes string, err error) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -126,7 +126,7 @@ func TestCertificatesAddsNamesAndForgetsNone(t *testing.T) {
 	first, _ := mustRunCertificates(t, "--dir", dir, "--tls-san", "first.example.com,10.1.2.3")
 	second, notes := mustRunCertificates(t, "--dir", dir, "--tls-san", "second.example.com")
 	if second != first {
-		t.Error("the authority is another one, so the caBundle in the cluster would no longer do")
+		t.Error("the authority has changed, so the caBundle in the cluster would be invalid")
 	}
 	serving, err := cert.CertsFromFile(filepath.Join(dir, certificates.ServingCertFile))
 	if err != nil {
@@ -212,6 +212,6 @@ func TestCertificatesRefusesWhatItCannotDo(t *testing.T) {
 		})
 	}
 	if _, err := os.Stat(filepath.Join(dir, "ca.crt")); err == nil {
-		t.Error("an authority was made by a command that was refused")
+		t.Error("a refused command created an authority")
 	}
 }

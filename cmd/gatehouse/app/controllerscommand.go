@@ -114,7 +114,7 @@ func (c *controllersCommand) run(ctx context.Context, config *rest.Config, out i
 	return nil
 }
 
-// config leads to the server as the user that may impersonate the controllers.
+// config connects to the server as the user that may impersonate the controllers.
 func (c *controllersCommand) config() (*rest.Config, error) {
 	if c.kubeconfig == "" {
 		config, err := rest.InClusterConfig()

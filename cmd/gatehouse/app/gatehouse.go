@@ -93,7 +93,7 @@ func parent(use, short string, subcommands ...*cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// invalid returns one error with all that the validation of a command's options returned, or nil.
+// invalid returns one error that joins the validation errors of a command's options, or nil.
 func invalid(errs []error) error { return utilerrors.NewAggregate(errs) }
 
 // addFlags adds flags to the command in named sections, also in --help.

@@ -123,7 +123,7 @@ func (c *revokeCommand) run(ctx context.Context, notes io.Writer, name string) e
 	}
 }
 
-// config leads to the API with the ConfigMap.
+// config connects to the API server with the ConfigMap.
 func (c *revokeCommand) config() (*rest.Config, error) {
 	if c.kubeconfig != "" {
 		config, err := clientcmd.BuildConfigFromFlags("", c.kubeconfig)

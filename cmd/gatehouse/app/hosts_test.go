@@ -34,7 +34,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 )
 
-// clientOf is a client with a certificate of the cluster's authority.
+// clientOf returns a client with a certificate of the cluster's authority.
 func clientOf(t *testing.T, o options.CompletedOptions, ready Ready, users *certificates.Bundle, name string, groups ...string) versioned.Interface {
 	t.Helper()
 	certPEM, keyPEM, err := certificates.IssueClient(users.CA, name, groups, time.Hour, time.Now())
@@ -50,8 +50,8 @@ func clientOf(t *testing.T, o options.CompletedOptions, ready Ready, users *cert
 	return client
 }
 
-// The cluster of this test allows everything, as a role that is too broad would.
-// Hosts come directly, with certificates of the cluster's authority.
+// The cluster of this test allows everything, as a role with too many rights would.
+// Hosts connect directly, with certificates of the cluster's authority.
 func TestInTheAggregatedModeAHostReachesNothingButItsOwn(t *testing.T) {
 	_, o, ready, users := startAggregated(t)
 	admin := clientOf(t, o, ready, users, "admin", "system:masters").FleetV1alpha1()
@@ -109,7 +109,7 @@ func TestInTheAggregatedModeAHostReachesNothingButItsOwn(t *testing.T) {
 			allowed("the administrator binds "+name, err)
 		}
 	}
-	// Directly after each binding, so that no cache can have heard of it for sure.
+	// Directly after each binding, when caches may not have it yet.
 	for i := range 20 {
 		name := fmt.Sprintf("web-%d", i)
 		bind(name, "edge-1")

@@ -49,8 +49,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 )
 
-// stubCluster serves the requests of a server of the aggregated mode, allows everything, and records
-// the requests. A real cluster is in test/e2e.
+// stubCluster serves the requests of a server in the aggregated mode, allows everything, and records
+// the requests. test/e2e uses a real cluster.
 type stubCluster struct {
 	t      *testing.T
 	trust  corev1.ConfigMap
@@ -58,13 +58,13 @@ type stubCluster struct {
 
 	mu    sync.Mutex
 	asked sets.Set[string]
-	// revoked is the data of the ConfigMap of revoked hosts; nil where there is none.
+	// revoked is the data of the ConfigMap of revoked hosts; nil if there is none.
 	revoked map[string]string
 	// tokens are the requests for tokens, by namespace and account.
 	tokens map[string]authenticationv1.TokenRequestSpec
 }
 
-// emptyLists are what admission reads and the stub has none of.
+// emptyLists are the lists that admission reads; the stub has no objects of them.
 var emptyLists = map[string]string{
 	"mutatingadmissionpolicies":         "MutatingAdmissionPolicyList",
 	"mutatingadmissionpolicybindings":   "MutatingAdmissionPolicyBindingList",
@@ -125,7 +125,7 @@ func (s *stubCluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// giveRevoked answers with the list of revoked hosts, where there is one.
+// giveRevoked responds with the list of revoked hosts, if there is one.
 func (s *stubCluster) giveRevoked(w http.ResponseWriter, info *request.RequestInfo) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -147,13 +147,13 @@ func (s *stubCluster) write(w http.ResponseWriter, object any) {
 }
 
 // startAggregated runs a server behind the stub until the test ends. The returned bundle
-// has a client certificate of system:masters that the cluster vouches for.
+// has a client certificate of system:masters that the cluster's authority signed.
 func startAggregated(t *testing.T) (*stubCluster, options.CompletedOptions, Ready, *certificates.Bundle) {
 	t.Helper()
 	return startAggregatedBy(t, Run)
 }
 
-// startAggregatedBy does so with a function that runs the server.
+// startAggregatedBy does the same with a function that runs the server.
 func startAggregatedBy(t *testing.T, run func(context.Context, options.CompletedOptions, Observer) error) (*stubCluster, options.CompletedOptions, Ready, *certificates.Bundle) {
 	t.Helper()
 	users, err := certificates.Ensure(filepath.Join(t.TempDir(), "users"), certificates.Options{})
@@ -182,7 +182,7 @@ func startAggregatedBy(t *testing.T, run func(context.Context, options.Completed
 		serving.Close()
 	})
 
-	// Short, because a unix socket's path must be.
+	// The path is short, because a unix socket's path must be.
 	dir, err := os.MkdirTemp("", "gatehouse-test-")
 	if err != nil {
 		t.Fatal(err)
@@ -256,10 +256,10 @@ func get(t *testing.T, o options.CompletedOptions, certPEM, keyPEM []byte, url s
 	return response.StatusCode
 }
 
-// What an aggregated server must not have, seen from outside: no API of the cluster's own
-// kinds, no authority over users, no key but that of its serving certificate, and no
-// question to the cluster that its role does not cover. What it shares a binary with is no
-// proof of anything, so nothing is said here about what is linked.
+// An aggregated server must not have the following, observed from outside: an API of the cluster's own
+// kinds, an authority over users, a key except that of its serving certificate, and
+// requests to the cluster beyond its role. Linked packages prove nothing,
+// so they are not checked here.
 func TestAnAggregatedServerServesItsOwnGroupsAndTrustsTheClusterAlone(t *testing.T) {
 	cluster, o, ready, users := startAggregated(t)
 
@@ -299,7 +299,7 @@ func TestAnAggregatedServerServesItsOwnGroupsAndTrustsTheClusterAlone(t *testing
 			if err != nil {
 				t.Fatal(err)
 			}
-			// What instances/token and the scale endpoints take and give are kinds of Kubernetes'.
+			// instances/token and the scale endpoints have kinds of Kubernetes.
 			for _, group := range []string{"authentication", "autoscaling"} {
 				whole = bytes.ReplaceAll(whole, []byte("io.k8s.api."+group+".v1."), nil)
 			}

@@ -41,14 +41,14 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 )
 
-// pause is an authorizer that keeps what it has allowed to a host until the test goes on: the
-// moment between the decision and the storage, as long as one likes.
+// pause is an authorizer that holds back an allowed request of a host until the test continues: it
+// extends the time between the decision and the storage.
 type pause struct {
 	authorizer.Authorizer
 
 	mu sync.Mutex
 	// decided is closed at the next decision about an instance for a host, which then waits for
-	// goOn; nil where nothing is to wait.
+	// goOn; nil if no decision waits.
 	decided, goOn chan struct{}
 }
 
@@ -78,7 +78,7 @@ func (p *pause) keep(a authorizer.Attributes) {
 	}
 }
 
-// next keeps the next decision.
+// next holds back the next decision.
 func (p *pause) next() (decided <-chan struct{}, goOn func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -149,8 +149,8 @@ func TestWhatWasDecidedAboutAnInstanceIsNotDoneToTheOneThatTakesItsPlace(t *test
 	})
 }
 
-// tryRaces sends a request of a host for its own instance, and replaces the instance by one of another host when
-// the authorizer has said yes.
+// tryRaces sends a request of a host for its own instance, and replaces the instance by one of another host
+// after the authorizer has allowed the request.
 func tryRaces(t *testing.T, p *pause, o options.CompletedOptions, ready Ready, users *certificates.Bundle) {
 	t.Helper()
 	admin := clientOf(t, o, ready, users, "admin", "system:masters").FleetV1alpha1()
@@ -207,7 +207,7 @@ func tryRaces(t *testing.T, p *pause, o options.CompletedOptions, ready Ready, u
 	}
 }
 
-// raceOperations are all that a host does with one instance.
+// raceOperations are all requests that a host may send for one instance.
 func raceOperations(edge versioned.Interface) map[string]func(context.Context) error {
 	now := int64(0)
 	instances := edge.FleetV1alpha1().Instances("default")
@@ -218,7 +218,7 @@ func raceOperations(edge versioned.Interface) map[string]func(context.Context) e
 			return err
 		},
 		"get from the cache": func(ctx context.Context) error {
-			// A cache that has not heard of the change yet has the host's own: that is no harm.
+			// A cache that is behind has the host's own instance, which is harmless.
 			got, err := instances.Get(ctx, "web", metav1.GetOptions{ResourceVersion: "0"})
 			if err == nil && got.Spec.HostName == "edge-1" {
 				return apierrors.NewForbidden(v1alpha1.Resource("instances"), "web", errors.New("its own of before"))

@@ -53,7 +53,7 @@ func gatehouseHost(t *testing.T, args ...string) {
 	}
 }
 
-// kubeconfigClient is a client with a kubeconfig.
+// kubeconfigClient returns a client with a kubeconfig.
 func kubeconfigClient(t *testing.T, path string) versioned.Interface {
 	t.Helper()
 	config, err := clientcmd.BuildConfigFromFlags("", path)
@@ -94,7 +94,7 @@ func ends(t *testing.T, w watch.Interface) {
 			t.Errorf("the watch has an event: %v", event)
 		}
 	case <-time.After(time.Minute):
-		t.Error("the watch of a revoked host goes on for a minute")
+		t.Error("the watch of a revoked host stays open for a minute")
 	}
 }
 
@@ -140,7 +140,7 @@ func TestARevokedHostIsAcceptedWithANewCertificateOnly(t *testing.T) {
 	default:
 	}
 
-	// The very next command gives the host a certificate that counts.
+	// The next command issues a certificate that is valid.
 	gatehouseHost(t, "add", "edge-1", "--data-dir", o.DataDir, "--out", fresh)
 	owner := kubeconfigClient(t, fresh)
 	if _, err := owner.FleetV1alpha1().Hosts().Create(t.Context(), host("edge-1"), metav1.CreateOptions{}); err != nil {
@@ -149,7 +149,7 @@ func TestARevokedHostIsAcceptedWithANewCertificateOnly(t *testing.T) {
 	if err := getHost(t.Context(), thief, "edge-1"); !apierrors.IsUnauthorized(err) {
 		t.Errorf("the stolen key beside the new certificate: %v", err)
 	}
-	// An administrator that impersonates the host is not the host.
+	// An administrator that impersonates the host is not affected.
 	passing, err := clientcmd.BuildConfigFromFlags("", o.KubeconfigFile())
 	if err != nil {
 		t.Fatal(err)
@@ -164,7 +164,7 @@ func TestARevokedHostIsAcceptedWithANewCertificateOnly(t *testing.T) {
 	}
 }
 
-// An entry that is written by hand and cannot be parsed is a revocation nevertheless.
+// A manual entry that cannot be parsed is a revocation nevertheless.
 func TestARevocationThatCannotBeReadRefusesTheHost(t *testing.T) {
 	o, ready, users := startStandaloneBy(t, Run)
 	edge := clientOf(t, o, ready, users, "system:host:edge-1", "system:hosts")
@@ -228,8 +228,8 @@ func TestARevokedHostIsRefusedAfterARestartFromTheFirstMomentOn(t *testing.T) {
 	}
 }
 
-// startHere begins to start a server in a directory. It returns with the open port, or, where the
-// server is to be ready, after then.
+// startHere starts a server in a directory. It returns when the port is open, or, if the
+// server must be ready, when it is.
 func startHere(t *testing.T, dataDir string, awaitReady bool, then func(options.CompletedOptions)) (address string, stop func()) {
 	t.Helper()
 	o := options.NewOptions()

@@ -42,9 +42,9 @@ type Observer struct {
 	Ready func(Ready)
 }
 
-// Ready describes a server that is ready.
+// Ready has the properties of a server that is ready.
 type Ready struct {
-	// URL is how clients on this machine reach it.
+	// URL is the address for clients on this machine.
 	URL string
 	// Kubeconfig is the path of the administrator's kubeconfig; empty in the aggregated mode.
 	Kubeconfig string
@@ -125,7 +125,7 @@ func run(ctx context.Context, o options.CompletedOptions, p *startup) (err error
 }
 
 // serveOn opens the port, builds the server and serves until the context ends. end ends it with
-// the error of a part that cannot go on.
+// the error of a part that cannot continue.
 func serveOn(ctx context.Context, end context.CancelCauseFunc, o options.CompletedOptions, etcd *embedded.Server, bundle *certificates.Bundle, p *startup) error {
 	listener, err := o.Serving.Listen()
 	if err != nil {
@@ -159,7 +159,7 @@ func unlessStopped(ctx context.Context, err error) error {
 }
 
 // startEtcdAndCertificates starts both at the same time: one waits for the disk, the other for the
-// processor. The returned etcd is nil where an external one is used.
+// processor. The returned etcd is nil if an external one is used.
 func startEtcdAndCertificates(ctx context.Context, o options.CompletedOptions, p *startup) (*embedded.Server, *certificates.Bundle, error) {
 	type result struct {
 		bundle *certificates.Bundle
@@ -240,7 +240,7 @@ func serve(ctx context.Context, end context.CancelCauseFunc, in server.Inputs, p
 		stop(context.Cause(ctx))
 	}()
 	err := prepared.Run(running)
-	end(nil) // where the server ended by itself, this ends the controllers
+	end(nil) // if the server ended by itself, this ends the controllers
 	<-stopped
 	return err
 }

@@ -26,8 +26,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 )
 
-// The listener and etcd's endpoints are values of a run: options that kept them would lead a second
-// run to a closed port.
+// The listener and etcd's endpoints are values of a run: if options kept them, a second
+// run would connect to a closed port.
 func TestTheSameCompletedOptionsRunTwice(t *testing.T) {
 	dir, err := os.MkdirTemp("", "gatehouse-test-")
 	if err != nil {

@@ -27,7 +27,7 @@ func TestWrongFlagsOfSimulateHostsAreNamedWithTheCure(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		args []string
-		says []string // parts of what is said, each of another error
+		says []string // parts of the error messages
 	}{
 		{"no hosts", []string{"--count=0"}, []string{"--count=0 is not a number from 1 to 65536: ask for one host at least"}},
 		{"a name that no host can have", []string{"--name-prefix=Sim_"}, []string{`--name-prefix="Sim_" cannot begin the name of a host`}},
@@ -52,7 +52,7 @@ func TestWrongFlagsOfSimulateHostsAreNamedWithTheCure(t *testing.T) {
 			cmd.SetArgs(tc.args)
 			err := cmd.ExecuteContext(t.Context())
 			if err == nil {
-				t.Fatal("it is taken")
+				t.Fatal("it is accepted")
 			}
 			for _, part := range tc.says {
 				if !strings.Contains(err.Error(), part) {

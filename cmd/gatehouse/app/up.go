@@ -112,7 +112,7 @@ There is no host yet: "gatehouse host add NAME" gives a machine access, and --si
 }
 
 // toolsDir returns the directory of a program that was started by its path, where kubectl and its
-// plugin are built as well. It is empty where the directory is in the PATH.
+// plugin are built as well. It is empty if the directory is in the PATH.
 func toolsDir(program, path string) string {
 	if !strings.ContainsRune(program, filepath.Separator) {
 		return ""
@@ -124,7 +124,7 @@ func toolsDir(program, path string) string {
 	return filepath.Dir(program)
 }
 
-// simulatedNote is empty where there are no simulated hosts.
+// simulatedNote is empty without simulated hosts.
 func simulatedNote(hosts int) string {
 	switch hosts {
 	case 0:

@@ -34,7 +34,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/credentials"
 )
 
-// dataDir has an authority and an administrator's kubeconfig, as after a first start.
+// dataDir creates an authority and an administrator's kubeconfig, as after a first start.
 func dataDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -163,7 +163,7 @@ func TestReservedNamesAreRefused(t *testing.T) {
 		})
 	}
 	if read(t, exists) != "mine" {
-		t.Error("a file that was there is gone")
+		t.Error("an existing file is gone")
 	}
 }
 
@@ -204,7 +204,7 @@ func TestAKubeconfigLeadsOnlyWhereTheServersCertificateIsGood(t *testing.T) {
 			}
 		}
 	}
-	// A server with a given certificate makes none, so every URL is accepted.
+	// A server with a configured certificate generates none, so every URL is accepted.
 	for _, file := range []string{"serving.crt", "serving.key"} {
 		if err := os.Remove(filepath.Join(dir, "pki", file)); err != nil {
 			t.Fatal(err)

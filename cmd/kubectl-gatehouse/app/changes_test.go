@@ -82,7 +82,7 @@ func TestAChangeSendsOnlyWhatDiffers(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		change func(*v1alpha1.App) error
-		want   string // of the patch's containers; nothing where there is no patch
+		want   string // the containers of the patch; empty if there is no patch
 		err    string
 	}{
 		{"an image", images("server=web:2"), `[{"image":"web:2","name":"server"}]`, ""},
@@ -152,7 +152,7 @@ func TestResourcesThatAreNotNamedKeepTheirValues(t *testing.T) {
 		t.Error(diff)
 	}
 	if overlaid(nil, nil) != nil {
-		t.Error("no change makes a list")
+		t.Error("no change creates a list")
 	}
 }
 
@@ -168,7 +168,7 @@ func TestVariablesOnStandardInputTakeThePlaceOfTheDash(t *testing.T) {
 		t.Errorf("%q (%v)", got, err)
 	}
 	if _, err := withStdin([]string{"-"}, strings.NewReader("A="+strings.Repeat("x", 1<<21))); err == nil {
-		t.Error("a line without an end is taken")
+		t.Error("a line without an end is accepted")
 	}
 }
 

@@ -23,7 +23,7 @@ import (
 	"testing"
 )
 
-// execute runs a command line that never comes as far as a server.
+// execute runs a command line that fails before it connects to a server.
 func execute(t *testing.T, args ...string) (code int, said string) {
 	t.Helper()
 	t.Setenv("KUBECONFIG", "/nowhere/kubeconfig")

@@ -57,7 +57,7 @@ func TestEveryFlagThatTakesAKnownWordCompletes(t *testing.T) {
 const twoContexts = `{"apiVersion":"v1","kind":"Config","current-context":"here","clusters":[{"name":"one","cluster":{"server":"https://127.0.0.1:1"}}],
 "users":[{"name":"me","user":{}}],"contexts":[{"name":"here","context":{"cluster":"one","user":"me"}},{"name":"there","context":{"cluster":"one","user":"me"}}]}`
 
-// The server of this kubeconfig does not answer.
+// The server of this kubeconfig does not respond.
 func TestCompletionOffersWhatItCanWithoutAServer(t *testing.T) {
 	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
 	if err := os.WriteFile(kubeconfig, []byte(twoContexts), 0o600); err != nil {

@@ -83,7 +83,7 @@ func (p *plugin) config() (*rest.Config, string, error) {
 	config.ContentType = "application/vnd.kubernetes.protobuf"
 	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
 	config.WarningHandler = p.warnings
-	config.QPS = -1 // the server's flow control is enough, and a limiter reports a passed deadline as an error of its own
+	config.QPS = -1 // the server's flow control is enough, and a limiter has a separate error for a passed deadline
 	return config, namespace, nil
 }
 

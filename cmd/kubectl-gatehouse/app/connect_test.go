@@ -25,7 +25,7 @@ import (
 	"testing"
 )
 
-// requests are answered with an app that has a container, and a warning.
+// The server responds with an app that has a container, and with a warning.
 func newWarningServer(t *testing.T, seen func(*http.Request)) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

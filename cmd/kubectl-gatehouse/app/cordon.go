@@ -28,7 +28,7 @@ import (
 	fleetclient "github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/typed/fleet/v1alpha1"
 )
 
-// newCordonCommand makes cordon, or its opposite.
+// newCordonCommand returns cordon or uncordon.
 func newCordonCommand(p *plugin, cordon bool) *cobra.Command {
 	use, short := "uncordon HOST...", "Let hosts take new instances again"
 	example := `  # Let new instances on two hosts again
@@ -53,7 +53,7 @@ func newCordonCommand(p *plugin, cordon bool) *cobra.Command {
 				return err
 			}
 			var failed []error
-			for _, name := range names { // one that fails does not keep the others back
+			for _, name := range names { // one that fails does not stop the others
 				if err := p.cordon(cmd.Context(), client.Hosts(), name, cordon); err != nil {
 					failed = append(failed, explain(err, "host", name, ""))
 				}

@@ -104,7 +104,7 @@ func (c *createAppCommand) run(ctx context.Context, name string, command []strin
 	if err != nil {
 		return err
 	}
-	if c.onClient() { // a server is not needed
+	if c.onClient() { // no server is needed
 		loader, err := c.loader()
 		if err != nil {
 			return err
@@ -134,7 +134,7 @@ func (c *createAppCommand) run(ctx context.Context, name string, command []strin
 	return c.doneApp(&c.writeFlags, created, "created")
 }
 
-// build makes the app that the flags describe, or names the flag that is wrong.
+// build returns the app that the flags describe, or an error with the invalid flag.
 func (c *createAppCommand) build(name string, command []string) (*v1alpha1.App, error) {
 	for _, problems := range [][]string{validation.IsDNS1123Subdomain(name), validation.IsValidLabelValue(name)} { // it is the value of the label app, too
 		if len(problems) > 0 {
@@ -170,7 +170,7 @@ func (c *createAppCommand) build(name string, command []string) (*v1alpha1.App, 
 	return app, nil
 }
 
-// template is what all containers have in common.
+// template has the common settings of all containers.
 func (c *createAppCommand) template() (container v1alpha1.Container, err error) {
 	if err := c.writeFlags.check(); err != nil {
 		return container, err
@@ -205,8 +205,8 @@ func (c *createAppCommand) template() (container v1alpha1.Container, err error) 
 	return container, err
 }
 
-// containerName is the last part of the image's name, without tag and digest, as a DNS label
-// that none of the others has.
+// containerName returns the last part of the image's name, without tag and digest, as a DNS label
+// that no other container has.
 func containerName(image string, others []v1alpha1.Container) string {
 	name, _, _ := strings.Cut(image[strings.LastIndex(image, "/")+1:], "@")
 	name, _, _ = strings.Cut(name, ":")

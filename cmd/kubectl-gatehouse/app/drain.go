@@ -33,7 +33,7 @@ import (
 	fleetclient "github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/typed/fleet/v1alpha1"
 )
 
-// drainPoll is how often drain looks for instances that are left.
+// drainPoll is the interval at which drain checks for remaining instances.
 const drainPoll = time.Second
 
 // drainCommand holds the flags of drain.
@@ -160,7 +160,7 @@ func (c *drainCommand) delete(ctx context.Context, client fleetclient.FleetV1alp
 	return err
 }
 
-// await returns when the host has none of the instances left.
+// await returns when none of the instances is left on the host.
 func (c *drainCommand) await(ctx context.Context, client fleetclient.FleetV1alpha1Interface, host string, deleted []v1alpha1.Instance) error {
 	ours := map[string]bool{}
 	for i := range deleted {

@@ -52,7 +52,7 @@ func TestWhatATerminalObeysIsEscaped(t *testing.T) {
 
 const evil = "\x1b]0;owned\a\x1b[2J\u009b\r\u202e"
 
-// clean fails where a terminal would obey what was printed.
+// clean fails the test if a terminal would interpret the output.
 func clean(t *testing.T, what, printed string) {
 	t.Helper()
 	for _, r := range printed {

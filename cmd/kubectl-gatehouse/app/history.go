@@ -47,7 +47,7 @@ type revision struct {
 	Release     string   `json:"release"`
 	Images      []string `json:"images"`
 	ChangeCause string   `json:"changeCause,omitempty"`
-	// Template is only in the answer for a single revision.
+	// Template is set only for a single revision.
 	Template *v1alpha1.InstanceTemplateSpec `json:"template,omitempty"`
 }
 

@@ -36,7 +36,7 @@ import (
 // The exit codes, for scripts.
 const (
 	exitDone = 0
-	// exitFailed is for everything that went wrong, a rollout that failed among it.
+	// exitFailed is the code of all errors, including a failed rollout.
 	exitFailed = 1
 	// exitUnfinished is for a rollout that has neither succeeded nor failed yet.
 	exitUnfinished = 2
@@ -45,20 +45,20 @@ const (
 // fieldManager is the name of the plugin in managedFields.
 const fieldManager = "kubectl-gatehouse"
 
-// errUnfinished is not printed: the state of the rollout has been.
+// errUnfinished is not printed: the state of the rollout was printed already.
 var errUnfinished = errors.New("the rollout is not finished yet")
 
-// Streams are where the command writes to.
+// Streams are the command's standard streams.
 type Streams struct{ Out, Err io.Writer }
 
-// plugin is what all commands have in common.
+// plugin has the common state of all commands.
 type plugin struct {
 	Streams
 	loading   *clientcmd.ClientConfigLoadingRules
 	overrides *clientcmd.ConfigOverrides
 	// userExtras are the values of --as-user-extra, as KEY=VALUE.
 	userExtras []string
-	// warnings prints the warnings in the server's answers and counts them.
+	// warnings prints and counts the warnings in the server's responses.
 	warnings interface {
 		rest.WarningHandler
 		WarningCount() int
@@ -153,7 +153,7 @@ func nameIn(arg string, kinds []string) (string, error) {
 	return name, nil
 }
 
-// explain adds the cure to a NotFound error of the server.
+// explain adds the remedy to a NotFound error of the server.
 func explain(err error, kind, name, namespace string) error {
 	var answer apierrors.APIStatus
 	if !errors.As(err, &answer) || !apierrors.IsNotFound(err) {
@@ -205,7 +205,7 @@ func newVersionCommand(p *plugin) *cobra.Command {
 	}
 }
 
-// productVersion is our own version, which hack/version.sh puts behind that of Kubernetes.
+// productVersion is the product's own version, which hack/version.sh appends to that of Kubernetes.
 func productVersion() string {
 	if _, ours, ok := strings.Cut(version.Get().GitVersion, "+gatehouse."); ok {
 		return "v" + ours

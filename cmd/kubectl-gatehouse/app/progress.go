@@ -28,17 +28,17 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
-// progress is how far a rollout has come. It is what -o json prints.
+// progress is the progress of a rollout. It is what -o json prints.
 type progress struct {
 	App       string `json:"app"`
 	Namespace string `json:"namespace"`
-	// Revision is the app's newest; 0 where the controller has not numbered it yet.
+	// Revision is the app's newest; 0 if the controller has not numbered it yet.
 	Revision int64 `json:"revision"`
 	// Done and Failed are both false while the rollout is in progress.
 	Done   bool `json:"done"`
 	Failed bool `json:"failed"`
 	Paused bool `json:"paused"`
-	// Message describes the state for people.
+	// Message describes the state for users.
 	Message string `json:"message"`
 	// Reason is why the first instance that waits does so, or why there is none, such as
 	// ImagePullBackOff or FailedCreate; empty if no problem is known.

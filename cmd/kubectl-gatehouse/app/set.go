@@ -43,7 +43,7 @@ change makes a new revision, which is rolled out unless the app is paused.`,
 	return cmd
 }
 
-// selection is which objects a command is about: those that are named, those with labels, or all.
+// selection selects the objects of a command: by names, by labels, or all.
 type selection struct {
 	what     string // apps or hosts
 	names    []string
@@ -106,7 +106,7 @@ func (s *selection) apps(ctx context.Context, client fleetclient.AppInterface, n
 	return apps, failed
 }
 
-// setCommand is what the commands below set have in common.
+// setCommand has the common state of the commands below set.
 type setCommand struct {
 	*plugin
 	writeFlags
@@ -117,7 +117,7 @@ func newSet(p *plugin) setCommand {
 	return setCommand{plugin: p, selection: selection{what: "apps"}}
 }
 
-// addFlags adds the flags that all commands below set have.
+// addFlags adds the common flags of the commands below set.
 func (c *setCommand) addFlags(cmd *cobra.Command) {
 	c.writeFlags.add(cmd)
 	c.selection.add(cmd, " of the namespace")

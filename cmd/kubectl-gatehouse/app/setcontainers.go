@@ -217,7 +217,7 @@ func overlaid(list, changes v1alpha1.ResourceList) v1alpha1.ResourceList {
 	return list
 }
 
-// parseResources reads cpu=100m,memory=256Mi, which is the value of the flag.
+// parseResources parses cpu=100m,memory=256Mi, the value of the flag.
 func parseResources(flag, list string) (v1alpha1.ResourceList, error) {
 	if list == "" {
 		return nil, nil

@@ -134,7 +134,7 @@ func withStdin(pairs []string, input io.Reader) ([]string, error) {
 	return slices.Concat(pairs[:at], read, rest), nil
 }
 
-// parseEnv reads KEY=VALUE, which sets a variable, and KEY-, which removes it.
+// parseEnv parses KEY=VALUE, which sets a variable, and KEY-, which removes it.
 func parseEnv(pairs []string) (set []v1alpha1.EnvVar, removed []string, err error) {
 	seen := map[string]bool{}
 	for _, pair := range pairs {
@@ -198,7 +198,7 @@ func (c *setEnvCommand) printEnv(ctx context.Context, change func(*v1alpha1.App)
 		}
 		containers, err := containersOf(&apps[i], c.containers)
 		if err != nil {
-			return err // change has found them
+			return err // change has detected them
 		}
 		for _, container := range containers {
 			fmt.Fprintf(c.Out, "# App %s, container %s\n", apps[i].Name, container.Name)

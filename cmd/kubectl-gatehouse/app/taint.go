@@ -102,7 +102,7 @@ func (c *taintCommand) run(ctx context.Context, args []string) error {
 	return errors.Join(failed...)
 }
 
-// hosts returns the names of those that are selected.
+// hosts returns the names of the selected hosts.
 func (s *selection) hosts(ctx context.Context, client fleetclient.HostInterface) ([]string, error) {
 	if len(s.names) > 0 {
 		return s.names, nil
@@ -153,7 +153,7 @@ func isTaintChange(arg string) bool {
 	return strings.ContainsAny(arg, "=:") || strings.HasSuffix(arg, "-")
 }
 
-// parseTaints reads KEY=VALUE:EFFECT and KEY:EFFECT, which add a taint, and KEY:EFFECT- and KEY-,
+// parseTaints parses KEY=VALUE:EFFECT and KEY:EFFECT, which add a taint, and KEY:EFFECT- and KEY-,
 // which remove one or all with the key.
 func parseTaints(specs []string) (added, removed []v1alpha1.Taint, err error) {
 	if len(specs) == 0 {
@@ -245,7 +245,7 @@ func changeTaints(host *v1alpha1.Host, added, removed []v1alpha1.Taint, overwrit
 	return taints, "unchanged", nil
 }
 
-// written is a taint as it is typed.
+// written returns a taint in the syntax of the command line.
 func written(taint v1alpha1.Taint) string {
 	text := taint.Key
 	if taint.Value != "" {

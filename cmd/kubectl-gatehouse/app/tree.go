@@ -34,7 +34,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
 
-// tree is an app with all that is made for it. It is what -o json prints.
+// tree is an app with its releases and instances. It is what -o json prints.
 type tree struct {
 	App       string `json:"app"`
 	Namespace string `json:"namespace"`
@@ -70,7 +70,7 @@ type treeInstance struct {
 
 type treeHost struct {
 	Name string `json:"name"`
-	// Status reads as in kubectl get hosts; Gone where there is no such host, and empty where
+	// Status reads as in kubectl get hosts; Gone if there is no such host, and empty if
 	// the user may not read hosts.
 	Status string `json:"status,omitempty"`
 }
@@ -221,7 +221,7 @@ func (t tree) write(out io.Writer, all bool, now time.Time) error {
 	return nil
 }
 
-// branches are what is drawn before an entry, and before what is below it.
+// branches are the prefixes of an entry, and of the entries below it.
 func branches(last bool) (entry, below string) {
 	if last {
 		return "└─ ", "   "

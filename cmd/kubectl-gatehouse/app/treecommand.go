@@ -29,7 +29,7 @@ import (
 	fleetclient "github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/typed/fleet/v1alpha1"
 )
 
-// fewHosts are read one by one; more are cheaper to list.
+// fewHosts is the number of hosts up to which they are read one by one; more are cheaper to list.
 const fewHosts = 10
 
 // treeCommand holds the flags of tree.

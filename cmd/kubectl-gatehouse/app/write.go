@@ -29,14 +29,14 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// dryRunAlone is the value of --dry-run where none is given.
+// dryRunAlone is the value of --dry-run without a value.
 const dryRunAlone = "unset"
 
 // writeFlags are the flags of commands that create or change objects: --dry-run and --output.
 type writeFlags struct {
 	dryRun string
 	output string
-	// printed counts the objects, which YAML separates by a line.
+	// printed counts the objects, because YAML separates them by a line.
 	printed int
 }
 
@@ -64,7 +64,7 @@ func (w *writeFlags) check() error {
 	return fmt.Errorf("--output=%s is unknown: use json, yaml or name; \"kubectl get -o\" has more formats", w.output)
 }
 
-// onClient reports whether nothing is sent.
+// onClient reports whether nothing is sent to the server.
 func (w *writeFlags) onClient() bool { return w.dryRun == "client" }
 
 // options is the dryRun field of the options of a request.
@@ -75,7 +75,7 @@ func (w *writeFlags) options() []string {
 	return nil
 }
 
-// done prints an object, or that something was done to it.
+// done prints an object, or the action on it.
 func (p *plugin) done(w *writeFlags, object metav1.Object, resource schema.GroupResource, kind, what string) error {
 	line := resource.String() + "/" + object.GetName()
 	switch w.output {
@@ -113,7 +113,7 @@ func (p *plugin) done(w *writeFlags, object metav1.Object, resource schema.Group
 	return err
 }
 
-// fieldsOf is an object as it is sent, with its kind and without the records of field managers,
+// fieldsOf returns an object as it is sent, with its kind and without managedFields,
 // which kubectl does not print either.
 func fieldsOf(object metav1.Object, kind string) (map[string]any, error) {
 	text, err := json.Marshal(object)

@@ -48,11 +48,11 @@ type Server struct {
 	stopped chan error
 }
 
-// startTimeout is far more than a start needs, for a machine that is busy with other tests.
+// startTimeout is far longer than a start needs, for a machine that is busy with other tests.
 const startTimeout = time.Minute
 
 // Start runs a server in this process until the test ends. change may set options before
-// they are completed; those that it leaves alone are the defaults of a standalone server.
+// they are completed; the others have the defaults of a standalone server.
 func Start(t testing.TB, change ...func(*options.Options)) *Server {
 	t.Helper()
 	server, err := start(t.Context(), tempDir(t), change...)
