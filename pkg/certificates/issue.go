@@ -43,7 +43,7 @@ const (
 	// loopbackLifetime only has to outlive the process, which holds the sole copy.
 	loopbackLifetime = 10 * 365 * day
 
-	// backdate makes a fresh certificate acceptable to a client whose clock is a
+	// backdate makes a fresh certificate acceptable to a client with a clock that is a
 	// little behind ours.
 	backdate = 5 * time.Minute
 

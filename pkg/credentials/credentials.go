@@ -131,7 +131,7 @@ func (o *Options) serverURL() (string, error) {
 	return "", fmt.Errorf("the URL of the server cannot be read from %s (%w): set it with --server", path, err)
 }
 
-// checkServer refuses a URL whose host is not in the certificate that the server makes for itself:
+// checkServer refuses a URL with a host that is not in the certificate that the server generates:
 // clients would refuse the server. Without such a certificate every URL is accepted.
 func (o *Options) checkServer(server string) error {
 	u, err := url.Parse(server)

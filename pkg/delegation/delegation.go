@@ -118,8 +118,8 @@ func clientConfig(kubeconfig string) (*rest.Config, error) {
 	return config, nil
 }
 
-// servedPlugins returns the enabled admission plugins without those whose resources the cluster is
-// too old to serve. Where the cluster does not respond, a plugin stays and refuses until the
+// servedPlugins returns the enabled admission plugins without those that need resources which the cluster
+// is too old to serve. If the cluster does not respond, a plugin stays and refuses until the
 // cluster does.
 func (d *Delegation) servedPlugins(ctx context.Context) []string {
 	var without []string

@@ -84,10 +84,10 @@ func mayReadNotes(access authorizer.Authorizer) func(*http.Request) bool {
 	}
 }
 
-// syncedOnce returns a check that passes for good once every informer whose need is met has
+// syncedOnce returns a check that passes permanently once every informer with a fulfilled need has
 // synced: before that, writes would wait. Missing permissions do not keep the server from serving
 // reads, and a permission that is granted later must not take the server out of service. The
-// library's own check would wait for ever.
+// library's own check would wait forever.
 func syncedOnce(synced map[string]cache.InformerSynced, missing func(need string) error) healthz.HealthChecker {
 	var once atomic.Bool
 	return healthz.NamedCheck("cluster-objects", func(*http.Request) error {

@@ -31,8 +31,8 @@ import (
 const largest = 4 << 20
 
 // Open opens a file without following a symbolic link at its end, and refuses one that Owned
-// refuses or that has a second name (a hard link), whose content may be that of another user. Nothing is
-// truncated: O_TRUNC is not for it, because it would act before the checks.
+// refuses or that has a second name (a hard link), because its content may be that of another user. Nothing
+// is truncated: O_TRUNC is not for it, because it would act before the checks.
 func Open(path string, flag int, mode fs.FileMode) (*os.File, error) {
 	// Without O_NONBLOCK the open of a pipe would wait for its other end.
 	file, err := os.OpenFile(path, flag&^os.O_TRUNC|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, mode)

@@ -35,7 +35,7 @@ const (
 	LimitsMemory     corev1.ResourceName = fleet + "/limits.memory"
 )
 
-// Kind is a kind whose objects are counted.
+// Kind is a kind of counted objects.
 type Kind struct {
 	Resource schema.GroupVersionResource
 	// Alias is a second name of the count, older than the names of the form count/RESOURCE; empty

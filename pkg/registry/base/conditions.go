@@ -42,7 +42,7 @@ func AwaitingController(controller string) []metav1.Condition {
 	}
 }
 
-// NotReady returns the condition Ready of a new object, whose status is False or Unknown.
+// NotReady returns the condition Ready of a new object, with the status False or Unknown.
 func NotReady(status metav1.ConditionStatus, reason, message string) []metav1.Condition {
 	return []metav1.Condition{newCondition(ConditionReady, status, reason, message)}
 }

@@ -25,11 +25,11 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 )
 
-// SpecRules are a kind's own rules for its spec; the compiler demands every one of them. T is the
-// pointer to the hub type, and Spec the type of the fields whose changes metadata.generation
-// counts.
+// SpecRules are a kind's own rules for its spec; the compiler requires every one of them. T is the
+// pointer to the hub type, and Spec the type of the fields that metadata.generation
+// covers.
 type SpecRules[T objectWithMeta, Spec any] interface {
-	// Spec returns the fields whose changes are counted.
+	// Spec returns the fields that metadata.generation covers.
 	Spec(T) *Spec
 	// Validate and ValidateUpdate return the errors of an object and of a change.
 	Validate(context.Context, T) field.ErrorList

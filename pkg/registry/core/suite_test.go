@@ -50,7 +50,7 @@ func suiteOf(t *testing.T, resource string) *registrytest.Suite {
 type checked struct {
 	resource string
 	valid    func() runtime.Object
-	// invalid are objects whose create, and wrong changes whose update is refused.
+	// invalid are objects that a create refuses, and wrong changes that an update refuses.
 	invalid func() []runtime.Object
 	change  func(runtime.Object)
 	wrong   []func(runtime.Object)

@@ -47,7 +47,7 @@ func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 	}
 }
 
-// PrepareForUpdate keeps the spec, whose finalizers have their own endpoint, and the status.
+// PrepareForUpdate keeps the status, and the spec, because its finalizers have their own endpoint.
 func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	namespace, oldNamespace := obj.(*corev1.Namespace), old.(*corev1.Namespace)
 	namespace.Spec = oldNamespace.Spec
@@ -75,8 +75,8 @@ func (statusStrategy) ResetFields() *fieldpath.Set {
 	return fieldpath.NewSet(fieldpath.MakePathOrDie("spec"))
 }
 
-// PrepareForUpdate keeps the spec. Metadata may change with the status, as in a kube-apiserver,
-// whose conformance tests patch annotations through this endpoint.
+// PrepareForUpdate keeps the spec. Metadata may change with the status, as in a kube-apiserver:
+// its conformance tests patch annotations through this endpoint.
 func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	obj.(*corev1.Namespace).Spec = old.(*corev1.Namespace).Spec
 }

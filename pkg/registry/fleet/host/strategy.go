@@ -33,7 +33,7 @@ type rules struct{}
 func (rules) Spec(host *fleet.Host) *fleet.HostSpec     { return &host.Spec }
 func (rules) Status(host *fleet.Host) *fleet.HostStatus { return &host.Status }
 
-// InitialStatus returns the status of a host whose agent has not reported yet.
+// InitialStatus returns the status of a host before the first report of its agent.
 func (rules) InitialStatus() fleet.HostStatus {
 	return fleet.HostStatus{Conditions: base.NotReady(metav1.ConditionUnknown, fleet.HostReasonNotReported, "the host's agent has not reported yet")}
 }

@@ -17,8 +17,8 @@ limitations under the License.
 // Package escalation refuses writes of roles and bindings that grant rights which the caller does
 // not have.
 //
-// Stage 4 of the request's path (see ARCHITECTURE.md), for four resources whose storage is a
-// Store. Read Store.Update first.
+// Stage 4 of the request's path (see ARCHITECTURE.md), for four resources with a Store as their
+// storage. Read Store.Update first.
 package escalation
 
 import (
