@@ -30,7 +30,7 @@ func Answers(t *testing.T, env Env, namespace string) {
 	play(t, env, administrator(), patchRows(apps+"/attacked"), []string{apps})
 }
 
-// administrator returns the caller of rows whose requests no role refuses.
+// administrator returns the caller of rows that no role refuses.
 func administrator() map[string]person {
 	return map[string]person{"the administrator": {"gatehouse-admin", []string{"system:masters"}}}
 }

@@ -194,7 +194,7 @@ func (w *weather) count() map[fault]int {
 	return count
 }
 
-// reset returns the error of a client whose connection breaks.
+// reset returns the error of a client with a broken connection.
 func reset() error {
 	return &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
 }

@@ -51,7 +51,7 @@ type line struct {
 	sever context.CancelCauseFunc
 	// lost are the instances that were created without a response to the client.
 	lost map[types.UID]bool
-	// sent are the requests whose sender may have stopped.
+	// sent are the requests that may have outlived their sender.
 	sent sync.WaitGroup
 }
 

@@ -244,7 +244,7 @@ func hostNames(group int) []string {
 	return names
 }
 
-// lost returns the instances whose creators did not receive a response.
+// lost returns the instances that were created without a response to the client.
 func (s *stage) lost() map[types.UID]bool {
 	lost := map[types.UID]bool{}
 	for _, l := range s.lines {
@@ -258,7 +258,7 @@ func (s *stage) lost() map[types.UID]bool {
 	return lost
 }
 
-// gauge is a counter whose increase can be waited for.
+// gauge is a counter with a wait for its increase.
 type gauge struct {
 	mu      sync.Mutex
 	n       int

@@ -128,7 +128,7 @@ func TestACrowdOfConnectionsLeavesDescriptorsForTheRest(t *testing.T) {
 	}
 }
 
-// onItsOwn returns a configuration whose clients have a separate connection.
+// onItsOwn returns a configuration for clients with a separate connection.
 func onItsOwn(config *rest.Config) *rest.Config {
 	own := rest.CopyConfig(config)
 	own.Dial = (&net.Dialer{Timeout: time.Minute}).DialContext // the library shares no transport with a dialer

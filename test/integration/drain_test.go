@@ -42,8 +42,8 @@ import (
 
 const drainedWatches = 50
 
-// TestSIGTERMDrainsRequestsAndWatchesAndFreesTheLock stops a server during a request whose body is
-// half received, during many writes, and during many watches.
+// TestSIGTERMDrainsRequestsAndWatchesAndFreesTheLock stops a server during a request with a half
+// received body, during many writes, and during many watches.
 func TestSIGTERMDrainsRequestsAndWatchesAndFreesTheLock(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), binary.Patience)
 	defer cancel()

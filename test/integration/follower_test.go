@@ -203,7 +203,7 @@ func (f *follower) take(event watch.Event) (bool, error) {
 	return f.isLast(f.seen[len(f.seen)-1]), nil
 }
 
-// gauge is a counter whose values can be waited for.
+// gauge is a counter with waits for its values.
 type gauge struct {
 	mu      sync.Mutex
 	n       int

@@ -87,7 +87,7 @@ type Resource struct {
 	NoGeneration bool
 	// CreateByPut and Unconditional are the strategy's settings, for kinds of Kubernetes.
 	CreateByPut, Unconditional bool
-	// StatusWritesMetadata is true for kinds of Kubernetes whose status endpoint writes labels and
+	// StatusWritesMetadata is true for kinds of Kubernetes with a status endpoint that writes labels and
 	// annotations.
 	StatusWritesMetadata bool
 	// Subresources are all endpoints below the resource.
