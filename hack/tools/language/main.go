@@ -18,9 +18,9 @@ limitations under the License.
 // personifying words in comments, and the beginnings of log messages.
 // hack/verify-language.sh calls it; read check first.
 //
-// Components are not persons: a server that "somebody" calls and "who" answers
-// reads oddly beside k8s.io/apiserver, whose comments have 0 to 2 such words in
-// 1,000 lines. A few are right, of people, which is why the limit is not zero.
+// Components are not persons: personal pronouns for a server read oddly beside k8s.io/apiserver,
+// which has 0 to 2 such words in 1,000 lines of comments. A few are right, of people, which is why
+// the limit is not zero.
 // Log messages follow the Kubernetes logging conventions
 // (kubernetes/community, contributors/devel/sig-instrumentation/logging.md).
 package main

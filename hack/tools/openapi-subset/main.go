@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command openapi-subset cuts definitions that nobody serves out of a file that openapi-gen
-// made. openapi-gen takes whole packages, and of k8s.io/api/core/v1 the server serves a few
-// kinds of many: what is left out here is neither compiled nor built at every start.
+// Command openapi-subset removes definitions that the server does not serve from a file of openapi-gen.
+// openapi-gen takes whole packages, and the server serves only a few
+// kinds of k8s.io/api/core/v1: omitted definitions are neither compiled nor built at every start.
 //
 //	openapi-subset -package k8s.io/api/core/v1 -keep Secret,SecretList -elsewhere k8s.io/apimachinery FILE
 //
@@ -187,7 +187,7 @@ func mapEntries(function *ast.FuncDecl) ([]entry, error) {
 	return entries, nil
 }
 
-// models finds all types, as alias.Type, whose model name is asked for below the node.
+// models returns all types below the node, as alias.Type, of calls for a model name.
 func models(node ast.Node) []string {
 	var found []string
 	ast.Inspect(node, func(node ast.Node) bool {

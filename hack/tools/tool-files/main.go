@@ -127,8 +127,8 @@ func write(dir string) error {
 
 const definitionsPrefix = "#/definitions/"
 
-// definitions are the models of all kinds as plain JSON: in the form of OpenAPI v2, whose
-// schemas know no alternatives, or of v3.
+// definitions returns the models of all kinds as plain JSON: in the form of OpenAPI v2, which
+// has no alternatives in its schemas, or of v3.
 func definitions(v2 bool) map[string]any {
 	models := map[string]any{}
 	for _, get := range []common.GetOpenAPIDefinitions{openapi.GetOpenAPIDefinitions, builtinopenapi.GetOpenAPIDefinitions} {
