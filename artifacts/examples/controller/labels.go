@@ -26,16 +26,16 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// The labels are of a domain of the controller's own. Nobody else writes them, so it need not
-// ask who else might have meant something by them.
+// The labels have a domain of this controller. No other client writes them, so the controller can
+// overwrite their values.
 const (
 	osLabel           = "labeler.example.com/os"
 	architectureLabel = "labeler.example.com/architecture"
 )
 
-// patch changes the labels that it names, removes those that are nil, and leaves alone all
-// others, whoever writes them at the same time. The uid has it refused for another host by the
-// same name.
+// patch changes the labels that it names, removes those that are nil, and leaves all others
+// unchanged, also if another client writes them at the same time. With the uid, the server refuses it for
+// another host of the same name.
 type patch struct {
 	Metadata struct {
 		UID    types.UID          `json:"uid"`
