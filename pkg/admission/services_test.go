@@ -55,7 +55,7 @@ func TestServicesAreResolvedFromTheCluster(t *testing.T) {
 		{name: "a service without an address", service: "headless", port: 443, message: "shop/headless leads nowhere: it is headless: give it a cluster IP"},
 		{name: "no such service", service: "none", port: 443, message: `shop/none leads nowhere: service "none" not found`},
 		{name: "a service that balances load", service: "balanced", port: 443, want: "https://[fd00::7]:443"},
-		{name: "a service whose address is not known yet", service: "new", port: 443, message: "shop/new leads nowhere: it has no cluster IP yet"},
+		{name: "a service without an address yet", service: "new", port: 443, message: "shop/new leads nowhere: it has no cluster IP yet"},
 		{name: "an unknown type", service: "strange", port: 443, message: `shop/strange leads nowhere: services of type "Pigeon" are not supported`},
 		{name: "the right was taken away after services were read", service: "inside", port: 443, missing: refused, want: "https://10.0.0.7:443"},
 		{name: "services may not be read", service: "inside", port: 443, unread: true, missing: refused, message: "clientConfig.service: cannot list services: not permitted"},

@@ -201,7 +201,7 @@ func TestWhatHappensToAnInstance(t *testing.T) {
 			{second: 30, phase: succeeded, reason: "Completed"},
 			{second: 31, change: deletedAt(31, 30), phase: succeeded, reason: "Completed", stopped: true},
 		}},
-		{"a host that was restarted goes on where it was", failing, newInstance(), []step{
+		{"a restarted host continues from its state", failing, newInstance(), []step{
 			{second: 0, phase: pending, reason: "ContainerCreating"},
 			{second: 2, phase: runs, ready: true},
 			{second: 5, restart: true, phase: runs, ready: true},

@@ -46,7 +46,7 @@ func TestABodyNeedsAMediaType(t *testing.T) {
 		{"client-go's bytes, as of kubectl create --raw", http.MethodPost, `{}`, map[string]string{"User-Agent": clientGo}, http.StatusOK},
 		{"no body", http.MethodPost, ``, nil, http.StatusOK},
 		{"a delete without options", http.MethodDelete, ``, nil, http.StatusOK},
-		{"a read, whose body is ignored", http.MethodGet, `{}`, nil, http.StatusOK},
+		{"a read with a body, which is ignored", http.MethodGet, `{}`, nil, http.StatusOK},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := httptest.NewRequest(tc.method, "/apis/fleet.gatehouse.dev/v1alpha1/hosts", strings.NewReader(tc.body))

@@ -51,7 +51,7 @@ func TestAdministratorsPassWhileTheServerStarts(t *testing.T) {
 		{"a certificate that is not accepted", http.MethodGet, admin, errors.New("no"), true, "", false},
 		{"no certificate", http.MethodGet, admin, nil, false, "", false},
 		{"a token", http.MethodGet, admin, nil, true, "Authorization", false},
-		{"an administrator who impersonates another user", http.MethodGet, admin, nil, true, "Impersonate-User", false},
+		{"an administrator that impersonates another user", http.MethodGet, admin, nil, true, "Impersonate-User", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := httptest.NewRequest(tc.method, "/api/v1/secrets", nil)

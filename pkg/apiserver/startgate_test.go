@@ -84,6 +84,6 @@ func TestTheStartGateStaysOpen(t *testing.T) {
 	}
 	err = errors.New("fails later")
 	if !gate.ready(request) {
-		t.Error("the gate closes again when a check fails later, which /readyz has to tell and not the gate")
+		t.Error("the gate closes again when a check fails later, which only /readyz must report")
 	}
 }

@@ -51,7 +51,7 @@ func TestARequestToTheClusterHasNoBoundObject(t *testing.T) {
 			client.PrependReactor("create", "serviceaccounts", func(action clienttesting.Action) (bool, runtime.Object, error) {
 				create := action.(clienttesting.CreateActionImpl)
 				if action.GetSubresource() != "token" || action.GetNamespace() != "shop" || create.Name != "web" {
-					t.Errorf("asked for %v", action)
+					t.Errorf("requested %v", action)
 				}
 				if len(create.CreateOptions.DryRun) > 0 != tc.dryRun {
 					t.Errorf("dry run %v", create.CreateOptions.DryRun)
@@ -67,7 +67,7 @@ func TestARequestToTheClusterHasNoBoundObject(t *testing.T) {
 			}}
 			given, err := ClusterTokens{Client: client}.RequestToken(t.Context(), "shop", "web", request, func(context.Context, runtime.Object) error { return nil }, tc.dryRun)
 			if asked == nil || asked.Spec.BoundObjectRef != nil || *asked.Spec.ExpirationSeconds != tc.wanted || asked.Spec.Audiences[0] != "vault" {
-				t.Errorf("asked for %v", asked)
+				t.Errorf("requested %v", asked)
 			}
 			if tc.want != "" {
 				if err == nil || !strings.Contains(err.Error(), tc.want) || apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) {

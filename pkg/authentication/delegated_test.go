@@ -200,7 +200,7 @@ func TestAnIncompleteConfigMapIsAnErrorWithACure(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := trust.Load(t.Context()); err == nil || !strings.Contains(err.Error(), test.want) {
-				t.Errorf("got %v, which does not say %q", err, test.want)
+				t.Errorf("got %v, which does not contain %q", err, test.want)
 			}
 		})
 	}

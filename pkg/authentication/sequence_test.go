@@ -83,7 +83,7 @@ func TestTheOrderOfAuthenticators(t *testing.T) {
 		{name: "a token of a WebSocket without another subprotocol to agree on", headers: webSocket("file"), failed: true},
 		{name: "a token among subprotocols of no WebSocket", headers: map[string]string{"Sec-Websocket-Protocol": webSocket("file", "x")["Sec-Websocket-Protocol"]}},
 		{name: "a token in other letters", headers: bearer("FILE"), failed: true},
-		{name: "an empty token is none", headers: bearer("")},
+		{name: "an empty token is treated as no token", headers: bearer("")},
 		{name: "a token that is refused is not anonymous", path: "/readyz", headers: bearer("broken"), failed: true},
 		{name: "the front proxy names a user", certificate: front, headers: headers, user: "carol", groups: []string{"ops", authenticatedGroup}},
 		{name: "the front proxy without a user is refused", certificate: front, failed: true},

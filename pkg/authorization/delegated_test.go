@@ -113,7 +113,7 @@ func TestDelegatedCreatesNoReviewForAdministratorsAndHealth(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) { row.check(t, a) })
 	}
 	if len(c.asked) > 0 {
-		t.Errorf("the cluster was asked %+v", c.asked)
+		t.Errorf("the cluster got the reviews %+v", c.asked)
 	}
 }
 
@@ -126,8 +126,8 @@ func TestDelegatedFollowsTheCluster(t *testing.T) {
 		{"what the cluster allows is allowed", &user.DefaultInfo{Name: "allowed"}, hosts("get"), authorizer.DecisionAllow},
 		{"what the cluster does not allow is not", &user.DefaultInfo{Name: "unknown"}, hosts("get"), authorizer.DecisionNoOpinion},
 		{"what the cluster denies is denied", &user.DefaultInfo{Name: "denied"}, hosts("get"), authorizer.DecisionDeny},
-		{"paths are asked about, too", &user.DefaultInfo{Name: "allowed"}, urlPath("get", "/metrics"), authorizer.DecisionAllow},
-		{"the anonymous are asked about, too", anonymous, urlPath("get", "/metrics"), authorizer.DecisionNoOpinion},
+		{"paths are reviewed, too", &user.DefaultInfo{Name: "allowed"}, urlPath("get", "/metrics"), authorizer.DecisionAllow},
+		{"anonymous users are reviewed, too", anonymous, urlPath("get", "/metrics"), authorizer.DecisionNoOpinion},
 	} {
 		t.Run(row.name, func(t *testing.T) { row.check(t, a) })
 	}
@@ -147,15 +147,15 @@ func TestAReviewHasAllAttributes(t *testing.T) {
 	}}.check(t, a)
 
 	if len(c.asked) != 1 || c.asked[0].ResourceAttributes == nil {
-		t.Fatalf("the cluster was asked %+v", c.asked)
+		t.Fatalf("the cluster got the reviews %+v", c.asked)
 	}
 	asked := c.asked[0]
 	if asked.User != "agent" || asked.UID != "1" || !slices.Equal(asked.Groups, []string{"hosts"}) || !slices.Equal(asked.Extra["k"], []string{"v"}) {
-		t.Errorf("asked about %+v", asked)
+		t.Errorf("reviewed %+v", asked)
 	}
 	about := asked.ResourceAttributes
 	if about.Verb != "watch" || about.Group != "fleet.gatehouse.dev" || about.Resource != "instances" || about.Subresource != "status" || about.Namespace != "default" {
-		t.Errorf("asked about %+v", about)
+		t.Errorf("reviewed %+v", about)
 	}
 	if about.FieldSelector == nil || len(about.FieldSelector.Requirements) != 1 || about.FieldSelector.Requirements[0].Key != "spec.hostName" {
 		t.Errorf("the field selector is missing: %+v", about.FieldSelector)
@@ -172,7 +172,7 @@ func TestDelegatedCachesReviews(t *testing.T) {
 		may{user: guest, attributes: hosts("get"), want: authorizer.DecisionAllow}.check(t, a)
 	}
 	if len(c.asked) != 1 {
-		t.Errorf("the cluster was asked %d times", len(c.asked))
+		t.Errorf("the cluster got %d reviews", len(c.asked))
 	}
 }
 
@@ -205,6 +205,6 @@ func TestDelegatedCreatesNoReviewForHosts(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) { row.check(t, a) })
 	}
 	if len(c.asked) > 0 {
-		t.Errorf("the cluster was asked %+v", c.asked)
+		t.Errorf("the cluster got the reviews %+v", c.asked)
 	}
 }

@@ -57,7 +57,7 @@ func TestTheSigningKeyIsMadeOnceAndForItsOwnerOnly(t *testing.T) {
 	}
 	second, err := os.ReadFile(path)
 	if err != nil || !bytes.Equal(first, second) {
-		t.Errorf("the key was made anew, which ends every token (%v)", err)
+		t.Errorf("the key was replaced, which invalidates every token (%v)", err)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the key stays open: %v (%v)", info.Mode().Perm(), err)

@@ -146,7 +146,7 @@ func TestADirectoryIsTrustedWhereNoOtherUserCanReplaceIt(t *testing.T) {
 				}
 				for _, word := range tc.says {
 					if err == nil || !strings.Contains(err.Error(), word) {
-						t.Errorf("%s: got %v, which does not say %q", what, err, word)
+						t.Errorf("%s: got %v, which does not contain %q", what, err, word)
 					}
 				}
 			}
@@ -205,7 +205,7 @@ func TestOpenRefusesLinksAndFilesOfOtherUsers(t *testing.T) {
 			case tc.says == "":
 				must(t, file.Close())
 			case err == nil || !strings.Contains(err.Error(), tc.says):
-				t.Errorf("got %v, which does not say %q", err, tc.says)
+				t.Errorf("got %v, which does not contain %q", err, tc.says)
 			}
 			if data, err := os.ReadFile(elsewhere); err != nil || string(data) != secret {
 				t.Errorf("the other file holds %q (%v)", data, err)
@@ -226,7 +226,7 @@ func TestReplaceDoesNotFollowLinks(t *testing.T) {
 	must(t, os.WriteFile(elsewhere, []byte("kept"), 0o644))
 	must(t, os.Symlink(elsewhere, path))
 	if err := WriteNew(path, []byte("new"), 0o600); !errors.Is(err, fs.ErrExist) {
-		t.Errorf("a link was taken for a new file: %v", err)
+		t.Errorf("a link was accepted as a new file: %v", err)
 	}
 	must(t, Replace(path, []byte("new"), 0o600))
 	if data, err := os.ReadFile(elsewhere); err != nil || string(data) != "kept" {
@@ -281,7 +281,7 @@ func TestAFileThatAFlagNames(t *testing.T) {
 			case tc.says == "" && err != nil:
 				t.Errorf("refused: %v", err)
 			case tc.says != "" && (err == nil || !strings.Contains(err.Error(), tc.says)):
-				t.Errorf("got %v, which does not say %q", err, tc.says)
+				t.Errorf("got %v, which does not contain %q", err, tc.says)
 			}
 		})
 	}

@@ -201,7 +201,7 @@ func TestTheConnectionOfAClientThatDoesNotReadIsClosed(t *testing.T) {
 			t.Errorf("got %v, want %v", err, os.ErrDeadlineExceeded)
 		}
 	case <-time.After(patience):
-		t.Error("the server writes for ever")
+		t.Error("the server writes forever")
 	}
 }
 

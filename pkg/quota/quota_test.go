@@ -46,7 +46,7 @@ func TestWhatAnInstanceUses(t *testing.T) {
 		containers                                        []container
 		requestsCPU, requestsMem, limitsCPU, limitsMemory int64
 	}{
-		{"no container asks for anything", []container{{}, {}}, 0, 0, 0, 0},
+		{"no container has requests", []container{{}, {}}, 0, 0, 0, 0},
 		{"cores count in thousandths, memory in bytes", []container{{quantities("1", "1Ki"), quantities("1500m", "1M")}}, 1000, 1024, 1500, 1_000_000},
 		{"containers add up", []container{{quantities("100m", "10"), nil}, {quantities("250m", "5"), quantities("", "7")}}, 350, 15, 0, 7},
 		{"a part of a thousandth is rounded up once, after the containers were added", []container{{quantities("400u", ""), nil}, {quantities("700u", ""), nil}}, 2, 0, 0, 0},

@@ -54,8 +54,8 @@ func TestMachineNamesAreReachableFromOtherMachines(t *testing.T) {
 	}{
 		{"all addresses but those of a link", box, all, false, []string{"10.0.0.1", "192.168.1.7", "fd00::7", "box.example.com"}},
 		{"those that a listener for IPv4 takes", box, all, true, []string{"10.0.0.1", "192.168.1.7", "box.example.com"}},
-		{"no name that is none", func() (string, error) { return "my_box", nil }, all, true, []string{"10.0.0.1", "192.168.1.7"}},
-		{"no name where there is none", func() (string, error) { return "", errors.New("none") }, nil, true, nil},
+		{"no invalid name", func() (string, error) { return "my_box", nil }, all, true, []string{"10.0.0.1", "192.168.1.7"}},
+		{"no name if there is none", func() (string, error) { return "", errors.New("none") }, nil, true, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if got := machineNames(tc.hostname, tc.from, tc.onlyIPv4); !slices.Equal(got, tc.want) {

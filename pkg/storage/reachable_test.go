@@ -115,7 +115,7 @@ func TestTheRefusedCertificateIsNamed(t *testing.T) {
 			}
 			for _, part := range tc.want {
 				if !strings.Contains(err.Error(), part) {
-					t.Errorf("%q does not say %q", err, part)
+					t.Errorf("%q does not contain %q", err, part)
 				}
 			}
 		})

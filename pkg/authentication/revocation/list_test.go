@@ -79,7 +79,7 @@ func TestRefusals(t *testing.T) {
 			case tc.want == "" && (err != nil || !ok || response.User.GetName() != tc.user):
 				t.Errorf("got %v, %t, %v", response, ok, err)
 			case tc.want != "" && (err == nil || ok || response != nil || !strings.Contains(err.Error(), tc.want)):
-				t.Errorf("got %v, %t, %v, which does not say %q", response, ok, err, tc.want)
+				t.Errorf("got %v, %t, %v, which does not contain %q", response, ok, err, tc.want)
 			}
 		})
 	}

@@ -147,8 +147,8 @@ func TestReviewsMayHaveOtherAudiences(t *testing.T) {
 		wanted []string
 		got    authenticator.Audiences // none: refused
 	}{
-		{"the audience that is asked for", []string{"vault"}, []string{"vault"}, authenticator.Audiences{"vault"}},
-		{"those of several that are asked for", []string{"vault", "db", "api"}, []string{"db", "vault"}, authenticator.Audiences{"db", "vault"}},
+		{"the requested audience", []string{"vault"}, []string{"vault"}, authenticator.Audiences{"vault"}},
+		{"the requested ones of several", []string{"vault", "db", "api"}, []string{"db", "vault"}, authenticator.Audiences{"db", "vault"}},
 		{"another", []string{"vault"}, []string{"db"}, nil},
 		{"ours does not do for others", []string{"api"}, []string{"vault"}, nil},
 		{"a token without audience is for this server", nil, []string{"api"}, authenticator.Audiences{"api"}},

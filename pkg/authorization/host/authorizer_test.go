@@ -86,7 +86,7 @@ func TestAHostMayDoThisAndNothingElse(t *testing.T) {
 		name, method, url string
 		want              authorizer.Decision
 	}{
-		{"it creates a Host, whose name admission checks", "POST", fleetPath + "/hosts", allow},
+		{"it creates a Host; admission checks the name", "POST", fleetPath + "/hosts", allow},
 		{"it reads its Host", "GET", fleetPath + "/hosts/edge-1", allow},
 		{"it updates its Host", "PUT", fleetPath + "/hosts/edge-1", allow},
 		{"it patches its Host", "PATCH", fleetPath + "/hosts/edge-1", allow},
@@ -107,7 +107,7 @@ func TestAHostMayDoThisAndNothingElse(t *testing.T) {
 		{"a path below a subresource is the subresource", "GET", fleetPath + "/hosts/edge-1/proxy/status", deny},
 		{"a Host in a namespace does not exist, and its name must fit all the same", "GET", inDefault + "/hosts/edge-2", deny},
 
-		{"it creates a HostLease, whose name admission checks", "POST", fleetPath + "/hostleases", allow},
+		{"it creates a HostLease; admission checks the name", "POST", fleetPath + "/hostleases", allow},
 		{"it reads its HostLease", "GET", fleetPath + "/hostleases/edge-1", allow},
 		{"it updates its HostLease", "PUT", fleetPath + "/hostleases/edge-1", allow},
 		{"it patches its HostLease", "PATCH", fleetPath + "/hostleases/edge-1", allow},
@@ -129,7 +129,7 @@ func TestAHostMayDoThisAndNothingElse(t *testing.T) {
 		{"it lists what is not bound", "GET", fleetPath + "/instances?fieldSelector=spec.hostName%3D", deny},
 		{"it lists what is not its own", "GET", fleetPath + "/instances?fieldSelector=spec.hostName%21%3Dedge-1", deny},
 		{"it lists what is not of another host", "GET", fleetPath + "/instances?fieldSelector=spec.hostName%21%3Dedge-2", deny},
-		{"fields know no sets", "GET", fleetPath + "/instances?fieldSelector=spec.hostName%20in%20(edge-1,edge-2)", deny},
+		{"field selectors have no sets", "GET", fleetPath + "/instances?fieldSelector=spec.hostName%20in%20(edge-1,edge-2)", deny},
 		{"it names itself twice", "GET", fleetPath + "/instances?fieldSelector=spec.hostName%3Dedge-1,spec.hostName%3Dedge-1", deny},
 		{"it names itself and another", "GET", fleetPath + "/instances?fieldSelector=spec.hostName%3Dedge-1,spec.hostName%3Dedge-2", deny},
 		{"it adds another field", "GET", fleetPath + "/instances?fieldSelector=spec.hostName%3Dedge-1,status.phase%3DRunning", deny},
@@ -151,7 +151,7 @@ func TestAHostMayDoThisAndNothingElse(t *testing.T) {
 		{"it creates an instance", "POST", inDefault + "/instances", deny},
 
 		{"it reads an instance bound to it", "GET", inDefault + "/instances/mine", allow},
-		{"it looks at the head of an instance bound to it", "HEAD", inDefault + "/instances/mine", allow},
+		{"it sends HEAD for an instance bound to it", "HEAD", inDefault + "/instances/mine", allow},
 		{"it reads the status of an instance bound to it", "GET", inDefault + "/instances/mine/status", allow},
 		{"it updates the status of an instance bound to it", "PUT", inDefault + "/instances/mine/status", allow},
 		{"it patches the status of an instance bound to it", "PATCH", inDefault + "/instances/mine/status", allow},
@@ -173,7 +173,7 @@ func TestAHostMayDoThisAndNothingElse(t *testing.T) {
 		{"it reads no instance that is not bound", "GET", inDefault + "/instances/unbound", deny},
 		{"it reads no instance that does not exist", "GET", inDefault + "/instances/gone", deny},
 		{"an instance of that name in another namespace is another", "GET", fleetPath + "/namespaces/other/instances/mine", deny},
-		{"an instance without a namespace is none", "GET", fleetPath + "/instances/mine", deny},
+		{"an instance without a namespace is denied", "GET", fleetPath + "/instances/mine", deny},
 
 		{"it creates core events", "POST", "/api/v1/namespaces/default/events", allow},
 		{"it creates events", "POST", "/apis/events.k8s.io/v1/namespaces/default/events", allow},
@@ -185,7 +185,7 @@ func TestAHostMayDoThisAndNothingElse(t *testing.T) {
 		{"it reviews itself", "POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", allow},
 		{"it reviews its rights", "POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", allow},
 		{"it lists its rights", "POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", allow},
-		{"it does not ask what others may", "POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", deny},
+		{"it does not create reviews of others", "POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", deny},
 		{"it does not review other users", "POST", "/apis/authentication.k8s.io/v1/tokenreviews", deny},
 
 		{"it reads no secret", "GET", "/api/v1/namespaces/default/secrets/x", deny},
@@ -205,8 +205,8 @@ func TestAHostMayDoThisAndNothingElse(t *testing.T) {
 		{"it discovers resources", "GET", fleetPath, allow},
 		{"it reads OpenAPI", "GET", "/openapi/v3/apis/fleet.gatehouse.dev/v1alpha1", allow},
 		{"it reads the version", "GET", "/version", allow},
-		{"it sees whether the server is ready", "GET", "/readyz", allow},
-		{"it sees no single check", "GET", "/readyz/etcd", deny},
+		{"it reads the readiness of the server", "GET", "/readyz", allow},
+		{"it reads no single check", "GET", "/readyz/etcd", deny},
 		{"it reads no metrics", "GET", "/metrics", deny},
 		{"it reads no profiles", "GET", "/debug/pprof/heap", deny},
 		{"it changes no log level", "PUT", "/debug/flags/v", deny},
@@ -257,13 +257,13 @@ func TestNameOf(t *testing.T) {
 		{"a host of another name", edge("system:host:edge-2", v1alpha1.HostsGroup), authorizer.DecisionDeny},
 		{"a member of the group that is no host", edge("jane", v1alpha1.HostsGroup), authorizer.DecisionDeny},
 		{"a host without a name", edge("system:host:", v1alpha1.HostsGroup), authorizer.DecisionDeny},
-		{"a host whose name could be none", edge("system:host:edge-1,edge-2", v1alpha1.HostsGroup), authorizer.DecisionDeny},
+		{"a host with an invalid name", edge("system:host:edge-1,edge-2", v1alpha1.HostsGroup), authorizer.DecisionDeny},
 		{"a node of a cluster in the group", edge("system:node:edge-1", v1alpha1.HostsGroup), authorizer.DecisionDeny},
 		{"a service account in the group", edge("system:serviceaccount:default:edge-1", v1alpha1.HostsGroup), authorizer.DecisionDeny},
 		{"a member of the group without any name", edge("", v1alpha1.HostsGroup), authorizer.DecisionDeny},
 		{"the name of a host without the group", edge("system:host:edge-1"), authorizer.DecisionNoOpinion},
 		{"a group that only begins like it", edge("system:host:edge-1", v1alpha1.HostsGroup+"2"), authorizer.DecisionNoOpinion},
-		{"a user whose name is the group's", edge(v1alpha1.HostsGroup), authorizer.DecisionNoOpinion},
+		{"a user with the name of the group", edge(v1alpha1.HostsGroup), authorizer.DecisionNoOpinion},
 		{"another user", edge("jane", "admins"), authorizer.DecisionNoOpinion},
 		{"no user", nil, authorizer.DecisionNoOpinion},
 	} {

@@ -96,7 +96,7 @@ func TestABindingGrantsItsRoleWhereItStands(t *testing.T) {
 		{"a service account of another namespace", "b", subjects(rbacv1.Subject{Kind: "ServiceAccount", Name: "robot"}), clusterRef("reader"), robot, get("secrets", "b", "x"), ""},
 		{"a path by a binding of a namespace", "a", subjects(userSubject("alice")), clusterRef("metrics"), alice, authorizer.AttributesRecord{Verb: "get", Path: "/metrics"}, ""},
 		{"a path by a rule about resources", "", subjects(userSubject("alice")), clusterRef("reader"), alice, authorizer.AttributesRecord{Verb: "get", Path: "/secrets"}, ""},
-		{"a subject of a kind that is none", "", subjects(rbacv1.Subject{Kind: "Robot", Name: "alice"}), clusterRef("reader"), alice, get("secrets", "", "x"), ""},
+		{"a subject of an unknown kind", "", subjects(rbacv1.Subject{Kind: "Robot", Name: "alice"}), clusterRef("reader"), alice, get("secrets", "", "x"), ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			a := newTestAuthorizer()
@@ -191,7 +191,7 @@ func TestUsersGrantOnlyRightsThatTheyHold(t *testing.T) {
 		{"a binding to what is not held", e.MayBind(as("alice"), "a", clusterRef("metrics")), "not currently held"},
 		{"a binding with the verb bind", e.MayBind(as("carol"), "a", clusterRef("reader")), ""},
 		{"a binding to what is unknown", e.MayBind(as("alice"), "a", clusterRef("unknown")), "not found"},
-		{"a binding to a kind that is none is left to the validation", e.MayBind(as("alice"), "a", rbacv1.RoleRef{Kind: "Robot", Name: "x"}), ""},
+		{"a binding to an unknown kind is left to the validation", e.MayBind(as("alice"), "a", rbacv1.RoleRef{Kind: "Robot", Name: "x"}), ""},
 		{"without a user", e.MayWriteRules(t.Context(), "roles", "a", "x", nil), "no authenticated user"},
 	} {
 		if (row.got == nil) != (row.want == "") || row.got != nil && !strings.Contains(row.got.Error(), row.want) {

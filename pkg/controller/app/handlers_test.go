@@ -91,17 +91,17 @@ func TestWhichAppsAReleaseEventEnqueues(t *testing.T) {
 	}{
 		{"its owner, when it comes", nil, makeRelease(1, 1), "web"},
 		{"its owner, when it changes", makeRelease(1, 1), makeRelease(1, 2), "web"},
-		{"its owner, when it goes", makeRelease(1, 1), nil, "web"},
+		{"its owner, when it is deleted", makeRelease(1, 1), nil, "web"},
 		{"its owner, when it comes and is going", nil, makeRelease(1, 1, dies), "web"},
-		{"nobody, when it belongs to another kind", nil, makeRelease(1, 1, ownedBy("web", "Fleet")), ""},
-		{"nobody, when it belongs to an earlier app of the name", nil, makeRelease(1, 1, func(r *v1alpha1.Release) { r.OwnerReferences[0].UID = "before" }), ""},
-		{"those who may adopt it, when it comes", nil, makeRelease(1, 1, orphaned), "twin web"},
-		{"nobody, when it comes, is nobody's and is going", nil, makeRelease(1, 1, orphaned, dies), ""},
-		{"nobody, when it goes and was nobody's", makeRelease(1, 1, orphaned), nil, ""},
-		{"those who may adopt it, when it gets their labels", makeRelease(1, 1, orphaned), makeRelease(1, 1, orphaned, relabelled), "db"},
-		{"nobody, when it is nobody's and gets another size", makeRelease(1, 1, orphaned), makeRelease(1, 2, orphaned), ""},
+		{"none, when an owner of another kind has it", nil, makeRelease(1, 1, ownedBy("web", "Fleet")), ""},
+		{"none, when an earlier app of the name has it", nil, makeRelease(1, 1, func(r *v1alpha1.Release) { r.OwnerReferences[0].UID = "before" }), ""},
+		{"those that may adopt it, when it is created", nil, makeRelease(1, 1, orphaned), "twin web"},
+		{"none, when it is created without an owner and is being deleted", nil, makeRelease(1, 1, orphaned, dies), ""},
+		{"none, when it is deleted and had no owner", makeRelease(1, 1, orphaned), nil, ""},
+		{"those that may adopt it, when it gets their labels", makeRelease(1, 1, orphaned), makeRelease(1, 1, orphaned, relabelled), "db"},
+		{"none, when it has no owner and gets another size", makeRelease(1, 1, orphaned), makeRelease(1, 2, orphaned), ""},
 		{"both owners, when it changes hands", makeRelease(1, 1), makeRelease(1, 1, ownedBy("db", "App")), "db web"},
-		{"the old owner and those who may adopt it, when it is let go", makeRelease(1, 1, ownedBy("db", "App")), makeRelease(1, 1, orphaned), "db twin web"},
+		{"the old owner and those that may adopt it, when it is released", makeRelease(1, 1, ownedBy("db", "App")), makeRelease(1, 1, orphaned), "db twin web"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c := newController(t, apps, nil)
@@ -139,10 +139,10 @@ func TestWhichAppsAnEndedInstanceEnqueues(t *testing.T) {
 	}{
 		{"an app that is recreated, when one is gone", makeApp(1, isRecreated), instanceOf(known, v1alpha1.InstanceRunning), nil, "web"},
 		{"an app that is recreated, when one has ended", makeApp(1, isRecreated), instanceOf(known, v1alpha1.InstanceRunning), instanceOf(known, v1alpha1.InstanceFailed), "web"},
-		{"nobody, when one still runs", makeApp(1, isRecreated), instanceOf(known, v1alpha1.InstancePending), instanceOf(known, v1alpha1.InstanceRunning), ""},
-		{"nobody, when it had ended before", makeApp(1, isRecreated), instanceOf(known, v1alpha1.InstanceFailed), instanceOf(known, v1alpha1.InstanceFailed), ""},
-		{"nobody, when the app is rolled", makeApp(1), instanceOf(known, v1alpha1.InstanceRunning), nil, ""},
-		{"nobody, when its release is not known", makeApp(1, isRecreated), instanceOf(makeRelease(2, 1), v1alpha1.InstanceRunning), nil, ""},
+		{"none, when one still runs", makeApp(1, isRecreated), instanceOf(known, v1alpha1.InstancePending), instanceOf(known, v1alpha1.InstanceRunning), ""},
+		{"none, when it had ended before", makeApp(1, isRecreated), instanceOf(known, v1alpha1.InstanceFailed), instanceOf(known, v1alpha1.InstanceFailed), ""},
+		{"none, when the app has rolling updates", makeApp(1), instanceOf(known, v1alpha1.InstanceRunning), nil, ""},
+		{"none, when its release is unknown", makeApp(1, isRecreated), instanceOf(makeRelease(2, 1), v1alpha1.InstanceRunning), nil, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c := newController(t, []*v1alpha1.App{tc.app}, []*v1alpha1.Release{known})

@@ -70,7 +70,7 @@ func TestWhereAnAppStands(t *testing.T) {
 		{"instances are refused", makeApp(3), 0, 0, 0, makeRelease(9, 3, isStalled("FailedCreate", "exceeded quota")), health.Stalled, "FailedCreate", "exceeded quota"},
 		{"releases were refused a moment ago", makeApp(3, says(no, ReleaseCreateErrorReason, noon.Add(-9*time.Second))), 0, 0, 0, nil, health.Reconciling, ReleaseCreateErrorReason, ""},
 		{"releases are refused", makeApp(3, says(no, ReleaseCreateErrorReason, noon.Add(-10*time.Second))), 0, 0, 0, nil, health.Stalled, ReleaseCreateErrorReason, ""},
-		{"releases are refused of an app that wants nothing", makeApp(0, says(no, ReleaseCreateErrorReason, noon.Add(-time.Minute))), 0, 0, 0, nil, health.Stalled, ReleaseCreateErrorReason, ""},
+		{"releases of an app with zero replicas are refused", makeApp(0, says(no, ReleaseCreateErrorReason, noon.Add(-time.Minute))), 0, 0, 0, nil, health.Stalled, ReleaseCreateErrorReason, ""},
 		{"paused on the way", makeApp(3, isPaused, says(unknown, PausedReason, noon)), 3, 1, 3, makeRelease(9, 1), health.Suspended, PausedReason, "the rollout is paused; 1 of 3 instances are of the newest version, and 2 older ones are left"},
 		{"paused at rest", makeApp(3, isPaused, says(yes, NewReleaseAvailableReason, noon)), 3, 3, 3, makeRelease(9, 3), health.Ready, NewReleaseAvailableReason, "3 of 3 instances are available"},
 	} {
@@ -88,7 +88,7 @@ func TestWhereAnAppStands(t *testing.T) {
 			}
 			withHealth(tc.app, &tc.app.Status, tc.newest, &trouble{ChangedReason, "a policy stamps it", time.Minute}, noon)
 			if reported := health.MessageOf(tc.app.Status.Conditions, v1alpha1.AppConditionStalled, ChangedReason); reported != "a policy stamps it" {
-				t.Errorf("of a trouble it says %q", reported)
+				t.Errorf("a trouble is reported as %q", reported)
 			}
 		})
 	}
@@ -120,7 +120,7 @@ func TestOnlyWhatIsNewIsProgress(t *testing.T) {
 		}
 	}
 	if reason := progressReason(&app.Status); reason != ProgressDeadlineExceededReason {
-		t.Errorf("long after, it says %s", reason)
+		t.Errorf("long after, the reason is %s", reason)
 	}
 	app.Generation++
 	var m marks
@@ -161,7 +161,7 @@ func TestAnAppThatIsScaledUpFromNothingIsWaitedFor(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got := progressReason(&plan.Status); got != tc.want {
-				t.Errorf("says %q, want %q", got, tc.want)
+				t.Errorf("got %q, want %q", got, tc.want)
 			}
 			if tc.want == ReleaseUpdatedReason {
 				if _, waits := CheckAfter(tc.app, &plan.Status, noon); !waits {
@@ -196,7 +196,7 @@ func TestWhatCameBackChangedIsNamed(t *testing.T) {
 			got := asked.DeepCopy()
 			tc.change(got)
 			if said := CreatedDiffers(app, asked, got); !strings.HasPrefix(said, tc.want) || (tc.want == "") != (said == "") {
-				t.Errorf("says %q, want %q", said, tc.want)
+				t.Errorf("got %q, want %q", said, tc.want)
 			}
 			if FindNewRelease(app, []*v1alpha1.Release{got}) == nil && CreatedDiffers(app, asked, got) == "" {
 				t.Error("the app does not find its release again, and this is not reported")

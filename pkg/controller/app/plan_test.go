@@ -69,9 +69,9 @@ func TestPlans(t *testing.T) {
 		revision  string
 	}{
 		{"the first release", makeApp(3), nil, nil, "create:3 NewReleaseCreated", "1"},
-		{"a new version begins, and makes room", makeApp(3, seen, numbered), []*v1alpha1.Release{makeRelease(1, 3)}, nil, "create:1 web-1:3>2 NewReleaseCreated", "2"},
+		{"a new version begins, and old instances are removed", makeApp(3, seen, numbered), []*v1alpha1.Release{makeRelease(1, 3)}, nil, "create:1 web-1:3>2 NewReleaseCreated", "2"},
 		{"up before down", makeApp(3, numbered), []*v1alpha1.Release{makeRelease(9, 1), makeRelease(1, 2)}, nil, "web-9:1>2 ReleaseUpdated", "9"},
-		{"down when there is no room to go up", makeApp(3, numbered), []*v1alpha1.Release{makeRelease(9, 2), makeRelease(1, 2)}, nil, "web-1:2>0 ReleaseUpdated", "9"},
+		{"down if the surge is used up", makeApp(3, numbered), []*v1alpha1.Release{makeRelease(9, 2), makeRelease(1, 2)}, nil, "web-1:2>0 ReleaseUpdated", "9"},
 		{"a rollback is numbered in the step that it begins with", makeApp(3, seen, says(metav1.ConditionTrue, NewReleaseAvailableReason, noon)), []*v1alpha1.Release{makeRelease(9, 0), makeRelease(10, 3)}, nil, "web-9:0>1 FoundNewRelease", "11"},
 		{"minReadySeconds are passed on", makeApp(3, complete, func(a *v1alpha1.App) { a.Spec.MinReadySeconds = 7 }), []*v1alpha1.Release{makeRelease(9, 3)}, nil, "web-9:3>3 NewReleaseAvailable", "9"},
 		{"old releases go when it is complete", makeApp(3, complete), []*v1alpha1.Release{makeRelease(9, 3), makeRelease(2, 0), makeRelease(1, 0)}, nil, "delete:web-1 NewReleaseAvailable", "9"},
@@ -121,10 +121,10 @@ func TestWhatIsTrueAfterAFailure(t *testing.T) {
 		t.Fatal(err)
 	}
 	if reason := progressReason(&plan.Begun); reason != NewReleaseAvailableReason {
-		t.Errorf("before the release is created it says %s", reason)
+		t.Errorf("before the release is created the reason is %s", reason)
 	}
 	if reason := progressReason(&plan.Created); reason != NewReleaseCreatedReason || plan.Created.ObservedGeneration != 0 {
-		t.Errorf("when it is created, and no more, it says %s of generation %d", reason, plan.Created.ObservedGeneration)
+		t.Errorf("once only the release is created, the reason is %s of generation %d", reason, plan.Created.ObservedGeneration)
 	}
 	app.Spec.Strategy.Type = "Sideways"
 	if _, err := Decide(View{App: app, Now: noon}); err == nil || !strings.Contains(err.Error(), "spec.strategy.type") {

@@ -161,7 +161,7 @@ func (w *world) rests(t *testing.T, seed uint64) {
 		t.Fatalf("seed %d: of %d the newest has %d, %d old ones %d", seed, wanted(w.app), size(newest), len(old), ReplicaCount(old))
 	}
 	if !Complete(w.app, &w.app.Status) || progressReason(&w.app.Status) != NewReleaseAvailableReason {
-		t.Fatalf("seed %d: at rest it says %+v", seed, w.app.Status)
+		t.Fatalf("seed %d: the final status is %+v", seed, w.app.Status)
 	}
 	if number, err := helper.Revision(newest); err != nil || number <= MaxRevision(old) || w.app.Annotations[v1alpha1.RevisionAnnotation] != fmt.Sprint(number) {
 		t.Fatalf("seed %d: revision %d (%v), of old ones %d", seed, number, err, MaxRevision(old))

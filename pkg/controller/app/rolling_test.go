@@ -55,9 +55,9 @@ func TestUnhealthyReplicasAreCleanedUp(t *testing.T) {
 		most int32
 		want string
 	}{
-		{"not more than there is room for", []*v1alpha1.Release{makeRelease(1, 10, available(8))}, 1, "web-1:9"},
+		{"not more than may be unavailable", []*v1alpha1.Release{makeRelease(1, 10, available(8))}, 1, "web-1:9"},
 		{"all of them", []*v1alpha1.Release{makeRelease(1, 10, available(8))}, 3, "web-1:8"},
-		{"none without room", []*v1alpha1.Release{makeRelease(1, 10, available(8))}, 0, ""},
+		{"none if none may be unavailable", []*v1alpha1.Release{makeRelease(1, 10, available(8))}, 0, ""},
 		{"none where all are healthy", []*v1alpha1.Release{makeRelease(1, 10)}, 3, ""},
 		{"the oldest release's first", []*v1alpha1.Release{makeRelease(2, 2, available(0)), makeRelease(1, 2, available(0))}, 3, "web-1:0 web-2:1"},
 	} {

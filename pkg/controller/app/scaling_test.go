@@ -42,7 +42,7 @@ func TestAChangeOfSize(t *testing.T) {
 		{"all end", makeApp(0), makeRelease(9, 2, remembers(3, 4)), []*v1alpha1.Release{makeRelease(1, 2, remembers(3, 4))}, true, "web-1:0 web-9:0"},
 		{"old ones end where the newest is saturated", makeApp(3), makeRelease(9, 3, remembers(3, 4)), []*v1alpha1.Release{makeRelease(1, 2, remembers(2, 3))}, true, "web-1:0"},
 		{"nothing to do", makeApp(3), makeRelease(9, 3, remembers(3, 4)), []*v1alpha1.Release{makeRelease(1, 0)}, false, ""},
-		{"a release whose size somebody else changed learns of it", makeApp(3), makeRelease(9, 3, remembers(5, 6)), nil, true, "web-9:3"},
+		{"a release that another client has scaled is recorded", makeApp(3), makeRelease(9, 3, remembers(5, 6)), nil, true, "web-9:3"},
 		{"a release that remembers nothing is not scaled", makeApp(3), makeRelease(9, 2), nil, false, "web-9:3"},
 		{"an app that is recreated shares nothing", makeApp(3, isRecreated), makeRelease(9, 2, remembers(5, 5)), []*v1alpha1.Release{makeRelease(1, 2, remembers(5, 5))}, false, ""},
 		{"nothing at all", makeApp(3), nil, nil, false, ""},

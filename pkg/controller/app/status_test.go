@@ -38,8 +38,8 @@ func TestWhenAnAppIsLookedAtAgain(t *testing.T) {
 		app  *v1alpha1.App
 		want time.Duration
 	}{
-		{"not where nobody waits", makeApp(3, says(yes, ReleaseUpdatedReason, noon), func(a *v1alpha1.App) { a.Spec.ProgressDeadlineSeconds = nil }), 0},
-		{"not where nobody waits, said otherwise", makeApp(3, says(yes, ReleaseUpdatedReason, noon), func(a *v1alpha1.App) { a.Spec.ProgressDeadlineSeconds = ptr.To[int32](math.MaxInt32) }), 0},
+		{"not without a deadline", makeApp(3, says(yes, ReleaseUpdatedReason, noon), func(a *v1alpha1.App) { a.Spec.ProgressDeadlineSeconds = nil }), 0},
+		{"not without a deadline, as the maximum", makeApp(3, says(yes, ReleaseUpdatedReason, noon), func(a *v1alpha1.App) { a.Spec.ProgressDeadlineSeconds = ptr.To[int32](math.MaxInt32) }), 0},
 		{"not where nothing has begun", makeApp(3), 0},
 		{"not when it is complete", makeApp(3, says(yes, ReleaseUpdatedReason, noon), complete), 0},
 		{"not when time is up", makeApp(3, says(no, ProgressDeadlineExceededReason, noon)), 0},
@@ -86,13 +86,13 @@ func TestStatusOfARollout(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			status := RolloutStatus(tc.app, []*v1alpha1.Release{tc.newest}, tc.newest, now)
 			if got := progressReason(&status); got != tc.reason || !ptr.Deref(status.LastProgressTime, metav1.Time{}).Time.Equal(tc.progress) {
-				t.Errorf("says %s, since %s", got, status.LastProgressTime)
+				t.Errorf("got %s, since %s", got, status.LastProgressTime)
 			}
 			if got := meta.FindStatusCondition(status.Conditions, v1alpha1.AppConditionAvailable); got == nil || got.Reason != tc.availability || got.Message == "" {
-				t.Errorf("says %v", got)
+				t.Errorf("got %v", got)
 			}
 			if got := meta.FindStatusCondition(status.Conditions, v1alpha1.AppConditionReplicaFailure); (got != nil) != tc.failure || got != nil && got.ObservedGeneration != 0 {
-				t.Errorf("says %v", got)
+				t.Errorf("got %v", got)
 			}
 		})
 	}

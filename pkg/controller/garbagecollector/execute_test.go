@@ -41,7 +41,7 @@ func TestAnOwnerThatIsNotServedKeepsWhatItOwns(t *testing.T) {
 		{"of a kind that is not served", "v1", "Pod", solid},
 		{"of a group that is not served", "example.com/v1", "ConfigMap", solid},
 		{"with no version at all", "", "ConfigMap", solid},
-		{"with a version that is none", "a/b/c", "ConfigMap", solid},
+		{"with an invalid version", "a/b/c", "ConfigMap", solid},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			scheme := fake.NewTestScheme()

@@ -103,10 +103,10 @@ func TestWhatIsToBeDoneAboutAnObject(t *testing.T) {
 		{"its owner waits for it, and it owns something", object("x"), claimed(waiting), []*metav1.PartialObjectMetadata{object("d", owned("x"))}, delete(metav1.DeletePropagationForeground)},
 		{"it owns its owner, which waits", object("x"), claimed(waiting), []*metav1.PartialObjectMetadata{object("d", blocking("x"), deleting(foreground))}, plan{act: remove, policy: metav1.DeletePropagationForeground, unblock: true}},
 		{"its owner is gone, and it owns something", object("x"), claimed(absent), []*metav1.PartialObjectMetadata{object("d", owned("x"))}, delete(metav1.DeletePropagationBackground)},
-		{"its owner is gone, and it wants to orphan", object("x", finalized(orphan)), claimed(absent), nil, delete(metav1.DeletePropagationOrphan)},
-		{"its owner is gone, and it wants to wait", object("x", finalized(foreground)), claimed(absent), nil, delete(metav1.DeletePropagationForeground)},
+		{"its owner is gone, and it has the orphan finalizer", object("x", finalized(orphan)), claimed(absent), nil, delete(metav1.DeletePropagationOrphan)},
+		{"its owner is gone, and it has the foreground finalizer", object("x", finalized(foreground)), claimed(absent), nil, delete(metav1.DeletePropagationForeground)},
 		{"it is being deleted already", object("x", deleting()), claimed(absent), nil, plan{act: leave}},
-		{"it waits for somebody else's finalizer", object("x", deleting("example.com/x")), claimed(absent), nil, plan{act: leave}},
+		{"it waits for a foreign finalizer", object("x", deleting("example.com/x")), claimed(absent), nil, plan{act: leave}},
 		{"it orphans", object("x", deleting(orphan)), nil, []*metav1.PartialObjectMetadata{object("d", owned("x"))}, plan{act: orphanDependents}},
 		{"it orphans before it waits", object("x", deleting(foreground, orphan)), nil, nil, plan{act: orphanDependents}},
 		{"it waits for nothing", object("x", deleting(foreground)), nil, nil, plan{act: finish}},
@@ -258,7 +258,7 @@ func TestWhatIsWatched(t *testing.T) {
 		t.Errorf("config maps: %+v", r)
 	}
 	if kind("Event").watched || kind("Fixed").watched {
-		t.Errorf("watched what nobody can collect: %+v", found)
+		t.Errorf("watches objects that cannot be collected: %+v", found)
 	}
 	if len(found) != 3 {
 		t.Errorf("found %+v", found)

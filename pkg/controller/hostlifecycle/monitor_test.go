@@ -123,12 +123,12 @@ func TestWhenAHostIsSilent(t *testing.T) {
 		{"its lease was renewed with a time before the last one", metav1.ConditionTrue, func(f *fleet) {
 			f.leases["h000"].Spec.RenewTime = ptr.To(metav1.NewMicroTime(start.AddDate(-20, 0, 0)))
 		}, false},
-		{"its lease is written anew, with the same time", metav1.ConditionTrue, func(f *fleet) { f.leases["h000"] = f.leases["h000"].DeepCopy() }, true},
+		{"its lease is written again, with the same time", metav1.ConditionTrue, func(f *fleet) { f.leases["h000"] = f.leases["h000"].DeepCopy() }, true},
 		{"its condition was written", metav1.ConditionFalse, func(f *fleet) { f.set(0, metav1.ConditionTrue) }, false},
 		{"its lease is gone", metav1.ConditionTrue, func(f *fleet) { delete(f.leases, "h000") }, true},
-		{"it was made anew", metav1.ConditionTrue, func(f *fleet) { f.stored[0].UID = "other" }, false},
+		{"it was recreated", metav1.ConditionTrue, func(f *fleet) { f.stored[0].UID = "other" }, false},
 		{"it is known to be unknown", metav1.ConditionUnknown, func(*fleet) {}, false},
-		{"it has said nothing yet, and has a minute for that", "", func(*fleet) {}, false},
+		{"it has not reported yet, and the startup grace has not passed", "", func(*fleet) {}, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			f := newFleet(t, 2)
@@ -255,7 +255,7 @@ func TestEvictionsBeginOnOneHostAfterTheOther(t *testing.T) {
 	f.look()
 	f.expectTurns("h001") // not ready for the longest time
 	if _, again := f.grant(f.now); again != 10*time.Second {
-		t.Errorf("asked again after %v", again)
+		t.Errorf("to be called again after %v", again)
 	}
 	f.pass(9 * time.Second)
 	f.expectTurns()
@@ -311,7 +311,7 @@ func TestNothingIsEvictedWhenMostVanishAtOnce(t *testing.T) {
 		f.look()
 		f.expectTurns()
 	})
-	t.Run("most of a large fleet, and it goes on slowly", func(t *testing.T) {
+	t.Run("most of a large fleet, and evictions continue slowly", func(t *testing.T) {
 		f := newFleet(t, 100)
 		f.pass(41*time.Second, f.names(0, 60)...)
 		f.look()

@@ -53,14 +53,14 @@ func TestWhichTaintsAHostShouldHave(t *testing.T) {
 		want  []v1alpha1.Taint
 	}{
 		{"a ready host has none of ours", isReady, []v1alpha1.Taint{notReady, gpu, notReadyNow, away, awayNow}, evictionState{}, []v1alpha1.Taint{gpu}},
-		{"a host that has said nothing keeps those with which it registered", "", []v1alpha1.Taint{notReady}, evictionState{}, []v1alpha1.Taint{notReady}},
-		{"one that is not ready takes nobody new", isNotReady, []v1alpha1.Taint{gpu}, evictionState{}, []v1alpha1.Taint{gpu, notReady}},
-		{"when its turn has come it evicts", isNotReady, []v1alpha1.Taint{notReady}, turn, []v1alpha1.Taint{notReady, notReadyNow}},
-		{"one that is silent takes nobody new", isUnknown, nil, evictionState{}, []v1alpha1.Taint{away}},
-		{"one that was not ready and falls silent needs no other turn", isUnknown, []v1alpha1.Taint{notReady, notReadyNow}, evictionState{}, []v1alpha1.Taint{away, awayNow}},
-		{"one that answers again and is not ready needs no other turn", isNotReady, []v1alpha1.Taint{away, awayNow}, evictionState{}, []v1alpha1.Taint{notReady, notReadyNow}},
-		{"when all are silent nobody evicts", isUnknown, []v1alpha1.Taint{away, awayNow, gpu}, halt, []v1alpha1.Taint{away, gpu}},
-		{"also not one whose turn had come", isUnknown, []v1alpha1.Taint{away}, evictionState{evict: true, halt: true}, []v1alpha1.Taint{away}},
+		{"a host that has not reported keeps its registered taints", "", []v1alpha1.Taint{notReady}, evictionState{}, []v1alpha1.Taint{notReady}},
+		{"a host that is not ready gets no new instance", isNotReady, []v1alpha1.Taint{gpu}, evictionState{}, []v1alpha1.Taint{gpu, notReady}},
+		{"a host with a grant evicts", isNotReady, []v1alpha1.Taint{notReady}, turn, []v1alpha1.Taint{notReady, notReadyNow}},
+		{"a silent host gets no new instance", isUnknown, nil, evictionState{}, []v1alpha1.Taint{away}},
+		{"a host that was not ready and becomes silent needs no second grant", isUnknown, []v1alpha1.Taint{notReady, notReadyNow}, evictionState{}, []v1alpha1.Taint{away, awayNow}},
+		{"a host that reports again and is not ready needs no second grant", isNotReady, []v1alpha1.Taint{away, awayNow}, evictionState{}, []v1alpha1.Taint{notReady, notReadyNow}},
+		{"no host evicts when all are silent", isUnknown, []v1alpha1.Taint{away, awayNow, gpu}, halt, []v1alpha1.Taint{away, gpu}},
+		{"not even a host with a grant", isUnknown, []v1alpha1.Taint{away}, evictionState{evict: true, halt: true}, []v1alpha1.Taint{away}},
 		{"what is as it should be stays in its order", isUnknown, []v1alpha1.Taint{awayNow, gpu, away}, turn, []v1alpha1.Taint{awayNow, gpu, away}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -143,23 +143,23 @@ func TestWhatBecomesOfTheInstancesOfAHost(t *testing.T) {
 		{name: "of a ready host nothing", host: hostWith("a", isReady), instances: []*v1alpha1.Instance{on("x"), on("y", beingDeleted)}},
 		{name: "of a silent host those that are ready no longer are", host: hostWith("a", isUnknown, away[0]), instances: []*v1alpha1.Instance{on("x"), on("y", starting), on("z", succeeded)}, unready: []string{"x"}},
 		{name: "of a host that is not ready, too", host: hostWith("a", isNotReady), instances: []*v1alpha1.Instance{on("x")}, unready: []string{"x"}},
-		{name: "once is enough: its agent may know better", host: hostWith("a", isNotReady), instances: []*v1alpha1.Instance{on("x")}, memory: memory{marked: true}},
-		{name: "who says nothing stays for the default time", host: hostWith("a", isUnknown, away...), instances: []*v1alpha1.Instance{on("x", starting)}, again: 300 * time.Second},
-		{name: "the shortest time that is left says when to look again", host: hostWith("a", isUnknown, away...), instances: []*v1alpha1.Instance{
+		{name: "instances are marked once, because the agent may correct it", host: hostWith("a", isNotReady), instances: []*v1alpha1.Instance{on("x")}, memory: memory{marked: true}},
+		{name: "an instance without a toleration stays for the default time", host: hostWith("a", isUnknown, away...), instances: []*v1alpha1.Instance{on("x", starting)}, again: 300 * time.Second},
+		{name: "the shortest remaining time is the next check", host: hostWith("a", isUnknown, away...), instances: []*v1alpha1.Instance{
 			on("x", starting), on("y", starting, tolerating(v1alpha1.TaintHostUnreachable, ptr.To[int64](20))), on("z", starting, tolerating("", nil)),
 		}, again: 20 * time.Second},
 		{name: "after its time one is evicted", host: hostWith("a", isUnknown, away...), instances: []*v1alpha1.Instance{on("x", starting), on("y", starting)}, memory: memory{tolerated: map[types.UID]time.Time{
 			"x": start.Add(-300 * time.Second), "y": start.Add(-299 * time.Second),
 		}}, evict: []string{"x"}, again: time.Second},
-		{name: "who tolerates for zero seconds is evicted at once", host: hostWith("a", isUnknown, away...), instances: []*v1alpha1.Instance{on("x", starting, tolerating("", ptr.To[int64](0)))}, evict: []string{"x"}},
+		{name: "an instance that tolerates for zero seconds is evicted at once", host: hostWith("a", isUnknown, away...), instances: []*v1alpha1.Instance{on("x", starting, tolerating("", ptr.To[int64](0)))}, evict: []string{"x"}},
 		{name: "an operator's taint evicts at once, from a ready host, too", host: hostWith("a", isReady, gpu), instances: []*v1alpha1.Instance{on("x"), on("y", tolerating("example.com/gpu", nil))}, evict: []string{"x"}},
-		{name: "NoSchedule evicts nobody", host: hostWith("a", isReady, taint("example.com/gpu", noSchedule)), instances: []*v1alpha1.Instance{on("x")}},
-		{name: "who has ended or is being deleted is not evicted", host: hostWith("a", isReady, gpu), instances: []*v1alpha1.Instance{on("x", succeeded), on("y", beingDeleted)}},
+		{name: "NoSchedule evicts no instance", host: hostWith("a", isReady, taint("example.com/gpu", noSchedule)), instances: []*v1alpha1.Instance{on("x")}},
+		{name: "an instance that has ended or is being deleted is not evicted", host: hostWith("a", isReady, gpu), instances: []*v1alpha1.Instance{on("x", succeeded), on("y", beingDeleted)}},
 		{name: "out of service, what is being deleted is removed", host: hostWith("a", isUnknown, out), instances: []*v1alpha1.Instance{on("x", beingDeleted, starting), on("y", starting)}, evict: []string{"y"}, remove: []string{"x"}},
 		{name: "out of service, but ready: its agent does it", host: hostWith("a", isReady, out), instances: []*v1alpha1.Instance{on("x", beingDeleted)}},
 		{name: "a host that is not there is waited for", instances: []*v1alpha1.Instance{on("x"), on("y", beingDeleted)}, again: 40 * time.Second},
 		{name: "not from the beginning each time", instances: []*v1alpha1.Instance{on("x")}, memory: memory{missing: start.Add(-39 * time.Second)}, again: time.Second},
-		{name: "then all is removed, when the server says so, too", instances: []*v1alpha1.Instance{on("x"), on("y", beingDeleted), on("z", succeeded)}, memory: memory{missing: start.Add(-40 * time.Second)}, confirm: true, remove: []string{"x", "y", "z"}},
+		{name: "then all is removed, if the server confirms it", instances: []*v1alpha1.Instance{on("x"), on("y", beingDeleted), on("z", succeeded)}, memory: memory{missing: start.Add(-40 * time.Second)}, confirm: true, remove: []string{"x", "y", "z"}},
 		{name: "of a host that is not there, without instances, nothing", memory: memory{missing: start.Add(-time.Hour)}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

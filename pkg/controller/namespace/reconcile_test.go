@@ -73,8 +73,8 @@ func TestWhatIsSaidOfANamespaceThatGoes(t *testing.T) {
 		changed  bool
 		waits    bool
 	}{
-		{name: "an empty one goes without a word"},
-		{name: "one that is empty at last says so", was: waited, changed: true},
+		{name: "an empty namespace is finalized without conditions"},
+		{name: "a namespace that is finally empty reports it", was: waited, changed: true},
 		{
 			name: "what is stopped gracefully is named", outcome: outcome{left: []remainder{{instances, []metav1.PartialObjectMetadata{object("web-1", true), object("web-2", true)}}}},
 			problems: map[corev1.NamespaceConditionType]string{corev1.NamespaceContentRemaining: "instances.fleet.gatehouse.dev has 2, such as web-1 (2 wait for what runs to be stopped)"},
@@ -121,7 +121,7 @@ func TestWhatIsSaidOfANamespaceThatGoes(t *testing.T) {
 				}
 			}
 			if len(tc.problems) > 0 {
-				t.Errorf("not said: %v", tc.problems)
+				t.Errorf("not reported: %v", tc.problems)
 			}
 			// The same outcome again needs no write.
 			again := judge(v.namespace, tc.outcome, metav1.NewTime(time.Unix(3000, 0)))

@@ -45,7 +45,7 @@ func TestWhatMayBeOnItsWay(t *testing.T) {
 		{"not a charge that is heard of after what was stored for it", []step{{stored: 1}, {after: grace / 2, charged: 3}}, 0, 2},
 		{"not less for what was stored long before", []step{{stored: 1}, {after: grace, charged: 3}}, 0, 3},
 		{"nothing once the time is over", []step{{charged: 3}}, settle, 0},
-		{"only the charge whose time is over is given up", []step{{charged: 3}, {after: time.Second, charged: 4}}, settle - time.Second, 4},
+		{"only the expired charge is dropped", []step{{charged: 3}, {after: time.Second, charged: 4}}, settle - time.Second, 4},
 		{"never more than there are numbers", []step{{charged: math.MaxInt64}, {charged: 1}}, 0, math.MaxInt64},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -87,7 +87,7 @@ func TestHowMuchIsUsed(t *testing.T) {
 		want  int64
 		again time.Duration
 	}{
-		{"what is there, where nobody has counted yet", nil, figures{counted: 7, pending: 2}, 7, 0},
+		{"the counted amount, without a status yet", nil, figures{counted: 7, pending: 2}, 7, 0},
 		{"what is charged, where it is right", ptr.To[int64](7), figures{counted: 7}, 7, 0},
 		{"what is charged, while more may be on its way", ptr.To[int64](9), figures{counted: 7, pending: 2, expires: start.Add(soon)}, 9, soon},
 		{"what is there and on its way, where more is charged than that", ptr.To[int64](12), figures{counted: 7, pending: 2, expires: start.Add(soon)}, 9, soon},

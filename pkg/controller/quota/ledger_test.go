@@ -214,7 +214,7 @@ func TestStatus(t *testing.T) {
 	}{
 		{"a new quota", limited(string(things), 5), nil, corev1.ResourceQuotaStatus{}, true, limited(string(things), 5), limited(string(things), 3)},
 		{"what is no longer limited is forgotten", limited(string(things), 5), nil, corev1.ResourceQuotaStatus{Hard: limited(pods, 1), Used: limited(pods, 1)}, true, limited(string(things), 5), limited(string(things), 3)},
-		{"what nobody counts here is left alone", limited(string(things), 5, pods, 1), nil, corev1.ResourceQuotaStatus{Used: limited(pods, 1)}, true, limited(string(things), 5, pods, 1), limited(string(things), 3, pods, 1)},
+		{"a name that is not counted here is not changed", limited(string(things), 5, pods, 1), nil, corev1.ResourceQuotaStatus{Used: limited(pods, 1)}, true, limited(string(things), 5, pods, 1), limited(string(things), 3, pods, 1)},
 		{"with a scope nothing is used", limited(string(things), 5), []corev1.ResourceQuotaScope{corev1.ResourceQuotaScopeBestEffort}, corev1.ResourceQuotaStatus{Used: limited(string(things), 3)}, true, limited(string(things), 5), limited(string(things), 0)},
 		{"in a cluster the rest is another's", limited(string(things), 5), nil, corev1.ResourceQuotaStatus{Hard: limited(pods, 1), Used: limited(pods, 1)}, false, limited(pods, 1), limited(string(things), 3, pods, 1)},
 	} {

@@ -165,7 +165,7 @@ func TestWhatIsDoneIsNotDoneAgainBeforeItShows(t *testing.T) {
 		w.freshness.instances = func() string { return "103" }
 		w.expect("it has caught up: those that it does not show are gone", append(create, status)...)
 	})
-	t.Run("what a watch never told is given up", func(t *testing.T) {
+	t.Run("an event that the watch never sends times out", func(t *testing.T) {
 		w := newWorld(t, web(3))
 		w.expect("three are missing", append(create, status)...)
 		w.clock.SetTime(noon.Add(ExpectationsTimeout + time.Second))
@@ -209,7 +209,7 @@ func TestWhatIsDone(t *testing.T) {
 		{"at rest, nothing is written", atRest, []*v1alpha1.Instance{made("a", owned)}, nil},
 		{"one that is going and one that failed are replaced", web(2), []*v1alpha1.Instance{going, gone}, []string{"create instances", "create instances", status}},
 		{"a release that is being deleted only counts", goingRelease, []*v1alpha1.Instance{made("a", owned), made("b", owned), made("c", labelled("web"))}, []string{status}},
-		{"an orphan that is chosen is adopted, not made anew", web(1), []*v1alpha1.Instance{made("a", labelled("web"))}, []string{"get releases", "patch instances a", status}},
+		{"a matching orphan is adopted, and no instance is created", web(1), []*v1alpha1.Instance{made("a", labelled("web"))}, []string{"get releases", "patch instances a", status}},
 		{"an orphan that is not chosen is left alone", web(0), []*v1alpha1.Instance{made("a", labelled("db"))}, []string{status}},
 		{"an orphan that has ended is left alone", web(0), []*v1alpha1.Instance{made("a", labelled("web"), in(v1alpha1.InstanceSucceeded))}, []string{status}},
 		{"one that is chosen no longer is let go and replaced", web(1), []*v1alpha1.Instance{made("a", owned, labelled("db"))}, []string{"create instances", "patch instances a", status}},
@@ -259,7 +259,7 @@ func TestAFailureIsReported(t *testing.T) {
 		told   bool
 	}{
 		{"a refusal is in the condition and an event, and it is tried again", quota, true},
-		{"in a namespace that goes nobody is told", terminating, false},
+		{"a terminating namespace causes no event", terminating, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorld(t, web(8))

@@ -94,7 +94,7 @@ func TestAReleaseWaitsToSeeWhatItDid(t *testing.T) {
 			e.Deleting(owner, []types.UID{"a", "b"})
 			e.Gone(owner, "a")
 		}, false},
-		{"an informer that has caught up says nothing of deletions", func(e *Expectations, _ *clocktesting.FakePassiveClock) {
+		{"an informer that has caught up does not fulfil deletions", func(e *Expectations, _ *clocktesting.FakePassiveClock) {
 			e.Deleting(owner, []types.UID{"a"})
 			e.CaughtUp(owner)
 		}, false},
@@ -132,7 +132,7 @@ func TestAReleaseWaitsToSeeWhatItDid(t *testing.T) {
 			e.Created(owner, "a")
 			e.CreationsSent(owner)
 		}, true},
-		{"it waits for as long as is said", func(e *Expectations, c *clocktesting.FakePassiveClock) {
+		{"it waits for the returned time", func(e *Expectations, c *clocktesting.FakePassiveClock) {
 			e.Deleting(owner, []types.UID{"a"})
 			c.SetTime(c.Now().Add(ExpectationsTimeout))
 		}, false},

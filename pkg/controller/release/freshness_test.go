@@ -33,8 +33,8 @@ func TestWhetherTheCacheShowsWhatWasWritten(t *testing.T) {
 		{name: "the newest of many counts, whatever the order of the answers", wroteInstance: []string{"5", "11", "7"}, release: "9", instance: "10", want: behind},
 		{name: "versions are numbers, not words", wroteInstance: []string{"9"}, release: "1", instance: "10", want: reached},
 		{name: "a status that is not in the cache yet", wroteRelease: []string{"6"}, wroteInstance: []string{"5"}, release: "5", instance: "5", want: behind},
-		{name: "a status says nothing of instances", wroteRelease: []string{"5"}, release: "5", instance: "1", want: unknown},
-		{name: "an informer that does not tell", wroteRelease: []string{"5"}, wroteInstance: []string{"5"}, want: unknown},
+		{name: "a written status does not concern instances", wroteRelease: []string{"5"}, release: "5", instance: "1", want: unknown},
+		{name: "an informer without a resource version", wroteRelease: []string{"5"}, wroteInstance: []string{"5"}, want: unknown},
 		{name: "a version that is no number", wroteInstance: []string{"five"}, release: "1", instance: "1", want: unknown},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

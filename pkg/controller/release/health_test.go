@@ -95,10 +95,10 @@ func TestAnInstanceThatCannotBeCountedIsNotMadeAgainAtOnce(t *testing.T) {
 	w.expect("one is made, and deleted, because no selector chooses it", "create instances", "delete instances web-x", status)
 	release, _ := w.client.FleetV1alpha1().Releases("default").Get(t.Context(), "web", metav1.GetOptions{})
 	if c := meta.FindStatusCondition(release.Status.Conditions, v1alpha1.ReleaseConditionReplicaFailure); c == nil || !strings.Contains(c.Message, `metadata.labels are "app=stamped"`) {
-		t.Errorf("says %v", c)
+		t.Errorf("got %v", c)
 	}
 	if event := <-w.recorder.Events; !strings.Contains(event, reasonChanged) || !strings.Contains(event, "app=stamped") {
-		t.Errorf("the event says %s", event)
+		t.Errorf("the event is %s", event)
 	}
 	w.shows(release)
 	w.expect("at once, nothing is made")

@@ -91,10 +91,10 @@ func TestReadinessIsCountedFromWhenItWasSeen(t *testing.T) {
 		old, now *v1alpha1.Instance
 		want     time.Time
 	}{
-		{"a host whose clock is right", reporting(no, noon), reporting(yes, noon.Add(-time.Second)), noon.Add(-time.Second)},
+		{"a host with a correct clock", reporting(no, noon), reporting(yes, noon.Add(-time.Second)), noon.Add(-time.Second)},
 		{"a host that is an hour ahead", reporting(no, noon), reporting(yes, noon.Add(time.Hour)), noon},
 		{"a host that is an hour behind", reporting(no, noon), reporting(yes, noon.Add(-time.Hour)), noon},
-		{"ready again, before the watch told that it was not", reporting(yes, noon.Add(-2*time.Hour)), reporting(yes, noon.Add(-time.Hour)), noon},
+		{"ready again, before the watch showed that it was not", reporting(yes, noon.Add(-2*time.Hour)), reporting(yes, noon.Add(-time.Hour)), noon},
 		{"seen for the first time, and ready for long", nil, reporting(yes, noon.Add(-time.Hour)), noon.Add(-time.Hour)},
 		{"seen for the first time, and ready since tomorrow", nil, reporting(yes, noon.Add(24*time.Hour)), noon},
 	} {

@@ -107,7 +107,7 @@ func TestAReleaseWaitsForOrphansNoLongerThanForItsOwn(t *testing.T) {
 			t.Error("its deletion is fulfilled although it has not been deleted")
 		}
 	})
-	t.Run("what is never told brings it back when it gives up", func(t *testing.T) {
+	t.Run("a missing event requeues the release when it times out", func(t *testing.T) {
 		w := newWorld(t, web(1))
 		later := &laterQueue{TypedRateLimitingInterface: w.queue}
 		w.queue = later

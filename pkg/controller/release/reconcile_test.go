@@ -58,7 +58,7 @@ func TestHowManyAreMadeOrDeleted(t *testing.T) {
 		{name: "too few", replicas: ptr.To[int32](3), active: 1, create: 2},
 		{name: "too many", replicas: ptr.To[int32](3), active: 5, remove: 2},
 		{name: "none are wanted", replicas: ptr.To[int32](0), active: 2, remove: 2},
-		{name: "nobody said how many", create: 1},
+		{name: "replicas are not set", create: 1},
 		{name: "far too few: in bursts", replicas: ptr.To[int32](10000), active: 3, create: Burst},
 		{name: "far too many: in bursts", replicas: ptr.To[int32](0), active: 10000, remove: Burst},
 		{name: "a release that is being deleted makes none", replicas: ptr.To[int32](3), active: 1, deleted: true},
@@ -138,8 +138,8 @@ func TestStatusCountsWhatThereIs(t *testing.T) {
 			replicas: 3, ready: 3, available: 1},
 		{name: "none could be made", release: web(2), failure: errors.New("quota"), reasons: map[string]string{"ReplicaFailure": "FailedCreate"}, message: "quota"},
 		{name: "none could be deleted", release: web(0), active: []*v1alpha1.Instance{made("a")}, failure: errors.New("forbidden"), replicas: 1, reasons: map[string]string{"ReplicaFailure": "FailedDelete"}, message: "forbidden"},
-		{name: "a failure stays as it was told", release: web(2), conditions: failed, failure: errors.New("quota again"), reasons: map[string]string{"ReplicaFailure": "FailedCreate"}, message: "quota"},
-		{name: "a failure that is over goes", release: web(2), conditions: failed},
+		{name: "a failure keeps its message", release: web(2), conditions: failed, failure: errors.New("quota again"), reasons: map[string]string{"ReplicaFailure": "FailedCreate"}, message: "quota"},
+		{name: "a failure that is over is removed", release: web(2), conditions: failed},
 		{name: "others' conditions stay", release: web(2), conditions: append([]metav1.Condition{other}, failed...), reasons: map[string]string{"Other": ""}},
 		{name: "a failure beside others' conditions", release: web(2), conditions: []metav1.Condition{other}, failure: errors.New("quota"), reasons: map[string]string{"Other": "", "ReplicaFailure": "FailedCreate"}, message: "quota"},
 		{name: "a long story is cut where a letter ends", release: web(2), failure: errors.New("x" + strings.Repeat("ä", longestMessage)), reasons: map[string]string{"ReplicaFailure": "FailedCreate"}, message: "x" + strings.Repeat("ä", longestMessage/2-1)},
@@ -180,11 +180,11 @@ func TestWhenTheNextBecomesAvailable(t *testing.T) {
 	}{
 		{name: "none is there", min: 30},
 		{name: "none is ready", min: 30, active: []*v1alpha1.Instance{made("a"), made("b", on(""))}},
-		{name: "no time is asked for", active: []*v1alpha1.Instance{made("a", readyFor(time.Second))}},
+		{name: "minReadySeconds is 0", active: []*v1alpha1.Instance{made("a", readyFor(time.Second))}},
 		{name: "one that just became ready", min: 30, active: []*v1alpha1.Instance{made("a", readyFor(0))}, want: 30 * time.Second},
 		{name: "the one that needs least", min: 30, active: []*v1alpha1.Instance{made("a", readyFor(5*time.Second)), made("b", readyFor(20*time.Second)), made("c")}, want: 10 * time.Second},
 		{name: "those that are available are not waited for", min: 30, active: []*v1alpha1.Instance{made("a", readyFor(time.Minute)), made("b", readyFor(30*time.Second))}},
-		{name: "nor those of which nobody knows since when", min: 30, active: []*v1alpha1.Instance{made("a", readyNobodyKnowsSince)}},
+		{name: "nor those that are ready since an unknown time", min: 30, active: []*v1alpha1.Instance{made("a", readyNobodyKnowsSince)}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			release := web(1)

@@ -47,10 +47,10 @@ func TestWhatKeepsAnInstanceOffAHost(t *testing.T) {
 		instance *v1alpha1.Instance
 		want     string
 	}{
-		{name: "a ready host with room takes it", host: readyHost("a"), instance: newInstance("x"), want: "fit"},
+		{name: "a ready host with free resources fits", host: readyHost("a"), instance: newInstance("x"), want: "fit"},
 		{name: "the condition Ready is False", host: readyHost("a", withReady("False")), instance: newInstance("x"), want: "not ready"},
 		{name: "the condition Ready is Unknown", host: readyHost("a", withReady("Unknown")), instance: newInstance("x"), want: "not ready"},
-		{name: "the host has not said anything yet", host: readyHost("a", func(h *v1alpha1.Host) { h.Status.Conditions = nil }), instance: newInstance("x"), want: "not ready"},
+		{name: "the host has not reported yet", host: readyHost("a", func(h *v1alpha1.Host) { h.Status.Conditions = nil }), instance: newInstance("x"), want: "not ready"},
 		{name: "a toleration does not help against not being ready", host: readyHost("a", withReady("False")), instance: newInstance("x", tolerating("")), want: "not ready"},
 		{name: "the host is cordoned", host: readyHost("a", cordoned), instance: newInstance("x"), want: "unschedulable"},
 		{name: "labels match", host: readyHost("a", withLabel("disk", "ssd")), instance: newInstance("x", selecting("disk", "ssd")), want: "fit"},
@@ -74,7 +74,7 @@ func TestWhatKeepsAnInstanceOffAHost(t *testing.T) {
 		{name: "an extended resource of which none is left", host: readyHost("a", withAllocatable("instances", "10", "example.com/gpu", "1")), there: []*v1alpha1.Instance{newInstance("y", asking("example.com/gpu", "1"), boundTo("a"))}, instance: newInstance("x", asking("example.com/gpu", "1")), want: "insufficient example.com/gpu"},
 		{name: "an ended instance uses nothing", host: readyHost("a"), there: []*v1alpha1.Instance{newInstance("y", asking("cpu", "4"), boundTo("a"), ended(v1alpha1.InstanceFailed))}, instance: newInstance("x"), want: "fit"},
 		{name: "a terminating instance uses resources", host: readyHost("a"), there: []*v1alpha1.Instance{newInstance("y", asking("cpu", "4"), boundTo("a"), beingDeleted)}, instance: newInstance("x"), want: "insufficient cpu"},
-		{name: "a host that says nothing of allocatable gives its capacity", host: readyHost("a", func(h *v1alpha1.Host) { h.Status.Capacity, h.Status.Allocatable = h.Status.Allocatable, nil }), instance: newInstance("x"), want: "fit"},
+		{name: "a host without allocatable offers its capacity", host: readyHost("a", func(h *v1alpha1.Host) { h.Status.Capacity, h.Status.Allocatable = h.Status.Allocatable, nil }), instance: newInstance("x"), want: "fit"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := stateWith([]*v1alpha1.Host{tc.host}, tc.there...)
@@ -98,8 +98,8 @@ func TestWhyNothingFits(t *testing.T) {
 		{"without hosts", nil, newInstance("x"), "0/0 hosts are available: there are no hosts"},
 		{"the most frequent reason comes first", hosts(tainted, little, little), newInstance("x"), "0/3 hosts are available: 2 insufficient memory, 1 tainted gpu"},
 		{"of equally frequent ones what is nearer to fitting comes first", hosts(cordoned, little, withReady("False")), newInstance("x"), "0/3 hosts are available: 1 insufficient memory, 1 unschedulable, 1 not ready"},
-		{"a selector that no host matches says what it asks for", hosts(asIs, cordoned), newInstance("x", selecting("disk", "ssd")), "0/2 hosts are available: none has the labels of hostSelector disk=ssd"},
-		{"a selector that some match says nothing of itself", hosts(asIs, func(h *v1alpha1.Host) { cordoned(h); withLabel("disk", "ssd")(h) }), newInstance("x", selecting("disk", "ssd")), "0/2 hosts are available: 1 unschedulable, 1 without the labels of hostSelector"},
+		{"a selector that no host matches is named", hosts(asIs, cordoned), newInstance("x", selecting("disk", "ssd")), "0/2 hosts are available: none has the labels of hostSelector disk=ssd"},
+		{"a selector that some hosts match is not named", hosts(asIs, func(h *v1alpha1.Host) { cordoned(h); withLabel("disk", "ssd")(h) }), newInstance("x", selecting("disk", "ssd")), "0/2 hosts are available: 1 unschedulable, 1 without the labels of hostSelector"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := requirementsOf(tc.instance)

@@ -282,7 +282,7 @@ func (w *world) compare() {
 			w.t.Errorf("host %s: the sums are %+v, not %+v", name, h.used, *want)
 		}
 		if len(h.ports) > 0 && h.used.instances == 0 {
-			w.t.Errorf("host %s: %d ports are taken by nobody", name, len(h.ports))
+			w.t.Errorf("host %s: %d ports are in use without an instance", name, len(h.ports))
 		}
 	}
 }

@@ -198,7 +198,7 @@ func TestAConflictIsConfirmedWithBackoff(t *testing.T) {
 		s.now = s.now.Add(1)
 		s.expect("confirm x")
 		if s.used("a") != 1000 {
-			t.Errorf("%d used while nobody knows whether it is bound", s.used("a"))
+			t.Errorf("%d used while the binding is uncertain", s.used("a"))
 		}
 		s.confirmed(x, newInstance("x"), s.now)
 	}
@@ -221,12 +221,12 @@ func TestAChangeThatFreesResourcesRetriesInstancesThatFit(t *testing.T) {
 		{"a host that grows", readyHost("a"), func(s *story) {
 			s.setHost(readyHost("a", withAllocatable("cpu", "8", "memory", "8Gi", "instances", "10")), s.now)
 		}, []string{"bind x a"}},
-		{"a host that says the same again", readyHost("a"), func(s *story) { s.setHost(readyHost("a"), s.now) }, nil},
+		{"a host that reports the same again", readyHost("a"), func(s *story) { s.setHost(readyHost("a"), s.now) }, nil},
 		{"a host that becomes ready", readyHost("a", withReady("False")), func(s *story) {
 			s.removeInstance(keyOf(newInstance("there")), s.now)
 			s.setHost(readyHost("a"), s.now)
 		}, []string{"bind x a"}},
-		{"a taint that goes", readyHost("a", withTaint("gpu", v1alpha1.TaintEffectNoSchedule), withAllocatable("cpu", "8", "memory", "8Gi", "instances", "10")), func(s *story) {
+		{"a taint that is removed", readyHost("a", withTaint("gpu", v1alpha1.TaintEffectNoSchedule), withAllocatable("cpu", "8", "memory", "8Gi", "instances", "10")), func(s *story) {
 			s.setHost(readyHost("a", withAllocatable("cpu", "8", "memory", "8Gi", "instances", "10")), s.now)
 		}, []string{"bind x a"}},
 		{"a toleration that is added", readyHost("a", withTaint("gpu", v1alpha1.TaintEffectNoSchedule), withAllocatable("cpu", "8", "memory", "8Gi", "instances", "10")), func(s *story) { s.create(newInstance("x", tolerating("gpu"))) }, []string{"bind x a"}},
@@ -378,7 +378,7 @@ func TestARefusedBindingIsReportedOnce(t *testing.T) {
 		s.expect("bind x a")
 		s.finished(x, refused, s.now)
 		if d := s.refusal(x, friday); (d != nil) != (s.queue.all[keyOf(x)].failures == 1) || d != nil && (d.reason != reasonBindingRefused || d.message != friday) {
-			t.Fatalf("after failure %d it says %v", s.queue.all[keyOf(x)].failures, d)
+			t.Fatalf("after failure %d the decision is %v", s.queue.all[keyOf(x)].failures, d)
 		}
 		s.now = s.now.Add(lastBackoff)
 	}
@@ -388,10 +388,10 @@ func TestARefusedBindingIsReportedOnce(t *testing.T) {
 	again.create(said)
 	again.expect("bind x a")
 	if d := again.refusal(said, friday); d != nil {
-		t.Errorf("it is said again: %v", d)
+		t.Errorf("it is reported again: %v", d)
 	}
 	if d := s.refusal(newInstance("gone"), friday); d != nil {
-		t.Errorf("of one that is gone it is said: %v", d)
+		t.Errorf("an instance that is gone is reported: %v", d)
 	}
 }
 
@@ -406,7 +406,7 @@ func TestAConflictThatWasNoneIsReported(t *testing.T) {
 	s.now = s.now.Add(lastBackoff)
 	s.expect("confirm x")
 	if d := s.confirmed(x, newInstance("x"), s.now); d == nil || d.message != webhook {
-		t.Errorf("it says %v", d)
+		t.Errorf("the report is %v", d)
 	}
 	s.expect("bind x a")
 }

@@ -46,7 +46,7 @@ func TestWhichHostIsBest(t *testing.T) {
 		{name: "the one with more memory left", hosts: hosts(asIs, asIs), there: []*v1alpha1.Instance{
 			newInstance("y", asking("memory", "1Gi"), boundTo("a")), newInstance("z", asking("memory", "2Gi"), boundTo("b")),
 		}, instance: newInstance("x"), want: "a"},
-		{name: "the one with more slots left, for an instance that asks for nothing", hosts: hosts(asIs, asIs), there: []*v1alpha1.Instance{
+		{name: "the one with more slots left, for an instance without requests", hosts: hosts(asIs, asIs), there: []*v1alpha1.Instance{
 			newInstance("y", asking(), boundTo("a")),
 		}, instance: newInstance("x", asking()), want: "b"},
 		{name: "load is a share of what the host has", hosts: hosts(asIs, withAllocatable("cpu", "64", "memory", "256Gi", "instances", "100")), there: []*v1alpha1.Instance{

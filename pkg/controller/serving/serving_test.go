@@ -57,8 +57,8 @@ func TestMetricsAreForAuthorizedUsers(t *testing.T) {
 		{"an empty token", "Bearer ", http.StatusUnauthorized},
 		{"a password", "Basic of-prometheus", http.StatusUnauthorized},
 		{"an unknown token", "Bearer unknown", http.StatusUnauthorized},
-		{"a user who may not get the path", "Bearer of-bob", http.StatusForbidden},
-		{"a user who may", "Bearer of-prometheus", http.StatusNoContent},
+		{"a user without the right to get the path", "Bearer of-bob", http.StatusForbidden},
+		{"a user with the right", "Bearer of-prometheus", http.StatusNoContent},
 		{"a review that fails", "Bearer broken", http.StatusInternalServerError},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -311,7 +311,7 @@ func TestPoliciesNeedTheRightToReadTheirParameters(t *testing.T) {
 					t.Errorf("%s without the right: got %v, want a refusal of %s", step.what, err, step.refused)
 				}
 				if len(r.asked) != 1 || r.asked[0] != step.needs {
-					t.Errorf("%s: asked for %q, want %q", step.what, r.asked, step.needs)
+					t.Errorf("%s: checked %q, want %q", step.what, r.asked, step.needs)
 				}
 				r.granted = step.needs
 				if err := step.do(ctx); err != nil {
@@ -322,7 +322,7 @@ func TestPoliciesNeedTheRightToReadTheirParameters(t *testing.T) {
 			relabel := func(obj runtime.Object) { obj.(metav1.Object).SetLabels(map[string]string{"zone": "b"}) }
 			for _, storage := range []registrytest.Storage{policies, bindings} {
 				if err := update(ctx, storage, "a", relabel); err != nil || len(r.asked) > 0 {
-					t.Errorf("a change of something else: %v, asked for %q", err, r.asked)
+					t.Errorf("a change of something else: %v, checked %q", err, r.asked)
 				}
 			}
 			if err := update(as("root", user.SystemPrivilegedGroup), policies, "a", func(obj runtime.Object) { setKind(obj, "Secret") }); err != nil {

@@ -77,7 +77,7 @@ func TestAReviewReturnsTheDecisionOfTheAuthorizer(t *testing.T) {
 		{"allowed", answers{decision: authorizer.DecisionAllow}, authorizationv1.SubjectAccessReviewStatus{Allowed: true, Reason: "because"}},
 		{"denied", answers{decision: authorizer.DecisionDeny}, authorizationv1.SubjectAccessReviewStatus{Denied: true, Reason: "because"}},
 		{"no opinion is not allowed, and not denied", answers{decision: authorizer.DecisionNoOpinion}, authorizationv1.SubjectAccessReviewStatus{Reason: "because"}},
-		{"a failure is said", answers{decision: authorizer.DecisionDeny, err: errors.New("ill")}, authorizationv1.SubjectAccessReviewStatus{Denied: true, Reason: "because", EvaluationError: "ill"}},
+		{"a failure is reported", answers{decision: authorizer.DecisionDeny, err: errors.New("ill")}, authorizationv1.SubjectAccessReviewStatus{Denied: true, Reason: "because", EvaluationError: "ill"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			obj, err := create(t, &row.answers, "selfsubjectaccessreviews", &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: hosts()}})
@@ -89,7 +89,7 @@ func TestAReviewReturnsTheDecisionOfTheAuthorizer(t *testing.T) {
 			}
 			asked := row.asked
 			if asked.User.GetName() != "alice" || asked.Verb != "get" || asked.APIGroup != "fleet.gatehouse.dev" || asked.APIVersion != "*" || asked.Resource != "hosts" || asked.Subresource != "status" || asked.Name != "x" || !asked.ResourceRequest {
-				t.Errorf("asked about %+v", asked)
+				t.Errorf("reviewed %+v", asked)
 			}
 		})
 	}
@@ -103,7 +103,7 @@ func TestAReviewOfAnotherUserPassesAllAttributes(t *testing.T) {
 	}
 	who := a.asked.User
 	if who.GetName() != "bob" || who.GetUID() != "1" || who.GetGroups()[0] != "dev" || who.GetExtra()["k"][0] != "v" || a.asked.Path != "/metrics" || a.asked.ResourceRequest {
-		t.Errorf("asked about %+v as %+v", a.asked, who)
+		t.Errorf("reviewed %+v as %+v", a.asked, who)
 	}
 }
 
@@ -135,15 +135,15 @@ func TestASelectorThatCannotBeParsedIsReported(t *testing.T) {
 				t.Fatal(err)
 			}
 			if len(a.asked.FieldSelectorRequirements) != row.left {
-				t.Errorf("asked with %v", a.asked.FieldSelectorRequirements)
+				t.Errorf("reviewed with %v", a.asked.FieldSelectorRequirements)
 			}
 			got := obj.(*authorizationv1.SelfSubjectAccessReview).Status.EvaluationError
 			if (got == "") != (len(row.want) == 0) {
-				t.Errorf("said %q", got)
+				t.Errorf("got %q", got)
 			}
 			for _, part := range row.want {
 				if !strings.Contains(got, part) {
-					t.Errorf("said %q, and nothing of %q", got, part)
+					t.Errorf("%q does not contain %q", got, part)
 				}
 			}
 		})
@@ -171,7 +171,7 @@ func TestAWrongReviewIsRefused(t *testing.T) {
 	}{
 		{"about nothing", "subjectaccessreviews", subject(func(r *authorizationv1.SubjectAccessReview) { r.Spec.ResourceAttributes = nil }), apierrors.IsInvalid, "spec: "},
 		{"about both", "subjectaccessreviews", subject(func(r *authorizationv1.SubjectAccessReview) { r.Spec.NonResourceAttributes = path }), apierrors.IsInvalid, "spec: "},
-		{"about both, with a selector that is none", "subjectaccessreviews", subject(func(r *authorizationv1.SubjectAccessReview) {
+		{"about both, with an invalid selector", "subjectaccessreviews", subject(func(r *authorizationv1.SubjectAccessReview) {
 			r.Spec.NonResourceAttributes, r.Spec.ResourceAttributes.FieldSelector = path, &authorizationv1.FieldSelectorAttributes{}
 		}), apierrors.IsInvalid, "spec.resourceAttributes.fieldSelector.requirements"},
 		{"without a user", "subjectaccessreviews", subject(func(r *authorizationv1.SubjectAccessReview) { r.Spec.User = "" }), apierrors.IsInvalid, "spec.user"},
@@ -191,10 +191,10 @@ func TestAWrongReviewIsRefused(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			a := &answers{decision: authorizer.DecisionAllow}
 			if _, err := create(t, a, row.path, row.review); err == nil || !row.wrong(err) || !strings.Contains(err.Error(), row.says) {
-				t.Errorf("answered %v, which does not say %q", err, row.says)
+				t.Errorf("answered %v, which does not contain %q", err, row.says)
 			}
 			if a.asked != nil {
-				t.Error("the authorizer was asked all the same")
+				t.Error("the authorizer was called nevertheless")
 			}
 		})
 	}

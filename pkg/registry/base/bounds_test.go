@@ -92,7 +92,7 @@ func TestLongListsOfErrorsAreCut(t *testing.T) {
 		t.Errorf("the answer has %d bytes", len(answer.Error()))
 	}
 	if !strings.HasSuffix(cut[len(cut)-1].Detail, "; and 4900 more errors") {
-		t.Errorf("the last error does not say how many are left out: %s", cut[len(cut)-1].Detail)
+		t.Errorf("the last error does not have the number of omitted ones: %s", cut[len(cut)-1].Detail)
 	}
 	if len(errs[0].Field) < 10_000 {
 		t.Error("the errors themselves were changed")

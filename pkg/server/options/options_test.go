@@ -168,7 +168,7 @@ func TestAWrongValueNamesItsFlagAndTheCure(t *testing.T) {
 			"--requestheader-uid-headers is for", "--requestheader-group-headers is for", "--requestheader-extra-headers-prefix is for",
 		}},
 		{"aggregated without an etcd", func(o *Options) { o.Mode = ModeAggregated }, []string{"--etcd-servers is required with --mode=aggregated"}},
-		{"aggregated with an embedded etcd when asked", func(o *Options) { o.Mode, o.Etcd.Embed = ModeAggregated, true }, nil},
+		{"aggregated with an embedded etcd if requested", func(o *Options) { o.Mode, o.Etcd.Embed = ModeAggregated, true }, nil},
 		{"aggregated with two etcds", func(o *Options) {
 			o.Mode, o.Etcd.Embed = ModeAggregated, true
 			o.Etcd.StorageConfig.Transport.ServerList = []string{"https://127.0.0.1:2379"}
@@ -193,7 +193,7 @@ func TestAWrongValueNamesItsFlagAndTheCure(t *testing.T) {
 		}, []string{"--enable-admission-plugins and --disable-admission-plugins both name AlwaysPullImages: leave it out of one"}},
 		{"no settings of admission plugins at the path", func(o *Options) { o.Admission.SetConfigFile(missing) }, []string{"--admission-control-config-file: the file cannot be read"}},
 		{"settings of admission plugins that are none", func(o *Options) { o.Admission.SetConfigFile("testdata/flags.txt") }, []string{"--admission-control-config-file: testdata/flags.txt is not an AdmissionConfiguration of apiserver.config.k8s.io/v1"}},
-		{"settings of an admission plugin that does not exist, and of one whose file does not", func(o *Options) { o.Admission.SetConfigFile("testdata/admission.yaml") }, []string{
+		{"settings of an admission plugin that does not exist, and of one with a missing file", func(o *Options) { o.Admission.SetConfigFile("testdata/admission.yaml") }, []string{
 			`--admission-control-config-file: plugins[0].name: there is no admission plugin "ImagePolicyWebhook"`, "--admission-control-config-file: the file cannot be read",
 		}},
 		{"two mistakes are both reported", func(o *Options) { o.Mode, o.DataDir = "", "" }, []string{"--mode is required", "--data-dir must not be empty"}},

@@ -97,7 +97,7 @@ func TestOwnersAreSetOnlyWithTheRightsThatTheyGive(t *testing.T) {
 		{name: "an owner outside of namespaces", now: object(host), may: []string{finalizeHost}, asked: 1},
 		{name: "each owner is checked", now: object(app, host), may: []string{finalizeApp}, asked: 2, message: "hosts.fleet.gatehouse.dev/finalizers"},
 		{name: "an owner of an unknown kind", now: object(owner("Nothing", "web", yes)), message: "the kind Nothing of fleet.gatehouse.dev/v1alpha1 is not known"},
-		{name: "an owner of a version that is none", now: object(metav1.OwnerReference{APIVersion: "a/b/c", Kind: "App", Name: "web", BlockOwnerDeletion: yes}), message: "cannot be parsed"},
+		{name: "an owner of an invalid version", now: object(metav1.OwnerReference{APIVersion: "a/b/c", Kind: "App", Name: "web", BlockOwnerDeletion: yes}), message: "cannot be parsed"},
 		{name: "an authorizer that fails", now: object(app), err: errors.New("no answer"), asked: 1, message: "no answer"},
 		{name: "more owners than a request may block", now: object(many...), message: "not on 65"},
 		{name: "an update that keeps the owners needs no right", now: object(app), was: object(app)},
@@ -106,7 +106,7 @@ func TestOwnersAreSetOnlyWithTheRightsThatTheyGive(t *testing.T) {
 		{name: "an update that blocks an owner needs both", now: object(app), was: object(free), may: []string{deleteIt}, asked: 2, message: "apps.fleet.gatehouse.dev/finalizers"},
 		{name: "an update with both rights", now: object(app), was: object(free), may: []string{deleteIt, finalizeApp}, asked: 2},
 		{name: "an update that holds up an owner no more", now: object(free), was: object(app), may: []string{deleteIt}, asked: 1},
-		{name: "the status is none of its business", now: object(app), was: object(), subresource: "status"},
+		{name: "the status is not checked", now: object(app), was: object(), subresource: "status"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			access := &rights{may: map[string]bool{}, err: tc.err}
@@ -129,7 +129,7 @@ func TestOwnersAreSetOnlyWithTheRightsThatTheyGive(t *testing.T) {
 			err := p.Validate(t.Context(), admission.NewAttributesRecord(tc.now, tc.was, version.WithKind("Instance"), "shop", "web",
 				version.WithResource("instances"), tc.subresource, operation, nil, false, &user.DefaultInfo{Name: "alice"}), nil)
 			if len(access.asked) != tc.asked {
-				t.Errorf("asked %q", access.asked)
+				t.Errorf("checked %q", access.asked)
 			}
 			var status apierrors.APIStatus
 			switch {

@@ -80,7 +80,7 @@ func TestAnInstanceUsesTheRequestsOfItsContainersUntilItEnds(t *testing.T) {
 	}{
 		{"a new one", instance(fleet.InstancePending, container("a", "100m", "1Ki"), container("b", "1", "")), sums("1100", "1024")},
 		{"one that runs", instance(fleet.InstanceRunning, container("a", "1", "1")), sums("1000", "1")},
-		{"one of whose host nothing is heard", instance(fleet.InstanceUnknown, container("a", "1", "1")), sums("1000", "1")},
+		{"an instance of an unreachable host", instance(fleet.InstanceUnknown, container("a", "1", "1")), sums("1000", "1")},
 		{"one that has ended well is only counted", instance(fleet.InstanceSucceeded, container("a", "1", "1")), map[string]string{countInstances: "1"}},
 		{"one that has failed is only counted", instance(fleet.InstanceFailed, container("a", "1", "1")), map[string]string{countInstances: "1"}},
 	} {
@@ -103,7 +103,7 @@ func TestEveryContainerMustSetTheResourcesThatAQuotaLimits(t *testing.T) {
 		item    *fleet.Instance
 		want    string
 	}{
-		{"all say it", []corev1.ResourceName{quota.RequestsMilliCPU, quota.RequestsMemory}, instance("", container("a", "1", "1"), container("b", "0", "1")), ""},
+		{"all containers set it", []corev1.ResourceName{quota.RequestsMilliCPU, quota.RequestsMemory}, instance("", container("a", "1", "1"), container("b", "0", "1")), ""},
 		{"only the number of instances is limited", []corev1.ResourceName{countInstances}, instance("", container("a", "", "")), ""},
 		{"one container does not set a limited resource", []corev1.ResourceName{quota.RequestsMilliCPU}, instance("", container("a", "1", ""), container("b", "", "1")), "must specify resources.requests.cpu for: b"},
 		{"several things are missing", []corev1.ResourceName{quota.LimitsMemory, quota.RequestsMilliCPU}, instance("", container("a", "", ""), container("b", "", "")),

@@ -61,7 +61,7 @@ func TestSecrets(t *testing.T) {
 			expect(t, errs, test.want...)
 		})
 	}
-	t.Run("an answer does not tell the secret", func(t *testing.T) {
+	t.Run("an error does not contain the secret", func(t *testing.T) {
 		secret := corev1.Secret{ObjectMeta: named, Type: corev1.SecretTypeDockercfg, Data: map[string][]byte{".dockercfg": []byte("hunter2")}}
 		if text := ValidateSecret(&secret).ToAggregate().Error(); strings.Contains(text, "hunter2") {
 			t.Error(text)

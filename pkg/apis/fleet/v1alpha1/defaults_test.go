@@ -95,7 +95,7 @@ func TestDefaultsFillInWhatIsNotSaid(t *testing.T) {
 			}},
 		},
 		{
-			name: "an instance keeps what it says",
+			name: "an instance keeps its values",
 			given: &v1alpha1.Instance{Spec: v1alpha1.InstanceSpec{
 				RestartPolicy:                 v1alpha1.RestartPolicyNever,
 				TerminationGracePeriodSeconds: pointer[int64](0),
@@ -150,7 +150,7 @@ func TestDefaultsFillInWhatIsNotSaid(t *testing.T) {
 			want:  &v1alpha1.App{Spec: appDefaults(&v1alpha1.RollingUpdateApp{MaxUnavailable: share("25%"), MaxSurge: share("25%")})},
 		},
 		{
-			name:  "what a rolling update says is kept, and the rest filled in",
+			name:  "the values of a rolling update are kept, and the rest is defaulted",
 			given: &v1alpha1.App{Spec: v1alpha1.AppSpec{Strategy: v1alpha1.AppStrategy{RollingUpdate: &v1alpha1.RollingUpdateApp{MaxSurge: share("0%")}}}},
 			want:  &v1alpha1.App{Spec: appDefaults(&v1alpha1.RollingUpdateApp{MaxUnavailable: share("25%"), MaxSurge: share("0%")})},
 		},

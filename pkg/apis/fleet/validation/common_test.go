@@ -51,7 +51,7 @@ func check(t *testing.T, errs field.ErrorList, wants []want) {
 		}
 		left = slices.Delete(left, i, i+1)
 		if err.Detail == "" && (err.Type == invalid || err.Type == forbidden) {
-			t.Errorf("the error does not say why: %v", err)
+			t.Errorf("the error has no reason: %v", err)
 		}
 	}
 	for _, missing := range left {

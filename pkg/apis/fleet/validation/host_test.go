@@ -97,7 +97,7 @@ func TestTheStatusOfAHostIsChecked(t *testing.T) {
 		{name: "a host name is a DNS name", change: setAddress(fleet.HostHostname, "edge_1"), want: []want{{invalid, "status.addresses[0].address"}}},
 		{name: "an empty host name is for the declarative rule to refuse", change: setAddress(fleet.HostHostname, "")},
 		{name: "an unknown type of address is for the declarative rule to refuse", change: setAddress("Pigeon", "anything")},
-		{name: "a resource without a domain is one that we know", change: setCapacity("gpu", "1"), want: []want{{notSupported, "status.capacity[gpu]"}}},
+		{name: "a resource without a domain must be a known one", change: setCapacity("gpu", "1"), want: []want{{notSupported, "status.capacity[gpu]"}}},
 		{name: "an extended resource has a qualified name", change: setCapacity("example.com/", "1"), want: []want{{invalid, "status.capacity[example.com/]"}, {invalid, "status.capacity[example.com/]"}}},
 		{name: "an amount is not negative", change: setCapacity(fleet.ResourceMemory, "-1"), want: []want{{invalid, "status.capacity[memory]"}}},
 		{name: "instances come in whole numbers", change: setCapacity(fleet.ResourceInstances, "1500m"), want: []want{{invalid, "status.capacity[instances]"}}},

@@ -109,7 +109,7 @@ func TestANewInstanceIsChecked(t *testing.T) {
 		{name: "an instance lives in a namespace", change: func(i *fleet.Instance) { i.Namespace = "" }, want: []want{{required, "metadata.namespace"}}},
 		{name: "a name is required", change: func(i *fleet.Instance) { i.Name = "" }, want: []want{{required, "metadata.name"}}},
 		{name: "a name is a DNS name", change: func(i *fleet.Instance) { i.Name = "web_1" }, want: []want{{invalid, "metadata.name"}}},
-		{name: "nobody creates a bound instance", change: spec(func(s *fleet.InstanceSpec) { s.HostName = "edge-1" }), want: []want{{forbidden, "spec.hostName"}}},
+		{name: "a bound instance cannot be created", change: spec(func(s *fleet.InstanceSpec) { s.HostName = "edge-1" }), want: []want{{forbidden, "spec.hostName"}}},
 		{name: "no containers are for the declarative rule to refuse", change: spec(func(s *fleet.InstanceSpec) { s.Containers = nil })},
 
 		{name: "an image does not begin with white space", change: container(func(c *fleet.Container) { c.Image = " web" }), want: []want{{invalid, "spec.containers[0].image"}}},
@@ -141,10 +141,10 @@ func TestANewInstanceIsChecked(t *testing.T) {
 		}), want: []want{{duplicate, "spec.containers[0].ports[1]"}}},
 		{name: "a port has a protocol that there is", change: container(func(c *fleet.Container) { c.Ports[0].Protocol = "ICMP" }), want: []want{{notSupported, "spec.containers[0].ports[0].protocol"}}},
 
-		{name: "a container may ask for memory alone", change: requirements(nil, amounts(fleet.ResourceMemory, "1Gi"))},
-		{name: "a container may ask for all that it is limited to", change: requirements(amounts(fleet.ResourceCPU, "1"), amounts(fleet.ResourceCPU, "1000m"))},
-		{name: "a container asks for no more than its limit", change: requirements(amounts(fleet.ResourceCPU, "1"), amounts(fleet.ResourceCPU, "1001m")), want: []want{{invalid, "spec.containers[0].resources.requests[cpu]"}}},
-		{name: "a container asks for no slots of instances", change: requirements(amounts(fleet.ResourceInstances, "1"), nil), want: []want{{notSupported, "spec.containers[0].resources.limits[instances]"}}},
+		{name: "a container may request memory alone", change: requirements(nil, amounts(fleet.ResourceMemory, "1Gi"))},
+		{name: "a container may request its limit", change: requirements(amounts(fleet.ResourceCPU, "1"), amounts(fleet.ResourceCPU, "1000m"))},
+		{name: "a container cannot request more than its limit", change: requirements(amounts(fleet.ResourceCPU, "1"), amounts(fleet.ResourceCPU, "1001m")), want: []want{{invalid, "spec.containers[0].resources.requests[cpu]"}}},
+		{name: "a container cannot request slots of instances", change: requirements(amounts(fleet.ResourceInstances, "1"), nil), want: []want{{notSupported, "spec.containers[0].resources.limits[instances]"}}},
 		{name: "a limit is not negative", change: requirements(amounts(fleet.ResourceCPU, "-1"), nil), want: []want{{invalid, "spec.containers[0].resources.limits[cpu]"}}},
 		{name: "a request is not negative", change: requirements(nil, amounts(fleet.ResourceCPU, "-1")), want: []want{{invalid, "spec.containers[0].resources.requests[cpu]"}}},
 		{name: "an extended resource comes in whole numbers", change: requirements(amounts("example.com/gpu", "1500m"), nil), want: []want{{invalid, "spec.containers[0].resources.limits[example.com/gpu]"}}},
@@ -153,7 +153,7 @@ func TestANewInstanceIsChecked(t *testing.T) {
 
 		{name: "a host selector selects by labels", change: spec(func(s *fleet.InstanceSpec) { s.HostSelector = map[string]string{"a b": "c"} }), want: []want{{invalid, "spec.hostSelector"}}},
 		{name: "a toleration of everything is valid", change: toleration(fleet.Toleration{Operator: fleet.TolerationOpExists})},
-		{name: "a toleration of every key must say Exists", change: toleration(fleet.Toleration{Operator: fleet.TolerationOpEqual, Value: "v"}), want: []want{{invalid, "spec.tolerations[0].operator"}}},
+		{name: "a toleration of every key must have the operator Exists", change: toleration(fleet.Toleration{Operator: fleet.TolerationOpEqual, Value: "v"}), want: []want{{invalid, "spec.tolerations[0].operator"}}},
 		{name: "no operator means Equal and needs a key", change: toleration(fleet.Toleration{}), want: []want{{invalid, "spec.tolerations[0].operator"}}},
 		{name: "a toleration with Exists has no value", change: toleration(fleet.Toleration{Key: "k", Operator: fleet.TolerationOpExists, Value: "v"}), want: []want{{invalid, "spec.tolerations[0].value"}}},
 		{name: "a toleration for a time is of NoExecute", change: toleration(fleet.Toleration{Key: "k", Effect: fleet.TaintEffectNoSchedule, TolerationSeconds: pointer[int64](1)}), want: []want{{invalid, "spec.tolerations[0].effect"}}},

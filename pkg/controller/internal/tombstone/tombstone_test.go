@@ -35,7 +35,7 @@ func TestObject(t *testing.T) {
 		{"a missed delete event has the last known state", cache.DeletedFinalStateUnknown{Key: "a", Obj: namespace}, namespace},
 		{"a missed delete event of another type has none", cache.DeletedFinalStateUnknown{Key: "a", Obj: &corev1.Secret{}}, nil},
 		{"a missed delete event without a state has none", cache.DeletedFinalStateUnknown{Key: "a"}, nil},
-		{"an object of another type is none", &corev1.Secret{}, nil},
+		{"an object of another type is refused", &corev1.Secret{}, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if got, ok := Object[*corev1.Namespace](tc.obj); got != tc.want || ok != (tc.want != nil) {

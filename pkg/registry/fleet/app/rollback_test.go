@@ -174,7 +174,7 @@ func TestARollbackIsAnUpdateOfTheAppByItsCaller(t *testing.T) {
 			t.Errorf("admission changed nothing: the labels are %v", after.Labels)
 		}
 		if want := "UPDATE apps  web false"; strings.Join(s.judge.seen, ",") != want {
-			t.Errorf("admission was asked about %q, not %q", s.judge.seen, want)
+			t.Errorf("admission was called for %q, not %q", s.judge.seen, want)
 		}
 		if !slices.ContainsFunc(after.ManagedFields, func(entry metav1.ManagedFieldsEntry) bool {
 			return entry.Manager == "undo" && entry.Operation == metav1.ManagedFieldsOperationUpdate && entry.Subresource == "" &&
@@ -221,7 +221,7 @@ func TestARollbackThatChangesNothingIsNoWrite(t *testing.T) {
 				t.Error("the app was written")
 			}
 			if len(s.judge.seen) != test.asked {
-				t.Errorf("admission was asked about %q", s.judge.seen)
+				t.Errorf("admission was called for %q", s.judge.seen)
 			}
 		})
 	}

@@ -38,8 +38,8 @@ func TestTheStatusOfAHostReadsAsThatOfANode(t *testing.T) {
 		want          string
 	}{
 		{name: "a host that has reported nothing is Unknown", want: "Unknown"},
-		{name: "a host whose agent is up is Ready", conditions: ready(metav1.ConditionTrue), want: "Ready"},
-		{name: "a host whose agent reports False is NotReady", conditions: ready(metav1.ConditionFalse), want: "NotReady"},
+		{name: "a host that reports True is Ready", conditions: ready(metav1.ConditionTrue), want: "Ready"},
+		{name: "a host that reports False is NotReady", conditions: ready(metav1.ConditionFalse), want: "NotReady"},
 		{name: "a host that was not heard of is Unknown", conditions: ready(metav1.ConditionUnknown), want: "Unknown"},
 		{name: "other conditions do not count", conditions: ready("")[:1], want: "Unknown"},
 		{name: "a cordoned host shows it", conditions: ready(metav1.ConditionTrue), unschedulable: true, want: "Ready,SchedulingDisabled"},
@@ -66,10 +66,10 @@ func TestTheAddressOfAHostIsTheInternalOneWhereThereIsOne(t *testing.T) {
 		addresses []fleet.HostAddress
 		want      string
 	}{
-		{name: "none is said in words", want: "<none>"},
-		{name: "an internal one goes before an external one", addresses: []fleet.HostAddress{name, external, internal}, want: "192.0.2.1"},
+		{name: "none is printed as <none>", want: "<none>"},
+		{name: "an internal one precedes an external one", addresses: []fleet.HostAddress{name, external, internal}, want: "192.0.2.1"},
 		{name: "the first internal one is the preferred one", addresses: []fleet.HostAddress{internal, second}, want: "192.0.2.1"},
-		{name: "an external one goes before a name", addresses: []fleet.HostAddress{name, external}, want: "198.51.100.1"},
+		{name: "an external one precedes a name", addresses: []fleet.HostAddress{name, external}, want: "198.51.100.1"},
 		{name: "a name is better than nothing", addresses: []fleet.HostAddress{name}, want: "edge-1.example.com"},
 		{name: "an address of another type is not shown", addresses: []fleet.HostAddress{{Type: "Pigeon", Address: "loft"}}, want: "<none>"},
 	} {

@@ -111,13 +111,13 @@ func TestABindingThatAdmissionRefusesBindsNothing(t *testing.T) {
 		return refusal
 	}, &metav1.CreateOptions{})
 	if !errors.Is(err, refusal) {
-		t.Errorf("answered with %v, not with what admission said", err)
+		t.Errorf("got %v, want the error of admission", err)
 	}
 	if seen == nil || seen.Name != "web" {
 		t.Errorf("admission saw %+v, not the binding with the name of its instance", seen)
 	}
 	if host := hostOf(ctx, t, storage); host != "" {
-		t.Errorf("the instance was bound to %s all the same", host)
+		t.Errorf("the instance was bound to %s nevertheless", host)
 	}
 	if hosts.asked != 0 {
 		t.Error("a refused binding reveals whether its host exists")
@@ -146,7 +146,7 @@ func TestADryRunOfABindingRunsAdmission(t *testing.T) {
 	dryRun := &metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
 	refusal := errors.New("no bindings on Sundays")
 	if _, err := storage.Binding.Create(ctx, "web", newBinding(), func(context.Context, runtime.Object) error { return refusal }, dryRun); !errors.Is(err, refusal) {
-		t.Errorf("answered with %v, not with what admission said", err)
+		t.Errorf("got %v, want the error of admission", err)
 	}
 	if _, err := storage.Binding.Create(ctx, "web", newBinding(), rest.ValidateAllObjectFunc, dryRun); err != nil {
 		t.Error(err)

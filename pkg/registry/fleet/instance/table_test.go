@@ -84,7 +84,7 @@ func TestTheStatusOfAnInstanceReadsAsThatOfAPod(t *testing.T) {
 		{"a container that waits without a reason shows nothing", containers(waiting("")), "Running"},
 		{"a container that failed shows the reason", containers(terminated(1, "OOMKilled")), "OOMKilled"},
 		{"a container that succeeded shows nothing", containers(terminated(0, "Completed")), "Running"},
-		{"the instance's own reason goes first", with(containers(waiting("ImagePullBackOff")), func(i *fleet.Instance) { i.Status.Reason = "Evicted" }), "Evicted"},
+		{"the instance's own reason comes first", with(containers(waiting("ImagePullBackOff")), func(i *fleet.Instance) { i.Status.Reason = "Evicted" }), "Evicted"},
 		{"an instance that is being deleted is Terminating, whatever else", with(containers(waiting("ImagePullBackOff")), func(i *fleet.Instance) {
 			now := metav1.Now()
 			i.DeletionTimestamp, i.Status.Reason = &now, "Evicted"

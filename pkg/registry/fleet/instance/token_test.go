@@ -71,7 +71,7 @@ func TestTokensOfAnInstanceAreOnlyForItsHost(t *testing.T) {
 		{name: "the bound host", caller: edge, instance: oneInstance{"web", "edge-1"}, account: "shop/web"},
 		{name: "of an instance that names no account", caller: edge, instance: oneInstance{"", "edge-1"}, account: "shop/default"},
 		{name: "another host", caller: edge, instance: oneInstance{"web", "edge-2"}},
-		{name: "a host whose name begins the same", caller: edge, instance: oneInstance{"web", "edge-10"}},
+		{name: "a host with the same prefix in its name", caller: edge, instance: oneInstance{"web", "edge-10"}},
 		{name: "any host, of an instance that is bound to none", caller: edge, instance: oneInstance{"web", ""}},
 		{name: "the host of no name, of an instance that is bound to none", caller: &user.DefaultInfo{Name: "system:host:", Groups: []string{"system:hosts"}}, instance: oneInstance{"web", ""}},
 		{name: "a host, of an instance that is not there", caller: edge, instance: oneInstance{"web", "edge-1"}, of: "web-1"},
@@ -89,7 +89,7 @@ func TestTokensOfAnInstanceAreOnlyForItsHost(t *testing.T) {
 			obj, err := (&TokenREST{instances: tc.instance, issuer: source}).Create(ctx, tc.of, &authenticationv1.TokenRequest{}, nil, &metav1.CreateOptions{})
 			if tc.account == "" {
 				if !apierrors.IsForbidden(err) || obj != nil || source.asked != nil {
-					t.Fatalf("got %v, %v, and a token was asked for: %v", obj, err, source.asked)
+					t.Fatalf("got %v, %v, and a token was requested: %v", obj, err, source.asked)
 				}
 				if !strings.HasSuffix(err.Error(), "and "+tc.caller.Name+" is not it") {
 					t.Errorf("the answer reveals more than that: %v", err)
@@ -141,7 +141,7 @@ func TestATokenOfAnInstanceIsBoundToIt(t *testing.T) {
 				BoundObjectRef: &authenticationv1.BoundObjectReference{APIVersion: "fleet.gatehouse.dev/v1alpha1", Kind: "Instance", Name: "web-0", UID: "uid-0"},
 			}
 			if !reflect.DeepEqual(source.asked.Spec, want) || source.asked.Name != "" || source.dryRun != (tc.dry != nil) || admitted != 1 {
-				t.Errorf("asked for %v, dry run %v, admitted %d times", source.asked, source.dryRun, admitted)
+				t.Errorf("requested %v, dry run %v, admitted %d times", source.asked, source.dryRun, admitted)
 			}
 			given := obj.(*authenticationv1.TokenRequest)
 			if given.Name != "web-0" || given.UID != "uid-0" || given.Status.Token != "token" {

@@ -97,8 +97,8 @@ func TestForHowLongAnInstanceStays(t *testing.T) {
 		want        TolerationTime
 	}{
 		{name: "without taints forever", want: TolerationTime{Forever: true}},
-		{name: "NoSchedule evicts nobody", taints: []v1alpha1.Taint{gpu}, want: TolerationTime{Forever: true}},
-		{name: "not tolerated goes at once", taints: []v1alpha1.Taint{down}},
+		{name: "NoSchedule evicts no instance", taints: []v1alpha1.Taint{gpu}, want: TolerationTime{Forever: true}},
+		{name: "an instance without a toleration is evicted at once", taints: []v1alpha1.Taint{down}},
 		{name: "tolerated without seconds stays forever", taints: []v1alpha1.Taint{down}, tolerations: []v1alpha1.Toleration{toleration("down", nil)}, want: TolerationTime{Forever: true}},
 		{name: "tolerated for a while", taints: []v1alpha1.Taint{down}, tolerations: []v1alpha1.Toleration{toleration("down", ptr.To[int64](300))}, want: TolerationTime{For: 300 * time.Second}},
 		{name: "of two that match the shorter counts", taints: []v1alpha1.Taint{down}, tolerations: []v1alpha1.Toleration{toleration("down", ptr.To[int64](300)), toleration("", ptr.To[int64](20)), toleration("down", nil)}, want: TolerationTime{For: 20 * time.Second}},
