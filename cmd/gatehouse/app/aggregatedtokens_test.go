@@ -103,7 +103,7 @@ func TestTheClusterGivesOutTheTokensOfInstances(t *testing.T) {
 	}
 	cluster.mu.Lock()
 	if len(cluster.tokens) > 0 {
-		t.Errorf("the cluster was asked for %v", cluster.tokens)
+		t.Errorf("the cluster got requests for %v", cluster.tokens)
 	}
 	cluster.mu.Unlock()
 
@@ -115,6 +115,6 @@ func TestTheClusterGivesOutTheTokensOfInstances(t *testing.T) {
 	defer cluster.mu.Unlock()
 	spec, ok := cluster.tokens["default/web"]
 	if !ok || spec.BoundObjectRef != nil || *spec.ExpirationSeconds != 3600 {
-		t.Errorf("the cluster was asked for %v", cluster.tokens)
+		t.Errorf("the cluster got requests for %v", cluster.tokens)
 	}
 }

@@ -56,7 +56,7 @@ func TestWrongFlagsOfSimulateHostsAreNamedWithTheCure(t *testing.T) {
 			}
 			for _, part := range tc.says {
 				if !strings.Contains(err.Error(), part) {
-					t.Errorf("%v\ndoes not say %q", err, part)
+					t.Errorf("%v\ndoes not contain %q", err, part)
 				}
 			}
 		})

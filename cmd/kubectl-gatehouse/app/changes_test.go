@@ -101,7 +101,7 @@ func TestAChangeSendsOnlyWhatDiffers(t *testing.T) {
 			before, after := twoContainers(), twoContainers()
 			err := tc.change(after)
 			if said := errorText(err); !strings.Contains(said, tc.err) || tc.err == "" && err != nil {
-				t.Fatalf("says %q, not %q", said, tc.err)
+				t.Fatalf("got %q, want %q", said, tc.err)
 			}
 			if tc.err != "" {
 				return
@@ -219,7 +219,7 @@ func TestTaintsChange(t *testing.T) {
 			before := writtenAll(host.Spec.Taints)
 			taints, what, err := changeTaints(host, added, removed, tc.overwrite)
 			if said := errorText(err); !strings.Contains(said, tc.err) || tc.err == "" && err != nil {
-				t.Fatalf("says %q, not %q", said, tc.err)
+				t.Fatalf("got %q, want %q", said, tc.err)
 			}
 			var texts []string
 			for _, taint := range taints {

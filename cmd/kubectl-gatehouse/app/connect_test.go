@@ -42,11 +42,11 @@ func TestWarningsOfTheServerAreShownAndMayBeErrors(t *testing.T) {
 	url := newWarningServer(t, func(*http.Request) {})
 	code, said := execute(t, "set", "env", "web", "--list", "-s", url)
 	if want := "Warning: this app is odd\n# App web, container server\n"; code != exitDone || said != want {
-		t.Errorf("ended with %d and says %q", code, said)
+		t.Errorf("ended with %d and printed %q", code, said)
 	}
 	code, said = execute(t, "set", "env", "web", "--list", "-s", url, "--warnings-as-errors")
 	if code != exitFailed || !strings.Contains(said, "error: the server's answers carried 1 warning(s), and --warnings-as-errors is set") {
-		t.Errorf("ended with %d and says %q", code, said)
+		t.Errorf("ended with %d and printed %q", code, said)
 	}
 }
 
@@ -61,6 +61,6 @@ func TestFlagsSayWhoIsImpersonatedWhereAndAsWhat(t *testing.T) {
 	}
 	if path != "/apis/fleet.gatehouse.dev/v1alpha1/namespaces/shop/apps/web" || header.Get("Impersonate-User") != "alice" || header.Get("Impersonate-Uid") != "7" ||
 		!slices.Equal(header["Impersonate-Group"], []string{"a", "b"}) || !slices.Equal(header["Impersonate-Extra-Scopes"], []string{"one", "two=2"}) {
-		t.Errorf("%s is asked with %v", path, header)
+		t.Errorf("%s is requested with %v", path, header)
 	}
 }

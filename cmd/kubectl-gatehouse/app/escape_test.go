@@ -62,7 +62,7 @@ func clean(t *testing.T, what, printed string) {
 		}
 	}
 	if !strings.Contains(printed, "owned") {
-		t.Errorf("%s does not print what the object says: %q", what, printed)
+		t.Errorf("%s does not print the text of the object: %q", what, printed)
 	}
 }
 

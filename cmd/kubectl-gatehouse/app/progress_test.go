@@ -67,22 +67,22 @@ func TestHowFarARolloutHasCome(t *testing.T) {
 	}{
 		{"an image cannot be fetched", newApp(v1alpha1.AppStatus{Replicas: 3, UpdatedReplicas: 3}, because(ready, "ImagePullBackOff", "0 of 3 instances are available; instance web-1: ImagePullBackOff: no such image")), 0, goesOn, `Waiting for app "web" rollout to finish: 0 of 3 updated replicas are available... (instance web-1: ImagePullBackOff: no such image)`},
 		{"instances are refused", newApp(v1alpha1.AppStatus{}, because(ready, "FailedCreate", "0 of 3 instances are available; exceeded quota")), 0, goesOn, `Waiting for app "web" rollout to finish: 0 out of 3 new replicas have been updated... (FailedCreate: exceeded quota)`},
-		{"numbers are not said twice", newApp(v1alpha1.AppStatus{}, because(ready, v1alpha1.ReasonInstancesUnavailable, "0 of 3 instances are available")), 0, goesOn, `Waiting for app "web" rollout to finish: 0 out of 3 new replicas have been updated...`},
+		{"numbers are not repeated", newApp(v1alpha1.AppStatus{}, because(ready, v1alpha1.ReasonInstancesUnavailable, "0 of 3 instances are available")), 0, goesOn, `Waiting for app "web" rollout to finish: 0 out of 3 new replicas have been updated...`},
 		{"releases come back changed", newApp(v1alpha1.AppStatus{}, because(stalled, v1alpha1.ReasonChangedAtAdmission, "spec.template is stamped")), 0, failed, `app "web" cannot be rolled out: ChangedAtAdmission: spec.template is stamped`},
-		{"nobody has seen the change yet", newApp(finished, unseen), 0, goesOn, `Waiting for app "web" spec update to be observed...`},
-		{"an old failure says nothing of a change that nobody has seen", newApp(late, unseen), 0, goesOn, `Waiting for app "web" spec update to be observed...`},
+		{"the controller has not observed the change yet", newApp(finished, unseen), 0, goesOn, `Waiting for app "web" spec update to be observed...`},
+		{"an old failure does not apply to a change that was not observed", newApp(late, unseen), 0, goesOn, `Waiting for app "web" spec update to be observed...`},
 		{"nothing is there yet", newApp(v1alpha1.AppStatus{}), 0, goesOn, `Waiting for app "web" rollout to finish: 0 out of 3 new replicas have been updated...`},
 		{"the new ones come", newApp(v1alpha1.AppStatus{Replicas: 4, UpdatedReplicas: 2, AvailableReplicas: 3}), 0, goesOn, `Waiting for app "web" rollout to finish: 2 out of 3 new replicas have been updated...`},
 		{"the old ones go", newApp(v1alpha1.AppStatus{Replicas: 4, UpdatedReplicas: 3, AvailableReplicas: 4}), 0, goesOn, `Waiting for app "web" rollout to finish: 1 old replicas are pending termination...`},
 		{"the new ones become available", newApp(v1alpha1.AppStatus{Replicas: 3, UpdatedReplicas: 3, AvailableReplicas: 2}), 0, goesOn, `Waiting for app "web" rollout to finish: 2 of 3 updated replicas are available...`},
 		{"all is done", newApp(finished), 0, done, `app "web" successfully rolled out`},
-		{"one replica is wanted where nothing is said", newApp(v1alpha1.AppStatus{Replicas: 1, UpdatedReplicas: 1, AvailableReplicas: 1}, func(app *v1alpha1.App) { app.Spec.Replicas = nil }), 0, done, `app "web" successfully rolled out`},
+		{"one replica is wanted by default", newApp(v1alpha1.AppStatus{Replicas: 1, UpdatedReplicas: 1, AvailableReplicas: 1}, func(app *v1alpha1.App) { app.Spec.Replicas = nil }), 0, done, `app "web" successfully rolled out`},
 		{"nothing is wanted", newApp(v1alpha1.AppStatus{}, func(app *v1alpha1.App) { app.Spec.Replicas = ptr.To[int32](0) }), 0, done, `app "web" successfully rolled out`},
 		{"the deadline has passed", newApp(late), 0, failed, `app "web" exceeded its progress deadline: no progress`},
 		{"it is paused on the way", newApp(v1alpha1.AppStatus{Replicas: 3, UpdatedReplicas: 1}, paused), 0, goesOn, `Waiting for app "web" rollout to finish: 1 out of 3 new replicas have been updated... (paused: "kubectl gatehouse rollout resume web" goes on)`},
 		{"the revision that is waited for", newApp(finished), 2, done, `app "web" successfully rolled out`},
 		{"another revision", newApp(finished), 1, failed, `app "web" is at revision 2, not at revision 1`},
-		{"a revision that nobody has numbered yet", newApp(finished, unseen), 3, goesOn, `Waiting for app "web" spec update to be observed...`},
+		{"a revision that is not numbered yet", newApp(finished, unseen), 3, goesOn, `Waiting for app "web" spec update to be observed...`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p := progressOf(tc.app, tc.revision)
