@@ -75,7 +75,7 @@ func patchRows(app string) []attack {
 	}
 	rows := []attack{
 		{name: "An apply wraps the replicas around", path: app + "?fieldManager=x&force=true", contentType: apply, body: applied(`{"replicas":4294967298}`), says: "spec.replicas"},
-		{name: "An apply asks for more replicas than there are numbers", path: app + "?fieldManager=x&force=true", contentType: apply, body: applied(`{"replicas":1e999}`), says: "spec.replicas"},
+		{name: "An apply sets more replicas than a number can hold", path: app + "?fieldManager=x&force=true", contentType: apply, body: applied(`{"replicas":1e999}`), says: "spec.replicas"},
 		{name: "A strategic patch wraps the replicas around", path: app, contentType: strategic, body: `{"spec":{"replicas":99999999999}}`, says: "spec.replicas"},
 		{name: "A strategic patch of the scale wraps the replicas around", path: app + "/scale", contentType: strategic, body: `{"spec":{"replicas":4294967298}}`, says: "spec.replicas"},
 		{name: "A strategic patch orders a list that has no merge key", path: app, contentType: strategic, body: `{"spec":{"template":{"spec":{"$setElementOrder/tolerations":[{"key":"a"}],"tolerations":[{"key":"a"}]}}}}`, says: "send the whole list"},

@@ -96,7 +96,7 @@ func Bodies(t *testing.T, env Costly) {
 				t.Errorf("answered with code %d, not %d: %.500s", code, row.code, body)
 			}
 			if !strings.Contains(body, row.says) {
-				t.Errorf("answered %.500q, which does not say %q", body, row.says)
+				t.Errorf("answered %.500q, which does not contain %q", body, row.says)
 			}
 			if len(body) > longestAnswer {
 				t.Errorf("the answer has %d bytes, more than %d", len(body), longestAnswer)

@@ -99,7 +99,7 @@ func (f fileAttack) play(ctx context.Context, program string) error {
 		wrong = append(wrong, fmt.Errorf("ended with %w and not with code 1:\n%s", err, said.String()))
 	}
 	if !strings.Contains(said.String(), f.says) {
-		wrong = append(wrong, fmt.Errorf("does not say %q:\n%s", f.says, said.String()))
+		wrong = append(wrong, fmt.Errorf("does not contain %q:\n%s", f.says, said.String()))
 	}
 	if strings.Contains(said.String(), "PRIVATE KEY") || strings.Contains(said.String(), "client-key-data") {
 		wrong = append(wrong, fmt.Errorf("prints a key:\n%s", said.String()))

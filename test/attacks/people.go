@@ -134,11 +134,11 @@ func pathTricks() []attack {
 		{name: "A path has two slashes within", path: core + "/namespaces//" + theirs + "/secrets/one", code: forbidden},
 		{name: "A path is written in capitals", path: "/API/V1/namespaces/" + theirs + "/secrets", code: forbidden},
 		{name: "A path names a version that is not served", path: "/api/v2/namespaces/" + theirs + "/secrets", code: forbidden},
-		{name: "A path says proxy", path: core + "/proxy/namespaces/" + theirs + "/secrets/one", code: forbidden},
-		{name: "A path says watch", path: core + "/watch/namespaces/" + theirs + "/secrets", code: forbidden},
-		{name: "A path says watch, of everything", path: core + "/watch/secrets", code: forbidden},
-		{name: "A health path goes on to a resource", path: "/healthz/../api/v1/secrets", code: forbidden},
-		{name: "A health path goes on in percent signs", path: "/healthz/%2e%2e/api/v1/secrets", code: forbidden},
+		{name: "A path contains proxy", path: core + "/proxy/namespaces/" + theirs + "/secrets/one", code: forbidden},
+		{name: "A path contains watch", path: core + "/watch/namespaces/" + theirs + "/secrets", code: forbidden},
+		{name: "A path contains watch, for all namespaces", path: core + "/watch/secrets", code: forbidden},
+		{name: "A health path continues to a resource", path: "/healthz/../api/v1/secrets", code: forbidden},
+		{name: "A health path continues in percent signs", path: "/healthz/%2e%2e/api/v1/secrets", code: forbidden},
 		{name: "A path ends in a semicolon", path: secrets + ";/healthz", code: forbidden},
 		{name: "A path ends in nothing", path: secrets + "/one%00", code: forbidden},
 		{name: "A namespace is a star", path: core + "/namespaces/*/secrets", code: forbidden},
@@ -161,7 +161,7 @@ func sideDoors() []attack {
 	return []attack{
 		{name: "A stranger lists namespaces", as: "a stranger", path: core + "/namespaces", code: forbidden, says: `User \"attack-stranger\" cannot list resource \"namespaces\" in API group \"\" at the cluster scope`},
 		{name: "A stranger reads metrics", as: "a stranger", path: "/metrics", code: forbidden},
-		{name: "A member of many groups whose names end in that of administrators lists secrets", as: "somebody in many groups", path: core + "/secrets", code: forbidden},
+		{name: "A member of many groups with the suffix of the administrators lists secrets", as: "somebody in many groups", path: core + "/secrets", code: forbidden},
 		{name: "An editor lists secrets elsewhere", as: "an editor", path: secrets, code: forbidden},
 		{name: "An editor lists secrets everywhere", as: "an editor", path: core + "/secrets", code: forbidden},
 		{name: "An editor chooses a namespace by a field", as: "an editor", path: core + "/secrets?fieldSelector=metadata.namespace%3D" + ours, code: forbidden},
@@ -179,14 +179,14 @@ func sideDoors() []attack {
 		{name: "A reader of one secret lists all", as: "a reader of one secret", path: ourSecrets, code: forbidden},
 		{name: "An editor writes the status of an instance", as: "an editor", method: http.MethodPatch, path: instances + "/web/status", body: `{"status":{"phase":"Running"}}`, code: forbidden},
 		{name: "An editor binds an instance", as: "an editor", method: http.MethodPost, path: instances + "/web/binding", body: `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Binding","target":{"kind":"Host","name":"attack-host"}}`, code: forbidden},
-		{name: "A namespace's admin asks for the token of an instance", as: "a namespace's admin", method: http.MethodPost, path: instances + "/web/token", body: `{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{}}`, code: forbidden},
+		{name: "A namespace's admin requests the token of an instance", as: "a namespace's admin", method: http.MethodPost, path: instances + "/web/token", body: `{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{}}`, code: forbidden},
 		{name: "An editor creates a host", as: "an editor", method: http.MethodPost, path: hosts, body: `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Host","metadata":{"name":"evil"}}`, code: forbidden},
 		{name: "A namespace's admin finalizes the namespace", as: "a namespace's admin", method: http.MethodPut, path: core + "/namespaces/" + ours + "/finalize", body: `{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"` + ours + `"}}`, code: forbidden},
 		{name: "A namespace's admin deletes another namespace", as: "a namespace's admin", method: http.MethodDelete, path: core + "/namespaces/" + theirs, code: forbidden},
 		{name: "A namespace's admin raises the quota", as: "a namespace's admin", method: http.MethodPost, path: core + "/namespaces/" + ours + "/resourcequotas", body: `{"apiVersion":"v1","kind":"ResourceQuota","metadata":{"name":"q"},"spec":{"hard":{"count/instances.fleet.gatehouse.dev":"1k"}}}`, code: forbidden},
-		{name: "An editor asks for a token elsewhere", as: "an editor", method: http.MethodPost, path: core + "/namespaces/" + theirs + "/serviceaccounts/default/token", body: `{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{}}`, code: forbidden},
-		{name: "A stranger asks what others may", as: "a stranger", method: http.MethodPost, path: "/apis/authorization.k8s.io/v1/subjectaccessreviews", body: `{"apiVersion":"authorization.k8s.io/v1","kind":"SubjectAccessReview","spec":{"user":"x","nonResourceAttributes":{"path":"/","verb":"get"}}}`, code: forbidden},
-		{name: "A stranger asks whose token it is", as: "a stranger", method: http.MethodPost, path: "/apis/authentication.k8s.io/v1/tokenreviews", body: `{"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","spec":{"token":"x"}}`, code: forbidden},
+		{name: "An editor requests a token in another namespace", as: "an editor", method: http.MethodPost, path: core + "/namespaces/" + theirs + "/serviceaccounts/default/token", body: `{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{}}`, code: forbidden},
+		{name: "A stranger reviews the access of others", as: "a stranger", method: http.MethodPost, path: "/apis/authorization.k8s.io/v1/subjectaccessreviews", body: `{"apiVersion":"authorization.k8s.io/v1","kind":"SubjectAccessReview","spec":{"user":"x","nonResourceAttributes":{"path":"/","verb":"get"}}}`, code: forbidden},
+		{name: "A stranger reviews a token", as: "a stranger", method: http.MethodPost, path: "/apis/authentication.k8s.io/v1/tokenreviews", body: `{"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","spec":{"token":"x"}}`, code: forbidden},
 	}
 }
 
@@ -246,8 +246,8 @@ func impersonations() []attack {
 		return headers
 	}
 	rows := []attack{
-		{name: "An impersonator acts as somebody else than they may", headers: as("Impersonate-User", "attack-admin"), code: forbidden, says: "impersonate"},
-		{name: "An impersonator acts as who they may, where those may nothing", headers: as("Impersonate-User", "attack-viewer"), code: forbidden, says: "attack-viewer"},
+		{name: "An impersonator impersonates another user than permitted", headers: as("Impersonate-User", "attack-admin"), code: forbidden, says: "impersonate"},
+		{name: "An impersonator impersonates a permitted user without rights", headers: as("Impersonate-User", "attack-viewer"), code: forbidden, says: "attack-viewer"},
 		{name: "An impersonator adds a group", headers: as("Impersonate-User", "attack-viewer", "Impersonate-Group", "system:masters"), code: forbidden},
 		{name: "An impersonator adds many groups", headers: as("Impersonate-User", "attack-viewer", "Impersonate-Group", "a", "Impersonate-Group", "b", "Impersonate-Group", "system:masters"), code: forbidden},
 		{name: "An impersonator adds a UID", headers: as("Impersonate-User", "attack-viewer", "Impersonate-Uid", "1"), code: forbidden},
@@ -255,7 +255,7 @@ func impersonations() []attack {
 		{name: "An impersonator acts as a service account", headers: as("Impersonate-User", "system:serviceaccount:kube-system:default"), code: forbidden},
 		{name: "An impersonator acts as a host", headers: as("Impersonate-User", "system:host:attack-host", "Impersonate-Group", "system:hosts"), code: forbidden},
 		{name: "An impersonator acts as a controller", headers: as("Impersonate-User", "system:controller:namespace-controller"), code: forbidden},
-		{name: "An impersonator names a group and nobody", headers: as("Impersonate-Group", "system:masters"), code: http.StatusBadRequest, says: "without impersonating a user"},
+		{name: "An impersonator names a group and no user", headers: as("Impersonate-Group", "system:masters"), code: http.StatusBadRequest, says: "without impersonating a user"},
 		{name: "An impersonator names two users", headers: as("Impersonate-User", "attack-viewer", "Impersonate-User", "admin"), code: forbidden},
 	}
 	for i := range rows {
@@ -274,11 +274,11 @@ func credentials(env Env) []attack {
 	rows := []attack{
 		{name: "An anonymous caller lists secrets", path: path},
 		{name: "An anonymous caller discovers", path: "/apis"},
-		{name: "Nobody looks at one health check", path: "/readyz/etcd"},
-		{name: "Nobody forges the front proxy's headers", path: path, headers: map[string][]string{"X-Remote-User": {"admin"}, "X-Remote-Group": {"system:masters"}}},
-		{name: "Nobody sends an empty token", path: path, headers: map[string][]string{"Authorization": {"Bearer "}}},
-		{name: "Nobody sends a password", path: path, headers: map[string][]string{"Authorization": {"Basic YWRtaW46YWRtaW4="}}},
-		{name: "Nobody sends a token in the address", path: path + "?access_token=admin"},
+		{name: "An anonymous caller reads one health check", path: "/readyz/etcd"},
+		{name: "An anonymous caller forges the front proxy's headers", path: path, headers: map[string][]string{"X-Remote-User": {"admin"}, "X-Remote-Group": {"system:masters"}}},
+		{name: "An anonymous caller sends an empty token", path: path, headers: map[string][]string{"Authorization": {"Bearer "}}},
+		{name: "An anonymous caller sends a password", path: path, headers: map[string][]string{"Authorization": {"Basic YWRtaW46YWRtaW4="}}},
+		{name: "An anonymous caller sends a token in the URL", path: path + "?access_token=admin"},
 	}
 	for name := range env.Tokens {
 		rows = append(rows, attack{name: "A caller shows " + name, as: name, path: path})

@@ -109,7 +109,7 @@ func play(t *testing.T, env Env, people map[string]person, rows []attack, watche
 				t.Errorf("answered with code %d, not %d: %.500s", code, row.code, body)
 			}
 			if !strings.Contains(body, row.says) {
-				t.Errorf("answered %.500q, which does not say %q", body, row.says)
+				t.Errorf("answered %.500q, which does not contain %q", body, row.says)
 			}
 		})
 	}

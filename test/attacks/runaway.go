@@ -46,7 +46,7 @@ func runawayRows(apps string) []attack {
 			body: app(`{"matchLabels":{"app":"a",`+hash+`:"x"}}`, `{"app":"a",`+hash+`:"x"}`), code: http.StatusUnprocessableEntity, says: "choose by other labels"},
 		{name: "an app chooses by an expression over the label of its controller", as: "the administrator", method: http.MethodPost, path: apps,
 			body: app(`{"matchLabels":{"app":"a"},"matchExpressions":[{"key":`+hash+`,"operator":"DoesNotExist"}]}`, `{"app":"a"}`), code: http.StatusUnprocessableEntity, says: "spec.selector.matchExpressions[0].key"},
-		{name: "a host's own taints leave no room for those that evict", as: "the administrator", method: http.MethodPost, path: hosts,
+		{name: "a host's own taints use up the limit, so that those that evict do not fit", as: "the administrator", method: http.MethodPost, path: hosts,
 			body: `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Host","metadata":{"name":"spiked"},"spec":{"taints":[` + strings.Join(taints, ",") + `]}}`, code: http.StatusUnprocessableEntity, says: "spec.taints: Too many: 65: must have at most 64 items"},
 	}
 }

@@ -68,7 +68,7 @@ func Watches(t *testing.T, env Env, rights *rest.Config, namespace string) {
 	stays.sees(ctx, t, "attack-after")
 	lent.sees(ctx, t, "attack-after")
 	if code, body := leaver.send(t, attack{path: path}); code != http.StatusForbidden {
-		t.Errorf("the user whose right is gone watches anew: %d %s", code, body)
+		t.Errorf("the user with a revoked right opens another watch: %d %s", code, body)
 	}
 }
 

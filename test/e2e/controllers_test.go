@@ -60,13 +60,13 @@ func TestGarbageCollection(t *testing.T) {
 		return kubectl(t, "get", resource, "-n", ns, "-o", "jsonpath={.metadata.uid}")
 	}
 
-	t.Run("an instance goes with the ConfigMap that owns it", func(t *testing.T) {
+	t.Run("an instance is deleted with the ConfigMap that owns it", func(t *testing.T) {
 		kubectl(t, "create", "configmap", "owner", "-n", ns)
 		apply(t, instance(ns, "of-configmap", ownedBy("ConfigMap", "v1", "owner", uid("configmap/owner"))))
 		kubectl(t, "delete", "configmap", "owner", "-n", ns)
 		eventually(t, "the instance is collected", gone("of-configmap"))
 	})
-	t.Run("an instance goes with the instance that owns it", func(t *testing.T) {
+	t.Run("an instance is deleted with the instance that owns it", func(t *testing.T) {
 		apply(t, instance(ns, "owner", ""))
 		apply(t, instance(ns, "owned", ownedBy("Instance", "fleet.gatehouse.dev/v1alpha1", "owner", uid("instance/owner"))))
 		kubectl(t, "delete", "instance", "owner", "-n", ns)

@@ -51,7 +51,7 @@ func TestUsersMayWhatTheirRolesSay(t *testing.T) {
 			return err == nil && strings.Contains(out, "shown"), errText(err)
 		})
 	})
-	t.Run("view does not write, and is told so", func(t *testing.T) {
+	t.Run("view does not write, and gets the reason", func(t *testing.T) {
 		_, err := asUser("vera", "delete", "instance", "shown")
 		want := `instances.fleet.gatehouse.dev "shown" is forbidden: User "vera" cannot delete resource "instances" in API group "fleet.gatehouse.dev" in the namespace "roles"`
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -66,7 +66,7 @@ func TestUsersMayWhatTheirRolesSay(t *testing.T) {
 			})
 		}
 	})
-	t.Run("nobody else reads", func(t *testing.T) {
+	t.Run("other users do not read", func(t *testing.T) {
 		_, err := asUser("nobody", "get", "instances")
 		if err == nil || !strings.Contains(err.Error(), "Forbidden") {
 			t.Errorf("want Forbidden, got %v", err)

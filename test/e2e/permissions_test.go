@@ -61,13 +61,13 @@ func TestWhatTheServerMayNotDoIsNamedAndReadsGoOn(t *testing.T) {
 			says:   "cannot get, list, watch configmaps extension-apiserver-authentication in namespace kube-system: not permitted",
 		},
 		{
-			name:        "without the right to read what admission needs only writes are refused, and told why",
+			name:        "without the right to read the objects of admission only writes are refused, with the reason",
 			remove:      []string{"delete", "clusterrolebinding", "gatehouse:server"},
 			says:        "cannot get, list, watch namespaces: not permitted; without it objects in namespaces cannot be created; to cure it, apply artifacts/deploy/rbac.yaml",
 			createFails: "admission plugin NamespaceLifecycle cannot decide: cannot get, list, watch namespaces: not permitted",
 		},
 		{
-			name:   "without the right to ask for reviews administrators are served",
+			name:   "without the right to create reviews administrators are served",
 			remove: []string{"delete", "clusterrolebinding", "gatehouse:auth-delegator"},
 			says:   "cannot create subjectaccessreviews.authorization.k8s.io: not permitted; without it every request is refused except those of system:masters",
 		},
@@ -102,7 +102,7 @@ func TestWhatTheServerMayNotDoIsNamedAndReadsGoOn(t *testing.T) {
 			return strings.Contains(body, "[!]access-reviews"), body
 		})
 		if code, body := direct(t, &pair, nil, instancesPath); code == http.StatusOK {
-			t.Errorf("let through: %s", body)
+			t.Errorf("allowed: %s", body)
 		}
 	})
 }

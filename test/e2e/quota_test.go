@@ -75,7 +75,7 @@ func TestQuotasOfTheClusterLimitOurObjects(t *testing.T) {
 	apply(t, asking(ns, "b", "400m")+"---\n"+asking(ns, "c", "0"))
 	refused(asking(ns, "d", "0"), "exceeded quota: fleet, requested: "+count+"=1, used: "+count+"=3, limited: "+count+"=3")
 
-	t.Run("an instance that has ended asks for nothing any more", func(t *testing.T) {
+	t.Run("an instance that has ended is not charged", func(t *testing.T) {
 		kubectl(t, "patch", "instance", "a", "-n", ns, "--subresource=status", "--type=merge", "-p", `{"status":{"phase":"Succeeded"}}`)
 		usedBecomes(t, ns, millicpu, "400")
 		if counted := used(ns, count); counted != "3" {

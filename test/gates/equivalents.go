@@ -121,7 +121,7 @@ func equivalents(s *scene) {
 		for _, hook := range hooks {
 			calls := s.hooks.calls(hook)
 			if wanted := slices.Contains(want, hook); len(calls) != map[bool]int{true: 1}[wanted] {
-				s.Errorf("%v: the webhook %s was asked %d times", w.version, hook, len(calls))
+				s.Errorf("%v: the webhook %s was called %d times", w.version, hook, len(calls))
 			}
 			for _, call := range calls {
 				// The request has the version of the rule, and requestKind the version of the caller.
@@ -129,7 +129,7 @@ func equivalents(s *scene) {
 					s.Errorf("%v: the webhook %s got the object as %s", w.version, hook, as)
 				}
 				if call.RequestResource == nil || *call.RequestResource != w.version || call.RequestKind.Kind != w.kind {
-					s.Errorf("%v: the webhook %s was told of a request for %v %v", w.version, hook, call.RequestResource, call.RequestKind)
+					s.Errorf("%v: the webhook %s got a review with requestResource %v and requestKind %v", w.version, hook, call.RequestResource, call.RequestKind)
 				}
 			}
 		}

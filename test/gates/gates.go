@@ -85,23 +85,23 @@ type row struct {
 func Run(t *testing.T, env Env) {
 	t.Helper()
 	run(t, env, append([]row{
-		{"webhooks are asked about every kind of write, and about no read", everyWrite},
+		{"webhooks are called for every kind of write, and for no read", everyWrite},
 		{"a webhook puts a sidecar into instances", sidecar},
-		{"a webhook that changes what an earlier one has seen makes it look again", again},
-		{"a webhook refuses, and its words reach the caller", denied},
-		{"a webhook that is down stops writes, or does not, as its failurePolicy says", down},
+		{"a webhook that changes the object causes a reinvocation of an earlier one", again},
+		{"a webhook refuses, and its message reaches the caller", denied},
+		{"a webhook that is down stops writes or not, by its failurePolicy", down},
 		{"a webhook that is slow stops writes after its timeout, or does not", slow},
-		{"a dry run tells webhooks so, and stores nothing", dryRun},
-		{"a webhook is asked only where its conditions hold", conditions},
-		{"a webhook by service is found, or the refusal says what to do", service},
-		{"a webhook for one version is asked about its equivalents, unless it wants exactly that one", equivalents},
-		{"a webhook and a policy are asked about tokens of instances", tokens},
-		{"a broken webhook for everything keeps nobody from removing it", lockout},
+		{"a dry run is marked in reviews, and stores nothing", dryRun},
+		{"a webhook is called only if its conditions are true", conditions},
+		{"a webhook by service is resolved, or the refusal has the cure", service},
+		{"a webhook for one version is called for its equivalents, unless it matches exactly", equivalents},
+		{"a webhook and a policy are called for tokens of instances", tokens},
+		{"a broken webhook for everything can be removed", lockout},
 		{"a policy refuses images of registries that its parameters do not name", registries},
-		{"a policy looks at scaling, binding and deletion", subresources},
-		{"a policy that only warns lets pass", warns},
-		{"a policy for one version looks at its equivalents, unless it wants exactly that one", equivalentsOfPolicies},
-		{"what a policy and a webhook note is in the audit log", audited},
+		{"a policy is evaluated for scaling, binding and deletion", subresources},
+		{"a policy that only warns allows the request", warns},
+		{"a policy for one version is evaluated for its equivalents, unless it matches exactly", equivalentsOfPolicies},
+		{"annotations of a policy and of a webhook are in the audit log", audited},
 		{"a policy adds a label", addsLabel},
 		{"a policy changes a scale, and a request for a token, which are not of the fleet's kinds", borrowed},
 	}, hostile...))
@@ -110,9 +110,9 @@ func Run(t *testing.T, env Env) {
 // hostile are the scenes of webhooks and policies that attack the server or its clients.
 var hostile = []row{
 	{"a webhook that redirects is not followed", redirects},
-	{"a webhook makes no other object of the one that it is asked about", renames},
-	{"what a webhook says is cut, and its codes are those of a refusal", boasts},
-	{"policies that take all the time that they can get are stopped", endlessPolicies},
+	{"a webhook cannot change the identity of the object", renames},
+	{"the texts of a webhook are truncated, and its codes are those of a refusal", boasts},
+	{"policies without a time limit of their own are interrupted", endlessPolicies},
 }
 
 // Hostile runs only the scenes of hostile webhooks and policies.
@@ -347,7 +347,7 @@ func (s *scene) refused(what string, err error, code int32, words ...string) {
 	}
 	for _, word := range words {
 		if !strings.Contains(err.Error(), word) {
-			s.Errorf("%s: %q does not say %q", what, err, word)
+			s.Errorf("%s: %q does not contain %q", what, err, word)
 		}
 	}
 }

@@ -125,7 +125,7 @@ func boasts(s *scene) {
 				r.Details.Causes = append(r.Details.Causes, metav1.StatusCause{Field: long[:600], Message: long[:600]})
 			}
 		}), http.StatusUnprocessableEntity, "no"},
-		{"a code that says all is well", status(func(r *metav1.Status) { r.Code = http.StatusOK }), http.StatusBadRequest, "no"},
+		{"a code of a success", status(func(r *metav1.Status) { r.Code = http.StatusOK }), http.StatusBadRequest, "no"},
 		{"a code that no server sends", status(func(r *metav1.Status) { r.Code = 1 << 30 }), http.StatusBadRequest, "no"},
 		{"a code below zero", status(func(r *metav1.Status) { r.Code = -1 }), http.StatusBadRequest, "no"},
 		{"a code of a success in other words", status(func(r *metav1.Status) { r.Code, r.Status = 299, metav1.StatusSuccess }), http.StatusBadRequest, "no"},

@@ -83,6 +83,6 @@ func serviceOfTheCluster(s *scene) {
 	hooks.forget("service")
 	created := s.mustCreate(s.name("allowed"))
 	if calls := hooks.calls("service"); len(calls) != 1 || calls[0].Name != created.Name {
-		s.Errorf("the webhook was asked %d times about %s, not once", len(calls), created.Name)
+		s.Errorf("the webhook was called %d times for %s, not once", len(calls), created.Name)
 	}
 }

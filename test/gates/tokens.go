@@ -54,7 +54,7 @@ func tokens(s *scene) {
 			got = append(got, told(call))
 		}
 		if want := []string{"CREATE instances/token TokenRequest object"}; !slices.Equal(got, want) {
-			s.Errorf("the %s webhook was asked about %q, not %q", hook, got, want)
+			s.Errorf("the %s webhook was called for %q, not %q", hook, got, want)
 		}
 	}
 
@@ -72,7 +72,7 @@ func tokens(s *scene) {
 	_, err = ask(1800)
 	s.refused("a long token", err, http.StatusUnprocessableEntity, "tokens for no longer than twenty minutes", "admission plugin ValidatingAdmissionPolicy")
 	if _, err := ask(600); err != nil {
-		s.Errorf("a token that everybody allows: %v", err)
+		s.Errorf("a token that all webhooks allow: %v", err)
 	}
 }
 

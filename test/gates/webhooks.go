@@ -95,7 +95,7 @@ func again(s *scene) {
 		s.Errorf("labels %v, containers %+v", created.Labels, created.Spec.Containers)
 	}
 	if first, second := len(s.hooks.calls("first")), len(s.hooks.calls("second")); first != 2 || second != 1 {
-		s.Errorf("the first webhook was asked %d times and the second %d times, not twice and once", first, second)
+		s.Errorf("the first webhook was called %d times and the second %d times, not twice and once", first, second)
 	}
 }
 
@@ -171,7 +171,7 @@ func dryRun(s *scene) {
 	}
 	calls := s.hooks.calls("dry")
 	if len(calls) != 1 || calls[0].DryRun == nil || !*calls[0].DryRun {
-		s.Errorf("the webhook was not told that it is a dry run: %+v", calls)
+		s.Errorf("the review is not marked as a dry run: %+v", calls)
 	}
 	if _, err := all.Get(s.Context(), s.name("dry"), metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		s.Errorf("the dry run stored something: %v", err)
@@ -190,7 +190,7 @@ func conditions(s *scene) {
 	_, err := s.create(two)
 	s.refused("an instance for which the condition holds", err, http.StatusForbidden, "only where the condition holds")
 	if calls := s.hooks.calls("condition"); len(calls) != 1 || calls[0].Name != two.Name {
-		s.Errorf("the webhook was asked %d times", len(calls))
+		s.Errorf("the webhook was called %d times", len(calls))
 	}
 }
 
@@ -206,13 +206,13 @@ func lockout(s *scene) {
 	if _, err := s.cluster.AuthorizationV1().SelfSubjectAccessReviews().Create(s.Context(), &authorizationv1.SelfSubjectAccessReview{
 		Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: "get", Group: v1alpha1.GroupName, Resource: "instances"}},
 	}, metav1.CreateOptions{}); err != nil {
-		s.Errorf("nobody can ask what they may: %v", err)
+		s.Errorf("access reviews fail: %v", err)
 	}
 	if _, err := s.fleet.FleetV1alpha1().Instances(s.Namespace).List(s.Context(), metav1.ListOptions{}); err != nil {
-		s.Errorf("nobody can read: %v", err)
+		s.Errorf("reads fail: %v", err)
 	}
 	if err := s.cluster.AdmissionregistrationV1().ValidatingWebhookConfigurations().Delete(s.Context(), s.name("gates-validating"), metav1.DeleteOptions{}); err != nil {
-		s.Fatalf("nobody can remove it: %v", err)
+		s.Fatalf("it cannot be removed: %v", err)
 	}
 	s.eventually("writes go through again", func() (bool, error) {
 		_, err := s.create(s.instance(s.name("free")))

@@ -81,7 +81,7 @@ func everyWrite(s *scene) {
 			}
 			// A deletion repeats admission if the watch cache was behind, as for pods.
 			if got = slices.Compact(got); !slices.Equal(got, w.want) {
-				s.Errorf("%s: the %s webhook was asked about %q, not %q", w.name, hook, got, w.want)
+				s.Errorf("%s: the %s webhook was called for %q, not %q", w.name, hook, got, w.want)
 			}
 		}
 	}
@@ -91,7 +91,7 @@ func everyWrite(s *scene) {
 	for _, hook := range []string{"mutating", "validating"} {
 		for _, call := range s.hooks.calls(hook) {
 			if call.UserInfo.Username == s.me() {
-				s.Errorf("the %s webhook was asked about a read: %s", hook, told(call))
+				s.Errorf("the %s webhook was called for a read: %s", hook, told(call))
 			}
 		}
 	}

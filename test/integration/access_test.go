@@ -145,7 +145,7 @@ func TestWhoIsNoAdministratorIsToldWhoTheyAreAndWhatTheyMayNot(t *testing.T) {
 		}
 	}
 	if after := admin.everything(t); len(after) != len(before) {
-		t.Errorf("what was forbidden was done all the same: %v", after)
+		t.Errorf("a forbidden write was executed: %v", after)
 	}
 
 	// The group decides, not the user name, and impersonation ends at the rights of the impersonated user.
@@ -166,7 +166,7 @@ func TestAnAdministratorReadsMetricsAndVersionAndFindsNoProfiling(t *testing.T) 
 	}
 	for _, path := range []string{"/debug/pprof", "/debug/pprof/", "/debug/pprof/profile", "/debug/pprof/heap", "/debug/flags/v"} {
 		if answer := admin.do(t, http.MethodGet, path, "", "", ""); answer.code != http.StatusNotFound {
-			t.Errorf("%s: %d, but profiling is off unless asked for", path, answer.code)
+			t.Errorf("%s: %d, but profiling is off by default", path, answer.code)
 		}
 	}
 }

@@ -267,11 +267,11 @@ func TestAPolicySaysWhichFieldsDoNotExist(t *testing.T) {
 	got := warnings(created)
 	for _, part := range []string{"spec.validations[1].expression", "fleet.gatehouse.dev/v1alpha1, Kind=App", "undefined field 'replica'"} {
 		if !strings.Contains(got, part) {
-			t.Errorf("%q does not say %q", got, part)
+			t.Errorf("%q does not contain %q", got, part)
 		}
 	}
 	if strings.Contains(got, "validations[0]") {
-		t.Errorf("the good expression is blamed: %s", got)
+		t.Errorf("the valid expression has an error: %s", got)
 	}
 	fix := func(expression string) *admissionregistrationv1.ValidatingAdmissionPolicy {
 		t.Helper()

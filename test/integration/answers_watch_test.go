@@ -128,7 +128,7 @@ func TestAWatchOfOneHostBeginsWithWhatIsThereWhoeverAsks(t *testing.T) {
 					}
 				}
 				if more := lists() - listsBefore; more != wanted {
-					t.Errorf("the index was asked %v times, not %v", more, wanted)
+					t.Errorf("the index was used %v times, not %v", more, wanted)
 				}
 				if row.selector != "spec.hostName=edge-1" || strings.Contains(row.query, "labelSelector") {
 					return
@@ -181,7 +181,7 @@ func TestADynamicClientFollowsCustomResourceDefinitionsInPeace(t *testing.T) {
 	watch.Stop()
 	select {
 	case err := <-failures:
-		t.Errorf("the informer complains: %v", err)
+		t.Errorf("the informer reports an error: %v", err)
 	default:
 	}
 }

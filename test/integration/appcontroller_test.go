@@ -177,7 +177,7 @@ func TestAnAppIsRolledOut(t *testing.T) {
 		t.Errorf("the status is %+v", got.Status)
 	}
 	if cause := s.releases(t.Context())[0].Annotations["kubernetes.io/change-cause"]; cause != "first" {
-		t.Errorf("the release does not say why it was made: %q", cause)
+		t.Errorf("the release has no change cause: %q", cause)
 	}
 
 	// A new image, one more and one fewer at a time.

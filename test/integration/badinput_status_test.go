@@ -106,7 +106,7 @@ func wrongHostLeases() []wrongRequest {
 	return []wrongRequest{
 		create("A lease of no seconds is refused", `"leaseDurationSeconds":0`, "greater than or equal to 1", "spec.leaseDurationSeconds"),
 		create("A lease holder of more than 253 characters is refused", `"holderIdentity":"`+strings.Repeat("h", 254)+`"`, "may not be more than 253", "spec.holderIdentity"),
-		{name: "A time of renewal that is none is refused", path: leasesPath, body: `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"HostLease","metadata":{"name":"wrong"},"spec":{"renewTime":"now"}}`,
+		{name: "An invalid time of renewal is refused", path: leasesPath, body: `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"HostLease","metadata":{"name":"wrong"},"spec":{"renewTime":"now"}}`,
 			code: http.StatusBadRequest, reason: metav1.StatusReasonBadRequest, message: `parsing time "now"`},
 		patch,
 	}

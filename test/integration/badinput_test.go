@@ -165,15 +165,15 @@ func TestWhatKubernetesForgivesIsForgiven(t *testing.T) {
 		value any
 	}{
 		{"A negative limit is no limit", http.MethodGet, instancesPath + "?limit=-1", "", "", http.StatusOK, []string{"metadata", "continue"}, nil},
-		{"A time of creation is kept whatever an update says", http.MethodPatch, instancesPath + "/seed", mergePatch, `{"metadata":{"creationTimestamp":"2020-01-01T00:00:00Z"}}`,
+		{"A time of creation is not changed by an update", http.MethodPatch, instancesPath + "/seed", mergePatch, `{"metadata":{"creationTimestamp":"2020-01-01T00:00:00Z"}}`,
 			http.StatusOK, []string{"metadata", "creationTimestamp"}, before["Instance/seed"].CreationTimestamp.UTC().Format("2006-01-02T15:04:05Z")},
-		{"A generation is kept whatever an update says", http.MethodPatch, instancesPath + "/seed", mergePatch, `{"metadata":{"generation":99}}`, http.StatusOK, []string{"metadata", "generation"}, 1.0},
+		{"A generation is not changed by an update", http.MethodPatch, instancesPath + "/seed", mergePatch, `{"metadata":{"generation":99}}`, http.StatusOK, []string{"metadata", "generation"}, 1.0},
 		{"A status in an update is left out", http.MethodPatch, instancesPath + "/seed", mergePatch, `{"status":{"phase":"Running"}}`, http.StatusOK, []string{"status", "phase"}, "Pending"},
 		{"A spec in an update of the status is left out", http.MethodPatch, instancesPath + "/seed/status", mergePatch, `{"spec":{"restartPolicy":"Never"}}`, http.StatusOK, []string{"spec", "restartPolicy"}, "Always"},
 		{"A namespace in a cluster-scoped object is dropped", http.MethodPost, hostsPath + "?dryRun=All", jsonBody, strings.Replace(goodHost, `"wrong"`, `"wrong","namespace":"default"`, 1), http.StatusCreated, []string{"metadata", "namespace"}, nil},
 		{"A uid and a generation in a create are dropped", http.MethodPost, hostsPath + "?dryRun=All", jsonBody, strings.Replace(goodHost, `"wrong"`, `"wrong","generation":9,"uid":"mine"`, 1), http.StatusCreated, []string{"metadata", "generation"}, 1.0},
 		{"An unknown field is left out unless the caller is strict", http.MethodPost, hostsPath + "?dryRun=All", jsonBody, strings.Replace(goodHost, `}}`, `},"specs":{}}`, 1), http.StatusCreated, []string{"specs"}, nil},
-		{"A body that does not say what it is, is what its path says", http.MethodPost, hostsPath + "?dryRun=All", jsonBody, `{"metadata":{"name":"wrong"}}`, http.StatusCreated, []string{"kind"}, "Host"},
+		{"A body without a kind has the kind of its path", http.MethodPost, hostsPath + "?dryRun=All", jsonBody, `{"metadata":{"name":"wrong"}}`, http.StatusCreated, []string{"kind"}, "Host"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			answer := client.do(t, row.method, row.path, row.contentType, "", row.body)
@@ -214,7 +214,7 @@ func (row wrongRequest) check(t *testing.T, client rawClient) {
 			t.Fatalf("answered with no Status: %q", answer.body)
 		}
 		if !strings.Contains(string(answer.body), row.message) {
-			t.Errorf("answered %q, which does not say %q", answer.body, row.message)
+			t.Errorf("answered %q, which does not contain %q", answer.body, row.message)
 		}
 		return
 	}
@@ -225,7 +225,7 @@ func (row wrongRequest) check(t *testing.T, client rawClient) {
 		t.Errorf("the Status does not fit the code %d: %s", answer.code, answer.body)
 	}
 	if row.message == "" || !strings.Contains(answer.status.Message, row.message) {
-		t.Errorf("answered %q, which does not say %q", answer.status.Message, row.message)
+		t.Errorf("answered %q, which does not contain %q", answer.status.Message, row.message)
 	}
 	if fields := answer.fields(); !slices.Equal(fields, row.fields) {
 		t.Errorf("named the fields %q, not %q: %s", fields, row.fields, answer.status.Message)

@@ -110,7 +110,7 @@ func wantError(t *testing.T, err error, reason metav1.StatusReason, words string
 		return
 	}
 	if !strings.Contains(err.Error(), words) {
-		t.Errorf("answered %q, which does not say %q", err, words)
+		t.Errorf("answered %q, which does not contain %q", err, words)
 	}
 	status := answer.Status()
 	if got := (rawAnswer{status: &status}).fields(); !slices.Equal(got, fields) {
@@ -170,7 +170,7 @@ func TestOfTwoHostsThatBindOneInstanceAtTheSameTimeExactlyOneWins(t *testing.T) 
 			t.Fatalf("round %d: answered with %v, not one 201 and one 409", round, codes)
 		}
 		if refusal == nil || refusal.Reason != metav1.StatusReasonConflict || !strings.Contains(refusal.Message, fmt.Sprintf("is already bound to host %q", winner)) {
-			t.Fatalf("round %d: %s won, and the other was told %+v", round, winner, refusal)
+			t.Fatalf("round %d: %s won, and the other got %+v", round, winner, refusal)
 		}
 		bound := client.getInstance(t, name)
 		if bound.Spec.HostName != winner || bound.Generation != created.Generation+1 {
@@ -265,7 +265,7 @@ func TestABindingIsRefusedUnlessItsPreconditionsHold(t *testing.T) {
 	_, err = client.bind(t.Context(), "web", "edge-1", metav1.ObjectMeta{UID: types.UID("other"), ResourceVersion: changed.ResourceVersion}, metav1.DryRunAll)
 	wantError(t, err, metav1.StatusReasonConflict, "UID in precondition: other")
 	if after := client.getInstance(t, "web"); after.Spec.HostName != "" {
-		t.Fatalf("the instance was bound to %q all the same", after.Spec.HostName)
+		t.Fatalf("the instance was bound to %q nevertheless", after.Spec.HostName)
 	}
 	if _, err := client.bind(t.Context(), "web", "edge-1", metav1.ObjectMeta{Name: "web", Namespace: "default", UID: created.UID, ResourceVersion: changed.ResourceVersion}); err != nil {
 		t.Errorf("right preconditions: %v", err)
@@ -282,7 +282,7 @@ func TestATerminatingInstanceTakesNoHost(t *testing.T) {
 	_, err := client.bind(t.Context(), "web", "edge-1", metav1.ObjectMeta{})
 	wantError(t, err, metav1.StatusReasonConflict, "is being deleted and takes no host any more")
 	if after := client.getInstance(t, "web"); after.Spec.HostName != "" {
-		t.Errorf("the instance was bound to %q all the same", after.Spec.HostName)
+		t.Errorf("the instance was bound to %q nevertheless", after.Spec.HostName)
 	}
 }
 

@@ -136,7 +136,7 @@ func TestANamespaceGoesWhenItsFinalizersAreGone(t *testing.T) {
 		t.Fatalf("finalize: %+v, %v", emptied, err)
 	}
 	if _, err := namespaces.Get(t.Context(), "team", metav1.GetOptions{}); err != nil {
-		t.Fatalf("it went although a finalizer of somebody's own was there: %v", err)
+		t.Fatalf("it was removed although a foreign finalizer was left: %v", err)
 	}
 	emptied.Finalizers = nil
 	if _, err := namespaces.Update(t.Context(), emptied, metav1.UpdateOptions{}); err != nil {
@@ -159,7 +159,7 @@ func TestTheTypeOfTheWireLeaksNowhere(t *testing.T) {
 	if _, err := client.CoreV1().ConfigMaps("default").Apply(t.Context(), config, metav1.ApplyOptions{FieldManager: "test"}); err != nil {
 		t.Fatal(err)
 	}
-	t.Run("apply records who owns what", func(t *testing.T) {
+	t.Run("apply records the owners of fields", func(t *testing.T) {
 		got, err := client.CoreV1().ConfigMaps("default").Get(t.Context(), "applied", metav1.GetOptions{})
 		if err != nil {
 			t.Fatal(err)
@@ -211,7 +211,7 @@ func TestStringDataOfASecretIsKeptAsData(t *testing.T) {
 		t.Fatal(err)
 	}
 	if fields := created.ManagedFields[0].FieldsV1.GetRawString(); !strings.Contains(fields, `"f:data"`) || strings.Contains(fields, "stringData") {
-		t.Errorf("who created it owns %s", fields)
+		t.Errorf("the creator owns %s", fields)
 	}
 	for name, write := range map[string]func() (*corev1.Secret, error){
 		"merge patch": func() (*corev1.Secret, error) {

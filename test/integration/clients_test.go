@@ -388,7 +388,7 @@ func TestBindIsAtomicThroughTheGeneratedClientset(t *testing.T) {
 		}
 		bound, err := instances.Get(ctx, name, metav1.GetOptions{})
 		if err != nil || winner == "" || bound.Spec.HostName != winner {
-			t.Errorf("%s: bound to %q, but %q was told so: %v", name, bound.Spec.HostName, winner, err)
+			t.Errorf("%s: bound to %q, but %q got the success: %v", name, bound.Spec.HostName, winner, err)
 		}
 		if !apimeta.IsStatusConditionTrue(bound.Status.Conditions, fleetv1alpha1.InstanceConditionScheduled) {
 			t.Errorf("%s: the conditions are %+v", name, bound.Status.Conditions)

@@ -306,7 +306,7 @@ func TestWhatAnOwnerLeavesBehindIsCollected(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	t.Run("an owner in another namespace does not exist, and an event says so", func(t *testing.T) {
+	t.Run("an owner in another namespace does not exist, and an event reports it", func(t *testing.T) {
 		far := c.createMap(t, "other", "far")
 		c.createMap(t, "default", "reaching", far)
 		gone(t, "what reaches into another namespace", c.getMap("default", "reaching"))
@@ -379,7 +379,7 @@ func TestAnOwnerGoesInTheForegroundAfterWhatItOwns(t *testing.T) {
 	gone(t, "what was held", c.getMap("default", "held"))
 	gone(t, "the owner", c.getMap("default", "owner"))
 
-	t.Run("what owns itself in a ring does not wait for ever", func(t *testing.T) {
+	t.Run("objects that own each other in a ring do not wait forever", func(t *testing.T) {
 		a := c.createMap(t, "default", "ring-a")
 		b := c.createMap(t, "default", "ring-b", blockingOwner(a))
 		patch := fmt.Sprintf(`{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"ring-b","uid":%q,"blockOwnerDeletion":true}]}}`, b.UID)

@@ -89,7 +89,7 @@ func TestAFlippedBitIsNamedAndNeverServed(t *testing.T) {
 		}
 	}
 	if _, err := client.List(ctx, metav1.ListOptions{}); err == nil || !strings.Contains(err.Error(), "/registry/secrets/default/s") {
-		t.Errorf("a list does not say which is damaged: %v", err)
+		t.Errorf("a list does not name the damaged one: %v", err)
 	}
 	// The remedy of docs/damaged-data.md.
 	for i := range damaged {

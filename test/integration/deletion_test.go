@@ -105,14 +105,14 @@ func TestABoundInstanceWaitsForItsAgentsDelete(t *testing.T) {
 
 	// The agent observes the deletion, stops the containers, reports it, and deletes the instance.
 	if event := <-watcher.ResultChan(); event.Type != watch.Modified || event.Object.(*v1alpha1.Instance).DeletionTimestamp == nil {
-		t.Fatalf("the agent was told %s %+v", event.Type, event.Object)
+		t.Fatalf("the agent received %s %+v", event.Type, event.Object)
 	}
 	terminating.Status.ContainerStatuses = []v1alpha1.ContainerStatus{{Name: "web", State: v1alpha1.ContainerState{Terminated: &v1alpha1.ContainerStateTerminated{ExitCode: 0, Reason: "Completed"}}}}
 	if _, err := client.FleetV1alpha1().Instances("default").UpdateStatus(t.Context(), terminating, metav1.UpdateOptions{}); err != nil {
 		t.Fatalf("the status of a terminating instance: %v", err)
 	}
 	if event := <-watcher.ResultChan(); event.Type != watch.Modified {
-		t.Fatalf("the agent was told %s %+v", event.Type, event.Object)
+		t.Fatalf("the agent received %s %+v", event.Type, event.Object)
 	}
 	client.delete(t, "web", 0)
 	if !client.isGone(t, "web") {
@@ -124,7 +124,7 @@ func TestABoundInstanceWaitsForItsAgentsDelete(t *testing.T) {
 		event = <-watcher.ResultChan()
 	}
 	if event.Type != watch.Deleted {
-		t.Fatalf("the agent was told %s %+v", event.Type, event.Object)
+		t.Fatalf("the agent received %s %+v", event.Type, event.Object)
 	}
 }
 
@@ -273,7 +273,7 @@ func TestADeleteHappensOnlyWhereItsPreconditionsHold(t *testing.T) {
 	stale := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{ResourceVersion: &created.ResourceVersion}}
 	wantError(t, instances.Delete(t.Context(), "web", stale), metav1.StatusReasonConflict, "ResourceVersion in the precondition ("+created.ResourceVersion+")")
 	if client.getInstance(t, "web").DeletionTimestamp != nil {
-		t.Fatal("the instance is being deleted all the same")
+		t.Fatal("the instance is being deleted nevertheless")
 	}
 	if err := instances.Delete(t.Context(), "web", metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}}); err != nil {
 		t.Fatal(err)

@@ -254,7 +254,7 @@ func TestAStopDuringTheStartIsNoFailure(t *testing.T) {
 				t.Errorf("on %s, stopped after line %d, the server ended with code %d:\n%s%s", name, phase, code, stopped.Stdout(), stopped.Stderr())
 			}
 			if !strings.Contains(stopped.Stdout(), "\nStopping.\n") {
-				t.Errorf("on %s, stopped after line %d, the server did not say that it stops:\n%s", name, phase, stopped.Stdout())
+				t.Errorf("on %s, stopped after line %d, the server did not log that it stops:\n%s", name, phase, stopped.Stdout())
 			}
 			if strings.Contains(stopped.Stderr(), "Failed to shutdown server") {
 				t.Errorf("on %s, stopped after line %d, the server waited for a connection of its own:\n%s", name, phase, stopped.Stderr())

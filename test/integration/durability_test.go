@@ -282,7 +282,7 @@ func TestASecondServerOnTheSameDirectoryIsToldSoInOneSentence(t *testing.T) {
 	}
 	want := fmt.Sprintf("gatehouse: the data directory %s is in use by process %d: stop that process or choose another data directory\n", dir, server.PID())
 	if got := second.Stderr(); got != want {
-		t.Errorf("the second server said\n%q, want\n%q", got, want)
+		t.Errorf("the second server printed\n%q, want\n%q", got, want)
 	}
 	createOnServer(t.Context(), t, server, "undisturbed")
 	server.Stop(t)

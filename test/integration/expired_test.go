@@ -67,7 +67,7 @@ func TestATooOldResourceVersionGets410(t *testing.T) {
 		}
 		wantGone(t, apierrors.FromObject(event.Object), "too old resource version")
 		if event, ok := <-watcher.ResultChan(); ok {
-			t.Errorf("the watch goes on after the error, with %v", event)
+			t.Errorf("the watch continues after the error, with %v", event)
 		}
 	})
 	t.Run("a watch with nothing in between", func(t *testing.T) {

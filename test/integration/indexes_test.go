@@ -312,7 +312,7 @@ func TestFlowControlPutsRequestsIntoTheFlowSchemasOfKubernetes(t *testing.T) {
 		labels string
 	}{
 		{"system:masters is exempt", admin, hostsPath, `flow_schema="exempt",priority_level="exempt"`},
-		{"whoever proved who they are shares the global default", somebody, hostsPath, `flow_schema="global-default",priority_level="global-default"`},
+		{"authenticated users share the global default", somebody, hostsPath, `flow_schema="global-default",priority_level="global-default"`},
 		{"health checks are exempt", nobody, "/readyz", `flow_schema="probes",priority_level="exempt"`},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -68,7 +68,7 @@ func TestTheBoundHostGetsItsInstancesToken(t *testing.T) {
 	var long authenticationv1.TokenRequest
 	edge.do(t, http.MethodPost, instancesPath+"/web-0/token", "application/json", "", strings.Replace(body, "600", "4294967296", 1)).into(t, &long)
 	if long.Spec.ExpirationSeconds == nil || *long.Spec.ExpirationSeconds != 3600 || long.Status.ExpirationTimestamp.After(time.Now().Add(time.Hour)) {
-		t.Errorf("a token for ever is good for %d s, until %v", ptr.Deref(long.Spec.ExpirationSeconds, 0), long.Status.ExpirationTimestamp)
+		t.Errorf("a token without an expiry is valid for %d s, until %v", ptr.Deref(long.Spec.ExpirationSeconds, 0), long.Status.ExpirationTimestamp)
 	}
 	review, err := client.AuthenticationV1().TokenReviews().Create(t.Context(), &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: given.Status.Token}}, metav1.CreateOptions{})
 	if err != nil {

@@ -243,7 +243,7 @@ func (p promise) kept(is promise, exists bool) error {
 	case is.version == p.version && is.digest != p.digest:
 		return fmt.Errorf("its content at %d is not what was acknowledged", p.version)
 	case is.version > p.version && p.inDoubt == "":
-		return fmt.Errorf("it was acknowledged at %d and is at %d, but nobody wrote", p.version, is.version)
+		return fmt.Errorf("it was acknowledged at %d and is at %d, but no writer wrote", p.version, is.version)
 	case is.spec+is.status > p.spec+p.status+1:
 		return fmt.Errorf("one write was in doubt, but it went from %d/%d to %d/%d", p.spec, p.status, is.spec, is.status)
 	}

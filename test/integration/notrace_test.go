@@ -191,7 +191,7 @@ func ownRefusals(t *testing.T, server *servertesting.Server, admin fleetClient) 
 			_, err := host.Hosts().Create(ctx, &v1alpha1.Host{ObjectMeta: metav1.ObjectMeta{Name: "edge-9"}}, metav1.CreateOptions{})
 			return err
 		}, http.StatusForbidden, `host "edge-1" may write only its own Host`},
-		{"a host makes room for itself", func(ctx context.Context) error {
+		{"a host frees capacity for itself", func(ctx context.Context) error {
 			_, err := host.Hosts().Patch(ctx, "edge-1", types.MergePatchType, []byte(`{"spec":{"unschedulable":true}}`), metav1.PatchOptions{})
 			return err
 		}, http.StatusForbidden, `host "edge-1" may not change it`},
@@ -202,10 +202,10 @@ func ownRefusals(t *testing.T, server *servertesting.Server, admin fleetClient) 
 		{"a host deletes itself", func(ctx context.Context) error {
 			return host.Hosts().Delete(ctx, "edge-1", metav1.DeleteOptions{})
 		}, http.StatusForbidden, `host "edge-1" may create and update its Host, not DELETE it`},
-		{"a host deletes an instance and says what happens to what that owns", func(ctx context.Context) error {
+		{"a host deletes an instance with a propagation policy", func(ctx context.Context) error {
 			return host.Instances("default").Delete(ctx, "bound", metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0), PropagationPolicy: ptr.To(metav1.DeletePropagationForeground)})
 		}, http.StatusForbidden, "propagationPolicy: a host may not say"},
-		{"a rollback whose change of the app is refused", func(ctx context.Context) error {
+		{"a rollback with a refused change of the app", func(ctx context.Context) error {
 			_, err := rolling.Apps("default").Rollback(ctx, "web", &v1alpha1.AppRollback{ToRevision: 2}, metav1.CreateOptions{})
 			return err
 		}, http.StatusUnprocessableEntity, "not by policy"},

@@ -84,7 +84,7 @@ func (u pluginUser) expect(err error, args string, code int, said string, words 
 	}
 	for _, word := range words {
 		if !strings.Contains(said, word) {
-			u.t.Errorf("kubectl gatehouse %s does not say %q:\n%s", args, word, said)
+			u.t.Errorf("kubectl gatehouse %s does not contain %q:\n%s", args, word, said)
 		}
 	}
 }

@@ -210,7 +210,7 @@ func TestKubectlGatehouseTaintsAndDrainsHosts(t *testing.T) {
 	u.run("rollout status app web", 0, "successfully rolled out")
 	u.run("uncordon sim-2", 0)
 	if said := u.run("drain sim-1", 0, "host.fleet.gatehouse.dev/sim-1 cordoned", "host.fleet.gatehouse.dev/sim-1 drained"); strings.Count(said, "deleted from the namespace default") != 3 {
-		t.Errorf("drain says\n%s", said)
+		t.Errorf("drain prints\n%s", said)
 	}
 	u.run("rollout status web", 0, "successfully rolled out")
 	instances, err := client.FleetV1alpha1().Instances("default").List(t.Context(), metav1.ListOptions{FieldSelector: "spec.hostName=sim-2"})
@@ -330,7 +330,7 @@ func TestThePluginTakesKubectlsFlagsBehindItsName(t *testing.T) {
 		}
 		without := strings.Contains(withoutThem+" ", flag[2]+" ")
 		if strings.Contains(help, want) == without {
-			t.Errorf("kubectl has the flag%s; the plugin does not have it: %v, as said: %v", want, !strings.Contains(help, want), without)
+			t.Errorf("kubectl has the flag%s; the plugin does not have it: %v, as documented: %v", want, !strings.Contains(help, want), without)
 		}
 	}
 }

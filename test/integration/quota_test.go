@@ -207,7 +207,7 @@ func TestEverythingThatIsStoredCanBeCounted(t *testing.T) {
 			}
 			key := fmt.Sprintf("%s/%s, Resource=%s", group, version, r.Name)
 			if _, ok := known[key]; !ok {
-				t.Errorf("%s is stored, and quota.Kinds does not know it", key)
+				t.Errorf("%s is stored, but is not in quota.Kinds", key)
 			}
 			known[key] = true
 			names = append(names, strings.TrimSuffix("count/"+r.Name+"."+group, ".")+"=1000")
@@ -256,7 +256,7 @@ func TestAQuotaThatLimitsNothingSaysSo(t *testing.T) {
 		want []string
 	}{
 		{"all of it is counted", corev1.ResourceQuotaSpec{Hard: quantities("secrets=1,count/apps.fleet.gatehouse.dev=1,fleet.gatehouse.dev/limits.memory=1")}, nil},
-		{"two names are nobody's here", corev1.ResourceQuotaSpec{Hard: quantities("pods=1,secrets=1,fleet.gatehouse.dev/requests.cpu=1")}, []string{
+		{"two names are not counted here", corev1.ResourceQuotaSpec{Hard: quantities("pods=1,secrets=1,fleet.gatehouse.dev/requests.cpu=1")}, []string{
 			"spec.hard[fleet.gatehouse.dev/requests.cpu]: this server counts nothing by this name, so it limits nothing here; see docs/quota.md for what can be limited",
 			"spec.hard[pods]: this server counts nothing by this name, so it limits nothing here; see docs/quota.md for what can be limited",
 		}},

@@ -140,7 +140,7 @@ func TestAQuotaHoldsUnderFire(t *testing.T) {
 	if err := c.fill(ctx); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d clients were let in %d times in %v", len(c.servers)*clientsOfEach, c.created.value(), time.Since(began))
+	t.Logf("%d clients created %d instances in %v", len(c.servers)*clientsOfEach, c.created.value(), time.Since(began))
 	if existing := c.existing(ctx, t); c.created.value() != 100 || existing != 100 {
 		t.Fatalf("%d creates were acknowledged and %d instances exist, want 100", c.created.value(), existing)
 	}
@@ -197,7 +197,7 @@ func (c *crowd) killOneInTheMiddle(ctx context.Context, t *testing.T, limit int)
 	existing := c.existing(ctx, t)
 	t.Logf("%v after the kill %d instances exist, of %d that the limit allows", time.Since(killed), existing, limit)
 	comesToUse(t, c.servers[0].core, "few", usedBy(existing))
-	t.Logf("%v after the kill the quota says so", time.Since(killed))
+	t.Logf("%v after the kill the quota has the usage", time.Since(killed))
 	if err := c.fill(ctx); err != nil {
 		t.Fatal(err)
 	}

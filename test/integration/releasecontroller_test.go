@@ -154,7 +154,7 @@ func (r releases) settles(t *testing.T, name string, replicas, ready int32) []v1
 		}
 	}
 	if len(active) != int(replicas) {
-		t.Fatalf("there are %d instances, and the status says %d", len(active), replicas)
+		t.Fatalf("there are %d instances, and the status has %d", len(active), replicas)
 	}
 	return active
 }

@@ -101,7 +101,7 @@ func TestWhatIsWrongWithARoleOrABindingIsSaidByItsName(t *testing.T) {
 		{"a binding to more than one has", jane, binding, bindingTo(`,"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"admin"}`),
 			http.StatusForbidden, []string{`rolebindings.rbac.authorization.k8s.io \"mine\" is forbidden`}},
 		{"a binding to nothing, by an administrator", admin, binding, bindingTo(""), http.StatusUnprocessableEntity, []string{"roleRef.kind", "roleRef.name"}},
-		{"a binding to nothing, by somebody else", jane, binding, bindingTo(""), http.StatusUnprocessableEntity, []string{"roleRef.kind", "roleRef.name"}},
+		{"a binding to nothing, by another user", jane, binding, bindingTo(""), http.StatusUnprocessableEntity, []string{"roleRef.kind", "roleRef.name"}},
 		{"a binding to what is no role", jane, binding, bindingTo(`,"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"Robot","name":"admin"}`),
 			http.StatusUnprocessableEntity, []string{"roleRef.kind", "Robot"}},
 	} {
@@ -112,7 +112,7 @@ func TestWhatIsWrongWithARoleOrABindingIsSaidByItsName(t *testing.T) {
 			}
 			for _, says := range tc.says {
 				if !strings.Contains(string(answer.body), says) {
-					t.Errorf("%s does not say %q", answer.body, says)
+					t.Errorf("%s does not contain %q", answer.body, says)
 				}
 			}
 		})
@@ -132,6 +132,6 @@ func TestATokenReviewTellsAllGroupsOfTheCaller(t *testing.T) {
 		t.Fatal(err)
 	}
 	if want := []string{"system:serviceaccounts", "system:serviceaccounts:default", "system:authenticated"}; !review.Status.Authenticated || !slices.Equal(review.Status.User.Groups, want) {
-		t.Errorf("the review says %+v, want the groups %v", review.Status, want)
+		t.Errorf("the review has %+v, want the groups %v", review.Status, want)
 	}
 }

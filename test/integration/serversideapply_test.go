@@ -136,7 +136,7 @@ func TestServerSideApplyRecordsToTheLetterWhatAManagerOwns(t *testing.T) {
 			wantOwners(t, obj, map[ownership]string{applied("ops"): test.fields})
 			again := client.apply(t, path, "ops", test.body)
 			if again.ResourceVersion != obj.ResourceVersion {
-				t.Error("the same apply once more made a new revision")
+				t.Error("a repeated apply made a new revision")
 			}
 			if test.statusBody == "" {
 				return
@@ -385,15 +385,15 @@ func TestApplyingTheSameAgainWritesNothing(t *testing.T) {
 	server := servertesting.Start(t)
 	client := newRawClient(t, server.Config)
 	for _, tc := range []struct{ name, path, body string }{
-		{"an app whose defaults are left out", "/apis/fleet.gatehouse.dev/v1alpha1/namespaces/default/apps/a", anApp("a", `"replicas":2`)},
+		{"an app without its defaults", "/apis/fleet.gatehouse.dev/v1alpha1/namespaces/default/apps/a", anApp("a", `"replicas":2`)},
 		{"a secret in plain text", "/api/v1/namespaces/default/secrets/a", `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"a"},"stringData":{"a":"b"}}`},
 		{"a quota in numbers", "/api/v1/namespaces/default/resourcequotas/a", `{"apiVersion":"v1","kind":"ResourceQuota","metadata":{"name":"a"},"spec":{"hard":{"secrets":10}}}`},
-		{"a binding whose subject has no group", "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings/a", `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"RoleBinding","metadata":{"name":"a"},
+		{"a binding with a subject without a group", "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings/a", `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"RoleBinding","metadata":{"name":"a"},
 			"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"view"},"subjects":[{"kind":"User","name":"jane"}]}`},
-		{"a webhook whose rules have no scope", "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/a", `{"apiVersion":"admissionregistration.k8s.io/v1","kind":"ValidatingWebhookConfiguration","metadata":{"name":"a"},
+		{"a webhook with rules without a scope", "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/a", `{"apiVersion":"admissionregistration.k8s.io/v1","kind":"ValidatingWebhookConfiguration","metadata":{"name":"a"},
 			"webhooks":[{"name":"a.example.com","sideEffects":"None","admissionReviewVersions":["v1"],"clientConfig":{"url":"https://127.0.0.1:1/"},"namespaceSelector":{"matchLabels":{"no":"where"}},
 			"rules":[{"apiGroups":[""],"apiVersions":["v1"],"operations":["CREATE"],"resources":["configmaps"]}]}]}`},
-		{"a policy whose rules have no scope", "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/a", `{"apiVersion":"admissionregistration.k8s.io/v1","kind":"ValidatingAdmissionPolicy","metadata":{"name":"a"},
+		{"a policy with rules without a scope", "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/a", `{"apiVersion":"admissionregistration.k8s.io/v1","kind":"ValidatingAdmissionPolicy","metadata":{"name":"a"},
 			"spec":{"matchConstraints":{"resourceRules":[{"apiGroups":[""],"apiVersions":["v1"],"operations":["CREATE"],"resources":["configmaps"]}]},"validations":[{"expression":"true"}]}}`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -146,11 +146,11 @@ func expectGracefulEnd(t *testing.T, client fleetClient, instance *v1alpha1.Inst
 	for change := range changes.ResultChan() {
 		current, ok := change.Object.(*v1alpha1.Instance)
 		if !ok {
-			t.Fatalf("the watch says %+v", change)
+			t.Fatalf("the watch sent %+v", change)
 		}
 		if change.Type == watch.Deleted {
 			if !asked {
-				t.Error("it went without having been asked to stop")
+				t.Error("it was removed without a graceful deletion")
 			}
 			return
 		}

@@ -123,7 +123,7 @@ func TestAFullStoreIsToldServesReadsAndDeletesAndIsCuredByARestart(t *testing.T)
 	wantInsufficientStorage(t, refusal, "restart it with a larger --etcd-quota-bytes")
 	wantFullStore(t, server.Config)
 	if log := server.Stderr(); !strings.Contains(log, "its database has reached its quota") || strings.Contains(log, "free space on its disk") {
-		t.Errorf("the log does not tell a full quota from a full disk:\n%s", log)
+		t.Errorf("the log does not distinguish a full quota from a full disk:\n%s", log)
 	}
 	server.Stop(t)
 
@@ -134,7 +134,7 @@ func TestAFullStoreIsToldServesReadsAndDeletesAndIsCuredByARestart(t *testing.T)
 			break
 		}
 		if rounds == 10 {
-			t.Fatal("restarts make room for ever")
+			t.Fatal("restarts free space forever")
 		}
 		count, _ = fillStore(t, server.Config, count)
 		server.Stop(t)

@@ -153,7 +153,7 @@ func TestReviewsSayWhoseATokenIs(t *testing.T) {
 		{"this server's, for another", plain, []string{"vault"}, nil},
 		{"another's, for it", foreign, []string{"vault"}, []string{"vault"}},
 		{"another's, for this server", foreign, nil, nil},
-		{"nobody's", "guess", nil, nil},
+		{"of no issuer", "guess", nil, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			review, err := client.AuthenticationV1().TokenReviews().Create(t.Context(), &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: tc.token, Audiences: tc.audiences}}, metav1.CreateOptions{})
@@ -337,7 +337,7 @@ func TestDiscoveryLetsOthersVerifyTokens(t *testing.T) {
 	}
 	var said jwt.Claims
 	if err := parsed.Claims(&keys, &said); err != nil || said.Validate(jwt.Expected{Issuer: authentication.DefaultIssuer, Audience: jwt.Audience{"vault"}, Time: time.Now()}) != nil {
-		t.Errorf("the token cannot be verified by what discovery says: %v, %v", said, err)
+		t.Errorf("the token cannot be verified with the keys of discovery: %v, %v", said, err)
 	}
 }
 
@@ -365,9 +365,9 @@ func TestOtherCallersComeByTheirFlags(t *testing.T) {
 	}{
 		{"the front proxy", issueClientFrom(t, proxies.CA, server, "front", time.Now()), "carol"},
 		{"another certificate of its authority", issueClientFrom(t, proxies.CA, server, "back", time.Now()), ""},
-		{"a user who calls herself as it", issueClient(t, server, "front"), ""},
+		{"a user of the same name", issueClient(t, server, "front"), ""},
 		{"the administrator", server.Config, ""},
-		{"nobody", rest.AnonymousClientConfig(server.Config), ""},
+		{"no certificate", rest.AnonymousClientConfig(server.Config), ""},
 	} {
 		t.Run("headers of "+tc.name, func(t *testing.T) {
 			config := rest.CopyConfig(tc.config)

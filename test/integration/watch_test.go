@@ -259,7 +259,7 @@ func whatHappened(ctx context.Context, t *testing.T, server *binary.Server, work
 	}
 	sequence, err := work.explain(happened)
 	if err != nil {
-		t.Fatalf("what the writers were told is not what etcd did: %v", err)
+		t.Fatalf("the responses to the writers differ from etcd: %v", err)
 	}
 	kinds := map[watch.EventType]int{}
 	for _, c := range happened {

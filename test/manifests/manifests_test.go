@@ -185,7 +185,7 @@ func TestTheAPIServiceTrustsNothingUntilItIsGivenACABundle(t *testing.T) {
 			t.Error("it skips the verification of the server's certificate")
 		}
 		if _, err := base64.StdEncoding.DecodeString(api.Spec.CABundle); api.Spec.CABundle == "" || err == nil {
-			t.Errorf("a cluster would take the caBundle %q, and nobody would notice that it was not filled in", api.Spec.CABundle)
+			t.Errorf("a cluster would take the caBundle %q, and the missing value would not be noticed", api.Spec.CABundle)
 		}
 		version := v1alpha1.SchemeGroupVersion
 		if api.Spec.Group != version.Group || api.Spec.Version != version.Version || api.Name != version.Version+"."+version.Group {
@@ -368,7 +368,7 @@ func checkPorts(t *testing.T, r rendered, o options.CompletedOptions) {
 			continue
 		}
 		if get := probe.probe.HTTPGet; get.Path != probe.path || get.Port != port || get.Scheme != corev1.URISchemeHTTPS {
-			t.Errorf("the %s probe asks %s at port %s by %s", probe.name, get.Path, get.Port.String(), get.Scheme)
+			t.Errorf("the %s probe requests %s at port %s by %s", probe.name, get.Path, get.Port.String(), get.Scheme)
 		}
 	}
 }
@@ -381,7 +381,7 @@ func checkStop(t *testing.T, r rendered, o options.CompletedOptions) {
 		t.Errorf("the pod is killed after %s, and a stop may take %s", grace, slowest)
 	}
 	if o.ServerRun.ShutdownDelayDuration < 5*time.Second {
-		t.Error("requests are refused before everybody knows that the pod goes away")
+		t.Error("requests are refused before all clients have removed the endpoint")
 	}
 }
 

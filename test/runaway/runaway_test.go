@@ -315,10 +315,10 @@ func saysWhy(t *testing.T, s *server, events *told) {
 	ready := meta.FindStatusCondition(a.Status.Conditions, v1alpha1.AppConditionReady)
 	switch warnings := events.warnings(); {
 	case ready == nil && len(warnings) == 0:
-		t.Error("the app has no condition Ready, and no event says why")
+		t.Error("the app has no condition Ready, and no event has the reason")
 	case ready == nil || ready.Status == metav1.ConditionTrue:
 	case len(warnings) == 0 || ready.Message == "" || slices.Contains([]string{app.UnavailableReason, app.OldInstancesReason}, ready.Reason):
-		t.Errorf("the app says %s: %q, and the events %q", ready.Reason, ready.Message, warnings)
+		t.Errorf("the app reports %s: %q, and the events %q", ready.Reason, ready.Message, warnings)
 	}
 }
 

@@ -37,11 +37,11 @@ func RunBuiltins(t *testing.T, env Env) {
 		sentence string
 		play     func(*scene)
 	}{
-		{"a namespace comes with a service account, and goes with all that is in it", namespaces},
+		{"a namespace has a service account, and is deleted with its content", namespaces},
 		{"a namespace with 500 objects in it is emptied", crowdedNamespace},
-		{"a token of a service account says who it is, and what it may", accountTokens},
-		{"roles are created, bound, described, asked for and reconciled", roles},
-		{"who may do nothing is told what they may not", refusals},
+		{"a token of a service account has its identity and its rights", accountTokens},
+		{"roles are created, bound, described, read and reconciled", roles},
+		{"a user without rights gets the missing right", refusals},
 		{"secrets and config maps are created, described and read", configuration},
 		{"a quota is created and described", quota},
 		{"events are listed by what they are about", events},
@@ -186,7 +186,7 @@ func refusals(s *scene) {
 	awaitRight(s, "create roles -n $ID --as=$ID-admin")
 	r := s.kubectl("create role more -n $ID --verb=create --resource=hosts.fleet.gatehouse.dev --as=$ID-admin")
 	if r.code != 1 || !strings.Contains(r.stderr, "is attempting to grant RBAC permissions not currently held") {
-		s.Fatalf("%s\n--- wanted: who grants more than they hold is refused", r)
+		s.Fatalf("%s\n--- wanted: a user that grants more rights than it holds is refused", r)
 	}
 	s.kubectl("auth whoami --as=$ID-admin -o", `jsonpath={.status.userInfo.username}{"\n"}`).prints("$ID-admin")
 }

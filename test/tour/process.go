@@ -94,7 +94,7 @@ func (p *process) until(from chan string, text string) []string {
 	for {
 		line, more := p.next(from)
 		if !more {
-			p.Fatalf("kubectl %s: ended before it said %q:\n%s", strings.Join(p.command.Args[1:], " "), text, p.seen.String())
+			p.Fatalf("kubectl %s: ended before it printed %q:\n%s", strings.Join(p.command.Args[1:], " "), text, p.seen.String())
 		}
 		read = append(read, line)
 		if strings.Contains(line, text) {

@@ -55,7 +55,7 @@ func fieldSelectors(s *scene) {
 	}
 	for _, selectable := range []string{"metadata.name", "metadata.namespace", "spec.hostName", "spec.serviceAccountName", "spec.restartPolicy", "status.phase"} {
 		if !strings.Contains(r.stderr, selectable) {
-			s.Errorf("%s\n--- does not say that %s can be selected", r, selectable)
+			s.Errorf("%s\n--- does not name %s as selectable", r, selectable)
 		}
 	}
 	s.kubectl("get hosts --field-selector spec.unschedulable=true").fails(
@@ -120,11 +120,11 @@ func chunks(s *scene) {
 	}
 	for i, query := range queries {
 		if query.Get("limit") != "2" || query.Has("continue") != (i > 0) {
-			s.Errorf("page %d was asked for with %v", i+1, query)
+			s.Errorf("page %d was requested with %v", i+1, query)
 		}
 	}
 	if queries = pages(0); len(queries) != 1 || queries[0].Has("limit") {
-		s.Errorf("--chunk-size=0 asked with %v, wanted one request without a limit", queries)
+		s.Errorf("--chunk-size=0 requested %v, wanted one request without a limit", queries)
 	}
 	s.kubectl("get --raw $API/namespaces/$NS/instances?labelSelector=tour%3D$ID&limit=2").shows(`"continue":"`, `"name":"page0-$ID"`, `"name":"page1-$ID"`)
 }

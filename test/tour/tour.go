@@ -88,23 +88,23 @@ func Run(t *testing.T, env Env) {
 		{"a server-side dry run answers like the real thing and stores nothing", dryRun},
 
 		{"get prints a table of each kind, and more columns with -o wide", getTables},
-		{"get knows short names, singular names, full names and the category fleet", getNames},
+		{"get accepts short names, singular names, full names and the category fleet", getNames},
 		{"get prints YAML, JSON, JSONPath, templates and custom columns", getFormats},
-		{"describe tells everything of an object", describe},
+		{"describe prints everything of an object", describe},
 		{"field selectors choose by every selectable field, and others are refused", fieldSelectors},
 		{"label selectors choose, and labels make columns", labelSelectors},
-		{"--chunk-size asks page by page", chunks},
+		{"--chunk-size lists page by page", chunks},
 		{"what does not exist is named in the answer", notFound},
-		{"cluster-scoped and namespaced kinds are told apart", scopes},
+		{"cluster-scoped and namespaced kinds are distinguished", scopes},
 
 		{"get --watch prints a line for every change", watchTable},
 		{"get -o yaml --watch prints a document for every change", watchYAML},
-		{"a watch with a field selector sees objects come and go", watchSelector},
+		{"a watch with a field selector receives objects that enter and leave the selection", watchSelector},
 
 		{"patch takes JSON, merge and strategic merge patches", patch},
 		{"a strategic merge patch finds list items by their keys", strategicMerge},
 		{"label and annotate set, keep, overwrite and remove", labelAndAnnotate},
-		{"replace wants the latest resourceVersion", replace},
+		{"replace requires the latest resourceVersion", replace},
 		{"edit writes what the editor leaves, and shows it the server's objections", edit},
 		{"the status subresource writes the status and nothing else", statusSubresource},
 
@@ -118,14 +118,14 @@ func Run(t *testing.T, env Env) {
 		{"a bound instance is Terminating until its agent's last delete", gracefulDelete},
 		{"delete with foreground, orphan and background propagation", propagation},
 
-		{"wait --for=condition ends when the status says so", waitCondition},
+		{"wait --for=condition ends when the status has the condition", waitCondition},
 		{"wait --for=jsonpath ends when the value is there", waitJSONPath},
 		{"wait --for=delete ends when the object is gone", waitDelete},
 
 		{"api-resources and api-versions list the group", apiResources},
 		{"explain teaches every field", explain},
-		{"readyz says what it looked at", readyz},
-		{"version sees no skew", version},
+		{"readyz lists its checks", readyz},
+		{"version reports no skew", version},
 	}
 	home := t.TempDir()
 	awaitGroup(newScene(t, env, home))

@@ -108,8 +108,8 @@ func TestHowManyTheNewestMayHave(t *testing.T) {
 		old, now int32
 		want     int32
 	}{
-		{"no room at all", newApp(1, rolling("1", "0")), 5, 5, 5},
-		{"room for all", newApp(6, rolling("10", "0")), 0, 2, 6},
+		{"no surge left", newApp(1, rolling("1", "0")), 5, 5, 5},
+		{"enough surge for all", newApp(6, rolling("10", "0")), 0, 2, 6},
 		{"no surge and all old ones there", newApp(10, rolling("0", "0")), 10, 0, 0},
 		{"the surge", newApp(10, rolling("2", "0")), 10, 0, 2},
 		{"the surge and what old ones left", newApp(10, rolling("2", "0")), 5, 0, 7},
@@ -211,7 +211,7 @@ func TestWhoTakesAChangeOfSize(t *testing.T) {
 		old    []*v1alpha1.Release
 		want   string
 	}{
-		{"nobody", nil, nil, ""},
+		{"none", nil, nil, ""},
 		{"the newest, where none is active", newRelease(9, 0), []*v1alpha1.Release{newRelease(1, 0)}, "web-v9"},
 		{"the latest, where none is active and none is the newest", nil, []*v1alpha1.Release{newRelease(1, 0), newRelease(3, 0), newRelease(2, 0)}, "web-v3"},
 		{"the newest, where it is alone", newRelease(9, 2), []*v1alpha1.Release{newRelease(1, 0)}, "web-v9"},
@@ -285,14 +285,14 @@ func TestAnnotationsOfTheNewest(t *testing.T) {
 		want    string
 		changed bool
 	}{
-		{"a new one is numbered, and knows its app's size", nil, newRelease(9, 1), 1, false, 2000, "desired-replicas=4 max-replicas=6 revision=1", true},
+		{"a new one gets a number and its app's size", nil, newRelease(9, 1), 1, false, 2000, "desired-replicas=4 max-replicas=6 revision=1", true},
 		{"one that is there keeps its sizes", nil, newRelease(9, 1, revision("1"), scaledTo(2, 3)), 1, true, 2000, "desired-replicas=2 max-replicas=3 revision=1", false},
 		{"a higher number is kept", nil, newRelease(9, 1, revision("5")), 3, true, 2000, "revision=5", false},
 		{"a rollback is renumbered", nil, newRelease(9, 1, revision("1")), 3, true, 2000, "revision=3 revision-history=1", true},
 		{"twice", nil, newRelease(9, 1, revision("3"), annotated(v1alpha1.RevisionHistoryAnnotation, "1")), 5, true, 2000, "revision=5 revision-history=1,3", true},
-		{"the oldest number makes room", nil, newRelease(9, 1, revision("12"), annotated(v1alpha1.RevisionHistoryAnnotation, "10,11")), 13, true, 5, "revision=13 revision-history=11,12", true},
-		{"several make room", nil, newRelease(9, 1, revision("1000"), annotated(v1alpha1.RevisionHistoryAnnotation, "10,11")), 1001, true, 5, "revision=1001 revision-history=1000", true},
-		{"a number for which there is no room is forgotten", nil, newRelease(9, 1, revision("123456"), annotated(v1alpha1.RevisionHistoryAnnotation, "10,11")), 123457, true, 5, "revision=123457 revision-history=10,11", true},
+		{"the oldest number is dropped", nil, newRelease(9, 1, revision("12"), annotated(v1alpha1.RevisionHistoryAnnotation, "10,11")), 13, true, 5, "revision=13 revision-history=11,12", true},
+		{"several are dropped", nil, newRelease(9, 1, revision("1000"), annotated(v1alpha1.RevisionHistoryAnnotation, "10,11")), 1001, true, 5, "revision=1001 revision-history=1000", true},
+		{"a number that does not fit is dropped", nil, newRelease(9, 1, revision("123456"), annotated(v1alpha1.RevisionHistoryAnnotation, "10,11")), 123457, true, 5, "revision=123457 revision-history=10,11", true},
 		{"what is no number is left alone", nil, newRelease(9, 1, revision("mine")), 2, true, 2000, "revision=mine", false},
 		{"annotations of the app are copied", map[string]string{"cause": "new"}, newRelease(9, 1, revision("2"), annotated("cause", "old"), annotated("own", "x")), 2, true, 2000, "cause=new revision=2 own=x", true},
 		{"its own are not", map[string]string{
@@ -421,8 +421,8 @@ func TestDeadline(t *testing.T) {
 		app  *v1alpha1.App
 		want bool
 	}{
-		{"nobody waits", newApp(3, deadline(nil), progressing(yes, "ReleaseUpdated", now.Add(-time.Hour))), false},
-		{"nobody waits, said otherwise", newApp(3, deadline(ptr.To[int32](math.MaxInt32)), progressing(yes, "ReleaseUpdated", now.Add(-time.Hour))), false},
+		{"no deadline", newApp(3, deadline(nil), progressing(yes, "ReleaseUpdated", now.Add(-time.Hour))), false},
+		{"no deadline, as the maximum", newApp(3, deadline(ptr.To[int32](math.MaxInt32)), progressing(yes, "ReleaseUpdated", now.Add(-time.Hour))), false},
 		{"nothing is known", newApp(3), false},
 		{"it is time yet", newApp(3, progressing(yes, "ReleaseUpdated", now.Add(-50*time.Second))), false},
 		{"it is too late", newApp(3, progressing(yes, "ReleaseUpdated", now.Add(-70*time.Second))), true},

@@ -80,7 +80,7 @@ func TestEscalationIsJudgedAsUpstreamJudgesIt(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			who := &user.DefaultInfo{Name: fmt.Sprintf("user-%d", i), Groups: append([]string{user.AllAuthenticated}, c.groups...)}
 			if got := theirs.write(t, who, c.old, c.object); got != c.want {
-				t.Errorf("upstream says %q, want %q", got, c.want)
+				t.Errorf("upstream returns %q, want %q", got, c.want)
 			}
 			as := restclient.CopyConfig(config)
 			as.Impersonate = restclient.ImpersonationConfig{UserName: who.Name, Groups: who.Groups}
@@ -98,7 +98,7 @@ func TestEscalationIsJudgedAsUpstreamJudgesIt(t *testing.T) {
 			}
 			_, err = send(t.Context(), client, c.object, c.old != nil)
 			if got := apierrors.ReasonForError(err); got != c.want {
-				t.Errorf("the server says %q (%v), want %q", got, err, c.want)
+				t.Errorf("the server returns %q (%v), want %q", got, err, c.want)
 			}
 		})
 	}

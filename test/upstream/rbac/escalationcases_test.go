@@ -128,23 +128,23 @@ func grants() []grant {
 			}
 			cases = append(cases,
 				grant{name: "a member of system:masters " + by.how + " " + to.what, groups: []string{"system:masters"}, old: by.old, object: to.object},
-				grant{name: "who holds nothing " + by.how + " " + to.what, old: by.old, object: to.object, want: forbidden},
-				grant{name: "who may escalate " + by.how + " " + to.what, everywhere: []rbacv1.PolicyRule{escalate}, old: by.old, object: to.object},
-				grant{name: "who may escalate it by name " + by.how + " " + to.what, everywhere: []rbacv1.PolicyRule{rule("escalate", rbacv1.GroupName, to.resource, "$name")}, old: by.old, object: to.object, want: byName},
-				grant{name: "who may escalate another by name " + by.how + " " + to.what, everywhere: []rbacv1.PolicyRule{rule("escalate", rbacv1.GroupName, to.resource, "another")}, old: by.old, object: to.object, want: forbidden},
-				grant{name: "who may escalate in the namespace " + by.how + " " + to.what, inHere: []rbacv1.PolicyRule{escalate}, old: by.old, object: to.object, want: inHere},
-				grant{name: "who may bind, not escalate, " + by.how + " " + to.what, everywhere: []rbacv1.PolicyRule{rule("bind", rbacv1.GroupName, to.resource)}, old: by.old, object: to.object, want: forbidden},
-				grant{name: "who holds everything " + by.how + " " + to.what, everywhere: everything, old: by.old, object: to.object},
-				grant{name: "who holds all that is stored, and so escalate, " + by.how + " " + to.what, everywhere: everything[:1], old: by.old, object: to.object},
-				grant{name: "who reads everything " + by.how + " " + to.what, everywhere: []rbacv1.PolicyRule{rule("get", "*", "*"), everything[1]}, old: by.old, object: to.object, want: ifGathers},
-				grant{name: "who holds the rule " + by.how + " " + to.what, everywhere: []rbacv1.PolicyRule{read}, old: by.old, object: to.object, want: ifGathers},
-				grant{name: "who holds the rule in the namespace " + by.how + " " + to.what, inHere: []rbacv1.PolicyRule{read}, old: by.old, object: to.object, want: inHere},
+				grant{name: "a user that holds nothing " + by.how + " " + to.what, old: by.old, object: to.object, want: forbidden},
+				grant{name: "a user that may escalate " + by.how + " " + to.what, everywhere: []rbacv1.PolicyRule{escalate}, old: by.old, object: to.object},
+				grant{name: "a user that may escalate it by name " + by.how + " " + to.what, everywhere: []rbacv1.PolicyRule{rule("escalate", rbacv1.GroupName, to.resource, "$name")}, old: by.old, object: to.object, want: byName},
+				grant{name: "a user that may escalate another by name " + by.how + " " + to.what, everywhere: []rbacv1.PolicyRule{rule("escalate", rbacv1.GroupName, to.resource, "another")}, old: by.old, object: to.object, want: forbidden},
+				grant{name: "a user that may escalate in the namespace " + by.how + " " + to.what, inHere: []rbacv1.PolicyRule{escalate}, old: by.old, object: to.object, want: inHere},
+				grant{name: "a user that may bind, not escalate, " + by.how + " " + to.what, everywhere: []rbacv1.PolicyRule{rule("bind", rbacv1.GroupName, to.resource)}, old: by.old, object: to.object, want: forbidden},
+				grant{name: "a user that holds everything " + by.how + " " + to.what, everywhere: everything, old: by.old, object: to.object},
+				grant{name: "a user that holds all that is stored, and so escalate, " + by.how + " " + to.what, everywhere: everything[:1], old: by.old, object: to.object},
+				grant{name: "a user that reads everything " + by.how + " " + to.what, everywhere: []rbacv1.PolicyRule{rule("get", "*", "*"), everything[1]}, old: by.old, object: to.object, want: ifGathers},
+				grant{name: "a user that holds the rule " + by.how + " " + to.what, everywhere: []rbacv1.PolicyRule{read}, old: by.old, object: to.object, want: ifGathers},
+				grant{name: "a user that holds the rule in the namespace " + by.how + " " + to.what, inHere: []rbacv1.PolicyRule{read}, old: by.old, object: to.object, want: inHere},
 			)
 		}
 	}
 	cases = append(cases,
-		grant{name: "a finalizer is taken away by who holds nothing", old: finalized(roleOf(read)), object: roleOf(read)},
-		grant{name: "a rule is taken away by who holds what is left", old: roleOf(read, rule("delete", "", "secrets")), object: roleOf(read), everywhere: []rbacv1.PolicyRule{read}},
+		grant{name: "a finalizer is removed by a user that holds nothing", old: finalized(roleOf(read)), object: roleOf(read)},
+		grant{name: "a rule is removed by a user that holds the rest", old: roleOf(read, rule("delete", "", "secrets")), object: roleOf(read), everywhere: []rbacv1.PolicyRule{read}},
 	)
 
 	// Rights to bind a role: "reader" exists in both kinds, "missing" in none.
@@ -169,21 +169,21 @@ func grants() []grant {
 		}{{"binds", nil}, {"rebinds", to.old}} {
 			cases = append(cases,
 				grant{name: "a member of system:masters " + by.how + " " + to.what, groups: []string{"system:masters"}, old: by.old, object: to.object},
-				grant{name: "who holds nothing " + by.how + " " + to.what, old: by.old, object: to.object, want: forbidden},
-				grant{name: "who may bind " + by.how + " " + to.what, everywhere: []rbacv1.PolicyRule{bind}, old: by.old, object: to.object},
-				grant{name: "who may bind by name " + by.how + " " + to.what, everywhere: []rbacv1.PolicyRule{rule("bind", rbacv1.GroupName, to.resource, "reader")}, old: by.old, object: to.object},
-				grant{name: "who may bind another by name " + by.how + " " + to.what, everywhere: []rbacv1.PolicyRule{rule("bind", rbacv1.GroupName, to.resource, "another")}, old: by.old, object: to.object, want: forbidden},
-				grant{name: "who may bind in the namespace " + by.how + " " + to.what, inHere: []rbacv1.PolicyRule{bind}, old: by.old, object: to.object, want: inHere},
-				grant{name: "who may escalate, not bind, " + by.how + " " + to.what, everywhere: []rbacv1.PolicyRule{rule("escalate", rbacv1.GroupName, to.resource)}, old: by.old, object: to.object, want: forbidden},
-				grant{name: "who holds the rule " + by.how + " " + to.what, everywhere: []rbacv1.PolicyRule{read}, old: by.old, object: to.object},
-				grant{name: "who holds the rule in the namespace " + by.how + " " + to.what, inHere: []rbacv1.PolicyRule{read}, old: by.old, object: to.object, want: inHere},
+				grant{name: "a user that holds nothing " + by.how + " " + to.what, old: by.old, object: to.object, want: forbidden},
+				grant{name: "a user that may bind " + by.how + " " + to.what, everywhere: []rbacv1.PolicyRule{bind}, old: by.old, object: to.object},
+				grant{name: "a user that may bind by name " + by.how + " " + to.what, everywhere: []rbacv1.PolicyRule{rule("bind", rbacv1.GroupName, to.resource, "reader")}, old: by.old, object: to.object},
+				grant{name: "a user that may bind another by name " + by.how + " " + to.what, everywhere: []rbacv1.PolicyRule{rule("bind", rbacv1.GroupName, to.resource, "another")}, old: by.old, object: to.object, want: forbidden},
+				grant{name: "a user that may bind in the namespace " + by.how + " " + to.what, inHere: []rbacv1.PolicyRule{bind}, old: by.old, object: to.object, want: inHere},
+				grant{name: "a user that may escalate, not bind, " + by.how + " " + to.what, everywhere: []rbacv1.PolicyRule{rule("escalate", rbacv1.GroupName, to.resource)}, old: by.old, object: to.object, want: forbidden},
+				grant{name: "a user that holds the rule " + by.how + " " + to.what, everywhere: []rbacv1.PolicyRule{read}, old: by.old, object: to.object},
+				grant{name: "a user that holds the rule in the namespace " + by.how + " " + to.what, inHere: []rbacv1.PolicyRule{read}, old: by.old, object: to.object, want: inHere},
 			)
 		}
 	}
 	cases = append(cases,
-		grant{name: "who holds all paths binds a role that is missing", everywhere: everything[1:], object: binding("Role", "missing", "eve"), want: metav1.StatusReasonNotFound},
-		grant{name: "who may bind binds a cluster role that is missing", everywhere: []rbacv1.PolicyRule{rule("bind", rbacv1.GroupName, "clusterroles")}, object: clusterBinding("missing", "eve")},
-		grant{name: "who holds nothing binds a cluster role that is missing", object: clusterBinding("missing", "eve"), want: metav1.StatusReasonNotFound},
+		grant{name: "a user that holds all paths binds a role that is missing", everywhere: everything[1:], object: binding("Role", "missing", "eve"), want: metav1.StatusReasonNotFound},
+		grant{name: "a user that may bind binds a cluster role that is missing", everywhere: []rbacv1.PolicyRule{rule("bind", rbacv1.GroupName, "clusterroles")}, object: clusterBinding("missing", "eve")},
+		grant{name: "a user that holds nothing binds a cluster role that is missing", object: clusterBinding("missing", "eve"), want: metav1.StatusReasonNotFound},
 	)
 
 	// Coverage of rules by other rules.

@@ -47,9 +47,9 @@ func TestBothLookAgainAtTheSameTime(t *testing.T) {
 	}{
 		{name: "none is there", min: 30},
 		{name: "one that is not ready", min: 30, instances: []*v1alpha1.Instance{instance("a", notReady)}},
-		{name: "no time is asked for", instances: []*v1alpha1.Instance{instance("a", since(0)), instance("b", since(10))}},
-		{name: "ready nobody knows since when", min: 1, instances: []*v1alpha1.Instance{instance("a", ready(time.Time{}))}},
-		{name: "just became ready, a second is asked for", min: 1, instances: []*v1alpha1.Instance{instance("a", since(0))}, want: time.Second},
+		{name: "minReadySeconds is 0", instances: []*v1alpha1.Instance{instance("a", since(0)), instance("b", since(10))}},
+		{name: "ready since an unknown time", min: 1, instances: []*v1alpha1.Instance{instance("a", ready(time.Time{}))}},
+		{name: "just became ready, minReadySeconds is 1", min: 1, instances: []*v1alpha1.Instance{instance("a", since(0))}, want: time.Second},
 		{name: "ready for 20 of 30 seconds", min: 30, instances: []*v1alpha1.Instance{instance("a", since(20))}, want: 10 * time.Second},
 		{name: "available", min: 30, instances: []*v1alpha1.Instance{instance("a", since(60))}},
 		{name: "available just now", min: 30, instances: []*v1alpha1.Instance{instance("a", since(30))}},

@@ -143,7 +143,7 @@ func TestExpectationsAreMetAlike(t *testing.T) {
 				b.gone("o", uid)
 			}
 		}, true},
-		{"deletions of somebody else", func(b both) {
+		{"deletions by another client", func(b both) {
 			b.remove("o", uids(1))
 			b.remove("p", uids(1))
 			b.gone("p", "uid-0")

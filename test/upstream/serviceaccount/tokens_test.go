@@ -236,16 +236,16 @@ func (b both) compare(t *testing.T, ctx context.Context, token string) bool {
 	for range 2 { // the second time the signature is cached
 		got, ok, err := b.ours.AuthenticateToken(ctx, token)
 		if ok != good || (err == nil) != (wantErr == nil) {
-			t.Fatalf("Kubernetes says %v (%v), we say %v (%v)", good, wantErr, ok, err)
+			t.Fatalf("Kubernetes returns %v (%v), ours %v (%v)", good, wantErr, ok, err)
 		}
 		if !ok {
 			continue
 		}
 		if got.User.GetName() != want.User.GetName() || got.User.GetUID() != want.User.GetUID() || !reflect.DeepEqual(got.User.GetGroups(), want.User.GetGroups()) || !reflect.DeepEqual(got.User.GetExtra(), want.User.GetExtra()) {
-			t.Errorf("Kubernetes says %v, we say %v", want.User, got.User)
+			t.Errorf("Kubernetes returns %v, ours %v", want.User, got.User)
 		}
 		if !reflect.DeepEqual(got.Audiences, want.Audiences) {
-			t.Errorf("Kubernetes says for %q, we say for %q", want.Audiences, got.Audiences)
+			t.Errorf("Kubernetes returns the audiences %q, ours %q", want.Audiences, got.Audiences)
 		}
 	}
 	return good
@@ -290,7 +290,7 @@ func TestKubernetesAndWeTakeTheSameTokens(t *testing.T) {
 		{"for an audience that is a number", ec(map[string]any{"aud": 1}), false},
 		{"expired within the leeway", ec(map[string]any{"exp": now.Add(-30 * time.Second).Unix()}), true},
 		{"expired", ec(map[string]any{"exp": now.Add(-2 * time.Minute).Unix()}), false},
-		{"expired for ever", ec(map[string]any{"exp": -1}), false},
+		{"expired at a negative time", ec(map[string]any{"exp": -1}), false},
 		{"without an end", ec(map[string]any{"exp": nil}), true},
 		{"with an end that is a word", ec(map[string]any{"exp": "tomorrow"}), false},
 		{"valid in half a minute", ec(map[string]any{"nbf": now.Add(30 * time.Second).Unix()}), true},
@@ -299,7 +299,7 @@ func TestKubernetesAndWeTakeTheSameTokens(t *testing.T) {
 		{"without an ID", ec(map[string]any{"jti": nil}), true},
 		{"of a subject that is another", ec(map[string]any{"sub": "system:serviceaccount:kube-system:root"}), true},
 		{"of an account that is not there", ec(own(account("shop", "none", "web-1"))), false},
-		{"of an account made anew", ec(own(account("shop", "web", "web-0"))), false},
+		{"of a recreated account", ec(own(account("shop", "web", "web-0"))), false},
 		{"of an account without a UID", ec(own(account("shop", "web", ""))), false},
 		{"of another namespace", ec(own(account("other", "web", "web-1"))), false},
 		{"of an account deleted a moment ago", ec(own(account("shop", "going", "going-1"))), true},
@@ -308,7 +308,7 @@ func TestKubernetesAndWeTakeTheSameTokens(t *testing.T) {
 		{"of no account", ec(map[string]any{"kubernetes.io": nil}), false},
 		{"with private claims that are a word", ec(map[string]any{"kubernetes.io": "shop/web"}), false},
 		{"bound to a secret", ec(own(account("shop", "web", "web-1", "secret", "vault", "vault-1"))), true},
-		{"bound to a secret made anew", ec(own(account("shop", "web", "web-1", "secret", "vault", "vault-0"))), false},
+		{"bound to a recreated secret", ec(own(account("shop", "web", "web-1", "secret", "vault", "vault-0"))), false},
 		{"bound to a secret that is not there", ec(own(account("shop", "web", "web-1", "secret", "none", "vault-1"))), false},
 		{"bound to a secret deleted longer ago", ec(own(account("shop", "web", "web-1", "secret", "gone", "gone-1"))), false},
 		{"bound to a pod", ec(own(account("shop", "web", "web-1", "pod", "p", "1"))), false},
@@ -319,7 +319,7 @@ func TestKubernetesAndWeTakeTheSameTokens(t *testing.T) {
 		{"of an RSA key with a longer hash", sign(t, jose.RS512, rsaOlder, "", said(t, nil)), true},
 		{"of an RSA key with PSS", sign(t, jose.PS256, rsaOlder, "", said(t, nil)), true},
 		{"of a stranger's key", sign(t, jose.ES256, stranger, "", said(t, nil)), false},
-		{"of a name that nobody gave", sign(t, jose.ES256, signing, "nobody", said(t, nil)), false},
+		{"of an unknown key ID", sign(t, jose.ES256, signing, "nobody", said(t, nil)), false},
 		{"signed with the public key as a secret", sign(t, jose.HS256, pemOf(t, signing, false), "", said(t, nil)), false},
 		{"alg none", encode(`{"alg":"none"}`) + "." + parts[1] + ".", false},
 		{"alg none and a signature", encode(`{"alg":"none"}`) + "." + parts[1] + "." + parts[2], false},
@@ -328,7 +328,7 @@ func TestKubernetesAndWeTakeTheSameTokens(t *testing.T) {
 		{"a signature of zeros", parts[0] + "." + parts[1] + "." + base64.RawURLEncoding.EncodeToString(make([]byte, 64)), false},
 		{"no signature", parts[0] + "." + parts[1] + ".", false},
 		{"a payload of another", parts[0] + "." + encode(string(said(t, map[string]any{"jti": "another"}))) + "." + parts[2], false},
-		{"an issuer said twice", sign(t, jose.ES256, signing, "", []byte(`{"iss":"https://other.test","iss":"`+issuer+`"}`)), false},
+		{"an issuer given twice", sign(t, jose.ES256, signing, "", []byte(`{"iss":"https://other.test","iss":"`+issuer+`"}`)), false},
 		{"an issuer in other letters", sign(t, jose.ES256, signing, "", []byte(`{"ISS":"`+issuer+`"}`)), false},
 		{"as a JSON object", `{"payload":"` + parts[1] + `","signature":"` + parts[2] + `"}`, false},
 		{"with padding", parts[0] + "." + parts[1] + "=." + parts[2], false},
@@ -338,7 +338,7 @@ func TestKubernetesAndWeTakeTheSameTokens(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if got := b.compare(t, t.Context(), tc.token); got != tc.good {
-				t.Errorf("both say %v, and this test says %v", got, tc.good)
+				t.Errorf("both return %v, want %v", got, tc.good)
 			}
 		})
 	}
