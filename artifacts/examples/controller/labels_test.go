@@ -42,7 +42,7 @@ func TestWhichLabelsAreMissing(t *testing.T) {
 		{"only what differs is written", map[string]string{osLabel: "linux", architectureLabel: "amd64"}, v1alpha1.HostInfo{OperatingSystem: "linux", Architecture: "arm64"},
 			`{"metadata":{"uid":"7","labels":{"labeler.example.com/architecture":"arm64"}}}`},
 		{"what is reported no longer is taken away", map[string]string{osLabel: "linux"}, v1alpha1.HostInfo{}, `{"metadata":{"uid":"7","labels":{"labeler.example.com/os":null}}}`},
-		{"what no label can say is not said", map[string]string{osLabel: "linux"}, v1alpha1.HostInfo{OperatingSystem: "my own/os"}, `{"metadata":{"uid":"7","labels":{"labeler.example.com/os":null}}}`},
+		{"a value that is not a valid label is omitted", map[string]string{osLabel: "linux"}, v1alpha1.HostInfo{OperatingSystem: "my own/os"}, `{"metadata":{"uid":"7","labels":{"labeler.example.com/os":null}}}`},
 		{"others' labels are left alone", map[string]string{"site": "lab"}, v1alpha1.HostInfo{}, ``},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -75,6 +75,6 @@ func TestThePageKnowsTheCode(t *testing.T) {
 		}
 	}
 	if !strings.Contains(string(page), "../artifacts/examples/controller/rbac.yaml") {
-		t.Error("the page does not say what the controller may do")
+		t.Error("the page does not contain the rights of the controller")
 	}
 }
