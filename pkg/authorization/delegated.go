@@ -49,8 +49,8 @@ type Delegated struct {
 
 // NewDelegated returns an authorizer that allows everything to system:masters and the health paths to
 // all users, as a cluster does, decides about hosts itself, and creates a SubjectAccessReview in the
-// cluster for all other requests, field and label selectors included. A request fails if the cluster
-// does not answer.
+// cluster for all other requests, including field and label selectors. A request fails if the cluster
+// does not respond.
 func NewDelegated(c Delegated) (authorizer.Authorizer, error) {
 	health, err := path.NewAuthorizer(c.HealthPaths)
 	if err != nil {

@@ -36,8 +36,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// cluster answers SubjectAccessReviews and remembers them. It speaks HTTP, because the library
-// uses requests that client-go's fakes do not support.
+// cluster responds to SubjectAccessReviews and records them. It uses HTTP, because the library
+// sends requests that client-go's fakes do not support.
 type cluster struct {
 	client kubernetes.Interface
 	asked  []authorizationv1.SubjectAccessReviewSpec
@@ -76,7 +76,7 @@ func newCluster(t *testing.T, answer func(authorizationv1.SubjectAccessReviewSpe
 	return c
 }
 
-// allowAll allows everything, and silent answers nothing but a failure.
+// allowAll allows everything, and silent always fails.
 func allowAll(authorizationv1.SubjectAccessReviewSpec) *authorizationv1.SubjectAccessReviewStatus {
 	return &authorizationv1.SubjectAccessReviewStatus{Allowed: true}
 }
@@ -85,7 +85,7 @@ func silent(authorizationv1.SubjectAccessReviewSpec) *authorizationv1.SubjectAcc
 	return nil
 }
 
-// nothingBound is a server where no instance is bound.
+// nothingBound is a lookup without bound instances.
 type nothingBound struct{}
 
 func (nothingBound) Bound(context.Context, string, string, string) (bool, error) { return false, nil }

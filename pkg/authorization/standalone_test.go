@@ -24,7 +24,7 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 )
 
-// may is a request, and what the answer to it must be.
+// may is a request and its expected decision.
 type may struct {
 	name       string
 	user       user.Info
@@ -46,7 +46,7 @@ func hosts(verb string) authorizer.AttributesRecord {
 	return authorizer.AttributesRecord{Verb: verb, APIGroup: "fleet.gatehouse.dev", APIVersion: "v1alpha1", Resource: "hosts", Name: "edge-1", ResourceRequest: true, Path: "/apis/fleet.gatehouse.dev/v1alpha1/hosts/edge-1"}
 }
 
-// healthRows hold whatever else an authorizer allows.
+// healthRows apply to every authorizer.
 func healthRows() []may {
 	return []may{
 		{"the administrator reads hosts", admin, hosts("get"), authorizer.DecisionAllow},
@@ -87,7 +87,7 @@ func TestTheStandaloneModeNeedsBothAuthorizers(t *testing.T) {
 	}
 }
 
-// A host that roles allow everything is still a host.
+// A host is authorized as a host even if roles allow everything.
 func TestNoRoleGrantsWhatHostsAreDenied(t *testing.T) {
 	decides := func(decision authorizer.Decision) authorizer.Authorizer {
 		return authorizer.AuthorizerFunc(func(context.Context, authorizer.Attributes) (authorizer.Decision, string, error) {
@@ -126,6 +126,6 @@ func TestStandaloneAllowsAdministratorsEverythingAndOthersOnlyHealth(t *testing.
 
 func TestAnInvalidHealthPathIsRefused(t *testing.T) {
 	if _, err := NewStandalone(standalone("/a*b")); err == nil {
-		t.Error("a star in the middle of a path was taken")
+		t.Error("a star in the middle of a path was accepted")
 	}
 }

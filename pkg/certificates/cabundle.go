@@ -30,7 +30,7 @@ import (
 // ServingCertFile is the name of the serving certificate that Ensure makes.
 const ServingCertFile = "serving.crt"
 
-// EnsureForCluster makes or keeps an authority and a serving certificate that is valid for the
+// EnsureForCluster creates or keeps an authority and a serving certificate that is valid for the
 // names, and for those of a previous serving certificate: a renewal months later must not lose a
 // name that its command does not repeat.
 func EnsureForCluster(dir string, names []string) (*Bundle, error) {

@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package certificates makes and renews the authority of the server, its serving certificate and
+// Package certificates creates and renews the authority of the server, its serving certificate and
 // the client certificate of its first administrator: before the server listens (Ensure), while it
 // runs (Renewer), and for credentials of users and hosts (Kubeconfig, IssueClient).
 //

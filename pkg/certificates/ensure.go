@@ -85,10 +85,10 @@ type Bundle struct {
 	Warnings []string
 }
 
-// Ensure returns the certificates in dir. It makes what is missing and renews
-// the serving and the admin certificate when less than a third of their life is
+// Ensure returns the certificates in dir. It creates what is missing and renews
+// the serving and the admin certificate when less than a third of their lifetime is
 // left, when the CA did not sign them, or when the serving certificate lacks a
-// name that is asked for. It never replaces a CA or a file that it cannot read:
+// requested name. It never replaces a CA or a file that it cannot read:
 // its errors name the file and the cure.
 func Ensure(dir string, opts Options) (*Bundle, error) {
 	return ensure(dir, opts, true)

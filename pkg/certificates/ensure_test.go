@@ -33,7 +33,7 @@ import (
 
 var start = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
 
-// home is a certificate directory with a clock that the test moves.
+// home is a certificate directory with a clock that the test sets.
 type home struct {
 	t     *testing.T
 	dir   string
@@ -80,7 +80,7 @@ func (h *home) remove(names ...string) {
 	}
 }
 
-// files returns what the directory holds.
+// files returns the files of the directory.
 func (h *home) files() map[string]string {
 	h.t.Helper()
 	entries, err := os.ReadDir(h.dir)
@@ -131,7 +131,7 @@ func TestFirstStart(t *testing.T) {
 		t.Errorf("admin certificate: %v", err)
 	}
 	if _, err := b.Serving.Cert.Verify(x509.VerifyOptions{Roots: roots, KeyUsages: clientUse, CurrentTime: start}); err == nil {
-		t.Error("the serving certificate passes as a client's")
+		t.Error("the serving certificate is valid as a client certificate")
 	}
 	if s := b.Admin.Cert.Subject; s.CommonName != "gatehouse-admin" || !slices.Equal(s.Organization, []string{"system:masters"}) {
 		t.Errorf("admin is %s", s)
@@ -345,8 +345,8 @@ func TestLoosePermissionsAreRepaired(t *testing.T) {
 	}
 }
 
-// TestCrashDuringReplace puts the directory into every state in which a crash can
-// leave it and starts again.
+// TestCrashDuringReplace puts the directory into every state that a crash can
+// leave, and starts again.
 func TestCrashDuringReplace(t *testing.T) {
 	old := newHome(t)
 	old.ensure()

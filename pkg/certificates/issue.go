@@ -90,9 +90,9 @@ func issueClientPEM(ca KeyPair, cn string, orgs []string, ttl time.Duration, now
 	return pair.CertPEM, pair.KeyPEM, nil
 }
 
-// Loopback makes the certificate with which a server authenticates itself to its own
+// Loopback creates the certificate with which a server authenticates itself to its own
 // loopback client. It is self-signed and in memory only. Put the provider
-// at the front of SecureServingInfo.SNICerts and give trustPEM to
+// at the front of SecureServingInfo.SNICerts and pass trustPEM to
 // SecureServingInfo.NewLoopbackClientConfig; serverName is k8s.io/apiserver's
 // server.LoopbackClientServerNameOverride.
 func Loopback(serverName string, now time.Time) (provider dynamiccertificates.SNICertKeyContentProvider, trustPEM []byte, err error) {
@@ -148,8 +148,8 @@ func issueClient(ca KeyPair, cn string, orgs []string, ttl time.Duration, now ti
 	})
 }
 
-// sign makes a key and a certificate for it. Without an issuer the certificate
-// signs itself; with one its validity is cut to lie within the issuer's.
+// sign creates a key and a certificate for it. Without an issuer the certificate
+// is self-signed; with one its validity is cut to lie within the issuer's.
 func sign(issuer *KeyPair, template *x509.Certificate) (KeyPair, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

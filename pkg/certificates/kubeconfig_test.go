@@ -77,7 +77,7 @@ func TestWriteKubeconfigIsForTheOwnerAndLeavesNothingElse(t *testing.T) {
 	if err := os.WriteFile(path, []byte("old"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	// The third write finds the content of the second.
+	// The third write has the content of the second.
 	for _, server := range []string{"https://127.0.0.1:1", "https://127.0.0.1:2", "https://127.0.0.1:2"} {
 		if err := WriteKubeconfig(path, server, b.CA.CertPEM, b.Admin.CertPEM, b.Admin.KeyPEM, "gatehouse"); err != nil {
 			t.Fatal(err)

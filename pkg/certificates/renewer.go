@@ -47,8 +47,8 @@ type Renewer struct {
 }
 
 // NewRenewer returns a Renewer for a directory that Ensure has filled, with the
-// options that it was filled with. renewed, which may be nil, is called after
-// each renewal, on the goroutine of Run: it rewrites what embeds a certificate,
+// same options. renewed, which may be nil, is called after
+// each renewal, on the goroutine of Run: it rewrites files that embed a certificate,
 // such as the kubeconfig, and is called again at the next check if it fails.
 func NewRenewer(dir string, opts Options, renewed func(*Bundle) error) *Renewer {
 	if opts.Clock == nil {
@@ -60,7 +60,7 @@ func NewRenewer(dir string, opts Options, renewed func(*Bundle) error) *Renewer 
 	return &Renewer{dir: dir, opts: opts, renewed: renewed}
 }
 
-// Run checks once an hour until ctx ends, and once a minute where names can change. A failed
+// Run checks once an hour until ctx ends, and once a minute if names can change. A failed
 // check is logged and retried at the next one: the server keeps its certificates until then.
 func (r *Renewer) Run(ctx context.Context) {
 	interval := checkInterval
@@ -81,7 +81,7 @@ func (r *Renewer) Run(ctx context.Context) {
 	}
 }
 
-// check never makes a CA: a running server has one, and a new one would lock out
+// check never creates a CA: a running server has one, and a new one would lock out
 // all clients that trust the old one.
 func (r *Renewer) check() error {
 	b, err := ensure(r.dir, r.opts, false)

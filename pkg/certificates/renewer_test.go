@@ -61,7 +61,7 @@ func TestRenewerChecksEveryHour(t *testing.T) {
 			t.Fatalf("after 250 days: %v", told)
 		}
 		if bytes.Equal(told[0].Serving.CertPEM, first.Serving.CertPEM) || !covers(told[0].Serving.Cert, []string{"box"}, nil) {
-			t.Error("the serving certificate is not a new one with the same names")
+			t.Error("the serving certificate was not renewed with the same names")
 		}
 
 		fail = false
@@ -111,7 +111,7 @@ func TestTheServersProviderReloadsRenewedFiles(t *testing.T) {
 	}
 	certPEM, keyPEM := provider.CurrentCertKeyContent()
 	if bytes.Equal(certPEM, b.Serving.CertPEM) || bytes.Equal(keyPEM, b.Serving.KeyPEM) {
-		t.Error("the provider holds the old pair")
+		t.Error("the provider has the old pair")
 	}
 }
 

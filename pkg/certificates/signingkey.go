@@ -35,8 +35,8 @@ import (
 const signingKeyName = "service-accounts.key"
 
 // EnsureSigningKey returns the file with the private key that signs service account tokens, and
-// makes it where it is missing. It never replaces one: every token would become invalid. The
-// warning, where not empty, is a sentence for the log.
+// creates it if it is missing. It never replaces one: every token would become invalid. The
+// warning, if not empty, is a sentence for the log.
 func EnsureSigningKey(dir string) (path, warning string, err error) {
 	if err := files.MakeDirectory(dir); err != nil {
 		return "", "", fmt.Errorf("make the certificate directory: %w", err)

@@ -50,8 +50,8 @@ func filesOf(dir, name string) pairFiles {
 	return pairFiles{cert: filepath.Join(dir, name+".crt"), key: filepath.Join(dir, name+".key")}
 }
 
-// read returns the pair, or false where neither file exists. cure is the rest of
-// the sentence that an error ends with.
+// read returns the pair, or false if neither file exists. cure is the end of
+// the sentence of an error.
 func (f pairFiles) read(cure string) (KeyPair, bool, error) {
 	certPEM, certErr := files.ReadFile(f.cert)
 	keyPEM, keyErr := files.ReadFile(f.key)
@@ -94,7 +94,7 @@ func parsePair(certPEM, keyPEM []byte) (KeyPair, error) {
 
 // finish completes or reverts a replacement that a crash interrupted. The two
 // renames of replace may reach the disk in either order, so each side counts as
-// its staged file where that exists: if the newest certificate and the newest
+// its staged file if that exists: if the newest certificate and the newest
 // key match, the replacement is finished; otherwise staging was not complete,
 // and the old pair stays. Without mayComplete it is reverted in any case.
 func (f pairFiles) finish(mayComplete bool) error {
@@ -186,7 +186,7 @@ func writeSynced(path string, data []byte, mode fs.FileMode) error {
 }
 
 // tighten removes the permissions of other users from path. It returns a warning
-// where there were any, and an error where it cannot remove them.
+// if there were any, and an error if it cannot remove them.
 func tighten(path string, want fs.FileMode) (warning string, err error) {
 	info, err := os.Lstat(path)
 	if err == nil {

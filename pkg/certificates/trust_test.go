@@ -67,7 +67,7 @@ func TestASigningKeyOfAnotherUserIsNotUsed(t *testing.T) {
 	filestest.WantRefusal(t, err, "belongs to uid 54321")
 }
 
-// The links are those of a user that expects a key to be written through them.
+// The links simulate a user that expects a key to be written through them.
 func TestANewPairIsNotWrittenThroughALink(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "pki")
 	if err := os.Mkdir(dir, 0o700); err != nil {

@@ -37,7 +37,7 @@ import (
 )
 
 const (
-	// DefaultLifetime is how long a certificate is valid by default: a year, as that of the
+	// DefaultLifetime is the default lifetime of a certificate: a year, as that of the
 	// administrator.
 	DefaultLifetime = 365 * 24 * time.Hour
 	// standardOutput is the name of standard output in --out.
@@ -48,9 +48,9 @@ const (
 type Options struct {
 	TTL     time.Duration
 	DataDir string
-	// Server is the URL in the kubeconfig; that of the administrator's kubeconfig where empty.
+	// Server is the URL in the kubeconfig; that of the administrator's kubeconfig if empty.
 	Server string
-	// Out is the file to write; NAME.kubeconfig where empty.
+	// Out is the file to write; NAME.kubeconfig if empty.
 	Out string
 
 	// CertificateDir and Kubeconfig are the names of the authority's directory and of the

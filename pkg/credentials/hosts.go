@@ -105,8 +105,8 @@ func HostUser(host string) (user string, groups []string) {
 	return v1alpha1.HostUserPrefix + host, []string{v1alpha1.HostsGroup}
 }
 
-// CertifiedHosts returns client configurations of simulated hosts, each with a certificate and a
-// connection of its own.
+// CertifiedHosts returns client configurations of simulated hosts, each with a separate certificate and
+// connection.
 func CertifiedHosts(server *rest.Config, ca certificates.KeyPair) func(host string) (*rest.Config, error) {
 	return func(host string) (*rest.Config, error) {
 		now := time.Now()

@@ -146,7 +146,7 @@ func (c *Checker) allMet() bool {
 	return true
 }
 
-// Missing returns one sentence about why a need is not met; nil where it is met.
+// Missing returns one sentence about why a need is not met; nil if it is met.
 func (c *Checker) Missing(name string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

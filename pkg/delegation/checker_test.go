@@ -136,7 +136,7 @@ func TestCheckNamesTheMissingPermission(t *testing.T) {
 
 func TestANeedIsMissingBeforeItsFirstProbe(t *testing.T) {
 	if checker(t, &cluster{}, namespaces).Missing("namespaces") == nil {
-		t.Error("it counts as met")
+		t.Error("it is reported as met")
 	}
 }
 

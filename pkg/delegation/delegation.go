@@ -188,7 +188,7 @@ func (d *Delegation) Admission(bindings host.Bindings) admission.Sources {
 		Objects:   d.rest,
 		Client:    d.watches,
 		Informers: d.informers,
-		// The factory's informers would stay after the last policy is gone.
+		// The factory's informers would not stop after the last policy is deleted.
 		Parameters: func(schema.GroupVersionResource) bool { return false },
 		Services:   d.services(),
 		Bindings:   bindings,
@@ -197,7 +197,7 @@ func (d *Delegation) Admission(bindings host.Bindings) admission.Sources {
 	}
 }
 
-// services resolves the cluster's services where a plugin calls webhooks.
+// services resolves the cluster's services if a plugin calls webhooks.
 func (d *Delegation) services() webhook.ServiceResolver {
 	if !callsWebhooks(d.plugins) {
 		return admission.NoServices{}

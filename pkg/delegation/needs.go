@@ -39,11 +39,11 @@ type Need struct {
 	Resource schema.GroupVersionResource
 	// Namespace and Object limit the need; empty for all.
 	Namespace, Object string
-	// Without is the consequence where the permission is missing.
+	// Without is the consequence if the permission is missing.
 	Without string
 	// Cure is the remedy by an administrator of the cluster.
 	Cure string
-	// Newer needs are met where the cluster does not serve the resource.
+	// Newer needs are met if the cluster does not serve the resource.
 	Newer bool
 	// Vital needs keep the server from being ready: without them it can serve no request.
 	Vital bool

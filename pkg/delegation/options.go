@@ -27,14 +27,14 @@ import (
 
 // Options are the flags of the delegation to a cluster.
 type Options struct {
-	// Kubeconfig leads to the cluster; the service account of the pod where empty.
+	// Kubeconfig is the kubeconfig of the cluster; empty for the service account of the pod.
 	Kubeconfig string
 	// AnyProxyName accepts any certificate of the front proxy's authority as the front proxy, in
 	// both modes.
 	AnyProxyName bool
 	// NoTokenReview disables bearer tokens.
 	NoTokenReview bool
-	// TokenCacheTTL, AllowCacheTTL and DenyCacheTTL are how long reviews are cached.
+	// TokenCacheTTL, AllowCacheTTL and DenyCacheTTL are the times for which reviews are cached.
 	TokenCacheTTL, AllowCacheTTL, DenyCacheTTL time.Duration
 }
 

@@ -32,7 +32,7 @@ import (
 // trustRetry is the time between two attempts to read the cluster's trust.
 const trustRetry = 250 * time.Millisecond
 
-// loadTrust reads the authorities and the front proxy that the cluster trusts. It fails where any
+// loadTrust reads the authorities and the front proxy that the cluster trusts. It fails if any
 // user could act as any other.
 func loadTrust(ctx context.Context, client kubernetes.Interface, o Options, clientCAFile string) (*authentication.ClusterTrust, error) {
 	trust, err := authentication.NewClusterTrust(client)
@@ -61,7 +61,7 @@ func loadTrust(ctx context.Context, client kubernetes.Interface, o Options, clie
 	return trust, nil
 }
 
-// checkProxyAuthority fails where the front proxy's authority also signs users' certificates and
+// checkProxyAuthority fails if the front proxy's authority also signs users' certificates and
 // no names are set for the front proxy: any user could act as any other. With names, only a user
 // with such a name could, so checkProxyAuthority logs a warning.
 func checkProxyAuthority(trust *authentication.ClusterTrust, clientCAFile string) error {

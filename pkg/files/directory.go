@@ -58,8 +58,8 @@ func Directory(path string) error {
 	return Owned(path, true)
 }
 
-// MakeDirectory makes a directory and those above it where they are missing, for their owner
-// only, and refuses what Directory refuses before it makes anything.
+// MakeDirectory creates a directory and missing ones above it, for their owner
+// only, and refuses what Directory refuses before it creates anything.
 func MakeDirectory(path string) error {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -223,13 +223,13 @@ func ownGroup(gid int) bool {
 	u, userErr := user.LookupId(strconv.Itoa(os.Geteuid()))
 	g, groupErr := user.LookupGroupId(strconv.Itoa(gid))
 	if userErr != nil || groupErr != nil {
-		return gid == os.Geteuid() // a container without users: the numbers are all there is
+		return gid == os.Geteuid() // a container without users: only the IDs are known
 	}
 	return g.Name == u.Username
 }
 
 // isVolume reports whether a directory is a volume that kubelet has given to the group of a pod
-// (fsGroup): a file system of its own that belongs to root, with the set-group-ID bit and a group of
+// (fsGroup): a separate file system that belongs to root, with the set-group-ID bit and a group of
 // this process, which does not run as root. Such a directory may be writable for all users (an
 // emptyDir has mode 0777), but the pod has no other users.
 func isVolume(info, before fs.FileInfo) bool {

@@ -47,7 +47,7 @@ func TestADirectoryIsTrustedWhereNoOtherUserCanReplaceIt(t *testing.T) {
 		name string
 		// make creates the checked path below a directory of our own.
 		make func(t *testing.T, at string) string
-		// says has parts of the error; empty where there is none.
+		// says has parts of the error; empty if there is none.
 		says []string
 	}{
 		{"a directory of our own", func(t *testing.T, at string) string { mkdir(t, at+"/d", 0o700); return at + "/d" }, nil},

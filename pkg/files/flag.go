@@ -21,7 +21,7 @@ import (
 	"fmt"
 )
 
-// ValidateFlag returns an error that names the flag where its file cannot be read, or where
+// ValidateFlag returns an error that names the flag if its file cannot be read, or if
 // another user owns the file or may write to it.
 func ValidateFlag(flag, path string) []error {
 	err := Given(path)

@@ -18,7 +18,7 @@ package files
 
 import "path/filepath"
 
-// ReadTrusted reads a file of a data directory. It fails where another user could have replaced
+// ReadTrusted reads a file of a data directory. It fails if another user could have replaced
 // the file or its directory.
 func ReadTrusted(path string) ([]byte, error) {
 	if err := Directory(filepath.Dir(path)); err != nil {

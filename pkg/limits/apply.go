@@ -24,7 +24,7 @@ import (
 )
 
 // Apply bounds connections, slow bodies and watches of a server, and exports their metrics until
-// the context ends. The authenticator must be set. Connections are bounded where the listener is
+// the context ends. The authenticator must be set. Connections are bounded if the listener is
 // a *Connections.
 func Apply(ctx context.Context, generic *genericapiserver.Config, watches *Watches) {
 	connections, limited := generic.SecureServing.Listener.(*Connections)

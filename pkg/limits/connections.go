@@ -29,11 +29,11 @@ import (
 )
 
 const (
-	// firstRequest is how long a connection may be open before its first request: the TLS
-	// handshake and the headers are part of it. It equals the ReadHeaderTimeout of
+	// firstRequest is the maximum age of a connection without a request, including the TLS
+	// handshake and the headers. It equals the ReadHeaderTimeout of
 	// k8s.io/apiserver, which restarts after the handshake and does not apply to HTTP/2.
 	firstRequest = 32 * time.Second
-	// writeStall is how long a write to a connection may take. The server closes the connection
+	// writeStall is the maximum duration of a write to a connection. The server closes the connection
 	// of a client that does not read its responses.
 	writeStall = time.Minute
 	// keepAlive is that of k8s.io/apiserver, which cannot set it on a wrapped connection.
@@ -47,19 +47,19 @@ const (
 
 // Connections is a listener that bounds the number of open connections. For a new one it closes,
 // in this order, the oldest that has not authenticated, or the oldest idle one of the user with
-// the most. Where there is none to close, it stops accepting until a client closes one: the kernel
+// the most. If there is none to close, it stops accepting until a client closes one: the kernel
 // keeps further ones in its backlog.
 type Connections struct {
 	net.Listener
 	max int
 
-	// These are the constants of similar names, but for tests.
+	// These are the constants of similar names, except in tests.
 	firstRequest, writeStall, bodyGrace, discard time.Duration
 	bodyRate                                     int64
 
 	mu    sync.Mutex
 	space sync.Cond
-	// open has the connections by the client's address, which is what requests have of theirs.
+	// open has the connections by the client's address, as requests have it.
 	open map[string]*connection
 	// strangers have not authenticated, users have; both are oldest first.
 	strangers *list.List

@@ -144,7 +144,7 @@ func TestAcceptWaitsWhereNoConnectionCanBeClosed(t *testing.T) {
 	select {
 	case <-waiting:
 		t.Fatal("a connection beyond the limit was accepted")
-	case <-time.After(50 * time.Millisecond): // in which nothing should happen
+	case <-time.After(50 * time.Millisecond): // nothing should happen in this time
 	}
 	wantOpen(t, c, known...)
 	_ = known[0].Close()

@@ -45,7 +45,7 @@ func MaxConnections() (int, error) {
 }
 
 func connectionsWithin(limit uint64) (int, error) {
-	const most = 1 << 20 // more than memory holds, where there is no limit
+	const most = 1 << 20 // more than fits into memory, if there is no limit
 	limit = min(limit, most)
 	connections := int(limit) - reserve - int(limit)/reservePart
 	if connections < fewest {
@@ -65,7 +65,7 @@ func openFilesLimit() (uint64, error) {
 	return uint64(limit.Cur), nil //nolint:unconvert // signed on some systems
 }
 
-// openFiles returns the number of open descriptors of this process, or 0 where it is not known.
+// openFiles returns the number of open descriptors of this process, or 0 if it is unknown.
 func openFiles() int {
 	for _, dir := range []string{"/proc/self/fd", "/dev/fd"} {
 		if entries, err := os.ReadDir(dir); err == nil {

@@ -63,7 +63,7 @@ const (
 	nearPercent = 80
 )
 
-// Observe samples the numbers for metrics and logs a warning where one is near its limit, until
+// Observe samples the numbers for metrics and logs a warning if one is near its limit, until
 // the context ends.
 func Observe(ctx context.Context, connections *Connections, watches *Watches) {
 	register()

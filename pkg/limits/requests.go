@@ -29,8 +29,8 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// Reads of a body may wait bodyGrace in all, and more at bodyRate for what has arrived. Without a
-// bound a client that sends a byte now and then would occupy a connection for ever, and with it a
+// Reads of a body may wait bodyGrace in total, plus the time at bodyRate for what has arrived. Without a
+// bound a client that sends a byte now and then would occupy a connection forever, and with it a
 // seat of flow control. The time between reads does not count: a request that waits for a seat reads
 // nothing.
 const (

@@ -54,7 +54,7 @@ func bodyServer(t *testing.T, http2 bool) *httptest.Server {
 			time.Sleep(3 * quickGrace) // as a request that waits for a seat of flow control
 		}
 		content, err := io.ReadAll(r.Body)
-		_ = r.Body.Close() // as the library's handlers do, before they answer
+		_ = r.Body.Close() // as the library's handlers do, before they respond
 		var refusal *apierrors.StatusError
 		if errors.As(err, &refusal) {
 			w.WriteHeader(int(refusal.ErrStatus.Code))
@@ -120,8 +120,8 @@ func TestABodyInTimeIsAccepted(t *testing.T) {
 	}
 }
 
-// TestAnUnreadBodyDoesNotOccupyItsConnection sends a request that is answered before its body is
-// read, as one without credentials is, and then a byte now and then.
+// TestAnUnreadBodyDoesNotOccupyItsConnection sends a request that gets its response before its body is
+// read, as one without credentials does, and then single bytes.
 func TestAnUnreadBodyDoesNotOccupyItsConnection(t *testing.T) {
 	server := bodyServer(t, false)
 	conn, err := tls.Dial("tcp", server.Listener.Addr().String(), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec,noctx // a test's own server
@@ -170,8 +170,8 @@ func TestABodyIsNotSlowWhileItsRequestWaits(t *testing.T) {
 	}
 }
 
-// TestAConnectionIsUsedAgainAfterABodyThatNoHandlerRead sends the body after the answer to its
-// request has come, and then another request.
+// TestAConnectionIsUsedAgainAfterABodyThatNoHandlerRead sends the body after the response to its
+// request has arrived, and then another request.
 func TestAConnectionIsUsedAgainAfterABodyThatNoHandlerRead(t *testing.T) {
 	server := bodyServer(t, false)
 	conn, err := tls.Dial("tcp", server.Listener.Addr().String(), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec,noctx // a test's own server

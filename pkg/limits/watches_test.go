@@ -29,7 +29,7 @@ func TestWatchesAreBoundedForEachUserAndInAll(t *testing.T) {
 	for _, tc := range []struct {
 		name         string
 		perUser, all int
-		// steps are users that open a watch, or close one where the name has a minus in front.
+		// steps are users that open a watch, or close one if the name has a minus in front.
 		steps []string
 		// want has a letter for each opening: a is admitted, u and s are refused by the bound of
 		// the user and of the server.

@@ -27,7 +27,7 @@ func TestShortLinesTruncatesLongLines(t *testing.T) {
 	long := strings.Repeat("é", 400<<10)
 	for _, test := range []struct {
 		name, line, prefix string
-		want               string // the whole line; empty for any that is short
+		want               string // the whole line; empty for any short line
 	}{
 		{name: "a short line stays as it is", line: "E0101 a\n", want: "E0101 a\n"},
 		{name: "a long line is truncated", line: "E0101 " + long + "\n", prefix: "E0101 é"},

@@ -71,7 +71,7 @@ func NewConfig(ctx context.Context, in Inputs) (*apiserver.Config, error) {
 		return nil, err
 	}
 	// kube-controller-manager collects garbage of every group that it discovers in a cluster; a
-	// standalone server has a collector of its own.
+	// standalone server has its own collector.
 	config := &apiserver.Config{
 		Generic: generic, GarbageCollected: true, HealthPaths: authentication.HealthPaths, Memory: in.Memory.Budget(os.DirFS("/")),
 		Watches: apiserver.WatchLimits{MaxDuration: in.Watches.MaxTimeout, RecheckInterval: in.Watches.RecheckInterval},

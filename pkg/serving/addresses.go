@@ -44,7 +44,7 @@ func (o *Options) Names(externalHost string) []string {
 }
 
 // ChangingNames returns a function that returns the host name of this machine and the addresses of
-// its interfaces. It is nil where the server listens on one address, which is in the certificate
+// its interfaces. It is nil if the server listens on one address, which is in the certificate
 // anyway.
 func (o *Options) ChangingNames() func() []string {
 	if !o.BindAddress.IsUnspecified() {

@@ -15,7 +15,7 @@ limitations under the License.
 */
 
 // Package simulation runs simulated hosts: many agents (package agent) in one process, each with
-// an identity and a simulated runtime of its own, for demonstrations, tests and load. kubemark's
+// a separate identity and simulated runtime, for demonstrations, tests and load. kubemark's
 // hollow nodes are the model. cmd/gatehouse/app runs it for gatehouse simulate-hosts and gatehouse
 // up --simulate-hosts. Read Simulation.Run.
 package simulation

@@ -25,7 +25,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// Flags are the flags of simulated hosts. Complete turns them into Options.
+// Flags are the flags of simulated hosts. Complete converts them to Options.
 type Flags struct {
 	Options
 	cpu, memory string

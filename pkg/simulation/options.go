@@ -29,29 +29,29 @@ import (
 )
 
 const (
-	// MaxInstances is the most that a simulated host can have.
+	// MaxInstances is the maximum number of instances of a simulated host.
 	MaxInstances = simulated.MaxInstances
 	// MaxHosts is the largest number of simulated hosts.
 	MaxHosts = simulated.MaxHosts
 )
 
-// Options describe simulated hosts.
+// Options are the settings of simulated hosts.
 type Options struct {
 	// Count is the number of hosts. They are numbered from 1.
 	Count int
-	// NamePrefix begins their names; the number follows.
+	// NamePrefix is the prefix of their names; the number follows.
 	NamePrefix string
-	// Seed determines the outcome of everything random: with the same one, instances of the same
-	// names have the same fate on hosts of the same names.
+	// Seed determines all random outcomes: with the same seed, instances of the same
+	// names behave alike on hosts of the same names.
 	Seed int64
-	// CPU and Memory are what each host has of them.
+	// CPU and Memory are the capacity of each host.
 	CPU, Memory resource.Quantity
-	// Instances is how many each takes at a time.
+	// Instances is the maximum number of instances of each host.
 	Instances int
-	// LeaseDuration is how long a host counts as alive after a heartbeat. Heartbeats are four
+	// LeaseDuration is the time for which a host counts as alive after a heartbeat. Heartbeats are four
 	// times as frequent.
 	LeaseDuration time.Duration
-	// ReportInterval is how often a host compares the status of its Host with what it reported.
+	// ReportInterval is the interval at which a host compares the status of its Host with its report.
 	ReportInterval time.Duration
 	// Version is the version of the agents.
 	Version string
@@ -59,8 +59,8 @@ type Options struct {
 	simulated.Behaviour
 }
 
-// DefaultOptions returns three hosts that start what they are given in a second or two, and on
-// which nothing fails but images with bad in the place of their tag.
+// DefaultOptions returns three hosts that start their instances in a second or two, and on
+// which only images with the tag bad fail.
 func DefaultOptions() Options {
 	return Options{
 		Count:          3,

@@ -28,7 +28,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/agent/runtime/simulated"
 )
 
-// maxRegistering is how many hosts connect and register at the same time: more would only wait for
+// maxRegistering is the number of hosts that connect and register concurrently: more would only wait for
 // each other.
 const maxRegistering = 32
 
@@ -63,8 +63,8 @@ func New(options Options, identity func(host string) (*rest.Config, error)) (*Si
 // OnRegistered sets a function that is called when all hosts have registered for the first time.
 func (s *Simulation) OnRegistered(f func()) { s.registered = f }
 
-// Run works until the context ends. Then the hosts are gone as after a power failure: their leases
-// expire, and what they have registered stays.
+// Run runs the hosts until the context ends. Then the hosts are gone as after a power failure: their leases
+// expire, and their registered objects stay.
 func (s *Simulation) Run(ctx context.Context) {
 	ctx = klog.NewContext(ctx, klog.FromContext(ctx).WithName("simulation"))
 	var running, registering sync.WaitGroup

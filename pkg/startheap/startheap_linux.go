@@ -30,8 +30,8 @@ const size = 48 << 20
 type Heap struct{ address, length uintptr }
 
 // Reserve makes the kernel back the memory of the start with pages of 2 MiB instead of 4 KiB. A
-// start touches more than ten thousand of the latter, and where a page fault is expensive, as in
-// a virtual machine, page faults take most of its time. Nothing changes where
+// start touches more than ten thousand of the latter, and if a page fault is expensive, as in
+// a virtual machine, page faults take most of its time. Nothing changes if
 // /sys/kernel/mm/transparent_hugepage/enabled is "always" or "never".
 //
 // Reserve grows the heap by an allocation that is never touched and that the next collection
@@ -46,7 +46,7 @@ func Reserve() Heap {
 // does so over minutes.
 func (h Heap) Release() {
 	// Without this, the kernel would build huge pages again from memory that is returned in parts.
-	// Where huge pages are always on, this part of the heap has none from here on.
+	// If huge pages are always on, this part of the heap has none from here on.
 	_, _, _ = unix.Syscall(unix.SYS_MADVISE, h.address, h.length, unix.MADV_NOHUGEPAGE)
 	debug.FreeOSMemory()
 }

@@ -30,7 +30,7 @@ import (
 	"k8s.io/apiserver/pkg/storage/value/encrypt/identity"
 )
 
-// aValue is an object as it is stored, and where.
+// aValue is a stored object and its key.
 func aValue(t testing.TB) ([]byte, value.Context) {
 	t.Helper()
 	secret := &corev1.Secret{
@@ -71,7 +71,7 @@ func TestNoFlippedBitChangesAValueUnseen(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		// What passes, because the mark itself is hit, must not say anything else.
+		// A value that passes because the mark itself is damaged must still decode to the same object.
 		secret, err := decode(read)
 		if err != nil {
 			continue

@@ -25,8 +25,8 @@ import (
 )
 
 const (
-	// Prefix is the root of all keys. It is Kubernetes' own, where people and tools that read an
-	// etcd look. A cluster and Gatehouse that share one etcd need different prefixes.
+	// Prefix is the root of all keys. It is the same as in Kubernetes, where users and tools expect the keys of
+	// an etcd. A cluster and Gatehouse that share one etcd need different prefixes.
 	Prefix = "/registry"
 
 	// MediaType is the encoding of stored objects. Protobuf costs about a fifth less per create

@@ -88,7 +88,7 @@ func TestConnectSetsTheEndpointsAndTheFiles(t *testing.T) {
 	}
 }
 
-// The rest runs the library's own clients against the embedded etcd: whatever they request from an etcd
+// The rest runs the library's own clients against the embedded etcd: all their requests
 // must work over the unix socket.
 
 func TestTheHealthChecksWork(t *testing.T) {
@@ -230,11 +230,11 @@ func listsConsistently(t *testing.T, way way) {
 	}
 }
 
-// way makes a storage of pods, with a watch cache where there is a function for its keys.
+// way creates a storage of pods, with a watch cache if there is a function for its keys.
 type way func(t *testing.T, options *genericoptions.EtcdOptions, server *embedded.Server, keys func(runtime.Object) (string, error)) apistorage.Interface
 
-// bothWays runs a test on the library's own clients and on those in the process. What one has
-// found out about etcd's features must not help the other.
+// bothWays runs a test on the library's own clients and on those in the process. The features of etcd
+// that one has detected must not help the other.
 func bothWays(t *testing.T, test func(*testing.T, way)) {
 	for name, way := range map[string]way{"over its socket": overSocket, "in the process": inProcess} {
 		t.Run(name, func(t *testing.T) {

@@ -126,7 +126,7 @@ func (p *inProcess) cachedStorage(config *storagebackend.ConfigForResource, reso
 	}), nil
 }
 
-// store returns the storage of one resource, with a client of its own as in the library: watches
+// store returns the storage of one resource, with a separate client as in the library: watches
 // of a shared client would share one stream, and receive each other's progress notifications.
 func (p *inProcess) store(config *storagebackend.ConfigForResource, resourcePrefix string, newFunc, newListFunc func() runtime.Object) (storage.Interface, factory.DestroyFunc, error) {
 	transformer := config.Transformer
@@ -206,7 +206,7 @@ func (p *inProcess) acquire(interval time.Duration) (etcd3.Compactor, func()) {
 	return s.compactor, release
 }
 
-// checkFeatures starts the library's check whether etcd answers progress requests. Without them,
+// checkFeatures starts the library's check whether etcd supports progress requests. Without them,
 // consistent reads are not served from the watch cache, and streaming lists are refused. The check
 // reads the version of each endpoint of a client, and a client in the process has no endpoints.
 func checkFeatures(client *clientv3.Client, endpoints []string) {

@@ -35,7 +35,7 @@ const mirroredVersion = "v0.37.2"
 
 // mirrored are the declarations of the library that this package rebuilds or relies on, with a
 // hash of their source without comments. After an upgrade each hash that differs names a
-// declaration to compare; the hash is brought up to date when ours follows.
+// declaration to compare; the hash is updated after ours follows.
 var mirrored = []struct {
 	module, dir, name string
 	ours              string

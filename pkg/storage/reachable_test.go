@@ -94,7 +94,7 @@ func TestTheRefusedCertificateIsNamed(t *testing.T) {
 
 	for name, tc := range map[string]struct {
 		to Connection
-		// want are parts of the error; none means that there is none.
+		// want are parts of the error; empty for no error.
 		want []string
 	}{
 		"both sides trust each other":                  {to: Connection{Endpoints: []string{server.URL}, CAFile: authority, CertFile: known + ".crt", KeyFile: known + ".key"}},

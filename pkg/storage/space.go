@@ -93,7 +93,7 @@ func EmbeddedSpace(ctx context.Context, etcd Quota) *Space {
 	return space
 }
 
-// ExternalSpace returns a Space of an external etcd, with a client of its own. The returned
+// ExternalSpace returns a Space of an external etcd, with a separate client. The returned
 // function closes the client.
 func ExternalSpace(ctx context.Context, to Connection) (*Space, func(), error) {
 	config := clientv3.Config{Endpoints: to.Endpoints, DialTimeout: spaceTimeout, Context: ctx}
@@ -135,7 +135,7 @@ func (s *Space) Run(ctx context.Context) {
 	defer ticker.Stop()
 	for {
 		if full, err := s.alarm(ctx); err != nil {
-			// The health check "etcd" reports an etcd that does not answer.
+			// The health check "etcd" reports an etcd that does not respond.
 			s.log.V(2).Info("Reading the alarms of etcd failed", "err", err)
 		} else {
 			s.set(full)

@@ -61,7 +61,7 @@ var protobufCodec = func() runtime.Codec {
 	return serializer.NewCodecFactory(scheme).CodecForVersions(pb, pb, schema.GroupVersions{examplev1.SchemeGroupVersion}, nil)
 }()
 
-// setup is how the storage of a suite is built.
+// setup defines how the storage of a suite is built.
 type setup struct {
 	prefix   string
 	codec    runtime.Codec
@@ -69,7 +69,7 @@ type setup struct {
 	keys     func(runtime.Object) (string, error)
 	triggers apistorage.IndexerFuncs
 	indexers cache.Indexers
-	// wait has Create wait until the watch cache has the object.
+	// wait makes Create wait until the watch cache has the object.
 	wait bool
 }
 
@@ -102,7 +102,7 @@ var (
 	}}
 )
 
-// subject is the storage that a suite tests: built by InProcess on an etcd of its own, with
+// subject is the storage that a suite tests: built by InProcess on a separate etcd, with
 // checksums and the errors of a full database, as the server builds its storages.
 type subject struct {
 	apistorage.Interface
@@ -161,7 +161,7 @@ func newSubject(t *testing.T, kind kind, change []func(*setup)) *subject {
 	return s
 }
 
-// Create waits for the watch cache where the suite expects a watch to see the object at once.
+// Create waits for the watch cache if the suite expects a watch to show the object at once.
 func (s *subject) Create(ctx context.Context, key string, object, out runtime.Object, ttl uint64) error {
 	if err := s.Interface.Create(ctx, key, object, out, ttl); err != nil || !s.setup.wait {
 		return err
@@ -187,7 +187,7 @@ func (s *subject) UpdateTransformer(modify storagetesting.TransformerModifier) f
 	return s.transformer.replace(modify(s.transformer.prefix))
 }
 
-// validateKey is a storagetesting.KeyValidation: what is stored has neither a version nor a link.
+// validateKey is a storagetesting.KeyValidation: a stored object has neither a version nor a link.
 func (s *subject) validateKey(ctx context.Context, t *testing.T, key string) {
 	t.Helper()
 	response, err := s.client.Get(ctx, s.setup.prefix+key)
@@ -292,7 +292,7 @@ func (r recordingKV) Get(ctx context.Context, key string, options ...clientv3.Op
 	return r.KV.Get(ctx, key, options...)
 }
 
-// nothing has the recorder record and not call anything.
+// nothing makes the recorder record without a call.
 type nothing struct{ kubernetes.Interface }
 
 func (nothing) List(context.Context, string, kubernetes.ListOptions) (kubernetes.ListResponse, error) {

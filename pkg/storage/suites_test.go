@@ -49,7 +49,7 @@ const (
 	cached   kind = "with a watch cache"
 )
 
-// errCorrupt is what a transformer returns for a value that is damaged.
+// errCorrupt is the error of a transformer for a damaged value.
 var errCorrupt = errors.New("bits flipped")
 
 // plain adapts a suite that takes the storage only.

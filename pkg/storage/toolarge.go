@@ -24,11 +24,11 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// largerThanMax is what gRPC says where a message is beyond a limit of the client, 2 MiB in the
-// library's, or of the server. The error has no type of its own.
+// largerThanMax is gRPC's text if a message exceeds a limit of the client, 2 MiB in the
+// library, or of the server. The error has no separate type.
 const largerThanMax = "message larger than max"
 
-// tooLargeForEtcd is part of what clients are told.
+// tooLargeForEtcd is a part of the error for clients.
 const tooLargeForEtcd = "the object is larger than etcd takes: make it smaller; etcd takes 1.5 MiB unless its --max-request-bytes says otherwise, and is sent at most 2 MiB"
 
 // translateSize replaces etcd's refusal of a write for its size, which is no failure of the

@@ -35,7 +35,7 @@ var unavailable = []error{
 	rpctypes.ErrTooManyRequests, rpctypes.ErrGRPCRequestTooManyRequests,
 }
 
-// IsUnavailable reports whether etcd did not answer in time, so that a retry may succeed.
+// IsUnavailable reports whether etcd did not respond in time, so that a retry may succeed.
 func IsUnavailable(err error) bool {
 	for _, known := range unavailable {
 		if errors.Is(err, known) {

@@ -52,7 +52,7 @@ type Lookup interface {
 	Instance(ctx context.Context, namespace, name string) (metav1.Object, error)
 }
 
-// Config holds which tokens are accepted.
+// Config defines which tokens are accepted.
 type Config struct {
 	// Issuers are the accepted issuers.
 	Issuers []string

@@ -38,7 +38,7 @@ func TestTokensAreValidForTheirClaimsOnly(t *testing.T) {
 		payload map[string]any
 		world   func(world)
 		at      time.Duration // since noon
-		refuse  string        // empty: it is good
+		refuse  string        // empty: it is valid
 	}{
 		{name: "a good token is good"},
 		{name: "within the leeway before it begins", at: -leeway},
@@ -84,7 +84,7 @@ func TestTokensAreValidForTheirClaimsOnly(t *testing.T) {
 			authn, clock := newAuthenticator(keys, w)
 			clock.SetTime(noon.Add(tc.at))
 			token := ours(t, tc.payload)
-			// The second time only the signature is cached.
+			// The second time the signature is cached, and nothing else.
 			for range 2 {
 				expect(t, authn, token, tc.refuse)
 			}
@@ -92,7 +92,7 @@ func TestTokensAreValidForTheirClaimsOnly(t *testing.T) {
 	}
 }
 
-// expect holds a token to be good, or to be refused with words that do not hold it.
+// expect expects a token to be valid, or to be refused with an error that does not contain it.
 func expect(t *testing.T, authn *Authenticator, token, refuse string) {
 	t.Helper()
 	answer, ok, err := authn.AuthenticateToken(t.Context(), token)

@@ -42,7 +42,7 @@ import (
 
 const testIssuer = "https://gatehouse.test"
 
-// noon is when the tests take place.
+// noon is the time of the tests.
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func newECKey(t testing.TB, curve elliptic.Curve) *ecdsa.PrivateKey {
@@ -73,7 +73,7 @@ func keyFile(t testing.TB, key crypto.PrivateKey) string {
 	return file(t, data)
 }
 
-// publicKeyFile writes the public halves of keys.
+// publicKeyFile writes the public keys of keys.
 func publicKeyFile(t testing.TB, keys ...crypto.Signer) string {
 	t.Helper()
 	var data []byte
@@ -145,7 +145,7 @@ func craft(t testing.TB, algorithm jose.SignatureAlgorithm, key any, kid string,
 	return token
 }
 
-// assemble makes a token of its parts, for what no library would sign.
+// assemble concatenates the parts of a token, for tokens that no library would sign.
 func assemble(t testing.TB, header, payload map[string]any, signature []byte) string {
 	t.Helper()
 	encode := func(part map[string]any) string {
@@ -192,7 +192,7 @@ func bound(kind, name, uid string) map[string]any {
 	}}
 }
 
-// world is what there is, by kind, namespace and name.
+// world has the existing objects, by kind, namespace and name.
 type world map[string]*metav1.ObjectMeta
 
 func newWorld() world {

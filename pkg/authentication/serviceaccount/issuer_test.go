@@ -38,7 +38,7 @@ func TestIssuedTokensAreAccepted(t *testing.T) {
 		name  string
 		keys  *Keys
 		grant Grant
-		claim map[string]any // of kubernetes.io, beside namespace and account
+		claim map[string]any // of kubernetes.io, besides namespace and account
 	}{
 		{"a plain token", readKeys(t, newECKey(t, elliptic.P256())), Grant{}, nil},
 		{"one for the longest time", readKeys(t, newECKey(t, elliptic.P256())), Grant{Lifetime: (1 << 32) * time.Second}, nil},

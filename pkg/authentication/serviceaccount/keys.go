@@ -51,7 +51,7 @@ type Keys struct {
 }
 
 // ReadKeys reads the private key that signs, and files with further keys that verify:
-// public keys, certificates, or private keys, of which it uses the public half. The signing key
+// public keys, certificates, or private keys, of which it uses the public part. The signing key
 // verifies, too.
 func ReadKeys(signingFile string, verifyingFiles ...string) (*Keys, error) {
 	private, err := keyutil.PrivateKeyFromFile(signingFile)

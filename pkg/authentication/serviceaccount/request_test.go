@@ -33,7 +33,7 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// ask is a request with changes, for an hour where they do not say otherwise.
+// ask returns a request with changes; the default lifetime is an hour.
 func ask(change ...func(*authenticationv1.TokenRequest)) *authenticationv1.TokenRequest {
 	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To[int64](3600)}}
 	for _, f := range change {

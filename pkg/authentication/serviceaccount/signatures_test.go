@@ -65,7 +65,7 @@ func TestOnlyTheServersKeysSignTokens(t *testing.T) {
 		{"a payload with one claim changed", parts[0] + "." + strings.Split(assemble(t, nil, payload(map[string]any{"sub": "system:serviceaccount:kube-system:root"}), nil), ".")[1] + "." + parts[2], "signature is not good"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			for range 2 { // the cache changes nothing
+			for range 2 { // the cache must not change the result
 				expect(t, authn, tc.token, tc.refuse)
 			}
 		})
@@ -98,7 +98,7 @@ func TestTokensOfOtherIssuersAreLeftToOtherAuthenticators(t *testing.T) {
 }
 
 func TestTheSignedIssuerCounts(t *testing.T) {
-	// Readers of JSON differ in which of two equal keys they believe.
+	// JSON parsers differ in which of two equal keys they use.
 	key := newECKey(t, elliptic.P256())
 	authn, _ := newAuthenticator(readKeys(t, key), newWorld())
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, nil)
@@ -140,14 +140,14 @@ func TestVerifiedSignaturesAreCachedAndRefusedOnesAreNot(t *testing.T) {
 	}
 }
 
-// swapHeader puts another header before the payload and signature of a token.
+// swapHeader replaces the header of a token.
 func swapHeader(t *testing.T, token string, header map[string]any) string {
 	t.Helper()
 	parts := strings.Split(token, ".")
 	return strings.Split(assemble(t, header, nil, nil), ".")[0] + "." + parts[1] + "." + parts[2]
 }
 
-// withOwnKey is a token that brings the key along by which it is to be verified.
+// withOwnKey returns a token that contains the key for its own verification.
 func withOwnKey(t *testing.T, key any) string {
 	t.Helper()
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, &jose.SignerOptions{EmbedJWK: true})

@@ -91,7 +91,7 @@ func onlyHost(obj any) (any, error) {
 	}, nil
 }
 
-// lag is how long Bound waits for the cache before it reads from the storage. A host that has just
+// lag is the time that Bound waits for the cache before it reads from the storage. A host that has just
 // received a binding by its own watch is often ahead of this cache by some milliseconds, which
 // cost less than a read from etcd.
 const lag = 100 * time.Millisecond

@@ -36,7 +36,7 @@ func groupSubject(name string) rbacv1.Subject { return rbacv1.Subject{Kind: "Gro
 func clusterRef(name string) rbacv1.RoleRef { return rbacv1.RoleRef{Kind: kindClusterRole, Name: name} }
 func roleRef(name string) rbacv1.RoleRef    { return rbacv1.RoleRef{Kind: kindRole, Name: name} }
 
-// newTestAuthorizer has some roles; tests bind them.
+// newTestAuthorizer returns an authorizer with some roles; tests bind them.
 func newTestAuthorizer() *Authorizer {
 	a := &Authorizer{index: newIndex()}
 	for name, rules := range map[string][]rbacv1.PolicyRule{
@@ -70,12 +70,12 @@ func TestABindingGrantsItsRoleWhereItStands(t *testing.T) {
 	robot := &user.DefaultInfo{Name: "system:serviceaccount:a:robot"}
 	for _, row := range []struct {
 		name      string
-		namespace string // of the binding; the cluster's where empty
+		namespace string // of the binding; empty for a cluster role binding
 		subjects  []rbacv1.Subject
 		ref       rbacv1.RoleRef
 		user      user.Info
 		request   authorizer.AttributesRecord
-		reason    string // nothing where it is not allowed
+		reason    string // empty if it is not allowed
 	}{
 		{"a user in the cluster", "", subjects(userSubject("alice")), clusterRef("reader"), alice, get("secrets", "a", "x"), `RBAC: allowed by ClusterRoleBinding "b" of ClusterRole "reader" to User "alice"`},
 		{"a group in the cluster", "", subjects(groupSubject("dev")), clusterRef("reader"), alice, get("secrets", "", "x"), `RBAC: allowed by ClusterRoleBinding "b" of ClusterRole "reader" to Group "dev"`},
@@ -177,7 +177,7 @@ func TestUsersGrantOnlyRightsThatTheyHold(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		got  error
-		want string // nothing where it is allowed
+		want string // empty if it is allowed
 	}{
 		{"what is held, in its namespace", e.MayWriteRules(as("alice"), "roles", "a", "x", held), ""},
 		{"what is held, elsewhere", e.MayWriteRules(as("alice"), "roles", "b", "x", held), "not currently held"},

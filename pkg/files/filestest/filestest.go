@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package filestest holds what tests of trusted files and directories share: a file of another
+// Package filestest has helpers for tests of trusted files and directories: a file of another
 // user, a link in the place of a file, and the refusals that both must meet.
 //
 // Only tests import it, in pkg/files, pkg/certificates and pkg/storage/embedded.

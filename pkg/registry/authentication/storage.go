@@ -30,7 +30,7 @@ import (
 
 // StorageProvider builds the endpoints of authentication.k8s.io.
 type StorageProvider struct {
-	// Tokens answers TokenReviews; it is required. Audiences are those of the server.
+	// Tokens processes TokenReviews; it is required. Audiences are those of the server.
 	Tokens    authenticator.Token
 	Audiences authenticator.Audiences
 }

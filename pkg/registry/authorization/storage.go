@@ -73,7 +73,7 @@ type question struct {
 	errs       field.ErrorList
 }
 
-// accessREST answers one of the three kinds of reviews of a single request.
+// accessREST serves one of the three kinds of reviews of a single request.
 type accessREST struct {
 	may            authorizer.Authorizer
 	kind, singular string

@@ -118,7 +118,7 @@ func TestASelectorThatCannotBeParsedIsReported(t *testing.T) {
 		field *authorizationv1.FieldSelectorAttributes
 		label *authorizationv1.LabelSelectorAttributes
 		left  int
-		want  []string // nothing where all was read
+		want  []string // empty if everything was parsed
 	}{
 		{name: "one that can be read", field: requirements(known), left: 1},
 		{name: "a raw one that can be read", field: &authorizationv1.FieldSelectorAttributes{RawSelector: "spec.hostName=x,a!=b"}, left: 2},

@@ -69,9 +69,9 @@ func validateMetadataBounds(obj, old runtime.Object) field.ErrorList {
 }
 
 const (
-	// mostErrors is how many errors an answer lists.
+	// mostErrors is the maximum number of errors in a response.
 	mostErrors = 100
-	// longestPart is how many bytes of a field's path, of a bad value and of a detail it quotes.
+	// longestPart is the maximum number of bytes of a field's path, of a bad value and of a detail in it.
 	longestPart = 512
 )
 

@@ -121,7 +121,7 @@ type Resource struct {
 	// ShouldDeleteDuringUpdate reports whether a write removes an object that is being deleted; nil for
 	// the library's rule, which reads metadata only.
 	ShouldDeleteDuringUpdate func(ctx context.Context, key string, obj, existing runtime.Object) bool
-	// TTL is how long an object is kept after the last write to it; zero for ever.
+	// TTL is the time for which an object is kept after the last write to it; zero for ever.
 	TTL time.Duration
 }
 
@@ -243,8 +243,8 @@ func (s *Store) Categories() []string { return s.categories }
 // WatchIndex returns the field by which the watch cache dispatches; empty for none.
 func (s *Store) WatchIndex() string { return s.watchIndex }
 
-// Create refuses an object with a resourceVersion, such as an exported one; the library answers with
-// a 500, and with a success to a dry run.
+// Create refuses an object with a resourceVersion, such as an exported one; the library returns
+// a 500, and a success for a dry run.
 func (s *Store) Create(ctx context.Context, obj runtime.Object, createValidation rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
 	object, err := apimeta.Accessor(obj)
 	if err != nil {
@@ -257,14 +257,14 @@ func (s *Store) Create(ctx context.Context, obj runtime.Object, createValidation
 	return s.Store.Create(ctx, obj, createValidation, options)
 }
 
-// Get answers 400 to an invalid resourceVersion.
+// Get returns 400 for an invalid resourceVersion.
 func (s *Store) Get(ctx context.Context, name string, options *metav1.GetOptions) (runtime.Object, error) {
 	obj, err := s.Store.Get(ctx, name, options)
 	return obj, invalidIsBadRequest(err)
 }
 
 // invalidIsBadRequest returns a 400 for an invalid resourceVersion, as LIST does; the library
-// answers 500 to this error of the storage.
+// returns 500 for this error of the storage.
 func invalidIsBadRequest(err error) error {
 	if storage.IsInvalidError(err) {
 		return apierrors.NewBadRequest(err.Error())
@@ -272,7 +272,7 @@ func invalidIsBadRequest(err error) error {
 	return err
 }
 
-// Update answers 422 to an invalid resourceVersion. It also handles patches, and removes the object's
+// Update returns 422 for an invalid resourceVersion. It also handles patches, and removes the object's
 // content from their errors.
 func (s *Store) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo, createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc, forceAllowCreate bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
 	ctx, objInfo = rememberUpdated(ctx, objInfo)
@@ -289,8 +289,8 @@ func clearType(obj runtime.Object) {
 	}
 }
 
-// checkVersion answers 422 with the field's name to an invalid resourceVersion; the library answers
-// with a 500 that names no field. It also removes kind and apiVersion.
+// checkVersion returns 422 with the field's name for an invalid resourceVersion; the library returns
+// a 500 that names no field. It also removes kind and apiVersion.
 func checkVersion(store *genericregistry.Store, objInfo rest.UpdatedObjectInfo) rest.UpdatedObjectInfo {
 	return rest.WrapUpdatedObjectInfo(objInfo, func(_ context.Context, obj, existing runtime.Object) (runtime.Object, error) {
 		object, err := apimeta.Accessor(obj)

@@ -61,7 +61,7 @@ func StreamRequested(ctx context.Context) context.Context {
 // A request for a stream of initial events with sendInitialEvents is refused instead: after every
 // error that is not retriable, client-go's reflectors fall back to LIST and WATCH, which both use
 // the index (k8s.io/client-go/tools/cache/reflector.go), and the LIST is encoded once instead of
-// event by event. A server without the feature also answers 422.
+// event by event. A server without the feature also returns 422.
 func (s *Store) Watch(ctx context.Context, options *metainternalversion.ListOptions) (watch.Interface, error) {
 	var watcher watch.Interface
 	var err error

@@ -37,7 +37,7 @@ import (
 // StorageProvider builds the storages of the core group and of events.k8s.io. Both serve events
 // from one storage: a second one would be a second watch cache of the same objects.
 type StorageProvider struct {
-	// EventTTL is how long an event is kept after the last write to it.
+	// EventTTL is the time for which an event is kept after the last write to it.
 	EventTTL time.Duration
 	// Tokens issues the tokens of service accounts. If it is nil, serviceaccounts/token is not
 	// served.

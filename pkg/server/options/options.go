@@ -75,9 +75,9 @@ type Options struct {
 	// DataDir holds everything that the server keeps on disk: certificates, kubeconfig, the lock
 	// and the data of an embedded etcd.
 	DataDir string
-	// ClientCAFile verifies client certificates; the authority in the data directory where empty.
+	// ClientCAFile verifies client certificates; the authority in the data directory if empty.
 	ClientCAFile string
-	// EventTTL is how long an event is kept in the standalone mode.
+	// EventTTL is the time for which an event is kept in the standalone mode.
 	EventTTL time.Duration
 	// HostRegistration is SelfRegistration or ApprovedRegistration.
 	HostRegistration string
@@ -141,7 +141,7 @@ func NewOptions() *Options {
 }
 
 // DefaultDataDir returns the directory for a user's data (XDG Base Directory Specification), or a
-// directory in the working directory where the user has no home.
+// directory in the working directory if the user has no home.
 func DefaultDataDir() string {
 	if dir := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "gatehouse")

@@ -218,7 +218,7 @@ func TestAWrongValueNamesItsFlagAndTheCure(t *testing.T) {
 
 func TestEnabledAdmissionPlugins(t *testing.T) {
 	all := admission.Names()
-	var off, others []string // off by default, and those of them that no row asks for
+	var off, others []string // off by default, and those of them that no row enables
 	for _, plugin := range admission.Plugins() {
 		if plugin.DefaultOff {
 			off = append(off, plugin.Name)
@@ -255,7 +255,7 @@ func TestEnabledAdmissionPlugins(t *testing.T) {
 func TestListen(t *testing.T) {
 	for _, tc := range []struct {
 		address string
-		says    string // empty: it is right
+		says    string // empty: it is valid
 	}{
 		{"127.0.0.1:0", ""},
 		{"[::1]:6443", ""},

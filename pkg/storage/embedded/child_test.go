@@ -36,10 +36,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// childRole names the part that this binary plays when a test runs it as another process.
+// childRole names the role of this binary when a test runs it as another process.
 const childRole = "GATEHOUSE_TEST_CHILD"
 
-// TestMain lets the binary be its own child: some conditions last as long as a process.
+// TestMain lets the binary be its own child, because some conditions last as long as a process.
 func TestMain(m *testing.M) {
 	role, arguments := os.Getenv(childRole), os.Args[1:]
 	if role == "" {
@@ -78,7 +78,7 @@ func play(role string, arguments []string) error {
 		if err != nil {
 			return err
 		}
-		// Beyond the limit the kernel sends a signal, and the write fails when it is ignored.
+		// Beyond the limit the kernel sends a signal; if it is ignored, the write fails.
 		signal.Ignore(unix.SIGXFSZ)
 		if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: limit, Max: limit}); err != nil {
 			return err
@@ -114,7 +114,7 @@ func onSmallDisk(dir, size string, do func(string) error) error {
 	return do(dir + "/etcd")
 }
 
-// fillUp starts etcd, takes the rest of the disk and writes until etcd fails.
+// fillUp starts etcd, uses up the rest of the disk and writes until etcd fails.
 func fillUp(dir string) error {
 	server, err := Start(context.Background(), Config{DataDir: dir, StartTimeout: patience})
 	if err != nil {
@@ -226,7 +226,7 @@ func (c *child) waitFor(line string) {
 	c.t.Fatalf("the child ended without saying %q:\n%s", line, strings.Join(seen, "\n"))
 }
 
-// finish reads the rest and returns how the child ended.
+// finish reads the remaining output and returns how the child ended.
 func (c *child) finish() (output string, err error) {
 	lines := []string{}
 	for c.output.Scan() {

@@ -49,7 +49,7 @@ const (
 type Config struct {
 	// DataDir is the directory of etcd alone. Start creates it with mode 0700.
 	DataDir string
-	// SocketDir is the directory of the unix socket; DataDir when empty. If the path of the socket
+	// SocketDir is the directory of the unix socket; empty means DataDir. If the path of the socket
 	// would be too long for the kernel or has characters that a URL cannot carry, Start uses a
 	// temporary directory, which Close removes.
 	SocketDir string

@@ -32,7 +32,7 @@ import (
 )
 
 // checkDatabase verifies an existing database and its log before etcd opens them. etcd opens the
-// file in a goroutine of its own, where a damaged page, or one beyond the end of a truncated file,
+// file in a separate goroutine, where a damaged page, or one beyond the end of a truncated file,
 // ends the process with a stack trace that cannot be caught. The walk reads what etcd reads next
 // anyway, so it mostly brings the file into memory a moment earlier.
 //
@@ -82,7 +82,7 @@ func checkLog(files layout) error {
 }
 
 // read opens the database for reading without waiting for another process that has it open, and
-// turns the panic of bbolt on a damaged page into a *Problem.
+// converts the panic of bbolt on a damaged page to a *Problem.
 func read(files layout, view func(*bbolt.Tx) error) (err error) {
 	// Reading beyond the end of a mapped file is a fault, which ends the process unless
 	// SetPanicOnFault makes it a panic of this goroutine.

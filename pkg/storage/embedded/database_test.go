@@ -108,7 +108,7 @@ func TestAnInterruptedFirstStartIsNoDamage(t *testing.T) {
 func TestAFirstStartThatWasKilledIsRepeated(t *testing.T) {
 	dir := t.TempDir()
 	files := layout{dir}
-	// What is there when the log was made and nothing has been written to it: the database
+	// The state after the log was created and before the first write: the database
 	// with its first bucket, and a log with the member's id.
 	if err := os.MkdirAll(filepath.Dir(files.database()), 0o700); err != nil {
 		t.Fatal(err)

@@ -54,7 +54,7 @@ func (l layout) hasLog() bool {
 }
 
 // prepareDirectory creates the data directory, closes it to other users, and checks that it is
-// writable and has room. It returns a *Problem where it is not, and an *files.UntrustedError where
+// writable and has free space. It returns a *Problem if not, and an *files.UntrustedError if
 // another user could have written it.
 func prepareDirectory(root string) error {
 	if err := makePrivate(root); err != nil {

@@ -132,7 +132,7 @@ func TestALimitOnFileSizesIsReportedAsFull(t *testing.T) {
 	}
 }
 
-// ownMounts lets a child mount file systems, as root or, where the kernel allows it, as any user.
+// ownMounts lets a child mount file systems, as root or, if the kernel allows it, as any user.
 func ownMounts(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
 	if os.Getuid() != 0 {

@@ -23,11 +23,11 @@ limitations under the License.
 // after the API server has drained closes etcd and releases the lock, in this order. Read Start
 // first.
 //
-//	server.go        the life of the member: Start, Err, Close
-//	directory.go     what is checked before etcd opens the directory; lock.go, database.go
+//	server.go        the lifecycle of the member: Start, Err, Close
+//	directory.go     the checks before etcd opens the directory; lock.go, database.go
 //	bootstrap.go     the first start: the cluster's token and members, leftovers of a killed start
 //	peers.go         the member's peer address, and its election
-//	snapshots.go     how much of the log is kept, and compaction
+//	snapshots.go     the kept part of the log, and compaction
 //	space.go         the quota of the database and its alarm
 //	problem.go       every failure as one sentence with its cure; logging.go catches etcd's own
 //

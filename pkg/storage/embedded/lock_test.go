@@ -107,7 +107,7 @@ func TestADirectoryWithOtherFilesIsNotClosedToOthers(t *testing.T) {
 	lock, err := AcquireLock(filepath.Join(dir, "lock"))
 	if err == nil {
 		_ = lock.Release()
-		t.Fatal("the directory was taken")
+		t.Fatal("the directory was locked")
 	}
 	if !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "notes") || !strings.Contains(err.Error(), "chmod 700") {
 		t.Errorf("the error names neither the directory, nor what it holds, nor the cure: %v", err)

@@ -47,7 +47,7 @@ func TestFatalAndPanicEndTheGoroutineAndNotTheProcess(t *testing.T) {
 			}()
 			<-ended
 			if wentOn {
-				t.Error("the goroutine went on")
+				t.Error("the goroutine continued")
 			}
 			wantProblem(t, problemOf("/some/dir", reported), Full, "/some/dir")
 		})

@@ -37,9 +37,9 @@ const (
 	Newer Reason = "Newer"
 	// Unwritable is a directory that this process cannot write.
 	Unwritable Reason = "Unwritable"
-	// Full is a disk, a disk quota or a limit on file sizes that leaves no room.
+	// Full is a disk, a disk quota or a limit on file sizes without free space.
 	Full Reason = "Full"
-	// OverQuota is a database that has reached --etcd-quota-bytes, whatever room the disk has.
+	// OverQuota is a database that has reached --etcd-quota-bytes, independent of free space on the disk.
 	OverQuota Reason = "OverQuota"
 	// Corrupt is a directory with damaged or incomplete content.
 	Corrupt Reason = "Corrupt"
@@ -64,7 +64,7 @@ func (p *Problem) Error() string { return p.message }
 // Unwrap returns the error of the operating system or of etcd, or nil.
 func (p *Problem) Unwrap() error { return p.cause }
 
-// problem makes a Problem of "the data directory DIR <text>"; the arguments belong to the text.
+// problem returns a Problem of "the data directory DIR <text>"; the arguments belong to the text.
 func problem(reason Reason, dir string, cause error, text string, args ...any) *Problem {
 	return &Problem{Reason: reason, Dir: dir, cause: cause, message: "the data directory " + dir + " " + fmt.Sprintf(text, args...)}
 }
@@ -119,8 +119,8 @@ func failed(dir string, cause error) *Problem {
 	return &Problem{Reason: Failed, Dir: dir, cause: cause, message: fmt.Sprintf("etcd cannot work in the data directory %s: %v", dir, cause)}
 }
 
-// problemOf turns an error of etcd or of the operating system into a Problem, by the type of the
-// error if it has kept it, and otherwise by its text: etcd formats many errors before it gives up.
+// problemOf converts an error of etcd or of the operating system to a Problem, by the type of the
+// error if it is kept, and otherwise by its text: etcd formats many errors before it gives up.
 func problemOf(dir string, err error) *Problem {
 	var known *Problem
 	if errors.As(err, &known) {

@@ -74,7 +74,7 @@ type Server struct {
 // etcd may still run, so the process should end.
 //
 //	Start
-//	  prepareDirectory    the directory is closed to others, writable and has room
+//	  prepareDirectory    the directory is closed to others, writable and has free space
 //	  checkDatabase       the pages are sound, and the version is one that this program reads
 //	  discardUnfinished   removes leftovers of a first start that was killed
 //	  embed.StartEtcd     reads the log and the database
@@ -123,7 +123,7 @@ func Start(ctx context.Context, config Config) (*Server, error) {
 	return s, nil
 }
 
-// start runs etcd in a goroutine of its own, because Fatal may end that goroutine, and waits until
+// start runs etcd in a separate goroutine, because Fatal may end that goroutine, and waits until
 // etcd is ready or has failed, or the context or the timeout ends.
 func (s *Server) start(ctx context.Context, c *completed) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.StartTimeout, failed(c.DataDir,

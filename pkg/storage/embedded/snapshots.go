@@ -18,17 +18,17 @@ package embedded
 
 import "go.etcd.io/etcd/server/v3/embed"
 
-// defaultSnapshotCount and keptLogFiles bound how much of the log a start has to read: etcd reads
+// defaultSnapshotCount and keptLogFiles bound the part of the log that a start has to read: etcd reads
 // all of it that is on the disk, twice. With etcd's defaults of 10,000 writes and 5 files of 64 MB,
-// the restart of a server after many writes reads 640 MB, and takes 0.8 s for 20,000 objects where
-// these take 0.4 s. Fewer writes would mean more pauses to sync. etcd keeps a file that it still
-// needs, whatever the number.
+// the restart of a server after many writes reads 640 MB, and takes 0.8 s for 20,000 objects instead
+// of 0.4 s. Fewer writes would mean more pauses to sync. etcd keeps a file that it still
+// needs, in addition to that number.
 const (
 	defaultSnapshotCount = 5000
 	keptLogFiles         = 1
 )
 
-// keepHistory configures how much etcd keeps: snapshots and files of the log, and all revisions of
+// keepHistory configures the history that etcd keeps: snapshots and files of the log, and all revisions of
 // the keys until the API server compacts them. etcd must not compact by itself.
 func keepHistory(config *embed.Config, snapshotCount uint64) {
 	config.SnapshotCount = snapshotCount

@@ -75,7 +75,7 @@ func (s *socket) url() url.URL { return url.URL{Scheme: "unix", Path: s.path} }
 // endpoint returns the address for clients.
 func (s *socket) endpoint() string { return "unix://" + s.path }
 
-// remove deletes what is left of the socket. etcd deletes it when it closes without an error.
+// remove deletes the remaining socket. etcd deletes it when it closes without an error.
 func (s *socket) remove() error {
 	err := os.Remove(s.path)
 	if errors.Is(err, os.ErrNotExist) {

@@ -27,7 +27,7 @@ import (
 )
 
 // reclaimedPercent is the part of the quota that a defragmented database may fill for the alarm to be
-// disarmed. With less room, the next writes would set the alarm again.
+// disarmed. With less free space, the next writes would set the alarm again.
 const reclaimedPercent = 90
 
 // Alarm returns a *Problem of reason OverQuota if the database has reached its quota, one of reason
@@ -62,7 +62,7 @@ func (s *Server) OverQuota() bool {
 func (s *Server) Size() (size, quota int64) { return s.etcd.Server.Backend().Size(), s.quotaBytes }
 
 // reclaimSpace makes a database at its quota writable again if deletes, or a larger quota, leave
-// room. Start succeeds in any case. It runs before Start returns, when there are no readers; watches
+// free space. Start succeeds in any case. It runs before Start returns, when there are no readers; watches
 // that clients resume later get 410 and start from a new list.
 func (s *Server) reclaimSpace(ctx context.Context) {
 	if !s.OverQuota() {

@@ -26,8 +26,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// fill writes keys of their own, from key-count on, until etcd refuses one, and returns how many
-// there are.
+// fill writes separate keys, from key-count on, until etcd refuses one, and returns their
+// number.
 func fill(t *testing.T, client *clientv3.Client, count int) int {
 	t.Helper()
 	eventually(t, "a write is refused", func() bool {
@@ -52,7 +52,7 @@ func TestADatabaseAtItsQuotaTakesWritesAfterDeletesAndARestart(t *testing.T) {
 		t.Fatalf("an alarm in an empty database: %v", err)
 	}
 	client := connect(t, server)
-	// On a slow disk each write is a commit of its own, and leaves free pages: without them, more fits.
+	// On a slow disk each write is a separate commit, and leaves free pages: without them, more fits.
 	count := fill(t, client, 0)
 	for server.Reclaim(t.Context()) == nil {
 		count = fill(t, client, count)

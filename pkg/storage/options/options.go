@@ -38,7 +38,7 @@ const minQuotaBytes = 16 << 20
 // Options are the flags of etcd.
 type Options struct {
 	*genericoptions.EtcdOptions
-	// Embed runs an etcd in this process in the aggregated mode, where an external one is the
+	// Embed runs an etcd in this process in the aggregated mode, which uses an external one by
 	// default.
 	Embed bool
 	// QuotaBytes is the maximum size of the database of an embedded etcd.
@@ -89,7 +89,7 @@ func (o *Options) External() storage.Connection {
 	}
 }
 
-// CheckExternal returns an error where no external etcd takes a connection, and logs a warning about
+// CheckExternal returns an error if no external etcd accepts a connection, and logs a warning about
 // a number of members that gains no availability.
 func (o *Options) CheckExternal(ctx context.Context) error {
 	external := o.External()
@@ -103,7 +103,7 @@ func (o *Options) CheckExternal(ctx context.Context) error {
 }
 
 // Connected returns the library's options for the endpoints of an embedded etcd, or for the
-// external one where there are none. The options do not change.
+// external one if there are none. The options do not change.
 func (o *Options) Connected(endpoints []string) *genericoptions.EtcdOptions {
 	connected := *o.EtcdOptions
 	if len(endpoints) > 0 {

@@ -28,7 +28,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 )
 
-// REST answers SelfSubjectReviews.
+// REST serves SelfSubjectReviews.
 type REST struct{}
 
 var (

@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package tokenrequest holds what the token endpoints of service accounts and of instances share.
+// Package tokenrequest has the common code of the token endpoints of service accounts and of instances.
 //
 // Stage 5 of the request's path (see ARCHITECTURE.md). Read Issuer.
 package tokenrequest
@@ -28,7 +28,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 )
 
-// Issuer answers a TokenRequest for the named service account with a token that this server or
+// Issuer processes a TokenRequest for the named service account with a token that this server or
 // the cluster signs. RequestToken calls admit, which may be nil, with the complete request. A dry
 // run issues no token.
 type Issuer interface {

@@ -28,7 +28,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 )
 
-// REST answers TokenReviews with the authenticator of requests.
+// REST serves TokenReviews with the authenticator of requests.
 type REST struct {
 	tokens    authenticator.Token
 	audiences authenticator.Audiences
@@ -57,7 +57,7 @@ func (*REST) NamespaceScoped() bool { return false }
 // GetSingularName returns the singular name.
 func (*REST) GetSingularName() string { return "tokenreview" }
 
-// Create answers one review, with the reason if the token is not valid: callers with the right to
+// Create processes one review, with the reason if the token is not valid: callers with the right to
 // review tokens hold the token.
 func (r *REST) Create(ctx context.Context, obj runtime.Object, createValidation rest.ValidateObjectFunc, _ *metav1.CreateOptions) (runtime.Object, error) {
 	review, ok := obj.(*authenticationv1.TokenReview)

@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package event builds the storage of events, which both core/v1 and events.k8s.io/v1 serve, and which go after an hour.
+// Package event builds the storage of events, which both core/v1 and events.k8s.io/v1 serve, and which expire after an hour.
 //
 // Stages 4 and 5 of the request's path (see ARCHITECTURE.md). pkg/registry/core calls
 // NewStorage once. Read strategy.go first.

@@ -37,8 +37,8 @@ import (
 
 // REST serves instances. The authorizer of hosts (pkg/authorization/host) decides about a name
 // before the storage is reached, and meanwhile the instance of that name may be deleted, created
-// again and bound to another host. REST therefore checks the object itself: what it returns to a
-// host, and, inside the transaction, what a host changes or deletes.
+// again and bound to another host. REST therefore checks the object itself: before it returns an object to a
+// host, and, inside the transaction, before a host changes or deletes it.
 type REST struct{ *base.Store }
 
 // StatusREST is the status endpoint of instances, with the checks of REST.
@@ -51,7 +51,7 @@ var (
 	_ rest.TableConvertor      = &StatusREST{}
 )
 
-// Get returns the instance. It answers 403 to a host to which the instance is not bound.
+// Get returns the instance. It returns 403 to a host to which the instance is not bound.
 func (r *REST) Get(ctx context.Context, name string, options *metav1.GetOptions) (runtime.Object, error) {
 	obj, err := r.Store.Get(ctx, name, options)
 	return callerFrom(ctx, name).read(obj, err)
@@ -65,7 +65,7 @@ func (r *REST) Update(ctx context.Context, name string, objInfo rest.UpdatedObje
 }
 
 // Delete deletes the instance. The delete of a host is bound to the UID of the instance that was
-// checked: one that replaces it meanwhile stays, and the answer is 409, or 403 if the new one is bound
+// checked: one that replaces it meanwhile stays, and the response is 409, or 403 if the new one is bound
 // to another host.
 func (r *REST) Delete(ctx context.Context, name string, deleteValidation rest.ValidateObjectFunc, options *metav1.DeleteOptions) (runtime.Object, bool, error) {
 	caller := callerFrom(ctx, name)

@@ -72,7 +72,7 @@ func (s statusStrategy) PrepareForUpdate(ctx context.Context, obj, old runtime.O
 	}
 }
 
-// maxConditions is the most that the API admits.
+// maxConditions is the maximum number of conditions that the API accepts.
 const maxConditions = 32
 
 // stall adds the condition Stalled to an instance that has failed and will not become ready, so

@@ -98,7 +98,7 @@ func (r *TokenREST) Create(ctx context.Context, name string, obj runtime.Object,
 }
 
 // boundTo returns the instance if the caller is the host to which it is bound. All other callers get
-// the same answer, whether the instance exists or not.
+// the same error, whether the instance exists or not.
 func (r *TokenREST) boundTo(ctx context.Context, name string) (*fleet.Instance, error) {
 	caller, ok := request.UserFrom(ctx)
 	if !ok {

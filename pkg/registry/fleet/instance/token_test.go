@@ -65,7 +65,7 @@ func TestTokensOfAnInstanceAreOnlyForItsHost(t *testing.T) {
 		name     string
 		caller   *user.DefaultInfo
 		instance oneInstance
-		of       string // the instance; web-0 where empty
+		of       string // the instance; web-0 if empty
 		account  string // empty: refused
 	}{
 		{name: "the bound host", caller: edge, instance: oneInstance{"web", "edge-1"}, account: "shop/web"},
@@ -110,7 +110,7 @@ func TestATokenOfAnInstanceIsBoundToIt(t *testing.T) {
 		name string
 		ask  authenticationv1.TokenRequest
 		dry  []string
-		is   func(error) bool // nil: it is given
+		is   func(error) bool // nil: it is issued
 	}{
 		{name: "a plain request"},
 		{name: "by name, namespace and UID", ask: authenticationv1.TokenRequest{ObjectMeta: metav1.ObjectMeta{Name: "web-0", Namespace: "shop", UID: "uid-0"}}},
