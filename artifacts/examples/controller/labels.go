@@ -43,8 +43,8 @@ type patch struct {
 	} `json:"metadata"`
 }
 
-// missing is the patch that gives a host its labels; nil where it has them. It is all that the
-// controller decides, and knows neither a client nor a clock: a table can test it.
+// missing returns the patch that sets the labels of a host; nil if the host has them. It is the whole
+// decision of the controller, without a client and a clock, so that a table can test it.
 func missing(host *v1alpha1.Host) ([]byte, error) {
 	var p patch
 	p.Metadata.UID, p.Metadata.Labels = host.UID, map[string]*string{}
@@ -56,7 +56,7 @@ func missing(host *v1alpha1.Host) ([]byte, error) {
 		has, labelled := host.Labels[label]
 		switch {
 		case wanted == "" || len(validation.IsValidLabelValue(wanted)) > 0:
-			// Nothing is known, or nothing that a label can say: better none than a wrong one.
+			// The value is unknown, or is not a valid label value: the label is omitted.
 			if labelled {
 				p.Metadata.Labels[label] = nil
 			}

@@ -54,7 +54,7 @@ func TestWhichLabelsAreMissing(t *testing.T) {
 	}
 }
 
-// TestThePageKnowsTheCode holds docs/controllers.md to the functions that it sends its reader to.
+// TestThePageKnowsTheCode compares docs/controllers.md with the functions that it refers to.
 func TestThePageKnowsTheCode(t *testing.T) {
 	page, err := os.ReadFile("../../../docs/controllers.md")
 	if err != nil {

@@ -15,10 +15,10 @@ limitations under the License.
 */
 
 // An example of a controller for Gatehouse: it labels hosts with the operating system and the
-// architecture that their agents report, so that instances can choose hosts by them. Labels can
-// be selected; what is in a status cannot.
+// architecture that their agents report, so that instances can select hosts by these labels. A
+// selector cannot use the status.
 //
-// docs/controllers.md walks through it. Read run, then sync, then missing in labels.go.
+// docs/controllers.md explains it step by step. Read run, then sync, then missing in labels.go.
 package main
 
 import (
@@ -58,15 +58,15 @@ func main() {
 	}
 }
 
-// labeler is the controller: a cache to read from, a client to write with, and between them a
-// queue of the hosts to look at.
+// labeler is the controller: a cache to read from, a client to write with, and a
+// queue of the hosts to reconcile.
 type labeler struct {
 	client versioned.Interface
 	hosts  listers.HostLister
 	queue  workqueue.TypedRateLimitingInterface[string]
 }
 
-// run works until the context ends.
+// run runs the controller until the context ends.
 func run(ctx context.Context, config *rest.Config) error {
 	config.UserAgent = "host-labeler"
 	client, err := versioned.NewForConfig(config)
@@ -83,16 +83,16 @@ func run(ctx context.Context, config *rest.Config) error {
 	registration, err := hosts.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    l.enqueue,
 		UpdateFunc: func(_, now any) { l.enqueue(now) },
-		// A host that is gone needs no labels.
+		// A deleted host needs no labels.
 	})
 	if err != nil {
 		return err
 	}
 	factory.StartWithContext(ctx)
 	defer factory.Shutdown()
-	// Nothing is decided on half of the facts: the first list is in the cache, and in the queue.
+	// No decision is made on a partial cache: the first list must be in the cache and in the queue.
 	if !cache.WaitForCacheSync(ctx.Done(), registration.HasSynced) {
-		return nil // Stopped before it began.
+		return nil // stopped before it began
 	}
 	fmt.Println("host-labeler: at work")
 	defer context.AfterFunc(ctx, l.queue.ShutDown)()
@@ -101,15 +101,15 @@ func run(ctx context.Context, config *rest.Config) error {
 	return nil
 }
 
-// enqueue asks for a host to be looked at. A name that is in the queue already is not put there
-// twice, so a thousand changes in a row are one look.
+// enqueue adds a host to the queue. A name that is in the queue already is not added
+// again, so a thousand changes in a row cause one reconciliation.
 func (l *labeler) enqueue(obj any) {
 	if host, ok := obj.(*v1alpha1.Host); ok {
 		l.queue.Add(host.Name)
 	}
 }
 
-// next looks at one host; later again where that failed, each time after a longer while.
+// next reconciles one host, and requeues it with exponential backoff after a failure.
 func (l *labeler) next(ctx context.Context) bool {
 	name, shutdown := l.queue.Get()
 	if shutdown {
@@ -125,8 +125,8 @@ func (l *labeler) next(ctx context.Context) bool {
 	return true
 }
 
-// sync brings one host to what it should be. It asks the cache what there is, and not the event
-// that woke it what happened: so it does not matter what was missed while it was not running.
+// sync reconciles one host. It reads the current state from the cache, and not from the event,
+// so that missed events have no effect.
 func (l *labeler) sync(ctx context.Context, name string) error {
 	host, err := l.hosts.Get(name)
 	if apierrors.IsNotFound(err) {
@@ -140,7 +140,7 @@ func (l *labeler) sync(ctx context.Context, name string) error {
 		return err
 	}
 	_, err = l.client.FleetV1alpha1().Hosts().Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
-	// Gone, or another by the same name: the watch will tell.
+	// The host is gone or was recreated: a watch event enqueues it.
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil
 	}
