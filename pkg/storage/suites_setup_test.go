@@ -292,7 +292,7 @@ func (r recordingKV) Get(ctx context.Context, key string, options ...clientv3.Op
 	return r.KV.Get(ctx, key, options...)
 }
 
-// nothing makes the recorder record without a call.
+// nothing is a client that returns nothing: the recorder only records.
 type nothing struct{ kubernetes.Interface }
 
 func (nothing) List(context.Context, string, kubernetes.ListOptions) (kubernetes.ListResponse, error) {
