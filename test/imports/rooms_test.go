@@ -177,7 +177,7 @@ var rooms = []room{
 		"k8s.io/apiserver/pkg/server/healthz", "k8s.io/component-base/metrics/...", "k8s.io/client-go/...", "github.com/spf13/pflag",
 	}},
 	{packages: "pkg/controller/[a-z]+(/.*)?", may: controllerLibraries},
-	// The agent of a host is a client, and is a separate program: it links neither
+	// The agent of a host is a client, which must be able to run as a separate program: it links neither
 	// k8s.io/apiserver nor etcd. It calls a runtime only through the interface.
 	{packages: "pkg/agent", may: []string{"pkg/agent/runtime", "pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/..."}},
 	{packages: "pkg/agent/runtime"},
