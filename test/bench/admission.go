@@ -172,7 +172,7 @@ func (b *admissionBench) round(ctx context.Context, c chain) (result admitted, e
 		if err := c.prepare(ctx, admin); err != nil {
 			return result, err
 		}
-		// The label of the policy is set once both are in force: policies are read every second.
+		// The label that the policy sets shows that both are in force: policies are read every second.
 		if err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, readyTimeout, true, func(ctx context.Context) (bool, error) {
 			made, err := clients[0].FleetV1alpha1().Instances(namespace).Create(ctx, newInstance("probe"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 			return err == nil && made.Labels["bench"] != "", err

@@ -125,7 +125,7 @@ func (k *keepers) run(ctx context.Context, round, parallel int) error {
 	return errors.Join(failures...)
 }
 
-// lead creates an object and updates it n times; every third is deleted in the end.
+// lead creates the nth object, updates its spec and status twice, and deletes every third.
 func (k *keepers) lead(ctx context.Context, name string, n int) error {
 	instance := smallInstance(name)
 	instance.Annotations = map[string]string{stepAnnotation: "1"}

@@ -219,8 +219,7 @@ func TestAReleaseIsKeptAtItsNumber(t *testing.T) {
 		t.Errorf("%s is left of the three, not the one that is ready", left[0].Name)
 	}
 
-	// An instance outside the selector is released and replaced; instances without an owner are adopted only
-	// if they match.
+	// An instance outside the selector is released and replaced; a matching orphan is adopted.
 	if _, err := r.FleetV1alpha1().Instances("default").Patch(t.Context(), kept, types.MergePatchType, []byte(`{"metadata":{"labels":{"release":"none"}}}`), metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}

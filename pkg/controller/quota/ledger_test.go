@@ -165,7 +165,7 @@ func TestAQuotaOfTheSameNameIsAnother(t *testing.T) {
 	p.appears(4, true)
 	p.ledger.quotaDeleted("team", "few")
 	if p.ledger.quota(types.NamespacedName{Namespace: "team", Name: "few"}) != nil || len(p.ledger.quotasIn("team")) != 0 {
-		t.Error("the quota is still cached")
+		t.Error("the quota is still in the ledger")
 	}
 	p.quota.UID = "2"
 	p.writes(4)

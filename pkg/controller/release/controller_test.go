@@ -373,7 +373,7 @@ func TestWhichReleasesAnEventEnqueues(t *testing.T) {
 func TestInstancesWaitUntilFewerBytesAreOnTheirWay(t *testing.T) {
 	w := newWorld(t, web(3))
 	if !w.bytes.TryAcquire(writerBytes) {
-		t.Fatal("an idle controller has pending expectations")
+		t.Fatal("an idle controller has bytes in pending requests")
 	}
 	selector, err := metav1.LabelSelectorAsSelector(web(3).Spec.Selector)
 	if err != nil {
@@ -395,6 +395,6 @@ func TestInstancesWaitUntilFewerBytesAreOnTheirWay(t *testing.T) {
 		t.Errorf("%d instances were made, not 3", made)
 	}
 	if !w.bytes.TryAcquire(writerBytes) {
-		t.Error("a fulfilled expectation is still pending")
+		t.Error("the bytes of completed requests are not released")
 	}
 }
