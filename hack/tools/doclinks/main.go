@@ -89,7 +89,7 @@ var (
 	linkText      = regexp.MustCompile(`!?\[([^\]]*)\]\([^)]*\)`)
 )
 
-// check returns a line for each link in file that leads nowhere.
+// check returns a line for each broken link in file.
 func check(file string) ([]string, error) {
 	lines, err := prose(file)
 	if err != nil {
@@ -109,7 +109,7 @@ func check(file string) ([]string, error) {
 	return problems, nil
 }
 
-// follow returns why target, as linked from file, leads nowhere, or "".
+// follow returns why target, as linked from file, is broken, or "".
 func follow(file, target string) string {
 	if scheme.MatchString(target) || strings.HasPrefix(target, "//") {
 		return ""
@@ -140,7 +140,7 @@ func follow(file, target string) string {
 	return ""
 }
 
-// anchors returns what the headings of a file are linked by: lower case, blanks
+// anchors returns the anchors of the headings of a file: lower case, blanks
 // as dashes, no punctuation, and a number behind the second of equal ones.
 func anchors(file string) (map[string]bool, error) {
 	lines, err := prose(file)

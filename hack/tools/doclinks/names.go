@@ -28,7 +28,7 @@ import (
 	"strings"
 )
 
-// tree is what names in comments and pages may refer to.
+// tree has everything that names in comments and pages may refer to.
 type tree struct {
 	// files are the Go files by their path from the root of the project.
 	files map[string]*source

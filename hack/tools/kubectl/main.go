@@ -15,14 +15,14 @@ limitations under the License.
 */
 
 // Command kubectl is real kubectl at a pinned version, built here so that tests
-// and newcomers need nothing but Go. It is a module of its own: its dependencies
+// and new contributors need only Go. It is a separate module, so that its dependencies
 // never raise the product's versions.
 package main
 
 import (
 	"os"
 
-	_ "k8s.io/client-go/plugin/pkg/client/auth" // the ways to log in that kubeconfigs may name
+	_ "k8s.io/client-go/plugin/pkg/client/auth" // the authentication methods that kubeconfigs may name
 	"k8s.io/component-base/cli"
 	"k8s.io/component-base/logs"
 	"k8s.io/kubectl/pkg/cmd"
@@ -31,7 +31,7 @@ import (
 
 func main() {
 	// The command reads files and plugins while it is built, before flags are
-	// parsed: the verbosity has to be known by then. A bad value is reported later.
+	// parsed, so the verbosity must be set before. An invalid value is reported later.
 	_, _ = logs.GlogSetter(cmd.GetLogVerbosity(os.Args))
 	if err := cli.RunNoErrOutput(cmd.NewDefaultKubectlCommand()); err != nil {
 		util.CheckErr(err)

@@ -14,14 +14,14 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command openapi-subset removes definitions that the server does not serve from a file of openapi-gen.
-// openapi-gen takes whole packages, and the server serves only a few
-// kinds of k8s.io/api/core/v1: omitted definitions are neither compiled nor built at every start.
+// Command openapi-subset removes definitions that the server does not serve from a file of
+// openapi-gen, which takes whole packages, although the server serves only a few kinds of
+// k8s.io/api/core/v1. Omitted definitions are neither compiled nor built at every start.
 //
 //	openapi-subset -package k8s.io/api/core/v1 -keep Secret,SecretList -elsewhere k8s.io/apimachinery FILE
 //
-// keeps the named types of the package, all types of other packages, and whatever these
-// depend on; but for the packages below k8s.io/apimachinery, which another file defines.
+// keeps the named types of the package, all types of other packages, and their
+// dependencies, except for the packages below k8s.io/apimachinery, which another file defines.
 package main
 
 import (
@@ -137,7 +137,7 @@ func cutDefinitions(source []byte, pkg string, keep []string, elsewhere string) 
 	var cuts []span
 	for _, e := range entries {
 		if !needed[e.model] {
-			// With the comma that follows.
+			// The span includes the comma that follows.
 			end := fset.Position(e.end).Offset + 1
 			cuts = append(cuts, span{fset.Position(e.start).Offset, end})
 			function := functions[e.function]
@@ -147,13 +147,13 @@ func cutDefinitions(source []byte, pkg string, keep []string, elsewhere string) 
 	return cut(source, cuts), nil
 }
 
-// entry is a definition: its line in the map, and the function that makes it.
+// entry is a definition: its line in the map, and the function that builds it.
 type entry struct {
 	model, function string
 	start, end      token.Pos
 }
 
-// packageOf is the alias of a type's package.
+// packageOf returns the alias of a type's package.
 func packageOf(model string) string {
 	alias, _, _ := strings.Cut(model, ".")
 	return alias
@@ -207,7 +207,7 @@ func models(node ast.Node) []string {
 	return found
 }
 
-// cutImports drops the imports that nothing refers to.
+// cutImports drops unused imports.
 func cutImports(source []byte) ([]byte, error) {
 	fset := token.NewFileSet()
 	file, err := parser.ParseFile(fset, "", source, parser.SkipObjectResolution)

@@ -24,9 +24,9 @@ import (
 
 const draft = "http://json-schema.org/draft-07/schema#"
 
-// jsonSchemas are schemas by the names of their files, which are those that kubeconform looks
-// for: KIND-GROUP-VERSION.json in lower case, with the first part of the group. Each stands
-// alone. all.json chooses by the kind, for editors that map one schema to many files.
+// jsonSchemas returns schemas by the names of their files, which kubeconform requires:
+// KIND-GROUP-VERSION.json in lower case, with the first part of the group. Each is self-contained.
+// all.json selects by the kind, for editors that map one schema to many files.
 func jsonSchemas(models map[string]any, kinds []kind) (map[string]any, error) {
 	files := map[string]any{}
 	var names, cases []any
@@ -61,7 +61,7 @@ func jsonSchemas(models map[string]any, kinds []kind) (map[string]any, error) {
 	return files, nil
 }
 
-// rootSchema is the schema of a whole object as it stands in a file.
+// rootSchema returns the schema of a whole object in a file.
 func rootSchema(models map[string]any, k kind) (map[string]any, error) {
 	name := k.model + k.kind
 	if _, ok := models[name]; !ok {
@@ -86,11 +86,11 @@ func rootSchema(models map[string]any, k kind) (map[string]any, error) {
 	return schema, nil
 }
 
-// copied are the keywords of OpenAPI that mean the same in a JSON schema.
+// copied are the keywords that have the same meaning in OpenAPI and in JSON schema.
 var copied = []string{"description", "type", "enum", "minimum", "maximum", "minLength", "maxLength", "pattern", "minItems", "maxItems", "oneOf"}
 
-// expand turns a schema of OpenAPI into one of JSON with everything that it refers to inside.
-// trail are the definitions on the way here: one that comes again would never end.
+// expand converts an OpenAPI schema to a JSON schema with all referenced definitions inlined.
+// trail has the definitions on the current path: a recursive one would never end.
 func expand(models map[string]any, schema map[string]any, trail []string) (map[string]any, error) {
 	result := map[string]any{}
 	if name := reference(schema); name != "" {
@@ -106,7 +106,7 @@ func expand(models map[string]any, schema map[string]any, trail []string) (map[s
 			return nil, err
 		}
 		result = expanded
-		// That of a quantity or a time is about a type of Go, at length, and not about the field.
+		// The description of a quantity or a time is a long one of the Go type, and not of the field.
 		if result["properties"] == nil {
 			delete(result, "description")
 		}
@@ -116,7 +116,7 @@ func expand(models map[string]any, schema map[string]any, trail []string) (map[s
 			result[keyword] = value
 		}
 	}
-	// A default that is an object is how the generator says that the field is never absent.
+	// The generator uses an object as default for a field that is never absent.
 	if value, ok := schema["default"]; ok {
 		switch value.(type) {
 		case map[string]any, []any:
@@ -142,8 +142,8 @@ func expand(models map[string]any, schema map[string]any, trail []string) (map[s
 	return result, expandProperties(models, schema, trail, result)
 }
 
-// expandProperties adds the fields of an object and closes it: the server refuses or drops a
-// field that it does not know. A field that may be absent may be null, which means the same.
+// expandProperties adds the fields of an object and closes it: the server refuses or drops
+// unknown fields. A field that may be absent may be null, which has the same meaning.
 func expandProperties(models, schema map[string]any, trail []string, result map[string]any) error {
 	properties, ok := schema["properties"].(map[string]any)
 	if !ok {
@@ -169,8 +169,8 @@ func expandProperties(models, schema map[string]any, trail []string, result map[
 	return nil
 }
 
-// translateFormat says in keywords what a format means. Of OpenAPI's formats JSON schema knows
-// this one; strict validators refuse a schema with any other.
+// translateFormat translates a format to keywords. JSON schema has only this one of OpenAPI's formats;
+// strict validators refuse a schema with any other.
 func translateFormat(result map[string]any, format any) {
 	switch format {
 	case "date-time":

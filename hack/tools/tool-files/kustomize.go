@@ -20,10 +20,10 @@ import "fmt"
 
 const gvkExtension = "x-kubernetes-group-version-kind"
 
-// kustomizeDocument is an OpenAPI v2 document of the kinds and what they are made of. kustomize
+// kustomizeDocument returns an OpenAPI v2 document of the kinds and their definitions. kustomize
 // reads the kind and the keys of lists from the definitions, and from the paths whether a kind
-// has a namespace: without them `namespace:` would give one to Hosts. Descriptions, formats and
-// defaults it does not read, and they are left out.
+// has a namespace: without them `namespace:` would set one on Hosts. Descriptions, formats and
+// defaults are omitted, because kustomize does not read them.
 func kustomizeDocument(models map[string]any, kinds []kind) (map[string]any, error) {
 	kept, paths := map[string]any{}, map[string]any{}
 	for _, k := range kinds {

@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command tool-files writes what kustomize, editors and kubeconform have to know of the kinds
+// Command tool-files writes the files that kustomize, editors and kubeconform need for the kinds
 // that Gatehouse serves, from the same OpenAPI definitions that the server publishes:
 //
 //	DIR/kustomize-openapi.json    definitions, list keys and scopes, for `openapi: path:`
