@@ -37,7 +37,7 @@ type Standalone struct {
 }
 
 // NewStandalone returns an authorizer that decides in this order: it allows everything to
-// system:masters, the health paths to all users, to hosts only what is their own whatever their
+// system:masters, the health paths to all users, to hosts only their own objects independent of their
 // roles, and to all other users what their roles allow. Any other request gets 403. system:masters
 // comes first because the server's own loopback client is a member: the library authenticates that
 // client, but does not authorize it.

@@ -303,9 +303,9 @@ func wrongUpdates() []wrongRequest {
 	}
 }
 
-// libraryFaults are what k8s.io/apiserver, and so a kube-apiserver for pods and nodes, answers
-// with a 500 that names no reason, although the caller is at fault. The message says what is
-// wrong. They stand here so that a better answer of the library is noticed.
+// libraryFaults are requests to which k8s.io/apiserver, and so a kube-apiserver for pods and nodes, responds
+// with a 500 without a reason, although the caller is at fault. The message describes the
+// fault. They are listed here so that a better response of the library is noticed.
 func libraryFaults() []wrongRequest {
 	fault := func(name, path, contentType, spec, message string) wrongRequest {
 		body := `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Instance","metadata":{"name":"applied"},"spec":` + spec + `}`

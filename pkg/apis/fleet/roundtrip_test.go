@@ -42,7 +42,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// fills is how many random objects of each kind a test looks at.
+// fills is the number of random objects of each kind in a test.
 const fills = 50
 
 func newScheme() *runtime.Scheme {

@@ -41,7 +41,7 @@ func NewBudget(limit int64, used func() int64) *Budget {
 // the database file, and errors of the estimates.
 func (b *Budget) margin() int64 { return b.limit / 8 }
 
-// largestShare bounds the reservation of one request: a higher estimate would refuse it for ever.
+// largestShare bounds the reservation of one request: a higher estimate would refuse it forever.
 func (b *Budget) largestShare() int64 { return b.limit / 4 }
 
 // Reserve reserves the bytes until release is called. It returns false if fewer are left.

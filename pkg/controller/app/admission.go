@@ -101,8 +101,8 @@ func (c *Controller) held(app *v1alpha1.App, what string) *trouble {
 }
 
 // checkWritten records the result of a write: as requested if difference is empty. That does not
-// reset the back-off, which expires by time: admission that returns another value with each write
-// returns the right one by chance, and would be tried at the shortest delay for ever.
+// reset the backoff, which expires by time: admission that returns another value with each write
+// returns the right one by chance, and would be retried at the shortest delay forever.
 func (c *Controller) checkWritten(ctx context.Context, app *v1alpha1.App, what, object, difference string) *trouble {
 	if difference == "" {
 		return nil

@@ -121,7 +121,7 @@ type Resource struct {
 	// ShouldDeleteDuringUpdate reports whether a write removes an object that is being deleted; nil for
 	// the library's rule, which reads metadata only.
 	ShouldDeleteDuringUpdate func(ctx context.Context, key string, obj, existing runtime.Object) bool
-	// TTL is the time for which an object is kept after the last write to it; zero for ever.
+	// TTL is the time for which an object is kept after the last write to it; zero means forever.
 	TTL time.Duration
 }
 

@@ -238,7 +238,7 @@ func TestReleasesThatAreCleanedUp(t *testing.T) {
 				}
 				all := append(releases{newRelease(9, 2, revision("9"), scaledTo(2, 2))}, tc.old...)
 				settled(app, all)
-				// Cleaning up begins when the app says that it is complete.
+				// The clean-up begins when the app's status is complete.
 				app.Status.Replicas = 2
 				got, difference := compare(t, state{app: app, releases: all})
 				if difference != "" {

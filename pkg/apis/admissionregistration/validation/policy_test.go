@@ -213,7 +213,7 @@ func TestExpressionsThatStayAreNotCheckedAgain(t *testing.T) {
 		after.Spec.MatchConditions[0].Expression = "later().still()"
 		expect(t, validator.ValidateMutatingAdmissionPolicy(after, before), invalid+"spec.matchConditions[0].expression")
 	})
-	// What a newer server knows is known for stored expressions only, each in its role.
+	// Functions of a newer server are accepted in stored expressions only, each in its role.
 	policy, mutating := validatingPolicy(), mutatingPolicy()
 	for in, lenience := range map[role]struct {
 		lenience   lenience

@@ -31,7 +31,7 @@ func expect(t *testing.T, got field.ErrorList, want ...string) {
 	for _, err := range got {
 		found = append(found, string(err.Type)+" "+err.Field)
 	}
-	// The library may have several things to say about one value.
+	// The library may return several errors for one value.
 	slices.Sort(found)
 	found = slices.Compact(found)
 	slices.Sort(want)

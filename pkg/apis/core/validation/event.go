@@ -121,7 +121,7 @@ func validateEvent(event *corev1.Event, version schema.GroupVersion) field.Error
 	involved := event.InvolvedObject.Namespace
 	elsewhere := field.Invalid(field.NewPath("involvedObject", "namespace"), involved, "must be the event's own namespace; events of what has none belong to "+metav1.NamespaceDefault)
 	if event.EventTime.IsZero() {
-		// Old clients report what has no namespace in default, or nowhere.
+		// Old clients write events about cluster-scoped objects to default, or without a namespace.
 		nowhere := involved == "" && (event.Namespace == "" || event.Namespace == metav1.NamespaceDefault)
 		if !nowhere && event.Namespace != involved {
 			errs = append(errs, elsewhere)

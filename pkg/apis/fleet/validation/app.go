@@ -67,8 +67,8 @@ func validateAppSpec(spec *fleet.AppSpec, path *field.Path) field.ErrorList {
 	return errs
 }
 
-// validateStrategy checks what goes with which type. That the type is a known one is for the
-// declarative rule to say.
+// validateStrategy checks the fields that depend on the type. The declarative rule checks that the
+// type is a known one.
 func validateStrategy(strategy *fleet.AppStrategy, path *field.Path) field.ErrorList {
 	switch strategy.Type {
 	case fleet.RecreateAppStrategy:

@@ -62,8 +62,8 @@ const (
 	maxID      = 1 << 10
 	maxPath    = 4 << 10 // PATH_MAX
 
-	// Of resources with names of their own, a host has a few kinds of devices. The scheduler
-	// compares every one of an instance with every host's.
+	// Resources with a domain are devices, of which a host has a few kinds. The scheduler
+	// compares each one of an instance with those of every host.
 	maxContainerResources = 32
 	maxHostResources      = 64
 
@@ -245,7 +245,7 @@ func findExcess(value reflect.Value, path *field.Path, found []excess) []excess 
 	return found
 }
 
-// fieldExcess looks at one field of a struct, and at what is below it.
+// fieldExcess checks one field of a struct, and the fields below it.
 func fieldExcess(of reflect.Type, i int, value reflect.Value, path *field.Path, found []excess) []excess {
 	name := of.Field(i).Name
 	at := path.Child(strings.ToLower(name[:1]) + name[1:])
@@ -275,7 +275,7 @@ func fieldExcess(of reflect.Type, i int, value reflect.Value, path *field.Path, 
 	return findExcess(value, at, found)
 }
 
-// copiesExcess looks at the size of a template, times the replicas. More replicas of the same
+// copiesExcess checks the size of a template times the replicas. More replicas of the same
 // template are an excess as well.
 func copiesExcess(template *fleet.InstanceTemplateSpec, replicas int32, path *field.Path, found []excess) []excess {
 	size := sizeOf(reflect.ValueOf(template))
@@ -287,7 +287,7 @@ func copiesExcess(template *fleet.InstanceTemplateSpec, replicas int32, path *fi
 	return append(found, excess{path: path.Child("template"), has: all, may: maxCopies, note: note})
 }
 
-// templateExcess looks at the metadata of a template.
+// templateExcess checks the metadata of a template.
 func templateExcess(template *fleet.InstanceTemplateSpec, path *field.Path, found []excess) []excess {
 	metadata := path.Child("metadata")
 	for _, e := range []excess{

@@ -39,7 +39,7 @@ type want struct {
 	path string
 }
 
-// check holds what the rules said against what they had to say, whatever the order.
+// check compares the errors with the expected ones, in any order.
 func check(t *testing.T, errs field.ErrorList, wants []want) {
 	t.Helper()
 	left := slices.Clone(wants)

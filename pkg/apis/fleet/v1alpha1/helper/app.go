@@ -18,7 +18,7 @@ package helper
 
 import "github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 
-// IsGenericAppReason reports whether a reason of the condition Ready of an app says no more than
+// IsGenericAppReason reports whether a reason of the condition Ready of an app contains no more than
 // the numbers in its status: the app is not complete.
 func IsGenericAppReason(reason string) bool {
 	switch reason {
