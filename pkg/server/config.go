@@ -102,6 +102,7 @@ func NewConfig(ctx context.Context, in Inputs) (*apiserver.Config, error) {
 	generic.DebugSocketPath = in.Features.DebugSocketPath
 	applyMetrics(in.Metrics)
 	generic.FlowControl = apiserver.NewStaticFlowControl(flowControl, generic.MaxRequestsInFlight+generic.MaxMutatingRequestsInFlight, controllerUsers())
+	generic.FlowControl = apiserver.WithUserShares(generic.FlowControl, controllerUsers())
 	return config, applyStorage(ctx, in, config)
 }
 

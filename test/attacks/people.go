@@ -66,8 +66,10 @@ func roles() [][2]string {
 	inOurs := rbac + "/namespaces/" + ours
 	return [][2]string{
 		{inOurs + "/rolebindings/attack-editor-edit", bind("RoleBinding", "ClusterRole", "edit", "attack-editor")},
+		{inOurs + "/rolebindings/attack-ordinary-edit", bind("RoleBinding", "ClusterRole", "edit", OrdinaryUser)},
 		{inOurs + "/rolebindings/attack-viewer-view", bind("RoleBinding", "ClusterRole", "view", "attack-viewer")},
 		{inOurs + "/rolebindings/attack-admin-admin", bind("RoleBinding", "ClusterRole", "admin", "attack-admin")},
+		{rbac + "/clusterrolebindings/attack-powerful-cluster-admin", bind("ClusterRoleBinding", "ClusterRole", "cluster-admin", powerfulUser)},
 		{rbac + "/clusterroles/attack-rbac", object("ClusterRole", "attack-rbac", `"rules":[{"apiGroups":["rbac.authorization.k8s.io"],"resources":["*"],"verbs":["get","list","watch","create","update","patch","delete"]}]`)},
 		{rbac + "/clusterrolebindings/attack-writer-attack-rbac", bind("ClusterRoleBinding", "ClusterRole", "attack-rbac", "attack-writer")},
 		{inOurs + "/roles/attack-one-secret", object("Role", "attack-one-secret", `"rules":[{"apiGroups":[""],"resources":["secrets"],"resourceNames":["one"],"verbs":["get"]}]`)},

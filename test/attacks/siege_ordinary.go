@@ -37,6 +37,10 @@ type Served struct{ Gets, Creates []time.Duration }
 // OrdinaryTest is the test that calls ServeOrdinary, in the package of a test that calls Besiege.
 const OrdinaryTest = "TestServesTheOrdinaryUserOfASiege"
 
+// OrdinaryUser is the user of ServeOrdinary, which edits the namespace of the attackers and is none
+// of them: flow control isolates users from each other.
+const OrdinaryUser = "attack-ordinary"
+
 // ordinaryOrder names the file with the parameters of ServeOrdinary.
 const ordinaryOrder = "GATEHOUSE_TEST_ORDINARY_USER"
 
@@ -57,7 +61,7 @@ type ordinary struct {
 // response times would include waits for the goroutines of the attacks.
 func startOrdinary(t *testing.T, env Costly, duration time.Duration) *ordinary {
 	t.Helper()
-	config := env.As("attack-editor")
+	config := env.As(OrdinaryUser)
 	content, err := json.Marshal(order{config.Host, config.CAData, config.CertData, config.KeyData, duration})
 	if err != nil {
 		t.Fatal(err)
