@@ -35,9 +35,10 @@ const (
 	// freePerProcessor is the number of requests per processor that run at once before users are held
 	// to their shares. More of them do not make the server faster, unless they wait for webhooks.
 	freePerProcessor = 8
-	// sharePerProcessor is the number of requests per processor that a user may always run. With 2
-	// instead of 1 an ordinary user waits twice as long during "make bench-siege".
-	sharePerProcessor = 1
+	// processorsPerShare is the number of processors for each request that a user may always run, which
+	// is one request at least. With 1 instead of 2 an ordinary user waits twice as long during
+	// "make bench-siege".
+	processorsPerShare = 2
 	// mostWaiting is the largest number of waiting requests of a user.
 	mostWaiting = 500
 	// userShareName is the name of FlowSchema and priority level in the headers and metrics of a
@@ -49,12 +50,12 @@ const (
 // and fairness (KEP-1040) shares out free seats only: a request keeps its seat to its end, so writes
 // of one user that wait for a webhook, or that need seconds of processor time, can occupy all seats
 // of a priority level. Once the server runs freePerProcessor requests per processor, the requests of
-// a user beyond sharePerProcessor wait for the end of another one. Administrators (system:masters),
+// a user beyond one for every processorsPerShare processors wait for the end of another one. Administrators (system:masters),
 // the users of controllers, and requests for no resource are exempt.
 func WithUserShares(flowControl utilflowcontrol.Interface, controllers []string) utilflowcontrol.Interface {
 	processors := runtime.GOMAXPROCS(0)
 	return &userShares{
-		Interface: flowControl, controllers: controllers, free: freePerProcessor * processors, share: sharePerProcessor * processors,
+		Interface: flowControl, controllers: controllers, free: freePerProcessor * processors, share: max(1, processors/processorsPerShare),
 		byUser: map[string]*userShare{}, waiting: list.New(),
 	}
 }

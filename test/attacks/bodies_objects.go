@@ -56,7 +56,7 @@ func GrantEdit(t *testing.T, env Costly) {
 	t.Helper()
 	admin := newClient(t, env.Admin)
 	admin.must(t, http.MethodPost, core+"/namespaces", "", fmt.Sprintf(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":%q}}`, env.Namespace))
-	admin.must(t, http.MethodPost, rbac+"/namespaces/"+env.Namespace+"/rolebindings", "", `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"RoleBinding","metadata":{"name":"costly"},"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"edit"},"subjects":[{"apiGroup":"rbac.authorization.k8s.io","kind":"User","name":"attack-costly-editor"}]}`)
+	admin.must(t, http.MethodPost, rbac+"/namespaces/"+env.Namespace+"/rolebindings", "", `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"RoleBinding","metadata":{"name":"costly"},"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"edit"},"subjects":[{"apiGroup":"rbac.authorization.k8s.io","kind":"User","name":"attack-costly-editor"},{"apiGroup":"rbac.authorization.k8s.io","kind":"Group","name":"attack-costly-editors"}]}`)
 	CreateTarget(t, env)
 }
 

@@ -155,6 +155,12 @@ func (b *besieging) send(kind string, c client, row attack) {
 	b.record(kind, code)
 }
 
+// editor returns a client of an editor that only attacks of the kind have: the bound of running
+// requests of one user must not keep other kinds from being played.
+func (b *besieging) editor(kind string) client {
+	return newClient(b.T, b.env.As("attack-costly-"+kind, "attack-costly-editors"))
+}
+
 // powerfulUser plays the rows of the administrator.
 const powerfulUser = "attack-powerful"
 

@@ -125,22 +125,23 @@ func (b *besieging) prepareFloods() {
 		body: `{"apiVersion":"v1","kind":"Event","metadata":{"generateName":"flood-"},"involvedObject":{"namespace":"` + b.env.Namespace + `"}}`}
 	ofHost := attack{name: "an event of a host", method: http.MethodPost, path: core + "/namespaces/default/events", body: floodEvent, code: http.StatusCreated}
 	flooding := floodingHost()["a host"]
-	host, editor := newClient(b.T, b.env.As(flooding.user, flooding.groups...)), newClient(b.T, b.env.As(callers()["an editor"].user))
+	host, flooder := newClient(b.T, b.env.As(flooding.user, flooding.groups...)), b.editor("flood")
 	for range floods {
-		b.repeat(func() { b.send("floods of events", editor, events) })
+		b.repeat(func() { b.send("floods of events", flooder, events) })
 		b.repeat(func() { b.send("floods of events", host, ofHost) })
 	}
 	maps := core + "/namespaces/" + b.env.Namespace + "/configmaps"
+	writer, lister := b.editor("large"), b.editor("list")
 	for i := range largeFloods {
 		name := fmt.Sprintf("large-%d", i)
 		large := attack{name: "a large object", method: http.MethodPost, path: maps, code: http.StatusCreated,
 			body: fmt.Sprintf(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":%q},"data":{"a":%q}}`, name, strings.Repeat("x", largeObject))}
 		b.repeat(func() {
-			b.send("large objects", editor, large)
-			_, _, _ = editor.try(b.ctx, attack{method: http.MethodDelete, path: maps + "/" + name})
+			b.send("large objects", writer, large)
+			_, _, _ = writer.try(b.ctx, attack{method: http.MethodDelete, path: maps + "/" + name})
 		})
 		b.repeat(func() {
-			b.send("lists of large objects", editor, attack{name: "a list", path: maps, code: http.StatusOK})
+			b.send("lists of large objects", lister, attack{name: "a list", path: maps, code: http.StatusOK})
 		})
 	}
 	b.prepareRace()

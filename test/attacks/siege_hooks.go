@@ -84,10 +84,12 @@ func (b *besieging) prepareHooks() {
 		case gates.RefusesAtLength:
 			code = http.StatusForbidden
 		}
+		editor := b.editor(name)
 		for range count {
 			b.repeat(func() { b.send("a webhook that "+name, editor, b.hooked(name, code)) })
 		}
 	}
+	editor = b.editor(policy)
 	for range hookedWrites {
 		b.repeat(func() { b.send("a policy without end", editor, b.hooked(policy, http.StatusUnprocessableEntity)) })
 	}
