@@ -17,10 +17,16 @@
 # Runs the pinned linter, staticcheck of hack/tools/lint, over what a person wrote: generated
 # packages are left out, and generated files elsewhere it passes over by itself. So are the
 # modules of hack/tools, whose dependencies would take minutes for a few lines of main.
-# staticcheck.conf says which checks are made.
+# staticcheck.conf says which checks are made. Comments for other linters are refused first.
 
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
+# staticcheck reads lint:ignore only.
+mapfile -t sources < <(go_files)
+if grep -nE '//\s*nolint\b' "${sources[@]}"; then
+  refuse "the comments above are for a linter that does not run here" \
+    "remove them, or give the reason without the directive, then run hack/verify-lint.sh again"
+fi
 (cd hack/tools/lint && GOBIN=$tools_bin go install honnef.co/go/tools/cmd/staticcheck)
 bad=
 while IFS= read -r dir; do

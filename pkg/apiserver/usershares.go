@@ -161,7 +161,7 @@ func (s *userShares) end(name string) {
 	if of.requests.Len() == 0 || of.running >= s.share {
 		next = nil
 		if first := s.waiting.Front(); first != nil && s.running < s.free {
-			next = first.Value.(*userShare) //nolint:forcetypeassert // nothing else is in the list
+			next = first.Value.(*userShare) // nothing else is in the list
 			s.waiting.MoveToBack(first)
 		}
 	}
@@ -176,7 +176,7 @@ func (s *userShares) end(name string) {
 
 // remove takes a request out of those that wait.
 func (s *userShares) remove(of *userShare, request *list.Element) chan struct{} {
-	begun := of.requests.Remove(request).(chan struct{}) //nolint:forcetypeassert // nothing else is in the list
+	begun := of.requests.Remove(request).(chan struct{}) // nothing else is in the list
 	if of.requests.Len() == 0 {
 		s.waiting.Remove(of.element)
 		of.element = nil

@@ -50,7 +50,7 @@ type sharing struct {
 
 func newSharing(t *testing.T, free, share int) *sharing {
 	t.Helper()
-	shares := WithUserShares(openFlowControl{}, []string{"system:controller:scheduler"}).(*userShares) //nolint:forcetypeassert // what it returns
+	shares := WithUserShares(openFlowControl{}, []string{"system:controller:scheduler"}).(*userShares)
 	shares.free, shares.share = free, share
 	s := &sharing{t: t, shares: shares, stop: make(chan struct{})}
 	t.Cleanup(s.end)

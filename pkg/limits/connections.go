@@ -144,7 +144,7 @@ func (c *Connections) add(conn *connection) {
 // victim returns the connection to close for another, and the reason.
 func (c *Connections) victim(but *connection) (*connection, string) {
 	for at := c.strangers.Front(); at != nil; at = at.Next() {
-		if conn := at.Value.(*connection); conn != but { //nolint:forcetypeassert // nothing else is in the list
+		if conn := at.Value.(*connection); conn != but { // nothing else is in the list
 			return conn, "not authenticated"
 		}
 	}
@@ -155,7 +155,7 @@ func (c *Connections) victim(but *connection) (*connection, string) {
 			continue
 		}
 		for at := theirs.Front(); at != nil; at = at.Next() {
-			if conn := at.Value.(*connection); conn.requests == 0 { //nolint:forcetypeassert // nothing else is in the list
+			if conn := at.Value.(*connection); conn.requests == 0 { // nothing else is in the list
 				found, most = conn, theirs.Len()
 				break
 			}

@@ -32,7 +32,7 @@ const patience = time.Minute
 // and a function that connects to it.
 func listen(t *testing.T, most int, change ...func(*Connections)) (*Connections, func() net.Conn) {
 	t.Helper()
-	inner, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // ends with the test
+	inner, err := net.Listen("tcp", "127.0.0.1:0") // ends with the test
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func listen(t *testing.T, most int, change ...func(*Connections)) (*Connections,
 	}()
 	return c, func() net.Conn {
 		t.Helper()
-		conn, err := net.Dial("tcp", inner.Addr().String()) //nolint:noctx // ends with the test
+		conn, err := net.Dial("tcp", inner.Addr().String()) // ends with the test
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -169,14 +169,14 @@ func TestAConnectionWithoutARequestIsClosed(t *testing.T) {
 }
 
 func TestTheConnectionOfAClientThatDoesNotReadIsClosed(t *testing.T) {
-	inner, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // ends with the test
+	inner, err := net.Listen("tcp", "127.0.0.1:0") // ends with the test
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := NewConnections(inner, 1)
 	c.writeStall = 50 * time.Millisecond
 	defer c.Close()
-	client, err := net.Dial("tcp", inner.Addr().String()) //nolint:noctx // ends with the test
+	client, err := net.Dial("tcp", inner.Addr().String()) // ends with the test
 	if err != nil {
 		t.Fatal(err)
 	}

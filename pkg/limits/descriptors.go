@@ -62,7 +62,7 @@ func openFilesLimit() (uint64, error) {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return 0, fmt.Errorf("the limit of open files of this process cannot be read: %w", err)
 	}
-	return uint64(limit.Cur), nil //nolint:unconvert // signed on some systems
+	return uint64(limit.Cur), nil // the conversion is for systems with a signed field
 }
 
 // openFiles returns the number of open descriptors of this process, or 0 if it is unknown.

@@ -168,7 +168,7 @@ func (b *slowBody) Read(p []byte) (int, error) {
 	b.timer.Stop()
 	b.waited, b.since = b.spent(), time.Time{}
 	b.read += int64(n)
-	if err == io.EOF { //nolint:errorlint // an io.Reader returns it as it is
+	if err == io.EOF { // an io.Reader returns it as it is
 		b.ended = true
 		return n, err
 	}
@@ -234,7 +234,7 @@ func (b *slowBody) drain(length int64) bool {
 		_ = b.connection.SetReadDeadline(time.Unix(1, 0))
 		_, err = io.Copy(io.Discard, b.ReadCloser)
 	}
-	return err == nil || err == io.EOF //nolint:errorlint // an io.Reader returns it as it is
+	return err == nil || err == io.EOF // an io.Reader returns it as it is
 }
 
 // Authenticator records for each connection that a request on it was authenticated.

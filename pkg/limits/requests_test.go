@@ -89,7 +89,7 @@ func TestASlowBodyIsRefused(t *testing.T) {
 					}
 				}
 			}()
-			response, err := server.Client().Post(server.URL, "application/json", source) //nolint:noctx // the server bounds it
+			response, err := server.Client().Post(server.URL, "application/json", source) // the server bounds it
 			close(stop)
 			if err != nil {
 				t.Fatal(err)
@@ -107,7 +107,7 @@ func TestABodyInTimeIsAccepted(t *testing.T) {
 	for _, http2 := range []bool{false, true} {
 		server := bodyServer(t, http2)
 		for range 3 { // on one connection
-			response, err := server.Client().Post(server.URL, "application/json", strings.NewReader(strings.Repeat("x", 1<<20))) //nolint:noctx // the server bounds it
+			response, err := server.Client().Post(server.URL, "application/json", strings.NewReader(strings.Repeat("x", 1<<20))) // the server bounds it
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -124,7 +124,7 @@ func TestABodyInTimeIsAccepted(t *testing.T) {
 // read, as one without credentials does, and then single bytes.
 func TestAnUnreadBodyDoesNotOccupyItsConnection(t *testing.T) {
 	server := bodyServer(t, false)
-	conn, err := tls.Dial("tcp", server.Listener.Addr().String(), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec,noctx // a test's own server
+	conn, err := tls.Dial("tcp", server.Listener.Addr().String(), &tls.Config{InsecureSkipVerify: true}) // a test's own server
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestAnUnreadBodyDoesNotOccupyItsConnection(t *testing.T) {
 func TestABodyIsNotSlowWhileItsRequestWaits(t *testing.T) {
 	for _, http2 := range []bool{false, true} {
 		server := bodyServer(t, http2)
-		response, err := server.Client().Post(server.URL+"/queued", "application/json", strings.NewReader("{}")) //nolint:noctx // the server bounds it
+		response, err := server.Client().Post(server.URL+"/queued", "application/json", strings.NewReader("{}")) // the server bounds it
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -174,7 +174,7 @@ func TestABodyIsNotSlowWhileItsRequestWaits(t *testing.T) {
 // request has arrived, and then another request.
 func TestAConnectionIsUsedAgainAfterABodyThatNoHandlerRead(t *testing.T) {
 	server := bodyServer(t, false)
-	conn, err := tls.Dial("tcp", server.Listener.Addr().String(), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec,noctx // a test's own server
+	conn, err := tls.Dial("tcp", server.Listener.Addr().String(), &tls.Config{InsecureSkipVerify: true}) // a test's own server
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -175,13 +175,13 @@ func openWatches(t *testing.T, env Env, most int, path string) {
 }
 
 func handshake(conn net.Conn) error {
-	return tls.Client(conn, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2", "http/1.1"}}).Handshake() //nolint:gosec,noctx // the attacker does not care; bounded by the server
+	return tls.Client(conn, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2", "http/1.1"}}).Handshake() // an attacker verifies nothing; bounded by the server
 }
 
 // beginHeaders sends the beginning of a header without its end.
 func beginHeaders(conn net.Conn) error {
-	secure := tls.Client(conn, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}}) //nolint:gosec // the attacker does not care
-	if err := secure.Handshake(); err != nil {                                                          //nolint:noctx // bounded by the server
+	secure := tls.Client(conn, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}}) // an attacker verifies nothing
+	if err := secure.Handshake(); err != nil {                                                          // bounded by the server
 		return err
 	}
 	_, err := secure.Write([]byte("GET /readyz HTTP/1.1\r\nHost: a\r\nX-Slow: "))
@@ -197,7 +197,7 @@ func idle(t *testing.T, env Env, begin func(net.Conn) error) {
 	deadline := time.Now().Add(endsConnections)
 	failures := make(chan error, crowd)
 	for range crowd {
-		conn, err := net.Dial("tcp", address) //nolint:noctx // bounded by the deadline
+		conn, err := net.Dial("tcp", address) // bounded by the deadline
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -208,7 +208,7 @@ func idle(t *testing.T, env Env, begin func(net.Conn) error) {
 				return // the server closed the connection first
 			}
 			if _, err := io.Copy(io.Discard, conn); err != nil {
-				if timeout, ok := err.(net.Error); ok && timeout.Timeout() { //nolint:errorlint // io.Copy returns it as it is
+				if timeout, ok := err.(net.Error); ok && timeout.Timeout() { // io.Copy returns it as it is
 					failures <- err
 				}
 			}

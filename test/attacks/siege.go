@@ -66,7 +66,7 @@ func (s Siege) String() string {
 type besieging struct {
 	*testing.T
 	env Costly
-	ctx context.Context //nolint:containedctx // of the siege, which every attack ends with
+	ctx context.Context // of the siege, which every attack ends with
 	// attacks start with the siege, each in its own goroutine.
 	attacks []func()
 

@@ -126,7 +126,7 @@ func Launch(t testing.TB, dataDir string, onLine func(*Server, string), args ...
 	args = append([]string{"up", "--data-dir", dataDir, "--listen", "127.0.0.1:0"}, args...)
 	s := &Server{
 		DataDir: dataDir,
-		cmd:     exec.Command(Path(t), args...), //nolint:noctx // ended by signals, which is what is tested
+		cmd:     exec.Command(Path(t), args...), // ended by signals, which is what is tested
 		ready:   make(chan string, 1),
 		exited:  make(chan struct{}),
 	}

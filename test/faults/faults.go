@@ -128,7 +128,7 @@ func faults() []fault {
 }
 
 func command(name string, args ...string) error {
-	out, err := exec.Command(name, args...).CombinedOutput() //nolint:gosec,noctx // names of this file
+	out, err := exec.Command(name, args...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, out)
 	}
@@ -139,7 +139,7 @@ func command(name string, args ...string) error {
 // code 1 of e2fsck means that it has repaired something.
 func repair(image string) error {
 	var exit *exec.ExitError
-	if err := exec.Command("e2fsck", "-fp", image).Run(); err != nil && (!errors.As(err, &exit) || exit.ExitCode() > 1) { //nolint:noctx // short
+	if err := exec.Command("e2fsck", "-fp", image).Run(); err != nil && (!errors.As(err, &exit) || exit.ExitCode() > 1) {
 		return fmt.Errorf("e2fsck: %w", err)
 	}
 	return nil
@@ -185,7 +185,7 @@ func fillDisk(r *run) error {
 // inject makes system calls of the server fail, or delays them.
 func (r *run) inject(what string) error {
 	calls, _, _ := strings.Cut(what, ":")
-	r.strace = exec.Command("strace", "-f", "-q", "-p", fmt.Sprint(r.server.cmd.Process.Pid), "-o", "/dev/null", "-e", "trace="+calls, "-e", "inject="+what) //nolint:gosec,noctx // ended by eject
+	r.strace = exec.Command("strace", "-f", "-q", "-p", fmt.Sprint(r.server.cmd.Process.Pid), "-o", "/dev/null", "-e", "trace="+calls, "-e", "inject="+what) // ended by eject
 	return r.strace.Start()
 }
 
@@ -207,12 +207,12 @@ func crowd(r *run) error {
 		return err
 	}
 	for range 400 {
-		conn, err := net.DialTimeout("tcp", u.Host, requestTimeout) //nolint:noctx // has a timeout
+		conn, err := net.DialTimeout("tcp", u.Host, requestTimeout) // has a timeout
 		if err != nil {
 			continue // the server does not accept, which is permitted
 		}
 		r.crowd = append(r.crowd, conn.Close)
-		go func() { _ = tls.Client(conn, &tls.Config{InsecureSkipVerify: true}).Handshake() }() //nolint:gosec,noctx // an attacker; ends with the connection
+		go func() { _ = tls.Client(conn, &tls.Config{InsecureSkipVerify: true}).Handshake() }() // an attacker; ends with the connection
 	}
 	for range 300 {
 		secure, err := rest.TLSConfigFor(r.server.config)

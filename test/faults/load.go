@@ -217,7 +217,7 @@ func httpClient(config *rest.Config) (*http.Client, error) {
 }
 
 func send(client *http.Client, method, url, body string) (int, []byte, error) {
-	request, err := http.NewRequest(method, url, bytes.NewReader([]byte(body))) //nolint:noctx // the client has a timeout
+	request, err := http.NewRequest(method, url, bytes.NewReader([]byte(body))) // the client has a timeout
 	if err != nil {
 		return 0, nil, err
 	}

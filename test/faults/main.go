@@ -58,7 +58,7 @@ func again() int {
 	if err != nil {
 		panic(err)
 	}
-	cmd := exec.Command(self, os.Args[1:]...) //nolint:gosec,noctx // this program
+	cmd := exec.Command(self, os.Args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), inside+"=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}

@@ -53,7 +53,7 @@ var readyLine = regexp.MustCompile(`^Ready in .* at (https://\S+)$`)
 // startServer starts the program, in a command that begins with wrap, and waits until it is ready.
 func startServer(program, dataDir string, wrap, args []string) (*server, error) {
 	line := append(append(append([]string{}, wrap...), program, "up", "--data-dir", dataDir, "--listen", "127.0.0.1:0"), args...)
-	s := &server{cmd: exec.Command(line[0], line[1:]...), exited: make(chan struct{})} //nolint:gosec,noctx // what the user named; ended by signals
+	s := &server{cmd: exec.Command(line[0], line[1:]...), exited: make(chan struct{})} // what the user named; ended by signals
 	stdout, err := s.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err

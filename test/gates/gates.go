@@ -319,7 +319,7 @@ func (s *scene) attacked(instance *v1alpha1.Instance) error {
 
 // answerOf returns the code of a response.
 func answerOf(err error) string {
-	if status, ok := err.(apierrors.APIStatus); ok { //nolint:errorlint // clients return it as it is
+	if status, ok := err.(apierrors.APIStatus); ok { // clients return it as it is
 		return strconv.Itoa(int(status.Status().Code))
 	}
 	return fmt.Sprint(err)

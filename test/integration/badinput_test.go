@@ -173,6 +173,8 @@ func TestWhatKubernetesForgivesIsForgiven(t *testing.T) {
 		{"A namespace in a cluster-scoped object is dropped", http.MethodPost, hostsPath + "?dryRun=All", jsonBody, strings.Replace(goodHost, `"wrong"`, `"wrong","namespace":"default"`, 1), http.StatusCreated, []string{"metadata", "namespace"}, nil},
 		{"A uid and a generation in a create are dropped", http.MethodPost, hostsPath + "?dryRun=All", jsonBody, strings.Replace(goodHost, `"wrong"`, `"wrong","generation":9,"uid":"mine"`, 1), http.StatusCreated, []string{"metadata", "generation"}, 1.0},
 		{"An unknown field is left out unless the caller is strict", http.MethodPost, hostsPath + "?dryRun=All", jsonBody, strings.Replace(goodHost, `}}`, `},"specs":{}}`, 1), http.StatusCreated, []string{"specs"}, nil},
+		{"A slash in a key of a JSON pointer is written as ~1", http.MethodPatch, instancesPath + "/seed?dryRun=All", jsonPatch, `[{"op":"add","path":"/metadata/annotations","value":{}},{"op":"add","path":"/metadata/annotations/a.example.com~1b","value":"x"}]`,
+			http.StatusOK, []string{"metadata", "annotations", "a.example.com/b"}, "x"},
 		{"A body without a kind has the kind of its path", http.MethodPost, hostsPath + "?dryRun=All", jsonBody, `{"metadata":{"name":"wrong"}}`, http.StatusCreated, []string{"kind"}, "Host"},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -101,7 +101,7 @@ func TestACrowdOfConnectionsLeavesDescriptorsForTheRest(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range files {
-		conn, err := net.Dial("tcp", u.Host) //nolint:noctx // loopback; the kernel takes it
+		conn, err := net.Dial("tcp", u.Host) // loopback; the kernel takes it
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -65,7 +65,7 @@ func TestSIGTERMDrainsRequestsAndWatchesAndFreesTheLock(t *testing.T) {
 				}
 				return false
 			}
-			if err := f.once(ctx); err != errEnded { //nolint:errorlint // never wrapped
+			if err := f.once(ctx); err != errEnded { // never wrapped
 				t.Errorf("watch %d did not end in order: %v", i, err)
 			}
 		})

@@ -120,7 +120,7 @@ func listsThePast(ctx context.Context, t *testing.T, server *binary.Server, vers
 
 	// A client that accepts an inconsistent list may continue where the page ended, at the current revision.
 	status := apierrors.APIStatus(nil)
-	if s, ok := err.(apierrors.APIStatus); ok { //nolint:errorlint // clients return it as it is
+	if s, ok := err.(apierrors.APIStatus); ok { // clients return it as it is
 		status = s
 	} else {
 		t.Fatalf("%v has no Status", err)
@@ -133,7 +133,7 @@ func listsThePast(ctx context.Context, t *testing.T, server *binary.Server, vers
 
 func wantGone(t *testing.T, err error, message string) {
 	t.Helper()
-	status, ok := err.(apierrors.APIStatus) //nolint:errorlint // clients return it as it is
+	status, ok := err.(apierrors.APIStatus) // clients return it as it is
 	if !ok {
 		t.Errorf("got %v, want a Status with code 410", err)
 		return

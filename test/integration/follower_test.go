@@ -133,7 +133,7 @@ var errEnded = fmt.Errorf("the server ended the watch")
 func (f *follower) follow(ctx context.Context) error {
 	for {
 		err := f.once(ctx)
-		if err != errEnded { //nolint:errorlint // never wrapped
+		if err != errEnded { // never wrapped
 			return err
 		}
 		f.ended++

@@ -90,7 +90,7 @@ func (r refusal) check(t *testing.T, tr tracer) {
 	t.Helper()
 	var err error
 	written := tr.of(t, func() { err = r.do(t.Context()) })
-	status, ok := err.(apierrors.APIStatus) //nolint:errorlint // clients return it as it is
+	status, ok := err.(apierrors.APIStatus) // clients return it as it is
 	switch {
 	case !ok:
 		t.Errorf("%s: not refused: %v", r.name, err)

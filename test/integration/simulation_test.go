@@ -40,7 +40,7 @@ import (
 func simulate(t *testing.T, args ...string) {
 	t.Helper()
 	var said bytes.Buffer
-	cmd := exec.Command(binary.Path(t), append([]string{"simulate-hosts"}, args...)...) //nolint:noctx // ended by a signal, as users do
+	cmd := exec.Command(binary.Path(t), append([]string{"simulate-hosts"}, args...)...) // ended by a signal, as users do
 	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -74,7 +74,7 @@ func probe(t *testing.T, config *rest.Config, path string) (int, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	response, err := client.Get(config.Host + path + "?verbose") //nolint:noctx // the server outlives the question
+	response, err := client.Get(config.Host + path + "?verbose") // the server outlives the question
 	if err != nil {
 		t.Fatal(err)
 	}

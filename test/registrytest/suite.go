@@ -18,7 +18,9 @@ package registrytest
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -64,24 +66,85 @@ func NewSuite(t *testing.T, scheme *runtime.Scheme, storage Storage) *Suite {
 	return &Suite{tester: tester, storage: storage, store: store}
 }
 
+// Refused is an object that a create refuses.
+type Refused struct {
+	Object runtime.Object
+	// Fields are all fields that the error names, in alphabetical order.
+	Fields []string
+}
+
+// RefusedChange is a change that an update refuses.
+type RefusedChange struct {
+	Change func(runtime.Object)
+	Fields []string
+}
+
 // Create tries the verb with a valid object and with some that are not.
-func (s *Suite) Create(valid runtime.Object, invalid ...runtime.Object) {
-	s.tester.TestCreate(valid, s.put, s.get, invalid...)
+func (s *Suite) Create(valid runtime.Object, invalid ...Refused) {
+	s.tester.Helper()
+	var objects []runtime.Object
+	for i, refused := range invalid {
+		_, err := s.storage.Create(s.tester.TestContext(), refused.Object.DeepCopyObject(), rest.ValidateAllObjectFunc, &metav1.CreateOptions{})
+		s.checkFields(fmt.Sprintf("a create of object %d", i), err, refused.Fields)
+		objects = append(objects, refused.Object)
+	}
+	s.tester.TestCreate(valid, s.put, s.get, objects...)
 }
 
 // Update tests the verb with a valid change, and with invalid ones.
-func (s *Suite) Update(valid runtime.Object, change func(runtime.Object), invalid ...func(runtime.Object)) {
+func (s *Suite) Update(valid runtime.Object, change func(runtime.Object), invalid ...RefusedChange) {
+	s.tester.Helper()
 	returning := func(change func(runtime.Object)) resttest.UpdateFunc {
 		return func(obj runtime.Object) runtime.Object {
 			change(obj)
 			return obj
 		}
 	}
+	ctx := s.tester.TestContext()
+	stored := valid.DeepCopyObject()
+	if err := s.put(ctx, stored); err != nil {
+		s.tester.Fatalf("storing %s: %v", accessor(stored).GetName(), err)
+	}
 	var wrong []resttest.UpdateFunc
-	for _, f := range invalid {
-		wrong = append(wrong, returning(f))
+	for i, refused := range invalid {
+		// The library's own check updates without a resource version, which is refused as well.
+		changed, err := s.get(ctx, stored)
+		if err != nil {
+			s.tester.Fatalf("reading %s: %v", accessor(stored).GetName(), err)
+		}
+		changed = changed.DeepCopyObject()
+		refused.Change(changed)
+		_, _, err = s.storage.Update(ctx, accessor(stored).GetName(), rest.DefaultUpdatedObjectInfo(changed), rest.ValidateAllObjectFunc, rest.ValidateAllObjectUpdateFunc, false, &metav1.UpdateOptions{})
+		s.checkFields(fmt.Sprintf("an update with change %d", i), err, refused.Fields)
+		wrong = append(wrong, returning(refused.Change))
 	}
 	s.tester.TestUpdate(valid, s.put, s.get, returning(change), wrong...)
+}
+
+// RefusedFields returns the fields that an error of an invalid object names, sorted and each once; none
+// for any other error.
+func RefusedFields(err error) []string {
+	var status apierrors.APIStatus
+	if !apierrors.IsInvalid(err) || !errors.As(err, &status) || status.Status().Details == nil {
+		return nil
+	}
+	var fields []string
+	for _, cause := range status.Status().Details.Causes {
+		fields = append(fields, cause.Field)
+	}
+	slices.Sort(fields)
+	return slices.Compact(fields)
+}
+
+// refuses reports whether an error of an invalid object names this field and no other.
+func refuses(err error, field string) bool { return slices.Equal(RefusedFields(err), []string{field}) }
+
+// checkFields compares the fields that an error names.
+func (s *Suite) checkFields(what string, err error, want []string) {
+	s.tester.Helper()
+	if got := RefusedFields(err); len(want) == 0 || !slices.Equal(got, want) {
+		s.tester.Errorf("%s: the error names the fields %q, want %q: %v", what, got, want, err)
+	}
 }
 
 // Delete tests the verb with an object that is removed at once.

@@ -321,15 +321,15 @@ func (c *contract) checkRefusals(t *testing.T, r Resource, storage Storage) {
 	name := accessor(obj).GetName()
 	for _, policy := range []metav1.DeletionPropagation{metav1.DeletePropagationForeground, metav1.DeletePropagationOrphan} {
 		ctx := c.context(r, "", "delete")
-		if _, _, err := storage.Delete(ctx, name, rest.ValidateAllObjectFunc, &metav1.DeleteOptions{PropagationPolicy: &policy}); !apierrors.IsInvalid(err) {
-			t.Errorf("delete with propagation %s, which needs a garbage collector: got %v, want Invalid", policy, err)
+		if _, _, err := storage.Delete(ctx, name, rest.ValidateAllObjectFunc, &metav1.DeleteOptions{PropagationPolicy: &policy}); !refuses(err, "propagationPolicy") {
+			t.Errorf("delete with propagation %s, which needs a garbage collector: got %v, want propagationPolicy refused", policy, err)
 		}
 		collection, ok := storage.(rest.CollectionDeleter)
 		if !ok {
 			continue
 		}
-		if _, err := collection.DeleteCollection(ctx, rest.ValidateAllObjectFunc, &metav1.DeleteOptions{PropagationPolicy: &policy}, &internalversion.ListOptions{}); !apierrors.IsInvalid(err) {
-			t.Errorf("delete of all with propagation %s, which needs a garbage collector: got %v, want Invalid", policy, err)
+		if _, err := collection.DeleteCollection(ctx, rest.ValidateAllObjectFunc, &metav1.DeleteOptions{PropagationPolicy: &policy}, &internalversion.ListOptions{}); !refuses(err, "propagationPolicy") {
+			t.Errorf("delete of all with propagation %s, which needs a garbage collector: got %v, want propagationPolicy refused", policy, err)
 		}
 	}
 	if _, err := storage.Get(c.context(r, "", "get"), name, &metav1.GetOptions{}); err != nil {
@@ -343,8 +343,8 @@ func (c *contract) checkRefusals(t *testing.T, r Resource, storage Storage) {
 			Watch: true, SendInitialEvents: &initial, ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan, AllowWatchBookmarks: true,
 			FieldSelector: fields.OneTermEqualSelector(r.WatchIndex, "value"),
 		}
-		if _, err := storage.Base().Watch(base.StreamRequested(ctx), options); !apierrors.IsInvalid(err) {
-			t.Errorf("a stream of initial events of %s=value, which a client requested: got %v, want Invalid", r.WatchIndex, err)
+		if _, err := storage.Base().Watch(base.StreamRequested(ctx), options); !refuses(err, "sendInitialEvents") {
+			t.Errorf("a stream of initial events of %s=value, which a client requested: got %v, want sendInitialEvents refused", r.WatchIndex, err)
 		}
 		// The library sets the option on every watch without a resourceVersion.
 		if watcher, err := storage.Base().Watch(ctx, options); err != nil {
@@ -360,7 +360,7 @@ func (c *contract) checkRefusals(t *testing.T, r Resource, storage Storage) {
 	switch {
 	case r.Unconditional && err != nil:
 		t.Errorf("an update without resourceVersion, which this kind allows: %v", err)
-	case !r.Unconditional && !apierrors.IsInvalid(err):
-		t.Errorf("an update without resourceVersion: got %v, want Invalid", err)
+	case !r.Unconditional && !refuses(err, "metadata.resourceVersion"):
+		t.Errorf("an update without resourceVersion: got %v, want metadata.resourceVersion refused", err)
 	}
 }

@@ -26,6 +26,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
@@ -179,6 +180,9 @@ func (c *Controller) sync(ctx context.Context, key types.NamespacedName) error {
 	}
 	var failure error
 	if settled {
+		if c.reportsReadyTooLong(release, len(active)) {
+			return c.writeCounts(ctx, release, active)
+		}
 		failure = c.scale(ctx, release, selector, active)
 	}
 	now := c.clock.Now()
@@ -204,6 +208,29 @@ func (c *Controller) sync(ctx context.Context, key types.NamespacedName) error {
 	}
 	c.enqueueNextCheck(key, release, &status, active, now)
 	return nil
+}
+
+// reportsReadyTooLong reports whether a release whose spec has changed is still Ready, and would be for as
+// long as it takes to create many instances: the status is written after a round of creations.
+func (c *Controller) reportsReadyTooLong(release *v1alpha1.Release, active int) bool {
+	ready := meta.FindStatusCondition(release.Status.Conditions, v1alpha1.ReleaseConditionReady)
+	if ready == nil || ready.Status != metav1.ConditionTrue || ready.ObservedGeneration == release.Generation {
+		return false
+	}
+	// If admission changes the status, this write may be reverted, and must not be repeated.
+	_, reverted := c.rewrites.Left(attempt{release.UID, writingStatus})
+	create, _ := Plan(release, active)
+	return create > writers && !reverted
+}
+
+// writeCounts writes the status before anything is created. The event of this write enqueues the release.
+func (c *Controller) writeCounts(ctx context.Context, release *v1alpha1.Release, active []*v1alpha1.Instance) error {
+	now := c.clock.Now()
+	status := Status(release, active, nil, now)
+	if err := c.withHealth(release, &status, now); err != nil {
+		return err
+	}
+	return c.writeStatus(ctx, release, status)
 }
 
 // enqueueNextCheck enqueues a release for when ended instances may be replaced, and for when the next

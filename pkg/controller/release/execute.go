@@ -99,9 +99,27 @@ func (c *Controller) claim(ctx context.Context, release *v1alpha1.Release, selec
 func (c *Controller) noteEnded(release *v1alpha1.Release, instances []*v1alpha1.Instance) {
 	for _, i := range instances {
 		if helper.IsInstanceTerminal(i) && i.DeletionTimestamp == nil && metav1.IsControlledBy(i, release) {
-			c.losses.ended(release.UID, i)
+			c.losses.ended(release.UID, i, func() bool {
+				return c.hasRelease(release.Namespace, release.Name, release.UID) && c.hasInstance(i)
+			})
 		}
 	}
+}
+
+// hasRelease reports whether the release is in the informer's cache.
+func (c *Controller) hasRelease(namespace, name string, uid types.UID) bool {
+	release, err := c.releases.Releases(namespace).Get(name)
+	return err == nil && release.UID == uid
+}
+
+// hasInstance reports whether the instance, in any version, is in the informer's cache.
+func (c *Controller) hasInstance(i *v1alpha1.Instance) bool {
+	cached, found, err := c.instances.Get(i)
+	if err != nil || !found {
+		return false
+	}
+	current, ok := cached.(*v1alpha1.Instance)
+	return ok && current.UID == i.UID
 }
 
 // summary joins errors; if all are conflicts, the key is requeued without a failure.

@@ -188,14 +188,20 @@ func (c *Controller) note(old, i *v1alpha1.Instance) {
 	}
 	switch release, orphan := releaseOf(i); {
 	case release != nil:
-		c.losses.ended(release.UID, i)
+		c.noteEndedOf(release.Name, release.UID, i)
 	case orphan && old != nil:
 		// A release counts an orphan before it has adopted it, and replaces it when it ends. An
 		// orphan that had ended when it was first seen was never counted.
 		for _, release := range c.selecting(i) {
-			c.losses.ended(release.UID, i)
+			c.noteEndedOf(release.Name, release.UID, i)
 		}
 	}
+}
+
+// noteEndedOf records that an instance of a release has ended. The instance may be gone from the cache
+// already: then its delete event follows.
+func (c *Controller) noteEndedOf(name string, uid types.UID, i *v1alpha1.Instance) {
+	c.losses.ended(uid, i, func() bool { return c.hasRelease(i.Namespace, name, uid) })
 }
 
 func (c *Controller) instanceAdded(i *v1alpha1.Instance) {

@@ -18,6 +18,7 @@ package release
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -116,5 +117,43 @@ func TestEqualRefusalsHaveEqualMessages(t *testing.T) {
 	second := apierrors.NewForbidden(v1alpha1.Resource("instances"), "web-xyz34", fmt.Errorf(`service account "robot" does not exist`))
 	if a, b := refusal(web(1), first), refusal(web(1), second); a != b || !strings.Contains(a, `service account "robot" does not exist`) {
 		t.Errorf("%s\n%s", a, b)
+	}
+}
+
+func TestAReleaseIsNotReadyWhileManyInstancesAreCreated(t *testing.T) {
+	const status = "update releases/status"
+	creates := func(count int) []string { return append(slices.Repeat([]string{"create instances"}, count), status) }
+	for _, tc := range []struct {
+		name string
+		// scaled is the new number of replicas.
+		scaled   int32
+		reverted bool
+		first    []string
+		ready    bool
+	}{
+		{"a few more are created before the status is written", writers, false, creates(writers), false},
+		{"the status is written before many more are created", writers + 1, false, []string{status}, false},
+		{"a status that admission changes is not awaited", writers + 1, true, creates(writers + 1)[:writers+1], true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			release := web(tc.scaled)
+			release.Status.Conditions = health.Set(nil, health.Verdict{State: health.Ready, Reason: AvailableReason}, release.Generation-1, metav1.NewTime(noon))
+			w := newWorld(t, release)
+			if tc.reverted {
+				w.rewrites.Failed(attempt{"web-uid", writingStatus})
+			}
+			w.expect("after the change", tc.first...)
+			written, err := w.client.FleetV1alpha1().Releases("default").Get(t.Context(), "web", metav1.GetOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ready := meta.IsStatusConditionTrue(written.Status.Conditions, v1alpha1.ReleaseConditionReady); ready != tc.ready {
+				t.Errorf("ready is %t, want %t: %+v", ready, tc.ready, written.Status.Conditions)
+			}
+			if w.made.Load() == 0 {
+				w.shows(written)
+				w.expect("after the status is written", creates(writers + 1)[:writers+1]...)
+			}
+		})
 	}
 }

@@ -65,14 +65,18 @@ func newLosses(clock clock.PassiveClock) *losses {
 // each, and so does the reconciliation, because its cache may be ahead of the handler: otherwise it would
 // replace at once what the handler has yet to report. The age is computed from the creation time, which
 // is of the server's clock, and never from a host's clock.
-func (l *losses) ended(release types.UID, i *v1alpha1.Instance) {
+//
+// cached reports whether the informers still have the release and the instance. It is called with the
+// lock: what is cached then is removed by deleted and forget later, and what is not would be recorded
+// forever, or twice.
+func (l *losses) ended(release types.UID, i *v1alpha1.Instance, cached func() bool) {
 	now := l.clock.Now()
 	if now.Sub(i.CreationTimestamp.Time) > endsEarly {
 		return
 	}
 	l.lock.Lock()
 	defer l.lock.Unlock()
-	if slices.Contains(l.noted[i.UID], release) {
+	if slices.Contains(l.noted[i.UID], release) || !cached() {
 		return
 	}
 	l.noted[i.UID] = append(l.noted[i.UID], release)

@@ -36,7 +36,7 @@ func TestInstancesThatEndAtOnceAreReplacedLaterEachTime(t *testing.T) {
 	ends := func(count int, age time.Duration) {
 		for range count {
 			number++
-			l.ended("web", &v1alpha1.Instance{ObjectMeta: metav1.ObjectMeta{UID: types.UID(fmt.Sprint(number)), CreationTimestamp: metav1.NewTime(clock.Now().Add(-age))}})
+			l.ended("web", &v1alpha1.Instance{ObjectMeta: metav1.ObjectMeta{UID: types.UID(fmt.Sprint(number)), CreationTimestamp: metav1.NewTime(clock.Now().Add(-age))}}, func() bool { return true })
 		}
 	}
 	expect := func(what string, count int, left time.Duration) {
@@ -123,7 +123,7 @@ func TestReadinessIsCountedFromWhenItWasSeen(t *testing.T) {
 // first handler is called.
 func TestInstancesWhoseEndIsNotReportedYetAreNotReplacedTogether(t *testing.T) {
 	ended := func(name string) *v1alpha1.Instance {
-		return made(name, owned, in(v1alpha1.InstanceFailed), func(i *v1alpha1.Instance) { i.CreationTimestamp = metav1.NewTime(noon) })
+		return made(name, owned, withVersion("1"), in(v1alpha1.InstanceFailed), func(i *v1alpha1.Instance) { i.CreationTimestamp = metav1.NewTime(noon) })
 	}
 	w := newWorld(t, web(3), ended("a"), ended("b"), ended("c"))
 	if _, err := w.does(); err != nil || w.made.Load() != 1 {
@@ -132,5 +132,64 @@ func TestInstancesWhoseEndIsNotReportedYetAreNotReplacedTogether(t *testing.T) {
 	w.instanceHandler().OnUpdate(made("a", owned), ended("a"))
 	if held, left := w.losses.held("web-uid"); held != 2 || left != firstReplacement {
 		t.Errorf("%d are held back for %s, want 2 for %s", held, left, firstReplacement)
+	}
+}
+
+func TestWhatIsGoneIsNotRecordedByAReconciliationThatListedItBefore(t *testing.T) {
+	ended := func(name string) *v1alpha1.Instance {
+		return made(name, owned, withVersion("1"), in(v1alpha1.InstanceFailed), func(i *v1alpha1.Instance) { i.CreationTimestamp = metav1.NewTime(noon) })
+	}
+	for _, tc := range []struct {
+		name string
+		// between happens after the list and before its instances are recorded.
+		between     func(*testing.T, *world, []*v1alpha1.Instance)
+		noted, held int
+	}{
+		{"all are still there", func(*testing.T, *world, []*v1alpha1.Instance) {}, 2, 1},
+		{"the instances are deleted", func(t *testing.T, w *world, listed []*v1alpha1.Instance) {
+			for _, i := range listed {
+				if err := w.instances.Delete(i); err != nil {
+					t.Fatal(err)
+				}
+				w.instanceHandler().OnDelete(i)
+			}
+		}, 0, 0},
+		{"they have been recorded, and are deleted", func(t *testing.T, w *world, listed []*v1alpha1.Instance) {
+			for _, i := range listed {
+				w.instanceHandler().OnUpdate(made(i.Name, owned), i)
+				if err := w.instances.Delete(i); err != nil {
+					t.Fatal(err)
+				}
+				w.instanceHandler().OnDelete(i)
+			}
+		}, 0, 1},
+		{"others of the same names are there", func(t *testing.T, w *world, listed []*v1alpha1.Instance) {
+			for _, i := range listed {
+				next := made(i.Name, owned, withVersion("2"), func(i *v1alpha1.Instance) { i.UID = "next" })
+				if err := w.instances.Update(next); err != nil {
+					t.Fatal(err)
+				}
+				w.instanceHandler().OnUpdate(i, next)
+			}
+		}, 0, 0},
+		{"the release is deleted", func(t *testing.T, w *world, _ []*v1alpha1.Instance) {
+			if err := w.releaseIndexer.Delete(web(3)); err != nil {
+				t.Fatal(err)
+			}
+			w.releaseHandler().OnDelete(web(3))
+		}, 0, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld(t, web(3), ended("a"), ended("b"))
+			listed, err := w.find(releaseKey("default", "web-uid"))
+			if err != nil || len(listed) != 2 {
+				t.Fatalf("listed %d, %v", len(listed), err)
+			}
+			tc.between(t, w, listed)
+			w.noteEnded(web(3), listed)
+			if held, _ := w.losses.held("web-uid"); len(w.losses.noted) != tc.noted || held != tc.held {
+				t.Errorf("%d are noted and %d held back, want %d and %d", len(w.losses.noted), held, tc.noted, tc.held)
+			}
+		})
 	}
 }

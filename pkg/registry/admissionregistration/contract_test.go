@@ -18,6 +18,7 @@ package admissionregistration_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 
@@ -188,21 +189,28 @@ func withoutParams(obj runtime.Object) runtime.Object {
 }
 
 // spoil makes an object invalid.
-func spoil(obj runtime.Object) {
+func spoil(obj runtime.Object) (field string) {
 	switch o := obj.(type) {
 	case *admissionregistrationv1.MutatingWebhookConfiguration:
 		o.Webhooks[0].SideEffects = nil
+		return "webhooks[0].sideEffects"
 	case *admissionregistrationv1.ValidatingWebhookConfiguration:
 		o.Webhooks[0].SideEffects = nil
+		return "webhooks[0].sideEffects"
 	case *admissionregistrationv1.MutatingAdmissionPolicy:
 		o.Spec.Mutations[0].ApplyConfiguration.Expression = "Object{"
+		return "spec.mutations[0].applyConfiguration.expression"
 	case *admissionregistrationv1.ValidatingAdmissionPolicy:
 		o.Spec.Validations[0].Expression = "object."
+		return "spec.validations[0].expression"
 	case *admissionregistrationv1.MutatingAdmissionPolicyBinding:
 		o.Spec.PolicyName = ""
+		return "spec.policyName"
 	case *admissionregistrationv1.ValidatingAdmissionPolicyBinding:
 		o.Spec.ValidationActions = nil
+		return "spec.validationActions"
 	}
+	return ""
 }
 
 var names = []string{
@@ -233,15 +241,15 @@ func TestResourcesRefuseWhatIsWrong(t *testing.T) {
 			storage := built[name].(registrytest.Storage)
 			ctx := as("contract")
 			wrong := sample(name)
-			spoil(wrong)
-			if _, err := storage.Create(ctx, wrong, rest.ValidateAllObjectFunc, &metav1.CreateOptions{}); !apierrors.IsInvalid(err) {
-				t.Errorf("create: got %v, want Invalid", err)
+			want := []string{spoil(wrong)}
+			if _, err := storage.Create(ctx, wrong, rest.ValidateAllObjectFunc, &metav1.CreateOptions{}); !slices.Equal(registrytest.RefusedFields(err), want) {
+				t.Errorf("create: got %v, want %q refused", err, want)
 			}
 			if _, err := storage.Create(ctx, sample(name), rest.ValidateAllObjectFunc, &metav1.CreateOptions{}); err != nil {
 				t.Fatal(err)
 			}
-			if err := update(ctx, storage, "a", spoil); !apierrors.IsInvalid(err) {
-				t.Errorf("update: got %v, want Invalid", err)
+			if err := update(ctx, storage, "a", func(obj runtime.Object) { spoil(obj) }); !slices.Equal(registrytest.RefusedFields(err), want) {
+				t.Errorf("update: got %v, want %q refused", err, want)
 			}
 		})
 	}

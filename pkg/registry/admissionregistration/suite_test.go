@@ -37,8 +37,8 @@ func TestResourcesDoWhatTheLibraryExpectsOfARegistry(t *testing.T) {
 			valid := func() runtime.Object { return withoutParams(sample(name)) }
 			t.Run("create", func(t *testing.T) {
 				wrong := valid()
-				spoil(wrong)
-				suite(t).Create(valid(), wrong)
+				field := spoil(wrong)
+				suite(t).Create(valid(), registrytest.Refused{Object: wrong, Fields: []string{field}})
 			})
 			t.Run("delete", func(t *testing.T) { suite(t).Delete(valid()) })
 			t.Run("get", func(t *testing.T) { suite(t).Get(valid()) })

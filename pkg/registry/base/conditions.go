@@ -52,18 +52,22 @@ func newCondition(kind string, status metav1.ConditionStatus, reason, message st
 }
 
 // StatusColumn returns the column of the condition Ready: Ready, or the reason for another status,
-// such as ImagePullBackOff.
+// such as ImagePullBackOff. Of an object that has changed since it was Ready, it shows Reconciling.
 func StatusColumn[T runtime.Object](conditions func(T) []metav1.Condition) Column[T] {
-	return Column[T]{Name: "Status", Description: "Ready, or what keeps it from becoming so.", Value: func(o T) any { return statusOf(conditions(o)) }}
+	return Column[T]{Name: "Status", Description: "Ready, or what keeps it from becoming so.", Value: func(o T) any { return statusOf(o, conditions(o)) }}
 }
 
-func statusOf(conditions []metav1.Condition) string {
+func statusOf(object runtime.Object, conditions []metav1.Condition) string {
 	ready := apimeta.FindStatusCondition(conditions, ConditionReady)
 	switch {
 	case ready == nil:
 		return string(metav1.ConditionUnknown)
-	case ready.Status == metav1.ConditionTrue:
-		return ConditionReady
+	case ready.Status != metav1.ConditionTrue:
+		return ready.Reason
 	}
-	return ready.Reason
+	// A client that does not set the generation of conditions claims nothing about it.
+	if metadata, err := apimeta.Accessor(object); err == nil && ready.ObservedGeneration != 0 && ready.ObservedGeneration != metadata.GetGeneration() {
+		return ConditionReconciling
+	}
+	return ConditionReady
 }

@@ -51,9 +51,9 @@ type checked struct {
 	resource string
 	valid    func() runtime.Object
 	// invalid are objects that a create refuses, and wrong changes that an update refuses.
-	invalid func() []runtime.Object
+	invalid func() []registrytest.Refused
 	change  func(runtime.Object)
-	wrong   []func(runtime.Object)
+	wrong   []registrytest.RefusedChange
 	// selected is a field, besides those of metadata, that the valid object has.
 	selected fields.Set
 }
@@ -62,24 +62,32 @@ func inTest(name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Namespace: "test", Name: name, Labels: map[string]string{"zone": "a"}}
 }
 
+func refused(object runtime.Object, fields ...string) []registrytest.Refused {
+	return []registrytest.Refused{{Object: object, Fields: fields}}
+}
+
+func refusedChange(change func(runtime.Object), fields ...string) []registrytest.RefusedChange {
+	return []registrytest.RefusedChange{{Change: change, Fields: fields}}
+}
+
 func suites() []checked {
 	return []checked{{
 		resource: "configmaps",
 		valid: func() runtime.Object {
 			return &corev1.ConfigMap{ObjectMeta: inTest("a"), Data: map[string]string{"k": "v"}}
 		},
-		invalid: func() []runtime.Object {
-			return []runtime.Object{&corev1.ConfigMap{ObjectMeta: inTest("a"), Data: map[string]string{"k/": "v"}}}
+		invalid: func() []registrytest.Refused {
+			return refused(&corev1.ConfigMap{ObjectMeta: inTest("a"), Data: map[string]string{"k/": "v"}}, "data[k/]")
 		},
 		change: func(obj runtime.Object) { obj.(*corev1.ConfigMap).Data["k"] = "w" },
-		wrong:  []func(runtime.Object){func(obj runtime.Object) { obj.(*corev1.ConfigMap).Data["k/"] = "w" }},
+		wrong:  refusedChange(func(obj runtime.Object) { obj.(*corev1.ConfigMap).Data["k/"] = "w" }, "data[k/]"),
 	}, {
 		resource: "events",
 		valid: func() runtime.Object {
 			return &corev1.Event{ObjectMeta: inTest("a"), Type: "Normal", InvolvedObject: corev1.ObjectReference{Namespace: "test", Name: "web-1"}}
 		},
-		invalid: func() []runtime.Object {
-			return []runtime.Object{&corev1.Event{ObjectMeta: inTest("a"), InvolvedObject: corev1.ObjectReference{Namespace: "elsewhere"}}}
+		invalid: func() []registrytest.Refused {
+			return refused(&corev1.Event{ObjectMeta: inTest("a"), InvolvedObject: corev1.ObjectReference{Namespace: "elsewhere"}}, "involvedObject.namespace")
 		},
 		// The suite rejects a PUT that creates: see the contract test.
 		change:   nil,
@@ -89,34 +97,36 @@ func suites() []checked {
 		valid: func() runtime.Object {
 			return &corev1.ResourceQuota{ObjectMeta: inTest("a"), Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"secrets": resource.MustParse("1")}}}
 		},
-		invalid: func() []runtime.Object {
-			return []runtime.Object{&corev1.ResourceQuota{ObjectMeta: inTest("a"), Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"secrets": resource.MustParse("-1")}}}}
+		invalid: func() []registrytest.Refused {
+			return refused(&corev1.ResourceQuota{ObjectMeta: inTest("a"), Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"secrets": resource.MustParse("-1")}}}, "spec.hard[secrets]")
 		},
 		change: func(obj runtime.Object) {
 			obj.(*corev1.ResourceQuota).Spec.Hard["secrets"] = resource.MustParse("2")
 		},
-		wrong: []func(runtime.Object){func(obj runtime.Object) {
+		wrong: refusedChange(func(obj runtime.Object) {
 			obj.(*corev1.ResourceQuota).Spec.Scopes = []corev1.ResourceQuotaScope{corev1.ResourceQuotaScopeTerminating}
-		}},
+		}, "spec.scopes"),
 	}, {
 		resource: "secrets",
 		valid: func() runtime.Object {
 			return &corev1.Secret{ObjectMeta: inTest("a"), Type: "example.com/own", Data: map[string][]byte{"k": []byte("v")}}
 		},
-		invalid: func() []runtime.Object {
-			return []runtime.Object{&corev1.Secret{ObjectMeta: inTest("a"), Type: corev1.SecretTypeTLS}}
+		invalid: func() []registrytest.Refused {
+			return refused(&corev1.Secret{ObjectMeta: inTest("a"), Type: corev1.SecretTypeTLS}, "data[tls.crt]", "data[tls.key]")
 		},
 		change:   func(obj runtime.Object) { obj.(*corev1.Secret).Data["k"] = []byte("w") },
-		wrong:    []func(runtime.Object){func(obj runtime.Object) { obj.(*corev1.Secret).Type = corev1.SecretTypeOpaque }},
+		wrong:    refusedChange(func(obj runtime.Object) { obj.(*corev1.Secret).Type = corev1.SecretTypeOpaque }, "type"),
 		selected: fields.Set{"type": "example.com/own"},
 	}, {
 		resource: "serviceaccounts",
 		valid:    func() runtime.Object { return &corev1.ServiceAccount{ObjectMeta: inTest("a")} },
-		invalid:  func() []runtime.Object { return []runtime.Object{&corev1.ServiceAccount{ObjectMeta: inTest("A")}} },
+		invalid: func() []registrytest.Refused {
+			return refused(&corev1.ServiceAccount{ObjectMeta: inTest("A")}, "metadata.name")
+		},
 		change: func(obj runtime.Object) {
 			obj.(*corev1.ServiceAccount).Secrets = []corev1.ObjectReference{{Name: "b"}}
 		},
-		wrong: []func(runtime.Object){func(obj runtime.Object) { obj.(*corev1.ServiceAccount).Finalizers = []string{"mine"} }},
+		wrong: refusedChange(func(obj runtime.Object) { obj.(*corev1.ServiceAccount).Finalizers = []string{"mine"} }, "metadata.finalizers[0]"),
 	}}
 }
 

@@ -66,7 +66,7 @@ func TestHelmWaitsUntilAnAppIsHealthyOrCannotBecomeSo(t *testing.T) {
 			case c.fails == "" && err != nil:
 				t.Errorf("helm install --wait: %v\n%s", err, output)
 			case c.fails != "" && (err == nil || !strings.Contains(output, c.fails)):
-				t.Errorf("helm install --wait: %v, want a complaint with %q\n%s", err, c.fails, output)
+				t.Errorf("helm install --wait: %v, want an error with %q\n%s", err, c.fails, output)
 			}
 			if got := s.revisions(t, namespace, "web"); !slices.Equal(got, []string{state}) {
 				t.Errorf("the release is %q, want %q", got, state)
@@ -122,18 +122,78 @@ func TestHelmUpgradesRollsBackAndUninstalls(t *testing.T) {
 	}
 }
 
+func TestHelmRollsBackWhatCannotBecomeHealthyAndNothingElse(t *testing.T) {
+	s := start(t)
+	for name, c := range map[string]struct {
+		values string
+		// quota refuses every further instance, from the upgrade on.
+		quota bool
+		// fails is a part of Helm's error; "" if the upgrade succeeds.
+		fails string
+		image string
+		want  []string
+	}{
+		"slow and in time": {
+			values: "image=web:2.0,minReadySeconds=5", image: "web:2.0", want: []string{"1 superseded", "2 deployed"},
+		},
+		"scaled to zero": {
+			values: "image=web:2.0,replicas=0", image: "web:2.0", want: []string{"1 superseded", "2 deployed"},
+		},
+		"refused by the quota": {
+			values: "image=web:2.0", quota: true, fails: "status: Failed",
+			image: "web:1.0", want: []string{"1 superseded", "2 failed", "3 deployed"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			namespace := s.namespace(t)
+			s.mustHelm(t, namespace, "install", "web", chart, "--set", "image=web:1.0", "--wait", "--timeout", "90s")
+			if c.quota {
+				s.noRoom(t, namespace)
+			}
+			output, err := s.helm(t, namespace, "upgrade", "web", chart, "--set", c.values, "--rollback-on-failure", "--timeout", "10m")
+			if (err != nil) != (c.fails != "") || !strings.Contains(output, c.fails) {
+				t.Errorf("helm upgrade: %v, want an error with %q\n%s", err, c.fails, output)
+			}
+			app := s.app(t, namespace, "web")
+			if got := image(t, app); got != c.image {
+				t.Errorf("the image is %s, want %s", got, c.image)
+			}
+			if got := kstatus(t, app); got != status.CurrentStatus {
+				t.Errorf("kstatus: %s, want Current", got)
+			}
+			if got := s.revisions(t, namespace, "web"); !slices.Equal(got, c.want) {
+				t.Errorf("revisions %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
 func TestHelmRemovesWhatItCouldNotInstall(t *testing.T) {
 	s := start(t)
-	namespace := s.namespace(t)
-	output, err := s.helm(t, namespace, "install", "web", chart, "--set", "image=web:bad,progressDeadlineSeconds=5",
-		"--rollback-on-failure", "--timeout", "10m")
-	if err == nil {
-		t.Errorf("a broken image is installed\n%s", output)
-	}
-	if app := s.app(t, namespace, "web"); app != nil && app.GetDeletionTimestamp() == nil {
-		t.Errorf("the App is still there\n%s", output)
-	}
-	if list := s.mustHelm(t, namespace, "list", "--short"); strings.TrimSpace(list) != "" {
-		t.Errorf("Helm still knows %q", list)
+	for name, c := range map[string]struct {
+		values string
+		quota  bool
+	}{
+		"broken by its image":  {values: "image=web:bad,progressDeadlineSeconds=5"},
+		"refused by the quota": {values: "replicas=1", quota: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			namespace := s.namespace(t)
+			if c.quota {
+				s.noRoom(t, namespace)
+			}
+			output, err := s.helm(t, namespace, "install", "web", chart, "--set", c.values, "--rollback-on-failure", "--timeout", "10m")
+			if err == nil {
+				t.Errorf("Helm installed the App\n%s", output)
+			}
+			if app := s.app(t, namespace, "web"); app != nil && app.GetDeletionTimestamp() == nil {
+				t.Errorf("the App is still there\n%s", output)
+			}
+			if list := s.mustHelm(t, namespace, "list", "--short"); strings.TrimSpace(list) != "" {
+				t.Errorf("Helm still lists %q", list)
+			}
+		})
 	}
 }

@@ -52,8 +52,9 @@ func TestEvents(t *testing.T) {
 		"an old one lies where its object does":         {old(func(e *corev1.Event) { e.InvolvedObject.Namespace = "b" }), core, []string{invalid + "involvedObject.namespace"}},
 		"an old one of what has no namespace":           {old(func(e *corev1.Event) { e.InvolvedObject.Namespace = "" }), core, nil},
 		"an old one of what has no namespace elsewhere": {old(func(e *corev1.Event) { e.InvolvedObject.Namespace, e.Namespace = "", "b" }), core, []string{invalid + "involvedObject.namespace"}},
-		"a current one":                          {current(func(*corev1.Event) {}), events, nil},
-		"a current one of what has no namespace": {current(func(e *corev1.Event) { e.InvolvedObject.Namespace, e.Namespace = "", "kube-system" }), events, nil},
+		"a current one":                                    {current(func(*corev1.Event) {}), events, nil},
+		"a current one of what has no namespace":           {current(func(e *corev1.Event) { e.InvolvedObject.Namespace, e.Namespace = "", "kube-system" }), events, nil},
+		"a current one of what has no namespace elsewhere": {current(func(e *corev1.Event) { e.InvolvedObject.Namespace, e.Namespace = "", "b" }), events, []string{invalid + "involvedObject.namespace"}},
 		"a current one says who, what and why": {
 			current(func(e *corev1.Event) {
 				e.ReportingController, e.ReportingInstance, e.Action, e.Reason = "", "", "", ""

@@ -80,40 +80,50 @@ func update(change func(*fleet.App)) func(runtime.Object) {
 	return func(obj runtime.Object) { change(obj.(*fleet.App)) }
 }
 
+// refused returns a valid app with a change, and the fields that a create refuses.
+func refused(change func(*fleet.App), fields ...string) registrytest.Refused {
+	return registrytest.Refused{Object: with(change), Fields: fields}
+}
+
+// refusedChange returns a change of a stored app, and the fields that an update refuses.
+func refusedChange(change func(*fleet.App), fields ...string) registrytest.RefusedChange {
+	return registrytest.RefusedChange{Change: update(change), Fields: fields}
+}
+
 func TestAppsAreCreated(t *testing.T) {
 	newSuite(t).Create(validApp(),
-		with(func(o *fleet.App) { o.Name = "Web_1" }),
-		with(func(o *fleet.App) { o.Spec.Selector = nil }),
-		with(func(o *fleet.App) { o.Spec.Selector = &metav1.LabelSelector{} }),
-		with(func(o *fleet.App) { o.Spec.Template.Labels = nil }),
-		with(func(o *fleet.App) { o.Spec.Replicas = pointer[int32](-1) }),
-		with(func(o *fleet.App) { o.Spec.Template.Spec.HostName = "edge-1" }),
-		with(func(o *fleet.App) { o.Spec.Template.Spec.RestartPolicy = fleet.RestartPolicyNever }),
-		with(func(o *fleet.App) { o.Spec.Template.Spec.ActiveDeadlineSeconds = pointer[int64](1) }),
-		with(func(o *fleet.App) { o.Spec.Template.Spec.Containers = nil }),
-		with(func(o *fleet.App) {
+		refused(func(o *fleet.App) { o.Name = "Web_1" }, "metadata.name"),
+		refused(func(o *fleet.App) { o.Spec.Selector = nil }, "spec.selector"),
+		refused(func(o *fleet.App) { o.Spec.Selector = &metav1.LabelSelector{} }, "spec.selector"),
+		refused(func(o *fleet.App) { o.Spec.Template.Labels = nil }, "spec.selector"),
+		refused(func(o *fleet.App) { o.Spec.Replicas = pointer[int32](-1) }, "spec.replicas"),
+		refused(func(o *fleet.App) { o.Spec.Template.Spec.HostName = "edge-1" }, "spec.template.spec.hostName"),
+		refused(func(o *fleet.App) { o.Spec.Template.Spec.RestartPolicy = fleet.RestartPolicyNever }, "spec.template.spec.restartPolicy"),
+		refused(func(o *fleet.App) { o.Spec.Template.Spec.ActiveDeadlineSeconds = pointer[int64](1) }, "spec.template.spec.activeDeadlineSeconds"),
+		refused(func(o *fleet.App) { o.Spec.Template.Spec.Containers = nil }, "spec.template.spec.containers"),
+		refused(func(o *fleet.App) {
 			o.Spec.Strategy.RollingUpdate = rolling(intstr.FromInt32(0), intstr.FromString("0%"))
-		}),
-		with(func(o *fleet.App) {
+		}, "spec.strategy.rollingUpdate.maxUnavailable"),
+		refused(func(o *fleet.App) {
 			o.Spec.Strategy.RollingUpdate = rolling(intstr.FromString("101%"), intstr.FromInt32(1))
-		}),
-		with(func(o *fleet.App) {
+		}, "spec.strategy.rollingUpdate.maxUnavailable"),
+		refused(func(o *fleet.App) {
 			o.Spec.Strategy.RollingUpdate = rolling(intstr.FromInt32(1), intstr.FromString("many"))
-		}),
-		with(func(o *fleet.App) { o.Spec.Strategy.RollingUpdate = rolling(intstr.FromInt32(1), intstr.FromInt32(-1)) }),
-		with(func(o *fleet.App) { o.Spec.Strategy.RollingUpdate = nil }),
-		with(func(o *fleet.App) { o.Spec.Strategy.Type = fleet.RecreateAppStrategy }),
-		with(func(o *fleet.App) { o.Spec.MinReadySeconds = 600 }),
+		}, "spec.strategy.rollingUpdate.maxSurge"),
+		refused(func(o *fleet.App) { o.Spec.Strategy.RollingUpdate = rolling(intstr.FromInt32(1), intstr.FromInt32(-1)) }, "spec.strategy.rollingUpdate.maxSurge"),
+		refused(func(o *fleet.App) { o.Spec.Strategy.RollingUpdate = nil }, "spec.strategy.rollingUpdate"),
+		refused(func(o *fleet.App) { o.Spec.Strategy.Type = fleet.RecreateAppStrategy }, "spec.strategy.rollingUpdate"),
+		refused(func(o *fleet.App) { o.Spec.MinReadySeconds = 600 }, "spec.progressDeadlineSeconds"),
 	)
 }
 
 func TestAppsAreUpdated(t *testing.T) {
 	newSuite(t).Update(validApp(),
 		update(func(o *fleet.App) { o.Spec.Replicas = pointer[int32](5) }),
-		update(func(o *fleet.App) {
+		refusedChange(func(o *fleet.App) {
 			o.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "other"}}
-		}),
-		update(func(o *fleet.App) { o.Spec.MinReadySeconds = -1 }),
+		}, "spec.selector"),
+		refusedChange(func(o *fleet.App) { o.Spec.MinReadySeconds = -1 }, "spec.minReadySeconds"),
 	)
 }
 

@@ -61,21 +61,31 @@ func update(change func(*fleet.Host)) func(runtime.Object) {
 	return func(obj runtime.Object) { change(obj.(*fleet.Host)) }
 }
 
+// refused returns a valid host with a change, and the fields that a create refuses.
+func refused(change func(*fleet.Host), fields ...string) registrytest.Refused {
+	return registrytest.Refused{Object: with(change), Fields: fields}
+}
+
+// refusedChange returns a change of a stored host, and the fields that an update refuses.
+func refusedChange(change func(*fleet.Host), fields ...string) registrytest.RefusedChange {
+	return registrytest.RefusedChange{Change: update(change), Fields: fields}
+}
+
 func TestHostsAreCreated(t *testing.T) {
 	newSuite(t).Create(validHost(),
-		with(func(h *fleet.Host) { h.Name = "Edge_1" }),
-		with(func(h *fleet.Host) { h.Spec.Taints[0].Key = "" }),
-		with(func(h *fleet.Host) { h.Spec.Taints[0].Effect = "PreferNoSchedule" }),
-		with(func(h *fleet.Host) { h.Spec.Taints = append(h.Spec.Taints, h.Spec.Taints[0]) }),
+		refused(func(h *fleet.Host) { h.Name = "Edge_1" }, "metadata.name"),
+		refused(func(h *fleet.Host) { h.Spec.Taints[0].Key = "" }, "spec.taints[0].key"),
+		refused(func(h *fleet.Host) { h.Spec.Taints[0].Effect = "PreferNoSchedule" }, "spec.taints[0].effect"),
+		refused(func(h *fleet.Host) { h.Spec.Taints = append(h.Spec.Taints, h.Spec.Taints[0]) }, "spec.taints[1]"),
 	)
 }
 
 func TestHostsAreUpdated(t *testing.T) {
 	newSuite(t).Update(validHost(),
 		update(func(h *fleet.Host) { h.Spec.Unschedulable = true }),
-		update(func(h *fleet.Host) { h.Spec.Taints[0].Effect = "" }),
-		update(func(h *fleet.Host) { h.Spec.Taints[0].Value = "not a label value" }),
-		update(func(h *fleet.Host) { h.Labels = map[string]string{"not a key": ""} }),
+		refusedChange(func(h *fleet.Host) { h.Spec.Taints[0].Effect = "" }, "spec.taints[0].effect"),
+		refusedChange(func(h *fleet.Host) { h.Spec.Taints[0].Value = "not a label value" }, "spec.taints[0].value"),
+		refusedChange(func(h *fleet.Host) { h.Labels = map[string]string{"not a key": ""} }, "metadata.labels"),
 	)
 }
 

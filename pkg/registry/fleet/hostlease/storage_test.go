@@ -64,10 +64,20 @@ func update(change func(*fleet.HostLease)) func(runtime.Object) {
 	return func(obj runtime.Object) { change(obj.(*fleet.HostLease)) }
 }
 
+// refused returns a valid lease with a change, and the fields that a create refuses.
+func refused(change func(*fleet.HostLease), fields ...string) registrytest.Refused {
+	return registrytest.Refused{Object: with(change), Fields: fields}
+}
+
+// refusedChange returns a change of a stored lease, and the fields that an update refuses.
+func refusedChange(change func(*fleet.HostLease), fields ...string) registrytest.RefusedChange {
+	return registrytest.RefusedChange{Change: update(change), Fields: fields}
+}
+
 func TestHostLeasesAreCreated(t *testing.T) {
 	newSuite(t).Create(validLease(),
-		with(func(l *fleet.HostLease) { l.Name = "Edge_1" }),
-		with(func(l *fleet.HostLease) { l.Spec.LeaseDurationSeconds = pointer[int32](0) }),
+		refused(func(l *fleet.HostLease) { l.Name = "Edge_1" }, "metadata.name"),
+		refused(func(l *fleet.HostLease) { l.Spec.LeaseDurationSeconds = pointer[int32](0) }, "spec.leaseDurationSeconds"),
 	)
 }
 
@@ -76,7 +86,7 @@ func TestHostLeasesAreRenewed(t *testing.T) {
 		update(func(l *fleet.HostLease) {
 			l.Spec.RenewTime = &metav1.MicroTime{Time: l.Spec.RenewTime.Add(10_000_000_000)}
 		}),
-		update(func(l *fleet.HostLease) { l.Spec.LeaseDurationSeconds = pointer[int32](-1) }),
+		refusedChange(func(l *fleet.HostLease) { l.Spec.LeaseDurationSeconds = pointer[int32](-1) }, "spec.leaseDurationSeconds"),
 	)
 }
 

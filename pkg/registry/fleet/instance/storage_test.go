@@ -76,25 +76,35 @@ func update(change func(*fleet.Instance)) func(runtime.Object) {
 	return func(obj runtime.Object) { change(obj.(*fleet.Instance)) }
 }
 
+// refused returns a valid instance with a change, and the fields that a create refuses.
+func refused(change func(*fleet.Instance), fields ...string) registrytest.Refused {
+	return registrytest.Refused{Object: with(change), Fields: fields}
+}
+
+// refusedChange returns a change of a stored instance, and the fields that an update refuses.
+func refusedChange(change func(*fleet.Instance), fields ...string) registrytest.RefusedChange {
+	return registrytest.RefusedChange{Change: update(change), Fields: fields}
+}
+
 func TestInstancesAreCreated(t *testing.T) {
 	newSuite(t).Create(validInstance(),
-		with(func(i *fleet.Instance) { i.Name = "Web_1" }),
-		with(func(i *fleet.Instance) { i.Spec.HostName = "edge-1" }),
-		with(func(i *fleet.Instance) { i.Spec.Containers = nil }),
-		with(func(i *fleet.Instance) { i.Spec.Containers[0].Image = "" }),
-		with(func(i *fleet.Instance) { i.Spec.Containers = append(i.Spec.Containers, i.Spec.Containers[0]) }),
-		with(func(i *fleet.Instance) { i.Spec.RestartPolicy = "Sometimes" }),
-		with(func(i *fleet.Instance) { i.Spec.TerminationGracePeriodSeconds = pointer[int64](-1) }),
+		refused(func(i *fleet.Instance) { i.Name = "Web_1" }, "metadata.name"),
+		refused(func(i *fleet.Instance) { i.Spec.HostName = "edge-1" }, "spec.hostName"),
+		refused(func(i *fleet.Instance) { i.Spec.Containers = nil }, "spec.containers"),
+		refused(func(i *fleet.Instance) { i.Spec.Containers[0].Image = "" }, "spec.containers[0].image"),
+		refused(func(i *fleet.Instance) { i.Spec.Containers = append(i.Spec.Containers, i.Spec.Containers[0]) }, "spec.containers[1]"),
+		refused(func(i *fleet.Instance) { i.Spec.RestartPolicy = "Sometimes" }, "spec.restartPolicy"),
+		refused(func(i *fleet.Instance) { i.Spec.TerminationGracePeriodSeconds = pointer[int64](-1) }, "spec.terminationGracePeriodSeconds"),
 	)
 }
 
 func TestInstancesAreUpdated(t *testing.T) {
 	newSuite(t).Update(validInstance(),
 		update(func(i *fleet.Instance) { i.Spec.Containers[0].Image = "web:2" }),
-		update(func(i *fleet.Instance) { i.Spec.HostName = "edge-1" }),
-		update(func(i *fleet.Instance) { i.Spec.RestartPolicy = fleet.RestartPolicyNever }),
-		update(func(i *fleet.Instance) { i.Spec.Containers[0].Name = "other" }),
-		update(func(i *fleet.Instance) { i.Spec.ActiveDeadlineSeconds = pointer[int64](0) }),
+		refusedChange(func(i *fleet.Instance) { i.Spec.HostName = "edge-1" }, "spec.hostName"),
+		refusedChange(func(i *fleet.Instance) { i.Spec.RestartPolicy = fleet.RestartPolicyNever }, "spec.restartPolicy"),
+		refusedChange(func(i *fleet.Instance) { i.Spec.Containers[0].Name = "other" }, "spec.containers[0]"),
+		refusedChange(func(i *fleet.Instance) { i.Spec.ActiveDeadlineSeconds = pointer[int64](0) }, "spec.activeDeadlineSeconds"),
 	)
 }
 

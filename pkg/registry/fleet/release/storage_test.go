@@ -72,28 +72,38 @@ func update(change func(*fleet.Release)) func(runtime.Object) {
 	return func(obj runtime.Object) { change(obj.(*fleet.Release)) }
 }
 
+// refused returns a valid release with a change, and the fields that a create refuses.
+func refused(change func(*fleet.Release), fields ...string) registrytest.Refused {
+	return registrytest.Refused{Object: with(change), Fields: fields}
+}
+
+// refusedChange returns a change of a stored release, and the fields that an update refuses.
+func refusedChange(change func(*fleet.Release), fields ...string) registrytest.RefusedChange {
+	return registrytest.RefusedChange{Change: update(change), Fields: fields}
+}
+
 func TestReleasesAreCreated(t *testing.T) {
 	newSuite(t).Create(validRelease(),
-		with(func(o *fleet.Release) { o.Name = "Web_1" }),
-		with(func(o *fleet.Release) { o.Spec.Selector = nil }),
-		with(func(o *fleet.Release) { o.Spec.Selector = &metav1.LabelSelector{} }),
-		with(func(o *fleet.Release) { o.Spec.Template.Labels = nil }),
-		with(func(o *fleet.Release) { o.Spec.Replicas = pointer[int32](-1) }),
-		with(func(o *fleet.Release) { o.Spec.Template.Spec.HostName = "edge-1" }),
-		with(func(o *fleet.Release) { o.Spec.Template.Spec.RestartPolicy = fleet.RestartPolicyNever }),
-		with(func(o *fleet.Release) { o.Spec.Template.Spec.ActiveDeadlineSeconds = pointer[int64](1) }),
-		with(func(o *fleet.Release) { o.Spec.Template.Spec.Containers = nil }),
+		refused(func(o *fleet.Release) { o.Name = "Web_1" }, "metadata.name"),
+		refused(func(o *fleet.Release) { o.Spec.Selector = nil }, "spec.selector"),
+		refused(func(o *fleet.Release) { o.Spec.Selector = &metav1.LabelSelector{} }, "spec.selector"),
+		refused(func(o *fleet.Release) { o.Spec.Template.Labels = nil }, "spec.selector"),
+		refused(func(o *fleet.Release) { o.Spec.Replicas = pointer[int32](-1) }, "spec.replicas"),
+		refused(func(o *fleet.Release) { o.Spec.Template.Spec.HostName = "edge-1" }, "spec.template.spec.hostName"),
+		refused(func(o *fleet.Release) { o.Spec.Template.Spec.RestartPolicy = fleet.RestartPolicyNever }, "spec.template.spec.restartPolicy"),
+		refused(func(o *fleet.Release) { o.Spec.Template.Spec.ActiveDeadlineSeconds = pointer[int64](1) }, "spec.template.spec.activeDeadlineSeconds"),
+		refused(func(o *fleet.Release) { o.Spec.Template.Spec.Containers = nil }, "spec.template.spec.containers"),
 	)
 }
 
 func TestReleasesAreUpdated(t *testing.T) {
 	newSuite(t).Update(validRelease(),
 		update(func(o *fleet.Release) { o.Spec.Replicas = pointer[int32](5) }),
-		update(func(o *fleet.Release) {
+		refusedChange(func(o *fleet.Release) {
 			o.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "other"}}
-		}),
-		update(func(o *fleet.Release) { o.Spec.MinReadySeconds = -1 }),
-		update(func(o *fleet.Release) { o.Spec.Template.Spec.Containers[0].Image = "web:2" }),
+		}, "spec.selector"),
+		refusedChange(func(o *fleet.Release) { o.Spec.MinReadySeconds = -1 }, "spec.minReadySeconds"),
+		refusedChange(func(o *fleet.Release) { o.Spec.Template.Spec.Containers[0].Image = "web:2" }, "spec.template"),
 	)
 }
 
