@@ -92,6 +92,6 @@ func (h *timedPlugin) explain(outer, within context.Context, err error) error {
 		known = apierrors.NewInternalError(err)
 	}
 	status := known.ErrStatus.DeepCopy()
-	status.Message = fmt.Sprintf("%s: the expressions of all policies together took longer than %s, which is what a request has for them", status.Message, h.limit)
+	status.Message = fmt.Sprintf("%s: the expressions of all policies together took longer than %s, the limit for one request", status.Message, h.limit)
 	return &apierrors.StatusError{ErrStatus: *status}
 }

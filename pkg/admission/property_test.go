@@ -88,6 +88,18 @@ func newChains(t *testing.T, namespace string) [][2]admission.Interface {
 	return chains
 }
 
+// randomOperation returns an operation on object with its old object: nil for a create; the same or
+// another one for an update.
+func randomOperation(random *rand.Rand, object, other runtime.Object) (admission.Operation, runtime.Object) {
+	if random.Intn(2) != 0 {
+		return admission.Create, nil
+	}
+	if random.Intn(2) == 0 {
+		return admission.Update, object.DeepCopyObject()
+	}
+	return admission.Update, other
+}
+
 func TestASecondPassThroughTheChainChangesNothing(t *testing.T) {
 	const namespace = "shop"
 	chains := newChains(t, namespace)
@@ -111,19 +123,10 @@ func TestASecondPassThroughTheChainChangesNothing(t *testing.T) {
 	changed := map[string]int{}
 	for range propertyRounds {
 		r := resources[random.Intn(len(resources))]
-		object, old := r.object(), r.object()
+		object, other := r.object(), r.object()
 		fill.Fill(object)
-		operation := admission.Create
-		if random.Intn(2) == 0 {
-			operation = admission.Update
-			if random.Intn(2) == 0 {
-				old = object.DeepCopyObject()
-			} else {
-				fill.Fill(old)
-			}
-		} else {
-			old = nil
-		}
+		fill.Fill(other)
+		operation, old := randomOperation(random, object, other)
 		accessor, err := meta.Accessor(object)
 		if err != nil {
 			t.Fatal(err)

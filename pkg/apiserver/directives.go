@@ -109,7 +109,7 @@ func checkMerged(member jsonField, value, order any, path *field.Path) field.Err
 	elements, _ := value.([]any)
 	for i, element := range elements {
 		if object, ok := element.(map[string]any); ok && key != "" && !scalar(object[key]) {
-			errs = append(errs, field.Invalid(path.Child(name).Index(i).Child(key), "an object or a list", "must be a string, a number or a boolean: elements of the list are told apart by it"))
+			errs = append(errs, field.Invalid(path.Child(name).Index(i).Child(key), "an object or a list", "must be a string, a number or a boolean: it identifies the elements of the list"))
 		}
 	}
 	places, _ := order.([]any)

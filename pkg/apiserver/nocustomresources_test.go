@@ -52,7 +52,7 @@ func emptyDefinitions(t *testing.T) func(query, accept string) *http.Response {
 }
 
 func TestTheEmptyListHasTheRequestedRepresentation(t *testing.T) {
-	ask := emptyDefinitions(t)
+	send := emptyDefinitions(t)
 	for accept, kind := range map[string]string{
 		"":                 "apiextensions.k8s.io/v1 CustomResourceDefinitionList",
 		"application/json": "apiextensions.k8s.io/v1 CustomResourceDefinitionList",
@@ -64,22 +64,22 @@ func TestTheEmptyListHasTheRequestedRepresentation(t *testing.T) {
 			APIVersion, Kind string
 			Metadata         struct{ ResourceVersion string }
 		}
-		if err := json.NewDecoder(ask("", accept).Body).Decode(&list); err != nil || list.APIVersion+" "+list.Kind != kind || list.Metadata.ResourceVersion == "" {
+		if err := json.NewDecoder(send("", accept).Body).Decode(&list); err != nil || list.APIVersion+" "+list.Kind != kind || list.Metadata.ResourceVersion == "" {
 			t.Errorf("%q is answered with %+v (%v), not with a %s", accept, list, err, kind)
 		}
 	}
 }
 
 func TestTheEmptyWatchStaysOpenUntilItsTimeout(t *testing.T) {
-	ask := emptyDefinitions(t)
+	send := emptyDefinitions(t)
 	const stream = "?watch=1&allowWatchBookmarks=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"
-	open := ask(stream, "application/json")
+	open := send(stream, "application/json")
 	line, err := bufio.NewReader(open.Body).ReadString('\n')
 	if err != nil || open.StatusCode != http.StatusOK || !strings.Contains(line, `"BOOKMARK"`) || !strings.Contains(line, `"k8s.io/initial-events-end":"true"`) {
 		t.Errorf("a stream begins with %d %q (%v)", open.StatusCode, line, err)
 	}
 	for _, query := range []string{"?watch=1&timeoutSeconds=1", "?watch=true&resourceVersion=1&timeoutSeconds=1&allowWatchBookmarks=true"} {
-		response := ask(query, "application/json")
+		response := send(query, "application/json")
 		lines := bufio.NewScanner(response.Body)
 		for lines.Scan() {
 			if strings.Contains(lines.Text(), "ADDED") || strings.Contains(lines.Text(), "initial-events-end") && !strings.Contains(query, "allowWatchBookmarks") {
@@ -93,13 +93,13 @@ func TestTheEmptyWatchStaysOpenUntilItsTimeout(t *testing.T) {
 }
 
 func TestAWrongWatchOfTheEmptyListIsRefused(t *testing.T) {
-	ask := emptyDefinitions(t)
+	send := emptyDefinitions(t)
 	for query, code := range map[string]int{
 		"?watch=1&timeoutSeconds=soon":    http.StatusBadRequest,
 		"?watch=1&sendInitialEvents=true": http.StatusUnprocessableEntity,
 		"?labelSelector=a%20b":            http.StatusBadRequest,
 	} {
-		if response := ask(query, "application/json"); response.StatusCode != code {
+		if response := send(query, "application/json"); response.StatusCode != code {
 			t.Errorf("%s is answered with %d, not %d", query, response.StatusCode, code)
 		}
 	}

@@ -207,7 +207,7 @@ func TestAStrategicPatchThatWouldPanicIsRefused(t *testing.T) {
 		spec(`{"containers":[{"name":"a","$setElementOrder/ports":[{"containerPort":1}],"ports":[{"containerPort":1}]}]}`): "send the whole list",
 		spec(`{"$setElementOrder/containers":[{"name":{}}],"containers":[{"name":{}}]}`):                                   "compared with the merge key",
 		spec(`{"$setElementOrder/containers":[["a"]]}`):                                                                    "must be the merge key",
-		spec(`{"containers":[{"name":{},"resources":{"limits":{"cpu":{"a":[{}]}}}},{"name":{}}]}`):                         "told apart by it",
+		spec(`{"containers":[{"name":{},"resources":{"limits":{"cpu":{"a":[{}]}}}},{"name":{}}]}`):                         "identifies the elements of the list",
 		`{"spec":{"strategy":{"$retainKeys":[{}]}}}`:                                                                       "must be a string",
 		`{"metadata":{"$deleteFromPrimitiveList/finalizers":[["a"]]}}`:                                                     "must be a string",
 		`{"spec":{"selector":{"matchLabels":{"$retainKeys":[[]]}}}}`:                                                       "must be a string",

@@ -59,9 +59,9 @@ func (c ClusterTokens) RequestToken(ctx context.Context, namespace, account stri
 	switch {
 	case apierrors.IsForbidden(err):
 		// The cluster refuses this server, and a 403 would look like a refusal of the caller.
-		return nil, apierrors.NewInternalError(fmt.Errorf("the cluster does not let this server ask for tokens of %s/%s: allow its service account create on serviceaccounts/token in that namespace", namespace, account))
+		return nil, apierrors.NewInternalError(fmt.Errorf("the cluster does not allow this server to request tokens of %s/%s: allow its service account create on serviceaccounts/token in that namespace", namespace, account))
 	case apierrors.IsUnauthorized(err):
-		return nil, apierrors.NewInternalError(fmt.Errorf("the cluster does not know this server, which asked for a token of %s/%s", namespace, account))
+		return nil, apierrors.NewInternalError(fmt.Errorf("the cluster does not authenticate this server, which requested a token of %s/%s", namespace, account))
 	case err != nil:
 		return nil, err
 	case dryRun:

@@ -42,7 +42,7 @@ func TestARequestToTheClusterHasNoBoundObject(t *testing.T) {
 		{name: "a day is an hour, since the cluster cannot end it with the instance", seconds: 86400, wanted: 3600},
 		{name: "a dry run gives out nothing", seconds: 600, wanted: 600, dryRun: true},
 		{name: "a 403 for the server is not one for the caller", seconds: 600, wanted: 600, fails: apierrors.NewForbidden(corev1.Resource("serviceaccounts/token"), "web", nil), want: "allow its service account create on serviceaccounts/token"},
-		{name: "a 401 for the server is not one for the caller", seconds: 600, wanted: 600, fails: apierrors.NewUnauthorized("Unauthorized"), want: "the cluster does not know this server"},
+		{name: "a 401 for the server is not one for the caller", seconds: 600, wanted: 600, fails: apierrors.NewUnauthorized("Unauthorized"), want: "the cluster does not authenticate this server"},
 		{name: "an account that is not there", seconds: 600, wanted: 600, fails: apierrors.NewNotFound(corev1.Resource("serviceaccounts"), "web"), want: `serviceaccounts "web" not found`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -135,7 +135,7 @@ func (t *ClusterTrust) Load(ctx context.Context) error {
 	trust, err := t.client.CoreV1().ConfigMaps(TrustNamespace).Get(ctx, TrustConfigMap, metav1.GetOptions{})
 	switch {
 	case apierrors.IsForbidden(err):
-		return fmt.Errorf("this server may not read %s, so it knows neither the front proxy nor the users' authority: bind its service account to the Role extension-apiserver-authentication-reader in %s (%w)", where, TrustNamespace, err)
+		return fmt.Errorf("this server may not read %s, which names the authorities of the front proxy and of users: bind its service account to the Role extension-apiserver-authentication-reader in %s (%w)", where, TrustNamespace, err)
 	case err != nil:
 		return fmt.Errorf("%s cannot be read: %w", where, err)
 	}
@@ -143,7 +143,7 @@ func (t *ClusterTrust) Load(ctx context.Context) error {
 		return fmt.Errorf("%s cannot be understood: %w", where, err)
 	}
 	if trust.Data[proxyCAKey] == "" || len(t.headers.UsernameHeaders()) == 0 {
-		return fmt.Errorf("%s does not say who the front proxy is: start kube-apiserver with --requestheader-client-ca-file and --requestheader-username-headers", where)
+		return fmt.Errorf("%s does not identify the front proxy: start kube-apiserver with --requestheader-client-ca-file and --requestheader-username-headers", where)
 	}
 	return nil
 }

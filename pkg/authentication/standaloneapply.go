@@ -109,7 +109,7 @@ func (o *StandaloneOptions) authorities(in StandaloneInputs) (dynamiccertificate
 		return nil, nil, fmt.Errorf("--requestheader-client-ca-file: %w", err)
 	}
 	if shared != "" {
-		return nil, nil, fmt.Errorf("--requestheader-client-ca-file: %s is also an authority of client certificates (%s), so any user with the right name could act as any other: give the front proxy an authority of its own", shared, in.ClientCAFile)
+		return nil, nil, fmt.Errorf("--requestheader-client-ca-file: %s is also an authority of client certificates (%s), so any user with the right name could act as any other: give the front proxy a separate authority", shared, in.ClientCAFile)
 	}
 	return clientCA, &FrontProxy{
 		CA:                  proxyCA,

@@ -94,16 +94,16 @@ func (o *StandaloneOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.TokenFile, "token-auth-file", o.TokenFile, "CSV file with a token, a user, a UID and, in quotes, comma separated groups on each line. Read at the start. Such a token never expires: prefer certificates (gatehouse user add).")
 
 	a := &o.Accounts
-	fs.StringVar(&a.SigningKeyFile, "service-account-signing-key-file", a.SigningKeyFile, "Private key that signs service account tokens. Where empty, the one in the data directory, which the first start creates. Replicas must share it.")
-	fs.StringArrayVar(&a.KeyFiles, "service-account-key-file", a.KeyFiles, "Further keys that verify service account tokens: former keys and the next one. Of a private key, the public half is used. May be given more than once.")
+	fs.StringVar(&a.SigningKeyFile, "service-account-signing-key-file", a.SigningKeyFile, "Private key that signs service account tokens. If empty, the key in the data directory, which the first start creates. Replicas must share it.")
+	fs.StringArrayVar(&a.KeyFiles, "service-account-key-file", a.KeyFiles, "Additional keys that verify service account tokens: former keys and the next one. The public key of a private key is used. May be given more than once.")
 	fs.StringArrayVar(&a.Issuers, "service-account-issuer", a.Issuers, "Issuer of service account tokens, preferably a URL at which clients reach the server. May be given more than once: the first is put into tokens, all are accepted.")
-	fs.StringVar(&a.KeySetURL, "service-account-jwks-uri", a.KeySetURL, "URL of the keys in /.well-known/openid-configuration. Where empty, derived from --external-hostname or the address.")
-	fs.StringSliceVar(&a.Audiences, "api-audiences", a.Audiences, "Audiences accepted in tokens, comma separated. Where empty, the issuers.")
+	fs.StringVar(&a.KeySetURL, "service-account-jwks-uri", a.KeySetURL, "URL of the keys in /.well-known/openid-configuration. If empty, it is derived from --external-hostname or the address.")
+	fs.StringSliceVar(&a.Audiences, "api-audiences", a.Audiences, "Audiences accepted in tokens, comma separated. If empty, the issuers.")
 	fs.DurationVar(&a.MaxExpiration, "service-account-max-token-expiration", a.MaxExpiration, "Maximum lifetime of a service account token. Requests for a longer one get this lifetime and a warning. 0 for no limit.")
 
 	p := &o.Proxy
-	fs.StringVar(&p.CAFile, "requestheader-client-ca-file", p.CAFile, "Certificates of the authority that signs the client certificate of a front proxy, which names its users in headers. It must not be the authority of client certificates. Where empty, there is no front proxy.")
-	fs.StringSliceVar(&p.AllowedNames, "requestheader-allowed-names", p.AllowedNames, "Common names that the front proxy's certificate may carry, comma separated.")
+	fs.StringVar(&p.CAFile, "requestheader-client-ca-file", p.CAFile, "Certificates of the authority that signs the client certificate of a front proxy, which names its users in headers. It must not be the authority of client certificates. If empty, there is no front proxy.")
+	fs.StringSliceVar(&p.AllowedNames, "requestheader-allowed-names", p.AllowedNames, "Common names that the client certificate of the front proxy may have, comma separated.")
 	fs.StringSliceVar(&p.UsernameHeaders, "requestheader-username-headers", p.UsernameHeaders, "Headers with the user's name, comma separated; the first one present is used.")
 	fs.StringSliceVar(&p.UIDHeaders, "requestheader-uid-headers", p.UIDHeaders, "Headers with the user's UID, comma separated.")
 	fs.StringSliceVar(&p.GroupHeaders, "requestheader-group-headers", p.GroupHeaders, "Headers with the user's groups, comma separated.")

@@ -57,7 +57,7 @@ func NewDelegated(c Delegated) (authorizer.Authorizer, error) {
 		return nil, err
 	}
 	authorizerfactory.RegisterMetrics()
-	ask, err := authorizerfactory.DelegatingAuthorizerConfig{
+	reviewer, err := authorizerfactory.DelegatingAuthorizerConfig{
 		SubjectAccessReviewClient: c.Client,
 		AllowCacheTTL:             c.AllowCacheTTL,
 		DenyCacheTTL:              c.DenyCacheTTL,
@@ -76,6 +76,6 @@ func NewDelegated(c Delegated) (authorizer.Authorizer, error) {
 		// Before the cluster: its roles ignore field selectors, and a broad one would allow every
 		// instance to every host.
 		union.NamedAuthorizer{AuthorizerName: "hosts", Authorizer: hosts},
-		union.NamedAuthorizer{AuthorizerName: "cluster", Authorizer: ask},
+		union.NamedAuthorizer{AuthorizerName: "cluster", Authorizer: reviewer},
 	)
 }

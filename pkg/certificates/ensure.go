@@ -138,21 +138,10 @@ func ensure(dir string, opts Options, mayCreateCA bool) (*Bundle, error) {
 		return nil, err
 	}
 
-	var changes []replacement
-	switch {
-	case foundCA:
-		err = b.checkCA(now)
-	case !mayCreateCA, foundServing, foundAdmin:
-		err = fmt.Errorf("%s and %s are gone while certificates that they signed are in use: %s", ca.cert, ca.key, caCure(dir))
-	default:
-		b.CA, err = issueCA(now)
-		changes = append(changes, replacement{files: ca, pair: b.CA})
-		b.Issued = append(b.Issued, caName)
-	}
+	changes, err := b.ensureCA(ca, foundCA, mayCreateCA && !foundServing && !foundAdmin, now)
 	if err != nil {
 		return nil, err
 	}
-
 	if !foundServing || mustRenew(b.Serving.Cert, b.CA.Cert, now) || !covers(b.Serving.Cert, dnsNames, ips) {
 		if b.Serving, err = issueServing(b.CA, dnsNames, ips, now); err != nil {
 			return nil, err
@@ -175,6 +164,22 @@ func ensure(dir string, opts Options, mayCreateCA bool) (*Bundle, error) {
 		return nil, err
 	}
 	return b, nil
+}
+
+// ensureCA checks the CA that was found, or creates it.
+func (b *Bundle) ensureCA(ca pairFiles, found, mayCreate bool, now time.Time) ([]replacement, error) {
+	if found {
+		return nil, b.checkCA(now)
+	}
+	if !mayCreate {
+		return nil, fmt.Errorf("%s and %s are gone while certificates that they signed are in use: %s", ca.cert, ca.key, caCure(b.Dir))
+	}
+	var err error
+	if b.CA, err = issueCA(now); err != nil {
+		return nil, err
+	}
+	b.Issued = append(b.Issued, caName)
+	return []replacement{{files: ca, pair: b.CA}}, nil
 }
 
 // prepare makes the directory, removes the permissions of other users, and completes or
@@ -275,7 +280,7 @@ func subjectNames(extra []string) (dnsNames []string, ips []net.IP, err error) {
 		}
 		host := strings.ToLower(name)
 		if len(validation.IsDNS1123Subdomain(host)) > 0 && len(validation.IsWildcardDNS1123Subdomain(host)) > 0 {
-			return nil, nil, fmt.Errorf("%q cannot stand in the serving certificate: give a host name such as box.example.com or an IP address, without scheme and port", name)
+			return nil, nil, fmt.Errorf("%q cannot be a name in the serving certificate: use a host name such as box.example.com or an IP address, without scheme and port", name)
 		}
 		if !slices.Contains(dnsNames, host) {
 			dnsNames = append(dnsNames, host)

@@ -62,8 +62,8 @@ type Options struct {
 func (o *Options) AddFlags(fs *pflag.FlagSet) {
 	fs.DurationVar(&o.TTL, "ttl", o.TTL, "How long the certificate is valid.")
 	fs.StringVar(&o.DataDir, "data-dir", o.DataDir, "The server's data directory.")
-	fs.StringVar(&o.Server, "server", o.Server, "URL by which the new kubeconfig reaches the server; its host must be in the server's certificate, see --tls-san of the server. Where empty, the one in the administrator's kubeconfig.")
-	fs.StringVar(&o.Out, "out", o.Out, "File to write, which must not exist; - for standard output. Where empty, NAME.kubeconfig in the working directory.")
+	fs.StringVar(&o.Server, "server", o.Server, "URL of the server in the new kubeconfig; its host must be in the server's certificate, see --tls-san of the server. If empty, the URL in the administrator's kubeconfig is used.")
+	fs.StringVar(&o.Out, "out", o.Out, "File to write, which must not exist; - for standard output. If empty, NAME.kubeconfig in the working directory.")
 }
 
 // Issuer signs a client certificate.

@@ -49,7 +49,7 @@ type HostOptions struct {
 // AddFlags adds the flags to a set.
 func (o *HostOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.DataDir, "data-dir", o.DataDir, "The server's data directory, with the authority that signs the hosts' certificates.")
-	fs.StringVar(&o.Kubeconfig, "kubeconfig", o.Kubeconfig, "Kubeconfig that leads to the server. With --impersonate, and instead of --data-dir.")
+	fs.StringVar(&o.Kubeconfig, "kubeconfig", o.Kubeconfig, "Kubeconfig of the server. Used with --impersonate, instead of --data-dir.")
 	fs.BoolVar(&o.Impersonate, "impersonate", o.Impersonate, "Let the user of --kubeconfig impersonate the hosts, instead of giving each a certificate.")
 	o.dataDir = fs.Lookup("data-dir")
 }

@@ -45,9 +45,9 @@ func NewOptions() Options {
 
 // AddFlags adds the flags to a set.
 func (o *Options) AddFlags(fs *pflag.FlagSet) {
-	fs.StringVar(&o.Kubeconfig, "kubeconfig", o.Kubeconfig, "Kubeconfig of the cluster that authenticates and authorizes requests. Where empty, the service account of the pod.")
-	fs.BoolVar(&o.AnyProxyName, "requestheader-allow-any-name", o.AnyProxyName, "Serve although no common name is set for the front proxy (--requestheader-allowed-names is empty: here, or at the cluster's kube-apiserver). Any holder of a certificate of that authority can then act as any user.")
-	fs.BoolVar(&o.NoTokenReview, "disable-token-review", o.NoTokenReview, "Do not send bearer tokens to the cluster for review. Callers that come through kube-apiserver do not need it.")
+	fs.StringVar(&o.Kubeconfig, "kubeconfig", o.Kubeconfig, "Kubeconfig of the cluster that authenticates and authorizes requests. If empty, the service account of the pod is used.")
+	fs.BoolVar(&o.AnyProxyName, "requestheader-allow-any-name", o.AnyProxyName, "Serve even if no common name is set for the front proxy (--requestheader-allowed-names is empty: here, or at the cluster's kube-apiserver). Any holder of a certificate of that authority can then act as any user.")
+	fs.BoolVar(&o.NoTokenReview, "disable-token-review", o.NoTokenReview, "Do not send bearer tokens to the cluster for review. Requests through kube-apiserver do not need token reviews.")
 	fs.DurationVar(&o.TokenCacheTTL, "authentication-token-webhook-cache-ttl", o.TokenCacheTTL, "How long responses to token reviews are cached.")
 	fs.DurationVar(&o.AllowCacheTTL, "authorization-webhook-cache-authorized-ttl", o.AllowCacheTTL, "How long allowed decisions are cached.")
 	fs.DurationVar(&o.DenyCacheTTL, "authorization-webhook-cache-unauthorized-ttl", o.DenyCacheTTL, "How long denied decisions are cached.")

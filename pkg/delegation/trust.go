@@ -84,9 +84,9 @@ func checkProxyAuthority(trust *authentication.ClusterTrust, clientCAFile string
 		switch {
 		case shared == "":
 		case len(trust.AllowedNames()) == 0:
-			return fmt.Errorf("the authority of the cluster's front proxy (%s) is also an authority of users' certificates (%s), and no common name is given for the front proxy, so any user could act as any other: give the front proxy an authority of its own (kube-apiserver --requestheader-client-ca-file), or at least start kube-apiserver with --requestheader-allowed-names", shared, source)
+			return fmt.Errorf("the authority of the cluster's front proxy (%s) is also an authority of users' certificates (%s), and no common name is given for the front proxy, so any user could act as any other: give the front proxy a separate authority (kube-apiserver --requestheader-client-ca-file), or at least start kube-apiserver with --requestheader-allowed-names", shared, source)
 		default:
-			klog.Warningf("Front proxy of the cluster: its authority (%s) is also an authority of users' certificates (%s): a user with one of the common names %v in the certificate can act as any user; give the front proxy an authority of its own (kube-apiserver --requestheader-client-ca-file)", shared, source, trust.AllowedNames())
+			klog.Warningf("Front proxy of the cluster: its authority (%s) is also an authority of users' certificates (%s): a user with one of the common names %v in the certificate can act as any user; give the front proxy a separate authority (kube-apiserver --requestheader-client-ca-file)", shared, source, trust.AllowedNames())
 		}
 	}
 	return nil

@@ -51,7 +51,7 @@ func NewWatchOptions() WatchOptions {
 
 // AddFlags adds the flags to a set.
 func (o *WatchOptions) AddFlags(fs *pflag.FlagSet) {
-	fs.DurationVar(&o.MaxTimeout, "max-watch-timeout", o.MaxTimeout, "Longest life of a watch, whatever timeoutSeconds the client asks for. Each watch ends up to a tenth earlier, so that they do not all come back at once; clients then watch again from where they were.")
+	fs.DurationVar(&o.MaxTimeout, "max-watch-timeout", o.MaxTimeout, "Maximum duration of a watch, regardless of the timeoutSeconds of the request. Each watch ends up to a tenth earlier, so that clients do not all reconnect at once; they resume from the last resource version.")
 	fs.DurationVar(&o.RecheckInterval, "watch-recheck-interval", o.RecheckInterval, "How often the server checks for each open watch that the credentials of its user are still accepted and that the user may still watch. A watch whose user may not is ended. Certificates and tokens that expire end their watches at once.")
 	fs.IntVar(&o.MaxPerUser, PerUserFlag, o.MaxPerUser, "The maximum number of watches that one user may have open at a time. When it is reached, the server refuses further watches of the user with 429. The group system:masters and the server's own controllers are exempt. 0 for no limit.")
 	fs.IntVar(&o.Max, AllFlag, o.Max, "The maximum number of watches that all users together may have open at a time. When it is reached, the server refuses further watches with 429. The group system:masters and the server's own controllers are exempt. 0 for no limit.")

@@ -54,7 +54,7 @@ func NewOptions() Options {
 // AddFlags adds the flags to a set.
 func (o *Options) AddFlags(fs *pflag.FlagSet) {
 	o.SecureServingOptions.AddFlags(fs)
-	fs.StringSliceVar(&o.SANs, "tls-san", o.SANs, "Further host names and IP addresses for the serving certificate that the server makes for itself, comma separated. Not used with --tls-cert-file.")
+	fs.StringSliceVar(&o.SANs, "tls-san", o.SANs, "Additional host names and IP addresses for the self-issued serving certificate, comma separated. Not used with --tls-cert-file.")
 	// The server's own certificates are in the data directory, so the flag has no effect.
 	_ = fs.MarkHidden("cert-dir")
 }

@@ -42,17 +42,17 @@ func NewFlags() Flags {
 func (f *Flags) AddFlags(fs *pflag.FlagSet) {
 	fs.IntVar(&f.Count, "count", f.Count, "Number of hosts to simulate.")
 	fs.StringVar(&f.NamePrefix, "name-prefix", f.NamePrefix, "Prefix of the hosts' names; a number from 1 follows.")
-	fs.Int64Var(&f.Seed, "seed", f.Seed, "Seed of everything random.")
+	fs.Int64Var(&f.Seed, "seed", f.Seed, "Seed of the random number generator.")
 	fs.StringVar(&f.cpu, "cpu", f.cpu, "Processors of each host, in cores.")
 	fs.StringVar(&f.memory, "memory", f.memory, "Memory of each host, in bytes.")
-	fs.IntVar(&f.Instances, "instances", f.Instances, "How many instances each host takes.")
+	fs.IntVar(&f.Instances, "instances", f.Instances, "Maximum number of instances of each host.")
 	fs.DurationVar(&f.LeaseDuration, "lease-duration", f.LeaseDuration, "How long a host counts as alive after a heartbeat. Heartbeats are four times as frequent.")
 	fs.DurationVar(&f.StartDelay, "start-delay", f.StartDelay, "How long containers take to start, on average: from half as long to one and a half times.")
 	fs.DurationVar(&f.StopDelay, "stop-delay", f.StopDelay, "How long instances take to stop, on average, but no longer than their grace period.")
-	fs.Float64Var(&f.FailureRate, "failure-rate", f.FailureRate, "Part of all runs of containers that end with an error, from 0 (none) to 1 (all).")
+	fs.Float64Var(&f.FailureRate, "failure-rate", f.FailureRate, "Fraction of container runs that end with an error, from 0 (none) to 1 (all).")
 	fs.DurationVar(&f.FailureAfter, "failure-after", f.FailureAfter, "How long failing containers run, on average.")
-	fs.DurationVar(&f.RunTime, "run-time", f.RunTime, "How long containers run before they end without an error, unless the restartPolicy is Always; 0 for ever.")
-	fs.StringSliceVar(&f.BadImages, "bad-images", f.BadImages, "Parts of the names of images that are never fetched, comma separated.")
+	fs.DurationVar(&f.RunTime, "run-time", f.RunTime, "How long containers run before they end without an error, unless the restartPolicy is Always; 0 for no limit.")
+	fs.StringSliceVar(&f.BadImages, "bad-images", f.BadImages, "Substrings of the names of images that can never be pulled, comma separated.")
 }
 
 // Complete sets the amounts and returns an error for each invalid flag.
@@ -60,7 +60,7 @@ func (f *Flags) Complete() []error {
 	var errs []error
 	invalid := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if f.Count < 1 || f.Count > MaxHosts {
-		invalid("--count=%d is not a number from 1 to %d: ask for one host at least", f.Count, MaxHosts)
+		invalid("--count=%d is not a number from 1 to %d: use a number in this range", f.Count, MaxHosts)
 	}
 	if problems := validation.IsDNS1123Subdomain(f.HostName(MaxHosts)); len(problems) > 0 {
 		invalid("--name-prefix=%q cannot begin the name of a host (%s): use lower-case letters, digits, dots and dashes, as in sim-", f.NamePrefix, problems[0])

@@ -60,8 +60,8 @@ const (
 
 // The cures are part of responses to clients, so they contain no path and no address.
 const (
-	embeddedCure = "delete objects that are not needed (deletes go on; objects with finalizers stay, since taking a finalizer away is a write), then restart the server, which compacts and defragments the database; or restart it with a larger --etcd-quota-bytes"
-	externalCure = "delete objects that are not needed (deletes go on; objects with finalizers stay, since taking a finalizer away is a write), then run etcdctl compact, etcdctl defrag and etcdctl alarm disarm; or raise --quota-backend-bytes of etcd and disarm the alarm"
+	embeddedCure = "delete objects that are not needed (deletes continue; objects with finalizers remain, because the removal of a finalizer is a write), then restart the server, which compacts and defragments the database; or restart it with a larger --etcd-quota-bytes"
+	externalCure = "delete objects that are not needed (deletes continue; objects with finalizers remain, because the removal of a finalizer is a write), then run etcdctl compact, etcdctl defrag and etcdctl alarm disarm; or raise --quota-backend-bytes of etcd and disarm the alarm"
 )
 
 // Space tracks whether etcd refuses writes because its database has reached its quota (the NOSPACE

@@ -29,7 +29,7 @@ import (
 const largerThanMax = "message larger than max"
 
 // tooLargeForEtcd is a part of the error for clients.
-const tooLargeForEtcd = "the object is larger than etcd takes: make it smaller; etcd takes 1.5 MiB unless its --max-request-bytes says otherwise, and is sent at most 2 MiB"
+const tooLargeForEtcd = "the object is larger than etcd accepts: make it smaller; etcd accepts 1.5 MiB unless its --max-request-bytes is different, and the server sends at most 2 MiB"
 
 // translateSize replaces etcd's refusal of a write for its size, which is no failure of the
 // server, by 413.

@@ -114,7 +114,7 @@ func LargeObjects(t *testing.T, admin *rest.Config, namespace string, taken int,
 		t.Errorf("an app of %d bytes: %d %.300s", taken, code, body)
 	}
 	for _, bytes := range refused {
-		if code, body := create(bytes); code != http.StatusRequestEntityTooLarge || !strings.Contains(body, "larger than etcd takes") {
+		if code, body := create(bytes); code != http.StatusRequestEntityTooLarge || !strings.Contains(body, "larger than etcd accepts") {
 			t.Errorf("an app of %d bytes: %d %.300s", bytes, code, body)
 		}
 	}

@@ -37,6 +37,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/pkg/admission"
 	fleet "github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 )
 
 // admissionBench are the flags of bench admission.
@@ -172,42 +173,59 @@ func (b *admissionBench) round(ctx context.Context, c chain) (result admitted, e
 		if err := c.prepare(ctx, admin); err != nil {
 			return result, err
 		}
-		// The label that the policy sets shows that both are in force: policies are read every second.
-		if err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, readyTimeout, true, func(ctx context.Context) (bool, error) {
-			made, err := clients[0].FleetV1alpha1().Instances(namespace).Create(ctx, newInstance("probe"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
-			return err == nil && made.Labels["bench"] != "", err
-		}); err != nil {
-			return result, fmt.Errorf("waiting for the policies: %w", err)
+		if err := waitPolicies(ctx, clients[0]); err != nil {
+			return result, err
 		}
 	}
 	if _, err := drive(ctx, b.clients, b.warmUp, create("warm")); err != nil {
 		return result, err
 	}
-	read := func() (map[string]pluginTime, error) {
-		text, err := admin.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return parsePluginTimes(text)
-	}
-	before, err := read()
+	before, err := readPluginTimes(ctx, admin)
 	if err != nil {
 		return result, err
 	}
 	if result.load, err = driveServer(ctx, s, b.clients, b.writes, create("counted")); err != nil {
 		return result, err
 	}
-	after, err := read()
+	after, err := readPluginTimes(ctx, admin)
 	if err != nil {
 		return result, err
 	}
-	result.each = map[string]time.Duration{}
+	result.each = meanTimes(before, after)
+	return result, nil
+}
+
+// meanTimes returns the mean time of the writes between two readings.
+func meanTimes(before, after map[string]pluginTime) map[string]time.Duration {
+	each := map[string]time.Duration{}
 	for half, t := range after {
 		if count := t.count - before[half].count; count > 0 {
-			result.each[half] = (t.sum - before[half].sum) / time.Duration(count)
+			each[half] = (t.sum - before[half].sum) / time.Duration(count)
 		}
 	}
-	return result, nil
+	return each
+}
+
+// waitPolicies waits until a write gets the label that the policy sets, which shows that both policies are in
+// force: policies are read every second.
+func waitPolicies(ctx context.Context, client versioned.Interface) error {
+	err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, readyTimeout, true, func(ctx context.Context) (bool, error) {
+		made, err := client.FleetV1alpha1().Instances(namespace).Create(ctx, newInstance("probe"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		return err == nil && made.Labels["bench"] != "", err
+	})
+	if err != nil {
+		return fmt.Errorf("waiting for the policies: %w", err)
+	}
+	return nil
+}
+
+// readPluginTimes reads the times of the admission plugins from the metrics.
+func readPluginTimes(ctx context.Context, client kubernetes.Interface) (map[string]pluginTime, error) {
+	text, err := client.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return parsePluginTimes(text)
 }
 
 // bothPolicies stores a realistic validating and a realistic mutating policy.

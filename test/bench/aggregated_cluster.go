@@ -82,19 +82,7 @@ subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: bench-agent}]
 
 // startAggregated starts all servers below dir and creates the objects that all measurements need.
 func (b *aggregatedBench) startAggregated(ctx context.Context, dir string) (t *aggregated, err error) {
-	repositoryRoot, err := repository()
-	if err != nil {
-		return nil, err
-	}
-	if b.controlPlane == "" {
-		b.controlPlane = filepath.Join(repositoryRoot, "_output", "e2e")
-	}
-	binaries, err := harness.FindBinaries(b.controlPlane, filepath.Join(repositoryRoot, "bin"))
-	if err != nil {
-		return nil, err
-	}
-	binaries.Gatehouse, binaries.Kubectl = b.gatehouse, b.kubectl
-	manifests, err := accessManifests(b.kubectl, repositoryRoot)
+	binaries, manifests, err := b.sources()
 	if err != nil {
 		return nil, err
 	}
@@ -144,6 +132,23 @@ func (b *aggregatedBench) startAggregated(ctx context.Context, dir string) (t *a
 		return nil, err
 	}
 	return t, b.prepare(ctx, t)
+}
+
+// sources returns the binaries to start and the manifests to apply.
+func (b *aggregatedBench) sources() (binaries harness.Binaries, manifests string, err error) {
+	repositoryRoot, err := repository()
+	if err != nil {
+		return binaries, manifests, err
+	}
+	if b.controlPlane == "" {
+		b.controlPlane = filepath.Join(repositoryRoot, "_output", "e2e")
+	}
+	if binaries, err = harness.FindBinaries(b.controlPlane, filepath.Join(repositoryRoot, "bin")); err != nil {
+		return binaries, manifests, err
+	}
+	binaries.Gatehouse, binaries.Kubectl = b.gatehouse, b.kubectl
+	manifests, err = accessManifests(b.kubectl, repositoryRoot)
+	return binaries, manifests, err
 }
 
 // waitAllowed waits until the user is authorized on both ways: a denial is cached for a while.

@@ -82,11 +82,7 @@ func runAgent(t *testing.T) {
 
 	// Through the manager's client: create, server-side apply, a subresource.
 	c := manager.GetClient()
-	for _, name := range []string{host, "edge-2"} {
-		if err := c.Create(ctx, &fleetv1alpha1.Host{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
-			t.Fatal(err)
-		}
-	}
+	createHosts(ctx, t, c, host, "edge-2")
 	for name, to := range map[string]string{"mine": host, "other": "edge-2", "unbound": ""} {
 		deploy(ctx, t, c, name, to)
 	}
@@ -113,12 +109,7 @@ func runAgent(t *testing.T) {
 		return c.Get(ctx, client.ObjectKey{Namespace: "default", Name: "late"}, instance) == nil && instance.Status.Phase == fleetv1alpha1.InstanceRunning
 	})
 	stopped()
-	if seen := agent.names(); !slices.Equal(seen, []string{"late", "mine"}) {
-		t.Errorf("the agent was shown %v, want late and mine", seen)
-	}
-	if errs := agent.failures(); len(errs) > 0 {
-		t.Errorf("the agent failed: %v", errs)
-	}
+	agent.check(t, "late", "mine")
 	want := "application/json"
 	if strings.HasSuffix(t.Name(), "protobuf") {
 		want = "application/vnd.kubernetes.protobuf"
@@ -127,6 +118,26 @@ func runAgent(t *testing.T) {
 	server.Stop(t)
 	if log := server.Complaints(); log != "" {
 		t.Errorf("the server's log is not empty:\n%s", log)
+	}
+}
+
+func createHosts(ctx context.Context, t *testing.T, c client.Client, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if err := c.Create(ctx, &fleetv1alpha1.Host{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// check compares the names of the instances that the agent was shown, and fails for its errors.
+func (a *agent) check(t *testing.T, want ...string) {
+	t.Helper()
+	if seen := a.names(); !slices.Equal(seen, want) {
+		t.Errorf("the agent was shown %v, want %v", seen, want)
+	}
+	if errs := a.failures(); len(errs) > 0 {
+		t.Errorf("the agent failed: %v", errs)
 	}
 }
 

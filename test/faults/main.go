@@ -115,23 +115,26 @@ type run struct {
 	}
 }
 
+// close ends the fault and the server and removes the files of the run.
+func (r *run) close() {
+	_ = r.disperse()
+	_ = r.eject()
+	if r.server != nil {
+		_ = r.server.end(syscall.SIGKILL)
+	}
+	for _, cleanup := range slices.Backward(r.cleanups) {
+		cleanup()
+	}
+	_ = os.RemoveAll(r.dir)
+}
+
 func playFault(program string, f fault) (row string, sound bool, err error) {
 	r := &run{fault: f, program: program}
 	if r.dir, err = os.MkdirTemp("", "gh-faults-"); err != nil {
 		return "", false, err
 	}
 	r.dataDir = filepath.Join(r.dir, "data")
-	defer func() {
-		_ = r.disperse()
-		_ = r.eject()
-		if r.server != nil {
-			_ = r.server.end(syscall.SIGKILL)
-		}
-		for _, cleanup := range slices.Backward(r.cleanups) {
-			cleanup()
-		}
-		_ = os.RemoveAll(r.dir)
-	}()
+	defer r.close()
 	if f.onDisk {
 		if err := r.makeDisk(); err != nil {
 			return "", false, err

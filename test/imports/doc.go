@@ -16,5 +16,5 @@ limitations under the License.
 
 // Package imports checks every package of the module against the import table of
 // ARCHITECTURE.md: a group of packages imports only what the table lists for it. Read rooms in
-// rooms_test.go.
+// rooms_test.go. size_test.go limits the lines of files and functions.
 package imports

@@ -204,7 +204,7 @@ func ownRefusals(t *testing.T, server *servertesting.Server, admin fleetClient) 
 		}, http.StatusForbidden, `host "edge-1" may create and update its Host, not DELETE it`},
 		{"a host deletes an instance with a propagation policy", func(ctx context.Context) error {
 			return host.Instances("default").Delete(ctx, "bound", metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0), PropagationPolicy: ptr.To(metav1.DeletePropagationForeground)})
-		}, http.StatusForbidden, "propagationPolicy: a host may not say"},
+		}, http.StatusForbidden, "propagationPolicy: a host may not determine"},
 		{"a rollback with a refused change of the app", func(ctx context.Context) error {
 			_, err := rolling.Apps("default").Rollback(ctx, "web", &v1alpha1.AppRollback{ToRevision: 2}, metav1.CreateOptions{})
 			return err

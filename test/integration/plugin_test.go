@@ -151,7 +151,7 @@ func tryStatus(t *testing.T, u pluginUser, client fleetClient) {
 	u.run("rollout status web", 0, `app "web" successfully rolled out`)
 	u.run("rollout status web --revision 2", 1, `error: app "web" is at revision 3, not at revision 2`)
 	u.report(client, 3, v1alpha1.AppStatus{})
-	u.run("rollout status web --timeout 1s", 2, "0 out of 1 new replicas have been updated...", "watched for 1s (--timeout), and goes on")
+	u.run("rollout status web --timeout 1s", 2, "0 out of 1 new replicas have been updated...", "watched for 1s (--timeout) and continues")
 	var progress struct {
 		Done, Failed bool
 		Revision     int64

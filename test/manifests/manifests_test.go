@@ -18,17 +18,10 @@ limitations under the License.
 package manifests
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/base64"
-	"encoding/json"
-	"errors"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -37,18 +30,11 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
-	serializer "k8s.io/apimachinery/pkg/runtime/serializer/json"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/apimachinery/pkg/util/sets"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
-	"k8s.io/client-go/kubernetes/scheme"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/delegation"
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 )
 
@@ -56,124 +42,6 @@ const (
 	namespace = "gatehouse-system"
 	account   = "gatehouse"
 )
-
-// overlays are the directories that are applied to clusters.
-var overlays = []string{"artifacts/deploy", "artifacts/deploy-embedded-etcd"}
-
-// secretKeys are the keys of the Secrets that docs/install.md creates.
-var secretKeys = map[string][]string{
-	"gatehouse-serving":     {"tls.crt", "tls.key"},
-	"gatehouse-etcd-client": {"ca.crt", "tls.crt", "tls.key"},
-}
-
-// apiService has the fields of kube-aggregator's type that its strict decoding needs; the module
-// itself would change our versions.
-type apiService struct {
-	metav1.TypeMeta
-	metav1.ObjectMeta `json:"metadata"`
-	Spec              struct {
-		Service struct {
-			Namespace, Name string
-			Port            int32
-		}
-		Group, Version                        string
-		InsecureSkipTLSVerify                 bool
-		CABundle                              string
-		GroupPriorityMinimum, VersionPriority int32
-	}
-}
-
-// rendered has the objects that kubectl would apply: for the server, and separately for the controllers.
-type rendered struct {
-	objects     []runtime.Object
-	controllers []runtime.Object
-	api         []apiService
-}
-
-// render decodes every document strictly: an unknown field is an error.
-func render(t *testing.T, directory string) rendered {
-	t.Helper()
-	root := filepath.Join("..", "..")
-	kubectl := os.Getenv("GATEHOUSE_KUBECTL")
-	if kubectl == "" {
-		kubectl = filepath.Join(root, "bin", "kubectl")
-	}
-	cmd := exec.CommandContext(t.Context(), kubectl, "kustomize", filepath.Join(root, directory))
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	output, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("kubectl kustomize %s: %v %s (is kubectl missing? run `make build`)", directory, err, stderr.String())
-	}
-	strict := serializer.NewSerializerWithOptions(serializer.DefaultMetaFactory, scheme.Scheme, scheme.Scheme, serializer.SerializerOptions{Yaml: true, Strict: true})
-	var all rendered
-	for reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(output))); ; {
-		document, err := reader.Read()
-		if errors.Is(err, io.EOF) {
-			return all
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if bytes.Contains(document, []byte("kind: APIService\n")) {
-			asJSON, err := utilyaml.ToJSON(document)
-			if err != nil {
-				t.Fatal(err)
-			}
-			decoder := json.NewDecoder(bytes.NewReader(asJSON))
-			decoder.DisallowUnknownFields()
-			var api apiService
-			if err := decoder.Decode(&api); err != nil {
-				t.Fatalf("%v in\n%s", err, document)
-			}
-			all.api = append(all.api, api)
-			continue
-		}
-		object, _, err := strict.Decode(document, nil, nil)
-		if err != nil {
-			t.Fatalf("%v in\n%s", err, document)
-		}
-		if ofControllers(object) {
-			all.controllers = append(all.controllers, object)
-		} else {
-			all.objects = append(all.objects, object)
-		}
-	}
-}
-
-func every[T runtime.Object](r rendered) []T {
-	var found []T
-	for _, object := range r.objects {
-		if o, ok := object.(T); ok {
-			found = append(found, o)
-		}
-	}
-	return found
-}
-
-func one[T runtime.Object](t *testing.T, r rendered) T {
-	t.Helper()
-	found := every[T](r)
-	if len(found) != 1 {
-		t.Fatalf("there are %d of %T, not one", len(found), *new(T))
-	}
-	return found[0]
-}
-
-func container(t *testing.T, r rendered) (corev1.PodSpec, corev1.Container) {
-	t.Helper()
-	pod := one[*appsv1.Deployment](t, r).Spec.Template.Spec
-	if len(pod.Containers) != 1 || len(pod.InitContainers) != 0 {
-		t.Fatal("the pod has not exactly one container")
-	}
-	return pod, pod.Containers[0]
-}
-
-func forEveryOverlay(t *testing.T, check func(t *testing.T, r rendered)) {
-	for _, directory := range overlays {
-		t.Run(directory, func(t *testing.T) { check(t, render(t, directory)) })
-	}
-}
 
 func TestTheAPIServiceTrustsNothingUntilItIsGivenACABundle(t *testing.T) {
 	forEveryOverlay(t, func(t *testing.T, r rendered) {
@@ -233,6 +101,24 @@ func TestThePodMayDoNoMoreThanItNeeds(t *testing.T) {
 	})
 }
 
+// environmentOf returns the variables of a container, whose values are in ConfigMaps.
+func environmentOf(t *testing.T, r rendered, c corev1.Container) map[string]string {
+	t.Helper()
+	environment := map[string]string{}
+	for _, variable := range c.Env {
+		reference := variable.ValueFrom.ConfigMapKeyRef
+		for _, configMap := range every[*corev1.ConfigMap](r) {
+			if configMap.Name == reference.Name {
+				environment[variable.Name] = configMap.Data[reference.Key]
+			}
+		}
+		if environment[variable.Name] == "" {
+			t.Errorf("variable %s has no value: key %s of ConfigMap %s", variable.Name, reference.Key, reference.Name)
+		}
+	}
+	return environment
+}
+
 // onDisk creates the files that the pod would find mounted and returns the server's arguments
 // with paths to these files.
 func onDisk(t *testing.T, r rendered) []string {
@@ -264,18 +150,7 @@ func onDisk(t *testing.T, r rendered) []string {
 			}
 		}
 	}
-	environment := map[string]string{}
-	for _, variable := range c.Env {
-		reference := variable.ValueFrom.ConfigMapKeyRef
-		for _, configMap := range every[*corev1.ConfigMap](r) {
-			if configMap.Name == reference.Name {
-				environment[variable.Name] = configMap.Data[reference.Key]
-			}
-		}
-		if environment[variable.Name] == "" {
-			t.Errorf("variable %s has no value: key %s of ConfigMap %s", variable.Name, reference.Key, reference.Name)
-		}
-	}
+	environment := environmentOf(t, r, c)
 	var args []string
 	for _, arg := range c.Args {
 		flag, value, found := strings.Cut(arg, "=")
@@ -382,146 +257,6 @@ func checkStop(t *testing.T, r rendered, o options.CompletedOptions) {
 	}
 	if o.ServerRun.ShutdownDelayDuration < 5*time.Second {
 		t.Error("requests are refused before all clients have removed the endpoint")
-	}
-}
-
-// upstreamRoles are the cluster's own roles that are bound here: bootstrappolicy/policy.go
-// and namespace_policy.go in Kubernetes.
-var upstreamRoles = map[string][]rbacv1.PolicyRule{
-	"ClusterRole/system:auth-delegator": {
-		{Verbs: []string{"create"}, APIGroups: []string{"authentication.k8s.io"}, Resources: []string{"tokenreviews"}},
-		{Verbs: []string{"create"}, APIGroups: []string{"authorization.k8s.io"}, Resources: []string{"subjectaccessreviews"}},
-	},
-	"Role/extension-apiserver-authentication-reader": {
-		{Verbs: []string{"get", "list", "watch"}, APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: []string{"extension-apiserver-authentication"}},
-	},
-}
-
-// checkRBAC compares the rights of the ServiceAccount with the rights that the server needs.
-func checkRBAC(t *testing.T, r rendered, o options.CompletedOptions) {
-	type grant struct{ verb, group, resource, namespace, name string }
-	need := sets.New[grant]()
-	for _, n := range delegation.Needs(o.AdmissionPlugins(), !o.Cluster.NoTokenReview) {
-		for _, verb := range n.Verbs {
-			need.Insert(grant{verb, n.Resource.Group, n.Resource.Resource, n.Namespace, n.Object})
-		}
-	}
-	roles := map[string][]rbacv1.PolicyRule{}
-	for name, rules := range upstreamRoles {
-		roles[name] = rules
-	}
-	for _, role := range every[*rbacv1.ClusterRole](r) {
-		roles["ClusterRole/"+role.Name] = role.Rules
-	}
-	granted := sets.New[grant]()
-	bind := func(in string, subjects []rbacv1.Subject, ref rbacv1.RoleRef) {
-		if want := []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Name: account, Namespace: namespace}}; !slices.Equal(subjects, want) {
-			t.Errorf("%s is bound to %v and not to the ServiceAccount alone", ref.Name, subjects)
-		}
-		rules, ok := roles[ref.Kind+"/"+ref.Name]
-		if !ok {
-			t.Errorf("%s %s is bound and not known", ref.Kind, ref.Name)
-		}
-		for _, rule := range rules {
-			names := rule.ResourceNames
-			if len(names) == 0 {
-				names = []string{""}
-			}
-			for _, group := range rule.APIGroups {
-				for _, resource := range rule.Resources {
-					for _, verb := range rule.Verbs {
-						for _, name := range names {
-							granted.Insert(grant{verb, group, resource, in, name})
-						}
-					}
-				}
-			}
-		}
-	}
-	for _, binding := range every[*rbacv1.ClusterRoleBinding](r) {
-		bind("", binding.Subjects, binding.RoleRef)
-	}
-	for _, binding := range every[*rbacv1.RoleBinding](r) {
-		bind(binding.Namespace, binding.Subjects, binding.RoleRef)
-	}
-	for missing := range need.Difference(granted) {
-		t.Errorf("the server needs %+v, and rbac.yaml does not grant it", missing)
-	}
-	for extra := range granted.Difference(need) {
-		t.Errorf("rbac.yaml grants %+v, and the server does not need it", extra)
-	}
-	if sa := one[*corev1.ServiceAccount](t, r); sa.Name != account || sa.Namespace != namespace {
-		t.Errorf("the ServiceAccount is %s/%s", sa.Namespace, sa.Name)
-	}
-}
-
-func TestRolesForUsersJoinThoseOfTheCluster(t *testing.T) {
-	const prefix = "rbac.authorization.k8s.io/aggregate-to-"
-	reads := []string{"get", "list", "watch"}
-	written := []string{"apps", "apps/rollback", "apps/scale", "instances", "releases", "releases/scale"}
-	roles := map[string]*rbacv1.ClusterRole{}
-	for _, role := range every[*rbacv1.ClusterRole](render(t, overlays[0])) {
-		roles[role.Name] = role
-	}
-	for _, test := range []struct {
-		name, joins string
-		writes      bool
-	}{{"gatehouse:view", "view", false}, {"gatehouse:edit", "edit", true}, {"gatehouse:admin", "admin", true}, {"gatehouse:hosts-view", "", false}} {
-		t.Run(test.name, func(t *testing.T) {
-			role := roles[test.name]
-			if role == nil {
-				t.Fatal("the role is missing")
-			}
-			var joins []string
-			for label, value := range role.Labels {
-				if to, ok := strings.CutPrefix(label, prefix); ok && value == strconv.FormatBool(true) {
-					joins = append(joins, to)
-				}
-			}
-			if strings.Join(joins, ",") != test.joins {
-				t.Errorf("it becomes part of %v, not of %q", joins, test.joins)
-			}
-			can := sets.New[string]()
-			for _, rule := range role.Rules {
-				if !slices.Equal(rule.APIGroups, []string{v1alpha1.GroupName}) {
-					t.Errorf("it is about %v", rule.APIGroups)
-				}
-				for _, resource := range rule.Resources {
-					for _, verb := range rule.Verbs {
-						can.Insert(verb + " " + resource)
-					}
-				}
-			}
-			resources := []string{"apps", "apps/scale", "apps/status", "instances", "instances/status", "releases", "releases/scale", "releases/status"}
-			if test.joins == "" {
-				resources = []string{"hosts", "hosts/status", "hostleases"}
-			}
-			for _, resource := range resources {
-				for _, verb := range reads {
-					if !can.Has(verb + " " + resource) {
-						t.Errorf("it cannot %s %s", verb, resource)
-					}
-				}
-			}
-			for permission := range can {
-				verb, resource, _ := strings.Cut(permission, " ")
-				reading := slices.Contains(reads, verb)
-				if !reading && (!test.writes || !slices.Contains(written, resource)) {
-					t.Errorf("it can %s: bindings and statuses are for schedulers and host agents, and hosts for administrators of the cluster", permission)
-				}
-				if test.joins != "" && strings.HasPrefix(resource, "host") {
-					t.Errorf("it can %s, which a role in a namespace can never grant", permission)
-				}
-			}
-			for _, permission := range []string{
-				"deletecollection apps", "deletecollection instances", "deletecollection releases",
-				"patch apps/scale", "update apps/scale", "patch releases/scale", "update releases/scale", "create apps/rollback",
-			} {
-				if test.writes && !can.Has(permission) {
-					t.Errorf("it cannot %s", permission)
-				}
-			}
-		})
 	}
 }
 

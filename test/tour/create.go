@@ -71,6 +71,10 @@ func create(s *scene) {
 		s.pipe(generated, "create -f - -o name").shows("instance.fleet.gatehouse.dev/many-$ID-")
 	}
 
+	createRefused(s)
+}
+
+func createRefused(s *scene) {
 	s.pipe(instanceHeader+"metadata: {name: Bad_Name, labels: {tour: $ID}}\nspec: {restartPolicy: Sometimes}\n", "create -f -").fails(
 		`The Instance "Bad_Name" is invalid: `,
 		`* metadata.name: Invalid value: "Bad_Name": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')`,

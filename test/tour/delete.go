@@ -89,7 +89,7 @@ func gracefulDelete(s *scene) {
 	s.kubectl("delete instance web-$ID --wait=false --grace-period=0").prints(deleted)
 	s.kubectl("get instance web-$ID -o", grace).prints("1")
 	s.pipe(bindingToHost, "create --raw "+bindingOf+" -f -").fails(
-		`Error from server (Conflict): Operation cannot be fulfilled on instances/binding.fleet.gatehouse.dev "web-$ID": instance "web-$ID" is being deleted and takes no host any more`,
+		`Error from server (Conflict): Operation cannot be fulfilled on instances/binding.fleet.gatehouse.dev "web-$ID": instance "web-$ID" is being deleted and cannot be bound`,
 	)
 	s.kubectl("delete instance web-$ID --grace-period=0 --force").expect(0,
 		"instance.fleet.gatehouse.dev \"web-$ID\" force deleted from $NS namespace\n",

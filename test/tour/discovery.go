@@ -49,15 +49,15 @@ func explain(s *scene) {
 	s.kubectl("explain instance.spec.containers.image").prints(
 		"GROUP:      fleet.gatehouse.dev", "KIND:       Instance", "VERSION:    v1alpha1", "",
 		"FIELD: image <string>", "", "",
-		"DESCRIPTION:", "    image is what runs: the reference of a container image.", "    ", "",
+		"DESCRIPTION:", "    image is the reference of the container image to run.", "    ", "",
 	)
 	s.kubectl("explain inst.spec.restartPolicy").shows(
 		"FIELD: restartPolicy <string>\nENUM:\n    Always\n    Never\n    OnFailure\n",
-		"    restartPolicy says when containers that have ended are started again: Always\n    (default), OnFailure or Never.\n",
+		"    restartPolicy describes when terminated containers are restarted: Always,\n    OnFailure or Never. Defaults to Always.\n",
 	)
 	s.kubectl("explain hosts").shows(
 		"KIND:       Host\n", "    Host is a machine outside the cluster on which instances run.",
-		"  spec\t<HostSpec>\n    spec says what the operator wants of the host.\n", "  status\t<HostStatus>\n",
+		"  spec\t<HostSpec>\n    spec is the desired state of the host, which an operator sets.\n", "  status\t<HostStatus>\n",
 	)
 	s.kubectl("explain instance.spec.containers --recursive").shows(
 		"FIELD: containers <[]Container>\n",

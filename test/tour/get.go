@@ -125,6 +125,27 @@ func getNames(s *scene) {
 
 func getFormats(s *scene) {
 	s.have(web + "---\n" + job)
+	getJSON(s)
+	s.kubectl("get instances -l tour=$ID -o yaml").shows(
+		"apiVersion: v1\nitems:\n- apiVersion: fleet.gatehouse.dev/v1alpha1\n  kind: Instance\n",
+		"    name: job-$ID\n    namespace: $NS\n",
+		"    name: web-$ID\n    namespace: $NS\n",
+		"\nkind: List\n",
+	)
+	s.kubectl("get instance web-$ID -o", `jsonpath={range .spec.containers[*]}{.name}={.image}{"\n"}{end}`).prints(
+		"web=registry.example/web:1.0", "sidecar=registry.example/sidecar:1.0",
+	)
+	s.kubectl("get instances -l tour=$ID -o", `go-template={{range .items}}{{.metadata.name}} {{.spec.restartPolicy}}{{"\n"}}{{end}}`).prints(
+		"job-$ID Never", "web-$ID Always",
+	)
+	s.kubectl("get instances -l tour=$ID --sort-by=.spec.terminationGracePeriodSeconds -o custom-columns=NAME:.metadata.name,GRACE:.spec.terminationGracePeriodSeconds").table(
+		"NAME | GRACE", "web-$ID | 30", "job-$ID | 60",
+	)
+	s.kubectl("get instance web-$ID -o json --show-managed-fields").shows(`"managedFields": [`, `"manager": "kubectl-create"`, `"operation": "Update"`)
+	s.kubectl("get --raw $API/namespaces/$NS/instances/web-$ID").shows(`{"kind":"Instance","apiVersion":"fleet.gatehouse.dev/v1alpha1","metadata":{"name":"web-$ID","namespace":"$NS",`)
+}
+
+func getJSON(s *scene) {
 	s.kubectl("get instance web-$ID -o json").masked().prints(
 		`{`,
 		`    "apiVersion": "fleet.gatehouse.dev/v1alpha1",`,
@@ -186,23 +207,6 @@ func getFormats(s *scene) {
 		`    }`,
 		`}`,
 	)
-	s.kubectl("get instances -l tour=$ID -o yaml").shows(
-		"apiVersion: v1\nitems:\n- apiVersion: fleet.gatehouse.dev/v1alpha1\n  kind: Instance\n",
-		"    name: job-$ID\n    namespace: $NS\n",
-		"    name: web-$ID\n    namespace: $NS\n",
-		"\nkind: List\n",
-	)
-	s.kubectl("get instance web-$ID -o", `jsonpath={range .spec.containers[*]}{.name}={.image}{"\n"}{end}`).prints(
-		"web=registry.example/web:1.0", "sidecar=registry.example/sidecar:1.0",
-	)
-	s.kubectl("get instances -l tour=$ID -o", `go-template={{range .items}}{{.metadata.name}} {{.spec.restartPolicy}}{{"\n"}}{{end}}`).prints(
-		"job-$ID Never", "web-$ID Always",
-	)
-	s.kubectl("get instances -l tour=$ID --sort-by=.spec.terminationGracePeriodSeconds -o custom-columns=NAME:.metadata.name,GRACE:.spec.terminationGracePeriodSeconds").table(
-		"NAME | GRACE", "web-$ID | 30", "job-$ID | 60",
-	)
-	s.kubectl("get instance web-$ID -o json --show-managed-fields").shows(`"managedFields": [`, `"manager": "kubectl-create"`, `"operation": "Update"`)
-	s.kubectl("get --raw $API/namespaces/$NS/instances/web-$ID").shows(`{"kind":"Instance","apiVersion":"fleet.gatehouse.dev/v1alpha1","metadata":{"name":"web-$ID","namespace":"$NS",`)
 }
 
 func describe(s *scene) {

@@ -49,17 +49,17 @@ func newCertificatesCommand() *cobra.Command {
 	c := certificatesCommand{output: certificates.Formats[0]}
 	cmd := &cobra.Command{
 		Use:   "certificates --dir DIR",
-		Short: "Make the serving certificate for a cluster and print its caBundle",
-		Long: `Make an authority and a serving certificate in a directory, or keep existing ones, and print
+		Short: "Create the serving certificate for a cluster and print its caBundle",
+		Long: `Create an authority and a serving certificate in a directory, or keep existing ones, and print
 what the cluster's APIService must trust.
 
-The directory holds ca.crt, ca.key, serving.crt and serving.key afterwards. serving.* go
+The command writes ca.crt, ca.key, serving.crt and serving.key to the directory. serving.* go
 into the Secret that the server mounts; ca.key signs the next serving certificate and stays
-with you. Run the command again at any time: the authority stays, and the serving certificate
+with you. The command can be repeated at any time: the authority is kept, and the serving certificate
 is renewed when less than a third of its year is left or when it lacks a name. Names are only
 added: the new certificate has every name of the old one.
 
-Standard output holds only the caBundle; notes go to standard error.`,
+Only the caBundle is written to standard output; notes are written to standard error.`,
 		Example: `  gatehouse certificates --dir pki
   gatehouse certificates --dir pki --tls-san gatehouse.example.com -o patch > ca-bundle.yaml
   gatehouse certificates --dir pki-new --also-trust pki/ca.crt`,
@@ -72,9 +72,9 @@ Standard output holds only the caBundle; notes go to standard error.`,
 		},
 	}
 	fs := cmd.Flags()
-	fs.StringVar(&c.dir, "dir", c.dir, "Required. Directory of the authority and the certificate, made with mode 0700 where it is missing.")
-	fs.StringSliceVar(&c.sans, "tls-san", c.sans, "Further host names and IP addresses by which clients reach the server, comma separated. The names of the Service in artifacts/deploy are always there.")
-	fs.StringSliceVar(&c.alsoTrust, "also-trust", c.alsoTrust, "PEM files whose certificates are printed too, so that the authority can be changed without a gap.")
+	fs.StringVar(&c.dir, "dir", c.dir, "Required. Directory of the authority and the certificate, created with mode 0700 if it does not exist.")
+	fs.StringSliceVar(&c.sans, "tls-san", c.sans, "Additional host names and IP addresses at which clients reach the server, comma separated. The names of the Service in artifacts/deploy are always included.")
+	fs.StringSliceVar(&c.alsoTrust, "also-trust", c.alsoTrust, "PEM files with certificates that are also printed, so that the authority can be replaced without interruption.")
 	fs.StringVarP(&c.output, "output", "o", c.output, "caBundle: base64 on one line, for APIService.spec.caBundle. pem: the same as certificates. patch: a patch of the APIService, for kustomize and kubectl patch --patch-file.")
 	return cmd
 }

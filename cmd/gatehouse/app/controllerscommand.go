@@ -54,17 +54,17 @@ func newControllersCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "controllers",
 		Short: "Run the controllers of apps, releases, instances and hosts",
-		Long: `Run the controllers of Apps, Releases, Instances and Hosts, and the one that sums up what
-resource quotas limit of instances, in a process of their own, against any Gatehouse: a
-standalone server, or a kube-apiserver with Gatehouse behind it.
+		Long: `Run the controllers of Apps, Releases, Instances and Hosts, and the one that computes the usage
+of resource quotas by instances, in a separate process, against any Gatehouse: a standalone
+server, or a kube-apiserver with Gatehouse behind it.
 
 A standalone server runs them itself, unless its --controllers excludes them; one in a cluster
-does not. One replica at a time works: the one that holds the Lease ` + manager.Lease + `.
+does not. Only one replica is active: the one that holds the Lease ` + manager.Lease + `.
 
-Each controller acts as a user of its own, ` + authentication.ControllerUserPrefix + `NAME, with the permissions of the role of
+Each controller acts as a separate user, ` + authentication.ControllerUserPrefix + `NAME, with the permissions of the role of
 that name; objects that several of them watch are watched once, by
 ` + authentication.ControllerUserPrefix + manager.InformersName + `. The user in the kubeconfig must be allowed to impersonate all
-of these, and to get, create and update the Lease; in a cluster, artifacts/deploy has all that.`,
+of these, and to get, create and update the Lease; artifacts/deploy grants this in a cluster.`,
 		Example: `  gatehouse controllers --kubeconfig ~/.local/share/gatehouse/kubeconfig
   gatehouse controllers --controllers='*,-` + manager.SeparateControllers()[0] + `'`,
 		Args: cobra.NoArgs,
@@ -84,7 +84,7 @@ of these, and to get, create and update the Lease; in a cluster, artifacts/deplo
 	}
 	var sets cliflag.NamedFlagSets
 	fs := sets.FlagSet("controllers")
-	fs.StringVar(&c.kubeconfig, "kubeconfig", c.kubeconfig, "Kubeconfig that leads to the server. Where empty, the service account of the pod that this runs in.")
+	fs.StringVar(&c.kubeconfig, "kubeconfig", c.kubeconfig, "Kubeconfig of the server. If empty, the service account of the pod is used.")
 	c.AddFlags(fs, sets.FlagSet("leader election"))
 	fs.StringVar(&c.healthAddress, "health-address", c.healthAddress, "Address and port, such as 127.0.0.1:8081, for /healthz, /livez and /readyz over plain HTTP. If empty, they are served on --secure-port only.")
 	c.serving.AddFlags(fs)

@@ -38,8 +38,8 @@ func newHostCommand() *cobra.Command {
 	o := newCredentialOptions()
 	add := &cobra.Command{
 		Use:   "add NAME",
-		Short: "Make a client certificate for a host's agent and write a kubeconfig with it",
-		Long: `Make a client certificate for the agent of a host, signed by the authority in the data
+		Short: "Create a client certificate for a host's agent and write a kubeconfig with it",
+		Long: `Create a client certificate for the agent of a host, signed by the authority in the data
 directory, and write a kubeconfig that holds it. The server may be running; it needs no
 restart.
 
@@ -70,19 +70,19 @@ func newRevokeCommand() *cobra.Command {
 	c := &revokeCommand{dataDir: options.DefaultDataDir()}
 	cmd := &cobra.Command{
 		Use:   "revoke NAME",
-		Short: "Refuse every certificate that a host has had until now",
-		Long: `Refuse every certificate of the host that is valid since before now, whatever signed it and
-whatever holds its key: requests are answered with 401, and open watches end, within ` + revocation.Interval.String() + `
-and without a restart. The Host, its HostLease and the instances stay until they are deleted.
+		Short: "Revoke all certificates that a host has had until now",
+		Long: `Refuse every certificate of the host that became valid before now, regardless of its signer and
+of the holder of its key: requests are answered with 401, and open watches end, within ` + revocation.Interval.String() + `
+and without a restart. The Host, its HostLease and the instances remain until they are deleted.
 
 The revocation is an entry of the ConfigMap ` + revocation.ConfigMap + ` in ` + revocation.Namespace + `: of the standalone
 server, or, with the kubeconfig of an administrator of the cluster, of the cluster behind which
 the server serves. Remove the entry to undo the revocation; keep it until the last of the former
 certificates has expired.
 
-A certificate that "gatehouse host add" makes afterwards is accepted. A signer that dates
-certificates back, as that of a cluster does by five minutes, signs one that is accepted only
-when that time has passed.`,
+A certificate that "gatehouse host add" creates afterwards is accepted. If the signer backdates
+certificates, as that of a cluster does by five minutes, a new certificate is accepted only
+after that time.`,
 		Example: `  gatehouse host revoke edge-1
   gatehouse host revoke edge-1 --kubeconfig ~/.kube/config`,
 		Args: exactlyOneName,
@@ -95,7 +95,7 @@ when that time has passed.`,
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&c.dataDir, "data-dir", c.dataDir, "The server's data directory, with the administrator's kubeconfig.")
-	fs.StringVar(&c.kubeconfig, "kubeconfig", c.kubeconfig, "Kubeconfig of an administrator, in place of the one in --data-dir. For a server behind a kube-apiserver, one that leads to the cluster.")
+	fs.StringVar(&c.kubeconfig, "kubeconfig", c.kubeconfig, "Kubeconfig of an administrator, instead of the one in --data-dir. For a server behind a kube-apiserver, a kubeconfig of the cluster.")
 	return cmd
 }
 

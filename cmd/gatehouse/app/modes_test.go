@@ -182,29 +182,7 @@ func startAggregatedBy(t *testing.T, run func(context.Context, options.Completed
 		serving.Close()
 	})
 
-	// The path is short, because a unix socket's path must be.
-	dir, err := os.MkdirTemp("", "gatehouse-test-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := os.WriteFile(kubeconfig, []byte(fmt.Sprintf(`{"clusters": [{"name": "stub", "cluster": {"server": %q}}], "contexts": [{"name": "stub", "context": {"cluster": "stub"}}], "current-context": "stub"}`, serving.URL)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-
-	o := options.NewOptions()
-	o.Mode, o.DataDir, o.Etcd.Embed, o.Cluster.Kubeconfig = options.ModeAggregated, filepath.Join(dir, "data"), true, kubeconfig
-	if o.Serving.Listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-		t.Fatal(err)
-	}
-	completed, err := o.Complete()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if errs := completed.Validate(); len(errs) > 0 {
-		t.Fatal(errs)
-	}
+	completed := aggregatedOptions(t, serving.URL)
 	for _, need := range delegation.Needs(completed.AdmissionPlugins(), !completed.Cluster.NoTokenReview) {
 		cluster.served = append(cluster.served, metav1.APIResource{Name: need.Resource.Resource})
 	}
@@ -228,6 +206,35 @@ func startAggregatedBy(t *testing.T, run func(context.Context, options.Completed
 		t.Fatal("the server did not become ready within a minute")
 	}
 	panic("unreachable")
+}
+
+// aggregatedOptions returns the options of a server with an embedded etcd behind the cluster at a URL.
+func aggregatedOptions(t *testing.T, cluster string) options.CompletedOptions {
+	t.Helper()
+	// The path is short, because a unix socket's path must be.
+	dir, err := os.MkdirTemp("", "gatehouse-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := os.WriteFile(kubeconfig, []byte(fmt.Sprintf(`{"clusters": [{"name": "stub", "cluster": {"server": %q}}], "contexts": [{"name": "stub", "context": {"cluster": "stub"}}], "current-context": "stub"}`, cluster)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	o := options.NewOptions()
+	o.Mode, o.DataDir, o.Etcd.Embed, o.Cluster.Kubeconfig = options.ModeAggregated, filepath.Join(dir, "data"), true, kubeconfig
+	if o.Serving.Listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	completed, err := o.Complete()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if errs := completed.Validate(); len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	return completed
 }
 
 // get sends a request with a client certificate.
@@ -263,51 +270,9 @@ func get(t *testing.T, o options.CompletedOptions, certPEM, keyPEM []byte, url s
 func TestAnAggregatedServerServesItsOwnGroupsAndTrustsTheClusterAlone(t *testing.T) {
 	cluster, o, ready, users := startAggregated(t)
 
-	t.Run("only groups of its own are served", func(t *testing.T) {
-		var groups metav1.APIGroupList
-		if code := get(t, o, users.Admin.CertPEM, users.Admin.KeyPEM, ready.URL+"/apis", &groups); code != http.StatusOK {
-			t.Fatalf("GET /apis answers %d", code)
-		}
-		if len(groups.Groups) == 0 {
-			t.Error("nothing is served")
-		}
-		for _, group := range groups.Groups {
-			if !strings.HasSuffix(group.Name, ".gatehouse.dev") {
-				t.Errorf("%s is served, and would stand in for the cluster's own", group.Name)
-			}
-		}
-		for _, path := range []string{
-			"/api", "/api/v1/namespaces", "/api/v1/secrets",
-			"/apis/rbac.authorization.k8s.io/v1/clusterroles",
-			"/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
-			"/apis/authentication.k8s.io/v1/tokenreviews",
-			"/openid/v1/jwks", "/.well-known/openid-configuration",
-		} {
-			if code := get(t, o, users.Admin.CertPEM, users.Admin.KeyPEM, ready.URL+path, nil); code != http.StatusNotFound {
-				t.Errorf("GET %s answers %d, not 404", path, code)
-			}
-		}
-	})
+	t.Run("only groups of its own are served", func(t *testing.T) { checkServedGroups(t, o, ready, users) })
 
-	t.Run("OpenAPI describes no kind of the cluster's own", func(t *testing.T) {
-		for path, own := range map[string]string{"/openapi/v2": "dev.gatehouse.fleet.v1alpha1.Instance", "/openapi/v3": "apis/fleet.gatehouse.dev/v1alpha1"} {
-			var document map[string]json.RawMessage
-			if code := get(t, o, users.Admin.CertPEM, users.Admin.KeyPEM, ready.URL+path, &document); code != http.StatusOK {
-				t.Errorf("GET %s answers %d", path, code)
-			}
-			whole, err := json.Marshal(document)
-			if err != nil {
-				t.Fatal(err)
-			}
-			// instances/token and the scale endpoints have kinds of Kubernetes.
-			for _, group := range []string{"authentication", "autoscaling"} {
-				whole = bytes.ReplaceAll(whole, []byte("io.k8s.api."+group+".v1."), nil)
-			}
-			if !strings.Contains(string(whole), own) || strings.Contains(string(whole), "io.k8s.api.") || strings.Contains(string(whole), `"api/v1"`) {
-				t.Errorf("%s lacks %s, or has kinds of Kubernetes", path, own)
-			}
-		}
-	})
+	t.Run("OpenAPI describes no kind of the cluster's own", func(t *testing.T) { checkOpenAPI(t, o, ready, users) })
 
 	t.Run("the authority in the data directory authenticates no user", func(t *testing.T) {
 		ca, err := certificates.LoadCA(o.CertificateDir())
@@ -346,27 +311,81 @@ func TestAnAggregatedServerServesItsOwnGroupsAndTrustsTheClusterAlone(t *testing
 		}
 	})
 
-	t.Run("every request to the cluster is a declared need", func(t *testing.T) {
-		// All users may review their own access.
-		declared := sets.New("create selfsubjectaccessreviews")
-		for _, need := range delegation.Needs(o.AdmissionPlugins(), !o.Cluster.NoTokenReview) {
-			for _, verb := range need.Verbs {
-				declared.Insert(verb + " " + need.Resource.Resource)
-			}
+	t.Run("every request to the cluster is a declared need", func(t *testing.T) { checkNeeds(t, cluster, o) })
+}
+
+// checkServedGroups checks that no group of the cluster is served.
+func checkServedGroups(t *testing.T, o options.CompletedOptions, ready Ready, users *certificates.Bundle) {
+	t.Helper()
+	var groups metav1.APIGroupList
+	if code := get(t, o, users.Admin.CertPEM, users.Admin.KeyPEM, ready.URL+"/apis", &groups); code != http.StatusOK {
+		t.Fatalf("GET /apis answers %d", code)
+	}
+	if len(groups.Groups) == 0 {
+		t.Error("nothing is served")
+	}
+	for _, group := range groups.Groups {
+		if !strings.HasSuffix(group.Name, ".gatehouse.dev") {
+			t.Errorf("%s is served, and would stand in for the cluster's own", group.Name)
 		}
-		cluster.mu.Lock()
-		defer cluster.mu.Unlock()
-		if extra := cluster.asked.Difference(declared); len(extra) > 0 {
-			t.Errorf("the server also requests %v of the cluster: add a need to delegation.Needs and a rule to artifacts/deploy/rbac.yaml", sets.List(extra))
+	}
+	for _, path := range []string{
+		"/api", "/api/v1/namespaces", "/api/v1/secrets",
+		"/apis/rbac.authorization.k8s.io/v1/clusterroles",
+		"/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+		"/apis/authentication.k8s.io/v1/tokenreviews",
+		"/openid/v1/jwks", "/.well-known/openid-configuration",
+	} {
+		if code := get(t, o, users.Admin.CertPEM, users.Admin.KeyPEM, ready.URL+path, nil); code != http.StatusNotFound {
+			t.Errorf("GET %s answers %d, not 404", path, code)
 		}
-		if !cluster.asked.Has("list namespaces") {
-			t.Errorf("admission reads no namespaces of the cluster: %v", sets.List(cluster.asked))
+	}
+}
+
+// checkOpenAPI checks that both documents describe no kind of the cluster.
+func checkOpenAPI(t *testing.T, o options.CompletedOptions, ready Ready, users *certificates.Bundle) {
+	t.Helper()
+	for path, own := range map[string]string{"/openapi/v2": "dev.gatehouse.fleet.v1alpha1.Instance", "/openapi/v3": "apis/fleet.gatehouse.dev/v1alpha1"} {
+		var document map[string]json.RawMessage
+		if code := get(t, o, users.Admin.CertPEM, users.Admin.KeyPEM, ready.URL+path, &document); code != http.StatusOK {
+			t.Errorf("GET %s answers %d", path, code)
 		}
-		if !cluster.asked.Has("list resourcequotas") {
-			t.Errorf("admission reads no resource quotas of the cluster: %v", sets.List(cluster.asked))
+		whole, err := json.Marshal(document)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if !cluster.asked.Has("list services") {
-			t.Errorf("webhooks by service cannot be found: %v", sets.List(cluster.asked))
+		// instances/token and the scale endpoints have kinds of Kubernetes.
+		for _, group := range []string{"authentication", "autoscaling"} {
+			whole = bytes.ReplaceAll(whole, []byte("io.k8s.api."+group+".v1."), nil)
 		}
-	})
+		if !strings.Contains(string(whole), own) || strings.Contains(string(whole), "io.k8s.api.") || strings.Contains(string(whole), `"api/v1"`) {
+			t.Errorf("%s lacks %s, or has kinds of Kubernetes", path, own)
+		}
+	}
+}
+
+// checkNeeds checks that the server sent only declared requests to the cluster.
+func checkNeeds(t *testing.T, cluster *stubCluster, o options.CompletedOptions) {
+	t.Helper()
+	// All users may review their own access.
+	declared := sets.New("create selfsubjectaccessreviews")
+	for _, need := range delegation.Needs(o.AdmissionPlugins(), !o.Cluster.NoTokenReview) {
+		for _, verb := range need.Verbs {
+			declared.Insert(verb + " " + need.Resource.Resource)
+		}
+	}
+	cluster.mu.Lock()
+	defer cluster.mu.Unlock()
+	if extra := cluster.asked.Difference(declared); len(extra) > 0 {
+		t.Errorf("the server also requests %v of the cluster: add a need to delegation.Needs and a rule to artifacts/deploy/rbac.yaml", sets.List(extra))
+	}
+	if !cluster.asked.Has("list namespaces") {
+		t.Errorf("admission reads no namespaces of the cluster: %v", sets.List(cluster.asked))
+	}
+	if !cluster.asked.Has("list resourcequotas") {
+		t.Errorf("admission reads no resource quotas of the cluster: %v", sets.List(cluster.asked))
+	}
+	if !cluster.asked.Has("list services") {
+		t.Errorf("webhooks by service cannot be found: %v", sets.List(cluster.asked))
+	}
 }

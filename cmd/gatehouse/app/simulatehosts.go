@@ -39,19 +39,19 @@ func newSimulateHostsCommand() *cobra.Command {
 		Long: `Simulate the agents of hosts. Nothing really runs on them.
 
 Each registers its Host, renews its HostLease, watches for the instances that are bound to it
-and reports on them: that they start, fail, start again and stop, by the flags and at random.
-With the same --seed, instances of the same names have the same fate on hosts of the same
-names. An image whose name contains one of --bad-images is never fetched, as if it did not
+and reports their status: they start, fail, restart and stop according to the flags and at random.
+With the same --seed, instances with the same names behave the same on hosts with the same
+names. An image whose name contains one of --bad-images can never be pulled, as if it did not
 exist.
 
-Each host has a client certificate of its own, signed with the authority in the server's data
-directory, so the command runs where the server does. Behind a kube-apiserver, or where hosts'
-certificates come from elsewhere, use --kubeconfig with --impersonate: the user in that
+Each host has a separate client certificate, signed with the authority in the server's data
+directory, so the command must run on the machine of the server. Behind a kube-apiserver, or if
+the certificates of hosts have another signer, use --kubeconfig with --impersonate: the user in that
 kubeconfig must be allowed to impersonate the users ` + v1alpha1.HostUserPrefix + `NAME and the group
 ` + v1alpha1.HostsGroup + `.
 
-The hosts are gone when the command stops (Ctrl-C or SIGTERM), as after a power failure:
-their leases expire, and their Hosts and instances stay. "kubectl delete hosts -l
+The hosts disappear when the command stops (Ctrl-C or SIGTERM), as after a power failure:
+their leases expire, and their Hosts and instances remain. "kubectl delete hosts -l
 ` + v1alpha1.SimulatedHostLabel + `=true" removes them.`,
 		Example: `  gatehouse simulate-hosts
   gatehouse simulate-hosts --count 1000 --failure-rate 0.05 --start-delay 3s

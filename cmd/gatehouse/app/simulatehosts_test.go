@@ -29,7 +29,7 @@ func TestWrongFlagsOfSimulateHostsAreNamedWithTheCure(t *testing.T) {
 		args []string
 		says []string // parts of the error messages
 	}{
-		{"no hosts", []string{"--count=0"}, []string{"--count=0 is not a number from 1 to 65536: ask for one host at least"}},
+		{"no hosts", []string{"--count=0"}, []string{"--count=0 is not a number from 1 to 65536: use a number in this range"}},
 		{"a name that no host can have", []string{"--name-prefix=Sim_"}, []string{`--name-prefix="Sim_" cannot begin the name of a host`}},
 		{"amounts that are none", []string{"--cpu=many", "--memory=-1Gi"}, []string{`--cpu="many" is not an amount: write it as 4`, `--memory="-1Gi" is not an amount`}},
 		{"more instances than addresses", []string{"--instances=251"}, []string{"--instances=251 is not a number from 0 to 250: simulate more hosts"}},

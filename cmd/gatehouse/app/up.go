@@ -46,14 +46,14 @@ func newUpCommand() *cobra.Command {
 		Short: "Start a standalone server: one process, its own etcd, a kubeconfig",
 		Long: `Start a standalone server and serve until stopped (Ctrl-C or SIGTERM).
 
-The first start makes a certificate authority, a serving certificate and a client
+The first start creates a certificate authority, a serving certificate and a client
 certificate for you in the data directory; later starts keep them. The server listens on
 loopback only unless --listen names another address. With --listen 0.0.0.0:PORT the serving
 certificate is valid for the machine's host name and all its addresses; --tls-san adds other
 names.
 
-With --simulate-hosts there are hosts to try things out on. They register, take instances and
-report on them as the agents of real machines do, but nothing really runs on them.
+With --simulate-hosts there are hosts for trying things out. They register, accept instances and
+report their status like the agents of real machines, but nothing really runs on them.
 
 "gatehouse apiserver --mode=standalone" is the same server with every flag.`,
 		Example: `  gatehouse up

@@ -38,8 +38,8 @@ func newUserCommand() *cobra.Command {
 	var groups []string
 	add := &cobra.Command{
 		Use:   "add NAME",
-		Short: "Make a client certificate for a user and write a kubeconfig with it",
-		Long: `Make a client certificate for a user, signed by the authority in the data directory, and
+		Short: "Create a client certificate for a user and write a kubeconfig with it",
+		Long: `Create a client certificate for a user, signed by the authority in the data directory, and
 write a kubeconfig that holds it. The server may be running; it needs no restart.
 
 The user exists from then on, with the permissions that roles grant to the name or to a group.
@@ -57,7 +57,7 @@ users get their certificates there. The kubeconfig holds a private key: treat it
 		},
 	}
 	o.AddFlags(add.Flags())
-	add.Flags().StringArrayVar(&groups, "group", nil, "Group that the user is in. May be given more than once.")
+	add.Flags().StringArrayVar(&groups, "group", nil, "Group of the user. May be given more than once.")
 	return parent("user", "Give people access to a standalone server", add)
 }
 

@@ -47,6 +47,6 @@ func newVersionCommand() *cobra.Command {
 			}
 		},
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "", "json for all that is known of the build.")
+	cmd.Flags().StringVarP(&output, "output", "o", "", "Output format: json, with all information about the build.")
 	return cmd
 }

@@ -55,6 +55,23 @@ func twoContainers() *v1alpha1.App {
 	return app
 }
 
+// patched returns the UID and the containers in a patch of an App.
+func patched(t *testing.T, patch []byte) (uid any, containers string) {
+	t.Helper()
+	var sent struct {
+		Metadata map[string]any
+		Spec     struct {
+			Template struct {
+				Spec struct{ Containers json.RawMessage }
+			}
+		}
+	}
+	if err := json.Unmarshal(patch, &sent); err != nil {
+		t.Fatal(err)
+	}
+	return sent.Metadata["uid"], string(sent.Spec.Template.Spec.Containers)
+}
+
 func TestAChangeSendsOnlyWhatDiffers(t *testing.T) {
 	env := func(set, removed string, change ...func(*setEnvCommand)) func(*v1alpha1.App) error {
 		return func(app *v1alpha1.App) error {
@@ -116,18 +133,8 @@ func TestAChangeSendsOnlyWhatDiffers(t *testing.T) {
 				}
 				return
 			}
-			var sent struct {
-				Metadata map[string]any
-				Spec     struct {
-					Template struct {
-						Spec struct{ Containers json.RawMessage }
-					}
-				}
-			}
-			if err := json.Unmarshal(patch, &sent); err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(tc.want, string(sent.Spec.Template.Spec.Containers)); diff != "" || sent.Metadata["uid"] != "app" {
+			uid, containers := patched(t, patch)
+			if diff := cmp.Diff(tc.want, containers); diff != "" || uid != "app" {
 				t.Errorf("%s\n%s", patch, diff)
 			}
 		})

@@ -60,7 +60,7 @@ func TestWhatIsWrongWithACommandLineIsSaidBeforeAServerIsAsked(t *testing.T) {
 		{"create app refuses one command for two containers", "create app web --image=x --image=y -- date", `a command after "--" is for one --image`},
 		{"create app refuses resources without a quantity", "create app web --image=x --requests=cpu", `--requests=cpu: "cpu" is not of the form NAME=QUANTITY`},
 		{"create app refuses an unknown dry run", "create app web --image=x --dry-run=maybe", "--dry-run=maybe is unknown: use none, server or client"},
-		{"create app refuses a dry run without a strategy", "create app web --image=x --dry-run -o yaml", "--dry-run stands alone"},
+		{"create app refuses a dry run without a strategy", "create app web --image=x --dry-run -o yaml", "--dry-run has no value"},
 		{"create app refuses an unknown format", "create app web --image=x -o wide", "--output=wide is unknown: use json, yaml or name"},
 
 		{"set image requires an image", "set image app/web", "no image is given"},

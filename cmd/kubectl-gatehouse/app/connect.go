@@ -74,7 +74,7 @@ func (p *plugin) config() (*rest.Config, string, error) {
 		config, err = loader.ClientConfig()
 	}
 	if clientcmd.IsEmptyConfig(err) {
-		return nil, "", errors.New("no server is configured: name a kubeconfig with --kubeconfig or $KUBECONFIG; \"gatehouse up\" says which one it has written")
+		return nil, "", errors.New("no server is configured: name a kubeconfig with --kubeconfig or $KUBECONFIG; \"gatehouse up\" prints the path of its kubeconfig")
 	}
 	if err != nil {
 		return nil, "", err

@@ -53,7 +53,7 @@ func newCreateAppCommand(p *plugin) *cobra.Command {
 		Aliases: []string{"apps"},
 		Short:   "Create an app with the specified name",
 		Long: `Create an app with the specified name, as "kubectl create deployment" creates a deployment. The
-app selects its instances by the label app=NAME. Each --image makes a container, which is named
+app selects its instances by the label app=NAME. Each --image adds a container, which is named
 after the image; COMMAND replaces the entry point of the image.`,
 		Example: `  # Create an app named web that runs one instance of an image
   kubectl gatehouse create app web --image=registry.example.com/web:1.0
@@ -75,12 +75,12 @@ after the image; COMMAND replaces the entry point of the image.`,
 		RunE:                  func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args[0], args[1:]) },
 	}
 	fs := cmd.Flags()
-	fs.StringArrayVar(&c.images, "image", nil, "Container image to run. Repeated for an app with several containers. Required.")
+	fs.StringArrayVar(&c.images, "image", nil, "Container image to run. May be repeated for an app with several containers. Required.")
 	fs.Int32VarP(&c.replicas, "replicas", "r", 1, "Number of instances to run; 0 to create the app stopped.")
-	fs.Int32Var(&c.port, "port", -1, "The port on which the first container listens, 1 to 65535.")
+	fs.Int32Var(&c.port, "port", -1, "Port on which the first container listens, from 1 to 65535.")
 	fs.StringArrayVar(&c.env, "env", nil, "Environment variable of each container, as KEY=VALUE. May be repeated.")
-	fs.StringVar(&c.requests, "requests", "", "What the scheduler sets aside for each container, as cpu=100m,memory=256Mi.")
-	fs.StringVar(&c.limits, "limits", "", "The most that each container may use, as cpu=100m,memory=256Mi.")
+	fs.StringVar(&c.requests, "requests", "", "Resources that the scheduler reserves for each container, as cpu=100m,memory=256Mi.")
+	fs.StringVar(&c.limits, "limits", "", "Maximum resources of each container, as cpu=100m,memory=256Mi.")
 	c.writeFlags.add(cmd)
 	return cmd
 }

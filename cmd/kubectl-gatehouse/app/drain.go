@@ -51,8 +51,8 @@ func newDrainCommand(p *plugin) *cobra.Command {
 		Short: "Cordon hosts and delete their instances",
 		Long: `Cordon hosts, delete the instances on them in all namespaces, and wait until the hosts have stopped
 them. Releases create new instances, which the scheduler places on other hosts. An instance
-that belongs to no release would be lost: drain deletes nothing on a host with such an instance
-that has not ended, unless --force is given.
+without a release would be lost: drain deletes nothing on a host with such an instance
+that has not terminated, unless --force is given.
 
 Instances of a host whose agent does not respond are not deleted: see the taint ` + v1alpha1.TaintHostOutOfService + `.`,
 		Example: `  # Empty a host, and let instances on it again afterwards
@@ -65,9 +65,9 @@ Instances of a host whose agent does not respond are not deleted: see the taint 
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args) },
 	}
 	fs := cmd.Flags()
-	fs.BoolVar(&c.force, "force", false, "Also delete instances that belong to no release, which are not replaced.")
-	fs.Int64Var(&c.grace, "grace-period", c.grace, "Seconds that instances have to exit; -1 for the grace period of each instance.")
-	fs.DurationVar(&c.timeout, "timeout", 0, "Longest time to wait for the instances of a host to be gone; 0 for no limit.")
+	fs.BoolVar(&c.force, "force", false, "Also delete instances without a release, which are not replaced.")
+	fs.Int64Var(&c.grace, "grace-period", c.grace, "Seconds that instances have to terminate gracefully; -1 for the grace period of each instance.")
+	fs.DurationVar(&c.timeout, "timeout", 0, "Maximum time to wait for the deletion of the instances of a host; 0 for no limit.")
 	return cmd
 }
 
@@ -122,7 +122,7 @@ func (c *drainCommand) drain(ctx context.Context, client fleetclient.FleetV1alph
 		}
 	}
 	if len(alone) > 0 && !c.force {
-		return fmt.Errorf("host %q is cordoned and not drained: nothing makes %s anew: delete these yourself, or use --force", host, strings.Join(alone, ", "))
+		return fmt.Errorf("host %q is cordoned and not drained: no release replaces %s: delete these instances, or use --force", host, strings.Join(alone, ", "))
 	}
 	for i := range instances {
 		if err := c.delete(ctx, client, &instances[i]); err != nil {
@@ -191,7 +191,7 @@ func (c *drainCommand) await(ctx context.Context, client fleetclient.FleetV1alph
 		if ctx.Err() != nil {
 			why = "when drain was interrupted"
 		}
-		return fmt.Errorf("host %q is cordoned and still had %s %s: the deletions go on", host, strings.Join(left, ", "), why)
+		return fmt.Errorf("host %q is cordoned and still had %s %s: the deletions continue", host, strings.Join(left, ", "), why)
 	}
 	return err
 }

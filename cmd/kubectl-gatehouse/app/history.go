@@ -62,9 +62,9 @@ func newHistoryCommand(p *plugin) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "history APP",
 		Short: "List the revisions of an app, or show one",
-		Long: `List the revisions of an app that are kept, with their images and what the annotation
-` + changeCauseAnnotation + ` said of them. The one that the app wants now has a star. With
---revision, show the template of one.`,
+		Long: `List the retained revisions of an app with their images and their change causes (annotation
+` + changeCauseAnnotation + `). An asterisk marks the current revision. With --revision, show the
+template of one revision.`,
 		Example: `  kubectl gatehouse rollout history app/web
   kubectl gatehouse rollout history web --revision 3`,
 		Args: exactlyOne("app"),

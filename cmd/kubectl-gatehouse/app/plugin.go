@@ -161,7 +161,7 @@ func explain(err error, kind, name, namespace string) error {
 	}
 	details := answer.Status().Details
 	if details == nil || details.Name == "" {
-		return fmt.Errorf("the server knows no %ss: the kubeconfig does not lead to a Gatehouse (%w)", kind, err)
+		return fmt.Errorf("the server does not serve %ss: the kubeconfig is not that of a Gatehouse (%w)", kind, err)
 	}
 	if namespace == "" {
 		return fmt.Errorf("there is no %s %q; \"kubectl get %ss\" lists those that there are", kind, name, kind)

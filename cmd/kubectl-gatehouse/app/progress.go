@@ -69,7 +69,7 @@ func progressOf(app *v1alpha1.App, revision int64) progress {
 			p.Message += " (" + cause + ")"
 		}
 		if p.Paused {
-			p.Message += fmt.Sprintf(" (paused: \"kubectl gatehouse rollout resume %s\" goes on)", app.Name)
+			p.Message += fmt.Sprintf(" (paused: \"kubectl gatehouse rollout resume %s\" continues it)", app.Name)
 		}
 		return p
 	}

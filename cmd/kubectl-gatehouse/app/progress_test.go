@@ -79,7 +79,7 @@ func TestHowFarARolloutHasCome(t *testing.T) {
 		{"one replica is wanted by default", newApp(v1alpha1.AppStatus{Replicas: 1, UpdatedReplicas: 1, AvailableReplicas: 1}, func(app *v1alpha1.App) { app.Spec.Replicas = nil }), 0, done, `app "web" successfully rolled out`},
 		{"nothing is wanted", newApp(v1alpha1.AppStatus{}, func(app *v1alpha1.App) { app.Spec.Replicas = ptr.To[int32](0) }), 0, done, `app "web" successfully rolled out`},
 		{"the deadline has passed", newApp(late), 0, failed, `app "web" exceeded its progress deadline: no progress`},
-		{"it is paused on the way", newApp(v1alpha1.AppStatus{Replicas: 3, UpdatedReplicas: 1}, paused), 0, goesOn, `Waiting for app "web" rollout to finish: 1 out of 3 new replicas have been updated... (paused: "kubectl gatehouse rollout resume web" goes on)`},
+		{"it is paused on the way", newApp(v1alpha1.AppStatus{Replicas: 3, UpdatedReplicas: 1}, paused), 0, goesOn, `Waiting for app "web" rollout to finish: 1 out of 3 new replicas have been updated... (paused: "kubectl gatehouse rollout resume web" continues it)`},
 		{"the revision that is waited for", newApp(finished), 2, done, `app "web" successfully rolled out`},
 		{"another revision", newApp(finished), 1, failed, `app "web" is at revision 2, not at revision 1`},
 		{"a revision that is not numbered yet", newApp(finished, unseen), 3, goesOn, `Waiting for app "web" spec update to be observed...`},

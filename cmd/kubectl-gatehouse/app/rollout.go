@@ -32,7 +32,7 @@ import (
 )
 
 func newRolloutCommand(p *plugin) *cobra.Command {
-	cmd := group(&cobra.Command{Use: "rollout", Short: "Follow and manage the rollouts of apps"})
+	cmd := group(&cobra.Command{Use: "rollout", Short: "Watch and manage the rollouts of apps"})
 	cmd.AddCommand(newStatusCommand(p), newHistoryCommand(p), newUndoCommand(p), newPauseCommand(p, true), newPauseCommand(p, false), newRestartCommand(p))
 	return cmd
 }
@@ -67,9 +67,9 @@ func newUndoCommand(p *plugin) *cobra.Command {
 	dryRun := dryRunFlag("none")
 	cmd := p.onApp(&cobra.Command{
 		Use:   "undo APP",
-		Short: "Take an app back to an earlier revision",
-		Long: `Give an app the template of an earlier revision: that before the newest, or --to-revision. The
-server does it, with all the checks of any other change of the app.`,
+		Short: "Roll an app back to an earlier revision",
+		Long: `Roll an app back to the template of an earlier revision: the one before the newest, or
+--to-revision. The server performs the rollback with all checks of a change of the app.`,
 		Example: `  kubectl gatehouse rollout undo web
   kubectl gatehouse rollout undo web --to-revision 3 --dry-run=server`,
 	}, func(ctx context.Context, client fleetclient.AppInterface, app *v1alpha1.App) error {
@@ -102,7 +102,7 @@ server does it, with all the checks of any other change of the app.`,
 		p.printApp(app, "rolled back")
 		return nil
 	})
-	cmd.Flags().Int64Var(&revision, "to-revision", revision, "The revision to go back to. 0 for the one before the newest.")
+	cmd.Flags().Int64Var(&revision, "to-revision", revision, "Revision to roll back to. 0 for the one before the newest.")
 	dryRun.add(cmd)
 	return cmd
 }
@@ -111,7 +111,7 @@ server does it, with all the checks of any other change of the app.`,
 type dryRunFlag string
 
 func (d *dryRunFlag) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar((*string)(d), "dry-run", string(*d), "none or server: with server, the server checks and changes nothing.")
+	cmd.Flags().StringVar((*string)(d), "dry-run", string(*d), "Must be none or server. With server, the server checks the request and stores nothing.")
 	cmd.Flags().Lookup("dry-run").NoOptDefVal = "server"
 	completeWords(cmd, "dry-run", "none", "server")
 }
@@ -123,7 +123,7 @@ func (d *dryRunFlag) value() ([]string, error) {
 	case "server":
 		return []string{metav1.DryRunAll}, nil
 	}
-	return nil, fmt.Errorf("--dry-run=%s is unknown: use none or server; only the server knows whether it would work", *d)
+	return nil, fmt.Errorf("--dry-run=%s is unknown: use none or server; only the server can check the request", *d)
 }
 
 func newPauseCommand(p *plugin, pause bool) *cobra.Command {
@@ -151,9 +151,9 @@ func newPauseCommand(p *plugin, pause bool) *cobra.Command {
 func newRestartCommand(p *plugin) *cobra.Command {
 	return p.onApp(&cobra.Command{
 		Use:   "restart APP",
-		Short: "Replace all instances of an app, bit by bit",
-		Long: `Replace all instances of an app by new ones, as its strategy says. The time goes into the
-annotation ` + v1alpha1.RestartedAtAnnotation + ` of its template, which makes a new revision.`,
+		Short: "Replace all instances of an app gradually",
+		Long: `Replace all instances of an app with new ones, according to its strategy. The time is written to the
+annotation ` + v1alpha1.RestartedAtAnnotation + ` of its template, which creates a new revision.`,
 		Example: `  # Replace all instances of an app
   kubectl gatehouse rollout restart app/web`,
 	}, func(ctx context.Context, client fleetclient.AppInterface, app *v1alpha1.App) error {

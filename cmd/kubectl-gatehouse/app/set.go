@@ -37,7 +37,7 @@ func newSetCommand(p *plugin) *cobra.Command {
 		Use:   "set",
 		Short: "Change the images, environment, resources or service account of apps",
 		Long: `Change the template of apps: images, environment variables, resources, the service account. Each
-change makes a new revision, which is rolled out unless the app is paused.`,
+change creates a new revision, which is rolled out unless the app is paused.`,
 	})
 	cmd.AddCommand(newSetImageCommand(p), newSetEnvCommand(p), newSetResourcesCommand(p), newSetServiceAccountCommand(p))
 	return cmd

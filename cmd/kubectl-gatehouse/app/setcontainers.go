@@ -34,7 +34,7 @@ func newSetImageCommand(p *plugin) *cobra.Command {
 		Use:   "image APP... CONTAINER=IMAGE... [flags]",
 		Short: "Change the images of an app's containers",
 		Long: `Change the images of an app's containers, as "kubectl set image" does for deployments. The
-container "*" stands for all of an app.`,
+name "*" matches all containers of an app.`,
 		Example: `  # Set the image of the container server
   kubectl gatehouse set image app/web server=registry.example.com/web:1.1
 
@@ -134,9 +134,9 @@ func newSetResourcesCommand(p *plugin) *cobra.Command {
 	containers, requests, limits := "*", "", ""
 	cmd := &cobra.Command{
 		Use:   "resources APP... [--requests=LIST] [--limits=LIST] [flags]",
-		Short: "Change what an app's containers request and may use",
-		Long: `Change what an app's containers request, for which the scheduler looks for room on hosts, and
-the most that they may use. Resources that are not named keep their values.`,
+		Short: "Change the resource requests and limits of an app's containers",
+		Long: `Change the resource requests of an app's containers, which the scheduler reserves on hosts, and
+their limits. Resources that are not named keep their values.`,
 		Example: `  # Set aside half a core and 256 MiB for each instance of an app
   kubectl gatehouse set resources app/web --requests=cpu=500m,memory=256Mi
 
@@ -145,9 +145,9 @@ the most that they may use. Resources that are not named keep their values.`,
 	}
 	c.addFlags(cmd)
 	fs := cmd.Flags()
-	fs.StringVar(&requests, "requests", "", "What the scheduler sets aside, as cpu=100m,memory=256Mi.")
-	fs.StringVar(&limits, "limits", "", "The most that may be used, as cpu=100m,memory=256Mi.")
-	fs.StringVarP(&containers, "containers", "c", containers, "The containers to change, by name; '*' stands for any letters.")
+	fs.StringVar(&requests, "requests", "", "Resources that the scheduler reserves, as cpu=100m,memory=256Mi.")
+	fs.StringVar(&limits, "limits", "", "Maximum resources, as cpu=100m,memory=256Mi.")
+	fs.StringVarP(&containers, "containers", "c", containers, "Names of the containers to change; '*' matches any characters.")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := c.writeFlags.check(); err != nil {
 			return err

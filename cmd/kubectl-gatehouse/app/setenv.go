@@ -66,10 +66,10 @@ containers, as "kubectl set env" does for deployments. Values come from the comm
 	}
 	c.addFlags(cmd)
 	fs := cmd.Flags()
-	fs.StringVarP(&c.containers, "containers", "c", c.containers, "The containers to change, by name; '*' stands for any letters.")
-	fs.StringArrayVarP(&c.env, "env", "e", nil, "A variable to set, as KEY=VALUE, to remove, as KEY-, or - for those on standard input. May be repeated.")
-	fs.BoolVar(&c.list, "list", false, "Print the variables, with the changes that are given, and change nothing.")
-	fs.BoolVar(&c.overwrite, "overwrite", c.overwrite, "Change variables that have a value. With --overwrite=false they are refused.")
+	fs.StringVarP(&c.containers, "containers", "c", c.containers, "Names of the containers to change; '*' matches any characters.")
+	fs.StringArrayVarP(&c.env, "env", "e", nil, "Variable to set, as KEY=VALUE, or to remove, as KEY-; - reads variables from standard input. May be repeated.")
+	fs.BoolVar(&c.list, "list", false, "Print the variables with the given changes applied, and change nothing.")
+	fs.BoolVar(&c.overwrite, "overwrite", c.overwrite, "Overwrite variables that have a value. With --overwrite=false, such a change is refused.")
 	fs.StringVar(&c.from, "from", "", "")
 	_ = fs.MarkHidden("from") // it exists to be refused with a reason
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), cmd.InOrStdin(), args) }

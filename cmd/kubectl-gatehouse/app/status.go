@@ -53,12 +53,12 @@ func newStatusCommand(p *plugin) *cobra.Command {
 		Use:   "status APP",
 		Short: "Watch a rollout until it is done or has failed",
 		Long: `Watch the rollout of an app's newest version until it is done or has failed, or --timeout has
-passed. On a terminal one line is kept up to date; elsewhere each change is a line.
+passed. On a terminal, one line is updated in place; otherwise each change is a line.
 
 Exit codes:
   0  the rollout is done
-  1  it has failed (the progress deadline was exceeded, the app was deleted, --revision is
-     another), or could not be watched
+  1  it has failed (the progress deadline was exceeded, the app was deleted, --revision
+     names another), or could not be watched
   2  it is in progress: --watch=false was given, or --timeout has passed`,
 		Example: `  kubectl gatehouse rollout status app/web
   kubectl gatehouse rollout status web --timeout 5m
@@ -67,7 +67,7 @@ Exit codes:
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), joined(args)[0]) },
 	}
 	fs := cmd.Flags()
-	fs.DurationVar(&c.timeout, "timeout", c.timeout, "Longest time to watch; 0 for no limit.")
+	fs.DurationVar(&c.timeout, "timeout", c.timeout, "Maximum time to watch; 0 for no limit.")
 	fs.BoolVarP(&c.watch, "watch", "w", c.watch, "Watch until the rollout is done. With --watch=false, print its state and exit.")
 	fs.Int64Var(&c.revision, "revision", c.revision, "Revision to watch: the command fails if the app is at another. 0 for the newest.")
 	c.output.add(cmd)
@@ -152,7 +152,7 @@ func (c *statusCommand) follow(ctx context.Context, client fleetclient.FleetV1al
 	})
 	if err != nil && wait.Interrupted(err) {
 		if c.timeout > 0 && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			fmt.Fprintf(c.Err, "The rollout was watched for %s (--timeout), and goes on.\n", c.timeout)
+			fmt.Fprintf(c.Err, "The rollout was watched for %s (--timeout) and continues.\n", c.timeout)
 		}
 		return last, nil // run reports that it is in progress
 	}

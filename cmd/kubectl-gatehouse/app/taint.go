@@ -49,7 +49,7 @@ func newTaintCommand(p *plugin) *cobra.Command {
 		Short: "Change the taints of hosts",
 		Long: `Add (KEY=VALUE:EFFECT) and remove (KEY:EFFECT-, or KEY- for all effects) taints of hosts, as
 "kubectl taint" does for nodes. NoSchedule keeps new instances without a matching toleration off a
-host; NoExecute also evicts those that are there.`,
+host; NoExecute also evicts existing ones.`,
 		Example: `  # Keep new instances off a host, unless they tolerate the taint
   kubectl gatehouse taint host edge-1 gpu=reserved:NoSchedule
 

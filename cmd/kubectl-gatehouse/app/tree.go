@@ -196,7 +196,7 @@ func (t tree) write(out io.Writer, all bool, now time.Time) error {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", cell(name), ready, cell(status), revision, duration.HumanDuration(now.Sub(created)), cell(host), cell(hostStatus))
 	}
 	fmt.Fprintln(table, "NAME\tREADY\tSTATUS\tREVISION\tAGE\tHOST\tHOST STATUS")
-	row("app/"+t.App, of(t.Ready, t.Wanted), t.status(), number(t.Revision), t.Created, "", "")
+	row("app/"+t.App, ratio(t.Ready, t.Wanted), t.status(), number(t.Revision), t.Created, "", "")
 	var shown []treeRelease
 	for _, r := range t.Releases {
 		if all || r.Wanted > 0 || len(r.Instances) > 0 || r.Status != "Old" {
@@ -205,7 +205,7 @@ func (t tree) write(out io.Writer, all bool, now time.Time) error {
 	}
 	for i, r := range shown {
 		branch, below := branches(i == len(shown)-1)
-		row(branch+"release/"+r.Name, of(r.Ready, r.Wanted), r.Status, number(r.Revision), r.Created, "", "")
+		row(branch+"release/"+r.Name, ratio(r.Ready, r.Wanted), r.Status, number(r.Revision), r.Created, "", "")
 		for j, instance := range r.Instances {
 			twig, _ := branches(j == len(r.Instances)-1)
 			host := ptr.Deref(instance.Host, treeHost{Name: "<none>"})
@@ -229,7 +229,7 @@ func branches(last bool) (entry, below string) {
 	return "├─ ", "│  "
 }
 
-func of(ready, wanted int32) string { return fmt.Sprintf("%d/%d", ready, wanted) }
+func ratio(ready, wanted int32) string { return fmt.Sprintf("%d/%d", ready, wanted) }
 
 func number(revision int64) string {
 	if revision == 0 {

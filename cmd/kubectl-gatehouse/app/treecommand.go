@@ -45,12 +45,12 @@ func newTreeCommand(p *plugin) *cobra.Command {
 		Use:   "tree APP",
 		Short: "Show an app's releases, their instances and the hosts that run them",
 		Long: `Show an app with its releases, their instances and the hosts that these run on, and which of
-them are ready. Without the right to read hosts, their status stays empty.`,
+them are ready. Without the permission to read hosts, their status is empty.`,
 		Example: `  kubectl gatehouse tree app/web`,
 		Args:    exactlyOne("app"),
 		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), joined(args)[0]) },
 	}
-	cmd.Flags().BoolVar(&c.all, "all", c.all, "Show releases of old as well that have no instances.")
+	cmd.Flags().BoolVar(&c.all, "all", c.all, "Also show old releases without instances.")
 	c.output.add(cmd)
 	return cmd
 }

@@ -43,7 +43,7 @@ type writeFlags struct {
 func (w *writeFlags) add(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringVar(&w.dryRun, "dry-run", "none", `Must be "none", "server", or "client". With "client", only print what would be sent; with "server", the server checks the request and stores nothing.`)
-	fs.StringVarP(&w.output, "output", "o", "", `Output format: json, yaml or name. Without it, one line says what was done.`)
+	fs.StringVarP(&w.output, "output", "o", "", `Output format: json, yaml or name. If empty, one line describes the result.`)
 	fs.Lookup("dry-run").NoOptDefVal = dryRunAlone // or it would take the next flag for its value
 	completeWords(cmd, "dry-run", "none", "server", "client")
 	completeWords(cmd, "output", "json", "yaml", "name")
@@ -53,7 +53,7 @@ func (w *writeFlags) check() error {
 	switch w.dryRun {
 	case "none", "server", "client":
 	case dryRunAlone:
-		return errors.New("--dry-run stands alone: write --dry-run=client to send nothing, or --dry-run=server to have the server check it")
+		return errors.New("--dry-run has no value: use --dry-run=client to send nothing, or --dry-run=server to have the server check it")
 	default:
 		return fmt.Errorf("--dry-run=%s is unknown: use none, server or client", w.dryRun)
 	}

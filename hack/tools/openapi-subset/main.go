@@ -73,13 +73,9 @@ func subset(source []byte, pkg string, keep []string, elsewhere string) ([]byte,
 	return format.Source(source)
 }
 
-func cutDefinitions(source []byte, pkg string, keep []string, elsewhere string) ([]byte, error) {
-	fset := token.NewFileSet()
-	file, err := parser.ParseFile(fset, "", source, parser.SkipObjectResolution)
-	if err != nil {
-		return nil, err
-	}
-	alias, others := "", map[string]bool{}
+// aliases returns the name under which the file imports pkg, and the names of the packages below elsewhere.
+func aliases(file *ast.File, pkg, elsewhere string) (alias string, others map[string]bool) {
+	others = map[string]bool{}
 	for _, spec := range file.Imports {
 		path, err := strconv.Unquote(spec.Path.Value)
 		if err != nil || spec.Name == nil {
@@ -92,16 +88,32 @@ func cutDefinitions(source []byte, pkg string, keep []string, elsewhere string) 
 			others[spec.Name.Name] = true
 		}
 	}
-	if alias == "" {
-		return nil, fmt.Errorf("%s is not imported under a name", pkg)
-	}
+	return alias, others
+}
 
+// functionsOf returns the functions of the file by name.
+func functionsOf(file *ast.File) map[string]*ast.FuncDecl {
 	functions := map[string]*ast.FuncDecl{}
 	for _, decl := range file.Decls {
 		if function, ok := decl.(*ast.FuncDecl); ok {
 			functions[function.Name.Name] = function
 		}
 	}
+	return functions
+}
+
+func cutDefinitions(source []byte, pkg string, keep []string, elsewhere string) ([]byte, error) {
+	fset := token.NewFileSet()
+	file, err := parser.ParseFile(fset, "", source, parser.SkipObjectResolution)
+	if err != nil {
+		return nil, err
+	}
+	alias, others := aliases(file, pkg, elsewhere)
+	if alias == "" {
+		return nil, fmt.Errorf("%s is not imported under a name", pkg)
+	}
+
+	functions := functionsOf(file)
 	entries, err := mapEntries(functions["GetOpenAPIDefinitions"])
 	if err != nil {
 		return nil, err

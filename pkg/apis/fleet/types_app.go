@@ -54,9 +54,9 @@ type InstanceTemplateSpec struct {
 type AppStrategyType string
 
 const (
-	// RollingUpdateAppStrategy replaces instances bit by bit.
+	// RollingUpdateAppStrategy replaces instances gradually.
 	RollingUpdateAppStrategy AppStrategyType = "RollingUpdate"
-	// RecreateAppStrategy ends all old instances before it makes new ones.
+	// RecreateAppStrategy terminates all old instances before it creates new ones.
 	RecreateAppStrategy AppStrategyType = "Recreate"
 )
 

@@ -109,13 +109,13 @@ func (s *yamlScan) aliasSize(alias *yaml.Node) (int64, error) {
 	size, known := s.expanded[alias.Alias]
 	switch {
 	case known && size < 0:
-		return 0, errors.New("the YAML body has an alias within the value that it stands for: aliases must not be circular")
+		return 0, errors.New("the YAML body has an alias within the value that it refers to: aliases must not be circular")
 	case !known:
 		return 0, fmt.Errorf("the YAML body has an alias of a value that does not precede it: %s", yamlCure)
 	}
 	s.values++
 	if s.byAliases += size; s.byAliases > s.limit {
-		return 0, fmt.Errorf("the aliases of the YAML body stand for more than %d bytes: %s", s.limit, yamlCure)
+		return 0, fmt.Errorf("the aliases of the YAML body expand to more than %d bytes: %s", s.limit, yamlCure)
 	}
 	return size, nil
 }

@@ -177,7 +177,7 @@ func (l *List) refused(name string, issued time.Time) error {
 		return fmt.Errorf("host %q is revoked", name)
 	}
 	if issued.IsZero() {
-		return fmt.Errorf("host %q was revoked at %s, and how it comes does not say since when it has its credentials: it must come directly and with a certificate that was issued later", name, at.Format(time.RFC3339))
+		return fmt.Errorf("host %q was revoked at %s, and the request does not show when its credentials were issued: the host must connect directly and with a certificate that was issued later", name, at.Format(time.RFC3339))
 	}
 	return fmt.Errorf("the certificate of host %q is valid from %s on, but those until %s were revoked: it needs a new one", name, issued.UTC().Format(time.RFC3339), at.Format(time.RFC3339))
 }

@@ -37,7 +37,7 @@ func TestAudiencesAreBounded(t *testing.T) {
 		{name: "longer", audiences: []string{"a", strings.Repeat("a", maxAudienceBytes+1)}, want: "spec.audiences[1]: Too long: may not be more than 512 bytes"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			errs := ValidateTokenRequest(ask(func(r *authenticationv1.TokenRequest) { r.Spec.Audiences = test.audiences }))
+			errs := ValidateTokenRequest(makeRequest(func(r *authenticationv1.TokenRequest) { r.Spec.Audiences = test.audiences }))
 			got := ""
 			if len(errs) > 0 {
 				got = errs.ToAggregate().Error()

@@ -33,8 +33,8 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// ask returns a request with changes; the default lifetime is an hour.
-func ask(change ...func(*authenticationv1.TokenRequest)) *authenticationv1.TokenRequest {
+// makeRequest returns a request with changes; the default lifetime is an hour.
+func makeRequest(change ...func(*authenticationv1.TokenRequest)) *authenticationv1.TokenRequest {
 	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To[int64](3600)}}
 	for _, f := range change {
 		f(request)
@@ -66,23 +66,23 @@ func newRequests(t *testing.T, w world) (*Requests, *Authenticator) {
 func TestWhatMayBeAskedForIsGiven(t *testing.T) {
 	for _, tc := range []struct {
 		name      string
-		ask       *authenticationv1.TokenRequest
+		request   *authenticationv1.TokenRequest
 		audiences []string
 		seconds   int64
 	}{
-		{"an hour, for this server", ask(), []string{testIssuer, "api"}, 3600},
-		{"ten minutes", ask(forSeconds(600)), []string{testIssuer, "api"}, 600},
-		{"as long as there is, which is shortened", ask(forSeconds(1 << 32)), []string{testIssuer, "api"}, 24 * 3600},
-		{"for others", ask(func(r *authenticationv1.TokenRequest) { r.Spec.Audiences = []string{"vault"} }), []string{"vault"}, 3600},
-		{"by name, namespace and UID", ask(func(r *authenticationv1.TokenRequest) { r.Name, r.Namespace, r.UID = "web", "shop", "web-1" }), []string{testIssuer, "api"}, 3600},
-		{"with a status, which is not taken over", ask(func(r *authenticationv1.TokenRequest) { r.Status.Token = "mine" }), []string{testIssuer, "api"}, 3600},
-		{"bound to a secret", ask(boundRef("v1", "Secret", "vault", "")), []string{testIssuer, "api"}, 3600},
-		{"bound to an instance", ask(boundRef("fleet.gatehouse.dev/v1alpha1", "Instance", "web-0", "")), []string{testIssuer, "api"}, 3600},
+		{"an hour, for this server", makeRequest(), []string{testIssuer, "api"}, 3600},
+		{"ten minutes", makeRequest(forSeconds(600)), []string{testIssuer, "api"}, 600},
+		{"as long as there is, which is shortened", makeRequest(forSeconds(1 << 32)), []string{testIssuer, "api"}, 24 * 3600},
+		{"for others", makeRequest(func(r *authenticationv1.TokenRequest) { r.Spec.Audiences = []string{"vault"} }), []string{"vault"}, 3600},
+		{"by name, namespace and UID", makeRequest(func(r *authenticationv1.TokenRequest) { r.Name, r.Namespace, r.UID = "web", "shop", "web-1" }), []string{testIssuer, "api"}, 3600},
+		{"with a status, which is not taken over", makeRequest(func(r *authenticationv1.TokenRequest) { r.Status.Token = "mine" }), []string{testIssuer, "api"}, 3600},
+		{"bound to a secret", makeRequest(boundRef("v1", "Secret", "vault", "")), []string{testIssuer, "api"}, 3600},
+		{"bound to an instance", makeRequest(boundRef("fleet.gatehouse.dev/v1alpha1", "Instance", "web-0", "")), []string{testIssuer, "api"}, 3600},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			requests, authn := newRequests(t, newWorld())
 			var admitted *authenticationv1.TokenRequest
-			given, err := requests.RequestToken(t.Context(), "shop", "web", tc.ask, func(_ context.Context, obj runtime.Object) error {
+			given, err := requests.RequestToken(t.Context(), "shop", "web", tc.request, func(_ context.Context, obj runtime.Object) error {
 				admitted = obj.(*authenticationv1.TokenRequest)
 				return nil
 			}, false)
@@ -111,27 +111,27 @@ func TestWhatMayBeAskedForIsGiven(t *testing.T) {
 
 func TestWhatMayNotBeAskedForSaysWhy(t *testing.T) {
 	for _, tc := range []struct {
-		name  string
-		ask   *authenticationv1.TokenRequest
-		world func(world)
-		is    func(error) bool
-		want  string
+		name    string
+		request *authenticationv1.TokenRequest
+		world   func(world)
+		is      func(error) bool
+		want    string
 	}{
-		{"less than ten minutes", ask(forSeconds(599)), nil, apierrors.IsInvalid, "spec.expirationSeconds: Invalid value: 599: may not specify a duration less than 10 minutes"},
-		{"more than there is", ask(forSeconds(1<<32 + 1)), nil, apierrors.IsInvalid, "may not specify a duration larger than 2^32 seconds"},
+		{"less than ten minutes", makeRequest(forSeconds(599)), nil, apierrors.IsInvalid, "spec.expirationSeconds: Invalid value: 599: may not specify a duration less than 10 minutes"},
+		{"more than there is", makeRequest(forSeconds(1<<32 + 1)), nil, apierrors.IsInvalid, "may not specify a duration larger than 2^32 seconds"},
 		{"no time at all", &authenticationv1.TokenRequest{}, nil, apierrors.IsInvalid, "less than 10 minutes"},
-		{"the name of another", ask(func(r *authenticationv1.TokenRequest) { r.Name = "root" }), nil, apierrors.IsInvalid, "metadata.name"},
-		{"the namespace of another", ask(func(r *authenticationv1.TokenRequest) { r.Namespace = "kube-system" }), nil, apierrors.IsInvalid, "metadata.namespace"},
-		{"the UID of another", ask(func(r *authenticationv1.TokenRequest) { r.UID = "web-0" }), nil, apierrors.IsConflict, "the one of that name has the UID web-1"},
-		{"attestations", ask(func(r *authenticationv1.TokenRequest) {
+		{"the name of another", makeRequest(func(r *authenticationv1.TokenRequest) { r.Name = "root" }), nil, apierrors.IsInvalid, "metadata.name"},
+		{"the namespace of another", makeRequest(func(r *authenticationv1.TokenRequest) { r.Namespace = "kube-system" }), nil, apierrors.IsInvalid, "metadata.namespace"},
+		{"the UID of another", makeRequest(func(r *authenticationv1.TokenRequest) { r.UID = "web-0" }), nil, apierrors.IsConflict, "the one of that name has the UID web-1"},
+		{"attestations", makeRequest(func(r *authenticationv1.TokenRequest) {
 			r.Spec.Attestations = map[string]authenticationv1.AttestationValue{"a": {"b"}}
 		}), nil, apierrors.IsInvalid, "spec.attestations: Forbidden"},
-		{"an account that is not there", ask(), gone("serviceaccount/shop/web"), nil, "not found"},
-		{"bound to a secret that is not there", ask(boundRef("v1", "Secret", "other", "")), nil, nil, "not found"},
-		{"bound to another secret of the name", ask(boundRef("v1", "Secret", "vault", "vault-2")), nil, apierrors.IsConflict, "has the UID vault-1"},
-		{"bound to an instance that is not there", ask(boundRef("fleet.gatehouse.dev/v1alpha1", "Instance", "other", "")), nil, nil, "not found"},
-		{"bound to a pod", ask(boundRef("v1", "Pod", "web-0", "")), nil, apierrors.IsBadRequest, "cannot be bound to a Pod"},
-		{"bound to an instance of another group", ask(boundRef("example.com/v1", "Instance", "web-0", "")), nil, apierrors.IsBadRequest, "cannot be bound to a Instance.example.com"},
+		{"an account that is not there", makeRequest(), gone("serviceaccount/shop/web"), nil, "not found"},
+		{"bound to a secret that is not there", makeRequest(boundRef("v1", "Secret", "other", "")), nil, nil, "not found"},
+		{"bound to another secret of the name", makeRequest(boundRef("v1", "Secret", "vault", "vault-2")), nil, apierrors.IsConflict, "has the UID vault-1"},
+		{"bound to an instance that is not there", makeRequest(boundRef("fleet.gatehouse.dev/v1alpha1", "Instance", "other", "")), nil, nil, "not found"},
+		{"bound to a pod", makeRequest(boundRef("v1", "Pod", "web-0", "")), nil, apierrors.IsBadRequest, "cannot be bound to a Pod"},
+		{"bound to an instance of another group", makeRequest(boundRef("example.com/v1", "Instance", "web-0", "")), nil, apierrors.IsBadRequest, "cannot be bound to a Instance.example.com"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorld()
@@ -139,7 +139,7 @@ func TestWhatMayNotBeAskedForSaysWhy(t *testing.T) {
 				tc.world(w)
 			}
 			requests, _ := newRequests(t, w)
-			given, err := requests.RequestToken(t.Context(), "shop", "web", tc.ask, nil, false)
+			given, err := requests.RequestToken(t.Context(), "shop", "web", tc.request, nil, false)
 			if given != nil || err == nil || !strings.Contains(err.Error(), tc.want) || tc.is != nil && !tc.is(err) {
 				t.Errorf("got %v, %v, want %q", given, err, tc.want)
 			}
@@ -150,10 +150,10 @@ func TestWhatMayNotBeAskedForSaysWhy(t *testing.T) {
 func TestAdmissionMayRefuseAndADryRunGivesNothing(t *testing.T) {
 	requests, _ := newRequests(t, newWorld())
 	no := errors.New("not today")
-	if given, err := requests.RequestToken(t.Context(), "shop", "web", ask(), func(context.Context, runtime.Object) error { return no }, false); given != nil || !errors.Is(err, no) {
+	if given, err := requests.RequestToken(t.Context(), "shop", "web", makeRequest(), func(context.Context, runtime.Object) error { return no }, false); given != nil || !errors.Is(err, no) {
 		t.Errorf("got %v, %v", given, err)
 	}
-	given, err := requests.RequestToken(t.Context(), "shop", "web", ask(), nil, true)
+	given, err := requests.RequestToken(t.Context(), "shop", "web", makeRequest(), nil, true)
 	if err != nil || given.Status.Token != "" || !given.Status.ExpirationTimestamp.Time.Equal(noon.Add(time.Hour)) {
 		t.Errorf("got %v, %v", given, err)
 	}

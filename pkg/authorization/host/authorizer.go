@@ -190,7 +190,7 @@ func (h *hosts) instances(ctx context.Context, host string, a authorizer.Attribu
 	}
 	bound, err := h.bindings.Bound(ctx, a.GetNamespace(), a.GetName(), host)
 	if err != nil {
-		return "", fmt.Errorf("cannot tell whether instance %s/%s is bound to host %q: %w", a.GetNamespace(), a.GetName(), host, err)
+		return "", fmt.Errorf("the binding of instance %s/%s to host %q cannot be determined: %w", a.GetNamespace(), a.GetName(), host, err)
 	}
 	if !bound {
 		return fmt.Sprintf("no instance %q in namespace %q is bound to host %q", a.GetName(), a.GetNamespace(), host), nil

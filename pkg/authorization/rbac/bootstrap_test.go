@@ -79,7 +79,7 @@ func TestTheDefaultBindings(t *testing.T) {
 func TestTheUserFacingRolesGrow(t *testing.T) {
 	a := bootstrapped(t)
 	bob := &user.DefaultInfo{Name: "bob"}
-	ask := func(verb, group, resource string) authorizer.AttributesRecord {
+	attributes := func(verb, group, resource string) authorizer.AttributesRecord {
 		resource, subresource, _ := strings.Cut(resource, "/")
 		return authorizer.AttributesRecord{Verb: verb, APIGroup: group, Resource: resource, Subresource: subresource, Namespace: "a", Name: "x", ResourceRequest: true}
 	}
@@ -87,21 +87,21 @@ func TestTheUserFacingRolesGrow(t *testing.T) {
 		request authorizer.AttributesRecord
 		roles   []string
 	}{
-		{ask("list", fleet, "instances"), []string{"view", "edit", "admin"}},
-		{ask("get", "", "configmaps"), []string{"view", "edit", "admin"}},
-		{ask("get", "", "secrets"), []string{"edit", "admin"}},
-		{ask("delete", fleet, "instances"), []string{"edit", "admin"}},
-		{ask("create", "", "serviceaccounts/token"), []string{"edit", "admin"}},
-		{ask("create", rbacv1.GroupName, "rolebindings"), []string{"admin"}},
-		{ask("escalate", rbacv1.GroupName, "roles"), nil},
-		{ask("bind", rbacv1.GroupName, "clusterroles"), nil},
-		{ask("impersonate", "", "serviceaccounts"), nil},
-		{ask("create", fleet, "instances/binding"), nil},
-		{ask("create", fleet, "instances/token"), nil},
-		{ask("patch", fleet, "instances/status"), nil},
-		{ask("create", "", "resourcequotas"), nil},
-		{ask("delete", "", "namespaces"), nil},
-		{ask("create", fleet, "hosts"), nil},
+		{attributes("list", fleet, "instances"), []string{"view", "edit", "admin"}},
+		{attributes("get", "", "configmaps"), []string{"view", "edit", "admin"}},
+		{attributes("get", "", "secrets"), []string{"edit", "admin"}},
+		{attributes("delete", fleet, "instances"), []string{"edit", "admin"}},
+		{attributes("create", "", "serviceaccounts/token"), []string{"edit", "admin"}},
+		{attributes("create", rbacv1.GroupName, "rolebindings"), []string{"admin"}},
+		{attributes("escalate", rbacv1.GroupName, "roles"), nil},
+		{attributes("bind", rbacv1.GroupName, "clusterroles"), nil},
+		{attributes("impersonate", "", "serviceaccounts"), nil},
+		{attributes("create", fleet, "instances/binding"), nil},
+		{attributes("create", fleet, "instances/token"), nil},
+		{attributes("patch", fleet, "instances/status"), nil},
+		{attributes("create", "", "resourcequotas"), nil},
+		{attributes("delete", "", "namespaces"), nil},
+		{attributes("create", fleet, "hosts"), nil},
 	} {
 		for _, role := range []string{"view", "edit", "admin"} {
 			a.index.setBinding(objectKey{"a", "b"}, subjects(userSubject("bob")), clusterRef(role))

@@ -93,7 +93,7 @@ func (c *Controller) held(app *v1alpha1.App, what string) *trouble {
 	if left == 0 {
 		return nil
 	}
-	message := "what the controller writes is changed at admission"
+	message := "admission changes what the controller writes"
 	if reported := health.MessageOf(app.Status.Conditions, v1alpha1.AppConditionStalled, ChangedReason); reported != "" {
 		message = reported
 	}

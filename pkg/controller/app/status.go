@@ -97,11 +97,11 @@ func SizeStatus(app *v1alpha1.App, releases []*v1alpha1.Release, newest *v1alpha
 	}
 	condition := metav1.Condition{
 		Type: v1alpha1.AppConditionAvailable, Status: metav1.ConditionTrue, LastTransitionTime: now,
-		Reason: MinimumReplicasAvailableReason, Message: "as many instances are available as the strategy asks for",
+		Reason: MinimumReplicasAvailableReason, Message: "as many instances are available as the strategy requires",
 	}
 	if available < wanted(app)-MaxUnavailable(app) {
 		condition.Status = metav1.ConditionFalse
-		condition.Reason, condition.Message = MinimumReplicasUnavailableReason, "fewer instances are available than the strategy asks for"
+		condition.Reason, condition.Message = MinimumReplicasUnavailableReason, "fewer instances are available than the strategy requires"
 	}
 	setCondition(&status, condition)
 	return status
@@ -128,7 +128,7 @@ func rolloutStatus(app *v1alpha1.App, releases []*v1alpha1.Release, newest *v1al
 		progressed(&status, ReleaseUpdatedReason, subject(app, newest)+" is taking over", now)
 	case TimedOut(app, &status, now.Time):
 		_, why := waitsFor(app, &status, newest)
-		progressing(&status, metav1.ConditionFalse, ProgressDeadlineExceededReason, subject(app, newest)+" has not come forward for longer than progressDeadlineSeconds: "+health.Cut(why), now)
+		progressing(&status, metav1.ConditionFalse, ProgressDeadlineExceededReason, subject(app, newest)+" has made no progress for longer than progressDeadlineSeconds: "+health.Cut(why), now)
 	}
 	if failure := replicaFailure(releases, newest); failure != nil {
 		setCondition(&status, *failure)

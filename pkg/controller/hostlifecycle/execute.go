@@ -150,7 +150,7 @@ func (c *Controller) evict(ctx context.Context, instances []*v1alpha1.Instance) 
 		err := c.delete(ctx, i, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &i.UID}})
 		if err == nil {
 			klog.FromContext(ctx).V(2).Info("Evicted instance", "instance", klog.KObj(i), "host", klog.KRef("", i.Spec.HostName))
-			c.recorder.Eventf(i, "Normal", "TaintEviction", "evicted from host %s, whose taints it does not tolerate any longer", i.Spec.HostName)
+			c.recorder.Eventf(i, "Normal", "TaintEviction", "evicted from host %s: its taints are no longer tolerated", i.Spec.HostName)
 		}
 		errs = append(errs, queue.IgnoreOutdated(err))
 	}
@@ -163,8 +163,8 @@ func (c *Controller) remove(ctx context.Context, instances []*v1alpha1.Instance)
 	for _, i := range instances {
 		err := c.delete(ctx, i, metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0), Preconditions: &metav1.Preconditions{UID: &i.UID}})
 		if err == nil {
-			klog.FromContext(ctx).Info("Removed instance: its host is gone, or out of service", "instance", klog.KObj(i), "host", klog.KRef("", i.Spec.HostName))
-			c.recorder.Eventf(i, "Normal", "HostGone", "removed: host %s is gone, or out of service", i.Spec.HostName)
+			klog.FromContext(ctx).Info("Deleted instance: its host does not exist or is out of service", "instance", klog.KObj(i), "host", klog.KRef("", i.Spec.HostName))
+			c.recorder.Eventf(i, "Normal", "HostGone", "deleted: host %s does not exist or is out of service", i.Spec.HostName)
 		}
 		errs = append(errs, queue.IgnoreOutdated(err))
 	}

@@ -225,8 +225,8 @@ func TestHowMuchOfTheFleetIsNotReady(t *testing.T) {
 	}
 }
 
-// turns returns the hosts on which evictions begin at this moment.
-func (f *fleet) turns() []string {
+// evictions returns the hosts on which evictions begin at this moment.
+func (f *fleet) evictions() []string {
 	all := []string{}
 	for {
 		name, _ := f.grant(f.now)
@@ -239,7 +239,7 @@ func (f *fleet) turns() []string {
 
 func (f *fleet) expectTurns(want ...string) {
 	f.Helper()
-	if got := f.turns(); !slices.Equal(got, want) {
+	if got := f.evictions(); !slices.Equal(got, want) {
 		f.Fatalf("evictions begin on %q, not on %q", got, want)
 	}
 }

@@ -73,7 +73,7 @@ const endedInstancesFlag = "terminated-instance-gc-threshold"
 
 // AddEndedInstancesFlag adds the flag with the number of ended instances to keep.
 func AddEndedInstancesFlag(fs *pflag.FlagSet, threshold *int) {
-	fs.IntVar(threshold, endedInstancesFlag, *threshold, "Number of ended instances (Succeeded or Failed, of all namespaces together) that are kept. When there are more, the controller "+endedinstances.Name+" deletes the oldest. If 0, none is deleted.")
+	fs.IntVar(threshold, endedInstancesFlag, *threshold, "Number of terminated instances (Succeeded or Failed, in all namespaces together) that are kept. If there are more, the controller "+endedinstances.Name+" deletes the oldest. If 0, none is deleted.")
 }
 
 // ValidateEndedInstances validates the value of that flag.

@@ -80,9 +80,9 @@ type verdict struct {
 func judge(namespace *corev1.Namespace, result outcome, now metav1.Time) verdict {
 	wanted := []corev1.NamespaceCondition{
 		condition(corev1.NamespaceDeletionDiscoveryFailure, "DiscoveryFailed", "ResourcesDiscovered", "All resources successfully discovered", message(result.discovery)),
-		condition(corev1.NamespaceDeletionGVParsingFailure, "GroupVersionParsingFailed", "ParsedGroupVersions", "All group versions could be read", message(result.versions)),
-		condition(corev1.NamespaceDeletionContentFailure, "ContentDeletionFailed", "ContentDeleted", "All content was asked to go", message(errors.Join(result.failures...))),
-		condition(corev1.NamespaceContentRemaining, "SomeResourcesRemain", "ContentRemoved", "All content is gone", remaining(result.left)),
+		condition(corev1.NamespaceDeletionGVParsingFailure, "GroupVersionParsingFailed", "ParsedGroupVersions", "All group versions successfully parsed", message(result.versions)),
+		condition(corev1.NamespaceDeletionContentFailure, "ContentDeletionFailed", "ContentDeleted", "All content was deleted or is being deleted", message(errors.Join(result.failures...))),
+		condition(corev1.NamespaceContentRemaining, "SomeResourcesRemain", "ContentRemoved", "All content successfully removed", remaining(result.left)),
 		condition(corev1.NamespaceFinalizersRemaining, "SomeFinalizersRemain", "ContentHasNoFinalizers", "No content waits for finalizers", finalizers(result.left)),
 	}
 	v := verdict{namespace: namespace.DeepCopy()}

@@ -157,7 +157,7 @@ func schema_pkg_apis_fleet_v1alpha1_App(ref common.ReferenceCallback) common.Ope
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "App is a number of like instances that are kept running, and brought from one version to the next without an outage. The app controller makes a Release of each version.",
+				Description: "App describes a number of identical instances that are kept running and updated from one version to the next without an outage. The app controller creates a Release for each version.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"kind": {
@@ -183,14 +183,14 @@ func schema_pkg_apis_fleet_v1alpha1_App(ref common.ReferenceCallback) common.Ope
 					},
 					"spec": {
 						SchemaProps: spec.SchemaProps{
-							Description: "spec says what is to run, how many times, and how a new version takes over.",
+							Description: "spec is the desired state: what to run, how many times, and how a new version replaces the old one.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.AppSpec{}.OpenAPIModelName()),
 						},
 					},
 					"status": {
 						SchemaProps: spec.SchemaProps{
-							Description: "status is what the app controller last saw. Written through the status subresource only.",
+							Description: "status is the state that the app controller last observed. It is written through the status subresource only.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.AppStatus{}.OpenAPIModelName()),
 						},
@@ -234,7 +234,7 @@ func schema_pkg_apis_fleet_v1alpha1_AppList(ref common.ReferenceCallback) common
 					},
 					"items": {
 						SchemaProps: spec.SchemaProps{
-							Description: "items are the apps.",
+							Description: "items is the list of apps.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -258,7 +258,7 @@ func schema_pkg_apis_fleet_v1alpha1_AppRollback(ref common.ReferenceCallback) co
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "AppRollback takes an app back to an earlier revision. It is created at the rollback subresource of the app.",
+				Description: "AppRollback rolls an app back to an earlier revision. It is created at the rollback subresource of the app.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"kind": {
@@ -277,14 +277,14 @@ func schema_pkg_apis_fleet_v1alpha1_AppRollback(ref common.ReferenceCallback) co
 					},
 					"metadata": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Standard object metadata. The name, where given, must be that of the app.",
+							Description: "Standard object metadata. The name, if set, must be that of the app.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(metav1.ObjectMeta{}.OpenAPIModelName()),
 						},
 					},
 					"toRevision": {
 						SchemaProps: spec.SchemaProps{
-							Description: "toRevision is the revision to go back to, as in the annotation fleet.gatehouse.dev/revision of the app's releases; 0 or absent for the one before the newest.",
+							Description: "toRevision is the revision to roll back to, as in the annotation fleet.gatehouse.dev/revision of the app's releases. If 0 or absent, the app is rolled back to the revision before the newest.",
 							Type:        []string{"integer"},
 							Format:      "int64",
 						},
@@ -301,12 +301,12 @@ func schema_pkg_apis_fleet_v1alpha1_AppSpec(ref common.ReferenceCallback) common
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "AppSpec is what is wanted of an app.",
+				Description: "AppSpec is the desired state of an app.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"replicas": {
 						SchemaProps: spec.SchemaProps{
-							Description: "replicas is how many instances shall run; 1 where nothing is said, 0 stops the app.",
+							Description: "replicas is the desired number of instances. Defaults to 1; 0 stops the app.",
 							Default:     1,
 							Type:        []string{"integer"},
 							Format:      "int32",
@@ -314,13 +314,13 @@ func schema_pkg_apis_fleet_v1alpha1_AppSpec(ref common.ReferenceCallback) common
 					},
 					"selector": {
 						SchemaProps: spec.SchemaProps{
-							Description: "selector chooses the app's instances by their labels. It must match the labels of the template, must not be empty, and never changes.",
+							Description: "selector selects the app's instances by their labels. It must match the labels of the template, must not be empty, and is immutable.",
 							Ref:         ref(metav1.LabelSelector{}.OpenAPIModelName()),
 						},
 					},
 					"template": {
 						SchemaProps: spec.SchemaProps{
-							Description: "template is what each instance is made of. A change of it makes a new release.",
+							Description: "template describes the instances. A change of the template creates a new release.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.InstanceTemplateSpec{}.OpenAPIModelName()),
 						},
@@ -332,21 +332,21 @@ func schema_pkg_apis_fleet_v1alpha1_AppSpec(ref common.ReferenceCallback) common
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "strategy says how instances of a new version take the place of old ones.",
+							Description: "strategy describes how instances of a new version replace old ones.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.AppStrategy{}.OpenAPIModelName()),
 						},
 					},
 					"minReadySeconds": {
 						SchemaProps: spec.SchemaProps{
-							Description: "minReadySeconds is for how long a new instance must have been ready before it counts as available, in seconds; 0 where nothing is said.",
+							Description: "minReadySeconds is the minimum number of seconds for which a new instance must be ready before it counts as available. Defaults to 0.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
 					},
 					"revisionHistoryLimit": {
 						SchemaProps: spec.SchemaProps{
-							Description: "revisionHistoryLimit is how many old releases are kept to go back to; 10 where nothing is said.",
+							Description: "revisionHistoryLimit is the number of old releases to retain for rollbacks. Defaults to 10.",
 							Default:     10,
 							Type:        []string{"integer"},
 							Format:      "int32",
@@ -354,7 +354,7 @@ func schema_pkg_apis_fleet_v1alpha1_AppSpec(ref common.ReferenceCallback) common
 					},
 					"progressDeadlineSeconds": {
 						SchemaProps: spec.SchemaProps{
-							Description: "progressDeadlineSeconds is how long a rollout may go without progress before the condition Progressing becomes False with reason ProgressDeadlineExceeded, in seconds; 600 where nothing is said. Must be greater than minReadySeconds. Paused time does not count.",
+							Description: "progressDeadlineSeconds is the maximum time in seconds that a rollout may take without progress before the condition Progressing becomes False with reason ProgressDeadlineExceeded. Defaults to 600. Must be greater than minReadySeconds. Time during which the app is paused does not count.",
 							Default:     600,
 							Type:        []string{"integer"},
 							Format:      "int32",
@@ -362,7 +362,7 @@ func schema_pkg_apis_fleet_v1alpha1_AppSpec(ref common.ReferenceCallback) common
 					},
 					"paused": {
 						SchemaProps: spec.SchemaProps{
-							Description: "paused keeps changes of the template from being rolled out; scaling goes on.",
+							Description: "paused indicates that changes of the template are not rolled out. Scaling continues.",
 							Type:        []string{"boolean"},
 							Format:      "",
 						},
@@ -380,61 +380,61 @@ func schema_pkg_apis_fleet_v1alpha1_AppStatus(ref common.ReferenceCallback) comm
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "AppStatus is what is known of an app.",
+				Description: "AppStatus is the observed state of an app.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"observedGeneration": {
 						SchemaProps: spec.SchemaProps{
-							Description: "observedGeneration is the metadata.generation that the writer of this status had seen.",
+							Description: "observedGeneration is the metadata.generation that the writer of this status observed.",
 							Type:        []string{"integer"},
 							Format:      "int64",
 						},
 					},
 					"replicas": {
 						SchemaProps: spec.SchemaProps{
-							Description: "replicas is how many instances there are, of all versions.",
+							Description: "replicas is the number of instances of all versions.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
 					},
 					"updatedReplicas": {
 						SchemaProps: spec.SchemaProps{
-							Description: "updatedReplicas is how many instances there are of the newest version.",
+							Description: "updatedReplicas is the number of instances of the newest version.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
 					},
 					"readyReplicas": {
 						SchemaProps: spec.SchemaProps{
-							Description: "readyReplicas is how many instances are ready, of all versions.",
+							Description: "readyReplicas is the number of ready instances of all versions.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
 					},
 					"availableReplicas": {
 						SchemaProps: spec.SchemaProps{
-							Description: "availableReplicas is how many instances have been ready for minReadySeconds.",
+							Description: "availableReplicas is the number of instances that have been ready for at least minReadySeconds.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
 					},
 					"unavailableReplicas": {
 						SchemaProps: spec.SchemaProps{
-							Description: "unavailableReplicas is how many instances are missing or not available yet.",
+							Description: "unavailableReplicas is the number of instances that are missing or not available yet.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
 					},
 					"collisionCount": {
 						SchemaProps: spec.SchemaProps{
-							Description: "collisionCount counts how often the hash of a template was taken by another release. It goes into the next hash.",
+							Description: "collisionCount is the number of collisions of a template's hash with that of another release. The next hash includes it.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
 					},
 					"lastProgressTime": {
 						SchemaProps: spec.SchemaProps{
-							Description: "lastProgressTime is when the rollout last came forward. progressDeadlineSeconds counts from here.",
+							Description: "lastProgressTime is the time at which the rollout last made progress. progressDeadlineSeconds is counted from it.",
 							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
 						},
 					},
@@ -450,7 +450,7 @@ func schema_pkg_apis_fleet_v1alpha1_AppStatus(ref common.ReferenceCallback) comm
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "conditions tell the app's state: Ready, Reconciling and Stalled, which tools wait for; Available, Progressing, ReplicaFailure.",
+							Description: "conditions describe the app's state: Ready, Reconciling and Stalled, for which tools wait; Available, Progressing and ReplicaFailure.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -473,12 +473,12 @@ func schema_pkg_apis_fleet_v1alpha1_AppStrategy(ref common.ReferenceCallback) co
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "AppStrategy says how instances of a new version take the place of old ones.",
+				Description: "AppStrategy describes how instances of a new version replace old ones.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"type": {
 						SchemaProps: spec.SchemaProps{
-							Description: "type is RollingUpdate (default), which replaces instances bit by bit, or Recreate, which ends all old ones before it makes new ones.\n\nPossible enum values:\n - `\"Recreate\"` ends all old instances before it makes new ones.\n - `\"RollingUpdate\"` replaces instances bit by bit.",
+							Description: "type of the strategy: RollingUpdate replaces instances gradually; Recreate terminates all old instances before it creates new ones. Defaults to RollingUpdate.\n\nPossible enum values:\n - `\"Recreate\"` terminates all old instances before it creates new ones.\n - `\"RollingUpdate\"` replaces instances gradually.",
 							Default:     "RollingUpdate",
 							Type:        []string{"string"},
 							Format:      "",
@@ -487,7 +487,7 @@ func schema_pkg_apis_fleet_v1alpha1_AppStrategy(ref common.ReferenceCallback) co
 					},
 					"rollingUpdate": {
 						SchemaProps: spec.SchemaProps{
-							Description: "rollingUpdate says how many instances are replaced at a time. Only with type RollingUpdate.",
+							Description: "rollingUpdate describes how many instances are replaced at a time. Only allowed with type RollingUpdate.",
 							Ref:         ref(v1alpha1.RollingUpdateApp{}.OpenAPIModelName()),
 						},
 					},
@@ -503,7 +503,7 @@ func schema_pkg_apis_fleet_v1alpha1_Binding(ref common.ReferenceCallback) common
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "Binding ties an instance to a host. It is created at the binding subresource of the instance, and is the only way to set spec.hostName.",
+				Description: "Binding binds an instance to a host. It is created at the binding subresource of the instance, and is the only way to set spec.hostName.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"kind": {
@@ -522,14 +522,14 @@ func schema_pkg_apis_fleet_v1alpha1_Binding(ref common.ReferenceCallback) common
 					},
 					"metadata": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Standard object metadata. The name, where given, must be that of the instance; uid and resourceVersion, where given, must be those of the instance as it is stored.",
+							Description: "Standard object metadata. The name, if set, must be that of the instance; uid and resourceVersion, if set, must be those of the stored instance.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(metav1.ObjectMeta{}.OpenAPIModelName()),
 						},
 					},
 					"target": {
 						SchemaProps: spec.SchemaProps{
-							Description: "target is the host that shall run the instance.",
+							Description: "target is the host on which the instance runs.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.BindingTarget{}.OpenAPIModelName()),
 						},
@@ -547,12 +547,12 @@ func schema_pkg_apis_fleet_v1alpha1_BindingTarget(ref common.ReferenceCallback) 
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "BindingTarget names the host of a binding.",
+				Description: "BindingTarget is the host of a binding.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"kind": {
 						SchemaProps: spec.SchemaProps{
-							Description: "kind of the target: Host, which is also meant where nothing is said.",
+							Description: "kind of the target. Must be Host, which is the default.",
 							Default:     "Host",
 							Type:        []string{"string"},
 							Format:      "",
@@ -582,7 +582,7 @@ func schema_pkg_apis_fleet_v1alpha1_Container(ref common.ReferenceCallback) comm
 				Properties: map[string]spec.Schema{
 					"name": {
 						SchemaProps: spec.SchemaProps{
-							Description: "name tells the container apart from the others of the instance: a DNS label.",
+							Description: "name of the container: a DNS label that is unique within the instance.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -590,7 +590,7 @@ func schema_pkg_apis_fleet_v1alpha1_Container(ref common.ReferenceCallback) comm
 					},
 					"image": {
 						SchemaProps: spec.SchemaProps{
-							Description: "image is what runs: the reference of a container image.",
+							Description: "image is the reference of the container image to run.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -603,7 +603,7 @@ func schema_pkg_apis_fleet_v1alpha1_Container(ref common.ReferenceCallback) comm
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "command replaces the image's entry point. It is not run in a shell.",
+							Description: "command replaces the entry point of the image. It is not executed in a shell.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -622,7 +622,7 @@ func schema_pkg_apis_fleet_v1alpha1_Container(ref common.ReferenceCallback) comm
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "args are the arguments to the entry point; they replace the image's.",
+							Description: "args are the arguments of the entry point. They replace those of the image.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -636,7 +636,7 @@ func schema_pkg_apis_fleet_v1alpha1_Container(ref common.ReferenceCallback) comm
 					},
 					"workingDir": {
 						SchemaProps: spec.SchemaProps{
-							Description: "workingDir is the directory in which the program starts; the image's where empty.",
+							Description: "workingDir is the working directory of the program. If empty, that of the image is used.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -653,7 +653,7 @@ func schema_pkg_apis_fleet_v1alpha1_Container(ref common.ReferenceCallback) comm
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "env are environment variables for the program.",
+							Description: "env is the list of environment variables of the program.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -675,7 +675,7 @@ func schema_pkg_apis_fleet_v1alpha1_Container(ref common.ReferenceCallback) comm
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "ports are the network ports on which the program listens, each by number and protocol. A strategic merge patch replaces the whole list, because it can tell elements apart by one field only.",
+							Description: "ports are the network ports on which the program listens, each identified by number and protocol. A strategic merge patch replaces the whole list, because it can identify elements by one field only.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -688,14 +688,14 @@ func schema_pkg_apis_fleet_v1alpha1_Container(ref common.ReferenceCallback) comm
 					},
 					"resources": {
 						SchemaProps: spec.SchemaProps{
-							Description: "resources are what the container needs and what it may use at the most.",
+							Description: "resources are the compute resources that the container requires and may use at most.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.ResourceRequirements{}.OpenAPIModelName()),
 						},
 					},
 					"imagePullPolicy": {
 						SchemaProps: spec.SchemaProps{
-							Description: "imagePullPolicy says when the image is fetched: Always, IfNotPresent or Never. Where nothing is said: Always when the image has the tag latest or none, else IfNotPresent.\n\nPossible enum values:\n - `\"Always\"` fetches the image at every start.\n - `\"IfNotPresent\"` fetches the image when the host does not have it.\n - `\"Never\"` never fetches the image: the host must have it.",
+							Description: "imagePullPolicy describes when the image is pulled: Always, IfNotPresent or Never. Defaults to Always if the image has the tag latest or no tag, and to IfNotPresent otherwise.\n\nPossible enum values:\n - `\"Always\"` pulls the image at every start.\n - `\"IfNotPresent\"` pulls the image if it is not present on the host.\n - `\"Never\"` never pulls the image: it must be present on the host.",
 							Type:        []string{"string"},
 							Format:      "",
 							Enum:        []interface{}{"Always", "IfNotPresent", "Never"},
@@ -719,14 +719,14 @@ func schema_pkg_apis_fleet_v1alpha1_ContainerPort(ref common.ReferenceCallback) 
 				Properties: map[string]spec.Schema{
 					"name": {
 						SchemaProps: spec.SchemaProps{
-							Description: "name tells the port apart from the others of the container: an IANA service name, such as http.",
+							Description: "name of the port: an IANA service name, such as http, that is unique within the container.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"containerPort": {
 						SchemaProps: spec.SchemaProps{
-							Description: "containerPort is the number of the port, 1 to 65535.",
+							Description: "containerPort is the number of the port, from 1 to 65535.",
 							Default:     0,
 							Type:        []string{"integer"},
 							Format:      "int32",
@@ -734,14 +734,14 @@ func schema_pkg_apis_fleet_v1alpha1_ContainerPort(ref common.ReferenceCallback) 
 					},
 					"hostPort": {
 						SchemaProps: spec.SchemaProps{
-							Description: "hostPort is the port of the host at which the container's port is reached, 1 to 65535; 0 or absent for none.",
+							Description: "hostPort is the port of the host on which the container's port is exposed, from 1 to 65535. 0 or absent means none.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
 					},
 					"protocol": {
 						SchemaProps: spec.SchemaProps{
-							Description: "protocol is TCP (default), UDP or SCTP. It is stored as it was sent: absent stays absent, and counts as TCP.\n\nPossible enum values:\n - `\"SCTP\"` is the Stream Control Transmission Protocol.\n - `\"TCP\"` is the Transmission Control Protocol.\n - `\"UDP\"` is the User Datagram Protocol.",
+							Description: "protocol of the port: TCP, UDP or SCTP. Defaults to TCP; an absent value is stored as absent and treated as TCP.\n\nPossible enum values:\n - `\"SCTP\"` is the Stream Control Transmission Protocol.\n - `\"TCP\"` is the Transmission Control Protocol.\n - `\"UDP\"` is the User Datagram Protocol.",
 							Default:     "TCP",
 							Type:        []string{"string"},
 							Format:      "",
@@ -759,12 +759,12 @@ func schema_pkg_apis_fleet_v1alpha1_ContainerState(ref common.ReferenceCallback)
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "ContainerState is what a container does: waiting, running or terminated; at most one of them is set, and none means waiting.",
+				Description: "ContainerState is the state of a container: waiting, running or terminated. At most one of them is set; if none is set, the container is waiting.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"waiting": {
 						SchemaProps: spec.SchemaProps{
-							Description: "waiting is set while the container has not been started.",
+							Description: "waiting is set while the container has not started.",
 							Ref:         ref(v1alpha1.ContainerStateWaiting{}.OpenAPIModelName()),
 						},
 					},
@@ -776,7 +776,7 @@ func schema_pkg_apis_fleet_v1alpha1_ContainerState(ref common.ReferenceCallback)
 					},
 					"terminated": {
 						SchemaProps: spec.SchemaProps{
-							Description: "terminated is set once the container has ended.",
+							Description: "terminated is set when the container has terminated.",
 							Ref:         ref(v1alpha1.ContainerStateTerminated{}.OpenAPIModelName()),
 						},
 					},
@@ -792,12 +792,12 @@ func schema_pkg_apis_fleet_v1alpha1_ContainerStateRunning(ref common.ReferenceCa
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "ContainerStateRunning tells since when a container runs.",
+				Description: "ContainerStateRunning describes a running container.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"startedAt": {
 						SchemaProps: spec.SchemaProps{
-							Description: "startedAt is when the container was last started.",
+							Description: "startedAt is the time at which the container was last started.",
 							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
 						},
 					},
@@ -813,12 +813,12 @@ func schema_pkg_apis_fleet_v1alpha1_ContainerStateTerminated(ref common.Referenc
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "ContainerStateTerminated tells how a container ended.",
+				Description: "ContainerStateTerminated describes a terminated container.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"exitCode": {
 						SchemaProps: spec.SchemaProps{
-							Description: "exitCode is what the program returned.",
+							Description: "exitCode is the exit code of the program.",
 							Default:     0,
 							Type:        []string{"integer"},
 							Format:      "int32",
@@ -826,40 +826,40 @@ func schema_pkg_apis_fleet_v1alpha1_ContainerStateTerminated(ref common.Referenc
 					},
 					"signal": {
 						SchemaProps: spec.SchemaProps{
-							Description: "signal is the signal that ended the program, where there was one.",
+							Description: "signal is the signal that terminated the program, if there was one.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
 					},
 					"reason": {
 						SchemaProps: spec.SchemaProps{
-							Description: "reason is a short CamelCase word: Error, OOMKilled.",
+							Description: "reason is a brief CamelCase word, such as Error or OOMKilled.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"message": {
 						SchemaProps: spec.SchemaProps{
-							Description: "message says the same for people.",
+							Description: "message is the reason in human-readable form.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"startedAt": {
 						SchemaProps: spec.SchemaProps{
-							Description: "startedAt is when the container was started.",
+							Description: "startedAt is the time at which the container was started.",
 							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
 						},
 					},
 					"finishedAt": {
 						SchemaProps: spec.SchemaProps{
-							Description: "finishedAt is when the container ended.",
+							Description: "finishedAt is the time at which the container terminated.",
 							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
 						},
 					},
 					"containerID": {
 						SchemaProps: spec.SchemaProps{
-							Description: "containerID is the container's identifier at its runtime.",
+							Description: "containerID is the identifier of the container in its runtime.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -876,19 +876,19 @@ func schema_pkg_apis_fleet_v1alpha1_ContainerStateWaiting(ref common.ReferenceCa
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "ContainerStateWaiting tells why a container does not run yet.",
+				Description: "ContainerStateWaiting describes why a container does not run yet.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"reason": {
 						SchemaProps: spec.SchemaProps{
-							Description: "reason is a short CamelCase word: ImagePullBackOff.",
+							Description: "reason is a brief CamelCase word, such as ImagePullBackOff.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"message": {
 						SchemaProps: spec.SchemaProps{
-							Description: "message says the same for people.",
+							Description: "message is the reason in human-readable form.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -903,7 +903,7 @@ func schema_pkg_apis_fleet_v1alpha1_ContainerStatus(ref common.ReferenceCallback
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "ContainerStatus is what is known of one container.",
+				Description: "ContainerStatus is the observed state of a container.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"name": {
@@ -916,7 +916,7 @@ func schema_pkg_apis_fleet_v1alpha1_ContainerStatus(ref common.ReferenceCallback
 					},
 					"ready": {
 						SchemaProps: spec.SchemaProps{
-							Description: "ready says whether the container does its work.",
+							Description: "ready indicates whether the container is operational.",
 							Default:     false,
 							Type:        []string{"boolean"},
 							Format:      "",
@@ -924,14 +924,14 @@ func schema_pkg_apis_fleet_v1alpha1_ContainerStatus(ref common.ReferenceCallback
 					},
 					"started": {
 						SchemaProps: spec.SchemaProps{
-							Description: "started says whether the container has finished starting up.",
+							Description: "started indicates whether the container has completed its startup.",
 							Type:        []string{"boolean"},
 							Format:      "",
 						},
 					},
 					"restartCount": {
 						SchemaProps: spec.SchemaProps{
-							Description: "restartCount is how often the container has been started again.",
+							Description: "restartCount is the number of times that the container has been restarted.",
 							Default:     0,
 							Type:        []string{"integer"},
 							Format:      "int32",
@@ -953,21 +953,21 @@ func schema_pkg_apis_fleet_v1alpha1_ContainerStatus(ref common.ReferenceCallback
 					},
 					"containerID": {
 						SchemaProps: spec.SchemaProps{
-							Description: "containerID is the container's identifier at its runtime: containerd://8fc2...",
+							Description: "containerID is the identifier of the container in its runtime, such as containerd://8fc2...",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"state": {
 						SchemaProps: spec.SchemaProps{
-							Description: "state is what the container does now.",
+							Description: "state is the current state of the container.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.ContainerState{}.OpenAPIModelName()),
 						},
 					},
 					"lastState": {
 						SchemaProps: spec.SchemaProps{
-							Description: "lastState is how the container ended the last time, where it was started again.",
+							Description: "lastState is the state in which the container last terminated, if it was restarted.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.ContainerState{}.OpenAPIModelName()),
 						},
@@ -985,7 +985,7 @@ func schema_pkg_apis_fleet_v1alpha1_EnvVar(ref common.ReferenceCallback) common.
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "EnvVar is one environment variable.",
+				Description: "EnvVar is an environment variable.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"name": {
@@ -1014,7 +1014,7 @@ func schema_pkg_apis_fleet_v1alpha1_Host(ref common.ReferenceCallback) common.Op
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "Host is a machine outside the cluster on which instances run. Its agent registers it, reports its condition and its resources in status, and watches for the instances that are bound to it.",
+				Description: "Host is a machine outside the cluster on which instances run. Its agent registers it, reports its state and its resources in status, and watches the instances that are bound to it.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"kind": {
@@ -1040,14 +1040,14 @@ func schema_pkg_apis_fleet_v1alpha1_Host(ref common.ReferenceCallback) common.Op
 					},
 					"spec": {
 						SchemaProps: spec.SchemaProps{
-							Description: "spec says what the operator wants of the host.",
+							Description: "spec is the desired state of the host, which an operator sets.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.HostSpec{}.OpenAPIModelName()),
 						},
 					},
 					"status": {
 						SchemaProps: spec.SchemaProps{
-							Description: "status is what the host's agent and the host lifecycle controller last reported. Written through the status subresource only.",
+							Description: "status is the state that the host's agent and the host lifecycle controller last reported. It is written through the status subresource only.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.HostStatus{}.OpenAPIModelName()),
 						},
@@ -1064,12 +1064,12 @@ func schema_pkg_apis_fleet_v1alpha1_HostAddress(ref common.ReferenceCallback) co
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "HostAddress is one way to reach a host.",
+				Description: "HostAddress is an address of a host.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"type": {
 						SchemaProps: spec.SchemaProps{
-							Description: "type tells what kind of address it is: InternalIP, ExternalIP or Hostname.\n\nPossible enum values:\n - `\"ExternalIP\"` is an IP address that is reachable from elsewhere.\n - `\"Hostname\"` is a name that resolves to the host.\n - `\"InternalIP\"` is an IP address that is reachable within the host's own network.",
+							Description: "type of the address: InternalIP, ExternalIP or Hostname.\n\nPossible enum values:\n - `\"ExternalIP\"` is an IP address that is reachable from other networks.\n - `\"Hostname\"` is a name that resolves to the host.\n - `\"InternalIP\"` is an IP address that is reachable within the host's own network.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1078,7 +1078,7 @@ func schema_pkg_apis_fleet_v1alpha1_HostAddress(ref common.ReferenceCallback) co
 					},
 					"address": {
 						SchemaProps: spec.SchemaProps{
-							Description: "address is the address itself: an IP address, or a DNS name for type Hostname.",
+							Description: "address is an IP address, or a DNS name for type Hostname.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1100,21 +1100,21 @@ func schema_pkg_apis_fleet_v1alpha1_HostInfo(ref common.ReferenceCallback) commo
 				Properties: map[string]spec.Schema{
 					"operatingSystem": {
 						SchemaProps: spec.SchemaProps{
-							Description: "operatingSystem is the name of the operating system: linux.",
+							Description: "operatingSystem is the name of the operating system, such as linux.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"architecture": {
 						SchemaProps: spec.SchemaProps{
-							Description: "architecture is the processor's architecture, as Go names it: amd64, arm64.",
+							Description: "architecture is the processor's architecture in Go's notation, such as amd64 or arm64.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"kernelVersion": {
 						SchemaProps: spec.SchemaProps{
-							Description: "kernelVersion is what the kernel says of its version.",
+							Description: "kernelVersion is the version that the kernel reports.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -1128,14 +1128,14 @@ func schema_pkg_apis_fleet_v1alpha1_HostInfo(ref common.ReferenceCallback) commo
 					},
 					"runtimeVersion": {
 						SchemaProps: spec.SchemaProps{
-							Description: "runtimeVersion names what runs the containers, and its version: containerd://2.2.0.",
+							Description: "runtimeVersion is the name and the version of the container runtime, such as containerd://2.2.0.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"machineID": {
 						SchemaProps: spec.SchemaProps{
-							Description: "machineID is the machine's own identifier, such as the content of /etc/machine-id.",
+							Description: "machineID is the identifier of the machine, such as the content of /etc/machine-id.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -1150,7 +1150,7 @@ func schema_pkg_apis_fleet_v1alpha1_HostLease(ref common.ReferenceCallback) comm
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "HostLease is a host's heartbeat: a small object of the host's name that its agent renews often, so that the large Host object need not be written.",
+				Description: "HostLease is the heartbeat of a host: a small object with the host's name that the agent renews often, so that it does not have to update the large Host object.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"kind": {
@@ -1219,7 +1219,7 @@ func schema_pkg_apis_fleet_v1alpha1_HostLeaseList(ref common.ReferenceCallback) 
 					},
 					"items": {
 						SchemaProps: spec.SchemaProps{
-							Description: "items are the host leases.",
+							Description: "items is the list of host leases.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1243,18 +1243,18 @@ func schema_pkg_apis_fleet_v1alpha1_HostLeaseSpec(ref common.ReferenceCallback) 
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "HostLeaseSpec is a host's heartbeat.",
+				Description: "HostLeaseSpec is the heartbeat of a host.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"renewTime": {
 						SchemaProps: spec.SchemaProps{
-							Description: "renewTime is when the agent last renewed the lease, by its own clock.",
+							Description: "renewTime is the time at which the agent last renewed the lease, according to the clock of the agent.",
 							Ref:         ref(metav1.MicroTime{}.OpenAPIModelName()),
 						},
 					},
 					"leaseDurationSeconds": {
 						SchemaProps: spec.SchemaProps{
-							Description: "leaseDurationSeconds is for how long after renewTime the host counts as alive, in seconds. At least 1; 40 where nothing is said.",
+							Description: "leaseDurationSeconds is the time in seconds after renewTime for which the host counts as alive. Must be at least 1. Defaults to 40.",
 							Default:     40,
 							Type:        []string{"integer"},
 							Format:      "int32",
@@ -1262,7 +1262,7 @@ func schema_pkg_apis_fleet_v1alpha1_HostLeaseSpec(ref common.ReferenceCallback) 
 					},
 					"holderIdentity": {
 						SchemaProps: spec.SchemaProps{
-							Description: "holderIdentity says who renews the lease; by custom the host's name.",
+							Description: "holderIdentity is the identity of the holder of the lease, by convention the host's name.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -1305,7 +1305,7 @@ func schema_pkg_apis_fleet_v1alpha1_HostList(ref common.ReferenceCallback) commo
 					},
 					"items": {
 						SchemaProps: spec.SchemaProps{
-							Description: "items are the hosts.",
+							Description: "items is the list of hosts.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1329,12 +1329,12 @@ func schema_pkg_apis_fleet_v1alpha1_HostSpec(ref common.ReferenceCallback) commo
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "HostSpec is what the operator wants of a host.",
+				Description: "HostSpec is the desired state of a host.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"unschedulable": {
 						SchemaProps: spec.SchemaProps{
-							Description: "unschedulable keeps new instances away from the host; those already there stay.",
+							Description: "unschedulable prevents the scheduling of new instances on the host. Existing instances remain.",
 							Type:        []string{"boolean"},
 							Format:      "",
 						},
@@ -1350,7 +1350,7 @@ func schema_pkg_apis_fleet_v1alpha1_HostSpec(ref common.ReferenceCallback) commo
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "taints keep away every instance that does not tolerate them. At most 64 besides those of the host lifecycle controller, and no two with the same key and effect.",
+							Description: "taints repel every instance that does not tolerate them. At most 64, not counting those of the host lifecycle controller. Each combination of key and effect must be unique.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1373,19 +1373,19 @@ func schema_pkg_apis_fleet_v1alpha1_HostStatus(ref common.ReferenceCallback) com
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "HostStatus is what is known of a host.",
+				Description: "HostStatus is the observed state of a host.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"observedGeneration": {
 						SchemaProps: spec.SchemaProps{
-							Description: "observedGeneration is the metadata.generation that the writer of this status had seen.",
+							Description: "observedGeneration is the metadata.generation that the writer of this status observed.",
 							Type:        []string{"integer"},
 							Format:      "int64",
 						},
 					},
 					"capacity": {
 						SchemaProps: spec.SchemaProps{
-							Description: "capacity is all that the host has, by resource: cpu, memory, instances, and extended resources such as example.com/gpu.",
+							Description: "capacity is the total amount of each resource of the host: cpu, memory, instances, and extended resources such as example.com/gpu.",
 							Type:        []string{"object"},
 							AdditionalProperties: &spec.SchemaOrBool{
 								Allows: true,
@@ -1399,7 +1399,7 @@ func schema_pkg_apis_fleet_v1alpha1_HostStatus(ref common.ReferenceCallback) com
 					},
 					"allocatable": {
 						SchemaProps: spec.SchemaProps{
-							Description: "allocatable is the part of capacity that instances may use. Where it is absent, capacity counts.",
+							Description: "allocatable is the part of capacity that instances may use. Defaults to capacity.",
 							Type:        []string{"object"},
 							AdditionalProperties: &spec.SchemaOrBool{
 								Allows: true,
@@ -1423,7 +1423,7 @@ func schema_pkg_apis_fleet_v1alpha1_HostStatus(ref common.ReferenceCallback) com
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "conditions tell the host's state. Ready comes first: True when the agent is up and can run instances, Unknown when it has not been heard of for too long.",
+							Description: "conditions describe the host's state. The most important one is Ready: True if the agent is running and can run instances, Unknown if the agent has not reported for too long.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1441,7 +1441,7 @@ func schema_pkg_apis_fleet_v1alpha1_HostStatus(ref common.ReferenceCallback) com
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "addresses are where the host can be reached, the preferred one first.",
+							Description: "addresses are those at which the host is reachable, the preferred one first.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1471,7 +1471,7 @@ func schema_pkg_apis_fleet_v1alpha1_Instance(ref common.ReferenceCallback) commo
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "Instance is one copy of a workload, running on one host. The scheduler binds it to a host; that host's agent runs it and reports its status.",
+				Description: "Instance is one copy of a workload that runs on a host. The scheduler binds it to a host, whose agent runs it and reports its status.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"kind": {
@@ -1497,14 +1497,14 @@ func schema_pkg_apis_fleet_v1alpha1_Instance(ref common.ReferenceCallback) commo
 					},
 					"spec": {
 						SchemaProps: spec.SchemaProps{
-							Description: "spec says what is to run. After creation only containers[*].image, activeDeadlineSeconds (shorter, or newly set) and added tolerations may change.",
+							Description: "spec is the desired state: what to run and where. After creation, only containers[*].image, activeDeadlineSeconds (shortened, or set for the first time) and added tolerations may change.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.InstanceSpec{}.OpenAPIModelName()),
 						},
 					},
 					"status": {
 						SchemaProps: spec.SchemaProps{
-							Description: "status is what the agent of the instance's host last reported. Written through the status subresource only.",
+							Description: "status is the state that the agent of the instance's host last reported. It is written through the status subresource only.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.InstanceStatus{}.OpenAPIModelName()),
 						},
@@ -1548,7 +1548,7 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceList(ref common.ReferenceCallback) c
 					},
 					"items": {
 						SchemaProps: spec.SchemaProps{
-							Description: "items are the instances.",
+							Description: "items is the list of instances.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1572,7 +1572,7 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceSpec(ref common.ReferenceCallback) c
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "InstanceSpec says what an instance is to run, and where it may.",
+				Description: "InstanceSpec describes what an instance runs, and on which hosts it may run.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"containers": {
@@ -1587,7 +1587,7 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceSpec(ref common.ReferenceCallback) c
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "containers are what runs, side by side on one host: 1 to 16, each with a name of its own.",
+							Description: "containers are the 1 to 16 containers of the instance, which run on the same host. Each must have a unique name.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1600,7 +1600,7 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceSpec(ref common.ReferenceCallback) c
 					},
 					"hostName": {
 						SchemaProps: spec.SchemaProps{
-							Description: "hostName is the host that runs the instance. Empty until the instance is bound; set only by creating a Binding at the binding subresource, never in a create or an update.",
+							Description: "hostName is the name of the host that runs the instance. It is empty until the instance is bound, and is set only by the creation of a Binding at the binding subresource, never by a create or an update.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -1612,7 +1612,7 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceSpec(ref common.ReferenceCallback) c
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "hostSelector limits the hosts that the scheduler considers to those that carry all of these labels.",
+							Description: "hostSelector limits the hosts on which the instance can be scheduled to those with all of these labels.",
 							Type:        []string{"object"},
 							AdditionalProperties: &spec.SchemaOrBool{
 								Allows: true,
@@ -1632,7 +1632,7 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceSpec(ref common.ReferenceCallback) c
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "tolerations let the instance onto hosts in spite of matching taints.",
+							Description: "tolerations allow the instance to be scheduled on hosts with matching taints.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1645,7 +1645,7 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceSpec(ref common.ReferenceCallback) c
 					},
 					"restartPolicy": {
 						SchemaProps: spec.SchemaProps{
-							Description: "restartPolicy says when containers that have ended are started again: Always (default), OnFailure or Never.\n\nPossible enum values:\n - `\"Always\"` starts a container again however it ended.\n - `\"Never\"` leaves a container that has ended as it is.\n - `\"OnFailure\"` starts a container again when it ended with an error.",
+							Description: "restartPolicy describes when terminated containers are restarted: Always, OnFailure or Never. Defaults to Always.\n\nPossible enum values:\n - `\"Always\"` restarts a terminated container, whatever its exit code.\n - `\"Never\"` does not restart a terminated container.\n - `\"OnFailure\"` restarts a container that terminated with an error.",
 							Default:     "Always",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1654,14 +1654,14 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceSpec(ref common.ReferenceCallback) c
 					},
 					"serviceAccountName": {
 						SchemaProps: spec.SchemaProps{
-							Description: "serviceAccountName is the service account, in the instance's namespace, as which the instance may talk to the API.",
+							Description: "serviceAccountName is the name of the service account, in the instance's namespace, that the instance may use to access the API.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"terminationGracePeriodSeconds": {
 						SchemaProps: spec.SchemaProps{
-							Description: "terminationGracePeriodSeconds is how long the containers have between being asked to stop and being killed, in seconds; 30 where nothing is said, 0 kills at once.",
+							Description: "terminationGracePeriodSeconds is the time in seconds between the request to stop a container and its kill. Defaults to 30; 0 kills immediately.",
 							Default:     30,
 							Type:        []string{"integer"},
 							Format:      "int64",
@@ -1669,7 +1669,7 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceSpec(ref common.ReferenceCallback) c
 					},
 					"activeDeadlineSeconds": {
 						SchemaProps: spec.SchemaProps{
-							Description: "activeDeadlineSeconds is how long the instance may be active on a host, counted from status.startTime, before it is stopped and marked Failed; in seconds, at least 1. It may be set or made shorter later, never longer.",
+							Description: "activeDeadlineSeconds is the time in seconds, relative to status.startTime, for which the instance may be active on a host before it is stopped and marked Failed. Must be at least 1. It may be set or shortened later, but not extended.",
 							Type:        []string{"integer"},
 							Format:      "int64",
 						},
@@ -1687,19 +1687,19 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceStatus(ref common.ReferenceCallback)
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "InstanceStatus is what is known of an instance.",
+				Description: "InstanceStatus is the observed state of an instance.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"observedGeneration": {
 						SchemaProps: spec.SchemaProps{
-							Description: "observedGeneration is the metadata.generation that the writer of this status had seen.",
+							Description: "observedGeneration is the metadata.generation that the writer of this status observed.",
 							Type:        []string{"integer"},
 							Format:      "int64",
 						},
 					},
 					"phase": {
 						SchemaProps: spec.SchemaProps{
-							Description: "phase sums up where the instance is in its life: Pending, Running, Succeeded, Failed or Unknown.\n\nPossible enum values:\n - `\"Failed\"` means that all containers have ended, at least one of them with an error.\n - `\"Pending\"` means accepted, but not all containers have been started.\n - `\"Running\"` means bound to a host, and at least one container runs or restarts.\n - `\"Succeeded\"` means that all containers have ended without error and will not be started again.\n - `\"Unknown\"` means that the host has not been heard of.",
+							Description: "phase is a summary of where the instance is in its lifecycle: Pending, Running, Succeeded, Failed or Unknown.\n\nPossible enum values:\n - `\"Failed\"` means that all containers terminated, at least one of them with an error.\n - `\"Pending\"` means that the instance was accepted, but not all containers have started.\n - `\"Running\"` means that the instance is bound to a host, and at least one container runs or restarts.\n - `\"Succeeded\"` means that all containers terminated without error and will not be restarted.\n - `\"Unknown\"` means that the host has not reported.",
 							Type:        []string{"string"},
 							Format:      "",
 							Enum:        []interface{}{"Failed", "Pending", "Running", "Succeeded", "Unknown"},
@@ -1717,7 +1717,7 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceStatus(ref common.ReferenceCallback)
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "conditions tell the instance's state: Scheduled, ContainersReady, Ready.",
+							Description: "conditions describe the instance's state: Scheduled, ContainersReady, Ready.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1730,14 +1730,14 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceStatus(ref common.ReferenceCallback)
 					},
 					"reason": {
 						SchemaProps: spec.SchemaProps{
-							Description: "reason is a short CamelCase word for why the instance is in its phase, such as Evicted.",
+							Description: "reason is a brief CamelCase word that describes why the instance is in its phase, such as Evicted.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"message": {
 						SchemaProps: spec.SchemaProps{
-							Description: "message says the same for people.",
+							Description: "message is the reason in human-readable form.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -1751,14 +1751,14 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceStatus(ref common.ReferenceCallback)
 					},
 					"instanceIP": {
 						SchemaProps: spec.SchemaProps{
-							Description: "instanceIP is the instance's own IP address, where it has one.",
+							Description: "instanceIP is the IP address of the instance, if it has one.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"startTime": {
 						SchemaProps: spec.SchemaProps{
-							Description: "startTime is when the host's agent accepted the instance.",
+							Description: "startTime is the time at which the host's agent accepted the instance.",
 							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
 						},
 					},
@@ -1774,7 +1774,7 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceStatus(ref common.ReferenceCallback)
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "containerStatuses tell of each container, by its name.",
+							Description: "containerStatuses are the states of the containers, by name.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1797,19 +1797,19 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceTemplateSpec(ref common.ReferenceCal
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "InstanceTemplateSpec is what instances are made of.",
+				Description: "InstanceTemplateSpec describes the instances that are created from a template.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"metadata": {
 						SchemaProps: spec.SchemaProps{
-							Description: "metadata of the instances: labels and annotations. The labels must be matched by the selector.",
+							Description: "metadata of the instances: labels and annotations. The selector must match the labels.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(metav1.ObjectMeta{}.OpenAPIModelName()),
 						},
 					},
 					"spec": {
 						SchemaProps: spec.SchemaProps{
-							Description: "spec of the instances, without hostName. The restartPolicy must be Always, because ended instances are replaced, and activeDeadlineSeconds absent.",
+							Description: "spec of the instances, without hostName. restartPolicy must be Always, because terminated instances are replaced, and activeDeadlineSeconds must be absent.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.InstanceSpec{}.OpenAPIModelName()),
 						},
@@ -1827,7 +1827,7 @@ func schema_pkg_apis_fleet_v1alpha1_Release(ref common.ReferenceCallback) common
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "Release is one version of an app, with the number of instances of it that shall run. The release controller makes and deletes instances until there are as many. Its revision is in the annotation fleet.gatehouse.dev/revision.",
+				Description: "Release is one version of an app with a desired number of instances. The release controller creates and deletes instances until the number matches. The revision is in the annotation fleet.gatehouse.dev/revision.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"kind": {
@@ -1853,14 +1853,14 @@ func schema_pkg_apis_fleet_v1alpha1_Release(ref common.ReferenceCallback) common
 					},
 					"spec": {
 						SchemaProps: spec.SchemaProps{
-							Description: "spec says what is to run, and how many times. Selector and template never change.",
+							Description: "spec is the desired state: what to run, and how many times. Selector and template are immutable.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.ReleaseSpec{}.OpenAPIModelName()),
 						},
 					},
 					"status": {
 						SchemaProps: spec.SchemaProps{
-							Description: "status is what the release controller last saw. Written through the status subresource only.",
+							Description: "status is the state that the release controller last observed. It is written through the status subresource only.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.ReleaseStatus{}.OpenAPIModelName()),
 						},
@@ -1904,7 +1904,7 @@ func schema_pkg_apis_fleet_v1alpha1_ReleaseList(ref common.ReferenceCallback) co
 					},
 					"items": {
 						SchemaProps: spec.SchemaProps{
-							Description: "items are the releases.",
+							Description: "items is the list of releases.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1928,12 +1928,12 @@ func schema_pkg_apis_fleet_v1alpha1_ReleaseSpec(ref common.ReferenceCallback) co
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "ReleaseSpec is what is wanted of a release.",
+				Description: "ReleaseSpec is the desired state of a release.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"replicas": {
 						SchemaProps: spec.SchemaProps{
-							Description: "replicas is how many instances shall run; 1 where nothing is said.",
+							Description: "replicas is the desired number of instances. Defaults to 1.",
 							Default:     1,
 							Type:        []string{"integer"},
 							Format:      "int32",
@@ -1941,20 +1941,20 @@ func schema_pkg_apis_fleet_v1alpha1_ReleaseSpec(ref common.ReferenceCallback) co
 					},
 					"minReadySeconds": {
 						SchemaProps: spec.SchemaProps{
-							Description: "minReadySeconds is for how long a new instance must have been ready before it counts as available, in seconds; 0 where nothing is said.",
+							Description: "minReadySeconds is the minimum number of seconds for which a new instance must be ready before it counts as available. Defaults to 0.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
 					},
 					"selector": {
 						SchemaProps: spec.SchemaProps{
-							Description: "selector chooses the release's instances by their labels. It must match the labels of the template, must not be empty, and never changes.",
+							Description: "selector selects the release's instances by their labels. It must match the labels of the template, must not be empty, and is immutable.",
 							Ref:         ref(metav1.LabelSelector{}.OpenAPIModelName()),
 						},
 					},
 					"template": {
 						SchemaProps: spec.SchemaProps{
-							Description: "template is what each instance is made of. It never changes: another version is another release.",
+							Description: "template describes the instances. It is immutable: another version is another release.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.InstanceTemplateSpec{}.OpenAPIModelName()),
 						},
@@ -1972,33 +1972,33 @@ func schema_pkg_apis_fleet_v1alpha1_ReleaseStatus(ref common.ReferenceCallback) 
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "ReleaseStatus is what is known of a release.",
+				Description: "ReleaseStatus is the observed state of a release.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"observedGeneration": {
 						SchemaProps: spec.SchemaProps{
-							Description: "observedGeneration is the metadata.generation that the writer of this status had seen.",
+							Description: "observedGeneration is the metadata.generation that the writer of this status observed.",
 							Type:        []string{"integer"},
 							Format:      "int64",
 						},
 					},
 					"replicas": {
 						SchemaProps: spec.SchemaProps{
-							Description: "replicas is how many instances there are.",
+							Description: "replicas is the number of instances.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
 					},
 					"readyReplicas": {
 						SchemaProps: spec.SchemaProps{
-							Description: "readyReplicas is how many instances are ready.",
+							Description: "readyReplicas is the number of ready instances.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
 					},
 					"availableReplicas": {
 						SchemaProps: spec.SchemaProps{
-							Description: "availableReplicas is how many instances have been ready for minReadySeconds.",
+							Description: "availableReplicas is the number of instances that have been ready for at least minReadySeconds.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
@@ -2015,7 +2015,7 @@ func schema_pkg_apis_fleet_v1alpha1_ReleaseStatus(ref common.ReferenceCallback) 
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "conditions tell the release's state: Ready, Reconciling and Stalled, which tools wait for; ReplicaFailure.",
+							Description: "conditions describe the release's state: Ready, Reconciling and Stalled, for which tools wait; ReplicaFailure.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -2038,12 +2038,12 @@ func schema_pkg_apis_fleet_v1alpha1_ResourceRequirements(ref common.ReferenceCal
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "ResourceRequirements are what a container needs and what it may use at the most.",
+				Description: "ResourceRequirements are the compute resources that a container requires and may use at most.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"limits": {
 						SchemaProps: spec.SchemaProps{
-							Description: "limits are the most that the container may use, by resource.",
+							Description: "limits are the maximum amounts of resources that the container may use.",
 							Type:        []string{"object"},
 							AdditionalProperties: &spec.SchemaOrBool{
 								Allows: true,
@@ -2057,7 +2057,7 @@ func schema_pkg_apis_fleet_v1alpha1_ResourceRequirements(ref common.ReferenceCal
 					},
 					"requests": {
 						SchemaProps: spec.SchemaProps{
-							Description: "requests are what the scheduler sets aside for the container, by resource. Where a request is absent and a limit is given, the limit counts as the request.",
+							Description: "requests are the amounts of resources that the scheduler reserves for the container. If the request of a resource is absent and its limit is set, the limit is used as the request.",
 							Type:        []string{"object"},
 							AdditionalProperties: &spec.SchemaOrBool{
 								Allows: true,
@@ -2081,18 +2081,18 @@ func schema_pkg_apis_fleet_v1alpha1_RollingUpdateApp(ref common.ReferenceCallbac
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "RollingUpdateApp says how many instances are replaced at a time.",
+				Description: "RollingUpdateApp describes how many instances are replaced at a time.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"maxUnavailable": {
 						SchemaProps: spec.SchemaProps{
-							Description: "maxUnavailable is how many instances may be missing from replicas during the update: a number, or a percentage of replicas, rounded down; 25% where nothing is said. Not 0 when maxSurge is 0.",
+							Description: "maxUnavailable is the maximum number of instances that may be unavailable during the update: an absolute number, or a percentage of replicas, rounded down. Defaults to 25%. Must not be 0 if maxSurge is 0.",
 							Ref:         ref(intstr.IntOrString{}.OpenAPIModelName()),
 						},
 					},
 					"maxSurge": {
 						SchemaProps: spec.SchemaProps{
-							Description: "maxSurge is how many instances more than replicas there may be during the update: a number, or a percentage of replicas, rounded up; 25% where nothing is said. Not 0 when maxUnavailable is 0.",
+							Description: "maxSurge is the maximum number of instances above replicas during the update: an absolute number, or a percentage of replicas, rounded up. Defaults to 25%. Must not be 0 if maxUnavailable is 0.",
 							Ref:         ref(intstr.IntOrString{}.OpenAPIModelName()),
 						},
 					},
@@ -2108,12 +2108,12 @@ func schema_pkg_apis_fleet_v1alpha1_Taint(ref common.ReferenceCallback) common.O
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "Taint keeps instances that do not tolerate it away from a host.",
+				Description: "Taint repels instances that do not tolerate it from a host.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"key": {
 						SchemaProps: spec.SchemaProps{
-							Description: "key names the taint, as a label key: fleet.gatehouse.dev/not-ready.",
+							Description: "key of the taint: a label key, such as fleet.gatehouse.dev/not-ready.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -2121,14 +2121,14 @@ func schema_pkg_apis_fleet_v1alpha1_Taint(ref common.ReferenceCallback) common.O
 					},
 					"value": {
 						SchemaProps: spec.SchemaProps{
-							Description: "value belongs to the key, as a label value. May be empty.",
+							Description: "value of the taint: a label value. May be empty.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"effect": {
 						SchemaProps: spec.SchemaProps{
-							Description: "effect is what happens to instances that do not tolerate the taint: NoSchedule keeps new ones off, NoExecute also evicts those already there.\n\nPossible enum values:\n - `\"NoExecute\"` keeps new instances off the host and evicts those already there.\n - `\"NoSchedule\"` keeps new instances off the host; those already there stay.",
+							Description: "effect of the taint on instances that do not tolerate it: NoSchedule prevents the scheduling of new instances; NoExecute also evicts existing ones.\n\nPossible enum values:\n - `\"NoExecute\"` prevents the scheduling of new instances and evicts existing ones.\n - `\"NoSchedule\"` prevents the scheduling of new instances. Existing instances remain.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -2146,19 +2146,19 @@ func schema_pkg_apis_fleet_v1alpha1_Toleration(ref common.ReferenceCallback) com
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "Toleration lets an instance onto hosts in spite of the taints that it matches.",
+				Description: "Toleration allows an instance to be scheduled on hosts with the taints that it matches.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"key": {
 						SchemaProps: spec.SchemaProps{
-							Description: "key is the key of the taint. Empty matches every key, and then the operator must be Exists.",
+							Description: "key of the taint. If empty, all keys match, and the operator must be Exists.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"operator": {
 						SchemaProps: spec.SchemaProps{
-							Description: "operator says how the values are compared: Equal (default) or Exists.\n\nPossible enum values:\n - `\"Equal\"` matches the same value only.\n - `\"Exists\"` matches every value.",
+							Description: "operator is the relation between the values: Equal or Exists. Defaults to Equal.\n\nPossible enum values:\n - `\"Equal\"` matches an equal value only.\n - `\"Exists\"` matches every value.",
 							Type:        []string{"string"},
 							Format:      "",
 							Enum:        []interface{}{"Equal", "Exists"},
@@ -2166,14 +2166,14 @@ func schema_pkg_apis_fleet_v1alpha1_Toleration(ref common.ReferenceCallback) com
 					},
 					"value": {
 						SchemaProps: spec.SchemaProps{
-							Description: "value is the taint's value to match. Must be empty when the operator is Exists.",
+							Description: "value of the taint to match. Must be empty if the operator is Exists.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"effect": {
 						SchemaProps: spec.SchemaProps{
-							Description: "effect is the effect of the taint. Empty matches every effect.\n\nPossible enum values:\n - `\"NoExecute\"` keeps new instances off the host and evicts those already there.\n - `\"NoSchedule\"` keeps new instances off the host; those already there stay.",
+							Description: "effect of the taint to match. If empty, all effects match.\n\nPossible enum values:\n - `\"NoExecute\"` prevents the scheduling of new instances and evicts existing ones.\n - `\"NoSchedule\"` prevents the scheduling of new instances. Existing instances remain.",
 							Type:        []string{"string"},
 							Format:      "",
 							Enum:        []interface{}{"NoExecute", "NoSchedule"},
@@ -2181,7 +2181,7 @@ func schema_pkg_apis_fleet_v1alpha1_Toleration(ref common.ReferenceCallback) com
 					},
 					"tolerationSeconds": {
 						SchemaProps: spec.SchemaProps{
-							Description: "tolerationSeconds is for how long a NoExecute taint is tolerated, in seconds; absent means forever, zero or less evicts at once. Only with effect NoExecute.",
+							Description: "tolerationSeconds is the time in seconds for which a NoExecute taint is tolerated. If absent, the taint is tolerated forever; 0 or less evicts immediately. Only allowed with effect NoExecute.",
 							Type:        []string{"integer"},
 							Format:      "int64",
 						},

@@ -56,18 +56,18 @@ func (p StorageProvider) NewStorage(*runtime.Scheme, base.StorageOptions) (base.
 	}
 	return base.GroupStorage{authorizationv1.GroupName: {authorizationv1.SchemeGroupVersion.Version: {
 		"subjectaccessreviews": &accessREST{may: may, kind: "SubjectAccessReview", singular: "subjectaccessreview",
-			new: func() runtime.Object { return &authorizationv1.SubjectAccessReview{} }, ask: askAboutSubject},
+			new: func() runtime.Object { return &authorizationv1.SubjectAccessReview{} }, decode: decodeSubjectReview},
 		"localsubjectaccessreviews": &localREST{accessREST{may: may, kind: "LocalSubjectAccessReview", singular: "localsubjectaccessreview",
-			new: func() runtime.Object { return &authorizationv1.LocalSubjectAccessReview{} }, ask: askAboutLocalSubject}},
+			new: func() runtime.Object { return &authorizationv1.LocalSubjectAccessReview{} }, decode: decodeLocalSubjectReview}},
 		"selfsubjectaccessreviews": &accessREST{may: may, kind: "SelfSubjectAccessReview", singular: "selfsubjectaccessreview",
-			new: func() runtime.Object { return &authorizationv1.SelfSubjectAccessReview{} }, ask: askAboutCaller},
+			new: func() runtime.Object { return &authorizationv1.SelfSubjectAccessReview{} }, decode: decodeSelfReview},
 		"selfsubjectrulesreviews": &rulesREST{rules: p.Rules},
 	}}}, nil
 }
 
-// question is a decoded review. For one that is not valid only errs is set, because reading a large
+// decodedReview is a review after decoding. For one that is not valid only errs is set, because reading a large
 // one costs as much as answering it.
-type question struct {
+type decodedReview struct {
 	attributes authorizer.AttributesRecord
 	status     *authorizationv1.SubjectAccessReviewStatus
 	errs       field.ErrorList
@@ -78,8 +78,8 @@ type accessREST struct {
 	may            authorizer.Authorizer
 	kind, singular string
 	new            func() runtime.Object
-	// ask reads the review, which has the type that new returns.
-	ask func(ctx context.Context, obj runtime.Object) (question, error)
+	// decode reads the review, which has the type that new returns.
+	decode func(ctx context.Context, obj runtime.Object) (decodedReview, error)
 }
 
 var (
@@ -103,7 +103,7 @@ func (r *accessREST) GetSingularName() string { return r.singular }
 // Create returns the review with its status. An error of the authorizer allows nothing, and is part
 // of the status.
 func (r *accessREST) Create(ctx context.Context, obj runtime.Object, createValidation rest.ValidateObjectFunc, _ *metav1.CreateOptions) (runtime.Object, error) {
-	q, err := r.ask(ctx, obj)
+	q, err := r.decode(ctx, obj)
 	if err != nil {
 		return nil, err
 	}
@@ -157,42 +157,42 @@ type localREST struct{ accessREST }
 // NamespaceScoped is true.
 func (*localREST) NamespaceScoped() bool { return true }
 
-func askAboutSubject(_ context.Context, obj runtime.Object) (question, error) {
+func decodeSubjectReview(_ context.Context, obj runtime.Object) (decodedReview, error) {
 	review, ok := obj.(*authorizationv1.SubjectAccessReview)
 	if !ok {
-		return question{}, apierrors.NewBadRequest("not a SubjectAccessReview")
+		return decodedReview{}, apierrors.NewBadRequest("not a SubjectAccessReview")
 	}
 	if errs := validation.ValidateSubjectAccessReview(review); len(errs) > 0 {
-		return question{errs: errs}, nil
+		return decodedReview{errs: errs}, nil
 	}
-	return question{attributes: attributesOf(subjectOf(&review.Spec), review.Spec.ResourceAttributes, review.Spec.NonResourceAttributes), status: &review.Status}, nil
+	return decodedReview{attributes: attributesOf(subjectOf(&review.Spec), review.Spec.ResourceAttributes, review.Spec.NonResourceAttributes), status: &review.Status}, nil
 }
 
-func askAboutLocalSubject(ctx context.Context, obj runtime.Object) (question, error) {
+func decodeLocalSubjectReview(ctx context.Context, obj runtime.Object) (decodedReview, error) {
 	review, ok := obj.(*authorizationv1.LocalSubjectAccessReview)
 	if !ok {
-		return question{}, apierrors.NewBadRequest("not a LocalSubjectAccessReview")
+		return decodedReview{}, apierrors.NewBadRequest("not a LocalSubjectAccessReview")
 	}
 	if namespace := request.NamespaceValue(ctx); namespace != review.Namespace {
-		return question{}, apierrors.NewBadRequest("spec.resourceAttributes.namespace must be the namespace of the path, " + namespace)
+		return decodedReview{}, apierrors.NewBadRequest("spec.resourceAttributes.namespace must be the namespace of the path, " + namespace)
 	}
 	if errs := validation.ValidateLocalSubjectAccessReview(review); len(errs) > 0 {
-		return question{errs: errs}, nil
+		return decodedReview{errs: errs}, nil
 	}
-	return question{attributes: attributesOf(subjectOf(&review.Spec), review.Spec.ResourceAttributes, review.Spec.NonResourceAttributes), status: &review.Status}, nil
+	return decodedReview{attributes: attributesOf(subjectOf(&review.Spec), review.Spec.ResourceAttributes, review.Spec.NonResourceAttributes), status: &review.Status}, nil
 }
 
-func askAboutCaller(ctx context.Context, obj runtime.Object) (question, error) {
+func decodeSelfReview(ctx context.Context, obj runtime.Object) (decodedReview, error) {
 	review, ok := obj.(*authorizationv1.SelfSubjectAccessReview)
 	if !ok {
-		return question{}, apierrors.NewBadRequest("not a SelfSubjectAccessReview")
+		return decodedReview{}, apierrors.NewBadRequest("not a SelfSubjectAccessReview")
 	}
 	caller, ok := request.UserFrom(ctx)
 	if !ok {
-		return question{}, apierrors.NewBadRequest("a review of oneself without a caller")
+		return decodedReview{}, apierrors.NewBadRequest("a review of oneself without a caller")
 	}
 	if errs := validation.ValidateSelfSubjectAccessReview(review); len(errs) > 0 {
-		return question{errs: errs}, nil
+		return decodedReview{errs: errs}, nil
 	}
-	return question{attributes: attributesOf(caller, review.Spec.ResourceAttributes, review.Spec.NonResourceAttributes), status: &review.Status}, nil
+	return decodedReview{attributes: attributesOf(caller, review.Spec.ResourceAttributes, review.Spec.NonResourceAttributes), status: &review.Status}, nil
 }

@@ -34,7 +34,7 @@ const (
 // reconciled yet. Without them tools would consider the object ready: it would have no conditions,
 // and no observedGeneration that is behind.
 func AwaitingController(controller string) []metav1.Condition {
-	message := "the " + controller + " has not looked at it yet"
+	message := "the " + controller + " has not reconciled it yet"
 	return []metav1.Condition{
 		newCondition(ConditionReady, metav1.ConditionFalse, "Created", message),
 		newCondition(ConditionReconciling, metav1.ConditionTrue, "Created", message),
@@ -54,7 +54,7 @@ func newCondition(kind string, status metav1.ConditionStatus, reason, message st
 // StatusColumn returns the column of the condition Ready: Ready, or the reason for another status,
 // such as ImagePullBackOff. Of an object that has changed since it was Ready, it shows Reconciling.
 func StatusColumn[T runtime.Object](conditions func(T) []metav1.Condition) Column[T] {
-	return Column[T]{Name: "Status", Description: "Ready, or what keeps it from becoming so.", Value: func(o T) any { return statusOf(o, conditions(o)) }}
+	return Column[T]{Name: "Status", Description: "Ready, or the reason why the object is not ready.", Value: func(o T) any { return statusOf(o, conditions(o)) }}
 }
 
 func statusOf(object runtime.Object, conditions []metav1.Condition) string {

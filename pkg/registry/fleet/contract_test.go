@@ -255,7 +255,7 @@ func initial(kind string, status metav1.ConditionStatus, reason, message string)
 
 // awaiting returns the conditions of a new object that a controller has not reconciled.
 func awaiting(controller string) []metav1.Condition {
-	message := "the " + controller + " has not looked at it yet"
+	message := "the " + controller + " has not reconciled it yet"
 	return []metav1.Condition{
 		initial(fleet.AppConditionReady, metav1.ConditionFalse, "Created", message),
 		initial(fleet.AppConditionReconciling, metav1.ConditionTrue, "Created", message),

@@ -157,10 +157,10 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	var sets cliflag.NamedFlagSets
 	fs := sets.FlagSet("gatehouse")
 	fs.StringVar(&o.Mode, "mode", o.Mode, "Required. standalone: the server authenticates and authorizes users itself. aggregated: it serves behind a kube-apiserver and delegates both to that cluster.")
-	fs.StringVar(&o.DataDir, "data-dir", o.DataDir, "Directory for everything that the server keeps on disk: certificates, kubeconfig, and the data of an embedded etcd. Made with mode 0700. It must belong to this user or to root, and other users must not be able to replace it.")
+	fs.StringVar(&o.DataDir, "data-dir", o.DataDir, "Directory for all files of the server: certificates, kubeconfig, and the data of an embedded etcd. Created with mode 0700. It must belong to this user or to root, and other users must not be able to replace it.")
 	o.addStandaloneFlags(fs)
 	o.addHostFlags(fs)
-	fs.DurationVar(&o.EventTTL, "event-ttl", o.EventTTL, "How long an event is kept after the last write to it. For the standalone mode; in the other the cluster keeps events.")
+	fs.DurationVar(&o.EventTTL, "event-ttl", o.EventTTL, "Time for which an event is kept after its last update. Only in standalone mode; in aggregated mode, the cluster keeps events.")
 
 	o.Serving.AddFlags(sets.FlagSet("serving"))
 	sets.FlagSet("authentication").StringVar(&o.ClientCAFile, "client-ca-file", o.ClientCAFile, "Certificates of the authorities whose client certificates are accepted; user = CN, groups = O. Where empty, the authority in the data directory.")
@@ -185,9 +185,9 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 func (o *Options) UpFlags(listen *string) cliflag.NamedFlagSets {
 	var sets cliflag.NamedFlagSets
 	fs := sets.FlagSet("gatehouse")
-	fs.StringVar(&o.DataDir, "data-dir", o.DataDir, "Directory for everything that is kept on disk: certificates, kubeconfig, and the embedded etcd's data. Made with mode 0700. It must belong to this user or to root, and other users must not be able to replace it.")
-	fs.StringVar(listen, "listen", *listen, "Address and port to listen on. Port 0 picks a free one. Other machines can connect only when this is not a loopback address.")
-	fs.StringSliceVar(&o.Serving.SANs, "tls-san", o.Serving.SANs, "Further host names and IP addresses by which clients reach the server, comma separated.")
+	fs.StringVar(&o.DataDir, "data-dir", o.DataDir, "Directory for all files of the server: certificates, kubeconfig, and the data of the embedded etcd. Created with mode 0700. It must belong to this user or to root, and other users must not be able to replace it.")
+	fs.StringVar(listen, "listen", *listen, "Address and port to listen on. Port 0 selects a free port. Other machines can connect only if this is not a loopback address.")
+	fs.StringSliceVar(&o.Serving.SANs, "tls-san", o.Serving.SANs, "Additional host names and IP addresses at which clients reach the server, comma separated.")
 	o.addStandaloneFlags(fs)
 	o.Memory.AddFlags(fs)
 	o.addHostFlags(fs)
@@ -198,14 +198,14 @@ func (o *Options) UpFlags(listen *string) cliflag.NamedFlagSets {
 
 // addStandaloneFlags adds the flags of what runs beside a standalone server.
 func (o *Options) addStandaloneFlags(fs *pflag.FlagSet) {
-	o.Controllers.AddFlag(fs, "Controllers that run inside the server, in the standalone mode. \"gatehouse controllers\" runs those of apps, releases and hosts in a process of its own.", knownControllers())
+	o.Controllers.AddFlag(fs, "Controllers that run inside the server, in standalone mode. \"gatehouse controllers\" runs those of apps, releases and hosts in a separate process.", knownControllers())
 	manager.AddEndedInstancesFlag(fs, &o.EndedInstances)
-	fs.IntVar(&o.SimulateHosts, "simulate-hosts", o.SimulateHosts, "Number of simulated hosts to run beside the server, sim-1 and so on, to try it out: they register and report as real ones do, but nothing really runs on them. For the standalone mode. \"gatehouse simulate-hosts\" does the same in a process of its own, with more flags.")
+	fs.IntVar(&o.SimulateHosts, "simulate-hosts", o.SimulateHosts, "Number of simulated hosts to run beside the server, sim-1 and so on, for trying it out: they register and report like real hosts, but nothing really runs on them. Only in standalone mode. \"gatehouse simulate-hosts\" does the same in a separate process, with more flags.")
 }
 
 // addHostFlags adds the flags of hosts, which both modes have.
 func (o *Options) addHostFlags(fs *pflag.FlagSet) {
-	fs.StringVar(&o.HostRegistration, "host-registration", o.HostRegistration, "How hosts are registered. self: the agent of a host creates its Host. approve: an operator creates the Host (kubectl create) before the agent is let register, so that a host that was deleted does not come back by itself.")
+	fs.StringVar(&o.HostRegistration, "host-registration", o.HostRegistration, "How hosts are registered. self: the agent of a host creates its Host. approve: an operator creates the Host (kubectl create) before the agent may register, so that a deleted host does not reappear.")
 }
 
 func knownControllers() []string {

@@ -97,7 +97,7 @@ const maxSimulatedHosts = 1000
 func (o CompletedOptions) validateHosts() []error {
 	var errs []error
 	if o.SimulateHosts < 0 || o.SimulateHosts > maxSimulatedHosts {
-		errs = append(errs, fmt.Errorf("--simulate-hosts=%d is not a number from 0 to %d: ask for fewer, or for none with 0; \"gatehouse simulate-hosts\" simulates more in a process of its own", o.SimulateHosts, maxSimulatedHosts))
+		errs = append(errs, fmt.Errorf("--simulate-hosts=%d is not a number from 0 to %d: use a number in this range; \"gatehouse simulate-hosts\" simulates more in a separate process", o.SimulateHosts, maxSimulatedHosts))
 	}
 	if o.SimulateHosts != 0 && o.Aggregated() {
 		errs = append(errs, fmt.Errorf("--simulate-hosts is for --mode=standalone: leave it out, and run \"gatehouse simulate-hosts --kubeconfig FILE --impersonate\" beside the server"))

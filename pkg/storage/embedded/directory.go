@@ -157,7 +157,7 @@ func checkRoom(root string) error {
 	}
 	var disk unix.Statfs_t
 	if err := unix.Statfs(root, &disk); err != nil {
-		return problemOf(root, fmt.Errorf("cannot tell how much room it has: %w", err))
+		return problemOf(root, fmt.Errorf("its free space cannot be determined: %w", err))
 	}
 	free := disk.Bavail * uint64(disk.Bsize)
 	// File systems without a fixed size, such as some network ones, report 0 blocks.

@@ -55,8 +55,8 @@ func New() Options {
 // AddFlags adds all flags to a set.
 func (o *Options) AddFlags(fs *pflag.FlagSet) {
 	o.EtcdOptions.AddFlags(fs)
-	fs.BoolVar(&o.Embed, "embedded-etcd", o.Embed, "Run an etcd inside this process also in the aggregated mode. One replica only: each would have data of its own.")
-	fs.BoolVar(&o.Plaintext, "etcd-allow-plaintext", o.Plaintext, "Allow --etcd-servers with http URLs in the aggregated mode. Any client that reaches such an etcd can read and change everything.")
+	fs.BoolVar(&o.Embed, "embedded-etcd", o.Embed, "Run an etcd in this process in aggregated mode, too. Only for a single replica, because each replica would have separate data.")
+	fs.BoolVar(&o.Plaintext, "etcd-allow-plaintext", o.Plaintext, "Allow --etcd-servers with http URLs in aggregated mode. Any client that reaches such an etcd can read and change everything.")
 	o.addQuotaFlag(fs)
 	fs.Lookup("etcd-servers").Usage = "URLs of an external etcd, comma separated, such as https://10.0.0.1:2379. Where empty, an etcd runs inside this process and keeps its data in the data directory."
 }
@@ -64,7 +64,7 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 // AddUpFlags adds the few flags of gatehouse up to a set.
 func (o *Options) AddUpFlags(fs *pflag.FlagSet) {
 	transport := &o.StorageConfig.Transport
-	fs.StringSliceVar(&transport.ServerList, "etcd-servers", nil, "URLs of an external etcd, comma separated, such as https://10.0.0.1:2379. Where empty, an etcd runs inside this process.")
+	fs.StringSliceVar(&transport.ServerList, "etcd-servers", nil, "URLs of an external etcd, comma separated, such as https://10.0.0.1:2379. If empty, an etcd runs in this process.")
 	fs.StringVar(&transport.TrustedCAFile, "etcd-cafile", "", "Certificates of the authorities that sign the external etcd's certificate.")
 	fs.StringVar(&transport.CertFile, "etcd-certfile", "", "Client certificate for the external etcd.")
 	fs.StringVar(&transport.KeyFile, "etcd-keyfile", "", "Key of the client certificate for the external etcd.")
@@ -72,7 +72,7 @@ func (o *Options) AddUpFlags(fs *pflag.FlagSet) {
 }
 
 func (o *Options) addQuotaFlag(fs *pflag.FlagSet) {
-	fs.Int64Var(&o.QuotaBytes, "etcd-quota-bytes", o.QuotaBytes, "Size in bytes that the database of the embedded etcd may grow to. At this size the server refuses creates and updates with 507 and /readyz fails with the check etcd-space, while reads and deletes go on. A restart compacts and defragments the database and takes writes again if that leaves 10 % of the quota free.")
+	fs.Int64Var(&o.QuotaBytes, "etcd-quota-bytes", o.QuotaBytes, "Maximum size in bytes of the database of the embedded etcd. At this size the server refuses creates and updates with 507 and /readyz fails with the check etcd-space, while reads and deletes continue. A restart compacts and defragments the database and takes writes again if that leaves 10 % of the quota free.")
 }
 
 // Embedded reports whether etcd runs in this process.
@@ -119,7 +119,7 @@ func (o *Options) Validate(aggregated bool) []error {
 	}
 	transport := o.StorageConfig.Transport
 	if len(transport.ServerList) == 0 {
-		return []error{fmt.Errorf("--etcd-servers is required with --mode=aggregated: name an external etcd as https://etcd.example:2379, or ask for one inside this process with --embedded-etcd")}
+		return []error{fmt.Errorf("--etcd-servers is required with --mode=aggregated: name an external etcd as https://etcd.example:2379, or run one in this process with --embedded-etcd")}
 	}
 	errs := o.EtcdOptions.Validate()
 	if o.QuotaBytes != embedded.DefaultQuotaBytes {

@@ -17,6 +17,7 @@ limitations under the License.
 package rbac
 
 import (
+	"slices"
 	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -90,12 +91,19 @@ func subjectsOf(names []string) []rbacv1.Subject {
 // pkg/registry/rbac/*/policybased) and of its comparison of rules (k8s.io/component-helpers
 // auth/rbac/validation), for kinds that are served here.
 func grants() []grant {
+	return slices.Concat(escalations(), bindings(), coverages())
+}
+
+// everything is all rights.
+func everything() []rbacv1.PolicyRule {
+	return []rbacv1.PolicyRule{rule("*", "*", "*"), urlRule("*", "*")}
+}
+
+// escalations are rights to write a role, by create and by update.
+func escalations() []grant {
 	forbidden := metav1.StatusReasonForbidden
-	everything := []rbacv1.PolicyRule{rule("*", "*", "*"), urlRule("*", "*")}
 	read := rule("get", "fleet.gatehouse.dev", "instances")
 	var cases []grant
-
-	// Rights to write a role, by create and by update.
 	for _, to := range []struct {
 		what        string
 		old, object runtime.Object
@@ -134,9 +142,9 @@ func grants() []grant {
 				grant{name: "a user that may escalate another by name " + by.how + " " + to.what, everywhere: []rbacv1.PolicyRule{rule("escalate", rbacv1.GroupName, to.resource, "another")}, old: by.old, object: to.object, want: forbidden},
 				grant{name: "a user that may escalate in the namespace " + by.how + " " + to.what, inHere: []rbacv1.PolicyRule{escalate}, old: by.old, object: to.object, want: inHere},
 				grant{name: "a user that may bind, not escalate, " + by.how + " " + to.what, everywhere: []rbacv1.PolicyRule{rule("bind", rbacv1.GroupName, to.resource)}, old: by.old, object: to.object, want: forbidden},
-				grant{name: "a user that holds everything " + by.how + " " + to.what, everywhere: everything, old: by.old, object: to.object},
-				grant{name: "a user that holds all that is stored, and so escalate, " + by.how + " " + to.what, everywhere: everything[:1], old: by.old, object: to.object},
-				grant{name: "a user that reads everything " + by.how + " " + to.what, everywhere: []rbacv1.PolicyRule{rule("get", "*", "*"), everything[1]}, old: by.old, object: to.object, want: ifGathers},
+				grant{name: "a user that holds everything " + by.how + " " + to.what, everywhere: everything(), old: by.old, object: to.object},
+				grant{name: "a user that holds all that is stored, and so escalate, " + by.how + " " + to.what, everywhere: everything()[:1], old: by.old, object: to.object},
+				grant{name: "a user that reads everything " + by.how + " " + to.what, everywhere: []rbacv1.PolicyRule{rule("get", "*", "*"), everything()[1]}, old: by.old, object: to.object, want: ifGathers},
 				grant{name: "a user that holds the rule " + by.how + " " + to.what, everywhere: []rbacv1.PolicyRule{read}, old: by.old, object: to.object, want: ifGathers},
 				grant{name: "a user that holds the rule in the namespace " + by.how + " " + to.what, inHere: []rbacv1.PolicyRule{read}, old: by.old, object: to.object, want: inHere},
 			)
@@ -146,8 +154,14 @@ func grants() []grant {
 		grant{name: "a finalizer is removed by a user that holds nothing", old: finalized(roleOf(read)), object: roleOf(read)},
 		grant{name: "a rule is removed by a user that holds the rest", old: roleOf(read, rule("delete", "", "secrets")), object: roleOf(read), everywhere: []rbacv1.PolicyRule{read}},
 	)
+	return cases
+}
 
-	// Rights to bind a role: "reader" exists in both kinds, "missing" in none.
+// bindings are rights to bind a role: "reader" exists in both kinds, "missing" in none.
+func bindings() []grant {
+	forbidden := metav1.StatusReasonForbidden
+	read := rule("get", "fleet.gatehouse.dev", "instances")
+	var cases []grant
 	for _, to := range []struct {
 		what          string
 		old, object   runtime.Object
@@ -181,12 +195,17 @@ func grants() []grant {
 		}
 	}
 	cases = append(cases,
-		grant{name: "a user that holds all paths binds a role that is missing", everywhere: everything[1:], object: binding("Role", "missing", "eve"), want: metav1.StatusReasonNotFound},
+		grant{name: "a user that holds all paths binds a role that is missing", everywhere: everything()[1:], object: binding("Role", "missing", "eve"), want: metav1.StatusReasonNotFound},
 		grant{name: "a user that may bind binds a cluster role that is missing", everywhere: []rbacv1.PolicyRule{rule("bind", rbacv1.GroupName, "clusterroles")}, object: clusterBinding("missing", "eve")},
 		grant{name: "a user that holds nothing binds a cluster role that is missing", object: clusterBinding("missing", "eve"), want: metav1.StatusReasonNotFound},
 	)
+	return cases
+}
 
-	// Coverage of rules by other rules.
+// coverages are rules that cover other rules, or do not.
+func coverages() []grant {
+	forbidden := metav1.StatusReasonForbidden
+	var cases []grant
 	for _, c := range []struct {
 		name          string
 		holds, grants []rbacv1.PolicyRule

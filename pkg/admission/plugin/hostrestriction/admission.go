@@ -133,7 +133,7 @@ func checkHost(name string, a admission.Attributes) error {
 		return fmt.Errorf("the old object is no Host: %T", a.GetOldObject())
 	}
 	if !apiequality.Semantic.DeepEqual(object.Spec, old.Spec) {
-		return fmt.Errorf("spec: host %q may not change it; its taints and whether it takes instances are for operators and controllers to say", name)
+		return fmt.Errorf("spec: host %q may not change it; only operators and controllers set its taints and unschedulable", name)
 	}
 	if a.GetSubresource() == "status" {
 		return unchangedMetadata(object, old)
@@ -215,10 +215,10 @@ func checkDelete(a admission.Attributes) error {
 	}
 	//lint:ignore SA1019 deprecated, but served as a propagation policy
 	if options.OrphanDependents != nil {
-		return errors.New("orphanDependents: a host may not say what happens to what the instance owns")
+		return errors.New("orphanDependents: a host may not determine the deletion of dependents of the instance")
 	}
 	if policy := options.PropagationPolicy; policy != nil && *policy != metav1.DeletePropagationBackground {
-		return fmt.Errorf("propagationPolicy: a host may not say what happens to what the instance owns: leave it out, not %s", *policy)
+		return fmt.Errorf("propagationPolicy: a host may not determine the deletion of dependents of the instance: leave it out, not %s", *policy)
 	}
 	return nil
 }
@@ -280,7 +280,7 @@ func (p *Plugin) checkEvent(ctx context.Context, name string, a admission.Attrib
 		}
 		bound, err := p.bindings.Bound(ctx, about.Namespace, about.Name, name)
 		if err != nil {
-			return fmt.Errorf("cannot tell whether instance %s/%s is bound to host %q: %w", about.Namespace, about.Name, name, err)
+			return fmt.Errorf("the binding of instance %s/%s to host %q cannot be determined: %w", about.Namespace, about.Name, name, err)
 		}
 		if bound {
 			return nil

@@ -107,7 +107,7 @@ func (p *Plugin) Validate(ctx context.Context, a admission.Attributes, _ admissi
 }
 
 func (p *Plugin) mayDelete(ctx context.Context, a admission.Attributes) error {
-	allowed, reason, err := p.ask(ctx, a, authorizer.AttributesRecord{
+	allowed, reason, err := p.authorize(ctx, a, authorizer.AttributesRecord{
 		Verb: "delete", Namespace: a.GetNamespace(), Name: a.GetName(),
 		APIGroup: a.GetResource().Group, APIVersion: a.GetResource().Version, Resource: a.GetResource().Resource,
 	})
@@ -135,15 +135,15 @@ func (p *Plugin) mayBlock(ctx context.Context, a admission.Attributes, ref metav
 		if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
 			record.Namespace = a.GetNamespace()
 		}
-		allowed, reason, err := p.ask(ctx, a, record)
+		allowed, reason, err := p.authorize(ctx, a, record)
 		if err != nil || !allowed {
-			return admission.NewForbidden(a, fmt.Errorf("metadata.ownerReferences: blockOwnerDeletion can be set only by users that may update %s/finalizers of the owner %q: leave it out, or ask for that right: %s", mapping.Resource.GroupResource(), ref.Name, why(reason, err)))
+			return admission.NewForbidden(a, fmt.Errorf("metadata.ownerReferences: blockOwnerDeletion can be set only by users that may update %s/finalizers of the owner %q: leave it out, or request that right: %s", mapping.Resource.GroupResource(), ref.Name, why(reason, err)))
 		}
 	}
 	return nil
 }
 
-func (p *Plugin) ask(ctx context.Context, a admission.Attributes, record authorizer.AttributesRecord) (allowed bool, reason string, err error) {
+func (p *Plugin) authorize(ctx context.Context, a admission.Attributes, record authorizer.AttributesRecord) (allowed bool, reason string, err error) {
 	record.User, record.ResourceRequest = a.GetUserInfo(), true
 	decision, reason, err := p.access.Authorize(ctx, record)
 	return decision == authorizer.DecisionAllow, reason, err

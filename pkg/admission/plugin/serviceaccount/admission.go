@@ -140,7 +140,7 @@ func (p *Plugin) exists(ctx context.Context, namespace, name string) (bool, erro
 		return true, nil
 	}
 	found := false
-	ask := func(ctx context.Context) (bool, error) {
+	get := func(ctx context.Context) (bool, error) {
 		_, err := p.client.CoreV1().ServiceAccounts(namespace).Get(ctx, name, metav1.GetOptions{})
 		found = err == nil
 		if apierrors.IsNotFound(err) {
@@ -149,10 +149,10 @@ func (p *Plugin) exists(ctx context.Context, namespace, name string) (bool, erro
 		return found, err
 	}
 	if name != defaultAccount {
-		_, err := ask(ctx)
+		_, err := get(ctx)
 		return found, err
 	}
-	err := wait.PollUntilContextTimeout(ctx, accountPollInterval, accountTimeout, true, ask)
+	err := wait.PollUntilContextTimeout(ctx, accountPollInterval, accountTimeout, true, get)
 	if wait.Interrupted(err) {
 		err = nil
 	}

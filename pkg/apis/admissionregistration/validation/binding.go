@@ -71,10 +71,10 @@ func validateParamRef(params *admissionregistrationv1.ParamRef, at *field.Path) 
 	var errs field.ErrorList
 	switch {
 	case params.Name == "" && params.Selector == nil:
-		errs = append(errs, field.Required(at, "say which parameters, by name or by selector"))
+		errs = append(errs, field.Required(at, "parameters must be selected by name or by selector"))
 	case params.Name != "" && params.Selector != nil:
 		for _, child := range []string{"name", "selector"} {
-			errs = append(errs, field.Forbidden(at.Child(child), "name and selector are two ways to say which parameters: use one"))
+			errs = append(errs, field.Forbidden(at.Child(child), "name and selector are mutually exclusive: use one"))
 		}
 	}
 	if params.Name != "" {
@@ -86,14 +86,14 @@ func validateParamRef(params *admissionregistrationv1.ParamRef, at *field.Path) 
 		errs = append(errs, metav1validation.ValidateLabelSelector(params.Selector, metav1validation.LabelSelectorValidationOptions{}, at.Child("selector"))...)
 	}
 	if params.ParameterNotFoundAction == nil || *params.ParameterNotFoundAction == "" {
-		return append(errs, field.Required(at.Child("parameterNotFoundAction"), "say what happens when there are no such parameters: Allow or Deny"))
+		return append(errs, field.Required(at.Child("parameterNotFoundAction"), "must be Allow or Deny: it applies if there are no such parameters"))
 	}
 	return append(errs, oneOf(*params.ParameterNotFoundAction, at.Child("parameterNotFoundAction"), admissionregistrationv1.AllowAction, admissionregistrationv1.DenyAction)...)
 }
 
 func validateActions(actions []admissionregistrationv1.ValidationAction, at *field.Path) field.ErrorList {
 	if len(actions) == 0 {
-		return field.ErrorList{field.Required(at, "say what happens to what the policy refuses: Deny, Warn or Audit")}
+		return field.ErrorList{field.Required(at, "must contain Deny, Warn or Audit: it applies to requests that fail the policy")}
 	}
 	var errs field.ErrorList
 	seen := sets.New[admissionregistrationv1.ValidationAction]()
@@ -105,7 +105,7 @@ func validateActions(actions []admissionregistrationv1.ValidationAction, at *fie
 		seen.Insert(action)
 	}
 	if slices.Contains(actions, admissionregistrationv1.Deny) && slices.Contains(actions, admissionregistrationv1.Warn) {
-		errs = append(errs, field.Invalid(at, actions, "Deny says all that Warn would say: leave one of them out"))
+		errs = append(errs, field.Invalid(at, actions, "Deny includes the message of Warn: leave one of them out"))
 	}
 	return errs
 }

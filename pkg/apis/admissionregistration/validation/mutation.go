@@ -44,7 +44,7 @@ func (v *Validator) ValidateMutatingAdmissionPolicy(policy, old *admissionregist
 		errs = append(errs, validateMutation(&spec.Mutations[i], expressions, at.Child("mutations").Index(i))...)
 	}
 	if spec.ReinvocationPolicy == "" {
-		return append(errs, field.Required(at.Child("reinvocationPolicy"), "say Never, or IfNeeded to be asked again when somebody else has changed the object"))
+		return append(errs, field.Required(at.Child("reinvocationPolicy"), "must be Never, or IfNeeded for another call after the object was changed"))
 	}
 	return append(errs, validateReinvocationPolicy(spec.ReinvocationPolicy, at.Child("reinvocationPolicy"))...)
 }
@@ -53,7 +53,7 @@ func validateMutation(mutation *admissionregistrationv1.Mutation, expressions *e
 	const applies, patches = admissionregistrationv1.PatchTypeApplyConfiguration, admissionregistrationv1.PatchTypeJSONPatch
 	switch mutation.PatchType {
 	case "":
-		return field.ErrorList{field.Required(at.Child("patchType"), "say ApplyConfiguration or JSONPatch")}
+		return field.ErrorList{field.Required(at.Child("patchType"), "must be ApplyConfiguration or JSONPatch")}
 	case applies:
 		var errs field.ErrorList
 		if mutation.JSONPatch != nil {

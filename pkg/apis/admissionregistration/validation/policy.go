@@ -79,7 +79,7 @@ func (v *Validator) ValidateValidatingAdmissionPolicy(policy, old *admissionregi
 func validateCommon(failure *admissionregistrationv1.FailurePolicyType, params *admissionregistrationv1.ParamKind, match *admissionregistrationv1.MatchResources, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if failure == nil {
-		errs = append(errs, field.Required(at.Child("failurePolicy"), "say Fail or Ignore"))
+		errs = append(errs, field.Required(at.Child("failurePolicy"), "must be Fail or Ignore"))
 	} else {
 		errs = append(errs, validateFailurePolicy(*failure, at.Child("failurePolicy"))...)
 	}
@@ -87,7 +87,7 @@ func validateCommon(failure *admissionregistrationv1.FailurePolicyType, params *
 		errs = append(errs, validateParamKind(params, at.Child("paramKind"))...)
 	}
 	if match == nil {
-		return append(errs, field.Required(at.Child("matchConstraints"), "say which requests the policy is about"))
+		return append(errs, field.Required(at.Child("matchConstraints"), "must select the requests to which the policy applies"))
 	}
 	errs = append(errs, validateMatchResources(match, at.Child("matchConstraints"))...)
 	if len(match.ResourceRules) == 0 {

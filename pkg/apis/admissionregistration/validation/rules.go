@@ -57,7 +57,7 @@ func noneBeside[T ~string](values []T, what string, at *field.Path) field.ErrorL
 	if len(values) < 2 || !slices.Contains(values, everything) {
 		return nil
 	}
-	return field.ErrorList{field.Invalid(at, values, "* stands for all "+what+": leave the others out")}
+	return field.ErrorList{field.Invalid(at, values, "* matches all "+what+": leave the others out")}
 }
 
 // validateRule checks which requests a webhook or a policy matches.
@@ -112,10 +112,10 @@ func validateResources(resources []string, at *field.Path) field.ErrorList {
 			continue
 		}
 		if allBelow.Has(resource) {
-			errs = append(errs, field.Invalid(at.Index(i), entry, resource+"/* stands for it already"))
+			errs = append(errs, field.Invalid(at.Index(i), entry, resource+"/* includes it"))
 		}
 		if belowAll.Has(below) {
-			errs = append(errs, field.Invalid(at.Index(i), entry, "*/"+below+" stands for it already"))
+			errs = append(errs, field.Invalid(at.Index(i), entry, "*/"+below+" includes it"))
 		}
 		if below == everything {
 			allBelow.Insert(resource)
@@ -125,10 +125,10 @@ func validateResources(resources []string, at *field.Path) field.ErrorList {
 		}
 	}
 	if len(resources) > 1 && slices.Contains(resources, "*/*") {
-		errs = append(errs, field.Invalid(at, resources, "*/* stands for everything: leave the others out"))
+		errs = append(errs, field.Invalid(at, resources, "*/* matches everything: leave the others out"))
 	}
 	if named && slices.Contains(resources, everything) {
-		errs = append(errs, field.Invalid(at, resources, "* stands for all resources: leave out those that are not subresources"))
+		errs = append(errs, field.Invalid(at, resources, "* matches all resources: leave out those that are not subresources"))
 	}
 	return errs
 }
@@ -141,7 +141,7 @@ func validateMatchResources(match *admissionregistrationv1.MatchResources, at *f
 	}
 	var errs field.ErrorList
 	if match.MatchPolicy == nil {
-		errs = append(errs, field.Required(at.Child("matchPolicy"), "say Exact or Equivalent"))
+		errs = append(errs, field.Required(at.Child("matchPolicy"), "must be Exact or Equivalent"))
 	} else {
 		errs = append(errs, validateMatchPolicy(*match.MatchPolicy, at.Child("matchPolicy"))...)
 	}

@@ -35,7 +35,7 @@ func (v *Validator) ValidateValidatingAdmissionPolicyStatus(policy *admissionreg
 	for i, warning := range policy.Status.TypeChecking.ExpressionWarnings {
 		at := at.Child("typeChecking", "expressionWarnings").Index(i)
 		if warning.Warning == "" {
-			errs = append(errs, field.Required(at.Child("warning"), "a warning says something"))
+			errs = append(errs, field.Required(at.Child("warning"), "must not be empty"))
 		}
 		errs = append(errs, validateFieldRef(warning.FieldRef, at.Child("fieldRef"))...)
 	}

@@ -112,7 +112,7 @@ func validateWebhook(hook *admissionregistrationv1.MutatingWebhook, lenience len
 		errs = append(errs, validateReinvocationPolicy(*hook.ReinvocationPolicy, at.Child("reinvocationPolicy"))...)
 	}
 	if seconds := hook.TimeoutSeconds; seconds != nil && (*seconds < minTimeoutSeconds || *seconds > maxTimeoutSeconds) {
-		errs = append(errs, field.Invalid(at.Child("timeoutSeconds"), *seconds, "must be from 1 to 30: whoever writes waits for as long"))
+		errs = append(errs, field.Invalid(at.Child("timeoutSeconds"), *seconds, "must be from 1 to 30: the request waits for the webhook"))
 	}
 	selectors := metav1validation.LabelSelectorValidationOptions{AllowInvalidLabelValueInSelector: lenience.anyLabelValue}
 	if hook.NamespaceSelector != nil {
@@ -129,7 +129,7 @@ func validateWebhook(hook *admissionregistrationv1.MutatingWebhook, lenience len
 // validateSideEffects requires that a dry run has no side effects.
 func validateSideEffects(effects *admissionregistrationv1.SideEffectClass, lenient bool, at *field.Path) field.ErrorList {
 	if effects == nil {
-		return field.ErrorList{field.Required(at, "say None, or NoneOnDryRun for a webhook that looks at dryRun")}
+		return field.ErrorList{field.Required(at, "must be None, or NoneOnDryRun for a webhook that evaluates dryRun")}
 	}
 	allowed := harmless()
 	if lenient {
@@ -170,7 +170,7 @@ func validateReviewVersions(versions []string, lenient bool, at *field.Path) fie
 func validateClientConfig(config *admissionregistrationv1.WebhookClientConfig, at *field.Path) field.ErrorList {
 	switch {
 	case (config.URL == nil) == (config.Service == nil):
-		return field.ErrorList{field.Required(at, "say where the webhook is, by url or by service, and not by both")}
+		return field.ErrorList{field.Required(at, "exactly one of url or service is required")}
 	case config.URL != nil:
 		return webhook.ValidateWebhookURL(at.Child("url"), *config.URL, true)
 	}

@@ -65,7 +65,7 @@ func validateAttributes(resource *authorizationv1.ResourceAttributes, path *auth
 	at := field.NewPath("spec")
 	var errs field.ErrorList
 	if (resource == nil) == (path == nil) {
-		errs = append(errs, field.Invalid(at, path, "ask about resourceAttributes or about nonResourceAttributes, and not about both"))
+		errs = append(errs, field.Invalid(at, path, "must not be combined with resourceAttributes: set only one of them"))
 	}
 	if resource == nil {
 		return errs

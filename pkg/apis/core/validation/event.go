@@ -53,7 +53,7 @@ func ValidateEvent(event *corev1.Event, version schema.GroupVersion) field.Error
 	errs = append(errs, validateMeta(&event.ObjectMeta, true, apivalidation.NameIsDNSSubdomain)...)
 	errs = append(errs, validateSeries(event)...)
 	if event.EventTime.IsZero() {
-		errs = append(errs, field.Required(field.NewPath("eventTime"), "say when it happened"))
+		errs = append(errs, field.Required(field.NewPath("eventTime"), "must be the time at which the event occurred"))
 	}
 	if event.Type != corev1.EventTypeNormal && event.Type != corev1.EventTypeWarning {
 		errs = append(errs, field.Invalid(field.NewPath("type"), event.Type, "must be Normal or Warning"))
@@ -138,7 +138,7 @@ func validateEvent(event *corev1.Event, version schema.GroupVersion) field.Error
 		{"reason", event.Reason},
 	} {
 		if text.value == "" {
-			errs = append(errs, field.Required(field.NewPath(text.name), "an event with an eventTime says it"))
+			errs = append(errs, field.Required(field.NewPath(text.name), "must be set if eventTime is set"))
 		}
 	}
 	for _, message := range utilvalidation.IsQualifiedName(event.ReportingController) {
@@ -198,7 +198,7 @@ func validateSeries(event *corev1.Event) field.ErrorList {
 		errs = append(errs, field.Invalid(field.NewPath("series.count"), event.Series.Count, "must be at least 2: one event is no series"))
 	}
 	if event.Series.LastObservedTime.IsZero() {
-		errs = append(errs, field.Required(field.NewPath("series.lastObservedTime"), "say when it happened last"))
+		errs = append(errs, field.Required(field.NewPath("series.lastObservedTime"), "must be the time at which the event last occurred"))
 	}
 	return errs
 }

@@ -122,7 +122,7 @@ func validateQuotaName(name corev1.ResourceName, path *field.Path) field.ErrorLi
 		errs = append(errs, field.Invalid(path, name, message))
 	}
 	if len(errs) == 0 && !strings.Contains(string(name), "/") && !isStandardQuotaName(name) {
-		errs = append(errs, field.Invalid(path, name, "must be the name of a resource that quotas know, or one with a domain, such as count/apps."+v1alpha1.GroupName))
+		errs = append(errs, field.Invalid(path, name, "must be the name of a resource that quotas support, or one with a domain, such as count/apps."+v1alpha1.GroupName))
 	}
 	return errs
 }
@@ -170,7 +170,7 @@ func validateScopes(spec *corev1.ResourceQuotaSpec, path *field.Path) field.Erro
 func validateScope(scope corev1.ResourceQuotaScope, spec *corev1.ResourceQuotaSpec, name, use *field.Path, value any) field.ErrorList {
 	applies, known := scopes[scope]
 	if !known {
-		return field.ErrorList{field.Invalid(name, scope, "is no scope that quotas know")}
+		return field.ErrorList{field.Invalid(name, scope, "must be a scope that quotas support")}
 	}
 	var errs field.ErrorList
 	for _, resource := range slices.Sorted(maps.Keys(spec.Hard)) {

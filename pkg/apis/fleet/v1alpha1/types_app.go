@@ -30,8 +30,8 @@ import (
 // +k8s:supportsSubresource="/scale"
 // +k8s:supportsSubresource="/rollback"
 
-// App is a number of like instances that are kept running, and brought from one version to
-// the next without an outage. The app controller makes a Release of each version.
+// App describes a number of identical instances that are kept running and updated from one
+// version to the next without an outage. The app controller creates a Release for each version.
 type App struct {
 	// +k8s:opaqueType
 	metav1.TypeMeta `json:",inline"`
@@ -40,119 +40,122 @@ type App struct {
 	// +k8s:opaqueType
 	metav1.ObjectMeta `json:"metadata,omitempty" protobuf:"bytes,1,opt,name=metadata"`
 
-	// spec says what is to run, how many times, and how a new version takes over.
+	// spec is the desired state: what to run, how many times, and how a new version replaces the
+	// old one.
 	// +required
 	Spec AppSpec `json:"spec" protobuf:"bytes,2,opt,name=spec"`
 
-	// status is what the app controller last saw. Written through the status subresource only.
+	// status is the state that the app controller last observed. It is written through the
+	// status subresource only.
 	// +optional
 	Status AppStatus `json:"status,omitempty" protobuf:"bytes,3,opt,name=status"`
 }
 
-// AppSpec is what is wanted of an app.
+// AppSpec is the desired state of an app.
 type AppSpec struct {
-	// replicas is how many instances shall run; 1 where nothing is said, 0 stops the app.
+	// replicas is the desired number of instances. Defaults to 1; 0 stops the app.
 	// +optional
 	// +default=1
 	// +k8s:optional
 	// +k8s:minimum=0
 	Replicas *int32 `json:"replicas,omitempty" protobuf:"varint,1,opt,name=replicas"`
 
-	// selector chooses the app's instances by their labels. It must match the labels of the
-	// template, must not be empty, and never changes.
+	// selector selects the app's instances by their labels. It must match the labels of the
+	// template, must not be empty, and is immutable.
 	// +required
 	// +k8s:opaqueType
 	Selector *metav1.LabelSelector `json:"selector" protobuf:"bytes,2,opt,name=selector"`
 
-	// template is what each instance is made of. A change of it makes a new release.
+	// template describes the instances. A change of the template creates a new release.
 	// +required
 	Template InstanceTemplateSpec `json:"template" protobuf:"bytes,3,opt,name=template"`
 
-	// strategy says how instances of a new version take the place of old ones.
+	// strategy describes how instances of a new version replace old ones.
 	// +optional
 	// +patchStrategy=retainKeys
 	Strategy AppStrategy `json:"strategy,omitempty" patchStrategy:"retainKeys" protobuf:"bytes,4,opt,name=strategy"`
 
-	// minReadySeconds is for how long a new instance must have been ready before it counts as
-	// available, in seconds; 0 where nothing is said.
+	// minReadySeconds is the minimum number of seconds for which a new instance must be ready
+	// before it counts as available. Defaults to 0.
 	// +optional
 	// +k8s:optional
 	// +k8s:minimum=0
 	MinReadySeconds int32 `json:"minReadySeconds,omitempty" protobuf:"varint,5,opt,name=minReadySeconds"`
 
-	// revisionHistoryLimit is how many old releases are kept to go back to; 10 where nothing
-	// is said.
+	// revisionHistoryLimit is the number of old releases to retain for rollbacks. Defaults to
+	// 10.
 	// +optional
 	// +default=10
 	// +k8s:optional
 	// +k8s:minimum=0
 	RevisionHistoryLimit *int32 `json:"revisionHistoryLimit,omitempty" protobuf:"varint,6,opt,name=revisionHistoryLimit"`
 
-	// progressDeadlineSeconds is how long a rollout may go without progress before the
-	// condition Progressing becomes False with reason ProgressDeadlineExceeded, in seconds; 600
-	// where nothing is said. Must be greater than minReadySeconds. Paused time does not count.
+	// progressDeadlineSeconds is the maximum time in seconds that a rollout may take without
+	// progress before the condition Progressing becomes False with reason
+	// ProgressDeadlineExceeded. Defaults to 600. Must be greater than minReadySeconds. Time
+	// during which the app is paused does not count.
 	// +optional
 	// +default=600
 	// +k8s:optional
 	// +k8s:minimum=1
 	ProgressDeadlineSeconds *int32 `json:"progressDeadlineSeconds,omitempty" protobuf:"varint,7,opt,name=progressDeadlineSeconds"`
 
-	// paused keeps changes of the template from being rolled out; scaling goes on.
+	// paused indicates that changes of the template are not rolled out. Scaling continues.
 	// +optional
 	Paused bool `json:"paused,omitempty" protobuf:"varint,8,opt,name=paused"`
 }
 
-// InstanceTemplateSpec is what instances are made of.
+// InstanceTemplateSpec describes the instances that are created from a template.
 type InstanceTemplateSpec struct {
-	// metadata of the instances: labels and annotations. The labels must be matched by the
-	// selector.
+	// metadata of the instances: labels and annotations. The selector must match the labels.
 	// +optional
 	// +k8s:opaqueType
 	metav1.ObjectMeta `json:"metadata,omitempty" protobuf:"bytes,1,opt,name=metadata"`
 
-	// spec of the instances, without hostName. The restartPolicy must be Always, because
-	// ended instances are replaced, and activeDeadlineSeconds absent.
+	// spec of the instances, without hostName. restartPolicy must be Always, because terminated
+	// instances are replaced, and activeDeadlineSeconds must be absent.
 	// +required
 	Spec InstanceSpec `json:"spec" protobuf:"bytes,2,opt,name=spec"`
 }
 
-// AppStrategyType names a way to replace instances.
+// AppStrategyType is the name of a strategy that replaces instances.
 // +enum
 // +k8s:enum
 type AppStrategyType string
 
 const (
-	// RollingUpdateAppStrategy replaces instances bit by bit.
+	// RollingUpdateAppStrategy replaces instances gradually.
 	RollingUpdateAppStrategy AppStrategyType = "RollingUpdate"
-	// RecreateAppStrategy ends all old instances before it makes new ones.
+	// RecreateAppStrategy terminates all old instances before it creates new ones.
 	RecreateAppStrategy AppStrategyType = "Recreate"
 )
 
-// AppStrategy says how instances of a new version take the place of old ones.
+// AppStrategy describes how instances of a new version replace old ones.
 type AppStrategy struct {
-	// type is RollingUpdate (default), which replaces instances bit by bit, or Recreate, which
-	// ends all old ones before it makes new ones.
+	// type of the strategy: RollingUpdate replaces instances gradually; Recreate terminates all
+	// old instances before it creates new ones. Defaults to RollingUpdate.
 	// +optional
 	// +default="RollingUpdate"
 	// +k8s:optional
 	Type AppStrategyType `json:"type,omitempty" protobuf:"bytes,1,opt,name=type,casttype=AppStrategyType"`
 
-	// rollingUpdate says how many instances are replaced at a time. Only with type RollingUpdate.
+	// rollingUpdate describes how many instances are replaced at a time. Only allowed with type
+	// RollingUpdate.
 	// +optional
 	RollingUpdate *RollingUpdateApp `json:"rollingUpdate,omitempty" protobuf:"bytes,2,opt,name=rollingUpdate"`
 }
 
-// RollingUpdateApp says how many instances are replaced at a time.
+// RollingUpdateApp describes how many instances are replaced at a time.
 type RollingUpdateApp struct {
-	// maxUnavailable is how many instances may be missing from replicas during the update: a
-	// number, or a percentage of replicas, rounded down; 25% where nothing is said. Not 0 when
-	// maxSurge is 0.
+	// maxUnavailable is the maximum number of instances that may be unavailable during the
+	// update: an absolute number, or a percentage of replicas, rounded down. Defaults to 25%.
+	// Must not be 0 if maxSurge is 0.
 	// +optional
 	// +k8s:opaqueType
 	MaxUnavailable *intstr.IntOrString `json:"maxUnavailable,omitempty" protobuf:"bytes,1,opt,name=maxUnavailable"`
 
-	// maxSurge is how many instances more than replicas there may be during the update: a
-	// number, or a percentage of replicas, rounded up; 25% where nothing is said. Not 0 when
+	// maxSurge is the maximum number of instances above replicas during the update: an absolute
+	// number, or a percentage of replicas, rounded up. Defaults to 25%. Must not be 0 if
 	// maxUnavailable is 0.
 	// +optional
 	// +k8s:opaqueType
@@ -160,76 +163,80 @@ type RollingUpdateApp struct {
 }
 
 const (
-	// AppConditionAvailable says whether at least as many instances are available as the
-	// strategy asks for.
+	// AppConditionAvailable indicates whether at least as many instances are available as the
+	// strategy requires.
 	AppConditionAvailable = "Available"
-	// AppConditionProgressing says whether the newest version takes over, or has.
+	// AppConditionProgressing indicates whether the rollout of the newest version makes progress
+	// or is complete.
 	AppConditionProgressing = "Progressing"
-	// AppConditionReplicaFailure says that instances cannot be created or deleted, and why.
+	// AppConditionReplicaFailure indicates that instances cannot be created or deleted, with the
+	// reason.
 	AppConditionReplicaFailure = "ReplicaFailure"
-	// AppConditionReady says whether all wanted instances are of the newest version and available,
-	// and no others are left.
+	// AppConditionReady indicates whether all desired instances have the newest version and are
+	// available, and no others are left.
 	AppConditionReady = "Ready"
-	// AppConditionReconciling says whether the controllers are bringing the app there.
+	// AppConditionReconciling indicates whether the controllers are bringing the app to that
+	// state.
 	AppConditionReconciling = "Reconciling"
-	// AppConditionStalled says whether something must be changed first: the progress deadline has
-	// passed, or instances or releases cannot be created.
+	// AppConditionStalled indicates whether a change is required before the app can become
+	// ready: the progress deadline was exceeded, or instances or releases cannot be created.
 	AppConditionStalled = "Stalled"
 )
 
-// AppStatus is what is known of an app.
+// AppStatus is the observed state of an app.
 type AppStatus struct {
-	// observedGeneration is the metadata.generation that the writer of this status had seen.
+	// observedGeneration is the metadata.generation that the writer of this status observed.
 	// +optional
 	// +k8s:optional
 	// +k8s:minimum=0
 	ObservedGeneration int64 `json:"observedGeneration,omitempty" protobuf:"varint,1,opt,name=observedGeneration"`
 
-	// replicas is how many instances there are, of all versions.
+	// replicas is the number of instances of all versions.
 	// +optional
 	// +k8s:optional
 	// +k8s:minimum=0
 	Replicas int32 `json:"replicas,omitempty" protobuf:"varint,2,opt,name=replicas"`
 
-	// updatedReplicas is how many instances there are of the newest version.
+	// updatedReplicas is the number of instances of the newest version.
 	// +optional
 	// +k8s:optional
 	// +k8s:minimum=0
 	UpdatedReplicas int32 `json:"updatedReplicas,omitempty" protobuf:"varint,3,opt,name=updatedReplicas"`
 
-	// readyReplicas is how many instances are ready, of all versions.
+	// readyReplicas is the number of ready instances of all versions.
 	// +optional
 	// +k8s:optional
 	// +k8s:minimum=0
 	ReadyReplicas int32 `json:"readyReplicas,omitempty" protobuf:"varint,4,opt,name=readyReplicas"`
 
-	// availableReplicas is how many instances have been ready for minReadySeconds.
+	// availableReplicas is the number of instances that have been ready for at least
+	// minReadySeconds.
 	// +optional
 	// +k8s:optional
 	// +k8s:minimum=0
 	AvailableReplicas int32 `json:"availableReplicas,omitempty" protobuf:"varint,5,opt,name=availableReplicas"`
 
-	// unavailableReplicas is how many instances are missing or not available yet.
+	// unavailableReplicas is the number of instances that are missing or not available yet.
 	// +optional
 	// +k8s:optional
 	// +k8s:minimum=0
 	UnavailableReplicas int32 `json:"unavailableReplicas,omitempty" protobuf:"varint,6,opt,name=unavailableReplicas"`
 
-	// collisionCount counts how often the hash of a template was taken by another release. It
-	// goes into the next hash.
+	// collisionCount is the number of collisions of a template's hash with that of another
+	// release. The next hash includes it.
 	// +optional
 	// +k8s:optional
 	// +k8s:minimum=0
 	CollisionCount *int32 `json:"collisionCount,omitempty" protobuf:"varint,7,opt,name=collisionCount"`
 
-	// lastProgressTime is when the rollout last came forward. progressDeadlineSeconds counts
-	// from here.
+	// lastProgressTime is the time at which the rollout last made progress.
+	// progressDeadlineSeconds is counted from it.
 	// +optional
 	// +k8s:opaqueType
 	LastProgressTime *metav1.Time `json:"lastProgressTime,omitempty" protobuf:"bytes,8,opt,name=lastProgressTime"`
 
-	// conditions tell the app's state: Ready, Reconciling and Stalled, which tools wait for;
-	// Available, Progressing, ReplicaFailure.
+	// conditions describe the app's state: Ready, Reconciling and Stalled, for which tools wait;
+	// Available, Progressing and ReplicaFailure.
 	// +optional
 	// +patchMergeKey=type
 	// +patchStrategy=merge
@@ -254,6 +261,6 @@ type AppList struct {
 	// +k8s:opaqueType
 	metav1.ListMeta `json:"metadata,omitempty" protobuf:"bytes,1,opt,name=metadata"`
 
-	// items are the apps.
+	// items is the list of apps.
 	Items []App `json:"items" protobuf:"bytes,2,rep,name=items"`
 }

@@ -22,19 +22,19 @@ import (
 
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
-// AppRollback takes an app back to an earlier revision. It is created at the rollback
+// AppRollback rolls an app back to an earlier revision. It is created at the rollback
 // subresource of the app.
 type AppRollback struct {
 	// +k8s:opaqueType
 	metav1.TypeMeta `json:",inline"`
-	// Standard object metadata. The name, where given, must be that of the app.
+	// Standard object metadata. The name, if set, must be that of the app.
 	// +optional
 	// +k8s:opaqueType
 	metav1.ObjectMeta `json:"metadata,omitempty" protobuf:"bytes,1,opt,name=metadata"`
 
-	// toRevision is the revision to go back to, as in the annotation
-	// fleet.gatehouse.dev/revision of the app's releases; 0 or absent for the one before the
-	// newest.
+	// toRevision is the revision to roll back to, as in the annotation
+	// fleet.gatehouse.dev/revision of the app's releases. If 0 or absent, the app is rolled back
+	// to the revision before the newest.
 	// +optional
 	// +k8s:optional
 	// +k8s:minimum=0

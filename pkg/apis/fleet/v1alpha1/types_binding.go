@@ -22,25 +22,25 @@ import (
 
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
-// Binding ties an instance to a host. It is created at the binding subresource of the
-// instance, and is the only way to set spec.hostName.
+// Binding binds an instance to a host. It is created at the binding subresource of the instance,
+// and is the only way to set spec.hostName.
 type Binding struct {
 	// +k8s:opaqueType
 	metav1.TypeMeta `json:",inline"`
-	// Standard object metadata. The name, where given, must be that of the instance; uid and
-	// resourceVersion, where given, must be those of the instance as it is stored.
+	// Standard object metadata. The name, if set, must be that of the instance; uid and
+	// resourceVersion, if set, must be those of the stored instance.
 	// +optional
 	// +k8s:opaqueType
 	metav1.ObjectMeta `json:"metadata,omitempty" protobuf:"bytes,1,opt,name=metadata"`
 
-	// target is the host that shall run the instance.
+	// target is the host on which the instance runs.
 	// +required
 	Target BindingTarget `json:"target" protobuf:"bytes,2,opt,name=target"`
 }
 
-// BindingTarget names the host of a binding.
+// BindingTarget is the host of a binding.
 type BindingTarget struct {
-	// kind of the target: Host, which is also meant where nothing is said.
+	// kind of the target. Must be Host, which is the default.
 	// +optional
 	// +default="Host"
 	Kind string `json:"kind,omitempty" protobuf:"bytes,1,opt,name=kind"`

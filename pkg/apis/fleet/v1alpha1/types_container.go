@@ -22,37 +22,37 @@ import (
 
 // Container is one program of an instance.
 type Container struct {
-	// name tells the container apart from the others of the instance: a DNS label.
+	// name of the container: a DNS label that is unique within the instance.
 	// +required
 	// +k8s:required
 	// +k8s:format=k8s-short-name
 	Name string `json:"name" protobuf:"bytes,1,opt,name=name"`
 
-	// image is what runs: the reference of a container image.
+	// image is the reference of the container image to run.
 	// +required
 	// +k8s:required
 	// +k8s:maxLength=1024
 	Image string `json:"image" protobuf:"bytes,2,opt,name=image"`
 
-	// command replaces the image's entry point. It is not run in a shell.
+	// command replaces the entry point of the image. It is not executed in a shell.
 	// +optional
 	// +listType=atomic
 	// +k8s:optional
 	// +k8s:listType=atomic
 	Command []string `json:"command,omitempty" protobuf:"bytes,3,rep,name=command"`
 
-	// args are the arguments to the entry point; they replace the image's.
+	// args are the arguments of the entry point. They replace those of the image.
 	// +optional
 	// +listType=atomic
 	// +k8s:optional
 	// +k8s:listType=atomic
 	Args []string `json:"args,omitempty" protobuf:"bytes,4,rep,name=args"`
 
-	// workingDir is the directory in which the program starts; the image's where empty.
+	// workingDir is the working directory of the program. If empty, that of the image is used.
 	// +optional
 	WorkingDir string `json:"workingDir,omitempty" protobuf:"bytes,5,opt,name=workingDir"`
 
-	// env are environment variables for the program.
+	// env is the list of environment variables of the program.
 	// +optional
 	// +patchMergeKey=name
 	// +patchStrategy=merge
@@ -64,9 +64,9 @@ type Container struct {
 	// +k8s:maxItems=512
 	Env []EnvVar `json:"env,omitempty" patchStrategy:"merge" patchMergeKey:"name" protobuf:"bytes,6,rep,name=env"`
 
-	// ports are the network ports on which the program listens, each by number and protocol. A
-	// strategic merge patch replaces the whole list, because it can tell elements apart by one
-	// field only.
+	// ports are the network ports on which the program listens, each identified by number and
+	// protocol. A strategic merge patch replaces the whole list, because it can identify
+	// elements by one field only.
 	// +optional
 	// +listType=map
 	// +listMapKey=containerPort
@@ -78,32 +78,33 @@ type Container struct {
 	// +k8s:maxItems=128
 	Ports []ContainerPort `json:"ports,omitempty" protobuf:"bytes,7,rep,name=ports"`
 
-	// resources are what the container needs and what it may use at the most.
+	// resources are the compute resources that the container requires and may use at most.
 	// +optional
 	Resources ResourceRequirements `json:"resources,omitempty" protobuf:"bytes,8,opt,name=resources"`
 
-	// imagePullPolicy says when the image is fetched: Always, IfNotPresent or Never. Where
-	// nothing is said: Always when the image has the tag latest or none, else IfNotPresent.
+	// imagePullPolicy describes when the image is pulled: Always, IfNotPresent or Never.
+	// Defaults to Always if the image has the tag latest or no tag, and to IfNotPresent
+	// otherwise.
 	// +optional
 	// +k8s:optional
 	ImagePullPolicy PullPolicy `json:"imagePullPolicy,omitempty" protobuf:"bytes,9,opt,name=imagePullPolicy,casttype=PullPolicy"`
 }
 
-// PullPolicy says when a container's image is fetched.
+// PullPolicy describes when the image of a container is pulled.
 // +enum
 // +k8s:enum
 type PullPolicy string
 
 const (
-	// PullAlways fetches the image at every start.
+	// PullAlways pulls the image at every start.
 	PullAlways PullPolicy = "Always"
-	// PullIfNotPresent fetches the image when the host does not have it.
+	// PullIfNotPresent pulls the image if it is not present on the host.
 	PullIfNotPresent PullPolicy = "IfNotPresent"
-	// PullNever never fetches the image: the host must have it.
+	// PullNever never pulls the image: it must be present on the host.
 	PullNever PullPolicy = "Never"
 )
 
-// EnvVar is one environment variable.
+// EnvVar is an environment variable.
 type EnvVar struct {
 	// name of the variable: printable characters without "=".
 	// +required
@@ -131,46 +132,46 @@ const (
 
 // ContainerPort is a network port on which a container listens.
 type ContainerPort struct {
-	// name tells the port apart from the others of the container: an IANA service name, such
-	// as http.
+	// name of the port: an IANA service name, such as http, that is unique within the container.
 	// +optional
 	Name string `json:"name,omitempty" protobuf:"bytes,1,opt,name=name"`
 
-	// containerPort is the number of the port, 1 to 65535.
+	// containerPort is the number of the port, from 1 to 65535.
 	// +required
 	// +k8s:required
 	// +k8s:minimum=1
 	// +k8s:maximum=65535
 	ContainerPort int32 `json:"containerPort" protobuf:"varint,2,opt,name=containerPort"`
 
-	// hostPort is the port of the host at which the container's port is reached, 1 to 65535;
-	// 0 or absent for none.
+	// hostPort is the port of the host on which the container's port is exposed, from 1 to
+	// 65535. 0 or absent means none.
 	// +optional
 	// +k8s:optional
 	// +k8s:minimum=1
 	// +k8s:maximum=65535
 	HostPort int32 `json:"hostPort,omitempty" protobuf:"varint,3,opt,name=hostPort"`
 
-	// protocol is TCP (default), UDP or SCTP. It is stored as it was sent: absent stays absent,
-	// and counts as TCP.
+	// protocol of the port: TCP, UDP or SCTP. Defaults to TCP; an absent value is stored as
+	// absent and treated as TCP.
 	// +optional
 	// +default="TCP"
 	Protocol Protocol `json:"protocol,omitempty" protobuf:"bytes,4,opt,name=protocol,casttype=Protocol"`
 }
 
-// ResourceRequirements are what a container needs and what it may use at the most.
+// ResourceRequirements are the compute resources that a container requires and may use at most.
 type ResourceRequirements struct {
-	// limits are the most that the container may use, by resource.
+	// limits are the maximum amounts of resources that the container may use.
 	// +optional
 	Limits ResourceList `json:"limits,omitempty" protobuf:"bytes,1,rep,name=limits,casttype=ResourceList,castkey=ResourceName"`
 
-	// requests are what the scheduler sets aside for the container, by resource. Where a
-	// request is absent and a limit is given, the limit counts as the request.
+	// requests are the amounts of resources that the scheduler reserves for the container. If
+	// the request of a resource is absent and its limit is set, the limit is used as the
+	// request.
 	// +optional
 	Requests ResourceList `json:"requests,omitempty" protobuf:"bytes,2,rep,name=requests,casttype=ResourceList,castkey=ResourceName"`
 }
 
-// ContainerStatus is what is known of one container.
+// ContainerStatus is the observed state of a container.
 type ContainerStatus struct {
 	// name of the container, as in spec.containers.
 	// +required
@@ -178,15 +179,15 @@ type ContainerStatus struct {
 	// +k8s:format=k8s-short-name
 	Name string `json:"name" protobuf:"bytes,1,opt,name=name"`
 
-	// ready says whether the container does its work.
+	// ready indicates whether the container is operational.
 	// +optional
 	Ready bool `json:"ready" protobuf:"varint,2,opt,name=ready"`
 
-	// started says whether the container has finished starting up.
+	// started indicates whether the container has completed its startup.
 	// +optional
 	Started bool `json:"started,omitempty" protobuf:"varint,3,opt,name=started"`
 
-	// restartCount is how often the container has been started again.
+	// restartCount is the number of times that the container has been restarted.
 	// +optional
 	// +k8s:optional
 	// +k8s:minimum=0
@@ -200,23 +201,24 @@ type ContainerStatus struct {
 	// +optional
 	ImageID string `json:"imageID,omitempty" protobuf:"bytes,6,opt,name=imageID"`
 
-	// containerID is the container's identifier at its runtime: containerd://8fc2...
+	// containerID is the identifier of the container in its runtime, such as
+	// containerd://8fc2...
 	// +optional
 	ContainerID string `json:"containerID,omitempty" protobuf:"bytes,7,opt,name=containerID"`
 
-	// state is what the container does now.
+	// state is the current state of the container.
 	// +optional
 	State ContainerState `json:"state,omitempty" protobuf:"bytes,8,opt,name=state"`
 
-	// lastState is how the container ended the last time, where it was started again.
+	// lastState is the state in which the container last terminated, if it was restarted.
 	// +optional
 	LastState ContainerState `json:"lastState,omitempty" protobuf:"bytes,9,opt,name=lastState"`
 }
 
-// ContainerState is what a container does: waiting, running or terminated; at most one
-// of them is set, and none means waiting.
+// ContainerState is the state of a container: waiting, running or terminated. At most one of
+// them is set; if none is set, the container is waiting.
 type ContainerState struct {
-	// waiting is set while the container has not been started.
+	// waiting is set while the container has not started.
 	// +optional
 	Waiting *ContainerStateWaiting `json:"waiting,omitempty" protobuf:"bytes,1,opt,name=waiting"`
 
@@ -224,59 +226,59 @@ type ContainerState struct {
 	// +optional
 	Running *ContainerStateRunning `json:"running,omitempty" protobuf:"bytes,2,opt,name=running"`
 
-	// terminated is set once the container has ended.
+	// terminated is set when the container has terminated.
 	// +optional
 	Terminated *ContainerStateTerminated `json:"terminated,omitempty" protobuf:"bytes,3,opt,name=terminated"`
 }
 
-// ContainerStateWaiting tells why a container does not run yet.
+// ContainerStateWaiting describes why a container does not run yet.
 type ContainerStateWaiting struct {
-	// reason is a short CamelCase word: ImagePullBackOff.
+	// reason is a brief CamelCase word, such as ImagePullBackOff.
 	// +optional
 	Reason string `json:"reason,omitempty" protobuf:"bytes,1,opt,name=reason"`
 
-	// message says the same for people.
+	// message is the reason in human-readable form.
 	// +optional
 	Message string `json:"message,omitempty" protobuf:"bytes,2,opt,name=message"`
 }
 
-// ContainerStateRunning tells since when a container runs.
+// ContainerStateRunning describes a running container.
 type ContainerStateRunning struct {
-	// startedAt is when the container was last started.
+	// startedAt is the time at which the container was last started.
 	// +optional
 	// +k8s:opaqueType
 	StartedAt metav1.Time `json:"startedAt,omitempty" protobuf:"bytes,1,opt,name=startedAt"`
 }
 
-// ContainerStateTerminated tells how a container ended.
+// ContainerStateTerminated describes a terminated container.
 type ContainerStateTerminated struct {
-	// exitCode is what the program returned.
+	// exitCode is the exit code of the program.
 	// +optional
 	ExitCode int32 `json:"exitCode" protobuf:"varint,1,opt,name=exitCode"`
 
-	// signal is the signal that ended the program, where there was one.
+	// signal is the signal that terminated the program, if there was one.
 	// +optional
 	Signal int32 `json:"signal,omitempty" protobuf:"varint,2,opt,name=signal"`
 
-	// reason is a short CamelCase word: Error, OOMKilled.
+	// reason is a brief CamelCase word, such as Error or OOMKilled.
 	// +optional
 	Reason string `json:"reason,omitempty" protobuf:"bytes,3,opt,name=reason"`
 
-	// message says the same for people.
+	// message is the reason in human-readable form.
 	// +optional
 	Message string `json:"message,omitempty" protobuf:"bytes,4,opt,name=message"`
 
-	// startedAt is when the container was started.
+	// startedAt is the time at which the container was started.
 	// +optional
 	// +k8s:opaqueType
 	StartedAt metav1.Time `json:"startedAt,omitempty" protobuf:"bytes,5,opt,name=startedAt"`
 
-	// finishedAt is when the container ended.
+	// finishedAt is the time at which the container terminated.
 	// +optional
 	// +k8s:opaqueType
 	FinishedAt metav1.Time `json:"finishedAt,omitempty" protobuf:"bytes,6,opt,name=finishedAt"`
 
-	// containerID is the container's identifier at its runtime.
+	// containerID is the identifier of the container in its runtime.
 	// +optional
 	ContainerID string `json:"containerID,omitempty" protobuf:"bytes,7,opt,name=containerID"`
 }

@@ -25,9 +25,8 @@ import (
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 // +k8s:supportsSubresource="/status"
 
-// Host is a machine outside the cluster on which instances run. Its agent registers it,
-// reports its condition and its resources in status, and watches for the instances that
-// are bound to it.
+// Host is a machine outside the cluster on which instances run. Its agent registers it, reports
+// its state and its resources in status, and watches the instances that are bound to it.
 type Host struct {
 	// +k8s:opaqueType
 	metav1.TypeMeta `json:",inline"`
@@ -36,24 +35,25 @@ type Host struct {
 	// +k8s:opaqueType
 	metav1.ObjectMeta `json:"metadata,omitempty" protobuf:"bytes,1,opt,name=metadata"`
 
-	// spec says what the operator wants of the host.
+	// spec is the desired state of the host, which an operator sets.
 	// +optional
 	Spec HostSpec `json:"spec,omitempty" protobuf:"bytes,2,opt,name=spec"`
 
-	// status is what the host's agent and the host lifecycle controller last reported.
-	// Written through the status subresource only.
+	// status is the state that the host's agent and the host lifecycle controller last reported.
+	// It is written through the status subresource only.
 	// +optional
 	Status HostStatus `json:"status,omitempty" protobuf:"bytes,3,opt,name=status"`
 }
 
-// HostSpec is what the operator wants of a host.
+// HostSpec is the desired state of a host.
 type HostSpec struct {
-	// unschedulable keeps new instances away from the host; those already there stay.
+	// unschedulable prevents the scheduling of new instances on the host. Existing instances
+	// remain.
 	// +optional
 	Unschedulable bool `json:"unschedulable,omitempty" protobuf:"varint,1,opt,name=unschedulable"`
 
-	// taints keep away every instance that does not tolerate them. At most 64 besides
-	// those of the host lifecycle controller, and no two with the same key and effect.
+	// taints repel every instance that does not tolerate them. At most 64, not counting those of
+	// the host lifecycle controller. Each combination of key and effect must be unique.
 	// +optional
 	// +listType=map
 	// +listMapKey=key
@@ -66,26 +66,25 @@ type HostSpec struct {
 	Taints []Taint `json:"taints,omitempty" protobuf:"bytes,2,rep,name=taints"`
 }
 
-// HostStatus is what is known of a host.
+// HostStatus is the observed state of a host.
 type HostStatus struct {
-	// observedGeneration is the metadata.generation that the writer of this status had seen.
+	// observedGeneration is the metadata.generation that the writer of this status observed.
 	// +optional
 	// +k8s:optional
 	// +k8s:minimum=0
 	ObservedGeneration int64 `json:"observedGeneration,omitempty" protobuf:"varint,1,opt,name=observedGeneration"`
 
-	// capacity is all that the host has, by resource: cpu, memory, instances, and extended
-	// resources such as example.com/gpu.
+	// capacity is the total amount of each resource of the host: cpu, memory, instances, and
+	// extended resources such as example.com/gpu.
 	// +optional
 	Capacity ResourceList `json:"capacity,omitempty" protobuf:"bytes,2,rep,name=capacity,casttype=ResourceList,castkey=ResourceName"`
 
-	// allocatable is the part of capacity that instances may use. Where it is absent,
-	// capacity counts.
+	// allocatable is the part of capacity that instances may use. Defaults to capacity.
 	// +optional
 	Allocatable ResourceList `json:"allocatable,omitempty" protobuf:"bytes,3,rep,name=allocatable,casttype=ResourceList,castkey=ResourceName"`
 
-	// conditions tell the host's state. Ready comes first: True when the agent is up and can
-	// run instances, Unknown when it has not been heard of for too long.
+	// conditions describe the host's state. The most important one is Ready: True if the agent
+	// is running and can run instances, Unknown if the agent has not reported for too long.
 	// +optional
 	// +patchMergeKey=type
 	// +patchStrategy=merge
@@ -98,7 +97,7 @@ type HostStatus struct {
 	// +k8s:eachVal=+k8s:opaqueType
 	Conditions []metav1.Condition `json:"conditions,omitempty" patchStrategy:"merge" patchMergeKey:"type" protobuf:"bytes,4,rep,name=conditions"`
 
-	// addresses are where the host can be reached, the preferred one first.
+	// addresses are those at which the host is reachable, the preferred one first.
 	// +optional
 	// +listType=atomic
 	// +k8s:optional
@@ -112,14 +111,14 @@ type HostStatus struct {
 }
 
 const (
-	// HostConditionReady says whether the host's agent is up and can run instances.
+	// HostConditionReady indicates whether the host's agent is running and can run instances.
 	HostConditionReady = "Ready"
 	// HostReasonNotReported is the reason of a condition Ready that the server sets on a new host:
 	// its agent has not reported yet.
 	HostReasonNotReported = "NotReported"
 )
 
-// HostAddressType tells what kind of address it is.
+// HostAddressType is the type of an address of a host.
 // +enum
 // +k8s:enum
 type HostAddressType string
@@ -127,20 +126,20 @@ type HostAddressType string
 const (
 	// HostInternalIP is an IP address that is reachable within the host's own network.
 	HostInternalIP HostAddressType = "InternalIP"
-	// HostExternalIP is an IP address that is reachable from elsewhere.
+	// HostExternalIP is an IP address that is reachable from other networks.
 	HostExternalIP HostAddressType = "ExternalIP"
 	// HostHostname is a name that resolves to the host.
 	HostHostname HostAddressType = "Hostname"
 )
 
-// HostAddress is one way to reach a host.
+// HostAddress is an address of a host.
 type HostAddress struct {
-	// type tells what kind of address it is: InternalIP, ExternalIP or Hostname.
+	// type of the address: InternalIP, ExternalIP or Hostname.
 	// +required
 	// +k8s:required
 	Type HostAddressType `json:"type" protobuf:"bytes,1,opt,name=type,casttype=HostAddressType"`
 
-	// address is the address itself: an IP address, or a DNS name for type Hostname.
+	// address is an IP address, or a DNS name for type Hostname.
 	// +required
 	// +k8s:required
 	// +k8s:maxLength=253
@@ -149,19 +148,19 @@ type HostAddress struct {
 
 // HostInfo describes a host's system and its agent.
 type HostInfo struct {
-	// operatingSystem is the name of the operating system: linux.
+	// operatingSystem is the name of the operating system, such as linux.
 	// +optional
 	// +k8s:optional
 	// +k8s:maxLength=256
 	OperatingSystem string `json:"operatingSystem,omitempty" protobuf:"bytes,1,opt,name=operatingSystem"`
 
-	// architecture is the processor's architecture, as Go names it: amd64, arm64.
+	// architecture is the processor's architecture in Go's notation, such as amd64 or arm64.
 	// +optional
 	// +k8s:optional
 	// +k8s:maxLength=256
 	Architecture string `json:"architecture,omitempty" protobuf:"bytes,2,opt,name=architecture"`
 
-	// kernelVersion is what the kernel says of its version.
+	// kernelVersion is the version that the kernel reports.
 	// +optional
 	// +k8s:optional
 	// +k8s:maxLength=256
@@ -173,13 +172,14 @@ type HostInfo struct {
 	// +k8s:maxLength=256
 	AgentVersion string `json:"agentVersion,omitempty" protobuf:"bytes,4,opt,name=agentVersion"`
 
-	// runtimeVersion names what runs the containers, and its version: containerd://2.2.0.
+	// runtimeVersion is the name and the version of the container runtime, such as
+	// containerd://2.2.0.
 	// +optional
 	// +k8s:optional
 	// +k8s:maxLength=256
 	RuntimeVersion string `json:"runtimeVersion,omitempty" protobuf:"bytes,5,opt,name=runtimeVersion"`
 
-	// machineID is the machine's own identifier, such as the content of /etc/machine-id.
+	// machineID is the identifier of the machine, such as the content of /etc/machine-id.
 	// +optional
 	// +k8s:optional
 	// +k8s:maxLength=256
@@ -197,6 +197,6 @@ type HostList struct {
 	// +k8s:opaqueType
 	metav1.ListMeta `json:"metadata,omitempty" protobuf:"bytes,1,opt,name=metadata"`
 
-	// items are the hosts.
+	// items is the list of hosts.
 	Items []Host `json:"items" protobuf:"bytes,2,rep,name=items"`
 }

@@ -24,8 +24,8 @@ import (
 // +genclient:nonNamespaced
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
-// HostLease is a host's heartbeat: a small object of the host's name that its agent
-// renews often, so that the large Host object need not be written.
+// HostLease is the heartbeat of a host: a small object with the host's name that the agent
+// renews often, so that it does not have to update the large Host object.
 type HostLease struct {
 	// +k8s:opaqueType
 	metav1.TypeMeta `json:",inline"`
@@ -39,22 +39,23 @@ type HostLease struct {
 	Spec HostLeaseSpec `json:"spec,omitempty" protobuf:"bytes,2,opt,name=spec"`
 }
 
-// HostLeaseSpec is a host's heartbeat.
+// HostLeaseSpec is the heartbeat of a host.
 type HostLeaseSpec struct {
-	// renewTime is when the agent last renewed the lease, by its own clock.
+	// renewTime is the time at which the agent last renewed the lease, according to the clock of
+	// the agent.
 	// +optional
 	// +k8s:opaqueType
 	RenewTime *metav1.MicroTime `json:"renewTime,omitempty" protobuf:"bytes,1,opt,name=renewTime"`
 
-	// leaseDurationSeconds is for how long after renewTime the host counts as alive, in
-	// seconds. At least 1; 40 where nothing is said.
+	// leaseDurationSeconds is the time in seconds after renewTime for which the host counts as
+	// alive. Must be at least 1. Defaults to 40.
 	// +optional
 	// +default=40
 	// +k8s:optional
 	// +k8s:minimum=1
 	LeaseDurationSeconds *int32 `json:"leaseDurationSeconds,omitempty" protobuf:"varint,2,opt,name=leaseDurationSeconds"`
 
-	// holderIdentity says who renews the lease; by custom the host's name.
+	// holderIdentity is the identity of the holder of the lease, by convention the host's name.
 	// +optional
 	// +k8s:optional
 	// +k8s:maxLength=253
@@ -72,6 +73,6 @@ type HostLeaseList struct {
 	// +k8s:opaqueType
 	metav1.ListMeta `json:"metadata,omitempty" protobuf:"bytes,1,opt,name=metadata"`
 
-	// items are the host leases.
+	// items is the list of host leases.
 	Items []HostLease `json:"items" protobuf:"bytes,2,rep,name=items"`
 }

@@ -26,8 +26,8 @@ import (
 // +k8s:supportsSubresource="/status"
 // +k8s:supportsSubresource="/binding"
 
-// Instance is one copy of a workload, running on one host. The scheduler binds it to a
-// host; that host's agent runs it and reports its status.
+// Instance is one copy of a workload that runs on a host. The scheduler binds it to a host,
+// whose agent runs it and reports its status.
 type Instance struct {
 	// +k8s:opaqueType
 	metav1.TypeMeta `json:",inline"`
@@ -36,34 +36,36 @@ type Instance struct {
 	// +k8s:opaqueType
 	metav1.ObjectMeta `json:"metadata,omitempty" protobuf:"bytes,1,opt,name=metadata"`
 
-	// spec says what is to run. After creation only containers[*].image,
-	// activeDeadlineSeconds (shorter, or newly set) and added tolerations may change.
+	// spec is the desired state: what to run and where. After creation, only
+	// containers[*].image, activeDeadlineSeconds (shortened, or set for the first time) and
+	// added tolerations may change.
 	// +required
 	Spec InstanceSpec `json:"spec" protobuf:"bytes,2,opt,name=spec"`
 
-	// status is what the agent of the instance's host last reported. Written through the
-	// status subresource only.
+	// status is the state that the agent of the instance's host last reported. It is written
+	// through the status subresource only.
 	// +optional
 	Status InstanceStatus `json:"status,omitempty" protobuf:"bytes,3,opt,name=status"`
 }
 
-// RestartPolicy says when containers that have ended are started again.
+// RestartPolicy describes when terminated containers are restarted.
 // +enum
 // +k8s:enum
 type RestartPolicy string
 
 const (
-	// RestartPolicyAlways starts a container again however it ended.
+	// RestartPolicyAlways restarts a terminated container, whatever its exit code.
 	RestartPolicyAlways RestartPolicy = "Always"
-	// RestartPolicyOnFailure starts a container again when it ended with an error.
+	// RestartPolicyOnFailure restarts a container that terminated with an error.
 	RestartPolicyOnFailure RestartPolicy = "OnFailure"
-	// RestartPolicyNever leaves a container that has ended as it is.
+	// RestartPolicyNever does not restart a terminated container.
 	RestartPolicyNever RestartPolicy = "Never"
 )
 
-// InstanceSpec says what an instance is to run, and where it may.
+// InstanceSpec describes what an instance runs, and on which hosts it may run.
 type InstanceSpec struct {
-	// containers are what runs, side by side on one host: 1 to 16, each with a name of its own.
+	// containers are the 1 to 16 containers of the instance, which run on the same host. Each
+	// must have a unique name.
 	// +required
 	// +patchMergeKey=name
 	// +patchStrategy=merge
@@ -75,20 +77,21 @@ type InstanceSpec struct {
 	// +k8s:maxItems=16
 	Containers []Container `json:"containers" patchStrategy:"merge" patchMergeKey:"name" protobuf:"bytes,1,rep,name=containers"`
 
-	// hostName is the host that runs the instance. Empty until the instance is bound; set
-	// only by creating a Binding at the binding subresource, never in a create or an update.
+	// hostName is the name of the host that runs the instance. It is empty until the instance is
+	// bound, and is set only by the creation of a Binding at the binding subresource, never by a
+	// create or an update.
 	// +optional
 	// +k8s:optional
 	// +k8s:format=k8s-long-name
 	HostName string `json:"hostName,omitempty" protobuf:"bytes,2,opt,name=hostName"`
 
-	// hostSelector limits the hosts that the scheduler considers to those that carry all of
+	// hostSelector limits the hosts on which the instance can be scheduled to those with all of
 	// these labels.
 	// +optional
 	// +mapType=atomic
 	HostSelector map[string]string `json:"hostSelector,omitempty" protobuf:"bytes,3,rep,name=hostSelector"`
 
-	// tolerations let the instance onto hosts in spite of matching taints.
+	// tolerations allow the instance to be scheduled on hosts with matching taints.
 	// +optional
 	// +listType=atomic
 	// +k8s:optional
@@ -96,31 +99,31 @@ type InstanceSpec struct {
 	// +k8s:maxItems=128
 	Tolerations []Toleration `json:"tolerations,omitempty" protobuf:"bytes,4,rep,name=tolerations"`
 
-	// restartPolicy says when containers that have ended are started again: Always
-	// (default), OnFailure or Never.
+	// restartPolicy describes when terminated containers are restarted: Always, OnFailure or
+	// Never. Defaults to Always.
 	// +optional
 	// +default="Always"
 	// +k8s:optional
 	RestartPolicy RestartPolicy `json:"restartPolicy,omitempty" protobuf:"bytes,5,opt,name=restartPolicy,casttype=RestartPolicy"`
 
-	// serviceAccountName is the service account, in the instance's namespace, as which the
-	// instance may talk to the API.
+	// serviceAccountName is the name of the service account, in the instance's namespace, that
+	// the instance may use to access the API.
 	// +optional
 	// +k8s:optional
 	// +k8s:format=k8s-long-name
 	ServiceAccountName string `json:"serviceAccountName,omitempty" protobuf:"bytes,6,opt,name=serviceAccountName"`
 
-	// terminationGracePeriodSeconds is how long the containers have between being asked to
-	// stop and being killed, in seconds; 30 where nothing is said, 0 kills at once.
+	// terminationGracePeriodSeconds is the time in seconds between the request to stop a
+	// container and its kill. Defaults to 30; 0 kills immediately.
 	// +optional
 	// +default=30
 	// +k8s:optional
 	// +k8s:minimum=0
 	TerminationGracePeriodSeconds *int64 `json:"terminationGracePeriodSeconds,omitempty" protobuf:"varint,7,opt,name=terminationGracePeriodSeconds"`
 
-	// activeDeadlineSeconds is how long the instance may be active on a host, counted from
-	// status.startTime, before it is stopped and marked Failed; in seconds, at least 1. It
-	// may be set or made shorter later, never longer.
+	// activeDeadlineSeconds is the time in seconds, relative to status.startTime, for which the
+	// instance may be active on a host before it is stopped and marked Failed. Must be at least
+	// 1. It may be set or shortened later, but not extended.
 	// +optional
 	// +k8s:optional
 	// +k8s:minimum=1
@@ -128,51 +131,53 @@ type InstanceSpec struct {
 	ActiveDeadlineSeconds *int64 `json:"activeDeadlineSeconds,omitempty" protobuf:"varint,8,opt,name=activeDeadlineSeconds"`
 }
 
-// InstancePhase sums up where an instance is in its life.
+// InstancePhase is a summary of where an instance is in its lifecycle.
 // +enum
 // +k8s:enum
 type InstancePhase string
 
 const (
-	// InstancePending means accepted, but not all containers have been started.
+	// InstancePending means that the instance was accepted, but not all containers have started.
 	InstancePending InstancePhase = "Pending"
-	// InstanceRunning means bound to a host, and at least one container runs or restarts.
+	// InstanceRunning means that the instance is bound to a host, and at least one container
+	// runs or restarts.
 	InstanceRunning InstancePhase = "Running"
-	// InstanceSucceeded means that all containers have ended without error and will not be started again.
+	// InstanceSucceeded means that all containers terminated without error and will not be
+	// restarted.
 	InstanceSucceeded InstancePhase = "Succeeded"
-	// InstanceFailed means that all containers have ended, at least one of them with an error.
+	// InstanceFailed means that all containers terminated, at least one of them with an error.
 	InstanceFailed InstancePhase = "Failed"
-	// InstanceUnknown means that the host has not been heard of.
+	// InstanceUnknown means that the host has not reported.
 	InstanceUnknown InstancePhase = "Unknown"
 )
 
 const (
-	// InstanceConditionScheduled says whether the instance has been bound to a host.
+	// InstanceConditionScheduled indicates whether the instance is bound to a host.
 	InstanceConditionScheduled = "Scheduled"
-	// InstanceConditionContainersReady says whether all containers are ready.
+	// InstanceConditionContainersReady indicates whether all containers are ready.
 	InstanceConditionContainersReady = "ContainersReady"
-	// InstanceConditionReady says whether the instance does its work.
+	// InstanceConditionReady indicates whether the instance is operational.
 	InstanceConditionReady = "Ready"
-	// InstanceConditionStalled says whether the instance has failed for good and cannot become
-	// ready any more. The server sets it.
+	// InstanceConditionStalled indicates whether the instance has failed permanently and cannot
+	// become ready. The server sets it.
 	InstanceConditionStalled = "Stalled"
 )
 
-// InstanceStatus is what is known of an instance.
+// InstanceStatus is the observed state of an instance.
 type InstanceStatus struct {
-	// observedGeneration is the metadata.generation that the writer of this status had seen.
+	// observedGeneration is the metadata.generation that the writer of this status observed.
 	// +optional
 	// +k8s:optional
 	// +k8s:minimum=0
 	ObservedGeneration int64 `json:"observedGeneration,omitempty" protobuf:"varint,1,opt,name=observedGeneration"`
 
-	// phase sums up where the instance is in its life: Pending, Running, Succeeded, Failed
-	// or Unknown.
+	// phase is a summary of where the instance is in its lifecycle: Pending, Running, Succeeded,
+	// Failed or Unknown.
 	// +optional
 	// +k8s:optional
 	Phase InstancePhase `json:"phase,omitempty" protobuf:"bytes,2,opt,name=phase,casttype=InstancePhase"`
 
-	// conditions tell the instance's state: Scheduled, ContainersReady, Ready.
+	// conditions describe the instance's state: Scheduled, ContainersReady, Ready.
 	// +optional
 	// +patchMergeKey=type
 	// +patchStrategy=merge
@@ -185,13 +190,14 @@ type InstanceStatus struct {
 	// +k8s:eachVal=+k8s:opaqueType
 	Conditions []metav1.Condition `json:"conditions,omitempty" patchStrategy:"merge" patchMergeKey:"type" protobuf:"bytes,3,rep,name=conditions"`
 
-	// reason is a short CamelCase word for why the instance is in its phase, such as Evicted.
+	// reason is a brief CamelCase word that describes why the instance is in its phase, such as
+	// Evicted.
 	// +optional
 	// +k8s:optional
 	// +k8s:maxLength=256
 	Reason string `json:"reason,omitempty" protobuf:"bytes,4,opt,name=reason"`
 
-	// message says the same for people.
+	// message is the reason in human-readable form.
 	// +optional
 	// +k8s:optional
 	// +k8s:maxLength=32768
@@ -202,17 +208,17 @@ type InstanceStatus struct {
 	// +k8s:optional
 	HostIP string `json:"hostIP,omitempty" protobuf:"bytes,6,opt,name=hostIP"`
 
-	// instanceIP is the instance's own IP address, where it has one.
+	// instanceIP is the IP address of the instance, if it has one.
 	// +optional
 	// +k8s:optional
 	InstanceIP string `json:"instanceIP,omitempty" protobuf:"bytes,7,opt,name=instanceIP"`
 
-	// startTime is when the host's agent accepted the instance.
+	// startTime is the time at which the host's agent accepted the instance.
 	// +optional
 	// +k8s:opaqueType
 	StartTime *metav1.Time `json:"startTime,omitempty" protobuf:"bytes,8,opt,name=startTime"`
 
-	// containerStatuses tell of each container, by its name.
+	// containerStatuses are the states of the containers, by name.
 	// +optional
 	// +patchMergeKey=name
 	// +patchStrategy=merge
@@ -236,6 +242,6 @@ type InstanceList struct {
 	// +k8s:opaqueType
 	metav1.ListMeta `json:"metadata,omitempty" protobuf:"bytes,1,opt,name=metadata"`
 
-	// items are the instances.
+	// items is the list of instances.
 	Items []Instance `json:"items" protobuf:"bytes,2,rep,name=items"`
 }

@@ -27,9 +27,9 @@ import (
 // +k8s:supportsSubresource="/status"
 // +k8s:supportsSubresource="/scale"
 
-// Release is one version of an app, with the number of instances of it that shall run. The
-// release controller makes and deletes instances until there are as many. Its revision is in
-// the annotation fleet.gatehouse.dev/revision.
+// Release is one version of an app with a desired number of instances. The release controller
+// creates and deletes instances until the number matches. The revision is in the annotation
+// fleet.gatehouse.dev/revision.
 type Release struct {
 	// +k8s:opaqueType
 	metav1.TypeMeta `json:",inline"`
@@ -38,83 +38,88 @@ type Release struct {
 	// +k8s:opaqueType
 	metav1.ObjectMeta `json:"metadata,omitempty" protobuf:"bytes,1,opt,name=metadata"`
 
-	// spec says what is to run, and how many times. Selector and template never change.
+	// spec is the desired state: what to run, and how many times. Selector and template are
+	// immutable.
 	// +required
 	Spec ReleaseSpec `json:"spec" protobuf:"bytes,2,opt,name=spec"`
 
-	// status is what the release controller last saw. Written through the status subresource only.
+	// status is the state that the release controller last observed. It is written through the
+	// status subresource only.
 	// +optional
 	Status ReleaseStatus `json:"status,omitempty" protobuf:"bytes,3,opt,name=status"`
 }
 
-// ReleaseSpec is what is wanted of a release.
+// ReleaseSpec is the desired state of a release.
 type ReleaseSpec struct {
-	// replicas is how many instances shall run; 1 where nothing is said.
+	// replicas is the desired number of instances. Defaults to 1.
 	// +optional
 	// +default=1
 	// +k8s:optional
 	// +k8s:minimum=0
 	Replicas *int32 `json:"replicas,omitempty" protobuf:"varint,1,opt,name=replicas"`
 
-	// minReadySeconds is for how long a new instance must have been ready before it counts as
-	// available, in seconds; 0 where nothing is said.
+	// minReadySeconds is the minimum number of seconds for which a new instance must be ready
+	// before it counts as available. Defaults to 0.
 	// +optional
 	// +k8s:optional
 	// +k8s:minimum=0
 	MinReadySeconds int32 `json:"minReadySeconds,omitempty" protobuf:"varint,2,opt,name=minReadySeconds"`
 
-	// selector chooses the release's instances by their labels. It must match the labels of the
-	// template, must not be empty, and never changes.
+	// selector selects the release's instances by their labels. It must match the labels of the
+	// template, must not be empty, and is immutable.
 	// +required
 	// +k8s:opaqueType
 	Selector *metav1.LabelSelector `json:"selector" protobuf:"bytes,3,opt,name=selector"`
 
-	// template is what each instance is made of. It never changes: another version is another
-	// release.
+	// template describes the instances. It is immutable: another version is another release.
 	// +required
 	Template InstanceTemplateSpec `json:"template" protobuf:"bytes,4,opt,name=template"`
 }
 
 const (
-	// ReleaseConditionReplicaFailure says that instances cannot be created or deleted, and why.
+	// ReleaseConditionReplicaFailure indicates that instances cannot be created or deleted, with
+	// the reason.
 	ReleaseConditionReplicaFailure = "ReplicaFailure"
-	// ReleaseConditionReady says whether all wanted instances are available, and no others are left.
+	// ReleaseConditionReady indicates whether all desired instances are available, and no others
+	// are left.
 	ReleaseConditionReady = "Ready"
-	// ReleaseConditionReconciling says whether the controller is bringing the release there.
+	// ReleaseConditionReconciling indicates whether the controller is bringing the release to
+	// that state.
 	ReleaseConditionReconciling = "Reconciling"
-	// ReleaseConditionStalled says whether something must be changed first: instances cannot be
-	// created or deleted.
+	// ReleaseConditionStalled indicates whether a change is required before the release can
+	// become ready: instances cannot be created or deleted.
 	ReleaseConditionStalled = "Stalled"
 )
 
-// ReleaseStatus is what is known of a release.
+// ReleaseStatus is the observed state of a release.
 type ReleaseStatus struct {
-	// observedGeneration is the metadata.generation that the writer of this status had seen.
+	// observedGeneration is the metadata.generation that the writer of this status observed.
 	// +optional
 	// +k8s:optional
 	// +k8s:minimum=0
 	ObservedGeneration int64 `json:"observedGeneration,omitempty" protobuf:"varint,1,opt,name=observedGeneration"`
 
-	// replicas is how many instances there are.
+	// replicas is the number of instances.
 	// +optional
 	// +k8s:optional
 	// +k8s:minimum=0
 	Replicas int32 `json:"replicas,omitempty" protobuf:"varint,2,opt,name=replicas"`
 
-	// readyReplicas is how many instances are ready.
+	// readyReplicas is the number of ready instances.
 	// +optional
 	// +k8s:optional
 	// +k8s:minimum=0
 	ReadyReplicas int32 `json:"readyReplicas,omitempty" protobuf:"varint,3,opt,name=readyReplicas"`
 
-	// availableReplicas is how many instances have been ready for minReadySeconds.
+	// availableReplicas is the number of instances that have been ready for at least
+	// minReadySeconds.
 	// +optional
 	// +k8s:optional
 	// +k8s:minimum=0
 	AvailableReplicas int32 `json:"availableReplicas,omitempty" protobuf:"varint,4,opt,name=availableReplicas"`
 
-	// conditions tell the release's state: Ready, Reconciling and Stalled, which tools wait
-	// for; ReplicaFailure.
+	// conditions describe the release's state: Ready, Reconciling and Stalled, for which tools
+	// wait; ReplicaFailure.
 	// +optional
 	// +patchMergeKey=type
 	// +patchStrategy=merge
@@ -139,6 +144,6 @@ type ReleaseList struct {
 	// +k8s:opaqueType
 	metav1.ListMeta `json:"metadata,omitempty" protobuf:"bytes,1,opt,name=metadata"`
 
-	// items are the releases.
+	// items is the list of releases.
 	Items []Release `json:"items" protobuf:"bytes,2,rep,name=items"`
 }

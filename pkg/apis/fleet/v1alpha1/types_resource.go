@@ -20,9 +20,9 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// ResourceName names something of which a host has a countable amount.
-// cpu (cores), memory (bytes) and instances (slots) are known to Gatehouse; every other
-// name is an extended resource and carries a domain, such as example.com/gpu.
+// ResourceName is the name of a countable resource of a host. Gatehouse defines cpu (cores),
+// memory (bytes) and instances (slots); every other name is an extended resource with a domain
+// prefix, such as example.com/gpu.
 type ResourceName string
 
 const (
@@ -30,9 +30,9 @@ const (
 	ResourceCPU ResourceName = "cpu"
 	// ResourceMemory is working memory, in bytes: 1Gi is 2^30 bytes.
 	ResourceMemory ResourceName = "memory"
-	// ResourceInstances is the number of instances that a host takes at the same time.
+	// ResourceInstances is the number of instances that a host can run at the same time.
 	ResourceInstances ResourceName = "instances"
 )
 
-// ResourceList maps the name of a resource to an amount of it.
+// ResourceList maps names of resources to amounts.
 type ResourceList map[ResourceName]resource.Quantity

@@ -16,40 +16,40 @@ limitations under the License.
 
 package v1alpha1
 
-// TaintEffect is what a taint does to instances that do not tolerate it.
+// TaintEffect is the effect of a taint on instances that do not tolerate it.
 // +enum
 // +k8s:enum
 type TaintEffect string
 
 const (
-	// TaintEffectNoSchedule keeps new instances off the host; those already there stay.
+	// TaintEffectNoSchedule prevents the scheduling of new instances. Existing instances remain.
 	TaintEffectNoSchedule TaintEffect = "NoSchedule"
-	// TaintEffectNoExecute keeps new instances off the host and evicts those already there.
+	// TaintEffectNoExecute prevents the scheduling of new instances and evicts existing ones.
 	TaintEffectNoExecute TaintEffect = "NoExecute"
 )
 
-// Taint keeps instances that do not tolerate it away from a host.
+// Taint repels instances that do not tolerate it from a host.
 type Taint struct {
-	// key names the taint, as a label key: fleet.gatehouse.dev/not-ready.
+	// key of the taint: a label key, such as fleet.gatehouse.dev/not-ready.
 	// +required
 	// +k8s:required
 	// +k8s:format=k8s-label-key
 	Key string `json:"key" protobuf:"bytes,1,opt,name=key"`
 
-	// value belongs to the key, as a label value. May be empty.
+	// value of the taint: a label value. May be empty.
 	// +optional
 	// +k8s:optional
 	// +k8s:format=k8s-label-value
 	Value string `json:"value,omitempty" protobuf:"bytes,2,opt,name=value"`
 
-	// effect is what happens to instances that do not tolerate the taint: NoSchedule keeps
-	// new ones off, NoExecute also evicts those already there.
+	// effect of the taint on instances that do not tolerate it: NoSchedule prevents the
+	// scheduling of new instances; NoExecute also evicts existing ones.
 	// +required
 	// +k8s:required
 	Effect TaintEffect `json:"effect" protobuf:"bytes,3,opt,name=effect,casttype=TaintEffect"`
 }
 
-// TolerationOperator says how a toleration compares a taint's value with its own.
+// TolerationOperator is the relation between the value of a toleration and that of a taint.
 // +enum
 // +k8s:enum
 type TolerationOperator string
@@ -57,36 +57,37 @@ type TolerationOperator string
 const (
 	// TolerationOpExists matches every value.
 	TolerationOpExists TolerationOperator = "Exists"
-	// TolerationOpEqual matches the same value only.
+	// TolerationOpEqual matches an equal value only.
 	TolerationOpEqual TolerationOperator = "Equal"
 )
 
-// Toleration lets an instance onto hosts in spite of the taints that it matches.
+// Toleration allows an instance to be scheduled on hosts with the taints that it matches.
 type Toleration struct {
-	// key is the key of the taint. Empty matches every key, and then the operator must be Exists.
+	// key of the taint. If empty, all keys match, and the operator must be Exists.
 	// +optional
 	// +k8s:optional
 	// +k8s:format=k8s-label-key
 	Key string `json:"key,omitempty" protobuf:"bytes,1,opt,name=key"`
 
-	// operator says how the values are compared: Equal (default) or Exists.
+	// operator is the relation between the values: Equal or Exists. Defaults to Equal.
 	// +optional
 	// +k8s:optional
 	Operator TolerationOperator `json:"operator,omitempty" protobuf:"bytes,2,opt,name=operator,casttype=TolerationOperator"`
 
-	// value is the taint's value to match. Must be empty when the operator is Exists.
+	// value of the taint to match. Must be empty if the operator is Exists.
 	// +optional
 	// +k8s:optional
 	// +k8s:format=k8s-label-value
 	Value string `json:"value,omitempty" protobuf:"bytes,3,opt,name=value"`
 
-	// effect is the effect of the taint. Empty matches every effect.
+	// effect of the taint to match. If empty, all effects match.
 	// +optional
 	// +k8s:optional
 	Effect TaintEffect `json:"effect,omitempty" protobuf:"bytes,4,opt,name=effect,casttype=TaintEffect"`
 
-	// tolerationSeconds is for how long a NoExecute taint is tolerated, in seconds; absent
-	// means forever, zero or less evicts at once. Only with effect NoExecute.
+	// tolerationSeconds is the time in seconds for which a NoExecute taint is tolerated. If
+	// absent, the taint is tolerated forever; 0 or less evicts immediately. Only allowed with
+	// effect NoExecute.
 	// +optional
 	TolerationSeconds *int64 `json:"tolerationSeconds,omitempty" protobuf:"varint,5,opt,name=tolerationSeconds"`
 }

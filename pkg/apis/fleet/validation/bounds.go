@@ -283,7 +283,7 @@ func copiesExcess(template *fleet.InstanceTemplateSpec, replicas int32, path *fi
 	if size <= smallTemplate || all <= maxCopies {
 		return found
 	}
-	note := fmt.Sprintf("%d KiB for each of %d replicas are more than %d MiB together: make the template smaller, or ask for at most %d replicas", size>>10, replicas, maxCopies>>20, maxCopies/size)
+	note := fmt.Sprintf("%d KiB for each of %d replicas are more than %d MiB together: make the template smaller, or use at most %d replicas", size>>10, replicas, maxCopies>>20, maxCopies/size)
 	return append(found, excess{path: path.Child("template"), has: all, may: maxCopies, note: note})
 }
 

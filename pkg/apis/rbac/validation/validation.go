@@ -82,7 +82,7 @@ func validateRules(rules []rbacv1.PolicyRule, namespaced bool) field.ErrorList {
 func validateRule(rule *rbacv1.PolicyRule, namespaced bool, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if len(rule.Verbs) == 0 {
-		errs = append(errs, field.Required(at.Child("verbs"), "a rule must say what it allows, such as get"))
+		errs = append(errs, field.Required(at.Child("verbs"), "a rule must have at least one verb, such as get"))
 	}
 	if len(rule.NonResourceURLs) > 0 {
 		if namespaced {

@@ -42,8 +42,8 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, validator *val
 		Strategy:   strategy{base.NewSpecStrategy(base.NewBuiltinStrategy(scheme, false), rules{validator, check})},
 		Table: base.Table(
 			base.NameColumn[*admissionregistrationv1.MutatingAdmissionPolicy](),
-			base.Column[*admissionregistrationv1.MutatingAdmissionPolicy]{Name: "Mutations", Type: "integer", Description: "How many mutations the policy makes.", Value: func(p *admissionregistrationv1.MutatingAdmissionPolicy) any { return int64(len(p.Spec.Mutations)) }},
-			base.Column[*admissionregistrationv1.MutatingAdmissionPolicy]{Name: "ParamKind", Description: "Of what kind the policy's parameters are.", Value: func(p *admissionregistrationv1.MutatingAdmissionPolicy) any { return params.KindCell(p.Spec.ParamKind) }},
+			base.Column[*admissionregistrationv1.MutatingAdmissionPolicy]{Name: "Mutations", Type: "integer", Description: "Number of mutations of the policy.", Value: func(p *admissionregistrationv1.MutatingAdmissionPolicy) any { return int64(len(p.Spec.Mutations)) }},
+			base.Column[*admissionregistrationv1.MutatingAdmissionPolicy]{Name: "ParamKind", Description: "Kind of the policy's parameters.", Value: func(p *admissionregistrationv1.MutatingAdmissionPolicy) any { return params.KindCell(p.Spec.ParamKind) }},
 			base.AgeColumn[*admissionregistrationv1.MutatingAdmissionPolicy](),
 		),
 	}, opts)

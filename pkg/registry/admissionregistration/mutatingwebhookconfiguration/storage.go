@@ -41,7 +41,7 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, validator *val
 		Strategy:   strategy{base.NewSpecStrategy(base.NewBuiltinStrategy(scheme, false), rules{validator})},
 		Table: base.Table(
 			base.NameColumn[*admissionregistrationv1.MutatingWebhookConfiguration](),
-			base.Column[*admissionregistrationv1.MutatingWebhookConfiguration]{Name: "Webhooks", Type: "integer", Description: "How many webhooks there are in the configuration.", Value: func(c *admissionregistrationv1.MutatingWebhookConfiguration) any { return int64(len(c.Webhooks)) }},
+			base.Column[*admissionregistrationv1.MutatingWebhookConfiguration]{Name: "Webhooks", Type: "integer", Description: "Number of webhooks in the configuration.", Value: func(c *admissionregistrationv1.MutatingWebhookConfiguration) any { return int64(len(c.Webhooks)) }},
 			base.AgeColumn[*admissionregistrationv1.MutatingWebhookConfiguration](),
 		),
 	}, opts)

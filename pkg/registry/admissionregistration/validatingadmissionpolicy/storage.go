@@ -46,8 +46,8 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, validator *val
 		Strategy:   strategy{main, types},
 		Table: base.Table(
 			base.NameColumn[*admissionregistrationv1.ValidatingAdmissionPolicy](),
-			base.Column[*admissionregistrationv1.ValidatingAdmissionPolicy]{Name: "Validations", Type: "integer", Description: "How many rules what is written has to keep.", Value: func(p *admissionregistrationv1.ValidatingAdmissionPolicy) any { return int64(len(p.Spec.Validations)) }},
-			base.Column[*admissionregistrationv1.ValidatingAdmissionPolicy]{Name: "ParamKind", Description: "Of what kind the policy's parameters are.", Value: func(p *admissionregistrationv1.ValidatingAdmissionPolicy) any {
+			base.Column[*admissionregistrationv1.ValidatingAdmissionPolicy]{Name: "Validations", Type: "integer", Description: "Number of validations of the policy.", Value: func(p *admissionregistrationv1.ValidatingAdmissionPolicy) any { return int64(len(p.Spec.Validations)) }},
+			base.Column[*admissionregistrationv1.ValidatingAdmissionPolicy]{Name: "ParamKind", Description: "Kind of the policy's parameters.", Value: func(p *admissionregistrationv1.ValidatingAdmissionPolicy) any {
 				return params.KindCell(p.Spec.ParamKind)
 			}},
 			base.AgeColumn[*admissionregistrationv1.ValidatingAdmissionPolicy](),

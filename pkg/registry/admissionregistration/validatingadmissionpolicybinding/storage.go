@@ -42,8 +42,8 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, validator *val
 		Strategy:   strategy{base.NewSpecStrategy(base.NewBuiltinStrategy(scheme, false), rules{validator, check, kindOf})},
 		Table: base.Table(
 			base.NameColumn[*admissionregistrationv1.ValidatingAdmissionPolicyBinding](),
-			base.Column[*admissionregistrationv1.ValidatingAdmissionPolicyBinding]{Name: "PolicyName", Description: "The policy that is bound.", Value: func(b *admissionregistrationv1.ValidatingAdmissionPolicyBinding) any { return b.Spec.PolicyName }},
-			base.Column[*admissionregistrationv1.ValidatingAdmissionPolicyBinding]{Name: "ParamRef", Description: "The parameters with which it is bound.", Value: func(b *admissionregistrationv1.ValidatingAdmissionPolicyBinding) any {
+			base.Column[*admissionregistrationv1.ValidatingAdmissionPolicyBinding]{Name: "PolicyName", Description: "Policy that is bound.", Value: func(b *admissionregistrationv1.ValidatingAdmissionPolicyBinding) any { return b.Spec.PolicyName }},
+			base.Column[*admissionregistrationv1.ValidatingAdmissionPolicyBinding]{Name: "ParamRef", Description: "Parameters of the binding.", Value: func(b *admissionregistrationv1.ValidatingAdmissionPolicyBinding) any {
 				return params.RefCell(b.Spec.ParamRef)
 			}},
 			base.AgeColumn[*admissionregistrationv1.ValidatingAdmissionPolicyBinding](),

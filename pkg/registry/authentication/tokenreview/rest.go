@@ -65,7 +65,7 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, createValidation 
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("not a TokenReview: %T", obj))
 	}
 	if review.Spec.Token == "" {
-		return nil, apierrors.NewBadRequest("spec.token is required: a TokenReview asks whose it is")
+		return nil, apierrors.NewBadRequest("spec.token is required")
 	}
 	if createValidation != nil {
 		if err := createValidation(ctx, review.DeepCopy()); err != nil {

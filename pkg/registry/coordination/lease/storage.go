@@ -39,7 +39,7 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*Storage, err
 		Strategy: strategy{base.NewBuiltinStrategy(scheme, true, base.CreateByPut)},
 		Table: base.Table(
 			base.NameColumn[*coordinationv1.Lease](),
-			base.Column[*coordinationv1.Lease]{Name: "Holder", Description: "Who holds the lease.", Value: holder},
+			base.Column[*coordinationv1.Lease]{Name: "Holder", Description: "Identity of the holder of the lease.", Value: holder},
 			base.AgeColumn[*coordinationv1.Lease](),
 		),
 	}, opts)

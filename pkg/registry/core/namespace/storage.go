@@ -76,7 +76,7 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*Storage, err
 		ShouldDeleteDuringUpdate: shouldDelete,
 		Table: base.Table(
 			base.NameColumn[*corev1.Namespace](),
-			base.Column[*corev1.Namespace]{Name: "Status", Description: "Active, or Terminating once the namespace is being deleted.", Value: func(n *corev1.Namespace) any { return string(n.Status.Phase) }},
+			base.Column[*corev1.Namespace]{Name: "Status", Description: "Active, or Terminating while the namespace is being deleted.", Value: func(n *corev1.Namespace) any { return string(n.Status.Phase) }},
 			base.AgeColumn[*corev1.Namespace](),
 		),
 	}, opts)

@@ -49,8 +49,8 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*Storage, err
 		Strategy:   main,
 		Table: base.Table(
 			base.NameColumn[*corev1.ResourceQuota](),
-			base.Column[*corev1.ResourceQuota]{Name: "Request", Description: "What is used, of what may be, but for the limits.", Value: func(q *corev1.ResourceQuota) any { return usage(q, false) }},
-			base.Column[*corev1.ResourceQuota]{Name: "Limit", Description: "What the limits add up to, of what they may.", Value: func(q *corev1.ResourceQuota) any { return usage(q, true) }},
+			base.Column[*corev1.ResourceQuota]{Name: "Request", Description: "Used amount and maximum amount of each resource, except limits.", Value: func(q *corev1.ResourceQuota) any { return usage(q, false) }},
+			base.Column[*corev1.ResourceQuota]{Name: "Limit", Description: "Sum and maximum sum of the limits of each resource.", Value: func(q *corev1.ResourceQuota) any { return usage(q, true) }},
 			base.AgeColumn[*corev1.ResourceQuota](),
 		),
 	}, opts)

@@ -44,7 +44,7 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*Storage, err
 		},
 		Table: base.Table(
 			base.NameColumn[*corev1.Secret](),
-			base.Column[*corev1.Secret]{Name: "Type", Description: "What the secret is for, which says what it has to hold.", Value: func(s *corev1.Secret) any { return string(s.Type) }},
+			base.Column[*corev1.Secret]{Name: "Type", Description: "Type of the secret, which determines its required keys.", Value: func(s *corev1.Secret) any { return string(s.Type) }},
 			base.Column[*corev1.Secret]{Name: "Data", Type: "integer", Description: "Number of entries in data.", Value: func(s *corev1.Secret) any { return int64(len(s.Data)) }},
 			base.AgeColumn[*corev1.Secret](),
 		),

@@ -53,7 +53,7 @@ func (strategy) WarningsOnCreate(_ context.Context, obj runtime.Object) []string
 	if secret.Type != corev1.SecretTypeServiceAccountToken || len(secret.Data[corev1.ServiceAccountTokenKey]) > 0 {
 		return nil
 	}
-	return []string{"type: this server puts no token into a secret of type " + string(corev1.SecretTypeServiceAccountToken) + ": ask for one with kubectl create token"}
+	return []string{"type: this server adds no token to a secret of type " + string(corev1.SecretTypeServiceAccountToken) + ": request one with kubectl create token"}
 }
 
 func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {

@@ -56,9 +56,9 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, releases rest.
 		Strategy:   strategy{main},
 		Table: base.Table(
 			base.NameColumn[*fleet.App](),
-			base.Column[*fleet.App]{Name: "Ready", Description: "Instances that are ready, of those wanted.", Value: func(o *fleet.App) any { return fmt.Sprintf("%d/%d", o.Status.ReadyReplicas, desired(o)) }},
-			base.Column[*fleet.App]{Name: "Up-to-date", Type: "integer", Description: "Instances of the newest version.", Value: func(o *fleet.App) any { return o.Status.UpdatedReplicas }},
-			base.Column[*fleet.App]{Name: "Available", Type: "integer", Description: "Instances that have been ready for minReadySeconds.", Value: func(o *fleet.App) any { return o.Status.AvailableReplicas }},
+			base.Column[*fleet.App]{Name: "Ready", Description: "Number of ready instances and of desired instances.", Value: func(o *fleet.App) any { return fmt.Sprintf("%d/%d", o.Status.ReadyReplicas, desired(o)) }},
+			base.Column[*fleet.App]{Name: "Up-to-date", Type: "integer", Description: "Number of instances of the newest version.", Value: func(o *fleet.App) any { return o.Status.UpdatedReplicas }},
+			base.Column[*fleet.App]{Name: "Available", Type: "integer", Description: "Number of instances that have been ready for at least minReadySeconds.", Value: func(o *fleet.App) any { return o.Status.AvailableReplicas }},
 			base.StatusColumn(func(o *fleet.App) []metav1.Condition { return o.Status.Conditions }),
 			base.AgeColumn[*fleet.App](),
 			base.Column[*fleet.App]{Name: "Containers", Wide: true, Description: "Names of the template's containers.", Value: func(o *fleet.App) any {
@@ -67,7 +67,7 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, releases rest.
 			base.Column[*fleet.App]{Name: "Images", Wide: true, Description: "Images of the template's containers.", Value: func(o *fleet.App) any {
 				return join(o.Spec.Template.Spec.Containers, func(c fleet.Container) string { return c.Image })
 			}},
-			base.Column[*fleet.App]{Name: "Selector", Wide: true, Description: "Labels by which the instances are found.", Value: func(o *fleet.App) any { return metav1.FormatLabelSelector(o.Spec.Selector) }},
+			base.Column[*fleet.App]{Name: "Selector", Wide: true, Description: "Label selector of the instances.", Value: func(o *fleet.App) any { return metav1.FormatLabelSelector(o.Spec.Selector) }},
 		),
 	}, opts)
 	if err != nil {

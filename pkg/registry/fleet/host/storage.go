@@ -47,13 +47,13 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*Storage, err
 		Strategy:   strategy,
 		Table: base.Table(
 			base.NameColumn[*fleet.Host](),
-			base.Column[*fleet.Host]{Name: "Status", Description: "Ready, NotReady or Unknown; SchedulingDisabled where the host takes no new instances.", Value: statusCell},
+			base.Column[*fleet.Host]{Name: "Status", Description: "Ready, NotReady or Unknown; SchedulingDisabled if the host is unschedulable.", Value: statusCell},
 			base.AgeColumn[*fleet.Host](),
 			base.Column[*fleet.Host]{Name: "Version", Description: "Version of the host's agent.", Value: func(h *fleet.Host) any { return h.Status.Info.AgentVersion }},
-			base.Column[*fleet.Host]{Name: "Address", Wide: true, Description: "Where the host can be reached: its internal IP address where it has one.", Value: addressCell},
+			base.Column[*fleet.Host]{Name: "Address", Wide: true, Description: "Address of the host: the internal IP address if there is one.", Value: addressCell},
 			base.Column[*fleet.Host]{Name: "OS", Wide: true, Description: "Operating system.", Value: func(h *fleet.Host) any { return h.Status.Info.OperatingSystem }},
 			base.Column[*fleet.Host]{Name: "Arch", Wide: true, Description: "Processor architecture.", Value: func(h *fleet.Host) any { return h.Status.Info.Architecture }},
-			base.Column[*fleet.Host]{Name: "Runtime", Wide: true, Description: "What runs the containers, and its version.", Value: func(h *fleet.Host) any { return h.Status.Info.RuntimeVersion }},
+			base.Column[*fleet.Host]{Name: "Runtime", Wide: true, Description: "Name and version of the container runtime.", Value: func(h *fleet.Host) any { return h.Status.Info.RuntimeVersion }},
 		),
 	}, opts)
 	if err != nil {

@@ -39,8 +39,8 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*Storage, err
 		Strategy:   base.NewSpecStrategy(base.NewStrategy(scheme, false), rules{}),
 		Table: base.Table(
 			base.NameColumn[*fleet.HostLease](),
-			base.Column[*fleet.HostLease]{Name: "Holder", Description: "Who renews the lease.", Value: func(l *fleet.HostLease) any { return l.Spec.HolderIdentity }},
-			base.Column[*fleet.HostLease]{Name: "Renewed", Description: "How long ago the lease was renewed, by the clock of the host.", Value: renewedCell},
+			base.Column[*fleet.HostLease]{Name: "Holder", Description: "Identity of the holder of the lease.", Value: func(l *fleet.HostLease) any { return l.Spec.HolderIdentity }},
+			base.Column[*fleet.HostLease]{Name: "Renewed", Description: "Time since the lease was renewed, according to the clock of the host.", Value: renewedCell},
 			base.AgeColumn[*fleet.HostLease](),
 		),
 	}, opts)

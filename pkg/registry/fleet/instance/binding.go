@@ -114,11 +114,11 @@ func (r *BindingREST) bind(ctx context.Context, binding *fleet.Binding, dryRun b
 		}
 		switch {
 		case instance.DeletionTimestamp != nil:
-			return nil, r.conflict(binding, "is being deleted and takes no host any more")
+			return nil, r.conflict(binding, "is being deleted and cannot be bound")
 		case instance.Spec.HostName != "":
 			return nil, r.conflict(binding, fmt.Sprintf("is already bound to host %q", instance.Spec.HostName))
 		case instance.Status.Phase.Ended():
-			return nil, r.conflict(binding, fmt.Sprintf("has ended (%s) and takes no host any more: delete it and create another", instance.Status.Phase))
+			return nil, r.conflict(binding, fmt.Sprintf("has terminated (%s) and cannot be bound: delete it and create another", instance.Status.Phase))
 		}
 		instance.Spec.HostName = binding.Target.Name
 		instance.Generation++

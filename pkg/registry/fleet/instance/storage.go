@@ -61,12 +61,12 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, hosts rest.Get
 		},
 		Table: base.Table(
 			base.NameColumn[*fleet.Instance](),
-			base.Column[*fleet.Instance]{Name: "Ready", Description: "Containers that are ready, of all.", Value: readyCell},
-			base.Column[*fleet.Instance]{Name: "Status", Description: "Phase, or what keeps the instance from its next one.", Value: statusCell},
-			base.Column[*fleet.Instance]{Name: "Restarts", Type: "integer", Description: "How often containers have been started again, all together.", Value: restartsCell},
+			base.Column[*fleet.Instance]{Name: "Ready", Description: "Number of ready containers and of all containers.", Value: readyCell},
+			base.Column[*fleet.Instance]{Name: "Status", Description: "Phase, or the reason why the instance does not reach the next phase.", Value: statusCell},
+			base.Column[*fleet.Instance]{Name: "Restarts", Type: "integer", Description: "Total number of restarts of the containers.", Value: restartsCell},
 			base.AgeColumn[*fleet.Instance](),
-			base.Column[*fleet.Instance]{Name: "IP", Wide: true, Description: "The instance's own IP address.", Value: func(i *fleet.Instance) any { return orNone(i.Status.InstanceIP) }},
-			base.Column[*fleet.Instance]{Name: "Host", Wide: true, Description: "The host to which the instance is bound.", Value: func(i *fleet.Instance) any { return orNone(i.Spec.HostName) }},
+			base.Column[*fleet.Instance]{Name: "IP", Wide: true, Description: "IP address of the instance.", Value: func(i *fleet.Instance) any { return orNone(i.Status.InstanceIP) }},
+			base.Column[*fleet.Instance]{Name: "Host", Wide: true, Description: "Host to which the instance is bound.", Value: func(i *fleet.Instance) any { return orNone(i.Spec.HostName) }},
 		),
 	}, opts)
 	if err != nil {

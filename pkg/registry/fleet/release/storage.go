@@ -47,9 +47,9 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*Storage, err
 		Strategy:   strategy,
 		Table: base.Table(
 			base.NameColumn[*fleet.Release](),
-			base.Column[*fleet.Release]{Name: "Desired", Type: "integer", Description: "Instances that are wanted.", Value: func(o *fleet.Release) any { return desired(o) }},
-			base.Column[*fleet.Release]{Name: "Current", Type: "integer", Description: "Instances that there are.", Value: func(o *fleet.Release) any { return o.Status.Replicas }},
-			base.Column[*fleet.Release]{Name: "Ready", Type: "integer", Description: "Instances that are ready.", Value: func(o *fleet.Release) any { return o.Status.ReadyReplicas }},
+			base.Column[*fleet.Release]{Name: "Desired", Type: "integer", Description: "Number of desired instances.", Value: func(o *fleet.Release) any { return desired(o) }},
+			base.Column[*fleet.Release]{Name: "Current", Type: "integer", Description: "Number of instances.", Value: func(o *fleet.Release) any { return o.Status.Replicas }},
+			base.Column[*fleet.Release]{Name: "Ready", Type: "integer", Description: "Number of ready instances.", Value: func(o *fleet.Release) any { return o.Status.ReadyReplicas }},
 			base.StatusColumn(func(o *fleet.Release) []metav1.Condition { return o.Status.Conditions }),
 			base.AgeColumn[*fleet.Release](),
 			base.Column[*fleet.Release]{Name: "Containers", Wide: true, Description: "Names of the template's containers.", Value: func(o *fleet.Release) any {
@@ -58,7 +58,7 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions) (*Storage, err
 			base.Column[*fleet.Release]{Name: "Images", Wide: true, Description: "Images of the template's containers.", Value: func(o *fleet.Release) any {
 				return join(o.Spec.Template.Spec.Containers, func(c fleet.Container) string { return c.Image })
 			}},
-			base.Column[*fleet.Release]{Name: "Selector", Wide: true, Description: "Labels by which the instances are found.", Value: func(o *fleet.Release) any { return metav1.FormatLabelSelector(o.Spec.Selector) }},
+			base.Column[*fleet.Release]{Name: "Selector", Wide: true, Description: "Label selector of the instances.", Value: func(o *fleet.Release) any { return metav1.FormatLabelSelector(o.Spec.Selector) }},
 		),
 	}, opts)
 	if err != nil {

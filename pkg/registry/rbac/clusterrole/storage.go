@@ -44,7 +44,7 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, checker escala
 		Strategy: strategy{base.NewBuiltinStrategy(scheme, false, base.CreateByPut, base.UnconditionalUpdate)},
 		Table: base.Table(
 			base.NameColumn[*rbacv1.ClusterRole](),
-			base.Column[*rbacv1.ClusterRole]{Name: "Created At", Type: "date", Description: "When the role was created.", Value: createdAt},
+			base.Column[*rbacv1.ClusterRole]{Name: "Created At", Type: "date", Description: "Time at which the role was created.", Value: createdAt},
 		),
 	}, opts)
 	if err != nil {
@@ -60,7 +60,7 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, checker escala
 			return nil
 		}
 		if err := checker.MayWriteRules(ctx, "clusterroles", "", name, everything()); err != nil {
-			return fmt.Errorf("a role with an aggregationRule gathers whatever is labelled for it, so it takes all rights to write one: %w", err)
+			return fmt.Errorf("a role with an aggregationRule aggregates every role with matching labels, so a user needs all rights to write one: %w", err)
 		}
 		return nil
 	}}}, nil

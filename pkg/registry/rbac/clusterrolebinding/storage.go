@@ -45,11 +45,11 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, checker escala
 		Strategy: strategy{base.NewBuiltinStrategy(scheme, false, base.CreateByPut, base.UnconditionalUpdate)},
 		Table: base.Table(
 			base.NameColumn[*rbacv1.ClusterRoleBinding](),
-			base.Column[*rbacv1.ClusterRoleBinding]{Name: "Role", Description: "The role that is granted.", Value: func(b *rbacv1.ClusterRoleBinding) any { return b.RoleRef.Kind + "/" + b.RoleRef.Name }},
+			base.Column[*rbacv1.ClusterRoleBinding]{Name: "Role", Description: "Role that is granted.", Value: func(b *rbacv1.ClusterRoleBinding) any { return b.RoleRef.Kind + "/" + b.RoleRef.Name }},
 			base.AgeColumn[*rbacv1.ClusterRoleBinding](),
-			base.Column[*rbacv1.ClusterRoleBinding]{Name: "Users", Wide: true, Description: "Users to whom it is granted.", Value: subjects(rbacv1.UserKind)},
-			base.Column[*rbacv1.ClusterRoleBinding]{Name: "Groups", Wide: true, Description: "Groups to which it is granted.", Value: subjects(rbacv1.GroupKind)},
-			base.Column[*rbacv1.ClusterRoleBinding]{Name: "ServiceAccounts", Wide: true, Description: "Service accounts to which it is granted.", Value: subjects(rbacv1.ServiceAccountKind)},
+			base.Column[*rbacv1.ClusterRoleBinding]{Name: "Users", Wide: true, Description: "Users to which the role is granted.", Value: subjects(rbacv1.UserKind)},
+			base.Column[*rbacv1.ClusterRoleBinding]{Name: "Groups", Wide: true, Description: "Groups to which the role is granted.", Value: subjects(rbacv1.GroupKind)},
+			base.Column[*rbacv1.ClusterRoleBinding]{Name: "ServiceAccounts", Wide: true, Description: "Service accounts to which the role is granted.", Value: subjects(rbacv1.ServiceAccountKind)},
 		),
 	}, opts)
 	if err != nil {

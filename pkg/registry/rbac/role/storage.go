@@ -44,7 +44,7 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, checker escala
 		Strategy: strategy{base.NewBuiltinStrategy(scheme, true, base.CreateByPut, base.UnconditionalUpdate)},
 		Table: base.Table(
 			base.NameColumn[*rbacv1.Role](),
-			base.Column[*rbacv1.Role]{Name: "Created At", Type: "date", Description: "When the role was created.", Value: createdAt},
+			base.Column[*rbacv1.Role]{Name: "Created At", Type: "date", Description: "Time at which the role was created.", Value: createdAt},
 		),
 	}, opts)
 	if err != nil {

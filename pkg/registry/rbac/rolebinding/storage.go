@@ -46,11 +46,11 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, checker escala
 		Strategy: strategy{base.NewBuiltinStrategy(scheme, true, base.CreateByPut, base.UnconditionalUpdate)},
 		Table: base.Table(
 			base.NameColumn[*rbacv1.RoleBinding](),
-			base.Column[*rbacv1.RoleBinding]{Name: "Role", Description: "The role that is granted.", Value: func(b *rbacv1.RoleBinding) any { return b.RoleRef.Kind + "/" + b.RoleRef.Name }},
+			base.Column[*rbacv1.RoleBinding]{Name: "Role", Description: "Role that is granted.", Value: func(b *rbacv1.RoleBinding) any { return b.RoleRef.Kind + "/" + b.RoleRef.Name }},
 			base.AgeColumn[*rbacv1.RoleBinding](),
-			base.Column[*rbacv1.RoleBinding]{Name: "Users", Wide: true, Description: "Users to whom it is granted.", Value: subjects(rbacv1.UserKind)},
-			base.Column[*rbacv1.RoleBinding]{Name: "Groups", Wide: true, Description: "Groups to which it is granted.", Value: subjects(rbacv1.GroupKind)},
-			base.Column[*rbacv1.RoleBinding]{Name: "ServiceAccounts", Wide: true, Description: "Service accounts to which it is granted.", Value: subjects(rbacv1.ServiceAccountKind)},
+			base.Column[*rbacv1.RoleBinding]{Name: "Users", Wide: true, Description: "Users to which the role is granted.", Value: subjects(rbacv1.UserKind)},
+			base.Column[*rbacv1.RoleBinding]{Name: "Groups", Wide: true, Description: "Groups to which the role is granted.", Value: subjects(rbacv1.GroupKind)},
+			base.Column[*rbacv1.RoleBinding]{Name: "ServiceAccounts", Wide: true, Description: "Service accounts to which the role is granted.", Value: subjects(rbacv1.ServiceAccountKind)},
 		),
 	}, opts)
 	if err != nil {

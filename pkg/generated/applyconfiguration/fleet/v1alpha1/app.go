@@ -30,15 +30,17 @@ import (
 // AppApplyConfiguration represents a declarative configuration of the App type for use
 // with apply.
 //
-// App is a number of like instances that are kept running, and brought from one version to
-// the next without an outage. The app controller makes a Release of each version.
+// App describes a number of identical instances that are kept running and updated from one
+// version to the next without an outage. The app controller creates a Release for each version.
 type AppApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration `json:""`
 	// Standard object metadata.
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
-	// spec says what is to run, how many times, and how a new version takes over.
+	// spec is the desired state: what to run, how many times, and how a new version replaces the
+	// old one.
 	Spec *AppSpecApplyConfiguration `json:"spec,omitempty"`
-	// status is what the app controller last saw. Written through the status subresource only.
+	// status is the state that the app controller last observed. It is written through the
+	// status subresource only.
 	Status *AppStatusApplyConfiguration `json:"status,omitempty"`
 }
 

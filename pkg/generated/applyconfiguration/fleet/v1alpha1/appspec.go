@@ -25,28 +25,29 @@ import (
 // AppSpecApplyConfiguration represents a declarative configuration of the AppSpec type for use
 // with apply.
 //
-// AppSpec is what is wanted of an app.
+// AppSpec is the desired state of an app.
 type AppSpecApplyConfiguration struct {
-	// replicas is how many instances shall run; 1 where nothing is said, 0 stops the app.
+	// replicas is the desired number of instances. Defaults to 1; 0 stops the app.
 	Replicas *int32 `json:"replicas,omitempty"`
-	// selector chooses the app's instances by their labels. It must match the labels of the
-	// template, must not be empty, and never changes.
+	// selector selects the app's instances by their labels. It must match the labels of the
+	// template, must not be empty, and is immutable.
 	Selector *v1.LabelSelectorApplyConfiguration `json:"selector,omitempty"`
-	// template is what each instance is made of. A change of it makes a new release.
+	// template describes the instances. A change of the template creates a new release.
 	Template *InstanceTemplateSpecApplyConfiguration `json:"template,omitempty"`
-	// strategy says how instances of a new version take the place of old ones.
+	// strategy describes how instances of a new version replace old ones.
 	Strategy *AppStrategyApplyConfiguration `json:"strategy,omitempty"`
-	// minReadySeconds is for how long a new instance must have been ready before it counts as
-	// available, in seconds; 0 where nothing is said.
+	// minReadySeconds is the minimum number of seconds for which a new instance must be ready
+	// before it counts as available. Defaults to 0.
 	MinReadySeconds *int32 `json:"minReadySeconds,omitempty"`
-	// revisionHistoryLimit is how many old releases are kept to go back to; 10 where nothing
-	// is said.
+	// revisionHistoryLimit is the number of old releases to retain for rollbacks. Defaults to
+	// 10.
 	RevisionHistoryLimit *int32 `json:"revisionHistoryLimit,omitempty"`
-	// progressDeadlineSeconds is how long a rollout may go without progress before the
-	// condition Progressing becomes False with reason ProgressDeadlineExceeded, in seconds; 600
-	// where nothing is said. Must be greater than minReadySeconds. Paused time does not count.
+	// progressDeadlineSeconds is the maximum time in seconds that a rollout may take without
+	// progress before the condition Progressing becomes False with reason
+	// ProgressDeadlineExceeded. Defaults to 600. Must be greater than minReadySeconds. Time
+	// during which the app is paused does not count.
 	ProgressDeadlineSeconds *int32 `json:"progressDeadlineSeconds,omitempty"`
-	// paused keeps changes of the template from being rolled out; scaling goes on.
+	// paused indicates that changes of the template are not rolled out. Scaling continues.
 	Paused *bool `json:"paused,omitempty"`
 }
 

@@ -26,28 +26,29 @@ import (
 // AppStatusApplyConfiguration represents a declarative configuration of the AppStatus type for use
 // with apply.
 //
-// AppStatus is what is known of an app.
+// AppStatus is the observed state of an app.
 type AppStatusApplyConfiguration struct {
-	// observedGeneration is the metadata.generation that the writer of this status had seen.
+	// observedGeneration is the metadata.generation that the writer of this status observed.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// replicas is how many instances there are, of all versions.
+	// replicas is the number of instances of all versions.
 	Replicas *int32 `json:"replicas,omitempty"`
-	// updatedReplicas is how many instances there are of the newest version.
+	// updatedReplicas is the number of instances of the newest version.
 	UpdatedReplicas *int32 `json:"updatedReplicas,omitempty"`
-	// readyReplicas is how many instances are ready, of all versions.
+	// readyReplicas is the number of ready instances of all versions.
 	ReadyReplicas *int32 `json:"readyReplicas,omitempty"`
-	// availableReplicas is how many instances have been ready for minReadySeconds.
+	// availableReplicas is the number of instances that have been ready for at least
+	// minReadySeconds.
 	AvailableReplicas *int32 `json:"availableReplicas,omitempty"`
-	// unavailableReplicas is how many instances are missing or not available yet.
+	// unavailableReplicas is the number of instances that are missing or not available yet.
 	UnavailableReplicas *int32 `json:"unavailableReplicas,omitempty"`
-	// collisionCount counts how often the hash of a template was taken by another release. It
-	// goes into the next hash.
+	// collisionCount is the number of collisions of a template's hash with that of another
+	// release. The next hash includes it.
 	CollisionCount *int32 `json:"collisionCount,omitempty"`
-	// lastProgressTime is when the rollout last came forward. progressDeadlineSeconds counts
-	// from here.
+	// lastProgressTime is the time at which the rollout last made progress.
+	// progressDeadlineSeconds is counted from it.
 	LastProgressTime *v1.Time `json:"lastProgressTime,omitempty"`
-	// conditions tell the app's state: Ready, Reconciling and Stalled, which tools wait for;
-	// Available, Progressing, ReplicaFailure.
+	// conditions describe the app's state: Ready, Reconciling and Stalled, for which tools wait;
+	// Available, Progressing and ReplicaFailure.
 	Conditions []metav1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 }
 

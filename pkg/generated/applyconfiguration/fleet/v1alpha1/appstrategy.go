@@ -25,12 +25,13 @@ import (
 // AppStrategyApplyConfiguration represents a declarative configuration of the AppStrategy type for use
 // with apply.
 //
-// AppStrategy says how instances of a new version take the place of old ones.
+// AppStrategy describes how instances of a new version replace old ones.
 type AppStrategyApplyConfiguration struct {
-	// type is RollingUpdate (default), which replaces instances bit by bit, or Recreate, which
-	// ends all old ones before it makes new ones.
+	// type of the strategy: RollingUpdate replaces instances gradually; Recreate terminates all
+	// old instances before it creates new ones. Defaults to RollingUpdate.
 	Type *fleetv1alpha1.AppStrategyType `json:"type,omitempty"`
-	// rollingUpdate says how many instances are replaced at a time. Only with type RollingUpdate.
+	// rollingUpdate describes how many instances are replaced at a time. Only allowed with type
+	// RollingUpdate.
 	RollingUpdate *RollingUpdateAppApplyConfiguration `json:"rollingUpdate,omitempty"`
 }
 

@@ -27,26 +27,27 @@ import (
 //
 // Container is one program of an instance.
 type ContainerApplyConfiguration struct {
-	// name tells the container apart from the others of the instance: a DNS label.
+	// name of the container: a DNS label that is unique within the instance.
 	Name *string `json:"name,omitempty"`
-	// image is what runs: the reference of a container image.
+	// image is the reference of the container image to run.
 	Image *string `json:"image,omitempty"`
-	// command replaces the image's entry point. It is not run in a shell.
+	// command replaces the entry point of the image. It is not executed in a shell.
 	Command []string `json:"command,omitempty"`
-	// args are the arguments to the entry point; they replace the image's.
+	// args are the arguments of the entry point. They replace those of the image.
 	Args []string `json:"args,omitempty"`
-	// workingDir is the directory in which the program starts; the image's where empty.
+	// workingDir is the working directory of the program. If empty, that of the image is used.
 	WorkingDir *string `json:"workingDir,omitempty"`
-	// env are environment variables for the program.
+	// env is the list of environment variables of the program.
 	Env []EnvVarApplyConfiguration `json:"env,omitempty"`
-	// ports are the network ports on which the program listens, each by number and protocol. A
-	// strategic merge patch replaces the whole list, because it can tell elements apart by one
-	// field only.
+	// ports are the network ports on which the program listens, each identified by number and
+	// protocol. A strategic merge patch replaces the whole list, because it can identify
+	// elements by one field only.
 	Ports []ContainerPortApplyConfiguration `json:"ports,omitempty"`
-	// resources are what the container needs and what it may use at the most.
+	// resources are the compute resources that the container requires and may use at most.
 	Resources *ResourceRequirementsApplyConfiguration `json:"resources,omitempty"`
-	// imagePullPolicy says when the image is fetched: Always, IfNotPresent or Never. Where
-	// nothing is said: Always when the image has the tag latest or none, else IfNotPresent.
+	// imagePullPolicy describes when the image is pulled: Always, IfNotPresent or Never.
+	// Defaults to Always if the image has the tag latest or no tag, and to IfNotPresent
+	// otherwise.
 	ImagePullPolicy *fleetv1alpha1.PullPolicy `json:"imagePullPolicy,omitempty"`
 }
 

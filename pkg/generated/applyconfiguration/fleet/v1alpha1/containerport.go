@@ -27,16 +27,15 @@ import (
 //
 // ContainerPort is a network port on which a container listens.
 type ContainerPortApplyConfiguration struct {
-	// name tells the port apart from the others of the container: an IANA service name, such
-	// as http.
+	// name of the port: an IANA service name, such as http, that is unique within the container.
 	Name *string `json:"name,omitempty"`
-	// containerPort is the number of the port, 1 to 65535.
+	// containerPort is the number of the port, from 1 to 65535.
 	ContainerPort *int32 `json:"containerPort,omitempty"`
-	// hostPort is the port of the host at which the container's port is reached, 1 to 65535;
-	// 0 or absent for none.
+	// hostPort is the port of the host on which the container's port is exposed, from 1 to
+	// 65535. 0 or absent means none.
 	HostPort *int32 `json:"hostPort,omitempty"`
-	// protocol is TCP (default), UDP or SCTP. It is stored as it was sent: absent stays absent,
-	// and counts as TCP.
+	// protocol of the port: TCP, UDP or SCTP. Defaults to TCP; an absent value is stored as
+	// absent and treated as TCP.
 	Protocol *fleetv1alpha1.Protocol `json:"protocol,omitempty"`
 }
 

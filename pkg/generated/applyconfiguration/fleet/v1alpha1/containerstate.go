@@ -21,14 +21,14 @@ package v1alpha1
 // ContainerStateApplyConfiguration represents a declarative configuration of the ContainerState type for use
 // with apply.
 //
-// ContainerState is what a container does: waiting, running or terminated; at most one
-// of them is set, and none means waiting.
+// ContainerState is the state of a container: waiting, running or terminated. At most one of
+// them is set; if none is set, the container is waiting.
 type ContainerStateApplyConfiguration struct {
-	// waiting is set while the container has not been started.
+	// waiting is set while the container has not started.
 	Waiting *ContainerStateWaitingApplyConfiguration `json:"waiting,omitempty"`
 	// running is set while the container runs.
 	Running *ContainerStateRunningApplyConfiguration `json:"running,omitempty"`
-	// terminated is set once the container has ended.
+	// terminated is set when the container has terminated.
 	Terminated *ContainerStateTerminatedApplyConfiguration `json:"terminated,omitempty"`
 }
 

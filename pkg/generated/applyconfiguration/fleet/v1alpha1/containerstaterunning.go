@@ -25,9 +25,9 @@ import (
 // ContainerStateRunningApplyConfiguration represents a declarative configuration of the ContainerStateRunning type for use
 // with apply.
 //
-// ContainerStateRunning tells since when a container runs.
+// ContainerStateRunning describes a running container.
 type ContainerStateRunningApplyConfiguration struct {
-	// startedAt is when the container was last started.
+	// startedAt is the time at which the container was last started.
 	StartedAt *v1.Time `json:"startedAt,omitempty"`
 }
 

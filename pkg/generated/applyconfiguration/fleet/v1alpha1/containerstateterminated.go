@@ -25,21 +25,21 @@ import (
 // ContainerStateTerminatedApplyConfiguration represents a declarative configuration of the ContainerStateTerminated type for use
 // with apply.
 //
-// ContainerStateTerminated tells how a container ended.
+// ContainerStateTerminated describes a terminated container.
 type ContainerStateTerminatedApplyConfiguration struct {
-	// exitCode is what the program returned.
+	// exitCode is the exit code of the program.
 	ExitCode *int32 `json:"exitCode,omitempty"`
-	// signal is the signal that ended the program, where there was one.
+	// signal is the signal that terminated the program, if there was one.
 	Signal *int32 `json:"signal,omitempty"`
-	// reason is a short CamelCase word: Error, OOMKilled.
+	// reason is a brief CamelCase word, such as Error or OOMKilled.
 	Reason *string `json:"reason,omitempty"`
-	// message says the same for people.
+	// message is the reason in human-readable form.
 	Message *string `json:"message,omitempty"`
-	// startedAt is when the container was started.
+	// startedAt is the time at which the container was started.
 	StartedAt *v1.Time `json:"startedAt,omitempty"`
-	// finishedAt is when the container ended.
+	// finishedAt is the time at which the container terminated.
 	FinishedAt *v1.Time `json:"finishedAt,omitempty"`
-	// containerID is the container's identifier at its runtime.
+	// containerID is the identifier of the container in its runtime.
 	ContainerID *string `json:"containerID,omitempty"`
 }
 

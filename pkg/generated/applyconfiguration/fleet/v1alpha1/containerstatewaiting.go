@@ -21,11 +21,11 @@ package v1alpha1
 // ContainerStateWaitingApplyConfiguration represents a declarative configuration of the ContainerStateWaiting type for use
 // with apply.
 //
-// ContainerStateWaiting tells why a container does not run yet.
+// ContainerStateWaiting describes why a container does not run yet.
 type ContainerStateWaitingApplyConfiguration struct {
-	// reason is a short CamelCase word: ImagePullBackOff.
+	// reason is a brief CamelCase word, such as ImagePullBackOff.
 	Reason *string `json:"reason,omitempty"`
-	// message says the same for people.
+	// message is the reason in human-readable form.
 	Message *string `json:"message,omitempty"`
 }
 

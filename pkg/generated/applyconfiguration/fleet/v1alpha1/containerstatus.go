@@ -21,25 +21,26 @@ package v1alpha1
 // ContainerStatusApplyConfiguration represents a declarative configuration of the ContainerStatus type for use
 // with apply.
 //
-// ContainerStatus is what is known of one container.
+// ContainerStatus is the observed state of a container.
 type ContainerStatusApplyConfiguration struct {
 	// name of the container, as in spec.containers.
 	Name *string `json:"name,omitempty"`
-	// ready says whether the container does its work.
+	// ready indicates whether the container is operational.
 	Ready *bool `json:"ready,omitempty"`
-	// started says whether the container has finished starting up.
+	// started indicates whether the container has completed its startup.
 	Started *bool `json:"started,omitempty"`
-	// restartCount is how often the container has been started again.
+	// restartCount is the number of times that the container has been restarted.
 	RestartCount *int32 `json:"restartCount,omitempty"`
 	// image that the container runs.
 	Image *string `json:"image,omitempty"`
 	// imageID is the digest of the image.
 	ImageID *string `json:"imageID,omitempty"`
-	// containerID is the container's identifier at its runtime: containerd://8fc2...
+	// containerID is the identifier of the container in its runtime, such as
+	// containerd://8fc2...
 	ContainerID *string `json:"containerID,omitempty"`
-	// state is what the container does now.
+	// state is the current state of the container.
 	State *ContainerStateApplyConfiguration `json:"state,omitempty"`
-	// lastState is how the container ended the last time, where it was started again.
+	// lastState is the state in which the container last terminated, if it was restarted.
 	LastState *ContainerStateApplyConfiguration `json:"lastState,omitempty"`
 }
 

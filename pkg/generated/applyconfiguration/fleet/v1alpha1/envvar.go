@@ -21,7 +21,7 @@ package v1alpha1
 // EnvVarApplyConfiguration represents a declarative configuration of the EnvVar type for use
 // with apply.
 //
-// EnvVar is one environment variable.
+// EnvVar is an environment variable.
 type EnvVarApplyConfiguration struct {
 	// name of the variable: printable characters without "=".
 	Name *string `json:"name,omitempty"`

@@ -30,17 +30,16 @@ import (
 // HostApplyConfiguration represents a declarative configuration of the Host type for use
 // with apply.
 //
-// Host is a machine outside the cluster on which instances run. Its agent registers it,
-// reports its condition and its resources in status, and watches for the instances that
-// are bound to it.
+// Host is a machine outside the cluster on which instances run. Its agent registers it, reports
+// its state and its resources in status, and watches the instances that are bound to it.
 type HostApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration `json:""`
 	// Standard object metadata. The name is the host's name: a DNS subdomain.
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
-	// spec says what the operator wants of the host.
+	// spec is the desired state of the host, which an operator sets.
 	Spec *HostSpecApplyConfiguration `json:"spec,omitempty"`
-	// status is what the host's agent and the host lifecycle controller last reported.
-	// Written through the status subresource only.
+	// status is the state that the host's agent and the host lifecycle controller last reported.
+	// It is written through the status subresource only.
 	Status *HostStatusApplyConfiguration `json:"status,omitempty"`
 }
 

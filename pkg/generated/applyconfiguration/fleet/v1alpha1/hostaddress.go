@@ -25,11 +25,11 @@ import (
 // HostAddressApplyConfiguration represents a declarative configuration of the HostAddress type for use
 // with apply.
 //
-// HostAddress is one way to reach a host.
+// HostAddress is an address of a host.
 type HostAddressApplyConfiguration struct {
-	// type tells what kind of address it is: InternalIP, ExternalIP or Hostname.
+	// type of the address: InternalIP, ExternalIP or Hostname.
 	Type *fleetv1alpha1.HostAddressType `json:"type,omitempty"`
-	// address is the address itself: an IP address, or a DNS name for type Hostname.
+	// address is an IP address, or a DNS name for type Hostname.
 	Address *string `json:"address,omitempty"`
 }
 

@@ -23,17 +23,18 @@ package v1alpha1
 //
 // HostInfo describes a host's system and its agent.
 type HostInfoApplyConfiguration struct {
-	// operatingSystem is the name of the operating system: linux.
+	// operatingSystem is the name of the operating system, such as linux.
 	OperatingSystem *string `json:"operatingSystem,omitempty"`
-	// architecture is the processor's architecture, as Go names it: amd64, arm64.
+	// architecture is the processor's architecture in Go's notation, such as amd64 or arm64.
 	Architecture *string `json:"architecture,omitempty"`
-	// kernelVersion is what the kernel says of its version.
+	// kernelVersion is the version that the kernel reports.
 	KernelVersion *string `json:"kernelVersion,omitempty"`
 	// agentVersion is the version of the host's agent.
 	AgentVersion *string `json:"agentVersion,omitempty"`
-	// runtimeVersion names what runs the containers, and its version: containerd://2.2.0.
+	// runtimeVersion is the name and the version of the container runtime, such as
+	// containerd://2.2.0.
 	RuntimeVersion *string `json:"runtimeVersion,omitempty"`
-	// machineID is the machine's own identifier, such as the content of /etc/machine-id.
+	// machineID is the identifier of the machine, such as the content of /etc/machine-id.
 	MachineID *string `json:"machineID,omitempty"`
 }
 

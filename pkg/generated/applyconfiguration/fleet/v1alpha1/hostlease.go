@@ -30,8 +30,8 @@ import (
 // HostLeaseApplyConfiguration represents a declarative configuration of the HostLease type for use
 // with apply.
 //
-// HostLease is a host's heartbeat: a small object of the host's name that its agent
-// renews often, so that the large Host object need not be written.
+// HostLease is the heartbeat of a host: a small object with the host's name that the agent
+// renews often, so that it does not have to update the large Host object.
 type HostLeaseApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration `json:""`
 	// Standard object metadata. The name is the name of the host.

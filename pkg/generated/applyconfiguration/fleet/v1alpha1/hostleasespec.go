@@ -25,14 +25,15 @@ import (
 // HostLeaseSpecApplyConfiguration represents a declarative configuration of the HostLeaseSpec type for use
 // with apply.
 //
-// HostLeaseSpec is a host's heartbeat.
+// HostLeaseSpec is the heartbeat of a host.
 type HostLeaseSpecApplyConfiguration struct {
-	// renewTime is when the agent last renewed the lease, by its own clock.
+	// renewTime is the time at which the agent last renewed the lease, according to the clock of
+	// the agent.
 	RenewTime *v1.MicroTime `json:"renewTime,omitempty"`
-	// leaseDurationSeconds is for how long after renewTime the host counts as alive, in
-	// seconds. At least 1; 40 where nothing is said.
+	// leaseDurationSeconds is the time in seconds after renewTime for which the host counts as
+	// alive. Must be at least 1. Defaults to 40.
 	LeaseDurationSeconds *int32 `json:"leaseDurationSeconds,omitempty"`
-	// holderIdentity says who renews the lease; by custom the host's name.
+	// holderIdentity is the identity of the holder of the lease, by convention the host's name.
 	HolderIdentity *string `json:"holderIdentity,omitempty"`
 }
 

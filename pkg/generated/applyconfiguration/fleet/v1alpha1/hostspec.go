@@ -21,12 +21,13 @@ package v1alpha1
 // HostSpecApplyConfiguration represents a declarative configuration of the HostSpec type for use
 // with apply.
 //
-// HostSpec is what the operator wants of a host.
+// HostSpec is the desired state of a host.
 type HostSpecApplyConfiguration struct {
-	// unschedulable keeps new instances away from the host; those already there stay.
+	// unschedulable prevents the scheduling of new instances on the host. Existing instances
+	// remain.
 	Unschedulable *bool `json:"unschedulable,omitempty"`
-	// taints keep away every instance that does not tolerate them. At most 64 besides
-	// those of the host lifecycle controller, and no two with the same key and effect.
+	// taints repel every instance that does not tolerate them. At most 64, not counting those of
+	// the host lifecycle controller. Each combination of key and effect must be unique.
 	Taints []TaintApplyConfiguration `json:"taints,omitempty"`
 }
 

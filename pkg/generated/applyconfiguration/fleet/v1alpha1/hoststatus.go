@@ -26,20 +26,19 @@ import (
 // HostStatusApplyConfiguration represents a declarative configuration of the HostStatus type for use
 // with apply.
 //
-// HostStatus is what is known of a host.
+// HostStatus is the observed state of a host.
 type HostStatusApplyConfiguration struct {
-	// observedGeneration is the metadata.generation that the writer of this status had seen.
+	// observedGeneration is the metadata.generation that the writer of this status observed.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// capacity is all that the host has, by resource: cpu, memory, instances, and extended
-	// resources such as example.com/gpu.
+	// capacity is the total amount of each resource of the host: cpu, memory, instances, and
+	// extended resources such as example.com/gpu.
 	Capacity *fleetv1alpha1.ResourceList `json:"capacity,omitempty"`
-	// allocatable is the part of capacity that instances may use. Where it is absent,
-	// capacity counts.
+	// allocatable is the part of capacity that instances may use. Defaults to capacity.
 	Allocatable *fleetv1alpha1.ResourceList `json:"allocatable,omitempty"`
-	// conditions tell the host's state. Ready comes first: True when the agent is up and can
-	// run instances, Unknown when it has not been heard of for too long.
+	// conditions describe the host's state. The most important one is Ready: True if the agent
+	// is running and can run instances, Unknown if the agent has not reported for too long.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
-	// addresses are where the host can be reached, the preferred one first.
+	// addresses are those at which the host is reachable, the preferred one first.
 	Addresses []HostAddressApplyConfiguration `json:"addresses,omitempty"`
 	// info describes the host's system and its agent.
 	Info *HostInfoApplyConfiguration `json:"info,omitempty"`

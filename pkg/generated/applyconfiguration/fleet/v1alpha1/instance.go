@@ -30,17 +30,18 @@ import (
 // InstanceApplyConfiguration represents a declarative configuration of the Instance type for use
 // with apply.
 //
-// Instance is one copy of a workload, running on one host. The scheduler binds it to a
-// host; that host's agent runs it and reports its status.
+// Instance is one copy of a workload that runs on a host. The scheduler binds it to a host,
+// whose agent runs it and reports its status.
 type InstanceApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration `json:""`
 	// Standard object metadata.
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
-	// spec says what is to run. After creation only containers[*].image,
-	// activeDeadlineSeconds (shorter, or newly set) and added tolerations may change.
+	// spec is the desired state: what to run and where. After creation, only
+	// containers[*].image, activeDeadlineSeconds (shortened, or set for the first time) and
+	// added tolerations may change.
 	Spec *InstanceSpecApplyConfiguration `json:"spec,omitempty"`
-	// status is what the agent of the instance's host last reported. Written through the
-	// status subresource only.
+	// status is the state that the agent of the instance's host last reported. It is written
+	// through the status subresource only.
 	Status *InstanceStatusApplyConfiguration `json:"status,omitempty"`
 }
 

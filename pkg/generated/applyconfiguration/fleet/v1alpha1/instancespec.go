@@ -25,30 +25,32 @@ import (
 // InstanceSpecApplyConfiguration represents a declarative configuration of the InstanceSpec type for use
 // with apply.
 //
-// InstanceSpec says what an instance is to run, and where it may.
+// InstanceSpec describes what an instance runs, and on which hosts it may run.
 type InstanceSpecApplyConfiguration struct {
-	// containers are what runs, side by side on one host: 1 to 16, each with a name of its own.
+	// containers are the 1 to 16 containers of the instance, which run on the same host. Each
+	// must have a unique name.
 	Containers []ContainerApplyConfiguration `json:"containers,omitempty"`
-	// hostName is the host that runs the instance. Empty until the instance is bound; set
-	// only by creating a Binding at the binding subresource, never in a create or an update.
+	// hostName is the name of the host that runs the instance. It is empty until the instance is
+	// bound, and is set only by the creation of a Binding at the binding subresource, never by a
+	// create or an update.
 	HostName *string `json:"hostName,omitempty"`
-	// hostSelector limits the hosts that the scheduler considers to those that carry all of
+	// hostSelector limits the hosts on which the instance can be scheduled to those with all of
 	// these labels.
 	HostSelector map[string]string `json:"hostSelector,omitempty"`
-	// tolerations let the instance onto hosts in spite of matching taints.
+	// tolerations allow the instance to be scheduled on hosts with matching taints.
 	Tolerations []TolerationApplyConfiguration `json:"tolerations,omitempty"`
-	// restartPolicy says when containers that have ended are started again: Always
-	// (default), OnFailure or Never.
+	// restartPolicy describes when terminated containers are restarted: Always, OnFailure or
+	// Never. Defaults to Always.
 	RestartPolicy *fleetv1alpha1.RestartPolicy `json:"restartPolicy,omitempty"`
-	// serviceAccountName is the service account, in the instance's namespace, as which the
-	// instance may talk to the API.
+	// serviceAccountName is the name of the service account, in the instance's namespace, that
+	// the instance may use to access the API.
 	ServiceAccountName *string `json:"serviceAccountName,omitempty"`
-	// terminationGracePeriodSeconds is how long the containers have between being asked to
-	// stop and being killed, in seconds; 30 where nothing is said, 0 kills at once.
+	// terminationGracePeriodSeconds is the time in seconds between the request to stop a
+	// container and its kill. Defaults to 30; 0 kills immediately.
 	TerminationGracePeriodSeconds *int64 `json:"terminationGracePeriodSeconds,omitempty"`
-	// activeDeadlineSeconds is how long the instance may be active on a host, counted from
-	// status.startTime, before it is stopped and marked Failed; in seconds, at least 1. It
-	// may be set or made shorter later, never longer.
+	// activeDeadlineSeconds is the time in seconds, relative to status.startTime, for which the
+	// instance may be active on a host before it is stopped and marked Failed. Must be at least
+	// 1. It may be set or shortened later, but not extended.
 	ActiveDeadlineSeconds *int64 `json:"activeDeadlineSeconds,omitempty"`
 }
 

@@ -27,26 +27,27 @@ import (
 // InstanceStatusApplyConfiguration represents a declarative configuration of the InstanceStatus type for use
 // with apply.
 //
-// InstanceStatus is what is known of an instance.
+// InstanceStatus is the observed state of an instance.
 type InstanceStatusApplyConfiguration struct {
-	// observedGeneration is the metadata.generation that the writer of this status had seen.
+	// observedGeneration is the metadata.generation that the writer of this status observed.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// phase sums up where the instance is in its life: Pending, Running, Succeeded, Failed
-	// or Unknown.
+	// phase is a summary of where the instance is in its lifecycle: Pending, Running, Succeeded,
+	// Failed or Unknown.
 	Phase *fleetv1alpha1.InstancePhase `json:"phase,omitempty"`
-	// conditions tell the instance's state: Scheduled, ContainersReady, Ready.
+	// conditions describe the instance's state: Scheduled, ContainersReady, Ready.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
-	// reason is a short CamelCase word for why the instance is in its phase, such as Evicted.
+	// reason is a brief CamelCase word that describes why the instance is in its phase, such as
+	// Evicted.
 	Reason *string `json:"reason,omitempty"`
-	// message says the same for people.
+	// message is the reason in human-readable form.
 	Message *string `json:"message,omitempty"`
 	// hostIP is an IP address of the instance's host.
 	HostIP *string `json:"hostIP,omitempty"`
-	// instanceIP is the instance's own IP address, where it has one.
+	// instanceIP is the IP address of the instance, if it has one.
 	InstanceIP *string `json:"instanceIP,omitempty"`
-	// startTime is when the host's agent accepted the instance.
+	// startTime is the time at which the host's agent accepted the instance.
 	StartTime *metav1.Time `json:"startTime,omitempty"`
-	// containerStatuses tell of each container, by its name.
+	// containerStatuses are the states of the containers, by name.
 	ContainerStatuses []ContainerStatusApplyConfiguration `json:"containerStatuses,omitempty"`
 }
 

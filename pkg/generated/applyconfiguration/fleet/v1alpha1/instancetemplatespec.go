@@ -27,13 +27,12 @@ import (
 // InstanceTemplateSpecApplyConfiguration represents a declarative configuration of the InstanceTemplateSpec type for use
 // with apply.
 //
-// InstanceTemplateSpec is what instances are made of.
+// InstanceTemplateSpec describes the instances that are created from a template.
 type InstanceTemplateSpecApplyConfiguration struct {
-	// metadata of the instances: labels and annotations. The labels must be matched by the
-	// selector.
+	// metadata of the instances: labels and annotations. The selector must match the labels.
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
-	// spec of the instances, without hostName. The restartPolicy must be Always, because
-	// ended instances are replaced, and activeDeadlineSeconds absent.
+	// spec of the instances, without hostName. restartPolicy must be Always, because terminated
+	// instances are replaced, and activeDeadlineSeconds must be absent.
 	Spec *InstanceSpecApplyConfiguration `json:"spec,omitempty"`
 }
 

@@ -30,16 +30,18 @@ import (
 // ReleaseApplyConfiguration represents a declarative configuration of the Release type for use
 // with apply.
 //
-// Release is one version of an app, with the number of instances of it that shall run. The
-// release controller makes and deletes instances until there are as many. Its revision is in
-// the annotation fleet.gatehouse.dev/revision.
+// Release is one version of an app with a desired number of instances. The release controller
+// creates and deletes instances until the number matches. The revision is in the annotation
+// fleet.gatehouse.dev/revision.
 type ReleaseApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration `json:""`
 	// Standard object metadata.
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
-	// spec says what is to run, and how many times. Selector and template never change.
+	// spec is the desired state: what to run, and how many times. Selector and template are
+	// immutable.
 	Spec *ReleaseSpecApplyConfiguration `json:"spec,omitempty"`
-	// status is what the release controller last saw. Written through the status subresource only.
+	// status is the state that the release controller last observed. It is written through the
+	// status subresource only.
 	Status *ReleaseStatusApplyConfiguration `json:"status,omitempty"`
 }
 

@@ -25,18 +25,17 @@ import (
 // ReleaseSpecApplyConfiguration represents a declarative configuration of the ReleaseSpec type for use
 // with apply.
 //
-// ReleaseSpec is what is wanted of a release.
+// ReleaseSpec is the desired state of a release.
 type ReleaseSpecApplyConfiguration struct {
-	// replicas is how many instances shall run; 1 where nothing is said.
+	// replicas is the desired number of instances. Defaults to 1.
 	Replicas *int32 `json:"replicas,omitempty"`
-	// minReadySeconds is for how long a new instance must have been ready before it counts as
-	// available, in seconds; 0 where nothing is said.
+	// minReadySeconds is the minimum number of seconds for which a new instance must be ready
+	// before it counts as available. Defaults to 0.
 	MinReadySeconds *int32 `json:"minReadySeconds,omitempty"`
-	// selector chooses the release's instances by their labels. It must match the labels of the
-	// template, must not be empty, and never changes.
+	// selector selects the release's instances by their labels. It must match the labels of the
+	// template, must not be empty, and is immutable.
 	Selector *v1.LabelSelectorApplyConfiguration `json:"selector,omitempty"`
-	// template is what each instance is made of. It never changes: another version is another
-	// release.
+	// template describes the instances. It is immutable: another version is another release.
 	Template *InstanceTemplateSpecApplyConfiguration `json:"template,omitempty"`
 }
 

@@ -25,18 +25,19 @@ import (
 // ReleaseStatusApplyConfiguration represents a declarative configuration of the ReleaseStatus type for use
 // with apply.
 //
-// ReleaseStatus is what is known of a release.
+// ReleaseStatus is the observed state of a release.
 type ReleaseStatusApplyConfiguration struct {
-	// observedGeneration is the metadata.generation that the writer of this status had seen.
+	// observedGeneration is the metadata.generation that the writer of this status observed.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// replicas is how many instances there are.
+	// replicas is the number of instances.
 	Replicas *int32 `json:"replicas,omitempty"`
-	// readyReplicas is how many instances are ready.
+	// readyReplicas is the number of ready instances.
 	ReadyReplicas *int32 `json:"readyReplicas,omitempty"`
-	// availableReplicas is how many instances have been ready for minReadySeconds.
+	// availableReplicas is the number of instances that have been ready for at least
+	// minReadySeconds.
 	AvailableReplicas *int32 `json:"availableReplicas,omitempty"`
-	// conditions tell the release's state: Ready, Reconciling and Stalled, which tools wait
-	// for; ReplicaFailure.
+	// conditions describe the release's state: Ready, Reconciling and Stalled, for which tools
+	// wait; ReplicaFailure.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 }
 

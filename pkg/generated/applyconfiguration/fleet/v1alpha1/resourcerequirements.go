@@ -25,12 +25,13 @@ import (
 // ResourceRequirementsApplyConfiguration represents a declarative configuration of the ResourceRequirements type for use
 // with apply.
 //
-// ResourceRequirements are what a container needs and what it may use at the most.
+// ResourceRequirements are the compute resources that a container requires and may use at most.
 type ResourceRequirementsApplyConfiguration struct {
-	// limits are the most that the container may use, by resource.
+	// limits are the maximum amounts of resources that the container may use.
 	Limits *fleetv1alpha1.ResourceList `json:"limits,omitempty"`
-	// requests are what the scheduler sets aside for the container, by resource. Where a
-	// request is absent and a limit is given, the limit counts as the request.
+	// requests are the amounts of resources that the scheduler reserves for the container. If
+	// the request of a resource is absent and its limit is set, the limit is used as the
+	// request.
 	Requests *fleetv1alpha1.ResourceList `json:"requests,omitempty"`
 }
 

@@ -25,14 +25,14 @@ import (
 // RollingUpdateAppApplyConfiguration represents a declarative configuration of the RollingUpdateApp type for use
 // with apply.
 //
-// RollingUpdateApp says how many instances are replaced at a time.
+// RollingUpdateApp describes how many instances are replaced at a time.
 type RollingUpdateAppApplyConfiguration struct {
-	// maxUnavailable is how many instances may be missing from replicas during the update: a
-	// number, or a percentage of replicas, rounded down; 25% where nothing is said. Not 0 when
-	// maxSurge is 0.
+	// maxUnavailable is the maximum number of instances that may be unavailable during the
+	// update: an absolute number, or a percentage of replicas, rounded down. Defaults to 25%.
+	// Must not be 0 if maxSurge is 0.
 	MaxUnavailable *intstr.IntOrString `json:"maxUnavailable,omitempty"`
-	// maxSurge is how many instances more than replicas there may be during the update: a
-	// number, or a percentage of replicas, rounded up; 25% where nothing is said. Not 0 when
+	// maxSurge is the maximum number of instances above replicas during the update: an absolute
+	// number, or a percentage of replicas, rounded up. Defaults to 25%. Must not be 0 if
 	// maxUnavailable is 0.
 	MaxSurge *intstr.IntOrString `json:"maxSurge,omitempty"`
 }

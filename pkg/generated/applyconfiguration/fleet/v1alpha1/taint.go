@@ -25,14 +25,14 @@ import (
 // TaintApplyConfiguration represents a declarative configuration of the Taint type for use
 // with apply.
 //
-// Taint keeps instances that do not tolerate it away from a host.
+// Taint repels instances that do not tolerate it from a host.
 type TaintApplyConfiguration struct {
-	// key names the taint, as a label key: fleet.gatehouse.dev/not-ready.
+	// key of the taint: a label key, such as fleet.gatehouse.dev/not-ready.
 	Key *string `json:"key,omitempty"`
-	// value belongs to the key, as a label value. May be empty.
+	// value of the taint: a label value. May be empty.
 	Value *string `json:"value,omitempty"`
-	// effect is what happens to instances that do not tolerate the taint: NoSchedule keeps
-	// new ones off, NoExecute also evicts those already there.
+	// effect of the taint on instances that do not tolerate it: NoSchedule prevents the
+	// scheduling of new instances; NoExecute also evicts existing ones.
 	Effect *fleetv1alpha1.TaintEffect `json:"effect,omitempty"`
 }
 

@@ -25,18 +25,19 @@ import (
 // TolerationApplyConfiguration represents a declarative configuration of the Toleration type for use
 // with apply.
 //
-// Toleration lets an instance onto hosts in spite of the taints that it matches.
+// Toleration allows an instance to be scheduled on hosts with the taints that it matches.
 type TolerationApplyConfiguration struct {
-	// key is the key of the taint. Empty matches every key, and then the operator must be Exists.
+	// key of the taint. If empty, all keys match, and the operator must be Exists.
 	Key *string `json:"key,omitempty"`
-	// operator says how the values are compared: Equal (default) or Exists.
+	// operator is the relation between the values: Equal or Exists. Defaults to Equal.
 	Operator *fleetv1alpha1.TolerationOperator `json:"operator,omitempty"`
-	// value is the taint's value to match. Must be empty when the operator is Exists.
+	// value of the taint to match. Must be empty if the operator is Exists.
 	Value *string `json:"value,omitempty"`
-	// effect is the effect of the taint. Empty matches every effect.
+	// effect of the taint to match. If empty, all effects match.
 	Effect *fleetv1alpha1.TaintEffect `json:"effect,omitempty"`
-	// tolerationSeconds is for how long a NoExecute taint is tolerated, in seconds; absent
-	// means forever, zero or less evicts at once. Only with effect NoExecute.
+	// tolerationSeconds is the time in seconds for which a NoExecute taint is tolerated. If
+	// absent, the taint is tolerated forever; 0 or less evicts immediately. Only allowed with
+	// effect NoExecute.
 	TolerationSeconds *int64 `json:"tolerationSeconds,omitempty"`
 }
 
