@@ -50,7 +50,7 @@ import (
 const propertyRounds = 2000
 
 // newChains builds a chain of every selection of the plugins except webhooks and policies, which run
-// users' code; test/gates tests them.
+// users' code; test/webhooks tests them.
 func newChains(t *testing.T, namespace string) [][2]admission.Interface {
 	t.Helper()
 	client := fake.NewClientset(

@@ -23,7 +23,7 @@ import (
 	"testing"
 
 	"github.com/gatehouse-dev/gatehouse/test/e2e/harness"
-	"github.com/gatehouse-dev/gatehouse/test/tour"
+	kubectltest "github.com/gatehouse-dev/gatehouse/test/kubectl"
 )
 
 // startFleet starts two replicas of the controllers and a number of hosts, until the test ends.
@@ -65,8 +65,8 @@ func TestAppsRollOutThroughTheKubeAPIServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tour.RunApps(t, tour.Rollouts{
-		Env:   tour.Env{Kubectl: env.cluster.Binaries.Kubectl, Kubeconfig: kubeconfig, Namespace: ns, Aggregated: true},
+	kubectltest.RunApps(t, kubectltest.Rollouts{
+		Env:   kubectltest.Env{Kubectl: env.cluster.Binaries.Kubectl, Kubeconfig: kubeconfig, Namespace: ns, Aggregated: true},
 		Hosts: 3,
 	})
 }

@@ -26,7 +26,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gatehouse-dev/gatehouse/test/attacks"
+	"github.com/gatehouse-dev/gatehouse/test/security"
 )
 
 // restartRounds is the number of restarts, alternately by SIGKILL and by SIGTERM.
@@ -128,7 +128,7 @@ func TestARestartedReplicaDecidesByWhatTheClusterHoldsNow(t *testing.T) {
 			remove(passing)
 			replica.Stop()
 		}
-		attacks.AskDuringStart(ctx, t, questions, func() {
+		security.AskDuringStart(ctx, t, questions, func() {
 			if err := replica.Restart(ctx, env.gatehouse); err != nil {
 				t.Error(err)
 			}
@@ -152,7 +152,7 @@ func awaitQuota(t *testing.T, ns, name string) {
 }
 
 // restartQuestions returns the requests to the first replica.
-func restartQuestions(t *testing.T, ns, full string) []*attacks.Question {
+func restartQuestions(t *testing.T, ns, full string) []*security.Question {
 	t.Helper()
 	as := certified(t, env.gatehouse.Replicas[0])
 	mallory, keeper := as("restart-mallory"), as("restart-keeper")
@@ -162,7 +162,7 @@ func restartQuestions(t *testing.T, ns, full string) []*attacks.Question {
 	named := func(name string) string {
 		return fmt.Sprintf(`{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Instance","metadata":{"name":%q},"spec":{"containers":[{"name":"a","image":"a:1"}]}}`, name)
 	}
-	return []*attacks.Question{
+	return []*security.Question{
 		{Name: "a user whose binding was deleted lists instances", Config: mallory, Path: instancesPath, Want: http.StatusForbidden},
 		{Name: "a user with a role lists instances", Config: keeper, Path: instancesPath, Want: http.StatusOK},
 		{Name: "a user creates what no policy, webhook or quota refuses any more", Config: keeper, Path: create(ns), Body: named("welcome"), Want: http.StatusCreated},

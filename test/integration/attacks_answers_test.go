@@ -22,16 +22,16 @@ import (
 	"k8s.io/client-go/rest"
 
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
-	"github.com/gatehouse-dev/gatehouse/test/attacks"
+	"github.com/gatehouse-dev/gatehouse/test/security"
 )
 
 func TestNobodyGetsAWrongAnswerByAttack(t *testing.T) {
 	server := servertesting.Start(t)
 	createNamespace(t, server, "answers")
-	env := attacks.Env{
+	env := security.Env{
 		As:    func(user string, groups ...string) *rest.Config { return issueClient(t, server, user, groups...) },
 		Admin: server.Config,
 	}
-	t.Run("patches", func(t *testing.T) { attacks.Answers(t, env, "answers") })
-	t.Run("anonymous", func(t *testing.T) { attacks.AnonymousAnswers(t, env) })
+	t.Run("patches", func(t *testing.T) { security.Answers(t, env, "answers") })
+	t.Run("anonymous", func(t *testing.T) { security.AnonymousAnswers(t, env) })
 }

@@ -19,15 +19,15 @@ package integration
 import (
 	"testing"
 
-	"github.com/gatehouse-dev/gatehouse/test/attacks"
+	"github.com/gatehouse-dev/gatehouse/test/security"
 )
 
 func TestNoRequestCostsTheServerMuch(t *testing.T) {
-	env, _ := attacks.Start(t, "--controllers=*")
-	attacks.Bodies(t, env)
+	env, _ := security.Start(t, "--controllers=*")
+	security.Bodies(t, env)
 }
 
 func TestAServerNearItsMemoryLimitRefusesWhatNeedsMuch(t *testing.T) {
-	env, _ := attacks.Start(t, "--controllers=*", "--memory-limit=192Mi")
-	attacks.Memory(t, env, 500)
+	env, _ := security.Start(t, "--controllers=*", "--memory-limit=192Mi")
+	security.Memory(t, env, 500)
 }

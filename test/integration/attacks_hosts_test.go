@@ -23,12 +23,12 @@ import (
 	"k8s.io/client-go/rest"
 
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
-	"github.com/gatehouse-dev/gatehouse/test/attacks"
 	"github.com/gatehouse-dev/gatehouse/test/binary"
+	"github.com/gatehouse-dev/gatehouse/test/security"
 )
 
 func TestOtherUsersOfTheMachineGetNothingFromRoot(t *testing.T) {
-	attacks.Files(t, binary.Path(t))
+	security.Files(t, binary.Path(t))
 }
 
 func TestHostsKeepNothingThatWasTakenFromThem(t *testing.T) {
@@ -38,13 +38,13 @@ func TestHostsKeepNothingThatWasTakenFromThem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	env := attacks.Env{
+	env := security.Env{
 		As:    func(user string, groups ...string) *rest.Config { return issueClient(t, server, user, groups...) },
 		Admin: server.Config,
 	}
-	t.Run("races", func(t *testing.T) { attacks.HostRaces(t, env, "hosts") })
-	t.Run("ended instances", func(t *testing.T) { attacks.EndedInstances(t, env, "hosts") })
+	t.Run("races", func(t *testing.T) { security.HostRaces(t, env, "hosts") })
+	t.Run("ended instances", func(t *testing.T) { security.EndedInstances(t, env, "hosts") })
 	t.Run("a revoked host", func(t *testing.T) {
-		attacks.RevokedHost(t, env, "hosts", func(host string) { revokeHost(t, client, host) })
+		security.RevokedHost(t, env, "hosts", func(host string) { revokeHost(t, client, host) })
 	})
 }

@@ -23,13 +23,13 @@ import (
 
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
-	"github.com/gatehouse-dev/gatehouse/test/attacks"
+	"github.com/gatehouse-dev/gatehouse/test/security"
 )
 
 func TestNobodyFillsTheStoreWithEvents(t *testing.T) {
 	server := servertesting.Start(t)
 	createNamespace(t, server, "flooded")
-	attacks.Events(t, attacks.Env{
+	security.Events(t, security.Env{
 		As:    func(user string, groups ...string) *rest.Config { return issueClient(t, server, user, groups...) },
 		Admin: server.Config,
 	}, "flooded")
@@ -38,10 +38,10 @@ func TestNobodyFillsTheStoreWithEvents(t *testing.T) {
 func TestNobodyHoldsTheProcessWithConnections(t *testing.T) {
 	const watches = 20
 	server := servertesting.Start(t, func(o *options.Options) { o.Watches.MaxPerUser = watches })
-	env := attacks.Env{
+	env := security.Env{
 		As:    func(user string, groups ...string) *rest.Config { return issueClient(t, server, user, groups...) },
 		Admin: server.Config,
 	}
-	attacks.GrantWatch(t, env)
-	attacks.Connections(t, env, watches, "/api/v1/configmaps?watch=true", "/api/v1/namespaces/default/configmaps")
+	security.GrantWatch(t, env)
+	security.Connections(t, env, watches, "/api/v1/configmaps?watch=true", "/api/v1/namespaces/default/configmaps")
 }

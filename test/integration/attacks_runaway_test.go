@@ -22,13 +22,13 @@ import (
 	"k8s.io/client-go/rest"
 
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
-	"github.com/gatehouse-dev/gatehouse/test/attacks"
+	"github.com/gatehouse-dev/gatehouse/test/security"
 )
 
 func TestNobodySetsAControllerToWorkWithoutEnd(t *testing.T) {
 	server := servertesting.Start(t)
 	createNamespace(t, server, "endless")
-	attacks.Runaway(t, attacks.Env{
+	security.Runaway(t, security.Env{
 		As:    func(user string, groups ...string) *rest.Config { return issueClient(t, server, user, groups...) },
 		Admin: server.Config,
 	}, "endless")

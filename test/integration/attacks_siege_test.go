@@ -29,8 +29,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication/revocation"
-	"github.com/gatehouse-dev/gatehouse/test/attacks"
 	"github.com/gatehouse-dev/gatehouse/test/binary"
+	"github.com/gatehouse-dev/gatehouse/test/security"
 )
 
 // siegeDuration is short in a run of all tests; "make bench-siege" attacks for a minute.
@@ -43,7 +43,7 @@ var siegeVerbosity = flag.String("siege-v", "0", "-v of the server of the siege;
 // ordinary user is refused. The latency of that user is logged and not asserted: on a busy machine it
 // proves nothing.
 func TestAnOrdinaryUserIsServedDuringASiege(t *testing.T) {
-	env, server := attacks.Start(t, "--controllers=*", "-v="+*siegeVerbosity)
+	env, server := security.Start(t, "--controllers=*", "-v="+*siegeVerbosity)
 	client, err := kubernetes.NewForConfig(env.Admin)
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +51,7 @@ func TestAnOrdinaryUserIsServedDuringASiege(t *testing.T) {
 	env.Tokens = spoiltTokens(t, client)
 	env.Program = binary.Path(t)
 	env.Revoke = func(host string) { revokeHost(t, client, host) }
-	siege := attacks.Besiege(t, env, *siegeDuration)
+	siege := security.Besiege(t, env, *siegeDuration)
 	select {
 	case <-server.Exited():
 		t.Fatal("the server did not survive")
@@ -84,7 +84,7 @@ func spread(times []time.Duration) string {
 }
 
 // loggedRequest is a line of httplog (k8s.io/apiserver/pkg/server/httplog, at -v=3) of the ordinary user.
-var loggedRequest = regexp.MustCompile(`"HTTP" verb="(\w+)" .*latency="([^"]+)" userAgent="` + attacks.OrdinaryAgent + `"`)
+var loggedRequest = regexp.MustCompile(`"HTTP" verb="(\w+)" .*latency="([^"]+)" userAgent="` + security.OrdinaryAgent + `"`)
 
 // loggedTimes returns how long the server took for the requests of the ordinary user, by verb: a
 // client on the machine of the attackers waits for a processor, too.
@@ -102,7 +102,7 @@ func loggedTimes(t *testing.T, log string) map[string][]time.Duration {
 }
 
 // TestServesTheOrdinaryUserOfASiege is started by the test above, in a separate process.
-func TestServesTheOrdinaryUserOfASiege(t *testing.T) { attacks.ServeOrdinary(t) }
+func TestServesTheOrdinaryUserOfASiege(t *testing.T) { security.ServeOrdinary(t) }
 
 // revokeHost writes what "gatehouse host revoke" writes.
 func revokeHost(t *testing.T, client kubernetes.Interface, host string) {

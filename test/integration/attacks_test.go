@@ -27,8 +27,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
-	"github.com/gatehouse-dev/gatehouse/test/attacks"
-	"github.com/gatehouse-dev/gatehouse/test/tour"
+	"github.com/gatehouse-dev/gatehouse/test/kubectl"
+	"github.com/gatehouse-dev/gatehouse/test/security"
 )
 
 func TestNobodyGetsAwayWithAnAttack(t *testing.T) {
@@ -36,8 +36,8 @@ func TestNobodyGetsAwayWithAnAttack(t *testing.T) {
 	createNamespace(t, server, "hosts")
 	env := attackers(t, server)
 	env.Tokens = spoiltTokens(t, builtinClient(t, server))
-	t.Run("people", func(t *testing.T) { attacks.People(t, env) })
-	t.Run("hosts", func(t *testing.T) { attacks.Hosts(t, env, "hosts") })
+	t.Run("people", func(t *testing.T) { security.People(t, env) })
+	t.Run("hosts", func(t *testing.T) { security.Hosts(t, env, "hosts") })
 }
 
 // spoiltTokens returns tokens that were valid once, and forged ones.
@@ -86,8 +86,8 @@ func spoiltTokens(t *testing.T, client kubernetes.Interface) map[string]string {
 }
 
 func TestKubectlTourOfKubernetesOwnKinds(t *testing.T) {
-	kubectl := tour.FindKubectl(t)
+	program := kubectl.Find(t)
 	server := servertesting.Start(t)
 	createNamespace(t, server, "tour")
-	tour.RunBuiltins(t, tour.Env{Kubectl: kubectl, Kubeconfig: server.Kubeconfig, Namespace: "tour"})
+	kubectl.RunBuiltins(t, kubectl.Env{Kubectl: program, Kubeconfig: server.Kubeconfig, Namespace: "tour"})
 }

@@ -34,24 +34,24 @@ import (
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
-	"github.com/gatehouse-dev/gatehouse/test/attacks"
+	"github.com/gatehouse-dev/gatehouse/test/security"
 )
 
-func attackers(t *testing.T, server *servertesting.Server) attacks.Env {
-	return attacks.Env{
+func attackers(t *testing.T, server *servertesting.Server) security.Env {
+	return security.Env{
 		As:    func(user string, groups ...string) *rest.Config { return issueClient(t, server, user, groups...) },
 		Admin: server.Config,
 	}
 }
 
 func TestNobodyGetsAwayWithASmallAttack(t *testing.T) {
-	attacks.Small(t, attackers(t, servertesting.Start(t)))
+	security.Small(t, attackers(t, servertesting.Start(t)))
 }
 
 func TestAWatchEndsWithTheRightsOfItsUser(t *testing.T) {
 	server := servertesting.Start(t, func(o *options.Options) { o.Watches.RecheckInterval = time.Second })
 	createNamespace(t, server, "watched")
-	attacks.Watches(t, attackers(t, server), server.Config, "watched")
+	security.Watches(t, attackers(t, server), server.Config, "watched")
 }
 
 // watched opens a watch of ten years and returns a channel that is closed when the watch ends.

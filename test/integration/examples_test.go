@@ -22,7 +22,7 @@ import (
 	"testing"
 
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
-	"github.com/gatehouse-dev/gatehouse/test/tour"
+	"github.com/gatehouse-dev/gatehouse/test/kubectl"
 )
 
 // TestTheExamplesApply applies the directory of examples as a whole, twice: the second time
@@ -30,7 +30,7 @@ import (
 func TestTheExamplesApply(t *testing.T) {
 	server := servertesting.Start(t)
 	for _, want := range []string{" created", " unchanged"} {
-		command := exec.CommandContext(t.Context(), tour.FindKubectl(t), "--kubeconfig", server.Kubeconfig, "apply", "-f", "../../artifacts/examples")
+		command := exec.CommandContext(t.Context(), kubectl.Find(t), "--kubeconfig", server.Kubeconfig, "apply", "-f", "../../artifacts/examples")
 		output, err := command.CombinedOutput()
 		if err != nil {
 			t.Fatalf("%v: %s", err, output)

@@ -25,7 +25,7 @@ import (
 
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
-	"github.com/gatehouse-dev/gatehouse/test/gates"
+	"github.com/gatehouse-dev/gatehouse/test/webhooks"
 )
 
 func TestWebhooksAndPoliciesAreAskedOfAStandaloneServer(t *testing.T) {
@@ -37,7 +37,7 @@ func TestWebhooksAndPoliciesAreAskedOfAStandaloneServer(t *testing.T) {
 	server := servertesting.Start(t, func(o *options.Options) {
 		o.Audit.PolicyFile, o.Audit.LogOptions.Path = policy, log
 	})
-	gates.Run(t, gates.Env{
+	webhooks.Run(t, webhooks.Env{
 		Admin: server.Config, Servers: []*rest.Config{server.Config}, Namespace: "gates", Standalone: true, CatchAll: []string{"*"}, AuditLogs: []string{log},
 	})
 }

@@ -34,7 +34,7 @@ import (
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/test/binary"
-	"github.com/gatehouse-dev/gatehouse/test/tour"
+	"github.com/gatehouse-dev/gatehouse/test/kubectl"
 )
 
 // pluginUser runs kubectl, with the plugin in the same directory.
@@ -51,7 +51,7 @@ func newPluginUser(t *testing.T, kubeconfig string) pluginUser {
 		t.Fatalf("the plugin is missing (%v): run `make build`", err)
 	}
 	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
-	return pluginUser{t, tour.FindKubectl(t), kubeconfig}
+	return pluginUser{t, kubectl.Find(t), kubeconfig}
 }
 
 func (u pluginUser) command(args string) *exec.Cmd {

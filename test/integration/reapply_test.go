@@ -26,7 +26,7 @@ import (
 
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/test/tour"
+	"github.com/gatehouse-dev/gatehouse/test/kubectl"
 )
 
 // fullLists has every list of an instance's spec, with elements that have only the required fields:
@@ -57,7 +57,7 @@ spec:
 // "configured", and writes, while the file differs from the stored object.
 func TestASecondApplyChangesNoList(t *testing.T) {
 	server := servertesting.Start(t)
-	kubectl := tour.FindKubectl(t)
+	program := kubectl.Find(t)
 	for _, row := range []struct {
 		kind, body string
 		object     any
@@ -77,7 +77,7 @@ func TestASecondApplyChangesNoList(t *testing.T) {
 				t.Errorf("the manifest has no elements for the list %s", missing)
 			}
 			for _, want := range []string{" created", " unchanged"} {
-				command := exec.CommandContext(t.Context(), kubectl, "--kubeconfig", server.Kubeconfig, "apply", "-f", "-")
+				command := exec.CommandContext(t.Context(), program, "--kubeconfig", server.Kubeconfig, "apply", "-f", "-")
 				command.Stdin = strings.NewReader(manifest)
 				output, err := command.CombinedOutput()
 				if err != nil || !strings.HasSuffix(strings.TrimSpace(string(output)), want) {

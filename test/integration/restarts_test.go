@@ -37,8 +37,8 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
-	"github.com/gatehouse-dev/gatehouse/test/attacks"
 	"github.com/gatehouse-dev/gatehouse/test/binary"
+	"github.com/gatehouse-dev/gatehouse/test/security"
 )
 
 // restarts is the number of restarts, alternately by SIGKILL and by SIGTERM.
@@ -62,7 +62,7 @@ func TestNoRestartDecidesFromAnOlderState(t *testing.T) {
 		} else {
 			server.Stop(t)
 		}
-		attacks.AskDuringStart(ctx, t, questions, func() { server = binary.Start(t, dir, "--listen", address) })
+		security.AskDuringStart(ctx, t, questions, func() { server = binary.Start(t, dir, "--listen", address) })
 		if t.Failed() {
 			t.Fatalf("in round %d", round)
 		}
@@ -216,7 +216,7 @@ func (w *restartWorld) change(ctx context.Context, t *testing.T, round int) {
 }
 
 // questions returns requests that are repeated all the time; each has one correct response.
-func (w *restartWorld) questions(t *testing.T) []*attacks.Question {
+func (w *restartWorld) questions(t *testing.T) []*security.Question {
 	t.Helper()
 	user := func(name string) *rest.Config {
 		ca, err := certificates.LoadCA(w.pki)
@@ -240,7 +240,7 @@ func (w *restartWorld) questions(t *testing.T) []*attacks.Question {
 	configMap := func(name string) string {
 		return fmt.Sprintf(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":%q}}`, name)
 	}
-	return []*attacks.Question{
+	return []*security.Question{
 		{Name: "a user whose binding was deleted reads secrets", Config: user("mallory"), Path: secret, Want: http.StatusForbidden},
 		{Name: "a user with a role lists config maps", Config: user("keeper"), Path: "/api/v1/configmaps", Want: http.StatusOK},
 		{Name: "a user creates what no policy, webhook or quota refuses any more", Config: user("keeper"), Path: fmt.Sprintf(maps, "shop"), Body: configMap("welcome"), Want: http.StatusCreated},

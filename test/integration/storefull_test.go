@@ -34,8 +34,8 @@ import (
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
-	"github.com/gatehouse-dev/gatehouse/test/attacks"
 	"github.com/gatehouse-dev/gatehouse/test/binary"
+	"github.com/gatehouse-dev/gatehouse/test/security"
 )
 
 // smallQuota is slightly more than the minimum of --etcd-quota-bytes.
@@ -208,5 +208,5 @@ func TestAnObjectThatAnExternalEtcdDoesNotTakeIsTooLargeAndNoFailureOfTheServer(
 	}
 	t.Cleanup(func() { _ = etcd.Close() })
 	server := servertesting.Start(t, func(o *options.Options) { o.Etcd.StorageConfig.Transport.ServerList = etcd.Endpoints() })
-	attacks.LargeObjects(t, server.Config, "default", 400<<10, 700<<10, 1200<<10, 2_900_000)
+	security.LargeObjects(t, server.Config, "default", 400<<10, 700<<10, 1200<<10, 2_900_000)
 }

@@ -24,29 +24,29 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/manager"
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 	"github.com/gatehouse-dev/gatehouse/test/binary"
-	"github.com/gatehouse-dev/gatehouse/test/tour"
+	"github.com/gatehouse-dev/gatehouse/test/kubectl"
 )
 
 func TestKubectlTour(t *testing.T) {
-	kubectl := tour.FindKubectl(t)
+	program := kubectl.Find(t)
 	server := gatehousetesting.Start(t)
 	createNamespace(t, server, "tour")
 	createAccount(t, server, "tour", "builder")
-	tour.Run(t, tour.Env{Kubectl: kubectl, Kubeconfig: server.Kubeconfig, Namespace: "tour"})
+	kubectl.Run(t, kubectl.Env{Kubectl: program, Kubeconfig: server.Kubeconfig, Namespace: "tour"})
 }
 
 func TestAppsRollOut(t *testing.T) {
-	kubectl := tour.FindKubectl(t)
+	program := kubectl.Find(t)
 	server := gatehousetesting.Start(t, func(o *options.Options) {
 		o.Controllers, o.SimulateHosts = manager.Selection{manager.AllControllers}, 3
 	})
 	createNamespace(t, server, "tour")
-	tour.RunApps(t, tour.Rollouts{Env: tour.Env{Kubectl: kubectl, Kubeconfig: server.Kubeconfig, Namespace: "tour"}, Hosts: 3})
+	kubectl.RunApps(t, kubectl.Rollouts{Env: kubectl.Env{Kubectl: program, Kubeconfig: server.Kubeconfig, Namespace: "tour"}, Hosts: 3})
 }
 
 // The test uses the server that make builds, because the one inside this test has no version.
 func TestKubectlSeesNoVersionSkewOfTheBuiltServer(t *testing.T) {
-	kubectl := tour.FindKubectl(t)
+	program := kubectl.Find(t)
 	server := binary.Start(t, binary.DataDir(t))
-	tour.CheckVersion(t, tour.Env{Kubectl: kubectl, Kubeconfig: filepath.Join(server.DataDir, "kubeconfig"), Namespace: "tour"})
+	kubectl.CheckVersion(t, kubectl.Env{Kubectl: program, Kubeconfig: filepath.Join(server.DataDir, "kubeconfig"), Namespace: "tour"})
 }
