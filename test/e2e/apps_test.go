@@ -19,10 +19,12 @@ limitations under the License.
 package e2e
 
 import (
+	"context"
 	"strings"
 	"testing"
 
 	"github.com/gatehouse-dev/gatehouse/test/e2e/harness"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 	kubectltest "github.com/gatehouse-dev/gatehouse/test/kubectl"
 )
 
@@ -47,7 +49,7 @@ func startFleet(t *testing.T, hosts int) map[string]*harness.Process {
 		t.Fatal(err)
 	}
 	t.Cleanup(simulated.Stop)
-	eventually(t, "all hosts have registered", func() (bool, string) {
+	kit.EventuallyState(t, "all hosts have registered", func(context.Context) (bool, string) {
 		out, err := env.cluster.Kubectl("", "get", "hosts", "-o", "name")
 		if err != nil {
 			return false, err.Error()
@@ -81,7 +83,7 @@ func TestAnotherReplicaOfTheControllersGoesOn(t *testing.T) {
 		}
 		return out
 	}
-	eventually(t, "one leads", func() (bool, string) { return leader() != "", "nobody" })
+	kit.EventuallyState(t, "one leads", func(context.Context) (bool, string) { return leader() != "", "nobody" })
 	before := leader()
 	app := func(name string) string {
 		return `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"App","metadata":{"name":"` + name + `","namespace":"` + ns + `"},"spec":{"selector":{"matchLabels":{"app":"` + name +

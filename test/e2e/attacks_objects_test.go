@@ -19,10 +19,12 @@ limitations under the License.
 package e2e
 
 import (
+	"context"
 	"testing"
 
 	"k8s.io/client-go/rest"
 
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 	"github.com/gatehouse-dev/gatehouse/test/security"
 )
 
@@ -67,7 +69,7 @@ func TestOwnersAreNamedOnlyWithTheRightsThatTheClusterGives(t *testing.T) {
 	}
 	t.Cleanup(func() { kubectl(t, "delete", "host", "attack-owner", "--ignore-not-found") })
 	for _, arguments := range [][]string{{"create", "instances", "attack-smith"}, {"patch", "instances", "attack-patcher"}} {
-		eventually(t, arguments[2]+" may "+arguments[0], func() (bool, string) {
+		kit.EventuallyState(t, arguments[2]+" may "+arguments[0], func(context.Context) (bool, string) {
 			out, err := env.cluster.Kubectl("", "auth", "can-i", arguments[0], arguments[1], "-n", ns, "--as", arguments[2])
 			return err == nil, out
 		})

@@ -19,10 +19,12 @@ limitations under the License.
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 	kubectltest "github.com/gatehouse-dev/gatehouse/test/kubectl"
 )
 
@@ -53,7 +55,7 @@ func TestTheKubectlTourThroughTheKubeAPIServer(t *testing.T) {
 	}
 	// The kube-apiserver fetches OpenAPI v2 asynchronously, and retries only after a minute if a
 	// test before this one had stopped the replicas.
-	eventually(t, "OpenAPI v2 of the kube-apiserver has our kinds", func() (bool, string) {
+	kit.EventuallyState(t, "OpenAPI v2 of the kube-apiserver has our kinds", func(context.Context) (bool, string) {
 		document, err := env.cluster.Kubectl("", "get", "--raw", "/openapi/v2")
 		return err == nil && strings.Contains(document, `"/apis/fleet.gatehouse.dev/v1alpha1/hosts"`), fmt.Sprint(err)
 	})

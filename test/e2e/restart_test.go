@@ -26,6 +26,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 	"github.com/gatehouse-dev/gatehouse/test/security"
 )
 
@@ -111,7 +112,7 @@ func TestARestartedReplicaDecidesByWhatTheClusterHoldsNow(t *testing.T) {
 	defer revive(t)
 	awaitQuota(t, full, "fleet")
 	for _, space := range []string{ns, full} {
-		eventually(t, "the service account of "+space+" is there", func() (bool, string) {
+		kit.EventuallyState(t, "the service account of "+space+" is there", func(context.Context) (bool, string) {
 			_, err := env.cluster.Kubectl("", "get", "serviceaccount", "default", "-n", space)
 			return err == nil, errText(err)
 		})
@@ -145,7 +146,7 @@ func TestARestartedReplicaDecidesByWhatTheClusterHoldsNow(t *testing.T) {
 // awaitQuota waits until the cluster has counted the usage of a quota: the quota is enforced from then on.
 func awaitQuota(t *testing.T, ns, name string) {
 	t.Helper()
-	eventually(t, "the quota "+name+" is counted", func() (bool, string) {
+	kit.EventuallyState(t, "the quota "+name+" is counted", func(context.Context) (bool, string) {
 		out := kubectl(t, "get", "quota", name, "-n", ns, "-o", "jsonpath={.status.hard}")
 		return strings.Contains(out, "count/instances"), out
 	})

@@ -32,6 +32,7 @@ import (
 
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 func TestNumbersThatDoNotFitAreRefusedAndTheFieldIsNamed(t *testing.T) {
@@ -216,7 +217,7 @@ func TestRolesDecideWhatAnonymousCallersRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range discovery {
-		eventually(t, path+" is open", func(context.Context) bool {
+		kit.Eventually(t, path+" is open", func(context.Context) bool {
 			return nobody.do(t, http.MethodGet, path, "", "", "").code == http.StatusOK
 		})
 	}
@@ -229,7 +230,7 @@ func TestRolesDecideWhatAnonymousCallersRead(t *testing.T) {
 	if _, err := admin.RbacV1().ClusterRoleBindings().Update(t.Context(), viewer, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "/version is closed", func(context.Context) bool {
+	kit.Eventually(t, "/version is closed", func(context.Context) bool {
 		return nobody.do(t, http.MethodGet, "/version", "", "", "").code == http.StatusForbidden
 	})
 }

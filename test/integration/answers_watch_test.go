@@ -34,6 +34,8 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
+	"github.com/gatehouse-dev/gatehouse/test/kit/metrics"
 )
 
 // events reads a watch: next blocks until the server sends something.
@@ -107,9 +109,11 @@ func TestAWatchOfOneHostBeginsWithWhatIsThereWhoeverAsks(t *testing.T) {
 	} {
 		for _, path := range []string{instancesPath, fleetPath + "/instances"} {
 			t.Run(strings.TrimPrefix(path, fleetPath)+" "+row.query+" "+row.selector, func(t *testing.T) {
-				labels := `group="fleet.gatehouse.dev",index="f:spec.hostName",resource="instances",storage="watchcache"`
-				fetched := func() float64 { return raw.metric(t, "apiserver_storage_list_fetched_objects_total", labels) }
-				lists := func() float64 { return raw.metric(t, "apiserver_storage_list_total", labels) }
+				labels := metrics.Labels{"group": "fleet.gatehouse.dev", "index": "f:spec.hostName", "resource": "instances", "storage": "watchcache"}
+				fetched := func() float64 {
+					return metrics.Of(t, server.Config).Sum("apiserver_storage_list_fetched_objects_total", labels)
+				}
+				lists := func() float64 { return metrics.Of(t, server.Config).Sum("apiserver_storage_list_total", labels) }
 				objectsBefore, listsBefore := fetched(), lists()
 				next := raw.events(t, path+"?"+row.query+"&fieldSelector="+url.QueryEscape(row.selector))
 				var got []string
@@ -173,7 +177,7 @@ func TestADynamicClientFollowsCustomResourceDefinitionsInPeace(t *testing.T) {
 		close(stop)
 		factory.Shutdown()
 	}()
-	eventually(t, "the informer has its objects", func(context.Context) bool { return informer.HasSynced() })
+	kit.Eventually(t, "the informer has its objects", func(context.Context) bool { return informer.HasSynced() })
 	watch, err := client.Resource(definitions).Watch(t.Context(), metav1.ListOptions{ResourceVersion: "1", AllowWatchBookmarks: true})
 	if err != nil {
 		t.Fatal(err)

@@ -27,13 +27,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 	"github.com/gatehouse-dev/gatehouse/test/security"
 )
 
@@ -122,12 +122,10 @@ func TestAWatchEndsWithItsCredentials(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The authorizer learns of the grant from its informer, a moment later.
-	if err := wait.PollUntilContextCancel(ctx, 10*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+	kit.Eventually(t, "the grant is in force", func(ctx context.Context) bool {
 		_, err := reader.CoreV1().ConfigMaps("default").List(ctx, metav1.ListOptions{})
-		return err == nil, nil
-	}); err != nil {
-		t.Fatal(err)
-	}
+		return err == nil
+	})
 	leaver := watched(ctx, t, bearer, path)
 	if err := accounts.Delete(ctx, "leaver", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)

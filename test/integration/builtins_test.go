@@ -35,6 +35,7 @@ import (
 
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 func builtinClient(t *testing.T, server *servertesting.Server) *kubernetes.Clientset {
@@ -112,7 +113,7 @@ func TestANamespaceGoesWhenItsFinalizersAreGone(t *testing.T) {
 		t.Fatalf("after the first DELETE: %+v", closed)
 	}
 	// Admission observes the deletion in its informer, a moment later.
-	eventually(t, "nothing new gets in", func(ctx context.Context) bool {
+	kit.Eventually(t, "nothing new gets in", func(ctx context.Context) bool {
 		_, err := client.CoreV1().ConfigMaps("team").Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "late-"}}, metav1.CreateOptions{})
 		return apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
 	})

@@ -29,12 +29,12 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/ptr"
 
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 // controlled is a standalone server with the controllers of a cluster.
@@ -56,13 +56,10 @@ func startControlled(t *testing.T) controlled {
 // comesTrue waits until is returns nothing, and fails the test with its last result after a timeout.
 func comesTrue(t *testing.T, is func(ctx context.Context) (missing string)) {
 	t.Helper()
-	missing := "nothing was looked at"
-	if err := wait.PollUntilContextTimeout(t.Context(), 10*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
-		missing = is(ctx)
-		return missing == "", nil
-	}); err != nil {
-		t.Fatal(missing)
-	}
+	kit.EventuallyState(t, "nothing is missing", func(ctx context.Context) (bool, string) {
+		missing := is(ctx)
+		return missing == "", missing
+	})
 }
 
 // gone waits until get returns NotFound.

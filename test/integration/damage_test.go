@@ -29,10 +29,10 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/ptr"
 
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 // secretText returns the content of a secret of the damage tests, which they search for in the database.
@@ -97,10 +97,8 @@ func TestAFlippedBitIsNamedAndNeverServed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := wait.PollUntilContextCancel(ctx, 10*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+	kit.Eventually(t, "the secrets that are left can be listed", func(ctx context.Context) bool {
 		list, err := client.List(ctx, metav1.ListOptions{})
-		return err == nil && len(list.Items) == secrets-damaged, nil
-	}); err != nil {
-		t.Errorf("the secrets that are left cannot be listed: %v", err)
-	}
+		return err == nil && len(list.Items) == secrets-damaged
+	})
 }

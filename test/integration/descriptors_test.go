@@ -25,8 +25,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -36,6 +34,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/gatehouse-dev/gatehouse/test/binary"
+	"github.com/gatehouse-dev/gatehouse/test/kit/metrics"
 )
 
 // limitFiles sets the limit of open files of servers that the test starts.
@@ -49,36 +48,18 @@ func limitFiles(t *testing.T, soft, hard int) {
 	t.Setenv("GATEHOUSE_BINARY", script)
 }
 
-// metric returns the value of one metric of /metrics.
-func metric(t *testing.T, config *rest.Config, name string) int {
-	t.Helper()
-	body, err := kubernetes.NewForConfigOrDie(config).CoreV1().RESTClient().Get().AbsPath("/metrics").Do(t.Context()).Raw()
-	if err != nil {
-		t.Fatal(err)
-	}
-	match := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + ` (\S+)$`).FindSubmatch(body)
-	if match == nil {
-		t.Fatalf("there is no metric %s", name)
-	}
-	value, err := strconv.ParseFloat(string(match[1]), 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return int(value)
-}
-
 func TestTheLimitOfOpenFilesIsRaisedAndShownInMetrics(t *testing.T) {
 	limitFiles(t, 128, 1024)
 	server := binary.Start(t, binary.DataDir(t))
 	// Go reserves one descriptor.
-	if got := metric(t, server.Config, "process_max_fds"); got < 1023 {
-		t.Errorf("the server may have %d files open, and 1024 are allowed", got)
+	if got := metrics.Of(t, server.Config).Sum("process_max_fds", nil); got < 1023 {
+		t.Errorf("the server may have %v files open, and 1024 are allowed", got)
 	}
-	if got := metric(t, server.Config, "gatehouse_connections_limit"); got < 890 || got > 900 {
-		t.Errorf("clients may have %d connections, want 1024 without 64 and a sixteenth", got)
+	if got := metrics.Of(t, server.Config).Sum("gatehouse_connections_limit", nil); got < 890 || got > 900 {
+		t.Errorf("clients may have %v connections, want 1024 without 64 and a sixteenth", got)
 	}
-	if got := metric(t, server.Config, "process_open_fds"); got < 10 {
-		t.Errorf("%d files are open", got)
+	if got := metrics.Of(t, server.Config).Sum("process_open_fds", nil); got < 10 {
+		t.Errorf("%v files are open", got)
 	}
 }
 
@@ -120,11 +101,11 @@ func TestACrowdOfConnectionsLeavesDescriptorsForTheRest(t *testing.T) {
 			t.Fatalf("create %d: %v", i, err)
 		}
 	}
-	if got := metric(t, onItsOwn(server.Config), "process_open_fds"); got > files-20 {
-		t.Errorf("%d of %d descriptors are in use: none are reserved for etcd and the log", got, files)
+	if got := metrics.Of(t, onItsOwn(server.Config)).Sum("process_open_fds", nil); got < 1 || got > files-20 {
+		t.Errorf("%v of %d descriptors are in use: none are reserved for etcd and the log", got, files)
 	}
-	if got := metric(t, onItsOwn(server.Config), `gatehouse_connections_closed_total{reason="not authenticated"}`); got < files/4 {
-		t.Errorf("%d connections of silent clients were closed", got)
+	if got := metrics.Of(t, onItsOwn(server.Config)).Sum("gatehouse_connections_closed_total", metrics.Labels{"reason": "not authenticated"}); got < files/4 {
+		t.Errorf("%v connections of silent clients were closed", got)
 	}
 }
 

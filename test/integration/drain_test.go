@@ -38,6 +38,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	"github.com/gatehouse-dev/gatehouse/test/binary"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 const drainedWatches = 50
@@ -93,7 +94,7 @@ func TestSIGTERMDrainsRequestsAndWatchesAndFreesTheLock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "new connections are refused", func(ctx context.Context) bool {
+	kit.Eventually(t, "new connections are refused", func(ctx context.Context) bool {
 		connection, err := (&net.Dialer{}).DialContext(ctx, "tcp", address.Host)
 		if err == nil {
 			_ = connection.Close()

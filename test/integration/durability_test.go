@@ -36,6 +36,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions"
 	"github.com/gatehouse-dev/gatehouse/test/binary"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 const killRounds = 5
@@ -217,7 +218,7 @@ func (w *wanderer) goTo(t *testing.T, server *binary.Server) {
 // check waits until the informer's store equals the server's list.
 func (w *wanderer) check(t *testing.T, client versioned.Interface) {
 	t.Helper()
-	eventually(t, "the informer has what the server has", func(ctx context.Context) bool {
+	kit.Eventually(t, "the informer has what the server has", func(ctx context.Context) bool {
 		list, err := client.FleetV1alpha1().Instances("").List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return false

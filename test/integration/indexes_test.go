@@ -30,7 +30,6 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 
@@ -38,6 +37,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
+	"github.com/gatehouse-dev/gatehouse/test/kit/metrics"
 )
 
 // Timeout of a condition on a machine that is busy with other tests, and the poll interval.
@@ -45,15 +46,6 @@ const (
 	patience = time.Minute
 	interval = 10 * time.Millisecond
 )
-
-// eventually waits until the condition holds.
-func eventually(t *testing.T, what string, condition func(context.Context) bool) {
-	t.Helper()
-	err := wait.PollUntilContextTimeout(t.Context(), interval, patience, true, func(ctx context.Context) (bool, error) { return condition(ctx), nil })
-	if err != nil {
-		t.Fatalf("waiting until %s: %v", what, err)
-	}
-}
 
 // requestLog records a client's reads of instances, in order.
 type requestLog struct {
@@ -112,7 +104,7 @@ func startInformer(t *testing.T, config *rest.Config, fieldSelector string) (cac
 		close(stop)
 		factory.Shutdown()
 	})
-	eventually(t, "the informer has its objects", func(context.Context) bool { return informer.HasSynced() })
+	kit.Eventually(t, "the informer has its objects", func(context.Context) bool { return informer.HasSynced() })
 	return informer, log
 }
 
@@ -188,16 +180,16 @@ func TestAnInformerOfOneHostFallsBackToListAndWatch(t *testing.T) {
 	if names := namesOf(informer); !slices.Equal(names, []string{"mine"}) {
 		t.Errorf("the informer starts with %v, not with mine", names)
 	}
-	eventually(t, "the informer watches", func(context.Context) bool { return len(log.requests()) >= 3 })
+	kit.Eventually(t, "the informer watches", func(context.Context) bool { return len(log.requests()) >= 3 })
 	want := []string{"stream 422 spec.hostName=edge-1", "list 200 spec.hostName=edge-1", "watch 200 spec.hostName=edge-1"}
 	if made := log.requests(); !slices.Equal(made, want) {
 		t.Errorf("the informer made the requests %q, not %q", made, want)
 	}
 
 	client.mustBind(t, "late", "edge-1")
-	eventually(t, "an instance comes to the host", func(context.Context) bool { return slices.Equal(namesOf(informer), []string{"late", "mine"}) })
+	kit.Eventually(t, "an instance comes to the host", func(context.Context) bool { return slices.Equal(namesOf(informer), []string{"late", "mine"}) })
 	client.delete(t, "mine", 0)
-	eventually(t, "an instance leaves the host", func(context.Context) bool { return slices.Equal(namesOf(informer), []string{"late"}) })
+	kit.Eventually(t, "an instance leaves the host", func(context.Context) bool { return slices.Equal(namesOf(informer), []string{"late"}) })
 	if made := log.requests(); !slices.Equal(made, want) {
 		t.Errorf("the informer made the requests %q, not %q: it watches once and for all", made, want)
 	}
@@ -222,34 +214,14 @@ func TestAnInformerOfEverythingStreamsItsInitialEvents(t *testing.T) {
 			}
 			name := strings.NewReplacer("", "all", "status.phase=Pending", "pending", "spec.hostName!=edge-1", "elsewhere").Replace(selector)
 			client.createInstance(t, name)
-			eventually(t, "a new instance arrives", func(context.Context) bool { return slices.Contains(namesOf(informer), name) })
+			kit.Eventually(t, "a new instance arrives", func(context.Context) bool { return slices.Contains(namesOf(informer), name) })
 			client.delete(t, name, 0)
-			eventually(t, "it goes again", func(context.Context) bool { return slices.Equal(namesOf(informer), start) })
+			kit.Eventually(t, "it goes again", func(context.Context) bool { return slices.Equal(namesOf(informer), start) })
 			if made := log.requests(); !slices.Equal(made, want) {
 				t.Errorf("the informer made the requests %q, not %q: it streams once and for all", made, want)
 			}
 		})
 	}
-}
-
-// metric returns the value of one metric; labels must hold all labels of the sample, in alphabetical
-// order. It returns 0 if the metric has no sample yet.
-func (c rawClient) metric(t *testing.T, name, labels string) float64 {
-	t.Helper()
-	answer := c.do(t, http.MethodGet, "/metrics", "", "text/plain", "")
-	if answer.code != http.StatusOK {
-		t.Fatalf("/metrics: %d", answer.code)
-	}
-	for line := range strings.Lines(string(answer.body)) {
-		if value, found := strings.CutPrefix(strings.TrimSpace(line), name+"{"+labels+"} "); found {
-			number, err := strconv.ParseFloat(value, 64)
-			if err != nil {
-				t.Fatalf("%s: %v", line, err)
-			}
-			return number
-		}
-	}
-	return 0
 }
 
 func TestAListByAnIndexedFieldReadsOnlyWhatMatches(t *testing.T) {
@@ -282,9 +254,10 @@ func TestAListByAnIndexedFieldReadsOnlyWhatMatches(t *testing.T) {
 		{"spec.restartPolicy=Always", byNothing, 10, 10},
 	} {
 		t.Run(row.selector, func(t *testing.T) {
-			labels := fmt.Sprintf(`group="fleet.gatehouse.dev",index=%q,resource="instances",storage="watchcache"`, row.index)
+			labels := metrics.Labels{"group": "fleet.gatehouse.dev", "index": row.index, "resource": "instances", "storage": "watchcache"}
 			count := func() (lists, fetched float64) {
-				return raw.metric(t, "apiserver_storage_list_total", labels), raw.metric(t, "apiserver_storage_list_fetched_objects_total", labels)
+				read := metrics.Of(t, server.Config)
+				return read.Sum("apiserver_storage_list_total", labels), read.Sum("apiserver_storage_list_fetched_objects_total", labels)
 			}
 			lists, fetched := count()
 			var list v1alpha1.InstanceList
@@ -309,20 +282,20 @@ func TestFlowControlPutsRequestsIntoTheFlowSchemasOfKubernetes(t *testing.T) {
 		name   string
 		client rawClient
 		path   string
-		labels string
+		labels metrics.Labels
 	}{
-		{"system:masters is exempt", admin, hostsPath, `flow_schema="exempt",priority_level="exempt"`},
-		{"authenticated users share the global default", somebody, hostsPath, `flow_schema="global-default",priority_level="global-default"`},
-		{"health checks are exempt", nobody, "/readyz", `flow_schema="probes",priority_level="exempt"`},
+		{"system:masters is exempt", admin, hostsPath, metrics.Labels{"flow_schema": "exempt", "priority_level": "exempt"}},
+		{"authenticated users share the global default", somebody, hostsPath, metrics.Labels{"flow_schema": "global-default", "priority_level": "global-default"}},
+		{"health checks are exempt", nobody, "/readyz", metrics.Labels{"flow_schema": "probes", "priority_level": "exempt"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			const dispatched = "apiserver_flowcontrol_dispatched_requests_total"
-			before := admin.metric(t, dispatched, row.labels)
+			before := metrics.Of(t, server.Config).Sum(dispatched, row.labels)
 			// Requests go to the catch-all until flow control has synchronized, a tenth of a second after the
 			// start. There may be more than one, because the server sends requests to itself.
-			eventually(t, dispatched+"{"+row.labels+"} moves on", func(context.Context) bool {
+			kit.Eventually(t, fmt.Sprintf("%s %v moves on", dispatched, row.labels), func(context.Context) bool {
 				row.client.do(t, http.MethodGet, row.path, "", "", "")
-				return admin.metric(t, dispatched, row.labels) > before
+				return metrics.Of(t, server.Config).Sum(dispatched, row.labels) > before
 			})
 		})
 	}

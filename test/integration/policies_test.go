@@ -29,6 +29,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 // policyOn returns a policy with parameters of a kind.
@@ -74,7 +75,7 @@ func TestPoliciesAreForThoseWhoMayReadTheirParameters(t *testing.T) {
 	policies := client.AdmissionregistrationV1().ValidatingAdmissionPolicies()
 	// The last right takes effect when the informer has its binding, a moment later.
 	for _, allowed := range []*admissionregistrationv1.ValidatingAdmissionPolicy{policyOn("on-settings", "v1", "ConfigMap"), policyOn("on-hosts", "fleet.gatehouse.dev/v1alpha1", "Host")} {
-		eventually(t, allowed.Name+" is created", func(ctx context.Context) bool {
+		kit.Eventually(t, allowed.Name+" is created", func(ctx context.Context) bool {
 			_, err = policies.Create(ctx, allowed, metav1.CreateOptions{})
 			return err == nil
 		})

@@ -33,6 +33,7 @@ import (
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/quota"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 const countInstances = "count/instances.fleet.gatehouse.dev"
@@ -114,7 +115,7 @@ func TestAQuotaLimitsInstancesAndWhatTheyAskFor(t *testing.T) {
 		"count/instances.fleet.gatehouse.dev=1,fleet.gatehouse.dev/requests.millicpu=2,fleet.gatehouse.dev/requests.memory=10,count/apps.fleet.gatehouse.dev=0")
 
 	// Admission may see the status of the quota later than this test does.
-	eventually(t, "an instance within the quota is created", func(context.Context) bool {
+	kit.Eventually(t, "an instance within the quota is created", func(context.Context) bool {
 		err := c.create(t, asking("half", "500m", "100"))
 		if err != nil && !strings.Contains(err.Error(), "status unknown for quota: few,") {
 			t.Fatal(err)

@@ -19,7 +19,6 @@ package integration
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"path/filepath"
 	"testing"
@@ -38,6 +37,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 	"github.com/gatehouse-dev/gatehouse/test/binary"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 	"github.com/gatehouse-dev/gatehouse/test/security"
 )
 
@@ -50,7 +50,11 @@ const restarts = 100
 func TestNoRestartDecidesFromAnOlderState(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 8*binary.Patience)
 	defer cancel()
-	dir, address := binary.DataDir(t), freeAddress(t)
+	address, err := kit.FreeAddress() // the same after each restart
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := binary.DataDir(t)
 	server := binary.Start(t, dir, "--listen", address)
 	world := newRestartWorld(ctx, t, server)
 	questions := world.questions(t)
@@ -70,17 +74,6 @@ func TestNoRestartDecidesFromAnOlderState(t *testing.T) {
 	for _, q := range questions {
 		t.Logf("%s: answers by code: %s", q.Name, q.Codes())
 	}
-}
-
-// freeAddress returns a loopback address with a port that a server can bind again after each restart.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
 }
 
 // restartWorld holds the objects that exist throughout, and those that change around the restarts.

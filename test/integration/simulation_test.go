@@ -34,6 +34,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 	"github.com/gatehouse-dev/gatehouse/test/binary"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 // simulate runs gatehouse simulate-hosts until the test ends.
@@ -58,7 +59,7 @@ func simulate(t *testing.T, args ...string) {
 // waitReady returns the Host once its agent has reported it ready.
 func (c fleetClient) waitReady(t *testing.T, name string) (host *v1alpha1.Host) {
 	t.Helper()
-	eventually(t, name+" is ready", func(ctx context.Context) bool {
+	kit.Eventually(t, name+" is ready", func(ctx context.Context) bool {
 		var err error
 		host, err = c.FleetV1alpha1().Hosts().Get(ctx, name, metav1.GetOptions{})
 		return err == nil && apimeta.IsStatusConditionTrue(host.Status.Conditions, v1alpha1.HostConditionReady)
@@ -69,7 +70,7 @@ func (c fleetClient) waitReady(t *testing.T, name string) (host *v1alpha1.Host) 
 // waitInstance returns the instance once wanted returns true.
 func (c fleetClient) waitInstance(t *testing.T, name, what string, wanted func(*v1alpha1.Instance, *v1alpha1.ContainerStatus) bool) (instance *v1alpha1.Instance) {
 	t.Helper()
-	eventually(t, name+" "+what, func(ctx context.Context) bool {
+	kit.Eventually(t, name+" "+what, func(ctx context.Context) bool {
 		var err error
 		instance, err = c.FleetV1alpha1().Instances("default").Get(ctx, name, metav1.GetOptions{})
 		return err == nil && len(instance.Status.ContainerStatuses) == 1 && wanted(instance, &instance.Status.ContainerStatuses[0])
@@ -166,7 +167,7 @@ func expectToComeBack(t *testing.T, client fleetClient, name string) {
 	if err := client.FleetV1alpha1().Hosts().Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, name+" registers again", func(ctx context.Context) bool {
+	kit.Eventually(t, name+" registers again", func(ctx context.Context) bool {
 		host, err := client.FleetV1alpha1().Hosts().Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			if !apierrors.IsNotFound(err) {

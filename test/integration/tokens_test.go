@@ -48,6 +48,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 // withToken returns a client configuration with a bearer token as its only credential.
@@ -133,7 +134,7 @@ func TestATokenLivesAsLongAsItsAccountAndWhatItIsBoundTo(t *testing.T) {
 func becomesUnauthorized(t *testing.T, server *servertesting.Server, token string) {
 	t.Helper()
 	client := newRawClient(t, withToken(server, token))
-	eventually(t, "the token is refused", func(context.Context) bool {
+	kit.Eventually(t, "the token is refused", func(context.Context) bool {
 		return client.do(t, http.MethodGet, hostsPath, "", "", "").code == http.StatusUnauthorized
 	})
 	isUnauthorized(t, server, token)

@@ -23,7 +23,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -40,6 +40,7 @@ import (
 	fleetv1alpha1 "github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	"github.com/gatehouse-dev/gatehouse/test/binary"
+	"github.com/gatehouse-dev/gatehouse/test/kit/metrics"
 )
 
 const (
@@ -106,8 +107,8 @@ func TestEveryWatcherSeesEveryEventOnceAndInOrder(t *testing.T) {
 	}
 	sequence := whatHappened(ctx, t, server, work, start)
 	checkFollowers(t, all, sequence, start)
-	checkTerminations(ctx, t, client, all)
-	checkMetrics(ctx, t, client)
+	checkTerminations(t, server.Config, all)
+	checkMetrics(t, server.Config)
 	server.Stop(t)
 	checkLog(t, server)
 }
@@ -290,7 +291,7 @@ func checkFollowers(t *testing.T, all []*lossless, sequence []written, start uin
 // it counted each. A terminated watch first delivers its queued events. A follower that finds its last
 // event among them leaves without observing the end, so the server may have counted one more for each
 // follower.
-func checkTerminations(ctx context.Context, t *testing.T, client versioned.Interface, all []*lossless) {
+func checkTerminations(t *testing.T, config *rest.Config, all []*lossless) {
 	t.Helper()
 	ended := 0
 	for _, f := range all {
@@ -299,48 +300,38 @@ func checkTerminations(ctx context.Context, t *testing.T, client versioned.Inter
 			t.Errorf("%s was never ended by the server", f.name)
 		}
 	}
-	metrics := readMetrics(ctx, t, client)
-	match := regexp.MustCompile(`(?m)^apiserver_terminated_watchers_total\{group="fleet.gatehouse.dev",resource="instances"\} (\d+)$`).FindStringSubmatch(metrics)
-	if match == nil {
-		t.Fatal("the server has counted no terminated watcher")
-	}
-	counted, err := strconv.Atoi(match[1])
-	if err != nil {
-		t.Fatal(err)
-	}
+	counted := int(metrics.Of(t, config).Sum("apiserver_terminated_watchers_total", metrics.Labels{"group": "fleet.gatehouse.dev", "resource": "instances"}))
 	if counted < ended || counted > ended+len(all) {
 		t.Errorf("the server has terminated %d watchers, but %d watches of %d followers ended", counted, ended, len(all))
 	}
 	t.Logf("apiserver_terminated_watchers_total is %d, %d of them seen", counted, ended)
 }
 
-func readMetrics(ctx context.Context, t *testing.T, client versioned.Interface) string {
-	t.Helper()
-	metrics, err := client.FleetV1alpha1().RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(metrics)
+// faultMetrics are names of metrics that count faults only.
+var faultMetrics = []string{
+	"apiserver_request_aborts_total", "apiserver_request_terminations_total", "apiserver_flowcontrol_rejected_requests_total",
+	"etcd_request_errors_total", "apiserver_storage_decode_errors_total", "apiserver_audit_error_total",
 }
 
 // checkMetrics expects no metric that indicates a fault.
-func checkMetrics(ctx context.Context, t *testing.T, client versioned.Interface) {
+func checkMetrics(t *testing.T, config *rest.Config) {
 	t.Helper()
-	trouble := regexp.MustCompile(`^(apiserver_request_total\{.*code="(5\d\d|429)"` +
-		`|apiserver_request_aborts_total|apiserver_request_terminations_total|apiserver_flowcontrol_rejected_requests_total` +
-		`|etcd_request_errors_total|apiserver_watch_cache_consistent_read_total\{.*success="false"|apiserver_storage_decode_errors_total|apiserver_audit_error_total)`)
 	requests := 0
-	for line := range strings.Lines(readMetrics(ctx, t, client)) {
-		line = strings.TrimSpace(line)
+	for _, sample := range metrics.Of(t, config) {
 		// The server polls its own readiness until it is ready.
-		if strings.Contains(line, `subresource="/readyz"`) {
+		if sample.Labels["subresource"] == "/readyz" {
 			continue
 		}
-		if trouble.MatchString(line) && !strings.HasSuffix(line, " 0") {
-			t.Errorf("a metric indicates a fault: %s", line)
-		}
-		if strings.HasPrefix(line, "apiserver_request_total{") {
+		fault := slices.Contains(faultMetrics, sample.Name)
+		switch code := sample.Labels["code"]; sample.Name {
+		case "apiserver_request_total":
 			requests++
+			fault = strings.HasPrefix(code, "5") || code == "429"
+		case "apiserver_watch_cache_consistent_read_total":
+			fault = sample.Labels["success"] == "false"
+		}
+		if fault && sample.Value != 0 {
+			t.Errorf("a metric indicates a fault: %+v", sample)
 		}
 	}
 	if requests == 0 {

@@ -20,15 +20,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
-	"k8s.io/apimachinery/pkg/util/wait"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 // Rollouts is the environment of the scenes of apps: a server with running controllers, and hosts that
@@ -125,13 +125,10 @@ func (s *scene) appIs(numbers, image string) {
 	if len(row) != 6 || strings.Join(row[1:4], " ") != numbers {
 		s.Fatalf("the app is %v, wanted %s", row, numbers)
 	}
-	var images []string
-	if err := wait.PollUntilContextTimeout(s.Context(), 100*time.Millisecond, patience, true, func(context.Context) (bool, error) {
-		images = strings.Fields(s.kubectl("get instances -l tour=$ID -o", `jsonpath={range .items[*]}{.spec.containers[0].image}{" "}{end}`).succeeds().stdout)
-		return len(images) > 0 && !slices.ContainsFunc(images, func(got string) bool { return got != image }), nil
-	}); err != nil {
-		s.Fatalf("instances run %v, wanted only %s", images, image)
-	}
+	kit.EventuallyState(s, "instances run only "+image, func(context.Context) (bool, string) {
+		images := strings.Fields(s.kubectl("get instances -l tour=$ID -o", `jsonpath={range .items[*]}{.spec.containers[0].image}{" "}{end}`).succeeds().stdout)
+		return len(images) > 0 && !slices.ContainsFunc(images, func(got string) bool { return got != image }), fmt.Sprint(images)
+	})
 }
 
 // plugin runs kubectl gatehouse, which must be in kubectl's directory, where make build puts it.

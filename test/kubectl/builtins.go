@@ -22,11 +22,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 // RunBuiltins runs kubectl's commands for Kubernetes' own kinds, on a standalone server. Each
@@ -126,13 +126,10 @@ func accountTokens(s *scene) {
 // awaitRight waits until a grant is in effect, a moment after it is stored.
 func awaitRight(s *scene, what string) {
 	s.Helper()
-	var last result
-	if err := wait.PollUntilContextTimeout(s.Context(), 50*time.Millisecond, patience, true, func(context.Context) (bool, error) {
-		last = s.kubectl("auth can-i " + what)
-		return last.stdout == "yes\n", nil
-	}); err != nil {
-		s.Fatalf("%v\n%s", err, last)
-	}
+	kit.EventuallyState(s, "the user can "+what, func(context.Context) (bool, string) {
+		last := s.kubectl("auth can-i " + what)
+		return last.stdout == "yes\n", last.String()
+	})
 }
 
 func roles(s *scene) {

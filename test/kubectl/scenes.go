@@ -25,7 +25,8 @@ import (
 	"time"
 
 	utilrand "k8s.io/apimachinery/pkg/util/rand"
-	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 // patience bounds every wait. No wait takes seconds on an idle machine.
@@ -149,22 +150,18 @@ func CheckVersion(t *testing.T, env Env) {
 // from the servers behind it, some time after they are ready.
 func awaitGroup(s *scene) {
 	s.Helper()
-	var last result
-	served := func(context.Context) (bool, error) {
+	kit.EventuallyState(s, "the fleet group is served", func(context.Context) (bool, string) {
 		for _, line := range []string{
 			"explain hosts.spec --api-version=fleet.gatehouse.dev/v1alpha1",
 			"explain instances.spec --api-version=fleet.gatehouse.dev/v1alpha1",
 			"get hosts,hostleases,instances.fleet.gatehouse.dev -l tour=$ID",
 		} {
-			if last = s.kubectl(line); last.code != 0 {
-				return false, nil
+			if last := s.kubectl(line); last.code != 0 {
+				return false, last.String()
 			}
 		}
-		return true, nil
-	}
-	if err := wait.PollUntilContextTimeout(s.Context(), 100*time.Millisecond, patience, true, served); err != nil {
-		s.Fatalf("the fleet group is not served: %v\nthe last try:\n%s", err, last)
-	}
+		return true, ""
+	})
 }
 
 // scene is one test with its own kubectl and identifier.

@@ -31,6 +31,8 @@ import (
 	"time"
 
 	"k8s.io/client-go/rest"
+
+	"github.com/gatehouse-dev/gatehouse/test/kit/metrics"
 )
 
 // Bounds for the server to end unfinished connections and bodies: its own timeouts, and a margin
@@ -72,32 +74,21 @@ func Connections(t *testing.T, env Env, watches int, path, created string) {
 		}
 	})
 	t.Run("The metrics count what was ended and refused", func(t *testing.T) {
-		admin := newClient(t, env.Admin)
-		for metric, least := range map[string]int{
-			`gatehouse_connections_closed_total{reason="no request"}`: crowd,
-			`gatehouse_slow_bodies_total`:                             trickling,
-			`gatehouse_watches_refused_total{bound="user"}`:           1,
+		read := metrics.Of(t, env.Admin)
+		for _, row := range []struct {
+			name   string
+			labels metrics.Labels
+			least  float64
+		}{
+			{"gatehouse_connections_closed_total", metrics.Labels{"reason": "no request"}, crowd},
+			{"gatehouse_slow_bodies_total", nil, trickling},
+			{"gatehouse_watches_refused_total", metrics.Labels{"bound": "user"}, 1},
 		} {
-			if got := admin.metric(t, metric); got < least {
-				t.Errorf("%s is %d, want %d or more", metric, got, least)
+			if got := read.Sum(row.name, row.labels); got < row.least {
+				t.Errorf("%s %v is %v, want %v or more", row.name, row.labels, got, row.least)
 			}
 		}
 	})
-}
-
-// metric returns the value of a metric of /metrics, or 0 if it is missing.
-func (c client) metric(t *testing.T, name string) int {
-	t.Helper()
-	for line := range strings.Lines(string(c.must(t, http.MethodGet, "/metrics", "", ""))) {
-		if value, found := strings.CutPrefix(line, name+" "); found {
-			number, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return int(number)
-		}
-	}
-	return 0
 }
 
 func connectionAttacks(created string) []connectionAttack {

@@ -21,6 +21,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/gatehouse-dev/gatehouse/test/kit/metrics"
 )
 
 // Memory fills the store of a server that has a memory limit with large objects until it is near
@@ -68,7 +70,7 @@ func Memory(t *testing.T, env Costly, most int) {
 			}
 		})
 	}
-	if text := string(admin.must(t, http.MethodGet, "/metrics", "", "")); !strings.Contains(text, `gatehouse_memory_refused_requests_total{verb="create"} `) {
+	if !metrics.Of(t, env.Admin).Has("gatehouse_memory_refused_requests_total", metrics.Labels{"verb": "create"}) {
 		t.Error("/metrics does not count the refused requests")
 	}
 }

@@ -29,13 +29,13 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilrand "k8s.io/apimachinery/pkg/util/rand"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 // patience bounds every wait. No wait takes seconds on an idle machine,
@@ -273,11 +273,16 @@ func (s *scene) waitKnown(path string) {
 	}
 }
 
+// eventually waits until the condition holds; an error fails the test at once.
 func (s *scene) eventually(what string, condition func() (bool, error)) {
 	s.Helper()
-	if err := wait.PollUntilContextTimeout(s.Context(), 20*time.Millisecond, patience, true, func(context.Context) (bool, error) { return condition() }); err != nil {
-		s.Fatalf("never came true: %s: %v", what, err)
-	}
+	kit.Eventually(s, what, func(context.Context) bool {
+		done, err := condition()
+		if err != nil {
+			s.Fatalf("waiting until %s: %v", what, err)
+		}
+		return done
+	})
 }
 
 // instance returns a valid instance.
