@@ -56,9 +56,7 @@ func TestAFlippedBitIsNamedAndNeverServed(t *testing.T) {
 	if err := server.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
+	random := rand.New(rand.NewPCG(kit.Seed(t), 0))
 	path := filepath.Join(server.DataDir, "etcd", "member", "snap", "db")
 	database, err := os.ReadFile(path)
 	if err != nil {
