@@ -41,7 +41,7 @@ import (
 // events reads a watch: next blocks until the server sends something.
 func (c rawClient) events(t *testing.T, path string) (next func() string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), kit.Patience)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+path, nil)
 	if err != nil {
 		t.Fatal(err)

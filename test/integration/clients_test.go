@@ -41,6 +41,7 @@ import (
 	fleetapply "github.com/gatehouse-dev/gatehouse/pkg/generated/applyconfiguration/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 // exchange is a request and its response, as they crossed the wire.
@@ -232,7 +233,7 @@ func TestInformersStreamTheirFirstListAndListersReadIt(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, kit.Patience)
 	defer cancel()
 	factory.StartWithContext(ctx)
 	defer factory.Shutdown()

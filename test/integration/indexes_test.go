@@ -27,7 +27,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
@@ -39,12 +38,6 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions"
 	"github.com/gatehouse-dev/gatehouse/test/kit"
 	"github.com/gatehouse-dev/gatehouse/test/kit/metrics"
-)
-
-// Timeout of a condition on a machine that is busy with other tests, and the poll interval.
-const (
-	patience = time.Minute
-	interval = 10 * time.Millisecond
 )
 
 // requestLog records a client's reads of instances, in order.
@@ -142,7 +135,7 @@ func TestAnIndexedWatchWithInitialEventsIsRefusedWithTheCure(t *testing.T) {
 // readInitialEvents reads a watch until the bookmark that ends its initial events.
 func (c rawClient) readInitialEvents(t *testing.T, path string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), kit.Patience)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+path, nil)
 	if err != nil {

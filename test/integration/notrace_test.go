@@ -33,6 +33,7 @@ import (
 
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 // tracer observes all writes to etcd, including those that are soon undone.
@@ -43,7 +44,7 @@ type tracer struct {
 // of returns the writes during the function, a line for each.
 func (tr tracer) of(t *testing.T, do func()) []string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), kit.Patience)
 	defer cancel()
 	// The server stores nothing below this prefix.
 	const mark = "trace/"
