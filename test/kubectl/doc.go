@@ -18,6 +18,6 @@ limitations under the License.
 // output, exit code and error that the user gets. It does not depend on how the server
 // runs, so that the same scenes pass on a standalone server and through a kube-apiserver.
 //
-// The tests in test/integration and test/e2e call Run. Read Run for the list of scenes; each
+// The tests in test/integration/kubectl and test/e2e call Run. Read Run for the list of scenes; each
 // creates its own objects, with its own names and label, and deletes them.
 package kubectl

@@ -26,7 +26,7 @@ import (
 )
 
 // The attacks of the suite against a process of the server, each measured: a cost above MaxPeak or
-// MaxCPU per unit fails the test. The tests of test/integration play the same rows for their
+// MaxCPU per unit fails the test. The tests of test/integration/security play the same rows for their
 // responses; the large bodies are measured there. The processor time of a process does not include
 // the time that it waits on a busy machine.
 
