@@ -168,7 +168,7 @@ bench-admission: build ## What each admission plugin costs a write, and the chai
 
 .PHONY: bench-siege
 bench-siege: build ## What an ordinary user waits while every kind of attack is played at once
-	go test -count=1 ./test/integration -run DuringASiege -v -args -siege=1m $(ARGS)
+	go test -count=1 ./test/integration/security -run DuringASiege -v -args -siege=1m $(ARGS)
 
 .PHONY: bench-fleet
 bench-fleet: build ## Ten thousand instances on a thousand simulated hosts

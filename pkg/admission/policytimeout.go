@@ -32,7 +32,7 @@ import (
 // (k8s.io/apiserver/pkg/apis/cel/config.go). CEL checks the context only in every hundredth
 // iteration of a loop: expressions without loops are not interrupted, and are bounded by their cost.
 // Garbage collection adds about a third: with 2 s a request cost 2.63 s of processor time, more
-// than test/attacks allows.
+// than test/security allows.
 const policyTime = time.Second
 
 // policyTimeout bounds the time of plugins that run users' expressions.

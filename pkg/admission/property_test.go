@@ -43,6 +43,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 	fleetfuzzer "github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/fuzzer"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 // propertyRounds is the number of objects; a few hundred cover every field that a plugin
@@ -50,7 +51,7 @@ import (
 const propertyRounds = 2000
 
 // newChains builds a chain of every selection of the plugins except webhooks and policies, which run
-// users' code; test/gates tests them.
+// users' code; test/webhooks tests them.
 func newChains(t *testing.T, namespace string) [][2]admission.Interface {
 	t.Helper()
 	client := fake.NewClientset(
@@ -103,9 +104,7 @@ func randomOperation(random *rand.Rand, object, other runtime.Object) (admission
 func TestASecondPassThroughTheChainChangesNothing(t *testing.T) {
 	const namespace = "shop"
 	chains := newChains(t, namespace)
-	seed := rand.Int63()
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewSource(seed))
+	random := rand.New(rand.NewSource(int64(kit.Seed(t))))
 	fill := fuzzer.FuzzerFor(fuzzer.MergeFuzzerFuncs(metafuzzer.Funcs, fleetfuzzer.Funcs), random, serializer.NewCodecFactory(runtime.NewScheme()))
 	users := []user.Info{
 		&user.DefaultInfo{Name: "operator", Groups: []string{user.SystemPrivilegedGroup}},

@@ -22,13 +22,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
-	"time"
 
 	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/sets"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/endpoints/request"
@@ -42,6 +40,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 // infoOf returns the RequestInfo of the server's own resolver.
@@ -223,12 +222,10 @@ func TestStaticFlowControlBecomesReadyAndClassifiesRequests(t *testing.T) {
 	scheduler := &user.DefaultInfo{Name: "system:controller:scheduler", Groups: []string{user.AllAuthenticated}}
 	known := &user.DefaultInfo{Name: "alice", Groups: []string{user.AllAuthenticated}}
 	// Before the configuration is read, only the two mandatory FlowSchemas are known.
-	if err := wait.PollUntilContextTimeout(t.Context(), time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+	kit.Eventually(t, "flow control is ready", func(ctx context.Context) bool {
 		name, _, _ := classify(ctx, known, path)
-		return name == "global-default", nil
-	}); err != nil {
-		t.Fatal("flow control does not become ready: ", err)
-	}
+		return name == "global-default"
+	})
 	for _, row := range []struct {
 		name                string
 		who                 user.Info

@@ -29,9 +29,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/apiserver/pkg/registry/rest"
+
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 // namespaceStore is a storage with the methods that an informer needs. It is not ready at first, and
@@ -103,14 +104,14 @@ func TestInformersReadFromTheStorages(t *testing.T) {
 	if err := s.bind(storages); err != nil {
 		t.Fatal(err)
 	}
-	eventually(ctx, t, "what was listed is there", func() bool {
+	kit.Eventually(t, "what was listed is there", func(context.Context) bool {
 		_, err := informer.Lister().Get("listed")
 		return err == nil
 	})
 	store.events.Add(wrapped{namespaceNamed("wrapped")})
 	store.events.Add(namespaceNamed("plain"))
 	for _, name := range []string{"wrapped", "plain"} {
-		eventually(ctx, t, "an event reaches the informer: "+name, func() bool {
+		kit.Eventually(t, "an event reaches the informer: "+name, func(context.Context) bool {
 			got, err := informer.Lister().Get(name)
 			return err == nil && got.Name == name
 		})
@@ -147,7 +148,7 @@ func TestInformersBeginWithTheWritesOfTheStart(t *testing.T) {
 			defer s.Factory.Shutdown()
 			defer cancel()
 			s.Factory.Start(ctx.Done())
-			eventually(ctx, t, "an informer lists", func() bool { return store.listed.Load() != nil })
+			kit.Eventually(t, "an informer lists", func(context.Context) bool { return store.listed.Load() != nil })
 			listed := store.listed.Load()
 			if listed.ResourceVersion != test.want {
 				t.Errorf("listed from resource version %q, want %q", listed.ResourceVersion, test.want)
@@ -163,12 +164,5 @@ func TestInformersBeginWithTheWritesOfTheStart(t *testing.T) {
 func TestAnInformerOfAResourceThatIsNotServedFailsTheStart(t *testing.T) {
 	if err := NewStoreInformers().bind(map[schema.GroupResource]rest.Storage{}); err == nil {
 		t.Error("informers without a storage are no error")
-	}
-}
-
-func eventually(ctx context.Context, t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	if err := wait.PollUntilContextCancel(ctx, time.Millisecond, true, func(context.Context) (bool, error) { return holds(), nil }); err != nil {
-		t.Fatalf("%s: %v", what, err)
 	}
 }

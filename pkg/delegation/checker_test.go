@@ -29,10 +29,11 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	clocktesting "k8s.io/utils/clock/testing"
+
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 // cluster serves discovery of core/v1 and access reviews.
@@ -206,11 +207,7 @@ func TestRunBacksOffWhileAllNeedsAreMet(t *testing.T) {
 	// waiting returns once Run waits for a timer.
 	waiting := func() {
 		t.Helper()
-		if err := wait.PollUntilContextTimeout(t.Context(), time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
-			return fake.HasWaiters(), nil
-		}); err != nil {
-			t.Fatal("Run does not wait for a timer")
-		}
+		kit.Eventually(t, "Run waits for a timer", func(context.Context) bool { return fake.HasWaiters() })
 	}
 	// probes reports whether a step of the clock makes Run probe.
 	probes := func(step time.Duration) bool {
@@ -236,11 +233,7 @@ func TestRunBacksOffWhileAllNeedsAreMet(t *testing.T) {
 	fake.Step(minInterval)
 	c.Recheck()
 	waiting()
-	if err := wait.PollUntilContextTimeout(t.Context(), time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
-		return stub.reviewed() > before && c.Missing("namespaces") != nil, nil
-	}); err != nil {
-		t.Fatal("no probe after Recheck")
-	}
+	kit.Eventually(t, "Recheck has caused a probe", func(context.Context) bool { return stub.reviewed() > before && c.Missing("namespaces") != nil })
 	// While the need is not met, every minInterval.
 	for range 3 {
 		if !probes(minInterval) {

@@ -46,6 +46,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/pkg/storage"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 // patience bounds every wait for a condition; only a failing test waits that long.
@@ -100,7 +101,7 @@ func TestTheHealthChecksWork(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, name+" check passes", func() bool { return check() == nil })
+		kit.Eventually(t, name+" check passes", func(context.Context) bool { return check() == nil })
 	}
 }
 
@@ -130,7 +131,7 @@ func compactsTheHistory(t *testing.T, way way) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	eventually(t, "the first revision is gone", func() bool {
+	kit.Eventually(t, "the first revision is gone", func(context.Context) bool {
 		put(t, client)
 		_, err := client.Get(t.Context(), "any", clientv3.WithRev(1))
 		return errors.Is(err, rpctypes.ErrCompacted)
@@ -142,7 +143,7 @@ func TestProgressRequestsAreDetectedAndAnswered(t *testing.T) { bothWays(t, answ
 func answersProgressRequests(t *testing.T, way way) {
 	options, server := connected(t)
 	store := way(t, options, server, nil)
-	eventually(t, "the feature is detected", func() bool {
+	kit.Eventually(t, "the feature is detected", func(context.Context) bool {
 		return feature.DefaultFeatureSupportChecker.Supports(apistorage.RequestWatchProgress)
 	})
 	created := create(t, store, "first")
@@ -165,7 +166,7 @@ func answersProgressRequests(t *testing.T, way way) {
 			}
 		}
 	}()
-	eventually(t, "a progress request is answered", func() bool {
+	kit.Eventually(t, "a progress request is answered", func(context.Context) bool {
 		if err := store.RequestWatchProgress(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -187,7 +188,7 @@ func listsConsistently(t *testing.T, way way) {
 	store := way(t, options, server, func(object runtime.Object) (string, error) {
 		return "/pods/" + object.(*example.Pod).Namespace + "/" + object.(*example.Pod).Name, nil
 	})
-	eventually(t, "the cache is ready", func() bool { return store.ReadinessCheck() == nil })
+	kit.Eventually(t, "the cache is ready", func(context.Context) bool { return store.ReadinessCheck() == nil })
 
 	// A list without a version must show every write that came before it.
 	for i := range 20 {
@@ -349,17 +350,5 @@ func newPodList() runtime.Object { return &example.PodList{} }
 func everything() apistorage.SelectionPredicate {
 	return apistorage.SelectionPredicate{
 		Label: labels.Everything(), Field: fields.Everything(), GetAttrs: apistorage.DefaultNamespaceScopedAttr,
-	}
-}
-
-// eventually waits until the condition holds.
-func eventually(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(patience)
-	for !condition() {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within %v", what, patience)
-		}
-		time.Sleep(time.Millisecond)
 	}
 }

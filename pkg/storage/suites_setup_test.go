@@ -48,6 +48,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/pkg/storage"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 // pods is the resource of the suites. Its prefix ends with a slash, as in the library's tests:
@@ -154,8 +155,8 @@ func newSubject(t *testing.T, kind kind, change []func(*setup)) *subject {
 	}
 	t.Cleanup(destroy)
 	s.Interface = store
-	eventually(t, "the storage is ready", func() bool { return store.ReadinessCheck() == nil })
-	eventually(t, "progress requests are detected", func() bool {
+	kit.Eventually(t, "the storage is ready", func(context.Context) bool { return store.ReadinessCheck() == nil })
+	kit.Eventually(t, "progress requests are detected", func(context.Context) bool {
 		return feature.DefaultFeatureSupportChecker.Supports(apistorage.RequestWatchProgress)
 	})
 	return s
@@ -245,7 +246,7 @@ func (s *subject) compact(ctx context.Context, t *testing.T, resourceVersion str
 		t.Fatal(err)
 	}
 	if utilfeature.DefaultFeatureGate.Enabled(features.ListFromCacheSnapshot) {
-		eventually(t, "the compaction is seen", func() bool { return s.CompactRevision() == revision })
+		kit.Eventually(t, "the compaction is seen", func(context.Context) bool { return s.CompactRevision() == revision })
 	}
 }
 

@@ -17,15 +17,12 @@ limitations under the License.
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -38,6 +35,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/admission"
 	fleet "github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
+	"github.com/gatehouse-dev/gatehouse/test/kit/metrics"
 )
 
 // admissionBench are the flags of bench admission.
@@ -221,11 +219,8 @@ func waitPolicies(ctx context.Context, client versioned.Interface) error {
 
 // readPluginTimes reads the times of the admission plugins from the metrics.
 func readPluginTimes(ctx context.Context, client kubernetes.Interface) (map[string]pluginTime, error) {
-	text, err := client.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return parsePluginTimes(text)
+	samples, err := metrics.Read(ctx, client.Discovery().RESTClient())
+	return pluginTimes(samples), err
 }
 
 // bothPolicies stores a realistic validating and a realistic mutating policy.
@@ -265,44 +260,26 @@ type pluginTime struct {
 	count int
 }
 
-// parsePluginTimes parses the times of creates, by plugin and phase.
-func parsePluginTimes(text []byte) (map[string]pluginTime, error) {
+// pluginTimes sums the times of creates, by plugin and phase.
+func pluginTimes(samples metrics.Samples) map[string]pluginTime {
 	const metric = "apiserver_admission_controller_admission_duration_seconds_"
 	times := map[string]pluginTime{}
-	lines := bufio.NewScanner(bytes.NewReader(text))
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		name, rest, _ := strings.Cut(lines.Text(), "{")
-		labels, number, ok := strings.Cut(rest, "} ")
-		kind, ours := strings.CutPrefix(name, metric)
-		if !ok || !ours || !strings.Contains(labels, `operation="CREATE"`) {
+	for _, sample := range samples {
+		kind, ours := strings.CutPrefix(sample.Name, metric)
+		if !ours || sample.Labels["operation"] != "CREATE" {
 			continue
 		}
-		value, err := strconv.ParseFloat(number, 64)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		key := label(labels, "name") + " " + label(labels, "type")
+		key := sample.Labels["name"] + " " + sample.Labels["type"]
 		t := times[key]
 		switch kind {
 		case "sum":
-			t.sum += seconds(value)
+			t.sum += seconds(sample.Value)
 		case "count":
-			t.count += int(value)
+			t.count += int(sample.Value)
 		default:
 			continue
 		}
 		times[key] = t
 	}
-	return times, lines.Err()
-}
-
-// label returns the value of one label of a metric.
-func label(labels, name string) string {
-	for _, pair := range strings.Split(labels, ",") {
-		if value, ok := strings.CutPrefix(pair, name+`="`); ok {
-			return strings.TrimSuffix(value, `"`)
-		}
-	}
-	return ""
+	return times
 }

@@ -22,7 +22,6 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -33,6 +32,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	"github.com/gatehouse-dev/gatehouse/test/e2e/harness"
+	"github.com/gatehouse-dev/gatehouse/test/kit/metrics"
 )
 
 // aggregated is a control plane with one replica behind it.
@@ -230,30 +230,17 @@ func (t *aggregated) measure(ctx context.Context, run func() (load, error)) (usa
 
 // read returns the usage of the servers since their start.
 func (t *aggregated) read(ctx context.Context) (u usage, err error) {
-	metrics, err := t.metrics(ctx, direct)
+	samples, err := metrics.Read(ctx, t.admins[direct])
 	if err != nil {
 		return u, err
 	}
-	reviews, err := sumOf(metrics, "apiserver_delegated_authz_request_total", "")
-	if err != nil {
-		return u, err
-	}
-	took, err := sumOf(metrics, "apiserver_delegated_authz_request_duration_seconds_sum", "")
-	if err != nil {
-		return u, err
-	}
-	u.reviews, u.reviewsTook = int(reviews), time.Duration(took*float64(time.Second))
+	u.reviews = int(samples.Sum("apiserver_delegated_authz_request_total", nil))
+	u.reviewsTook = seconds(samples.Sum("apiserver_delegated_authz_request_duration_seconds_sum", nil))
 	if u.replica, err = cpuTime(t.replica.PID()); err != nil {
 		return u, err
 	}
 	u.cluster, err = cpuTime(t.cluster.KubeAPIServer.PID())
 	return u, err
-}
-
-// metrics returns those of the replica or of the kube-apiserver.
-func (t *aggregated) metrics(ctx context.Context, of int) (string, error) {
-	data, err := t.admins[of].Get().AbsPath("/metrics").SetHeader("Accept", "text/plain").Do(ctx).Raw()
-	return string(data), err
 }
 
 // leaveAlone measures the servers without requests from clients.
@@ -263,26 +250,4 @@ func (t *aggregated) leaveAlone(ctx context.Context) (usage, error) {
 		err := sleep(ctx, idleTime)
 		return load{took: time.Since(began)}, err
 	})
-}
-
-// sumOf sums all samples of a metric with a label, written as in the exposition format.
-// A metric without samples is zero: a counter appears when it first counts.
-func sumOf(exposition, metric, label string) (float64, error) {
-	var sum float64
-	for line := range strings.Lines(exposition) {
-		rest, ok := strings.CutPrefix(line, metric)
-		if !ok || rest == "" || rest[0] != '{' && rest[0] != ' ' || !strings.Contains(rest, label) {
-			continue
-		}
-		fields := strings.Fields(rest[strings.LastIndexByte(rest, '}')+1:])
-		if len(fields) == 0 {
-			return 0, fmt.Errorf("no value in %q", line)
-		}
-		value, err := strconv.ParseFloat(fields[0], 64)
-		if err != nil {
-			return 0, fmt.Errorf("in %q: %w", line, err)
-		}
-		sum += value
-	}
-	return sum, nil
 }

@@ -29,6 +29,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
+	"github.com/gatehouse-dev/gatehouse/test/kit/metrics"
 )
 
 // deliveryRun has the latencies of events that are written on one way and watched on another.
@@ -283,14 +284,10 @@ func (b *aggregatedBench) writeToHost(ctx context.Context, t *aggregated, way in
 func (b *aggregatedBench) charged(ctx context.Context, t *aggregated, hosts []int, way int, events <-chan event) (float64, error) {
 	const writes = 20
 	sum := func() (sum, count float64, err error) {
-		metrics, err := t.metrics(ctx, way)
-		if err != nil {
-			return 0, 0, err
-		}
-		const name, label = "apiserver_flowcontrol_watch_count_samples", `flow_schema="global-default"`
-		sum, err = sumOf(metrics, name+"_sum", label)
-		count, countErr := sumOf(metrics, name+"_count", label)
-		return sum, count, errors.Join(err, countErr)
+		samples, err := metrics.Read(ctx, t.admins[way])
+		const name = "apiserver_flowcontrol_watch_count_samples"
+		labels := metrics.Labels{"flow_schema": "global-default"}
+		return samples.Sum(name+"_sum", labels), samples.Sum(name+"_count", labels), err
 	}
 	sumBefore, countBefore, err := sum()
 	if err != nil {

@@ -17,16 +17,12 @@ limitations under the License.
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,6 +32,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
+	"github.com/gatehouse-dev/gatehouse/test/kit/metrics"
 )
 
 // authzBench are the flags of bench authz.
@@ -175,14 +172,14 @@ func (b *authzBench) round(ctx context.Context) (round []times, err error) {
 		if err := run("warm", b.warmUp); err != nil {
 			return nil, err
 		}
-		before, err := metricsOf(ctx, admin, kind.verb)
+		before, err := timesOf(ctx, admin, kind.verb)
 		if err != nil {
 			return nil, err
 		}
 		if err := run("counted", b.requests); err != nil {
 			return nil, err
 		}
-		after, err := metricsOf(ctx, admin, kind.verb)
+		after, err := timesOf(ctx, admin, kind.verb)
 		if err != nil {
 			return nil, err
 		}
@@ -212,49 +209,23 @@ func (b *authzBench) others(ctx context.Context, s *server) (rest.Interface, err
 	return admin.Discovery().RESTClient(), err
 }
 
-// metricsOf reads the server's metrics. Those of authentication and authorization do not
+// timesOf reads the server's metrics. Those of authentication and authorization do not
 // identify the request; other clients send few requests meanwhile.
-func metricsOf(ctx context.Context, admin rest.Interface, verb string) (times, error) {
-	text, err := admin.Get().AbsPath("/metrics").DoRaw(ctx)
-	if err != nil {
-		return times{}, err
-	}
-	return parseTimes(text, verb)
+func timesOf(ctx context.Context, admin rest.Interface, verb string) (times, error) {
+	samples, err := metrics.Read(ctx, admin)
+	return sumTimes(samples, verb), err
 }
 
-// parseTimes sums the metrics over their labels; those of requests are filtered by the verb and by
+// sumTimes sums the metrics over their labels; those of requests are filtered by the verb and by
 // instances.
-func parseTimes(text []byte, verb string) (times, error) {
-	var t times
-	lines := bufio.NewScanner(bytes.NewReader(text))
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		name, rest, _ := strings.Cut(lines.Text(), "{")
-		labels, number, ok := strings.Cut(rest, "} ")
-		if !ok {
-			continue
-		}
-		about := strings.Contains(labels, `resource="instances"`) && strings.Contains(labels, `verb="`+verb+`"`)
-		var add func(float64)
-		switch {
-		case name == "authentication_duration_seconds_sum":
-			add = func(v float64) { t.authentication += seconds(v) }
-		case name == "authorization_duration_seconds_sum":
-			add = func(v float64) { t.authorization += seconds(v) }
-		case name == "apiserver_request_duration_seconds_sum" && about:
-			add = func(v float64) { t.request += seconds(v) }
-		case name == "apiserver_request_duration_seconds_count" && about:
-			add = func(v float64) { t.requests += int(v) }
-		default:
-			continue
-		}
-		value, err := strconv.ParseFloat(number, 64)
-		if err != nil {
-			return times{}, fmt.Errorf("%s: %w", name, err)
-		}
-		add(value)
+func sumTimes(samples metrics.Samples, verb string) times {
+	about := metrics.Labels{"resource": "instances", "verb": verb}
+	return times{
+		authentication: seconds(samples.Sum("authentication_duration_seconds_sum", nil)),
+		authorization:  seconds(samples.Sum("authorization_duration_seconds_sum", nil)),
+		request:        seconds(samples.Sum("apiserver_request_duration_seconds_sum", about)),
+		requests:       int(samples.Sum("apiserver_request_duration_seconds_count", about)),
 	}
-	return t, lines.Err()
 }
 
 func seconds(v float64) time.Duration { return time.Duration(v * float64(time.Second)) }

@@ -19,14 +19,14 @@ package main
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"k8s.io/client-go/rest"
+
+	"github.com/gatehouse-dev/gatehouse/test/kit/metrics"
 )
 
 // counters are sums of the server's own metrics.
@@ -55,21 +55,15 @@ func (m mean) String() string {
 
 // readCounters reads the server's metrics as its administrator.
 func readCounters(ctx context.Context, admin rest.Interface) (counters, error) {
-	text, err := admin.Get().AbsPath("/metrics").SetHeader("Accept", "text/plain").DoRaw(ctx)
-	if err != nil {
-		return counters{}, err
-	}
-	return parseCounters(string(text))
+	samples, err := metrics.Read(ctx, admin)
+	return countersOf(samples), err
 }
 
-func parseCounters(text string) (counters, error) {
+func countersOf(samples metrics.Samples) counters {
 	c := counters{map[string]float64{}, map[string]float64{}, map[string]float64{}, map[string]mean{}, map[string]mean{}}
-	for line := range strings.Lines(text) {
-		name, labels, value, err := parseSample(line)
-		if err != nil {
-			return c, err
-		}
-		switch name {
+	for _, sample := range samples {
+		labels, value := sample.Labels, sample.Value
+		switch sample.Name {
 		case "apiserver_request_total":
 			if labels["resource"] == "" {
 				continue // /metrics, /readyz and the like
@@ -91,7 +85,7 @@ func parseCounters(text string) (counters, error) {
 			addMean(c.etcd, labels["operation"], mean{count: value})
 		}
 	}
-	return c, nil
+	return c
 }
 
 func addMean(to map[string]mean, name string, m mean) {
@@ -106,35 +100,6 @@ func kindOf(labels map[string]string) string {
 		kind += "/" + labels["subresource"]
 	}
 	return kind
-}
-
-// parseSample parses one line of an exposition; the name is empty for a comment.
-func parseSample(line string) (name string, labels map[string]string, value float64, err error) {
-	line = strings.TrimSpace(line)
-	if line == "" || line[0] == '#' {
-		return "", nil, 0, nil
-	}
-	labels = map[string]string{}
-	name, rest, _ := strings.Cut(line, " ")
-	if open := strings.IndexByte(line, '{'); open >= 0 {
-		end := strings.LastIndexByte(line, '}')
-		if end < open {
-			return "", nil, 0, fmt.Errorf("no end of the labels in %q", line)
-		}
-		name, rest = line[:open], line[end+1:]
-		for _, pair := range strings.Split(strings.TrimSuffix(line[open+1:end], `"`), `",`) {
-			key, text, _ := strings.Cut(pair, `="`)
-			labels[key] = text
-		}
-	}
-	fields := strings.Fields(rest)
-	if len(fields) == 0 {
-		return "", nil, 0, fmt.Errorf("no value in %q", line)
-	}
-	if value, err = strconv.ParseFloat(fields[0], 64); err != nil {
-		return "", nil, 0, fmt.Errorf("in %q: %w", line, err)
-	}
-	return name, labels, value, nil
 }
 
 func (c counters) minus(before counters) counters {

@@ -41,6 +41,7 @@ import (
 	fleet "github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/manager"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 const (
@@ -68,7 +69,7 @@ type server struct {
 // startServer starts the binary on a data directory and a free port, with additional flags.
 // It ends with stop, and at the latest with the context.
 func (e *environment) startServer(ctx context.Context, dataDir string, flags ...string) (*server, error) {
-	address, err := freeAddress()
+	address, err := kit.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +89,7 @@ const clusterControllersNote = "controllers: those of a cluster (garbage, namesp
 // startAPIServer starts the same server with flags that `gatehouse up` lacks, and without
 // the controllers of the fleet.
 func (e *environment) startAPIServer(ctx context.Context, dataDir string, flags ...string) (*server, error) {
-	address, err := freeAddress()
+	address, err := kit.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -126,16 +127,6 @@ func parsePhase(line string) (phase, bool) {
 	}
 	took, err := strconv.Atoi(match[2])
 	return phase{match[1], time.Duration(took) * time.Millisecond}, err == nil
-}
-
-// freeAddress returns an address of the loopback interface with a port that was just free.
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String(), nil
 }
 
 // waitReady polls /readyz until it returns 200, and returns the time since exec.

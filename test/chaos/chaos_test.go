@@ -29,27 +29,28 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/leader"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 const (
-	// seedVariable and actsVariable repeat a run, or start a longer one:
+	// actsVariable is the number of acts. With a seed it repeats a run, or starts a longer one:
 	//
-	//	GATEHOUSE_CHAOS_SEED=7 GATEHOUSE_CHAOS_ACTS=1000 go test ./test/chaos -v -timeout 1h
-	seedVariable = "GATEHOUSE_CHAOS_SEED"
+	//	GATEHOUSE_TEST_SEED=7 GATEHOUSE_CHAOS_ACTS=1000 go test ./test/chaos -v -timeout 1h
 	actsVariable = "GATEHOUSE_CHAOS_ACTS"
 
 	defaultActs = 45
 )
 
-func number(t *testing.T, variable string, otherwise int64) int64 {
+// acts returns the number of acts of the environment, or the default.
+func acts(t *testing.T) int {
 	t.Helper()
-	value := os.Getenv(variable)
+	value := os.Getenv(actsVariable)
 	if value == "" {
-		return otherwise
+		return defaultActs
 	}
-	n, err := strconv.ParseInt(value, 10, 64)
+	n, err := strconv.Atoi(value)
 	if err != nil {
-		t.Fatalf("%s=%q is not a whole number", variable, value)
+		t.Fatalf("%s=%q is not a whole number", actsVariable, value)
 	}
 	return n
 }
@@ -63,8 +64,8 @@ func number(t *testing.T, variable string, otherwise int64) int64 {
 //   - no instance was ever bound twice, and no release ever had more instances than it wanted,
 //   - only leases are written.
 func TestEverythingComesToRestAfterChaos(t *testing.T) {
-	seed, count := number(t, seedVariable, time.Now().UnixNano()%1_000_000), int(number(t, actsVariable, defaultActs))
-	t.Logf("%s=%d %s=%d repeats this", seedVariable, seed, actsVariable, count)
+	seed, count := int64(kit.Seed(t)), acts(t)
+	t.Logf("with %s=%d", actsVariable, count)
 	ctx := t.Context()
 	s := newStage(t, seed)
 	h := &history{}

@@ -24,7 +24,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -32,7 +31,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -43,6 +41,7 @@ import (
 	fleetv1alpha1 "github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	fleetapply "github.com/gatehouse-dev/gatehouse/pkg/generated/applyconfiguration/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/test/binary"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 const host = "edge-1"
@@ -88,7 +87,7 @@ func runAgent(t *testing.T) {
 	}
 	mine := client.ObjectKey{Namespace: "default", Name: "mine"}
 	instance := &fleetv1alpha1.Instance{}
-	eventually(ctx, t, "the agent reports in the status of its instance", func() bool {
+	kit.Eventually(t, "the agent reports in the status of its instance", func(context.Context) bool {
 		return c.Get(ctx, mine, instance) == nil && instance.Status.Phase == fleetv1alpha1.InstanceRunning
 	})
 	if !apimeta.IsStatusConditionTrue(instance.Status.Conditions, fleetv1alpha1.InstanceConditionReady) ||
@@ -101,11 +100,11 @@ func runAgent(t *testing.T) {
 	if err := c.Delete(ctx, instance); err != nil {
 		t.Fatal(err)
 	}
-	eventually(ctx, t, "the deleted instance goes", func() bool {
+	kit.Eventually(t, "the deleted instance goes", func(context.Context) bool {
 		return apierrors.IsNotFound(manager.GetAPIReader().Get(ctx, mine, instance))
 	})
 	deploy(ctx, t, c, "late", host)
-	eventually(ctx, t, "the agent reports on an instance that came late", func() bool {
+	kit.Eventually(t, "the agent reports on an instance that came late", func(context.Context) bool {
 		return c.Get(ctx, client.ObjectKey{Namespace: "default", Name: "late"}, instance) == nil && instance.Status.Phase == fleetv1alpha1.InstanceRunning
 	})
 	stopped()
@@ -349,13 +348,5 @@ func (s *spy) check(t *testing.T, mediaType string) {
 	want := []string{"422 watch=true stream=true", "200 watch= stream=", "200 watch=true stream="}
 	if len(s.reads) < 3 || !slices.Equal(s.reads[:3], want) {
 		t.Errorf("the cache began with %q, want %q", s.reads, want)
-	}
-}
-
-func eventually(ctx context.Context, t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	err := wait.PollUntilContextTimeout(ctx, 10*time.Millisecond, binary.Patience, true, func(context.Context) (bool, error) { return condition(), nil })
-	if err != nil {
-		t.Fatalf("waiting until %s: %v", what, err)
 	}
 }

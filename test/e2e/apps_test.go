@@ -19,11 +19,13 @@ limitations under the License.
 package e2e
 
 import (
+	"context"
 	"strings"
 	"testing"
 
 	"github.com/gatehouse-dev/gatehouse/test/e2e/harness"
-	"github.com/gatehouse-dev/gatehouse/test/tour"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
+	kubectltest "github.com/gatehouse-dev/gatehouse/test/kubectl"
 )
 
 // startFleet starts two replicas of the controllers and a number of hosts, until the test ends.
@@ -47,7 +49,7 @@ func startFleet(t *testing.T, hosts int) map[string]*harness.Process {
 		t.Fatal(err)
 	}
 	t.Cleanup(simulated.Stop)
-	eventually(t, "all hosts have registered", func() (bool, string) {
+	kit.EventuallyState(t, "all hosts have registered", func(context.Context) (bool, string) {
 		out, err := env.cluster.Kubectl("", "get", "hosts", "-o", "name")
 		if err != nil {
 			return false, err.Error()
@@ -65,8 +67,8 @@ func TestAppsRollOutThroughTheKubeAPIServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tour.RunApps(t, tour.Rollouts{
-		Env:   tour.Env{Kubectl: env.cluster.Binaries.Kubectl, Kubeconfig: kubeconfig, Namespace: ns, Aggregated: true},
+	kubectltest.RunApps(t, kubectltest.Rollouts{
+		Env:   kubectltest.Env{Kubectl: env.cluster.Binaries.Kubectl, Kubeconfig: kubeconfig, Namespace: ns, Aggregated: true},
 		Hosts: 3,
 	})
 }
@@ -81,7 +83,7 @@ func TestAnotherReplicaOfTheControllersGoesOn(t *testing.T) {
 		}
 		return out
 	}
-	eventually(t, "one leads", func() (bool, string) { return leader() != "", "nobody" })
+	kit.EventuallyState(t, "one leads", func(context.Context) (bool, string) { return leader() != "", "nobody" })
 	before := leader()
 	app := func(name string) string {
 		return `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"App","metadata":{"name":"` + name + `","namespace":"` + ns + `"},"spec":{"selector":{"matchLabels":{"app":"` + name +

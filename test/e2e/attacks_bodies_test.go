@@ -22,7 +22,7 @@ import (
 	"os"
 	"testing"
 
-	"github.com/gatehouse-dev/gatehouse/test/attacks"
+	"github.com/gatehouse-dev/gatehouse/test/security"
 )
 
 // A role binding gives the editor of the suite the rights on the fleet's kinds that edit has.
@@ -47,8 +47,8 @@ func TestNoRequestCostsAReplicaMuch(t *testing.T) {
 	t.Cleanup(func() { kubectl(t, "delete", "clusterrolebinding/e2e-costly", "clusterrole/e2e-costly") })
 	as := certified(t, env.gatehouse.Replicas[0])
 	replica := env.gatehouse.Replicas[0]
-	costly := attacks.Costly{
-		Env:       attacks.Env{FrontProxy: true, As: as, Admin: as("attack-administrator", "system:masters"), PID: replica.PID()},
+	costly := security.Costly{
+		Env:       security.Env{FrontProxy: true, As: as, Admin: as("attack-administrator", "system:masters"), PID: replica.PID()},
 		Namespace: ns,
 		Log: func() string {
 			text, err := os.ReadFile(replica.Log)
@@ -58,6 +58,6 @@ func TestNoRequestCostsAReplicaMuch(t *testing.T) {
 			return string(text)
 		},
 	}
-	attacks.CreateTarget(t, costly)
-	attacks.Bodies(t, costly)
+	security.CreateTarget(t, costly)
+	security.Bodies(t, costly)
 }

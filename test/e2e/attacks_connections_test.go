@@ -21,7 +21,7 @@ package e2e
 import (
 	"testing"
 
-	"github.com/gatehouse-dev/gatehouse/test/attacks"
+	"github.com/gatehouse-dev/gatehouse/test/security"
 )
 
 const instanceWatchers = `apiVersion: rbac.authorization.k8s.io/v1
@@ -47,8 +47,8 @@ func TestNobodyHoldsAnAggregatedServerWithConnections(t *testing.T) {
 	})
 	as := certified(t, env.gatehouse.Replicas[0])
 	const instances = "/apis/fleet.gatehouse.dev/v1alpha1"
-	var costs attacks.Costs
+	var costs security.Costs
 	defer costs.Log(t)
-	attacks.Connections(t, attacks.Env{FrontProxy: true, As: as, Admin: as("attack-administrator", "system:masters"), PID: env.gatehouse.Replicas[0].PID(), Costs: &costs}, 1000,
+	security.Connections(t, security.Env{FrontProxy: true, As: as, Admin: as("attack-administrator", "system:masters"), PID: env.gatehouse.Replicas[0].PID(), Costs: &costs}, 1000,
 		instances+"/instances?watch=true", instances+"/namespaces/"+ns+"/instances")
 }

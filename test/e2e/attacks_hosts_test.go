@@ -23,21 +23,21 @@ import (
 	"time"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication/revocation"
-	"github.com/gatehouse-dev/gatehouse/test/attacks"
+	"github.com/gatehouse-dev/gatehouse/test/security"
 )
 
 // The list of revoked hosts is in the cluster, and every replica reads it.
 func TestHostsKeepNothingThatWasTakenFromThem(t *testing.T) {
 	ns := namespace(t, "taken")
 	as := certified(t, env.gatehouse.Replicas...)
-	attack := attacks.Env{FrontProxy: true, As: as, Admin: as("attack-administrator", "system:masters")}
-	t.Run("races", func(t *testing.T) { attacks.HostRaces(t, attack, ns) })
-	t.Run("ended instances", func(t *testing.T) { attacks.EndedInstances(t, attack, ns) })
+	attack := security.Env{FrontProxy: true, As: as, Admin: as("attack-administrator", "system:masters")}
+	t.Run("races", func(t *testing.T) { security.HostRaces(t, attack, ns) })
+	t.Run("ended instances", func(t *testing.T) { security.EndedInstances(t, attack, ns) })
 	t.Run("a revoked host", func(t *testing.T) {
 		t.Cleanup(func() {
 			_, _ = env.cluster.Kubectl("", "delete", "configmap", revocation.ConfigMap, "-n", revocation.Namespace, "--ignore-not-found")
 		})
-		attacks.RevokedHost(t, attack, ns, func(host string) {
+		security.RevokedHost(t, attack, ns, func(host string) {
 			kubectl(t, "create", "configmap", revocation.ConfigMap, "-n", revocation.Namespace, "--from-literal="+host+"="+time.Now().UTC().Format(time.RFC3339))
 		})
 	})

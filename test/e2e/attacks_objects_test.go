@@ -19,11 +19,13 @@ limitations under the License.
 package e2e
 
 import (
+	"context"
 	"testing"
 
 	"k8s.io/client-go/rest"
 
-	"github.com/gatehouse-dev/gatehouse/test/attacks"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
+	"github.com/gatehouse-dev/gatehouse/test/security"
 )
 
 // A kube-apiserver passes the media type on unchanged.
@@ -34,7 +36,7 @@ func TestABodyWithoutAMediaTypeIsNotJSONBehindAKubeAPIServer(t *testing.T) {
 		"through kube-apiserver": env.cluster.Config,
 		"to a replica":           as("attack-administrator", "system:masters"),
 	} {
-		t.Run(name, func(t *testing.T) { attacks.UntypedBodies(t, admin, attacks.Instances(ns)) })
+		t.Run(name, func(t *testing.T) { security.UntypedBodies(t, admin, security.Instances(ns)) })
 	}
 }
 
@@ -67,7 +69,7 @@ func TestOwnersAreNamedOnlyWithTheRightsThatTheClusterGives(t *testing.T) {
 	}
 	t.Cleanup(func() { kubectl(t, "delete", "host", "attack-owner", "--ignore-not-found") })
 	for _, arguments := range [][]string{{"create", "instances", "attack-smith"}, {"patch", "instances", "attack-patcher"}} {
-		eventually(t, arguments[2]+" may "+arguments[0], func() (bool, string) {
+		kit.EventuallyState(t, arguments[2]+" may "+arguments[0], func(context.Context) (bool, string) {
 			out, err := env.cluster.Kubectl("", "auth", "can-i", arguments[0], arguments[1], "-n", ns, "--as", arguments[2])
 			return err == nil, out
 		})
@@ -77,10 +79,10 @@ func TestOwnersAreNamedOnlyWithTheRightsThatTheClusterGives(t *testing.T) {
 		config.Impersonate.UserName = user
 		return config
 	}
-	attacks.StrangeOwners(t, attacks.Env{As: as, Admin: env.cluster.Config}, attacks.Instances(ns))
+	security.StrangeOwners(t, security.Env{As: as, Admin: env.cluster.Config}, security.Instances(ns))
 }
 
 // The etcd of this Gatehouse has etcd's default limit, 1.5 MiB.
 func TestAnObjectBeyondTheLimitOfEtcdIsTooLargeBehindAKubeAPIServer(t *testing.T) {
-	attacks.LargeObjects(t, env.cluster.Config, namespace(t, "large"), 1_400_000, 1_700_000, 2_900_000)
+	security.LargeObjects(t, env.cluster.Config, namespace(t, "large"), 1_400_000, 1_700_000, 2_900_000)
 }

@@ -24,8 +24,8 @@ import (
 
 	"k8s.io/client-go/rest"
 
-	"github.com/gatehouse-dev/gatehouse/test/attacks"
 	"github.com/gatehouse-dev/gatehouse/test/e2e/harness"
+	"github.com/gatehouse-dev/gatehouse/test/security"
 )
 
 // certified returns a function that creates clients with certificates of the cluster's authority.
@@ -68,12 +68,12 @@ func TestHostsGetAwayWithNothingWhateverARoleGrantsThem(t *testing.T) {
 		kubectl(t, "delete", "clusterrolebinding/e2e-everything-for-hosts", "clusterrole/e2e-everything")
 	})
 	as := certified(t, env.gatehouse.Replicas[0])
-	attacks.Hosts(t, attacks.Env{FrontProxy: true, As: as, Admin: as("attack-administrator", "system:masters")}, ns)
+	security.Hosts(t, security.Env{FrontProxy: true, As: as, Admin: as("attack-administrator", "system:masters")}, ns)
 }
 
 // Through kube-apiserver, as kubectl patches.
 func TestNobodyGetsAWrongAnswerThroughTheCluster(t *testing.T) {
 	ns := namespace(t, "answers")
 	admin := rest.CopyConfig(env.cluster.Config)
-	attacks.Answers(t, attacks.Env{As: func(string, ...string) *rest.Config { return admin }, Admin: admin}, ns)
+	security.Answers(t, security.Env{As: func(string, ...string) *rest.Config { return admin }, Admin: admin}, ns)
 }

@@ -25,7 +25,7 @@ import (
 
 	"k8s.io/client-go/tools/clientcmd"
 
-	"github.com/gatehouse-dev/gatehouse/test/attacks"
+	"github.com/gatehouse-dev/gatehouse/test/security"
 )
 
 // Users connect directly, with certificates of the cluster's authority; their rights are roles of
@@ -37,7 +37,7 @@ func TestAWatchEndsWithTheRightThatTheClusterGave(t *testing.T) {
 		t.Fatal(err)
 	}
 	as := certified(t, env.gatehouse.Replicas[0])
-	attacks.Watches(t, attacks.Env{FrontProxy: true, As: as, Admin: as("watch-administrator", "system:masters")}, cluster, ns)
+	security.Watches(t, security.Env{FrontProxy: true, As: as, Admin: as("watch-administrator", "system:masters")}, cluster, ns)
 	t.Cleanup(func() { kubectl(t, "delete", "clusterrole/attack-watch") })
 }
 

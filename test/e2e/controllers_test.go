@@ -19,9 +19,12 @@ limitations under the License.
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 func TestDeletingANamespaceEmptiesIt(t *testing.T) {
@@ -50,8 +53,8 @@ func TestGarbageCollection(t *testing.T) {
 	ownedBy := func(kind, apiVersion, name, uid string) string {
 		return fmt.Sprintf("  ownerReferences: [{apiVersion: %s, kind: %s, name: %s, uid: %s, blockOwnerDeletion: true}]", apiVersion, kind, name, uid)
 	}
-	gone := func(name string) func() (bool, string) {
-		return func() (bool, string) {
+	gone := func(name string) func(context.Context) (bool, string) {
+		return func(context.Context) (bool, string) {
 			out, err := env.cluster.Kubectl("", "get", "instance", name, "-n", ns, "-o", "yaml", "--ignore-not-found")
 			return err == nil && out == "", out
 		}
@@ -64,19 +67,19 @@ func TestGarbageCollection(t *testing.T) {
 		kubectl(t, "create", "configmap", "owner", "-n", ns)
 		apply(t, instance(ns, "of-configmap", ownedBy("ConfigMap", "v1", "owner", uid("configmap/owner"))))
 		kubectl(t, "delete", "configmap", "owner", "-n", ns)
-		eventually(t, "the instance is collected", gone("of-configmap"))
+		kit.EventuallyState(t, "the instance is collected", gone("of-configmap"))
 	})
 	t.Run("an instance is deleted with the instance that owns it", func(t *testing.T) {
 		apply(t, instance(ns, "owner", ""))
 		apply(t, instance(ns, "owned", ownedBy("Instance", "fleet.gatehouse.dev/v1alpha1", "owner", uid("instance/owner"))))
 		kubectl(t, "delete", "instance", "owner", "-n", ns)
-		eventually(t, "the instance is collected", gone("owned"))
+		kit.EventuallyState(t, "the instance is collected", gone("owned"))
 	})
 	t.Run("foreground deletion waits for the dependent", func(t *testing.T) {
 		apply(t, instance(ns, "front", ""))
 		apply(t, instance(ns, "behind", ownedBy("Instance", "fleet.gatehouse.dev/v1alpha1", "front", uid("instance/front"))))
 		kubectl(t, "delete", "instance", "front", "-n", ns, "--cascade=foreground", "--timeout=90s")
-		if done, out := gone("behind")(); !done {
+		if done, out := gone("behind")(t.Context()); !done {
 			t.Errorf("the owner went before its dependent:\n%s", out)
 		}
 	})
@@ -84,7 +87,7 @@ func TestGarbageCollection(t *testing.T) {
 		apply(t, instance(ns, "parent", ""))
 		apply(t, instance(ns, "child", ownedBy("Instance", "fleet.gatehouse.dev/v1alpha1", "parent", uid("instance/parent"))))
 		kubectl(t, "delete", "instance", "parent", "-n", ns, "--cascade=orphan", "--timeout=90s")
-		eventually(t, "the child has no owner any more", func() (bool, string) {
+		kit.EventuallyState(t, "the child has no owner any more", func(context.Context) (bool, string) {
 			out := kubectl(t, "get", "instance", "child", "-n", ns, "-o", "jsonpath={.metadata.name} {.metadata.ownerReferences}")
 			return strings.TrimSpace(out) == "child", out
 		})

@@ -29,9 +29,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
-
-	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/gatehouse-dev/gatehouse/test/e2e/harness"
 )
@@ -153,20 +150,6 @@ func apply(t *testing.T, manifests string) {
 	t.Helper()
 	if err := env.cluster.Apply(manifests); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// eventually waits until the condition holds; said describes its last result.
-func eventually(t *testing.T, what string, condition func() (done bool, said string)) {
-	t.Helper()
-	var last string
-	err := wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, 90*time.Second, true, func(context.Context) (bool, error) {
-		done, said := condition()
-		last = said
-		return done, nil
-	})
-	if err != nil {
-		t.Fatalf("%s: %v; last: %s", what, err, last)
 	}
 }
 

@@ -19,11 +19,13 @@ limitations under the License.
 package e2e
 
 import (
+	"context"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/gatehouse-dev/gatehouse/test/e2e/harness"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 // revive restarts every replica, whatever state a test left it in.
@@ -50,7 +52,7 @@ func TestOneReplicaIsEnough(t *testing.T) {
 	apply(t, instance(ns, "kept", ""))
 	defer revive(t)
 	env.gatehouse.Replicas[0].Kill()
-	eventually(t, "the other replica answers", func() (bool, string) {
+	kit.EventuallyState(t, "the other replica answers", func(context.Context) (bool, string) {
 		out, err := env.cluster.Kubectl("", "get", "instance", "kept", "-n", ns, "-o", "name", "--request-timeout=10s")
 		return err == nil && strings.Contains(out, "kept"), errText(err)
 	})
@@ -81,7 +83,7 @@ func TestTheClusterStaysUsableWhileAllReplicasAreGone(t *testing.T) {
 			for _, r := range env.gatehouse.Replicas {
 				tc.away(r)
 			}
-			eventually(t, "the cluster notices", func() (bool, string) {
+			kit.EventuallyState(t, "the cluster notices", func(context.Context) (bool, string) {
 				available, message := env.gatehouse.Available()
 				return !available, message
 			})
@@ -91,13 +93,13 @@ func TestTheClusterStaysUsableWhileAllReplicasAreGone(t *testing.T) {
 			// empty, so none is finalized; its conditions state that, and the deletion continues later.
 			kubectl(t, "delete", "namespace", ns, "--wait=false", "--request-timeout=20s")
 			kubectl(t, "delete", "namespace", ours, "--wait=false", "--request-timeout=20s")
-			eventually(t, "the namespace says what it waits for", func() (bool, string) {
+			kit.EventuallyState(t, "the namespace says what it waits for", func(context.Context) (bool, string) {
 				out := kubectl(t, "get", "namespace", ns, "-o", "jsonpath={.status.conditions[?(@.type=='NamespaceDeletionDiscoveryFailure')].message}")
 				return strings.Contains(out, "fleet.gatehouse.dev"), out
 			})
 			revive(t)
 			for _, name := range []string{ns, ours} {
-				eventually(t, "the deletion of namespace "+name+" finishes without help", func() (bool, string) {
+				kit.EventuallyState(t, "the deletion of namespace "+name+" finishes without help", func(context.Context) (bool, string) {
 					out, err := env.cluster.Kubectl("", "get", "namespace", name, "--ignore-not-found", "-o", "yaml")
 					return err == nil && out == "", out
 				})

@@ -19,6 +19,7 @@ limitations under the License.
 package e2e
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
@@ -28,6 +29,7 @@ import (
 	"testing"
 
 	"github.com/gatehouse-dev/gatehouse/test/e2e/harness"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 const instancesPath = "/apis/fleet.gatehouse.dev/v1alpha1/namespaces/default/instances"
@@ -46,7 +48,7 @@ func TestUsersMayWhatTheirRolesSay(t *testing.T) {
 	bind("admin", "ada")
 
 	t.Run("view reads, because gatehouse:view is aggregated into it", func(t *testing.T) {
-		eventually(t, "vera may read", func() (bool, string) {
+		kit.EventuallyState(t, "vera may read", func(context.Context) (bool, string) {
 			out, err := asUser("vera", "get", "instances", "-o", "name")
 			return err == nil && strings.Contains(out, "shown"), errText(err)
 		})
@@ -60,7 +62,7 @@ func TestUsersMayWhatTheirRolesSay(t *testing.T) {
 	})
 	t.Run("edit and admin write", func(t *testing.T) {
 		for _, user := range []string{"edgar", "ada"} {
-			eventually(t, user+" may write", func() (bool, string) {
+			kit.EventuallyState(t, user+" may write", func(context.Context) (bool, string) {
 				_, err := asUser(user, "label", "instance", "shown", "by="+user, "--overwrite")
 				return err == nil, errText(err)
 			})
@@ -112,11 +114,11 @@ func TestTheRightUserArrivesInOurAuditLog(t *testing.T) {
 		{"impersonation by the administrator", []string{"--as=borrowed"}, "borrowed", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			eventually(t, tc.user+" may read", func() (bool, string) {
+			kit.EventuallyState(t, tc.user+" may read", func(context.Context) (bool, string) {
 				_, err := env.cluster.Kubectl("", append([]string{"get", "instance", "seen", "-n", ns}, tc.args...)...)
 				return err == nil, errText(err)
 			})
-			eventually(t, "the audit log names "+tc.user, func() (bool, string) {
+			kit.EventuallyState(t, "the audit log names "+tc.user, func(context.Context) (bool, string) {
 				events, err := env.gatehouse.AuditEvents()
 				if err != nil {
 					return false, err.Error()

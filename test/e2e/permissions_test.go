@@ -19,9 +19,12 @@ limitations under the License.
 package e2e
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 // Rights are removed from the server one by one. Each time it must name the missing right, continue
@@ -42,7 +45,7 @@ func TestWhatTheServerMayNotDoIsNamedAndReadsGoOn(t *testing.T) {
 	restore := func(t *testing.T) {
 		t.Helper()
 		apply(t, env.manifests)
-		eventually(t, "nothing is missing any more", func() (bool, string) {
+		kit.EventuallyState(t, "nothing is missing any more", func(context.Context) (bool, string) {
 			body := verbose(t)
 			return !strings.Contains(body, "[!]") && strings.Contains(body, "readyz check passed"), body
 		})
@@ -75,7 +78,7 @@ func TestWhatTheServerMayNotDoIsNamedAndReadsGoOn(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			defer restore(t)
 			kubectl(t, tc.remove...)
-			eventually(t, "/readyz?verbose names what is missing", func() (bool, string) {
+			kit.EventuallyState(t, "/readyz?verbose names what is missing", func(context.Context) (bool, string) {
 				body := verbose(t)
 				return strings.Contains(body, tc.says), body
 			})
@@ -97,7 +100,7 @@ func TestWhatTheServerMayNotDoIsNamedAndReadsGoOn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "the right is gone", func() (bool, string) {
+		kit.EventuallyState(t, "the right is gone", func(context.Context) (bool, string) {
 			body := verbose(t)
 			return strings.Contains(body, "[!]access-reviews"), body
 		})

@@ -19,9 +19,12 @@ limitations under the License.
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 // used returns the usage of a name in the status of a quota.
@@ -35,7 +38,7 @@ func used(ns, name string) string {
 
 func usedBecomes(t *testing.T, ns, name, want string) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%s of %s are used", want, name), func() (bool, string) {
+	kit.EventuallyState(t, fmt.Sprintf("%s of %s are used", want, name), func(context.Context) (bool, string) {
 		out := used(ns, name)
 		return out == want, out
 	})

@@ -26,7 +26,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gatehouse-dev/gatehouse/test/attacks"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
+	"github.com/gatehouse-dev/gatehouse/test/security"
 )
 
 // restartRounds is the number of restarts, alternately by SIGKILL and by SIGTERM.
@@ -111,7 +112,7 @@ func TestARestartedReplicaDecidesByWhatTheClusterHoldsNow(t *testing.T) {
 	defer revive(t)
 	awaitQuota(t, full, "fleet")
 	for _, space := range []string{ns, full} {
-		eventually(t, "the service account of "+space+" is there", func() (bool, string) {
+		kit.EventuallyState(t, "the service account of "+space+" is there", func(context.Context) (bool, string) {
 			_, err := env.cluster.Kubectl("", "get", "serviceaccount", "default", "-n", space)
 			return err == nil, errText(err)
 		})
@@ -128,7 +129,7 @@ func TestARestartedReplicaDecidesByWhatTheClusterHoldsNow(t *testing.T) {
 			remove(passing)
 			replica.Stop()
 		}
-		attacks.AskDuringStart(ctx, t, questions, func() {
+		security.AskDuringStart(ctx, t, questions, func() {
 			if err := replica.Restart(ctx, env.gatehouse); err != nil {
 				t.Error(err)
 			}
@@ -145,14 +146,14 @@ func TestARestartedReplicaDecidesByWhatTheClusterHoldsNow(t *testing.T) {
 // awaitQuota waits until the cluster has counted the usage of a quota: the quota is enforced from then on.
 func awaitQuota(t *testing.T, ns, name string) {
 	t.Helper()
-	eventually(t, "the quota "+name+" is counted", func() (bool, string) {
+	kit.EventuallyState(t, "the quota "+name+" is counted", func(context.Context) (bool, string) {
 		out := kubectl(t, "get", "quota", name, "-n", ns, "-o", "jsonpath={.status.hard}")
 		return strings.Contains(out, "count/instances"), out
 	})
 }
 
 // restartQuestions returns the requests to the first replica.
-func restartQuestions(t *testing.T, ns, full string) []*attacks.Question {
+func restartQuestions(t *testing.T, ns, full string) []*security.Question {
 	t.Helper()
 	as := certified(t, env.gatehouse.Replicas[0])
 	mallory, keeper := as("restart-mallory"), as("restart-keeper")
@@ -162,7 +163,7 @@ func restartQuestions(t *testing.T, ns, full string) []*attacks.Question {
 	named := func(name string) string {
 		return fmt.Sprintf(`{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Instance","metadata":{"name":%q},"spec":{"containers":[{"name":"a","image":"a:1"}]}}`, name)
 	}
-	return []*attacks.Question{
+	return []*security.Question{
 		{Name: "a user whose binding was deleted lists instances", Config: mallory, Path: instancesPath, Want: http.StatusForbidden},
 		{Name: "a user with a role lists instances", Config: keeper, Path: instancesPath, Want: http.StatusOK},
 		{Name: "a user creates what no policy, webhook or quota refuses any more", Config: keeper, Path: create(ns), Body: named("welcome"), Want: http.StatusCreated},

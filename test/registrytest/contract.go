@@ -38,6 +38,7 @@ import (
 	"sigs.k8s.io/randfill"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 // fills is the number of random objects for each rule.
@@ -141,9 +142,7 @@ func Contract(t *testing.T, group Group) {
 	if err != nil {
 		t.Fatalf("building the storage: %v", err)
 	}
-	seed := rand.Int63()
-	t.Logf("the random seed is %d", seed)
-	c.filler = fuzzer.FuzzerFor(fuzzer.MergeFuzzerFuncs(metafuzzer.Funcs, group.Fuzzer), rand.NewSource(seed), group.Codecs)
+	c.filler = fuzzer.FuzzerFor(fuzzer.MergeFuzzerFuncs(metafuzzer.Funcs, group.Fuzzer), rand.NewSource(int64(kit.Seed(t))), group.Codecs)
 	newest := group.Scheme.PrioritizedVersionsForGroup(group.Name)[0]
 	c.storages = c.versions[newest.Version]
 	t.Cleanup(func() {

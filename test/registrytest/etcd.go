@@ -18,13 +18,13 @@ package registrytest
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/registry/rest"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
@@ -33,14 +33,11 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
-// The timeouts are far longer than needed, for a machine that is busy with other tests.
-const (
-	dialTimeout  = 30 * time.Second
-	readyTimeout = 30 * time.Second
-	pollInterval = 5 * time.Millisecond
-)
+// dialTimeout is far longer than needed, for a machine that is busy with other tests.
+const dialTimeout = 30 * time.Second
 
 // Etcd is a real etcd, initially empty, that stops with the test.
 type Etcd struct {
@@ -103,12 +100,8 @@ func NewStorage(provider base.StorageProvider, group string) func(*runtime.Schem
 // awaitReady returns when the storage's watch cache is filled: until then lists are refused.
 func awaitReady(t testing.TB, storage rest.StorageWithReadiness) {
 	t.Helper()
-	var last error
-	err := wait.PollUntilContextTimeout(t.Context(), pollInterval, readyTimeout, true, func(context.Context) (bool, error) {
-		last = storage.ReadinessCheck()
-		return last == nil, nil
+	kit.EventuallyState(t, "the watch cache is ready", func(context.Context) (bool, string) {
+		err := storage.ReadinessCheck()
+		return err == nil, fmt.Sprint(err)
 	})
-	if err != nil {
-		t.Fatalf("the watch cache is not ready: %v", last)
-	}
 }

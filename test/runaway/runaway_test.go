@@ -39,9 +39,10 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/app"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/informers"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/release"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
-// seeds is the number of worlds: a long run is
+// seeds is the number of worlds, each with a seed of its own, from GATEHOUSE_TEST_SEED on or from 0. A long run is
 //
 //	go test ./test/runaway -args -seeds=1500
 var seeds = flag.Int("seeds", 80, "how many worlds are watched")
@@ -225,7 +226,8 @@ func newApp(random *rand.Rand) *v1alpha1.App {
 
 func TestNoAppRunsAwayWhateverIsDoneToWhatItsControllersWrite(t *testing.T) {
 	all := mischiefs()
-	for seed := range *seeds {
+	first := int(kit.SeedOr(t, 0))
+	for seed := first; seed < first+*seeds; seed++ {
 		random := rand.New(rand.NewPCG(uint64(seed), 1))
 		// The first seeds use one each, the later ones several at once.
 		chosen := []mischief{all[seed%len(all)]}

@@ -24,14 +24,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
-	"k8s.io/apimachinery/pkg/util/wait"
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 	"k8s.io/client-go/rest"
 
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 // An audit log without a policy is not empty: it has users and requests, and never a body.
@@ -58,10 +57,10 @@ func TestAnAuditLogWithoutAPolicyHasEveryRequestButHealthChecks(t *testing.T) {
 	send(http.MethodGet, "/readyz", "")
 	send(http.MethodPost, "/api/v1/namespaces/default/secrets", `{"metadata":{"name":"audited"},"stringData":{"password":"hunter2"}}`)
 	var found *auditv1.Event
-	err = wait.PollUntilContextTimeout(t.Context(), 10*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
+	kit.Eventually(t, "the request is in the log", func(context.Context) bool {
 		data, err := os.ReadFile(path)
 		if err != nil {
-			return false, nil
+			return false
 		}
 		for line := range strings.Lines(string(data)) {
 			event := &auditv1.Event{}
@@ -69,11 +68,8 @@ func TestAnAuditLogWithoutAPolicyHasEveryRequestButHealthChecks(t *testing.T) {
 				found = event
 			}
 		}
-		return found != nil, nil
+		return found != nil
 	})
-	if err != nil {
-		t.Fatalf("the request is not in the log: %v", err)
-	}
 	if found.Level != auditv1.LevelMetadata || found.Stage != auditv1.StageResponseComplete || found.User.Username != "gatehouse-admin" || found.RequestObject != nil {
 		t.Errorf("the log has %+v", found)
 	}

@@ -32,6 +32,7 @@ import (
 	coreinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/core/install"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/events"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/events/install"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 func newScheme() *runtime.Scheme {
@@ -51,9 +52,7 @@ func TestAnEventIsOfTheCoreGroupFirst(t *testing.T) {
 func TestEventsComeBackFromTheOtherGroupAsTheyWere(t *testing.T) {
 	scheme := newScheme()
 	codecs := serializer.NewCodecFactory(scheme)
-	seed := rand.Int63()
-	t.Logf("the random seed is %d", seed)
-	filler := fuzzer.FuzzerFor(metafuzzer.Funcs, rand.NewSource(seed), codecs)
+	filler := fuzzer.FuzzerFor(metafuzzer.Funcs, rand.NewSource(int64(kit.Seed(t))), codecs)
 	hub := schema.GroupVersion{Group: events.GroupName, Version: runtime.APIVersionInternal}
 	encode := codecs.LegacyCodec(eventsv1.SchemeGroupVersion)
 	decode := codecs.UniversalDecoder(hub)

@@ -40,6 +40,7 @@ import (
 	fleetfuzzer "github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/fuzzer"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/install"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 // fills is the number of random objects of each kind in a test.
@@ -54,10 +55,8 @@ func newScheme() *runtime.Scheme {
 // newFiller fills hub objects at random, by a seed that it logs.
 func newFiller(t *testing.T, codecs serializer.CodecFactory) *randfill.Filler {
 	t.Helper()
-	seed := rand.Int63()
-	t.Logf("the random seed is %d", seed)
 	funcs := fuzzer.MergeFuzzerFuncs(metafuzzer.Funcs, fleetfuzzer.Funcs)
-	return fuzzer.FuzzerFor(funcs, rand.NewSource(seed), codecs).NumElements(0, 3)
+	return fuzzer.FuzzerFor(funcs, rand.NewSource(int64(kit.Seed(t))), codecs).NumElements(0, 3)
 }
 
 // ownKinds are the kinds that we define, in the hub or in the versions, lists included; not

@@ -24,6 +24,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/fuzzer"
@@ -99,10 +100,10 @@ func hostLeases() registrytest.Resource {
 			renewed := metav1.NewMicroTime(timestamp.Time)
 			return &fleet.HostLease{
 				ObjectMeta: metav1.ObjectMeta{Name: "edge-1"},
-				Spec:       fleet.HostLeaseSpec{RenewTime: &renewed, LeaseDurationSeconds: pointer[int32](40), HolderIdentity: "edge-1"},
+				Spec:       fleet.HostLeaseSpec{RenewTime: &renewed, LeaseDurationSeconds: ptr.To[int32](40), HolderIdentity: "edge-1"},
 			}
 		},
-		ChangeSpec: func(obj runtime.Object) { obj.(*fleet.HostLease).Spec.LeaseDurationSeconds = pointer[int32](10) },
+		ChangeSpec: func(obj runtime.Object) { obj.(*fleet.HostLease).Spec.LeaseDurationSeconds = ptr.To[int32](10) },
 	}
 }
 
@@ -151,7 +152,7 @@ func sampleInstance() *fleet.Instance {
 			Tolerations:                   []fleet.Toleration{{Operator: fleet.TolerationOpExists}},
 			RestartPolicy:                 fleet.RestartPolicyAlways,
 			ServiceAccountName:            "web",
-			TerminationGracePeriodSeconds: pointer[int64](30),
+			TerminationGracePeriodSeconds: ptr.To[int64](30),
 		},
 		Status: fleet.InstanceStatus{
 			ObservedGeneration: 1,
@@ -190,12 +191,12 @@ func apps() registrytest.Resource {
 			return &fleet.App{
 				ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web"},
 				Spec: fleet.AppSpec{
-					Replicas:                pointer[int32](3),
+					Replicas:                ptr.To[int32](3),
 					Selector:                &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}},
 					Template:                sampleTemplate(),
 					Strategy:                fleet.AppStrategy{Type: fleet.RollingUpdateAppStrategy, RollingUpdate: &fleet.RollingUpdateApp{MaxUnavailable: &share, MaxSurge: &share}},
-					RevisionHistoryLimit:    pointer[int32](10),
-					ProgressDeadlineSeconds: pointer[int32](600),
+					RevisionHistoryLimit:    ptr.To[int32](10),
+					ProgressDeadlineSeconds: ptr.To[int32](600),
 				},
 				Status: fleet.AppStatus{ObservedGeneration: 1, Replicas: 3, UpdatedReplicas: 2, ReadyReplicas: 2, AvailableReplicas: 1, UnavailableReplicas: 2, LastProgressTime: &timestamp, Conditions: []metav1.Condition{condition(fleet.AppConditionAvailable)}},
 			}
@@ -226,14 +227,14 @@ func releases() registrytest.Resource {
 			return &fleet.Release{
 				ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web-1"},
 				Spec: fleet.ReleaseSpec{
-					Replicas: pointer[int32](3),
+					Replicas: ptr.To[int32](3),
 					Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}},
 					Template: sampleTemplate(),
 				},
 				Status: fleet.ReleaseStatus{ObservedGeneration: 1, Replicas: 3, ReadyReplicas: 2, AvailableReplicas: 1, Conditions: []metav1.Condition{condition(fleet.ReleaseConditionReplicaFailure)}},
 			}
 		},
-		ChangeSpec: func(obj runtime.Object) { obj.(*fleet.Release).Spec.Replicas = pointer[int32](5) },
+		ChangeSpec: func(obj runtime.Object) { obj.(*fleet.Release).Spec.Replicas = ptr.To[int32](5) },
 		Subresources: []registrytest.Subresource{
 			{Name: "status", Kind: "Release", Verbs: statusVerbs},
 			{Name: "scale", Kind: "Scale", Foreign: true, Verbs: statusVerbs},
@@ -262,5 +263,3 @@ func awaiting(controller string) []metav1.Condition {
 		initial(fleet.AppConditionStalled, metav1.ConditionFalse, "AsExpected", ""),
 	}
 }
-
-func pointer[T any](value T) *T { return &value }

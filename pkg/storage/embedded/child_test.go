@@ -29,7 +29,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
@@ -259,16 +258,4 @@ func (c *child) wantReason(reason Reason, dir string) {
 		c.t.Errorf("want one sentence of reason %s, got:\n%s", reason, output)
 	}
 	c.t.Log(sentence)
-}
-
-// eventually waits until the condition holds.
-func eventually(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(patience)
-	for !condition() {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within %v", what, patience)
-		}
-		time.Sleep(time.Millisecond)
-	}
 }

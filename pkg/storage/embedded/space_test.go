@@ -17,6 +17,7 @@ limitations under the License.
 package embedded
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -24,13 +25,15 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 // fill writes separate keys, from key-count on, until etcd refuses one, and returns their
 // number.
 func fill(t *testing.T, client *clientv3.Client, count int) int {
 	t.Helper()
-	eventually(t, "a write is refused", func() bool {
+	kit.Eventually(t, "a write is refused", func(context.Context) bool {
 		_, err := client.Put(t.Context(), fmt.Sprintf("key-%d", count), strings.Repeat("x", 100_000))
 		if err == nil {
 			count++

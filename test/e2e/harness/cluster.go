@@ -32,6 +32,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/util/keyutil"
+
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 // readyTimeout bounds each wait for a component to start, which takes long on a busy
@@ -116,11 +118,11 @@ func (c *Cluster) makeAuthorities() (err error) {
 // startEtcd starts an etcd; with an authority it serves only TLS and requires client
 // certificates of that authority.
 func (c *Cluster) startEtcd(name string, tls *Authority) (string, error) {
-	client, err := freePort()
+	client, err := kit.FreePort()
 	if err != nil {
 		return "", err
 	}
-	peer, err := freePort()
+	peer, err := kit.FreePort()
 	if err != nil {
 		return "", err
 	}
@@ -152,7 +154,7 @@ func (c *Cluster) run(name, path string, args ...string) (*Process, error) {
 }
 
 func (c *Cluster) startKubeAPIServer(ctx context.Context, etcdURL string) error {
-	port, err := freePort()
+	port, err := kit.FreePort()
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
+
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 // The names of Gatehouse's objects, as in artifacts/deploy.
@@ -144,7 +146,7 @@ func (g *Gatehouse) addReplica(ctx context.Context, number int) (*Replica, error
 	if err := os.WriteFile(policy, []byte("apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: Metadata}]\n"), 0o600); err != nil {
 		return nil, err
 	}
-	port, err := freePort()
+	port, err := kit.FreePort()
 	if err != nil {
 		return nil, err
 	}

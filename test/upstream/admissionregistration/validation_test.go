@@ -36,11 +36,12 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/admissionregistration/install"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/admissionregistration/validation"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 const (
-	seed         uint64 = 37
-	randomOfEach int    = 250
+	defaultSeed  = 37
+	randomOfEach = 250
 )
 
 // judges has both validations, and both schemes with their defaults.
@@ -223,6 +224,7 @@ func TestEveryWordInEveryPlaceIsJudgedAlike(t *testing.T) {
 
 func TestRandomObjectsAreJudgedAlike(t *testing.T) {
 	j := newJudges(t)
+	seed := kit.SeedOr(t, defaultSeed)
 	random := rand.New(rand.NewPCG(seed, seed))
 	change := func(obj runtime.Object, times int) {
 		for range times {

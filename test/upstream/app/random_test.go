@@ -30,17 +30,23 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	controller "github.com/gatehouse-dev/gatehouse/pkg/controller/app"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 const (
-	questions        = 20000
-	syncs            = 1000
-	seed      uint64 = 41
+	questions   = 20000
+	syncs       = 1000
+	defaultSeed = 41
 )
 
 type source struct{ *rand.Rand }
 
-func newSource() source { return source{rand.New(rand.NewPCG(seed, seed))} }
+// newSource returns random numbers that are the same with every run, unless the environment sets a seed.
+func newSource(t testing.TB) source {
+	t.Helper()
+	seed := kit.SeedOr(t, defaultSeed)
+	return source{rand.New(rand.NewPCG(seed, seed))}
+}
 
 func (s source) upTo(most int) int32 { return int32(s.IntN(most + 1)) }
 
@@ -150,7 +156,7 @@ func (s source) instances(all []*v1alpha1.Release) []*v1alpha1.Instance {
 }
 
 func TestRandomQuestionsAreAnsweredAlike(t *testing.T) {
-	s, logger := newSource(), klog.Background()
+	s, logger := newSource(t), klog.Background()
 	same := func(what string, ours, theirs any, app *v1alpha1.App, all []*v1alpha1.Release) {
 		t.Helper()
 		if fmt.Sprint(ours) != fmt.Sprint(theirs) {
@@ -205,7 +211,7 @@ func TestRandomQuestionsAreAnsweredAlike(t *testing.T) {
 }
 
 func TestRandomSyncsAreDecidedAlike(t *testing.T) {
-	s := newSource()
+	s := newSource(t)
 	deviations, created, resized, deleted := map[string]int{}, 0, 0, 0
 	for range syncs {
 		now := state{app: s.app()}

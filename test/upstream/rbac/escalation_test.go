@@ -21,13 +21,11 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
@@ -43,6 +41,7 @@ import (
 	upstream "k8s.io/kubernetes/plugin/pkg/auth/authorizer/rbac"
 
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 func TestEscalationIsJudgedAsUpstreamJudgesIt(t *testing.T) {
@@ -152,12 +151,10 @@ func write(t *testing.T, config *restclient.Config, p policy, cases []grant) map
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := wait.PollUntilContextTimeout(t.Context(), 10*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		kit.Eventually(t, "the last binding is in force", func(ctx context.Context) bool {
 			_, err := mine.CoreV1().Secrets(namespace).Get(ctx, "last", metav1.GetOptions{})
-			return apierrors.IsNotFound(err), nil
-		}); err != nil {
-			t.Fatal(err)
-		}
+			return apierrors.IsNotFound(err)
+		})
 	}
 	return stored
 }

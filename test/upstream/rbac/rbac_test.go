@@ -38,12 +38,13 @@ import (
 	upstream "k8s.io/kubernetes/plugin/pkg/auth/authorizer/rbac"
 
 	ours "github.com/gatehouse-dev/gatehouse/pkg/authorization/rbac"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 const (
-	policies            = 100
-	requestsEach        = 100
-	seed         uint64 = 37
+	policies     = 100
+	requestsEach = 100
+	defaultSeed  = 37
 )
 
 // Small sets of words, so that rules, bindings and requests match often.
@@ -188,6 +189,7 @@ func (p policy) authorizers(ctx context.Context, t *testing.T) (*upstream.RBACAu
 }
 
 func TestTenThousandRandomRequestsAreDecidedAlike(t *testing.T) {
+	seed := kit.SeedOr(t, defaultSeed)
 	s := source{rand.New(rand.NewPCG(seed, seed))}
 	allowed, escalations := 0, map[bool]int{}
 	for i := range policies {

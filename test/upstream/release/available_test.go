@@ -62,7 +62,7 @@ func TestBothLookAgainAtTheSameTime(t *testing.T) {
 			}
 		})
 	}
-	s := newSource()
+	s := newSource(t)
 	for n := range 5000 {
 		var list []*v1alpha1.Instance
 		for m := range s.IntN(5) {

@@ -96,7 +96,7 @@ func TestInstancesAreClaimedAlike(t *testing.T) {
 }
 
 func TestRandomInstancesAreFilteredAndClaimedAlike(t *testing.T) {
-	s := newSource()
+	s := newSource(t)
 	adopted := 0
 	for n := range 2000 {
 		chosen := map[string]string{"app": "web"}

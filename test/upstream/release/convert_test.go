@@ -18,6 +18,7 @@ package release
 
 import (
 	"math/rand/v2"
+	"testing"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -27,9 +28,10 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
-const seed uint64 = 37
+const defaultSeed = 37
 
 // start is the initial time of the clock of a bubble.
 var start = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -158,7 +160,12 @@ func costs(what string) change {
 
 type source struct{ *rand.Rand }
 
-func newSource() source { return source{rand.New(rand.NewPCG(seed, seed))} }
+// newSource returns random numbers that are the same with every run, unless the environment sets a seed.
+func newSource(t testing.TB) source {
+	t.Helper()
+	seed := kit.SeedOr(t, defaultSeed)
+	return source{rand.New(rand.NewPCG(seed, seed))}
+}
 
 func pick[T any](s source, list ...T) T { return list[s.IntN(len(list))] }
 

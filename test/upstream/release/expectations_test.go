@@ -175,7 +175,7 @@ func TestExpectationsAreMetAlike(t *testing.T) {
 // the last is over, observes only what was created, and observes only deletions twice.
 func TestRandomExpectationsAreMetAlike(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, b := newSource(), newBoth()
+		s, b := newSource(t), newBoth()
 		next, answers := 0, map[bool]int{}
 		unseen, ungone, live := map[string][]string{}, map[string][]string{}, map[string][]string{}
 		for n := range 20000 {

@@ -116,7 +116,7 @@ func TestWhichOfTwoGoesFirst(t *testing.T) {
 }
 
 func TestAHundredThousandRandomPairsAreOrderedAlike(t *testing.T) {
-	s := newSource()
+	s := newSource(t)
 	seen := map[int]int{}
 	for n := range 100000 {
 		a, b := s.instance("a", start), s.instance("b", start)
@@ -151,7 +151,7 @@ func TestAHundredThousandRandomPairsAreOrderedAlike(t *testing.T) {
 // TestThousandsOfRandomReleasesLoseTheSame sorts whole lists with their neighbours. Upstream's
 // function for that is not exported; the test combines its two steps, counting neighbours and sorting.
 func TestThousandsOfRandomReleasesLoseTheSame(t *testing.T) {
-	s := newSource()
+	s := newSource(t)
 	for n := range 5000 {
 		var all []*v1alpha1.Instance
 		for m := range 1 + s.IntN(12) {

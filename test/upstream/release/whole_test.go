@@ -321,7 +321,7 @@ func TestBothControllersDoTheSame(t *testing.T) {
 // TestBothControllersDoTheSameByChance leaves out the order of instances of about the same age, which only
 // the sort decides: all these instances have different times.
 func TestBothControllersDoTheSameByChance(t *testing.T) {
-	s := newSource()
+	s := newSource(t)
 	foo := map[string]string{"name": "foo"}
 	made, removed, patched := 0, 0, 0
 	for n := range 150 {

@@ -23,6 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
@@ -35,8 +36,6 @@ func newScheme(t *testing.T) *runtime.Scheme {
 	}
 	return scheme
 }
-
-func pointer[T any](value T) *T { return &value }
 
 func amounts(pairs ...string) v1alpha1.ResourceList {
 	list := v1alpha1.ResourceList{}
@@ -74,12 +73,12 @@ func TestDefaultsFillInWhatIsNotSaid(t *testing.T) {
 		{
 			name:  "a lease lasts 40 seconds",
 			given: &v1alpha1.HostLease{},
-			want:  &v1alpha1.HostLease{Spec: v1alpha1.HostLeaseSpec{LeaseDurationSeconds: pointer[int32](40)}},
+			want:  &v1alpha1.HostLease{Spec: v1alpha1.HostLeaseSpec{LeaseDurationSeconds: ptr.To[int32](40)}},
 		},
 		{
 			name:  "a lease of no time at all is left for validation to refuse",
-			given: &v1alpha1.HostLease{Spec: v1alpha1.HostLeaseSpec{LeaseDurationSeconds: pointer[int32](0)}},
-			want:  &v1alpha1.HostLease{Spec: v1alpha1.HostLeaseSpec{LeaseDurationSeconds: pointer[int32](0)}},
+			given: &v1alpha1.HostLease{Spec: v1alpha1.HostLeaseSpec{LeaseDurationSeconds: ptr.To[int32](0)}},
+			want:  &v1alpha1.HostLease{Spec: v1alpha1.HostLeaseSpec{LeaseDurationSeconds: ptr.To[int32](0)}},
 		},
 		{
 			name:  "a binding is to a host",
@@ -91,19 +90,19 @@ func TestDefaultsFillInWhatIsNotSaid(t *testing.T) {
 			given: &v1alpha1.Instance{},
 			want: &v1alpha1.Instance{Spec: v1alpha1.InstanceSpec{
 				RestartPolicy:                 v1alpha1.RestartPolicyAlways,
-				TerminationGracePeriodSeconds: pointer[int64](30),
+				TerminationGracePeriodSeconds: ptr.To[int64](30),
 			}},
 		},
 		{
 			name: "an instance keeps its values",
 			given: &v1alpha1.Instance{Spec: v1alpha1.InstanceSpec{
 				RestartPolicy:                 v1alpha1.RestartPolicyNever,
-				TerminationGracePeriodSeconds: pointer[int64](0),
+				TerminationGracePeriodSeconds: ptr.To[int64](0),
 				Containers:                    []v1alpha1.Container{{ImagePullPolicy: v1alpha1.PullNever, Ports: []v1alpha1.ContainerPort{{Protocol: v1alpha1.ProtocolSCTP}}}},
 			}},
 			want: &v1alpha1.Instance{Spec: v1alpha1.InstanceSpec{
 				RestartPolicy:                 v1alpha1.RestartPolicyNever,
-				TerminationGracePeriodSeconds: pointer[int64](0),
+				TerminationGracePeriodSeconds: ptr.To[int64](0),
 				Containers:                    []v1alpha1.Container{{ImagePullPolicy: v1alpha1.PullNever, Ports: []v1alpha1.ContainerPort{{Protocol: v1alpha1.ProtocolSCTP}}}},
 			}},
 		},
@@ -111,14 +110,14 @@ func TestDefaultsFillInWhatIsNotSaid(t *testing.T) {
 			name: "a port without a protocol stays without, in every container of every item of a list",
 			given: &v1alpha1.InstanceList{Items: []v1alpha1.Instance{{}, {Spec: v1alpha1.InstanceSpec{
 				RestartPolicy:                 v1alpha1.RestartPolicyNever,
-				TerminationGracePeriodSeconds: pointer[int64](1),
+				TerminationGracePeriodSeconds: ptr.To[int64](1),
 				Containers:                    []v1alpha1.Container{{ImagePullPolicy: v1alpha1.PullNever, Ports: make([]v1alpha1.ContainerPort, 2)}},
 			}}}},
 			want: &v1alpha1.InstanceList{Items: []v1alpha1.Instance{
-				{Spec: v1alpha1.InstanceSpec{RestartPolicy: v1alpha1.RestartPolicyAlways, TerminationGracePeriodSeconds: pointer[int64](30)}},
+				{Spec: v1alpha1.InstanceSpec{RestartPolicy: v1alpha1.RestartPolicyAlways, TerminationGracePeriodSeconds: ptr.To[int64](30)}},
 				{Spec: v1alpha1.InstanceSpec{
 					RestartPolicy:                 v1alpha1.RestartPolicyNever,
-					TerminationGracePeriodSeconds: pointer[int64](1),
+					TerminationGracePeriodSeconds: ptr.To[int64](1),
 					Containers:                    []v1alpha1.Container{{ImagePullPolicy: v1alpha1.PullNever, Ports: make([]v1alpha1.ContainerPort, 2)}},
 				}},
 			}},
@@ -127,7 +126,7 @@ func TestDefaultsFillInWhatIsNotSaid(t *testing.T) {
 			name: "a limit stands for a request that is not given, and only for that",
 			given: &v1alpha1.Instance{Spec: v1alpha1.InstanceSpec{
 				RestartPolicy:                 v1alpha1.RestartPolicyAlways,
-				TerminationGracePeriodSeconds: pointer[int64](30),
+				TerminationGracePeriodSeconds: ptr.To[int64](30),
 				Containers: []v1alpha1.Container{
 					{ImagePullPolicy: v1alpha1.PullNever, Resources: v1alpha1.ResourceRequirements{Limits: amounts("cpu", "2", "memory", "1Gi"), Requests: amounts("cpu", "1")}},
 					{ImagePullPolicy: v1alpha1.PullNever, Resources: v1alpha1.ResourceRequirements{Limits: amounts("cpu", "2")}},
@@ -136,7 +135,7 @@ func TestDefaultsFillInWhatIsNotSaid(t *testing.T) {
 			}},
 			want: &v1alpha1.Instance{Spec: v1alpha1.InstanceSpec{
 				RestartPolicy:                 v1alpha1.RestartPolicyAlways,
-				TerminationGracePeriodSeconds: pointer[int64](30),
+				TerminationGracePeriodSeconds: ptr.To[int64](30),
 				Containers: []v1alpha1.Container{
 					{ImagePullPolicy: v1alpha1.PullNever, Resources: v1alpha1.ResourceRequirements{Limits: amounts("cpu", "2", "memory", "1Gi"), Requests: amounts("cpu", "1", "memory", "1Gi")}},
 					{ImagePullPolicy: v1alpha1.PullNever, Resources: v1alpha1.ResourceRequirements{Limits: amounts("cpu", "2"), Requests: amounts("cpu", "2")}},
@@ -172,13 +171,13 @@ func share(percent string) *intstr.IntOrString {
 // appDefaults is the spec of an app of which nothing was said but how it rolls.
 func appDefaults(rolling *v1alpha1.RollingUpdateApp) v1alpha1.AppSpec {
 	return v1alpha1.AppSpec{
-		Replicas:                pointer[int32](1),
-		RevisionHistoryLimit:    pointer[int32](10),
-		ProgressDeadlineSeconds: pointer[int32](600),
+		Replicas:                ptr.To[int32](1),
+		RevisionHistoryLimit:    ptr.To[int32](10),
+		ProgressDeadlineSeconds: ptr.To[int32](600),
 		Strategy:                v1alpha1.AppStrategy{Type: v1alpha1.RollingUpdateAppStrategy, RollingUpdate: rolling},
 		Template: v1alpha1.InstanceTemplateSpec{Spec: v1alpha1.InstanceSpec{
 			RestartPolicy:                 v1alpha1.RestartPolicyAlways,
-			TerminationGracePeriodSeconds: pointer[int64](30),
+			TerminationGracePeriodSeconds: ptr.To[int64](30),
 		}},
 	}
 }

@@ -63,5 +63,3 @@ func check(t *testing.T, errs field.ErrorList, wants []want) {
 func condition(kind string) metav1.Condition {
 	return metav1.Condition{Type: kind, Status: metav1.ConditionTrue, Reason: "Tested", LastTransitionTime: metav1.Now()}
 }
-
-func pointer[T any](value T) *T { return &value }

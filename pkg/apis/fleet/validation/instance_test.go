@@ -22,6 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 )
@@ -48,8 +49,8 @@ func validInstance() *fleet.Instance {
 			Tolerations:                   []fleet.Toleration{{Key: "example.com/dedicated", Operator: fleet.TolerationOpEqual, Value: "batch", Effect: fleet.TaintEffectNoSchedule}},
 			RestartPolicy:                 fleet.RestartPolicyAlways,
 			ServiceAccountName:            "web",
-			TerminationGracePeriodSeconds: pointer[int64](30),
-			ActiveDeadlineSeconds:         pointer[int64](600),
+			TerminationGracePeriodSeconds: ptr.To[int64](30),
+			ActiveDeadlineSeconds:         ptr.To[int64](600),
 		},
 	}
 }
@@ -156,8 +157,8 @@ func TestANewInstanceIsChecked(t *testing.T) {
 		{name: "a toleration of every key must have the operator Exists", change: toleration(fleet.Toleration{Operator: fleet.TolerationOpEqual, Value: "v"}), want: []want{{invalid, "spec.tolerations[0].operator"}}},
 		{name: "no operator means Equal and needs a key", change: toleration(fleet.Toleration{}), want: []want{{invalid, "spec.tolerations[0].operator"}}},
 		{name: "a toleration with Exists has no value", change: toleration(fleet.Toleration{Key: "k", Operator: fleet.TolerationOpExists, Value: "v"}), want: []want{{invalid, "spec.tolerations[0].value"}}},
-		{name: "a toleration for a time is of NoExecute", change: toleration(fleet.Toleration{Key: "k", Effect: fleet.TaintEffectNoSchedule, TolerationSeconds: pointer[int64](1)}), want: []want{{invalid, "spec.tolerations[0].effect"}}},
-		{name: "a toleration of no time at all is valid", change: toleration(fleet.Toleration{Key: "k", Effect: fleet.TaintEffectNoExecute, TolerationSeconds: pointer[int64](-1)})},
+		{name: "a toleration for a time is of NoExecute", change: toleration(fleet.Toleration{Key: "k", Effect: fleet.TaintEffectNoSchedule, TolerationSeconds: ptr.To[int64](1)}), want: []want{{invalid, "spec.tolerations[0].effect"}}},
+		{name: "a toleration of no time at all is valid", change: toleration(fleet.Toleration{Key: "k", Effect: fleet.TaintEffectNoExecute, TolerationSeconds: ptr.To[int64](-1)})},
 		{name: "every error is reported, not the first", change: spec(func(s *fleet.InstanceSpec) {
 			s.HostName = "edge-1"
 			s.Containers[0].Image += " "
@@ -170,7 +171,7 @@ func TestAWriteToAnInstanceIsChecked(t *testing.T) {
 	run(t, []instanceTest{
 		{name: "no change is valid"},
 		{name: "an image may change", change: container(func(c *fleet.Container) { c.Image = "web:2" })},
-		{name: "a deadline may become shorter", change: spec(func(s *fleet.InstanceSpec) { s.ActiveDeadlineSeconds = pointer[int64](1) })},
+		{name: "a deadline may become shorter", change: spec(func(s *fleet.InstanceSpec) { s.ActiveDeadlineSeconds = ptr.To[int64](1) })},
 		{name: "a toleration may be added", change: spec(func(s *fleet.InstanceSpec) {
 			s.Tolerations = append(s.Tolerations, fleet.Toleration{Operator: fleet.TolerationOpExists})
 		})},
@@ -198,14 +199,14 @@ func TestAWriteToAnInstanceIsChecked(t *testing.T) {
 		})},
 		{name: "a port that leaves TCP out is the same", change: container(func(c *fleet.Container) { c.Ports[0].Protocol = "" })},
 		{name: "a port keeps its protocol", change: container(func(c *fleet.Container) { c.Ports[0].Protocol = fleet.ProtocolUDP }), want: []want{{forbidden, "spec.containers[0]"}}},
-		{name: "a deadline does not become longer", change: spec(func(s *fleet.InstanceSpec) { s.ActiveDeadlineSeconds = pointer[int64](601) }), want: []want{{invalid, "spec.activeDeadlineSeconds"}}},
+		{name: "a deadline does not become longer", change: spec(func(s *fleet.InstanceSpec) { s.ActiveDeadlineSeconds = ptr.To[int64](601) }), want: []want{{invalid, "spec.activeDeadlineSeconds"}}},
 		{name: "a deadline is not removed", change: spec(func(s *fleet.InstanceSpec) { s.ActiveDeadlineSeconds = nil }), want: []want{{forbidden, "spec.activeDeadlineSeconds"}}},
 		{name: "a toleration is not removed", change: spec(func(s *fleet.InstanceSpec) { s.Tolerations = nil }), want: []want{{forbidden, "spec.tolerations"}}},
 		{name: "a toleration does not change", change: spec(func(s *fleet.InstanceSpec) { s.Tolerations[0].Value = "other" }), want: []want{{forbidden, "spec.tolerations"}}},
 		{name: "the host selector stays", change: spec(func(s *fleet.InstanceSpec) { s.HostSelector = nil }), want: []want{{invalid, "spec.hostSelector"}}},
 		{name: "the restart policy stays", change: spec(func(s *fleet.InstanceSpec) { s.RestartPolicy = fleet.RestartPolicyNever }), want: []want{{invalid, "spec.restartPolicy"}}},
 		{name: "the service account stays", change: spec(func(s *fleet.InstanceSpec) { s.ServiceAccountName = "other" }), want: []want{{invalid, "spec.serviceAccountName"}}},
-		{name: "the grace period stays", change: spec(func(s *fleet.InstanceSpec) { s.TerminationGracePeriodSeconds = pointer[int64](31) }), want: []want{{invalid, "spec.terminationGracePeriodSeconds"}}},
+		{name: "the grace period stays", change: spec(func(s *fleet.InstanceSpec) { s.TerminationGracePeriodSeconds = ptr.To[int64](31) }), want: []want{{invalid, "spec.terminationGracePeriodSeconds"}}},
 	}, func(instance *fleet.Instance) field.ErrorList {
 		return ValidateInstanceUpdate(instance, validInstance())
 	})

@@ -20,6 +20,7 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 )
@@ -32,7 +33,7 @@ func TestTheTemplateOfAReleaseKeepsItsPorts(t *testing.T) {
 		return &fleet.Release{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web"},
 			Spec: fleet.ReleaseSpec{
-				Replicas: pointer[int32](1),
+				Replicas: ptr.To[int32](1),
 				Selector: &metav1.LabelSelector{MatchLabels: labels},
 				Template: fleet.InstanceTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: instance},
 			},

@@ -23,16 +23,15 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
@@ -40,6 +39,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/app"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/release"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 	"github.com/gatehouse-dev/gatehouse/test/registrytest"
 )
 
@@ -93,10 +93,7 @@ func newStage(t *testing.T) *stage {
 	}
 	t.Cleanup(s.App.Destroy)
 	for _, storage := range []*base.Store{s.App, releases.Release} {
-		ready := func(context.Context) (bool, error) { return storage.ReadinessCheck() == nil, nil }
-		if err := wait.PollUntilContextTimeout(t.Context(), 10*time.Millisecond, time.Minute, true, ready); err != nil {
-			t.Fatal(err)
-		}
+		kit.Eventually(t, "the storage is ready", func(context.Context) bool { return storage.ReadinessCheck() == nil })
 	}
 	s.ctx = request.WithNamespace(request.WithUser(t.Context(), &user.DefaultInfo{Name: "alice"}), "test")
 	s.ctx = request.WithRequestInfo(s.ctx, &request.RequestInfo{IsResourceRequest: true, Verb: "create", APIGroup: fleet.GroupName, APIVersion: "v1alpha1", Namespace: "test", Resource: "apps", Name: "web"})
@@ -118,7 +115,7 @@ func newStage(t *testing.T) *stage {
 				Namespace: "test", Name: "web-" + number, Annotations: map[string]string{v1alpha1.RevisionAnnotation: number},
 				OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(created, v1alpha1.SchemeGroupVersion.WithKind("App"))},
 			},
-			Spec: fleet.ReleaseSpec{Replicas: pointer[int32](1), Selector: created.Spec.Selector.DeepCopy(), Template: *template},
+			Spec: fleet.ReleaseSpec{Replicas: ptr.To[int32](1), Selector: created.Spec.Selector.DeepCopy(), Template: *template},
 		})
 	}
 	return s
@@ -231,7 +228,7 @@ func TestARollbackKeepsConcurrentWrites(t *testing.T) {
 	s := newStage(t)
 	s.judge.meanwhile = func() {
 		changed := s.app(t)
-		changed.Spec.Replicas = pointer[int32](9)
+		changed.Spec.Replicas = ptr.To[int32](9)
 		if _, _, err := s.App.Update(s.ctx, "web", rest.DefaultUpdatedObjectInfo(changed), rest.ValidateAllObjectFunc, rest.ValidateAllObjectUpdateFunc, false, &metav1.UpdateOptions{}); err != nil {
 			t.Fatal(err)
 		}

@@ -22,6 +22,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
@@ -41,8 +42,6 @@ func newSuite(t *testing.T) *registrytest.Suite {
 	return registrytest.NewSuite(t, scheme, storage.App)
 }
 
-func pointer[T any](value T) *T { return &value }
-
 func rolling(maxUnavailable, maxSurge intstr.IntOrString) *fleet.RollingUpdateApp {
 	return &fleet.RollingUpdateApp{MaxUnavailable: &maxUnavailable, MaxSurge: &maxSurge}
 }
@@ -51,19 +50,19 @@ func validApp() *fleet.App {
 	return &fleet.App{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "test", Name: "web", Generation: 1},
 		Spec: fleet.AppSpec{
-			Replicas: pointer[int32](3),
+			Replicas: ptr.To[int32](3),
 			Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}},
 			Template: fleet.InstanceTemplateSpec{
 				ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "web"}},
 				Spec: fleet.InstanceSpec{
 					Containers:                    []fleet.Container{{Name: "web", Image: "web:1", ImagePullPolicy: fleet.PullIfNotPresent}},
 					RestartPolicy:                 fleet.RestartPolicyAlways,
-					TerminationGracePeriodSeconds: pointer[int64](30),
+					TerminationGracePeriodSeconds: ptr.To[int64](30),
 				},
 			},
 			Strategy:                fleet.AppStrategy{Type: fleet.RollingUpdateAppStrategy, RollingUpdate: rolling(intstr.FromString("25%"), intstr.FromInt32(1))},
-			RevisionHistoryLimit:    pointer[int32](10),
-			ProgressDeadlineSeconds: pointer[int32](600),
+			RevisionHistoryLimit:    ptr.To[int32](10),
+			ProgressDeadlineSeconds: ptr.To[int32](600),
 		},
 	}
 }
@@ -96,10 +95,10 @@ func TestAppsAreCreated(t *testing.T) {
 		refused(func(o *fleet.App) { o.Spec.Selector = nil }, "spec.selector"),
 		refused(func(o *fleet.App) { o.Spec.Selector = &metav1.LabelSelector{} }, "spec.selector"),
 		refused(func(o *fleet.App) { o.Spec.Template.Labels = nil }, "spec.selector"),
-		refused(func(o *fleet.App) { o.Spec.Replicas = pointer[int32](-1) }, "spec.replicas"),
+		refused(func(o *fleet.App) { o.Spec.Replicas = ptr.To[int32](-1) }, "spec.replicas"),
 		refused(func(o *fleet.App) { o.Spec.Template.Spec.HostName = "edge-1" }, "spec.template.spec.hostName"),
 		refused(func(o *fleet.App) { o.Spec.Template.Spec.RestartPolicy = fleet.RestartPolicyNever }, "spec.template.spec.restartPolicy"),
-		refused(func(o *fleet.App) { o.Spec.Template.Spec.ActiveDeadlineSeconds = pointer[int64](1) }, "spec.template.spec.activeDeadlineSeconds"),
+		refused(func(o *fleet.App) { o.Spec.Template.Spec.ActiveDeadlineSeconds = ptr.To[int64](1) }, "spec.template.spec.activeDeadlineSeconds"),
 		refused(func(o *fleet.App) { o.Spec.Template.Spec.Containers = nil }, "spec.template.spec.containers"),
 		refused(func(o *fleet.App) {
 			o.Spec.Strategy.RollingUpdate = rolling(intstr.FromInt32(0), intstr.FromString("0%"))
@@ -119,7 +118,7 @@ func TestAppsAreCreated(t *testing.T) {
 
 func TestAppsAreUpdated(t *testing.T) {
 	newSuite(t).Update(validApp(),
-		update(func(o *fleet.App) { o.Spec.Replicas = pointer[int32](5) }),
+		update(func(o *fleet.App) { o.Spec.Replicas = ptr.To[int32](5) }),
 		refusedChange(func(o *fleet.App) {
 			o.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "other"}}
 		}, "spec.selector"),

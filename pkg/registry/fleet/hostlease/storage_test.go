@@ -23,6 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
@@ -42,13 +43,11 @@ func newSuite(t *testing.T) *registrytest.Suite {
 	return registrytest.NewSuite(t, scheme, leases.HostLease)
 }
 
-func pointer[T any](value T) *T { return &value }
-
 func validLease() *fleet.HostLease {
 	renewed := metav1.NewMicroTime(metav1.Unix(1_700_000_000, 123_456_000).Time)
 	return &fleet.HostLease{
 		ObjectMeta: metav1.ObjectMeta{Name: "edge-1", Generation: 1},
-		Spec:       fleet.HostLeaseSpec{RenewTime: &renewed, LeaseDurationSeconds: pointer[int32](40), HolderIdentity: "edge-1"},
+		Spec:       fleet.HostLeaseSpec{RenewTime: &renewed, LeaseDurationSeconds: ptr.To[int32](40), HolderIdentity: "edge-1"},
 	}
 }
 
@@ -77,7 +76,7 @@ func refusedChange(change func(*fleet.HostLease), fields ...string) registrytest
 func TestHostLeasesAreCreated(t *testing.T) {
 	newSuite(t).Create(validLease(),
 		refused(func(l *fleet.HostLease) { l.Name = "Edge_1" }, "metadata.name"),
-		refused(func(l *fleet.HostLease) { l.Spec.LeaseDurationSeconds = pointer[int32](0) }, "spec.leaseDurationSeconds"),
+		refused(func(l *fleet.HostLease) { l.Spec.LeaseDurationSeconds = ptr.To[int32](0) }, "spec.leaseDurationSeconds"),
 	)
 }
 
@@ -86,7 +85,7 @@ func TestHostLeasesAreRenewed(t *testing.T) {
 		update(func(l *fleet.HostLease) {
 			l.Spec.RenewTime = &metav1.MicroTime{Time: l.Spec.RenewTime.Add(10_000_000_000)}
 		}),
-		refusedChange(func(l *fleet.HostLease) { l.Spec.LeaseDurationSeconds = pointer[int32](-1) }, "spec.leaseDurationSeconds"),
+		refusedChange(func(l *fleet.HostLease) { l.Spec.LeaseDurationSeconds = ptr.To[int32](-1) }, "spec.leaseDurationSeconds"),
 	)
 }
 

@@ -23,6 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
@@ -49,8 +50,6 @@ func newSuite(t *testing.T) *registrytest.Suite {
 	return registrytest.NewSuite(t, scheme, instances.Instance)
 }
 
-func pointer[T any](value T) *T { return &value }
-
 func validInstance() *fleet.Instance {
 	return &fleet.Instance{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "test", Name: "web-1", Generation: 1},
@@ -58,7 +57,7 @@ func validInstance() *fleet.Instance {
 			Containers:                    []fleet.Container{{Name: "web", Image: "web:1", ImagePullPolicy: fleet.PullIfNotPresent}},
 			RestartPolicy:                 fleet.RestartPolicyAlways,
 			ServiceAccountName:            "web",
-			TerminationGracePeriodSeconds: pointer[int64](30),
+			TerminationGracePeriodSeconds: ptr.To[int64](30),
 		},
 		Status: fleet.InstanceStatus{Phase: fleet.InstancePending},
 	}
@@ -94,7 +93,7 @@ func TestInstancesAreCreated(t *testing.T) {
 		refused(func(i *fleet.Instance) { i.Spec.Containers[0].Image = "" }, "spec.containers[0].image"),
 		refused(func(i *fleet.Instance) { i.Spec.Containers = append(i.Spec.Containers, i.Spec.Containers[0]) }, "spec.containers[1]"),
 		refused(func(i *fleet.Instance) { i.Spec.RestartPolicy = "Sometimes" }, "spec.restartPolicy"),
-		refused(func(i *fleet.Instance) { i.Spec.TerminationGracePeriodSeconds = pointer[int64](-1) }, "spec.terminationGracePeriodSeconds"),
+		refused(func(i *fleet.Instance) { i.Spec.TerminationGracePeriodSeconds = ptr.To[int64](-1) }, "spec.terminationGracePeriodSeconds"),
 	)
 }
 
@@ -104,7 +103,7 @@ func TestInstancesAreUpdated(t *testing.T) {
 		refusedChange(func(i *fleet.Instance) { i.Spec.HostName = "edge-1" }, "spec.hostName"),
 		refusedChange(func(i *fleet.Instance) { i.Spec.RestartPolicy = fleet.RestartPolicyNever }, "spec.restartPolicy"),
 		refusedChange(func(i *fleet.Instance) { i.Spec.Containers[0].Name = "other" }, "spec.containers[0]"),
-		refusedChange(func(i *fleet.Instance) { i.Spec.ActiveDeadlineSeconds = pointer[int64](0) }, "spec.activeDeadlineSeconds"),
+		refusedChange(func(i *fleet.Instance) { i.Spec.ActiveDeadlineSeconds = ptr.To[int64](0) }, "spec.activeDeadlineSeconds"),
 	)
 }
 

@@ -21,6 +21,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
@@ -40,20 +41,18 @@ func newSuite(t *testing.T) *registrytest.Suite {
 	return registrytest.NewSuite(t, scheme, storage.Release)
 }
 
-func pointer[T any](value T) *T { return &value }
-
 func validRelease() *fleet.Release {
 	return &fleet.Release{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "test", Name: "web", Generation: 1},
 		Spec: fleet.ReleaseSpec{
-			Replicas: pointer[int32](3),
+			Replicas: ptr.To[int32](3),
 			Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}},
 			Template: fleet.InstanceTemplateSpec{
 				ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "web"}},
 				Spec: fleet.InstanceSpec{
 					Containers:                    []fleet.Container{{Name: "web", Image: "web:1", ImagePullPolicy: fleet.PullIfNotPresent}},
 					RestartPolicy:                 fleet.RestartPolicyAlways,
-					TerminationGracePeriodSeconds: pointer[int64](30),
+					TerminationGracePeriodSeconds: ptr.To[int64](30),
 				},
 			},
 		},
@@ -88,17 +87,17 @@ func TestReleasesAreCreated(t *testing.T) {
 		refused(func(o *fleet.Release) { o.Spec.Selector = nil }, "spec.selector"),
 		refused(func(o *fleet.Release) { o.Spec.Selector = &metav1.LabelSelector{} }, "spec.selector"),
 		refused(func(o *fleet.Release) { o.Spec.Template.Labels = nil }, "spec.selector"),
-		refused(func(o *fleet.Release) { o.Spec.Replicas = pointer[int32](-1) }, "spec.replicas"),
+		refused(func(o *fleet.Release) { o.Spec.Replicas = ptr.To[int32](-1) }, "spec.replicas"),
 		refused(func(o *fleet.Release) { o.Spec.Template.Spec.HostName = "edge-1" }, "spec.template.spec.hostName"),
 		refused(func(o *fleet.Release) { o.Spec.Template.Spec.RestartPolicy = fleet.RestartPolicyNever }, "spec.template.spec.restartPolicy"),
-		refused(func(o *fleet.Release) { o.Spec.Template.Spec.ActiveDeadlineSeconds = pointer[int64](1) }, "spec.template.spec.activeDeadlineSeconds"),
+		refused(func(o *fleet.Release) { o.Spec.Template.Spec.ActiveDeadlineSeconds = ptr.To[int64](1) }, "spec.template.spec.activeDeadlineSeconds"),
 		refused(func(o *fleet.Release) { o.Spec.Template.Spec.Containers = nil }, "spec.template.spec.containers"),
 	)
 }
 
 func TestReleasesAreUpdated(t *testing.T) {
 	newSuite(t).Update(validRelease(),
-		update(func(o *fleet.Release) { o.Spec.Replicas = pointer[int32](5) }),
+		update(func(o *fleet.Release) { o.Spec.Replicas = ptr.To[int32](5) }),
 		refusedChange(func(o *fleet.Release) {
 			o.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "other"}}
 		}, "spec.selector"),
