@@ -68,12 +68,12 @@ func (a appShape) app(image string, replicas int32) *v1alpha1.App {
 	}
 }
 
-func (s *stage) createApp(ctx context.Context, shape appShape, image string, replicas int32) error {
+func (s *env) createApp(ctx context.Context, shape appShape, image string, replicas int32) error {
 	_, err := s.fleet.Apps(namespace).Create(ctx, shape.app(image, replicas), metav1.CreateOptions{})
 	return err
 }
 
-func (s *stage) patchApp(ctx context.Context, name string, spec map[string]any) error {
+func (s *env) patchApp(ctx context.Context, name string, spec map[string]any) error {
 	patch, err := json.Marshal(map[string]any{"spec": spec})
 	if err != nil {
 		return err
@@ -83,13 +83,13 @@ func (s *stage) patchApp(ctx context.Context, name string, spec map[string]any) 
 }
 
 // setImage changes only the image: a merge patch would replace the whole container.
-func (s *stage) setImage(ctx context.Context, name, image string) error {
+func (s *env) setImage(ctx context.Context, name, image string) error {
 	patch := fmt.Sprintf(`[{"op":"replace","path":"/spec/template/spec/containers/0/image","value":%q}]`, image)
 	_, err := s.fleet.Apps(namespace).Patch(ctx, name, types.JSONPatchType, []byte(patch), metav1.PatchOptions{})
 	return err
 }
 
-func (s *stage) scaleApp(ctx context.Context, name string, replicas int32) error {
+func (s *env) scaleApp(ctx context.Context, name string, replicas int32) error {
 	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
 		scale, err := s.fleet.Apps(namespace).GetScale(ctx, name, metav1.GetOptions{})
 		if err != nil {
@@ -102,17 +102,17 @@ func (s *stage) scaleApp(ctx context.Context, name string, replicas int32) error
 }
 
 // rollBack does nothing if there is no earlier revision.
-func (s *stage) rollBack(ctx context.Context, name string) error {
+func (s *env) rollBack(ctx context.Context, name string) error {
 	_, err := s.fleet.Apps(namespace).Rollback(ctx, name, &v1alpha1.AppRollback{}, metav1.CreateOptions{})
 	return but(err, apierrors.IsNotFound)
 }
 
-func (s *stage) deleteApp(ctx context.Context, name string, how metav1.DeletionPropagation) error {
+func (s *env) deleteApp(ctx context.Context, name string, how metav1.DeletionPropagation) error {
 	return s.fleet.Apps(namespace).Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: &how})
 }
 
 // deleteInstance deletes the instance at this fraction of the list, if there are any.
-func (s *stage) deleteInstance(ctx context.Context, at float64, how metav1.DeleteOptions) error {
+func (s *env) deleteInstance(ctx context.Context, at float64, how metav1.DeleteOptions) error {
 	list, err := s.fleet.Instances(namespace).List(ctx, metav1.ListOptions{})
 	if err != nil || len(list.Items) == 0 {
 		return err
@@ -122,13 +122,13 @@ func (s *stage) deleteInstance(ctx context.Context, at float64, how metav1.Delet
 }
 
 // cordon sets whether a host is unschedulable. It does nothing if the host does not exist.
-func (s *stage) cordon(ctx context.Context, name string, unschedulable bool) error {
+func (s *env) cordon(ctx context.Context, name string, unschedulable bool) error {
 	patch := fmt.Sprintf(`{"spec":{"unschedulable":%t}}`, unschedulable)
 	_, err := s.fleet.Hosts().Patch(ctx, name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
 	return but(err, apierrors.IsNotFound)
 }
 
-func (s *stage) deleteHost(ctx context.Context, name string) error {
+func (s *env) deleteHost(ctx context.Context, name string) error {
 	return but(s.fleet.Hosts().Delete(ctx, name, metav1.DeleteOptions{}), apierrors.IsNotFound)
 }
 

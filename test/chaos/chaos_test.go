@@ -67,7 +67,7 @@ func TestEverythingComesToRestAfterChaos(t *testing.T) {
 	seed, count := int64(kit.Seed(t)), acts(t)
 	t.Logf("with %s=%d", actsVariable, count)
 	ctx := t.Context()
-	s := newStage(t, seed)
+	s := newEnv(t, seed)
 	h := &history{}
 	h.record(ctx, t, func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 		return s.fleet.Instances("").List(ctx, o)
@@ -101,11 +101,11 @@ func TestEverythingComesToRestAfterChaos(t *testing.T) {
 	s.comesToRest(ctx)
 	s.remembers(ctx, h)
 	r := h.check(t, s.lost())
-	s.wasStormy(ctx, r)
+	s.hadFaults(ctx, r)
 }
 
 // remembers waits until the history is complete.
-func (s *stage) remembers(ctx context.Context, h *history) {
+func (s *env) remembers(ctx context.Context, h *history) {
 	s.t.Helper()
 	instances, err := s.fleet.Instances("").List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -118,10 +118,10 @@ func (s *stage) remembers(ctx context.Context, h *history) {
 	}
 }
 
-// wasStormy fails the test if the run had too few faults to prove anything.
-func (s *stage) wasStormy(ctx context.Context, r *replay) {
+// hadFaults fails the test if the run had too few faults to prove anything.
+func (s *env) hadFaults(ctx context.Context, r *replay) {
 	s.t.Helper()
-	count := s.weather.count()
+	count := s.faults.count()
 	for _, f := range []fault{conflict, tooMany, internal, unavailable, expired, unsent, unanswered, slow, cut} {
 		if count[f] == 0 {
 			s.t.Errorf("no request had the fault %q", f)

@@ -138,8 +138,8 @@ func (k kind) odds() odds {
 	return writes
 }
 
-// weather is the state that all lines share: the seed, whether faults are on, and their counts.
-type weather struct {
+// faults is the state that all transports share: the seed, whether faults are on, and their counts.
+type faults struct {
 	seed int64
 
 	mu   sync.Mutex
@@ -147,9 +147,9 @@ type weather struct {
 	did  map[fault]int
 }
 
-// next decides the fault of the nth request of its kind on a line.
-func (w *weather) next(line string, k kind, n int) fault {
-	x := throw(w.seed, line, k.who, k.method, k.resource, strconv.Itoa(n))
+// next decides the fault of the nth request of its kind on a transport.
+func (w *faults) next(transport string, k kind, n int) fault {
+	x := throw(w.seed, transport, k.who, k.method, k.resource, strconv.Itoa(n))
 	f := k.odds().pick(x)
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -161,15 +161,15 @@ func (w *weather) next(line string, k kind, n int) fault {
 }
 
 // cutAfter returns the number of reads after which a watch is cut; 0 for never.
-func (w *weather) cutAfter(line string, k kind, n int) int {
-	if throw(w.seed, "cut", line, k.who, k.resource, strconv.Itoa(n)) >= cutShare {
+func (w *faults) cutAfter(transport string, k kind, n int) int {
+	if throw(w.seed, "cut", transport, k.who, k.resource, strconv.Itoa(n)) >= cutShare {
 		return 0
 	}
-	return 1 + int(throw(w.seed, "when", line, k.who, k.resource, strconv.Itoa(n))*cutReads)
+	return 1 + int(throw(w.seed, "when", transport, k.who, k.resource, strconv.Itoa(n))*cutReads)
 }
 
 // cuts reports whether watches are still cut, and counts the cut.
-func (w *weather) cuts() bool {
+func (w *faults) cuts() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.calm {
@@ -178,13 +178,13 @@ func (w *weather) cuts() bool {
 	return !w.calm
 }
 
-func (w *weather) calmDown() {
+func (w *faults) stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.calm = true
 }
 
-func (w *weather) count() map[fault]int {
+func (w *faults) count() map[fault]int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	count := map[fault]int{}

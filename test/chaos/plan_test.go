@@ -42,7 +42,7 @@ type act struct {
 	what string
 	// pause is the number of heartbeats to wait before the act.
 	pause int
-	do    func(context.Context, *stage) error
+	do    func(context.Context, *env) error
 }
 
 // plannedApp is an app in its state at some point of the plan.
@@ -103,31 +103,31 @@ const (
 
 func (p *planner) crowd() {
 	shape := appShape{name: "crowd", cpu: "10m", memory: "8Mi", surge: intstr.FromInt32(1), unavailable: intstr.FromInt32(0)}
-	p.add(fmt.Sprintf("a crowd of %d comes", crowdSize), func(ctx context.Context, s *stage) error {
+	p.add(fmt.Sprintf("a crowd of %d comes", crowdSize), func(ctx context.Context, s *env) error {
 		return s.createApp(ctx, shape, "crowd:v1", crowdSize)
 	})
 }
 
 func (p *planner) disperse() {
-	p.add("the crowd goes", func(ctx context.Context, s *stage) error {
+	p.add("the crowd goes", func(ctx context.Context, s *env) error {
 		return s.deleteApp(ctx, "crowd", metav1.DeletePropagationBackground)
 	})
 }
 
-func (p *planner) add(what string, do func(context.Context, *stage) error) {
+func (p *planner) add(what string, do func(context.Context, *env) error) {
 	p.acts = append(p.acts, act{what, 1 + p.IntN(beats), do})
 }
 
 // later adds an act that ends an earlier one at a point of the plan. It returns that point.
-func (p *planner) later(at, within int, what string, do func(context.Context, *stage) error) int {
+func (p *planner) later(at, within int, what string, do func(context.Context, *env) error) int {
 	at += 1 + p.IntN(within)
 	p.ends[at] = append(p.ends[at], func() { p.acts = append(p.acts, act{what, 1, do}) })
 	return at
 }
 
 // always wraps a function that cannot fail.
-func always(do func(*stage)) func(context.Context, *stage) error {
-	return func(_ context.Context, s *stage) error {
+func always(do func(*env)) func(context.Context, *env) error {
+	return func(_ context.Context, s *env) error {
 		do(s)
 		return nil
 	}
@@ -137,22 +137,22 @@ func (p *planner) disturbReplica(at int) {
 	i := p.IntN(replicas)
 	switch episode := (at / 9) % 5; episode {
 	case 0:
-		p.add(fmt.Sprintf("replica %d is killed", i), always(func(s *stage) { s.killReplica(i) }))
-		p.later(at, 8, fmt.Sprintf("replica %d is started", i), always(func(s *stage) { s.startReplica(i) }))
+		p.add(fmt.Sprintf("replica %d is killed", i), always(func(s *env) { s.killReplica(i) }))
+		p.later(at, 8, fmt.Sprintf("replica %d is started", i), always(func(s *env) { s.startReplica(i) }))
 	case 1, 3:
-		p.add(fmt.Sprintf("replica %d cannot reach the server", i), always(func(s *stage) { s.disconnect(s.replicas[i]) }))
-		p.later(at, 16/episode, fmt.Sprintf("replica %d can reach the server again", i), always(func(s *stage) { s.repair(s.replicas[i]) }))
+		p.add(fmt.Sprintf("replica %d cannot reach the server", i), always(func(s *env) { s.disconnect(s.replicas[i]) }))
+		p.later(at, 16/episode, fmt.Sprintf("replica %d can reach the server again", i), always(func(s *env) { s.repair(s.replicas[i]) }))
 	case 2:
-		p.add("both replicas are stopped", always(func(s *stage) {
+		p.add("both replicas are stopped", always(func(s *env) {
 			for i := range replicas {
 				s.endReplica(i)
 			}
 		}))
 		for i := range replicas {
-			p.later(at, 6, fmt.Sprintf("replica %d is started", i), always(func(s *stage) { s.startReplica(i) }))
+			p.later(at, 6, fmt.Sprintf("replica %d is started", i), always(func(s *env) { s.startReplica(i) }))
 		}
 	case 4:
-		p.add("both replicas are stopped and started, one after the other", always(func(s *stage) {
+		p.add("both replicas are stopped and started, one after the other", always(func(s *env) {
 			for i := range replicas {
 				s.endReplica(i)
 				s.startReplica(i)
@@ -167,21 +167,21 @@ func (p *planner) disturbHosts(at int) {
 	// One group is always alive, because its heartbeats are the clock.
 	if episode := p.IntN(5); episode < 3 && len(p.down) < len(groups)-1 && !p.down[i] {
 		p.down[i] = true
-		back := func(do func(context.Context, *stage) error) {
+		back := func(do func(context.Context, *env) error) {
 			until := p.later(at, 14, prefix+"* are back", do)
 			p.ends[until] = append(p.ends[until], func() { delete(p.down, i) })
 		}
-		start := func(_ context.Context, s *stage) error { return s.startGroup(i) }
+		start := func(_ context.Context, s *env) error { return s.startGroup(i) }
 		switch episode {
 		case 0:
-			p.add(prefix+"* die", always(func(s *stage) { s.endGroup(i) }))
+			p.add(prefix+"* die", always(func(s *env) { s.endGroup(i) }))
 			back(start)
 		case 1:
-			p.add(prefix+"* die, and are deleted", func(ctx context.Context, s *stage) error { return s.loseGroup(ctx, i) })
+			p.add(prefix+"* die, and are deleted", func(ctx context.Context, s *env) error { return s.loseGroup(ctx, i) })
 			back(start)
 		case 2:
-			p.add(prefix+"* cannot reach the server", always(func(s *stage) { s.disconnect(s.groups[i]) }))
-			back(always(func(s *stage) { s.repair(s.groups[i]) }))
+			p.add(prefix+"* cannot reach the server", always(func(s *env) { s.disconnect(s.groups[i]) }))
+			back(always(func(s *env) { s.repair(s.groups[i]) }))
 		}
 		return
 	}
@@ -189,29 +189,29 @@ func (p *planner) disturbHosts(at int) {
 	name := names[p.IntN(len(names))]
 	switch p.IntN(3) {
 	case 0:
-		p.add(name+" is deleted, whatever its agent says", func(ctx context.Context, s *stage) error { return s.deleteHost(ctx, name) })
+		p.add(name+" is deleted, whatever its agent says", func(ctx context.Context, s *env) error { return s.deleteHost(ctx, name) })
 	case 1:
 		p.cordoned = append(p.cordoned, name)
-		p.add(name+" is cordoned", func(ctx context.Context, s *stage) error { return s.cordon(ctx, name, true) })
+		p.add(name+" is cordoned", func(ctx context.Context, s *env) error { return s.cordon(ctx, name, true) })
 	case 2:
-		p.add("all connections of "+prefix+"* break", always(func(s *stage) {
+		p.add("all connections of "+prefix+"* break", always(func(s *env) {
 			if s.groups[i] != nil {
-				s.groups[i].line.flicker()
+				s.groups[i].transport.flicker()
 			}
 		}))
 	}
 }
 
 // disconnect and repair skip a process that was killed meanwhile.
-func (s *stage) disconnect(p *process) {
+func (s *env) disconnect(p *process) {
 	if p != nil {
-		p.line.disconnect()
+		p.transport.disconnect()
 	}
 }
 
-func (s *stage) repair(p *process) {
+func (s *env) repair(p *process) {
 	if p != nil {
-		p.line.repair()
+		p.transport.repair()
 	}
 }
 
@@ -229,7 +229,7 @@ func (p *planner) createApp() {
 	p.apps = append(p.apps, a)
 	replicas := int32(1 + p.IntN(mostReplicas))
 	shape, image := a.shape, a.image()
-	p.add(fmt.Sprintf("%s is created with %s and %d replicas", shape.name, image, replicas), func(ctx context.Context, s *stage) error {
+	p.add(fmt.Sprintf("%s is created with %s and %d replicas", shape.name, image, replicas), func(ctx context.Context, s *env) error {
 		return s.createApp(ctx, shape, image, replicas)
 	})
 }
@@ -254,20 +254,20 @@ func (p *planner) changeApps() {
 	switch x := p.IntN(20); {
 	case x < 6:
 		replicas := int32(p.IntN(mostReplicas + 1))
-		p.add(fmt.Sprintf("%s is scaled to %d", name, replicas), func(ctx context.Context, s *stage) error { return s.scaleApp(ctx, name, replicas) })
+		p.add(fmt.Sprintf("%s is scaled to %d", name, replicas), func(ctx context.Context, s *env) error { return s.scaleApp(ctx, name, replicas) })
 	case x < 11:
 		p.update(a, p.IntN(4) == 0)
 	case x < 13 && !a.paused:
-		p.add(name+" is rolled back", func(ctx context.Context, s *stage) error { return s.rollBack(ctx, name) })
+		p.add(name+" is rolled back", func(ctx context.Context, s *env) error { return s.rollBack(ctx, name) })
 	case x < 15:
 		p.pauseApp(a, !a.paused)
 	case x < 16:
 		p.apps = slices.Delete(p.apps, i, i+1)
 		how := choose(p, metav1.DeletePropagationBackground, metav1.DeletePropagationForeground)
-		p.add(fmt.Sprintf("%s is deleted in the %s", name, how), func(ctx context.Context, s *stage) error { return s.deleteApp(ctx, name, how) })
+		p.add(fmt.Sprintf("%s is deleted in the %s", name, how), func(ctx context.Context, s *env) error { return s.deleteApp(ctx, name, how) })
 	default:
 		at, options := p.Float64(), choose(p, metav1.DeleteOptions{}, metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0)})
-		p.add(fmt.Sprintf("an instance is deleted, at %.2f of them", at), func(ctx context.Context, s *stage) error { return s.deleteInstance(ctx, at, options) })
+		p.add(fmt.Sprintf("an instance is deleted, at %.2f of them", at), func(ctx context.Context, s *env) error { return s.deleteInstance(ctx, at, options) })
 	}
 }
 
@@ -275,13 +275,13 @@ func (p *planner) update(a *plannedApp, bad bool) {
 	a.version++
 	a.bad = bad
 	name, image := a.shape.name, a.image()
-	p.add(fmt.Sprintf("%s gets image %s", name, image), func(ctx context.Context, s *stage) error { return s.setImage(ctx, name, image) })
+	p.add(fmt.Sprintf("%s gets image %s", name, image), func(ctx context.Context, s *env) error { return s.setImage(ctx, name, image) })
 }
 
 func (p *planner) pauseApp(a *plannedApp, paused bool) {
 	a.paused = paused
 	name := a.shape.name
-	p.add(fmt.Sprintf("%s is paused: %t", name, paused), func(ctx context.Context, s *stage) error {
+	p.add(fmt.Sprintf("%s is paused: %t", name, paused), func(ctx context.Context, s *env) error {
 		return s.patchApp(ctx, name, map[string]any{"paused": paused})
 	})
 }
@@ -296,27 +296,27 @@ func (p *planner) finish() {
 		}
 	}()
 	lost := len(groups) - 1
-	p.add(groups[lost].prefix+"* die, and are deleted for ever", func(ctx context.Context, s *stage) error { return s.loseGroup(ctx, lost) })
-	p.add("the storm is over", always(func(s *stage) { s.weather.calmDown() }))
-	p.add("all replicas are back", always(func(s *stage) {
+	p.add(groups[lost].prefix+"* die, and are deleted for ever", func(ctx context.Context, s *env) error { return s.loseGroup(ctx, lost) })
+	p.add("the faults are over", always(func(s *env) { s.faults.stop() }))
+	p.add("all replicas are back", always(func(s *env) {
 		for i := range replicas {
 			s.repair(s.replicas[i])
 			s.startReplica(i)
 		}
 	}))
 	for i := range groups[:lost] {
-		p.add(groups[i].prefix+"* are back", func(_ context.Context, s *stage) error {
+		p.add(groups[i].prefix+"* are back", func(_ context.Context, s *env) error {
 			s.repair(s.groups[i])
 			return s.startGroup(i)
 		})
 	}
 	for _, name := range p.cordoned {
-		p.add(name+" is uncordoned", func(ctx context.Context, s *stage) error { return s.cordon(ctx, name, false) })
+		p.add(name+" is uncordoned", func(ctx context.Context, s *env) error { return s.cordon(ctx, name, false) })
 	}
 	for _, a := range p.apps {
 		p.update(a, false)
 		p.pauseApp(a, false)
 		replicas, name := int32(1+p.IntN(lastReplicas)), a.shape.name
-		p.add(fmt.Sprintf("%s is scaled to %d", name, replicas), func(ctx context.Context, s *stage) error { return s.scaleApp(ctx, name, replicas) })
+		p.add(fmt.Sprintf("%s is scaled to %d", name, replicas), func(ctx context.Context, s *env) error { return s.scaleApp(ctx, name, replicas) })
 	}
 }

@@ -48,7 +48,7 @@ const (
 )
 
 // comesToRest waits until nothing is missing.
-func (s *stage) comesToRest(ctx context.Context) {
+func (s *env) comesToRest(ctx context.Context) {
 	s.t.Helper()
 	missing := []string{"nothing was looked at"}
 	if err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, restsWithin, true, func(ctx context.Context) (bool, error) {
@@ -58,12 +58,12 @@ func (s *stage) comesToRest(ctx context.Context) {
 		}
 		return len(missing) == 0, nil
 	}); err != nil {
-		s.t.Fatalf("the stage does not converge:\n%s", strings.Join(missing, "\n"))
+		s.t.Fatalf("the environment does not converge:\n%s", strings.Join(missing, "\n"))
 	}
 }
 
 // missing describes the differences from the converged state.
-func (s *stage) missing(ctx context.Context) []string {
+func (s *env) missing(ctx context.Context) []string {
 	apps, err := s.fleet.Apps("").List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return []string{err.Error()}
@@ -145,7 +145,7 @@ func ownersMissing(apps []v1alpha1.App, releases []v1alpha1.Release, instances [
 
 // hostsMissing describes the hosts that are not ready, exceed their capacity, or are deleted while
 // instances are bound to them.
-func (s *stage) hostsMissing(hosts []v1alpha1.Host, instances []v1alpha1.Instance) (missing []string) {
+func (s *env) hostsMissing(hosts []v1alpha1.Host, instances []v1alpha1.Instance) (missing []string) {
 	usedBy := map[string]*used{}
 	for _, host := range hosts {
 		usedBy[host.Name] = &used{}
@@ -181,7 +181,7 @@ func (s *stage) hostsMissing(hosts []v1alpha1.Host, instances []v1alpha1.Instanc
 // staysAtRest waits until the leader has renewed its lease many times, and hosts theirs,
 // without any other write in between. Writes of the time of the faults may still arrive,
 // so it tries more than once.
-func (s *stage) staysAtRest(ctx context.Context) {
+func (s *env) staysAtRest(ctx context.Context) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(ctx, restsWithin)
 	defer cancel()
@@ -215,7 +215,7 @@ func (s *stage) staysAtRest(ctx context.Context) {
 }
 
 // versions returns the versions of all objects but leases, which are always written.
-func (s *stage) versions(ctx context.Context) map[string]string {
+func (s *env) versions(ctx context.Context) map[string]string {
 	s.t.Helper()
 	client, err := metadata.NewForConfig(s.server)
 	if err != nil {

@@ -45,7 +45,7 @@ func TestASeedMakesOnePlan(t *testing.T) {
 func TestASeedSendsTheSameRequestsWrong(t *testing.T) {
 	k := kind{"gatehouse/scheduler", http.MethodPost, "instances/binding"}
 	decide := func(seed int64) (all []fault) {
-		w := &weather{seed: seed, did: map[fault]int{}}
+		w := &faults{seed: seed, did: map[fault]int{}}
 		for n := range 1000 {
 			all = append(all, w.next("replica-0.1", k, n))
 		}
@@ -82,7 +82,7 @@ func TestWhatReachesTheServer(t *testing.T) {
 		w.WriteHeader(http.StatusCreated)
 	}))
 	defer server.Close()
-	l := newLine("a", &weather{did: map[fault]int{}, calm: true}, func(kind) {})
+	l := newTransport("a", &faults{did: map[fault]int{}, calm: true}, func(kind) {})
 	w := &wire{l, http.DefaultTransport}
 	request := func() *http.Request {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/apis/g/v/namespaces/default/instances", nil)
@@ -112,7 +112,7 @@ func TestWhatReachesTheServer(t *testing.T) {
 	isReset(w.write(request(), l.whole, kindOf(request()), unanswered))
 	<-reached
 
-	// The request is in flight when the line breaks, and is executed nevertheless.
+	// The request is in flight when the transport breaks, and is executed nevertheless.
 	waits := request()
 	waits.Header.Set("Wait", "yes")
 	go func() {
@@ -125,7 +125,7 @@ func TestWhatReachesTheServer(t *testing.T) {
 	l.sent.Wait()
 	select {
 	case <-reached:
-		t.Error("a request passes a severed line")
+		t.Error("a request passes a severed transport")
 	default:
 	}
 

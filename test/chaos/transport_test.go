@@ -35,18 +35,18 @@ import (
 // sentFor is the maximum duration of a request after its sender has stopped waiting.
 const sentFor = 30 * time.Second
 
-var errSevered = errors.New("the line is severed")
+var errSevered = errors.New("the transport is severed")
 
-// line is the faulty connection of one process to the server.
-type line struct {
-	name    string
-	weather *weather
+// faultTransport is the faulty connection of one process to the server.
+type faultTransport struct {
+	name   string
+	faults *faults
 	// answered is called for each request that the server has answered without an error.
 	answered func(kind)
 
 	mu    sync.Mutex
 	asked map[kind]int
-	// whole ends when the line is severed.
+	// whole ends when the transport is severed.
 	whole context.Context
 	sever context.CancelCauseFunc
 	// lost are the instances that were created without a response to the client.
@@ -55,21 +55,21 @@ type line struct {
 	sent sync.WaitGroup
 }
 
-func newLine(name string, w *weather, answered func(kind)) *line {
-	l := &line{name: name, weather: w, answered: answered, asked: map[kind]int{}, lost: map[types.UID]bool{}}
+func newTransport(name string, w *faults, answered func(kind)) *faultTransport {
+	l := &faultTransport{name: name, faults: w, answered: answered, asked: map[kind]int{}, lost: map[types.UID]bool{}}
 	l.repair()
 	return l
 }
 
-// config returns a configuration for the same server over this line.
-func (l *line) config(config *rest.Config) *rest.Config {
+// config returns a configuration for the same server over this transport.
+func (l *faultTransport) config(config *rest.Config) *rest.Config {
 	config = rest.CopyConfig(config)
 	config.WrapTransport = func(next http.RoundTripper) http.RoundTripper { return &wire{l, next} }
 	return config
 }
 
 // repair ends a disconnection. New requests are sent again.
-func (l *line) repair() {
+func (l *faultTransport) repair() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.whole == nil || l.whole.Err() != nil {
@@ -78,39 +78,39 @@ func (l *line) repair() {
 }
 
 // disconnect breaks all connections, and blocks requests until repair.
-func (l *line) disconnect() {
+func (l *faultTransport) disconnect() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sever(errSevered)
 }
 
 // flicker breaks all connections once.
-func (l *line) flicker() {
+func (l *faultTransport) flicker() {
 	l.disconnect()
 	l.repair()
 }
 
-func (l *line) ask(k kind) (n int, whole context.Context) {
+func (l *faultTransport) ask(k kind) (n int, whole context.Context) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.asked[k]++
 	return l.asked[k], l.whole
 }
 
-// wire is the transport of a line.
+// wire is the http.RoundTripper of a transport.
 type wire struct {
-	line *line
-	next http.RoundTripper
+	transport *faultTransport
+	next      http.RoundTripper
 }
 
 // RoundTrip implements http.RoundTripper.
 func (w *wire) RoundTrip(request *http.Request) (*http.Response, error) {
 	k := kindOf(request)
-	n, whole := w.line.ask(k)
+	n, whole := w.transport.ask(k)
 	if whole.Err() != nil {
 		return nil, reset()
 	}
-	f := w.line.weather.next(w.line.name, k, n)
+	f := w.transport.faults.next(w.transport.name, k, n)
 	switch f {
 	case unsent:
 		return nil, reset()
@@ -133,12 +133,12 @@ func (w *wire) RoundTrip(request *http.Request) (*http.Response, error) {
 		return nil, reset()
 	}
 	if response.StatusCode < http.StatusBadRequest {
-		w.line.answered(k)
+		w.transport.answered(k)
 	}
 	return response, nil
 }
 
-// read ends with the context of its sender, and with the line.
+// read ends with the context of its sender, and with the transport.
 func (w *wire) read(request *http.Request, whole context.Context, k kind, n int) (*http.Response, error) {
 	ctx, end := context.WithCancel(request.Context())
 	stop := context.AfterFunc(whole, end)
@@ -153,7 +153,7 @@ func (w *wire) read(request *http.Request, whole context.Context, k kind, n int)
 	}
 	b := &body{ReadCloser: response.Body, whole: whole, end: func() { stop(); end() }}
 	if k.method == "WATCH" {
-		b.left, b.weather = w.line.weather.cutAfter(w.line.name, k, n), w.line.weather
+		b.left, b.faults = w.transport.faults.cutAfter(w.transport.name, k, n), w.transport.faults
 		b.rude = n%2 == 0
 	}
 	response.Body = b
@@ -166,9 +166,9 @@ type body struct {
 	whole context.Context
 	end   func()
 	// left counts reads until a watch is cut, by an error or by its end.
-	left    int
-	rude    bool
-	weather *weather
+	left   int
+	rude   bool
+	faults *faults
 }
 
 func (b *body) Read(p []byte) (int, error) {
@@ -177,7 +177,7 @@ func (b *body) Read(p []byte) (int, error) {
 		return 0, reset()
 	}
 	if b.left > 0 {
-		if b.left--; b.left == 0 && b.weather.cuts() {
+		if b.left--; b.left == 0 && b.faults.cuts() {
 			if b.rude {
 				return 0, reset()
 			}
@@ -199,7 +199,7 @@ func (w *wire) write(request *http.Request, whole context.Context, k kind, f fau
 		err      error
 	}
 	answers := make(chan answer, 1)
-	w.line.sent.Go(func() {
+	w.transport.sent.Go(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(request.Context()), sentFor)
 		defer cancel()
 		if f == slow {
@@ -227,9 +227,9 @@ func (w *wire) write(request *http.Request, whole context.Context, k kind, f fau
 	case <-request.Context().Done():
 		err = request.Context().Err()
 	}
-	w.line.sent.Go(func() {
+	w.transport.sent.Go(func() {
 		if a := <-answers; a.err == nil {
-			w.line.lose(k, a.response)
+			w.transport.lose(k, a.response)
 		}
 	})
 	return nil, err
@@ -244,7 +244,7 @@ func slurp(response *http.Response) error {
 }
 
 // lose records the instance of a lost response.
-func (l *line) lose(k kind, response *http.Response) {
+func (l *faultTransport) lose(k kind, response *http.Response) {
 	if k.method != http.MethodPost || k.resource != "instances" || response.StatusCode != http.StatusCreated {
 		return
 	}

@@ -80,17 +80,17 @@ func hosts(group int, seed int64) simulation.Options {
 
 // process is a running replica or group of hosts that can be ended.
 type process struct {
-	line *line
-	end  func()
+	transport *faultTransport
+	end       func()
 }
 
-// stage is a server with all its processes.
-type stage struct {
-	t       *testing.T
-	weather *weather
-	server  *rest.Config
-	fleet   fleetclient.FleetV1alpha1Interface
-	core    kubernetes.Interface
+// env is a server with all its processes.
+type env struct {
+	t      *testing.T
+	faults *faults
+	server *rest.Config
+	fleet  fleetclient.FleetV1alpha1Interface
+	core   kubernetes.Interface
 
 	// heartbeats of hosts and renewals of the lease are the clocks of the test.
 	heartbeats, renewals *gauge
@@ -98,11 +98,11 @@ type stage struct {
 	replicas [replicas]*process
 	groups   []*process
 	born     int
-	// lines are all lines, including those of ended processes.
-	lines []*line
+	// transports are all transports, including those of ended processes.
+	transports []*faultTransport
 }
 
-func newStage(t *testing.T, seed int64) *stage {
+func newEnv(t *testing.T, seed int64) *env {
 	t.Helper()
 	server := servertesting.Start(t)
 	client, err := versioned.NewForConfig(server.Config)
@@ -113,15 +113,15 @@ func newStage(t *testing.T, seed int64) *stage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &stage{
-		t: t, weather: &weather{seed: seed, did: map[fault]int{}}, server: server.Config, fleet: client.FleetV1alpha1(), core: core,
+	s := &env{
+		t: t, faults: &faults{seed: seed, did: map[fault]int{}}, server: server.Config, fleet: client.FleetV1alpha1(), core: core,
 		heartbeats: newGauge(), renewals: newGauge(), groups: make([]*process, len(groups)),
 	}
 	t.Cleanup(s.end)
 	return s
 }
 
-func (s *stage) end() {
+func (s *env) end() {
 	for i := range s.replicas {
 		s.endReplica(i)
 	}
@@ -130,8 +130,8 @@ func (s *stage) end() {
 	}
 }
 
-func (s *stage) newLine(name string) *line {
-	l := newLine(name, s.weather, func(k kind) {
+func (s *env) newTransport(name string) *faultTransport {
+	l := newTransport(name, s.faults, func(k kind) {
 		switch {
 		case k.method != http.MethodPut:
 		case k.resource == "hostleases":
@@ -140,26 +140,26 @@ func (s *stage) newLine(name string) *line {
 			s.renewals.add()
 		}
 	})
-	s.lines = append(s.lines, l)
+	s.transports = append(s.transports, l)
 	return l
 }
 
 // start runs a function until its end is called, which waits for it.
-func start(l *line, run func(context.Context)) *process {
+func start(l *faultTransport, run func(context.Context)) *process {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		run(ctx)
 	}()
-	return &process{line: l, end: func() {
+	return &process{transport: l, end: func() {
 		cancel()
 		<-done
 	}}
 }
 
 // startReplica starts the controllers of `gatehouse controllers`, unless they run.
-func (s *stage) startReplica(i int) {
+func (s *env) startReplica(i int) {
 	if s.replicas[i] != nil {
 		return
 	}
@@ -169,7 +169,7 @@ func (s *stage) startReplica(i int) {
 		Namespace: metav1.NamespaceSystem, LeaseName: leader.Lease, Identity: fmt.Sprintf("%s.%d", name, s.born),
 		LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
 	}
-	l := s.newLine(fmt.Sprintf("%s.%d", name, s.born))
+	l := s.newTransport(fmt.Sprintf("%s.%d", name, s.born))
 	s.replicas[i] = start(l, func(ctx context.Context) {
 		if err := manager.RunFleet(ctx, l.config(s.server), authentication.ControllerUserPrefix, election, lifecycle()); err != nil {
 			s.t.Error(err)
@@ -178,7 +178,7 @@ func (s *stage) startReplica(i int) {
 }
 
 // endReplica ends a replica, which releases its lease.
-func (s *stage) endReplica(i int) {
+func (s *env) endReplica(i int) {
 	if s.replicas[i] != nil {
 		s.replicas[i].end()
 		s.replicas[i] = nil
@@ -186,21 +186,21 @@ func (s *stage) endReplica(i int) {
 }
 
 // killReplica blocks all requests, including the release of the lease.
-func (s *stage) killReplica(i int) {
+func (s *env) killReplica(i int) {
 	if s.replicas[i] != nil {
-		s.replicas[i].line.disconnect()
+		s.replicas[i].transport.disconnect()
 		s.endReplica(i)
 	}
 }
 
 // startGroup starts the hosts of a group, unless they run.
-func (s *stage) startGroup(i int) error {
+func (s *env) startGroup(i int) error {
 	if s.groups[i] != nil {
 		return nil
 	}
-	l := s.newLine(groups[i].prefix)
+	l := s.newTransport(groups[i].prefix)
 	config := l.config(s.server)
-	played, err := simulation.New(hosts(i, s.weather.seed), func(host string) (*rest.Config, error) {
+	played, err := simulation.New(hosts(i, s.faults.seed), func(host string) (*rest.Config, error) {
 		own := rest.CopyConfig(config)
 		own.UserAgent = host
 		own.ContentType, own.AcceptContentTypes = "application/vnd.kubernetes.protobuf", "application/vnd.kubernetes.protobuf,application/json"
@@ -215,16 +215,16 @@ func (s *stage) startGroup(i int) error {
 }
 
 // endGroup simulates a power failure.
-func (s *stage) endGroup(i int) {
+func (s *env) endGroup(i int) {
 	if s.groups[i] != nil {
-		s.groups[i].line.disconnect()
+		s.groups[i].transport.disconnect()
 		s.groups[i].end()
 		s.groups[i] = nil
 	}
 }
 
 // loseGroup ends a group and deletes its hosts, as an operator does with lost ones.
-func (s *stage) loseGroup(ctx context.Context, i int) error {
+func (s *env) loseGroup(ctx context.Context, i int) error {
 	s.endGroup(i)
 	for _, name := range hostNames(i) {
 		if err := s.deleteHost(ctx, name); err != nil {
@@ -245,9 +245,9 @@ func hostNames(group int) []string {
 }
 
 // lost returns the instances that were created without a response to the client.
-func (s *stage) lost() map[types.UID]bool {
+func (s *env) lost() map[types.UID]bool {
 	lost := map[types.UID]bool{}
-	for _, l := range s.lines {
+	for _, l := range s.transports {
 		l.sent.Wait()
 		l.mu.Lock()
 		for uid := range l.lost {
