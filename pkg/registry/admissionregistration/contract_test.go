@@ -31,7 +31,6 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
-	"k8s.io/apiserver/pkg/warning"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/admissionregistration"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
@@ -368,36 +367,6 @@ func TestThereIsNoStorageWithoutACheck(t *testing.T) {
 	for _, check := range []*params.Check{nil, {}, {Authorizer: &rights{}}, {Resolve: resolve}} {
 		if _, err := (admissionregistrationregistry.StorageProvider{Check: check}).NewStorage(scheme, base.StorageOptions{}); err == nil {
 			t.Errorf("a storage that checks nothing was built with %+v", check)
-		}
-	}
-}
-
-// told records warnings.
-type told struct{ warnings []string }
-
-func (w *told) AddWarning(_, text string) { w.warnings = append(w.warnings, text) }
-
-func TestWebhooksForExcludedResourcesCauseAWarning(t *testing.T) {
-	_, built := storages(t, &rights{all: true})
-	for _, name := range []string{"mutatingwebhookconfigurations", "validatingwebhookconfigurations"} {
-		w := &told{}
-		ctx := warning.WithWarningRecorder(as("ann"), w)
-		obj := sample(name)
-		switch o := obj.(type) {
-		case *admissionregistrationv1.MutatingWebhookConfiguration:
-			o.Webhooks[0].Rules[0].APIGroups, o.Webhooks[0].Rules[0].Resources = []string{"authentication.k8s.io"}, []string{"tokenreviews"}
-		case *admissionregistrationv1.ValidatingWebhookConfiguration:
-			o.Webhooks[0].Rules[0].APIGroups, o.Webhooks[0].Rules[0].Resources = []string{"authentication.k8s.io"}, []string{"tokenreviews"}
-		}
-		storage := built[name].(registrytest.Storage)
-		if _, err := storage.Create(ctx, obj, rest.ValidateAllObjectFunc, &metav1.CreateOptions{}); err != nil {
-			t.Fatal(err)
-		}
-		if err := update(ctx, storage, "a", change); err != nil {
-			t.Fatal(err)
-		}
-		if len(w.warnings) != 2 || !strings.Contains(w.warnings[0], "tokenreviews.authentication.k8s.io") || w.warnings[1] != w.warnings[0] {
-			t.Errorf("%s: warnings are %q", name, w.warnings)
 		}
 	}
 }
