@@ -72,16 +72,16 @@ func watchSources(t *testing.T) {
 	}
 }
 
-// packageImports is the output of go list for a package. Imports are those of its code. Imports of its
-// tests are left out, because tests may import more.
+// packageImports is the output of go list for a package. Imports are those of its code, and the others those of
+// its tests, which may import more.
 type packageImports struct {
-	ImportPath string
-	Imports    []string
+	ImportPath                         string
+	Imports, TestImports, XTestImports []string
 }
 
 func listPackages(t *testing.T, which ...string) []packageImports {
 	t.Helper()
-	decoder := json.NewDecoder(bytes.NewReader(goCommand(t, append([]string{"list", "-json=ImportPath,Imports"}, which...)...)))
+	decoder := json.NewDecoder(bytes.NewReader(goCommand(t, append([]string{"list", "-json=ImportPath,Imports,TestImports,XTestImports"}, which...)...)))
 	var packages []packageImports
 	for {
 		var p packageImports
@@ -109,6 +109,12 @@ func TestEveryPackageImportsOnlyWhatItsRoomMay(t *testing.T) {
 			imported = strings.TrimPrefix(imported, module)
 			if why := verdict(importer, imported); why != "" {
 				t.Errorf("%s imports %s: %s", importer, imported, why)
+			}
+		}
+		for _, imported := range append(p.TestImports, p.XTestImports...) {
+			imported = strings.TrimPrefix(imported, module)
+			if why := verdictOfTest(importer, imported); why != "" {
+				t.Errorf("the tests of %s import %s: %s", importer, imported, why)
 			}
 		}
 	}
@@ -157,8 +163,8 @@ func TestTheRulesSayWhatARoomMayAndMayNot(t *testing.T) {
 		{"pkg/controller/app", "pkg/apis/fleet", false},
 		{"pkg/controller/app", "k8s.io/apiserver/pkg/storage", false},
 		{"pkg/controller/app", "pkg/controller/release", false},
-		{"pkg/gauntlet", "k8s.io/apiserver/pkg/audit", true},
-		{"pkg/gauntlet", "pkg/registry/base", false},
+		{"test/kit", "pkg/apis/fleet", false},
+		{"test/kit/metrics", "github.com/prometheus/common/expfmt", true},
 		{"pkg/apiserver", "pkg/registry/fleet", true},
 		{"pkg/apiserver", "pkg/storage", true},
 		{"pkg/apiserver", "pkg/storage/embedded", false},
@@ -182,6 +188,28 @@ func TestTheRulesSayWhatARoomMayAndMayNot(t *testing.T) {
 	} {
 		if why := verdict(test.importer, test.imported); (why == "") != test.may {
 			t.Errorf("%s imports %s: want allowed %v, got %q", test.importer, test.imported, test.may, why)
+		}
+	}
+}
+
+func TestTheRulesSayWhatTestsMayAndMayNot(t *testing.T) {
+	for _, test := range []struct {
+		importer, imported string
+		may                bool
+	}{
+		{"pkg/storage/embedded", "test/kit", true},
+		{"pkg/controller/app", "pkg/generated/clientset/versioned/fake", true},
+		{"pkg/controller/app", "k8s.io/client-go/testing", true},
+		{"pkg/storage", "pkg/storage/embedded", true},
+		{"pkg/controller/app", "pkg/registry/base", false},
+		{"pkg/registry/fleet/host", "pkg/admission", false},
+		{"pkg/registry/fleet/app", "pkg/registry/fleet/release", true},
+		{"pkg/registry/fleet/app", "pkg/registry/core/secret", false},
+		{"pkg/certificates", "cmd/gatehouse/app/testing", false},
+		{"cmd/gatehouse/app", "cmd/gatehouse/app/testing", true},
+	} {
+		if why := verdictOfTest(test.importer, test.imported); (why == "") != test.may {
+			t.Errorf("the tests of %s import %s: want allowed %v, got %q", test.importer, test.imported, test.may, why)
 		}
 	}
 }

@@ -30,6 +30,8 @@ type room struct {
 	packages string
 	// may lists packages; an entry that ends in /... includes all packages below it.
 	may []string
+	// tests lists what the tests of these packages may import besides that, and besides forTests.
+	tests []string
 	// free rooms may import every package that is not restricted below.
 	free bool
 }
@@ -112,11 +114,11 @@ var rooms = []room{
 	// Reads and writes of hosts are checked on the object itself, which needs the caller's groups.
 	{packages: "pkg/registry/fleet/instance", may: append([]string{
 		"pkg/registry/base", "pkg/registry/authentication/tokenrequest", "pkg/apis/fleet", "pkg/apis/fleet/<version>", "pkg/apis/fleet/validation", "k8s.io/apiserver/pkg/authentication/user",
-	}, registryLibraries...)},
+	}, registryLibraries...), tests: []string{"pkg/registry/fleet/host"}},
 	// The versions define the names of labels and annotations.
 	{packages: "pkg/registry/([a-z]+)/[a-z]+", may: append([]string{
 		"pkg/registry/base", "pkg/apis/$1", "pkg/apis/$1/<version>", "pkg/apis/$1/validation",
-	}, registryLibraries...)},
+	}, registryLibraries...), tests: []string{"pkg/registry/$1/<resource>"}},
 
 	// HostRestriction uses the authorizer of hosts, because both must agree on hosts and bindings.
 	// The version defines the names of taints. Webhooks and policies are the library's, and
@@ -144,7 +146,6 @@ var rooms = []room{
 	}},
 	// The standalone mode reads the files of its flags, and the signing key from the data directory.
 	{packages: "pkg/authentication", may: []string{"pkg/authentication/...", "pkg/certificates", "pkg/files", "github.com/spf13/pflag", "k8s.io/apiserver/...", "k8s.io/client-go/..."}},
-	{packages: "pkg/authentication(/.*)?", may: []string{"pkg/authentication/...", "k8s.io/apiserver/...", "k8s.io/client-go/..."}},
 	// The bindings of instances to hosts are read from the server itself.
 	{packages: "pkg/authorization/boundinstances", may: []string{"pkg/authorization/host", "pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/apiserver/pkg/server", "k8s.io/client-go/..."}},
 	// component-helpers has upstream's check of whether rules cover other rules.
@@ -183,7 +184,6 @@ var rooms = []room{
 	{packages: "pkg/agent/runtime"},
 	{packages: "pkg/agent/runtime/simulated", may: []string{"pkg/agent/runtime"}},
 	{packages: "pkg/simulation", may: []string{"pkg/agent", "pkg/agent/runtime/simulated", "k8s.io/client-go/rest", "github.com/spf13/pflag"}},
-	{packages: "pkg/gauntlet(/.*)?", may: []string{"pkg/gauntlet/...", "k8s.io/apiserver/..."}},
 	// Bodies are checked before they are decoded. YAML is parsed by the parser that the
 	// decoder's parser derives from, because only that one exposes aliases.
 	{packages: "pkg/apiserver/bodies", may: []string{"k8s.io/apiserver/pkg/endpoints/...", "go.yaml.in/yaml/v3", "sigs.k8s.io/yaml"}},
@@ -221,16 +221,31 @@ var rooms = []room{
 	{packages: "pkg/delegation", may: []string{
 		"pkg/admission", "pkg/admission/plugin/resourcequota", "pkg/authentication", "pkg/authentication/revocation", "pkg/authorization", "pkg/authorization/host",
 		"pkg/files", "github.com/spf13/pflag", "k8s.io/apiserver/...", "k8s.io/client-go/...",
-	}},
+	}, tests: []string{"pkg/certificates"}},
 	// Only server imports the packages of all stages, and only cmd imports it.
 	{packages: "pkg/server(/options)?", may: []string{"pkg/..."}, free: true},
 
 	{packages: "cmd/.*", may: []string{"cmd/...", "pkg/..."}, free: true},
 	// The example controller uses only packages that are available to other modules.
 	{packages: "artifacts/examples/.*", may: []string{"pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/..."}},
+	// The kit is for the tests of every package, so it imports none of the product's.
+	{packages: "test/kit(/[a-z]+)?", may: []string{
+		"k8s.io/client-go/rest", "github.com/prometheus/client_model/go", "github.com/prometheus/common/expfmt", "github.com/prometheus/common/model",
+	}},
 	// Helpers of tests and tools of the tree are not part of the product.
 	{packages: "test/.*", may: []string{"cmd/...", "pkg/...", "test/..."}, free: true},
 	{packages: "hack/.*", may: []string{"pkg/..."}, free: true},
+}
+
+// forTests lists what tests of every package may import besides the list of its room, the package itself and the
+// packages below it. Other modules are free for tests.
+var forTests = []string{
+	"test/kit/...",      // waiting, seeds, metrics
+	"test/registrytest", // the contract of storages
+	// The schemes of the product, with their fuzzers.
+	"pkg/apis/...", "pkg/apiserver",
+	"pkg/generated/...", // typed clients and their fakes
+	"pkg/files/filestest",
 }
 
 // controllerLibraries lists what a controller, and a helper of several controllers, may import.
@@ -285,18 +300,21 @@ func matches(expression, path string) bool {
 // roomOf returns the room of one of our packages, and its permitted imports.
 func roomOf(path string) (*room, []string) {
 	for i := range rooms {
-		expression := regexp.MustCompile("^(?:" + rooms[i].packages + ")$")
-		groups := expression.FindStringSubmatchIndex(path)
-		if groups == nil {
-			continue
+		if matches(rooms[i].packages, path) {
+			return &rooms[i], rooms[i].expand(rooms[i].may, path)
 		}
-		var may []string
-		for _, entry := range rooms[i].may {
-			may = append(may, string(expression.ExpandString(nil, entry, path, groups)))
-		}
-		return &rooms[i], may
 	}
 	return nil, nil
+}
+
+// expand replaces the groups in a list of the room by those of one of its packages.
+func (r *room) expand(list []string, path string) (expanded []string) {
+	expression := regexp.MustCompile("^(?:" + r.packages + ")$")
+	groups := expression.FindStringSubmatchIndex(path)
+	for _, entry := range list {
+		expanded = append(expanded, string(expression.ExpandString(nil, entry, path, groups)))
+	}
+	return expanded
 }
 
 // verdict returns the reason why a package may not import another, or nothing if it may. Our own
@@ -324,6 +342,23 @@ func verdict(importer, imported string) string {
 		}
 	}
 	return "its room may not"
+}
+
+// verdictOfTest returns the reason why the tests of a package may not import another, or nothing if they may.
+func verdictOfTest(importer, imported string) string {
+	if !isOwn(imported) || imported == importer || strings.HasPrefix(imported, importer+"/") {
+		return ""
+	}
+	home, _ := roomOf(importer)
+	if home == nil {
+		return verdict(importer, imported)
+	}
+	for _, entry := range append(home.expand(home.tests, importer), forTests...) {
+		if matches(pattern(entry), imported) {
+			return ""
+		}
+	}
+	return verdict(importer, imported)
 }
 
 // isOwn reports whether a package is part of this module.
