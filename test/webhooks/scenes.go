@@ -22,7 +22,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -37,10 +36,6 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
-
-// patience bounds every wait. No wait takes seconds on an idle machine,
-// except for a slow webhook, and for policies, which are read every second.
-const patience = 2 * time.Minute
 
 // Env is the environment of the scenes.
 type Env struct {

@@ -53,7 +53,7 @@ func TestAScaleOwnsTheNumberOfReplicas(t *testing.T) {
 				client.Do(t, http.MethodGet, row.path, "", "", "").Into(t, &object)
 				owns := false
 				for _, entry := range object.ManagedFields {
-					owns = owns || entry.Manager == "autoscaler" && entry.Subresource == "scale" && string(entry.FieldsV1.Raw) == `{"f:spec":{"f:replicas":{}}}`
+					owns = owns || entry.Manager == "autoscaler" && entry.Subresource == "scale" && entry.FieldsV1.GetRawString() == `{"f:spec":{"f:replicas":{}}}`
 				}
 				if *object.Spec.Replicas != replicas || owns != owned {
 					t.Errorf("%s: %d replicas, and the scale owns them: %t, want %d and %t: %+v", what, *object.Spec.Replicas, owns, replicas, owned, object.ManagedFields)
