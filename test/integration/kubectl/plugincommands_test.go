@@ -214,7 +214,7 @@ func TestKubectlGatehouseTaintsAndDrainsHosts(t *testing.T) {
 	u.run("cordon host sim-2", 0, "host.fleet.gatehouse.dev/sim-2 cordoned")
 	client.CreateInstance(t, "alone")
 	client.MustBind(t, "alone", "sim-1")
-	u.run("drain sim-1", 1, "already cordoned", `error: host "sim-1" is cordoned and not drained: nothing makes default/alone anew: delete these yourself, or use --force`)
+	u.run("drain sim-1", 1, "already cordoned", `error: host "sim-1" is cordoned and not drained: no release replaces default/alone: delete these instances, or use --force`)
 	u.run("drain sim-1 --force", 0, "instance.fleet.gatehouse.dev/alone deleted", "host.fleet.gatehouse.dev/sim-1 drained")
 	u.run("drain nothing", 1, `there is no host "nothing"`)
 }
@@ -239,7 +239,7 @@ func TestKubectlGatehouseDrainGivesUpAfterItsTimeout(t *testing.T) {
 
 	client.CreateInstance(t, "web-1")
 	client.MustBind(t, "web-1", "edge-1")
-	u.run("drain edge-1 --force --timeout=2s", 1, `error: host "edge-1" is cordoned and still had default/web-1 after 2s (--timeout): the deletions go on`)
+	u.run("drain edge-1 --force --timeout=2s", 1, `error: host "edge-1" is cordoned and still had default/web-1 after 2s (--timeout): the deletions continue`)
 	if instance, err := client.FleetV1alpha1().Instances("default").Get(t.Context(), "web-1", metav1.GetOptions{}); err != nil || instance.DeletionTimestamp == nil {
 		t.Errorf("%+v (%v)", instance, err)
 	}

@@ -214,7 +214,7 @@ func TestATerminatingInstanceTakesNoHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := client.Bind(t.Context(), "web", "edge-1", metav1.ObjectMeta{})
-	wantError(t, err, metav1.StatusReasonConflict, "is being deleted and takes no host any more")
+	wantError(t, err, metav1.StatusReasonConflict, "is being deleted and cannot be bound")
 	if after := client.GetInstance(t, "web"); after.Spec.HostName != "" {
 		t.Errorf("the instance was bound to %q nevertheless", after.Spec.HostName)
 	}
