@@ -28,7 +28,7 @@ export GOFLAGS := $(filter-out -trimpath -buildvcs=%,$(shell go env GOFLAGS)) -t
 # Black-box tests use real kubectl.
 export GATEHOUSE_KUBECTL ?= $(CURDIR)/bin/kubectl
 
-# What is handed on: make up ARGS='--listen 127.0.0.1:0', make test TESTFLAGS='-run Binding -v'.
+# Variables that are passed on: make up ARGS='--listen 127.0.0.1:0', make test TESTFLAGS='-run Binding -v'.
 ARGS ?=
 TESTFLAGS ?=
 
@@ -43,7 +43,7 @@ UPDATE := $(sort $(patsubst hack/%.sh,%,$(wildcard hack/update-*.sh)))
 ##@ Use
 
 .PHONY: help
-help: ## Say what there is (the default)
+help: ## List the targets (the default)
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 	  /^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

@@ -91,6 +91,7 @@ func Besiege(t *testing.T, env Costly, duration time.Duration) Siege {
 	watched := []string{rbac + "/roles", rbac + "/rolebindings", rbac + "/clusterroles", rbac + "/clusterrolebindings", core + "/secrets", hosts}
 	admin := newClient(t, env.Admin)
 	before := admin.everything(t, watched)
+	prefer(t, env.PID)
 	user := startOrdinary(t, env, duration)
 	cost, err := Measure(env.PID, func() {
 		var playing sync.WaitGroup

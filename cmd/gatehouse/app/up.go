@@ -52,7 +52,7 @@ loopback only unless --listen names another address. With --listen 0.0.0.0:PORT 
 certificate is valid for the machine's host name and all its addresses; --tls-san adds other
 names.
 
-With --simulate-hosts there are hosts for trying things out. They register, accept instances and
+With --simulate-hosts the server simulates hosts. They register, accept instances and
 report their status like the agents of real machines, but nothing really runs on them.
 
 "gatehouse apiserver --mode=standalone" is the same server with every flag.`,

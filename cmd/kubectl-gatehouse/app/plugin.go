@@ -164,9 +164,9 @@ func explain(err error, kind, name, namespace string) error {
 		return fmt.Errorf("the server does not serve %ss: the kubeconfig is not that of a Gatehouse (%w)", kind, err)
 	}
 	if namespace == "" {
-		return fmt.Errorf("there is no %s %q; \"kubectl get %ss\" lists those that there are", kind, name, kind)
+		return fmt.Errorf("there is no %s %q; \"kubectl get %ss\" lists the existing ones", kind, name, kind)
 	}
-	return fmt.Errorf("there is no %s %q in the namespace %s; \"kubectl get %ss --all-namespaces\" lists those that there are", kind, name, namespace, kind)
+	return fmt.Errorf("there is no %s %q in the namespace %s; \"kubectl get %ss --all-namespaces\" lists the existing ones", kind, name, namespace, kind)
 }
 
 // outputFlag is -o, which is json or nothing.

@@ -58,6 +58,7 @@ var (
 	readFirst  = regexp.MustCompile(`\b[Rr]ead ([^.;:]|\.\w)*`)
 	readNext   = regexp.MustCompile(`(?:^[Rr]ead|, then) ([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)`)
 	mixedCase  = regexp.MustCompile(`\b(?:[A-Za-z_]\w*\.)*(?:[a-z]+[A-Z]\w*|[A-Z][a-z0-9]+[A-Z]\w*)(?:\.[A-Za-z_]\w*)*\b`)
+	testName   = regexp.MustCompile(`^Test[A-Z]\w*$`)
 	identifier = regexp.MustCompile(`^[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*$`)
 )
 
@@ -250,7 +251,7 @@ func (t *tree) unknownWord(name string) string {
 
 // checkNames returns a line for each file or declaration in a code span of a page that does not
 // exist: a path below a directory of the root, and a path with a colon and a name, which must be
-// declared in that file. In pages about the code, SECURITY.md and decisions included, it checks identifiers, too.
+// declared in that file; and for each name of a test. In pages about the code, SECURITY.md and decisions included, it checks identifiers, too.
 func (t *tree) checkNames(page string) ([]string, error) {
 	lines, err := prose(page)
 	if err != nil {
@@ -277,6 +278,8 @@ func (t *tree) checkNames(page string) ([]string, error) {
 				if _, err := os.Stat(text); err != nil {
 					report(text, "no such file")
 				}
+			case testName.MatchString(text) && !t.words[text]:
+				report(text, "the code has no such test")
 			case aboutCode && identifier.MatchString(text) && mixedCase.MatchString(text):
 				if why := t.unknownWord(text); why != "" {
 					report(text, why)

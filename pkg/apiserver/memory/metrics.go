@@ -17,6 +17,8 @@ limitations under the License.
 package memory
 
 import (
+	"sync"
+
 	"k8s.io/component-base/metrics"
 	"k8s.io/component-base/metrics/legacyregistry"
 )
@@ -36,6 +38,5 @@ var (
 	}, []string{"verb"})
 )
 
-func init() {
-	legacyregistry.MustRegister(limitBytes, reservedBytes, refused)
-}
+// register registers the metrics with the first budget.
+var register = sync.OnceFunc(func() { legacyregistry.MustRegister(limitBytes, reservedBytes, refused) })

@@ -26,12 +26,17 @@ import "go.etcd.io/etcd/server/v3/embed"
 const (
 	defaultSnapshotCount = 5000
 	keptLogFiles         = 1
+	// keptEntries is the number of writes that the log in memory keeps, besides the up to 100 since the
+	// last time that etcd cut it. They are for members that are late, of which there is none: with
+	// etcd's default of 5,000, large objects occupy gigabytes.
+	keptEntries = 100
 )
 
 // keepHistory configures the history that etcd keeps: snapshots and files of the log, and all revisions of
 // the keys until the API server compacts them. etcd must not compact by itself.
 func keepHistory(config *embed.Config, snapshotCount uint64) {
 	config.SnapshotCount = snapshotCount
+	config.SnapshotCatchUpEntries = keptEntries
 	config.MaxWalFiles = keptLogFiles
 	config.AutoCompactionRetention = "0"
 }

@@ -64,8 +64,11 @@ func validateSpec(spec *authorizationv1.SubjectAccessReviewSpec) field.ErrorList
 func validateAttributes(resource *authorizationv1.ResourceAttributes, path *authorizationv1.NonResourceAttributes) field.ErrorList {
 	at := field.NewPath("spec")
 	var errs field.ErrorList
-	if (resource == nil) == (path == nil) {
-		errs = append(errs, field.Invalid(at, path, "must not be combined with resourceAttributes: set only one of them"))
+	switch {
+	case resource == nil && path == nil:
+		errs = append(errs, field.Invalid(at.Child("resourceAttributes"), resource, "must be set, or else nonResourceAttributes: a review is of one of them"))
+	case resource != nil && path != nil:
+		errs = append(errs, field.Invalid(at.Child("nonResourceAttributes"), path, "must not be combined with resourceAttributes: set only one of them"))
 	}
 	if resource == nil {
 		return errs
