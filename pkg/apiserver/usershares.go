@@ -34,7 +34,7 @@ import (
 const (
 	// freePerProcessor is the number of requests per processor that run at once before users are held
 	// to their shares. More of them do not make the server faster, unless they wait for webhooks.
-	freePerProcessor = 8
+	freePerProcessor = 16
 	// processorsPerShare is the number of processors for each request that a user may always run, which
 	// is one request at least. With 1 instead of 2 an ordinary user waits twice as long during
 	// "make bench-siege".
