@@ -34,7 +34,6 @@ type Budget struct {
 // NewBudget returns a budget of the limit, in bytes. used returns the bytes that a garbage collection
 // does not free: Live, except in tests.
 func NewBudget(limit int64, used func() int64) *Budget {
-	register()
 	return &Budget{limit: limit, used: used}
 }
 

@@ -38,5 +38,5 @@ var (
 	}, []string{"verb"})
 )
 
-// register registers the metrics with the first budget.
+// register registers the metrics once.
 var register = sync.OnceFunc(func() { legacyregistry.MustRegister(limitBytes, reservedBytes, refused) })

@@ -67,6 +67,7 @@ func (o *Options) Bytes(root fs.FS) int64 {
 
 // Budget returns the budget of the process and applies its limit to the runtime; nil without a limit.
 func (o *Options) Budget(root fs.FS) *Budget {
+	register() // without a limit, too: its gauge is 0 then
 	limit := o.Bytes(root)
 	if limit == 0 {
 		return nil

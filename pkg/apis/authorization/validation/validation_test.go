@@ -66,3 +66,30 @@ func TestSelectorsOfAReviewAreBounded(t *testing.T) {
 		})
 	}
 }
+
+func TestAReviewIsOfAResourceOrOfAPath(t *testing.T) {
+	resource, path := &authorizationv1.ResourceAttributes{Verb: "get"}, &authorizationv1.NonResourceAttributes{Verb: "get", Path: "/"}
+	for _, test := range []struct {
+		name     string
+		resource *authorizationv1.ResourceAttributes
+		path     *authorizationv1.NonResourceAttributes
+		want     string
+	}{
+		{"a resource", resource, nil, ""},
+		{"a path", nil, path, ""},
+		{"both", resource, path, `spec.nonResourceAttributes: Invalid value: {"path":"/","verb":"get"}: must not be combined`},
+		{"neither", nil, nil, "spec.resourceAttributes: Invalid value: null: must be set, or else nonResourceAttributes"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := ""
+			if err := ValidateSelfSubjectAccessReview(&authorizationv1.SelfSubjectAccessReview{
+				Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: test.resource, NonResourceAttributes: test.path},
+			}).ToAggregate(); err != nil {
+				got = err.Error()
+			}
+			if !strings.HasPrefix(got, test.want) || (got == "") != (test.want == "") {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
