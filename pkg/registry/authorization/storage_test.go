@@ -169,8 +169,8 @@ func TestAWrongReviewIsRefused(t *testing.T) {
 		wrong      func(error) bool
 		says       string
 	}{
-		{"about nothing", "subjectaccessreviews", subject(func(r *authorizationv1.SubjectAccessReview) { r.Spec.ResourceAttributes = nil }), apierrors.IsInvalid, "spec: "},
-		{"about both", "subjectaccessreviews", subject(func(r *authorizationv1.SubjectAccessReview) { r.Spec.NonResourceAttributes = path }), apierrors.IsInvalid, "spec: "},
+		{"about nothing", "subjectaccessreviews", subject(func(r *authorizationv1.SubjectAccessReview) { r.Spec.ResourceAttributes = nil }), apierrors.IsInvalid, "spec.resourceAttributes"},
+		{"about both", "subjectaccessreviews", subject(func(r *authorizationv1.SubjectAccessReview) { r.Spec.NonResourceAttributes = path }), apierrors.IsInvalid, "spec.nonResourceAttributes"},
 		{"about both, with an invalid selector", "subjectaccessreviews", subject(func(r *authorizationv1.SubjectAccessReview) {
 			r.Spec.NonResourceAttributes, r.Spec.ResourceAttributes.FieldSelector = path, &authorizationv1.FieldSelectorAttributes{}
 		}), apierrors.IsInvalid, "spec.resourceAttributes.fieldSelector.requirements"},
