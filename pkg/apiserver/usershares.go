@@ -33,11 +33,12 @@ import (
 
 const (
 	// freePerProcessor is the number of requests per processor that run at once before users are held
-	// to their shares. More of them do not make the server faster, unless they wait for webhooks.
+	// to their shares. With 8, one user of 64 clients creates 13 % slower (docs/bench/write.md); more of
+	// them do not make the server faster, unless they wait for webhooks.
 	freePerProcessor = 16
 	// processorsPerShare is the number of processors for each request that a user may always run, which
-	// is one request at least. With 1 instead of 2 an ordinary user waits twice as long during
-	// "make bench-siege".
+	// is one request at least. With 1 instead of 2 an ordinary user waited up to 1.7 s instead of 1.1 s
+	// during "make bench-siege" (docs/bench/siege.md).
 	processorsPerShare = 2
 	// mostWaiting is the largest number of waiting requests of a user.
 	mostWaiting = 500

@@ -29,6 +29,8 @@ import (
 	utilflowcontrol "k8s.io/apiserver/pkg/util/flowcontrol"
 	fq "k8s.io/apiserver/pkg/util/flowcontrol/fairqueuing"
 	fcrequest "k8s.io/apiserver/pkg/util/flowcontrol/request"
+
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 // openFlowControl runs everything at once.
@@ -154,6 +156,50 @@ func TestWhatWaitsRunsWhenOthersEndAndNothingIsKept(t *testing.T) {
 	}
 }
 
+func TestWhatIsFreeGoesToTheUsersInTurn(t *testing.T) {
+	s := newSharing(t, 1, 0)
+	s.hang("first", 1, 1)
+	order := make(chan string, 6)
+	var ran sync.WaitGroup
+	// All requests of many wait before those of few.
+	for i, name := range []string{"many", "many", "many", "many", "few", "few"} {
+		ran.Go(func() {
+			s.runs(t.Context(), &user.DefaultInfo{Name: name}, "/api/v1/namespaces/a/configmaps", func() { order <- name })
+		})
+		kit.Eventually(t, "the request waits", func(context.Context) bool {
+			s.shares.mu.Lock()
+			defer s.shares.mu.Unlock()
+			waiting := 0
+			for _, of := range s.shares.byUser {
+				waiting += of.requests.Len()
+			}
+			return waiting == i+1
+		})
+	}
+	s.end()
+	ran.Wait()
+	got := ""
+	for range cap(order) {
+		got += <-order + " "
+	}
+	if want := "many few many few many many "; got != want {
+		t.Errorf("run in the order %q, want %q", got, want)
+	}
+}
+
+// refusesToWait is a context that fails the test when something waits for its end.
+type refusesToWait struct {
+	context.Context
+	t *testing.T
+}
+
+func (c refusesToWait) Done() <-chan struct{} {
+	c.t.Error("the request waits")
+	ended := make(chan struct{})
+	close(ended)
+	return ended
+}
+
 func TestAUserHasNoMoreThanSoManyRequestsWaiting(t *testing.T) {
 	s := newSharing(t, 1, 1)
 	many := &userShare{running: 1}
@@ -161,7 +207,7 @@ func TestAUserHasNoMoreThanSoManyRequestsWaiting(t *testing.T) {
 		many.requests.PushBack(make(chan struct{}))
 	}
 	s.shares.byUser["many"], s.shares.running = many, 1
-	if s.runs(t.Context(), &user.DefaultInfo{Name: "many"}, "/api/v1/namespaces/a/configmaps", func() {}) {
+	if s.runs(refusesToWait{t.Context(), t}, &user.DefaultInfo{Name: "many"}, "/api/v1/namespaces/a/configmaps", func() {}) {
 		t.Error("it runs")
 	}
 }

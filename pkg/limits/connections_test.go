@@ -17,12 +17,15 @@ limitations under the License.
 package limits
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
 	"os"
 	"testing"
 	"time"
+
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 // patience bounds every wait for a condition; only a failing test takes that long.
@@ -137,10 +140,7 @@ func TestAcceptWaitsWhereNoConnectionCanBeClosed(t *testing.T) {
 	}
 	waiting := make(chan net.Conn)
 	go func() { waiting <- dial() }()
-	deadline := time.Now().Add(patience)
-	for c.waiting() == 0 && time.Now().Before(deadline) {
-		time.Sleep(time.Millisecond)
-	}
+	kit.Eventually(t, "the connection waits", func(context.Context) bool { return c.waiting() > 0 })
 	select {
 	case <-waiting:
 		t.Fatal("a connection beyond the limit was accepted")

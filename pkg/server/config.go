@@ -101,8 +101,9 @@ func NewConfig(ctx context.Context, in Inputs) (*apiserver.Config, error) {
 	generic.EnableContentionProfiling = in.Features.EnableContentionProfiling
 	generic.DebugSocketPath = in.Features.DebugSocketPath
 	applyMetrics(in.Metrics)
-	generic.FlowControl = apiserver.NewStaticFlowControl(flowControl, generic.MaxRequestsInFlight+generic.MaxMutatingRequestsInFlight, controllerUsers())
-	generic.FlowControl = apiserver.WithUserShares(generic.FlowControl, controllerUsers())
+	controllers := controllerUsers()
+	generic.FlowControl = apiserver.WithUserShares(
+		apiserver.NewStaticFlowControl(flowControl, generic.MaxRequestsInFlight+generic.MaxMutatingRequestsInFlight, controllers), controllers)
 	return config, applyStorage(ctx, in, config)
 }
 

@@ -23,6 +23,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -31,6 +33,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication/revocation"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 	"github.com/gatehouse-dev/gatehouse/pkg/credentials"
+	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 )
 
@@ -112,6 +115,14 @@ func (c *revokeCommand) run(ctx context.Context, notes io.Writer, name string) e
 	now := time.Now().UTC().Truncate(time.Second)
 	if err := revocation.Revoke(ctx, client.ConfigMaps(revocation.Namespace), name, now); err != nil {
 		return fmt.Errorf("the revocation cannot be written to ConfigMap %s/%s: %w", revocation.Namespace, revocation.ConfigMap, err)
+	}
+	// A mistyped name must not look like a revocation. Any other failure to read the host changes nothing.
+	hosts, err := versioned.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+	if _, err := hosts.FleetV1alpha1().Hosts().Get(ctx, name, metav1.GetOptions{}); apierrors.IsNotFound(err) {
+		fmt.Fprintf(notes, "No host %s is registered: check the name (kubectl get hosts), unless the host was deleted.\n", name)
 	}
 	fmt.Fprintf(notes, "Certificates of host %s from %s and before are refused within %s.\n", name, now.Format(time.RFC3339), revocation.Interval)
 	// A certificate of this second is refused as well, so the command returns in the next one.

@@ -19,7 +19,6 @@ package app
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -42,14 +41,25 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 )
 
-// gatehouseHost runs gatehouse host, which must succeed.
-func gatehouseHost(t *testing.T, args ...string) {
+// gatehouseHost runs gatehouse host, which must succeed, and returns its notes.
+func gatehouseHost(t *testing.T, args ...string) (notes string) {
 	t.Helper()
 	cmd := newHostCommand()
 	cmd.SetArgs(args)
-	cmd.SetErr(io.Discard)
+	var said strings.Builder
+	cmd.SetErr(&said)
 	if err := cmd.ExecuteContext(t.Context()); err != nil {
 		t.Fatalf("gatehouse host %s: %v", strings.Join(args, " "), err)
+	}
+	return said.String()
+}
+
+// revokeAndReadNotes revokes a host and checks whether the notes report that there is none of that name.
+func revokeAndReadNotes(t *testing.T, dataDir, name string, unknown bool) {
+	t.Helper()
+	notes := gatehouseHost(t, "revoke", name, "--data-dir", dataDir)
+	if strings.Contains(notes, "No host "+name+" is registered: check the name") != unknown {
+		t.Errorf("the notes about host %s are %q; it is unknown: %t", name, notes, unknown)
 	}
 }
 
@@ -103,6 +113,11 @@ func getHost(ctx context.Context, client versioned.Interface, name string) error
 	return err
 }
 
+func TestARevocationOfAHostThatIsNotRegisteredIsNoted(t *testing.T) {
+	o, _, _ := startStandaloneBy(t, Run)
+	revokeAndReadNotes(t, o.DataDir, "edge-11", true)
+}
+
 func TestARevokedHostIsAcceptedWithANewCertificateOnly(t *testing.T) {
 	o, ready, users := startStandaloneBy(t, Run)
 	dir := t.TempDir()
@@ -120,7 +135,7 @@ func TestARevokedHostIsAcceptedWithANewCertificateOnly(t *testing.T) {
 	watched, watchedByOther := watchOwn(t, thief, "edge-1"), watchOwn(t, other, "edge-2")
 
 	// The operator revokes a stolen key.
-	gatehouseHost(t, "revoke", "edge-1", "--data-dir", o.DataDir)
+	revokeAndReadNotes(t, o.DataDir, "edge-1", false)
 	if err := admin.FleetV1alpha1().Hosts().Delete(t.Context(), "edge-1", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}

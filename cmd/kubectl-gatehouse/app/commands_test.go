@@ -63,7 +63,8 @@ func TestWhatIsWrongWithACommandLineIsSaidBeforeAServerIsAsked(t *testing.T) {
 		{"create app refuses a dry run without a strategy", "create app web --image=x --dry-run -o yaml", "--dry-run has no value"},
 		{"create app refuses an unknown format", "create app web --image=x -o wide", "--output=wide is unknown: use json, yaml or name"},
 
-		{"set image requires an image", "set image app/web", "no image is given"},
+		{"set image requires an image", "set image app/web", "no image is given: write CONTAINER=IMAGE"},
+		{"set image refuses a container without an image", "set image app/web server", `no image is given: "server" is no CONTAINER=IMAGE`},
 		{"set image requires an app", "set image server=x", "no apps are named: write app/NAME, or use --all or --selector"},
 		{"set image takes the word app for a kind", "set image app server=x", "no apps are named"},
 		{"set image refuses an empty image", "set image web server=", `"server=" is incomplete`},

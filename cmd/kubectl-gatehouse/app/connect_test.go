@@ -50,6 +50,15 @@ func TestWarningsOfTheServerAreShownAndMayBeErrors(t *testing.T) {
 	}
 }
 
+func TestARefusedConnectionIsReportedWithTheServer(t *testing.T) {
+	server := httptest.NewServer(nil)
+	server.Close() // nothing listens at its address any more
+	code, said := execute(t, "tree", "web", "-s", server.URL)
+	if want := "error: the server " + server.URL + " refuses connections: start it, or name another with --server or --kubeconfig\n"; code != exitFailed || said != want {
+		t.Errorf("ended with %d and printed %q, want %q", code, said, want)
+	}
+}
+
 func TestFlagsSayWhoIsImpersonatedWhereAndAsWhat(t *testing.T) {
 	var header http.Header
 	var path string

@@ -22,10 +22,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"strings"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/component-base/version"
@@ -76,9 +78,23 @@ func Execute(ctx context.Context, args []string, streams Streams) int {
 	case errors.Is(err, errUnfinished):
 		return exitUnfinished
 	default:
-		fmt.Fprintln(streams.Err, "error: "+block(err.Error()))
+		fmt.Fprintln(streams.Err, "error: "+block(unreachable(err).Error()))
 		return exitFailed
 	}
+}
+
+// unreachable replaces the error of a connection that was refused, whose text is of Go's network
+// packages, by one with the cure.
+func unreachable(err error) error {
+	failed := (*url.Error)(nil)
+	if !utilnet.IsConnectionRefused(err) || !errors.As(err, &failed) {
+		return err
+	}
+	server := failed.URL
+	if parsed, parseErr := url.Parse(failed.URL); parseErr == nil {
+		server = parsed.Scheme + "://" + parsed.Host
+	}
+	return fmt.Errorf("the server %s refuses connections: start it, or name another with --server or --kubeconfig", server)
 }
 
 func newCommand(streams Streams) (*cobra.Command, *plugin) {

@@ -56,6 +56,9 @@ name "*" matches all containers of an app.`,
 		if err != nil {
 			return err
 		}
+		if last := len(names) - 1; last > 0 && len(pairs) == 0 { // such as "app/web server"
+			return fmt.Errorf("no image is given: %q is no CONTAINER=IMAGE", names[last])
+		}
 		images, err := parseImages(pairs)
 		if err != nil {
 			return err

@@ -216,7 +216,7 @@ func (t tree) write(out io.Writer, all bool, now time.Time) error {
 		return err
 	}
 	if hidden := len(t.Releases) - len(shown); hidden > 0 {
-		fmt.Fprintf(out, "Releases of old without instances: %d; --all shows them.\n", hidden)
+		fmt.Fprintf(out, "Old releases without instances: %d; --all shows them.\n", hidden)
 	}
 	return nil
 }

@@ -116,7 +116,7 @@ func TestATreeShowsWhatBelongsTogether(t *testing.T) {
 			"└─ release/web-old         1/1     Old                1          60m",
 			"   ├─ instance/web-old-a   1/1     Terminating                   60s   sim-2    Unknown",
 			"   └─ instance/web-old-b   0/1     ImagePullBackOff              60s   sim-3    Gone",
-			"Releases of old without instances: 1; --all shows them.",
+			"Old releases without instances: 1; --all shows them.",
 		}},
 		{"all", true, []string{
 			"NAME                       READY   STATUS             REVISION   AGE   HOST     HOST STATUS",

@@ -28,6 +28,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/component-base/metrics/legacyregistry"
 )
 
 func TestTheLowestLimitOfTheControlGroupsCounts(t *testing.T) {
@@ -147,4 +148,18 @@ func TestOnlyExpensiveRequestsAreRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestTheMetricsExistWithoutALimit(t *testing.T) {
+	(&Options{Limit: "0"}).Budget(fstest.MapFS{})
+	families, err := legacyregistry.DefaultGatherer.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() == "gatehouse_memory_limit_bytes" && len(family.GetMetric()) == 1 {
+			return
+		}
+	}
+	t.Error("there is no gatehouse_memory_limit_bytes")
 }

@@ -46,6 +46,15 @@ func TestDataSurvivesCloseAndStart(t *testing.T) {
 	}
 }
 
+// etcd's default is 5,000 writes: of large objects these are gigabytes. What is kept is not visible from
+// outside, so the test reads the configuration of the running server.
+func TestTheLogInMemoryIsShort(t *testing.T) {
+	server := start(t, Config{DataDir: t.TempDir()})
+	if got := server.etcd.Server.Cfg.SnapshotCatchUpEntries; got != keptEntries {
+		t.Errorf("%d writes are kept, want %d", got, keptEntries)
+	}
+}
+
 func TestCloseAgainDoesNothing(t *testing.T) {
 	server := start(t, Config{DataDir: t.TempDir()})
 	stop(t, server)
