@@ -25,10 +25,12 @@ import (
 
 	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/apis/flowcontrol/bootstrap"
 	"k8s.io/apiserver/pkg/authentication/user"
 	utilflowcontrol "k8s.io/apiserver/pkg/util/flowcontrol"
 	fq "k8s.io/apiserver/pkg/util/flowcontrol/fairqueuing"
 	fcrequest "k8s.io/apiserver/pkg/util/flowcontrol/request"
+	"k8s.io/utils/ptr"
 )
 
 const (
@@ -53,12 +55,32 @@ const (
 // of a priority level. Once the server runs freePerProcessor requests per processor, the requests of
 // a user beyond one for every processorsPerShare processors wait for the end of another one. Administrators (system:masters),
 // the users of controllers, and requests for no resource are exempt.
-func WithUserShares(flowControl utilflowcontrol.Interface, controllers []string) utilflowcontrol.Interface {
+//
+// concurrency is the number of seats of flowControl. So that a user that has all of the free places does
+// not have all seats of the priority level that it shares with others, they are fewer than these.
+func WithUserShares(flowControl utilflowcontrol.Interface, concurrency int, controllers []string) utilflowcontrol.Interface {
 	processors := runtime.GOMAXPROCS(0)
 	return &userShares{
-		Interface: flowControl, controllers: controllers, free: freePerProcessor * processors, share: max(1, processors/processorsPerShare),
+		Interface: flowControl, controllers: controllers, free: freeRequests(processors, concurrency), share: max(1, processors/processorsPerShare),
 		byUser: map[string]*userShare{}, waiting: list.New(),
 	}
+}
+
+// freeRequests returns the number of requests that run before users are held to their shares: at most
+// three quarters of the seats of the level global-default, which has the users that no FlowSchema names.
+func freeRequests(processors, concurrency int) int {
+	var own, all int32
+	for _, level := range slices.Concat(bootstrap.MandatoryPriorityLevelConfigurations, bootstrap.SuggestedPriorityLevelConfigurations) {
+		if level.Spec.Limited == nil {
+			continue
+		}
+		shares := ptr.Deref(level.Spec.Limited.NominalConcurrencyShares, 0)
+		all += shares
+		if level.Name == bootstrap.SuggestedPriorityLevelConfigurationGlobalDefault.Name {
+			own = shares
+		}
+	}
+	return max(1, min(freePerProcessor*processors, concurrency*int(own)*3/4/int(all)))
 }
 
 // userShares is the flow control of WithUserShares.

@@ -52,7 +52,7 @@ type sharing struct {
 
 func newSharing(t *testing.T, free, share int) *sharing {
 	t.Helper()
-	shares := WithUserShares(openFlowControl{}, []string{"system:controller:scheduler"}).(*userShares)
+	shares := WithUserShares(openFlowControl{}, 600, []string{"system:controller:scheduler"}).(*userShares)
 	shares.free, shares.share = free, share
 	s := &sharing{t: t, shares: shares, stop: make(chan struct{})}
 	t.Cleanup(s.end)
@@ -153,6 +153,16 @@ func TestWhatWaitsRunsWhenOthersEndAndNothingIsKept(t *testing.T) {
 	waited.Wait()
 	if s.shares.running != 0 || len(s.shares.byUser) != 0 || s.shares.waiting.Len() != 0 {
 		t.Errorf("%d running, %d users and %d waiting are left", s.shares.running, len(s.shares.byUser), s.shares.waiting.Len())
+	}
+}
+
+func TestFewerRequestsAreFreeThanThePriorityLevelHasSeats(t *testing.T) {
+	for _, row := range []struct{ processors, concurrency, want int }{
+		{2, 600, 32}, {64, 600, 36}, {2, 60, 3}, {2, 1, 1},
+	} {
+		if got := freeRequests(row.processors, row.concurrency); got != row.want {
+			t.Errorf("%d processors and %d seats: %d, want %d", row.processors, row.concurrency, got, row.want)
+		}
 	}
 }
 

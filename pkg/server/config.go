@@ -101,9 +101,8 @@ func NewConfig(ctx context.Context, in Inputs) (*apiserver.Config, error) {
 	generic.EnableContentionProfiling = in.Features.EnableContentionProfiling
 	generic.DebugSocketPath = in.Features.DebugSocketPath
 	applyMetrics(in.Metrics)
-	controllers := controllerUsers()
-	generic.FlowControl = apiserver.WithUserShares(
-		apiserver.NewStaticFlowControl(flowControl, generic.MaxRequestsInFlight+generic.MaxMutatingRequestsInFlight, controllers), controllers)
+	seats, controllers := generic.MaxRequestsInFlight+generic.MaxMutatingRequestsInFlight, controllerUsers()
+	generic.FlowControl = apiserver.WithUserShares(apiserver.NewStaticFlowControl(flowControl, seats, controllers), seats, controllers)
 	return config, applyStorage(ctx, in, config)
 }
 
