@@ -73,7 +73,8 @@ type Resource struct {
 	// Columns are the headings that kubectl prints, and WideColumns those that -o wide adds.
 	Columns, WideColumns []string
 	// SelectableFields are those besides metadata.name and metadata.namespace, Indexes are the
-	// indexed ones, and WatchIndex is the one by which watches are dispatched.
+	// indexed ones in the order in which a list tries them, and WatchIndex is the one by which
+	// watches are dispatched.
 	SelectableFields, Indexes []string
 	WatchIndex                string
 	// Sample returns a valid hub object with a valid status; Key is its key in etcd.

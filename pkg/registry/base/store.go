@@ -19,6 +19,9 @@ package base
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -206,11 +209,19 @@ func (s *Store) NewStatusREST(strategy StatusStrategy) *StatusREST {
 }
 
 // addIndexes configures the indexes of the watch cache, and names them in every selection predicate.
+// The library reads the first index that a selector matches, so WatchIndex, the most selective, is first.
 func addIndexes(r Resource, store *genericregistry.Store, options *generic.StoreOptions) error {
-	indexFields := make([]string, 0, len(r.Indexes))
+	indexFields := slices.SortedFunc(maps.Keys(r.Indexes), func(a, b string) int {
+		if (a == r.WatchIndex) != (b == r.WatchIndex) {
+			if a == r.WatchIndex {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a, b)
+	})
 	indexers := cache.Indexers{}
 	for name, value := range r.Indexes {
-		indexFields = append(indexFields, name)
 		indexers[storage.FieldIndex(name)] = func(obj any) ([]string, error) {
 			object, ok := obj.(runtime.Object)
 			if !ok {
