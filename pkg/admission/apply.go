@@ -56,8 +56,8 @@ type Sources struct {
 	Parameters func(schema.GroupVersionResource) bool
 	// Services resolves the services of webhooks.
 	Services webhook.ServiceResolver
-	// Bindings reports whether an instance is bound to a host.
-	Bindings host.Bindings
+	// BoundInstances reports whether an instance is bound to a host.
+	BoundInstances host.BoundInstances
 	// Missing returns why a preflight need is not met; nil without a cluster.
 	Missing func(need string) error
 	// Served are the versions that the server serves besides those of the fleet.
@@ -68,13 +68,13 @@ type Sources struct {
 
 // StandaloneSources returns the server itself as the source of the chain. Informers read the
 // storages; the client reads objects that the informers do not have yet, such as a new namespace.
-func StandaloneSources(generic *genericapiserver.Config, objects informers.SharedInformerFactory, parameters func(schema.GroupVersionResource) bool, served []schema.GroupVersion, bindings host.Bindings, plugins []string) (Sources, error) {
+func StandaloneSources(generic *genericapiserver.Config, objects informers.SharedInformerFactory, parameters func(schema.GroupVersionResource) bool, served []schema.GroupVersion, bound host.BoundInstances, plugins []string) (Sources, error) {
 	config := rest.CopyConfig(generic.LoopbackClientConfig)
 	config.QPS = -1
 	client, err := kubernetes.NewForConfig(config)
 	return Sources{
 		Objects: config, Client: client, Informers: objects, Parameters: parameters, Services: NoServices{},
-		Bindings: bindings, Served: served, Plugins: plugins,
+		BoundInstances: bound, Served: served, Plugins: plugins,
 	}, err
 }
 
@@ -126,10 +126,10 @@ func Apply(generic *genericapiserver.Config, fleet *runtime.Scheme, configuratio
 				generic.Authorization.Authorizer, utilfeature.DefaultFeatureGate, generic.EffectiveVersion, generic.DrainedNotify(), kinds,
 			),
 		},
-		Informers: s.Informers,
-		Services:  s.Services,
-		Bindings:  s.Bindings,
-		Missing:   s.Missing,
+		Informers:      s.Informers,
+		Services:       s.Services,
+		BoundInstances: s.BoundInstances,
+		Missing:        s.Missing,
 	})
 	return err
 }

@@ -45,8 +45,8 @@ type Config struct {
 	Informers informers.SharedInformerFactory
 	// Services resolves the service of a webhook's clientConfig.
 	Services webhook.ServiceResolver
-	// Bindings reports whether an instance is bound to a host.
-	Bindings host.Bindings
+	// BoundInstances reports whether an instance is bound to a host.
+	BoundInstances host.BoundInstances
 	// Missing returns an error of one sentence if a preflight need is not met. The function itself
 	// is nil in the standalone mode, which has no cluster.
 	Missing func(need string) error
@@ -84,7 +84,7 @@ func New(c Config) (admission.Interface, error) {
 	}
 	initializers := append(admission.PluginInitializers{}, c.Initializers...)
 	// The wrapper adds no credentials: the server sends webhooks none of its own.
-	initializers = append(initializers, webhookinitializer.NewPluginInitializer(guardedWebhooks, c.Services), excluded{}, bindings{c.Bindings})
+	initializers = append(initializers, webhookinitializer.NewPluginInitializer(guardedWebhooks, c.Services), excluded{}, boundInstances{c.BoundInstances})
 	outer := &lazyInitializer{informers: c.Informers, all: initializers, missing: c.Missing}
 	chain, err := plugins.NewFromPlugins(names, configuration, append(initializers, outer), admission.Decorators{
 		admission.DecoratorFunc(admissionmetrics.WithControllerMetrics),
@@ -124,13 +124,13 @@ func (excluded) Initialize(plugin admission.Interface) {
 	}
 }
 
-// bindings injects the lookup of the hosts to which instances are bound.
-type bindings struct{ host.Bindings }
+// boundInstances injects the lookup of the hosts to which instances are bound.
+type boundInstances struct{ host.BoundInstances }
 
 // Initialize implements admission.PluginInitializer.
-func (b bindings) Initialize(plugin admission.Interface) {
-	if wants, ok := plugin.(hostrestriction.WantsBindings); ok {
-		wants.SetBindings(b.Bindings)
+func (b boundInstances) Initialize(plugin admission.Interface) {
+	if wants, ok := plugin.(hostrestriction.WantsBoundInstances); ok {
+		wants.SetBoundInstances(b.BoundInstances)
 	}
 }
 

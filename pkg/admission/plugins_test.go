@@ -72,11 +72,11 @@ func TestAWriteIsRefusedAtOnceWhileItsPluginCannotDecide(t *testing.T) {
 		t.Fatal(err)
 	}
 	chain, err := New(Config{
-		Enabled:      []string{lifecycle.PluginName, hostrestriction.PluginName},
-		Initializers: admission.PluginInitializers{initializer.New(client, nil, informers.NewSharedInformerFactory(client, 0), nil, nil, nil, nil, nil)},
-		Services:     NoServices{},
-		Bindings:     nothingBound{},
-		Informers:    informers.NewSharedInformerFactory(client, 0),
+		Enabled:        []string{lifecycle.PluginName, hostrestriction.PluginName},
+		Initializers:   admission.PluginInitializers{initializer.New(client, nil, informers.NewSharedInformerFactory(client, 0), nil, nil, nil, nil, nil)},
+		Services:       NoServices{},
+		BoundInstances: nothingBound{},
+		Informers:      informers.NewSharedInformerFactory(client, 0),
 		Missing: func(need string) error {
 			if need != NeedNamespaces {
 				t.Errorf("asked for %q", need)

@@ -71,11 +71,11 @@ func newChains(t *testing.T, namespace string) [][2]admission.Interface {
 		var pair [2]admission.Interface
 		for i := range pair {
 			chain, err := New(Config{
-				Enabled:      enabled,
-				Initializers: admission.PluginInitializers{initializer.New(client, nil, factory, nil, nil, nil, nil, nil)},
-				Informers:    factory,
-				Services:     NoServices{},
-				Bindings:     nothingBound{},
+				Enabled:        enabled,
+				Initializers:   admission.PluginInitializers{initializer.New(client, nil, factory, nil, nil, nil, nil, nil)},
+				Informers:      factory,
+				Services:       NoServices{},
+				BoundInstances: nothingBound{},
 			})
 			if err != nil {
 				t.Fatal(err)

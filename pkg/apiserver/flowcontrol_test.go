@@ -136,7 +136,7 @@ func TestARequestWithoutRequestInfoIsNotCounted(t *testing.T) {
 	}
 }
 
-func TestFlowControlKnowsTheWatchIndexOfEveryStorage(t *testing.T) {
+func TestFlowControlHasTheWatchIndexOfEveryStorage(t *testing.T) {
 	scheme, codecs := NewFleetScheme()
 	updates, err := NewCallerUpdates(scheme, admission.NewChainHandler())
 	if err != nil {

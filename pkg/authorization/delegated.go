@@ -34,8 +34,8 @@ import (
 type Delegated struct {
 	// Client creates SubjectAccessReviews.
 	Client authorizationclient.AuthorizationV1Interface
-	// Bindings looks up whether an instance is bound to a host.
-	Bindings host.Bindings
+	// BoundInstances looks up whether an instance is bound to a host.
+	BoundInstances host.BoundInstances
 	// Hosts are the options of the authorizer of hosts.
 	Hosts host.Options
 	// AllowCacheTTL and DenyCacheTTL are the durations for which decisions are cached. They delay
@@ -66,7 +66,7 @@ func NewDelegated(c Delegated) (authorizer.Authorizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	hosts, err := host.New(c.Bindings, c.Hosts)
+	hosts, err := host.New(c.BoundInstances, c.Hosts)
 	if err != nil {
 		return nil, err
 	}

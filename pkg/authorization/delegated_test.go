@@ -93,12 +93,12 @@ func (nothingBound) Bound(context.Context, string, string, string) (bool, error)
 func (c *cluster) authorizer(t *testing.T) authorizer.Authorizer {
 	t.Helper()
 	a, err := NewDelegated(Delegated{
-		Client:        c.client.AuthorizationV1(),
-		Bindings:      nothingBound{},
-		AllowCacheTTL: time.Minute,
-		DenyCacheTTL:  time.Minute,
-		Retry:         wait.Backoff{Duration: time.Millisecond, Steps: 2},
-		HealthPaths:   []string{"/healthz", "/livez", "/readyz"},
+		Client:         c.client.AuthorizationV1(),
+		BoundInstances: nothingBound{},
+		AllowCacheTTL:  time.Minute,
+		DenyCacheTTL:   time.Minute,
+		Retry:          wait.Backoff{Duration: time.Millisecond, Steps: 2},
+		HealthPaths:    []string{"/healthz", "/livez", "/readyz"},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -39,12 +39,12 @@ type StandaloneRoles struct {
 }
 
 // ApplyStandalone sets the authorizer of a server of the standalone mode.
-func ApplyStandalone(generic *genericapiserver.Config, informers rbacinformers.Interface, bindings host.Bindings, options host.Options, healthPaths []string) (*StandaloneRoles, error) {
+func ApplyStandalone(generic *genericapiserver.Config, informers rbacinformers.Interface, bound host.BoundInstances, options host.Options, healthPaths []string) (*StandaloneRoles, error) {
 	roles, err := rbac.New(informers)
 	if err != nil {
 		return nil, err
 	}
-	hosts, err := host.New(bindings, options)
+	hosts, err := host.New(bound, options)
 	if err != nil {
 		return nil, err
 	}

@@ -183,17 +183,17 @@ func (d *Delegation) Tokens() authentication.ClusterTokens {
 }
 
 // Admission returns the cluster as the source of the admission chain.
-func (d *Delegation) Admission(bindings host.Bindings) admission.Sources {
+func (d *Delegation) Admission(bound host.BoundInstances) admission.Sources {
 	return admission.Sources{
 		Objects:   d.rest,
 		Client:    d.watches,
 		Informers: d.informers,
 		// The factory's informers would not stop after the last policy is deleted.
-		Parameters: func(schema.GroupVersionResource) bool { return false },
-		Services:   d.services(),
-		Bindings:   bindings,
-		Missing:    d.checker.Missing,
-		Plugins:    d.plugins,
+		Parameters:     func(schema.GroupVersionResource) bool { return false },
+		Services:       d.services(),
+		BoundInstances: bound,
+		Missing:        d.checker.Missing,
+		Plugins:        d.plugins,
 	}
 }
 
@@ -208,13 +208,13 @@ func (d *Delegation) services() webhook.ServiceResolver {
 
 // Apply sets the authenticator and the authorizer of a server, refuses revoked hosts, adds the
 // checks of the needs to /readyz, and adds Run as a post-start hook.
-func (d *Delegation) Apply(generic *genericapiserver.Config, bindings host.Bindings) error {
+func (d *Delegation) Apply(generic *genericapiserver.Config, bound host.BoundInstances) error {
 	generic.AddReadyzChecks(d.checker.HealthChecks()...)
 	buildChain := generic.BuildHandlerChainFunc
 	generic.BuildHandlerChainFunc = func(handler http.Handler, c *genericapiserver.Config) http.Handler {
 		return buildChain(d.checker.WithNotes(handler, mayReadNotes(c.Authorization.Authorizer)), c)
 	}
-	if err := d.applyAccess(generic, bindings); err != nil {
+	if err := d.applyAccess(generic, bound); err != nil {
 		return err
 	}
 	if err := revocation.Apply(generic, d.bounded.CoreV1()); err != nil {
@@ -226,7 +226,7 @@ func (d *Delegation) Apply(generic *genericapiserver.Config, bindings host.Bindi
 	})
 }
 
-func (d *Delegation) applyAccess(generic *genericapiserver.Config, bindings host.Bindings) error {
+func (d *Delegation) applyAccess(generic *genericapiserver.Config, bound host.BoundInstances) error {
 	retry := *genericoptions.DefaultAuthWebhookRetryBackoff()
 	delegated := authentication.Delegated{
 		Trust:         d.trust,
@@ -266,13 +266,13 @@ func (d *Delegation) applyAccess(generic *genericapiserver.Config, bindings host
 		return err
 	}
 	generic.Authorization.Authorizer, err = authorization.NewDelegated(authorization.Delegated{
-		Client:        d.bounded.AuthorizationV1(),
-		Bindings:      bindings,
-		Hosts:         d.config.Hosts,
-		AllowCacheTTL: d.config.AllowCacheTTL,
-		DenyCacheTTL:  d.config.DenyCacheTTL,
-		Retry:         retry,
-		HealthPaths:   authentication.HealthPaths,
+		Client:         d.bounded.AuthorizationV1(),
+		BoundInstances: bound,
+		Hosts:          d.config.Hosts,
+		AllowCacheTTL:  d.config.AllowCacheTTL,
+		DenyCacheTTL:   d.config.DenyCacheTTL,
+		Retry:          retry,
+		HealthPaths:    authentication.HealthPaths,
 	})
 	return err
 }

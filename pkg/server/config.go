@@ -108,7 +108,7 @@ func NewConfig(ctx context.Context, in Inputs) (*apiserver.Config, error) {
 
 // applyDelegation configures stages 1 and 2 of the aggregated mode and returns the informers of
 // the cluster and the sources of stage 3.
-func applyDelegation(ctx context.Context, in Inputs, bound host.Bindings, config *apiserver.Config) (informers.SharedInformerFactory, admission.Sources, error) {
+func applyDelegation(ctx context.Context, in Inputs, bound host.BoundInstances, config *apiserver.Config) (informers.SharedInformerFactory, admission.Sources, error) {
 	cluster, err := delegation.New(ctx, delegation.Config{
 		Options: in.Cluster, ClientCAFile: in.ClientCAFile, Hosts: host.Options{ApproveRegistration: in.ApproveHosts()}, Plugins: in.AdmissionPlugins(),
 	})
@@ -123,7 +123,7 @@ func applyDelegation(ctx context.Context, in Inputs, bound host.Bindings, config
 
 // applyStandalone configures stages 1 and 2 of the standalone mode and returns the informers of
 // the server's own storages and the sources of stage 3.
-func applyStandalone(in Inputs, bound host.Bindings, config *apiserver.Config) (informers.SharedInformerFactory, admission.Sources, error) {
+func applyStandalone(in Inputs, bound host.BoundInstances, config *apiserver.Config) (informers.SharedInformerFactory, admission.Sources, error) {
 	stored, lookup := apiserver.NewStoreInformers(), &apiserver.StoreLookup{}
 	objects := stored.Factory
 	caFile := in.ClientCAFile

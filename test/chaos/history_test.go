@@ -95,8 +95,8 @@ func (h *history) knows(version string) bool {
 	return slices.ContainsFunc(h.changes, func(c change) bool { return c.object.GetResourceVersion() == version })
 }
 
-// of returns all writes of one object, for failure messages.
-func (h *history) of(uid types.UID) string {
+// describe returns all writes of one object, for failure messages.
+func (h *history) describe(uid types.UID) string {
 	var text strings.Builder
 	for _, c := range h.changes {
 		if c.object.GetUID() != uid {
@@ -148,7 +148,7 @@ func (h *history) check(t *testing.T, lost map[types.UID]bool) *replay {
 			r.names[o.UID] = o.Name
 		case *v1alpha1.Instance:
 			if problem, of := r.instance(c.what, o, lost); problem != "" {
-				t.Errorf("at %d: %s\n%s", c.version, problem, h.of(of))
+				t.Errorf("at %d: %s\n%s", c.version, problem, h.describe(of))
 			}
 		}
 	}

@@ -39,7 +39,7 @@ subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: "attack-watc
 
 // Clients that connect to Gatehouse directly are bounded as in the standalone mode; 1000 is the
 // default of --max-watches-per-user.
-func TestNobodyHoldsAnAggregatedServerWithConnections(t *testing.T) {
+func TestNoClientHoldsAnAggregatedServerWithConnections(t *testing.T) {
 	ns := namespace(t, "crowded")
 	apply(t, instanceWatchers)
 	t.Cleanup(func() {

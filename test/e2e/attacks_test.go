@@ -72,7 +72,7 @@ func TestHostsGetAwayWithNothingWhateverARoleGrantsThem(t *testing.T) {
 }
 
 // Through kube-apiserver, as kubectl patches.
-func TestNobodyGetsAWrongAnswerThroughTheCluster(t *testing.T) {
+func TestNoAttackGetsAWrongAnswerThroughTheCluster(t *testing.T) {
 	ns := namespace(t, "answers")
 	admin := rest.CopyConfig(env.cluster.Config)
 	security.Answers(t, security.Env{As: func(string, ...string) *rest.Config { return admin }, Admin: admin}, ns)

@@ -60,7 +60,7 @@ func TestTheModelFindsWhatIsLost(t *testing.T) {
 	}
 }
 
-func TestWhatNobodyWroteIsFound(t *testing.T) {
+func TestAValueThatWasNotWrittenIsFound(t *testing.T) {
 	m := newModel()
 	if m.settle(map[string]string{"a": "1"}); len(m.lost) != 1 {
 		t.Errorf("got %v", m.lost)

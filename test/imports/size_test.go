@@ -55,7 +55,7 @@ var largeAllowed = map[string]string{
 	"TestTheExampleControllerDoesItsWorkWithItsRoleAlone":          "one run of the example, from its role to its result",
 	"TestAHostThatFallsSilentIsTaintedEvictedAndBuried":            "one host from its last report to its deletion",
 	"TestAReleaseIsKeptAtItsNumber":                                "one release is scaled up and down",
-	"TestTheSchedulerFillsHostsToTheBrimAndSaysWhyTheRestWaits":    "one set of hosts fills up",
+	"TestTheSchedulerFillsHostsAndReportsWhyTheRestWaits":          "one set of hosts fills up",
 }
 
 // tree is another checkout for hack/structure.sh, which compares commits.

@@ -74,7 +74,7 @@ func Connections(t *testing.T, env Env, watches int, path, created string) {
 		}
 	})
 	t.Run("The metrics count what was ended and refused", func(t *testing.T) {
-		read := metrics.Of(t, env.Admin)
+		read := metrics.Scrape(t, env.Admin)
 		for _, row := range []struct {
 			name   string
 			labels metrics.Labels

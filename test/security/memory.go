@@ -70,7 +70,7 @@ func Memory(t *testing.T, env Costly, most int) {
 			}
 		})
 	}
-	if !metrics.Of(t, env.Admin).Has("gatehouse_memory_refused_requests_total", metrics.Labels{"verb": "create"}) {
+	if !metrics.Scrape(t, env.Admin).Has("gatehouse_memory_refused_requests_total", metrics.Labels{"verb": "create"}) {
 		t.Error("/metrics does not count the refused requests")
 	}
 }

@@ -54,8 +54,8 @@ func TestWhichLabelsAreMissing(t *testing.T) {
 	}
 }
 
-// TestThePageKnowsTheCode compares docs/controllers.md with the functions that it refers to.
-func TestThePageKnowsTheCode(t *testing.T) {
+// TestThePageAndTheCodeAgree compares docs/controllers.md with the functions that it refers to.
+func TestThePageAndTheCodeAgree(t *testing.T) {
 	page, err := os.ReadFile("../../../docs/controllers.md")
 	if err != nil {
 		t.Fatal(err)

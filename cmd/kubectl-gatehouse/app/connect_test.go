@@ -59,7 +59,7 @@ func TestARefusedConnectionIsReportedWithTheServer(t *testing.T) {
 	}
 }
 
-func TestFlagsSayWhoIsImpersonatedWhereAndAsWhat(t *testing.T) {
+func TestFlagsSelectServerNamespaceAndImpersonatedUser(t *testing.T) {
 	var header http.Header
 	var path string
 	url := newWarningServer(t, func(r *http.Request) { header, path = r.Header, r.URL.Path })

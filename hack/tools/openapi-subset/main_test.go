@@ -56,7 +56,7 @@ func schema_Role(ref common.ReferenceCallback) common.OpenAPIDefinition { return
 func schema_Meta(ref common.ReferenceCallback) common.OpenAPIDefinition { return common.OpenAPIDefinition{} }
 `
 
-func TestWhatNobodyServesIsCut(t *testing.T) {
+func TestUnservedTypesAreCut(t *testing.T) {
 	out, err := subset([]byte(generated), "k8s.io/api/core/v1", []string{"Kept"}, "k8s.io/apimachinery")
 	if err != nil {
 		t.Fatal(err)

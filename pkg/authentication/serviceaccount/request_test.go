@@ -109,7 +109,7 @@ func TestWhatMayBeAskedForIsGiven(t *testing.T) {
 	}
 }
 
-func TestWhatMayNotBeAskedForSaysWhy(t *testing.T) {
+func TestARefusedTokenRequestNamesTheReason(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
 		request *authenticationv1.TokenRequest

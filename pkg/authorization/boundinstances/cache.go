@@ -43,7 +43,7 @@ type Cache struct {
 	changed   broadcaster
 }
 
-var _ host.Bindings = &Cache{}
+var _ host.BoundInstances = &Cache{}
 
 // New returns a cache that reads through the server's loopback client and starts its informer when
 // the server runs.
@@ -96,7 +96,7 @@ func onlyHost(obj any) (any, error) {
 // cost less than a read from etcd.
 const lag = 100 * time.Millisecond
 
-// Bound implements host.Bindings. The binding of an instance is immutable, so a cached binding is
+// Bound implements host.BoundInstances. The binding of an instance is immutable, so a cached binding is
 // always right. A missing one may be due to a stale cache and is confirmed by a read.
 func (c *Cache) Bound(ctx context.Context, namespace, name, host string) (bool, error) {
 	bounded, cancel := context.WithTimeout(ctx, lag)

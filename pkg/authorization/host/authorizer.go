@@ -43,8 +43,8 @@ func NameOf(u user.Info) (name string, isHost bool) {
 	return name, true
 }
 
-// Bindings looks up whether an instance is bound to a host.
-type Bindings interface {
+// BoundInstances looks up whether an instance is bound to a host.
+type BoundInstances interface {
 	// Bound reports whether the instance is bound to the host. It must be right directly after a
 	// binding: before it returns false, it reads the instance itself and not a cache. An instance
 	// that does not exist is not bound.
@@ -58,16 +58,16 @@ type Options struct {
 }
 
 // New returns the authorizer of hosts.
-func New(bindings Bindings, options Options) (authorizer.Authorizer, error) {
-	if bindings == nil {
-		return nil, errors.New("the authorizer of hosts needs bindings")
+func New(bound BoundInstances, options Options) (authorizer.Authorizer, error) {
+	if bound == nil {
+		return nil, errors.New("the authorizer of hosts needs a lookup of bound instances")
 	}
-	return &hosts{bindings: bindings, options: options}, nil
+	return &hosts{bound: bound, options: options}, nil
 }
 
 type hosts struct {
-	bindings Bindings
-	options  Options
+	bound   BoundInstances
+	options Options
 }
 
 // Authorize allows or denies requests of members of v1alpha1.HostsGroup, and has no opinion on other
@@ -188,7 +188,7 @@ func (h *hosts) instances(ctx context.Context, host string, a authorizer.Attribu
 	if a.GetNamespace() == "" || a.GetName() == "" {
 		return fmt.Sprintf("host %q may %s %s only one by one, by namespace and name", host, verb, path(a)), nil
 	}
-	bound, err := h.bindings.Bound(ctx, a.GetNamespace(), a.GetName(), host)
+	bound, err := h.bound.Bound(ctx, a.GetNamespace(), a.GetName(), host)
 	if err != nil {
 		return "", fmt.Errorf("the binding of instance %s/%s to host %q cannot be determined: %w", a.GetNamespace(), a.GetName(), host, err)
 	}

@@ -43,9 +43,9 @@ func (b bound) Bound(_ context.Context, namespace, name, host string) (bool, err
 	return b[namespace+"/"+name] == host, nil
 }
 
-func newHosts(t *testing.T, bindings Bindings) authorizer.Authorizer {
+func newHosts(t *testing.T, bound BoundInstances) authorizer.Authorizer {
 	t.Helper()
-	a, err := New(bindings, Options{})
+	a, err := New(bound, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -299,7 +299,7 @@ func TestDecisionsHaveNoConditions(t *testing.T) {
 	}
 }
 
-func TestWithoutBindingsThereIsNoAuthorizer(t *testing.T) {
+func TestWithoutBoundInstancesThereIsNoAuthorizer(t *testing.T) {
 	if _, err := New(nil, Options{}); err == nil {
 		t.Error("made one")
 	}

@@ -61,14 +61,14 @@ func New(informers rbacinformers.Interface) (*Authorizer, error) {
 		}, func(key objectKey) { a.index.setClusterRole(key.name, nil) }},
 		{informers.RoleBindings().Informer(), func(obj any) {
 			if b, ok := obj.(*rbacv1.RoleBinding); ok {
-				a.index.setBinding(objectKey{b.Namespace, b.Name}, b.Subjects, b.RoleRef)
+				a.index.setRoleBinding(objectKey{b.Namespace, b.Name}, b.Subjects, b.RoleRef)
 			}
-		}, a.index.deleteBinding},
+		}, a.index.deleteRoleBinding},
 		{informers.ClusterRoleBindings().Informer(), func(obj any) {
 			if b, ok := obj.(*rbacv1.ClusterRoleBinding); ok {
-				a.index.setBinding(objectKey{"", b.Name}, b.Subjects, b.RoleRef)
+				a.index.setRoleBinding(objectKey{"", b.Name}, b.Subjects, b.RoleRef)
 			}
-		}, a.index.deleteBinding},
+		}, a.index.deleteRoleBinding},
 	} {
 		registration, err := f.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 			AddFunc:    f.set,

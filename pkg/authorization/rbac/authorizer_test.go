@@ -100,7 +100,7 @@ func TestABindingGrantsItsRoleWhereItStands(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			a := newTestAuthorizer()
-			a.index.setBinding(objectKey{row.namespace, "b"}, row.subjects, row.ref)
+			a.index.setRoleBinding(objectKey{row.namespace, "b"}, row.subjects, row.ref)
 			allowed, reason := a.allows(t, row.user, row.request)
 			if allowed != (row.reason != "") || allowed && reason != row.reason {
 				t.Errorf("allowed: %v, because %q; wanted %q", allowed, reason, row.reason)
@@ -119,7 +119,7 @@ func TestARevokedRightIsGoneAtOnce(t *testing.T) {
 			t.Errorf("%s: allowed is %v (%s)", step, got, reason)
 		}
 	}
-	a.index.setBinding(key, subjects(userSubject("alice"), groupSubject("dev")), clusterRef("later"))
+	a.index.setRoleBinding(key, subjects(userSubject("alice"), groupSubject("dev")), clusterRef("later"))
 	expect("before the role exists", false)
 	if _, reason := a.allows(t, alice, request); !strings.Contains(reason, `"later" not found`) {
 		t.Errorf("the missing role is not a part of the reason: %q", reason)
@@ -131,26 +131,26 @@ func TestARevokedRightIsGoneAtOnce(t *testing.T) {
 	a.index.setClusterRole("later", &none)
 	expect("when the role lost its rules", false)
 	a.index.setClusterRole("later", &rules)
-	a.index.setBinding(key, subjects(userSubject("bob")), clusterRef("later"))
+	a.index.setRoleBinding(key, subjects(userSubject("bob")), clusterRef("later"))
 	expect("when the binding names others", false)
-	a.index.setBinding(key, subjects(groupSubject("dev")), clusterRef("later"))
+	a.index.setRoleBinding(key, subjects(groupSubject("dev")), clusterRef("later"))
 	expect("when the binding names the group", true)
 	a.index.setClusterRole("later", nil)
 	expect("when the role is gone", false)
 	a.index.setClusterRole("later", &rules)
-	a.index.deleteBinding(key)
+	a.index.deleteRoleBinding(key)
 	expect("when the binding is gone", false)
 	a.index.setClusterRole("later", nil)
-	if len(a.index.bySubject) != 0 || len(a.index.bindings) != 0 || a.index.clusterRoles["later"] != nil {
+	if len(a.index.bySubject) != 0 || len(a.index.roleBindings) != 0 || a.index.clusterRoles["later"] != nil {
 		t.Errorf("something is remembered of what is gone: %+v", a.index)
 	}
 }
 
 func TestRulesOfAUserComeOnceFromEachBinding(t *testing.T) {
 	a := newTestAuthorizer()
-	a.index.setBinding(objectKey{"", "b"}, subjects(userSubject("alice"), groupSubject("dev")), clusterRef("reader"))
-	a.index.setBinding(objectKey{"a", "c"}, subjects(groupSubject("dev")), clusterRef("one"))
-	a.index.setBinding(objectKey{"a", "d"}, subjects(groupSubject("dev")), roleRef("missing"))
+	a.index.setRoleBinding(objectKey{"", "b"}, subjects(userSubject("alice"), groupSubject("dev")), clusterRef("reader"))
+	a.index.setRoleBinding(objectKey{"a", "c"}, subjects(groupSubject("dev")), clusterRef("one"))
+	a.index.setRoleBinding(objectKey{"a", "d"}, subjects(groupSubject("dev")), roleRef("missing"))
 	rules, err := a.RulesOf(alice, "a")
 	if len(rules) != 2 || err == nil {
 		t.Errorf("%d rules and error %v, wanted 2 and one for the missing role", len(rules), err)
@@ -162,10 +162,10 @@ func TestRulesOfAUserComeOnceFromEachBinding(t *testing.T) {
 
 func TestUsersGrantOnlyRightsThatTheyHold(t *testing.T) {
 	a := newTestAuthorizer()
-	a.index.setBinding(objectKey{"a", "b"}, subjects(userSubject("alice")), clusterRef("reader"))
+	a.index.setRoleBinding(objectKey{"a", "b"}, subjects(userSubject("alice")), clusterRef("reader"))
 	verbs := []rbacv1.PolicyRule{{Verbs: []string{"bind", "escalate"}, APIGroups: []string{rbacv1.GroupName}, Resources: []string{"clusterroles"}, ResourceNames: []string{"reader", "special"}}}
 	a.index.setClusterRole("lifts", &verbs)
-	a.index.setBinding(objectKey{"", "lifted"}, subjects(userSubject("carol")), clusterRef("lifts"))
+	a.index.setRoleBinding(objectKey{"", "lifted"}, subjects(userSubject("carol")), clusterRef("lifts"))
 	e, err := NewEscalation(a, a)
 	if err != nil {
 		t.Fatal(err)

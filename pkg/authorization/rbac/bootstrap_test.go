@@ -34,7 +34,7 @@ func bootstrapped(t *testing.T) *Authorizer {
 		case *rbacv1.ClusterRole:
 			a.index.setClusterRole(o.Name, &o.Rules)
 		case *rbacv1.ClusterRoleBinding:
-			a.index.setBinding(objectKey{"", o.Name}, o.Subjects, o.RoleRef)
+			a.index.setRoleBinding(objectKey{"", o.Name}, o.Subjects, o.RoleRef)
 		default:
 			t.Errorf("%T is nothing to start with", o)
 		}
@@ -104,7 +104,7 @@ func TestTheUserFacingRolesGrow(t *testing.T) {
 		{attributes("create", fleet, "hosts"), nil},
 	} {
 		for _, role := range []string{"view", "edit", "admin"} {
-			a.index.setBinding(objectKey{"a", "b"}, subjects(userSubject("bob")), clusterRef(role))
+			a.index.setRoleBinding(objectKey{"a", "b"}, subjects(userSubject("bob")), clusterRef(role))
 			if got, _ := a.allows(t, bob, row.request); got != slices.Contains(row.roles, role) {
 				t.Errorf("%s: %s %s/%s is %v", role, row.request.Verb, row.request.Resource, row.request.Subresource, got)
 			}

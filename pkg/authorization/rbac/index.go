@@ -117,8 +117,8 @@ type index struct {
 	// roles and clusterRoles have an entry for each role that exists or is referred to.
 	roles        map[objectKey]*role
 	clusterRoles map[string]*role
-	// bindings are cluster-wide if the key has no namespace.
-	bindings map[objectKey]*grant
+	// roleBindings are cluster-wide if the key has no namespace.
+	roleBindings map[objectKey]*grant
 	// bySubject has one set per namespace, and the cluster-wide one under "".
 	bySubject map[string]grants
 }
@@ -127,7 +127,7 @@ func newIndex() *index {
 	return &index{
 		roles:        map[objectKey]*role{},
 		clusterRoles: map[string]*role{},
-		bindings:     map[objectKey]*grant{},
+		roleBindings: map[objectKey]*grant{},
 		bySubject:    map[string]grants{},
 	}
 }
@@ -252,11 +252,11 @@ func release[K comparable](places map[K]*role, key K) {
 	}
 }
 
-// setBinding stores a binding.
-func (x *index) setBinding(key objectKey, subjects []rbacv1.Subject, ref rbacv1.RoleRef) {
+// setRoleBinding stores a binding.
+func (x *index) setRoleBinding(key objectKey, subjects []rbacv1.Subject, ref rbacv1.RoleRef) {
 	x.lock.Lock()
 	defer x.lock.Unlock()
-	if old := x.bindings[key]; old != nil {
+	if old := x.roleBindings[key]; old != nil {
 		if old.roleRef == ref && slices.Equal(old.subjects, subjects) {
 			return
 		}
@@ -269,7 +269,7 @@ func (x *index) setBinding(key objectKey, subjects []rbacv1.Subject, ref rbacv1.
 	case kindClusterRole:
 		g.role = hold(x.clusterRoles, ref.Name)
 	}
-	x.bindings[key] = g
+	x.roleBindings[key] = g
 	for i := range subjects {
 		s, ok := subjectOf(&subjects[i], key.namespace)
 		if !ok {
@@ -288,17 +288,17 @@ func (x *index) setBinding(key objectKey, subjects []rbacv1.Subject, ref rbacv1.
 	}
 }
 
-// deleteBinding deletes a binding.
-func (x *index) deleteBinding(key objectKey) {
+// deleteRoleBinding deletes a binding.
+func (x *index) deleteRoleBinding(key objectKey) {
 	x.lock.Lock()
 	defer x.lock.Unlock()
-	if g := x.bindings[key]; g != nil {
+	if g := x.roleBindings[key]; g != nil {
 		x.remove(g)
 	}
 }
 
 func (x *index) remove(g *grant) {
-	delete(x.bindings, g.key)
+	delete(x.roleBindings, g.key)
 	set := x.bySubject[g.key.namespace]
 	for s := range g.first {
 		list := set[s]

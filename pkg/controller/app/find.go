@@ -67,7 +67,7 @@ func FindOldReleases(app *v1alpha1.App, releases []*v1alpha1.Release) (active, a
 // one with replicas, or the latest if none has any. It returns nil if several have replicas, which
 // then share the change.
 func FindActiveOrLatest(newest *v1alpha1.Release, old []*v1alpha1.Release) *v1alpha1.Release {
-	switch active := activeOf(with(old, newest)); {
+	switch active := activeOf(addNewest(old, newest)); {
 	case len(active) == 1:
 		return active[0]
 	case len(active) > 1:
@@ -80,8 +80,8 @@ func FindActiveOrLatest(newest *v1alpha1.Release, old []*v1alpha1.Release) *v1al
 	return nil
 }
 
-// with returns all releases; newest may be nil.
-func with(old []*v1alpha1.Release, newest *v1alpha1.Release) []*v1alpha1.Release {
+// addNewest returns all releases; newest may be nil.
+func addNewest(old []*v1alpha1.Release, newest *v1alpha1.Release) []*v1alpha1.Release {
 	all := slices.Clone(old)
 	if newest != nil {
 		all = append(all, newest)

@@ -50,8 +50,8 @@ func (m Mark) beyond(status *v1alpha1.AppStatus) bool {
 		status.AvailableReplicas > m.AvailableReplicas
 }
 
-// with returns the mark after the app had another status.
-func (m Mark) with(status *v1alpha1.AppStatus) Mark {
+// merge returns the mark after the app had another status.
+func (m Mark) merge(status *v1alpha1.AppStatus) Mark {
 	m.UpdatedReplicas = max(m.UpdatedReplicas, status.UpdatedReplicas)
 	m.ReadyReplicas = max(m.ReadyReplicas, status.ReadyReplicas)
 	m.AvailableReplicas = max(m.AvailableReplicas, status.AvailableReplicas)

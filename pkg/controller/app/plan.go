@@ -95,7 +95,7 @@ func Decide(view View) (Plan, error) {
 		}
 		p.plan.Status = rolloutStatus(app, p.all(), p.newest, p.plan.Mark, p.now)
 	}
-	p.plan.Mark = p.plan.Mark.with(&p.plan.Status)
+	p.plan.Mark = p.plan.Mark.merge(&p.plan.Status)
 	p.plan.Update = p.updates()
 	return p.plan, nil
 }
@@ -130,7 +130,7 @@ func newPlanner(view View) *planner {
 	return p
 }
 
-func (p *planner) all() []*v1alpha1.Release { return with(p.old, p.newest) }
+func (p *planner) all() []*v1alpha1.Release { return addNewest(p.old, p.newest) }
 
 // numberNewest updates the newest release, if it exists, with its revision and the app's settings.
 func (p *planner) numberNewest() {

@@ -55,7 +55,7 @@ func NewRelease(app *v1alpha1.App, old []*v1alpha1.Release) (*v1alpha1.Release, 
 			Template:        template,
 		},
 	}
-	replicas, err := NewReplicas(app, with(old, release), release)
+	replicas, err := NewReplicas(app, addNewest(old, release), release)
 	if err != nil {
 		return nil, err
 	}

@@ -47,7 +47,7 @@ func RollOld(app *v1alpha1.App, old []*v1alpha1.Release, newest *v1alpha1.Releas
 		return nil
 	}
 	coming := size(newest) - lasting(newest)
-	most := ReplicaCount(with(old, newest)) - (wanted(app) - MaxUnavailable(app)) - coming
+	most := ReplicaCount(addNewest(old, newest)) - (wanted(app) - MaxUnavailable(app)) - coming
 	if most <= 0 {
 		return nil
 	}
@@ -91,7 +91,7 @@ func ScaleDownOld(app *v1alpha1.App, old []*v1alpha1.Release, newest *v1alpha1.R
 
 // scaleDownOld continues from the sizes that were decided already.
 func scaleDownOld(app *v1alpha1.App, old []*v1alpha1.Release, newest *v1alpha1.Release, sizes map[*v1alpha1.Release]int32) []Scaling {
-	spare := sum(with(old, newest), lasting) - (wanted(app) - MaxUnavailable(app))
+	spare := sum(addNewest(old, newest), lasting) - (wanted(app) - MaxUnavailable(app))
 	var scalings []Scaling
 	for _, release := range slices.SortedFunc(slices.Values(old), byCreation) {
 		replicas, decided := sizes[release]

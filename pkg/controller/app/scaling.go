@@ -31,7 +31,7 @@ func IsScaled(app *v1alpha1.App, old []*v1alpha1.Release, newest *v1alpha1.Relea
 	if !IsRollingUpdate(app) && FindActiveOrLatest(newest, old) == nil {
 		return false
 	}
-	return slices.ContainsFunc(activeOf(with(old, newest)), func(release *v1alpha1.Release) bool {
+	return slices.ContainsFunc(activeOf(addNewest(old, newest)), func(release *v1alpha1.Release) bool {
 		desired, found := DesiredReplicas(release)
 		return found && desired != wanted(app)
 	})
@@ -60,7 +60,7 @@ func Scale(app *v1alpha1.App, old []*v1alpha1.Release, newest *v1alpha1.Release)
 		}
 		return []Scaling{{only, wanted(app)}}
 	}
-	switch active := activeOf(with(old, newest)); {
+	switch active := activeOf(addNewest(old, newest)); {
 	case len(active) == 0:
 		return nil
 	// Old releases were adopted after the newest had taken over.

@@ -19,17 +19,12 @@ package base
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -37,7 +32,6 @@ import (
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/apiserver/pkg/storage"
-	"k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 )
 
@@ -206,43 +200,6 @@ func (s *Store) NewStatusREST(strategy StatusStrategy) *StatusREST {
 	store.UpdateStrategy = strategy
 	store.ResetFieldsStrategy = resetFields{s.versions, strategy}
 	return &StatusREST{store: &store}
-}
-
-// addIndexes configures the indexes of the watch cache, and names them in every selection predicate.
-// The library reads the first index that a selector matches, so WatchIndex, the most selective, is first.
-func addIndexes(r Resource, store *genericregistry.Store, options *generic.StoreOptions) error {
-	indexFields := slices.SortedFunc(maps.Keys(r.Indexes), func(a, b string) int {
-		if (a == r.WatchIndex) != (b == r.WatchIndex) {
-			if a == r.WatchIndex {
-				return -1
-			}
-			return 1
-		}
-		return strings.Compare(a, b)
-	})
-	indexers := cache.Indexers{}
-	for name, value := range r.Indexes {
-		indexers[storage.FieldIndex(name)] = func(obj any) ([]string, error) {
-			object, ok := obj.(runtime.Object)
-			if !ok {
-				return nil, fmt.Errorf("index %s of %s: %T is no API object", name, r.Resource, obj)
-			}
-			return []string{value(object)}, nil
-		}
-	}
-	options.Indexers = &indexers
-	if r.WatchIndex != "" {
-		trigger, ok := r.Indexes[r.WatchIndex]
-		if !ok {
-			return fmt.Errorf("storage of %s: WatchIndex %q is not among the indexes", r.Resource, r.WatchIndex)
-		}
-		options.TriggerFunc = storage.IndexerFuncs{r.WatchIndex: trigger}
-	}
-	attrs := options.AttrFunc
-	store.PredicateFunc = func(label labels.Selector, field fields.Selector) storage.SelectionPredicate {
-		return storage.SelectionPredicate{Label: label, Field: field, GetAttrs: attrs, IndexFields: indexFields}
-	}
-	return nil
 }
 
 // ShortNames returns the names that kubectl accepts besides the resource's own.

@@ -41,8 +41,8 @@ type tracer struct {
 	etcd *clientv3.Client
 }
 
-// of returns the writes during the function, a line for each.
-func (tr tracer) of(t *testing.T, do func()) []string {
+// record returns the writes during the function, a line for each.
+func (tr tracer) record(t *testing.T, do func()) []string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), kit.Patience)
 	defer cancel()
@@ -90,7 +90,7 @@ type refusal struct {
 func (r refusal) check(t *testing.T, tr tracer) {
 	t.Helper()
 	var err error
-	written := tr.of(t, func() { err = r.do(t.Context()) })
+	written := tr.record(t, func() { err = r.do(t.Context()) })
 	status, ok := err.(apierrors.APIStatus) // clients return it as it is
 	switch {
 	case !ok:
@@ -147,7 +147,7 @@ func TestWhatIsRefusedLeavesNoTrace(t *testing.T) {
 			return ""
 		})
 		for _, write := range w.all(admin) {
-			written := tr.of(t, func() {
+			written := tr.record(t, func() {
 				if err := write.do(t.Context()); err != nil {
 					t.Errorf("%s: %v", write.name, err)
 				}

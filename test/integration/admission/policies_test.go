@@ -33,7 +33,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
-func TestPoliciesAreForThoseWhoMayReadTheirParameters(t *testing.T) {
+func TestWritingAPolicyNeedsTheRightToReadItsParameters(t *testing.T) {
 	server := servertesting.Start(t)
 	admin := harness.BuiltinClient(t, server)
 	const author = "author"

@@ -240,7 +240,7 @@ func (w *warnings) HandleWarningHeaderWithContext(_ context.Context, code int, a
 	w.HandleWarningHeader(code, agent, text)
 }
 
-func TestAQuotaThatLimitsNothingSaysSo(t *testing.T) {
+func TestAQuotaThatLimitsNothingIsWarnedAbout(t *testing.T) {
 	server := servertesting.Start(t)
 	core, err := kubernetes.NewForConfig(server.Config)
 	if err != nil {

@@ -44,7 +44,7 @@ var (
 	}
 )
 
-func TestWhoDoesNotProveWhoTheyAreGetsNothingButHealthAndVersion(t *testing.T) {
+func TestRequestsWithoutCredentialsGetOnlyHealthAndVersion(t *testing.T) {
 	server := servertesting.Start(t)
 	stranger, err := certificates.Ensure(t.TempDir(), certificates.Options{})
 	if err != nil {
@@ -98,7 +98,7 @@ func servingCertificate(t *testing.T, server *servertesting.Server) *rest.Config
 	return config
 }
 
-func TestWhoIsNoAdministratorIsToldWhoTheyAreAndWhatTheyMayNot(t *testing.T) {
+func TestARefusalNamesTheUserAndTheMissingRight(t *testing.T) {
 	server := servertesting.Start(t)
 	admin, alice := harness.NewRawClient(t, server.Config), harness.NewRawClient(t, harness.IssueClient(t, server, "alice", "developers"))
 	before := admin.Everything(t)

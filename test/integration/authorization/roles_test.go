@@ -122,7 +122,7 @@ func TestWhatIsWrongWithARoleOrABindingIsSaidByItsName(t *testing.T) {
 
 // A delegated server sends a token review and then an access review with the result. Bindings to
 // system:authenticated have no effect if the token review omits that group.
-func TestATokenReviewTellsAllGroupsOfTheCaller(t *testing.T) {
+func TestATokenReviewReturnsAllGroupsOfTheCaller(t *testing.T) {
 	s := harness.StartControlled(t)
 	token, err := s.Core.CoreV1().ServiceAccounts("default").CreateToken(t.Context(), "default", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 	if err != nil {

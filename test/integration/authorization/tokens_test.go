@@ -122,7 +122,7 @@ func becomesUnauthorized(t *testing.T, server *servertesting.Server, token strin
 	isUnauthorized(t, server, token)
 }
 
-func TestReviewsSayWhoseATokenIs(t *testing.T) {
+func TestReviewsNameTheUserOfAToken(t *testing.T) {
 	server := servertesting.Start(t)
 	client := kubernetes.NewForConfigOrDie(server.Config)
 	account := newAccount(t, client, "web")

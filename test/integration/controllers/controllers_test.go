@@ -87,7 +87,7 @@ func TestANamespaceGoesWithEverythingInIt(t *testing.T) {
 	}
 }
 
-func TestANamespaceWaitsForWhatRunsAndForFinalizersAndSaysSo(t *testing.T) {
+func TestANamespaceWaitsForInstancesAndFinalizersWithAReason(t *testing.T) {
 	c := harness.StartControlled(t)
 	c.CreateNamespace(t, "team")
 	c.CreateHost(t, "edge-1")

@@ -302,7 +302,7 @@ func TestAControllerThatIsStartedAgainMakesNoMore(t *testing.T) {
 	r.settles(t, "big", 200, 0)
 }
 
-func TestAReleaseThatCannotMakeInstancesSaysWhy(t *testing.T) {
+func TestAReleaseThatCannotCreateInstancesHasAConditionWithTheReason(t *testing.T) {
 	r := startReleases(t)
 	r.run(t)
 	r.create(t, "web", 2)

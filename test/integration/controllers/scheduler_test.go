@@ -64,7 +64,7 @@ func oneCore(i *v1alpha1.Instance) {
 	i.Spec.Containers[0].Resources.Requests = v1alpha1.ResourceList{v1alpha1.ResourceCPU: resource.MustParse("1")}
 }
 
-func TestTheSchedulerFillsHostsToTheBrimAndSaysWhyTheRestWaits(t *testing.T) {
+func TestTheSchedulerFillsHostsAndReportsWhyTheRestWaits(t *testing.T) {
 	server := servertesting.Start(t)
 	client := harness.NewFleetClient(t, server.Config)
 	core, err := kubernetes.NewForConfig(server.Config)

@@ -52,18 +52,18 @@ func TestTheLimitOfOpenFilesIsRaisedAndShownInMetrics(t *testing.T) {
 	limitFiles(t, 128, 1024)
 	server := binary.Start(t, binary.DataDir(t))
 	// Go reserves one descriptor.
-	if got := metrics.Of(t, server.Config).Sum("process_max_fds", nil); got < 1023 {
+	if got := metrics.Scrape(t, server.Config).Sum("process_max_fds", nil); got < 1023 {
 		t.Errorf("the server may have %v files open, and 1024 are allowed", got)
 	}
-	if got := metrics.Of(t, server.Config).Sum("gatehouse_connections_limit", nil); got < 890 || got > 900 {
+	if got := metrics.Scrape(t, server.Config).Sum("gatehouse_connections_limit", nil); got < 890 || got > 900 {
 		t.Errorf("clients may have %v connections, want 1024 without 64 and a sixteenth", got)
 	}
-	if got := metrics.Of(t, server.Config).Sum("process_open_fds", nil); got < 10 {
+	if got := metrics.Scrape(t, server.Config).Sum("process_open_fds", nil); got < 10 {
 		t.Errorf("%v files are open", got)
 	}
 }
 
-func TestAServerThatMayHaveFewFilesOpenSaysSoAndDoesNotStart(t *testing.T) {
+func TestAServerWithALowLimitOfOpenFilesIsRefusedWithTheReason(t *testing.T) {
 	limitFiles(t, 64, 64)
 	server := binary.Launch(t, binary.DataDir(t), nil)
 	if code := server.Wait(t); code != 1 || !strings.Contains(server.Stderr(), "the server needs 85 at least: raise the limit (ulimit -n") {
@@ -101,10 +101,10 @@ func TestACrowdOfConnectionsLeavesDescriptorsForTheRest(t *testing.T) {
 			t.Fatalf("create %d: %v", i, err)
 		}
 	}
-	if got := metrics.Of(t, onItsOwn(server.Config)).Sum("process_open_fds", nil); got < 1 || got > files-20 {
+	if got := metrics.Scrape(t, onItsOwn(server.Config)).Sum("process_open_fds", nil); got < 1 || got > files-20 {
 		t.Errorf("%v of %d descriptors are in use: none are reserved for etcd and the log", got, files)
 	}
-	if got := metrics.Of(t, onItsOwn(server.Config)).Sum("gatehouse_connections_closed_total", metrics.Labels{"reason": "not authenticated"}); got < files/4 {
+	if got := metrics.Scrape(t, onItsOwn(server.Config)).Sum("gatehouse_connections_closed_total", metrics.Labels{"reason": "not authenticated"}); got < files/4 {
 		t.Errorf("%v connections of silent clients were closed", got)
 	}
 }

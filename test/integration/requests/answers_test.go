@@ -248,7 +248,7 @@ func typoPolicy(name string, expressions ...string) *admissionregistrationv1.Val
 	return policy
 }
 
-func TestAPolicySaysWhichFieldsDoNotExist(t *testing.T) {
+func TestTypeCheckingOfAPolicyNamesUnknownFields(t *testing.T) {
 	server := servertesting.Start(t)
 	policies := harness.BuiltinClient(t, server).AdmissionregistrationV1().ValidatingAdmissionPolicies()
 	created, err := policies.Create(t.Context(), typoPolicy("typo", "object.metadata.name != ''", "object.spec.replica > 1"), metav1.CreateOptions{})
@@ -295,7 +295,7 @@ func TestAPolicySaysWhichFieldsDoNotExist(t *testing.T) {
 	}
 }
 
-func TestTypeCheckingOfAVeryLargePolicyIsBoundedAndSaysSo(t *testing.T) {
+func TestTypeCheckingOfAVeryLargePolicyIsBoundedWithAWarning(t *testing.T) {
 	server := servertesting.Start(t)
 	expressions := make([]string, 300)
 	for i := range expressions {

@@ -123,7 +123,7 @@ func TestTheGracePeriodOfADeleteCountsBeforeTheSpecs(t *testing.T) {
 	}
 }
 
-func TestWhatNobodyRunsGoesAtOnce(t *testing.T) {
+func TestAnUnboundInstanceIsDeletedAtOnce(t *testing.T) {
 	client := harness.NewFleetClient(t, servertesting.Start(t).Config)
 	client.CreateHost(t, "edge-1")
 	client.CreateInstance(t, "unbound")

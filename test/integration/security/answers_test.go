@@ -26,7 +26,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/test/security"
 )
 
-func TestNobodyGetsAWrongAnswerByAttack(t *testing.T) {
+func TestNoAttackGetsAWrongAnswer(t *testing.T) {
 	server := servertesting.Start(t)
 	harness.CreateNamespace(t, server, "answers")
 	env := security.Env{

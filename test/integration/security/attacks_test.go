@@ -31,7 +31,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/test/security"
 )
 
-func TestNobodyGetsAwayWithAnAttack(t *testing.T) {
+func TestEveryAttackIsRefused(t *testing.T) {
 	server := servertesting.Start(t)
 	harness.CreateNamespace(t, server, "hosts")
 	env := attackers(t, server)

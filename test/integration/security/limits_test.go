@@ -27,7 +27,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/test/security"
 )
 
-func TestNobodyFillsTheStoreWithEvents(t *testing.T) {
+func TestNoUserFillsTheStoreWithEvents(t *testing.T) {
 	server := servertesting.Start(t)
 	harness.CreateNamespace(t, server, "flooded")
 	security.Events(t, security.Env{
@@ -38,7 +38,7 @@ func TestNobodyFillsTheStoreWithEvents(t *testing.T) {
 	}, "flooded")
 }
 
-func TestNobodyHoldsTheProcessWithConnections(t *testing.T) {
+func TestNoClientHoldsTheProcessWithConnections(t *testing.T) {
 	const watches = 20
 	server := servertesting.Start(t, func(o *options.Options) { o.Watches.MaxPerUser = watches })
 	env := security.Env{

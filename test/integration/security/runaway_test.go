@@ -26,7 +26,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/test/security"
 )
 
-func TestNobodySetsAControllerToWorkWithoutEnd(t *testing.T) {
+func TestNoAttackKeepsAControllerBusyWithoutEnd(t *testing.T) {
 	server := servertesting.Start(t)
 	harness.CreateNamespace(t, server, "endless")
 	security.Runaway(t, security.Env{

@@ -47,7 +47,7 @@ func attackers(t *testing.T, server *servertesting.Server) security.Env {
 	}
 }
 
-func TestNobodyGetsAwayWithASmallAttack(t *testing.T) {
+func TestEverySmallAttackIsRefused(t *testing.T) {
 	security.Small(t, attackers(t, servertesting.Start(t)))
 }
 

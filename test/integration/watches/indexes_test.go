@@ -223,7 +223,7 @@ func TestAListByAnIndexedFieldReadsOnlyWhatMatches(t *testing.T) {
 		t.Run(row.selector, func(t *testing.T) {
 			labels := metrics.Labels{"group": "fleet.gatehouse.dev", "index": row.index, "resource": "instances", "storage": "watchcache"}
 			count := func() (lists, fetched float64) {
-				read := metrics.Of(t, server.Config)
+				read := metrics.Scrape(t, server.Config)
 				return read.Sum("apiserver_storage_list_total", labels), read.Sum("apiserver_storage_list_fetched_objects_total", labels)
 			}
 			lists, fetched := count()
@@ -257,12 +257,12 @@ func TestFlowControlPutsRequestsIntoTheFlowSchemasOfKubernetes(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			const dispatched = "apiserver_flowcontrol_dispatched_requests_total"
-			before := metrics.Of(t, server.Config).Sum(dispatched, row.labels)
+			before := metrics.Scrape(t, server.Config).Sum(dispatched, row.labels)
 			// Requests go to the catch-all until flow control has synchronized, a tenth of a second after the
 			// start. There may be more than one, because the server sends requests to itself.
 			kit.Eventually(t, fmt.Sprintf("%s %v moves on", dispatched, row.labels), func(context.Context) bool {
 				row.client.Do(t, http.MethodGet, row.path, "", "", "")
-				return metrics.Of(t, server.Config).Sum(dispatched, row.labels) > before
+				return metrics.Scrape(t, server.Config).Sum(dispatched, row.labels) > before
 			})
 		})
 	}

@@ -38,7 +38,7 @@ import (
 
 // Clients that are not written in Go watch without a resourceVersion and without asking for initial
 // events. They get initial events as for any other selector.
-func TestAWatchOfOneHostBeginsWithWhatIsThereWhoeverAsks(t *testing.T) {
+func TestAWatchOfOneHostBeginsWithInitialEventsForEveryClient(t *testing.T) {
 	server := servertesting.Start(t)
 	client, raw := harness.NewFleetClient(t, server.Config), harness.NewRawClient(t, server.Config)
 	client.CreateHost(t, "edge-1")
@@ -70,9 +70,9 @@ func TestAWatchOfOneHostBeginsWithWhatIsThereWhoeverAsks(t *testing.T) {
 			t.Run(strings.TrimPrefix(path, harness.FleetPath)+" "+row.query+" "+row.selector, func(t *testing.T) {
 				labels := metrics.Labels{"group": "fleet.gatehouse.dev", "index": "f:spec.hostName", "resource": "instances", "storage": "watchcache"}
 				fetched := func() float64 {
-					return metrics.Of(t, server.Config).Sum("apiserver_storage_list_fetched_objects_total", labels)
+					return metrics.Scrape(t, server.Config).Sum("apiserver_storage_list_fetched_objects_total", labels)
 				}
-				lists := func() float64 { return metrics.Of(t, server.Config).Sum("apiserver_storage_list_total", labels) }
+				lists := func() float64 { return metrics.Scrape(t, server.Config).Sum("apiserver_storage_list_total", labels) }
 				objectsBefore, listsBefore := fetched(), lists()
 				next := raw.Events(t, path+"?"+row.query+"&fieldSelector="+url.QueryEscape(row.selector))
 				var got []string

@@ -301,7 +301,7 @@ func checkTerminations(t *testing.T, config *rest.Config, all []*lossless) {
 			t.Errorf("%s was never ended by the server", f.Name)
 		}
 	}
-	counted := int(metrics.Of(t, config).Sum("apiserver_terminated_watchers_total", metrics.Labels{"group": "fleet.gatehouse.dev", "resource": "instances"}))
+	counted := int(metrics.Scrape(t, config).Sum("apiserver_terminated_watchers_total", metrics.Labels{"group": "fleet.gatehouse.dev", "resource": "instances"}))
 	if counted < ended || counted > ended+len(all) {
 		t.Errorf("the server has terminated %d watchers, but %d watches of %d followers ended", counted, ended, len(all))
 	}
@@ -318,7 +318,7 @@ var faultMetrics = []string{
 func checkMetrics(t *testing.T, config *rest.Config) {
 	t.Helper()
 	requests := 0
-	for _, sample := range metrics.Of(t, config) {
+	for _, sample := range metrics.Scrape(t, config) {
 		// The server polls its own readiness until it is ready.
 		if sample.Labels["subresource"] == "/readyz" {
 			continue

@@ -85,8 +85,8 @@ func Read(ctx context.Context, client rest.Interface) (Samples, error) {
 	return Parse(text)
 }
 
-// Of reads the metrics of the server of a configuration, whose user must be allowed to get /metrics.
-func Of(t testing.TB, config *rest.Config) Samples {
+// Scrape reads the metrics of the server of a configuration, whose user must be allowed to get /metrics.
+func Scrape(t testing.TB, config *rest.Config) Samples {
 	t.Helper()
 	client, err := rest.HTTPClientFor(config)
 	if err != nil {

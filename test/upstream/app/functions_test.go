@@ -201,7 +201,7 @@ func TestWhichReleaseIsTheNewest(t *testing.T) {
 	}
 }
 
-func TestWhoTakesAChangeOfSize(t *testing.T) {
+func TestWhichReleaseTakesAChangeOfSize(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		newest *v1alpha1.Release

@@ -47,37 +47,37 @@ func Register(plugins *admission.Plugins) {
 	plugins.Register(PluginName, func(io.Reader) (admission.Interface, error) { return New(), nil })
 }
 
-// WantsBindings is implemented by plugins that need the lookup of the hosts to which instances are
+// WantsBoundInstances is implemented by plugins that need the lookup of the hosts to which instances are
 // bound.
-type WantsBindings interface {
-	SetBindings(host.Bindings)
+type WantsBoundInstances interface {
+	SetBoundInstances(host.BoundInstances)
 }
 
 // Plugin implements admission.ValidationInterface.
 type Plugin struct {
 	*admission.Handler
-	bindings host.Bindings
+	bound host.BoundInstances
 }
 
 var (
 	_ admission.ValidationInterface     = &Plugin{}
 	_ admission.InitializationValidator = &Plugin{}
-	_ WantsBindings                     = &Plugin{}
+	_ WantsBoundInstances               = &Plugin{}
 )
 
-// New returns the plugin, which needs its bindings before it can be used. They need no ready
+// New returns the plugin, which needs its lookup of bound instances before it can be used. They need no ready
 // function: they read from storage what is not cached.
 func New() *Plugin {
 	return &Plugin{Handler: admission.NewHandler(admission.Create, admission.Update, admission.Delete)}
 }
 
-// SetBindings implements WantsBindings.
-func (p *Plugin) SetBindings(bindings host.Bindings) { p.bindings = bindings }
+// SetBoundInstances implements WantsBoundInstances.
+func (p *Plugin) SetBoundInstances(bound host.BoundInstances) { p.bound = bound }
 
 // ValidateInitialization implements admission.InitializationValidator.
 func (p *Plugin) ValidateInitialization() error {
-	if p.bindings == nil {
-		return fmt.Errorf("%s needs a lookup of bindings", PluginName)
+	if p.bound == nil {
+		return fmt.Errorf("%s needs a lookup of bound instances", PluginName)
 	}
 	return nil
 }
@@ -278,7 +278,7 @@ func (p *Plugin) checkEvent(ctx context.Context, name string, a admission.Attrib
 		if about.Namespace != a.GetNamespace() || about.Name == "" {
 			return refused
 		}
-		bound, err := p.bindings.Bound(ctx, about.Namespace, about.Name, name)
+		bound, err := p.bound.Bound(ctx, about.Namespace, about.Name, name)
 		if err != nil {
 			return fmt.Errorf("the binding of instance %s/%s to host %q cannot be determined: %w", about.Namespace, about.Name, name, err)
 		}

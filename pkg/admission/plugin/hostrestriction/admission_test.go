@@ -79,7 +79,7 @@ func (w write) attributes(u user.Info) admission.Attributes {
 func (w write) check(t *testing.T) {
 	t.Helper()
 	p := New()
-	p.SetBindings(bound{"default/mine": "edge-1", "default/theirs": "edge-2"})
+	p.SetBoundInstances(bound{"default/mine": "edge-1", "default/theirs": "edge-2"})
 	err := p.Validate(t.Context(), w.attributes(edge), nil)
 	switch {
 	case w.message == "":
@@ -278,7 +278,7 @@ func TestAHostMaySendEventsAboutItselfAndItsInstances(t *testing.T) {
 	}
 }
 
-func TestItIsNotReadyWithoutBindings(t *testing.T) {
+func TestItIsNotReadyWithoutBoundInstances(t *testing.T) {
 	if err := New().ValidateInitialization(); err == nil {
 		t.Error("it claims to be ready")
 	}
