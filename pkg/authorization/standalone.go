@@ -42,17 +42,28 @@ type Standalone struct {
 // comes first because the server's own loopback client is a member: the library authenticates that
 // client, but does not authorize it.
 func NewStandalone(c Standalone) (authorizer.Authorizer, error) {
-	if c.Hosts == nil || c.Roles == nil {
-		return nil, errors.New("the standalone mode needs the authorizers of hosts and of roles")
+	if c.Roles == nil {
+		return nil, errors.New("the standalone mode needs the authorizer of roles")
+	}
+	fixed, err := c.fixed()
+	if err != nil {
+		return nil, err
+	}
+	return union.New(append(fixed, union.NamedAuthorizer{AuthorizerName: "rbac", Authorizer: c.Roles})...)
+}
+
+// fixed returns the authorizers that precede roles and those of --authorization-config.
+func (c Standalone) fixed() ([]union.NamedAuthorizer, error) {
+	if c.Hosts == nil {
+		return nil, errors.New("the standalone mode needs the authorizer of hosts")
 	}
 	health, err := path.NewAuthorizer(c.HealthPaths)
 	if err != nil {
 		return nil, err
 	}
-	return union.New(
-		union.NamedAuthorizer{AuthorizerName: user.SystemPrivilegedGroup, Authorizer: authorizerfactory.NewPrivilegedGroups(user.SystemPrivilegedGroup)},
-		union.NamedAuthorizer{AuthorizerName: "health-paths", Authorizer: health},
-		union.NamedAuthorizer{AuthorizerName: "hosts", Authorizer: c.Hosts},
-		union.NamedAuthorizer{AuthorizerName: "rbac", Authorizer: c.Roles},
-	)
+	return []union.NamedAuthorizer{
+		{AuthorizerName: user.SystemPrivilegedGroup, Authorizer: authorizerfactory.NewPrivilegedGroups(user.SystemPrivilegedGroup)},
+		{AuthorizerName: "health-paths", Authorizer: health},
+		{AuthorizerName: "hosts", Authorizer: c.Hosts},
+	}, nil
 }

@@ -18,44 +18,64 @@ package authorization
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 
+	"k8s.io/apiserver/pkg/authorization/authorizer"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/healthz"
 	rbacinformers "k8s.io/client-go/informers/rbac/v1"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization/host"
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization/rbac"
+	"github.com/gatehouse-dev/gatehouse/pkg/authorization/structured"
 )
 
-// StandaloneRoles is the result of ApplyStandalone.
+// StandaloneRoles is the result of StandaloneOptions.Apply.
 type StandaloneRoles struct {
-	// Roles resolves the rules of a user.
-	Roles *rbac.Authorizer
+	// Rules resolves the rules of a user.
+	Rules authorizer.RuleResolver
 	// Escalation keeps callers from granting permissions that they do not hold.
 	Escalation *rbac.Escalation
 	// Synced passes once the roles have been read: before that, valid permissions would be denied.
 	Synced healthz.HealthChecker
 }
 
-// ApplyStandalone sets the authorizer of a server of the standalone mode.
-func ApplyStandalone(generic *genericapiserver.Config, informers rbacinformers.Interface, bound host.BoundInstances, options host.Options, healthPaths []string) (*StandaloneRoles, error) {
-	roles, err := rbac.New(informers)
+// StandaloneInputs are the values from which the authorizer of the standalone mode is built.
+type StandaloneInputs struct {
+	// Informers have the roles and bindings.
+	Informers rbacinformers.Interface
+	// BoundInstances looks up whether an instance is bound to a host.
+	BoundInstances host.BoundInstances
+	// Hosts are the options of the authorizer of hosts.
+	Hosts host.Options
+	// HealthPaths are allowed to all users.
+	HealthPaths []string
+}
+
+// Apply sets the authorizer of a server of the standalone mode.
+func (o StandaloneOptions) Apply(generic *genericapiserver.Config, in StandaloneInputs) (*StandaloneRoles, error) {
+	roles, err := rbac.New(in.Informers)
 	if err != nil {
 		return nil, err
 	}
-	hosts, err := host.New(bound, options)
-	if err != nil {
-		return nil, err
-	}
-	generic.Authorization.Authorizer, err = NewStandalone(Standalone{HealthPaths: healthPaths, Hosts: hosts, Roles: roles})
+	hosts, err := host.New(in.BoundInstances, in.Hosts)
 	if err != nil {
 		return nil, err
 	}
 	generic.RuleResolver = roles
+	chain := Standalone{HealthPaths: in.HealthPaths, Hosts: hosts, Roles: roles}
+	if o.ConfigFile == "" {
+		generic.Authorization.Authorizer, err = NewStandalone(chain)
+	} else {
+		err = o.follow(generic, chain, roles)
+	}
+	if err != nil {
+		return nil, err
+	}
 	escalation, err := rbac.NewEscalation(roles, generic.Authorization.Authorizer)
 	return &StandaloneRoles{
-		Roles:      roles,
+		Rules:      generic.RuleResolver,
 		Escalation: escalation,
 		Synced: healthz.NamedCheck("roles", func(*http.Request) error {
 			if !roles.HasSynced() {
@@ -64,4 +84,21 @@ func ApplyStandalone(generic *genericapiserver.Config, informers rbacinformers.I
 			return nil
 		}),
 	}, err
+}
+
+// follow sets the authorizers of the file, which may change while the server runs.
+func (o StandaloneOptions) follow(generic *genericapiserver.Config, chain Standalone, roles *rbac.Authorizer) error {
+	fixed, err := chain.fixed()
+	if err != nil {
+		return err
+	}
+	followed, err := structured.New(structured.Config{File: o.ConfigFile, Fixed: fixed, Roles: roles, ServerID: generic.APIServerID})
+	if err != nil {
+		return fmt.Errorf("--authorization-config: %w", err)
+	}
+	generic.Authorization.Authorizer, generic.RuleResolver = followed, followed
+	return generic.AddPostStartHook("follow-authorization-config", func(hook genericapiserver.PostStartHookContext) error {
+		go followed.Run(hook)
+		return nil
+	})
 }

@@ -137,7 +137,9 @@ func applyStandalone(in Inputs, bound host.BoundInstances, config *apiserver.Con
 	if err != nil {
 		return nil, admission.Sources{}, err
 	}
-	roles, err := authorization.ApplyStandalone(config.Generic, objects.Rbac().V1(), bound, host.Options{ApproveRegistration: in.ApproveHosts()}, authentication.HealthPaths)
+	roles, err := in.Authorization.Apply(config.Generic, authorization.StandaloneInputs{
+		Informers: objects.Rbac().V1(), BoundInstances: bound, Hosts: host.Options{ApproveRegistration: in.ApproveHosts()}, HealthPaths: authentication.HealthPaths,
+	})
 	if err != nil {
 		return nil, admission.Sources{}, err
 	}
@@ -150,7 +152,7 @@ func applyStandalone(in Inputs, bound host.BoundInstances, config *apiserver.Con
 		Tokens:     access.Tokens,
 		Audiences:  access.Audiences,
 		Authorizer: config.Generic.Authorization.Authorizer,
-		Rules:      roles.Roles,
+		Rules:      roles.Rules,
 		Escalation: roles.Escalation,
 		EventTTL:   in.EventTTL,
 		Paths:      access.Install,

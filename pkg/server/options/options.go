@@ -37,6 +37,7 @@ import (
 	admissionoptions "github.com/gatehouse-dev/gatehouse/pkg/admission/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver/memory"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
+	"github.com/gatehouse-dev/gatehouse/pkg/authorization"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/endedinstances"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/manager"
 	"github.com/gatehouse-dev/gatehouse/pkg/delegation"
@@ -91,6 +92,8 @@ type Options struct {
 
 	// Callers are for the standalone mode.
 	Callers authentication.StandaloneOptions
+	// Authorization is for the standalone mode.
+	Authorization authorization.StandaloneOptions
 	// Cluster is for the aggregated mode, except AnyProxyName.
 	Cluster delegation.Options
 
@@ -165,6 +168,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	o.Serving.AddFlags(sets.FlagSet("serving"))
 	sets.FlagSet("authentication").StringVar(&o.ClientCAFile, "client-ca-file", o.ClientCAFile, "Certificates of the authorities whose client certificates are accepted; user = CN, groups = O. Where empty, the authority in the data directory.")
 	o.Callers.AddFlags(sets.FlagSet("authentication (standalone mode)"))
+	o.Authorization.AddFlags(sets.FlagSet("authorization (standalone mode)"))
 	o.Cluster.AddFlags(sets.FlagSet("cluster (aggregated mode)"))
 	o.Etcd.AddFlags(sets.FlagSet("etcd"))
 	o.ServerRun.AddUniversalFlags(sets.FlagSet("server"))
@@ -191,6 +195,7 @@ func (o *Options) UpFlags(listen *string) cliflag.NamedFlagSets {
 	o.addStandaloneFlags(fs)
 	o.Memory.AddFlags(fs)
 	o.addHostFlags(fs)
+	o.Authorization.AddFlags(sets.FlagSet("authorization"))
 	o.Etcd.AddUpFlags(sets.FlagSet("etcd"))
 	logsapi.AddFlags(o.Logs, sets.FlagSet("logs"))
 	return sets

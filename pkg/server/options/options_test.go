@@ -123,6 +123,7 @@ func TestAWrongValueNamesItsFlagAndTheCure(t *testing.T) {
 		{"no requests in flight", func(o *Options) { o.ServerRun.MaxRequestsInFlight, o.ServerRun.MaxMutatingRequestsInFlight = 0, 0 }, []string{"--max-requests-inflight and --max-mutating-requests-inflight must add up to at least 1"}},
 		{"flow control switched off", func(o *Options) { o.Features.EnablePriorityAndFairness = false }, []string{"--enable-priority-and-fairness=false is not supported"}},
 		{"a flag of the other mode", func(o *Options) { o.Cluster.Kubeconfig = missing }, []string{"--kubeconfig is for --mode=aggregated"}},
+		{"an authorization configuration that does not exist", func(o *Options) { o.Authorization.ConfigFile = missing }, []string{"--authorization-config: the file cannot be read"}},
 		{"a token file that does not exist", func(o *Options) { o.Callers.TokenFile = missing }, []string{"--token-auth-file: the file cannot be read"}},
 		{"keys that do not exist", func(o *Options) {
 			o.Callers.Accounts.SigningKeyFile, o.Callers.Accounts.KeyFiles = missing, []string{missing}
@@ -181,6 +182,9 @@ func TestAWrongValueNamesItsFlagAndTheCure(t *testing.T) {
 			o.Mode, o.Etcd.Plaintext = ModeAggregated, true
 			o.Etcd.StorageConfig.Transport.ServerList = []string{"http://127.0.0.1:2379"}
 		}, nil},
+		{"aggregated with an authorization configuration", func(o *Options) {
+			o.Mode, o.Etcd.Embed, o.Authorization.ConfigFile = ModeAggregated, true, "testdata/flags.txt"
+		}, []string{"--authorization-config is for --mode=standalone"}},
 		{"a negative cache time", func(o *Options) {
 			o.Mode, o.Etcd.Embed = ModeAggregated, true
 			o.Cluster.DenyCacheTTL = -1

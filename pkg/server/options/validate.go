@@ -65,6 +65,7 @@ func (o CompletedOptions) validateMode() []error {
 	switch o.Mode {
 	case ModeStandalone:
 		errs := append(o.Cluster.ValidateUnused(), o.Callers.Validate(o.Cluster.AnyProxyName)...)
+		errs = append(errs, o.Authorization.Validate()...)
 		if o.Etcd.Plaintext {
 			errs = append(errs, fmt.Errorf("--etcd-allow-plaintext is for --mode=aggregated: leave it out"))
 		}
@@ -74,6 +75,7 @@ func (o CompletedOptions) validateMode() []error {
 		return errs
 	case ModeAggregated:
 		errs := append(o.Cluster.Validate(), o.Callers.ValidateUnused()...)
+		errs = append(errs, o.Authorization.ValidateUnused()...)
 		if o.EventTTL != defaultEventTTL {
 			errs = append(errs, fmt.Errorf("--event-ttl is for --mode=standalone: leave it out; the cluster keeps events"))
 		}
