@@ -50,10 +50,13 @@ const (
 	// at most about 100 events for a watcher in each of two queues, and the connections of
 	// slow watchers have small buffers.
 	stallFor = 1000
+	// slowWatches is the number of watches of a slow follower that stall. The server keeps the events
+	// of 75 seconds or more: on a busy machine, a follower that always stalls falls further behind.
+	slowWatches = 1
 )
 
 // TestEveryWatcherSeesEveryEventOnceAndInOrder has 20 watchers without a selector, some opened
-// late from an old resourceVersion, some so slow that the server ends them, and some more
+// late from an old resourceVersion, some so slow at first that the server ends them, and some more
 // with selectors, observe 5,000 writes.
 func TestEveryWatcherSeesEveryEventOnceAndInOrder(t *testing.T) {
 	server := binary.Start(t, binary.DataDir(t))
@@ -119,8 +122,8 @@ type lossless struct {
 	harness.Follower
 	// after is the number of writes after which it starts.
 	after int
-	// fromMiddle starts it in the middle of the history instead of at the beginning.
-	fromMiddle bool
+	// fromRecent starts it at three quarters of the history instead of at the beginning.
+	fromRecent bool
 	slow       bool
 	// matches is the predicate of its selector; nil without a selector.
 	matches func(written) bool
@@ -131,9 +134,9 @@ func (f *lossless) begin(ctx context.Context, work *writers) error {
 	if err := work.done.Wait(ctx, f.after); err != nil {
 		return err
 	}
-	if f.fromMiddle {
+	if f.fromRecent {
 		known := work.acknowledgements()
-		f.Version = known[len(known)/2].Version
+		f.Version = known[len(known)*3/4].Version
 	}
 	f.started = f.Version
 	return f.Follow(ctx)
@@ -167,19 +170,21 @@ func newFollowers(t *testing.T, config *rest.Config, work *writers, start uint64
 		return json.Namespace("default").Watch(ctx, o)
 	}}})
 	add("metadata only", lossless{Follower: harness.Follower{Open: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) { return meta.Watch(ctx, o) }}})
-	// The server keeps the events of 75 seconds or more: on a slow machine the first ones
-	// have expired in the end.
-	for i, after := range []int{losslessWrites / 4, losslessWrites / 2} {
+	// For the same reason none begins at an event that is older than a quarter of all writes.
+	for i, after := range []int{losslessWrites / 8, losslessWrites / 4} {
 		add(fmt.Sprintf("late %d", i), lossless{after: after, Follower: harness.Follower{Open: fast}})
 	}
 	for i, after := range []int{losslessWrites / 4, losslessWrites / 2, losslessWrites, losslessWrites} {
-		add(fmt.Sprintf("late from the middle %d", i), lossless{after: after, fromMiddle: true, Follower: harness.Follower{Open: fast}})
+		add(fmt.Sprintf("late from a recent event %d", i), lossless{after: after, fromRecent: true, Follower: harness.Follower{Open: fast}})
 	}
 	for i := range 6 {
 		http2 := i%2 == 0
 		slow := slowClient(t, config, http2)
 		f := add(fmt.Sprintf("slow %d (HTTP/2: %v)", i, http2), lossless{slow: true, Follower: harness.Follower{Open: typed(slow)}})
 		f.Stall = func(ctx context.Context) error {
+			if f.Opened > slowWatches {
+				return nil
+			}
 			return work.done.Wait(ctx, min(work.done.Value()+stallFor, losslessWrites))
 		}
 	}
