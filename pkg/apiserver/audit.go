@@ -38,23 +38,29 @@ rules:
 - level: Metadata
 `
 
-// ApplyAudit applies the audit options to the server configuration. The library reads a policy
-// from a file only, so the default policy is written to a temporary file in dir.
-func ApplyAudit(options *genericoptions.AuditOptions, dir string, generic *genericapiserver.Config) (err error) {
-	audit := *options
-	if audit.PolicyFile != "" || audit.LogOptions.Path == "" && audit.WebhookOptions.ConfigFile == "" {
-		return audit.ApplyTo(generic)
+// ApplyAudit applies the audit options to the server configuration, with the default policy if none
+// is named.
+func ApplyAudit(options *genericoptions.AuditOptions, dir string, generic *genericapiserver.Config) error {
+	if options.PolicyFile != "" || options.LogOptions.Path == "" && options.WebhookOptions.ConfigFile == "" {
+		return options.ApplyTo(generic)
 	}
+	klog.InfoS("Auditing every request but health checks at level Metadata; --audit-policy-file names another policy")
+	return applyAuditPolicy(options, dir, defaultAuditPolicy, generic)
+}
+
+// applyAuditPolicy applies the options with a policy. The library reads a policy from a file only, so
+// it is written to a temporary file in dir.
+func applyAuditPolicy(options *genericoptions.AuditOptions, dir, policy string, generic *genericapiserver.Config) (err error) {
 	file, err := os.CreateTemp(dir, "audit-policy-*.yaml")
 	if err != nil {
 		return fmt.Errorf("the default audit policy cannot be written: %w; name one with --audit-policy-file", err)
 	}
 	defer func() { err = errors.Join(err, os.Remove(file.Name())) }()
-	_, err = file.WriteString(defaultAuditPolicy)
+	_, err = file.WriteString(policy)
 	if err = errors.Join(err, file.Close()); err != nil {
 		return fmt.Errorf("the default audit policy cannot be written: %w; name one with --audit-policy-file", err)
 	}
+	audit := *options
 	audit.PolicyFile = file.Name()
-	klog.InfoS("Auditing every request but health checks at level Metadata; --audit-policy-file names another policy")
 	return audit.ApplyTo(generic)
 }

@@ -61,7 +61,8 @@ func NewRenewer(dir string, opts Options, renewed func(*Bundle) error) *Renewer 
 }
 
 // Run checks once an hour until ctx ends, and once a minute if names can change. A failed
-// check is logged and retried at the next one: the server keeps its certificates until then.
+// check is logged and retried at the next one: the server keeps its certificates until then. Each
+// check updates the metric of expirations.
 func (r *Renewer) Run(ctx context.Context) {
 	interval := checkInterval
 	if r.opts.Changing != nil {
@@ -69,6 +70,7 @@ func (r *Renewer) Run(ctx context.Context) {
 	}
 	ticker := r.opts.Clock.NewTicker(interval)
 	defer ticker.Stop()
+	observe(ctx, r.dir)
 	for {
 		select {
 		case <-ctx.Done():
@@ -77,6 +79,7 @@ func (r *Renewer) Run(ctx context.Context) {
 			if err := r.check(); err != nil {
 				klog.FromContext(ctx).Error(err, "Renewing certificates failed, retrying", "retryAfter", interval)
 			}
+			observe(ctx, r.dir)
 		}
 	}
 }

@@ -92,6 +92,9 @@ func (o *Options) Issue(out, notes io.Writer, name, user string, groups []string
 	if err != nil {
 		return fmt.Errorf("--server=%s: %w", server, err)
 	}
+	if err := certificates.RecordIssued(filepath.Join(o.DataDir, o.CertificateDir), clientCert, now); err != nil {
+		return fmt.Errorf("--data-dir=%s: the certificate cannot be recorded: %w", o.DataDir, err)
+	}
 	if o.Out == standardOutput {
 		_, err := out.Write(kubeconfig)
 		return err

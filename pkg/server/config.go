@@ -18,8 +18,10 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -40,6 +42,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/manager"
 	"github.com/gatehouse-dev/gatehouse/pkg/delegation"
+	"github.com/gatehouse-dev/gatehouse/pkg/files"
 	"github.com/gatehouse-dev/gatehouse/pkg/limits"
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
@@ -94,7 +97,7 @@ func NewConfig(ctx context.Context, in Inputs) (*apiserver.Config, error) {
 		return nil, err
 	}
 	limits.Apply(ctx, generic, &limits.Watches{PerUser: in.Watches.MaxPerUser, All: in.Watches.Max, Exempt: exemptFromWatchLimits})
-	if err := apiserver.ApplyAudit(in.Audit, in.DataDir, generic); err != nil {
+	if err := applyAudit(in, generic); err != nil {
 		return nil, err
 	}
 	generic.EnableProfiling = in.Features.EnableProfiling
@@ -104,6 +107,16 @@ func NewConfig(ctx context.Context, in Inputs) (*apiserver.Config, error) {
 	seats, controllers := generic.MaxRequestsInFlight+generic.MaxMutatingRequestsInFlight, controllerUsers()
 	generic.FlowControl = apiserver.WithUserShares(apiserver.NewStaticFlowControl(flowControl, seats, controllers), seats, controllers)
 	return config, applyStorage(ctx, in, config)
+}
+
+func applyAudit(in Inputs, generic *genericapiserver.Config) error {
+	if in.OperationsAudit {
+		if err := files.MakeDirectory(filepath.Dir(in.AuditFile())); err != nil {
+			return fmt.Errorf("--audit: %w", err)
+		}
+		return apiserver.ApplyOperationsAudit(apiserver.OperationsAudit{File: in.AuditFile(), Controllers: controllerUsers()}, in.Audit, generic)
+	}
+	return apiserver.ApplyAudit(in.Audit, in.DataDir, generic)
 }
 
 // applyDelegation configures stages 1 and 2 of the aggregated mode and returns the informers of

@@ -141,7 +141,7 @@ var rooms = []room{
 	{packages: "pkg/authentication/serviceaccount", may: []string{"k8s.io/apiserver/pkg/authentication/...", "k8s.io/apiserver/pkg/audit", "k8s.io/apiserver/pkg/warning", "k8s.io/client-go/util/keyutil", "gopkg.in/go-jose/go-jose.v2/..."}},
 	// Revocation applies to the certificates of users that the authorizer of hosts treats as hosts.
 	{packages: "pkg/authentication/revocation", may: []string{
-		"pkg/authorization/host", "k8s.io/apiserver/pkg/authentication/authenticator", "k8s.io/apiserver/pkg/server/...",
+		"pkg/authorization/host", "k8s.io/apiserver/pkg/authentication/authenticator", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/server/...",
 		"k8s.io/client-go/kubernetes/typed/core/v1", "k8s.io/client-go/rest", "k8s.io/client-go/util/retry",
 	}},
 	// The standalone mode reads the files of its flags, and the signing key from the data directory.
@@ -212,7 +212,7 @@ var rooms = []room{
 	{packages: "pkg/startheap", may: []string{"golang.org/x/sys/unix"}},
 	// Files with keys: the certificate authority, its certificates, and kubeconfigs.
 	{packages: "pkg/certificates", may: []string{
-		"pkg/files", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/server/dynamiccertificates", "k8s.io/client-go/tools/clientcmd/...", "k8s.io/client-go/util/cert",
+		"k8s.io/component-base/metrics/...", "pkg/files", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/server/dynamiccertificates", "k8s.io/client-go/tools/clientcmd/...", "k8s.io/client-go/util/cert",
 	}},
 	{packages: "pkg/credentials", may: []string{"pkg/certificates", "pkg/files", "github.com/spf13/pflag", "k8s.io/client-go/..."}},
 	{packages: "pkg/serving", may: []string{

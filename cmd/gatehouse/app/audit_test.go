@@ -22,15 +22,23 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
+	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 	"github.com/gatehouse-dev/gatehouse/test/kit"
+	"github.com/gatehouse-dev/gatehouse/test/kit/metrics"
 )
 
 // An audit log without a policy is not empty: it has users and requests, and never a body.
@@ -84,5 +92,96 @@ func TestAnAuditLogWithoutAPolicyHasEveryRequestButHealthChecks(t *testing.T) {
 	}
 	if left, err := filepath.Glob(filepath.Join(server.DataDir, "audit-policy*")); err != nil || len(left) != 0 {
 		t.Errorf("left in the data directory: %v, %v", left, err)
+	}
+}
+
+// The log of gatehouse up --audit has who did what as whom, and refusals with the gate that refused.
+func TestTheAuditOfOperationsHasWhoDidWhatAsWhomAndWhatWasRefused(t *testing.T) {
+	server := servertesting.Start(t, func(o *options.Options) { o.OperationsAudit = true })
+	admin := kubernetes.NewForConfigOrDie(server.Config)
+	jane := rest.CopyConfig(server.Config)
+	jane.Impersonate = rest.ImpersonationConfig{UserName: "jane"}
+	if _, err := kubernetes.NewForConfigOrDie(jane).CoreV1().Secrets("default").List(t.Context(), metav1.ListOptions{}); !apierrors.IsForbidden(err) {
+		t.Fatalf("jane reads secrets: %v", err)
+	}
+	if _, err := admin.CoreV1().Secrets("default").Create(t.Context(), &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: "audited"}, StringData: map[string]string{"password": "hunter2"},
+	}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := admin.CoordinationV1().Leases("default").Create(t.Context(), &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "unaudited"}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	guess := rest.AnonymousClientConfig(server.Config)
+	guess.BearerToken = "guess"
+	if _, err := kubernetes.NewForConfigOrDie(guess).CoreV1().Pods("default").List(t.Context(), metav1.ListOptions{}); !apierrors.IsUnauthorized(err) {
+		t.Fatalf("a guessed token: %v", err)
+	}
+	path := filepath.Join(server.DataDir, "audit", "audit.log")
+	events := func() (all []auditv1.Event) {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(data)) {
+			event := auditv1.Event{}
+			if err := json.Unmarshal([]byte(line), &event); err != nil {
+				t.Fatalf("%v: %s", err, line)
+			}
+			all = append(all, event)
+		}
+		return all
+	}
+	for what, is := range map[string]func(auditv1.Event) bool{
+		"a write": func(e auditv1.Event) bool {
+			return e.Verb == "create" && e.ObjectRef != nil && e.ObjectRef.Name == "audited" && e.User.Username == "gatehouse-admin" && e.RequestObject == nil
+		},
+		"a refusal of an impersonated user": func(e auditv1.Event) bool {
+			return e.User.Username == "gatehouse-admin" && e.ImpersonatedUser != nil && e.ImpersonatedUser.Username == "jane" &&
+				e.ResponseStatus.Code == http.StatusForbidden && e.Annotations[apiserver.GateAnnotation] == "authorization"
+		},
+		"a request without valid credentials": func(e auditv1.Event) bool {
+			return e.ResponseStatus.Code == http.StatusUnauthorized && e.Annotations[apiserver.GateAnnotation] == "authentication"
+		},
+	} {
+		kit.Eventually(t, what+" is in the log", func(context.Context) bool { return slices.ContainsFunc(events(), is) })
+	}
+	for _, event := range events() {
+		if event.ResponseStatus.Code < http.StatusBadRequest && (event.Verb == "list" || event.Verb == "watch" || event.Verb == "get") {
+			t.Errorf("the log has a read: %+v", event)
+		}
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, absent := range []string{"hunter2", "unaudited", "guess\""} {
+		if strings.Contains(string(data), absent) {
+			t.Errorf("the log has %s in it", absent)
+		}
+	}
+	for name, mode := range map[string]os.FileMode{path: 0o600, filepath.Dir(path): 0o700 | os.ModeDir} {
+		if info, err := os.Stat(name); err != nil || info.Mode() != mode {
+			t.Errorf("%s has mode %v (%v), want %v", name, info.Mode(), err, mode)
+		}
+	}
+}
+
+// The server goes on if the audit log cannot be written, and counts the events that are lost.
+func TestAFullDiskOfTheAuditLogIsCountedAndStopsNothing(t *testing.T) {
+	const full = "/dev/full" // every write to it fails with ENOSPC
+	if _, err := os.Stat(full); err != nil {
+		t.Skipf("the system has no %s", full)
+	}
+	server := servertesting.Start(t, func(o *options.Options) { o.Audit.LogOptions.Path = full })
+	lost := func() float64 {
+		return metrics.Scrape(t, server.Config).Sum("apiserver_audit_error_total", metrics.Labels{"plugin": "log"})
+	}
+	before := lost()
+	if _, err := kubernetes.NewForConfigOrDie(server.Config).CoreV1().ConfigMaps("default").Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "a"}}, metav1.CreateOptions{}); err != nil {
+		t.Errorf("a write: %v", err)
+	}
+	if after := lost(); after <= before {
+		t.Errorf("%v events are lost, after %v", after, before)
 	}
 }

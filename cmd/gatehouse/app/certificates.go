@@ -76,6 +76,7 @@ Only the caBundle is written to standard output; notes are written to standard e
 	fs.StringSliceVar(&c.sans, "tls-san", c.sans, "Additional host names and IP addresses at which clients reach the server, comma separated. The names of the Service in artifacts/deploy are always included.")
 	fs.StringSliceVar(&c.alsoTrust, "also-trust", c.alsoTrust, "PEM files with certificates that are also printed, so that the authority can be replaced without interruption.")
 	fs.StringVarP(&c.output, "output", "o", c.output, "caBundle: base64 on one line, for APIService.spec.caBundle. pem: the same as certificates. patch: a patch of the APIService, for kustomize and kubectl patch --patch-file.")
+	cmd.AddCommand(newCertificatesStatusCommand())
 	return cmd
 }
 

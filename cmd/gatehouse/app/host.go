@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
@@ -63,14 +64,14 @@ treat it as a password. "gatehouse host revoke" revokes it.`,
 	return parent("host", "Give hosts access to a server, and revoke it", add, newRevokeCommand())
 }
 
-// revokeCommand holds the flags of gatehouse host revoke.
-type revokeCommand struct {
+// administrator holds the flags by which a command acts as an administrator of a server.
+type administrator struct {
 	dataDir    string
 	kubeconfig string
 }
 
 func newRevokeCommand() *cobra.Command {
-	c := &revokeCommand{dataDir: options.DefaultDataDir()}
+	c := newAdministrator()
 	cmd := &cobra.Command{
 		Use:   "revoke NAME",
 		Short: "Revoke all certificates that a host has had until now",
@@ -93,17 +94,24 @@ after that time.`,
 			if err := invalid(credentials.ValidateHost(args[0])); err != nil {
 				return err
 			}
-			return c.run(cmd.Context(), cmd.ErrOrStderr(), args[0])
+			return c.revokeHost(cmd.Context(), cmd.ErrOrStderr(), args[0])
 		},
 	}
-	fs := cmd.Flags()
-	fs.StringVar(&c.dataDir, "data-dir", c.dataDir, "The server's data directory, with the administrator's kubeconfig.")
-	fs.StringVar(&c.kubeconfig, "kubeconfig", c.kubeconfig, "Kubeconfig of an administrator, instead of the one in --data-dir. For a server behind a kube-apiserver, a kubeconfig of the cluster.")
+	c.addFlags(cmd.Flags())
 	return cmd
 }
 
-func (c *revokeCommand) run(ctx context.Context, notes io.Writer, name string) error {
-	config, err := c.config()
+func newAdministrator() administrator {
+	return administrator{dataDir: options.DefaultDataDir()}
+}
+
+func (a *administrator) addFlags(fs *pflag.FlagSet) {
+	fs.StringVar(&a.dataDir, "data-dir", a.dataDir, "The server's data directory, with the administrator's kubeconfig.")
+	fs.StringVar(&a.kubeconfig, "kubeconfig", a.kubeconfig, "Kubeconfig of an administrator, instead of the one in --data-dir. For a server behind a kube-apiserver, a kubeconfig of the cluster.")
+}
+
+func (a *administrator) revokeHost(ctx context.Context, notes io.Writer, name string) error {
+	config, err := a.config()
 	if err != nil {
 		return err
 	}
@@ -135,13 +143,13 @@ func (c *revokeCommand) run(ctx context.Context, notes io.Writer, name string) e
 }
 
 // config connects to the API server with the ConfigMap.
-func (c *revokeCommand) config() (*rest.Config, error) {
-	if c.kubeconfig != "" {
-		config, err := clientcmd.BuildConfigFromFlags("", c.kubeconfig)
+func (a *administrator) config() (*rest.Config, error) {
+	if a.kubeconfig != "" {
+		config, err := clientcmd.BuildConfigFromFlags("", a.kubeconfig)
 		if err != nil {
-			return nil, fmt.Errorf("--kubeconfig=%s: %w", c.kubeconfig, err)
+			return nil, fmt.Errorf("--kubeconfig=%s: %w", a.kubeconfig, err)
 		}
 		return config, nil
 	}
-	return credentials.AdminConfig(c.dataDir, options.KubeconfigName)
+	return credentials.AdminConfig(a.dataDir, options.KubeconfigName)
 }

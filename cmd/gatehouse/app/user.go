@@ -18,6 +18,7 @@ package app
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -33,6 +34,10 @@ func newCredentialOptions() *credentials.Options {
 	}
 }
 
+// unwarnedTTL is the longest lifetime of a user's certificate without a warning: a working day and its
+// night. A lost key works until the certificate expires or is revoked.
+const unwarnedTTL = 24 * time.Hour
+
 func newUserCommand() *cobra.Command {
 	o := newCredentialOptions()
 	var groups []string
@@ -43,9 +48,9 @@ func newUserCommand() *cobra.Command {
 write a kubeconfig that holds it. The server may be running; it needs no restart.
 
 The user exists from then on, with the permissions that roles grant to the name or to a group.
-The certificate cannot be revoked before it expires: choose --ttl accordingly, and remove the
-roles of a user that leaves. A server with --client-ca-file trusts another authority, and its
-users get their certificates there. The kubeconfig holds a private key: treat it as a password.`,
+"gatehouse user revoke" revokes the certificate before it expires: remove also the roles of a user
+that leaves. A server with --client-ca-file trusts another authority, and its users get their
+certificates there. The kubeconfig holds a private key: treat it as a password.`,
 		Example: `  gatehouse user add jane --group developers
   gatehouse user add ci --ttl 24h --server https://gatehouse.example.com:6443 --out ci.kubeconfig`,
 		Args: exactlyOneName,
@@ -53,12 +58,15 @@ users get their certificates there. The kubeconfig holds a private key: treat it
 			if err := invalid(credentials.ValidateUser(args[0], groups)); err != nil {
 				return err
 			}
+			if o.TTL > unwarnedTTL {
+				fmt.Fprintf(cmd.ErrOrStderr(), "warning: the certificate is valid for more than a day: use --ttl for less, or revoke it if its key is lost (gatehouse user revoke %s)\n", args[0])
+			}
 			return o.Issue(cmd.OutOrStdout(), cmd.ErrOrStderr(), args[0], args[0], groups, certificates.IssueClient)
 		},
 	}
 	o.AddFlags(add.Flags())
 	add.Flags().StringArrayVar(&groups, "group", nil, "Group of the user. May be given more than once.")
-	return parent("user", "Give people access to a standalone server", add)
+	return parent("user", "Give people access to a standalone server, and revoke it", add, newRevokeUserCommand())
 }
 
 // exactlyOneName validates the arguments of a command that takes one name.

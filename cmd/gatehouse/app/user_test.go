@@ -113,7 +113,7 @@ func TestAKubeconfigHoldsACertificateOfTheServersAuthority(t *testing.T) {
 }
 
 func TestAKubeconfigIsWrittenToStandardOutputWhenAsked(t *testing.T) {
-	out, notes, err := runCredential(t, newUserCommand(), "jane", "--data-dir", dataDir(t), "--out", "-")
+	out, notes, err := runCredential(t, newUserCommand(), "jane", "--data-dir", dataDir(t), "--out", "-", "--ttl", "24h")
 	if err != nil || notes != "" {
 		t.Fatal(notes, err)
 	}

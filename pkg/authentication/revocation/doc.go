@@ -14,10 +14,11 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package revocation refuses requests of hosts with revoked certificates.
+// Package revocation refuses requests with revoked certificates.
 //
 // Part of stage 1 of the request's path (see ARCHITECTURE.md). A ConfigMap with a well-known name
-// has, for each revoked host, the time from which new certificates are valid. A standalone server
-// reads it in its own API, and one behind a kube-apiserver in the cluster's. cmd/gatehouse/app wraps
-// the authenticator in a List. `gatehouse host revoke` writes the ConfigMap. Read List first.
+// has, for each revoked host, the time from which new certificates are valid, and the serial numbers
+// of revoked certificates of users. A standalone server reads it in its own API, and one behind a
+// kube-apiserver in the cluster's. Apply wraps the authenticator in a List. `gatehouse host revoke`
+// and `gatehouse user revoke` write the ConfigMap. Read List first.
 package revocation

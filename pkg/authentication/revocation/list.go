@@ -18,29 +18,36 @@ package revocation
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/apiserver/pkg/authentication/user"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/klog/v2"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization/host"
 )
 
-// The ConfigMap of revoked hosts. Each key is the name of a host; the value is a time (RFC 3339), and
-// certificates that were issued to the host until then are refused. A user that may write it
-// administers hosts, as everything else in this namespace.
+// The ConfigMap of revocations. A key is the name of a host, with a time (RFC 3339) as value:
+// certificates that were issued to the host until then are refused. Or it is the serial number of a
+// certificate after serialPrefix, with the time of its expiry as value: the certificate is refused. A
+// user that may write the ConfigMap administers hosts and users, as everything else in this namespace.
 const (
 	Namespace = metav1.NamespaceSystem
 	ConfigMap = "gatehouse-revoked-hosts"
 )
+
+// serialPrefix begins keys of certificates. The underscore is in no name of a host.
+const serialPrefix = "serial_"
 
 // Interval is the interval at which the ConfigMap is read. It bounds the time from the write until
 // requests of the host are refused and its open watches end.
@@ -69,13 +76,15 @@ type List struct {
 	mu sync.Mutex
 	// until is the time of each revoked host.
 	until map[string]time.Time
-	// open are the requests of hosts that are being served.
+	// serials are those of revoked certificates.
+	serials map[string]bool
+	// open are the requests with certificates, and those of hosts, that are being served.
 	open map[*openRequest]struct{}
 	// failed is the error of the last read, to log it once.
 	failed string
 }
 
-// New returns a list that refuses requests of hosts until Run has read the ConfigMap once.
+// New returns a list that refuses requests of hosts, and those with certificates, until Run has read the ConfigMap once.
 func New(configMaps corev1client.ConfigMapsGetter) *List {
 	return &List{configMaps: configMaps, loaded: make(chan struct{}), open: map[*openRequest]struct{}{}}
 }
@@ -135,8 +144,12 @@ func (l *List) fail(ctx context.Context, err error) {
 
 // take applies the content of the ConfigMap, and ends open requests of hosts that it revokes.
 func (l *List) take(data map[string]string) {
-	until := make(map[string]time.Time, len(data))
+	until, serials := make(map[string]time.Time, len(data)), map[string]bool{}
 	for name, value := range data {
+		if serial, isSerial := strings.CutPrefix(name, serialPrefix); isSerial {
+			serials[serial] = true
+			continue
+		}
 		at, err := time.Parse(time.RFC3339, value)
 		if err != nil {
 			at = never
@@ -146,8 +159,8 @@ func (l *List) take(data map[string]string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.failed = ""
-	changed := !maps.EqualFunc(until, l.until, time.Time.Equal)
-	l.until = until
+	changed := !maps.EqualFunc(until, l.until, time.Time.Equal) || !maps.Equal(serials, l.serials)
+	l.until, l.serials = until, serials
 	if l.Ready() != nil {
 		close(l.loaded)
 	}
@@ -160,60 +173,90 @@ func (l *List) take(data map[string]string) {
 		}
 	}
 	for request := range l.open {
-		if err := l.refused(request.host, request.issued); err != nil {
+		if err := l.refused(request.credential); err != nil {
 			request.end(err)
 		}
 	}
 }
 
-// refused returns an error if credentials that were issued to a host at a time are revoked; mu is held.
-// Certificates have whole seconds, so one from the second of the revocation is refused, too.
-func (l *List) refused(name string, issued time.Time) error {
-	at, ok := l.until[name]
-	if !ok || issued.After(at) {
+// credential is what of a user's credentials can be revoked.
+type credential struct {
+	// serial is that of the certificate, in hexadecimal digits; empty for other credentials.
+	serial string
+	// host is the name of the host; empty for other users.
+	host string
+	// issued is the time from which the certificate of a host is valid; zero without one.
+	issued time.Time
+}
+
+// refused returns an error if a credential is revoked; mu is held. Certificates have whole seconds, so
+// one from the second of the revocation of its host is refused, too.
+func (l *List) refused(c credential) error {
+	if c.serial != "" && l.serials[c.serial] {
+		return fmt.Errorf("the certificate with the serial number %s is revoked", c.serial)
+	}
+	at, ok := l.until[c.host]
+	if c.host == "" || !ok || c.issued.After(at) {
 		return nil
 	}
 	if at.Equal(never) {
-		return fmt.Errorf("host %q is revoked", name)
+		return fmt.Errorf("host %q is revoked", c.host)
 	}
-	if issued.IsZero() {
-		return fmt.Errorf("host %q was revoked at %s, and the request does not show when its credentials were issued: the host must connect directly and with a certificate that was issued later", name, at.Format(time.RFC3339))
+	if c.issued.IsZero() {
+		return fmt.Errorf("host %q was revoked at %s, and the request does not show when its credentials were issued: the host must connect directly and with a certificate that was issued later", c.host, at.Format(time.RFC3339))
 	}
-	return fmt.Errorf("the certificate of host %q is valid from %s on, but those until %s were revoked: it needs a new one", name, issued.UTC().Format(time.RFC3339), at.Format(time.RFC3339))
+	return fmt.Errorf("the certificate of host %q is valid from %s on, but those until %s were revoked: it needs a new one", c.host, c.issued.UTC().Format(time.RFC3339), at.Format(time.RFC3339))
 }
 
-// Authenticator returns an authenticator that refuses revoked hosts after another has authenticated
-// them. It checks the authenticated user, and not the user that an administrator impersonates.
+// Authenticator returns an authenticator that refuses revoked certificates and hosts after another has
+// authenticated them. It checks the authenticated user, and not the user that an administrator
+// impersonates.
 func (l *List) Authenticator(next authenticator.Request) authenticator.Request {
 	return authenticator.RequestFunc(func(r *http.Request) (*authenticator.Response, bool, error) {
 		response, ok, err := next.AuthenticateRequest(r)
 		if err != nil || !ok {
 			return response, ok, err
 		}
-		name, isHost := host.NameOf(response.User)
-		if !isHost || name == "" {
+		c := credentialOf(r, response.User)
+		if c == (credential{}) {
 			return response, ok, err
 		}
 		if err := l.await(r.Context()); err != nil {
 			return nil, false, err
 		}
-		if err := l.admit(r.Context(), name, issued(r, response.User.GetName())); err != nil {
+		if err := l.admit(r.Context(), c); err != nil {
 			return nil, false, err
 		}
 		return response, true, nil
 	})
 }
 
-// issued returns the time from which the user's own certificate is valid; zero without one, as with a
-// token or through a front proxy.
-func issued(r *http.Request, user string) time.Time {
-	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 || r.TLS.PeerCertificates[0].Subject.CommonName != user {
-		return time.Time{}
+// credentialOf returns what can be revoked of the credentials of a request: of the certificate, if it is
+// the user's own and not that of a front proxy, and of a host.
+func credentialOf(r *http.Request, u user.Info) credential {
+	var c credential
+	if name, isHost := host.NameOf(u); isHost {
+		c.host = name
 	}
-	return r.TLS.PeerCertificates[0].NotBefore
+	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 || r.TLS.PeerCertificates[0].Subject.CommonName != u.GetName() {
+		return c
+	}
+	certificate := r.TLS.PeerCertificates[0]
+	if certificate.SerialNumber != nil {
+		c.serial = Serial(certificate)
+	}
+	if c.host != "" {
+		c.issued = certificate.NotBefore
+	}
+	return c
 }
 
-// await waits until the ConfigMap has been read once: before that, the list would admit every host.
+// Serial returns the serial number of a certificate as the ConfigMap has it: in hexadecimal digits.
+func Serial(certificate *x509.Certificate) string {
+	return certificate.SerialNumber.Text(16)
+}
+
+// await waits until the ConfigMap has been read once: before that, the list would admit all.
 func (l *List) await(ctx context.Context) error {
 	select {
 	case <-l.loaded:
@@ -230,15 +273,16 @@ func (l *List) await(ctx context.Context) error {
 	}
 }
 
-// admit returns an error for a revoked host, and otherwise records its request, to end it on revocation.
-func (l *List) admit(ctx context.Context, name string, issued time.Time) error {
+// admit returns an error for a revoked credential, and otherwise records its request, to end it on
+// revocation.
+func (l *List) admit(ctx context.Context, c credential) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := l.refused(name, issued); err != nil {
+	if err := l.refused(c); err != nil {
 		return err
 	}
 	if request, ok := ctx.Value(openKey{}).(*openRequest); ok {
-		request.host, request.issued = name, issued
+		request.credential = c
 		l.open[request] = struct{}{}
 	}
 	return nil
@@ -247,14 +291,13 @@ func (l *List) admit(ctx context.Context, name string, issued time.Time) error {
 // openRequest is one request that is being served.
 type openRequest struct {
 	end context.CancelCauseFunc
-	// host and issued are set once the request is authenticated as a host's.
-	host   string
-	issued time.Time
+	// credential is set once the request is authenticated.
+	credential credential
 }
 
 type openKey struct{}
 
-// WithEnd returns a handler that ends requests when their host is revoked. It wraps the whole handler
+// WithEnd returns a handler that ends requests when their credential is revoked. It wraps the whole handler
 // chain.
 func (l *List) WithEnd(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -21,14 +21,18 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"maps"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/client-go/kubernetes/fake"
 )
 
 var revoked = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
@@ -82,6 +86,83 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("got %v, %t, %v, which does not contain %q", response, ok, err, tc.want)
 			}
 		})
+	}
+}
+
+func TestARevokedSerialNumberRefusesItsCertificateOnly(t *testing.T) {
+	list := New(nil)
+	list.take(map[string]string{serialPrefix + "ff": revoked.Format(time.RFC3339), serialPrefix + "a0": unknownExpiry})
+	with := func(name string, serial int64) *http.Request {
+		r := request(t.Context(), name, revoked)
+		r.TLS.PeerCertificates[0].SerialNumber = big.NewInt(serial)
+		return r
+	}
+	for _, tc := range []struct {
+		name, user string
+		request    *http.Request
+		refused    bool
+	}{
+		{"the certificate", "jane", with("jane", 0xff), true},
+		{"one whose expiry is not known", "jane", with("jane", 0xa0), true},
+		{"another certificate of the user", "jane", with("jane", 0xfe), false},
+		{"a host's", "system:host:edge-1", with("system:host:edge-1", 0xff), true},
+		{"a user that a front proxy with this number names", "jane", with("front-proxy", 0xff), false},
+		{"a user with a token", "jane", request(t.Context(), "", revoked), false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, ok, err := list.Authenticator(known(tc.user, "system:hosts")).AuthenticateRequest(tc.request)
+			if ok == tc.refused || (err != nil) != tc.refused {
+				t.Errorf("authenticated %t, %v", ok, err)
+			}
+		})
+	}
+}
+
+func TestTheRequestsOfARevokedCertificateEnd(t *testing.T) {
+	list := New(nil)
+	list.take(nil)
+	ended := make(chan error, 1)
+	began := make(chan struct{})
+	handler := list.WithEnd(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if _, ok, err := list.Authenticator(known("jane")).AuthenticateRequest(r); !ok || err != nil {
+			t.Errorf("before the revocation: %t, %v", ok, err)
+		}
+		close(began)
+		<-r.Context().Done()
+		ended <- context.Cause(r.Context())
+	}))
+	r := request(t.Context(), "jane", revoked)
+	r.TLS.PeerCertificates[0].SerialNumber = big.NewInt(0xff)
+	go handler.ServeHTTP(httptest.NewRecorder(), r)
+	<-began
+	list.take(map[string]string{serialPrefix + "fe": unknownExpiry})
+	list.take(map[string]string{serialPrefix + "ff": unknownExpiry})
+	if err := <-ended; err == nil || !strings.Contains(err.Error(), "serial number ff is revoked") {
+		t.Errorf("the request ended with %v", err)
+	}
+}
+
+func TestRevocationsOfCertificatesAreWrittenAndExpiredOnesRemoved(t *testing.T) {
+	client := fake.NewClientset().CoreV1().ConfigMaps(Namespace)
+	if err := Revoke(t.Context(), client, "edge-1", revoked); err != nil {
+		t.Fatal(err)
+	}
+	for _, expiries := range []map[string]time.Time{{"1": revoked.Add(-time.Hour), "2": {}}, {"3": revoked.Add(time.Hour)}} {
+		if err := RevokeCertificates(t.Context(), client, expiries, revoked); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, err := client.Get(t.Context(), ConfigMap, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"edge-1": "2026-11-30T12:00:00Z", "serial_2": "unknown", "serial_3": "2026-11-30T13:00:00Z"}
+	if !maps.Equal(found.Data, want) {
+		t.Errorf("the ConfigMap has %v, want %v", found.Data, want)
+	}
+	serials, err := RevokedSerials(t.Context(), client)
+	if err != nil || !maps.Equal(serials, map[string]bool{"2": true, "3": true}) {
+		t.Errorf("serials %v, %v", serials, err)
 	}
 }
 

@@ -18,6 +18,8 @@ package revocation
 
 import (
 	"context"
+	"maps"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -27,30 +29,77 @@ import (
 	"k8s.io/client-go/util/retry"
 )
 
+// unknownExpiry is the value of a revoked certificate whose expiry is not known. Its entry stays.
+const unknownExpiry = "unknown"
+
 // Revoke writes the entry of a host into the ConfigMap and creates the ConfigMap if it is
 // missing. It keeps an entry with a later time. Certificates have whole seconds, so until must be
 // one.
 func Revoke(ctx context.Context, configMaps corev1client.ConfigMapInterface, host string, until time.Time) error {
+	return change(ctx, configMaps, func(data map[string]string) {
+		if before, err := time.Parse(time.RFC3339, data[host]); err == nil && before.After(until) {
+			return
+		}
+		data[host] = until.Format(time.RFC3339)
+	})
+}
+
+// RevokeCertificates writes entries of certificates, by serial number with the time of expiry, which
+// may be zero for one that is not known. Entries of certificates that have expired are removed.
+func RevokeCertificates(ctx context.Context, configMaps corev1client.ConfigMapInterface, expiries map[string]time.Time, now time.Time) error {
+	return change(ctx, configMaps, func(data map[string]string) {
+		maps.DeleteFunc(data, func(key, value string) bool {
+			expiry, err := time.Parse(time.RFC3339, value)
+			return strings.HasPrefix(key, serialPrefix) && err == nil && expiry.Before(now)
+		})
+		for serial, expiry := range expiries {
+			data[serialPrefix+serial] = unknownExpiry
+			if !expiry.IsZero() {
+				data[serialPrefix+serial] = expiry.UTC().Format(time.RFC3339)
+			}
+		}
+	})
+}
+
+// RevokedSerials returns the serial numbers of revoked certificates.
+func RevokedSerials(ctx context.Context, configMaps corev1client.ConfigMapInterface) (map[string]bool, error) {
+	found, err := configMaps.Get(ctx, ConfigMap, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	serials := map[string]bool{}
+	for key := range found.Data {
+		if serial, ok := strings.CutPrefix(key, serialPrefix); ok {
+			serials[serial] = true
+		}
+	}
+	return serials, nil
+}
+
+// change applies a change to the data of the ConfigMap, and creates the ConfigMap if it is missing.
+func change(ctx context.Context, configMaps corev1client.ConfigMapInterface, edit func(data map[string]string)) error {
 	raced := func(err error) bool { return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) }
 	return retry.OnError(retry.DefaultBackoff, raced, func() error {
 		found, err := configMaps.Get(ctx, ConfigMap, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
-			_, err = configMaps.Create(ctx, &corev1.ConfigMap{
-				ObjectMeta: metav1.ObjectMeta{Name: ConfigMap},
-				Data:       map[string]string{host: until.Format(time.RFC3339)},
-			}, metav1.CreateOptions{})
+			created := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: ConfigMap}, Data: map[string]string{}}
+			edit(created.Data)
+			_, err = configMaps.Create(ctx, created, metav1.CreateOptions{})
 			return err
 		}
 		if err != nil {
 			return err
 		}
-		if before, err := time.Parse(time.RFC3339, found.Data[host]); err == nil && before.After(until) {
-			return nil
-		}
+		before := maps.Clone(found.Data)
 		if found.Data == nil {
 			found.Data = map[string]string{}
 		}
-		found.Data[host] = until.Format(time.RFC3339)
+		if edit(found.Data); maps.Equal(before, found.Data) {
+			return nil
+		}
 		_, err = configMaps.Update(ctx, found, metav1.UpdateOptions{})
 		return err
 	})

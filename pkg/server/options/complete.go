@@ -70,6 +70,11 @@ func (o CompletedOptions) CertificateDir() string {
 // KubeconfigFile is the path of the administrator's kubeconfig.
 func (o CompletedOptions) KubeconfigFile() string { return filepath.Join(o.DataDir, KubeconfigName) }
 
+// AuditFile is the log of OperationsAudit.
+func (o CompletedOptions) AuditFile() string {
+	return filepath.Join(o.DataDir, "audit", "audit.log")
+}
+
 // CertificateOptions returns the options of the certificates that the server makes.
 func (o CompletedOptions) CertificateOptions() certificates.Options {
 	return certificates.Options{

@@ -103,6 +103,9 @@ type Options struct {
 	Watches   limits.WatchOptions
 	Memory    memory.Options
 
+	// OperationsAudit records writes and refused requests in AuditFile; a flag of gatehouse up.
+	OperationsAudit bool
+
 	ServerRun *genericoptions.ServerRunOptions
 	Audit     *genericoptions.AuditOptions
 	Features  *genericoptions.FeatureOptions
@@ -193,6 +196,7 @@ func (o *Options) UpFlags(listen *string) cliflag.NamedFlagSets {
 	fs.StringVar(listen, "listen", *listen, "Address and port to listen on. Port 0 selects a free port. Other machines can connect only if this is not a loopback address.")
 	fs.StringSliceVar(&o.Serving.SANs, "tls-san", o.Serving.SANs, "Additional host names and IP addresses at which clients reach the server, comma separated.")
 	o.addStandaloneFlags(fs)
+	fs.BoolVar(&o.OperationsAudit, "audit", o.OperationsAudit, "Record writes and refused requests, without bodies, in audit/audit.log in the data directory, with rotation: 11 files of 100 MB, 30 days. \"gatehouse apiserver\" has flags for every other policy and destination.")
 	o.Memory.AddFlags(fs)
 	o.addHostFlags(fs)
 	o.Authorization.AddFlags(sets.FlagSet("authorization"))

@@ -1,0 +1,208 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package app
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
+	"github.com/gatehouse-dev/gatehouse/test/kit/metrics"
+)
+
+// gatehouse runs a command line and returns its outputs.
+func gatehouse(t *testing.T, args ...string) (out, notes string, err error) {
+	t.Helper()
+	cmd := newCommand()
+	var stdout, stderr bytes.Buffer
+	cmd.SetOut(&stdout)
+	cmd.SetErr(&stderr)
+	cmd.SetArgs(args)
+	err = cmd.ExecuteContext(t.Context())
+	return stdout.String(), stderr.String(), err
+}
+
+// addUser adds a user and returns a client with the new kubeconfig.
+func addUser(t *testing.T, dataDir, name string, args ...string) (client *kubernetes.Clientset, notes string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	_, notes, err := gatehouse(t, append([]string{"user", "add", name, "--data-dir", dataDir, "--out", path}, args...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := clientcmd.BuildConfigFromFlags("", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err = kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client, notes
+}
+
+// startWithDevelopers starts a server in which the group developers administers namespaces.
+func startWithDevelopers(t *testing.T) (dataDir string, admin *rest.Config) {
+	t.Helper()
+	o, _, _ := startStandaloneBy(t, Run)
+	admin, err := clientcmd.BuildConfigFromFlags("", o.KubeconfigFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kubernetes.NewForConfigOrDie(admin).RbacV1().ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "developers"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "admin"},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "developers"}},
+	}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	return o.DataDir, admin
+}
+
+// listMaps makes a request as a user.
+func listMaps(ctx context.Context, client *kubernetes.Clientset) error {
+	_, err := client.CoreV1().ConfigMaps("default").List(ctx, metav1.ListOptions{})
+	return err
+}
+
+func TestARevokedUserIsRefusedAndItsWatchEnds(t *testing.T) {
+	dataDir, _ := startWithDevelopers(t)
+	jane, warned := addUser(t, dataDir, "jane", "--group", "developers")
+	other, unwarned := addUser(t, dataDir, "bob", "--group", "developers", "--ttl", "24h")
+	if !strings.Contains(warned, "valid for more than a day") || strings.Contains(unwarned, "warning") {
+		t.Errorf("the notes about a year and a day are %q and %q", warned, unwarned)
+	}
+	kit.Eventually(t, "the role is in force", func(ctx context.Context) bool { return listMaps(ctx, jane) == nil })
+	list, err := jane.CoreV1().Secrets("default").List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	watched, err := jane.CoreV1().Secrets("default").Watch(t.Context(), metav1.ListOptions{ResourceVersion: list.ResourceVersion})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(watched.Stop)
+	if _, notes, err := gatehouse(t, "user", "revoke", "jane", "--data-dir", dataDir); err != nil || !strings.Contains(notes, "is refused within 5s") {
+		t.Fatalf("revoking: %q, %v", notes, err)
+	}
+	ends(t, watched)
+	if err := listMaps(t.Context(), jane); !apierrors.IsUnauthorized(err) {
+		t.Errorf("the revoked certificate: %v", err)
+	}
+	if err := listMaps(t.Context(), other); err != nil {
+		t.Errorf("the certificate of another user: %v", err)
+	}
+	again, _ := addUser(t, dataDir, "jane", "--group", "developers")
+	if err := listMaps(t.Context(), again); err != nil {
+		t.Errorf("a new certificate of the user: %v", err)
+	}
+
+}
+
+func TestTheStatusOfCertificatesHasTheirExpiryAndRevocation(t *testing.T) {
+	dataDir, admin := startWithDevelopers(t)
+	addUser(t, dataDir, "jane")
+	if _, _, err := gatehouse(t, "user", "revoke", "jane", "--data-dir", dataDir); err != nil {
+		t.Fatal(err)
+	}
+	addUser(t, dataDir, "jane")
+	bob, _ := addUser(t, dataDir, "bob", "--group", "developers", "--ttl", "24h")
+	out, notes, err := gatehouse(t, "certificates", "status", "--data-dir", dataDir)
+	if err != nil || notes != "" {
+		t.Fatalf("%q, %v", notes, err)
+	}
+	states := map[string]int{}
+	var serial string
+	for line := range strings.Lines(out) {
+		fields := strings.Fields(line)
+		state := fields[len(fields)-2]
+		states[fields[0]+" "+fields[1]+" "+state]++
+		if fields[1] == "bob" {
+			serial = fields[len(fields)-1]
+		}
+	}
+	for row, count := range map[string]int{"client jane Revoked": 1, "client jane Valid": 1, "client bob Valid": 1, "admin gatehouse-admin Valid": 1, "serving gatehouse Valid": 1} {
+		if states[row] != count {
+			t.Errorf("%d rows are %q, want %d:\n%s", states[row], row, count, out)
+		}
+	}
+	if _, _, err := gatehouse(t, "user", "revoke", "--serial", strings.ToUpper(serial), "--data-dir", dataDir); err != nil {
+		t.Fatal(err)
+	}
+	kit.Eventually(t, "the revocation by serial number is in force", func(ctx context.Context) bool { return apierrors.IsUnauthorized(listMaps(ctx, bob)) })
+	if !metrics.Scrape(t, admin).Has("gatehouse_certificate_expiration_timestamp_seconds", metrics.Labels{"kind": "admin", "name": "gatehouse-admin"}) {
+		t.Error("the expiry of the administrator's certificate is not in the metrics")
+	}
+}
+
+func TestMistakesInARevocationOfAUserAreNamed(t *testing.T) {
+	dir := dataDir(t)
+	for _, test := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"no user", nil, "a user's NAME or --serial is required"},
+		{"a user without a certificate", []string{"jane"}, `no valid certificate of user "jane" is recorded in`},
+		{"a serial number that is none", []string{"--serial", "jane"}, "--serial=jane is not a serial number: write hexadecimal digits"},
+		{"a serial number of zero", []string{"--serial", "0"}, "--serial=0 is not a serial number"},
+		{"a server that is not reached", []string{"--serial", "0A:FF"}, "the revocation cannot be written to ConfigMap kube-system/gatehouse-revoked-hosts"},
+		{"a kubeconfig that does not exist", []string{"--serial", "ff", "--kubeconfig", filepath.Join(dir, "none")}, "--kubeconfig="},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if _, _, err := gatehouse(t, append([]string{"user", "revoke", "--data-dir", dir}, test.args...)...); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+		})
+	}
+	if _, _, err := gatehouse(t, "certificates", "status", "--data-dir", t.TempDir()); err == nil || !strings.Contains(err.Error(), "start the server once to create them") {
+		t.Errorf("the status of an empty directory: %v", err)
+	}
+	out, notes, err := gatehouse(t, "certificates", "status", "--data-dir", dir)
+	if err != nil || !strings.Contains(notes, "Revocations are not shown") || strings.Count(out, "\n") != 4 {
+		t.Errorf("the status without a server: %q, %q, %v", out, notes, err)
+	}
+}
+
+func TestTheStateOfACertificateFollowsItsLifetime(t *testing.T) {
+	begin := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	certificate := certificates.Certificate{Certificate: &x509.Certificate{NotBefore: begin, NotAfter: begin.Add(30 * time.Hour)}}
+	for _, test := range []struct {
+		after   time.Duration
+		revoked bool
+		want    string
+	}{
+		{time.Hour, false, "Valid"}, {20 * time.Hour, false, "Valid"}, {21 * time.Hour, false, "ExpiresSoon"}, {31 * time.Hour, false, "Expired"}, {time.Hour, true, "Revoked"},
+	} {
+		if got := stateOf(certificate, test.revoked, begin.Add(test.after)); got != test.want {
+			t.Errorf("after %s, revoked %t: %s, want %s", test.after, test.revoked, got, test.want)
+		}
+	}
+}
