@@ -45,6 +45,7 @@ func RunBuiltins(t *testing.T, env Env) {
 		{"secrets and config maps are created, described and read", configuration},
 		{"a quota is created and described", quota},
 		{"events are listed by what they are about", events},
+		{"a limit range is applied, described, and kept by instances", limitRange},
 		{"apply --prune deletes what was applied before and is not any more", prune},
 		{"delete --cascade=foreground waits for dependents, and orphan leaves them", cascade},
 		{"a lease is taken and seen", leases},
@@ -228,6 +229,45 @@ firstTimestamp: "2026-01-02T03:04:05Z"
 lastTimestamp: "2026-01-02T03:04:05Z"
 count: 1
 `
+func limitRange(s *scene) {
+	const limits = `apiVersion: v1
+kind: LimitRange
+metadata: {name: team, namespace: $ID}
+spec:
+  limits:
+  - {type: Container, default: {cpu: "1"}, defaultRequest: {cpu: 500m}, min: {memory: 64Mi}, max: {memory: 1Gi}, maxLimitRequestRatio: {cpu: "4"}}
+  - {type: Pod, max: {cpu: "3"}}
+`
+	s.pipe(limits, "apply -n $ID -f -").prints("limitrange/team created")
+	s.kubectl("describe limits team -n $ID").shows("Name:       team", "Type", "Resource", "Min", "Max", "Default Request", "Default Limit", "Max Limit/Request Ratio", "Container", "64Mi", "1Gi", "500m", "Pod", "3")
+	s.kubectl("describe namespace $ID").shows("Resource Limits", "Container", "memory", "64Mi", "1Gi")
+	s.kubectl("get limits -n $ID -o name").prints("limitrange/team")
+	if r := s.kubectl("get limits -n $ID"); r.code != 0 || !strings.HasPrefix(r.stdout, "NAME   CREATED AT\nteam   2") {
+		s.Fatal(r)
+	}
+	s.kubectl("explain limitrange.spec.limits.maxLimitRequestRatio").shows("FIELD: maxLimitRequestRatio", "MaxLimitRequestRatio if specified")
+	const asks = "apiVersion: fleet.gatehouse.dev/v1alpha1\nkind: Instance\nmetadata: {name: NAME, namespace: $ID}\nspec: {containers: [{name: main, image: \"example.com/app:1\", resources: {limits: {memory: MEMORY}}}]}\n"
+	ask := func(name, memory string) string {
+		return strings.NewReplacer("NAME", name, "MEMORY", memory).Replace(asks)
+	}
+	kit.EventuallyState(s, "the limits are in effect", func(context.Context) (bool, string) {
+		last := s.pipe(ask("probe", "2Gi"), "create -n $ID --dry-run=server -f -")
+		return last.code != 0, last.String()
+	})
+	s.pipe(ask("fits", "128Mi"), "create -n $ID -f -").prints("instance.fleet.gatehouse.dev/fits created")
+	s.kubectl("get instance fits -n $ID -o", `jsonpath={.spec.containers[0].resources} {.metadata.annotations.kubernetes\.io/limit-ranger}{"\n"}`).prints(
+		`{"limits":{"cpu":"1","memory":"128Mi"},"requests":{"cpu":"500m","memory":"128Mi"}} LimitRanger plugin set: cpu request for container main; cpu limit for container main`)
+	s.pipe(ask("large", "2Gi"), "create -n $ID -f -").fails(
+		`Error from server (Forbidden): error when creating "STDIN": instances.fleet.gatehouse.dev "large" is forbidden: spec.containers[0].resources.limits[memory]: 2Gi is more than the maximum of 1Gi per container (limit range team) (admission plugin LimitRanger: set resources.requests and resources.limits of the containers within the bounds, which kubectl describe limits prints)`)
+	s.pipe(strings.ReplaceAll(limits, "name: team", "name: claims")+"  - {type: PersistentVolumeClaim, max: {storage: 1Gi}}\n", "create -n $ID -f -").warns(
+		"Warning: spec.limits[2].type: this server stores nothing that a limit of type PersistentVolumeClaim applies to, so it limits nothing here; Container and Pod apply to instances", "limitrange/claims created")
+	s.pipe(strings.ReplaceAll(limits, "max: {memory: 1Gi}", "max: {memory: 1}"), "apply -n $ID -f -").fails(
+		`The LimitRange "team" is invalid: `,
+		`* spec.limits[0].min[memory]: Invalid value: "64Mi": min 64Mi is greater than max 1`,
+		`* spec.limits[0].defaultRequest[memory]: Invalid value: "1": min 64Mi is greater than defaultRequest 1`,
+		`* spec.limits[0].default[memory]: Invalid value: "1": min 64Mi is greater than default 1`)
+}
+
 	s.pipe(event, "create -n $ID -f -").prints("event/noticed.1 created")
 	s.kubectl("events -n $ID --for=configmap/settings").shows("Normal", "Noticed", "ConfigMap/settings", "something was noticed")
 	s.kubectl("get events -n $ID --field-selector involvedObject.name=settings -o name").prints("event/noticed.1")

@@ -104,7 +104,7 @@ func paths(urls ...string) rbacv1.PolicyRule {
 // Kubernetes, they do not allow to impersonate service accounts.
 func viewRules() []rbacv1.PolicyRule {
 	return []rbacv1.PolicyRule{
-		rule(read, "", "configmaps", "events", "namespaces", "resourcequotas", "resourcequotas/status", "serviceaccounts"),
+		rule(read, "", "configmaps", "events", "limitranges", "namespaces", "resourcequotas", "resourcequotas/status", "serviceaccounts"),
 		rule(read, "events.k8s.io", "events"),
 		rule(read, fleet, "apps", "apps/scale", "apps/status", "instances", "instances/status", "releases", "releases/scale", "releases/status"),
 	}
