@@ -38,14 +38,15 @@ func RunBuiltins(t *testing.T, env Env) {
 		play     func(*scene)
 	}{
 		{"a namespace has a service account, and is deleted with its content", namespaces},
+		{"the root certificates are in a namespace, and come back", rootCertificates},
 		{"a namespace with 500 objects in it is emptied", crowdedNamespace},
 		{"a token of a service account has its identity and its rights", accountTokens},
 		{"roles are created, bound, described, read and reconciled", roles},
 		{"a user without rights gets the missing right", refusals},
 		{"secrets and config maps are created, described and read", configuration},
 		{"a quota is created and described", quota},
-		{"events are listed by what they are about", events},
 		{"a limit range is applied, described, and kept by instances", limitRange},
+		{"events are listed by what they are about", events},
 		{"apply --prune deletes what was applied before and is not any more", prune},
 		{"delete --cascade=foreground waits for dependents, and orphan leaves them", cascade},
 		{"a lease is taken and seen", leases},
@@ -59,6 +60,7 @@ func RunBuiltins(t *testing.T, env Env) {
 				scene := newScene(t, env, home)
 				scene.kubectl("create namespace $ID").prints("namespace/$ID created")
 				scene.kubectl("wait --for=create serviceaccount/default -n $ID --timeout=2m").prints("serviceaccount/default condition met")
+				scene.kubectl("wait --for=create configmap/kube-root-ca.crt -n $ID --timeout=2m").prints("configmap/kube-root-ca.crt condition met")
 				s.play(scene)
 			})
 		}
@@ -97,6 +99,17 @@ func namespaces(s *scene) {
 	s.kubectl("get configmap a -n $ID").fails(`Error from server (NotFound): namespaces "$ID" not found`)
 }
 
+func rootCertificates(s *scene) {
+	s.kubectl("describe configmap kube-root-ca.crt -n $ID").shows("Name:", "kube-root-ca.crt", "Annotations:", "kubernetes.io/description:", "Contains a CA bundle", "ca.crt:", "-----BEGIN CERTIFICATE-----")
+	s.kubectl("delete configmap kube-root-ca.crt -n $ID").prints(`configmap "kube-root-ca.crt" deleted from $ID namespace`)
+	s.kubectl("wait --for=create configmap/kube-root-ca.crt -n $ID --timeout=2m").prints("configmap/kube-root-ca.crt condition met")
+	s.kubectl("patch configmap kube-root-ca.crt -n $ID --type=merge -p", `{"data":{"ca.crt":"forged"}}`).prints("configmap/kube-root-ca.crt patched")
+	kit.EventuallyState(s, "the certificates are corrected", func(context.Context) (bool, string) {
+		last := s.kubectl("get configmap kube-root-ca.crt -n $ID -o", `jsonpath={.data.ca\.crt}`)
+		return strings.Contains(last.stdout, "-----BEGIN CERTIFICATE-----"), last.String()
+	})
+}
+
 func crowdedNamespace(s *scene) {
 	var objects strings.Builder
 	for i := range 500 {
@@ -118,7 +131,7 @@ func accountTokens(s *scene) {
 		`Error from server (Forbidden): configmaps is forbidden: User "system:serviceaccount:$ID:robot" cannot list resource "configmaps" in API group "" in the namespace "$ID"`)
 	s.kubectl("create rolebinding robots -n $ID --clusterrole=view --serviceaccount=$ID:robot").prints("rolebinding.rbac.authorization.k8s.io/robots created")
 	awaitRight(robot, "list configmaps -n $ID")
-	robot.kubectl("get configmaps -n $ID").warns("No resources found in $ID namespace.")
+	robot.kubectl("get configmaps -n $ID -o name").prints("configmap/kube-root-ca.crt")
 	robot.kubectl("auth can-i list secrets -n $ID").expect(1, "no\n", "")
 	s.kubectl("delete serviceaccount robot -n $ID").prints(`serviceaccount "robot" deleted from $ID namespace`)
 	robot.kubectl("get configmaps -n $ID").fails("error: You must be logged in to the server (Unauthorized)")
@@ -158,7 +171,7 @@ spec: {user: $ID-ann, resourceAttributes: {namespace: $ID, verb: VERB, resource:
 	for verb, allowed := range map[string]string{"list": "true", "delete": "false"} {
 		s.pipe(strings.Replace(review, "VERB", verb, 1), "create -f - -o", `jsonpath={.status.allowed}{"\n"}`).prints(allowed)
 	}
-	s.kubectl("get configmaps -n $ID --as=$ID-ann").warns("No resources found in $ID namespace.")
+	s.kubectl("get configmaps -n $ID --as=$ID-ann -o name").prints("configmap/kube-root-ca.crt")
 
 	const wider = `apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
@@ -216,19 +229,6 @@ func quota(s *scene) {
 	s.kubectl("create quota other -n $ID --hard=pods=1").warns("Warning: spec.hard[pods]: this server counts nothing by this name, so it limits nothing here; see docs/quota.md for what can be limited", "resourcequota/other created")
 }
 
-func events(s *scene) {
-	const event = `apiVersion: v1
-kind: Event
-metadata: {name: noticed.1, namespace: $ID}
-involvedObject: {apiVersion: v1, kind: ConfigMap, name: settings, namespace: $ID, uid: u-1}
-reason: Noticed
-message: something was noticed
-type: Normal
-source: {component: tour}
-firstTimestamp: "2026-01-02T03:04:05Z"
-lastTimestamp: "2026-01-02T03:04:05Z"
-count: 1
-`
 func limitRange(s *scene) {
 	const limits = `apiVersion: v1
 kind: LimitRange
@@ -268,6 +268,19 @@ spec:
 		`* spec.limits[0].default[memory]: Invalid value: "1": min 64Mi is greater than default 1`)
 }
 
+func events(s *scene) {
+	const event = `apiVersion: v1
+kind: Event
+metadata: {name: noticed.1, namespace: $ID}
+involvedObject: {apiVersion: v1, kind: ConfigMap, name: settings, namespace: $ID, uid: u-1}
+reason: Noticed
+message: something was noticed
+type: Normal
+source: {component: tour}
+firstTimestamp: "2026-01-02T03:04:05Z"
+lastTimestamp: "2026-01-02T03:04:05Z"
+count: 1
+`
 	s.pipe(event, "create -n $ID -f -").prints("event/noticed.1 created")
 	s.kubectl("events -n $ID --for=configmap/settings").shows("Normal", "Noticed", "ConfigMap/settings", "something was noticed")
 	s.kubectl("get events -n $ID --field-selector involvedObject.name=settings -o name").prints("event/noticed.1")

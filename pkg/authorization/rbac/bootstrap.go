@@ -49,10 +49,12 @@ type Bootstrap struct {
 	Reconcile func(existing runtime.Object) bool
 }
 
-// UserRole is a ClusterRole for one user, with the name of the user.
+// UserRole is a role for one user, with the name of the user.
 type UserRole struct {
-	User  string
-	Rules []rbacv1.PolicyRule
+	User string
+	// Namespace is the only one in which the rules apply; empty for all.
+	Namespace string
+	Rules     []rbacv1.PolicyRule
 }
 
 // BootstrapObjects returns the roles and bindings that a server starts with. Each controller gets
@@ -71,7 +73,7 @@ func BootstrapObjects(controllers []UserRole) []Bootstrap {
 			return reconcileBinding(existing.(*rbacv1.ClusterRoleBinding), &binding)
 		}})
 	}
-	return objects
+	return append(objects, namespacedRoles(controllers)...)
 }
 
 // stamp marks an object as one that the server keeps up to date.
@@ -164,7 +166,11 @@ func clusterRoles(controllers []UserRole) []rbacv1.ClusterRole {
 		gathered("admin", admin),
 	}
 	for _, c := range controllers {
-		roles = append(roles, named(c.User, slices.Concat(c.Rules, []rbacv1.PolicyRule{paths("/api", "/api/*", "/apis", "/apis/*")})...))
+		rules := c.Rules
+		if c.Namespace != "" {
+			rules = nil // see namespacedRoles
+		}
+		roles = append(roles, named(c.User, slices.Concat(rules, []rbacv1.PolicyRule{paths("/api", "/api/*", "/apis", "/apis/*")})...))
 	}
 	return roles
 }
