@@ -78,7 +78,7 @@ builtins=(
   k8s.io/api/rbac/v1
 )
 core_kinds=(
-  ConfigMap ConfigMapList Event EventList Namespace NamespaceList ResourceQuota ResourceQuotaList
+  ConfigMap ConfigMapList Event EventList LimitRange LimitRangeList Namespace NamespaceList ResourceQuota ResourceQuotaList
   Secret SecretList ServiceAccount ServiceAccountList
 )
 readonly_args=()

@@ -32,6 +32,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/eventratelimit"
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/hostrestriction"
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/hosttaints"
+	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/limitranger"
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/ownerreferences"
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/resourcequota"
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/serviceaccount"
@@ -120,6 +121,16 @@ func Plugins() []Plugin {
 			Need: NeedNamespaces, Resources: []schema.GroupVersionResource{corev1.SchemeGroupVersion.WithResource("namespaces")}, Live: true,
 			Without: "objects in namespaces cannot be created",
 			For:     []admission.Operation{admission.Create}, Namespaced: true,
+		}},
+	}, {
+		Name:     limitranger.PluginName,
+		Register: limitranger.Register,
+		Why:      "before policies and webhooks, which see the defaults that it sets, and before the quota, which requires what it sets and charges it; early, as in Kubernetes, because it reads from memory only",
+		Cure:     "set resources.requests and resources.limits of the containers within the bounds, which kubectl describe limits prints",
+		Reads: []Read{{
+			Need: "limit-ranges", Resources: []schema.GroupVersionResource{corev1.SchemeGroupVersion.WithResource("limitranges")},
+			Without: "instances cannot be created",
+			For:     []admission.Operation{admission.Create}, Namespaced: true, About: fleet.Resource("instances"),
 		}},
 	}, {
 		Name:     serviceaccount.PluginName,

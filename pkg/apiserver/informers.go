@@ -73,6 +73,7 @@ func NewStoreInformers() *StoreInformers {
 	s.register(admissionregistrationv1.Resource("validatingadmissionpolicies"), &admissionregistrationv1.ValidatingAdmissionPolicy{})
 	s.register(admissionregistrationv1.Resource("validatingadmissionpolicybindings"), &admissionregistrationv1.ValidatingAdmissionPolicyBinding{})
 	s.register(admissionregistrationv1.Resource("validatingwebhookconfigurations"), &admissionregistrationv1.ValidatingWebhookConfiguration{})
+	s.register(corev1.Resource("limitranges"), &corev1.LimitRange{})
 	s.register(corev1.Resource("namespaces"), &corev1.Namespace{})
 	s.register(corev1.Resource("resourcequotas"), &corev1.ResourceQuota{})
 	s.register(corev1.Resource("secrets"), &corev1.Secret{})

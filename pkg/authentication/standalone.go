@@ -51,12 +51,14 @@ type Standalone struct {
 	ClientCA dynamiccertificates.CAContentProvider
 	// FrontProxy passes users on in headers; nil for none.
 	FrontProxy *FrontProxy
-	// Controllers, TokenFile and ServiceAccounts authenticate bearer tokens; nil for none.
+	// Controllers, TokenFile, ServiceAccounts and BootstrapTokens authenticate bearer tokens; nil for
+	// none.
 	Controllers     *Controllers
 	TokenFile       authenticator.Token
 	ServiceAccounts authenticator.Token
-	// Audiences are the audiences of this server. The tokens of Controllers and TokenFile, which
-	// contain no audience, are valid for them.
+	BootstrapTokens authenticator.Token
+	// Audiences are the audiences of this server. The tokens of Controllers, TokenFile and
+	// BootstrapTokens, which contain no audience, are valid for them.
 	Audiences authenticator.Audiences
 }
 
@@ -96,6 +98,9 @@ func (c Standalone) tokens() authenticator.Token {
 	}
 	if c.ServiceAccounts != nil {
 		list = append(list, byTokenName("service-account", c.ServiceAccounts))
+	}
+	if c.BootstrapTokens != nil {
+		list = append(list, byTokenName("bootstrap-token", authenticator.WrapAudienceAgnosticToken(c.Audiences, c.BootstrapTokens)))
 	}
 	// OIDC belongs here, after service accounts: both parse JSON Web Tokens, and an unknown issuer
 	// may make OIDC fetch keys. A webhook belongs last, because it receives every token that no

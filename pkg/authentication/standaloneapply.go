@@ -25,6 +25,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/token/tokenfile"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
+	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 
@@ -46,6 +47,8 @@ type StandaloneInputs struct {
 	// Lookup and Live find the objects on which service account tokens depend, in caches and in
 	// the storage.
 	Lookup, Live serviceaccount.Lookup
+	// Secrets are the secrets of BootstrapTokenNamespace, in memory.
+	Secrets corelisters.SecretNamespaceLister
 }
 
 // StandaloneAccess is the result of StandaloneOptions.Apply.
@@ -83,6 +86,9 @@ func (o *StandaloneOptions) Apply(generic *genericapiserver.Config, in Standalon
 	access := &StandaloneAccess{Audiences: callers.Audiences}
 	if callers.ServiceAccounts, err = o.Accounts.apply(access, in); err != nil {
 		return nil, err
+	}
+	if o.BootstrapTokens {
+		callers.BootstrapTokens = bootstrapTokens{cached: in.Secrets, live: in.Live, clock: clock.RealClock{}}
 	}
 	generic.Authentication.APIAudiences = callers.Audiences
 	generic.Authentication.Authenticator, access.Tokens = NewStandalone(callers)

@@ -44,6 +44,8 @@ const (
 type StandaloneOptions struct {
 	// TokenFile holds tokens and users.
 	TokenFile string
+	// BootstrapTokens accepts the tokens of secrets of the type bootstrap.kubernetes.io/token.
+	BootstrapTokens bool
 	// Accounts are the flags of service account tokens.
 	Accounts AccountOptions
 	// Proxy are the flags of the front proxy.
@@ -92,6 +94,7 @@ func NewStandaloneOptions() StandaloneOptions {
 // AddFlags adds the flags to a set.
 func (o *StandaloneOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.TokenFile, "token-auth-file", o.TokenFile, "CSV file with a token, a user, a UID and, in quotes, comma separated groups on each line. Read at the start. Such a token never expires: prefer certificates (gatehouse user add).")
+	fs.BoolVar(&o.BootstrapTokens, "enable-bootstrap-token-auth", o.BootstrapTokens, "Authenticate tokens ID.SECRET by secrets of type bootstrap.kubernetes.io/token in kube-system, as user system:bootstrap:ID in group system:bootstrappers. The controller token-cleaner deletes the expired ones.")
 
 	a := &o.Accounts
 	fs.StringVar(&a.SigningKeyFile, "service-account-signing-key-file", a.SigningKeyFile, "Private key that signs service account tokens. If empty, the key in the data directory, which the first start creates. Replicas must share it.")
@@ -230,6 +233,7 @@ func (o *StandaloneOptions) ValidateUnused() []error {
 		set  bool
 	}{
 		{"token-auth-file", o.TokenFile != ""},
+		{"enable-bootstrap-token-auth", o.BootstrapTokens},
 		{"service-account-signing-key-file", a.SigningKeyFile != ""},
 		{"service-account-key-file", len(a.KeyFiles) > 0},
 		{"service-account-issuer", !slices.Equal(a.Issuers, []string{DefaultIssuer})},

@@ -51,6 +51,21 @@ func NamesOf(certificate *x509.Certificate) []string {
 	return names
 }
 
+// AuthoritiesOf returns the certificates in PEM that verify the serving certificate in a file: the
+// authorities that follow it. If none does, it returns the certificate itself: a client that trusts
+// it accepts it, and no authority is known.
+func AuthoritiesOf(file string) ([]byte, error) {
+	chain, err := cert.CertsFromFile(file)
+	if err != nil {
+		return nil, err
+	}
+	authorities := slices.DeleteFunc(slices.Clone(chain[1:]), func(c *x509.Certificate) bool { return !c.IsCA })
+	if len(authorities) == 0 {
+		authorities = chain[:1]
+	}
+	return cert.EncodeCertificates(authorities...)
+}
+
 // ReadAuthorities returns the certificates of the files that --also-trust names, in PEM. It fails
 // on certificates that are not authorities.
 func ReadAuthorities(files []string) ([]byte, error) {

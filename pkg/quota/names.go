@@ -77,6 +77,7 @@ func Kinds() []Kind {
 		{Resource: schema.GroupVersionResource{Group: fleet, Version: "v1alpha1", Resource: "releases"}},
 		{Resource: Events()[0].WithVersion("v1"), Alias: CountName(Events()[1])},
 		{Resource: schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}, Alias: corev1.ResourceConfigMaps},
+		{Resource: schema.GroupVersionResource{Version: "v1", Resource: "limitranges"}},
 		{Resource: schema.GroupVersionResource{Version: "v1", Resource: "resourcequotas"}, Alias: corev1.ResourceQuotas},
 		{Resource: schema.GroupVersionResource{Version: "v1", Resource: "secrets"}, Alias: corev1.ResourceSecrets},
 		{Resource: schema.GroupVersionResource{Version: "v1", Resource: "serviceaccounts"}},

@@ -18,9 +18,11 @@ package server
 
 import (
 	"fmt"
+	"slices"
 
 	"k8s.io/client-go/rest"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/manager"
 	"github.com/gatehouse-dev/gatehouse/pkg/credentials"
 	"github.com/gatehouse-dev/gatehouse/pkg/simulation"
@@ -33,12 +35,16 @@ func NewClients(in Inputs, loopback *rest.Config) (manager.Runners, error) {
 	if in.Aggregated() {
 		return nil, nil
 	}
+	rootCA, err := in.RootCA()
+	if err != nil {
+		return nil, err
+	}
 	tokens := map[string]string{}
 	for _, name := range manager.ClientNames() {
 		tokens[name] = in.Identities.Mint(name)
 	}
 	clients, err := manager.NewStandalone(manager.Standalone{
-		Controllers: in.Controllers, EndedInstances: in.EndedInstances, Replica: in.ReplicaIdentity(),
+		Controllers: in.selectedControllers(), EndedInstances: in.EndedInstances, RootCA: rootCA, Replica: in.ReplicaIdentity(),
 		Identity: func(name string) *rest.Config { return manager.TokenConfig(loopback, name, tokens[name]) },
 	})
 	if err != nil || in.SimulateHosts == 0 {
@@ -51,4 +57,25 @@ func NewClients(in Inputs, loopback *rest.Config) (manager.Runners, error) {
 		return nil, fmt.Errorf("--simulate-hosts=%d: %w", in.SimulateHosts, err)
 	}
 	return append(clients, manager.Run(hosts)), nil
+}
+
+// selectedControllers returns the selection of --controllers. As in kube-controller-manager, * does not
+// select the cleaner of bootstrap tokens: it runs if the tokens authenticate, or if it is named.
+func (in Inputs) selectedControllers() manager.Selection {
+	if in.Callers.BootstrapTokens || slices.Contains(in.Controllers, manager.TokenCleaner) {
+		return in.Controllers
+	}
+	return append(slices.Clone(in.Controllers), "-"+manager.TokenCleaner)
+}
+
+// RootCA returns the certificates in PEM that verify the serving certificate.
+func (in Inputs) RootCA() ([]byte, error) {
+	if in.Serving.OwnCertificate() {
+		return in.Certificates.CA.CertPEM, nil
+	}
+	pem, err := certificates.AuthoritiesOf(in.Serving.ServerCert.CertKey.CertFile)
+	if err != nil {
+		return nil, fmt.Errorf("--tls-cert-file: %w", err)
+	}
+	return pem, nil
 }

@@ -145,7 +145,7 @@ func applyStandalone(in Inputs, bound host.BoundInstances, config *apiserver.Con
 	}
 	access, err := in.Callers.Apply(config.Generic, authentication.StandaloneInputs{
 		ClientCAFile: caFile, CertificateDir: in.Certificates.Dir, AnyProxyName: in.Cluster.AnyProxyName, Controllers: in.Identities,
-		Lookup: lookup, Live: lookup.Live(),
+		Lookup: lookup, Live: lookup.Live(), Secrets: objects.Core().V1().Secrets().Lister().Secrets(authentication.BootstrapTokenNamespace),
 	})
 	if err != nil {
 		return nil, admission.Sources{}, err
@@ -191,7 +191,7 @@ func bootstrapRoles() []apiserver.BootstrapObject {
 func controllerRoles() []rbac.UserRole {
 	var roles []rbac.UserRole
 	for _, d := range manager.Descriptors() {
-		roles = append(roles, rbac.UserRole{User: authentication.ControllerUserPrefix + d.Name, Rules: d.Rules})
+		roles = append(roles, rbac.UserRole{User: authentication.ControllerUserPrefix + d.Name, Namespace: d.Namespace, Rules: d.Rules})
 	}
 	return roles
 }

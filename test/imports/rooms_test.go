@@ -61,6 +61,9 @@ var rooms = []room{
 		"k8s.io/apiserver/pkg/admission/plugin/policy/validating", "k8s.io/apiserver/pkg/admission/plugin/webhook/matchconditions",
 		"k8s.io/apiserver/pkg/cel/...", "k8s.io/apiserver/pkg/util/webhook", "k8s.io/client-go/util/jsonpath",
 	}},
+	// cluster-bootstrap has the form of bootstrap tokens, on which their authenticator, their
+	// cleaner and the warnings of the strategy agree.
+	{packages: "pkg/apis/core/validation", may: []string{"pkg/apis/core", "k8s.io/cluster-bootstrap/..."}},
 	{packages: "pkg/apis/([a-z]+)/validation", may: []string{"pkg/apis/$1"}},
 	{packages: "pkg/apis/([a-z]+)/install", may: []string{"pkg/apis/$1", "pkg/apis/$1/<version>"}},
 	{packages: "pkg/apis/([a-z]+)/fuzzer", may: []string{"pkg/apis/$1", "sigs.k8s.io/randfill"}},
@@ -145,7 +148,7 @@ var rooms = []room{
 		"k8s.io/client-go/kubernetes/typed/core/v1", "k8s.io/client-go/rest", "k8s.io/client-go/util/retry",
 	}},
 	// The standalone mode reads the files of its flags, and the signing key from the data directory.
-	{packages: "pkg/authentication", may: []string{"pkg/authentication/...", "pkg/certificates", "pkg/files", "github.com/spf13/pflag", "k8s.io/apiserver/...", "k8s.io/client-go/..."}},
+	{packages: "pkg/authentication", may: []string{"pkg/authentication/...", "pkg/certificates", "pkg/files", "github.com/spf13/pflag", "k8s.io/apiserver/...", "k8s.io/client-go/...", "k8s.io/cluster-bootstrap/..."}},
 	// The bindings of instances to hosts are read from the server itself.
 	{packages: "pkg/authorization/boundinstances", may: []string{"pkg/authorization/host", "pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/apiserver/pkg/server", "k8s.io/client-go/..."}},
 	// The standalone mode reads the file of its flag.
@@ -171,6 +174,7 @@ var rooms = []room{
 	// Controllers do not import each other. They share the packages below internal/.
 	// The quota controller counts what admission charges.
 	{packages: "pkg/controller/quota", may: append([]string{"pkg/quota"}, controllerLibraries...)},
+	{packages: "pkg/controller/tokencleaner", may: append([]string{"k8s.io/cluster-bootstrap/..."}, controllerLibraries...)},
 	// The release controller bounds the bytes of its pending requests by a weighted semaphore.
 	{packages: "pkg/controller/release", may: append([]string{"golang.org/x/sync/semaphore"}, controllerLibraries...)},
 	// The manager constructs all controllers. serving is k8s.io/apiserver's code for the health of

@@ -38,12 +38,14 @@ func RunBuiltins(t *testing.T, env Env) {
 		play     func(*scene)
 	}{
 		{"a namespace has a service account, and is deleted with its content", namespaces},
+		{"the root certificates are in a namespace, and come back", rootCertificates},
 		{"a namespace with 500 objects in it is emptied", crowdedNamespace},
 		{"a token of a service account has its identity and its rights", accountTokens},
 		{"roles are created, bound, described, read and reconciled", roles},
 		{"a user without rights gets the missing right", refusals},
 		{"secrets and config maps are created, described and read", configuration},
 		{"a quota is created and described", quota},
+		{"a limit range is applied, described, and kept by instances", limitRange},
 		{"events are listed by what they are about", events},
 		{"apply --prune deletes what was applied before and is not any more", prune},
 		{"delete --cascade=foreground waits for dependents, and orphan leaves them", cascade},
@@ -58,6 +60,7 @@ func RunBuiltins(t *testing.T, env Env) {
 				scene := newScene(t, env, home)
 				scene.kubectl("create namespace $ID").prints("namespace/$ID created")
 				scene.kubectl("wait --for=create serviceaccount/default -n $ID --timeout=2m").prints("serviceaccount/default condition met")
+				scene.kubectl("wait --for=create configmap/kube-root-ca.crt -n $ID --timeout=2m").prints("configmap/kube-root-ca.crt condition met")
 				s.play(scene)
 			})
 		}
@@ -96,6 +99,17 @@ func namespaces(s *scene) {
 	s.kubectl("get configmap a -n $ID").fails(`Error from server (NotFound): namespaces "$ID" not found`)
 }
 
+func rootCertificates(s *scene) {
+	s.kubectl("describe configmap kube-root-ca.crt -n $ID").shows("Name:", "kube-root-ca.crt", "Annotations:", "kubernetes.io/description:", "Contains a CA bundle", "ca.crt:", "-----BEGIN CERTIFICATE-----")
+	s.kubectl("delete configmap kube-root-ca.crt -n $ID").prints(`configmap "kube-root-ca.crt" deleted from $ID namespace`)
+	s.kubectl("wait --for=create configmap/kube-root-ca.crt -n $ID --timeout=2m").prints("configmap/kube-root-ca.crt condition met")
+	s.kubectl("patch configmap kube-root-ca.crt -n $ID --type=merge -p", `{"data":{"ca.crt":"forged"}}`).prints("configmap/kube-root-ca.crt patched")
+	kit.EventuallyState(s, "the certificates are corrected", func(context.Context) (bool, string) {
+		last := s.kubectl("get configmap kube-root-ca.crt -n $ID -o", `jsonpath={.data.ca\.crt}`)
+		return strings.Contains(last.stdout, "-----BEGIN CERTIFICATE-----"), last.String()
+	})
+}
+
 func crowdedNamespace(s *scene) {
 	var objects strings.Builder
 	for i := range 500 {
@@ -117,7 +131,7 @@ func accountTokens(s *scene) {
 		`Error from server (Forbidden): configmaps is forbidden: User "system:serviceaccount:$ID:robot" cannot list resource "configmaps" in API group "" in the namespace "$ID"`)
 	s.kubectl("create rolebinding robots -n $ID --clusterrole=view --serviceaccount=$ID:robot").prints("rolebinding.rbac.authorization.k8s.io/robots created")
 	awaitRight(robot, "list configmaps -n $ID")
-	robot.kubectl("get configmaps -n $ID").warns("No resources found in $ID namespace.")
+	robot.kubectl("get configmaps -n $ID -o name").prints("configmap/kube-root-ca.crt")
 	robot.kubectl("auth can-i list secrets -n $ID").expect(1, "no\n", "")
 	s.kubectl("delete serviceaccount robot -n $ID").prints(`serviceaccount "robot" deleted from $ID namespace`)
 	robot.kubectl("get configmaps -n $ID").fails("error: You must be logged in to the server (Unauthorized)")
@@ -157,7 +171,7 @@ spec: {user: $ID-ann, resourceAttributes: {namespace: $ID, verb: VERB, resource:
 	for verb, allowed := range map[string]string{"list": "true", "delete": "false"} {
 		s.pipe(strings.Replace(review, "VERB", verb, 1), "create -f - -o", `jsonpath={.status.allowed}{"\n"}`).prints(allowed)
 	}
-	s.kubectl("get configmaps -n $ID --as=$ID-ann").warns("No resources found in $ID namespace.")
+	s.kubectl("get configmaps -n $ID --as=$ID-ann -o name").prints("configmap/kube-root-ca.crt")
 
 	const wider = `apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
@@ -213,6 +227,45 @@ func quota(s *scene) {
 	s.kubectl("get quota few -n $ID").table("NAME | REQUEST | LIMIT | AGE", "few | "+apps+": 0/3, "+hard+": 600/1k |  | <age>")
 	s.kubectl("describe namespace $ID").shows("Resource Quotas", "few", apps, hard)
 	s.kubectl("create quota other -n $ID --hard=pods=1").warns("Warning: spec.hard[pods]: this server counts nothing by this name, so it limits nothing here; see docs/quota.md for what can be limited", "resourcequota/other created")
+}
+
+func limitRange(s *scene) {
+	const limits = `apiVersion: v1
+kind: LimitRange
+metadata: {name: team, namespace: $ID}
+spec:
+  limits:
+  - {type: Container, default: {cpu: "1"}, defaultRequest: {cpu: 500m}, min: {memory: 64Mi}, max: {memory: 1Gi}, maxLimitRequestRatio: {cpu: "4"}}
+  - {type: Pod, max: {cpu: "3"}}
+`
+	s.pipe(limits, "apply -n $ID -f -").prints("limitrange/team created")
+	s.kubectl("describe limits team -n $ID").shows("Name:       team", "Type", "Resource", "Min", "Max", "Default Request", "Default Limit", "Max Limit/Request Ratio", "Container", "64Mi", "1Gi", "500m", "Pod", "3")
+	s.kubectl("describe namespace $ID").shows("Resource Limits", "Container", "memory", "64Mi", "1Gi")
+	s.kubectl("get limits -n $ID -o name").prints("limitrange/team")
+	if r := s.kubectl("get limits -n $ID"); r.code != 0 || !strings.HasPrefix(r.stdout, "NAME   CREATED AT\nteam   2") {
+		s.Fatal(r)
+	}
+	s.kubectl("explain limitrange.spec.limits.maxLimitRequestRatio").shows("FIELD: maxLimitRequestRatio", "MaxLimitRequestRatio if specified")
+	const asks = "apiVersion: fleet.gatehouse.dev/v1alpha1\nkind: Instance\nmetadata: {name: NAME, namespace: $ID}\nspec: {containers: [{name: main, image: \"example.com/app:1\", resources: {limits: {memory: MEMORY}}}]}\n"
+	ask := func(name, memory string) string {
+		return strings.NewReplacer("NAME", name, "MEMORY", memory).Replace(asks)
+	}
+	kit.EventuallyState(s, "the limits are in effect", func(context.Context) (bool, string) {
+		last := s.pipe(ask("probe", "2Gi"), "create -n $ID --dry-run=server -f -")
+		return last.code != 0, last.String()
+	})
+	s.pipe(ask("fits", "128Mi"), "create -n $ID -f -").prints("instance.fleet.gatehouse.dev/fits created")
+	s.kubectl("get instance fits -n $ID -o", `jsonpath={.spec.containers[0].resources} {.metadata.annotations.kubernetes\.io/limit-ranger}{"\n"}`).prints(
+		`{"limits":{"cpu":"1","memory":"128Mi"},"requests":{"cpu":"500m","memory":"128Mi"}} LimitRanger plugin set: cpu request for container main; cpu limit for container main`)
+	s.pipe(ask("large", "2Gi"), "create -n $ID -f -").fails(
+		`Error from server (Forbidden): error when creating "STDIN": instances.fleet.gatehouse.dev "large" is forbidden: spec.containers[0].resources.limits[memory]: 2Gi is more than the maximum of 1Gi per container (limit range team) (admission plugin LimitRanger: set resources.requests and resources.limits of the containers within the bounds, which kubectl describe limits prints)`)
+	s.pipe(strings.ReplaceAll(limits, "name: team", "name: claims")+"  - {type: PersistentVolumeClaim, max: {storage: 1Gi}}\n", "create -n $ID -f -").warns(
+		"Warning: spec.limits[2].type: this server stores nothing that a limit of type PersistentVolumeClaim applies to, so it limits nothing here; Container and Pod apply to instances", "limitrange/claims created")
+	s.pipe(strings.ReplaceAll(limits, "max: {memory: 1Gi}", "max: {memory: 1}"), "apply -n $ID -f -").fails(
+		`The LimitRange "team" is invalid: `,
+		`* spec.limits[0].min[memory]: Invalid value: "64Mi": min 64Mi is greater than max 1`,
+		`* spec.limits[0].defaultRequest[memory]: Invalid value: "1": min 64Mi is greater than defaultRequest 1`,
+		`* spec.limits[0].default[memory]: Invalid value: "1": min 64Mi is greater than default 1`)
 }
 
 func events(s *scene) {

@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -86,7 +87,19 @@ func People(t *testing.T, env Env) {
 	prepareTeam(t, env)
 	watched := []string{hosts, fleet + "/instances", core + "/namespaces", core + "/secrets", core + "/configmaps", core + "/serviceaccounts",
 		rbac + "/roles", rbac + "/rolebindings", rbac + "/clusterroles", rbac + "/clusterrolebindings"}
+	awaitRootCA(t, newClient(t, env.Admin))
 	play(t, env, team(), teamRows(env), watched)
+}
+
+// awaitRootCA waits until a controller has published the root certificates in every namespace.
+func awaitRootCA(t *testing.T, admin client) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for key := range admin.everything(t, []string{core + "/namespaces"}) {
+		name := key[strings.LastIndex(key, "/")+1:]
+		admin.awaitCode(ctx, t, attack{path: core + "/namespaces/" + name + "/configmaps/kube-root-ca.crt"}, http.StatusOK)
+	}
 }
 
 func teamRows(env Env) []attack {

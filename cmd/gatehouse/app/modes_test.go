@@ -66,6 +66,7 @@ type stubCluster struct {
 
 // emptyLists are the lists that admission reads; the stub has no objects of them.
 var emptyLists = map[string]string{
+	"limitranges":                       "LimitRangeList",
 	"mutatingadmissionpolicies":         "MutatingAdmissionPolicyList",
 	"mutatingadmissionpolicybindings":   "MutatingAdmissionPolicyBindingList",
 	"mutatingwebhookconfigurations":     "MutatingWebhookConfigurationList",
@@ -384,6 +385,9 @@ func checkNeeds(t *testing.T, cluster *stubCluster, o options.CompletedOptions) 
 	}
 	if !cluster.asked.Has("list resourcequotas") {
 		t.Errorf("admission reads no resource quotas of the cluster: %v", sets.List(cluster.asked))
+	}
+	if !cluster.asked.Has("list limitranges") {
+		t.Errorf("admission reads no limit ranges of the cluster: %v", sets.List(cluster.asked))
 	}
 	if !cluster.asked.Has("list services") {
 		t.Errorf("webhooks by service cannot be found: %v", sets.List(cluster.asked))

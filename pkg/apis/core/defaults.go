@@ -24,6 +24,8 @@ import (
 func addDefaultingFuncs(scheme *runtime.Scheme) error {
 	scheme.AddTypeDefaultingFunc(&corev1.ConfigMap{}, func(obj any) { SetDefaults_ConfigMap(obj.(*corev1.ConfigMap)) })
 	scheme.AddTypeDefaultingFunc(&corev1.ConfigMapList{}, func(obj any) { each(obj.(*corev1.ConfigMapList).Items, SetDefaults_ConfigMap) })
+	scheme.AddTypeDefaultingFunc(&corev1.LimitRange{}, func(obj any) { SetDefaults_LimitRange(obj.(*corev1.LimitRange)) })
+	scheme.AddTypeDefaultingFunc(&corev1.LimitRangeList{}, func(obj any) { each(obj.(*corev1.LimitRangeList).Items, SetDefaults_LimitRange) })
 	scheme.AddTypeDefaultingFunc(&corev1.Namespace{}, func(obj any) { SetDefaults_Namespace(obj.(*corev1.Namespace)) })
 	scheme.AddTypeDefaultingFunc(&corev1.NamespaceList{}, func(obj any) { each(obj.(*corev1.NamespaceList).Items, SetDefaults_Namespace) })
 	scheme.AddTypeDefaultingFunc(&corev1.Secret{}, func(obj any) { SetDefaults_Secret(obj.(*corev1.Secret)) })
@@ -42,6 +44,32 @@ func SetDefaults_ConfigMap(obj *corev1.ConfigMap) {
 	if obj.Data == nil {
 		obj.Data = map[string]string{}
 	}
+}
+
+// SetDefaults_LimitRange completes what containers get: an absent default is the maximum, and an
+// absent default request is the default or else the minimum, as in a kube-apiserver.
+func SetDefaults_LimitRange(obj *corev1.LimitRange) {
+	for i := range obj.Spec.Limits {
+		item := &obj.Spec.Limits[i]
+		if item.Type != corev1.LimitTypeContainer {
+			continue
+		}
+		item.Default = completed(item.Default, item.Max)
+		item.DefaultRequest = completed(completed(item.DefaultRequest, item.Default), item.Min)
+	}
+}
+
+// completed returns a list with what it lacks of another.
+func completed(list, from corev1.ResourceList) corev1.ResourceList {
+	if list == nil {
+		list = corev1.ResourceList{}
+	}
+	for name, amount := range from {
+		if _, found := list[name]; !found {
+			list[name] = amount.DeepCopy()
+		}
+	}
+	return list
 }
 
 // SetDefaults_Namespace labels a namespace with its name, so that label selectors can name

@@ -17,15 +17,32 @@ limitations under the License.
 package core_test
 
 import (
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/core/install"
 )
+
+// limits returns a limit range with one item.
+func limits(item corev1.LimitRangeItem) *corev1.LimitRange {
+	return &corev1.LimitRange{Spec: corev1.LimitRangeSpec{Limits: []corev1.LimitRangeItem{item}}}
+}
+
+// amounts returns a list of NAME=AMOUNT, separated by commas.
+func amounts(text string) corev1.ResourceList {
+	list := corev1.ResourceList{}
+	for pair := range strings.SplitSeq(text, ",") {
+		name, amount, _ := strings.Cut(pair, "=")
+		list[corev1.ResourceName(name)] = resource.MustParse(amount)
+	}
+	return list
+}
 
 func TestDefaults(t *testing.T) {
 	scheme := runtime.NewScheme()
@@ -60,6 +77,21 @@ func TestDefaults(t *testing.T) {
 		"stringData becomes data, and wins over it": {
 			&corev1.Secret{Data: map[string][]byte{"a": []byte("old"), "b": []byte("kept")}, StringData: map[string]string{"a": "new", "c": "added"}},
 			&corev1.Secret{Type: corev1.SecretTypeOpaque, Data: map[string][]byte{"a": []byte("new"), "b": []byte("kept"), "c": []byte("added")}},
+		},
+		"the default of a container is its maximum, and its request the default or the minimum": {
+			limits(corev1.LimitRangeItem{Type: corev1.LimitTypeContainer, Max: amounts("cpu=2,memory=3"), Default: amounts("memory=1"), Min: amounts("example.com/gpu=1")}),
+			limits(corev1.LimitRangeItem{
+				Type: corev1.LimitTypeContainer, Max: amounts("cpu=2,memory=3"), Min: amounts("example.com/gpu=1"),
+				Default: amounts("cpu=2,memory=1"), DefaultRequest: amounts("cpu=2,memory=1,example.com/gpu=1"),
+			}),
+		},
+		"given defaults of a container stay": {
+			limits(corev1.LimitRangeItem{Type: corev1.LimitTypeContainer, Max: amounts("cpu=4"), Min: amounts("cpu=1"), Default: amounts("cpu=3"), DefaultRequest: amounts("cpu=2")}),
+			limits(corev1.LimitRangeItem{Type: corev1.LimitTypeContainer, Max: amounts("cpu=4"), Min: amounts("cpu=1"), Default: amounts("cpu=3"), DefaultRequest: amounts("cpu=2")}),
+		},
+		"other limits get no defaults": {
+			limits(corev1.LimitRangeItem{Type: corev1.LimitTypePod, Max: amounts("cpu=4")}),
+			limits(corev1.LimitRangeItem{Type: corev1.LimitTypePod, Max: amounts("cpu=4")}),
 		},
 		"every item of a list gets its defaults": {
 			&corev1.SecretList{Items: []corev1.Secret{{StringData: map[string]string{"a": "b"}}}},

@@ -49,6 +49,8 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&corev1.ConfigMapList{},
 		&corev1.Event{},
 		&corev1.EventList{},
+		&corev1.LimitRange{},
+		&corev1.LimitRangeList{},
 		&corev1.Namespace{},
 		&corev1.NamespaceList{},
 		&corev1.ResourceQuota{},

@@ -49,10 +49,12 @@ type Bootstrap struct {
 	Reconcile func(existing runtime.Object) bool
 }
 
-// UserRole is a ClusterRole for one user, with the name of the user.
+// UserRole is a role for one user, with the name of the user.
 type UserRole struct {
-	User  string
-	Rules []rbacv1.PolicyRule
+	User string
+	// Namespace is the only one in which the rules apply; empty for all.
+	Namespace string
+	Rules     []rbacv1.PolicyRule
 }
 
 // BootstrapObjects returns the roles and bindings that a server starts with. Each controller gets
@@ -71,7 +73,7 @@ func BootstrapObjects(controllers []UserRole) []Bootstrap {
 			return reconcileBinding(existing.(*rbacv1.ClusterRoleBinding), &binding)
 		}})
 	}
-	return objects
+	return append(objects, namespacedRoles(controllers)...)
 }
 
 // stamp marks an object as one that the server keeps up to date.
@@ -104,7 +106,7 @@ func paths(urls ...string) rbacv1.PolicyRule {
 // Kubernetes, they do not allow to impersonate service accounts.
 func viewRules() []rbacv1.PolicyRule {
 	return []rbacv1.PolicyRule{
-		rule(read, "", "configmaps", "events", "namespaces", "resourcequotas", "resourcequotas/status", "serviceaccounts"),
+		rule(read, "", "configmaps", "events", "limitranges", "namespaces", "resourcequotas", "resourcequotas/status", "serviceaccounts"),
 		rule(read, "events.k8s.io", "events"),
 		rule(read, fleet, "apps", "apps/scale", "apps/status", "instances", "instances/status", "releases", "releases/scale", "releases/status"),
 	}
@@ -164,7 +166,11 @@ func clusterRoles(controllers []UserRole) []rbacv1.ClusterRole {
 		gathered("admin", admin),
 	}
 	for _, c := range controllers {
-		roles = append(roles, named(c.User, slices.Concat(c.Rules, []rbacv1.PolicyRule{paths("/api", "/api/*", "/apis", "/apis/*")})...))
+		rules := c.Rules
+		if c.Namespace != "" {
+			rules = nil // see namespacedRoles
+		}
+		roles = append(roles, named(c.User, slices.Concat(rules, []rbacv1.PolicyRule{paths("/api", "/api/*", "/apis", "/apis/*")})...))
 	}
 	return roles
 }

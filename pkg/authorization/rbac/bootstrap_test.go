@@ -26,15 +26,25 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 )
 
+// controllerRoles has a controller with rights in all namespaces, and one with rights in one.
+var controllerRoles = []UserRole{
+	{User: "system:controller:x", Rules: []rbacv1.PolicyRule{rule([]string{"get"}, fleet, "apps")}},
+	{User: "system:controller:y", Namespace: "kube-system", Rules: []rbacv1.PolicyRule{rule([]string{"delete"}, "", "secrets")}},
+}
+
 func bootstrapped(t *testing.T) *Authorizer {
 	t.Helper()
 	a := &Authorizer{index: newIndex()}
-	for _, object := range BootstrapObjects([]UserRole{{User: "system:controller:x", Rules: []rbacv1.PolicyRule{rule([]string{"get"}, fleet, "apps")}}}) {
+	for _, object := range BootstrapObjects(controllerRoles) {
 		switch o := object.Object.(type) {
 		case *rbacv1.ClusterRole:
 			a.index.setClusterRole(o.Name, &o.Rules)
 		case *rbacv1.ClusterRoleBinding:
 			a.index.setRoleBinding(objectKey{"", o.Name}, o.Subjects, o.RoleRef)
+		case *rbacv1.Role:
+			a.index.setRole(objectKey{o.Namespace, o.Name}, &o.Rules)
+		case *rbacv1.RoleBinding:
+			a.index.setRoleBinding(objectKey{o.Namespace, o.Name}, o.Subjects, o.RoleRef)
 		default:
 			t.Errorf("%T is nothing to start with", o)
 		}
@@ -67,6 +77,30 @@ func TestTheDefaultBindings(t *testing.T) {
 		{"a service account finds the issuer's keys", robot, path("/openid/v1/jwks"), true},
 		{"a user does not", known, path("/openid/v1/jwks"), false},
 		{"an administrator may everything", &user.DefaultInfo{Name: "x", Groups: []string{user.SystemPrivilegedGroup}}, create("any", "thing"), true},
+	} {
+		if got, reason := a.allows(t, row.user, row.request); got != row.want {
+			t.Errorf("%s: %v (%s)", row.name, got, reason)
+		}
+	}
+}
+
+func TestAControllerHasItsRightsWhereItNeedsThem(t *testing.T) {
+	a := bootstrapped(t)
+	everywhere, inOne := &user.DefaultInfo{Name: "system:controller:x"}, &user.DefaultInfo{Name: "system:controller:y"}
+	on := func(verb, group, resource, namespace string) authorizer.AttributesRecord {
+		return authorizer.AttributesRecord{Verb: verb, APIGroup: group, Resource: resource, Namespace: namespace, ResourceRequest: true}
+	}
+	for _, row := range []struct {
+		name    string
+		user    user.Info
+		request authorizer.AttributesRecord
+		want    bool
+	}{
+		{"a controller of all namespaces", everywhere, on("get", fleet, "apps", "a"), true},
+		{"a controller of one namespace in it", inOne, on("delete", "", "secrets", "kube-system"), true},
+		{"a controller of one namespace in another", inOne, on("delete", "", "secrets", "default"), false},
+		{"a controller of one namespace in all of them", inOne, on("delete", "", "secrets", ""), false},
+		{"a controller of one namespace discovers", inOne, authorizer.AttributesRecord{Verb: "get", Path: "/apis"}, true},
 	} {
 		if got, reason := a.allows(t, row.user, row.request); got != row.want {
 			t.Errorf("%s: %v (%s)", row.name, got, reason)
@@ -113,7 +147,7 @@ func TestTheUserFacingRolesGrow(t *testing.T) {
 }
 
 func TestAStoredRoleGetsMissingRulesUnlessItIsExcludedFromUpdates(t *testing.T) {
-	for _, object := range BootstrapObjects([]UserRole{{User: "system:controller:x", Rules: []rbacv1.PolicyRule{rule([]string{"get"}, fleet, "apps")}}}) {
+	for _, object := range BootstrapObjects(controllerRoles) {
 		if object.Reconcile(object.Object.DeepCopyObject()) {
 			t.Errorf("%v: what is as it should be was changed", object.Object)
 		}
@@ -142,6 +176,18 @@ func TestAStoredRoleGetsMissingRulesUnlessItIsExcludedFromUpdates(t *testing.T) 
 			stored.RoleRef.Name, stored.Subjects = "other", nil
 			if object.Reconcile(stored) {
 				t.Errorf("%s was changed, although it is bound to another role", wanted.Name)
+			}
+		case *rbacv1.Role:
+			stored := wanted.DeepCopy()
+			stored.Rules = []rbacv1.PolicyRule{rule([]string{"get"}, "own", "things")}
+			if !object.Reconcile(stored) || len(stored.Rules) != 1+len(wanted.Rules) || stored.Rules[0].APIGroups[0] != "own" {
+				t.Errorf("%s has the rules %v", wanted.Name, stored.Rules)
+			}
+		case *rbacv1.RoleBinding:
+			stored := wanted.DeepCopy()
+			stored.Subjects = nil
+			if !object.Reconcile(stored) || len(stored.Subjects) != len(wanted.Subjects) {
+				t.Errorf("%s has the subjects %v", wanted.Name, stored.Subjects)
 			}
 		}
 	}

@@ -33,8 +33,10 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/namespace"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/quota"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/release"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/rootca"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/scheduler"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/serviceaccount"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/tokencleaner"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions"
 )
 
@@ -47,6 +49,8 @@ type Descriptor struct {
 	New func(*rest.Config, *informers.Shared) (Controller, error)
 	// Rules are the least rights that the controller needs.
 	Rules []rbacv1.PolicyRule
+	// Namespace is the only one in which it needs them; empty for all.
+	Namespace string
 }
 
 // constructor adapts the constructor of a package to Descriptor.
@@ -77,26 +81,37 @@ const fleetGroup, coordinationGroup = v1alpha1.GroupName, "coordination.k8s.io"
 func recordEvents() rbacv1.PolicyRule { return rule([]string{"create", "patch"}, "", "events") }
 
 // StandaloneDescriptors describe the controllers that a cluster already has and a standalone server runs
-// itself. Every replica runs them: concurrent writes of two replicas do no harm.
-func StandaloneDescriptors() []Descriptor {
+// itself. Every replica runs them: concurrent writes of two replicas do no harm. rootCA has the
+// certificates in PEM that verify the serving certificate.
+func StandaloneDescriptors(rootCA []byte) []Descriptor {
 	return []Descriptor{
-		{namespace.Name, constructor(namespace.New), []rbacv1.PolicyRule{
+		{Name: namespace.Name, New: constructor(namespace.New), Rules: []rbacv1.PolicyRule{
 			rule([]string{"update"}, "", "namespaces/finalize", "namespaces/status"),
 			everything("list", "delete", "deletecollection"),
 		}},
-		{garbagecollector.Name, constructor(garbagecollector.New), []rbacv1.PolicyRule{
+		{Name: garbagecollector.Name, New: constructor(garbagecollector.New), Rules: []rbacv1.PolicyRule{
 			everything("get", "patch", "delete"),
 			rule([]string{"create", "patch", "update"}, "", "events"),
 		}},
-		{clusterroleaggregation.Name, constructor(clusterroleaggregation.New), []rbacv1.PolicyRule{
+		{Name: clusterroleaggregation.Name, New: constructor(clusterroleaggregation.New), Rules: []rbacv1.PolicyRule{
 			rule([]string{"escalate", "get", "patch", "update"}, rbacv1.GroupName, "clusterroles"),
 		}},
-		{serviceaccount.Name, constructor(serviceaccount.New), []rbacv1.PolicyRule{
+		{Name: serviceaccount.Name, New: constructor(serviceaccount.New), Rules: []rbacv1.PolicyRule{
 			rule([]string{"create"}, "", "serviceaccounts"),
+		}},
+		// A create has no name yet, hence the two rules.
+		{Name: rootca.Name, New: constructor(func(config *rest.Config, shared *informers.Shared) (*rootca.Controller, error) {
+			return rootca.New(config, shared, rootCA)
+		}), Rules: []rbacv1.PolicyRule{
+			rule([]string{"create"}, "", "configmaps"),
+			{Verbs: []string{"list", "watch", "update"}, APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: []string{rootca.ConfigMap}},
+		}},
+		{Name: tokencleaner.Name, New: constructor(tokencleaner.New), Namespace: tokencleaner.Namespace, Rules: []rbacv1.PolicyRule{
+			rule([]string{"list", "watch", "delete"}, "", "secrets"),
 		}},
 		// It watches instances itself, and only while a quota limits a sum over them. The one of
 		// `gatehouse controllers` has the same user, and watches quotas itself, too.
-		{quota.Name, constructor(quota.New), []rbacv1.PolicyRule{
+		{Name: quota.Name, New: constructor(quota.New), Rules: []rbacv1.PolicyRule{
 			rule([]string{"list", "watch"}, "", "resourcequotas"),
 			rule([]string{"update"}, "", "resourcequotas/status"),
 			rule([]string{"list", "watch"}, fleetGroup, "instances"),
@@ -112,27 +127,27 @@ func StandaloneDescriptors() []Descriptor {
 // create blocks the deletion of its owner.
 func FleetDescriptors(hosts hostlifecycle.Options, endedInstances int) []Descriptor {
 	return []Descriptor{
-		{app.Name, fleetConstructor(app.New), []rbacv1.PolicyRule{
+		{Name: app.Name, New: fleetConstructor(app.New), Rules: []rbacv1.PolicyRule{
 			rule([]string{"get", "patch"}, fleetGroup, "apps"),
 			rule([]string{"update"}, fleetGroup, "apps/finalizers", "apps/status"),
 			rule([]string{"get", "create", "update", "patch", "delete"}, fleetGroup, "releases"),
 			recordEvents(),
 		}},
-		{release.Name, fleetConstructor(release.New), []rbacv1.PolicyRule{
+		{Name: release.Name, New: fleetConstructor(release.New), Rules: []rbacv1.PolicyRule{
 			rule([]string{"get"}, fleetGroup, "releases"),
 			rule([]string{"update"}, fleetGroup, "releases/finalizers", "releases/status"),
 			rule([]string{"create", "patch", "delete"}, fleetGroup, "instances"),
 			recordEvents(),
 		}},
-		{scheduler.Name, fleetConstructor(scheduler.New), []rbacv1.PolicyRule{
+		{Name: scheduler.Name, New: fleetConstructor(scheduler.New), Rules: []rbacv1.PolicyRule{
 			rule([]string{"get"}, fleetGroup, "instances"),
 			rule([]string{"create"}, fleetGroup, "instances/binding"),
 			rule([]string{"update"}, fleetGroup, "instances/status"),
 			recordEvents(),
 		}},
-		{hostlifecycle.Name, constructor(func(config *rest.Config, shared *informers.Shared) (*hostlifecycle.Controller, error) {
+		{Name: hostlifecycle.Name, New: constructor(func(config *rest.Config, shared *informers.Shared) (*hostlifecycle.Controller, error) {
 			return hostlifecycle.New(config, shared, hosts)
-		}), []rbacv1.PolicyRule{
+		}), Rules: []rbacv1.PolicyRule{
 			rule([]string{"get", "update"}, fleetGroup, "hosts"),
 			rule([]string{"update"}, fleetGroup, "hosts/status"),
 			rule([]string{"get"}, fleetGroup, "hostleases"),
@@ -140,9 +155,9 @@ func FleetDescriptors(hosts hostlifecycle.Options, endedInstances int) []Descrip
 			rule([]string{"update"}, fleetGroup, "instances/status"),
 			recordEvents(),
 		}},
-		{endedinstances.Name, constructor(func(config *rest.Config, shared *informers.Shared) (*endedinstances.Controller, error) {
+		{Name: endedinstances.Name, New: constructor(func(config *rest.Config, shared *informers.Shared) (*endedinstances.Controller, error) {
 			return endedinstances.New(config, shared, endedInstances)
-		}), []rbacv1.PolicyRule{
+		}), Rules: []rbacv1.PolicyRule{
 			rule([]string{"delete"}, fleetGroup, "instances"),
 		}},
 	}
@@ -153,7 +168,7 @@ func FleetDescriptors(hosts hostlifecycle.Options, endedInstances int) []Descrip
 // in a cluster, and by a standalone server itself. kube-controller-manager's role of the same name
 // has no right to watch instances, hence this one is deployed under another name.
 func SeparateDescriptors(hosts hostlifecycle.Options, endedInstances int) []Descriptor {
-	return append(FleetDescriptors(hosts, endedInstances), Descriptor{quota.Name, constructor(quota.NewForCluster), []rbacv1.PolicyRule{
+	return append(FleetDescriptors(hosts, endedInstances), Descriptor{Name: quota.Name, New: constructor(quota.NewForCluster), Rules: []rbacv1.PolicyRule{
 		rule([]string{"list", "watch"}, "", "resourcequotas"),
 		rule([]string{"update"}, "", "resourcequotas/status"),
 		rule([]string{"list", "watch"}, fleetGroup, "instances"),
@@ -189,7 +204,7 @@ func LeaseRules() []rbacv1.PolicyRule {
 // Descriptors describe everything that runs in a standalone server: controllers, informers and the
 // election.
 func Descriptors() []Descriptor {
-	return slices.Concat(StandaloneDescriptors(), defaultFleet(), []Descriptor{StandaloneInformers(), FleetInformers(), LeaderElection()})
+	return slices.Concat(StandaloneDescriptors(nil), defaultFleet(), []Descriptor{StandaloneInformers(), FleetInformers(), LeaderElection()})
 }
 
 func defaultFleet() []Descriptor {
@@ -210,7 +225,7 @@ func ClientNames() []string { return namesOf(Descriptors()) }
 // ClusterControllers returns the names of the controllers that a cluster has itself, and that a
 // standalone server runs.
 func ClusterControllers() []string {
-	return slices.Sorted(slices.Values(namesOf(StandaloneDescriptors())))
+	return slices.Sorted(slices.Values(namesOf(StandaloneDescriptors(nil))))
 }
 
 // FleetControllers returns the names of the controllers of the kinds of the fleet.

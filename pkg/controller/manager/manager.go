@@ -31,6 +31,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/hostlifecycle"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/informers"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/leader"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/tokencleaner"
 )
 
 const (
@@ -39,6 +40,8 @@ const (
 	Lease          = leader.Lease
 	// InformersName is the name of the client of the fleet's shared informers.
 	InformersName = informers.Name
+	// TokenCleaner is the name of the controller that --enable-bootstrap-token-auth adds.
+	TokenCleaner = tokencleaner.Name
 )
 
 // Controller is a client of the server that works until the context ends.
@@ -177,6 +180,8 @@ type Standalone struct {
 	Controllers Selection
 	// EndedInstances is the number of ended instances to keep; 0 for all.
 	EndedInstances int
+	// RootCA has the certificates in PEM that verify the serving certificate.
+	RootCA []byte
 	// Replica is the identity of this server in the election.
 	Replica string
 	// Identity returns the client configuration of a controller, or of another of ClientNames.
@@ -186,7 +191,7 @@ type Standalone struct {
 // NewStandalone constructs the controllers that run in a standalone server. The role with the name
 // of a controller's user has its rights; see rbac.BootstrapObjects.
 func NewStandalone(s Standalone) (Runners, error) {
-	every, err := newTerm(StandaloneDescriptors(), s.Controllers, s.Identity, informers.StandaloneName)
+	every, err := newTerm(StandaloneDescriptors(s.RootCA), s.Controllers, s.Identity, informers.StandaloneName)
 	if err != nil || !slices.ContainsFunc(FleetControllers(), s.Controllers.Has) {
 		return Runners{every}, err
 	}
@@ -231,9 +236,10 @@ func RunFleet(ctx context.Context, config *rest.Config, userPrefix string, elect
 }
 
 // RunStandalone runs the controllers that only a standalone server runs until the context ends, as
-// impersonated users, for tests that count their requests.
+// impersonated users, for tests that count their requests. They publish the authority that the
+// configuration trusts.
 func RunStandalone(ctx context.Context, config *rest.Config, userPrefix string) error {
-	every, err := newTerm(StandaloneDescriptors(), Selection{AllControllers}, impersonating(config, userPrefix), informers.StandaloneName)
+	every, err := newTerm(StandaloneDescriptors(config.CAData), Selection{AllControllers}, impersonating(config, userPrefix), informers.StandaloneName)
 	if err != nil {
 		return err
 	}

@@ -44,7 +44,7 @@ func TestEveryResourceKeepsTheContract(t *testing.T) {
 		Codecs:     codecs,
 		NewStorage: newStorage,
 		Builtin:    true,
-		Resources:  []registrytest.Resource{configMaps(), events(), namespaces(), resourceQuotas(), secrets(), serviceAccounts()},
+		Resources:  []registrytest.Resource{configMaps(), events(), limitRanges(), namespaces(), resourceQuotas(), secrets(), serviceAccounts()},
 	})
 }
 
@@ -75,6 +75,31 @@ func configMaps() registrytest.Resource {
 			}
 		},
 		ChangeSpec: func(obj runtime.Object) { obj.(*corev1.ConfigMap).Data["level"] = "debug" },
+	}
+}
+
+func limitRanges() registrytest.Resource {
+	return registrytest.Resource{
+		Name:          "limitranges",
+		Singular:      "limitrange",
+		Kind:          "LimitRange",
+		ShortNames:    []string{"limits"},
+		Namespaced:    true,
+		Verbs:         registrytest.StandardVerbs,
+		Columns:       []string{"NAME", "CREATED AT"},
+		Key:           "/registry/limitranges/default/team",
+		NoGeneration:  true,
+		CreateByPut:   true,
+		Unconditional: true,
+		Sample: func() runtime.Object {
+			return &corev1.LimitRange{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "team"},
+				Spec:       corev1.LimitRangeSpec{Limits: []corev1.LimitRangeItem{{Type: corev1.LimitTypePod, Max: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("2")}}}},
+			}
+		},
+		ChangeSpec: func(obj runtime.Object) {
+			obj.(*corev1.LimitRange).Spec.Limits[0].Max[corev1.ResourceCPU] = resource.MustParse("3")
+		},
 	}
 }
 

@@ -28,6 +28,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/core/configmap"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/core/event"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/core/limitrange"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/core/namespace"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/core/resourcequota"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/core/secret"
@@ -59,6 +60,10 @@ func (p StorageProvider) NewStorage(scheme *runtime.Scheme, opts base.StorageOpt
 	if err != nil {
 		return nil, err
 	}
+	limitRanges, err := limitrange.NewStorage(scheme, opts)
+	if err != nil {
+		return nil, err
+	}
 	namespaces, err := namespace.NewStorage(scheme, opts)
 	if err != nil {
 		return nil, err
@@ -78,6 +83,7 @@ func (p StorageProvider) NewStorage(scheme *runtime.Scheme, opts base.StorageOpt
 	storages := map[string]rest.Storage{
 		"configmaps":            configMaps.ConfigMap,
 		"events":                events.Event,
+		"limitranges":           limitRanges.LimitRange,
 		"namespaces":            namespaces.Namespace,
 		"namespaces/finalize":   namespaces.Finalize,
 		"namespaces/status":     namespaces.Status,

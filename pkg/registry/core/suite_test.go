@@ -93,6 +93,16 @@ func suites() []checked {
 		change:   nil,
 		selected: fields.Set{"involvedObject.name": "web-1"},
 	}, {
+		resource: "limitranges",
+		valid: func() runtime.Object {
+			return &corev1.LimitRange{ObjectMeta: inTest("a"), Spec: corev1.LimitRangeSpec{Limits: []corev1.LimitRangeItem{{Type: corev1.LimitTypePod}}}}
+		},
+		invalid: func() []registrytest.Refused {
+			return refused(&corev1.LimitRange{ObjectMeta: inTest("a"), Spec: corev1.LimitRangeSpec{Limits: []corev1.LimitRangeItem{{Type: "Node"}}}}, "spec.limits[0].type")
+		},
+		// The suite rejects a PUT that creates: see the contract test.
+		change: nil,
+	}, {
 		resource: "resourcequotas",
 		valid: func() runtime.Object {
 			return &corev1.ResourceQuota{ObjectMeta: inTest("a"), Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"secrets": resource.MustParse("1")}}}

@@ -190,7 +190,7 @@ func TestAWrongValueNamesItsFlagAndTheCure(t *testing.T) {
 			o.Cluster.DenyCacheTTL = -1
 		}, []string{"--authorization-webhook-cache-unauthorized-ttl must not be negative"}},
 		{"an admission plugin that does not exist", func(o *Options) { o.Admission.Enable("PodSecurity") }, []string{`--enable-admission-plugins: there is no admission plugin "PodSecurity": use NamespaceLifecycle, `}},
-		{"an admission plugin that does not exist, disabled", func(o *Options) { o.Admission.Disable("LimitRanger") }, []string{`--disable-admission-plugins: there is no admission plugin "LimitRanger": use `}},
+		{"an admission plugin that does not exist, disabled", func(o *Options) { o.Admission.Disable("PodSecurity") }, []string{`--disable-admission-plugins: there is no admission plugin "PodSecurity": use `}},
 		{"an admission plugin both on and off", func(o *Options) {
 			o.Admission.Enable("AlwaysPullImages")
 			o.Admission.Disable("AlwaysPullImages")

@@ -20,6 +20,7 @@ import (
 	"testing"
 
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
+	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 	"github.com/gatehouse-dev/gatehouse/test/integration/harness"
 	"github.com/gatehouse-dev/gatehouse/test/kubectl"
 )
@@ -29,4 +30,11 @@ func TestKubectlTourOfKubernetesOwnKinds(t *testing.T) {
 	server := servertesting.Start(t)
 	harness.CreateNamespace(t, server, "tour")
 	kubectl.RunBuiltins(t, kubectl.Env{Kubectl: program, Kubeconfig: server.Kubeconfig, Namespace: "tour"})
+}
+
+func TestKubectlWithABootstrapToken(t *testing.T) {
+	program := kubectl.Find(t)
+	server := servertesting.Start(t, func(o *options.Options) { o.Callers.BootstrapTokens = true })
+	harness.CreateNamespace(t, server, "tour")
+	kubectl.RunBootstrapTokens(t, kubectl.Env{Kubectl: program, Kubeconfig: server.Kubeconfig, Namespace: "tour"})
 }

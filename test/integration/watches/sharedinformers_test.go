@@ -130,7 +130,8 @@ func TestTheControllersOfTheFleetWatchEachKindOnce(t *testing.T) {
 	}
 }
 
-// watchCounter counts watch requests by path.
+// watchCounter counts watch requests by path and field selector: a watch of one name or type is
+// not of the whole resource.
 type watchCounter struct {
 	*readers
 	next http.RoundTripper
@@ -139,7 +140,7 @@ type watchCounter struct {
 func (w watchCounter) RoundTrip(request *http.Request) (*http.Response, error) {
 	if request.URL.Query().Get("watch") != "" {
 		w.mu.Lock()
-		w.times[request.URL.Path]++
+		w.times[request.URL.Path+" "+request.URL.Query().Get("fieldSelector")]++
 		w.mu.Unlock()
 	}
 	return w.next.RoundTrip(request)
@@ -204,7 +205,7 @@ func TestTheControllersOfAStandaloneServerWatchEachResourceOnce(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"/api/v1/namespaces", "/api/v1/serviceaccounts", "/api/v1/resourcequotas", "/apis/rbac.authorization.k8s.io/v1/clusterroles", "/apis/fleet.gatehouse.dev/v1alpha1/instances"} {
-		if seen.times[path] == 0 {
+		if seen.times[path+" "] == 0 {
 			t.Errorf("%s is not watched", path)
 		}
 	}

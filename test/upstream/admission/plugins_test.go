@@ -58,7 +58,7 @@ var verdicts = map[string]verdict{
 	"ServiceAccount":                {ours, "", "upstream's looks at pods only; instances have accounts as pods have"},
 	"TaintNodesByCondition":         {ours, "HostTaints", "upstream's taints nodes; hosts register themselves as nodes do"},
 	"DefaultTolerationSeconds":      {notForUs, "", "the host lifecycle controller knows how long an instance tolerates a host that is not ready, without its being written into each"},
-	"LimitRanger":                   {notForUs, "", "LimitRanges are not served, and those of a cluster are about pods"},
+	"LimitRanger":                   {ours, "", "upstream's is about pods only; containers of instances have requests and limits as those of pods have"},
 	"Priority":                      {notForUs, "", "instances have no priority class"},
 	"RuntimeClass":                  {notForUs, "", "instances have no runtime class"},
 	"PodSecurity":                   {notForUs, "", "it is about the security context of pods, which instances do not have"},

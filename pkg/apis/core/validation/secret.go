@@ -21,10 +21,15 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	bootstrapapi "k8s.io/cluster-bootstrap/token/api"
+	bootstraptokens "k8s.io/cluster-bootstrap/token/util"
+	bootstrapsecrets "k8s.io/cluster-bootstrap/util/secrets"
 )
 
 // ValidateSecret checks a new secret.
@@ -107,4 +112,33 @@ func validateJSON(secret *corev1.Secret, key string, path *field.Path, missing f
 		return field.ErrorList{field.Invalid(path.Key(key), "<not shown>", "must be a JSON object")}
 	}
 	return nil
+}
+
+// WarningsForBootstrapToken names what keeps the token of a secret of type
+// bootstrap.kubernetes.io/token from authenticating. It is valid, as in Kubernetes.
+func WarningsForBootstrapToken(secret *corev1.Secret) []string {
+	if secret.Type != bootstrapapi.SecretTypeBootstrapToken {
+		return nil
+	}
+	value := func(key string) string { return string(secret.Data[key]) }
+	id, data := value(bootstrapapi.BootstrapTokenIDKey), field.NewPath("data")
+	var all []string
+	warn := func(applies bool, path *field.Path, why string) {
+		if applies {
+			all = append(all, path.String()+": "+why+": this bootstrap token authenticates no request")
+		}
+	}
+	warn(secret.Namespace != metav1.NamespaceSystem, field.NewPath("metadata", "namespace"), "is not "+metav1.NamespaceSystem)
+	warn(!bootstraptokens.IsValidBootstrapTokenID(id), data.Key(bootstrapapi.BootstrapTokenIDKey), "is not 6 characters of a-z and 0-9")
+	warn(secret.Name != bootstrapapi.BootstrapTokenSecretPrefix+id, field.NewPath("metadata", "name"), "is not "+bootstrapapi.BootstrapTokenSecretPrefix+" and the "+bootstrapapi.BootstrapTokenIDKey)
+	// The ID is another field, so a valid one stands for it here.
+	warn(!bootstraptokens.IsValidBootstrapToken("abcdef."+value(bootstrapapi.BootstrapTokenSecretKey)), data.Key(bootstrapapi.BootstrapTokenSecretKey), "is not 16 characters of a-z and 0-9")
+	warn(value(bootstrapapi.BootstrapTokenUsageAuthentication) != "true", data.Key(bootstrapapi.BootstrapTokenUsageAuthentication), "is not true")
+	if expiration := value(bootstrapapi.BootstrapTokenExpirationKey); expiration != "" {
+		_, err := time.Parse(time.RFC3339, expiration)
+		warn(err != nil, data.Key(bootstrapapi.BootstrapTokenExpirationKey), "is not a time such as 2027-01-31T12:00:00Z")
+	}
+	_, err := bootstrapsecrets.GetGroups(secret)
+	warn(err != nil, data.Key(bootstrapapi.BootstrapTokenExtraGroupsKey), "has a group that does not begin with "+bootstrapapi.BootstrapDefaultGroup+":")
+	return all
 }

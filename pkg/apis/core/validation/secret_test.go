@@ -21,6 +21,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 )
 
@@ -81,6 +82,44 @@ func TestSecrets(t *testing.T) {
 			secret := old.DeepCopy()
 			test.change(secret)
 			expect(t, ValidateSecretUpdate(secret, &old), test.want...)
+		})
+	}
+}
+
+func TestBootstrapTokensThatAuthenticateNothingCauseWarnings(t *testing.T) {
+	set := func(key, value string) func(*corev1.Secret) {
+		return func(s *corev1.Secret) { s.Data[key] = []byte(value) }
+	}
+	for name, test := range map[string]struct {
+		change func(*corev1.Secret)
+		want   string
+	}{
+		"a token":                   {func(*corev1.Secret) {}, ""},
+		"another type":              {func(s *corev1.Secret) { s.Type, s.Namespace = corev1.SecretTypeOpaque, "default" }, ""},
+		"an expiration":             {set("expiration", "2027-01-31T12:00:00Z"), ""},
+		"an expiration in the past": {set("expiration", "2007-01-31T12:00:00Z"), ""},
+		"another namespace":         {func(s *corev1.Secret) { s.Namespace = "default" }, "metadata.namespace: is not kube-system"},
+		"another name":              {func(s *corev1.Secret) { s.Name = "bootstrap-token-ghijkl" }, "metadata.name: is not bootstrap-token-"},
+		"a long ID":                 {func(s *corev1.Secret) { set("token-id", "abcdefg")(s); s.Name = "bootstrap-token-abcdefg" }, "data[token-id]: is not 6 characters"},
+		"a short secret":            {set("token-secret", "short"), "data[token-secret]: is not 16 characters of a-z and 0-9"},
+		"no usage":                  {set("usage-bootstrap-authentication", ""), "data[usage-bootstrap-authentication]: is not true"},
+		"a time of its own kind":    {set("expiration", "tomorrow"), "data[expiration]: is not a time"},
+		"a group of others":         {set("auth-extra-groups", "system:masters"), "data[auth-extra-groups]: has a group that does not begin with system:bootstrappers:"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			secret := &corev1.Secret{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "bootstrap-token-abcdef"}, Type: "bootstrap.kubernetes.io/token",
+				Data: map[string][]byte{"token-id": []byte("abcdef"), "token-secret": []byte("0123456789abcdef"), "usage-bootstrap-authentication": []byte("true")},
+			}
+			test.change(secret)
+			expect(t, ValidateSecret(secret))
+			got := WarningsForBootstrapToken(secret)
+			if test.want == "" && len(got) > 0 || test.want != "" && (len(got) != 1 || !strings.HasPrefix(got[0], test.want)) {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+			if strings.Contains(strings.Join(got, ""), "0123456789abcdef") {
+				t.Errorf("the secret is in a warning: %q", got)
+			}
 		})
 	}
 }

@@ -46,14 +46,19 @@ func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	core.SetDefaults_Secret(secret)
 }
 
-// WarningsOnCreate warns of a secret that waits for a token: no controller of this server fills it,
-// unlike in a cluster.
+// WarningsOnCreate warns of a bootstrap token that authenticates no request, and of a secret that
+// waits for a token: no controller of this server fills it, unlike in a cluster.
 func (strategy) WarningsOnCreate(_ context.Context, obj runtime.Object) []string {
 	secret := obj.(*corev1.Secret)
 	if secret.Type != corev1.SecretTypeServiceAccountToken || len(secret.Data[corev1.ServiceAccountTokenKey]) > 0 {
-		return nil
+		return validation.WarningsForBootstrapToken(secret)
 	}
 	return []string{"type: this server adds no token to a secret of type " + string(corev1.SecretTypeServiceAccountToken) + ": request one with kubectl create token"}
+}
+
+// WarningsOnUpdate warns of such a bootstrap token.
+func (strategy) WarningsOnUpdate(_ context.Context, obj, _ runtime.Object) []string {
+	return validation.WarningsForBootstrapToken(obj.(*corev1.Secret))
 }
 
 func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {

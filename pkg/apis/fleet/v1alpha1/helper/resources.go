@@ -1,0 +1,29 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package helper
+
+import (
+	"strings"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+)
+
+// IsContainerResource reports whether a container of an Instance may request a resource of this
+// name: cpu, memory, and names with a domain.
+func IsContainerResource(name string) bool {
+	return name == string(v1alpha1.ResourceCPU) || name == string(v1alpha1.ResourceMemory) || strings.Contains(name, "/")
+}
