@@ -27,6 +27,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/certificatesigner"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/endedinstances"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/hostlifecycle"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/informers"
@@ -177,6 +178,8 @@ type Standalone struct {
 	Controllers Selection
 	// EndedInstances is the number of ended instances to keep; 0 for all.
 	EndedInstances int
+	// Authority signs certificates; nil if the server does not have its key.
+	Authority *certificatesigner.Authority
 	// Replica is the identity of this server in the election.
 	Replica string
 	// Identity returns the client configuration of a controller, or of another of ClientNames.
@@ -186,7 +189,7 @@ type Standalone struct {
 // NewStandalone constructs the controllers that run in a standalone server. The role with the name
 // of a controller's user has its rights; see rbac.BootstrapObjects.
 func NewStandalone(s Standalone) (Runners, error) {
-	every, err := newTerm(StandaloneDescriptors(), s.Controllers, s.Identity, informers.StandaloneName)
+	every, err := newTerm(StandaloneDescriptors(s.Authority), s.Controllers, s.Identity, informers.StandaloneName)
 	if err != nil || !slices.ContainsFunc(FleetControllers(), s.Controllers.Has) {
 		return Runners{every}, err
 	}
@@ -233,7 +236,7 @@ func RunFleet(ctx context.Context, config *rest.Config, userPrefix string, elect
 // RunStandalone runs the controllers that only a standalone server runs until the context ends, as
 // impersonated users, for tests that count their requests.
 func RunStandalone(ctx context.Context, config *rest.Config, userPrefix string) error {
-	every, err := newTerm(StandaloneDescriptors(), Selection{AllControllers}, impersonating(config, userPrefix), informers.StandaloneName)
+	every, err := newTerm(StandaloneDescriptors(nil), Selection{AllControllers}, impersonating(config, userPrefix), informers.StandaloneName)
 	if err != nil {
 		return err
 	}

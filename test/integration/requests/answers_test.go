@@ -18,6 +18,9 @@ package requests
 
 import (
 	"context"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -320,7 +323,9 @@ func TestBuiltInStatusEndpointsTreatMetadataAsKubernetesDoes(t *testing.T) {
 	if _, err := admin.AdmissionregistrationV1().ValidatingAdmissionPolicies().Create(t.Context(), typoPolicy("status", "true"), metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	request, _ := harness.NewSigningRequest(t, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "jane"}})
 	for path, body := range map[string]string{
+		"/apis/certificates.k8s.io/v1/certificatesigningrequests": fmt.Sprintf(`{"metadata":{"name":"status"},"spec":{"signerName":"example.com/none","usages":["client auth"],"request":%q}}`, base64.StdEncoding.EncodeToString(request)),
 		"/api/v1/namespaces":                        `{"metadata":{"name":"status"}}`,
 		"/api/v1/namespaces/default/resourcequotas": `{"metadata":{"name":"status"}}`,
 	} {
@@ -333,6 +338,7 @@ func TestBuiltInStatusEndpointsTreatMetadataAsKubernetesDoes(t *testing.T) {
 		kept bool
 	}{
 		"namespaces":                  {"/api/v1/namespaces/status/status", true},
+		"certificatesigningrequests":  {"/apis/certificates.k8s.io/v1/certificatesigningrequests/status/status", true},
 		"resourcequotas":              {"/api/v1/namespaces/default/resourcequotas/status/status", true},
 		"validatingadmissionpolicies": {"/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/status/status", false},
 	}
