@@ -103,7 +103,7 @@ func TestAServerStaysReadyWhileItsKMSPluginIsDown(t *testing.T) {
 		t.Errorf("the secret is in plaintext in %v", found)
 	}
 	healthy := func() float64 {
-		return metrics.Of(t, server.Config).Sum("gatehouse_encryption_kms_healthy", nil)
+		return metrics.Scrape(t, server.Config).Sum("gatehouse_encryption_kms_healthy", nil)
 	}
 	kit.Eventually(t, "the metric reports the plugin", func(context.Context) bool { return healthy() == 1 })
 
