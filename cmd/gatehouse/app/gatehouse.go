@@ -55,7 +55,7 @@ func printErrors(err error) {
 
 func newCommand() *cobra.Command {
 	cmd := parent("gatehouse", "A kubectl-compatible API server for the machines outside a cluster",
-		newUpCommand(), newAPIServerCommand(), newControllersCommand(), newKubeconfigCommand(), newUserCommand(), newHostCommand(), newSimulateHostsCommand(), newCertificatesCommand(), newAuthCommand(), newVersionCommand())
+		newUpCommand(), newAPIServerCommand(), newControllersCommand(), newKubeconfigCommand(), newUserCommand(), newHostCommand(), newSimulateHostsCommand(), newCertificatesCommand(), newAuthCommand(), newEncryptionCommand(), newVersionCommand())
 	cmd.Long = `Gatehouse is a Kubernetes-style API server for the machines outside your cluster.
 
 Start one with "gatehouse up": it keeps its data in an etcd inside the same process and

@@ -104,6 +104,8 @@ func TestAWrongValueNamesItsFlagAndTheCure(t *testing.T) {
 		{"simulated hosts", func(o *Options) { o.SimulateHosts = 3 }, nil},
 		{"fewer ended instances than none are kept", func(o *Options) { o.EndedInstances = -1 }, []string{"--terminated-instance-gc-threshold=-1 must not be negative"}},
 		{"fewer simulated hosts than none", func(o *Options) { o.SimulateHosts = -1 }, []string{"--simulate-hosts=-1 is not a number from 0 to 1000: use a number in this range"}},
+		{"keys of encryption that are missing", func(o *Options) { o.Etcd.EncryptionProviderConfigFilepath = "testdata/none.yaml" }, []string{"--encryption-provider-config: the file cannot be read"}},
+		{"a reload of no keys of encryption", func(o *Options) { o.Etcd.EncryptionProviderConfigAutomaticReload = true }, []string{"--encryption-provider-config-automatic-reload has no effect without --encryption-provider-config"}},
 		{"simulated hosts with certificates that are not trusted", func(o *Options) { o.SimulateHosts, o.ClientCAFile = 3, "testdata/flags.txt" }, []string{"--simulate-hosts cannot be used with --client-ca-file"}},
 		{"no data directory", func(o *Options) { o.DataDir = "" }, []string{"--data-dir must not be empty: name a directory"}},
 		{"a certificate without its key", func(o *Options) { o.Serving.ServerCert.CertKey.CertFile = missing }, []string{"--tls-cert-file needs --tls-private-key-file"}},
