@@ -17,6 +17,9 @@ limitations under the License.
 package encryption
 
 import (
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
@@ -29,6 +32,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
+
+	"github.com/gatehouse-dev/gatehouse/test/integration/harness"
 )
 
 // kinds has an object of every kind that is stored, without metadata; those of the core group have the key v1.
@@ -36,6 +41,7 @@ var kinds = map[string]string{
 	"v1/configmaps":      "data: {a: MARKER}",
 	"v1/secrets":         "stringData: {a: MARKER}",
 	"v1/events":          "{message: MARKER, involvedObject: {namespace: default}}",
+	"v1/limitranges":     "{spec: {limits: []}}",
 	"v1/namespaces":      "{}",
 	"v1/resourcequotas":  "{spec: {hard: {secrets: 1000}}}",
 	"v1/serviceaccounts": "{}",
@@ -45,6 +51,7 @@ var kinds = map[string]string{
 	"admissionregistration.k8s.io/v1/validatingadmissionpolicies":       "{spec: {matchConstraints: {resourceRules: [{apiGroups: [none.example.com], apiVersions: [v1], operations: [CREATE], resources: [nones]}]}, validations: [{expression: 'true', message: MARKER}]}}",
 	"admissionregistration.k8s.io/v1/validatingadmissionpolicybindings": "{spec: {policyName: marked, validationActions: [Deny]}}",
 	"admissionregistration.k8s.io/v1/validatingwebhookconfigurations":   "{webhooks: []}",
+	"certificates.k8s.io/v1/certificatesigningrequests":                 "{spec: {signerName: example.com/none, usages: ['client auth'], request: REQUEST}}",
 	"coordination.k8s.io/v1/leases":                                     "{spec: {holderIdentity: MARKER}}",
 	"rbac.authorization.k8s.io/v1/clusterroles":                         "{rules: [{apiGroups: [MARKER], resources: [nones], verbs: [get]}]}",
 	"rbac.authorization.k8s.io/v1/clusterrolebindings":                  "{roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: marked}, subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: MARKER}]}",
@@ -110,7 +117,9 @@ func storedKinds(t *testing.T, config *rest.Config) []kind {
 func (k kind) createMarked(t *testing.T, config *rest.Config) {
 	t.Helper()
 	object := &unstructured.Unstructured{}
+	request, _ := harness.NewSigningRequest(t, &x509.CertificateRequest{Subject: pkix.Name{CommonName: k.marker}})
 	content := strings.ReplaceAll(kinds[k.resource.GroupVersion().String()+"/"+k.resource.Resource], "MARKER", k.marker)
+	content = strings.ReplaceAll(content, "REQUEST", base64.StdEncoding.EncodeToString(request))
 	if err := yaml.Unmarshal([]byte(content), &object.Object); err != nil {
 		t.Fatal(err)
 	}
