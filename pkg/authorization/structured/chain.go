@@ -143,7 +143,7 @@ func (c *Chain) build(data []byte) (*version, error) {
 	authorizers := append([]union.NamedAuthorizer{}, c.config.Fixed...)
 	var resolvers []authorizer.RuleResolver
 	for i, a := range configuration.Authorizers {
-		var built RolesAuthorizer = c.config.Roles
+		built := c.config.Roles
 		if a.Type == apiserver.TypeWebhook {
 			if built, err = c.webhook(a); err != nil {
 				return nil, fmt.Errorf("authorizers[%d].webhook: %w", i, err)
