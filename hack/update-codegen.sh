@@ -72,6 +72,7 @@ builtins=(
   k8s.io/api/admissionregistration/v1
   k8s.io/api/authentication/v1
   k8s.io/api/authorization/v1
+  k8s.io/api/certificates/v1
   k8s.io/api/coordination/v1
   k8s.io/api/core/v1
   k8s.io/api/events/v1
@@ -81,6 +82,8 @@ core_kinds=(
   ConfigMap ConfigMapList Event EventList LimitRange LimitRangeList Namespace NamespaceList ResourceQuota ResourceQuotaList
   Secret SecretList ServiceAccount ServiceAccountList
 )
+# Kinds of certificates.k8s.io/v1; trust bundles and the certificates of pods are left out.
+certificate_kinds=(CertificateSigningRequest CertificateSigningRequestList)
 readonly_args=()
 for pkg in "${readonly_pkgs[@]}"; do readonly_args+=(--readonly-pkg "$pkg"); done
 
@@ -139,6 +142,8 @@ openapi-gen \
   "${builtins[@]}"
 go run ./hack/tools/openapi-subset -package k8s.io/api/core/v1 -elsewhere k8s.io/apimachinery \
   -keep "$(IFS=,; echo "${core_kinds[*]}")" pkg/generated/openapi/builtin/zz_generated.openapi.go
+go run ./hack/tools/openapi-subset -package k8s.io/api/certificates/v1 -elsewhere k8s.io/apimachinery \
+  -keep "$(IFS=,; echo "${certificate_kinds[*]}")" pkg/generated/openapi/builtin/zz_generated.openapi.go
 
 echo "generating files for tools"
 rm -rf artifacts/tools/json-schemas artifacts/tools/kustomize-openapi.json

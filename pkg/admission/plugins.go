@@ -29,6 +29,7 @@ import (
 	validatingwebhook "k8s.io/apiserver/pkg/admission/plugin/webhook/validating"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/alwayspullimages"
+	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/certificates"
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/eventratelimit"
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/hostrestriction"
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/hosttaints"
@@ -164,6 +165,18 @@ func Plugins() []Plugin {
 		Name:     ownerreferences.PluginName,
 		Register: ownerreferences.Register,
 		Why:      "it only validates, so it also checks owners that a webhook adds; before policies and webhooks, which cost more; on, unlike in Kubernetes, because without it the right to create an object includes blocking the deletion of others",
+	}, {
+		Name:     certificates.ApprovalName,
+		Register: certificates.RegisterApproval,
+		Why:      "it only validates, and costs less than policies and webhooks: an approval without the right for its signer must not reach them",
+	}, {
+		Name:     certificates.SigningName,
+		Register: certificates.RegisterSigning,
+		Why:      "as the plugin before it, for certificates",
+	}, {
+		Name:     certificates.SubjectName,
+		Register: certificates.RegisterSubject,
+		Why:      "it only validates, so it sees the request that is stored, after every change",
 	}, {
 		Name:        mutatingpolicy.PluginName,
 		Register:    registerLazily(mutatingpolicy.PluginName, mutatingpolicy.Register, checkMutatingPolicies, mutating, changes...),

@@ -25,6 +25,7 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	certificatesv1 "k8s.io/api/certificates/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
@@ -46,6 +47,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/authentication/tokenrequest"
 	authorizationregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/authorization"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
+	certificatesregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/certificates"
 	coordinationregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/coordination"
 	coreregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/core"
 	fleetregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/fleet"
@@ -60,6 +62,7 @@ var builtinGroups = []string{
 	admissionregistrationv1.GroupName,
 	authenticationv1.GroupName,
 	authorizationv1.GroupName,
+	certificatesv1.GroupName,
 	coordinationv1.GroupName,
 	eventsv1.GroupName,
 	rbacv1.GroupName,
@@ -97,6 +100,7 @@ func (b *Builtins) groups(tokens tokenrequest.Issuer, types *typeCheck) groupSet
 			admissionregistrationregistry.StorageProvider{Check: &params.Check{Authorizer: b.Authorizer, Resolve: b.Lookup.ResourceOf}, TypeCheck: types.Check},
 			authenticationregistry.StorageProvider{Tokens: b.Tokens, Audiences: b.Audiences},
 			authorizationregistry.StorageProvider{Authorizer: b.Authorizer, Rules: b.Rules},
+			certificatesregistry.StorageProvider{},
 			coordinationregistry.StorageProvider{},
 			rbacregistry.StorageProvider{Escalation: b.Escalation},
 		},

@@ -28,6 +28,7 @@ import (
 	admissionregistrationinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/admissionregistration/install"
 	authenticationinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/authentication/install"
 	authorizationinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/authorization/install"
+	certificatesinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/certificates/install"
 	coordinationinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/coordination/install"
 	coreinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/core/install"
 	eventsinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/events/install"
@@ -53,7 +54,7 @@ func scale(scheme *runtime.Scheme) {
 func NewBuiltinScheme() (*runtime.Scheme, serializer.CodecFactory) {
 	// The core group comes first: an Event belongs to two groups, and the library uses the first kind
 	// of an object.
-	return newScheme(coreinstall.Install, admissionregistrationinstall.Install, authenticationinstall.Install, authorizationinstall.Install, coordinationinstall.Install, eventsinstall.Install, rbacinstall.Install)
+	return newScheme(coreinstall.Install, admissionregistrationinstall.Install, authenticationinstall.Install, authorizationinstall.Install, certificatesinstall.Install, coordinationinstall.Install, eventsinstall.Install, rbacinstall.Install)
 }
 
 func newScheme(install ...func(*runtime.Scheme)) (*runtime.Scheme, serializer.CodecFactory) {

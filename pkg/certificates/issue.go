@@ -148,6 +148,21 @@ func issueClient(ca KeyPair, cn string, orgs []string, ttl time.Duration, now ti
 	})
 }
 
+// SignRequest signs a certificate for a public key of another party and returns it in PEM. The
+// caller has checked every field of the template; the validity is cut to lie within the
+// authority's.
+func SignRequest(ca KeyPair, template *x509.Certificate, publicKey any) ([]byte, error) {
+	if !template.NotBefore.Before(ca.Cert.NotAfter) {
+		return nil, fmt.Errorf("the cluster CA expired on %s", ca.Cert.NotAfter.Format(time.DateOnly))
+	}
+	template.BasicConstraintsValid, template.IsCA = true, false
+	der, err := certify(&ca, template, publicKey, ca.Key)
+	if err != nil {
+		return nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: cert.CertificateBlockType, Bytes: der}), nil
+}
+
 // sign creates a key and a certificate for it. Without an issuer the certificate
 // is self-signed; with one its validity is cut to lie within the issuer's.
 func sign(issuer *KeyPair, template *x509.Certificate) (KeyPair, error) {
@@ -155,25 +170,9 @@ func sign(issuer *KeyPair, template *x509.Certificate) (KeyPair, error) {
 	if err != nil {
 		return KeyPair{}, fmt.Errorf("make a key: %w", err)
 	}
-	template.SerialNumber, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	der, err := certify(issuer, template, key.Public(), key)
 	if err != nil {
-		return KeyPair{}, fmt.Errorf("make a serial number: %w", err)
-	}
-
-	parent, signer := template, key
-	if issuer != nil {
-		parent, signer = issuer.Cert, issuer.Key
-		if template.NotBefore.Before(parent.NotBefore) {
-			template.NotBefore = parent.NotBefore
-		}
-		if template.NotAfter.After(parent.NotAfter) {
-			template.NotAfter = parent.NotAfter
-		}
-	}
-
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
-	if err != nil {
-		return KeyPair{}, fmt.Errorf("sign a certificate: %w", err)
+		return KeyPair{}, err
 	}
 	parsed, err := x509.ParseCertificate(der)
 	if err != nil {
@@ -189,4 +188,29 @@ func sign(issuer *KeyPair, template *x509.Certificate) (KeyPair, error) {
 		CertPEM: pem.EncodeToMemory(&pem.Block{Type: cert.CertificateBlockType, Bytes: der}),
 		KeyPEM:  pem.EncodeToMemory(&pem.Block{Type: privateKeyBlock, Bytes: keyDER}),
 	}, nil
+}
+
+// certify signs a certificate for a public key with the issuer's key, or without an issuer with
+// the given one.
+func certify(issuer *KeyPair, template *x509.Certificate, publicKey any, signer *ecdsa.PrivateKey) ([]byte, error) {
+	var err error
+	template.SerialNumber, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	if err != nil {
+		return nil, fmt.Errorf("make a serial number: %w", err)
+	}
+	parent := template
+	if issuer != nil {
+		parent, signer = issuer.Cert, issuer.Key
+		if template.NotBefore.Before(parent.NotBefore) {
+			template.NotBefore = parent.NotBefore
+		}
+		if template.NotAfter.After(parent.NotAfter) {
+			template.NotAfter = parent.NotAfter
+		}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, publicKey, signer)
+	if err != nil {
+		return nil, fmt.Errorf("sign a certificate: %w", err)
+	}
+	return der, nil
 }

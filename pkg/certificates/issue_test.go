@@ -18,14 +18,19 @@ package certificates
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/cert"
 )
 
 func TestIssueClient(t *testing.T) {
@@ -135,4 +140,52 @@ func handshake(ctx context.Context, client, server *tls.Config) error {
 		return err
 	}
 	return conn.Close()
+}
+
+func TestARequestIsSignedForItsKeyWithinTheLifeOfTheAuthority(t *testing.T) {
+	ca, err := issueCA(start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		from, until time.Duration
+		lives       time.Duration
+		wantErr     string
+	}{
+		"within it":  {from: 0, until: day, lives: day},
+		"beyond it":  {from: 0, until: caLifetime + day, lives: caLifetime},
+		"after it":   {from: caLifetime + day, until: caLifetime + 2*day, wantErr: "expired on 2036-02-27"},
+		"at its end": {from: caLifetime, until: caLifetime + day, wantErr: "expired on"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			certPEM, err := SignRequest(ca, &x509.Certificate{
+				Subject: pkix.Name{CommonName: "jane"}, NotBefore: start.Add(tc.from), NotAfter: start.Add(tc.until), IsCA: true,
+				ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+			}, key.Public())
+			if tc.wantErr != "" {
+				if err == nil || !strings.Contains(err.Error(), tc.wantErr) {
+					t.Errorf("got %v, want %q", err, tc.wantErr)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			signed, err := cert.ParseCertsPEM(certPEM)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := signed[0]
+			if err := got.CheckSignatureFrom(ca.Cert); err != nil || !key.PublicKey.Equal(got.PublicKey) || got.IsCA || !got.BasicConstraintsValid || got.SerialNumber.BitLen() < 64 {
+				t.Errorf("got %+v, %v", got, err)
+			}
+			if lives := got.NotAfter.Sub(got.NotBefore); lives != tc.lives {
+				t.Errorf("lives %s, want %s", lives, tc.lives)
+			}
+		})
+	}
 }

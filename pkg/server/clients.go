@@ -17,12 +17,15 @@ limitations under the License.
 package server
 
 import (
+	"crypto/x509"
 	"fmt"
 	"slices"
 
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/cert"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/certificatesigner"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/manager"
 	"github.com/gatehouse-dev/gatehouse/pkg/credentials"
 	"github.com/gatehouse-dev/gatehouse/pkg/simulation"
@@ -43,8 +46,12 @@ func NewClients(in Inputs, loopback *rest.Config) (manager.Runners, error) {
 	for _, name := range manager.ClientNames() {
 		tokens[name] = in.Identities.Mint(name)
 	}
+	authority, err := newAuthority(in.ClientCAFile, in.Certificates)
+	if err != nil {
+		return nil, err
+	}
 	clients, err := manager.NewStandalone(manager.Standalone{
-		Controllers: in.selectedControllers(), EndedInstances: in.EndedInstances, RootCA: rootCA, Replica: in.ReplicaIdentity(),
+		Controllers: in.selectedControllers(), EndedInstances: in.EndedInstances, RootCA: rootCA, Authority: authority, Replica: in.ReplicaIdentity(),
 		Identity: func(name string) *rest.Config { return manager.TokenConfig(loopback, name, tokens[name]) },
 	})
 	if err != nil || in.SimulateHosts == 0 {
@@ -78,4 +85,32 @@ func (in Inputs) RootCA() ([]byte, error) {
 		return nil, fmt.Errorf("--tls-cert-file: %w", err)
 	}
 	return pem, nil
+}
+
+// newAuthority returns the authority that signs certificate signing requests: the one in the data
+// directory. It is nil if --client-ca-file names others, because the server would not accept what it signs.
+func newAuthority(clientCAFile string, own *certificates.Bundle) (*certificatesigner.Authority, error) {
+	ca := own.CA
+	if clientCAFile != "" {
+		trusted, err := cert.CertsFromFile(clientCAFile)
+		if err != nil {
+			return nil, fmt.Errorf("--client-ca-file: %w", err)
+		}
+		if !slices.ContainsFunc(trusted, ca.Cert.Equal) {
+			return nil, nil
+		}
+	}
+	return &certificatesigner.Authority{
+		Sign: func(template *x509.Certificate, publicKey any) ([]byte, error) {
+			return certificates.SignRequest(ca, template, publicKey)
+		},
+		// The renewer replaces the file.
+		Server: func() (*x509.Certificate, error) {
+			serving, err := cert.CertsFromFile(own.ServingCertFile)
+			if err != nil {
+				return nil, err
+			}
+			return serving[0], nil
+		},
+	}, nil
 }

@@ -64,6 +64,8 @@ var rooms = []room{
 	// cluster-bootstrap has the form of bootstrap tokens, on which their authenticator, their
 	// cleaner and the warnings of the strategy agree.
 	{packages: "pkg/apis/core/validation", may: []string{"pkg/apis/core", "k8s.io/cluster-bootstrap/..."}},
+	// Validation parses requests as the signers do. The finalizers of all of Kubernetes' kinds have the same names.
+	{packages: "pkg/apis/certificates/validation", may: []string{"pkg/signers", "pkg/apis/core/validation"}},
 	{packages: "pkg/apis/([a-z]+)/validation", may: []string{"pkg/apis/$1"}},
 	{packages: "pkg/apis/([a-z]+)/install", may: []string{"pkg/apis/$1", "pkg/apis/$1/<version>"}},
 	{packages: "pkg/apis/([a-z]+)/fuzzer", may: []string{"pkg/apis/$1", "sigs.k8s.io/randfill"}},
@@ -76,6 +78,9 @@ var rooms = []room{
 	// Names of quotas: used by admission, by the quota controller, and by the warnings
 	// of the strategy, which must not import each other.
 	{packages: "pkg/quota"},
+	// The policy of signers: used by validation, by admission and by the signing controller, which must not
+	// import each other.
+	{packages: "pkg/signers"},
 
 	// base is independent of groups, and is the only code that resources share.
 	{packages: "pkg/registry/base", may: append([]string{"k8s.io/client-go/tools/cache"}, registryLibraries...)},
@@ -136,7 +141,7 @@ var rooms = []room{
 		"k8s.io/apiserver/pkg/server", "k8s.io/apiserver/pkg/util/feature", "k8s.io/apiserver/pkg/util/webhook", "k8s.io/client-go/...",
 	}},
 	{packages: "pkg/admission(/.*)?", may: []string{
-		"pkg/admission/...", "pkg/authorization/host", "pkg/quota", "pkg/apis/<group>", "pkg/apis/<group>/<version>", "k8s.io/apiserver/pkg/util/webhook", "pkg/generated/clientset/versioned", "pkg/generated/listers/...", "pkg/generated/informers/...",
+		"pkg/admission/...", "pkg/authorization/host", "pkg/quota", "pkg/signers", "pkg/apis/<group>", "pkg/apis/<group>/<version>", "k8s.io/apiserver/pkg/util/webhook", "pkg/generated/clientset/versioned", "pkg/generated/listers/...", "pkg/generated/informers/...",
 		"k8s.io/apiserver/pkg/admission/...", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer", "k8s.io/apiserver/pkg/quota/...",
 		"k8s.io/client-go/...",
 	}},
@@ -172,6 +177,8 @@ var rooms = []room{
 
 	// Controllers use only list and watch: no hub types, no registry, no k8s.io/apiserver.
 	// Controllers do not import each other. They share the packages below internal/.
+	// The signing controller applies the policy by which admission refuses requests.
+	{packages: "pkg/controller/certificatesigner", may: append([]string{"pkg/signers"}, controllerLibraries...)},
 	// The quota controller counts what admission charges.
 	{packages: "pkg/controller/quota", may: append([]string{"pkg/quota"}, controllerLibraries...)},
 	{packages: "pkg/controller/tokencleaner", may: append([]string{"k8s.io/cluster-bootstrap/..."}, controllerLibraries...)},
@@ -179,7 +186,7 @@ var rooms = []room{
 	{packages: "pkg/controller/release", may: append([]string{"golang.org/x/sync/semaphore"}, controllerLibraries...)},
 	// The manager constructs all controllers. serving is k8s.io/apiserver's code for the health of
 	// any component.
-	{packages: "pkg/controller/manager", may: append([]string{"pkg/controller/...", "github.com/spf13/pflag"}, controllerLibraries...)},
+	{packages: "pkg/controller/manager", may: append([]string{"pkg/controller/...", "pkg/signers", "github.com/spf13/pflag"}, controllerLibraries...)},
 	{packages: "pkg/controller/serving", may: []string{
 		"k8s.io/apiserver/pkg/server/healthz", "k8s.io/component-base/metrics/...", "k8s.io/client-go/...", "github.com/spf13/pflag",
 	}},

@@ -92,6 +92,8 @@ type Resource struct {
 	// StatusWritesMetadata is true for kinds of Kubernetes with a status endpoint that writes labels and
 	// annotations.
 	StatusWritesMetadata bool
+	// LeavesAlone are the fields that a write to the resource does not change, if they are not the status.
+	LeavesAlone []string
 	// Subresources are all endpoints below the resource.
 	Subresources []Subresource
 }
@@ -105,8 +107,8 @@ type Subresource struct {
 	Foreign bool
 	// Body returns a valid body for a create at the endpoint, for the verb create.
 	Body func() runtime.Object
-	// LeavesAlone are the fields that a write to the endpoint does not change. They are not needed for a
-	// status endpoint.
+	// LeavesAlone are the fields that a write to the endpoint does not change, with dots between the names. A
+	// status endpoint needs them only if they are not those of every other.
 	LeavesAlone []string
 }
 

@@ -116,12 +116,14 @@ func (h *hosts) refuse(ctx context.Context, host string, a authorizer.Attributes
 		return own(host, a, "HostLease", ""), nil
 	case v1alpha1.GroupName + "/instances":
 		return h.instances(ctx, host, a)
+	case "certificates.k8s.io/certificatesigningrequests":
+		return requests(host, a), nil
 	case "/events", "events.k8s.io/events":
 		return create(host, a, "events"), nil
 	case "authentication.k8s.io/selfsubjectreviews", "authorization.k8s.io/selfsubjectaccessreviews", "authorization.k8s.io/selfsubjectrulesreviews":
 		return create(host, a, a.GetResource()), nil
 	}
-	return fmt.Sprintf("host %q may use only its Host, its HostLease, the instances bound to it, and events", host), nil
+	return fmt.Sprintf("host %q may use only its Host, its HostLease, the instances bound to it, events, and requests for its certificate", host), nil
 }
 
 // mayRead reports whether Kubernetes' role system:discovery allows the path.
@@ -169,6 +171,28 @@ func create(host string, a authorizer.Attributes, what string) string {
 		return ""
 	}
 	return fmt.Sprintf("host %q may only create %s", host, what)
+}
+
+// RequestPrefix begins the names of the certificate signing requests of a host. No name of a host has a
+// colon, so that no host has the requests of another.
+func RequestPrefix(host string) string { return v1alpha1.HostUserPrefix + host + ":" }
+
+// requests allows the host to request certificates and to read its requests, by name. Admission checks
+// the name and the content of a new one.
+func requests(host string, a authorizer.Attributes) string {
+	if a.GetSubresource() == "" {
+		switch a.GetVerb() {
+		case "create":
+			if a.GetName() == "" {
+				return ""
+			}
+		case "get", "list", "watch":
+			if strings.HasPrefix(a.GetName(), RequestPrefix(host)) {
+				return ""
+			}
+		}
+	}
+	return fmt.Sprintf("host %q may only create certificatesigningrequests, and read those with names that begin with %s, each by its name", host, RequestPrefix(host))
 }
 
 // instances allows lists and watches of the host's own instances, and what an agent does with one of

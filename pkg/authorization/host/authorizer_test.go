@@ -75,9 +75,10 @@ func attributesOf(t *testing.T, method, url string, u user.Info) authorizer.Attr
 }
 
 const (
-	fleetPath = "/apis/fleet.gatehouse.dev/v1alpha1"
-	inDefault = fleetPath + "/namespaces/default"
-	exact     = "?fieldSelector=spec.hostName%3Dedge-1"
+	fleetPath    = "/apis/fleet.gatehouse.dev/v1alpha1"
+	requestsPath = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
+	inDefault    = fleetPath + "/namespaces/default"
+	exact        = "?fieldSelector=spec.hostName%3Dedge-1"
 )
 
 func TestAHostMayDoThisAndNothingElse(t *testing.T) {
@@ -182,6 +183,22 @@ func TestAHostMayDoThisAndNothingElse(t *testing.T) {
 		{"it deletes no events", "DELETE", "/api/v1/namespaces/default/events", deny},
 		{"events of our own group do not exist", "POST", inDefault + "/events", deny},
 
+		{"it requests a certificate; admission checks the name", "POST", requestsPath, allow},
+		{"it reads a request of its own", "GET", requestsPath + "/system:host:edge-1:serving", allow},
+		{"it lists a request of its own by name", "GET", requestsPath + "?fieldSelector=metadata.name%3Dsystem:host:edge-1:serving", allow},
+		{"it watches a request of its own by name", "GET", requestsPath + "?watch=true&fieldSelector=metadata.name%3Dsystem:host:edge-1:serving", allow},
+		{"it reads no request of another host", "GET", requestsPath + "/system:host:edge-2:serving", deny},
+		{"it reads no request of a host whose name only begins like its own", "GET", requestsPath + "/system:host:edge-10:serving", deny},
+		{"it reads no request with another name", "GET", requestsPath + "/jane", deny},
+		{"it does not list requests", "GET", requestsPath, deny},
+		{"it does not list requests of a signer", "GET", requestsPath + "?fieldSelector=spec.signerName%3Dgatehouse.dev/host-serving", deny},
+		{"it does not list requests but its own", "GET", requestsPath + "?fieldSelector=metadata.name%21%3Dsystem:host:edge-1:serving", deny},
+		{"it does not update a request of its own", "PUT", requestsPath + "/system:host:edge-1:serving", deny},
+		{"it does not delete a request of its own", "DELETE", requestsPath + "/system:host:edge-1:serving", deny},
+		{"it approves nothing", "PUT", requestsPath + "/system:host:edge-1:serving/approval", deny},
+		{"it signs nothing", "PUT", requestsPath + "/system:host:edge-1:serving/status", deny},
+		{"it reads no approval", "GET", requestsPath + "/system:host:edge-1:serving/approval", deny},
+
 		{"it reviews itself", "POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", allow},
 		{"it reviews its rights", "POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", allow},
 		{"it lists its rights", "POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", allow},
@@ -236,6 +253,8 @@ func TestWildcardsInARequestAreNoNames(t *testing.T) {
 		{Verb: "get", APIGroup: "fleet.gatehouse.dev", Resource: "instances", Namespace: "*", Name: "*"},
 		{Verb: "impersonate", Resource: "users", Name: "system:host:edge-2"},
 		{Verb: "impersonate", Resource: "groups", Name: "system:masters"},
+		{Verb: "approve", APIGroup: "certificates.k8s.io", Resource: "signers", Name: "gatehouse.dev/host-serving"},
+		{Verb: "sign", APIGroup: "certificates.k8s.io", Resource: "signers", Name: "gatehouse.dev/host-serving"},
 		{Verb: "escalate", APIGroup: "rbac.authorization.k8s.io", Resource: "clusterroles"},
 		{},
 	} {

@@ -19,6 +19,7 @@ package rbac
 import (
 	"slices"
 
+	certificatesv1 "k8s.io/api/certificates/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -35,6 +36,8 @@ const (
 	aggregateTo = "rbac.authorization.k8s.io/aggregate-to-"
 	// fleet is the group of Gatehouse's own kinds.
 	fleet = v1alpha1.GroupName
+	// certificates is the group of certificate signing requests.
+	certificates = certificatesv1.GroupName
 )
 
 // Bootstrap is an object that every server with RBAC has from its first start, with a function that
@@ -152,7 +155,11 @@ func clusterRoles(controllers []UserRole) []rbacv1.ClusterRole {
 			rule([]string{"get", "list", "watch", "delete"}, fleet, "instances"),
 			rule([]string{"get", "update", "patch"}, fleet, "instances/status"),
 			rule([]string{"create"}, fleet, "instances/token"),
-			rule([]string{"create"}, "", "events"), rule([]string{"create"}, "events.k8s.io", "events")),
+			rule([]string{"create"}, "", "events"), rule([]string{"create"}, "events.k8s.io", "events"),
+			rule([]string{"create", "get", "list", "watch"}, certificates, "certificatesigningrequests")),
+		// As in Kubernetes, the right to approve is separate from that to write approvals.
+		approver("kube-apiserver-client", certificatesv1.KubeAPIServerClientSignerName),
+		approver("host-serving", v1alpha1.Domain+"/host-serving"),
 		// The three roles have the rules that they aggregate from the start, in the order of the
 		// aggregated roles' names, so that the aggregation controller writes nothing until another
 		// role has the label.
@@ -173,6 +180,13 @@ func clusterRoles(controllers []UserRole) []rbacv1.ClusterRole {
 		roles = append(roles, named(c.User, slices.Concat(rules, []rbacv1.PolicyRule{paths("/api", "/api/*", "/apis", "/apis/*")})...))
 	}
 	return roles
+}
+
+// approver returns the role that approves requests for a signer.
+func approver(name, signer string) rbacv1.ClusterRole {
+	approve := rule([]string{"approve"}, certificates, "signers")
+	approve.ResourceNames = []string{signer}
+	return named("system:certificates.k8s.io:"+name+"-approver", approve)
 }
 
 func named(name string, rules ...rbacv1.PolicyRule) rbacv1.ClusterRole {

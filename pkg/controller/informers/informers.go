@@ -23,10 +23,12 @@ package informers
 import (
 	"context"
 
+	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/informers"
+	certificatesinformers "k8s.io/client-go/informers/certificates/v1"
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	rbacinformers "k8s.io/client-go/informers/rbac/v1"
 	"k8s.io/client-go/kubernetes"
@@ -98,6 +100,11 @@ func (s *Shared) ClusterRoles() rbacinformers.ClusterRoleInformer {
 	return s.typed.Rbac().V1().ClusterRoles()
 }
 
+// CertificateSigningRequests returns the informer of certificate signing requests.
+func (s *Shared) CertificateSigningRequests() certificatesinformers.CertificateSigningRequestInformer {
+	return s.typed.Certificates().V1().CertificateSigningRequests()
+}
+
 // ResourceInformer returns the one informer of a resource. Its objects are whole if a method of
 // Shared returns the informer of the resource, and otherwise *metav1.PartialObjectMetadata with
 // the fields that transform.OnlyOwnership keeps: callers use them as metav1.Object.
@@ -109,6 +116,8 @@ func (s *Shared) ResourceInformer(resource schema.GroupVersionResource) cache.Sh
 		return s.ResourceQuotas().Informer()
 	case rbacv1.SchemeGroupVersion.WithResource("clusterroles"):
 		return s.ClusterRoles().Informer()
+	case certificatesv1.SchemeGroupVersion.WithResource("certificatesigningrequests"):
+		return s.CertificateSigningRequests().Informer()
 	}
 	return s.metadata.ForResource(resource).Informer()
 }

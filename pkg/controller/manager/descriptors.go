@@ -24,6 +24,8 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/app"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/certificatecleaner"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/certificatesigner"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/clusterroleaggregation"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/endedinstances"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/garbagecollector"
@@ -38,6 +40,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/serviceaccount"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/tokencleaner"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions"
+	"github.com/gatehouse-dev/gatehouse/pkg/signers"
 )
 
 // Descriptor describes one controller, or a user that works for several controllers.
@@ -75,15 +78,16 @@ func everything(verbs ...string) rbacv1.PolicyRule {
 	return rule(verbs, rbacv1.APIGroupAll, rbacv1.ResourceAll)
 }
 
-const fleetGroup, coordinationGroup = v1alpha1.GroupName, "coordination.k8s.io"
+const fleetGroup, coordinationGroup, certificatesGroup = v1alpha1.GroupName, "coordination.k8s.io", "certificates.k8s.io"
 
 // recordEvents lets a controller write events and count repeated ones.
 func recordEvents() rbacv1.PolicyRule { return rule([]string{"create", "patch"}, "", "events") }
 
 // StandaloneDescriptors describe the controllers that a cluster already has and a standalone server runs
 // itself. Every replica runs them: concurrent writes of two replicas do no harm. rootCA has the
-// certificates in PEM that verify the serving certificate.
-func StandaloneDescriptors(rootCA []byte) []Descriptor {
+// certificates in PEM that verify the serving certificate; authority signs certificates, and is nil if
+// the server does not have its key.
+func StandaloneDescriptors(rootCA []byte, authority *certificatesigner.Authority) []Descriptor {
 	return []Descriptor{
 		{Name: namespace.Name, New: constructor(namespace.New), Rules: []rbacv1.PolicyRule{
 			rule([]string{"update"}, "", "namespaces/finalize", "namespaces/status"),
@@ -108,6 +112,16 @@ func StandaloneDescriptors(rootCA []byte) []Descriptor {
 		}},
 		{Name: tokencleaner.Name, New: constructor(tokencleaner.New), Namespace: tokencleaner.Namespace, Rules: []rbacv1.PolicyRule{
 			rule([]string{"list", "watch", "delete"}, "", "secrets"),
+		}},
+		{Name: certificatesigner.Name, New: constructor(func(config *rest.Config, shared *informers.Shared) (*certificatesigner.Controller, error) {
+			return certificatesigner.New(config, shared, authority)
+		}), Rules: []rbacv1.PolicyRule{
+			rule([]string{"update"}, certificatesGroup, "certificatesigningrequests/status"),
+			{Verbs: []string{"sign"}, APIGroups: []string{certificatesGroup}, Resources: []string{"signers"}, ResourceNames: []string{signers.Client, signers.HostServing}},
+			rule([]string{"get"}, fleetGroup, "hosts"),
+		}},
+		{Name: certificatecleaner.Name, New: constructor(certificatecleaner.New), Rules: []rbacv1.PolicyRule{
+			rule([]string{"delete"}, certificatesGroup, "certificatesigningrequests"),
 		}},
 		// It watches instances itself, and only while a quota limits a sum over them. The one of
 		// `gatehouse controllers` has the same user, and watches quotas itself, too.
@@ -204,7 +218,7 @@ func LeaseRules() []rbacv1.PolicyRule {
 // Descriptors describe everything that runs in a standalone server: controllers, informers and the
 // election.
 func Descriptors() []Descriptor {
-	return slices.Concat(StandaloneDescriptors(nil), defaultFleet(), []Descriptor{StandaloneInformers(), FleetInformers(), LeaderElection()})
+	return slices.Concat(StandaloneDescriptors(nil, nil), defaultFleet(), []Descriptor{StandaloneInformers(), FleetInformers(), LeaderElection()})
 }
 
 func defaultFleet() []Descriptor {
@@ -225,7 +239,7 @@ func ClientNames() []string { return namesOf(Descriptors()) }
 // ClusterControllers returns the names of the controllers that a cluster has itself, and that a
 // standalone server runs.
 func ClusterControllers() []string {
-	return slices.Sorted(slices.Values(namesOf(StandaloneDescriptors(nil))))
+	return slices.Sorted(slices.Values(namesOf(StandaloneDescriptors(nil, nil))))
 }
 
 // FleetControllers returns the names of the controllers of the kinds of the fleet.

@@ -27,6 +27,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/certificatesigner"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/endedinstances"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/hostlifecycle"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/informers"
@@ -182,6 +183,8 @@ type Standalone struct {
 	EndedInstances int
 	// RootCA has the certificates in PEM that verify the serving certificate.
 	RootCA []byte
+	// Authority signs certificates; nil if the server does not have its key.
+	Authority *certificatesigner.Authority
 	// Replica is the identity of this server in the election.
 	Replica string
 	// Identity returns the client configuration of a controller, or of another of ClientNames.
@@ -191,7 +194,7 @@ type Standalone struct {
 // NewStandalone constructs the controllers that run in a standalone server. The role with the name
 // of a controller's user has its rights; see rbac.BootstrapObjects.
 func NewStandalone(s Standalone) (Runners, error) {
-	every, err := newTerm(StandaloneDescriptors(s.RootCA), s.Controllers, s.Identity, informers.StandaloneName)
+	every, err := newTerm(StandaloneDescriptors(s.RootCA, s.Authority), s.Controllers, s.Identity, informers.StandaloneName)
 	if err != nil || !slices.ContainsFunc(FleetControllers(), s.Controllers.Has) {
 		return Runners{every}, err
 	}
@@ -239,7 +242,7 @@ func RunFleet(ctx context.Context, config *rest.Config, userPrefix string, elect
 // impersonated users, for tests that count their requests. They publish the authority that the
 // configuration trusts.
 func RunStandalone(ctx context.Context, config *rest.Config, userPrefix string) error {
-	every, err := newTerm(StandaloneDescriptors(config.CAData), Selection{AllControllers}, impersonating(config, userPrefix), informers.StandaloneName)
+	every, err := newTerm(StandaloneDescriptors(config.CAData, nil), Selection{AllControllers}, impersonating(config, userPrefix), informers.StandaloneName)
 	if err != nil {
 		return err
 	}

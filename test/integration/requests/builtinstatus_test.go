@@ -17,6 +17,9 @@ limitations under the License.
 package requests
 
 import (
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -60,6 +63,14 @@ func statusEndpoints() map[string]statusEndpoint {
 			path: "/api/v1/namespaces/default/resourcequotas/status/status", metadata: true, status: true,
 			change: `"spec":{"hard":{"secrets":"77"}},"status":{"hard":{"secrets":"5"},"used":{"secrets":"3"}}`, specAt: `"77"`, statusAt: `"secrets":"3"`,
 		},
+		"certificatesigningrequests/status": {
+			path: "/apis/certificates.k8s.io/v1/certificatesigningrequests/status/status", metadata: true, status: true,
+			change: `"spec":{"signerName":"example.com/other"},"status":{"conditions":[{"type":"Failed","status":"True","reason":"Tested"}]}`, specAt: "example.com/other", statusAt: `"reason":"Tested"`,
+		},
+		"certificatesigningrequests/approval": {
+			path: "/apis/certificates.k8s.io/v1/certificatesigningrequests/approval/approval", metadata: true, status: true,
+			change: `"spec":{"signerName":"example.com/other"},"status":{"conditions":[{"type":"Approved","status":"True","reason":"Tested"}]}`, specAt: "example.com/other", statusAt: `"reason":"Tested"`,
+		},
 		"validatingadmissionpolicies/status": {
 			path: "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/status/status", status: true,
 			change: `"spec":{"failurePolicy":"Ignore"},"status":{"conditions":[{"type":"Tested","status":"True","reason":"Tested","lastTransitionTime":"2026-12-01T00:00:00Z","message":""}]}`, specAt: "Ignore", statusAt: `"reason":"Tested"`,
@@ -74,12 +85,16 @@ func TestBuiltInStatusEndpointsTreatMetadataAsKubernetesDoes(t *testing.T) {
 	if _, err := admin.AdmissionregistrationV1().ValidatingAdmissionPolicies().Create(t.Context(), typoPolicy("status", "true"), metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	for path, body := range map[string]string{
-		"/api/v1/namespaces":                        `{"metadata":{"name":"status"}}`,
-		"/api/v1/namespaces/default/resourcequotas": `{"metadata":{"name":"status"},"spec":{"hard":{"secrets":"5"}}}`,
+	request, _ := harness.NewSigningRequest(t, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "jane"}})
+	signing := fmt.Sprintf(`"spec":{"signerName":"example.com/none","usages":["client auth"],"request":%q}}`, base64.StdEncoding.EncodeToString(request))
+	for _, object := range []struct{ path, body string }{
+		{"/api/v1/namespaces", `{"metadata":{"name":"status"}}`},
+		{"/api/v1/namespaces/default/resourcequotas", `{"metadata":{"name":"status"},"spec":{"hard":{"secrets":"5"}}}`},
+		{"/apis/certificates.k8s.io/v1/certificatesigningrequests", `{"metadata":{"name":"status"},` + signing},
+		{"/apis/certificates.k8s.io/v1/certificatesigningrequests", `{"metadata":{"name":"approval"},` + signing},
 	} {
-		if answer := client.Do(t, http.MethodPost, path, harness.JSONBody, "", body); answer.Code != http.StatusCreated {
-			t.Fatalf("%s: %s", path, answer.Body)
+		if answer := client.Do(t, http.MethodPost, object.path, harness.JSONBody, "", object.body); answer.Code != http.StatusCreated {
+			t.Fatalf("%s: %s", object.path, answer.Body)
 		}
 	}
 	rows := statusEndpoints()

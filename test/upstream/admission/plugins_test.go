@@ -69,9 +69,9 @@ var verdicts = map[string]verdict{
 	"DefaultStorageClass":           {notForUs, "", "volumes are not served"},
 	"PersistentVolumeClaimResize":   {notForUs, "", "volumes are not served"},
 	"StorageObjectInUseProtection":  {notForUs, "", "volumes are not served"},
-	"CertificateApproval":           {notForUs, "", "certificate signing requests are not served"},
-	"CertificateSigning":            {notForUs, "", "certificate signing requests are not served"},
-	"CertificateSubjectRestriction": {notForUs, "", "certificate signing requests are not served"},
+	"CertificateApproval":           {ours, "", "upstream's are for its internal types; the rights are the same"},
+	"CertificateSigning":            {ours, "", "as CertificateApproval"},
+	"CertificateSubjectRestriction": {ours, "", "upstream's refuses the group of administrators; ours refuses every reserved name"},
 	"ClusterTrustBundleAttest":      {notForUs, "", "trust bundles are not served"},
 	"DefaultIngressClass":           {notForUs, "", "ingresses are not served"},
 }

@@ -31,6 +31,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/admission"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/certificates"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization/host"
@@ -109,6 +110,8 @@ func (p *Plugin) check(ctx context.Context, name string, a admission.Attributes)
 		return checkInstance(a)
 	case schema.GroupResource{Resource: "events"}, schema.GroupResource{Group: eventsv1.GroupName, Resource: "events"}:
 		return p.checkEvent(ctx, name, a)
+	case certificates.Resource("certificatesigningrequests"):
+		return checkRequest(name, a)
 	}
 	return nil // the authorizer allows no write of other stored resources
 }

@@ -23,6 +23,7 @@ import (
 	"testing"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
+	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -70,8 +71,11 @@ func (w write) attributes(u user.Info) admission.Attributes {
 		operation = admission.Create
 	}
 	resource := fleet.SchemeGroupVersion.WithResource(w.resource)
-	if w.resource == "events" {
+	switch w.resource {
+	case "events":
 		resource = events
+	case "certificatesigningrequests":
+		resource = certificatesv1.SchemeGroupVersion.WithResource(w.resource)
 	}
 	return admission.NewAttributesRecord(w.object, w.old, schema.GroupVersionKind{}, "default", "mine", resource, w.subresource, operation, w.options, false, u)
 }

@@ -49,6 +49,9 @@ func validateMetaUpdate(meta *metav1.ObjectMeta) field.ErrorList {
 	return errs
 }
 
+// ValidateFinalizers checks the finalizers of an object of another group of Kubernetes.
+func ValidateFinalizers(meta *metav1.ObjectMeta) field.ErrorList { return validateMetaUpdate(meta) }
+
 // validateStandardFinalizer refuses a name without a domain that is not a standard finalizer.
 func validateStandardFinalizer(name string, path *field.Path) field.ErrorList {
 	if strings.Contains(name, "/") || slices.Contains(standardFinalizers, name) {
