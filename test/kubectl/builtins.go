@@ -239,7 +239,8 @@ spec:
   - {type: Pod, max: {cpu: "3"}}
 `
 	s.pipe(limits, "apply -n $ID -f -").prints("limitrange/team created")
-	s.kubectl("describe limits team -n $ID").shows("Name:       team", "Type", "Resource", "Min", "Max", "Default Request", "Default Limit", "Max Limit/Request Ratio", "Container", "64Mi", "1Gi", "500m", "Pod", "3")
+	s.kubectl("describe limits team -n $ID").shows("Name:       team", "Type", "Resource", "Min", "Max", "Default Request", "Default Limit", "Max Limit/Request Ratio", "Container", "64Mi", "1Gi", "Pod", "3")
+	s.kubectl("describe limits team -n $ID").shows("Container", "500m", "Pod") // kubectl prints the rows of an item in any order
 	s.kubectl("describe namespace $ID").shows("Resource Limits", "Container", "memory", "64Mi", "1Gi")
 	s.kubectl("get limits -n $ID -o name").prints("limitrange/team")
 	if r := s.kubectl("get limits -n $ID"); r.code != 0 || !strings.HasPrefix(r.stdout, "NAME   CREATED AT\nteam   2") {

@@ -61,6 +61,7 @@ var fleetKinds = []kind{
 var builtinKinds = []kind{
 	{"", "v1", "ConfigMap", "configmaps", "io.k8s.api.core.v1.", true},
 	{"", "v1", "Namespace", "namespaces", "io.k8s.api.core.v1.", false},
+	{"", "v1", "LimitRange", "limitranges", "io.k8s.api.core.v1.", true},
 	{"", "v1", "ResourceQuota", "resourcequotas", "io.k8s.api.core.v1.", true},
 	{"", "v1", "Secret", "secrets", "io.k8s.api.core.v1.", true},
 	{"", "v1", "ServiceAccount", "serviceaccounts", "io.k8s.api.core.v1.", true},

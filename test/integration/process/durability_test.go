@@ -31,6 +31,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
@@ -291,6 +292,26 @@ func TestASecondServerOnTheSameDirectoryIsToldSoInOneSentence(t *testing.T) {
 	harness.CheckLog(t, server)
 }
 
+// waitForNamespaces waits until the controllers have made what every namespace has.
+func waitForNamespaces(t *testing.T, server *binary.Server) {
+	t.Helper()
+	client := kubernetes.NewForConfigOrDie(server.Config)
+	kit.Eventually(t, "every namespace has its service account and root certificates", func(ctx context.Context) bool {
+		namespaces, err := client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return false
+		}
+		for _, namespace := range namespaces.Items {
+			_, missing := client.CoreV1().ServiceAccounts(namespace.Name).Get(ctx, "default", metav1.GetOptions{})
+			_, unpublished := client.CoreV1().ConfigMaps(namespace.Name).Get(ctx, "kube-root-ca.crt", metav1.GetOptions{})
+			if missing != nil || unpublished != nil {
+				return false
+			}
+		}
+		return true
+	})
+}
+
 // TestResourceVersionsAndWatchesGoOnAfterARestart resumes watches after a restart from the
 // last resourceVersion.
 func TestResourceVersionsAndWatchesGoOnAfterARestart(t *testing.T) {
@@ -304,6 +325,8 @@ func TestResourceVersionsAndWatchesGoOnAfterARestart(t *testing.T) {
 			var highest uint64
 			for life := range 3 {
 				server := binary.Start(t, dir)
+				// A write of a controller after the last event that is seen would end the history.
+				waitForNamespaces(t, server)
 				client := versioned.NewForConfigOrDie(server.Config)
 				if life == 0 {
 					list, err := client.FleetV1alpha1().Instances("").List(ctx, metav1.ListOptions{})

@@ -57,7 +57,7 @@ func statusEndpoints() map[string]statusEndpoint {
 		},
 		"namespaces/finalize": {
 			path: "/api/v1/namespaces/status/finalize", metadata: true, spec: true, put: true,
-			change: `"spec":{"finalizers":["kubernetes","example.com/own"]},"status":{"phase":"Active","conditions":[{"type":"Other","status":"True","reason":"Changed"}]}`, specAt: "example.com/own", statusAt: `"reason":"Changed"`,
+			change: `"spec":{"finalizers":["kubernetes","example.com/finalize"]},"status":{"phase":"Active","conditions":[{"type":"Other","status":"True","reason":"Changed"}]}`, specAt: "example.com/finalize", statusAt: `"reason":"Changed"`,
 		},
 		"resourcequotas/status": {
 			path: "/api/v1/namespaces/default/resourcequotas/status/status", metadata: true, status: true,

@@ -79,7 +79,8 @@ func (p *Plugin) ValidateInitialization() error {
 	return nil
 }
 
-// Admit sets the defaults. The first limit range by name that has a default counts.
+// Admit sets the defaults. The first limit range by name that has a default counts, and in it the last
+// item.
 func (p *Plugin) Admit(_ context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
 	instance, ranges, err := p.read(a)
 	if err != nil || len(ranges) == 0 {
@@ -87,11 +88,7 @@ func (p *Plugin) Admit(_ context.Context, a admission.Attributes, _ admission.Ob
 	}
 	var set []string
 	for _, limits := range ranges {
-		for i := range limits.Spec.Limits {
-			if item := &limits.Spec.Limits[i]; item.Type == corev1.LimitTypeContainer {
-				set = append(set, setDefaults(instance, item)...)
-			}
-		}
+		set = append(set, setDefaults(instance, defaultsOf(limits))...)
 	}
 	if len(set) > 0 {
 		if instance.Annotations == nil {
@@ -138,6 +135,19 @@ func (p *Plugin) read(a admission.Attributes) (*fleet.Instance, []*corev1.LimitR
 	ranges, err := p.limits.LimitRanges(a.GetNamespace()).List(labels.Everything())
 	slices.SortFunc(ranges, func(a, b *corev1.LimitRange) int { return cmp.Compare(a.Name, b.Name) })
 	return instance, ranges, err
+}
+
+// defaultsOf returns the defaults for containers of a limit range. As for pods, the last item that has a
+// default counts.
+func defaultsOf(limits *corev1.LimitRange) *corev1.LimitRangeItem {
+	all := &corev1.LimitRangeItem{Default: corev1.ResourceList{}, DefaultRequest: corev1.ResourceList{}}
+	for i := range limits.Spec.Limits {
+		if item := &limits.Spec.Limits[i]; item.Type == corev1.LimitTypeContainer {
+			maps.Copy(all.Default, item.Default)
+			maps.Copy(all.DefaultRequest, item.DefaultRequest)
+		}
+	}
+	return all
 }
 
 // setDefaults sets what the containers do not, and returns a sentence for each container and list

@@ -142,11 +142,12 @@ func TestContainersGetTheDefaults(t *testing.T) {
 		annotated string
 	}{
 		{"no limit range", nil, []string{"/"}, []string{"/"}, ""},
-		{"nothing is set", []*corev1.LimitRange{defaults}, []string{"/"}, []string{"cpu=1,memory=1Gi/cpu=2,memory=1Gi"}, "LimitRanger plugin set: cpu, memory limit for container a; cpu, memory request for container a"},
+		{"nothing is set", []*corev1.LimitRange{defaults}, []string{"/"}, []string{"cpu=1,memory=1Gi/cpu=2,memory=1Gi"}, "LimitRanger plugin set: cpu, memory request for container a; cpu, memory limit for container a"},
 		{"something is set", []*corev1.LimitRange{defaults}, []string{"cpu=1,memory=2/memory=2", "cpu=1,memory=1/cpu=1,memory=1"}, []string{"cpu=1,memory=2/cpu=2,memory=2", "cpu=1,memory=1/cpu=1,memory=1"}, "LimitRanger plugin set: cpu limit for container a"},
 		{"all is set", []*corev1.LimitRange{defaults}, []string{"cpu=1,memory=1/cpu=1,memory=1"}, []string{"cpu=1,memory=1/cpu=1,memory=1"}, ""},
 		{"0 is set", []*corev1.LimitRange{defaults}, []string{"cpu=0,memory=0/cpu=0,memory=0"}, []string{"cpu=0,memory=0/cpu=0,memory=0"}, ""},
 		{"two limit ranges: the first by name counts", []*corev1.LimitRange{limitRange("z", "Container default cpu=9,memory=9"), limitRange("b", "Container default cpu=3")}, []string{"/"}, []string{"/cpu=3,memory=9"}, "LimitRanger plugin set: cpu limit for container a; memory limit for container a"},
+		{"two items of a limit range: the last one counts", []*corev1.LimitRange{limitRange("team", "Container default cpu=9,memory=9", "Container default cpu=3")}, []string{"/"}, []string{"/cpu=3,memory=9"}, "LimitRanger plugin set: cpu, memory limit for container a"},
 		{"defaults of what instances do not have", []*corev1.LimitRange{limitRange("team", "Container default ephemeral-storage=1Gi,hugepages-2Mi=2Mi,example.com/gpu=1")}, []string{"/"}, []string{"/example.com/gpu=1"}, "LimitRanger plugin set: example.com/gpu limit for container a"},
 		{"bounds of pods and claims", []*corev1.LimitRange{limitRange("team", "Pod max cpu=1", "PersistentVolumeClaim max storage=1")}, []string{"/"}, []string{"/"}, ""},
 	} {
