@@ -59,7 +59,6 @@ user that leaves. A revocation is an entry of the ConfigMap ` + revocation.Confi
 ` + revocation.Namespace + `; one of an expired certificate is removed by the next revocation.`,
 		Example: `  gatehouse user revoke jane
   gatehouse user revoke --serial 3d1f0c5a`,
-		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.run(cmd.Context(), cmd.ErrOrStderr(), args)
 		},
@@ -89,8 +88,11 @@ func (c *revokeUserCommand) run(ctx context.Context, notes io.Writer, args []str
 
 // selected returns the expiry of each certificate to revoke, by serial number.
 func (c *revokeUserCommand) selected(args []string, now time.Time) (map[string]time.Time, error) {
-	if len(args) == 0 && len(c.serials) == 0 {
+	switch {
+	case len(args) == 0 && len(c.serials) == 0:
 		return nil, errors.New("a user's NAME or --serial is required: see gatehouse certificates status")
+	case len(args) > 1:
+		return nil, fmt.Errorf("one NAME can be given, not %d: revoke each user with a command of its own", len(args))
 	}
 	dir := filepath.Join(c.dataDir, options.CertificateDirName)
 	list, err := certificates.List(dir)

@@ -170,6 +170,7 @@ func TestMistakesInARevocationOfAUserAreNamed(t *testing.T) {
 		want string
 	}{
 		{"no user", nil, "a user's NAME or --serial is required"},
+		{"two users", []string{"jane", "bob"}, "one NAME can be given, not 2"},
 		{"a user without a certificate", []string{"jane"}, `no valid certificate of user "jane" is recorded in`},
 		{"a serial number that is none", []string{"--serial", "jane"}, "--serial=jane is not a serial number: write hexadecimal digits"},
 		{"a serial number of zero", []string{"--serial", "0"}, "--serial=0 is not a serial number"},

@@ -21,7 +21,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -91,7 +90,7 @@ func New(c Config) (*Chain, error) {
 		chain.reserved.Insert(fixed.AuthorizerName)
 	}
 	configmetrics.RegisterMetrics()
-	data, err := os.ReadFile(c.File)
+	data, err := readFile(c.File)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +115,7 @@ func (c *Chain) Run(ctx context.Context) {
 // force stay: a chain without one of them could allow what a webhook denies.
 func (c *Chain) reload(ctx context.Context) {
 	logger := klog.FromContext(ctx)
-	data, err := os.ReadFile(c.config.File)
+	data, err := readFile(c.config.File)
 	if err == nil && bytes.Equal(data, c.data) {
 		return
 	}

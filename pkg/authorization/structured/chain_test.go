@@ -156,7 +156,7 @@ func TestAnInvalidFileIsRefusedWithItsFieldAndTheCure(t *testing.T) {
 		{"an expression that does not compile", header + rolesEntry + entry("opa", kubeconfig, "Deny", "    matchConditions: [{expression: \"request.nothing\"}]\n"), "matchConditions[0].expression"},
 		{"a kubeconfig that verifies no certificate", header + rolesEntry + entry("opa", write(t, "{apiVersion: v1, kind: Config, current-context: a, contexts: [{name: a, context: {cluster: a, user: a}}], users: [{name: a}], clusters: [{name: a, cluster: {server: \"https://127.0.0.1:1\", insecure-skip-tls-verify: true}}]}"), "Deny", ""),
 			"authorizers[1].webhook: connectionInfo.kubeConfigFile: insecure-skip-tls-verify is not supported"},
-		{"a very large file", header + rolesEntry + "#" + strings.Repeat("x", maxFileSize), "at most 1048576 are allowed"},
+		{"a very large file", header + rolesEntry + "#" + strings.Repeat("x", maxFileSize), "at most 1048576 bytes are allowed"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if _, err := New(config(write(t, test.text))); err == nil || !strings.Contains(err.Error(), test.want) {

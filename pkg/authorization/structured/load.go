@@ -18,6 +18,8 @@ package structured
 
 import (
 	"fmt"
+	"io"
+	"os"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -38,11 +40,21 @@ const nameRBAC = "rbac"
 // maxFileSize bounds the file. It is far more than 64 conditions for each of some dozen webhooks need.
 const maxFileSize = 1 << 20
 
+// readFile reads a file, of a larger one than maxFileSize one byte more than that.
+func readFile(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	return io.ReadAll(io.LimitReader(file, maxFileSize+1))
+}
+
 // parse decodes and validates the content of a file. reserved are the names of the authorizers that
 // precede those of the file.
 func parse(data []byte, compiler authorizationcel.Compiler, reserved sets.Set[string]) (*apiserver.AuthorizationConfiguration, error) {
 	if len(data) > maxFileSize {
-		return nil, fmt.Errorf("the file has %d bytes, at most %d are allowed", len(data), maxFileSize)
+		return nil, fmt.Errorf("the file is too large: at most %d bytes are allowed", maxFileSize)
 	}
 	if len(strings.TrimSpace(string(data))) == 0 {
 		return nil, fmt.Errorf("the file is empty: write an AuthorizationConfiguration of apiserver.config.k8s.io/v1")
