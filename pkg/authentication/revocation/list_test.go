@@ -131,7 +131,10 @@ func TestTheRequestsOfARevokedCertificateEnd(t *testing.T) {
 		<-r.Context().Done()
 		ended <- context.Cause(r.Context())
 	}))
-	r := request(t.Context(), "jane", revoked)
+	// A request that is not ended ends with the error of the deadline.
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	r := request(ctx, "jane", revoked)
 	r.TLS.PeerCertificates[0].SerialNumber = big.NewInt(0xff)
 	go handler.ServeHTTP(httptest.NewRecorder(), r)
 	<-began
