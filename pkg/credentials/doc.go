@@ -15,5 +15,6 @@ limitations under the License.
 */
 
 // Package credentials issues the credentials of users and hosts: client certificates of the
-// authority in the data directory, and kubeconfigs with them. Read Options.Issue.
+// authority in the data directory, and kubeconfigs with them, and revokes them. Read Options.Issue and
+// Administrator.RevokeCertificates.
 package credentials

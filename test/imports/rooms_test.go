@@ -225,7 +225,7 @@ var rooms = []room{
 	{packages: "pkg/certificates", may: []string{
 		"k8s.io/component-base/metrics/...", "pkg/files", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/server/dynamiccertificates", "k8s.io/client-go/tools/clientcmd/...", "k8s.io/client-go/util/cert",
 	}},
-	{packages: "pkg/credentials", may: []string{"pkg/certificates", "pkg/files", "github.com/spf13/pflag", "k8s.io/client-go/..."}},
+	{packages: "pkg/credentials", may: []string{"pkg/authentication/revocation", "pkg/certificates", "pkg/files", "pkg/generated/clientset/versioned", "github.com/spf13/pflag", "k8s.io/client-go/..."}},
 	{packages: "pkg/serving", may: []string{
 		"pkg/certificates", "pkg/files", "pkg/limits", "github.com/google/uuid", "github.com/spf13/pflag",
 		"k8s.io/apiserver/pkg/server", "k8s.io/apiserver/pkg/server/dynamiccertificates", "k8s.io/apiserver/pkg/server/healthz", "k8s.io/apiserver/pkg/server/options",

@@ -239,3 +239,17 @@ func TestLinesOfAFunctionAreCountedWithoutCompositeLiterals(t *testing.T) {
 		t.Errorf("got %v, want %v", slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
 	}
 }
+
+// The command parses flags and calls packages: logic in it has no other caller and no unit tests.
+func TestTheCommandStaysSmall(t *testing.T) {
+	const directory, limit = "cmd/gatehouse/app/", 1500
+	lines := 0
+	sourceFiles(t, func(file string, content []byte) {
+		if strings.HasPrefix(file, directory) && !strings.HasSuffix(file, "_test.go") {
+			lines += bytes.Count(content, []byte("\n"))
+		}
+	})
+	if lines == 0 || lines > limit {
+		t.Errorf("%s has %d lines without tests, at most %d are allowed: move logic to a package below pkg/", directory, lines, limit)
+	}
+}

@@ -18,24 +18,12 @@ package app
 
 import (
 	"fmt"
-	"io"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 )
-
-// serviceNames are the names of the Service of artifacts/deploy in a cluster. kube-apiserver
-// verifies the first, whatever address it connects to.
-var serviceNames = []string{
-	"gatehouse.gatehouse-system.svc",
-	"gatehouse.gatehouse-system.svc.cluster.local",
-	"gatehouse.gatehouse-system",
-}
 
 // certificatesCommand holds the flags of gatehouse certificates.
 type certificatesCommand struct {
@@ -68,7 +56,7 @@ Only the caBundle is written to standard output; notes are written to standard e
 			if err := invalid(c.validate()); err != nil {
 				return err
 			}
-			return c.run(cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return certificates.PrintForCluster(cmd.OutOrStdout(), cmd.ErrOrStderr(), c.dir, c.sans, c.alsoTrust, c.output)
 		},
 	}
 	fs := cmd.Flags()
@@ -90,29 +78,4 @@ func (c certificatesCommand) validate() []error {
 		errs = append(errs, fmt.Errorf("--output=%s is unknown: use caBundle, pem or patch", c.output))
 	}
 	return errs
-}
-
-func (c certificatesCommand) run(out, notes io.Writer) error {
-	also, err := certificates.ReadAuthorities(c.alsoTrust)
-	if err != nil {
-		return err
-	}
-	bundle, err := certificates.EnsureForCluster(c.dir, slices.Concat(serviceNames, c.sans))
-	if err != nil {
-		return err
-	}
-	for _, warning := range bundle.Warnings {
-		fmt.Fprintln(notes, "warning: "+warning)
-	}
-	done := "kept"
-	if len(bundle.Issued) > 0 {
-		done = "made " + strings.Join(bundle.Issued, " and ")
-	}
-	fmt.Fprintf(notes, "%s: %s; the serving certificate expires on %s, run this command again in its last four months to renew it\n",
-		c.dir, done, bundle.Serving.Cert.NotAfter.Format(time.DateOnly))
-	fmt.Fprintf(notes, "it is valid for %s\n", strings.Join(certificates.NamesOf(bundle.Serving.Cert), ", "))
-	version := v1alpha1.SchemeGroupVersion
-	printed := certificates.CABundle{PEM: append(slices.Clone(bundle.CA.CertPEM), also...), APIService: version.Version + "." + version.Group}
-	_, err = io.WriteString(out, printed.Format(c.output))
-	return err
 }

@@ -93,7 +93,7 @@ func TestCertificatesSignsForTheServiceAndMakesNoAdministrator(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range append(slices.Clone(serviceNames), "gatehouse.example.com", "10.1.2.3") {
+	for _, name := range append(slices.Clone(certificates.ServiceNames), "gatehouse.example.com", "10.1.2.3") {
 		if _, err := serving[0].Verify(x509.VerifyOptions{Roots: authority, DNSName: name}); err != nil {
 			t.Errorf("a client that connects to %s would refuse the certificate: %v", name, err)
 		}

@@ -17,24 +17,12 @@ limitations under the License.
 package app
 
 import (
-	"context"
-	"fmt"
-	"io"
-	"time"
-
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication/revocation"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 	"github.com/gatehouse-dev/gatehouse/pkg/credentials"
-	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 )
 
@@ -64,12 +52,6 @@ treat it as a password. "gatehouse host revoke" revokes it.`,
 	return parent("host", "Give hosts access to a server, and revoke it", add, newRevokeCommand())
 }
 
-// administrator holds the flags by which a command acts as an administrator of a server.
-type administrator struct {
-	dataDir    string
-	kubeconfig string
-}
-
 func newRevokeCommand() *cobra.Command {
 	c := newAdministrator()
 	cmd := &cobra.Command{
@@ -94,62 +76,15 @@ after that time.`,
 			if err := invalid(credentials.ValidateHost(args[0])); err != nil {
 				return err
 			}
-			return c.revokeHost(cmd.Context(), cmd.ErrOrStderr(), args[0])
+			return c.RevokeHost(cmd.Context(), cmd.ErrOrStderr(), args[0])
 		},
 	}
-	c.addFlags(cmd.Flags())
+	c.AddFlags(cmd.Flags())
 	return cmd
 }
 
-func newAdministrator() administrator {
-	return administrator{dataDir: options.DefaultDataDir()}
-}
-
-func (a *administrator) addFlags(fs *pflag.FlagSet) {
-	fs.StringVar(&a.dataDir, "data-dir", a.dataDir, "The server's data directory, with the administrator's kubeconfig.")
-	fs.StringVar(&a.kubeconfig, "kubeconfig", a.kubeconfig, "Kubeconfig of an administrator, instead of the one in --data-dir. For a server behind a kube-apiserver, a kubeconfig of the cluster.")
-}
-
-func (a *administrator) revokeHost(ctx context.Context, notes io.Writer, name string) error {
-	config, err := a.config()
-	if err != nil {
-		return err
+func newAdministrator() *credentials.Administrator {
+	return &credentials.Administrator{
+		DataDir: options.DefaultDataDir(), CertificateDir: options.CertificateDirName, AdminKubeconfig: options.KubeconfigName,
 	}
-	client, err := corev1client.NewForConfig(config)
-	if err != nil {
-		return err
-	}
-	// Certificates carry whole seconds.
-	now := time.Now().UTC().Truncate(time.Second)
-	if err := revocation.Revoke(ctx, client.ConfigMaps(revocation.Namespace), name, now); err != nil {
-		return fmt.Errorf("the revocation cannot be written to ConfigMap %s/%s: %w", revocation.Namespace, revocation.ConfigMap, err)
-	}
-	// A mistyped name must not look like a revocation. Any other failure to read the host changes nothing.
-	hosts, err := versioned.NewForConfig(config)
-	if err != nil {
-		return err
-	}
-	if _, err := hosts.FleetV1alpha1().Hosts().Get(ctx, name, metav1.GetOptions{}); apierrors.IsNotFound(err) {
-		fmt.Fprintf(notes, "No host %s is registered: check the name (kubectl get hosts), unless the host was deleted.\n", name)
-	}
-	fmt.Fprintf(notes, "Certificates of host %s from %s and before are refused within %s.\n", name, now.Format(time.RFC3339), revocation.Interval)
-	// A certificate of this second is refused as well, so the command returns in the next one.
-	select {
-	case <-time.After(time.Until(now.Add(time.Second))):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// config connects to the API server with the ConfigMap.
-func (a *administrator) config() (*rest.Config, error) {
-	if a.kubeconfig != "" {
-		config, err := clientcmd.BuildConfigFromFlags("", a.kubeconfig)
-		if err != nil {
-			return nil, fmt.Errorf("--kubeconfig=%s: %w", a.kubeconfig, err)
-		}
-		return config, nil
-	}
-	return credentials.AdminConfig(a.dataDir, options.KubeconfigName)
 }

@@ -19,11 +19,9 @@ package app
 import (
 	"bytes"
 	"context"
-	"crypto/x509"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -32,7 +30,6 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
-	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 	"github.com/gatehouse-dev/gatehouse/test/kit"
 	"github.com/gatehouse-dev/gatehouse/test/kit/metrics"
 )
@@ -189,21 +186,5 @@ func TestMistakesInARevocationOfAUserAreNamed(t *testing.T) {
 	out, notes, err := gatehouse(t, "certificates", "status", "--data-dir", dir)
 	if err != nil || !strings.Contains(notes, "Revocations are not shown") || strings.Count(out, "\n") != 4 {
 		t.Errorf("the status without a server: %q, %q, %v", out, notes, err)
-	}
-}
-
-func TestTheStateOfACertificateFollowsItsLifetime(t *testing.T) {
-	begin := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
-	certificate := certificates.Certificate{Certificate: &x509.Certificate{NotBefore: begin, NotAfter: begin.Add(30 * time.Hour)}}
-	for _, test := range []struct {
-		after   time.Duration
-		revoked bool
-		want    string
-	}{
-		{time.Hour, false, "Valid"}, {20 * time.Hour, false, "Valid"}, {21 * time.Hour, false, "ExpiresSoon"}, {31 * time.Hour, false, "Expired"}, {time.Hour, true, "Revoked"},
-	} {
-		if got := stateOf(certificate, test.revoked, begin.Add(test.after)); got != test.want {
-			t.Errorf("after %s, revoked %t: %s, want %s", test.after, test.revoked, got, test.want)
-		}
 	}
 }
