@@ -95,6 +95,11 @@ func newRestartWorld(ctx context.Context, t *testing.T, server *binary.Server) *
 	}
 	w.bind(ctx, t, "keeper", "keeper", "edit")
 	w.must(t)(w.admin.CoreV1().ResourceQuotas("full").Create(ctx, noConfigMaps("standing"), metav1.CreateOptions{}))
+	// A quota limits as soon as its status holds the limit, which the controller writes.
+	kit.Eventually(t, "the quota has its limit in the status", func(ctx context.Context) bool {
+		quota, err := w.admin.CoreV1().ResourceQuotas("full").Get(ctx, "standing", metav1.GetOptions{})
+		return err == nil && len(quota.Status.Hard) > 0
+	})
 	w.policy(ctx, t, "standing", "refused")
 	w.account(ctx, t, "standing")
 	w.must(t)(w.admin.RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{
