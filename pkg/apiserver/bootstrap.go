@@ -75,8 +75,15 @@ func bootstrapObjects() []BootstrapObject {
 	return objects
 }
 
-// waitBootstrapped returns when all bootstrap objects, which New has begun to write, exist.
-func (s *Server) waitBootstrapped() error { return <-s.bootstrapped }
+// waitBootstrapped returns when all bootstrap objects, which New has begun to write, exist. If the
+// objects could not be decrypted or encrypted, it returns one of the errors, because all have the same cause.
+func (s *Server) waitBootstrapped() error {
+	err := <-s.bootstrapped
+	if cause := s.encryption.LastError(); err != nil && cause != nil {
+		return cause
+	}
+	return err
+}
 
 // startBootstrap begins to write the bootstrap objects in the background.
 func (s *Server) startBootstrap(ctx context.Context) {
@@ -118,10 +125,10 @@ type bootstrapped interface {
 	rest.Updater
 }
 
-// ensureRetried repeats ensure while etcd is temporarily unavailable.
+// ensureRetried repeats ensure while etcd or the KMS plugin of encryption at rest is temporarily unavailable.
 func (s *Server) ensureRetried(ctx context.Context, object BootstrapObject) error {
 	return retry.OnError(bootstrapRetry, func(err error) bool {
-		unavailable := storage.IsUnavailable(err) && ctx.Err() == nil
+		unavailable := (storage.IsUnavailable(err) || s.encryption.PluginDown()) && ctx.Err() == nil
 		if unavailable {
 			klog.InfoS("Bootstrap object was not written, retrying", "resource", object.Resource, "err", err)
 		}

@@ -43,6 +43,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/authentication/tokenrequest"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/escalation"
+	"github.com/gatehouse-dev/gatehouse/pkg/storage"
 )
 
 // Config holds the inputs of a server.
@@ -64,6 +65,8 @@ type Config struct {
 	StartChecks []healthz.HealthChecker
 	// HealthPaths are served before that, so that probes can observe the start.
 	HealthPaths []string
+	// Encryption has the reason why stored objects cannot be read; nil for none.
+	Encryption *storage.Encryption
 	// Memory is shared by requests that need much of it; nil if memory has no limit.
 	Memory *memory.Budget
 	// Watches bound the duration of a watch without a new authorization; both are set.
@@ -110,6 +113,7 @@ type completedConfig struct {
 	patches        *patchCheck
 	startChecks    []healthz.HealthChecker
 	watches        *watches
+	encryption     *storage.Encryption
 }
 
 // CompletedConfig is a Config with all derived values.
@@ -129,6 +133,7 @@ func (c *Config) Complete() CompletedConfig {
 		gate:           &startGate{serializer: library.Serializer, healthPaths: c.HealthPaths},
 		patches:        &patchCheck{serializer: library.Serializer},
 		startChecks:    slices.Clone(c.StartChecks),
+		encryption:     c.Encryption,
 	}
 	completed.fleetScheme, completed.fleetCodecs = NewFleetScheme()
 	if loopback := library.LoopbackClientConfig; loopback != nil {
@@ -220,7 +225,7 @@ func (c CompletedConfig) build(ctx context.Context, generic *genericapiserver.Ge
 	if err != nil {
 		return nil, err
 	}
-	server := &Server{generic: generic, bootstrap: c.bootstrap, storages: storagesOf(groups...)}
+	server := &Server{generic: generic, bootstrap: c.bootstrap, storages: storagesOf(groups...), encryption: c.encryption}
 	if c.builtins != nil {
 		server.informers = c.builtins.Informers
 	}

@@ -41,6 +41,7 @@ type Server struct {
 	storages     map[schema.GroupResource]rest.Storage
 	informers    *StoreInformers // nil if a cluster has the objects
 	buildOpenAPI func()
+	encryption   *storage.Encryption
 }
 
 // PreparedServer has written its bootstrap objects and can run. Only Server.Prepare makes one.

@@ -43,10 +43,10 @@ var userOfCertificate = x509.UserConversionFunc(func(chain []*cryptox509.Certifi
 
 func refuseUnauthenticated(u user.Info) error {
 	if u.GetName() == user.Anonymous {
-		return fmt.Errorf("names the user %s, which is reserved for requests without credentials: sign one with another common name", user.Anonymous)
+		return fmt.Errorf("names the user %s, which is reserved for requests without credentials: use another name", user.Anonymous)
 	}
 	if slices.Contains(u.GetGroups(), user.AllUnauthenticated) {
-		return fmt.Errorf("names the group %s, which is reserved for requests without credentials: sign one without this organization", user.AllUnauthenticated)
+		return fmt.Errorf("names the group %s, which is reserved for requests without credentials: use no such group", user.AllUnauthenticated)
 	}
 	return nil
 }

@@ -66,6 +66,8 @@ func TestTheOrderOfAuthenticators(t *testing.T) {
 		TokenFile:       tokensOf{"file": "from-file", "both": "from-file"},
 		ServiceAccounts: tokensOf{"account": "from-account", "both": "from-account", "two": "from-account", namespaces: "impostor"},
 		BootstrapTokens: tokensOf{"bootstrap": "from-secret", "both": "from-secret", "two": "from-secret"},
+		OIDC:            tokensOf{"oidc": "from-oidc", "two": "from-oidc", "three": "from-oidc"},
+		Webhook:         tokensOf{"webhook": "from-webhook", "three": "from-webhook", "both": "from-webhook"},
 		Audiences:       authenticator.Audiences{"api"},
 	})
 	alice, front := users.issue(t, "alice", []string{"dev"}), proxies.issue(t, "front", nil)
@@ -76,6 +78,10 @@ func TestTheOrderOfAuthenticators(t *testing.T) {
 		{name: "a token of an account", headers: bearer("account"), user: "from-account", groups: []string{authenticatedGroup}},
 		{name: "a bootstrap token", headers: bearer("bootstrap"), user: "from-secret", groups: []string{authenticatedGroup}},
 		{name: "a service account counts before a bootstrap token", headers: bearer("two"), user: "from-account", groups: []string{authenticatedGroup}},
+		{name: "a token of a provider", headers: bearer("oidc"), user: "from-oidc", groups: []string{authenticatedGroup}},
+		{name: "a token of the webhook", headers: bearer("webhook"), user: "from-webhook", groups: []string{authenticatedGroup}},
+		{name: "service accounts count before providers", headers: bearer("two"), user: "from-account", groups: []string{authenticatedGroup}},
+		{name: "providers count before the webhook", headers: bearer("three"), user: "from-oidc", groups: []string{authenticatedGroup}},
 		{name: "a controller's token", headers: bearer(namespaces), user: "system:controller:namespace", groups: []string{authenticatedGroup}},
 		{name: "another controller is another user", headers: bearer(quota), user: "system:controller:resourcequota", groups: []string{authenticatedGroup}},
 		{name: "the first authenticator that accepts a token counts", headers: bearer("both"), user: "from-file", groups: []string{authenticatedGroup}},

@@ -17,6 +17,8 @@ limitations under the License.
 package authentication
 
 import (
+	"context"
+	"fmt"
 	"slices"
 
 	"k8s.io/apiserver/pkg/apis/apiserver"
@@ -57,6 +59,11 @@ type Standalone struct {
 	TokenFile       authenticator.Token
 	ServiceAccounts authenticator.Token
 	BootstrapTokens authenticator.Token
+	// OIDC authenticates tokens of the issuers of a file, and Webhook the tokens that a remote service
+	// accepts; nil for none.
+	OIDC, Webhook authenticator.Token
+	// Anonymous may replace the authenticator of requests without credentials; nil for no change.
+	Anonymous func(authenticator.Request) authenticator.Request
 	// Audiences are the audiences of this server. The tokens of Controllers, TokenFile and
 	// BootstrapTokens, which contain no audience, are valid for them.
 	Audiences authenticator.Audiences
@@ -64,8 +71,8 @@ type Standalone struct {
 
 // NewStandalone authenticates requests by the first of these that succeeds: headers of the front
 // proxy, a client certificate (user = CN, groups = O), a token. A token is in the header
-// Authorization or, for browsers, in a WebSocket subprotocol. AnonymousPaths need no credentials.
-// Any other request gets 401.
+// Authorization or, for browsers, in a WebSocket subprotocol. AnonymousPaths need no credentials,
+// unless Anonymous decides otherwise. Any other request gets 401.
 //
 // The second result authenticates tokens only, for TokenReviews. It returns the same groups,
 // system:authenticated among them, because clients of TokenReviews continue with a
@@ -80,9 +87,13 @@ func NewStandalone(c Standalone) (authenticator.Request, authenticator.Token) {
 	if c.FrontProxy != nil {
 		known = union.NewFailOnError(byName("front-proxy", c.FrontProxy.authenticator(c.Audiences)), known)
 	}
+	withoutCredentials := anonymousAt(AnonymousPaths)
+	if c.Anonymous != nil {
+		withoutCredentials = c.Anonymous(withoutCredentials)
+	}
 	// The group adder wraps the authenticators and not anonymous: a user of system:authenticated has
 	// presented credentials.
-	return withShortReasons(union.NewFailOnError(group.NewAuthenticatedGroupAdder(known), byName("anonymous", anonymousAt(AnonymousPaths)))),
+	return withShortReasons(union.NewFailOnError(group.NewAuthenticatedGroupAdder(known), byName("anonymous", withoutCredentials))),
 		group.NewTokenGroupAdder(tokens, []string{user.AllAuthenticated})
 }
 
@@ -102,10 +113,29 @@ func (c Standalone) tokens() authenticator.Token {
 	if c.BootstrapTokens != nil {
 		list = append(list, byTokenName("bootstrap-token", authenticator.WrapAudienceAgnosticToken(c.Audiences, c.BootstrapTokens)))
 	}
-	// OIDC belongs here, after service accounts: both parse JSON Web Tokens, and an unknown issuer
-	// may make OIDC fetch keys. A webhook belongs last, because it receives every token that no
-	// other authenticator accepts.
-	return tokenunion.New(list...)
+	// OIDC is after service accounts: both parse JSON Web Tokens, and OIDC may fetch keys. The webhook is
+	// last, because it receives every token that no other authenticator accepts.
+	if c.OIDC != nil {
+		list = append(list, byTokenName("oidc", c.OIDC))
+	}
+	if c.Webhook != nil {
+		list = append(list, byTokenName("token-webhook", c.Webhook))
+	}
+	return boundedToken(tokenunion.New(list...))
+}
+
+// longestToken bounds a token, in bytes. Tokens of providers with hundreds of groups have less than 20 kB;
+// a header may have 1 MB.
+const longestToken = 64 << 10
+
+// boundedToken refuses long tokens before they are parsed or sent anywhere.
+func boundedToken(tokens authenticator.Token) authenticator.Token {
+	return authenticator.TokenFunc(func(ctx context.Context, token string) (*authenticator.Response, bool, error) {
+		if len(token) > longestToken {
+			return nil, false, fmt.Errorf("the token has %d bytes, and %d is the limit: reduce its claims", len(token), longestToken)
+		}
+		return tokens.AuthenticateToken(ctx, token)
+	})
 }
 
 // anonymousAt authenticates every request to the paths as system:anonymous. Without a condition the

@@ -17,9 +17,11 @@ limitations under the License.
 package authentication
 
 import (
+	"context"
 	"fmt"
 	"net/url"
 	"os"
+	"time"
 
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/token/tokenfile"
@@ -31,6 +33,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication/revocation"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication/serviceaccount"
+	"github.com/gatehouse-dev/gatehouse/pkg/authentication/structured"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 )
 
@@ -40,6 +43,8 @@ type StandaloneInputs struct {
 	ClientCAFile string
 	// CertificateDir holds the key that signs tokens where no flag names one.
 	CertificateDir string
+	// TokenCacheTTL is the time for which the responses of the token webhook are cached.
+	TokenCacheTTL time.Duration
 	// AnyProxyName accepts any certificate of the front proxy's authority.
 	AnyProxyName bool
 	// Controllers authenticates the controllers of this process.
@@ -62,8 +67,9 @@ type StandaloneAccess struct {
 	Install func(*genericapiserver.GenericAPIServer) error
 }
 
-// Apply sets the authenticator of a server of the standalone mode and refuses revoked hosts.
-func (o *StandaloneOptions) Apply(generic *genericapiserver.Config, in StandaloneInputs) (*StandaloneAccess, error) {
+// Apply sets the authenticator of a server of the standalone mode and refuses revoked hosts. The
+// context ends what the authenticator does in the background.
+func (o *StandaloneOptions) Apply(ctx context.Context, generic *genericapiserver.Config, in StandaloneInputs) (*StandaloneAccess, error) {
 	callers := Standalone{Controllers: in.Controllers, Audiences: o.Accounts.Audiences}
 	var err error
 	if callers.ClientCA, callers.FrontProxy, err = o.authorities(in); err != nil {
@@ -90,9 +96,32 @@ func (o *StandaloneOptions) Apply(generic *genericapiserver.Config, in Standalon
 	if o.BootstrapTokens {
 		callers.BootstrapTokens = bootstrapTokens{cached: in.Secrets, live: in.Live, clock: clock.RealClock{}}
 	}
+	if err := o.applyRemote(ctx, generic, &callers, in.TokenCacheTTL); err != nil {
+		return nil, err
+	}
 	generic.Authentication.APIAudiences = callers.Audiences
 	generic.Authentication.Authenticator, access.Tokens = NewStandalone(callers)
 	return access, revocation.Apply(generic, nil)
+}
+
+// applyRemote adds the authenticators that depend on other servers.
+func (o *StandaloneOptions) applyRemote(ctx context.Context, generic *genericapiserver.Config, callers *Standalone, cacheTTL time.Duration) (err error) {
+	if o.WebhookFile != "" {
+		if callers.Webhook, err = tokenWebhook(o.WebhookFile, callers.Audiences, cacheTTL); err != nil {
+			return fmt.Errorf("--authentication-token-webhook-config-file: %w", err)
+		}
+	}
+	if o.ConfigFile == "" {
+		return nil
+	}
+	issuers, err := structured.New(ctx, structured.Options{
+		Path: o.ConfigFile, DisallowedIssuers: o.Accounts.Issuers, Audiences: callers.Audiences, APIServerID: generic.APIServerID, AnonymousPaths: AnonymousPaths,
+	})
+	if err != nil {
+		return fmt.Errorf("--authentication-config: %w", err)
+	}
+	callers.OIDC, callers.Anonymous = issuers, issuers.Anonymous
+	return issuers.Apply(generic)
 }
 
 // authorities returns the authority of client certificates, and the front proxy where one is

@@ -46,6 +46,10 @@ type StandaloneOptions struct {
 	TokenFile string
 	// BootstrapTokens accepts the tokens of secrets of the type bootstrap.kubernetes.io/token.
 	BootstrapTokens bool
+	// ConfigFile has issuers of JSON Web Tokens and paths for requests without credentials.
+	ConfigFile string
+	// WebhookFile is the kubeconfig of a service that reviews tokens.
+	WebhookFile string
 	// Accounts are the flags of service account tokens.
 	Accounts AccountOptions
 	// Proxy are the flags of the front proxy.
@@ -95,6 +99,7 @@ func NewStandaloneOptions() StandaloneOptions {
 func (o *StandaloneOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.TokenFile, "token-auth-file", o.TokenFile, "CSV file with a token, a user, a UID and, in quotes, comma separated groups on each line. Read at the start. Such a token never expires: prefer certificates (gatehouse user add).")
 	fs.BoolVar(&o.BootstrapTokens, "enable-bootstrap-token-auth", o.BootstrapTokens, "Authenticate tokens ID.SECRET by secrets of type bootstrap.kubernetes.io/token in kube-system, as user system:bootstrap:ID in group system:bootstrappers. The controller token-cleaner deletes the expired ones.")
+	o.AddUpFlags(fs)
 
 	a := &o.Accounts
 	fs.StringVar(&a.SigningKeyFile, "service-account-signing-key-file", a.SigningKeyFile, "Private key that signs service account tokens. If empty, the key in the data directory, which the first start creates. Replicas must share it.")
@@ -113,6 +118,12 @@ func (o *StandaloneOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.StringSliceVar(&p.ExtraHeaderPrefixes, "requestheader-extra-headers-prefix", p.ExtraHeaderPrefixes, "Prefixes of headers that carry extra user attributes, comma separated.")
 }
 
+// AddUpFlags adds the flags that gatehouse up has, too.
+func (o *StandaloneOptions) AddUpFlags(fs *pflag.FlagSet) {
+	fs.StringVar(&o.ConfigFile, "authentication-config", o.ConfigFile, "AuthenticationConfiguration (apiserver.config.k8s.io/v1) with issuers of JSON Web Tokens, such as OpenID Connect providers, and with the paths that need no credentials. Changes of the file take effect without a restart, issuer by issuer. \"gatehouse auth check\" validates it.")
+	fs.StringVar(&o.WebhookFile, "authentication-token-webhook-config-file", o.WebhookFile, "Kubeconfig of a service that reviews the bearer tokens that no other authenticator accepts, with TokenReviews of authentication.k8s.io/v1.")
+}
+
 // Complete sets the audiences where none are given.
 func (o *StandaloneOptions) Complete() {
 	if len(o.Accounts.Audiences) == 0 {
@@ -125,6 +136,12 @@ func (o *StandaloneOptions) Validate(anyProxyName bool) []error {
 	var errs []error
 	if o.TokenFile != "" {
 		errs = append(errs, files.ValidateFlag("token-auth-file", o.TokenFile)...)
+	}
+	if o.ConfigFile != "" {
+		errs = append(errs, files.ValidateFlag("authentication-config", o.ConfigFile)...)
+	}
+	if o.WebhookFile != "" {
+		errs = append(errs, files.ValidateFlag("authentication-token-webhook-config-file", o.WebhookFile)...)
 	}
 	errs = append(errs, o.Accounts.validate()...)
 	return append(errs, o.Proxy.validate(anyProxyName)...)
@@ -234,6 +251,8 @@ func (o *StandaloneOptions) ValidateUnused() []error {
 	}{
 		{"token-auth-file", o.TokenFile != ""},
 		{"enable-bootstrap-token-auth", o.BootstrapTokens},
+		{"authentication-config", o.ConfigFile != ""},
+		{"authentication-token-webhook-config-file", o.WebhookFile != ""},
 		{"service-account-signing-key-file", a.SigningKeyFile != ""},
 		{"service-account-key-file", len(a.KeyFiles) > 0},
 		{"service-account-issuer", !slices.Equal(a.Issuers, []string{DefaultIssuer})},

@@ -43,6 +43,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication/revocation"
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization"
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization/host"
+	"github.com/gatehouse-dev/gatehouse/pkg/readiness"
 )
 
 // requestTimeout bounds a request to the cluster other than a watch, so that a cluster that does
@@ -212,7 +213,7 @@ func (d *Delegation) Apply(generic *genericapiserver.Config, bound host.BoundIns
 	generic.AddReadyzChecks(d.checker.HealthChecks()...)
 	buildChain := generic.BuildHandlerChainFunc
 	generic.BuildHandlerChainFunc = func(handler http.Handler, c *genericapiserver.Config) http.Handler {
-		return buildChain(d.checker.WithNotes(handler, mayReadNotes(c.Authorization.Authorizer)), c)
+		return buildChain(d.checker.WithNotes(handler, readiness.MayGet(c.Authorization.Authorizer, NotesPath)), c)
 	}
 	if err := d.applyAccess(generic, bound); err != nil {
 		return err

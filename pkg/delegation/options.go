@@ -34,7 +34,8 @@ type Options struct {
 	AnyProxyName bool
 	// NoTokenReview disables bearer tokens.
 	NoTokenReview bool
-	// TokenCacheTTL, AllowCacheTTL and DenyCacheTTL are the times for which reviews are cached.
+	// TokenCacheTTL, AllowCacheTTL and DenyCacheTTL are the times for which reviews are cached. The
+	// standalone mode has the first for its token webhook.
 	TokenCacheTTL, AllowCacheTTL, DenyCacheTTL time.Duration
 }
 
@@ -48,9 +49,14 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.Kubeconfig, "kubeconfig", o.Kubeconfig, "Kubeconfig of the cluster that authenticates and authorizes requests. If empty, the service account of the pod is used.")
 	fs.BoolVar(&o.AnyProxyName, "requestheader-allow-any-name", o.AnyProxyName, "Serve even if no common name is set for the front proxy (--requestheader-allowed-names is empty: here, or at the cluster's kube-apiserver). Any holder of a certificate of that authority can then act as any user.")
 	fs.BoolVar(&o.NoTokenReview, "disable-token-review", o.NoTokenReview, "Do not send bearer tokens to the cluster for review. Requests through kube-apiserver do not need token reviews.")
-	fs.DurationVar(&o.TokenCacheTTL, "authentication-token-webhook-cache-ttl", o.TokenCacheTTL, "How long responses to token reviews are cached.")
+	o.AddTokenCacheFlag(fs)
 	fs.DurationVar(&o.AllowCacheTTL, "authorization-webhook-cache-authorized-ttl", o.AllowCacheTTL, "How long allowed decisions are cached.")
 	fs.DurationVar(&o.DenyCacheTTL, "authorization-webhook-cache-unauthorized-ttl", o.DenyCacheTTL, "How long denied decisions are cached.")
+}
+
+// AddTokenCacheFlag adds the flag that both modes have.
+func (o *Options) AddTokenCacheFlag(fs *pflag.FlagSet) {
+	fs.DurationVar(&o.TokenCacheTTL, "authentication-token-webhook-cache-ttl", o.TokenCacheTTL, "How long responses to token reviews are cached: those of the cluster or, in standalone mode, of --authentication-token-webhook-config-file.")
 }
 
 // Validate returns an error for each invalid flag.
@@ -75,17 +81,22 @@ func (o *Options) Validate() []error {
 }
 
 // ValidateUnused returns an error for each flag that is set although there is no cluster.
-// AnyProxyName applies to both modes.
-func (o *Options) ValidateUnused() []error {
+// AnyProxyName applies to both modes, and TokenCacheTTL does if there is a token webhook.
+func (o *Options) ValidateUnused(tokenWebhook bool) []error {
 	var errs []error
 	defaults := NewOptions()
+	switch {
+	case !tokenWebhook && o.TokenCacheTTL != defaults.TokenCacheTTL:
+		errs = append(errs, fmt.Errorf("--authentication-token-webhook-cache-ttl has no effect without --authentication-token-webhook-config-file or --mode=aggregated: leave it out"))
+	case o.TokenCacheTTL < 0:
+		errs = append(errs, fmt.Errorf("--authentication-token-webhook-cache-ttl must not be negative: use 0 to cache nothing"))
+	}
 	for _, flag := range []struct {
 		name string
 		set  bool
 	}{
 		{"kubeconfig", o.Kubeconfig != ""},
 		{"disable-token-review", o.NoTokenReview},
-		{"authentication-token-webhook-cache-ttl", o.TokenCacheTTL != defaults.TokenCacheTTL},
 		{"authorization-webhook-cache-authorized-ttl", o.AllowCacheTTL != defaults.AllowCacheTTL},
 		{"authorization-webhook-cache-unauthorized-ttl", o.DenyCacheTTL != defaults.DenyCacheTTL},
 	} {

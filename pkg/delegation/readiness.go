@@ -17,15 +17,14 @@ limitations under the License.
 package delegation
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"sync/atomic"
 
-	"k8s.io/apiserver/pkg/authorization/authorizer"
-	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/readiness"
 )
 
 // HealthChecks returns a check for /readyz for each vital need. Other needs never fail a check: a
@@ -41,47 +40,22 @@ func (c *Checker) HealthChecks() []healthz.HealthChecker {
 	return checks
 }
 
-// errWithheld replaces a reason that the caller may not read.
-var errWithheld = errors.New("reason withheld; it is in the log, and on this page for callers that may get " + NotesPath)
-
 // NotesPath is the path that a caller must be allowed to get in order to read the notes of
-// WithNotes. Nothing is served there. Roles for monitoring, such as system:monitoring of
-// Kubernetes, grant /readyz/*.
+// WithNotes.
 const NotesPath = "/readyz/cluster"
 
 // WithNotes appends the missing needs to the response of /readyz?verbose, and for callers that
-// may read them the reasons and consequences. The reasons name addresses of the cluster and the
-// server's missing permissions, and /readyz is open to callers without credentials. The library
-// withholds the reason of a failed check from all callers.
+// may read them the reasons and consequences.
 func (c *Checker) WithNotes(handler http.Handler, may func(*http.Request) bool) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		handler.ServeHTTP(w, r)
-		if _, verbose := r.URL.Query()["verbose"]; r.URL.Path != "/readyz" || !verbose {
-			return
-		}
-		permitted := may(r)
+	return readiness.WithNotes(handler, NotesPath, may, func() []readiness.Note {
+		var notes []readiness.Note
 		for _, need := range c.needs {
-			err := c.Missing(need.Name)
-			if err != nil && !permitted {
-				err = errWithheld
-			}
-			if err != nil {
-				_, _ = fmt.Fprintf(w, "[!]%s: %v\n", need.Name, err)
+			if err := c.Missing(need.Name); err != nil {
+				notes = append(notes, readiness.Note{Name: need.Name, Text: err.Error()})
 			}
 		}
+		return notes
 	})
-}
-
-// mayReadNotes authorizes the caller for NotesPath.
-func mayReadNotes(access authorizer.Authorizer) func(*http.Request) bool {
-	return func(r *http.Request) bool {
-		caller, ok := request.UserFrom(r.Context())
-		if !ok {
-			return false
-		}
-		decision, _, err := access.Authorize(r.Context(), authorizer.AttributesRecord{User: caller, Verb: "get", Path: NotesPath})
-		return err == nil && decision == authorizer.DecisionAllow
-	}
 }
 
 // syncedOnce returns a check that passes permanently once every informer with a fulfilled need has

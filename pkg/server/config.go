@@ -84,7 +84,7 @@ func NewConfig(ctx context.Context, in Inputs) (*apiserver.Config, error) {
 	if in.Aggregated() {
 		flowControl, sources, err = applyDelegation(ctx, in, bound, config)
 	} else {
-		flowControl, sources, err = applyStandalone(in, bound, config)
+		flowControl, sources, err = applyStandalone(ctx, in, bound, config)
 	}
 	if err != nil {
 		return nil, err
@@ -136,16 +136,17 @@ func applyDelegation(ctx context.Context, in Inputs, bound host.BoundInstances, 
 
 // applyStandalone configures stages 1 and 2 of the standalone mode and returns the informers of
 // the server's own storages and the sources of stage 3.
-func applyStandalone(in Inputs, bound host.BoundInstances, config *apiserver.Config) (informers.SharedInformerFactory, admission.Sources, error) {
+func applyStandalone(ctx context.Context, in Inputs, bound host.BoundInstances, config *apiserver.Config) (informers.SharedInformerFactory, admission.Sources, error) {
 	stored, lookup := apiserver.NewStoreInformers(), &apiserver.StoreLookup{}
 	objects := stored.Factory
 	caFile := in.ClientCAFile
 	if caFile == "" {
 		caFile = in.Certificates.CAFile
 	}
-	access, err := in.Callers.Apply(config.Generic, authentication.StandaloneInputs{
+	access, err := in.Callers.Apply(ctx, config.Generic, authentication.StandaloneInputs{
 		ClientCAFile: caFile, CertificateDir: in.Certificates.Dir, AnyProxyName: in.Cluster.AnyProxyName, Controllers: in.Identities,
 		Lookup: lookup, Live: lookup.Live(), Secrets: objects.Core().V1().Secrets().Lister().Secrets(authentication.BootstrapTokenNamespace),
+		TokenCacheTTL: in.Cluster.TokenCacheTTL,
 	})
 	if err != nil {
 		return nil, admission.Sources{}, err

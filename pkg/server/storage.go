@@ -24,8 +24,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/storage"
 )
 
-// applyStorage configures the storages of stage 5: checksums, calls of an etcd in this process, and
-// the check of etcd's space.
+// applyStorage configures the storages of stage 5: encryption, checksums, calls of an etcd in this
+// process, and the check of etcd's space.
 func applyStorage(ctx context.Context, in Inputs, config *apiserver.Config) error {
 	generic := config.Generic
 	var endpoints []string
@@ -41,9 +41,13 @@ func applyStorage(ctx context.Context, in Inputs, config *apiserver.Config) erro
 		factory = apiserver.WithBuiltins(factory,
 			apiserver.NewStorageFactory(storageConfig, etcd.DefaultStorageMediaType, builtins.Scheme, builtins.Codecs))
 	}
+	storage.PrepareEncryption()
 	if err := etcd.ApplyWithStorageFactoryTo(factory, generic); err != nil {
 		return err
 	}
+	config.Encryption, generic.ReadyzChecks = storage.NewEncryption(ctx, generic.ResourceTransformers, generic.ReadyzChecks)
+	go config.Encryption.Run(ctx)
+	generic.RESTOptionsGetter = config.Encryption.Storages(generic.RESTOptionsGetter)
 	generic.RESTOptionsGetter = storage.WithChecksums(generic.RESTOptionsGetter)
 	if in.Local != nil {
 		inProcess, err := storage.InProcess(generic.RESTOptionsGetter, etcd, in.Local)

@@ -152,6 +152,11 @@ var rooms = []room{
 		"pkg/authorization/host", "k8s.io/apiserver/pkg/authentication/authenticator", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/server/...",
 		"k8s.io/client-go/kubernetes/typed/core/v1", "k8s.io/client-go/rest", "k8s.io/client-go/util/retry",
 	}},
+	// Tokens of providers are verified by the library's authenticators. The issuer in a token is parsed as that
+	// of a service account's is.
+	{packages: "pkg/authentication/structured", may: []string{
+		"pkg/authentication/serviceaccount", "pkg/files", "pkg/readiness", "k8s.io/apiserver/...", "k8s.io/client-go/...",
+	}},
 	// The standalone mode reads the files of its flags, and the signing key from the data directory.
 	{packages: "pkg/authentication", may: []string{"pkg/authentication/...", "pkg/certificates", "pkg/files", "github.com/spf13/pflag", "k8s.io/apiserver/...", "k8s.io/client-go/...", "k8s.io/cluster-bootstrap/..."}},
 	// The bindings of instances to hosts are read from the server itself.
@@ -169,6 +174,8 @@ var rooms = []room{
 		"go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/client/v3/kubernetes",
 		// The alarm of a full database: etcd's type, and the check of /readyz that reports it.
 		"go.etcd.io/etcd/api/v3/...", "k8s.io/apiserver/pkg/server/healthz",
+		// The interval at which the keys of encryption at rest are read, and the health of their plugins.
+		"k8s.io/apiserver/pkg/server/options/encryptionconfig/controller", "k8s.io/component-base/metrics/...",
 	}},
 	{packages: "pkg/storage/options", may: []string{"pkg/files", "pkg/storage", "pkg/storage/embedded", "k8s.io/apiserver/pkg/server/options", "github.com/spf13/pflag"}},
 	{packages: "pkg/storage/embedded", may: []string{
@@ -217,6 +224,8 @@ var rooms = []room{
 		"k8s.io/apiserver/pkg/authentication/...", "k8s.io/apiserver/pkg/endpoints/...", "k8s.io/apiserver/pkg/server", "k8s.io/component-base/metrics/...",
 		"github.com/spf13/pflag", "golang.org/x/sys/unix",
 	}},
+	// Notes in /readyz?verbose, of authentication and of the delegation.
+	{packages: "pkg/readiness", may: []string{"k8s.io/apiserver/pkg/authorization/authorizer", "k8s.io/apiserver/pkg/endpoints/request"}},
 	// Leaf packages of the process: its log writers, its version, the heap of its start.
 	{packages: "pkg/logging"},
 	{packages: "pkg/version", may: []string{"k8s.io/component-base/version"}},
@@ -226,6 +235,11 @@ var rooms = []room{
 		"k8s.io/component-base/metrics/...", "pkg/files", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/server/dynamiccertificates", "k8s.io/client-go/tools/clientcmd/...", "k8s.io/client-go/util/cert",
 	}},
 	{packages: "pkg/credentials", may: []string{"pkg/authentication/revocation", "pkg/certificates", "pkg/files", "pkg/generated/clientset/versioned", "github.com/spf13/pflag", "k8s.io/client-go/..."}},
+	// The commands that manage the keys of encryption at rest: a client of servers and of an embedded etcd.
+	{packages: "pkg/encryption", may: []string{
+		"pkg/credentials", "pkg/files", "pkg/storage", "go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/api/v3/...", "go.uber.org/zap", "github.com/spf13/pflag", "sigs.k8s.io/yaml",
+		"k8s.io/apiserver/pkg/apis/apiserver/v1", "k8s.io/client-go/...",
+	}},
 	{packages: "pkg/serving", may: []string{
 		"pkg/certificates", "pkg/files", "pkg/limits", "github.com/google/uuid", "github.com/spf13/pflag",
 		"k8s.io/apiserver/pkg/server", "k8s.io/apiserver/pkg/server/dynamiccertificates", "k8s.io/apiserver/pkg/server/healthz", "k8s.io/apiserver/pkg/server/options",
@@ -233,7 +247,7 @@ var rooms = []room{
 	// The delegation to a cluster; only pkg/server imports it.
 	{packages: "pkg/delegation", may: []string{
 		"pkg/admission", "pkg/admission/plugin/resourcequota", "pkg/authentication", "pkg/authentication/revocation", "pkg/authorization", "pkg/authorization/host",
-		"pkg/files", "github.com/spf13/pflag", "k8s.io/apiserver/...", "k8s.io/client-go/...",
+		"pkg/files", "pkg/readiness", "github.com/spf13/pflag", "k8s.io/apiserver/...", "k8s.io/client-go/...",
 	}, tests: []string{"pkg/certificates"}},
 	// Only server imports the packages of all stages, and only cmd imports it.
 	{packages: "pkg/server(/options)?", may: []string{"pkg/..."}, free: true},
@@ -243,7 +257,7 @@ var rooms = []room{
 	{packages: "artifacts/examples/.*", may: []string{"pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/..."}},
 	// The kit is for the tests of every package, so it imports none of the product's.
 	{packages: "test/kit(/[a-z]+)?", may: []string{
-		"k8s.io/client-go/rest", "github.com/prometheus/client_model/go", "github.com/prometheus/common/expfmt", "github.com/prometheus/common/model",
+		"k8s.io/client-go/rest", "gopkg.in/go-jose/go-jose.v2/...", "github.com/prometheus/client_model/go", "github.com/prometheus/common/expfmt", "github.com/prometheus/common/model",
 	}},
 	// Helpers of tests and tools of the tree are not part of the product.
 	{packages: "test/.*", may: []string{"cmd/...", "pkg/...", "test/..."}, free: true},

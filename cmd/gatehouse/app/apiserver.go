@@ -24,6 +24,7 @@ import (
 	logsapi "k8s.io/component-base/logs/api/v1"
 	"k8s.io/klog/v2"
 
+	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/command"
 	"github.com/gatehouse-dev/gatehouse/pkg/logging"
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 )
@@ -63,7 +64,7 @@ func prepare(o *options.Options, logTo io.Writer) (options.CompletedOptions, err
 	if err != nil {
 		return options.CompletedOptions{}, err
 	}
-	if err := invalid(completed.Validate()); err != nil {
+	if err := command.Invalid(completed.Validate()); err != nil {
 		return options.CompletedOptions{}, err
 	}
 	featureGate := o.ServerRun.ComponentGlobalsRegistry.FeatureGateFor(o.ServerRun.ComponentName)

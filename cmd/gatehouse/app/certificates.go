@@ -22,6 +22,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/command"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 )
 
@@ -53,7 +54,7 @@ Only the caBundle is written to standard output; notes are written to standard e
   gatehouse certificates --dir pki-new --also-trust pki/ca.crt`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := invalid(c.validate()); err != nil {
+			if err := command.Invalid(c.validate()); err != nil {
 				return err
 			}
 			return certificates.PrintForCluster(cmd.OutOrStdout(), cmd.ErrOrStderr(), c.dir, c.sans, c.alsoTrust, c.output)

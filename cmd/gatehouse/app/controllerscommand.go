@@ -32,6 +32,7 @@ import (
 	"k8s.io/component-base/logs"
 	logsapi "k8s.io/component-base/logs/api/v1"
 
+	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/command"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/manager"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/serving"
@@ -69,7 +70,7 @@ of these, and to get, create and update the Lease; artifacts/deploy grants this 
   gatehouse controllers --controllers='*,-` + manager.SeparateControllers()[0] + `'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := invalid(slices.Concat(c.Validate(), c.serving.Validate(), serving.ValidateHealthAddress(c.healthAddress))); err != nil {
+			if err := command.Invalid(slices.Concat(c.Validate(), c.serving.Validate(), serving.ValidateHealthAddress(c.healthAddress))); err != nil {
 				return err
 			}
 			config, err := c.config()

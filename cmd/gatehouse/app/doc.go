@@ -14,7 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package app has the command line, one file for each subcommand. run.go orders the start and the
+// Package app has the command line, one file for each subcommand; those that are clients or work on files have
+// packages beside it. run.go orders the start and the
 // stop of the server, and pkg/server builds its configuration from the packages of the stages. Read
 // Run.
 package app

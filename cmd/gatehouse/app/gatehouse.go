@@ -20,7 +20,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
@@ -28,6 +27,10 @@ import (
 	"k8s.io/component-base/cli/globalflag"
 	"k8s.io/component-base/logs"
 	"k8s.io/component-base/term"
+
+	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/auth"
+	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/command"
+	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/encryption"
 )
 
 // Execute runs the command line and returns the exit code: 0, or 1 after an error on standard
@@ -54,8 +57,8 @@ func printErrors(err error) {
 }
 
 func newCommand() *cobra.Command {
-	cmd := parent("gatehouse", "A kubectl-compatible API server for the machines outside a cluster",
-		newUpCommand(), newAPIServerCommand(), newControllersCommand(), newKubeconfigCommand(), newUserCommand(), newHostCommand(), newSimulateHostsCommand(), newCertificatesCommand(), newVersionCommand())
+	cmd := command.Parent("gatehouse", "A kubectl-compatible API server for the machines outside a cluster",
+		newUpCommand(), newAPIServerCommand(), newControllersCommand(), newKubeconfigCommand(), newUserCommand(), newHostCommand(), newSimulateHostsCommand(), newCertificatesCommand(), auth.NewCommand(), encryption.NewCommand(), newVersionCommand())
 	cmd.Long = `Gatehouse is a Kubernetes-style API server for the machines outside your cluster.
 
 Start one with "gatehouse up": it keeps its data in an etcd inside the same process and
@@ -66,35 +69,6 @@ writes a kubeconfig, and kubectl works.`
 	})
 	return cmd
 }
-
-// onlySubcommands refuses unknown subcommands and suggests similar ones. cobra does so only for a
-// root command without Args.
-func onlySubcommands(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	cmd.SuggestionsMinimumDistance = 2
-	err := fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath())
-	if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
-		return fmt.Errorf("%w: did you mean %s?", err, strings.Join(similar, " or "))
-	}
-	return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
-}
-
-// parent returns a command that only has subcommands.
-func parent(use, short string, subcommands ...*cobra.Command) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   use,
-		Short: short,
-		Args:  onlySubcommands,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(subcommands...)
-	return cmd
-}
-
-// invalid returns one error that joins the validation errors of a command's options, or nil.
-func invalid(errs []error) error { return utilerrors.NewAggregate(errs) }
 
 // addFlags adds flags to the command in named sections, also in --help.
 func addFlags(cmd *cobra.Command, sets cliflag.NamedFlagSets) {

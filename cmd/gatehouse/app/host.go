@@ -19,6 +19,7 @@ package app
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/command"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication/revocation"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
@@ -41,7 +42,7 @@ treat it as a password. "gatehouse host revoke" revokes it.`,
 		Example: `  gatehouse host add edge-1 --server https://gatehouse.example.com:6443`,
 		Args:    exactlyOneName,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := invalid(credentials.ValidateHost(args[0])); err != nil {
+			if err := command.Invalid(credentials.ValidateHost(args[0])); err != nil {
 				return err
 			}
 			user, groups := credentials.HostUser(args[0])
@@ -49,7 +50,7 @@ treat it as a password. "gatehouse host revoke" revokes it.`,
 		},
 	}
 	o.AddFlags(add.Flags())
-	return parent("host", "Give hosts access to a server, and revoke it", add, newRevokeCommand())
+	return command.Parent("host", "Give hosts access to a server, and revoke it", add, newRevokeCommand())
 }
 
 func newRevokeCommand() *cobra.Command {
@@ -73,7 +74,7 @@ after that time.`,
   gatehouse host revoke edge-1 --kubeconfig ~/.kube/config`,
 		Args: exactlyOneName,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := invalid(credentials.ValidateHost(args[0])); err != nil {
+			if err := command.Invalid(credentials.ValidateHost(args[0])); err != nil {
 				return err
 			}
 			return c.RevokeHost(cmd.Context(), cmd.ErrOrStderr(), args[0])

@@ -21,6 +21,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/command"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/credentials"
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
@@ -58,7 +59,7 @@ their leases expire, and their Hosts and instances remain. "kubectl delete hosts
   gatehouse simulate-hosts --kubeconfig ~/.kube/config --impersonate`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := invalid(append(c.Complete(), hosts.Validate()...)); err != nil {
+			if err := command.Invalid(append(c.Complete(), hosts.Validate()...)); err != nil {
 				return err
 			}
 			identity, server, err := hosts.Identity()

@@ -23,13 +23,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	logsapi "k8s.io/component-base/logs/api/v1"
 
+	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/command"
 	"github.com/gatehouse-dev/gatehouse/pkg/logging"
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/serving"
@@ -94,9 +94,9 @@ report their status like the agents of real machines, but nothing really runs on
 func printReady(out io.Writer, r Ready) {
 	fmt.Fprintf(out, "Ready in %s at %s\n%s\nNext:\n", milliseconds(r.Took), r.URL, simulatedNote(r.SimulatedHosts))
 	if dir := toolsDir(os.Args[0], os.Getenv("PATH")); dir != "" {
-		fmt.Fprintf(out, "  export PATH=%s:$PATH\n", quoteForShell(dir))
+		fmt.Fprintf(out, "  export PATH=%s:$PATH\n", command.QuoteForShell(dir))
 	}
-	fmt.Fprintf(out, "  export KUBECONFIG=%s\n", quoteForShell(r.Kubeconfig))
+	fmt.Fprintf(out, "  export KUBECONFIG=%s\n", command.QuoteForShell(r.Kubeconfig))
 	if r.SimulatedHosts == 0 {
 		fmt.Fprint(out, `  kubectl api-resources
   kubectl get hosts,instances --all-namespaces
@@ -137,15 +137,4 @@ func simulatedNote(hosts int) string {
 
 func milliseconds(d time.Duration) string {
 	return fmt.Sprintf("%d ms", d.Milliseconds())
-}
-
-// quoteForShell quotes a path unless it is plain.
-func quoteForShell(path string) string {
-	for _, r := range path {
-		plain := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '/' || r == '.' || r == '-' || r == '_'
-		if !plain {
-			return strconv.Quote(path)
-		}
-	}
-	return path
 }

@@ -22,6 +22,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/command"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 	"github.com/gatehouse-dev/gatehouse/pkg/credentials"
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
@@ -55,7 +56,7 @@ certificates there. The kubeconfig holds a private key: treat it as a password.`
   gatehouse user add ci --ttl 24h --server https://gatehouse.example.com:6443 --out ci.kubeconfig`,
 		Args: exactlyOneName,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := invalid(credentials.ValidateUser(args[0], groups)); err != nil {
+			if err := command.Invalid(credentials.ValidateUser(args[0], groups)); err != nil {
 				return err
 			}
 			if o.TTL > unwarnedTTL {
@@ -66,7 +67,7 @@ certificates there. The kubeconfig holds a private key: treat it as a password.`
 	}
 	o.AddFlags(add.Flags())
 	add.Flags().StringArrayVar(&groups, "group", nil, "Group of the user. May be given more than once.")
-	return parent("user", "Give people access to a standalone server, and revoke it", add, newRevokeUserCommand())
+	return command.Parent("user", "Give people access to a standalone server, and revoke it", add, newRevokeUserCommand())
 }
 
 // exactlyOneName validates the arguments of a command that takes one name.

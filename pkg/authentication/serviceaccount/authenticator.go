@@ -86,7 +86,7 @@ func NewAuthenticator(config Config) *Authenticator {
 func (a *Authenticator) AuthenticateToken(ctx context.Context, token string) (*authenticator.Response, bool, error) {
 	payload := a.signatures.cached(token)
 	if payload == nil {
-		if !slices.Contains(a.config.Issuers, claimedIssuer(token)) {
+		if !slices.Contains(a.config.Issuers, ClaimedIssuer(token)) {
 			return nil, false, nil
 		}
 		var err error
@@ -113,8 +113,9 @@ func (a *Authenticator) AuthenticateToken(ctx context.Context, token string) (*a
 	return &authenticator.Response{User: userOf(payload), Audiences: audiences}, true, nil
 }
 
-// claimedIssuer returns the issuer in a token, without verifying it.
-func claimedIssuer(token string) string {
+// ClaimedIssuer returns the issuer in a token, without verifying it; empty if the token is no JSON Web
+// Token.
+func ClaimedIssuer(token string) string {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
 		return ""

@@ -199,6 +199,8 @@ func (o *Options) UpFlags(listen *string) cliflag.NamedFlagSets {
 	fs.BoolVar(&o.OperationsAudit, "audit", o.OperationsAudit, "Record writes and refused requests, without bodies, in audit/audit.log in the data directory, with rotation: 11 files of 100 MB, 30 days. \"gatehouse apiserver\" has flags for every other policy and destination.")
 	o.Memory.AddFlags(fs)
 	o.addHostFlags(fs)
+	o.Callers.AddUpFlags(sets.FlagSet("authentication"))
+	o.Cluster.AddTokenCacheFlag(sets.FlagSet("authentication"))
 	o.Authorization.AddFlags(sets.FlagSet("authorization"))
 	o.Etcd.AddUpFlags(sets.FlagSet("etcd"))
 	logsapi.AddFlags(o.Logs, sets.FlagSet("logs"))

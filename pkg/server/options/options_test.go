@@ -69,7 +69,7 @@ func TestTheAcceptedFlagsAreTheseAndNoOthers(t *testing.T) {
 // A process can bind the flags once: the registry of feature gates is global. The tests
 // below need options made before that, so they are made here.
 var (
-	unboundOptions = makeOptions(80)
+	unboundOptions = makeOptions(90)
 	acceptedFlags  = NewOptions().Flags()
 )
 
@@ -104,6 +104,8 @@ func TestAWrongValueNamesItsFlagAndTheCure(t *testing.T) {
 		{"simulated hosts", func(o *Options) { o.SimulateHosts = 3 }, nil},
 		{"fewer ended instances than none are kept", func(o *Options) { o.EndedInstances = -1 }, []string{"--terminated-instance-gc-threshold=-1 must not be negative"}},
 		{"fewer simulated hosts than none", func(o *Options) { o.SimulateHosts = -1 }, []string{"--simulate-hosts=-1 is not a number from 0 to 1000: use a number in this range"}},
+		{"keys of encryption that are missing", func(o *Options) { o.Etcd.EncryptionProviderConfigFilepath = "testdata/none.yaml" }, []string{"--encryption-provider-config: the file cannot be read"}},
+		{"a reload of no keys of encryption", func(o *Options) { o.Etcd.EncryptionProviderConfigAutomaticReload = true }, []string{"--encryption-provider-config-automatic-reload has no effect without --encryption-provider-config"}},
 		{"simulated hosts with certificates that are not trusted", func(o *Options) { o.SimulateHosts, o.ClientCAFile = 3, "testdata/flags.txt" }, []string{"--simulate-hosts cannot be used with --client-ca-file"}},
 		{"no data directory", func(o *Options) { o.DataDir = "" }, []string{"--data-dir must not be empty: name a directory"}},
 		{"a certificate without its key", func(o *Options) { o.Serving.ServerCert.CertKey.CertFile = missing }, []string{"--tls-cert-file needs --tls-private-key-file"}},
@@ -124,6 +126,15 @@ func TestAWrongValueNamesItsFlagAndTheCure(t *testing.T) {
 		{"flow control switched off", func(o *Options) { o.Features.EnablePriorityAndFairness = false }, []string{"--enable-priority-and-fairness=false is not supported"}},
 		{"a flag of the other mode", func(o *Options) { o.Cluster.Kubeconfig = missing }, []string{"--kubeconfig is for --mode=aggregated"}},
 		{"an authorization configuration that does not exist", func(o *Options) { o.Authorization.ConfigFile = missing }, []string{"--authorization-config: the file cannot be read"}},
+		{"an authentication configuration that does not exist", func(o *Options) { o.Callers.ConfigFile = missing }, []string{"--authentication-config: the file cannot be read"}},
+		{"a token webhook that does not exist", func(o *Options) { o.Callers.WebhookFile = missing }, []string{"--authentication-token-webhook-config-file: the file cannot be read"}},
+		{"a cache time without a token webhook", func(o *Options) { o.Cluster.TokenCacheTTL = time.Minute }, []string{"--authentication-token-webhook-cache-ttl has no effect without"}},
+		{"a cache time of a token webhook", func(o *Options) {
+			o.Callers.WebhookFile, o.Cluster.TokenCacheTTL = "testdata/flags.txt", time.Minute
+		}, nil},
+		{"a negative cache time of a token webhook", func(o *Options) {
+			o.Callers.WebhookFile, o.Cluster.TokenCacheTTL = "testdata/flags.txt", -1
+		}, []string{"--authentication-token-webhook-cache-ttl must not be negative"}},
 		{"a token file that does not exist", func(o *Options) { o.Callers.TokenFile = missing }, []string{"--token-auth-file: the file cannot be read"}},
 		{"keys that do not exist", func(o *Options) {
 			o.Callers.Accounts.SigningKeyFile, o.Callers.Accounts.KeyFiles = missing, []string{missing}
@@ -158,12 +169,12 @@ func TestAWrongValueNamesItsFlagAndTheCure(t *testing.T) {
 		{"aggregated with the standalone mode's callers", func(o *Options) {
 			o.Mode, o.Etcd.Embed = ModeAggregated, true
 			o.Callers = authentication.StandaloneOptions{
-				TokenFile: missing,
-				Accounts:  authentication.AccountOptions{SigningKeyFile: missing, KeyFiles: []string{missing}, Issuers: []string{"a"}, KeySetURL: "b", Audiences: []string{"c"}, MaxExpiration: 1},
-				Proxy:     authentication.ProxyOptions{CAFile: missing, AllowedNames: []string{"d"}},
+				TokenFile: missing, ConfigFile: missing, WebhookFile: missing,
+				Accounts: authentication.AccountOptions{SigningKeyFile: missing, KeyFiles: []string{missing}, Issuers: []string{"a"}, KeySetURL: "b", Audiences: []string{"c"}, MaxExpiration: 1},
+				Proxy:    authentication.ProxyOptions{CAFile: missing, AllowedNames: []string{"d"}},
 			}
 		}, []string{
-			"--token-auth-file is for --mode=standalone", "--service-account-signing-key-file is for", "--service-account-key-file is for",
+			"--token-auth-file is for --mode=standalone", "--authentication-config is for", "--authentication-token-webhook-config-file is for", "--service-account-signing-key-file is for", "--service-account-key-file is for",
 			"--service-account-issuer is for", "--service-account-jwks-uri is for", "--api-audiences is for", "--service-account-max-token-expiration is for",
 			"--requestheader-client-ca-file is for", "--requestheader-allowed-names is for", "--requestheader-username-headers is for",
 			"--requestheader-uid-headers is for", "--requestheader-group-headers is for", "--requestheader-extra-headers-prefix is for",

@@ -64,7 +64,7 @@ func (o CompletedOptions) Validate() []error {
 func (o CompletedOptions) validateMode() []error {
 	switch o.Mode {
 	case ModeStandalone:
-		errs := append(o.Cluster.ValidateUnused(), o.Callers.Validate(o.Cluster.AnyProxyName)...)
+		errs := append(o.Cluster.ValidateUnused(o.Callers.WebhookFile != ""), o.Callers.Validate(o.Cluster.AnyProxyName)...)
 		errs = append(errs, o.Authorization.Validate()...)
 		if o.Etcd.Plaintext {
 			errs = append(errs, fmt.Errorf("--etcd-allow-plaintext is for --mode=aggregated: leave it out"))

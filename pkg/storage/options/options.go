@@ -45,6 +45,8 @@ type Options struct {
 	QuotaBytes int64
 	// Plaintext allows an external etcd without TLS in the aggregated mode.
 	Plaintext bool
+	// reloadEncryption makes every given encryption configuration be reloaded when its file changes.
+	reloadEncryption bool
 }
 
 // New returns the defaults.
@@ -58,6 +60,7 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 	fs.BoolVar(&o.Embed, "embedded-etcd", o.Embed, "Run an etcd in this process in aggregated mode, too. Only for a single replica, because each replica would have separate data.")
 	fs.BoolVar(&o.Plaintext, "etcd-allow-plaintext", o.Plaintext, "Allow --etcd-servers with http URLs in aggregated mode. Any client that reaches such an etcd can read and change everything.")
 	o.addQuotaFlag(fs)
+	fs.Lookup(encryptionFlag).Usage = encryptionUsage + " It is read again when it changes only with --encryption-provider-config-automatic-reload."
 	fs.Lookup("etcd-servers").Usage = "URLs of an external etcd, comma separated, such as https://10.0.0.1:2379. Where empty, an etcd runs inside this process and keeps its data in the data directory."
 }
 
@@ -69,7 +72,14 @@ func (o *Options) AddUpFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&transport.CertFile, "etcd-certfile", "", "Client certificate for the external etcd.")
 	fs.StringVar(&transport.KeyFile, "etcd-keyfile", "", "Key of the client certificate for the external etcd.")
 	o.addQuotaFlag(fs)
+	o.reloadEncryption = true
+	fs.StringVar(&o.EncryptionProviderConfigFilepath, encryptionFlag, "", encryptionUsage+" It is read again when it changes.")
 }
+
+const (
+	encryptionFlag  = "encryption-provider-config"
+	encryptionUsage = "File with the EncryptionConfiguration (apiserver.config.k8s.io/v1) by which objects are encrypted in etcd. \"gatehouse encryption init\" writes one. Where empty, objects are stored without encryption."
+)
 
 func (o *Options) addQuotaFlag(fs *pflag.FlagSet) {
 	fs.Int64Var(&o.QuotaBytes, "etcd-quota-bytes", o.QuotaBytes, "Maximum size in bytes of the database of the embedded etcd. At this size the server refuses creates and updates with 507 and /readyz fails with the check etcd-space, while reads and deletes continue. A restart compacts and defragments the database and takes writes again if that leaves 10 % of the quota free.")
@@ -109,6 +119,9 @@ func (o *Options) Connected(endpoints []string) *genericoptions.EtcdOptions {
 	if len(endpoints) > 0 {
 		storage.Connect(&connected, storage.Connection{Endpoints: endpoints})
 	}
+	if o.reloadEncryption && connected.EncryptionProviderConfigFilepath != "" {
+		connected.EncryptionProviderConfigAutomaticReload = true
+	}
 	return &connected
 }
 
@@ -121,7 +134,7 @@ func (o *Options) Validate(aggregated bool) []error {
 	if len(transport.ServerList) == 0 {
 		return []error{fmt.Errorf("--etcd-servers is required with --mode=aggregated: name an external etcd as https://etcd.example:2379, or run one in this process with --embedded-etcd")}
 	}
-	errs := o.EtcdOptions.Validate()
+	errs := append(o.EtcdOptions.Validate(), o.validateEncryption()...)
 	if o.QuotaBytes != embedded.DefaultQuotaBytes {
 		errs = append(errs, fmt.Errorf("--etcd-quota-bytes is for the embedded etcd: leave it out, and give the external etcd its --quota-backend-bytes"))
 	}
@@ -144,8 +157,20 @@ func (o *Options) Validate(aggregated bool) []error {
 	return errs
 }
 
+// validateEncryption checks the file of the keys, and its reload, which the library checks for an external etcd
+// only.
+func (o *Options) validateEncryption() []error {
+	switch {
+	case o.EncryptionProviderConfigFilepath != "":
+		return files.ValidateFlag(encryptionFlag, o.EncryptionProviderConfigFilepath)
+	case o.EncryptionProviderConfigAutomaticReload && len(o.StorageConfig.Transport.ServerList) == 0:
+		return []error{fmt.Errorf("--encryption-provider-config-automatic-reload has no effect without --%s: name the file, or leave it out", encryptionFlag)}
+	}
+	return nil
+}
+
 func (o *Options) validateEmbedded() []error {
-	var errs []error
+	errs := o.validateEncryption()
 	for _, file := range o.files() {
 		errs = append(errs, fmt.Errorf("--%s has no effect without --etcd-servers: the embedded etcd is reached by a unix socket", file.flag))
 	}

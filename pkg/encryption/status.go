@@ -1,0 +1,115 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package encryption
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+)
+
+// verify returns an error if etcd has an object that was not written with the key of the file.
+func (s *session) verify(ctx context.Context, notes io.Writer) error {
+	want, uniform := s.file.writes()
+	if s.store == nil || !uniform {
+		return nil
+	}
+	found, err := s.store.count(ctx)
+	if err != nil {
+		return err
+	}
+	if number, resources := found.other(want); number > 0 {
+		return fmt.Errorf("etcd still has %d objects that were not written with %s: %s", number, want, strings.Join(resources, ", "))
+	}
+	fmt.Fprintf(notes, "every object in etcd is written with %s\n", want)
+	return nil
+}
+
+// Status prints what the file has, which servers have loaded it, and with what objects are stored. It
+// prints no key.
+func (o *Options) Status(ctx context.Context, path string, out io.Writer) error {
+	s, err := o.open(path)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	s.file.print(out)
+	for _, r := range s.replicas {
+		why := r.waiting(ctx, s.file.Hash)
+		if why == "" {
+			why = r.url + " has loaded the file"
+		}
+		fmt.Fprintln(out, "Server: "+why)
+		if state, err := r.state(ctx); err == nil && state.kmsFailed {
+			fmt.Fprintf(out, "Server: %s: a KMS plugin does not respond; see /healthz/kms-providers\n", r.url)
+		}
+	}
+	if s.store == nil {
+		fmt.Fprintf(out, "Objects: not counted, because no embedded etcd runs in %s\n", o.DataDir)
+		return nil
+	}
+	found, err := s.store.count(ctx)
+	if err != nil {
+		return err
+	}
+	if err := found.print(out); err != nil {
+		return err
+	}
+	if want, uniform := s.file.writes(); uniform {
+		number, _ := found.other(want)
+		fmt.Fprintf(out, "To be rewritten: %d\n", number)
+	}
+	return nil
+}
+
+func (f *File) print(out io.Writer) {
+	fmt.Fprintf(out, "File: %s\n", f.Path)
+	for _, entry := range f.config.Resources {
+		for i := range entry.Providers {
+			use := "reads with"
+			if i == 0 {
+				use = "writes with"
+			}
+			fmt.Fprintf(out, "  %s %s %s\n", strings.Join(entry.Resources, ","), use, describe(&entry.Providers[i]))
+		}
+	}
+	switch at, err := f.stage(); {
+	case err != nil:
+	case at == added:
+		fmt.Fprintln(out, "Rotation: begun, the new key is only read with")
+	case at == promoted:
+		fmt.Fprintln(out, "Rotation: begun, the new key is written with, older ones remain")
+	default:
+		fmt.Fprintln(out, "Rotation: none")
+	}
+}
+
+func (c counts) print(out io.Writer) error {
+	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(table, "RESOURCE\tSTORED WITH\tOBJECTS")
+	for _, resource := range slices.Sorted(maps.Keys(c)) {
+		by := slices.SortedFunc(maps.Keys(c[resource]), func(a, b written) int { return strings.Compare(a.String(), b.String()) })
+		for _, w := range by {
+			fmt.Fprintf(table, "%s\t%s\t%d\n", resource, w, c[resource][w])
+		}
+	}
+	return table.Flush()
+}
