@@ -128,11 +128,19 @@ func (c Standalone) tokens() authenticator.Token {
 // a header may have 1 MB.
 const longestToken = 64 << 10
 
+// CheckLength returns an error for a token that is refused because of its length.
+func CheckLength(token string) error {
+	if len(token) > longestToken {
+		return fmt.Errorf("the token has %d bytes, and %d is the limit: reduce its claims", len(token), longestToken)
+	}
+	return nil
+}
+
 // boundedToken refuses long tokens before they are parsed or sent anywhere.
 func boundedToken(tokens authenticator.Token) authenticator.Token {
 	return authenticator.TokenFunc(func(ctx context.Context, token string) (*authenticator.Response, bool, error) {
-		if len(token) > longestToken {
-			return nil, false, fmt.Errorf("the token has %d bytes, and %d is the limit: reduce its claims", len(token), longestToken)
+		if err := CheckLength(token); err != nil {
+			return nil, false, err
 		}
 		return tokens.AuthenticateToken(ctx, token)
 	})

@@ -18,7 +18,10 @@ package authentication
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
+	"strings"
 	"time"
 
 	"k8s.io/apiserver/pkg/authentication/authenticator"
@@ -26,20 +29,31 @@ import (
 	"k8s.io/apiserver/pkg/server/options"
 	"k8s.io/apiserver/pkg/util/webhook"
 	webhooktoken "k8s.io/apiserver/plugin/pkg/authenticator/token/webhook"
+	"k8s.io/klog/v2"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/authentication/structured"
 )
 
 // tokenReviewVersion is the version of authentication.k8s.io of the reviews. kube-apiserver's default is
 // still v1beta1.
 const tokenReviewVersion = "v1"
 
-// tokenWebhook reviews tokens by the service of a kubeconfig. It caches its responses for the time,
-// and no errors. A service that fails is called five times, as kube-apiserver does.
+// tokenWebhook reviews tokens by the service of a kubeconfig. It caches its responses for cacheTTL, and
+// no errors. Each call ends after tokenReviewTimeout, and a service that fails is called five times, as
+// kube-apiserver does. The service gets tokens and may name every user, so redirects are refused and
+// responses are bounded.
 func tokenWebhook(kubeconfig string, audiences authenticator.Audiences, cacheTTL time.Duration) (authenticator.Token, error) {
 	config, err := webhook.LoadKubeconfig(kubeconfig, nil)
 	if err != nil {
 		return nil, fmt.Errorf("%s is no kubeconfig of a service: %w", kubeconfig, err)
 	}
+	if config.Insecure || strings.HasPrefix(config.Host, "http:") {
+		klog.Warningf("%s: the certificate of %s is not verified, so whatever responds there can name every user: use https and certificate-authority", kubeconfig, config.Host)
+	}
 	config.Timeout = tokenReviewTimeout
+	config.Wrap(func(transport http.RoundTripper) http.RoundTripper {
+		return withoutRedirects{structured.BoundResponses(transport)}
+	})
 	reviews, err := webhooktoken.New(config, tokenReviewVersion, audiences, *options.DefaultAuthWebhookRetryBackoff())
 	if err != nil {
 		return nil, err
@@ -54,9 +68,22 @@ func tokenWebhook(kubeconfig string, audiences authenticator.Audiences, cacheTTL
 			return nil, false, fmt.Errorf("the response %w", err)
 		}
 		if response.User.GetName() == "" {
-			return nil, false, fmt.Errorf("the response names no user")
+			return nil, false, errors.New("the response names no user")
 		}
 		return response, true, nil
 	})
 	return cache.New(known, false, cacheTTL, cacheTTL), nil
+}
+
+// withoutRedirects fails where the service redirects: http.Client would send the token to that address.
+type withoutRedirects struct{ http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (t withoutRedirects) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := t.RoundTripper.RoundTrip(r)
+	if err == nil && response.StatusCode >= 300 && response.StatusCode < 400 {
+		_ = response.Body.Close()
+		return nil, fmt.Errorf("the service redirects (code %d), and redirects are not followed: put the address that responds into the kubeconfig", response.StatusCode)
+	}
+	return response, err
 }

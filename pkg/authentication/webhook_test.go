@@ -34,13 +34,16 @@ import (
 
 // reviewer is a service that reviews tokens: the token is the user's name.
 type reviewer struct {
-	reviews atomic.Int32
-	down    atomic.Bool
-	version atomic.Value
+	reviews          atomic.Int32
+	down, redirected atomic.Bool
+	version          atomic.Value
 }
 
 func (r *reviewer) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	r.reviews.Add(1)
+	if request.URL.Path == "/second" {
+		r.redirected.Store(true)
+	}
 	if r.down.Load() {
 		http.Error(w, "down", http.StatusServiceUnavailable)
 		return
@@ -53,8 +56,16 @@ func (r *reviewer) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	if name == "group" {
 		review.Status.User.Groups = []string{anonymousGroup}
 	}
-	if name == "nameless" {
+	switch name {
+	case "nameless":
 		review.Status.User.Username = ""
+	case "administrator":
+		review.Status.User.Groups = []string{"system:masters"}
+	case "large":
+		review.Status.User.Groups = []string{strings.Repeat("x", 2<<20)}
+	case "elsewhere":
+		http.Redirect(w, request, "/second", http.StatusTemporaryRedirect)
+		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(review)
@@ -86,6 +97,9 @@ func TestATokenWebhookReviewsTokens(t *testing.T) {
 		{"the user without credentials", anonymousUser, "", "reserved for requests without credentials"},
 		{"the group without credentials", "group", "", "reserved for requests without credentials"},
 		{"no user", "nameless", "", "names no user"},
+		{"an administrator, as in Kubernetes", "administrator", "administrator", ""},
+		{"a response of 2 MiB", "large", "", "the response is larger than 1048576 bytes"},
+		{"a redirect", "elsewhere", "", "redirects are not followed"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			response, ok, err := webhook.AuthenticateToken(t.Context(), tc.token)
@@ -96,6 +110,9 @@ func TestATokenWebhookReviewsTokens(t *testing.T) {
 				t.Errorf("got %v", response.User)
 			}
 		})
+	}
+	if r.redirected.Load() {
+		t.Error("the token was sent to the address of the redirect")
 	}
 	if got := r.version.Load(); got != "authentication.k8s.io/v1" {
 		t.Errorf("reviews are %v", got)

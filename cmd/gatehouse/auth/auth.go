@@ -18,9 +18,11 @@ limitations under the License.
 package auth
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -34,8 +36,8 @@ func NewCommand() *cobra.Command {
 	return command.Parent("auth", "Check how users are authenticated", newAuthCheckCommand())
 }
 
-// longestTokenFile bounds --token-file, in bytes: more than a server accepts.
-const longestTokenFile = 1 << 20
+// longestTokenFile bounds --token-file, in bytes. A server accepts no token of that length.
+const longestTokenFile = 10 << 20
 
 // authCheckCommand holds the flags of gatehouse auth check.
 type authCheckCommand struct {
@@ -61,6 +63,9 @@ error.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			token, err := c.read(cmd.InOrStdin())
 			if err != nil {
+				return err
+			}
+			if err := authentication.CheckLength(token); err != nil {
 				return err
 			}
 			if err := structured.Check(cmd.Context(), cmd.OutOrStdout(), args[0], token, c.issuers); err != nil {
@@ -97,8 +102,8 @@ func (c authCheckCommand) read(standard io.Reader) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("--token-file: %w", err)
 	}
-	if len(data) == 0 {
+	if len(bytes.TrimSpace(data)) == 0 {
 		return "", fmt.Errorf("--token-file: %s is empty: write the token to it", c.tokenFile)
 	}
-	return string(data), nil
+	return strings.TrimSpace(string(data)), nil
 }

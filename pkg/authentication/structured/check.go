@@ -27,6 +27,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"k8s.io/apiserver/pkg/apis/apiserver"
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -107,20 +108,19 @@ func (c *check) run() error {
 	}
 	fmt.Fprintln(c.out, "claims:")
 	for _, name := range slices.Sorted(maps.Keys(claims)) {
-		fmt.Fprintf(c.out, "  %s: %s%s\n", name, claims[name], asTime(name, claims[name]))
+		fmt.Fprintf(c.out, "  %s: %s%s\n", printable(name), printable(string(claims[name])), asTime(name, claims[name]))
 	}
 	if err := c.signature(); err != nil {
 		return err
 	}
 	failed := c.rules(payload)
-	info, err := c.user(c.jwt, payload)
-	if err == nil {
-		err = refuseReserved(info)
-	}
+	// The user is shown also if a rule refuses it: a rule about the user cannot be corrected without it.
+	info, err := c.user(withoutRules(c.jwt, c.jwt.ClaimMappings), payload)
 	if err != nil {
 		return errors.Join(failed, err)
 	}
-	printUser(c.out, info)
+	failed = errors.Join(failed, refuseReserved(info))
+	printUser(c.out, info, failed == nil)
 	return failed
 }
 
@@ -231,8 +231,12 @@ func withoutRules(jwt apiserver.JWTAuthenticator, mappings apiserver.ClaimMappin
 	return apiserver.JWTAuthenticator{Issuer: jwt.Issuer, ClaimMappings: mappings}
 }
 
-func printUser(out io.Writer, info user.Info) {
-	fmt.Fprintf(out, "user:\n  username: %q\n  groups: %q\n  uid: %q\n", info.GetName(), info.GetGroups(), info.GetUID())
+func printUser(out io.Writer, info user.Info, accepted bool) {
+	title := "user"
+	if !accepted {
+		title = "user, which is refused"
+	}
+	fmt.Fprintf(out, "%s:\n  username: %q\n  groups: %q\n  uid: %q\n", title, info.GetName(), info.GetGroups(), info.GetUID())
 	for _, key := range slices.Sorted(maps.Keys(info.GetExtra())) {
 		fmt.Fprintf(out, "  extra: %s: %q\n", key, info.GetExtra()[key])
 	}
@@ -261,6 +265,19 @@ func decodeClaims(token string) (map[string]json.RawMessage, payloadOf, error) {
 		return nil, nil, fmt.Errorf("the token's claims cannot be decoded: %w", err)
 	}
 	return claims, payload, nil
+}
+
+// printable escapes what a terminal could obey: claims are printed before the signature is verified.
+func printable(text string) string {
+	var out strings.Builder
+	for _, r := range text {
+		if unicode.IsPrint(r) {
+			out.WriteRune(r)
+		} else {
+			fmt.Fprintf(&out, "\\u%04x", r)
+		}
+	}
+	return out.String()
 }
 
 // asTime returns a claim that is a time in words.

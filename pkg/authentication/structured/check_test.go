@@ -58,8 +58,9 @@ func TestCheckShowsHowATokenIsAuthenticated(t *testing.T) {
 			`username: "oidc:ada"`, `groups: ["oidc:dev"]`, `uid: ""`, `extra: authentication.kubernetes.io/credential-id: ["JTI=7"]`,
 		}, ""},
 		{"two rules are false", provider.Token(t, key, map[string]any{"hd": "example.org", "sub": "admin", "env": "production"}), []string{
-			`claimValidationRules[0]: claims.hd == "example.com": false`, `claimValidationRules[1]: claims.env == "production": true`, `userValidationRules[0]: !user.username.startsWith("oidc:admin"): false`, `username: "oidc:admin"`,
+			`claimValidationRules[0]: claims.hd == "example.com": false`, `claimValidationRules[1]: claims.env == "production": true`, `userValidationRules[0]: !user.username.startsWith("oidc:admin"): false`, "user, which is refused:", `username: "oidc:admin"`,
 		}, "another domain"},
+		{"a claim with control characters", provider.Token(t, key, with("\x1b[2J", "\u009b31m")), []string{`\u001b[2J: "\u009b31m"`, `username: "oidc:ada"`}, ""},
 		{"a claim is missing", provider.Token(t, key, with("sub", nil)), []string{"signature, audience and times: valid"}, "claim not present"},
 		{"another key", provider.Token(t, idp.NewKey(t, "one"), good), []string{`  hd: "example.com"`, "signature, audience and times: refused"}, "failed to verify id token signature"},
 		{"another audience", provider.Token(t, key, with("aud", "vault")), []string{"signature, audience and times: refused"}, `expected audience "gatehouse" got ["vault"]`},
@@ -73,6 +74,9 @@ func TestCheckShowsHowATokenIsAuthenticated(t *testing.T) {
 			t.Logf("%s%v", out.String(), err)
 			if (err != nil) != (tc.err != "") || err != nil && !strings.Contains(err.Error(), tc.err) {
 				t.Errorf("error %v, want %q", err, tc.err)
+			}
+			if strings.ContainsAny(out.String(), "\x1b\u009b") {
+				t.Errorf("a terminal obeys %q", out.String())
 			}
 			for _, line := range tc.shows {
 				if !strings.Contains(out.String(), line) {
@@ -90,6 +94,9 @@ func TestCheckRefusesAReservedName(t *testing.T) {
 	err := Check(t.Context(), &out, string(newFile(t, provider.Entry("", ""))), provider.Token(t, key, map[string]any{"groups": "system:masters"}), nil)
 	if err == nil || !strings.Contains(err.Error(), `the group "system:masters" begins with "system:"`) {
 		t.Errorf("got %v", err)
+	}
+	if !strings.Contains(out.String(), "user, which is refused:\n  username: \"ada\"\n  groups: [\"system:masters\"]") {
+		t.Errorf("got %s", out.String())
 	}
 }
 

@@ -43,7 +43,8 @@ const (
 	cacheTTL = 10 * time.Second
 	// providerTimeout bounds one request to a provider, and the verification of one token.
 	providerTimeout = 10 * time.Second
-	// maxResponse bounds a response of a provider, in bytes: discovery, keys, distributed claims.
+	// maxResponse bounds a response of a provider, in bytes: discovery, keys, distributed claims; and that
+	// of a token webhook.
 	maxResponse = 1 << 20
 )
 
@@ -164,10 +165,15 @@ func newClient(ctx context.Context, authority string) (*http.Client, error) {
 	}
 	transport := utilnet.SetTransportDefaults(&http.Transport{TLSClientConfig: config})
 	context.AfterFunc(ctx, transport.CloseIdleConnections)
-	return &http.Client{Transport: boundedResponses{transport}, Timeout: providerTimeout}, nil
+	return &http.Client{Transport: BoundResponses(transport), Timeout: providerTimeout}, nil
 }
 
-// boundedResponses bounds the bodies of responses. The library reads them whole.
+// BoundResponses returns a transport that fails to read more than maxResponse bytes of a response. The
+// libraries read responses whole.
+func BoundResponses(transport http.RoundTripper) http.RoundTripper {
+	return boundedResponses{transport}
+}
+
 type boundedResponses struct{ http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
@@ -190,7 +196,7 @@ type boundedBody struct {
 func (b boundedBody) Read(p []byte) (int, error) {
 	n, err := b.Reader.Read(p)
 	if *b.read += n; *b.read > maxResponse {
-		return 0, fmt.Errorf("the provider's response is larger than %d bytes", maxResponse)
+		return 0, fmt.Errorf("the response is larger than %d bytes", maxResponse)
 	}
 	return n, err
 }
