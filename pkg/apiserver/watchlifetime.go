@@ -33,6 +33,8 @@ import (
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/authentication/origin"
 )
 
 // WatchLimits bound how long a watch outlives the request that opened it. Kubernetes authenticates and
@@ -79,6 +81,8 @@ type openWatch struct {
 	info    *apirequest.RequestInfo
 	// user is the authenticated user; empty until the first check.
 	user string
+	// by is the authenticator that accepted the request; empty if it has no name.
+	by string
 	// expires is the end of the watch in any case, and next the time of the next check.
 	expires, next time.Time
 	checking      bool
@@ -111,7 +115,8 @@ func (w *watches) outer(handler http.Handler, config *genericapiserver.Config) h
 		defer end(nil)
 		opened := &openWatch{end: end, request: w.remember(r), info: info}
 		defer w.forget(opened)
-		handler.ServeHTTP(rw, r.WithContext(context.WithValue(ctx, watchKey{}, opened)))
+		ctx = origin.WithRecord(context.WithValue(ctx, watchKey{}, opened), &opened.by)
+		handler.ServeHTTP(rw, r.WithContext(ctx))
 	})
 }
 
@@ -242,7 +247,7 @@ func (w *watches) check(ctx context.Context, o *openWatch) error {
 	request := o.request.Clone(ctx) // authenticators remove headers
 	response, ok, err := w.authenticate.AuthenticateRequest(request)
 	switch {
-	case err != nil && isTransient(err):
+	case err != nil && isTransient(err, o.by):
 		return nil
 	case err != nil || !ok:
 		return errNotAuthenticated

@@ -21,6 +21,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
@@ -28,6 +29,8 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/filters/impersonation"
 	genericfeatures "k8s.io/apiserver/pkg/features"
 	genericapiserver "k8s.io/apiserver/pkg/server"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/authentication/origin"
 )
 
 var (
@@ -69,17 +72,20 @@ func (w *probeWriter) WriteHeader(code int) {
 	}
 }
 
-// isTransient reports whether an authenticator failed without a decision: the cluster does not respond,
-// or is busy.
-func isTransient(err error) bool {
-	var all utilerrors.Aggregate
-	if errors.As(err, &all) {
-		for _, one := range all.Errors() {
-			if isTransient(one) {
-				return true
+// isTransient reports whether the authenticator that accepted a watch failed without a decision: the
+// cluster or the token webhook does not respond, or is busy. Failures of others do not count: the token of
+// a removed issuer reaches the webhook, and the watch must end also while that does not respond. Without a
+// name the failures of all count.
+func isTransient(err error, by string) bool {
+	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
+		switch inner := inner.(type) {
+		case *origin.Error:
+			if by != "" && inner.By != by {
+				return false
 			}
+		case utilerrors.Aggregate:
+			return slices.ContainsFunc(inner.Errors(), func(one error) bool { return isTransient(one, by) })
 		}
-		return false
 	}
 	var network net.Error
 	var status apierrors.APIStatus

@@ -222,7 +222,7 @@ func NewDelegated(c Delegated) (authenticator.Request, error) {
 			return nil, err
 		}
 		authenticatorfactory.RegisterMetrics()
-		tokens := byTokenName("token-review", cache.New(review, false, c.TokenCacheTTL, c.TokenCacheTTL))
+		tokens := boundedToken(byTokenName("token-review", cache.New(review, false, c.TokenCacheTTL, c.TokenCacheTTL)))
 		known = append(known, bearertoken.New(tokens), websocket.NewProtocolAuthenticator(tokens))
 	}
 	callers := union.NewFailOnError(proxy, union.New(known...))

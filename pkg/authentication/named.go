@@ -18,11 +18,12 @@ package authentication
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/klog/v2"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/authentication/origin"
 )
 
 // sequenceVerbosity is the verbosity from which the log has the authenticator of each request. The
@@ -58,10 +59,12 @@ func (n named) AuthenticateToken(ctx context.Context, token string) (*authentica
 	return n.record(ctx, response, ok, err)
 }
 
-// record logs the result and adds the name to the error.
+// record logs the result, and adds the name to the error or to the record of the context.
 func (n named) record(ctx context.Context, response *authenticator.Response, ok bool, err error) (*authenticator.Response, bool, error) {
 	if err != nil {
-		err = fmt.Errorf("%s: %w", n.name, err)
+		err = &origin.Error{By: n.name, Err: err}
+	} else if ok {
+		origin.Accept(ctx, n.name)
 	}
 	logger := klog.FromContext(ctx).V(sequenceVerbosity)
 	switch {

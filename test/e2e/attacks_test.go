@@ -77,3 +77,16 @@ func TestNoAttackGetsAWrongAnswerThroughTheCluster(t *testing.T) {
 	admin := rest.CopyConfig(env.cluster.Config)
 	security.Answers(t, security.Env{As: func(string, ...string) *rest.Config { return admin }, Admin: admin}, ns)
 }
+
+// Callers connect to Gatehouse directly, which reviews tokens by the cluster.
+func TestNoForgedTokenIsAcceptedBehindAKubeAPIServer(t *testing.T) {
+	ns := namespace(t, "forged")
+	kubectl(t, "create", "serviceaccount", "robot", "--namespace="+ns)
+	good, err := env.cluster.Token(ns, "robot")
+	if err != nil {
+		t.Fatal(err)
+	}
+	as := certified(t, env.gatehouse.Replicas[0])
+	keys := security.KeySet(t, security.Env{Admin: env.cluster.Config})
+	security.ForgedTokens(t, security.Env{FrontProxy: true, As: as, Admin: as("attack-administrator", "system:masters")}, good, keys)
+}

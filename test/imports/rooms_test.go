@@ -152,6 +152,7 @@ var rooms = []room{
 		"pkg/authorization/host", "k8s.io/apiserver/pkg/authentication/authenticator", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/server/...",
 		"k8s.io/client-go/kubernetes/typed/core/v1", "k8s.io/client-go/rest", "k8s.io/client-go/util/retry",
 	}},
+	{packages: "pkg/authentication/origin"}, // pkg/authentication writes the names, and pkg/apiserver reads them
 	// Tokens of providers are verified by the library's authenticators. The issuer in a token is parsed as that
 	// of a service account's is.
 	{packages: "pkg/authentication/structured", may: []string{
@@ -212,7 +213,7 @@ var rooms = []room{
 	{packages: "pkg/apiserver", may: []string{
 		"pkg/apiserver/bodies", "pkg/apiserver/memory",
 		"pkg/apis/<group>", "pkg/apis/<group>/install", "pkg/registry/base", "pkg/registry/<group>", "pkg/registry/<group>/<resource>",
-		"pkg/admission/...", "pkg/generated/openapi/...", "pkg/storage",
+		"pkg/admission/...", "pkg/authentication/origin", "pkg/generated/openapi/...", "pkg/storage",
 		"k8s.io/apiserver/...", "k8s.io/client-go/...", "k8s.io/kube-openapi/pkg/...", "sigs.k8s.io/structured-merge-diff/v6/fieldpath",
 	}},
 

@@ -51,6 +51,14 @@ func TestRequestsCostTheServerLittle(t *testing.T) {
 	}
 }
 
+func TestTokensOfProvidersCostTheServerLittle(t *testing.T) {
+	t.Parallel()
+	issuers := security.NewIssuers(t)
+	env, _ := security.Start(t, "--authentication-config="+issuers.ConfigFile, "--authentication-token-webhook-config-file="+issuers.KubeconfigFile)
+	defer env.Costs.Log(t)
+	security.Providers(t, env.Env, issuers)
+}
+
 func TestWebhooksAndPoliciesCostTheServerLittle(t *testing.T) {
 	t.Parallel()
 	env, server := security.Start(t)

@@ -40,6 +40,20 @@ func TestEveryAttackIsRefused(t *testing.T) {
 	t.Run("hosts", func(t *testing.T) { security.Hosts(t, env, "hosts") })
 }
 
+func TestNoForgedTokenOfAServiceAccountIsAccepted(t *testing.T) {
+	server := servertesting.Start(t)
+	client := harness.BuiltinClient(t, server)
+	if _, err := client.CoreV1().ServiceAccounts("default").Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "robot"}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	good, err := client.CoreV1().ServiceAccounts("default").CreateToken(t.Context(), "robot", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := attackers(t, server)
+	security.ForgedTokens(t, env, good.Status.Token, security.KeySet(t, env))
+}
+
 // spoiltTokens returns tokens that were valid once, and forged ones.
 func spoiltTokens(t *testing.T, client kubernetes.Interface) map[string]string {
 	t.Helper()

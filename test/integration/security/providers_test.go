@@ -23,6 +23,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -37,6 +38,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/test/integration/harness"
 	"github.com/gatehouse-dev/gatehouse/test/kit"
 	"github.com/gatehouse-dev/gatehouse/test/kit/idp"
+	"github.com/gatehouse-dev/gatehouse/test/security"
 )
 
 // withProvider starts a server with one issuer and returns its file.
@@ -56,6 +58,14 @@ func writeConfig(t *testing.T, path, content string) {
 	if err := os.Rename(path+".new", path); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func TestTokensOfProvidersGiveNothingElse(t *testing.T) {
+	issuers := security.NewIssuers(t)
+	server := servertesting.Start(t, func(o *options.Options) {
+		o.Callers.ConfigFile, o.Callers.WebhookFile = issuers.ConfigFile, issuers.KubeconfigFile
+	})
+	security.Providers(t, attackers(t, server), issuers)
 }
 
 func clientWithToken(t *testing.T, server *servertesting.Server, token string) *kubernetes.Clientset {
@@ -111,6 +121,61 @@ func TestGroupsOfAProviderReachRoles(t *testing.T) {
 	reviewed, err := admin.AuthenticationV1().TokenReviews().Create(t.Context(), &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: provider.Token(t, key, nil)}}, metav1.CreateOptions{})
 	if err != nil || !reviewed.Status.Authenticated || reviewed.Status.User.Username != "oidc:ada" {
 		t.Errorf("a token review: %v, %v", reviewed, err)
+	}
+}
+
+func TestAWatchEndsWithItsIssuerAndNotWithAWebhookThatIsDown(t *testing.T) {
+	provider, other, key := idp.New(t), idp.New(t), idp.NewKey(t, "one")
+	provider.Publish(key)
+	other.Publish(key)
+	issuers := security.NewIssuers(t)
+	path := filepath.Join(t.TempDir(), "authentication.yaml")
+	writeConfig(t, path, idp.Header+provider.Entry("gone:", "")+other.Entry("stays:", ""))
+	server := servertesting.Start(t, func(o *options.Options) {
+		o.Callers.ConfigFile, o.Callers.WebhookFile = path, issuers.KubeconfigFile
+		o.Watches.RecheckInterval = time.Second
+	})
+	admin := harness.BuiltinClient(t, server)
+	binding := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "viewers"}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "view"}}
+	for _, name := range []string{"gone:ada", "stays:ada", "rita"} {
+		binding.Subjects = append(binding.Subjects, rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: name})
+	}
+	if _, err := admin.RbacV1().ClusterRoleBindings().Create(t.Context(), binding, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	const maps = "/api/v1/namespaces/default/configmaps"
+	open := map[string]<-chan struct{}{}
+	for name, token := range map[string]string{"the removed issuer": provider.Token(t, key, nil), "another issuer": other.Token(t, key, nil), "the webhook": "reviewed/rita/users"} {
+		kit.EventuallyState(t, "the user may read", func(ctx context.Context) (bool, string) {
+			err := clientWithToken(t, server, token).CoreV1().RESTClient().Get().AbsPath(maps).Do(ctx).Error()
+			return err == nil, fmt.Sprint(err)
+		})
+		open[name] = watched(t.Context(), t, harness.WithToken(server, token), maps)
+	}
+	issuers.Close()
+	writeConfig(t, path, idp.Header+other.Entry("stays:", ""))
+	kit.Eventually(t, "the watch of a user of the removed issuer ends", func(context.Context) bool { return isClosed(open["the removed issuer"]) })
+	// The user's next request is refused, too.
+	if err := clientWithToken(t, server, provider.Token(t, key, nil)).CoreV1().RESTClient().Get().AbsPath(maps).Do(t.Context()).Error(); !apierrors.IsUnauthorized(err) {
+		t.Errorf("the next request: %v", err)
+	}
+	// An expired cache entry of the webhook's user is reviewed again by a service that is down.
+	kit.Eventually(t, "the webhook's user is not authenticated any more", func(ctx context.Context) bool {
+		return apierrors.IsUnauthorized(clientWithToken(t, server, "reviewed/rita/users").CoreV1().RESTClient().Get().AbsPath(maps).Do(ctx).Error())
+	})
+	for _, name := range []string{"another issuer", "the webhook"} {
+		if isClosed(open[name]) {
+			t.Errorf("the watch of a user of %s ended", name)
+		}
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -18,8 +18,6 @@ package authentication
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -33,22 +31,6 @@ import (
 	"github.com/gatehouse-dev/gatehouse/test/kit"
 	"github.com/gatehouse-dev/gatehouse/test/kit/idp"
 )
-
-// unsigned returns a token with a header and no signature.
-func unsigned(t *testing.T, header string, claims object) string {
-	t.Helper()
-	payload, err := json.Marshal(claims)
-	if err != nil {
-		t.Fatal(err)
-	}
-	encode := base64.RawURLEncoding.EncodeToString
-	return encode([]byte(header)) + "." + encode(payload) + "."
-}
-
-// publicBytes are the bytes of the public key, as a secret for HMAC.
-func publicBytes(key *idp.Key) []byte {
-	return append(key.Public().X.Bytes(), key.Public().Y.Bytes()...)
-}
 
 func TestTheSameTokensAreTheSameUsers(t *testing.T) {
 	w := newWorld(t)
@@ -83,10 +65,10 @@ func TestTheSameTokensAreTheSameUsers(t *testing.T) {
 		{name: "the same the other way round", token: w.two.Token(t, w.keyOne, nil)},
 		{name: "a key of a stranger with the same ID", token: w.one.Token(t, w.stranger, object{"uid": "7"})},
 		{name: "a key with an unknown ID", token: w.one.Token(t, w.hidden, object{"uid": "7"})},
-		{name: "no signature", token: unsigned(t, `{"alg":"none"}`, w.one.Claims(object{"uid": "7"}))},
-		{name: "no signature in capitals", token: unsigned(t, `{"alg":"NONE","kid":"kid"}`, w.one.Claims(object{"uid": "7"}))},
-		{name: "the public key as the secret of HS256", token: idp.Sign(t, jose.HS256, publicBytes(w.keyOne), "kid", w.one.Claims(object{"uid": "7"}))},
-		{name: "the public key as the secret of HS512", token: idp.Sign(t, jose.HS512, publicBytes(w.keyOne), "kid", w.one.Claims(object{"uid": "7"}))},
+		{name: "no signature", token: idp.Unsigned(t, `{"alg":"none"}`, w.one.Claims(object{"uid": "7"}))},
+		{name: "no signature in capitals", token: idp.Unsigned(t, `{"alg":"NONE","kid":"kid"}`, w.one.Claims(object{"uid": "7"}))},
+		{name: "the public key as the secret of HS256", token: idp.Sign(t, jose.HS256, w.keyOne.PublicBytes(), "kid", w.one.Claims(object{"uid": "7"}))},
+		{name: "the public key as the secret of HS512", token: idp.Sign(t, jose.HS512, w.keyOne.PublicBytes(), "kid", w.one.Claims(object{"uid": "7"}))},
 		{name: "another audience", token: one(object{"aud": "vault"})},
 		{name: "two audiences", token: one(object{"aud": []any{"vault", idp.Audience}}), accepted: true},
 		{name: "no audience", token: one(object{"aud": nil})},
@@ -269,9 +251,9 @@ func randomToken(t *testing.T, r *rand.Rand, w world) string {
 	case 4:
 		key = []*idp.Key{w.keyOne, w.keyTwo, w.stranger, w.hidden}[r.IntN(4)]
 	case 5:
-		return unsigned(t, fmt.Sprint(oneOf(r, `{"alg":"none"}`, `{"alg":"ES256","kid":"kid"}`, `{}`, `{"alg":"HS256"}`)), p.Claims(change))
+		return idp.Unsigned(t, fmt.Sprint(oneOf(r, `{"alg":"none"}`, `{"alg":"ES256","kid":"kid"}`, `{}`, `{"alg":"HS256"}`)), p.Claims(change))
 	case 6:
-		return idp.Sign(t, jose.HS256, publicBytes(key), "kid", p.Claims(change))
+		return idp.Sign(t, jose.HS256, key.PublicBytes(), "kid", p.Claims(change))
 	}
 	token := p.Token(t, key, change)
 	if r.IntN(20) == 0 {

@@ -1,0 +1,47 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package origin
+
+import "context"
+
+type recordKey struct{}
+
+// WithRecord returns a context in which Accept writes to name.
+func WithRecord(ctx context.Context, name *string) context.Context {
+	return context.WithValue(ctx, recordKey{}, name)
+}
+
+// Accept records the authenticator that accepted the request of the context. Without WithRecord it does
+// nothing.
+func Accept(ctx context.Context, name string) {
+	if record, ok := ctx.Value(recordKey{}).(*string); ok {
+		*record = name
+	}
+}
+
+// Error is the error of an authenticator.
+type Error struct {
+	// By is the name of the authenticator.
+	By  string
+	Err error
+}
+
+// Error implements error.
+func (e *Error) Error() string { return e.By + ": " + e.Err.Error() }
+
+// Unwrap returns the error without the name.
+func (e *Error) Unwrap() error { return e.Err }
