@@ -183,6 +183,10 @@ bench-authz: build ## What a decision by roles costs, beside Kubernetes' own and
 	cd test/upstream && go test ./rbac -run '^$$' -bench Decision
 	go run ./test/bench authz $(ARGS)
 
+.PHONY: bench-authn
+bench-authn: build ## What each authenticator costs a get and a create
+	go run ./test/bench authn $(ARGS)
+
 # Go knows best what has changed, so this one is always asked.
 .PHONY: bin/gatehouse bin/kubectl-gatehouse
 bin/gatehouse bin/kubectl-gatehouse:

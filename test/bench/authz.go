@@ -140,17 +140,23 @@ func (b *authzBench) round(ctx context.Context) (round []times, err error) {
 	if err != nil {
 		return nil, err
 	}
+	return b.measure(ctx, config, admin, "")
+}
+
+// measure gets and creates instances as one user. The names of the instances begin with the prefix.
+func (b *authzBench) measure(ctx context.Context, config *rest.Config, admin rest.Interface, prefix string) (round []times, err error) {
 	clients, closeAll, err := newClients(config, b.clients, b.clients)
 	defer closeAll()
 	if err != nil {
 		return nil, err
 	}
+	read := prefix + "read"
 	for _, kind := range []struct {
 		verb string
 		do   func(ctx context.Context, client versioned.Interface, prefix string, number int) error
 	}{
 		{"GET", func(ctx context.Context, client versioned.Interface, _ string, _ int) error {
-			_, err := client.FleetV1alpha1().Instances(namespace).Get(ctx, "read", metav1.GetOptions{})
+			_, err := client.FleetV1alpha1().Instances(namespace).Get(ctx, read, metav1.GetOptions{})
 			return err
 		}},
 		{"POST", func(ctx context.Context, client versioned.Interface, prefix string, number int) error {
@@ -159,13 +165,13 @@ func (b *authzBench) round(ctx context.Context) (round []times, err error) {
 		}},
 	} {
 		if kind.verb == "GET" {
-			if _, err := clients[0].FleetV1alpha1().Instances(namespace).Create(ctx, newInstance("read"), metav1.CreateOptions{}); err != nil {
+			if _, err := clients[0].FleetV1alpha1().Instances(namespace).Create(ctx, newInstance(read), metav1.CreateOptions{}); err != nil {
 				return nil, err
 			}
 		}
-		run := func(prefix string, count int) error {
+		run := func(name string, count int) error {
 			_, err := drive(ctx, b.clients, count, func(ctx context.Context, client, number int) error {
-				return kind.do(ctx, clients[client], prefix, number)
+				return kind.do(ctx, clients[client], prefix+name, number)
 			})
 			return err
 		}

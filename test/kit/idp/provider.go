@@ -44,6 +44,8 @@ type Provider struct {
 	// CA is its certificate in PEM.
 	CA string
 
+	server *httptest.Server
+
 	mu       sync.Mutex
 	keys     []*Key
 	down     bool
@@ -62,23 +64,40 @@ type Key struct {
 // New starts a provider that ends with the test. It publishes no key.
 func New(t testing.TB) *Provider {
 	t.Helper()
-	p := &Provider{requests: map[string]int{}}
-	server := httptest.NewTLSServer(http.HandlerFunc(p.serve))
-	t.Cleanup(server.Close)
-	t.Cleanup(p.Release)
-	p.URL = server.URL
-	p.CA = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+	p := Start()
+	t.Cleanup(p.Close)
 	return p
+}
+
+// Start starts a provider that publishes no key, for programs that are no tests.
+func Start() *Provider {
+	p := &Provider{requests: map[string]int{}}
+	p.server = httptest.NewTLSServer(http.HandlerFunc(p.serve))
+	p.URL = p.server.URL
+	p.CA = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.server.Certificate().Raw}))
+	return p
+}
+
+// Close ends the provider.
+func (p *Provider) Close() {
+	p.Release()
+	p.server.Close()
 }
 
 // NewKey returns a key that is not published.
 func NewKey(t testing.TB, id string) *Key {
 	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	key, err := GenerateKey(id)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Key{id: id, private: private}
+	return key
+}
+
+// GenerateKey is NewKey for programs that are no tests.
+func GenerateKey(id string) (*Key, error) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	return &Key{id: id, private: private}, err
 }
 
 // Public returns the public key.
@@ -182,26 +201,35 @@ func (p *Provider) Token(t testing.TB, key *Key, change map[string]any) string {
 	return Sign(t, jose.ES256, key.private, key.id, p.Claims(change))
 }
 
+// Signed is Token for programs that are no tests.
+func (p *Provider) Signed(key *Key, change map[string]any) (string, error) {
+	return sign(jose.ES256, key.private, key.id, p.Claims(change))
+}
+
 // Sign signs claims.
 func Sign(t testing.TB, algorithm jose.SignatureAlgorithm, key any, id string, claims map[string]any) string {
 	t.Helper()
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: algorithm, Key: jose.JSONWebKey{Key: key, KeyID: id}}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	payload, err := json.Marshal(claims)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signed, err := signer.Sign(payload)
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, err := signed.CompactSerialize()
+	token, err := sign(algorithm, key, id, claims)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return token
+}
+
+func sign(algorithm jose.SignatureAlgorithm, key any, id string, claims map[string]any) (string, error) {
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: algorithm, Key: jose.JSONWebKey{Key: key, KeyID: id}}, nil)
+	if err != nil {
+		return "", err
+	}
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		return "", err
+	}
+	signed, err := signer.Sign(payload)
+	if err != nil {
+		return "", err
+	}
+	return signed.CompactSerialize()
 }
 
 // Header begins an AuthenticationConfiguration, before the results of Entry.
