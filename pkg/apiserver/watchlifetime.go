@@ -20,6 +20,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -50,13 +51,11 @@ type WatchLimits struct {
 const (
 	// recheckTick is the precision of the end of a watch at the expiry of its certificate or token.
 	recheckTick = time.Second
-	// recheckWorkers bounds the number of watches that are checked concurrently.
-	recheckWorkers = 4
-	// recheckTimeout bounds the check of a watch, which may call the cluster.
+	// recheckTimeout bounds the check of a watch, which may call the cluster or a token webhook.
 	recheckTimeout = 10 * time.Second
 )
 
-// watches are the open watches of a server. One goroutine checks all of them.
+// watches are the open watches of a server. One goroutine finds those whose check is due.
 type watches struct {
 	limits WatchLimits
 	clock  clock.WithTicker
@@ -165,17 +164,12 @@ func (w *watches) forget(o *openWatch) {
 
 // Run checks the watches until the context ends.
 func (w *watches) Run(ctx context.Context) {
-	due := make(chan *openWatch)
-	var workers sync.WaitGroup
-	for range recheckWorkers {
-		workers.Go(func() {
-			for o := range due {
-				w.recheck(ctx, o)
-			}
-		})
-	}
-	defer workers.Wait()
-	defer close(due)
+	due := newLanes(func(o *openWatch) {
+		if ctx.Err() == nil {
+			w.recheck(ctx, o)
+		}
+	})
+	defer due.close()
 	ticker := w.clock.NewTicker(recheckTick)
 	defer ticker.Stop()
 	for {
@@ -185,10 +179,8 @@ func (w *watches) Run(ctx context.Context) {
 		case <-ticker.C():
 		}
 		for _, o := range w.pass(w.clock.Now()) {
-			select {
-			case due <- o:
-			case <-ctx.Done():
-				return
+			if !due.offer(o) {
+				w.postpone(o)
 			}
 		}
 	}
@@ -217,13 +209,20 @@ func (w *watches) pass(now time.Time) []*openWatch {
 	return due
 }
 
+// postpone leaves a watch to the next pass.
+func (w *watches) postpone(o *openWatch) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	o.checking = false
+}
+
 // recheck authenticates and authorizes the watch again.
 func (w *watches) recheck(ctx context.Context, o *openWatch) {
 	ctx, cancel := context.WithTimeout(ctx, recheckTimeout)
 	defer cancel()
 	err := w.check(ctx, o)
-	if ctx.Err() != nil {
-		err = nil // a timeout is not a refusal
+	if ctx.Err() != nil && !errors.Is(err, errNotAuthenticated) {
+		err = nil // a timeout of the authorizer is no refusal; check decides on those of authenticators
 	}
 	if err != nil {
 		klog.FromContext(ctx).V(2).Info("Ended watch", "path", o.request.URL.Path, "user", o.user, "reason", err.Error())
