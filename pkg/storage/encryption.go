@@ -36,6 +36,8 @@ import (
 	"k8s.io/apiserver/pkg/storage/value"
 	"k8s.io/apiserver/pkg/storage/value/encrypt/identity"
 	"k8s.io/klog/v2"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/files"
 )
 
 const (
@@ -65,14 +67,20 @@ var setReloadInterval = sync.OnceFunc(func() {
 })
 
 // PrepareEncryption sets the interval at which all servers of the process read the file of
-// --encryption-provider-config. It is called before the library's options are applied.
-func PrepareEncryption() { setReloadInterval() }
+// --encryption-provider-config, and logs a warning if every user of the machine can read it. It is
+// called before the library's options are applied; without encryption, the path is empty.
+func PrepareEncryption(path string) {
+	setReloadInterval()
+	if err := files.OpenToAll(path); err != nil {
+		klog.Warning("--encryption-provider-config: the file with the keys " + err.Error())
+	}
+}
 
 // Encryption tracks whether the server can encrypt what it writes and decrypt what is stored. A nil
 // Encryption has no errors.
 //
 // A KMS plugin that does not respond does not stop a server: the key that it has decrypted stays in
-// memory, decrypts without a bound of time, and encrypts for three more minutes. So /readyz has a
+// memory, decrypts for up to a day, and encrypts for three more minutes. So /readyz has a
 // check whether objects can be encrypted, in place of the library's checks of the plugins; those
 // stay in /healthz.
 type Encryption struct {

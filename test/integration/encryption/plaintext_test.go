@@ -28,6 +28,7 @@ import (
 // TestNoPlaintextOfAnyKindIsOnTheDiskAfterARewriteWithPurge takes over a data directory that was written
 // without encryption. Names of objects are keys of etcd, which are not encrypted, so that they have no marker.
 func TestNoPlaintextOfAnyKindIsOnTheDiskAfterARewriteWithPurge(t *testing.T) {
+	t.Parallel()
 	dir := binary.DataDir(t)
 	server := binary.Start(t, dir)
 	all := storedKinds(t, server.Config)
@@ -73,6 +74,7 @@ func TestNoPlaintextOfAnyKindIsOnTheDiskAfterARewriteWithPurge(t *testing.T) {
 }
 
 func TestARewriteThatIsKilledIsCompletedByTheNext(t *testing.T) {
+	t.Parallel()
 	dir := binary.DataDir(t)
 	server := binary.Start(t, dir)
 	seed(t, server.Config, 600) // more than a page
