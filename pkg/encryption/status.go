@@ -21,7 +21,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -89,7 +88,7 @@ func (o *Options) Status(ctx context.Context, path string, out io.Writer) error 
 
 // warn prints a warning if other users can read or replace the file.
 func (f *File) warn(out io.Writer) {
-	for _, err := range []error{files.OpenToAll(f.Path), files.Directory(filepath.Dir(f.Path))} {
+	for _, err := range []error{files.OpenToAll(f.Path), files.Replaceable(f.Path)} {
 		if err != nil {
 			fmt.Fprintf(out, "Warning: %v\n", err)
 		}

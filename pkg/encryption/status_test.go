@@ -23,6 +23,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestTheStatusNamesKeysThatTheFileDoesNotHave(t *testing.T) {
@@ -65,18 +66,18 @@ func TestTheStatusWarnsOfAFileThatOthersReadOrReplace(t *testing.T) {
 			}
 		})
 	}
-	t.Run("a directory below one that every user writes", func(t *testing.T) {
-		open := filepath.Join(t.TempDir(), "open")
-		if err := os.MkdirAll(filepath.Join(open, "keys"), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chmod(open, 0o777); err != nil {
+	t.Run("a directory that every user writes", func(t *testing.T) {
+		path := write(t, secretbox(older))
+		if err := os.Chmod(filepath.Dir(path), 0o777); err != nil {
 			t.Fatal(err)
 		}
 		var out strings.Builder
-		(&File{Path: filepath.Join(open, "keys", "config.yaml")}).warn(&out)
-		if !strings.Contains(out.String(), "can be written by other users") {
+		(&File{Path: path}).warn(&out)
+		if !strings.Contains(out.String(), "Warning: "+filepath.Dir(path)+" can be written by other users") {
 			t.Errorf("no warning: %q", out.String())
+		}
+		if _, err := Init(path+".new", time.Now(), false); err == nil || !strings.Contains(err.Error(), "can be written by other users") {
+			t.Errorf("a new file there: %v", err)
 		}
 	})
 }

@@ -67,12 +67,17 @@ var setReloadInterval = sync.OnceFunc(func() {
 })
 
 // PrepareEncryption sets the interval at which all servers of the process read the file of
-// --encryption-provider-config, and logs a warning if every user of the machine can read it. It is
-// called before the library's options are applied; without encryption, the path is empty.
+// --encryption-provider-config, and logs a warning if other users of the machine can read or replace
+// it. It is called before the library's options are applied; without encryption, the path is empty.
 func PrepareEncryption(path string) {
 	setReloadInterval()
-	if err := files.OpenToAll(path); err != nil {
-		klog.Warning("--encryption-provider-config: the file with the keys " + err.Error())
+	if path == "" {
+		return
+	}
+	for _, err := range []error{files.OpenToAll(path), files.Replaceable(path)} {
+		if err != nil {
+			klog.Warning("--encryption-provider-config: other users have access to the file with the keys: " + err.Error())
+		}
 	}
 }
 

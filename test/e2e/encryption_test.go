@@ -37,6 +37,10 @@ import (
 	"github.com/gatehouse-dev/gatehouse/test/e2e/harness"
 )
 
+// trafficPause is the time between two creates: a rotation that rewrites everything that was created meanwhile must
+// come to its end.
+const trafficPause = 20 * time.Millisecond
+
 // keyFiles are the copies of a key file on the machines of two replicas.
 type keyFiles struct{ first, second string }
 
@@ -176,6 +180,7 @@ func instances(t *testing.T, ns, kubeconfig string, replicas ...*harness.Replica
 			}
 			names = append(names, created.Name)
 			read(ctx, created.Name)
+			time.Sleep(trafficPause)
 		}
 	}()
 	return func() {
