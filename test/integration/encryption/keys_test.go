@@ -25,6 +25,7 @@ import (
 	"strings"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -117,10 +118,14 @@ func TestAServerThatCannotReadSomeKindIsNotReady(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, newer, strings.Replace(string(content), anotherKey+"}", anotherKey+"}, {name: older, secret: "+oneKey+"}", 1))
-	server.WaitReady(t)
+	kit.EventuallyState(t, "the running server reads the secret", func(ctx context.Context) (bool, string) {
+		_, err := kubernetes.NewForConfigOrDie(server.Config).CoreV1().Secrets("default").Get(ctx, "kept", metav1.GetOptions{})
+		return err == nil, fmt.Sprint(err)
+	})
 	wantSecret(t, server.Config, "kept", "1")
 	mustRun(t, "rewrite", newer, "--data-dir", dir)
-	server.Stop(t)
+	server.Kill()
+	server.Wait(t)
 	server = binary.Start(t, dir, flag+onlySecrets(t, newer, "newer", anotherKey))
 	wantSecret(t, server.Config, "kept", "1")
 }

@@ -22,7 +22,10 @@ import (
 	"strings"
 	"testing"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+
 	"github.com/gatehouse-dev/gatehouse/test/binary"
+	"github.com/gatehouse-dev/gatehouse/test/integration/harness"
 )
 
 // TestNoPlaintextOfAnyKindIsOnTheDiskAfterARewriteWithPurge takes over a data directory that was written
@@ -48,8 +51,10 @@ func TestNoPlaintextOfAnyKindIsOnTheDiskAfterARewriteWithPurge(t *testing.T) {
 	if output := mustRun(t, "status", file, "--data-dir", dir); !strings.Contains(output, "no encryption") || strings.Contains(output, "To be rewritten: 0\n") {
 		t.Errorf("the status before the rewrite: %s", output)
 	}
-	output := mustRun(t, "rewrite", file, "--data-dir", dir, "--qps", "0", "--purge")
-	t.Logf("%s", output)
+	mustRun(t, "rewrite", file, "--data-dir", dir, "--qps", "0")
+	compactAndDefragment(t, dir)
+	wantOnlyInTheLog(t, dir, all)
+	t.Logf("%s", mustRun(t, "rewrite", file, "--data-dir", dir, "--qps", "0", "--purge"))
 	if output := mustRun(t, "status", file, "--data-dir", dir); strings.Contains(output, "no encryption ") || !strings.Contains(output, "To be rewritten: 0\n") {
 		t.Errorf("the status after the rewrite: %s", output)
 	}
@@ -70,6 +75,38 @@ func TestNoPlaintextOfAnyKindIsOnTheDiskAfterARewriteWithPurge(t *testing.T) {
 	_, key, _ := strings.Cut(string(secret), "secret: ")
 	if key, _, _ = strings.Cut(key, "\n"); strings.Contains(server.Stderr(), key) || len(filesWith(t, dir, key)) > 0 {
 		t.Error("the key is in the log or in the data directory")
+	}
+}
+
+// compactAndDefragment does what the operator of an external etcd does.
+func compactAndDefragment(t *testing.T, dir string) {
+	t.Helper()
+	client := harness.EtcdClient(t, dir)
+	now, err := client.Get(t.Context(), "none")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Compact(t.Context(), now.Header.Revision, clientv3.WithCompactPhysical()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Defragment(t.Context(), client.Endpoints()[0]); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wantOnlyInTheLog shows what docs/encryption.md says of a rewrite without --purge.
+func wantOnlyInTheLog(t *testing.T, dir string, all []kind) {
+	t.Helper()
+	for _, k := range all {
+		found := filesWith(t, dir, k.marker)
+		if len(found) == 0 {
+			t.Errorf("%s is not even in the log of etcd: a rewrite without --purge does more than the page says", k.marker)
+		}
+		for _, path := range found {
+			if filepath.Dir(path) != filepath.Join(dir, "etcd", "member", "wal") {
+				t.Errorf("%s is in %s after a compaction and a defragmentation", k.marker, path)
+			}
+		}
 	}
 }
 
