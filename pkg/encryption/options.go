@@ -49,7 +49,7 @@ type Options struct {
 	QPS float32
 	// Timeout bounds each wait for replicas.
 	Timeout time.Duration
-	// Resume only continues a rotation.
+	// Resume begins no rotation: it ends one that was interrupted.
 	Resume bool
 	// Purge removes former versions from the data directory of an embedded etcd.
 	Purge bool
