@@ -41,7 +41,7 @@ func applyStorage(ctx context.Context, in Inputs, config *apiserver.Config) erro
 		factory = apiserver.WithBuiltins(factory,
 			apiserver.NewStorageFactory(storageConfig, etcd.DefaultStorageMediaType, builtins.Scheme, builtins.Codecs))
 	}
-	storage.PrepareEncryption(etcd.EncryptionProviderConfigFilepath)
+	storage.PrepareEncryption()
 	if err := etcd.ApplyWithStorageFactoryTo(factory, generic); err != nil {
 		return err
 	}

@@ -36,8 +36,6 @@ import (
 	"k8s.io/apiserver/pkg/storage/value"
 	"k8s.io/apiserver/pkg/storage/value/encrypt/identity"
 	"k8s.io/klog/v2"
-
-	"github.com/gatehouse-dev/gatehouse/pkg/files"
 )
 
 const (
@@ -67,19 +65,8 @@ var setReloadInterval = sync.OnceFunc(func() {
 })
 
 // PrepareEncryption sets the interval at which all servers of the process read the file of
-// --encryption-provider-config, and logs a warning if other users of the machine can read or replace
-// it. It is called before the library's options are applied; without encryption, the path is empty.
-func PrepareEncryption(path string) {
-	setReloadInterval()
-	if path == "" {
-		return
-	}
-	for _, err := range []error{files.OpenToAll(path), files.Replaceable(path)} {
-		if err != nil {
-			klog.Warning("--encryption-provider-config: other users have access to the file with the keys: " + err.Error())
-		}
-	}
-}
+// --encryption-provider-config. It is called before the library's options are applied.
+func PrepareEncryption() { setReloadInterval() }
 
 // Encryption tracks whether the server can encrypt what it writes and decrypt what is stored. A nil
 // Encryption has no errors.

@@ -95,6 +95,11 @@ func TestTwoServersReadWhatEachOtherWritesDuringARotation(t *testing.T) {
 	createSecret(t, server.Config, "plain", "1")
 	stop := traffic(t, server.Config, second.Config)
 	replicas := []string{"--data-dir", dir, "--replica", server.URL, "--replica", second.URL}
+	// Without a copy, the command ends with the name of the server, after the first change of the file.
+	refused, err := run(t, append([]string{"rotate", file, "--timeout", "12s"}, replicas...)...)
+	if want := "gatehouse: not every server has loaded " + file + ": " + second.URL + " has loaded another content"; err == nil || !strings.Contains(refused, want) {
+		t.Errorf("the command ended with %v without %q: %s", err, want, refused)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	copying := make(chan struct{})
 	go func() {
