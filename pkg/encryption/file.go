@@ -83,6 +83,9 @@ func Init(path string, now time.Time, plaintextFirst bool) (*File, error) {
 	if err := files.MakeDirectory(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
+	if err := files.Replaceable(path); err != nil {
+		return nil, err
+	}
 	if err := files.WriteNew(path, data, fileMode); errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("%s exists and is not overwritten, because its keys may be the only ones that read stored objects: name another file, or replace its key with \"gatehouse encryption rotate\"", path)
 	} else if err != nil {

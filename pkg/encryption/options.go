@@ -49,7 +49,7 @@ type Options struct {
 	QPS float32
 	// Timeout bounds each wait for replicas.
 	Timeout time.Duration
-	// Resume only continues a rotation.
+	// Resume begins no rotation: it ends one that was interrupted.
 	Resume bool
 	// Purge removes former versions from the data directory of an embedded etcd.
 	Purge bool
@@ -159,6 +159,11 @@ func (o *Options) Rewrite(ctx context.Context, path string, notes io.Writer) err
 		return err
 	}
 	defer s.close()
+	return o.complete(ctx, s, notes)
+}
+
+// complete waits until all servers have loaded the file, and rewrites.
+func (o *Options) complete(ctx context.Context, s *session, notes io.Writer) error {
 	if err := waitLoaded(ctx, s.replicas, s.file, o.Timeout, notes); err != nil {
 		return err
 	}

@@ -18,11 +18,15 @@ package encryption
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/files"
 )
@@ -47,6 +51,11 @@ func (o *Options) Rotate(ctx context.Context, path string, notes io.Writer) erro
 	if err := replaceable(s.file.Path); err != nil {
 		return err
 	}
+	unlock, err := lock(s.file.Path)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	begun := false
 	for {
 		file, err := Read(s.file.Path)
@@ -59,8 +68,9 @@ func (o *Options) Rotate(ctx context.Context, path string, notes io.Writer) erro
 			return err
 		}
 		if at == idle && o.Resume {
-			fmt.Fprintf(notes, "%s: no rotation has begun\n", file.Path)
-			return nil
+			// The command may have been killed after its last change of the file, before the end of its work.
+			fmt.Fprintf(notes, "%s: no rotation has begun, looking for objects that an earlier one has left\n", file.Path)
+			return o.complete(ctx, s, notes)
 		}
 		fmt.Fprintf(notes, "%s: %s\n", file.Path, progress(at, begun))
 		begun = true
@@ -93,6 +103,24 @@ func replaceable(path string) error {
 		return fmt.Errorf("%s has mode %#o, and the file that replaces it has mode %#o: run the server and this command as the same user, and close the file to others with chmod 600", path, mode, fileMode)
 	}
 	return nil
+}
+
+// lock excludes other rotations on this machine until unlock is called, and removes the copies of keys that a
+// killed one has left. The lock is on the directory, because the file is replaced.
+func lock(path string) (unlock func(), err error) {
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, errors.Join(fmt.Errorf("another rotation of a file in %s runs on this machine: wait for its end, or end it and run the command again", dir.Name()), dir.Close())
+	} else if err != nil {
+		return nil, errors.Join(fmt.Errorf("locking %s: %w", dir.Name(), err), dir.Close())
+	}
+	if err := files.RemoveLeftovers(path); err != nil {
+		return nil, errors.Join(err, dir.Close())
+	}
+	return func() { _ = dir.Close() }, nil
 }
 
 // advance writes the keys of the next stage, and reports whether the rotation has ended.

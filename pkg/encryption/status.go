@@ -24,6 +24,8 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/files"
 )
 
 // verify returns an error if etcd has an object that was not written with the key of the file.
@@ -52,6 +54,7 @@ func (o *Options) Status(ctx context.Context, path string, out io.Writer) error 
 	}
 	defer s.close()
 	s.file.print(out)
+	s.file.warn(out)
 	for _, r := range s.replicas {
 		why := r.waiting(ctx, s.file.Hash)
 		if why == "" {
@@ -77,7 +80,50 @@ func (o *Options) Status(ctx context.Context, path string, out io.Writer) error 
 		number, _ := found.other(want)
 		fmt.Fprintf(out, "To be rewritten: %d\n", number)
 	}
+	for _, line := range found.unreadable(s.file) {
+		fmt.Fprintln(out, "Unreadable: "+line)
+	}
 	return nil
+}
+
+// warn prints a warning if other users can read or replace the file.
+func (f *File) warn(out io.Writer) {
+	for _, err := range []error{files.OpenToAll(f.Path), files.Replaceable(f.Path)} {
+		if err != nil {
+			fmt.Fprintf(out, "Warning: %v\n", err)
+		}
+	}
+}
+
+// unreadable returns a line for each key with which objects are stored and that the file does not have.
+func (c counts) unreadable(f *File) []string {
+	has := map[written]bool{{}: true}
+	for _, entry := range f.config.Resources {
+		for i := range entry.Providers {
+			provider := &entry.Providers[i]
+			if provider.KMS != nil {
+				has[written{"kms", provider.KMS.Name}] = true
+			}
+			if keys := keysOf(provider); keys != nil {
+				for _, key := range *keys {
+					has[written{typeOf(provider), key.Name}] = true
+				}
+			}
+		}
+	}
+	missing := map[string]int{}
+	for _, by := range c {
+		for w, number := range by {
+			if !has[w] {
+				missing[w.String()] += number
+			}
+		}
+	}
+	var lines []string
+	for _, key := range slices.Sorted(maps.Keys(missing)) {
+		lines = append(lines, fmt.Sprintf("%d objects are stored with %s, which the file does not have: add it after the first one, from the file as it was when they were written", missing[key], key))
+	}
+	return lines
 }
 
 func (f *File) print(out io.Writer) {

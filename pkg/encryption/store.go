@@ -24,10 +24,11 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"os"
+	"net"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -68,11 +69,14 @@ type store struct {
 // openStore connects to the etcd of a data directory, and returns nil if no server on this machine runs one there.
 func openStore(dataDir string) (*store, error) {
 	socket := filepath.Join(dataDir, "etcd", "etcd.sock")
-	if _, err := os.Stat(socket); errors.Is(err, fs.ErrNotExist) {
+	// A server that was killed leaves its socket, of which the client would wait without end.
+	probe, err := net.DialTimeout("unix", socket, 5*time.Second)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
 		return nil, nil
 	} else if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the embedded etcd of --data-dir=%s cannot be reached: %w: run the command as the user of the server", dataDir, err)
 	}
+	_ = probe.Close()
 	client, err := clientv3.New(clientv3.Config{Endpoints: []string{"unix://" + socket}, DialTimeout: 5 * time.Second, Logger: zap.NewNop()})
 	if err != nil {
 		return nil, err

@@ -58,6 +58,16 @@ func Directory(path string) error {
 	return Owned(path, true)
 }
 
+// Replaceable returns an error if another user can replace the file at the path, as the owner of a directory above it
+// or by writing to one that is not sticky.
+func Replaceable(path string) error {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	return above(path)
+}
+
 // MakeDirectory creates a directory and missing ones above it, for their owner
 // only, and refuses what Directory refuses before it creates anything.
 func MakeDirectory(path string) error {

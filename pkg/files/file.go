@@ -24,6 +24,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -112,6 +114,25 @@ func Replace(path string, data []byte, mode fs.FileMode) error {
 		return errors.Join(err, os.Remove(tmp.Name()))
 	}
 	return SyncDirectory(dir)
+}
+
+// RemoveLeftovers removes the temporary files of a Replace of the path that was killed. No other process may
+// replace the file meanwhile.
+func RemoveLeftovers(path string) error {
+	dir, prefix := filepath.Dir(path), "."+filepath.Base(path)+"-"
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, entry := range entries {
+		random, found := strings.CutPrefix(entry.Name(), prefix)
+		if _, err := strconv.ParseUint(random, 10, 64); !found || err != nil || !entry.Type().IsRegular() {
+			continue
+		}
+		errs = append(errs, os.Remove(filepath.Join(dir, entry.Name())))
+	}
+	return errors.Join(errs...)
 }
 
 func same(path string, data []byte, mode fs.FileMode) bool {

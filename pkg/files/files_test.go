@@ -42,6 +42,25 @@ func mkdir(t *testing.T, path string, mode fs.FileMode) {
 	must(t, os.Chmod(path, mode))
 }
 
+func TestAFileThatEveryUserReadsIsAWarning(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	must(t, os.WriteFile(path, nil, 0o600))
+	for mode, open := range map[fs.FileMode]bool{0o600: false, 0o640: false, 0o644: true, 0o604: true} {
+		must(t, os.Chmod(path, mode))
+		if err := OpenToAll(path); (err != nil) != open {
+			t.Errorf("mode %#o: %v", mode, err)
+		}
+	}
+	must(t, os.Chmod(path, 0o644))
+	must(t, os.Symlink(path, path+"-link"))
+	if err := OpenToAll(path + "-link"); err == nil {
+		t.Error("the mode of a link counts, and not that of the file")
+	}
+	if err := OpenToAll(path + "-none"); err != nil {
+		t.Errorf("a missing file: %v", err)
+	}
+}
+
 func TestADirectoryIsTrustedWhereNoOtherUserCanReplaceIt(t *testing.T) {
 	for _, tc := range []struct {
 		name string

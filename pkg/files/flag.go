@@ -19,7 +19,18 @@ package files
 import (
 	"errors"
 	"fmt"
+	"os"
 )
+
+// OpenToAll returns an error if the mode of the file lets every user read it. It is for warnings, because the
+// directory of the file may be closed, as that of a mounted Secret is.
+func OpenToAll(path string) error {
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm()&0o004 == 0 {
+		return nil
+	}
+	return &UntrustedError{path, fmt.Sprintf("has mode %#o, so that every user that can enter its directory can read it: run \"chmod 600 %s\", or set defaultMode: 0400 if it is a mounted Secret", info.Mode().Perm(), path)}
+}
 
 // ValidateFlag returns an error that names the flag if its file cannot be read, or if
 // another user owns the file or may write to it.

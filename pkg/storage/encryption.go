@@ -72,7 +72,7 @@ func PrepareEncryption() { setReloadInterval() }
 // Encryption has no errors.
 //
 // A KMS plugin that does not respond does not stop a server: the key that it has decrypted stays in
-// memory, decrypts without a bound of time, and encrypts for three more minutes. So /readyz has a
+// memory, decrypts for up to a day, and encrypts for three more minutes. So /readyz has a
 // check whether objects can be encrypted, in place of the library's checks of the plugins; those
 // stay in /healthz.
 type Encryption struct {

@@ -239,7 +239,7 @@ var rooms = []room{
 	// The commands that manage the keys of encryption at rest: a client of servers and of an embedded etcd.
 	{packages: "pkg/encryption", may: []string{
 		"pkg/credentials", "pkg/files", "pkg/storage", "go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/api/v3/...", "go.uber.org/zap", "github.com/spf13/pflag", "sigs.k8s.io/yaml",
-		"k8s.io/apiserver/pkg/apis/apiserver/v1", "k8s.io/client-go/...",
+		"k8s.io/apiserver/pkg/apis/apiserver/v1", "k8s.io/client-go/...", "golang.org/x/sys/unix",
 	}},
 	{packages: "pkg/serving", may: []string{
 		"pkg/certificates", "pkg/files", "pkg/limits", "github.com/google/uuid", "github.com/spf13/pflag",

@@ -171,7 +171,7 @@ func fileRows() []fileAttack {
 		{"the database is elsewhere", elsewhere("etcd"), up, "is a symbolic link"},
 	}
 	server := "apiserver --mode=standalone --bind-address=127.0.0.1 --secure-port=0 --data-dir DIR "
-	for _, flag := range []string{"token-auth-file", "service-account-signing-key-file", "service-account-key-file", "client-ca-file", "requestheader-client-ca-file"} {
+	for _, flag := range []string{"token-auth-file", "service-account-signing-key-file", "service-account-key-file", "client-ca-file", "requestheader-client-ca-file", "encryption-provider-config"} {
 		given := func(change func(string) error) func(dir, _ string) error {
 			return func(dir, _ string) error {
 				return errors.Join(os.WriteFile(dir+"/given", nil, 0o600), change(dir+"/given"))
@@ -196,6 +196,12 @@ func fileRows() []fileAttack {
 		fileAttack{"gatehouse user add with the authority of another user", pki, "user add jane --server https://127.0.0.1:1 --data-dir DIR", foreign},
 		fileAttack{"gatehouse certificates in a directory of another user", pki, "certificates --dir DIR/pki", foreign},
 		fileAttack{"gatehouse user add writes through a link", func(dir, victim string) error { return os.Symlink(victim, dir+"/out") }, "user add jane --data-dir DIR --out DIR/out", "exists"},
+		fileAttack{"gatehouse encryption init in a directory of another user", whole, "encryption init DIR/keys.yaml", foreign},
+		fileAttack{"gatehouse encryption init in a directory that all may write", func(dir, _ string) error { return os.Chmod(dir, 0o777) }, "encryption init DIR/keys.yaml", "can be written by other users"},
+		fileAttack{"gatehouse encryption init writes through a link", func(dir, victim string) error { return os.Symlink(victim, dir+"/keys.yaml") }, "encryption init DIR/keys.yaml", "exists and is not overwritten"},
+		fileAttack{"gatehouse encryption rotate trusts the keys of another user", func(dir, _ string) error {
+			return errors.Join(os.WriteFile(dir+"/keys.yaml", nil, 0o600), giveAll(dir+"/keys.yaml"))
+		}, "encryption rotate DIR/keys.yaml --data-dir DIR", foreign},
 		fileAttack{"gatehouse kubeconfig reads through a link", func(dir, victim string) error {
 			return errors.Join(os.Remove(dir+"/kubeconfig"), os.Symlink(victim, dir+"/kubeconfig"))
 		}, "kubeconfig --data-dir DIR", "is a symbolic link"},

@@ -36,7 +36,8 @@ func NewCommand() *cobra.Command {
 		newKeysCommand("status", "Show keys, which servers have loaded them, and how objects are stored",
 			`Show the providers and the names of the keys of the file, whether each server has loaded it, and
 with which key objects are stored. Objects are counted if the server with an embedded etcd runs on
-this machine in --data-dir. No key is shown.`, false,
+this machine in --data-dir. Keys that objects need and the file does not have are named, and there
+is a warning if other users can read or replace the file. No key is shown.`, false,
 			func(o *encryption.Options, cmd *cobra.Command, file string) error {
 				return o.Status(cmd.Context(), file, cmd.OutOrStdout())
 			}),
@@ -123,7 +124,7 @@ func newKeysCommand(name, short, long string, rewrites bool, run func(*encryptio
 		o.AddRewriteFlags(cmd.Flags())
 	}
 	if name == "rotate" {
-		cmd.Flags().BoolVar(&o.Resume, "resume", o.Resume, "Only continue a rotation that was interrupted.")
+		cmd.Flags().BoolVar(&o.Resume, "resume", o.Resume, "Begin no rotation: end one that was interrupted, and rewrite what it may have left.")
 	}
 	return cmd
 }

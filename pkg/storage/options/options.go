@@ -122,7 +122,21 @@ func (o *Options) Connected(endpoints []string) *genericoptions.EtcdOptions {
 	if o.reloadEncryption && connected.EncryptionProviderConfigFilepath != "" {
 		connected.EncryptionProviderConfigAutomaticReload = true
 	}
+	warnOfOpenKeys(connected.EncryptionProviderConfigFilepath)
 	return &connected
+}
+
+// warnOfOpenKeys logs a warning if other users of the machine can read or replace the file of the keys, if there is
+// one.
+func warnOfOpenKeys(path string) {
+	if path == "" {
+		return
+	}
+	for _, err := range []error{files.OpenToAll(path), files.Replaceable(path)} {
+		if err != nil {
+			klog.Warning("--" + encryptionFlag + ": other users have access to the keys: " + err.Error())
+		}
+	}
 }
 
 // Validate returns an error for each invalid flag.

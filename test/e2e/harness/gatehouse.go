@@ -61,9 +61,9 @@ type Replica struct {
 	*Process
 	// Address is its host:port; URL the same for clients.
 	Address, URL string
-	// AuditLog is the path of its audit log.
-	AuditLog string
-	start    func() error
+	// AuditLog is the path of its audit log; DataDir that of its data directory.
+	AuditLog, DataDir string
+	start             func() error
 }
 
 // InstallGatehouse registers the API group in the cluster as artifacts/deploy does and
@@ -97,7 +97,8 @@ func InstallGatehouse(ctx context.Context, c *Cluster, rbac string, replicas int
 		return nil, err
 	}
 	for i := range replicas {
-		replica, err := g.addReplica(ctx, i)
+		replica, err := g.StartReplica(ctx, fmt.Sprintf("gatehouse-%d", i),
+			"--etcd-servers="+g.etcdURL, "--etcd-cafile="+g.etcdCA.CertFile(), "--etcd-certfile="+g.client.Cert, "--etcd-keyfile="+g.client.Key)
 		if err != nil {
 			return nil, err
 		}
@@ -130,10 +131,10 @@ spec:
 `, ServiceName, Namespace, g.Balancer.Port(), APIServiceName, ServiceName, Namespace, g.Balancer.Port(), base64.StdEncoding.EncodeToString(ca.PEM()))
 }
 
-// addReplica starts a server as its Deployment would, with a token of its service account.
-func (g *Gatehouse) addReplica(ctx context.Context, number int) (*Replica, error) {
+// StartReplica starts a server as its Deployment would, with a token of its service account, and waits until it is
+// ready. The arguments name the etcd. The balancer does not lead to it.
+func (g *Gatehouse) StartReplica(ctx context.Context, name string, args ...string) (*Replica, error) {
 	c := g.cluster
-	name := fmt.Sprintf("gatehouse-%d", number)
 	token, err := c.Token(Namespace, ServiceAccount)
 	if err != nil {
 		return nil, err
@@ -154,17 +155,19 @@ func (g *Gatehouse) addReplica(ctx context.Context, number int) (*Replica, error
 		Address:  fmt.Sprintf("127.0.0.1:%d", port),
 		URL:      fmt.Sprintf("https://127.0.0.1:%d", port),
 		AuditLog: filepath.Join(c.Dir, name+"-audit.log"),
+		DataDir:  filepath.Join(c.Dir, name),
 	}
+	args = append([]string{
+		"apiserver", "--mode=aggregated",
+		"--kubeconfig=" + kubeconfig, "--data-dir=" + r.DataDir,
+		"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", port),
+		"--tls-cert-file=" + g.serving.Cert, "--tls-private-key-file=" + g.serving.Key,
+		// The default is a minute, which tests of ended watches would have to wait for.
+		"--watch-recheck-interval=2s",
+		"--audit-policy-file=" + policy, "--audit-log-path=" + r.AuditLog,
+	}, args...)
 	r.start = func() error {
-		r.Process, err = c.run(name, c.Binaries.Gatehouse, "apiserver", "--mode=aggregated",
-			"--kubeconfig="+kubeconfig, "--data-dir="+filepath.Join(c.Dir, name),
-			"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", port),
-			"--tls-cert-file="+g.serving.Cert, "--tls-private-key-file="+g.serving.Key,
-			"--etcd-servers="+g.etcdURL, "--etcd-cafile="+g.etcdCA.CertFile(), "--etcd-certfile="+g.client.Cert, "--etcd-keyfile="+g.client.Key,
-			// The default is a minute, which tests of ended watches would have to wait for.
-			"--watch-recheck-interval=2s",
-			"--audit-policy-file="+policy, "--audit-log-path="+r.AuditLog,
-		)
+		r.Process, err = c.run(name, c.Binaries.Gatehouse, args...)
 		return err
 	}
 	return r, r.Restart(ctx, g)

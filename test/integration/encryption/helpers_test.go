@@ -27,10 +27,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 
 	"github.com/gatehouse-dev/gatehouse/test/binary"
@@ -101,6 +103,18 @@ func (w *watched) String() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.all.String()
+}
+
+// killedAfter starts gatehouse encryption and kills it after a time, if it has not ended before.
+func killedAfter(t *testing.T, after time.Duration, args ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), after)
+	defer cancel()
+	output, err := exec.CommandContext(ctx, binary.Path(t), append([]string{"encryption"}, args...)...).CombinedOutput()
+	t.Logf("%v, %v:\n%s", after, err, output)
+	if err != nil && ctx.Err() == nil {
+		t.Errorf("gatehouse encryption %s: %v", strings.Join(args, " "), err)
+	}
 }
 
 // filesWith returns the files below a directory that contain a text.
@@ -177,39 +191,73 @@ func health(t *testing.T, config *rest.Config, path string) (int, string) {
 	return code, string(body)
 }
 
-// traffic writes and reads secrets without a pause, through several servers of the same data, and counts
-// failures: what one has written, each of the others reads.
+// trafficked is the number of secrets that traffic writes in turn, and trafficPause the time between two writes: a
+// rotation that rewrites everything that was written meanwhile must come to its end.
+const (
+	trafficked   = 50
+	trafficPause = 5 * time.Millisecond
+)
+
+// traffic writes and reads secrets without an end, through several servers of the same data, and counts
+// failures: what one has written, each of the others reads. stop reads everything again.
 func traffic(t *testing.T, configs ...*rest.Config) (stop func()) {
 	t.Helper()
+	var clients []typedcorev1.SecretInterface
+	for _, config := range configs {
+		clients = append(clients, kubernetes.NewForConfigOrDie(config).CoreV1().Secrets("default"))
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
+	values := map[string]string{}
 	go func() {
 		defer close(done)
 		for i := 0; ctx.Err() == nil; i++ {
-			writer := kubernetes.NewForConfigOrDie(configs[i%len(configs)]).CoreV1().Secrets("default")
-			name, value := fmt.Sprintf("traffic-%05d", i), fmt.Sprint(i)
-			if _, err := writer.Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name}, StringData: map[string]string{"value": value}}, metav1.CreateOptions{}); err != nil {
-				if ctx.Err() == nil {
-					t.Errorf("writing %s: %v", name, err)
-				}
+			name, value := fmt.Sprintf("traffic-%02d", i%trafficked), fmt.Sprint(i)
+			secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name}, StringData: map[string]string{"value": value}}
+			writer, err := clients[i%len(clients)], error(nil)
+			if i < trafficked {
+				_, err = writer.Create(ctx, secret, metav1.CreateOptions{})
+			} else {
+				_, err = writer.Update(ctx, secret, metav1.UpdateOptions{})
+			}
+			if ctx.Err() != nil {
+				delete(values, name) // whether it was written is unknown
 				return
 			}
-			for _, config := range configs {
-				secret, err := kubernetes.NewForConfigOrDie(config).CoreV1().Secrets("default").Get(ctx, name, metav1.GetOptions{})
+			if err != nil {
+				t.Errorf("writing %s: %v", name, err)
+				return
+			}
+			values[name] = value
+			for j, client := range clients {
+				secret, err := client.Get(ctx, name, metav1.GetOptions{})
 				if ctx.Err() == nil && (err != nil || string(secret.Data["value"]) != value) {
-					t.Errorf("reading %s from %s: %v", name, config.Host, err)
+					t.Errorf("reading %s from %s: %v", name, configs[j].Host, err)
 					return
 				}
 			}
+			time.Sleep(trafficPause)
 		}
 	}()
-	return func() { cancel(); <-done }
+	return func() {
+		cancel()
+		<-done
+		for name, value := range values {
+			wantSecret(t, configs[0], name, value)
+		}
+	}
 }
 
 // waitLine waits until the server has written a text to its standard error.
 func waitLine(t *testing.T, server *binary.Server, text string) {
 	t.Helper()
-	kit.EventuallyState(t, "the log has "+text, func(context.Context) (bool, string) {
-		return strings.Contains(server.Stderr(), text), server.Stderr()
+	waitLines(t, server, text, 1)
+}
+
+// waitLines waits until the server has written a text that many times to its standard error.
+func waitLines(t *testing.T, server *binary.Server, text string, number int) {
+	t.Helper()
+	kit.EventuallyState(t, fmt.Sprintf("the log has %q %d times", text, number), func(context.Context) (bool, string) {
+		return strings.Count(server.Stderr(), text) >= number, server.Stderr()
 	})
 }

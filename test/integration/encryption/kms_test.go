@@ -94,6 +94,7 @@ func kmsConfig(t *testing.T, socket string) string {
 // TestAServerStaysReadyWhileItsKMSPluginIsDown stops the plugin, whose key the server has in memory for three
 // more minutes of writes.
 func TestAServerStaysReadyWhileItsKMSPluginIsDown(t *testing.T) {
+	t.Parallel()
 	socket := filepath.Join(binary.DataDir(t), "kms.sock")
 	stop := startPlugin(t, socket)
 	dir, file := binary.DataDir(t), kmsConfig(t, socket)
@@ -131,6 +132,7 @@ func TestAServerStaysReadyWhileItsKMSPluginIsDown(t *testing.T) {
 }
 
 func TestAStartWithoutTheKMSPluginEndsWithTheCure(t *testing.T) {
+	t.Parallel()
 	socket := filepath.Join(binary.DataDir(t), "kms.sock")
 	dir, file := binary.DataDir(t), kmsConfig(t, socket)
 	failing := binary.Launch(t, dir, nil, flag+file) // nothing is stored yet

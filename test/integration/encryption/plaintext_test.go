@@ -22,12 +22,16 @@ import (
 	"strings"
 	"testing"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+
 	"github.com/gatehouse-dev/gatehouse/test/binary"
+	"github.com/gatehouse-dev/gatehouse/test/integration/harness"
 )
 
 // TestNoPlaintextOfAnyKindIsOnTheDiskAfterARewriteWithPurge takes over a data directory that was written
 // without encryption. Names of objects are keys of etcd, which are not encrypted, so that they have no marker.
 func TestNoPlaintextOfAnyKindIsOnTheDiskAfterARewriteWithPurge(t *testing.T) {
+	t.Parallel()
 	dir := binary.DataDir(t)
 	server := binary.Start(t, dir)
 	all := storedKinds(t, server.Config)
@@ -47,8 +51,10 @@ func TestNoPlaintextOfAnyKindIsOnTheDiskAfterARewriteWithPurge(t *testing.T) {
 	if output := mustRun(t, "status", file, "--data-dir", dir); !strings.Contains(output, "no encryption") || strings.Contains(output, "To be rewritten: 0\n") {
 		t.Errorf("the status before the rewrite: %s", output)
 	}
-	output := mustRun(t, "rewrite", file, "--data-dir", dir, "--qps", "0", "--purge")
-	t.Logf("%s", output)
+	mustRun(t, "rewrite", file, "--data-dir", dir, "--qps", "0")
+	compactAndDefragment(t, dir)
+	wantOnlyInTheLog(t, dir, all)
+	t.Logf("%s", mustRun(t, "rewrite", file, "--data-dir", dir, "--qps", "0", "--purge"))
 	if output := mustRun(t, "status", file, "--data-dir", dir); strings.Contains(output, "no encryption ") || !strings.Contains(output, "To be rewritten: 0\n") {
 		t.Errorf("the status after the rewrite: %s", output)
 	}
@@ -72,7 +78,40 @@ func TestNoPlaintextOfAnyKindIsOnTheDiskAfterARewriteWithPurge(t *testing.T) {
 	}
 }
 
+// compactAndDefragment does what the operator of an external etcd does.
+func compactAndDefragment(t *testing.T, dir string) {
+	t.Helper()
+	client := harness.EtcdClient(t, dir)
+	now, err := client.Get(t.Context(), "none")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Compact(t.Context(), now.Header.Revision, clientv3.WithCompactPhysical()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Defragment(t.Context(), client.Endpoints()[0]); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wantOnlyInTheLog shows what docs/encryption.md says of a rewrite without --purge.
+func wantOnlyInTheLog(t *testing.T, dir string, all []kind) {
+	t.Helper()
+	for _, k := range all {
+		found := filesWith(t, dir, k.marker)
+		if len(found) == 0 {
+			t.Errorf("%s is not even in the log of etcd: a rewrite without --purge does more than the page says", k.marker)
+		}
+		for _, path := range found {
+			if filepath.Dir(path) != filepath.Join(dir, "etcd", "member", "wal") {
+				t.Errorf("%s is in %s after a compaction and a defragmentation", k.marker, path)
+			}
+		}
+	}
+}
+
 func TestARewriteThatIsKilledIsCompletedByTheNext(t *testing.T) {
+	t.Parallel()
 	dir := binary.DataDir(t)
 	server := binary.Start(t, dir)
 	seed(t, server.Config, 600) // more than a page

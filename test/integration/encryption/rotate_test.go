@@ -32,6 +32,7 @@ import (
 // TestARotationThatIsKilledAtAnyStepIsContinued kills the command at each of its steps. A client writes and
 // reads all the time.
 func TestARotationThatIsKilledAtAnyStepIsContinued(t *testing.T) {
+	t.Parallel()
 	dir := binary.DataDir(t)
 	file := filepath.Join(t.TempDir(), "config.yaml")
 	mustRun(t, "init", file)
@@ -67,7 +68,7 @@ func TestARotationThatIsKilledAtAnyStepIsContinued(t *testing.T) {
 	if output := mustRun(t, "status", file, "--data-dir", dir); !strings.Contains(output, "To be rewritten: 0\n") || strings.Contains(output, first) {
 		t.Errorf("the status after the rotation: %s", output)
 	}
-	if output := mustRun(t, append(args, "--resume")...); !strings.Contains(output, "no rotation has begun") {
+	if output := mustRun(t, append(args, "--resume")...); !strings.Contains(output, "no rotation has begun") || len(keyNames(t, file)) != 1 {
 		t.Errorf("--resume began a rotation: %s", output)
 	}
 	server.Stop(t)
@@ -78,6 +79,7 @@ func TestARotationThatIsKilledAtAnyStepIsContinued(t *testing.T) {
 // TestTwoServersReadWhatEachOtherWritesDuringARotation copies the file to the second server when the command
 // waits for it, as an operator would.
 func TestTwoServersReadWhatEachOtherWritesDuringARotation(t *testing.T) {
+	t.Parallel()
 	dir, other := binary.DataDir(t), binary.DataDir(t)
 	keys := t.TempDir()
 	file, copied := filepath.Join(keys, "config.yaml"), filepath.Join(keys, "copy.yaml")
@@ -93,6 +95,11 @@ func TestTwoServersReadWhatEachOtherWritesDuringARotation(t *testing.T) {
 	createSecret(t, server.Config, "plain", "1")
 	stop := traffic(t, server.Config, second.Config)
 	replicas := []string{"--data-dir", dir, "--replica", server.URL, "--replica", second.URL}
+	// Without a copy, the command ends with the name of the server, after the first change of the file.
+	refused, err := run(t, append([]string{"rotate", file, "--timeout", "12s"}, replicas...)...)
+	if want := "gatehouse: not every server has loaded " + file + ": " + second.URL + " has loaded another content"; err == nil || !strings.Contains(refused, want) {
+		t.Errorf("the command ended with %v without %q: %s", err, want, refused)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	copying := make(chan struct{})
 	go func() {
@@ -127,6 +134,7 @@ func TestTwoServersReadWhatEachOtherWritesDuringARotation(t *testing.T) {
 // TestAServerWithoutTheRightKeyNamesItAndTheCure starts servers on newer data with an older file, and on a
 // backup of the older data with a newer one.
 func TestAServerWithoutTheRightKeyNamesItAndTheCure(t *testing.T) {
+	t.Parallel()
 	dir := binary.DataDir(t)
 	keys := t.TempDir()
 	file, older := filepath.Join(keys, "config.yaml"), filepath.Join(keys, "older.yaml")
