@@ -65,19 +65,13 @@ func SetDefaults_FlowSchema(obj *flowcontrolv1.FlowSchema) {
 }
 
 // SetDefaults_PriorityLevelConfiguration sets shares and percentages that are absent, and the numbers of
-// a queuing configuration. A kube-apiserver leaves an absent spec.exempt absent; the flow control of
-// k8s.io/apiserver panics on it (plSpecCommons in pkg/util/flowcontrol/apf_controller.go), so here it
-// becomes what its documentation names as the default.
+// a queuing configuration.
 func SetDefaults_PriorityLevelConfiguration(obj *flowcontrolv1.PriorityLevelConfiguration) {
-	spec := &obj.Spec
-	if spec.Type == flowcontrolv1.PriorityLevelEnablementExempt && spec.Exempt == nil && spec.Limited == nil {
-		spec.Exempt = &flowcontrolv1.ExemptPriorityLevelConfiguration{}
-	}
-	if exempt := spec.Exempt; exempt != nil {
+	if exempt := obj.Spec.Exempt; exempt != nil {
 		setDefault(&exempt.NominalConcurrencyShares, ptr.To[int32](0))
 		setDefault(&exempt.LendablePercent, ptr.To[int32](0))
 	}
-	limited := spec.Limited
+	limited := obj.Spec.Limited
 	if limited == nil {
 		return
 	}

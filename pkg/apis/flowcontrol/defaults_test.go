@@ -41,8 +41,8 @@ func TestDefaults(t *testing.T) {
 			&flowcontrolv1.FlowSchema{},
 			&flowcontrolv1.FlowSchema{Spec: flowcontrolv1.FlowSchemaSpec{MatchingPrecedence: 1000}},
 		},
-		"an exempt level without values has those of the documentation": {
-			level(flowcontrolv1.PriorityLevelConfigurationSpec{Type: exempt}),
+		"an exempt level has no shares, and lends none": {
+			level(flowcontrolv1.PriorityLevelConfigurationSpec{Type: exempt, Exempt: &flowcontrolv1.ExemptPriorityLevelConfiguration{}}),
 			level(flowcontrolv1.PriorityLevelConfigurationSpec{Type: exempt, Exempt: zero}),
 		},
 		"a level without a type has no values": {level(flowcontrolv1.PriorityLevelConfigurationSpec{}), level(flowcontrolv1.PriorityLevelConfigurationSpec{})},

@@ -302,19 +302,3 @@ func TestARestartKeepsEditsThatAreAnnotatedAndUndoesOthers(t *testing.T) {
 		}
 	}
 }
-
-// An absent spec.exempt would end the process of a kube-apiserver.
-func TestTheExemptLevelWithoutItsFieldEndsNothing(t *testing.T) {
-	server := servertesting.Start(t)
-	s := newSettings(t, server)
-	level, err := s.admin.FlowcontrolV1().PriorityLevelConfigurations().Patch(t.Context(), "exempt", types.MergePatchType, []byte(`{"spec":{"exempt":null}}`), metav1.PatchOptions{})
-	if err != nil || level.Spec.Exempt == nil {
-		t.Fatalf("answered with %+v, %v", level, err)
-	}
-	// Flow control has read the level once it has read a later FlowSchema.
-	s.schema("later", "global-default", "noxu")
-	kit.EventuallyState(t, "flow control goes on", func(ctx context.Context) (bool, string) {
-		status, _ := s.dangling(ctx, "later")
-		return status == flowcontrolv1.ConditionFalse, string(status)
-	})
-}

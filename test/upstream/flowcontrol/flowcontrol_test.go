@@ -29,7 +29,6 @@ import (
 	upstream "k8s.io/kubernetes/pkg/apis/flowcontrol"
 	upstreamv1 "k8s.io/kubernetes/pkg/apis/flowcontrol/v1"
 	upstreamvalidation "k8s.io/kubernetes/pkg/apis/flowcontrol/validation"
-	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/flowcontrol"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/flowcontrol/validation"
@@ -205,10 +204,6 @@ func TestPriorityLevelsAreDefaultedAndValidatedAsUpstreams(t *testing.T) {
 		ours := theirs.DeepCopy()
 		flowcontrol.SetDefaults_PriorityLevelConfiguration(ours)
 		upstreamv1.SetObjectDefaults_PriorityLevelConfiguration(theirs)
-		// The one deviation: upstream's flow control panics on an exempt level without this field.
-		if spec := &theirs.Spec; spec.Type == flowcontrolv1.PriorityLevelEnablementExempt && spec.Exempt == nil && spec.Limited == nil {
-			spec.Exempt = &flowcontrolv1.ExemptPriorityLevelConfiguration{NominalConcurrencyShares: ptr.To[int32](0), LendablePercent: ptr.To[int32](0)}
-		}
 		if !reflect.DeepEqual(ours, theirs) {
 			t.Fatalf("defaults: ours %+v, upstream's %+v", ours.Spec, theirs.Spec)
 		}
