@@ -76,6 +76,7 @@ builtins=(
   k8s.io/api/coordination/v1
   k8s.io/api/core/v1
   k8s.io/api/events/v1
+  k8s.io/api/flowcontrol/v1
   k8s.io/api/rbac/v1
 )
 core_kinds=(

@@ -100,7 +100,10 @@ func (s *Server) writeBootstrapObjects(ctx context.Context) error {
 	for i := range bootstrapWriters {
 		wg.Go(func() {
 			for object := range objects {
-				err := s.ensureRetried(ctx, object)
+				written, err := s.ensureRetried(ctx, object)
+				if err == nil {
+					err = s.wrote(object.Resource, written)
+				}
 				if storage.IsInsufficientStorage(err) {
 					// An administrator can delete objects only while the server runs.
 					klog.ErrorS(err, "Bootstrap object was not written", "resource", object.Resource)
@@ -126,21 +129,26 @@ type bootstrapped interface {
 }
 
 // ensureRetried repeats ensure while etcd or the KMS plugin of encryption at rest is temporarily unavailable.
-func (s *Server) ensureRetried(ctx context.Context, object BootstrapObject) error {
-	return retry.OnError(bootstrapRetry, func(err error) bool {
+func (s *Server) ensureRetried(ctx context.Context, object BootstrapObject) (written runtime.Object, err error) {
+	err = retry.OnError(bootstrapRetry, func(err error) bool {
 		unavailable := (storage.IsUnavailable(err) || s.encryption.PluginDown()) && ctx.Err() == nil
 		if unavailable {
 			klog.InfoS("Bootstrap object was not written, retrying", "resource", object.Resource, "err", err)
 		}
 		return unavailable
-	}, func() error { return s.ensure(ctx, object) })
+	}, func() error {
+		var err error
+		written, err = s.ensure(ctx, object)
+		return err
+	})
+	return written, err
 }
 
-// ensure creates the object, or reconciles the existing one. Another server may write the same object
-// concurrently.
-func (s *Server) ensure(ctx context.Context, object BootstrapObject) error {
-	failed := func(err error) error {
-		return fmt.Errorf("object of the first start in %s: %w", object.Resource, err)
+// ensure creates the object, or reconciles the existing one, and returns it as it is stored. Another server
+// may write the same object concurrently.
+func (s *Server) ensure(ctx context.Context, object BootstrapObject) (runtime.Object, error) {
+	failed := func(err error) (runtime.Object, error) {
+		return nil, fmt.Errorf("object of the first start in %s: %w", object.Resource, err)
 	}
 	accessor, err := meta.Accessor(object.Object)
 	if err != nil {
@@ -159,7 +167,7 @@ func (s *Server) ensure(ctx context.Context, object BootstrapObject) error {
 	if apierrors.IsNotFound(err) {
 		existing, err = storage.Create(ctx, object.Object.DeepCopyObject(), rest.ValidateAllObjectFunc, &metav1.CreateOptions{})
 		if err == nil {
-			return s.wrote(object.Resource, existing)
+			return existing, nil
 		}
 		if apierrors.IsAlreadyExists(err) {
 			existing, err = storage.Get(ctx, accessor.GetName(), &metav1.GetOptions{})
@@ -169,13 +177,13 @@ func (s *Server) ensure(ctx context.Context, object BootstrapObject) error {
 		return failed(fmt.Errorf("%s: %w", accessor.GetName(), err))
 	}
 	if object.Reconcile == nil || !object.Reconcile(existing) {
-		return s.wrote(object.Resource, existing)
+		return existing, nil
 	}
 	updated, _, err := storage.Update(ctx, accessor.GetName(), reconciled{object}, rest.ValidateAllObjectFunc, rest.ValidateAllObjectUpdateFunc, false, &metav1.UpdateOptions{})
 	if err != nil {
 		return failed(fmt.Errorf("%s: %w", accessor.GetName(), err))
 	}
-	return s.wrote(object.Resource, updated)
+	return updated, nil
 }
 
 // wrote makes informers begin at the version of the object or later.

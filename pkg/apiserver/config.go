@@ -74,7 +74,7 @@ type Config struct {
 }
 
 // Builtins are the inputs of a server of Kubernetes' own kinds, besides those of every server.
-// All fields but Paths and Bootstrap are required.
+// All fields but Paths, Bootstrap and Controllers are required.
 type Builtins struct {
 	// Scheme and Codecs are those of NewBuiltinScheme, the same as in the storage factory.
 	Scheme *runtime.Scheme
@@ -99,6 +99,8 @@ type Builtins struct {
 	// Bootstrap are objects that exist before the server serves, besides those that every
 	// server has.
 	Bootstrap []BootstrapObject
+	// Controllers are the users of controllers, for which there are FlowSchemas.
+	Controllers []string
 }
 
 type completedConfig struct {
@@ -142,7 +144,7 @@ func (c *Config) Complete() CompletedConfig {
 	schemes := []*runtime.Scheme{external(completed.fleetScheme)}
 	definitions := withTokenRequestDefinitions
 	if b := c.Builtins; b != nil {
-		completed.bootstrap = append(bootstrapObjects(), b.Bootstrap...)
+		completed.bootstrap = slices.Concat(bootstrapObjects(), b.Bootstrap, flowControlObjects(b.Controllers))
 		completed.startChecks = append(completed.startChecks, b.Informers.check())
 		schemes = append(schemes, external(b.Scheme))
 		definitions = withBuiltinDefinitions
@@ -230,6 +232,9 @@ func (c CompletedConfig) build(ctx context.Context, generic *genericapiserver.Ge
 		server.informers = c.builtins.Informers
 	}
 	server.startBootstrap(ctx)
+	if err := server.maintainFlowControl(); err != nil {
+		return nil, err
+	}
 	if err := c.install(server, groups, types); err != nil {
 		return nil, errors.Join(err, server.waitBootstrapped())
 	}

@@ -29,31 +29,70 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/apiserver/pkg/apis/flowcontrol/bootstrap"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	utilflowcontrol "k8s.io/apiserver/pkg/util/flowcontrol"
 	"k8s.io/client-go/applyconfigurations/flowcontrol/v1"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	flowcontrolclient "k8s.io/client-go/kubernetes/typed/flowcontrol/v1"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 )
 
+// NewStoredFlowControl returns API priority and fairness that follows the FlowSchemas and priority levels
+// of the factory, which are those of this server, and reports in the status of a FlowSchema whether its
+// level exists, until the context ends. Until the factory has read them, it has the mandatory ones.
+// concurrency is the number of seats, and loopback the configuration of a client of this server.
+func NewStoredFlowControl(ctx context.Context, factory informers.SharedInformerFactory, loopback *rest.Config, concurrency int) (utilflowcontrol.Interface, error) {
+	client, err := flowcontrolclient.NewForConfig(loopback)
+	if err != nil {
+		return nil, fmt.Errorf("client of flow control: %w", err)
+	}
+	return utilflowcontrol.New(factory, servingClient{client, ctx}, concurrency), nil
+}
+
+// servingClient writes the status of FlowSchemas while the server serves. The library logs an error for each
+// write to a server that has stopped to listen.
+type servingClient struct {
+	flowcontrolclient.FlowcontrolV1Interface
+	serving context.Context
+}
+
+func (c servingClient) FlowSchemas() flowcontrolclient.FlowSchemaInterface {
+	return servingFlowSchemas{c.FlowcontrolV1Interface.FlowSchemas(), c.serving}
+}
+
+type servingFlowSchemas struct {
+	flowcontrolclient.FlowSchemaInterface
+	serving context.Context
+}
+
+// ApplyStatus does nothing once the server stops.
+func (s servingFlowSchemas) ApplyStatus(ctx context.Context, schema *v1.FlowSchemaApplyConfiguration, options metav1.ApplyOptions) (*flowcontrolv1.FlowSchema, error) {
+	if s.serving.Err() != nil {
+		return &flowcontrolv1.FlowSchema{}, nil
+	}
+	applied, err := s.FlowSchemaInterface.ApplyStatus(ctx, schema, options)
+	if s.serving.Err() != nil {
+		return &flowcontrolv1.FlowSchema{}, nil
+	}
+	return applied, err
+}
+
 // NewStaticFlowControl returns API priority and fairness with the bootstrap FlowSchemas and priority
 // levels of Kubernetes, and FlowSchemas for hosts and for the users of controllers. They are static:
-// the flowcontrol group is not served, and without any objects flow control would wait for them
-// forever. concurrency is the number of seats. The factory must be started before the server is
+// the server does not serve the flowcontrol group, and without any objects flow control would wait for
+// them forever. concurrency is the number of seats. The factory must be started before the server is
 // ready.
 func NewStaticFlowControl(factory informers.SharedInformerFactory, concurrency int, controllers []string) utilflowcontrol.Interface {
 	// The first registration of a type wins, so the controller gets these informers from the factory.
 	var schemas flowcontrolv1.FlowSchemaList
-	for _, fs := range append(append([]*flowcontrolv1.FlowSchema{}, bootstrap.MandatoryFlowSchemas...), bootstrap.SuggestedFlowSchemas...) {
-		schemas.Items = append(schemas.Items, *fs.DeepCopy())
+	for _, schema := range flowSchemas(controllers) {
+		schemas.Items = append(schemas.Items, *schema)
 	}
-	schemas.Items = append(schemas.Items, fleetFlowSchemas(controllers)...)
 	var levels flowcontrolv1.PriorityLevelConfigurationList
-	for _, pl := range append(append([]*flowcontrolv1.PriorityLevelConfiguration{}, bootstrap.MandatoryPriorityLevelConfigurations...), bootstrap.SuggestedPriorityLevelConfigurations...) {
-		levels.Items = append(levels.Items, *pl.DeepCopy())
+	for _, level := range priorityLevels() {
+		levels.Items = append(levels.Items, *level)
 	}
 	registerStatic(factory, &flowcontrolv1.FlowSchema{}, &schemas)
 	registerStatic(factory, &flowcontrolv1.PriorityLevelConfiguration{}, &levels)

@@ -17,12 +17,37 @@ limitations under the License.
 package apiserver
 
 import (
+	"slices"
+
 	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/apis/flowcontrol/bootstrap"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
+
+// priorityLevels returns copies of the priority levels with which Kubernetes starts a cluster.
+func priorityLevels() []*flowcontrolv1.PriorityLevelConfiguration {
+	var levels []*flowcontrolv1.PriorityLevelConfiguration
+	for _, level := range slices.Concat(bootstrap.MandatoryPriorityLevelConfigurations, bootstrap.SuggestedPriorityLevelConfigurations) {
+		levels = append(levels, level.DeepCopy())
+	}
+	return levels
+}
+
+// flowSchemas returns copies of the FlowSchemas with which Kubernetes starts a cluster, and those of the
+// fleet.
+func flowSchemas(controllers []string) []*flowcontrolv1.FlowSchema {
+	var schemas []*flowcontrolv1.FlowSchema
+	for _, schema := range slices.Concat(bootstrap.MandatoryFlowSchemas, bootstrap.SuggestedFlowSchemas) {
+		schemas = append(schemas, schema.DeepCopy())
+	}
+	for _, schema := range fleetFlowSchemas(controllers) {
+		schemas = append(schemas, &schema)
+	}
+	return schemas
+}
 
 // fleetFlowSchemas returns FlowSchemas that give hosts and controllers the seats of nodes and of
 // Kubernetes' own controllers. Without them they would share the few seats of global-default, where
@@ -52,7 +77,7 @@ func fleetFlowSchemas(controllers []string) []flowcontrolv1.FlowSchema {
 // user.
 func flowSchema(name, level string, precedence int32, subjects []flowcontrolv1.Subject, group string, resources ...string) flowcontrolv1.FlowSchema {
 	return flowcontrolv1.FlowSchema{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{flowcontrolv1.AutoUpdateAnnotationKey: "true"}},
 		Spec: flowcontrolv1.FlowSchemaSpec{
 			PriorityLevelConfiguration: flowcontrolv1.PriorityLevelConfigurationReference{Name: level},
 			MatchingPrecedence:         precedence,

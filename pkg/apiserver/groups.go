@@ -29,6 +29,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -52,6 +53,7 @@ import (
 	coreregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/core"
 	fleetregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/app"
+	flowcontrolregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/flowcontrol"
 	rbacregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/rbac"
 )
 
@@ -65,6 +67,7 @@ var builtinGroups = []string{
 	certificatesv1.GroupName,
 	coordinationv1.GroupName,
 	eventsv1.GroupName,
+	flowcontrolv1.GroupName,
 	rbacv1.GroupName,
 }
 
@@ -102,6 +105,7 @@ func (b *Builtins) groups(tokens tokenrequest.Issuer, types *typeCheck) groupSet
 			authorizationregistry.StorageProvider{Authorizer: b.Authorizer, Rules: b.Rules},
 			certificatesregistry.StorageProvider{},
 			coordinationregistry.StorageProvider{},
+			flowcontrolregistry.StorageProvider{},
 			rbacregistry.StorageProvider{Escalation: b.Escalation},
 		},
 	}

@@ -27,6 +27,7 @@ import (
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -77,6 +78,8 @@ func NewStoreInformers() *StoreInformers {
 	s.register(corev1.Resource("namespaces"), &corev1.Namespace{})
 	s.register(corev1.Resource("resourcequotas"), &corev1.ResourceQuota{})
 	s.register(corev1.Resource("secrets"), &corev1.Secret{})
+	s.register(flowcontrolv1.Resource("flowschemas"), &flowcontrolv1.FlowSchema{})
+	s.register(flowcontrolv1.Resource("prioritylevelconfigurations"), &flowcontrolv1.PriorityLevelConfiguration{})
 	s.register(rbacv1.Resource("clusterrolebindings"), &rbacv1.ClusterRoleBinding{})
 	s.register(rbacv1.Resource("clusterroles"), &rbacv1.ClusterRole{})
 	s.register(rbacv1.Resource("rolebindings"), &rbacv1.RoleBinding{})

@@ -33,6 +33,7 @@ import (
 	coreinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/core/install"
 	eventsinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/events/install"
 	fleetinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/install"
+	flowcontrolinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/flowcontrol/install"
 	rbacinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/rbac/install"
 )
 
@@ -54,7 +55,7 @@ func scale(scheme *runtime.Scheme) {
 func NewBuiltinScheme() (*runtime.Scheme, serializer.CodecFactory) {
 	// The core group comes first: an Event belongs to two groups, and the library uses the first kind
 	// of an object.
-	return newScheme(coreinstall.Install, admissionregistrationinstall.Install, authenticationinstall.Install, authorizationinstall.Install, certificatesinstall.Install, coordinationinstall.Install, eventsinstall.Install, rbacinstall.Install)
+	return newScheme(coreinstall.Install, admissionregistrationinstall.Install, authenticationinstall.Install, authorizationinstall.Install, certificatesinstall.Install, coordinationinstall.Install, eventsinstall.Install, flowcontrolinstall.Install, rbacinstall.Install)
 }
 
 func newScheme(install ...func(*runtime.Scheme)) (*runtime.Scheme, serializer.CodecFactory) {

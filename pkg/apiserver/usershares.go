@@ -67,7 +67,8 @@ func WithUserShares(flowControl utilflowcontrol.Interface, concurrency int, cont
 }
 
 // freeRequests returns the number of requests that run before users are held to their shares: at most
-// three quarters of the seats of the level global-default, which has the users that no FlowSchema names.
+// three quarters of the seats that the level global-default has by default, which has the users that no
+// FlowSchema names.
 func freeRequests(processors, concurrency int) int {
 	var own, all int32
 	for _, level := range slices.Concat(bootstrap.MandatoryPriorityLevelConfigurations, bootstrap.SuggestedPriorityLevelConfigurations) {

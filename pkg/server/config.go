@@ -104,9 +104,26 @@ func NewConfig(ctx context.Context, in Inputs) (*apiserver.Config, error) {
 	generic.EnableContentionProfiling = in.Features.EnableContentionProfiling
 	generic.DebugSocketPath = in.Features.DebugSocketPath
 	applyMetrics(in.Metrics)
-	seats, controllers := generic.MaxRequestsInFlight+generic.MaxMutatingRequestsInFlight, controllerUsers()
-	generic.FlowControl = apiserver.WithUserShares(apiserver.NewStaticFlowControl(flowControl, seats, controllers), seats, controllers)
+	if err := applyFlowControl(ctx, in, flowControl, generic); err != nil {
+		return nil, err
+	}
 	return config, applyStorage(ctx, in, config)
+}
+
+// applyFlowControl configures flow control: with the objects that the server stores in the standalone mode,
+// and with fixed ones in the aggregated mode.
+func applyFlowControl(ctx context.Context, in Inputs, objects informers.SharedInformerFactory, generic *genericapiserver.Config) error {
+	seats, controllers := generic.MaxRequestsInFlight+generic.MaxMutatingRequestsInFlight, controllerUsers()
+	if in.Aggregated() {
+		generic.FlowControl = apiserver.WithUserShares(apiserver.NewStaticFlowControl(objects, seats, controllers), seats, controllers)
+		return nil
+	}
+	stored, err := apiserver.NewStoredFlowControl(ctx, objects, generic.LoopbackClientConfig, seats)
+	if err != nil {
+		return err
+	}
+	generic.FlowControl = apiserver.WithUserShares(stored, seats, controllers)
+	return nil
 }
 
 func applyAudit(in Inputs, generic *genericapiserver.Config) error {
@@ -159,18 +176,19 @@ func applyStandalone(ctx context.Context, in Inputs, bound host.BoundInstances, 
 	}
 	scheme, codecs := apiserver.NewBuiltinScheme()
 	config.Builtins = &apiserver.Builtins{
-		Scheme:     scheme,
-		Codecs:     codecs,
-		Informers:  stored,
-		Lookup:     lookup,
-		Tokens:     access.Tokens,
-		Audiences:  access.Audiences,
-		Authorizer: config.Generic.Authorization.Authorizer,
-		Rules:      roles.Rules,
-		Escalation: roles.Escalation,
-		EventTTL:   in.EventTTL,
-		Paths:      access.Install,
-		Bootstrap:  bootstrapRoles(),
+		Scheme:      scheme,
+		Codecs:      codecs,
+		Informers:   stored,
+		Lookup:      lookup,
+		Tokens:      access.Tokens,
+		Audiences:   access.Audiences,
+		Authorizer:  config.Generic.Authorization.Authorizer,
+		Rules:       roles.Rules,
+		Escalation:  roles.Escalation,
+		EventTTL:    in.EventTTL,
+		Paths:       access.Install,
+		Bootstrap:   bootstrapRoles(),
+		Controllers: controllerUsers(),
 	}
 	config.Informers, config.Tokens, config.StartChecks = objects, access.Requests, []healthz.HealthChecker{roles.Synced}
 	sources, err := admission.StandaloneSources(config.Generic, objects, stored.Serves, scheme.PrioritizedVersionsAllGroups(), bound, in.AdmissionPlugins())

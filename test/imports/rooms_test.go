@@ -66,6 +66,7 @@ var rooms = []room{
 	{packages: "pkg/apis/core/validation", may: []string{"pkg/apis/core", "k8s.io/cluster-bootstrap/..."}},
 	// Validation parses requests as the signers do. The finalizers of all of Kubernetes' kinds have the same names.
 	{packages: "pkg/apis/certificates/validation", may: []string{"pkg/signers", "pkg/apis/core/validation"}},
+	{packages: "pkg/apis/flowcontrol/validation", may: []string{"pkg/apis/core/validation", "k8s.io/apiserver/pkg/apis/flowcontrol/bootstrap", "k8s.io/apiserver/pkg/util/shufflesharding"}}, // the specs of mandatory objects
 	{packages: "pkg/apis/([a-z]+)/validation", may: []string{"pkg/apis/$1"}},
 	{packages: "pkg/apis/([a-z]+)/install", may: []string{"pkg/apis/$1", "pkg/apis/$1/<version>"}},
 	{packages: "pkg/apis/([a-z]+)/fuzzer", may: []string{"pkg/apis/$1", "sigs.k8s.io/randfill"}},

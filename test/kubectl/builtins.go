@@ -50,6 +50,7 @@ func RunBuiltins(t *testing.T, env Env) {
 		{"apply --prune deletes what was applied before and is not any more", prune},
 		{"delete --cascade=foreground waits for dependents, and orphan leaves them", cascade},
 		{"a lease is taken and seen", leases},
+		{"flow schemas and priority levels are listed, applied, described and explained", flowControl},
 		{"webhooks and policies are applied, described and explained, and refused where they are wrong", policies},
 	}
 	home := t.TempDir()

@@ -67,6 +67,8 @@ var builtinKinds = []kind{
 	{"", "v1", "ServiceAccount", "serviceaccounts", "io.k8s.api.core.v1.", true},
 	{"certificates.k8s.io", "v1", "CertificateSigningRequest", "certificatesigningrequests", "io.k8s.api.certificates.v1.", false},
 	{"coordination.k8s.io", "v1", "Lease", "leases", "io.k8s.api.coordination.v1.", true},
+	{"flowcontrol.apiserver.k8s.io", "v1", "FlowSchema", "flowschemas", "io.k8s.api.flowcontrol.v1.", false},
+	{"flowcontrol.apiserver.k8s.io", "v1", "PriorityLevelConfiguration", "prioritylevelconfigurations", "io.k8s.api.flowcontrol.v1.", false},
 	{"rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles", "io.k8s.api.rbac.v1.", false},
 	{"rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings", "io.k8s.api.rbac.v1.", false},
 	{"rbac.authorization.k8s.io", "v1", "Role", "roles", "io.k8s.api.rbac.v1.", true},

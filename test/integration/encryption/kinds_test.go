@@ -53,6 +53,8 @@ var kinds = map[string]string{
 	"admissionregistration.k8s.io/v1/validatingwebhookconfigurations":   "{webhooks: []}",
 	"certificates.k8s.io/v1/certificatesigningrequests":                 "{spec: {signerName: example.com/none, usages: ['client auth'], request: REQUEST}}",
 	"coordination.k8s.io/v1/leases":                                     "{spec: {holderIdentity: MARKER}}",
+	"flowcontrol.apiserver.k8s.io/v1/flowschemas":                       "{spec: {priorityLevelConfiguration: {name: marked}, rules: [{subjects: [{kind: User, user: {name: MARKER}}], nonResourceRules: [{verbs: ['*'], nonResourceURLs: [/none]}]}]}}",
+	"flowcontrol.apiserver.k8s.io/v1/prioritylevelconfigurations":       "{spec: {type: Limited, limited: {limitResponse: {type: Reject}}}}",
 	"rbac.authorization.k8s.io/v1/clusterroles":                         "{rules: [{apiGroups: [MARKER], resources: [nones], verbs: [get]}]}",
 	"rbac.authorization.k8s.io/v1/clusterrolebindings":                  "{roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: marked}, subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: MARKER}]}",
 	"rbac.authorization.k8s.io/v1/roles":                                "{rules: [{apiGroups: [MARKER], resources: [nones], verbs: [get]}]}",

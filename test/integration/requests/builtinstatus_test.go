@@ -71,6 +71,14 @@ func statusEndpoints() map[string]statusEndpoint {
 			path: "/apis/certificates.k8s.io/v1/certificatesigningrequests/approval/approval", metadata: true, status: true,
 			change: `"spec":{"signerName":"example.com/other"},"status":{"conditions":[{"type":"Approved","status":"True","reason":"Tested"}]}`, specAt: "example.com/other", statusAt: `"reason":"Tested"`,
 		},
+		"flowschemas/status": {
+			path: "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas/status/status", status: true,
+			change: `"spec":{"matchingPrecedence":77},"status":{"conditions":[{"type":"Tested","status":"True","reason":"Tested"}]}`, specAt: `"matchingPrecedence":77`, statusAt: `"reason":"Tested"`,
+		},
+		"prioritylevelconfigurations/status": {
+			path: "/apis/flowcontrol.apiserver.k8s.io/v1/prioritylevelconfigurations/status/status", status: true,
+			change: `"spec":{"limited":{"nominalConcurrencyShares":77}},"status":{"conditions":[{"type":"Tested","status":"True","reason":"Tested"}]}`, specAt: `"nominalConcurrencyShares":77`, statusAt: `"reason":"Tested"`,
+		},
 		"validatingadmissionpolicies/status": {
 			path: "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/status/status", status: true,
 			change: `"spec":{"failurePolicy":"Ignore"},"status":{"conditions":[{"type":"Tested","status":"True","reason":"Tested","lastTransitionTime":"2026-12-01T00:00:00Z","message":""}]}`, specAt: "Ignore", statusAt: `"reason":"Tested"`,
@@ -91,6 +99,8 @@ func TestBuiltInStatusEndpointsTreatMetadataAsKubernetesDoes(t *testing.T) {
 		{"/api/v1/namespaces", `{"metadata":{"name":"status"}}`},
 		{"/api/v1/namespaces/default/resourcequotas", `{"metadata":{"name":"status"},"spec":{"hard":{"secrets":"5"}}}`},
 		{"/apis/certificates.k8s.io/v1/certificatesigningrequests", `{"metadata":{"name":"status"},` + signing},
+		{"/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas", `{"metadata":{"name":"status"},"spec":{"priorityLevelConfiguration":{"name":"status"}}}`},
+		{"/apis/flowcontrol.apiserver.k8s.io/v1/prioritylevelconfigurations", `{"metadata":{"name":"status"},"spec":{"type":"Limited","limited":{"limitResponse":{"type":"Reject"}}}}`},
 		{"/apis/certificates.k8s.io/v1/certificatesigningrequests", `{"metadata":{"name":"approval"},` + signing},
 	} {
 		if answer := client.Do(t, http.MethodPost, object.path, harness.JSONBody, "", object.body); answer.Code != http.StatusCreated {
