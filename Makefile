@@ -97,8 +97,19 @@ test-clients: build ## Run the clients of others: JavaScript, Python, Helm, kube
 	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
 .PHONY: e2e
-e2e: build controlplane ## Run the tests behind a real kube-apiserver
-	go test -tags e2e -count=1 -timeout 40m $(TESTFLAGS) ./test/e2e/
+e2e: build controlplane ## Run the tests behind a real kube-apiserver, then make conformance
+	@failed=; \
+	echo "go test -tags e2e $(TESTFLAGS) ./test/e2e/"; \
+	go test -tags e2e -count=1 -timeout 40m $(TESTFLAGS) ./test/e2e/ || failed+=" test/e2e"; \
+	make conformance || failed+=" conformance"; \
+	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
+
+# The program is kept out of the tree; the first build compiles Kubernetes' test framework.
+.PHONY: conformance
+conformance: build ## Run Kubernetes' own end-to-end tests on a standalone server, with more flags in ARGS='...'
+	@mkdir -p _output/e2e
+	cd test/e2e/conformance && go test -c -o $(CURDIR)/_output/e2e/conformance.test .
+	_output/e2e/conformance.test --gatehouse bin/gatehouse --kubectl-path $(GATEHOUSE_KUBECTL) $(ARGS)
 
 # kube-apiserver, kube-controller-manager and etcd from their Go modules: about six minutes
 # the first time, then Go's build cache has them.

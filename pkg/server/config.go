@@ -29,8 +29,10 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/healthz"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/client-go/informers"
 	"k8s.io/component-base/metrics"
+	metricsfeatures "k8s.io/component-base/metrics/features"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/admission"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
@@ -61,6 +63,8 @@ type Inputs struct {
 // NewConfig builds the configuration of the server. The order of the functions that it calls is
 // the order of the request's path; each needs the results of the ones before.
 func NewConfig(ctx context.Context, in Inputs) (*apiserver.Config, error) {
+	// Histograms get their format when they are registered, which the lines below do.
+	metricsfeatures.ApplyFeatureGates(utilfeature.DefaultFeatureGate)
 	scheme, codecs := apiserver.NewFleetScheme()
 	generic := genericapiserver.NewConfig(codecs)
 	if err := in.ServerRun.ApplyTo(generic); err != nil {

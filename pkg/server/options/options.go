@@ -33,6 +33,7 @@ import (
 	"k8s.io/component-base/logs"
 	logsapi "k8s.io/component-base/logs/api/v1"
 	"k8s.io/component-base/metrics"
+	metricsfeatures "k8s.io/component-base/metrics/features"
 
 	admissionoptions "github.com/gatehouse-dev/gatehouse/pkg/admission/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver/memory"
@@ -113,15 +114,16 @@ type Options struct {
 	Logs      *logs.Options
 }
 
-// addLoggingGates adds the feature gates of logging to those of the process, once: after a command
-// line has been parsed, the library accepts no more of them.
-var addLoggingGates = sync.OnceFunc(func() {
+// addFeatureGates adds the feature gates of logging and of metrics to those of the process, once:
+// after a command line has been parsed, the library accepts no more of them.
+var addFeatureGates = sync.OnceFunc(func() {
 	utilruntime.Must(logsapi.AddFeatureGates(utilfeature.DefaultMutableFeatureGate))
+	utilruntime.Must(metricsfeatures.AddFeatureGates(utilfeature.DefaultMutableFeatureGate))
 })
 
 // NewOptions returns the defaults.
 func NewOptions() *Options {
-	addLoggingGates()
+	addFeatureGates()
 	o := &Options{
 		DataDir:          DefaultDataDir(),
 		EventTTL:         defaultEventTTL,
