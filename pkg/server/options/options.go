@@ -44,6 +44,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/limits"
 	"github.com/gatehouse-dev/gatehouse/pkg/serving"
 	storageoptions "github.com/gatehouse-dev/gatehouse/pkg/storage/options"
+	"github.com/gatehouse-dev/gatehouse/pkg/tracing"
 )
 
 // The two modes. --mode is required and never inferred, because the modes trust different
@@ -102,6 +103,7 @@ type Options struct {
 	Admission admissionoptions.Options
 	Watches   limits.WatchOptions
 	Memory    memory.Options
+	Tracing   tracing.Options
 
 	// OperationsAudit records writes and refused requests in AuditFile; a flag of gatehouse up.
 	OperationsAudit bool
@@ -184,6 +186,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	// Flow control is mandatory: without it one busy client starves all others.
 	_ = sets.FlagSet("features").MarkHidden("enable-priority-and-fairness")
 	o.Metrics.AddFlags(sets.FlagSet("metrics"))
+	o.Tracing.AddFlags(sets.FlagSet("tracing"))
 	logsapi.AddFlags(o.Logs, sets.FlagSet("logs"))
 	return sets
 }
@@ -203,6 +206,7 @@ func (o *Options) UpFlags(listen *string) cliflag.NamedFlagSets {
 	o.Cluster.AddTokenCacheFlag(sets.FlagSet("authentication"))
 	o.Authorization.AddFlags(sets.FlagSet("authorization"))
 	o.Etcd.AddUpFlags(sets.FlagSet("etcd"))
+	o.Tracing.AddFlags(sets.FlagSet("tracing"))
 	logsapi.AddFlags(o.Logs, sets.FlagSet("logs"))
 	return sets
 }
