@@ -36,6 +36,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
+	"k8s.io/client-go/transport"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization/host"
@@ -64,6 +65,8 @@ type Sources struct {
 	Served []schema.GroupVersion
 	// Plugins are the enabled plugins.
 	Plugins []string
+	// Trace traces the requests to webhooks; nil for none.
+	Trace transport.WrapperFunc
 }
 
 // StandaloneSources returns the server itself as the source of the chain. Informers read the
@@ -128,6 +131,7 @@ func Apply(generic *genericapiserver.Config, fleet *runtime.Scheme, configuratio
 		},
 		Informers:      s.Informers,
 		Services:       s.Services,
+		Trace:          s.Trace,
 		BoundInstances: s.BoundInstances,
 		Missing:        s.Missing,
 	})

@@ -27,6 +27,7 @@ import (
 	webhookinitializer "k8s.io/apiserver/pkg/admission/plugin/webhook/initializer"
 	"k8s.io/apiserver/pkg/util/webhook"
 	"k8s.io/client-go/informers"
+	"k8s.io/client-go/transport"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/hostrestriction"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/admissionregistration"
@@ -45,6 +46,8 @@ type Config struct {
 	Informers informers.SharedInformerFactory
 	// Services resolves the service of a webhook's clientConfig.
 	Services webhook.ServiceResolver
+	// Trace traces the requests to webhooks; nil for none.
+	Trace transport.WrapperFunc
 	// BoundInstances reports whether an instance is bound to a host.
 	BoundInstances host.BoundInstances
 	// Missing returns an error of one sentence if a preflight need is not met. The function itself
@@ -84,7 +87,7 @@ func New(c Config) (admission.Interface, error) {
 	}
 	initializers := append(admission.PluginInitializers{}, c.Initializers...)
 	// The wrapper adds no credentials: the server sends webhooks none of its own.
-	initializers = append(initializers, webhookinitializer.NewPluginInitializer(guardedWebhooks, c.Services), excluded{}, boundInstances{c.BoundInstances})
+	initializers = append(initializers, webhookinitializer.NewPluginInitializer(webhookClients(c.Trace), c.Services), excluded{}, boundInstances{c.BoundInstances})
 	outer := &lazyInitializer{informers: c.Informers, all: initializers, missing: c.Missing}
 	chain, err := plugins.NewFromPlugins(names, configuration, append(initializers, outer), admission.Decorators{
 		admission.DecoratorFunc(admissionmetrics.WithControllerMetrics),

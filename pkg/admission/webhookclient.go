@@ -25,6 +25,7 @@ import (
 
 	"k8s.io/apiserver/pkg/util/webhook"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/transport"
 )
 
 const (
@@ -42,23 +43,27 @@ const (
 // errAnswerTooLarge is the error of a response of more than maxWebhookAnswer bytes.
 var errAnswerTooLarge = fmt.Errorf("the webhook's answer is larger than %d bytes: let it answer with a smaller patch and shorter texts", maxWebhookAnswer)
 
-// guardedWebhooks is a webhook.AuthenticationInfoResolverWrapper. It gives the clients of all
-// webhooks, also those of kubeconfig files, a transport that follows no redirects and bounds the
-// size of responses.
-func guardedWebhooks(delegate webhook.AuthenticationInfoResolver) webhook.AuthenticationInfoResolver {
+// webhookClients gives the clients of all webhooks, also those of kubeconfig files, a transport that
+// follows no redirects and bounds the size of responses. trace, if not nil, traces their requests.
+func webhookClients(trace transport.WrapperFunc) webhook.AuthenticationInfoResolverWrapper {
 	guarded := func(config *rest.Config, err error) (*rest.Config, error) {
 		if err != nil {
 			return nil, err
 		}
 		config = rest.CopyConfig(config)
 		config.Wrap(func(rt http.RoundTripper) http.RoundTripper { return &guardedTransport{rt} })
+		if trace != nil {
+			config.Wrap(trace)
+		}
 		return config, nil
 	}
-	return &webhook.AuthenticationInfoResolverDelegator{
-		ClientConfigForFunc: func(hostPort string) (*rest.Config, error) { return guarded(delegate.ClientConfigFor(hostPort)) },
-		ClientConfigForServiceFunc: func(name, namespace string, port int) (*rest.Config, error) {
-			return guarded(delegate.ClientConfigForService(name, namespace, port))
-		},
+	return func(delegate webhook.AuthenticationInfoResolver) webhook.AuthenticationInfoResolver {
+		return &webhook.AuthenticationInfoResolverDelegator{
+			ClientConfigForFunc: func(hostPort string) (*rest.Config, error) { return guarded(delegate.ClientConfigFor(hostPort)) },
+			ClientConfigForServiceFunc: func(name, namespace string, port int) (*rest.Config, error) {
+				return guarded(delegate.ClientConfigForService(name, namespace, port))
+			},
+		}
 	}
 }
 

@@ -35,6 +35,7 @@ import (
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/client-go/informers"
+	"k8s.io/component-base/metrics"
 	"k8s.io/utils/clock"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
@@ -44,6 +45,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/escalation"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage"
+	"github.com/gatehouse-dev/gatehouse/pkg/watches"
 )
 
 // Config holds the inputs of a server.
@@ -71,6 +73,10 @@ type Config struct {
 	Memory *memory.Budget
 	// Watches bound the duration of a watch without a new authorization; both are set.
 	Watches WatchLimits
+	// WatchSessions records the open watches; a new one if it is nil.
+	WatchSessions *watches.Registry
+	// Metrics are served at /metrics besides those of the process and of watches.
+	Metrics []metrics.Gatherer
 }
 
 // Builtins are the inputs of a server of Kubernetes' own kinds, besides those of every server.
@@ -114,7 +120,8 @@ type completedConfig struct {
 	gate           *startGate
 	patches        *patchCheck
 	startChecks    []healthz.HealthChecker
-	watches        *watches
+	lifetimes      *watchLifetimes
+	metrics        []metrics.Gatherer
 	encryption     *storage.Encryption
 }
 
@@ -153,15 +160,18 @@ func (c *Config) Complete() CompletedConfig {
 		library.FlowControl = WithIndexedWatches(library.FlowControl, watchIndexes())
 	}
 	buildChain := library.BuildHandlerChainFunc
-	watches := newWatches(c.Watches, clock.RealClock{})
+	lifetimes, sessions := newWatchLifetimes(c.Watches, clock.RealClock{}), c.WatchSessions
+	if sessions == nil {
+		sessions = watches.NewRegistry(clock.RealClock{})
+	}
 	library.BuildHandlerChainFunc = func(handler http.Handler, config *genericapiserver.Config) http.Handler {
 		completed.gate.cures = mayCure(config.Authentication.Authenticator)
 		// The innermost filters run after authorization, in this order: the duration of a watch, the
-		// media type, the size of a body, and the content of a patch.
-		inner := watches.inner(withMediaType(c.withinBounds(completed.patches.wrap(handler), config), config))
-		return completed.gate.wrap(base.WithStreamRequested(withUserAgent(watches.outer(buildChain(inner, config), config))))
+		// media type, the size of a body, the content of a patch, and the record of a watch.
+		inner := lifetimes.inner(withMediaType(c.withinBounds(completed.patches.wrap(sessions.Wrap(handler)), config), config))
+		return completed.gate.wrap(base.WithStreamRequested(withUserAgent(lifetimes.outer(buildChain(inner, config), config))))
 	}
-	completed.watches = watches
+	completed.lifetimes, completed.metrics = lifetimes, append(slices.Clone(c.Metrics), sessions.Metrics())
 	namer := openapi.NewDefinitionNamer(schemes...)
 	library.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(definitions, namer)
 	library.OpenAPIConfig.Info.Title = "Gatehouse"
@@ -213,7 +223,7 @@ func (c CompletedConfig) New(ctx context.Context) (*Server, error) {
 
 func (c CompletedConfig) build(ctx context.Context, generic *genericapiserver.GenericAPIServer) (*Server, error) {
 	if err := generic.AddPostStartHook("watch-lifetimes", func(hook genericapiserver.PostStartHookContext) error {
-		go c.watches.Run(hook)
+		go c.lifetimes.Run(hook)
 		return nil
 	}); err != nil {
 		return nil, err
@@ -266,6 +276,7 @@ func (c CompletedConfig) install(server *Server, groups []apiGroup, types *typeC
 		return err
 	}
 	c.gate.checks = checks
+	serveMetrics(server.generic, c.generic.EnableProfiling, c.metrics...)
 	installOpenAPIV2(server.generic, c.generic.OpenAPIConfig)
 	server.buildOpenAPI = installOpenAPIV3(server.generic, c.generic.OpenAPIV3Config)
 	if c.builtins == nil {

@@ -55,8 +55,8 @@ const (
 	recheckTimeout = 10 * time.Second
 )
 
-// watches are the open watches of a server. One goroutine finds those whose check is due.
-type watches struct {
+// watchLifetimes ends the open watches of a server. One goroutine finds those whose check is due.
+type watchLifetimes struct {
 	limits WatchLimits
 	clock  clock.WithTicker
 
@@ -87,15 +87,15 @@ type openWatch struct {
 	checking      bool
 }
 
-func newWatches(limits WatchLimits, c clock.WithTicker) *watches {
-	return &watches{limits: limits, clock: c, open: map[*openWatch]struct{}{}}
+func newWatchLifetimes(limits WatchLimits, c clock.WithTicker) *watchLifetimes {
+	return &watchLifetimes{limits: limits, clock: c, open: map[*openWatch]struct{}{}}
 }
 
 type watchKey struct{}
 
 // outer wraps the whole chain: the chain removes credentials from the request, and returns before a
 // watch has ended, which is served on the stack of an outer handler.
-func (w *watches) outer(handler http.Handler, config *genericapiserver.Config) http.Handler {
+func (w *watchLifetimes) outer(handler http.Handler, config *genericapiserver.Config) http.Handler {
 	w.authenticate = config.Authentication.Authenticator
 	w.audiences = config.Authentication.APIAudiences
 	w.credentials = credentialsOf(config.Authentication.RequestHeaderConfig)
@@ -125,7 +125,7 @@ func mayWatch(r *http.Request) bool {
 }
 
 // inner runs after authorization, so its requests are allowed.
-func (w *watches) inner(handler http.Handler) http.Handler {
+func (w *watchLifetimes) inner(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if opened, ok := r.Context().Value(watchKey{}).(*openWatch); ok {
 			w.admit(opened)
@@ -135,7 +135,7 @@ func (w *watches) inner(handler http.Handler) http.Handler {
 }
 
 // remember copies the credentials and the target of the request.
-func (w *watches) remember(r *http.Request) *http.Request {
+func (w *watchLifetimes) remember(r *http.Request) *http.Request {
 	return &http.Request{
 		Method: r.Method, URL: r.URL, Host: r.Host, RequestURI: r.RequestURI, RemoteAddr: r.RemoteAddr,
 		Proto: r.Proto, ProtoMajor: r.ProtoMajor, ProtoMinor: r.ProtoMinor,
@@ -143,7 +143,7 @@ func (w *watches) remember(r *http.Request) *http.Request {
 	}
 }
 
-func (w *watches) admit(o *openWatch) {
+func (w *watchLifetimes) admit(o *openWatch) {
 	now := w.clock.Now()
 	o.expires = now.Add(w.limits.MaxDuration - time.Duration(rand.Int64N(int64(w.limits.MaxDuration)/10+1)))
 	if end, ok := credentialsEnd(o.request); ok && end.Before(o.expires) {
@@ -156,14 +156,14 @@ func (w *watches) admit(o *openWatch) {
 	w.open[o] = struct{}{}
 }
 
-func (w *watches) forget(o *openWatch) {
+func (w *watchLifetimes) forget(o *openWatch) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.open, o)
 }
 
 // Run checks the watches until the context ends.
-func (w *watches) Run(ctx context.Context) {
+func (w *watchLifetimes) Run(ctx context.Context) {
 	due := newLanes(func(o *openWatch) {
 		if ctx.Err() == nil {
 			w.recheck(ctx, o)
@@ -187,7 +187,7 @@ func (w *watches) Run(ctx context.Context) {
 }
 
 // pass ends expired watches and returns those with a due check.
-func (w *watches) pass(now time.Time) []*openWatch {
+func (w *watchLifetimes) pass(now time.Time) []*openWatch {
 	var due, over []*openWatch
 	w.mu.Lock()
 	for o := range w.open {
@@ -210,14 +210,14 @@ func (w *watches) pass(now time.Time) []*openWatch {
 }
 
 // postpone leaves a watch to the next pass.
-func (w *watches) postpone(o *openWatch) {
+func (w *watchLifetimes) postpone(o *openWatch) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	o.checking = false
 }
 
 // recheck authenticates and authorizes the watch again.
-func (w *watches) recheck(ctx context.Context, o *openWatch) {
+func (w *watchLifetimes) recheck(ctx context.Context, o *openWatch) {
 	ctx, cancel := context.WithTimeout(ctx, recheckTimeout)
 	defer cancel()
 	err := w.check(ctx, o)
@@ -238,7 +238,7 @@ func (w *watches) recheck(ctx context.Context, o *openWatch) {
 
 // check returns why the watch must end; nil if it may continue, or if the check fails: a cluster that
 // does not respond for a moment must not end every watch.
-func (w *watches) check(ctx context.Context, o *openWatch) error {
+func (w *watchLifetimes) check(ctx context.Context, o *openWatch) error {
 	if len(w.audiences) > 0 {
 		ctx = authenticator.WithAudiences(ctx, w.audiences)
 	}

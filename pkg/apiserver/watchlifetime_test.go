@@ -52,10 +52,10 @@ func (k *identity) AuthenticateRequest(*http.Request) (*authenticator.Response, 
 func (k *identity) ServeHTTP(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(k.code) }
 
 // openWatches returns watches with a fake clock, one of which is open.
-func openWatches(t *testing.T, k *identity, headers http.Header, ends time.Time) (*watches, *clocktesting.FakeClock, context.Context) {
+func openWatches(t *testing.T, k *identity, headers http.Header, ends time.Time) (*watchLifetimes, *clocktesting.FakeClock, context.Context) {
 	t.Helper()
 	now := clocktesting.NewFakeClock(time.Unix(1_000_000, 0))
-	w := newWatches(WatchLimits{MaxDuration: time.Hour, RecheckInterval: time.Minute}, now)
+	w := newWatchLifetimes(WatchLimits{MaxDuration: time.Hour, RecheckInterval: time.Minute}, now)
 	w.authenticate, w.probe, w.credentials = k, k, credentialsOf(nil)
 	r := httptest.NewRequest(http.MethodGet, "/api/v1/configmaps?watch=1", nil)
 	for name, values := range headers {
@@ -75,7 +75,7 @@ func openWatches(t *testing.T, k *identity, headers http.Header, ends time.Time)
 }
 
 // look advances the clock and runs one pass.
-func look(t *testing.T, w *watches, now *clocktesting.FakeClock, by time.Duration) (looked int) {
+func look(t *testing.T, w *watchLifetimes, now *clocktesting.FakeClock, by time.Duration) (looked int) {
 	t.Helper()
 	now.Step(by)
 	for _, o := range w.pass(now.Now()) {
@@ -167,7 +167,7 @@ func TestOnlyCredentialsOfAWatchAreKept(t *testing.T) {
 // BenchmarkPass measures the pass over the watches of a large fleet, once a second.
 func BenchmarkPass(b *testing.B) {
 	now := clocktesting.NewFakeClock(time.Unix(1_000_000, 0))
-	w := newWatches(WatchLimits{MaxDuration: time.Hour, RecheckInterval: time.Minute}, now)
+	w := newWatchLifetimes(WatchLimits{MaxDuration: time.Hour, RecheckInterval: time.Minute}, now)
 	for range 10_000 {
 		w.admit(&openWatch{request: &http.Request{Header: http.Header{}}})
 	}

@@ -36,6 +36,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/transport"
 	"k8s.io/klog/v2"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/admission"
@@ -59,6 +60,8 @@ type Config struct {
 	Hosts host.Options
 	// Plugins are the enabled admission plugins.
 	Plugins []string
+	// Trace traces the requests to the cluster; nil for none.
+	Trace transport.WrapperFunc
 }
 
 // Delegation is the delegation to one cluster.
@@ -82,6 +85,9 @@ func New(ctx context.Context, c Config) (*Delegation, error) {
 	config, err := clientConfig(c.Kubeconfig)
 	if err != nil {
 		return nil, err
+	}
+	if c.Trace != nil {
+		config.Wrap(c.Trace)
 	}
 	d := &Delegation{config: c}
 	if d.watches, err = kubernetes.NewForConfig(config); err != nil {

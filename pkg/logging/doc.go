@@ -14,6 +14,6 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package logging wraps the writers to which klog and the commands write. klog writes each entry
-// with one call of Write. Read ShortLines.
+// Package logging configures the log of a process, and wraps the writers to which klog and the commands
+// write. klog writes each entry with one call of Write. Read Apply and ShortLines.
 package logging

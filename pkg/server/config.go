@@ -73,6 +73,9 @@ func NewConfig(ctx context.Context, in Inputs) (*apiserver.Config, error) {
 	if err := in.Serving.Apply(generic, in.Listener, in.Certificates.ServingCertFile, in.Certificates.ServingKeyFile); err != nil {
 		return nil, err
 	}
+	if err := in.Tracing.Apply(generic); err != nil {
+		return nil, err
+	}
 	bound, err := boundinstances.New(generic)
 	if err != nil {
 		return nil, err
@@ -97,6 +100,7 @@ func NewConfig(ctx context.Context, in Inputs) (*apiserver.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	sources.Trace = in.Tracing.Transport(generic)
 	if err := admission.Apply(generic, scheme, configuration, sources); err != nil {
 		return nil, err
 	}
@@ -145,6 +149,7 @@ func applyAudit(in Inputs, generic *genericapiserver.Config) error {
 func applyDelegation(ctx context.Context, in Inputs, bound host.BoundInstances, config *apiserver.Config) (informers.SharedInformerFactory, admission.Sources, error) {
 	cluster, err := delegation.New(ctx, delegation.Config{
 		Options: in.Cluster, ClientCAFile: in.ClientCAFile, Hosts: host.Options{ApproveRegistration: in.ApproveHosts()}, Plugins: in.AdmissionPlugins(),
+		Trace: in.Tracing.Transport(config.Generic),
 	})
 	if err != nil {
 		return nil, admission.Sources{}, err

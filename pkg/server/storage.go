@@ -35,6 +35,7 @@ func applyStorage(ctx context.Context, in Inputs, config *apiserver.Config) erro
 	etcd := in.Etcd.Connected(endpoints)
 	storageConfig := etcd.StorageConfig
 	storageConfig.StorageObjectCountTracker = generic.StorageObjectCountTracker
+	storageConfig.Transport.TracerProvider = generic.TracerProvider
 	scheme, codecs := apiserver.NewFleetScheme()
 	factory := apiserver.NewStorageFactory(storageConfig, etcd.DefaultStorageMediaType, scheme, codecs)
 	if builtins := config.Builtins; builtins != nil {
@@ -55,6 +56,7 @@ func applyStorage(ctx context.Context, in Inputs, config *apiserver.Config) erro
 			return err
 		}
 		generic.RESTOptionsGetter = inProcess
+		config.Metrics = append(config.Metrics, in.Local.Metrics())
 	}
 	var space *storage.Space
 	end := func() {}

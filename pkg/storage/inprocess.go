@@ -144,7 +144,7 @@ func (p *inProcess) store(config *storagebackend.ConfigForResource, resourcePref
 	compactor, release := p.acquire(config.CompactionInterval)
 	client := &kubernetes.Client{Client: p.etcd.NewClient()}
 	// Audit events have the time that a request spent in etcd as an annotation.
-	client.KV = etcd3.NewETCDLatencyTracker(client.KV)
+	client.KV = etcd3.NewETCDLatencyTracker(tracedKV{client.KV})
 	client.Kubernetes = client
 	store, err := etcd3.New(client, compactor, config.Codec, newFunc, newListFunc, config.Prefix, resourcePrefix,
 		config.GroupResource, transformer, config.LeaseManagerConfig, decoder, versioner)

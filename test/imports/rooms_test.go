@@ -16,11 +16,6 @@ limitations under the License.
 
 package imports
 
-import (
-	"regexp"
-	"strings"
-)
-
 // module is the prefix of the paths of our packages; the rules omit it.
 const module = "github.com/gatehouse-dev/gatehouse/"
 
@@ -176,12 +171,16 @@ var rooms = []room{
 		"go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/client/v3/kubernetes",
 		// The alarm of a full database: etcd's type, and the check of /readyz that reports it.
 		"go.etcd.io/etcd/api/v3/...", "k8s.io/apiserver/pkg/server/healthz",
+		// Spans of the calls of an etcd in the process.
+		"go.opentelemetry.io/otel/...",
 		// The interval at which the keys of encryption at rest are read, and the health of their plugins.
 		"k8s.io/apiserver/pkg/server/options/encryptionconfig/controller", "k8s.io/component-base/metrics/...",
 	}},
 	{packages: "pkg/storage/options", may: []string{"pkg/files", "pkg/storage", "pkg/storage/embedded", "k8s.io/apiserver/pkg/server/options", "github.com/spf13/pflag"}},
 	{packages: "pkg/storage/embedded", may: []string{
 		"pkg/files", "go.etcd.io/...", "go.uber.org/zap/...", "github.com/coreos/go-semver/semver", "golang.org/x/sys/unix",
+		// etcd registers its metrics in Prometheus' default registry.
+		"github.com/prometheus/client_golang/prometheus", "github.com/prometheus/client_model/go", "k8s.io/component-base/metrics",
 	}},
 
 	// Controllers use only list and watch: no hub types, no registry, no k8s.io/apiserver.
@@ -212,10 +211,12 @@ var rooms = []room{
 	{packages: "pkg/apiserver/memory", may: []string{"k8s.io/apiserver/pkg/endpoints/...", "k8s.io/component-base/metrics/...", "github.com/spf13/pflag"}},
 	// Rollbacks express the fields that a write leaves unchanged in the format of managedFields.
 	{packages: "pkg/apiserver", may: []string{
-		"pkg/apiserver/bodies", "pkg/apiserver/memory",
+		"pkg/apiserver/bodies", "pkg/apiserver/memory", "pkg/watches",
 		"pkg/apis/<group>", "pkg/apis/<group>/install", "pkg/registry/base", "pkg/registry/<group>", "pkg/registry/<group>/<resource>",
 		"pkg/admission/...", "pkg/authentication/origin", "pkg/generated/openapi/...", "pkg/storage",
 		"k8s.io/apiserver/...", "k8s.io/client-go/...", "k8s.io/kube-openapi/pkg/...", "sigs.k8s.io/structured-merge-diff/v6/fieldpath",
+		// /metrics merges several registries.
+		"k8s.io/component-base/metrics/...", "github.com/prometheus/client_model/go",
 	}},
 
 	// The trust in local files is decided in this package, which imports nothing else.
@@ -226,10 +227,17 @@ var rooms = []room{
 		"k8s.io/apiserver/pkg/authentication/...", "k8s.io/apiserver/pkg/endpoints/...", "k8s.io/apiserver/pkg/server", "k8s.io/component-base/metrics/...",
 		"github.com/spf13/pflag", "golang.org/x/sys/unix",
 	}},
+	// The open watches, and those that are blocked.
+	{packages: "pkg/watches", may: []string{"k8s.io/apiserver/pkg/endpoints/...", "k8s.io/component-base/metrics"}},
+	// Spans of requests, by the library's provider.
+	{packages: "pkg/tracing", may: []string{
+		"pkg/files", "github.com/spf13/pflag", "go.opentelemetry.io/otel", "k8s.io/apiserver/pkg/server", "k8s.io/apiserver/pkg/server/options", "k8s.io/client-go/transport",
+		"k8s.io/component-base/tracing",
+	}},
 	// Notes in /readyz?verbose, of authentication and of the delegation.
 	{packages: "pkg/readiness", may: []string{"k8s.io/apiserver/pkg/authorization/authorizer", "k8s.io/apiserver/pkg/endpoints/request"}},
 	// Leaf packages of the process: its log writers, its version, the heap of its start.
-	{packages: "pkg/logging"},
+	{packages: "pkg/logging", may: []string{"k8s.io/component-base/featuregate", "k8s.io/component-base/logs/...", "google.golang.org/grpc/grpclog"}},
 	{packages: "pkg/version", may: []string{"k8s.io/component-base/version"}},
 	{packages: "pkg/startheap", may: []string{"golang.org/x/sys/unix"}},
 	// Files with keys: the certificate authority, its certificates, and kubeconfigs.
@@ -260,6 +268,7 @@ var rooms = []room{
 	// The kit is for the tests of every package, so it imports none of the product's.
 	{packages: "test/kit(/[a-z]+)?", may: []string{
 		"k8s.io/client-go/rest", "gopkg.in/go-jose/go-jose.v2/...", "github.com/prometheus/client_model/go", "github.com/prometheus/common/expfmt", "github.com/prometheus/common/model",
+		"go.opentelemetry.io/proto/otlp/...", "google.golang.org/grpc",
 	}},
 	// Helpers of tests and tools of the tree are not part of the product.
 	{packages: "test/.*", may: []string{"cmd/...", "pkg/...", "test/..."}, free: true},
@@ -307,95 +316,4 @@ var nobody = []struct {
 	{"k8s.io/kubernetes/...", "", "the product is not built on k8s.io/kubernetes"},
 	{"k8s.io/client-go/kubernetes/fake", "test/.*", "fakes are for tests"},
 	{"k8s.io/client-go/testing", "pkg/generated/clientset/versioned/.*fake", "fakes are for tests"},
-}
-
-// placeholders stand for any name of a kind.
-var placeholders = strings.NewReplacer("<group>", "[a-z]+", "<resource>", "[a-z]+", "<version>", "v[0-9][a-z0-9]*")
-
-// pattern converts an entry of a list to a regular expression for whole paths.
-func pattern(entry string) string {
-	base, below := strings.CutSuffix(entry, "/...")
-	expression := placeholders.Replace(strings.ReplaceAll(base, ".", `\.`))
-	if below {
-		expression += "(/.*)?"
-	}
-	return expression
-}
-
-func matches(expression, path string) bool {
-	return regexp.MustCompile("^(?:" + expression + ")$").MatchString(path)
-}
-
-// roomOf returns the room of one of our packages, and its permitted imports.
-func roomOf(path string) (*room, []string) {
-	for i := range rooms {
-		if matches(rooms[i].packages, path) {
-			return &rooms[i], rooms[i].expand(rooms[i].may, path)
-		}
-	}
-	return nil, nil
-}
-
-// expand replaces the groups in a list of the room by those of one of its packages.
-func (r *room) expand(list []string, path string) (expanded []string) {
-	expression := regexp.MustCompile("^(?:" + r.packages + ")$")
-	groups := expression.FindStringSubmatchIndex(path)
-	for _, entry := range list {
-		expanded = append(expanded, string(expression.ExpandString(nil, entry, path, groups)))
-	}
-	return expanded
-}
-
-// verdict returns the reason why a package may not import another, or nothing if it may. Our own
-// paths come without the module.
-func verdict(importer, imported string) string {
-	for _, rule := range nobody {
-		if matches(pattern(rule.packages), imported) && !matches(rule.but, importer) {
-			return rule.why
-		}
-	}
-	own := isOwn(imported)
-	if !own && !strings.Contains(strings.SplitN(imported, "/", 2)[0], ".") {
-		return "" // the standard library
-	}
-	home, may := roomOf(importer)
-	if home == nil {
-		return "the importer matches no room: add one to rooms in test/imports/rooms_test.go and to ARCHITECTURE.md"
-	}
-	if home.free && !own {
-		return ""
-	}
-	for _, entry := range append(may, everybody...) {
-		if matches(pattern(entry), imported) {
-			return ""
-		}
-	}
-	return "its room may not"
-}
-
-// verdictOfTest returns the reason why the tests of a package may not import another, or nothing if they may.
-func verdictOfTest(importer, imported string) string {
-	if !isOwn(imported) || imported == importer || strings.HasPrefix(imported, importer+"/") {
-		return ""
-	}
-	home, _ := roomOf(importer)
-	if home == nil {
-		return verdict(importer, imported)
-	}
-	for _, entry := range append(home.expand(home.tests, importer), forTests...) {
-		if matches(pattern(entry), imported) {
-			return ""
-		}
-	}
-	return verdict(importer, imported)
-}
-
-// isOwn reports whether a package is part of this module.
-func isOwn(path string) bool {
-	for _, root := range []string{"cmd/", "pkg/", "test/", "hack/", "artifacts/"} {
-		if strings.HasPrefix(path, root) {
-			return true
-		}
-	}
-	return false
 }

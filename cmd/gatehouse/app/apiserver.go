@@ -21,7 +21,6 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
-	logsapi "k8s.io/component-base/logs/api/v1"
 	"k8s.io/klog/v2"
 
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/command"
@@ -43,11 +42,11 @@ func newAPIServerCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return Run(cmd.Context(), completed, Observer{
+			return logging.End(o.Logs, Run(cmd.Context(), completed, Observer{
 				Ready: func(r Ready) {
 					klog.InfoS("Gatehouse is ready", "url", r.URL, "kubeconfig", r.Kubeconfig, "took", r.Took)
 				},
-			})
+			}))
 		},
 	}
 	addFlags(cmd, o.Flags())
@@ -68,9 +67,5 @@ func prepare(o *options.Options, logTo io.Writer) (options.CompletedOptions, err
 		return options.CompletedOptions{}, err
 	}
 	featureGate := o.ServerRun.ComponentGlobalsRegistry.FeatureGateFor(o.ServerRun.ComponentName)
-	streams := &logsapi.LoggingOptions{ErrorStream: logging.ShortLines{Writer: logTo}, InfoStream: logging.ShortLines{Writer: os.Stdout}}
-	if err := logsapi.ValidateAndApplyWithOptions(o.Logs, streams, featureGate); err != nil {
-		return options.CompletedOptions{}, err
-	}
-	return completed, nil
+	return completed, logging.Apply(o.Logs, logTo, featureGate)
 }

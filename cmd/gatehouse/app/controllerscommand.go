@@ -36,6 +36,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/manager"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/serving"
+	"github.com/gatehouse-dev/gatehouse/pkg/logging"
 )
 
 // serviceAccountNamespace has the namespace of a pod.
@@ -77,10 +78,10 @@ of these, and to get, create and update the Lease; artifacts/deploy grants this 
 			if err != nil {
 				return err
 			}
-			if err := logsapi.ValidateAndApply(c.logs, nil); err != nil {
+			if err := logging.Apply(c.logs, os.Stderr, nil); err != nil {
 				return err
 			}
-			return c.run(cmd.Context(), config, cmd.OutOrStdout())
+			return logging.End(c.logs, c.run(cmd.Context(), config, cmd.OutOrStdout()))
 		},
 	}
 	var sets cliflag.NamedFlagSets

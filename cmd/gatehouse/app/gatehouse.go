@@ -22,7 +22,6 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
-	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/component-base/cli/globalflag"
 	"k8s.io/component-base/logs"
@@ -31,6 +30,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/auth"
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/command"
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/encryption"
+	"github.com/gatehouse-dev/gatehouse/pkg/logging"
 )
 
 // Execute runs the command line and returns the exit code: 0, or 1 after an error on standard
@@ -39,21 +39,10 @@ func Execute(ctx context.Context, args []string) int {
 	cmd := newCommand()
 	cmd.SetArgs(args)
 	if err := cmd.ExecuteContext(ctx); err != nil {
-		printErrors(err)
+		logging.PrintErrors(os.Stderr, "gatehouse", err)
 		return 1
 	}
 	return 0
-}
-
-// printErrors writes one line for each error.
-func printErrors(err error) {
-	errs := []error{err}
-	if aggregate, ok := err.(utilerrors.Aggregate); ok {
-		errs = utilerrors.Flatten(aggregate).Errors()
-	}
-	for _, e := range errs {
-		fmt.Fprintln(os.Stderr, "gatehouse: "+e.Error())
-	}
 }
 
 func newCommand() *cobra.Command {

@@ -83,7 +83,7 @@ report their status like the agents of real machines, but nothing really runs on
 			if err == nil {
 				fmt.Fprintln(out, "Stopped.")
 			}
-			return err
+			return logging.End(o.Logs, err)
 		},
 	}
 	addFlags(cmd, sets)

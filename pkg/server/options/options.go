@@ -32,6 +32,7 @@ import (
 	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/component-base/logs"
 	logsapi "k8s.io/component-base/logs/api/v1"
+	_ "k8s.io/component-base/logs/json/register" // --logging-format=json
 	"k8s.io/component-base/metrics"
 	metricsfeatures "k8s.io/component-base/metrics/features"
 
@@ -45,6 +46,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/limits"
 	"github.com/gatehouse-dev/gatehouse/pkg/serving"
 	storageoptions "github.com/gatehouse-dev/gatehouse/pkg/storage/options"
+	"github.com/gatehouse-dev/gatehouse/pkg/tracing"
 )
 
 // The two modes. --mode is required and never inferred, because the modes trust different
@@ -103,6 +105,7 @@ type Options struct {
 	Admission admissionoptions.Options
 	Watches   limits.WatchOptions
 	Memory    memory.Options
+	Tracing   tracing.Options
 
 	// OperationsAudit records writes and refused requests in AuditFile; a flag of gatehouse up.
 	OperationsAudit bool
@@ -186,6 +189,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	// Flow control is mandatory: without it one busy client starves all others.
 	_ = sets.FlagSet("features").MarkHidden("enable-priority-and-fairness")
 	o.Metrics.AddFlags(sets.FlagSet("metrics"))
+	o.Tracing.AddFlags(sets.FlagSet("tracing"))
 	logsapi.AddFlags(o.Logs, sets.FlagSet("logs"))
 	return sets
 }
@@ -205,6 +209,7 @@ func (o *Options) UpFlags(listen *string) cliflag.NamedFlagSets {
 	o.Cluster.AddTokenCacheFlag(sets.FlagSet("authentication"))
 	o.Authorization.AddFlags(sets.FlagSet("authorization"))
 	o.Etcd.AddUpFlags(sets.FlagSet("etcd"))
+	o.Tracing.AddFlags(sets.FlagSet("tracing"))
 	logsapi.AddFlags(o.Logs, sets.FlagSet("logs"))
 	return sets
 }

@@ -54,6 +54,7 @@ func (o CompletedOptions) Validate() []error {
 		errs = append(errs, fmt.Errorf("--enable-priority-and-fairness=false is not supported: leave the flag out"))
 	}
 	errs = append(errs, o.Metrics.Validate()...)
+	errs = append(errs, o.Tracing.Validate()...)
 	for _, err := range logsapi.Validate(o.Logs, o.ServerRun.ComponentGlobalsRegistry.FeatureGateFor(o.ServerRun.ComponentName), nil) {
 		errs = append(errs, err)
 	}

@@ -1,0 +1,55 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package watches
+
+import (
+	"k8s.io/component-base/metrics"
+)
+
+// collector computes the metrics when they are read.
+type collector struct {
+	metrics.BaseStableCollector
+	registry       *Registry
+	count, longest *metrics.Desc
+}
+
+// Metrics returns the metrics of the registry. Watch lag and terminated watches have metrics of k8s.io/apiserver:
+// see docs/observability.md.
+func (r *Registry) Metrics() metrics.Gatherer {
+	own := metrics.NewKubeRegistry()
+	own.CustomMustRegister(&collector{
+		registry: r,
+		count: metrics.NewDesc("gatehouse_watches_blocked", "Watches whose client has not taken a write for a second or longer.",
+			nil, nil, metrics.ALPHA, ""),
+		longest: metrics.NewDesc("gatehouse_watches_longest_blocked_seconds", "Time for which the watch that has been blocked longest has waited for its client; 0 if none is blocked.",
+			nil, nil, metrics.ALPHA, ""),
+	})
+	return own
+}
+
+// DescribeWithStability implements metrics.StableCollector.
+func (c *collector) DescribeWithStability(ch chan<- *metrics.Desc) {
+	ch <- c.count
+	ch <- c.longest
+}
+
+// CollectWithStability implements metrics.StableCollector.
+func (c *collector) CollectWithStability(ch chan<- metrics.Metric) {
+	count, longest := c.registry.blocked()
+	ch <- metrics.NewLazyConstMetric(c.count, metrics.GaugeValue, float64(count))
+	ch <- metrics.NewLazyConstMetric(c.longest, metrics.GaugeValue, longest.Seconds())
+}

@@ -1,0 +1,247 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package watches
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/endpoints/request"
+	testingclock "k8s.io/utils/clock/testing"
+
+	"github.com/gatehouse-dev/gatehouse/test/kit"
+)
+
+// serve serves the handler, recorded by the registry, as the user alice.
+func serve(t *testing.T, registry *Registry, http2 bool, handler http.HandlerFunc) *httptest.Server {
+	t.Helper()
+	resolver := request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")}
+	recorded := registry.Wrap(handler)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		info, err := resolver.NewRequestInfo(r)
+		if err != nil {
+			t.Error(err)
+		}
+		ctx := request.WithUser(request.WithRequestInfo(r.Context(), info), &user.DefaultInfo{Name: "alice"})
+		recorded.ServeHTTP(w, r.WithContext(ctx))
+	}))
+	server.EnableHTTP2 = http2
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return server
+}
+
+// open sends a request and returns its response, whose body the caller reads.
+func open(t *testing.T, server *httptest.Server, path string) *http.Response {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := server.Client().Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = response.Body.Close() })
+	return response
+}
+
+const hostsPath = "/apis/fleet.example.com/v1/namespaces/shop/hosts?watch=1&labelSelector=a%3Db&fieldSelector=metadata.name%3Dx&resourceVersion=7&sendInitialEvents=true"
+
+func TestAWatchIsRecordedWhileItIsOpen(t *testing.T) {
+	for _, http2 := range []bool{false, true} {
+		t.Run(fmt.Sprintf("with HTTP/2: %v", http2), func(t *testing.T) {
+			start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+			registry, leave := NewRegistry(testingclock.NewFakePassiveClock(start)), make(chan struct{})
+			server := serve(t, registry, http2, func(w http.ResponseWriter, _ *http.Request) {
+				_, hijacks := w.(http.Hijacker)
+				if hijacks == http2 {
+					t.Errorf("the writer of a watch hijacks: %v", hijacks)
+				}
+				for range 3 {
+					_, _ = w.Write([]byte{0, 0, 0, 5})
+					_, _ = w.Write([]byte("event"))
+				}
+				w.(http.Flusher).Flush()
+				<-leave
+			})
+			response := open(t, server, hostsPath)
+			if _, err := io.ReadFull(response.Body, make([]byte, 27)); err != nil {
+				t.Fatal(err)
+			}
+			sessions := registry.Sessions()
+			if len(sessions) != 1 {
+				t.Fatalf("got %d sessions", len(sessions))
+			}
+			got := sessions[0]
+			if got.Address == "" || got.Agent != "Go-http-client/"+map[bool]string{false: "1.1", true: "2.0"}[http2] {
+				t.Errorf("address %q, agent %q", got.Address, got.Agent)
+			}
+			got.Address, got.Agent, got.Blocked = "", "", 0
+			want := Session{ID: 1, User: "alice", Namespace: "shop", Name: "x", LabelSelector: "a=b", FieldSelector: "metadata.name=x", ResourceVersion: "7", InitialEvents: true, Since: start, Events: 3, Bytes: 27}
+			want.Resource.Group, want.Resource.Version, want.Resource.Resource = "fleet.example.com", "v1", "hosts"
+			if got != want {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+			close(leave)
+			if _, err := io.ReadAll(response.Body); err != nil {
+				t.Fatal(err)
+			}
+			kit.Eventually(t, "the record is removed", func(context.Context) bool { return len(registry.Sessions()) == 0 })
+		})
+	}
+}
+
+func TestACompressedWatchCountsItsBatches(t *testing.T) {
+	registry, leave := NewRegistry(testingclock.NewFakePassiveClock(time.Now())), make(chan struct{})
+	server := serve(t, registry, false, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		w.WriteHeader(http.StatusOK)
+		w.(http.Flusher).Flush() // the headers
+		for range 3 {
+			_, _ = w.Write([]byte("a part"))
+		}
+		w.(http.Flusher).Flush()
+		<-leave
+	})
+	defer close(leave)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+hostsPath, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Accept-Encoding", "gzip") // or the client would decompress
+	response, err := server.Client().Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if _, err := io.ReadFull(response.Body, make([]byte, 18)); err != nil {
+		t.Fatal(err)
+	}
+	kit.Eventually(t, "the batch is counted", func(context.Context) bool {
+		sessions := registry.Sessions()
+		return len(sessions) == 1 && sessions[0].Compressed && sessions[0].Events == 1 && sessions[0].Bytes == 18
+	})
+}
+
+func TestOtherRequestsAreNotRecorded(t *testing.T) {
+	registry := NewRegistry(testingclock.NewFakePassiveClock(time.Now()))
+	server := serve(t, registry, false, func(http.ResponseWriter, *http.Request) {
+		if n := len(registry.Sessions()); n > 0 {
+			t.Errorf("%d sessions", n)
+		}
+	})
+	for _, path := range []string{"/apis/fleet.example.com/v1/hosts", "/version"} {
+		open(t, server, path)
+	}
+}
+
+// TestAClientThatDoesNotReadBlocksItsWatch writes more than the buffers of both sides hold.
+func TestAClientThatDoesNotReadBlocksItsWatch(t *testing.T) {
+	for _, http2 := range []bool{false, true} {
+		t.Run(fmt.Sprintf("with HTTP/2: %v", http2), func(t *testing.T) {
+			clock := testingclock.NewFakePassiveClock(time.Now())
+			registry := NewRegistry(clock)
+			clock.SetTime(clock.Now().Add(time.Hour))
+			server := serve(t, registry, http2, func(w http.ResponseWriter, _ *http.Request) {
+				for {
+					if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+						return
+					}
+				}
+			})
+			response := open(t, server, hostsPath)
+			stuck, looks := int64(0), 0
+			kit.Eventually(t, "a write is blocked", func(context.Context) bool {
+				if written := registry.Sessions()[0].Bytes; written != stuck {
+					stuck, looks = written, 0
+				}
+				looks++
+				return stuck > 0 && looks > 20
+			})
+			if count, longest := registry.blocked(); count != 0 || longest != 0 {
+				t.Errorf("%d watches are blocked for %v before a second has passed", count, longest)
+			}
+			clock.SetTime(clock.Now().Add(3 * time.Second))
+			session := registry.Sessions()[0]
+			if count, longest := registry.blocked(); count != 1 || longest != 3*time.Second || session.Blocked != longest || !session.IsBlocked() {
+				t.Errorf("%d watches are blocked for %v, and the session has %v", count, longest, session.Blocked)
+			}
+			if _, err := io.ReadFull(bufio.NewReader(response.Body), make([]byte, stuck+2<<20)); err != nil {
+				t.Fatal(err)
+			}
+			kit.Eventually(t, "the client has read, and the watch is not blocked", func(context.Context) bool {
+				count, _ := registry.blocked()
+				return count == 0
+			})
+		})
+	}
+}
+
+func TestTheMetricsHaveTheBlockedWatches(t *testing.T) {
+	clock := testingclock.NewFakePassiveClock(time.Now())
+	registry := NewRegistry(clock)
+	for _, blocked := range []time.Duration{0, 5 * time.Second, 2 * time.Second} {
+		s := registry.begin(&request.RequestInfo{Verb: "watch"}, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
+		if blocked > 0 {
+			s.writing.Store(int64(10*time.Second - blocked))
+		}
+	}
+	clock.SetTime(clock.Now().Add(10 * time.Second))
+	families, err := registry.Metrics().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, family := range families {
+		got[family.GetName()] = family.GetMetric()[0].GetGauge().GetValue()
+	}
+	if got["gatehouse_watches_blocked"] != 2 || got["gatehouse_watches_longest_blocked_seconds"] != 5 {
+		t.Errorf("got %v", got)
+	}
+}
+
+// TestWatchesHaveNoGoroutine opens many sessions.
+func TestWatchesHaveNoGoroutine(t *testing.T) {
+	registry := NewRegistry(testingclock.NewFakePassiveClock(time.Now()))
+	before := runtime.NumGoroutine()
+	for range 10_000 {
+		registry.begin(&request.RequestInfo{Verb: "watch"}, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
+	}
+	if after := runtime.NumGoroutine(); after > before+10 || len(registry.Sessions()) != 10_000 {
+		t.Errorf("%d goroutines, %d before", after, before)
+	}
+}
+
+func BenchmarkBlockedOfTenThousandWatches(b *testing.B) {
+	registry := NewRegistry(testingclock.NewFakePassiveClock(time.Now()))
+	for range 10_000 {
+		registry.begin(&request.RequestInfo{Verb: "watch"}, httptest.NewRequestWithContext(b.Context(), http.MethodGet, "/", nil))
+	}
+	for b.Loop() {
+		registry.blocked()
+	}
+}
