@@ -79,12 +79,12 @@ func (p *provider) authorizationCode(ctx context.Context, notes io.Writer) (*ent
 		}
 		token, err := a.config.Exchange(p.context(ctx), got.code, oauth2.VerifierOption(a.verifier))
 		if err != nil {
-			return nil, p.refused(ctx, "authorization code flow", err)
+			return nil, p.refused(ctx, codeFlow, err)
 		}
 		return p.tokens(ctx, token, a.nonce)
 	case <-ctx.Done():
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return nil, p.options.timedOut("")
+			return nil, p.options.timedOut(codeFlow, "")
 		}
 		return nil, ctx.Err()
 	}
@@ -211,7 +211,7 @@ func (a *authorization) finish(w http.ResponseWriter, r *http.Request) {
 	case sender != "" && sender != issuer, sender == "" && a.provider.metadata.NamesItselfBack:
 		got.err = fmt.Errorf("the response of the login is from issuer %q and not from %s: it was refused", printable(sender), issuer)
 	case query.Get("error") != "":
-		got.err = a.provider.refusal("authorization code flow", query.Get("error"), strings.TrimSuffix(query.Get("error")+": "+query.Get("error_description"), ": "))
+		got.err = a.provider.refusal(codeFlow, query.Get("error"), strings.TrimSuffix(query.Get("error")+": "+query.Get("error_description"), ": "))
 	case got.code == "":
 		got.err = fmt.Errorf("%s sent no code: its response is not that of an authorization code flow", issuer)
 	}

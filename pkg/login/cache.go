@@ -54,9 +54,11 @@ type entry struct {
 	RefreshToken string    `json:"refreshToken,omitempty"`
 	Subject      string    `json:"subject,omitempty"`
 	Expiry       time.Time `json:"expiry,omitzero"`
-	// Failed and Reason are of a login that failed, for the processes that waited for it.
+	// Failed, Reason and Client are of a login that failed, for the processes that waited for it and for the client
+	// that ran it, which Client identifies by its process ID.
 	Failed time.Time `json:"failed,omitzero"`
 	Reason string    `json:"reason,omitempty"`
+	Client int       `json:"client,omitempty"`
 }
 
 // usable reports whether the ID token is valid for long enough.

@@ -46,13 +46,9 @@ func (e *entry) credential() Credential {
 	return Credential{Token: e.IDToken, Subject: e.Subject, Expiry: e.Expiry}
 }
 
-// ValidateExecInfo returns an error if a client expects another version than the one that WriteExec writes. The
-// value is empty if no client runs this process. Its field interactive, which reports whether there is a standard
+// ValidateExecInfo returns an error if a client expects another version than the one that WriteExec writes. Its field interactive, which reports whether there is a standard
 // input, has no effect: no flow reads it.
 func ValidateExecInfo(value string) error {
-	if value == "" {
-		return nil
-	}
 	var request metav1.TypeMeta
 	if err := json.Unmarshal([]byte(value), &request); err != nil {
 		return fmt.Errorf("%s is not valid JSON: %w", ExecInfo, err)

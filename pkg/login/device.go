@@ -25,8 +25,8 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// deviceFlow has the user enter a code on another device.
-func (p *provider) deviceFlow(ctx context.Context, notes io.Writer) (*entry, error) {
+// deviceCode runs the device flow: it has the user enter a code on another device.
+func (p *provider) deviceCode(ctx context.Context, notes io.Writer) (*entry, error) {
 	o := p.options
 	if p.metadata.DeviceURL == "" {
 		return nil, fmt.Errorf("--device: %s does not support the device flow: leave the flag out, and use --no-browser on a machine without a browser", o.Issuer)
@@ -38,7 +38,7 @@ func (p *provider) deviceFlow(ctx context.Context, notes io.Writer) (*entry, err
 	}
 	device, err := p.oauth.DeviceAuth(p.context(ctx), options...)
 	if err != nil {
-		return nil, p.refused(ctx, "device flow", err)
+		return nil, p.refused(ctx, deviceFlow, err)
 	}
 	if u, err := url.Parse(device.VerificationURI); err != nil || u.Scheme != "https" {
 		return nil, fmt.Errorf("--issuer-url=%s: the page for the code is %q, and must be an https URL: correct the provider", o.Issuer, printable(device.VerificationURI))
@@ -46,7 +46,7 @@ func (p *provider) deviceFlow(ctx context.Context, notes io.Writer) (*entry, err
 	fmt.Fprintf(notes, "To log in at %s, open %s on any device and enter the code %s\n", o.Issuer, printable(device.VerificationURI), printable(device.UserCode))
 	token, err := p.oauth.DeviceAccessToken(p.context(ctx), device)
 	if err != nil {
-		return nil, p.refused(ctx, "device flow", err)
+		return nil, p.refused(ctx, deviceFlow, err)
 	}
 	return p.tokens(ctx, token, "")
 }

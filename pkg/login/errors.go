@@ -32,6 +32,13 @@ import (
 // longestText bounds the text of a provider in a message, in bytes.
 const longestText = 300
 
+// Flows in words, for messages.
+const (
+	codeFlow   = "authorization code flow"
+	deviceFlow = "device flow"
+	refreshing = "refresh token"
+)
+
 // errNoIDToken is a response without an ID token.
 var errNoIDToken = errors.New("the provider sent no ID token: it supports OAuth 2.0 only, or the client is not set up for OpenID Connect")
 
@@ -97,7 +104,7 @@ func (p *provider) refused(ctx context.Context, what string, err error) error {
 	var request *url.Error
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return p.options.timedOut("")
+		return p.options.timedOut(what, "")
 	case errors.As(err, &request):
 		return p.options.unreachable(err)
 	case !errors.As(err, &response):
@@ -120,7 +127,7 @@ func (p *provider) refusal(what, code, reason string) error {
 	case "access_denied":
 		return fmt.Errorf("the login was denied by the user or the provider (%s): run the command again to allow it", reason)
 	case "expired_token":
-		return o.timedOut(" (" + reason + ")")
+		return o.timedOut(what, " ("+reason+")")
 	case "invalid_client":
 		if o.ClientSecretFile == "" {
 			return fmt.Errorf("--client-id=%s: %s does not accept the client (%s): check the ID, and name the secret with --client-secret-file if the client has one", o.ClientID, o.Issuer, reason)
@@ -134,7 +141,11 @@ func (p *provider) refusal(what, code, reason string) error {
 	return fmt.Errorf("%s refused the %s for --client-id=%s: %s", o.Issuer, what, o.ClientID, reason)
 }
 
-// timedOut returns the error of a login that the user did not complete.
-func (o *Options) timedOut(more string) error {
-	return fmt.Errorf("the login at %s was not completed in time%s: run the command again; --timeout=%s bounds the wait. If the provider shows an error, check --client-id, and that the client permits the redirect URL http://%s/callback with any port, or else name the permitted one with --listen-port", o.Issuer, more, o.Timeout, o.RedirectHost)
+// timedOut returns the error of a login that the user did not complete by a flow.
+func (o *Options) timedOut(what, more string) error {
+	err := fmt.Errorf("the login at %s was not completed in time%s: run the command again; --timeout=%s bounds the wait", o.Issuer, more, o.Timeout)
+	if what == codeFlow {
+		return fmt.Errorf("%w. If the provider shows an error, check --client-id, and that the client permits the redirect URL http://%s/callback with any port, or else name the permitted one with --listen-port", err, o.RedirectHost)
+	}
+	return err
 }

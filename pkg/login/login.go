@@ -26,10 +26,14 @@ import (
 	"golang.org/x/oauth2"
 )
 
+// retryPause is the time after a failed login in which the same client gets the failure.
+const retryPause = 30 * time.Second
+
 // Credential returns a valid ID token with its expiry, in this order: the cached one, one by the cached refresh
 // token, one by a login of the user. notes gets what the user has to do. Of several processes one logs in, and the
-// others wait and get its result, also its failure.
-func (o *Options) Credential(ctx context.Context, notes io.Writer) (Credential, error) {
+// others wait and get its result, also its failure. client is the process ID of the client that runs this process, or
+// 0 for a user: kubectl runs its plugin five times if it fails, and gets the same failure without another login.
+func (o *Options) Credential(ctx context.Context, client int, notes io.Writer) (Credential, error) {
 	began := time.Now()
 	c, err := o.openCache()
 	if err != nil {
@@ -47,8 +51,8 @@ func (o *Options) Credential(ctx context.Context, notes io.Writer) (Credential, 
 	if err != nil {
 		return Credential{}, err
 	}
-	if cached.Failed.After(began) {
-		return Credential{}, fmt.Errorf("another process that logged in failed: %s", cached.Reason)
+	if cached.Failed.After(began) || client != 0 && cached.Client == client && began.Sub(cached.Failed) < retryPause {
+		return Credential{}, fmt.Errorf("the login has just failed: %s", cached.Reason)
 	}
 	if cached.usable(time.Now()) {
 		return cached.credential(), nil
@@ -61,8 +65,8 @@ func (o *Options) Credential(ctx context.Context, notes io.Writer) (Credential, 
 	if err == nil && renewed == nil {
 		renewed, err = p.logIn(ctx, notes)
 		if err != nil && ctx.Err() == nil {
-			// Processes that wait must not have the user log in again one after the other.
-			return Credential{}, errors.Join(err, c.write(&entry{Failed: time.Now(), Reason: err.Error()}))
+			// Neither processes that wait nor a client that tries again must have the user log in again.
+			return Credential{}, errors.Join(err, c.write(&entry{Failed: time.Now(), Reason: err.Error(), Client: client}))
 		}
 	}
 	if err != nil {
@@ -85,7 +89,7 @@ func (p *provider) refresh(ctx context.Context, cached *entry) (*entry, error) {
 		return nil, nil // revoked, expired, used before
 	}
 	if err != nil {
-		return nil, p.refused(ctx, "refresh token", err)
+		return nil, p.refused(ctx, refreshing, err)
 	}
 	renewed, err := p.tokens(ctx, token, "")
 	if errors.Is(err, errNoIDToken) {
@@ -105,7 +109,7 @@ func (p *provider) logIn(ctx context.Context, notes io.Writer) (*entry, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.options.Timeout)
 	defer cancel()
 	if p.options.Device || !p.options.NoBrowser && p.metadata.DeviceURL != "" && browser() == "" {
-		return p.deviceFlow(ctx, notes)
+		return p.deviceCode(ctx, notes)
 	}
 	return p.authorizationCode(ctx, notes)
 }

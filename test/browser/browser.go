@@ -31,6 +31,7 @@ import (
 	"net/http/cookiejar"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +52,8 @@ const (
 type User struct {
 	// Name and Password are what the user enters.
 	Name, Password string
+	// Choice is a part of the location to which a button leads; that button is pressed on a page without forms.
+	Choice string
 	// CA is the authority of the provider, in PEM.
 	CA string
 	// Log is a file that gets a row for each visit: "link: the last page", or "link: error: reason".
@@ -146,8 +149,11 @@ func (u User) Visit(ctx context.Context, link string) (string, error) {
 			return "", err
 		}
 		action, fields, err := u.fill(page)
-		if err != nil || action == nil {
-			return page, err
+		if err != nil {
+			return "", err
+		}
+		if action == nil {
+			return u.choose(ctx, client, page, at)
 		}
 		request, err = http.NewRequestWithContext(ctx, http.MethodPost, at.ResolveReference(action).String(), strings.NewReader(fields.Encode()))
 		if err != nil {
@@ -156,6 +162,29 @@ func (u User) Visit(ctx context.Context, link string) (string, error) {
 		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	return "", fmt.Errorf("%s has more than %d forms", link, mostForms)
+}
+
+// location matches where a button leads to.
+var location = regexp.MustCompile(`location\.href='([^']*)'`)
+
+// choose presses the button of the user's choice, if there is one, and returns the last page.
+func (u User) choose(ctx context.Context, client *http.Client, page string, at *url.URL) (string, error) {
+	for _, match := range location.FindAllStringSubmatch(html.UnescapeString(page), -1) {
+		if u.Choice == "" || !strings.Contains(match[1], u.Choice) {
+			continue
+		}
+		target, err := at.Parse(match[1])
+		if err != nil {
+			return "", err
+		}
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
+		if err != nil {
+			return "", err
+		}
+		page, _, err = load(client, request)
+		return page, err
+	}
+	return page, nil
 }
 
 // load returns the page after all redirects, and its address.

@@ -26,6 +26,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -46,7 +47,9 @@ const (
 	client = "gatehouse"
 	// confidential is a client with a secret.
 	confidential, secret = "gatehouse-confidential", "s3cr3t-of-the-client"
-	password             = "pa55word-of-the-user"
+	// elsewhere is a client that permits another redirect URL.
+	elsewhere = "gatehouse-elsewhere"
+	password  = "pa55word-of-the-user"
 	// lifetime is that of ID tokens, unless a test sets another.
 	lifetime = time.Hour
 )
@@ -62,10 +65,14 @@ type provider struct {
 	ca      string
 	handler http.Handler
 	store   *store
+	// port is that of the redirect URL of the confidential client.
+	port int
 
 	mu       sync.Mutex
 	down     bool
 	requests map[string]int
+	// groups is the token that /groups returns, for distributed claims.
+	groups string
 }
 
 // startProvider starts a provider that ends with the test.
@@ -83,10 +90,15 @@ func startProvider(t *testing.T) *provider {
 // newProvider returns a provider that does not listen yet.
 func newProvider(t *testing.T, address string) *provider {
 	t.Helper()
-	p := &provider{url: "https://" + address, requests: map[string]int{}}
+	port, err := kit.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &provider{url: "https://" + address, port: port, requests: map[string]int{}}
 	clients := map[string]*example.Client{
 		client:       example.NativeClient(client, "http://127.0.0.1/callback"),
-		confidential: example.WebClient(confidential, secret),
+		confidential: example.WebClient(confidential, secret, "http://127.0.0.1:"+strconv.Itoa(p.port)+"/callback"),
+		elsewhere:    example.NativeClient(elsewhere, "http://127.0.0.1/elsewhere"),
 	}
 	p.store = &store{Storage: example.NewStorageWithClients(users{}, clients), lifetime: lifetime}
 	p.store.rotate(newKey(t, "first"))
@@ -113,10 +125,14 @@ func (p *provider) listen(t *testing.T) {
 func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	p.requests[r.URL.Path]++
-	down := p.down
+	down, distributed := p.down, p.groups
 	p.mu.Unlock()
-	if down {
+	switch {
+	case down:
 		http.Error(w, "down", http.StatusServiceUnavailable)
+		return
+	case r.URL.Path == "/groups":
+		fmt.Fprint(w, distributed)
 		return
 	}
 	p.handler.ServeHTTP(w, r)
@@ -127,6 +143,13 @@ func (p *provider) setDown(down bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.down = down
+}
+
+// setGroups sets the token that /groups returns.
+func (p *provider) setGroups(token string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.groups = token
 }
 
 // count returns the number of requests for a path.

@@ -33,6 +33,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/test/binary"
 	"github.com/gatehouse-dev/gatehouse/test/browser"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 func TestMain(m *testing.M) {
@@ -84,7 +85,8 @@ type seat struct {
 	t           *testing.T
 	user        browser.User
 	environment []string
-	cache       string
+	// cache and kubeconfig are the paths of the cached tokens and of the kubeconfig.
+	cache, kubeconfig string
 	// login are the arguments of `gatehouse user login`.
 	login []string
 }
@@ -92,13 +94,18 @@ type seat struct {
 // seat writes a kubeconfig by `gatehouse kubeconfig --oidc` with more flags.
 func (s *server) seat(t *testing.T, p *provider, user string, flags ...string) *seat {
 	t.Helper()
+	kit.EventuallyState(t, "the server has the keys of the provider", func(ctx context.Context) (bool, string) {
+		got := s.who(ctx, s.callers(t), p.token(t, nil))
+		return strings.Contains(got, ":ada "), got
+	})
 	home := t.TempDir()
 	authority, kubeconfig := filepath.Join(home, "ca.pem"), filepath.Join(home, "kubeconfig")
 	if err := os.WriteFile(authority, []byte(p.ca), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	at := &seat{t: t, user: p.user(t, user), cache: filepath.Join(home, "cache", "gatehouse", "login")}
-	at.environment = append(at.user.Environment(t), "HOME="+home, "XDG_CACHE_HOME="+filepath.Join(home, "cache"), "KUBECONFIG="+kubeconfig, "PATH="+os.Getenv("PATH"))
+	at := &seat{t: t, user: p.user(t, user), cache: filepath.Join(home, "cache", "gatehouse", "login"), kubeconfig: kubeconfig}
+	at.environment = []string{"HOME=" + home, "XDG_CACHE_HOME=" + filepath.Join(home, "cache"), "KUBECONFIG=" + kubeconfig, "PATH=" + os.Getenv("PATH")}
+	at.browse()
 	at.login = append([]string{"--issuer-url=" + p.url, "--client-id=" + client, "--ca-file=" + authority, "--scopes=offline_access,groups"}, flags...)
 	written := at.run(binary.Path(t), append([]string{"kubeconfig", "--oidc", "--data-dir=" + s.DataDir, "--command=" + binary.Path(t)}, at.login...)...)
 	if written.err != nil {
@@ -108,6 +115,12 @@ func (s *server) seat(t *testing.T, p *provider, user string, flags ...string) *
 		t.Fatal(err)
 	}
 	return at
+}
+
+// browse makes the user's browser that of later commands.
+func (at *seat) browse() {
+	at.t.Helper()
+	at.environment = append(at.environment, at.user.Environment(at.t)...) // the last value counts
 }
 
 // output is the result of a program.
@@ -144,10 +157,13 @@ func (at *seat) kubectl(arguments ...string) output {
 	return at.run(kubectl(at.t), arguments...)
 }
 
+// whoami is the output format for the user and groups that the server sees.
+const whoami = `jsonpath={.status.userInfo.username} {.status.userInfo.groups}`
+
 // whoami returns the user and groups that the server sees, or the error.
 func (at *seat) whoami() string {
 	at.t.Helper()
-	got := at.kubectl("auth", "whoami", "-o", `jsonpath={.status.userInfo.username} {.status.userInfo.groups}`)
+	got := at.kubectl("auth", "whoami", "-o", whoami)
 	if got.err != nil {
 		return got.stderr
 	}

@@ -49,17 +49,21 @@ same time log in once. "gatehouse user logout" removes what is cached.`,
   gatehouse user login --issuer-url https://sso.example.com --client-id gatehouse --scopes offline_access,groups --device`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := login.ValidateExecInfo(os.Getenv(login.ExecInfo)); err != nil {
-				return err
+			client := 0
+			if info := os.Getenv(login.ExecInfo); info != "" {
+				if err := login.ValidateExecInfo(info); err != nil {
+					return err
+				}
+				client = os.Getppid()
 			}
 			if err := command.Invalid(o.Validate()); err != nil {
 				return err
 			}
-			credential, err := o.Credential(cmd.Context(), cmd.ErrOrStderr())
+			credential, err := o.Credential(cmd.Context(), client, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
-			if os.Getenv(login.ExecInfo) == "" && term.IsTerminal(int(os.Stdout.Fd())) {
+			if client == 0 && term.IsTerminal(int(os.Stdout.Fd())) {
 				fmt.Fprintf(cmd.OutOrStdout(), "%s has %q logged in; the token is valid until %s\n", o.Issuer, credential.Subject, credential.Expiry.Local().Format(time.RFC3339))
 				return nil
 			}
