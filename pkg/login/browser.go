@@ -27,8 +27,8 @@ import (
 	"syscall"
 )
 
-// browser returns the program that opens links, or nothing. It is the first of $BROWSER, or the desktop's.
-func browser() string {
+// browserProgram returns the program that opens links, or nothing. It is the first of $BROWSER, or the desktop's.
+func browserProgram() string {
 	if programs := filepath.SplitList(os.Getenv("BROWSER")); len(programs) > 0 && programs[0] != "" && !strings.Contains(programs[0], "%") {
 		return programs[0]
 	}
@@ -48,7 +48,7 @@ func browser() string {
 
 // show prints the link and opens it in a browser, if there is one. The link has no secret.
 func (o *Options) show(link string, notes io.Writer) {
-	program := browser()
+	program := browserProgram()
 	if o.NoBrowser || program == "" {
 		fmt.Fprintf(notes, "To log in at %s, open %s in a browser of this machine\n", o.Issuer, link)
 		return

@@ -108,7 +108,7 @@ func (p *provider) refresh(ctx context.Context, cached *entry) (*entry, error) {
 func (p *provider) logIn(ctx context.Context, notes io.Writer) (*entry, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.options.Timeout)
 	defer cancel()
-	if p.options.Device || !p.options.NoBrowser && p.metadata.DeviceURL != "" && browser() == "" {
+	if p.options.Device || !p.options.NoBrowser && p.metadata.DeviceURL != "" && browserProgram() == "" {
 		return p.deviceCode(ctx, notes)
 	}
 	return p.authorizationCode(ctx, notes)
