@@ -117,6 +117,28 @@ func (o *Options) serverURL() (string, error) {
 	if o.Server != "" {
 		return o.Server, nil
 	}
+	cluster, err := o.adminCluster()
+	if err != nil {
+		return "", fmt.Errorf("the URL of the server cannot be read from %w: set it with --server", err)
+	}
+	return cluster.Server, nil
+}
+
+// Cluster returns the server for a kubeconfig without credentials: that of the administrator's kubeconfig, with the
+// URL of --server.
+func (o *Options) Cluster() (*clientcmdapi.Cluster, error) {
+	cluster, err := o.adminCluster()
+	if err != nil {
+		return nil, fmt.Errorf("the server cannot be read from %w: start the server once with \"gatehouse up\", or name its directory with --data-dir", err)
+	}
+	if o.Server != "" {
+		cluster.Server = o.Server
+	}
+	return cluster, o.checkServer(cluster.Server)
+}
+
+// adminCluster returns the server in the administrator's kubeconfig. The error begins with its path.
+func (o *Options) adminCluster() (*clientcmdapi.Cluster, error) {
 	path := filepath.Join(o.DataDir, o.Kubeconfig)
 	var admin *clientcmdapi.Config
 	data, err := files.ReadTrusted(path)
@@ -126,12 +148,13 @@ func (o *Options) serverURL() (string, error) {
 	if err == nil {
 		if current := admin.Contexts[admin.CurrentContext]; current != nil {
 			if cluster := admin.Clusters[current.Cluster]; cluster != nil {
-				return cluster.Server, nil
+				cluster.LocationOfOrigin = ""
+				return cluster, nil
 			}
 		}
 		err = errors.New("it names no server")
 	}
-	return "", fmt.Errorf("the URL of the server cannot be read from %s (%w): set it with --server", path, err)
+	return nil, fmt.Errorf("%s (%w)", path, err)
 }
 
 // checkServer refuses a URL with a host that is not in the certificate that the server generates:

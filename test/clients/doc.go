@@ -16,7 +16,8 @@ limitations under the License.
 
 // Package clients runs the programs and libraries that users point at a Gatehouse server: the
 // clients of Kubernetes for JavaScript and Python, kubectl, kustomize, kubeconform, and the files of
-// artifacts/tools for Argo CD, k9s and kapp. Helm has a separate module in a subdirectory. The
+// artifacts/tools for Argo CD, k9s and kapp; and kubectl logs in at an OpenID Connect provider for
+// Node.js. Helm has a separate module in a subdirectory. The
 // server is the program that `make build` builds.
 //
 // A client that is not installed skips its test with a message on how to install it. If

@@ -25,11 +25,18 @@ import (
 
 // The tests themselves are in the language of the client.
 func TestTheJavaScriptClientListsWatchesPatchesAndInforms(t *testing.T) {
-	node := tool(t, "node", "install Node.js 20 or newer")
+	node, dir := npmInstall(t, "js", "client.test.mjs")
+	t.Logf("%s", mustRun(t, start(t), "", node, "--test", filepath.Join(dir, "client.test.mjs")))
+}
+
+// npmInstall returns node, and a directory with a script of this directory and the packages that it needs.
+func npmInstall(t *testing.T, from, script string) (node, dir string) {
+	t.Helper()
+	node = tool(t, "node", "install Node.js 20 or newer")
 	npm := tool(t, "npm", "install npm, which comes with Node.js")
-	dir := t.TempDir()
-	for _, name := range []string{"package.json", "package-lock.json", "client.test.mjs"} {
-		content, err := os.ReadFile(filepath.Join("js", name))
+	dir = t.TempDir()
+	for _, name := range []string{"package.json", "package-lock.json", script} {
+		content, err := os.ReadFile(filepath.Join(from, name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -42,7 +49,7 @@ func TestTheJavaScriptClientListsWatchesPatchesAndInforms(t *testing.T) {
 	if out, err := install.CombinedOutput(); err != nil {
 		t.Fatalf("npm ci, which needs the registry of npm: %v\n%s", err, out)
 	}
-	t.Logf("%s", mustRun(t, start(t), "", node, "--test", filepath.Join(dir, "client.test.mjs")))
+	return node, dir
 }
 
 func TestThePythonClientListsWatchesAndPatches(t *testing.T) {

@@ -245,6 +245,7 @@ var rooms = []room{
 		"k8s.io/component-base/metrics/...", "pkg/files", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/server/dynamiccertificates", "k8s.io/client-go/tools/clientcmd/...", "k8s.io/client-go/util/cert",
 	}},
 	{packages: "pkg/credentials", may: []string{"pkg/authentication/revocation", "pkg/certificates", "pkg/files", "pkg/generated/clientset/versioned", "github.com/spf13/pflag", "k8s.io/client-go/..."}},
+	{packages: "pkg/login", may: []string{"pkg/files", "github.com/coreos/go-oidc", "github.com/spf13/pflag", "golang.org/x/oauth2", "golang.org/x/sys/unix", "k8s.io/client-go/..."}, tests: []string{"test/browser"}},
 	// The commands that manage the keys of encryption at rest: a client of servers and of an embedded etcd.
 	{packages: "pkg/encryption", may: []string{
 		"pkg/credentials", "pkg/files", "pkg/storage", "go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/api/v3/...", "go.uber.org/zap", "github.com/spf13/pflag", "sigs.k8s.io/yaml",

@@ -23,6 +23,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/command"
+	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/login"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 	"github.com/gatehouse-dev/gatehouse/pkg/credentials"
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
@@ -67,7 +68,7 @@ certificates there. The kubeconfig holds a private key: treat it as a password.`
 	}
 	o.AddFlags(add.Flags())
 	add.Flags().StringArrayVar(&groups, "group", nil, "Group of the user. May be given more than once.")
-	return command.Parent("user", "Give people access to a standalone server, and revoke it", add, newRevokeUserCommand())
+	return command.Parent("user", "Give people access to a standalone server, and revoke it", add, newRevokeUserCommand(), login.NewLoginCommand(), login.NewLogoutCommand())
 }
 
 // exactlyOneName validates the arguments of a command that takes one name.
