@@ -56,7 +56,13 @@ func Forged(t testing.TB, p *Provider, key, stranger *Key, change map[string]any
 }
 
 // PublicBytes returns the public key as the secret with which libraries that confuse algorithms verify HMAC.
-func (k *Key) PublicBytes() []byte { return append(k.Public().X.Bytes(), k.Public().Y.Bytes()...) }
+func (k *Key) PublicBytes() []byte {
+	data, err := k.Public().Bytes()
+	if err != nil {
+		panic(err) // NewKey's curve has an encoding
+	}
+	return data
+}
 
 // Unsigned returns a token with a header and an empty signature.
 func Unsigned(t testing.TB, header string, claims map[string]any) string {
