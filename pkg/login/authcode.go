@@ -140,7 +140,8 @@ func (a *authorization) preflight(ctx context.Context) error {
 	request.Header.Set("Accept", "text/html, text/plain;q=0.9, application/json;q=0.8")
 	response, err := a.provider.client.Do(request)
 	if err != nil {
-		return a.provider.options.unreachable(errors.Unwrap(err)) // without the URL, which has the state
+		// Without the parameters of the URL: they would hide the reason.
+		return a.provider.refused(ctx, codeFlow, &url.Error{Op: "Get", URL: a.config.Endpoint.AuthURL, Err: errors.Unwrap(err)})
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusBadRequest {

@@ -116,7 +116,7 @@ func TestOneOfTenCommandsFailsForAll(t *testing.T) {
 	t.Parallel()
 	p := startProvider(t)
 	s := startServer(t, p.entry("oidc:", ""))
-	ada := s.seat(t, p, "ada", "--timeout=3s")
+	ada := s.seat(t, p, "ada", "--timeout=15s")
 	ada.user.Password = "wrong"
 	ada.browse()
 	var group sync.WaitGroup
@@ -138,7 +138,7 @@ func TestACommandThatFailsHasOneLogin(t *testing.T) {
 	t.Parallel()
 	p := startProvider(t)
 	s := startServer(t, p.entry("oidc:", ""))
-	ada := s.seat(t, p, "ada", "--timeout=2s")
+	ada := s.seat(t, p, "ada", "--timeout=15s")
 	right := ada.user.Password
 	ada.user.Password = "wrong"
 	ada.browse()
