@@ -32,6 +32,7 @@ import (
 	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/ginkgo/v2/types"
 	"github.com/onsi/gomega"
+	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/component-base/logs"
 	conformancedata "k8s.io/kubernetes/test/conformance/testdata"
 	"k8s.io/kubernetes/test/e2e/framework"
@@ -61,6 +62,8 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	// The framework's default for --kubeconfig: the tests may not run on a server by accident.
+	_ = os.Unsetenv(clientcmd.RecommendedConfigPathEnvVar)
 	config.CopyFlags(config.Flags, flag.CommandLine)
 	framework.RegisterCommonFlags(flag.CommandLine)
 	framework.RegisterClusterFlags(flag.CommandLine)
