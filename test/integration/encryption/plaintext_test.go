@@ -126,7 +126,7 @@ func TestARewriteThatIsKilledIsCompletedByTheNext(t *testing.T) {
 	// Killing the server loses nothing, either.
 	server.Kill()
 	server.Wait(t)
-	server = binary.Start(t, dir, flag+file)
+	binary.Start(t, dir, flag+file)
 	output := mustRun(t, "rewrite", file, "--data-dir", dir)
 	if strings.Contains(output, " 0 objects rewritten, 0 stored with the right key already") {
 		t.Errorf("the second command rewrote everything again: %s", output)
