@@ -104,6 +104,7 @@ func NewEncryption(ctx context.Context, transformers value.ResourceTransformers,
 	}
 	registerEncryptionMetrics()
 	e.kmsFailed.Store(len(e.kms) > 0)
+	reportKMS(len(e.kms) == 0)
 	others := slices.DeleteFunc(slices.Clone(checks), isKMS)
 	return e, append(others, healthz.NamedCheck(EncryptionCheck, func(r *http.Request) error { return e.canEncrypt(r.Context()) }))
 }
@@ -144,10 +145,7 @@ func (e *Encryption) checkKMS(ctx context.Context) error {
 // setKMS records the result of a check and logs a change.
 func (e *Encryption) setKMS(err error, first bool) {
 	changed := e.kmsFailed.Swap(err != nil) != (err != nil) || first && err != nil
-	kmsHealthy.Set(1)
-	if err != nil {
-		kmsHealthy.Set(0)
-	}
+	reportKMS(err == nil)
 	switch {
 	case changed && err != nil:
 		e.log.Error(err, "KMS plugin does not respond: stored objects are read with the key in memory, and written for up to three minutes; restart the plugin", "check", "/healthz/kms-providers")

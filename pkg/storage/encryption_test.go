@@ -32,6 +32,7 @@ import (
 	"k8s.io/apiserver/pkg/server/options/encryptionconfig"
 	"k8s.io/apiserver/pkg/storage/value"
 	"k8s.io/apiserver/pkg/storage/value/encrypt/identity"
+	"k8s.io/component-base/metrics/testutil"
 )
 
 const (
@@ -106,6 +107,25 @@ func TestEncryptedValuesAreNamedWithoutAConfiguration(t *testing.T) {
 	_, _, err := cured.TransformFromStorage(t.Context(), []byte("k8s:enc:secretbox:v1:mine:xyz"), value.DefaultContext("a"))
 	if err == nil || !strings.Contains(err.Error(), `secretbox key "mine"`) {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestAConfigurationWithoutKMSPluginsIsHealthy(t *testing.T) {
+	kms := healthz.NamedCheck("kms-providers", func(*http.Request) error { return nil })
+	for _, tc := range []struct {
+		name   string
+		checks []healthz.HealthChecker
+		want   float64
+	}{
+		{"a plugin that is not checked yet", []healthz.HealthChecker{kms}, 0},
+		{"no plugin, and no check of one because the file is not reloaded", nil, 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			e, _ := NewEncryption(t.Context(), &plugin{}, tc.checks)
+			if got, err := testutil.GetGaugeMetricValue(kmsHealthy); err != nil || got != tc.want || e.PluginDown() != (tc.want == 0) {
+				t.Errorf("the metric is %v (%v), down %v", got, err, e.PluginDown())
+			}
+		})
 	}
 }
 

@@ -30,3 +30,12 @@ var kmsHealthy = metrics.NewGauge(&metrics.GaugeOpts{
 
 // registerEncryptionMetrics registers the metrics once.
 var registerEncryptionMetrics = sync.OnceFunc(func() { legacyregistry.MustRegister(kmsHealthy) })
+
+// reportKMS sets the metric.
+func reportKMS(healthy bool) {
+	value := 0.0
+	if healthy {
+		value = 1
+	}
+	kmsHealthy.Set(value)
+}
