@@ -35,6 +35,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication/serviceaccount"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication/structured"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
+	"github.com/gatehouse-dev/gatehouse/pkg/files"
 )
 
 // StandaloneInputs are the inputs of StandaloneOptions.Apply besides flags.
@@ -210,7 +211,7 @@ func (a AccountOptions) keys(dir string) (*serviceaccount.Keys, error) {
 	}
 	path, warning, err := certificates.EnsureSigningKey(dir)
 	if err != nil {
-		return nil, err
+		return nil, files.Flag("data-dir", err)
 	}
 	if warning != "" {
 		klog.Warning(warning)

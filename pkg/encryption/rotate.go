@@ -26,8 +26,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/gatehouse-dev/gatehouse/pkg/files"
 )
 
@@ -112,7 +110,7 @@ func lock(path string) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
+	if err := files.TryLock(dir); errors.Is(err, files.ErrLocked) {
 		return nil, errors.Join(fmt.Errorf("another rotation of a file in %s runs on this machine: wait for its end, or end it and run the command again", dir.Name()), dir.Close())
 	} else if err != nil {
 		return nil, errors.Join(fmt.Errorf("locking %s: %w", dir.Name(), err), dir.Close())

@@ -35,7 +35,8 @@ const DirMode fs.FileMode = 0o700
 // mostLinks bounds the symbolic links above a directory, as the kernel does (path_resolution(7)).
 const mostLinks = 40
 
-// UntrustedError has the reason why a path is not used, and the cure.
+// UntrustedError has the reason why a path is not used, and the cure. Its text names no flag: callers name the flag
+// of the path, see Flag.
 type UntrustedError struct {
 	// Path is not trusted; Why ends with the cure.
 	Path, Why string
@@ -123,7 +124,7 @@ func ownedInfo(path string, info fs.FileInfo, dir bool) error {
 
 // foreign returns the error of a path that belongs to another user.
 func foreign(path string, uid int) error {
-	return &UntrustedError{path, fmt.Sprintf("belongs to %s, and this process runs as %s: run it as that user, name another with --data-dir, or run \"chown %d %s\" if you trust what is there", name(uid), name(os.Geteuid()), os.Geteuid(), path)}
+	return &UntrustedError{path, fmt.Sprintf("belongs to %s, and this process runs as %s: run it as that user, name another path, or run \"chown %d %s\" if you trust what is there", name(uid), name(os.Geteuid()), os.Geteuid(), path)}
 }
 
 // trusted reports whether files of the user are trusted: root could change everything anyway.
@@ -209,7 +210,7 @@ func parent(path string, info, before fs.FileInfo) error {
 		return nil
 	}
 	if uid := int(stat.Uid); !trusted(uid) {
-		return &UntrustedError{path, fmt.Sprintf("belongs to %s, who can replace everything below it, and this process runs as %s: name a directory elsewhere with --data-dir, or run as that user", name(uid), name(os.Geteuid()))}
+		return &UntrustedError{path, fmt.Sprintf("belongs to %s, a user that can replace everything below it, and this process runs as %s: name a path elsewhere, or run as that user", name(uid), name(os.Geteuid()))}
 	}
 	mode := info.Mode()
 	if mode.Perm()&0o022 == 0 || mode&fs.ModeSticky != 0 {
@@ -221,7 +222,7 @@ func parent(path string, info, before fs.FileInfo) error {
 	if before != nil && isVolume(info, before) {
 		return nil
 	}
-	return &UntrustedError{path, fmt.Sprintf("can be written by other users (mode %04o), who can replace what is below it: run \"chmod go-w %s\", or name a directory elsewhere with --data-dir", mode.Perm(), path)}
+	return &UntrustedError{path, fmt.Sprintf("can be written by other users (mode %04o), which can replace what is below it: run \"chmod go-w %s\", or name a path elsewhere", mode.Perm(), path)}
 }
 
 // ownGroup reports whether a group has no other member than the user of this process, as on systems

@@ -168,7 +168,7 @@ func Given(path string) error {
 		return err
 	}
 	if uid := owner(info); !trusted(uid) {
-		return &UntrustedError{path, fmt.Sprintf("belongs to %s, who can change it, and this process runs as %s: run \"chown %d %s\" if you trust what it holds", name(uid), name(os.Geteuid()), os.Geteuid(), path)}
+		return &UntrustedError{path, fmt.Sprintf("belongs to %s, a user that can change it, and this process runs as %s: run \"chown %d %s\" if you trust what it holds", name(uid), name(os.Geteuid()), os.Geteuid(), path)}
 	}
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if mode := info.Mode().Perm(); mode&0o002 != 0 || mode&0o020 != 0 && ok && !ownGroup(int(stat.Gid)) {

@@ -92,13 +92,13 @@ func TestADirectoryIsTrustedWhereNoOtherUserCanReplaceIt(t *testing.T) {
 			mkdir(t, at+"/d", 0o755)
 			filestest.GiveAway(t, at+"/d")
 			return at + "/d"
-		}, []string{"/d belongs to uid 54321", "--data-dir", "chown"}},
+		}, []string{"/d belongs to uid 54321", "name another path", "chown"}},
 		{"ours in a directory of another user", func(t *testing.T, at string) string {
 			mkdir(t, at+"/home", 0o755)
 			mkdir(t, at+"/home/d", 0o700)
 			filestest.GiveAway(t, at+"/home")
 			return at + "/home/d"
-		}, []string{"/home belongs to uid 54321", "--data-dir"}},
+		}, []string{"/home belongs to uid 54321", "name a path elsewhere"}},
 		{"ours far below a directory of another user", func(t *testing.T, at string) string {
 			mkdir(t, at+"/home", 0o755)
 			mkdir(t, at+"/home/a", 0o755)
@@ -116,7 +116,7 @@ func TestADirectoryIsTrustedWhereNoOtherUserCanReplaceIt(t *testing.T) {
 			mkdir(t, at+"/open", 0o777)
 			mkdir(t, at+"/open/d", 0o700)
 			return at + "/open/d"
-		}, []string{"/open can be written by other users (mode 0777)", "chmod go-w", "--data-dir"}},
+		}, []string{"/open can be written by other users (mode 0777)", "chmod go-w", "name a path elsewhere"}},
 		{"one in a directory that another group may write", func(t *testing.T, at string) string {
 			mkdir(t, at+"/shared", 0o775)
 			mkdir(t, at+"/shared/d", 0o700)
@@ -303,5 +303,25 @@ func TestAFileThatAFlagNames(t *testing.T) {
 				t.Errorf("got %v, which does not contain %q", err, tc.says)
 			}
 		})
+	}
+}
+
+func TestALockIsForOneOpenFile(t *testing.T) {
+	dir := t.TempDir()
+	open := func() *os.File {
+		file, err := os.Open(dir)
+		must(t, err)
+		t.Cleanup(func() { _ = file.Close() })
+		return file
+	}
+	first, second := open(), open()
+	must(t, TryLock(first))
+	if err := TryLock(second); !errors.Is(err, ErrLocked) {
+		t.Errorf("got %v", err)
+	}
+	must(t, first.Close())
+	must(t, TryLock(second))
+	if err := TryLock(first); err == nil || errors.Is(err, ErrLocked) {
+		t.Errorf("a closed file: %v", err)
 	}
 }

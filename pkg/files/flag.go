@@ -32,12 +32,21 @@ func OpenToAll(path string) error {
 	return &UntrustedError{path, fmt.Sprintf("has mode %#o, so that every user that can enter its directory can read it: run \"chmod 600 %s\", or set defaultMode: 0400 if it is a mounted Secret", info.Mode().Perm(), path)}
 }
 
+// Flag returns an UntrustedError with the name of the flag from whose value the path is derived, and any other
+// error as it is.
+func Flag(flag string, err error) error {
+	if untrusted := (*UntrustedError)(nil); errors.As(err, &untrusted) {
+		return fmt.Errorf("--%s: %w", flag, err)
+	}
+	return err
+}
+
 // ValidateFlag returns an error that names the flag if its file cannot be read, or if
 // another user owns the file or may write to it.
 func ValidateFlag(flag, path string) []error {
 	err := Given(path)
 	if untrusted := (*UntrustedError)(nil); errors.As(err, &untrusted) {
-		return []error{fmt.Errorf("--%s: %w", flag, err)}
+		return []error{Flag(flag, err)}
 	}
 	if err != nil {
 		return []error{fmt.Errorf("--%s: the file cannot be read (%w): name one that exists and that this user may read", flag, err)}

@@ -30,8 +30,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/gatehouse-dev/gatehouse/pkg/files"
 )
 
@@ -109,12 +107,12 @@ func (c *cache) acquire(ctx context.Context, wait time.Duration) error {
 	}
 	deadline := time.Now().Add(wait)
 	for {
-		err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		err := files.TryLock(lock)
 		switch {
 		case err == nil:
 			c.lock = lock
 			return nil
-		case !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR):
+		case !errors.Is(err, files.ErrLocked):
 			return errors.Join(fmt.Errorf("the lock of the cached login %s: %w", path, err), lock.Close())
 		case time.Now().After(deadline):
 			return errors.Join(fmt.Errorf("another process still logs in and has the lock %s: end it, or name another directory with --cache-dir", path), lock.Close())
@@ -130,8 +128,7 @@ func (c *cache) acquire(ctx context.Context, wait time.Duration) error {
 // checkDirectory refuses a cache directory that other users can read or change.
 func checkDirectory(dir string, err error) error {
 	if untrusted := (*files.UntrustedError)(nil); errors.As(err, &untrusted) {
-		why := strings.ReplaceAll(untrusted.Why, "--data-dir", "--cache-dir")
-		return fmt.Errorf("--cache-dir=%s: %w", dir, &files.UntrustedError{Path: untrusted.Path, Why: why})
+		return fmt.Errorf("--cache-dir=%s: %w", dir, err)
 	}
 	if err != nil {
 		return fmt.Errorf("--cache-dir=%s: %w: name a directory of yours", dir, err)

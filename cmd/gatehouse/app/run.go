@@ -26,6 +26,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
+	"github.com/gatehouse-dev/gatehouse/pkg/files"
 	"github.com/gatehouse-dev/gatehouse/pkg/limits"
 	"github.com/gatehouse-dev/gatehouse/pkg/server"
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
@@ -94,7 +95,7 @@ func run(ctx context.Context, o options.CompletedOptions, p *startup) (err error
 	}
 	lock, err := embedded.AcquireLock(o.LockFile())
 	if err != nil {
-		return err
+		return files.Flag("data-dir", err)
 	}
 	defer func() { err = errors.Join(err, lock.Release()) }()
 
@@ -168,7 +169,7 @@ func startEtcdAndCertificates(ctx context.Context, o options.CompletedOptions, p
 	made := make(chan result, 1)
 	go func() {
 		bundle, err := certificates.Ensure(o.CertificateDir(), o.CertificateOptions())
-		made <- result{bundle, err}
+		made <- result{bundle, files.Flag("data-dir", err)}
 	}()
 
 	var etcd *embedded.Server
@@ -183,7 +184,7 @@ func startEtcdAndCertificates(ctx context.Context, o options.CompletedOptions, p
 		err = o.Etcd.CheckExternal(ctx)
 	}
 	certs := <-made
-	if err = errors.Join(err, certs.err); err != nil {
+	if err = errors.Join(files.Flag("data-dir", err), certs.err); err != nil {
 		return etcd, nil, err
 	}
 	if !o.EmbeddedEtcd() {

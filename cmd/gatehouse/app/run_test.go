@@ -23,6 +23,7 @@ import (
 	"testing"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/manager"
+	"github.com/gatehouse-dev/gatehouse/pkg/files/filestest"
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 )
 
@@ -51,5 +52,29 @@ func TestTheSameCompletedOptionsRunTwice(t *testing.T) {
 	}
 	if completed.Serving.Listener != nil || len(completed.Etcd.StorageConfig.Transport.ServerList) != 0 {
 		t.Errorf("the options changed: %v, %v", completed.Serving.Listener, completed.Etcd.StorageConfig.Transport.ServerList)
+	}
+}
+
+func TestAPathThatIsNotTrustedIsNamedWithItsFlag(t *testing.T) {
+	for _, below := range []string{".", "lock", "etcd", "pki", "pki/service-accounts.key"} {
+		t.Run(below, func(t *testing.T) {
+			o := options.NewOptions()
+			o.Mode, o.DataDir, o.Serving.BindPort = options.ModeStandalone, filepath.Join(t.TempDir(), "data"), 0
+			completed, err := o.Complete()
+			if err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join(o.DataDir, below)
+			if err := os.MkdirAll(path, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chmod(o.DataDir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			filestest.MoveBehindLink(t, path)
+			err = Run(t.Context(), completed, Observer{})
+			filestest.WantRefusal(t, err, path+" is a symbolic link")
+			filestest.WantRefusal(t, err, "--data-dir: ")
+		})
 	}
 }

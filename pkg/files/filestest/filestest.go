@@ -17,7 +17,7 @@ limitations under the License.
 // Package filestest has helpers for tests of trusted files and directories: a file of another
 // user, a link in the place of a file, and the refusals that both must meet.
 //
-// Only tests import it, in pkg/files, pkg/certificates and pkg/storage/embedded.
+// Only tests import it, in pkg/files, pkg/certificates, pkg/storage/embedded and cmd/gatehouse/app.
 package filestest
 
 import (

@@ -25,8 +25,6 @@ import (
 	"strings"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/gatehouse-dev/gatehouse/pkg/files"
 )
 
@@ -62,9 +60,9 @@ func AcquireLock(path string) (*Lock, error) {
 	if err != nil {
 		return nil, untrustedOr(err, problemOf(dir, fmt.Errorf("cannot open the lock file: %w", err)))
 	}
-	if err := flock(file); err != nil {
+	if err := files.TryLock(file); err != nil {
 		defer file.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
+		if errors.Is(err, files.ErrLocked) {
 			return nil, inUse(dir, holder(file))
 		}
 		return nil, problemOf(dir, fmt.Errorf("cannot lock %s: %w", path, err))
@@ -111,15 +109,6 @@ func (l *Lock) Release() error {
 		return fmt.Errorf("releasing the lock %s: %w", l.path, err)
 	}
 	return nil
-}
-
-func flock(file *os.File) error {
-	for {
-		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
 }
 
 func writeHolder(file *os.File) error {
