@@ -17,7 +17,6 @@ limitations under the License.
 package admission
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -26,6 +25,8 @@ import (
 	"k8s.io/apiserver/pkg/util/webhook"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/transport"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/transports"
 )
 
 const (
@@ -90,7 +91,7 @@ func (t *guardedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		_ = response.Body.Close()
 		return nil, errAnswerTooLarge
 	default:
-		response.Body = limited{&failingReader{response.Body, maxWebhookAnswer}, response.Body}
+		response.Body = transports.BoundedBody(response.Body, maxWebhookAnswer, errAnswerTooLarge)
 	}
 	return response, nil
 }
@@ -110,25 +111,4 @@ func location(response *http.Response) string {
 type limited struct {
 	io.Reader
 	io.Closer
-}
-
-// failingReader fails at the limit, unlike io.LimitReader: a truncated response must not be used.
-type failingReader struct {
-	io.Reader
-	left int64
-}
-
-// Read implements io.Reader.
-func (r *failingReader) Read(p []byte) (int, error) {
-	if int64(len(p)) > r.left+1 {
-		p = p[:r.left+1]
-	}
-	n, err := r.Reader.Read(p)
-	if r.left -= int64(n); r.left < 0 {
-		return 0, errAnswerTooLarge
-	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		return n, fmt.Errorf("reading the webhook's answer: %w", err)
-	}
-	return n, err
 }

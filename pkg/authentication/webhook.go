@@ -32,6 +32,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication/structured"
+	"github.com/gatehouse-dev/gatehouse/pkg/transports"
 )
 
 // tokenReviewVersion is the version of authentication.k8s.io of the reviews. kube-apiserver's default is
@@ -52,7 +53,7 @@ func tokenWebhook(kubeconfig string, audiences authenticator.Audiences, cacheTTL
 	}
 	config.Timeout = tokenReviewTimeout
 	config.Wrap(func(transport http.RoundTripper) http.RoundTripper {
-		return withoutRedirects{structured.BoundResponses(transport)}
+		return transports.WithoutRedirects(structured.BoundResponses(transport))
 	})
 	reviews, err := webhooktoken.New(config, tokenReviewVersion, audiences, *options.DefaultAuthWebhookRetryBackoff())
 	if err != nil {
@@ -73,17 +74,4 @@ func tokenWebhook(kubeconfig string, audiences authenticator.Audiences, cacheTTL
 		return response, true, nil
 	})
 	return cache.New(known, false, cacheTTL, cacheTTL), nil
-}
-
-// withoutRedirects fails where the service redirects: http.Client would send the token to that address.
-type withoutRedirects struct{ http.RoundTripper }
-
-// RoundTrip implements http.RoundTripper.
-func (t withoutRedirects) RoundTrip(r *http.Request) (*http.Response, error) {
-	response, err := t.RoundTripper.RoundTrip(r)
-	if err == nil && response.StatusCode >= 300 && response.StatusCode < 400 {
-		_ = response.Body.Close()
-		return nil, fmt.Errorf("the service redirects (code %d), and redirects are not followed: put the address that responds into the kubeconfig", response.StatusCode)
-	}
-	return response, err
 }

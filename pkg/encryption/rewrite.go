@@ -83,7 +83,7 @@ func (o *Options) rewrite(ctx context.Context, s *session, notes io.Writer) (tal
 	}
 	limiter := flowcontrol.NewFakeAlwaysRateLimiter()
 	if o.QPS > 0 {
-		limiter = flowcontrol.NewTokenBucketRateLimiter(float32(o.QPS), max(1, int(o.QPS)))
+		limiter = flowcontrol.NewTokenBucketRateLimiter(o.QPS, max(1, int(o.QPS)))
 	}
 	r := &rewriter{client: s.metadata, limiter: limiter, notes: notes}
 	var total tally

@@ -22,7 +22,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -31,6 +30,8 @@ import (
 
 	oidc "github.com/coreos/go-oidc"
 	"golang.org/x/oauth2"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/transports"
 )
 
 const (
@@ -39,6 +40,9 @@ const (
 	// longestResponse bounds a response of the provider, in bytes.
 	longestResponse = 1 << 20
 )
+
+// errTooLarge is the error of a response of more than longestResponse bytes.
+var errTooLarge = fmt.Errorf("the response of the provider is larger than %d bytes", longestResponse)
 
 // provider is the discovered provider of a login.
 type provider struct {
@@ -130,25 +134,10 @@ func (o *Options) httpClient() (*http.Client, error) {
 		transport.TLSClientConfig.RootCAs = authorities
 	}
 	return &http.Client{
-		Transport:     bounded{transport},
+		Transport:     transports.Bounded(transport, longestResponse, errTooLarge),
 		Timeout:       requestTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}, nil
-}
-
-// bounded is a transport whose responses have at most longestResponse bytes.
-type bounded struct{ http.RoundTripper }
-
-// RoundTrip implements http.RoundTripper.
-func (b bounded) RoundTrip(request *http.Request) (*http.Response, error) {
-	response, err := b.RoundTripper.RoundTrip(request)
-	if err == nil {
-		response.Body = struct {
-			io.Reader
-			io.Closer
-		}{io.LimitReader(response.Body, longestResponse), response.Body}
-	}
-	return response, err
 }
 
 // tokens verifies the ID token in a response of the token endpoint. nonce is empty if the flow has none.

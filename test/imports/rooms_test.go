@@ -132,7 +132,7 @@ var rooms = []room{
 	}},
 	// pkg/admission/apply.go builds the chain of a server from its sources: the server itself, or the cluster.
 	{packages: "pkg/admission", may: []string{
-		"pkg/admission/...", "pkg/authorization/host", "pkg/quota", "pkg/apis/<group>", "pkg/apis/<group>/<version>", "pkg/generated/clientset/versioned", "pkg/generated/listers/...", "pkg/generated/informers/...",
+		"pkg/admission/...", "pkg/authorization/host", "pkg/quota", "pkg/transports", "pkg/apis/<group>", "pkg/apis/<group>/<version>", "pkg/generated/clientset/versioned", "pkg/generated/listers/...", "pkg/generated/informers/...",
 		"k8s.io/apiserver/pkg/admission/...", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer", "k8s.io/apiserver/pkg/quota/...",
 		"k8s.io/apiserver/pkg/server", "k8s.io/apiserver/pkg/util/feature", "k8s.io/apiserver/pkg/util/webhook", "k8s.io/client-go/...",
 	}},
@@ -152,16 +152,16 @@ var rooms = []room{
 	// Tokens of providers are verified by the library's authenticators. The issuer in a token is parsed as that
 	// of a service account's is.
 	{packages: "pkg/authentication/structured", may: []string{
-		"pkg/authentication/serviceaccount", "pkg/files", "pkg/readiness", "k8s.io/apiserver/...", "k8s.io/client-go/...",
+		"pkg/authentication/serviceaccount", "pkg/files", "pkg/readiness", "pkg/transports", "k8s.io/apiserver/...", "k8s.io/client-go/...",
 	}},
 	// The standalone mode reads the files of its flags, and the signing key from the data directory.
-	{packages: "pkg/authentication", may: []string{"pkg/authentication/...", "pkg/certificates", "pkg/files", "github.com/spf13/pflag", "k8s.io/apiserver/...", "k8s.io/client-go/...", "k8s.io/cluster-bootstrap/..."}},
+	{packages: "pkg/authentication", may: []string{"pkg/authentication/...", "pkg/certificates", "pkg/files", "pkg/transports", "github.com/spf13/pflag", "k8s.io/apiserver/...", "k8s.io/client-go/...", "k8s.io/cluster-bootstrap/..."}},
 	// The bindings of instances to hosts are read from the server itself.
 	{packages: "pkg/authorization/boundinstances", may: []string{"pkg/authorization/host", "pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/apiserver/pkg/server", "k8s.io/client-go/..."}},
 	// The standalone mode reads the file of its flag.
 	{packages: "pkg/authorization", may: []string{"pkg/authorization/...", "pkg/files", "github.com/spf13/pflag", "k8s.io/apiserver/...", "k8s.io/client-go/..."}},
 	// component-helpers has upstream's check of whether rules cover other rules.
-	{packages: "pkg/authorization(/.*)?", may: []string{"k8s.io/component-helpers/auth/rbac/validation", "pkg/authorization/...", "k8s.io/apiserver/...", "k8s.io/client-go/..."}},
+	{packages: "pkg/authorization(/.*)?", may: []string{"k8s.io/component-helpers/auth/rbac/validation", "pkg/authorization/...", "pkg/transports", "k8s.io/apiserver/...", "k8s.io/client-go/..."}},
 
 	// The rest of the server does not depend on where etcd runs; only embedded imports etcd's server.
 	// Storages that call etcd in their process are built from the library's parts, with etcd's client.
@@ -236,6 +236,8 @@ var rooms = []room{
 	}},
 	// Notes in /readyz?verbose, of authentication and of the delegation.
 	{packages: "pkg/readiness", may: []string{"k8s.io/apiserver/pkg/authorization/authorizer", "k8s.io/apiserver/pkg/endpoints/request"}},
+	// Bounds for the clients of webhooks and identity providers.
+	{packages: "pkg/transports"},
 	// Leaf packages of the process: its log writers, its version, the heap of its start.
 	{packages: "pkg/logging", may: []string{"k8s.io/component-base/featuregate", "k8s.io/component-base/logs/...", "google.golang.org/grpc/grpclog"}},
 	{packages: "pkg/version", may: []string{"k8s.io/component-base/version"}},
@@ -245,11 +247,11 @@ var rooms = []room{
 		"k8s.io/component-base/metrics/...", "pkg/files", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/server/dynamiccertificates", "k8s.io/client-go/tools/clientcmd/...", "k8s.io/client-go/util/cert",
 	}},
 	{packages: "pkg/credentials", may: []string{"pkg/authentication/revocation", "pkg/certificates", "pkg/files", "pkg/generated/clientset/versioned", "github.com/spf13/pflag", "k8s.io/client-go/..."}},
-	{packages: "pkg/login", may: []string{"pkg/files", "github.com/coreos/go-oidc", "github.com/spf13/pflag", "golang.org/x/oauth2", "golang.org/x/sys/unix", "k8s.io/client-go/..."}, tests: []string{"test/browser"}},
+	{packages: "pkg/login", may: []string{"pkg/files", "pkg/transports", "github.com/coreos/go-oidc", "github.com/spf13/pflag", "golang.org/x/oauth2", "k8s.io/client-go/..."}, tests: []string{"test/browser"}},
 	// The commands that manage the keys of encryption at rest: a client of servers and of an embedded etcd.
 	{packages: "pkg/encryption", may: []string{
 		"pkg/credentials", "pkg/files", "pkg/storage", "go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/api/v3/...", "go.uber.org/zap", "github.com/spf13/pflag", "sigs.k8s.io/yaml",
-		"k8s.io/apiserver/pkg/apis/apiserver/v1", "k8s.io/client-go/...", "golang.org/x/sys/unix",
+		"k8s.io/apiserver/pkg/apis/apiserver/v1", "k8s.io/client-go/...",
 	}},
 	{packages: "pkg/serving", may: []string{
 		"pkg/certificates", "pkg/files", "pkg/limits", "github.com/google/uuid", "github.com/spf13/pflag",

@@ -21,7 +21,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -35,6 +34,8 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/plugin/pkg/authenticator/token/oidc"
 	"k8s.io/client-go/util/cert"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/transports"
 )
 
 const (
@@ -47,6 +48,9 @@ const (
 	// of a token webhook.
 	maxResponse = 1 << 20
 )
+
+// errTooLarge is the error of a response of more than maxResponse bytes.
+var errTooLarge = fmt.Errorf("the response is larger than %d bytes", maxResponse)
 
 // errRetired is the result of an issuer that was replaced while the request was on its way to it.
 var errRetired = errors.New("the issuer was replaced")
@@ -168,35 +172,7 @@ func newClient(ctx context.Context, authority string) (*http.Client, error) {
 	return &http.Client{Transport: BoundResponses(transport), Timeout: providerTimeout}, nil
 }
 
-// BoundResponses returns a transport that fails to read more than maxResponse bytes of a response. The
-// libraries read responses whole.
+// BoundResponses returns a transport that fails to read more than maxResponse bytes of a response.
 func BoundResponses(transport http.RoundTripper) http.RoundTripper {
-	return boundedResponses{transport}
-}
-
-type boundedResponses struct{ http.RoundTripper }
-
-// RoundTrip implements http.RoundTripper.
-func (b boundedResponses) RoundTrip(request *http.Request) (*http.Response, error) {
-	response, err := b.RoundTripper.RoundTrip(request)
-	if err == nil && response.Body != nil {
-		response.Body = boundedBody{io.LimitReader(response.Body, maxResponse+1), response.Body, new(int)}
-	}
-	return response, err
-}
-
-// boundedBody fails after maxResponse bytes.
-type boundedBody struct {
-	io.Reader
-	io.Closer
-	read *int
-}
-
-// Read implements io.Reader.
-func (b boundedBody) Read(p []byte) (int, error) {
-	n, err := b.Reader.Read(p)
-	if *b.read += n; *b.read > maxResponse {
-		return 0, fmt.Errorf("the response is larger than %d bytes", maxResponse)
-	}
-	return n, err
+	return transports.Bounded(transport, maxResponse, errTooLarge)
 }

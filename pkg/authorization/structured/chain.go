@@ -21,6 +21,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -38,11 +39,18 @@ import (
 	"k8s.io/apiserver/plugin/pkg/authorizer/webhook"
 	webhookmetrics "k8s.io/apiserver/plugin/pkg/authorizer/webhook/metrics"
 	"k8s.io/klog/v2"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/transports"
 )
 
 // pollInterval is the time after which the file is read if the file system reports no change; it is
 // that of kube-apiserver.
 const pollInterval = time.Minute
+
+// maxReview bounds the response of a webhook, in bytes.
+const maxReview = 1 << 20
+
+var errReviewTooLarge = fmt.Errorf("the response is larger than %d bytes", maxReview)
 
 // RolesAuthorizer decides by roles and bindings, and lists the rules of a user.
 type RolesAuthorizer interface {
@@ -173,6 +181,9 @@ func (c *Chain) webhook(a apiserver.AuthorizerConfiguration) (RolesAuthorizer, e
 		return nil, errors.New("connectionInfo.kubeConfigFile: insecure-skip-tls-verify is not supported: set certificate-authority")
 	}
 	client.Timeout = hook.Timeout.Duration
+	client.Wrap(func(transport http.RoundTripper) http.RoundTripper {
+		return transports.WithoutRedirects(transports.Bounded(transport, maxReview, errReviewTooLarge))
+	})
 	allowed, denied := hook.AuthorizedTTL.Duration, hook.UnauthorizedTTL.Duration
 	if !hook.CacheAuthorizedRequests {
 		allowed = 0

@@ -44,16 +44,20 @@ import (
 type hook struct {
 	kubeconfig string
 	requests   atomic.Int32
+	redirected atomic.Bool
 	server     *httptest.Server
 }
 
-// newHook serves access reviews: it denies the user denied, allows the user allowed, and has no
-// opinion on others.
+// newHook serves access reviews: it denies the user denied, allows the user allowed, allows large with a response of
+// 2 MiB, redirects reviews of elsewhere, and has no opinion on others.
 func newHook(t *testing.T) *hook {
 	t.Helper()
 	h := &hook{}
 	h.server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h.requests.Add(1)
+		if r.URL.Path == "/second" {
+			h.redirected.Store(true)
+		}
 		var review authorizationv1.SubjectAccessReview
 		if err := json.NewDecoder(r.Body).Decode(&review); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
@@ -61,6 +65,13 @@ func newHook(t *testing.T) *hook {
 		}
 		review.Status = authorizationv1.SubjectAccessReviewStatus{
 			Allowed: review.Spec.User == "allowed", Denied: review.Spec.User == "denied", Reason: "the hook's reason",
+		}
+		switch review.Spec.User {
+		case "large":
+			review.Status = authorizationv1.SubjectAccessReviewStatus{Allowed: true, Reason: strings.Repeat("x", 2<<20)}
+		case "elsewhere":
+			http.Redirect(w, r, "/second", http.StatusTemporaryRedirect)
+			return
 		}
 		_ = json.NewEncoder(w).Encode(review)
 	}))
@@ -210,6 +221,19 @@ func TestAWebhookThatDoesNotRespondDecidesByItsFailurePolicy(t *testing.T) {
 	}
 	if got := decide(t, newChain(t, header+entry("opa", h.kubeconfig, "NoOpinion", "")+rolesEntry), "operator"); got != authorizer.DecisionAllow {
 		t.Errorf("with NoOpinion: decided %v", got)
+	}
+}
+
+func TestAResponseThatIsNotReadDecidesByTheFailurePolicy(t *testing.T) {
+	h := newHook(t)
+	chain := newChain(t, header+entry("opa", h.kubeconfig, "Deny", "")+rolesEntry)
+	for _, name := range []string{"large", "elsewhere"} {
+		if got := decide(t, chain, name); got != authorizer.DecisionDeny {
+			t.Errorf("%s: decided %v", name, got)
+		}
+	}
+	if h.redirected.Load() {
+		t.Error("a review was sent to the address of the redirect")
 	}
 }
 
