@@ -83,8 +83,8 @@ core_kinds=(
   ConfigMap ConfigMapList Event EventList LimitRange LimitRangeList Namespace NamespaceList ResourceQuota ResourceQuotaList
   Secret SecretList ServiceAccount ServiceAccountList
 )
-# Kinds of certificates.k8s.io/v1; trust bundles and the certificates of pods are left out.
-certificate_kinds=(CertificateSigningRequest CertificateSigningRequestList)
+# Kinds of certificates.k8s.io/v1; the certificates of pods are left out.
+certificate_kinds=(CertificateSigningRequest CertificateSigningRequestList ClusterTrustBundle ClusterTrustBundleList)
 readonly_args=()
 for pkg in "${readonly_pkgs[@]}"; do readonly_args+=(--readonly-pkg "$pkg"); done
 

@@ -174,6 +174,10 @@ func Plugins() []Plugin {
 		Register: certificates.RegisterSigning,
 		Why:      "as the plugin before it, for certificates",
 	}, {
+		Name:     certificates.AttestName,
+		Register: certificates.RegisterAttest,
+		Why:      "as the two before it, for trust bundles; it only validates, so it sees the signer that is stored",
+	}, {
 		Name:     certificates.SubjectName,
 		Register: certificates.RegisterSubject,
 		Why:      "it only validates, so it sees the request that is stored, after every change",

@@ -51,6 +51,7 @@ func RunBuiltins(t *testing.T, env Env) {
 		{"delete --cascade=foreground waits for dependents, and orphan leaves them", cascade},
 		{"a lease is taken and seen", leases},
 		{"flow schemas and priority levels are listed, applied, described and explained", flowControl},
+		{"trust bundles are applied, listed by their signer, described and refused", trustBundles},
 		{"webhooks and policies are applied, described and explained, and refused where they are wrong", policies},
 	}
 	home := t.TempDir()

@@ -66,6 +66,7 @@ var builtinKinds = []kind{
 	{"", "v1", "Secret", "secrets", "io.k8s.api.core.v1.", true},
 	{"", "v1", "ServiceAccount", "serviceaccounts", "io.k8s.api.core.v1.", true},
 	{"certificates.k8s.io", "v1", "CertificateSigningRequest", "certificatesigningrequests", "io.k8s.api.certificates.v1.", false},
+	{"certificates.k8s.io", "v1", "ClusterTrustBundle", "clustertrustbundles", "io.k8s.api.certificates.v1.", false},
 	{"coordination.k8s.io", "v1", "Lease", "leases", "io.k8s.api.coordination.v1.", true},
 	{"flowcontrol.apiserver.k8s.io", "v1", "FlowSchema", "flowschemas", "io.k8s.api.flowcontrol.v1.", false},
 	{"flowcontrol.apiserver.k8s.io", "v1", "PriorityLevelConfiguration", "prioritylevelconfigurations", "io.k8s.api.flowcontrol.v1.", false},

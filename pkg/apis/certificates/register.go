@@ -28,7 +28,7 @@ import (
 // GroupName is the API group.
 const GroupName = certificatesv1.GroupName
 
-// SignerNameField is the field selector of requests by their signer.
+// SignerNameField is the field selector of requests and of trust bundles by their signer.
 const SignerNameField = "spec.signerName"
 
 // SchemeGroupVersion is the internal version of the group.
@@ -49,7 +49,10 @@ func Resource(resource string) schema.GroupResource {
 // addKnownTypes registers every type twice, the external version first: the library takes the
 // first registered kind as the kind of an object.
 func addKnownTypes(scheme *runtime.Scheme) error {
-	types := []runtime.Object{&certificatesv1.CertificateSigningRequest{}, &certificatesv1.CertificateSigningRequestList{}}
+	types := []runtime.Object{
+		&certificatesv1.CertificateSigningRequest{}, &certificatesv1.CertificateSigningRequestList{},
+		&certificatesv1.ClusterTrustBundle{}, &certificatesv1.ClusterTrustBundleList{},
+	}
 	scheme.AddKnownTypes(certificatesv1.SchemeGroupVersion, types...)
 	scheme.AddKnownTypes(SchemeGroupVersion, types...)
 	metav1.AddToGroupVersion(scheme, certificatesv1.SchemeGroupVersion)
@@ -58,12 +61,18 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 
 // addFieldLabelConversions registers the supported field selectors.
 func addFieldLabelConversions(scheme *runtime.Scheme) error {
-	kind := certificatesv1.SchemeGroupVersion.WithKind("CertificateSigningRequest")
-	return scheme.AddFieldLabelConversionFunc(kind, func(label, value string) (string, string, error) {
-		switch label {
-		case metav1.ObjectNameField, SignerNameField:
-			return label, value, nil
+	for _, kind := range []string{"CertificateSigningRequest", "ClusterTrustBundle"} {
+		if err := scheme.AddFieldLabelConversionFunc(certificatesv1.SchemeGroupVersion.WithKind(kind), convertFieldLabel); err != nil {
+			return err
 		}
-		return "", "", fmt.Errorf("field label not supported: %s", label)
-	})
+	}
+	return nil
+}
+
+func convertFieldLabel(label, value string) (string, string, error) {
+	switch label {
+	case metav1.ObjectNameField, SignerNameField:
+		return label, value, nil
+	}
+	return "", "", fmt.Errorf("field label not supported: %s", label)
 }

@@ -36,7 +36,7 @@ const (
 	aggregateTo = "rbac.authorization.k8s.io/aggregate-to-"
 	// fleet is the group of Gatehouse's own kinds.
 	fleet = v1alpha1.GroupName
-	// certificates is the group of certificate signing requests.
+	// certificates is the group of certificate signing requests and trust bundles.
 	certificates = certificatesv1.GroupName
 )
 
@@ -147,6 +147,7 @@ func clusterRoles(controllers []UserRole) []rbacv1.ClusterRole {
 			rule([]string{"create"}, "authentication.k8s.io", "tokenreviews"),
 			rule([]string{"create"}, "authorization.k8s.io", "subjectaccessreviews")),
 		named("system:service-account-issuer-discovery", paths("/.well-known/openid-configuration", "/.well-known/openid-configuration/", "/openid/v1/jwks", "/openid/v1/jwks/")),
+		named("system:cluster-trust-bundle-discovery", rule(read, certificates, "clustertrustbundles")),
 		// Without a binding: the authorizer of hosts decides about them by name. The role documents
 		// these rights for readers of roles.
 		named("system:host",
@@ -225,6 +226,7 @@ func clusterRoleBindings(controllers []UserRole) []rbacv1.ClusterRoleBinding {
 		// Monitors and installers read /version before they have credentials, as in Kubernetes.
 		bound("system:public-info-viewer", group(user.AllAuthenticated), group(user.AllUnauthenticated)),
 		bound("system:service-account-issuer-discovery", group(serviceaccount.AllServiceAccountsGroup)),
+		bound("system:cluster-trust-bundle-discovery", group(serviceaccount.AllServiceAccountsGroup)),
 	}
 	for _, c := range controllers {
 		bindings = append(bindings, bound(c.User, rbacv1.Subject{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: c.User}))

@@ -76,6 +76,9 @@ func TestTheDefaultBindings(t *testing.T) {
 		{"an anonymous user discovers nothing", anonymous, path("/apis"), false},
 		{"a service account finds the issuer's keys", robot, path("/openid/v1/jwks"), true},
 		{"a user does not", known, path("/openid/v1/jwks"), false},
+		{"a service account reads trust bundles", robot, authorizer.AttributesRecord{Verb: "list", APIGroup: certificates, Resource: "clustertrustbundles", ResourceRequest: true}, true},
+		{"a service account creates none", robot, create(certificates, "clustertrustbundles"), false},
+		{"a user reads no trust bundles", known, authorizer.AttributesRecord{Verb: "list", APIGroup: certificates, Resource: "clustertrustbundles", ResourceRequest: true}, false},
 		{"an administrator may everything", &user.DefaultInfo{Name: "x", Groups: []string{user.SystemPrivilegedGroup}}, create("any", "thing"), true},
 	} {
 		if got, reason := a.allows(t, row.user, row.request); got != row.want {

@@ -71,9 +71,24 @@ func newRequest(signingRequest []byte) *certificatesv1.CertificateSigningRequest
 	}
 }
 
+// newAnchor returns the certificate of an authority in PEM.
+func newAnchor(t *testing.T) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	anchor, err := clientcert.NewSelfSignedCACert(clientcert.Config{CommonName: "anchor"}, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: anchor.Raw}))
+}
+
 func TestEveryResourceKeepsTheContract(t *testing.T) {
 	scheme, codecs := apiserver.NewBuiltinScheme()
 	signingRequest, certificate := newPEM(t)
+	anchor, nextAnchor := newAnchor(t), newAnchor(t)
 	then := metav1.NewTime(time.Date(2026, 11, 30, 0, 0, 0, 0, time.UTC))
 	below := func(name string, leavesAlone ...string) registrytest.Subresource {
 		return registrytest.Subresource{Name: name, Kind: "CertificateSigningRequest", Verbs: []string{"get", "patch", "update"}, LeavesAlone: leavesAlone}
@@ -110,6 +125,22 @@ func TestEveryResourceKeepsTheContract(t *testing.T) {
 			Subresources: []registrytest.Subresource{
 				below("approval", "spec", "status.certificate"),
 				below("status", "spec", "status.conditions"),
+			},
+		}, {
+			Name:             "clustertrustbundles",
+			Singular:         "clustertrustbundle",
+			Kind:             "ClusterTrustBundle",
+			Verbs:            registrytest.StandardVerbs,
+			Columns:          []string{"NAME", "SIGNERNAME"},
+			SelectableFields: []string{"spec.signerName"},
+			Key:              "/registry/clustertrustbundles/anchors",
+			NoGeneration:     true,
+			Sample: func() runtime.Object {
+				// Without a signer, so that the contract can choose other names.
+				return &certificatesv1.ClusterTrustBundle{ObjectMeta: metav1.ObjectMeta{Name: "anchors"}, Spec: certificatesv1.ClusterTrustBundleSpec{TrustBundle: anchor}}
+			},
+			ChangeSpec: func(obj runtime.Object) {
+				obj.(*certificatesv1.ClusterTrustBundle).Spec.TrustBundle = nextAnchor
 			},
 		}},
 	})

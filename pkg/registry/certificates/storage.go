@@ -22,6 +22,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/certificates/signingrequest"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/certificates/trustbundle"
 )
 
 // StorageProvider builds the storages of certificates.k8s.io.
@@ -38,11 +39,16 @@ func (StorageProvider) NewStorage(scheme *runtime.Scheme, opts base.StorageOptio
 	if err != nil {
 		return nil, err
 	}
+	bundles, err := trustbundle.NewStorage(scheme, opts)
+	if err != nil {
+		return nil, err
+	}
 	return base.GroupStorage{
 		certificatesv1.GroupName: {certificatesv1.SchemeGroupVersion.Version: {
 			"certificatesigningrequests":          requests.Request,
 			"certificatesigningrequests/approval": requests.Approval,
 			"certificatesigningrequests/status":   requests.Status,
+			"clustertrustbundles":                 bundles.TrustBundle,
 		}},
 	}, nil
 }

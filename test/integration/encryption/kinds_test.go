@@ -22,6 +22,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -52,6 +53,7 @@ var kinds = map[string]string{
 	"admissionregistration.k8s.io/v1/validatingadmissionpolicybindings": "{spec: {policyName: marked, validationActions: [Deny]}}",
 	"admissionregistration.k8s.io/v1/validatingwebhookconfigurations":   "{webhooks: []}",
 	"certificates.k8s.io/v1/certificatesigningrequests":                 "{spec: {signerName: example.com/none, usages: ['client auth'], request: REQUEST}}",
+	"certificates.k8s.io/v1/clustertrustbundles":                        "{spec: {trustBundle: AUTHORITY}}",
 	"coordination.k8s.io/v1/leases":                                     "{spec: {holderIdentity: MARKER}}",
 	"flowcontrol.apiserver.k8s.io/v1/flowschemas":                       "{spec: {priorityLevelConfiguration: {name: marked}, rules: [{subjects: [{kind: User, user: {name: MARKER}}], nonResourceRules: [{verbs: ['*'], nonResourceURLs: [/none]}]}]}}",
 	"flowcontrol.apiserver.k8s.io/v1/prioritylevelconfigurations":       "{spec: {type: Limited, limited: {limitResponse: {type: Reject}}}}",
@@ -122,6 +124,7 @@ func (k kind) createMarked(t *testing.T, config *rest.Config) {
 	request, _ := harness.NewSigningRequest(t, &x509.CertificateRequest{Subject: pkix.Name{CommonName: k.marker}})
 	content := strings.ReplaceAll(kinds[k.resource.GroupVersion().String()+"/"+k.resource.Resource], "MARKER", k.marker)
 	content = strings.ReplaceAll(content, "REQUEST", base64.StdEncoding.EncodeToString(request))
+	content = strings.ReplaceAll(content, "AUTHORITY", strconv.Quote(k.marker+"\n"+string(config.CAData)))
 	if err := yaml.Unmarshal([]byte(content), &object.Object); err != nil {
 		t.Fatal(err)
 	}

@@ -72,7 +72,7 @@ var verdicts = map[string]verdict{
 	"CertificateApproval":           {ours, "", "upstream's are for its internal types; the rights are the same"},
 	"CertificateSigning":            {ours, "", "as CertificateApproval"},
 	"CertificateSubjectRestriction": {ours, "", "upstream's refuses the group of administrators; ours refuses every reserved name"},
-	"ClusterTrustBundleAttest":      {notForUs, "", "trust bundles are not served"},
+	"ClusterTrustBundleAttest":      {ours, "", "as CertificateApproval"},
 	"DefaultIngressClass":           {notForUs, "", "ingresses are not served"},
 }
 

@@ -14,10 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package certificates has the three plugins for CertificateSigningRequests, with the names that they have
+// Package certificates has the four plugins for certificates.k8s.io, with the names that they have
 // in Kubernetes: CertificateApproval and CertificateSigning require rights for the signer that a
-// request names, and CertificateSubjectRestriction refuses subjects that no signer of this server
-// may sign.
+// request names, ClusterTrustBundleAttest for the signer of a trust bundle, and
+// CertificateSubjectRestriction refuses subjects that no signer of this server may sign.
 //
 // Part of stage 3 of the request's path (see ARCHITECTURE.md). pkg/admission/plugins.go registers them. Read
 // Signer.Validate.

@@ -38,7 +38,7 @@ const (
 	SigningName  = "CertificateSigning"
 )
 
-// requests are the resource of all three plugins.
+// requests are the resource of all plugins but Attest.
 var requests = certificates.Resource("certificatesigningrequests")
 
 // RegisterApproval adds the plugin's factory.
@@ -103,20 +103,37 @@ func (p *Signer) Validate(ctx context.Context, a admission.Attributes, _ admissi
 		return nil
 	}
 	signer := old.Spec.SignerName
-	domain, _, _ := strings.Cut(signer, "/")
-	for _, name := range []string{signer, domain + "/*"} {
-		if allowed, err := p.allowed(ctx, a.GetUserInfo(), name); err != nil {
-			return admission.NewForbidden(a, fmt.Errorf("the right to %s for signer %q cannot be determined: %w", p.verb, signer, err))
-		} else if allowed {
-			return nil
-		}
+	if allowed, err := mayUse(ctx, p.access, a.GetUserInfo(), p.verb, signer); err != nil {
+		return admission.NewForbidden(a, err)
+	} else if allowed {
+		return nil
 	}
-	return admission.NewForbidden(a, fmt.Errorf("user not permitted to %s requests with signerName %q: it needs the verb %s on signers.%s of that name or named %s/*", p.verb, signer, p.verb, certificates.GroupName, domain))
+	return admission.NewForbidden(a, fmt.Errorf("user not permitted to %s requests with signerName %q: %s", p.verb, signer, need(p.verb, signer)))
 }
 
-func (p *Signer) allowed(ctx context.Context, caller user.Info, signer string) (bool, error) {
-	decision, _, err := p.access.Authorize(ctx, authorizer.AttributesRecord{
-		User: caller, Verb: p.verb, Name: signer, APIGroup: certificates.GroupName, APIVersion: "*", Resource: "signers", ResourceRequest: true,
-	})
-	return decision == authorizer.DecisionAllow, err
+// mayUse reports whether a user has the right to a verb on a signer, or on all signers of its domain.
+func mayUse(ctx context.Context, access authorizer.Authorizer, caller user.Info, verb, signer string) (bool, error) {
+	for _, name := range []string{signer, wildcard(signer)} {
+		decision, _, err := access.Authorize(ctx, authorizer.AttributesRecord{
+			User: caller, Verb: verb, Name: name, APIGroup: certificates.GroupName, APIVersion: "*", Resource: "signers", ResourceRequest: true,
+		})
+		if err != nil {
+			return false, fmt.Errorf("the right to %s for signer %q cannot be determined: %w", verb, signer, err)
+		}
+		if decision == authorizer.DecisionAllow {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// wildcard returns the name of the right to all signers in the domain of a signer.
+func wildcard(signer string) string {
+	domain, _, _ := strings.Cut(signer, "/")
+	return domain + "/*"
+}
+
+// need names the right that a user without it needs.
+func need(verb, signer string) string {
+	return fmt.Sprintf("it needs the verb %s on signers.%s of that name or named %s", verb, certificates.GroupName, wildcard(signer))
 }

@@ -18,7 +18,7 @@ limitations under the License.
 // field of each error are those of a kube-apiserver; the messages are our own.
 //
 // Stage 4 of the request path (see ARCHITECTURE.md). The strategies in
-// pkg/registry/certificates/signingrequest call one function for each write.
+// pkg/registry/certificates call one function for each write.
 package validation
 
 import (
@@ -93,8 +93,7 @@ func validateUsages(list []certificatesv1.KeyUsage, path *field.Path) field.Erro
 	return errs
 }
 
-// validateSignerName checks a name of the form example.com/signer. The bound leaves space for a label
-// and a dot before the path, so that a longer name can contain it.
+// validateSignerName checks the signer of a request.
 func validateSignerName(name string, path *field.Path) field.ErrorList {
 	if name == "" {
 		return field.ErrorList{field.Required(path, "name a signer, such as "+certificatesv1.KubeAPIServerClientSignerName)}
@@ -102,6 +101,12 @@ func validateSignerName(name string, path *field.Path) field.ErrorList {
 	if name == legacySigner {
 		return field.ErrorList{field.Invalid(path, name, "is not served in this version: name another signer")}
 	}
+	return validateSignerForm(name, path)
+}
+
+// validateSignerForm checks a name of the form example.com/signer. The bound leaves space for a label
+// and a dot before the path, so that a longer name can contain it.
+func validateSignerForm(name string, path *field.Path) field.ErrorList {
 	const form = "must be of the form example.com/signer"
 	domain, rest, found := strings.Cut(name, "/")
 	if !found || strings.Contains(rest, "/") {
