@@ -31,6 +31,7 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 
@@ -104,6 +105,8 @@ func onlyCollected(obj, old runtime.Object) (bool, error) {
 		if err != nil {
 			return false, err
 		}
+		// The result of a merge patch has its kind, and the stored object does not.
+		cleared[i].GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{})
 		object.SetOwnerReferences(nil)
 		object.SetFinalizers(nil)
 		object.SetManagedFields(nil)
