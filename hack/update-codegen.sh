@@ -78,6 +78,7 @@ builtins=(
   k8s.io/api/events/v1
   k8s.io/api/flowcontrol/v1
   k8s.io/api/rbac/v1
+  k8s.io/api/storagemigration/v1
 )
 core_kinds=(
   ConfigMap ConfigMapList Event EventList LimitRange LimitRangeList Namespace NamespaceList ResourceQuota ResourceQuotaList

@@ -31,6 +31,7 @@ import (
 	eventsv1 "k8s.io/api/events/v1"
 	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	storagemigrationv1 "k8s.io/api/storagemigration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -55,6 +56,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/app"
 	flowcontrolregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/flowcontrol"
 	rbacregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/rbac"
+	storagemigrationregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/storagemigration"
 )
 
 // builtinGroups are the groups of Kubernetes that a standalone server serves, in the order in
@@ -69,6 +71,7 @@ var builtinGroups = []string{
 	eventsv1.GroupName,
 	flowcontrolv1.GroupName,
 	rbacv1.GroupName,
+	storagemigrationv1.GroupName,
 }
 
 // watchIndexes are the watch indexes of all resources. Flow control needs them before the storages
@@ -107,6 +110,7 @@ func (b *Builtins) groups(tokens tokenrequest.Issuer, types *typeCheck) groupSet
 			coordinationregistry.StorageProvider{},
 			flowcontrolregistry.StorageProvider{},
 			rbacregistry.StorageProvider{Escalation: b.Escalation},
+			storagemigrationregistry.StorageProvider{},
 		},
 	}
 }

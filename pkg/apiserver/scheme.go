@@ -35,6 +35,7 @@ import (
 	fleetinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/install"
 	flowcontrolinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/flowcontrol/install"
 	rbacinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/rbac/install"
+	storagemigrationinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/storagemigration/install"
 )
 
 // NewFleetScheme returns the scheme of the fleet's groups, which both modes serve, and its codecs. It
@@ -55,7 +56,7 @@ func scale(scheme *runtime.Scheme) {
 func NewBuiltinScheme() (*runtime.Scheme, serializer.CodecFactory) {
 	// The core group comes first: an Event belongs to two groups, and the library uses the first kind
 	// of an object.
-	return newScheme(coreinstall.Install, admissionregistrationinstall.Install, authenticationinstall.Install, authorizationinstall.Install, certificatesinstall.Install, coordinationinstall.Install, eventsinstall.Install, flowcontrolinstall.Install, rbacinstall.Install)
+	return newScheme(coreinstall.Install, admissionregistrationinstall.Install, authenticationinstall.Install, authorizationinstall.Install, certificatesinstall.Install, coordinationinstall.Install, eventsinstall.Install, flowcontrolinstall.Install, rbacinstall.Install, storagemigrationinstall.Install)
 }
 
 func newScheme(install ...func(*runtime.Scheme)) (*runtime.Scheme, serializer.CodecFactory) {

@@ -175,7 +175,7 @@ func (o *Options) rewriteAll(ctx context.Context, s *session, notes io.Writer) e
 		if err != nil {
 			return err
 		}
-		if total.rewritten > 0 {
+		if total.Rewritten > 0 {
 			continue
 		}
 		return s.verify(ctx, notes)

@@ -62,6 +62,7 @@ var rooms = []room{
 	// Validation parses requests as the signers do. The finalizers of all of Kubernetes' kinds have the same names.
 	{packages: "pkg/apis/certificates/validation", may: []string{"pkg/signers", "pkg/apis/core/validation"}},
 	{packages: "pkg/apis/flowcontrol/validation", may: []string{"pkg/apis/core/validation", "k8s.io/apiserver/pkg/apis/flowcontrol/bootstrap", "k8s.io/apiserver/pkg/util/shufflesharding"}}, // the specs of mandatory objects
+	{packages: "pkg/apis/storagemigration/validation", may: []string{"pkg/apis/core/validation"}},
 	{packages: "pkg/apis/([a-z]+)/validation", may: []string{"pkg/apis/$1"}},
 	{packages: "pkg/apis/([a-z]+)/install", may: []string{"pkg/apis/$1", "pkg/apis/$1/<version>"}},
 	{packages: "pkg/apis/([a-z]+)/fuzzer", may: []string{"pkg/apis/$1", "sigs.k8s.io/randfill"}},
@@ -190,6 +191,8 @@ var rooms = []room{
 	// The quota controller counts what admission charges.
 	{packages: "pkg/controller/quota", may: append([]string{"pkg/quota"}, controllerLibraries...)},
 	{packages: "pkg/controller/tokencleaner", may: append([]string{"k8s.io/cluster-bootstrap/..."}, controllerLibraries...)},
+	// Migrations update objects without a change, as the commands of pkg/encryption do.
+	{packages: "pkg/controller/storageversionmigrator", may: append([]string{"pkg/rewrite"}, controllerLibraries...)},
 	// The release controller bounds the bytes of its pending requests by a weighted semaphore.
 	{packages: "pkg/controller/release", may: append([]string{"golang.org/x/sync/semaphore"}, controllerLibraries...)},
 	// The manager constructs all controllers. serving is k8s.io/apiserver's code for the health of
@@ -248,9 +251,11 @@ var rooms = []room{
 	}},
 	{packages: "pkg/credentials", may: []string{"pkg/authentication/revocation", "pkg/certificates", "pkg/files", "pkg/generated/clientset/versioned", "github.com/spf13/pflag", "k8s.io/client-go/..."}},
 	{packages: "pkg/login", may: []string{"pkg/files", "pkg/transports", "github.com/coreos/go-oidc", "github.com/spf13/pflag", "golang.org/x/oauth2", "k8s.io/client-go/..."}, tests: []string{"test/browser"}},
+	// Updates of all objects of a resource without a change, used by commands and by a controller.
+	{packages: "pkg/rewrite", may: []string{"k8s.io/client-go/..."}},
 	// The commands that manage the keys of encryption at rest: a client of servers and of an embedded etcd.
 	{packages: "pkg/encryption", may: []string{
-		"pkg/credentials", "pkg/files", "pkg/storage", "go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/api/v3/...", "go.uber.org/zap", "github.com/spf13/pflag", "sigs.k8s.io/yaml",
+		"pkg/credentials", "pkg/files", "pkg/rewrite", "pkg/storage", "go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/api/v3/...", "go.uber.org/zap", "github.com/spf13/pflag", "sigs.k8s.io/yaml",
 		"k8s.io/apiserver/pkg/apis/apiserver/v1", "k8s.io/client-go/...",
 	}},
 	{packages: "pkg/serving", may: []string{

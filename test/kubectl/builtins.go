@@ -52,6 +52,7 @@ func RunBuiltins(t *testing.T, env Env) {
 		{"a lease is taken and seen", leases},
 		{"flow schemas and priority levels are listed, applied, described and explained", flowControl},
 		{"trust bundles are applied, listed by their signer, described and refused", trustBundles},
+		{"a storage version migration is applied, carried out and explained", migration},
 		{"webhooks and policies are applied, described and explained, and refused where they are wrong", policies},
 	}
 	home := t.TempDir()

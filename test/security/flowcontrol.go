@@ -85,6 +85,8 @@ func flowControlRows() []attack {
 			attack{name: who + " changes the status of a FlowSchema", as: who, method: http.MethodPatch, path: schemas + "/probes/status", body: `{"status":{"conditions":[]}}`, code: forbidden},
 			attack{name: who + " deletes a FlowSchema", as: who, method: http.MethodDelete, path: schemas + "/global-default", code: forbidden},
 			attack{name: who + " deletes all priority levels", as: who, method: http.MethodDelete, path: levels, code: forbidden},
+			// The same people, which have their roles in all namespaces, create no other objects of the whole server.
+			attack{name: who + " has every secret stored again", as: who, method: http.MethodPost, path: "/apis/storagemigration.k8s.io/v1/storageversionmigrations", body: `{"apiVersion":"storagemigration.k8s.io/v1","kind":"StorageVersionMigration","metadata":{"name":"attack"},"spec":{"resource":{"resource":"secrets"}}}`, code: forbidden},
 			attack{name: who + " reads who has which priority", as: who, path: schemas, code: forbidden},
 			attack{name: who + " dumps the requests that wait", as: who, path: "/debug/api_priority_and_fairness/dump_requests", code: forbidden},
 		)

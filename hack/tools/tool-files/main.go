@@ -74,6 +74,7 @@ var builtinKinds = []kind{
 	{"rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings", "io.k8s.api.rbac.v1.", false},
 	{"rbac.authorization.k8s.io", "v1", "Role", "roles", "io.k8s.api.rbac.v1.", true},
 	{"rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", "io.k8s.api.rbac.v1.", true},
+	{"storagemigration.k8s.io", "v1", "StorageVersionMigration", "storageversionmigrations", "io.k8s.api.storagemigration.v1.", false},
 	admission("MutatingAdmissionPolicy", "mutatingadmissionpolicies"),
 	admission("MutatingAdmissionPolicyBinding", "mutatingadmissionpolicybindings"),
 	admission("MutatingWebhookConfiguration", "mutatingwebhookconfigurations"),

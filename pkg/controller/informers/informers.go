@@ -26,11 +26,13 @@ import (
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	storagemigrationv1 "k8s.io/api/storagemigration/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/informers"
 	certificatesinformers "k8s.io/client-go/informers/certificates/v1"
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	rbacinformers "k8s.io/client-go/informers/rbac/v1"
+	storagemigrationinformers "k8s.io/client-go/informers/storagemigration/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/metadata/metadatainformer"
@@ -105,6 +107,11 @@ func (s *Shared) CertificateSigningRequests() certificatesinformers.CertificateS
 	return s.typed.Certificates().V1().CertificateSigningRequests()
 }
 
+// StorageVersionMigrations returns the informer of migrations.
+func (s *Shared) StorageVersionMigrations() storagemigrationinformers.StorageVersionMigrationInformer {
+	return s.typed.Storagemigration().V1().StorageVersionMigrations()
+}
+
 // ResourceInformer returns the one informer of a resource. Its objects are whole if a method of
 // Shared returns the informer of the resource, and otherwise *metav1.PartialObjectMetadata with
 // the fields that transform.OnlyOwnership keeps: callers use them as metav1.Object.
@@ -118,6 +125,8 @@ func (s *Shared) ResourceInformer(resource schema.GroupVersionResource) cache.Sh
 		return s.ClusterRoles().Informer()
 	case certificatesv1.SchemeGroupVersion.WithResource("certificatesigningrequests"):
 		return s.CertificateSigningRequests().Informer()
+	case storagemigrationv1.SchemeGroupVersion.WithResource("storageversionmigrations"):
+		return s.StorageVersionMigrations().Informer()
 	}
 	return s.metadata.ForResource(resource).Informer()
 }

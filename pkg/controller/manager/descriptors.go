@@ -38,6 +38,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/rootca"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/scheduler"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/serviceaccount"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/storageversionmigrator"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/tokencleaner"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions"
 	"github.com/gatehouse-dev/gatehouse/pkg/signers"
@@ -79,6 +80,8 @@ func everything(verbs ...string) rbacv1.PolicyRule {
 }
 
 const fleetGroup, coordinationGroup, certificatesGroup = v1alpha1.GroupName, "coordination.k8s.io", "certificates.k8s.io"
+
+const storageMigrationGroup = "storagemigration.k8s.io"
 
 // recordEvents lets a controller write events and count repeated ones.
 func recordEvents() rbacv1.PolicyRule { return rule([]string{"create", "patch"}, "", "events") }
@@ -122,6 +125,11 @@ func StandaloneDescriptors(rootCA []byte, authority *certificatesigner.Authority
 		}},
 		{Name: certificatecleaner.Name, New: constructor(certificatecleaner.New), Rules: []rbacv1.PolicyRule{
 			rule([]string{"delete"}, certificatesGroup, "certificatesigningrequests"),
+		}},
+		// It lists to find the current version of a resource and its objects, which it patches without a change.
+		{Name: storageversionmigrator.Name, New: constructor(storageversionmigrator.New), Rules: []rbacv1.PolicyRule{
+			everything("list", "patch"),
+			rule([]string{"update"}, storageMigrationGroup, "storageversionmigrations/status"),
 		}},
 		// It watches instances itself, and only while a quota limits a sum over them. The one of
 		// `gatehouse controllers` has the same user, and watches quotas itself, too.

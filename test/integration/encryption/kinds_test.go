@@ -61,6 +61,7 @@ var kinds = map[string]string{
 	"rbac.authorization.k8s.io/v1/clusterrolebindings":                  "{roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: marked}, subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: MARKER}]}",
 	"rbac.authorization.k8s.io/v1/roles":                                "{rules: [{apiGroups: [MARKER], resources: [nones], verbs: [get]}]}",
 	"rbac.authorization.k8s.io/v1/rolebindings":                         "{roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: marked}, subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: MARKER}]}",
+	"storagemigration.k8s.io/v1/storageversionmigrations":               "{spec: {resource: {resource: nones}}}",
 	"fleet.gatehouse.dev/v1alpha1/apps":                                 "{spec: {replicas: 0, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: 'a:1', args: [MARKER]}]}}}}",
 	"fleet.gatehouse.dev/v1alpha1/releases":                             "{spec: {replicas: 0, selector: {matchLabels: {a: c}}, template: {metadata: {labels: {a: c}}, spec: {containers: [{name: a, image: 'a:1', args: [MARKER]}]}}}}",
 	"fleet.gatehouse.dev/v1alpha1/instances":                            "{spec: {containers: [{name: a, image: 'a:1', args: [MARKER]}]}}",

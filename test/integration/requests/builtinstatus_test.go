@@ -79,6 +79,10 @@ func statusEndpoints() map[string]statusEndpoint {
 			path: "/apis/flowcontrol.apiserver.k8s.io/v1/prioritylevelconfigurations/status/status", status: true,
 			change: `"spec":{"limited":{"nominalConcurrencyShares":77}},"status":{"conditions":[{"type":"Tested","status":"True","reason":"Tested"}]}`, specAt: `"nominalConcurrencyShares":77`, statusAt: `"reason":"Tested"`,
 		},
+		"storageversionmigrations/status": {
+			path: "/apis/storagemigration.k8s.io/v1/storageversionmigrations/status/status", status: true,
+			change: `"spec":{"resource":{"resource":"changed"}},"status":{"conditions":[{"type":"Tested","status":"True","reason":"Tested","lastTransitionTime":"2026-12-01T00:00:00Z","message":""}]}`, specAt: `"changed"`, statusAt: `"reason":"Tested"`,
+		},
 		"validatingadmissionpolicies/status": {
 			path: "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/status/status", status: true,
 			change: `"spec":{"failurePolicy":"Ignore"},"status":{"conditions":[{"type":"Tested","status":"True","reason":"Tested","lastTransitionTime":"2026-12-01T00:00:00Z","message":""}]}`, specAt: "Ignore", statusAt: `"reason":"Tested"`,
@@ -101,6 +105,7 @@ func TestBuiltInStatusEndpointsTreatMetadataAsKubernetesDoes(t *testing.T) {
 		{"/apis/certificates.k8s.io/v1/certificatesigningrequests", `{"metadata":{"name":"status"},` + signing},
 		{"/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas", `{"metadata":{"name":"status"},"spec":{"priorityLevelConfiguration":{"name":"status"}}}`},
 		{"/apis/flowcontrol.apiserver.k8s.io/v1/prioritylevelconfigurations", `{"metadata":{"name":"status"},"spec":{"type":"Limited","limited":{"limitResponse":{"type":"Reject"}}}}`},
+		{"/apis/storagemigration.k8s.io/v1/storageversionmigrations", `{"metadata":{"name":"status"},"spec":{"resource":{"resource":"nones"}}}`},
 		{"/apis/certificates.k8s.io/v1/certificatesigningrequests", `{"metadata":{"name":"approval"},` + signing},
 	} {
 		if answer := client.Do(t, http.MethodPost, object.path, harness.JSONBody, "", object.body); answer.Code != http.StatusCreated {
