@@ -73,7 +73,14 @@ type rewriter struct {
 	client  metadata.Interface
 	limiter flowcontrol.RateLimiter
 	notes   io.Writer
+	retries wait.Backoff
 }
+
+// unreachedError is the error of a request that no server has answered, in all retries. Further objects have the same.
+type unreachedError struct{ error }
+
+// Unwrap returns the error of the request.
+func (e *unreachedError) Unwrap() error { return e.error }
 
 // rewrite updates all objects of all resources once.
 func (o *Options) rewrite(ctx context.Context, s *session, notes io.Writer) (tally, error) {
@@ -85,7 +92,7 @@ func (o *Options) rewrite(ctx context.Context, s *session, notes io.Writer) (tal
 	if o.QPS > 0 {
 		limiter = flowcontrol.NewTokenBucketRateLimiter(o.QPS, max(1, int(o.QPS)))
 	}
-	r := &rewriter{client: s.metadata, limiter: limiter, notes: notes}
+	r := &rewriter{client: s.metadata, limiter: limiter, notes: notes, retries: transient}
 	var total tally
 	for _, t := range targets {
 		one, err := r.resource(ctx, t)
@@ -148,7 +155,7 @@ func (r *rewriter) resource(ctx context.Context, t schema.GroupVersionResource) 
 	options := metav1.ListOptions{Limit: pageSize}
 	for {
 		var page *metav1.PartialObjectMetadataList
-		err := retried(ctx, func() (err error) {
+		err := retried(ctx, r.retries, func() (err error) {
 			page, err = client.List(ctx, options)
 			return err
 		})
@@ -161,10 +168,10 @@ func (r *rewriter) resource(ctx context.Context, t schema.GroupVersionResource) 
 		if err != nil {
 			return total, err
 		}
-		one := r.page(ctx, client, page.Items)
+		one, err := r.page(ctx, client, page.Items)
 		total.add(one)
-		if ctx.Err() != nil {
-			return total, ctx.Err()
+		if err != nil {
+			return total, err
 		}
 		if n := total.rewritten + total.current + total.changed + len(total.failed); one.rewritten > 0 || page.Continue != "" {
 			fmt.Fprintf(r.notes, "  %s: %d of %d objects rewritten%s\n", t.GroupResource(), total.rewritten, n, remaining(page))
@@ -189,8 +196,10 @@ func continueOf(err error) string {
 	return ""
 }
 
-// page rewrites the objects of a page.
-func (r *rewriter) page(ctx context.Context, client metadata.Getter, items []metav1.PartialObjectMetadata) tally {
+// page rewrites the objects of a page. It ends with an error if the context has ended or no server answers.
+func (r *rewriter) page(ctx context.Context, client metadata.Getter, items []metav1.PartialObjectMetadata) (tally, error) {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
 	var mu sync.Mutex
 	var total tally
 	workqueue.ParallelizeUntil(ctx, writers, len(items), func(i int) {
@@ -198,8 +207,13 @@ func (r *rewriter) page(ctx context.Context, client metadata.Getter, items []met
 		mu.Lock()
 		defer mu.Unlock()
 		total.add(one)
+		for _, err := range one.failed {
+			if unreached := (*unreachedError)(nil); errors.As(err, &unreached) {
+				end(fmt.Errorf("the server does not answer: start it and run the command again: %w", err))
+			}
+		}
 	})
-	return total
+	return total, context.Cause(ctx)
 }
 
 // object updates one object without a change, and tells by its version whether it was stored.
@@ -216,7 +230,7 @@ func (r *rewriter) object(ctx context.Context, client metadata.Getter, item *met
 		namespaced = client.Namespace(item.Namespace)
 	}
 	var after *metav1.PartialObjectMetadata
-	err = retried(ctx, func() (err error) {
+	err = retried(ctx, r.retries, func() (err error) {
 		after, err = namespaced.Patch(ctx, item.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: manager})
 		return err
 	})
@@ -233,13 +247,15 @@ func (r *rewriter) object(ctx context.Context, client metadata.Getter, item *met
 }
 
 // retried repeats a request that a server could not answer for now.
-func retried(ctx context.Context, request func() error) error {
-	backoff := transient
+func retried(ctx context.Context, backoff wait.Backoff, request func() error) error {
 	for {
 		err := request()
 		busy := apierrors.IsServerTimeout(err) || apierrors.IsServiceUnavailable(err) || apierrors.IsTooManyRequests(err) || apierrors.IsTimeout(err)
 		unreached := err != nil && (utilnet.IsConnectionRefused(err) || utilnet.IsConnectionReset(err) || utilnet.IsProbableEOF(err) || utilnet.IsHTTP2ConnectionLost(err))
-		if !busy && !unreached || backoff.Steps <= 0 {
+		switch {
+		case unreached && backoff.Steps <= 0:
+			return &unreachedError{err}
+		case !busy && !unreached || backoff.Steps <= 0:
 			return err
 		}
 		select {
