@@ -25,6 +25,7 @@ import (
 
 	auditinternal "k8s.io/apiserver/pkg/apis/audit"
 	"k8s.io/apiserver/pkg/audit"
+	"k8s.io/apiserver/pkg/authentication/user"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
 
@@ -111,14 +112,21 @@ func (o operations) ProcessEvents(events ...*auditinternal.Event) bool {
 	return len(kept) == 0 || o.Backend.ProcessEvents(kept...)
 }
 
-// isOperation reports whether an event is of a write or of a refused request. The library emits the
+// reads are the verbs that change nothing.
+var reads = []string{"get", "list", "watch", "head", "options"}
+
+// isOperation reports whether an event is of a write or of a refused request. A read of what does not exist is
+// no refusal, and those of the server itself say nothing of users. The library emits the
 // stage ResponseStarted of a long-running request, which has another event at its end, and of a
 // request that was not authenticated, which has no other one.
 func isOperation(event *auditinternal.Event) bool {
 	if event.Stage == auditinternal.StageResponseStarted {
 		return code(event) == http.StatusUnauthorized
 	}
-	return code(event) >= http.StatusBadRequest || !slices.Contains([]string{"get", "list", "watch", "head", "options"}, event.Verb)
+	if !slices.Contains(reads, event.Verb) {
+		return true
+	}
+	return code(event) >= http.StatusBadRequest && code(event) != http.StatusNotFound && event.User.Username != user.APIServerUser
 }
 
 func code(event *auditinternal.Event) int32 {

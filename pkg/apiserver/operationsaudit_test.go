@@ -22,6 +22,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	auditinternal "k8s.io/apiserver/pkg/apis/audit"
 	"k8s.io/apiserver/pkg/audit"
+	"k8s.io/apiserver/pkg/authentication/user"
 )
 
 // collected is a backend that keeps its events.
@@ -51,7 +52,9 @@ func TestTheAuditOfOperationsHasWritesAndRefusalsWithTheirGate(t *testing.T) {
 		{"a watch that begins", "watch", auditinternal.StageResponseStarted, 200, "allow", false, ""},
 		{"a watch that ends", "watch", auditinternal.StageResponseComplete, 200, "allow", false, ""},
 		{"a panic in a write", "update", auditinternal.StagePanic, 500, "allow", true, ""},
-		{"a read of what does not exist", "get", auditinternal.StageResponseComplete, 404, "allow", true, ""},
+		{"a read of what does not exist", "get", auditinternal.StageResponseComplete, 404, "allow", false, ""},
+		{"a deletion of what does not exist", "delete", auditinternal.StageResponseComplete, 404, "allow", true, ""},
+		{"a read that fails", "get", auditinternal.StageResponseComplete, 500, "allow", true, ""},
 		{"a request without valid credentials", "get", auditinternal.StageResponseStarted, 401, "", true, "authentication"},
 		{"a read without the right", "get", auditinternal.StageResponseComplete, 403, "forbid", true, "authorization"},
 		{"an impersonation without the right", "get", auditinternal.StageResponseComplete, 403, "", true, "authorization"},
@@ -81,6 +84,14 @@ func TestTheAuditOfOperationsHasWritesAndRefusalsWithTheirGate(t *testing.T) {
 				t.Error("the event of the caller was changed")
 			}
 		})
+	}
+	for verb, want := range map[string]int{"get": 0, "create": 1} {
+		event := &auditinternal.Event{Verb: verb, ResponseStatus: &metav1.Status{Code: 500}}
+		event.User.Username = user.APIServerUser
+		sink := &collected{}
+		if (operations{sink}).ProcessEvents(event); len(sink.events) != want {
+			t.Errorf("%d events of a %s by the server itself, want %d", len(sink.events), verb, want)
+		}
 	}
 	if !(operations{&collected{}}).ProcessEvents(&auditinternal.Event{Verb: "create"}) {
 		t.Error("an event without a response failed")

@@ -26,8 +26,8 @@ const (
 	recheckQueue = 1024
 )
 
-// lanes check watches. Each authenticator has its own queue and workers, so a provider, a webhook or a
-// cluster that does not respond delays the checks of its own users only.
+// lanes check watches. Each authenticator, and each issuer of --authentication-config, has its own queue and
+// workers, so a provider, a webhook or a cluster that does not respond delays the checks of its own users only.
 type lanes struct {
 	check   func(*openWatch)
 	queues  map[string]chan *openWatch

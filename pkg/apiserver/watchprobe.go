@@ -80,7 +80,7 @@ func isTransient(err error, by string) bool {
 	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
 		switch inner := inner.(type) {
 		case *origin.Error:
-			if by != "" && inner.By != by {
+			if by != "" && inner.Name() != by {
 				return false
 			}
 		case utilerrors.Aggregate:

@@ -24,6 +24,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication/origin"
+	"github.com/gatehouse-dev/gatehouse/pkg/authentication/structured"
 )
 
 // sequenceVerbosity is the verbosity from which the log has the authenticator of each request. The
@@ -35,6 +36,8 @@ type named struct {
 	name    string
 	request authenticator.Request
 	token   authenticator.Token
+	// part returns what of the authenticator decides about a token; nil if all of it does.
+	part func(token string) string
 }
 
 // byName names an authenticator of requests.
@@ -47,24 +50,33 @@ func byTokenName(name string, token authenticator.Token) authenticator.Token {
 	return named{name: name, token: token}
 }
 
+// byIssuer names the issuers of an authenticator of tokens.
+func byIssuer(name string, token authenticator.Token) authenticator.Token {
+	return named{name: name, token: token, part: structured.IssuerOf}
+}
+
 // AuthenticateRequest implements authenticator.Request.
 func (n named) AuthenticateRequest(r *http.Request) (*authenticator.Response, bool, error) {
 	response, ok, err := n.request.AuthenticateRequest(r)
-	return n.record(r.Context(), response, ok, err)
+	return n.record(r.Context(), "", response, ok, err)
 }
 
 // AuthenticateToken implements authenticator.Token.
 func (n named) AuthenticateToken(ctx context.Context, token string) (*authenticator.Response, bool, error) {
 	response, ok, err := n.token.AuthenticateToken(ctx, token)
-	return n.record(ctx, response, ok, err)
+	var part string
+	if n.part != nil {
+		part = n.part(token)
+	}
+	return n.record(ctx, part, response, ok, err)
 }
 
 // record logs the result, and adds the name to the error or to the record of the context.
-func (n named) record(ctx context.Context, response *authenticator.Response, ok bool, err error) (*authenticator.Response, bool, error) {
+func (n named) record(ctx context.Context, part string, response *authenticator.Response, ok bool, err error) (*authenticator.Response, bool, error) {
 	if err != nil {
-		err = &origin.Error{By: n.name, Err: err}
+		err = &origin.Error{By: n.name, Part: part, Err: err}
 	} else if ok {
-		origin.Accept(ctx, n.name)
+		origin.Accept(ctx, origin.Name(n.name, part))
 	}
 	logger := klog.FromContext(ctx).V(sequenceVerbosity)
 	switch {

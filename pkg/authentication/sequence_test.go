@@ -19,6 +19,7 @@ package authentication
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"flag"
 	"reflect"
@@ -29,6 +30,8 @@ import (
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/klog/v2"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/authentication/origin"
 )
 
 // tokensOf maps tokens to users; the token "broken" is an error.
@@ -107,6 +110,27 @@ func TestTheOrderOfAuthenticators(t *testing.T) {
 		{name: "nothing at all on a health path", path: "/livez", user: anonymousUser, groups: []string{anonymousGroup}},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.check(t, authn) })
+	}
+}
+
+func TestTheOriginOfATokenOfAProviderNamesItsIssuer(t *testing.T) {
+	token := func(issuer string) string {
+		return "e30." + base64.RawURLEncoding.EncodeToString([]byte(`{"iss":"`+issuer+`"}`)) + ".x"
+	}
+	one, two := token("https://one"), token("https://two")
+	accepts := byIssuer("oidc", tokensOf{one: "ada", two: "bob", "opaque": "eve"})
+	for token, want := range map[string]string{one: "oidc https://one", two: "oidc https://two", "opaque": "oidc"} {
+		var by string
+		if _, ok, err := accepts.AuthenticateToken(origin.WithRecord(t.Context(), &by), token); !ok || err != nil || by != want {
+			t.Errorf("%q: %v, %v, want %q", by, ok, err, want)
+		}
+	}
+	fails := byIssuer("oidc", authenticator.TokenFunc(func(context.Context, string) (*authenticator.Response, bool, error) {
+		return nil, false, errors.New("slow")
+	}))
+	var failed *origin.Error
+	if _, _, err := fails.AuthenticateToken(t.Context(), one); !errors.As(err, &failed) || failed.Name() != "oidc https://one" || err.Error() != "oidc: slow" {
+		t.Errorf("the error is %v", err)
 	}
 }
 

@@ -116,7 +116,7 @@ func (c Standalone) tokens() authenticator.Token {
 	// OIDC is after service accounts: both parse JSON Web Tokens, and OIDC may fetch keys. The webhook is
 	// last, because it receives every token that no other authenticator accepts.
 	if c.OIDC != nil {
-		list = append(list, byTokenName("oidc", c.OIDC))
+		list = append(list, byIssuer("oidc", c.OIDC))
 	}
 	if c.Webhook != nil {
 		list = append(list, byTokenName("token-webhook", c.Webhook))

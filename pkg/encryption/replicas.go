@@ -19,12 +19,14 @@ package encryption
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"regexp"
 	"strings"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 )
@@ -73,7 +75,12 @@ func replicas(config *rest.Config, urls []string) ([]replica, error) {
 // state reads the metrics of the replica.
 func (r replica) state(ctx context.Context) (state, error) {
 	text, err := r.client.Get().AbsPath("/metrics").SetHeader("Accept", "text/plain").DoRaw(ctx)
-	if err != nil {
+	switch {
+	case apierrors.IsUnauthorized(err):
+		return state{}, &refusedError{fmt.Errorf("%s does not accept the credentials of the kubeconfig: name another one with --kubeconfig: %w", r.url, err)}
+	case apierrors.IsForbidden(err):
+		return state{}, &refusedError{fmt.Errorf("%s: the user of the kubeconfig must not read /metrics, which has what the server has loaded: grant the verb get of the nonResourceURL /metrics, or name an administrator with --kubeconfig: %w", r.url, err)}
+	case err != nil:
 		return state{}, fmt.Errorf("%s: /metrics cannot be read: %w", r.url, err)
 	}
 	s := state{kmsFailed: bytes.Contains(text, kmsFailed)}
@@ -83,18 +90,21 @@ func (r replica) state(ctx context.Context) (state, error) {
 	return s, nil
 }
 
-// waiting returns why the replica does not use the content of that hash, or nothing if it does.
-func (r replica) waiting(ctx context.Context, hash string) string {
+// refusedError is the answer of a server to a user without the right, for which waiting is no cure.
+type refusedError struct{ error }
+
+// waiting returns why the replica does not use the content of that hash, or nil if it does.
+func (r replica) waiting(ctx context.Context, hash string) error {
 	s, err := r.state(ctx)
 	switch {
 	case err != nil:
-		return err.Error()
+		return err
 	case s.hash == "":
-		return r.url + " runs without --encryption-provider-config"
+		return fmt.Errorf("%s runs without --encryption-provider-config", r.url)
 	case s.hash != hash:
-		return r.url + " has loaded another content: copy the file to its machine; a server without --encryption-provider-config-automatic-reload loads it at its next start"
+		return fmt.Errorf("%s has loaded another content: copy the file to its machine; a server without --encryption-provider-config-automatic-reload loads it at its next start", r.url)
 	}
-	return ""
+	return nil
 }
 
 // waitLoaded returns when all replicas have loaded the file.
@@ -105,8 +115,12 @@ func waitLoaded(ctx context.Context, all []replica, file *File, timeout time.Dur
 	for {
 		var missing []string
 		for _, r := range all {
-			if why := r.waiting(ctx, file.Hash); why != "" {
-				missing = append(missing, why)
+			why := r.waiting(ctx, file.Hash)
+			if refused := (*refusedError)(nil); errors.As(why, &refused) {
+				return why
+			}
+			if why != nil {
+				missing = append(missing, why.Error())
 			}
 		}
 		if len(missing) == 0 {

@@ -54,6 +54,9 @@ func (o *Options) Rotate(ctx context.Context, path string, notes io.Writer) erro
 		return err
 	}
 	defer unlock()
+	if err := s.readable(ctx); err != nil {
+		return err
+	}
 	begun := false
 	for {
 		file, err := Read(s.file.Path)

@@ -45,6 +45,21 @@ func (s *session) verify(ctx context.Context, notes io.Writer) error {
 	return nil
 }
 
+// readable returns an error if etcd has objects that the keys of the file do not decrypt.
+func (s *session) readable(ctx context.Context) error {
+	if s.store == nil {
+		return nil
+	}
+	found, err := s.store.count(ctx)
+	if err != nil {
+		return err
+	}
+	if lines := found.unreadable(s.file); len(lines) > 0 {
+		return fmt.Errorf("%s cannot be rotated: %s", s.file.Path, strings.Join(lines, "; "))
+	}
+	return nil
+}
+
 // Status prints what the file has, which servers have loaded it, and with what objects are stored. It
 // prints no key.
 func (o *Options) Status(ctx context.Context, path string, out io.Writer) error {
@@ -56,11 +71,11 @@ func (o *Options) Status(ctx context.Context, path string, out io.Writer) error 
 	s.file.print(out)
 	s.file.warn(out)
 	for _, r := range s.replicas {
-		why := r.waiting(ctx, s.file.Hash)
-		if why == "" {
-			why = r.url + " has loaded the file"
+		loaded := r.url + " has loaded the file"
+		if why := r.waiting(ctx, s.file.Hash); why != nil {
+			loaded = why.Error()
 		}
-		fmt.Fprintln(out, "Server: "+why)
+		fmt.Fprintln(out, "Server: "+loaded)
 		if state, err := r.state(ctx); err == nil && state.kmsFailed {
 			fmt.Fprintf(out, "Server: %s: a KMS plugin does not respond; see /healthz/kms-providers\n", r.url)
 		}

@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"strings"
 	"unicode"
@@ -105,6 +106,8 @@ func (p *provider) refused(ctx context.Context, what string, err error) error {
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return p.options.timedOut(what, "")
+	case errors.Is(ctx.Err(), context.Canceled):
+		return fmt.Errorf("the login at %s was interrupted: %w", p.options.Issuer, context.Canceled)
 	case errors.As(err, &request):
 		return p.options.unreachable(err)
 	case !errors.As(err, &response):
@@ -116,6 +119,9 @@ func (p *provider) refused(ctx context.Context, what string, err error) error {
 	}
 	if reason == "" {
 		reason = response.Response.Status
+	}
+	if code := response.Response.StatusCode; code == http.StatusTooManyRequests || code >= http.StatusInternalServerError {
+		return fmt.Errorf("--issuer-url=%s: the provider is busy or not in order: try again later: %s", p.options.Issuer, printable(reason))
 	}
 	return p.refusal(what, response.ErrorCode, reason)
 }

@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -78,15 +79,19 @@ func (o *Options) Credential(ctx context.Context, client int, notes io.Writer) (
 	return renewed.credential(), nil
 }
 
+// loginNeeded are the error codes of a refresh token that only a login of the user replaces: it is revoked, expired or
+// used (RFC 6749, 5.2), or the provider wants to ask the user (OpenID Connect Core 1.0, 3.1.2.6).
+var loginNeeded = []string{"invalid_grant", "interaction_required", "login_required", "consent_required"}
+
 // refresh returns new tokens by the cached refresh token, or nothing if the user has to log in again. A
-// provider that is down is an error: a login would not succeed either.
+// provider that is down or busy, or refuses the client, is an error: a login would not succeed either.
 func (p *provider) refresh(ctx context.Context, cached *entry) (*entry, error) {
 	if cached.RefreshToken == "" {
 		return nil, nil
 	}
 	token, err := p.oauth.TokenSource(p.context(ctx), &oauth2.Token{RefreshToken: cached.RefreshToken}).Token()
-	if response := (*oauth2.RetrieveError)(nil); errors.As(err, &response) && response.Response.StatusCode < 500 {
-		return nil, nil // revoked, expired, used before
+	if response := (*oauth2.RetrieveError)(nil); errors.As(err, &response) && slices.Contains(loginNeeded, response.ErrorCode) {
+		return nil, nil
 	}
 	if err != nil {
 		return nil, p.refused(ctx, refreshing, err)

@@ -172,6 +172,64 @@ func TestTheDeviceFlowOfAClientWithASecret(t *testing.T) {
 	}
 }
 
+func TestAnInterruptedDeviceFlowSaysSo(t *testing.T) {
+	f := newFake(t)
+	o := f.options(t)
+	o.NoBrowser, o.Device = false, true
+	ctx, interrupt := context.WithCancel(t.Context())
+	f.token = func(w http.ResponseWriter, _ *http.Request) {
+		interrupt()
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, `{"error":"authorization_pending"}`)
+	}
+	_, err := o.Credential(ctx, 0, io.Discard)
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "was interrupted") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestOnlyARefusedRefreshTokenHasTheUserLogInAgain(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		code  int
+		body  string
+		login bool
+		want  string
+	}{
+		{"a refresh token that is revoked", http.StatusBadRequest, `{"error":"invalid_grant"}`, true, ""},
+		{"a provider that wants to ask the user", http.StatusBadRequest, `{"error":"interaction_required"}`, true, ""},
+		{"a provider that is busy", http.StatusTooManyRequests, ``, false, "try again later"},
+		{"a provider that is not in order", http.StatusBadGateway, ``, false, "try again later"},
+		{"a client that is refused", http.StatusUnauthorized, `{"error":"invalid_client"}`, false, "--client-id=gatehouse"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			f := newFake(t)
+			o := f.options(t)
+			o.cached(t, entry{RefreshToken: "r", Subject: "ada"})
+			f.token = func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(tc.code)
+				_, _ = io.WriteString(w, tc.body)
+			}
+			ctx, end := context.WithCancel(t.Context())
+			defer end()
+			var terminal strings.Builder
+			_, err := o.Credential(ctx, 0, writerFunc(func(text string) { terminal.WriteString(text); end() }))
+			if asked := terminal.String() != ""; err == nil || asked != tc.login || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("asked to log in: %v, %v", asked, err)
+			}
+		})
+	}
+}
+
+// writerFunc is a terminal.
+type writerFunc func(text string)
+
+func (f writerFunc) Write(data []byte) (int, error) {
+	f(string(data))
+	return len(data), nil
+}
+
 // silently returns a credential that needs no user.
 func (f *fake) silently(t *testing.T, o *Options) Credential {
 	t.Helper()

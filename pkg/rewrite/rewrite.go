@@ -81,17 +81,26 @@ type Rewriter struct {
 	Due func(*metav1.PartialObjectMetadata) bool
 	// Page is called after each page with the tallies of all pages and of this one. An error ends the run.
 	Page func(total, page Tally, list *metav1.PartialObjectMetadataList) error
+	// retries are transient, but in tests.
+	retries *wait.Backoff
 }
 
-// Resource updates the objects of a resource in pages. It returns an error if the objects cannot be listed or
-// if Page returns one; the tally has those of single objects.
+// unreachedError is the error of a request that no server has answered, in all retries. Requests for further
+// objects would end in the same way.
+type unreachedError struct{ error }
+
+// Unwrap returns the error of the request.
+func (e *unreachedError) Unwrap() error { return e.error }
+
+// Resource updates the objects of a resource in pages. It returns an error if the objects cannot be listed, if
+// no server answers any more, or if Page returns one; the tally has those of single objects.
 func (r *Rewriter) Resource(ctx context.Context, t schema.GroupVersionResource) (Tally, error) {
 	var total Tally
 	client := r.Client.Resource(t)
 	options := metav1.ListOptions{Limit: pageSize}
 	for {
 		var page *metav1.PartialObjectMetadataList
-		err := retried(ctx, func() (err error) {
+		err := r.retried(ctx, func() (err error) {
 			page, err = client.List(ctx, options)
 			return err
 		})
@@ -104,10 +113,10 @@ func (r *Rewriter) Resource(ctx context.Context, t schema.GroupVersionResource) 
 		if err != nil {
 			return total, err
 		}
-		one := r.page(ctx, client, page.Items)
+		one, err := r.page(ctx, client, page.Items)
 		total.Add(one)
-		if ctx.Err() != nil {
-			return total, ctx.Err()
+		if err != nil {
+			return total, err
 		}
 		if r.Page != nil {
 			if err := r.Page(total, one, page); err != nil {
@@ -127,8 +136,10 @@ func continueOf(err error) string {
 	return ""
 }
 
-// page updates the objects of a page.
-func (r *Rewriter) page(ctx context.Context, client metadata.Getter, items []metav1.PartialObjectMetadata) Tally {
+// page updates the objects of a page. It ends with an error if the context has ended or no server answers.
+func (r *Rewriter) page(ctx context.Context, client metadata.Getter, items []metav1.PartialObjectMetadata) (Tally, error) {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
 	var mu sync.Mutex
 	var total Tally
 	workqueue.ParallelizeUntil(ctx, writers, len(items), func(i int) {
@@ -136,8 +147,13 @@ func (r *Rewriter) page(ctx context.Context, client metadata.Getter, items []met
 		mu.Lock()
 		defer mu.Unlock()
 		total.Add(one)
+		for _, err := range one.Failed {
+			if unreached := (*unreachedError)(nil); errors.As(err, &unreached) {
+				end(fmt.Errorf("the server does not answer: start it and run the command again: %w", err))
+			}
+		}
 	})
-	return total
+	return total, context.Cause(ctx)
 }
 
 // object updates one object without a change, and tells by its version whether it was stored.
@@ -157,7 +173,7 @@ func (r *Rewriter) object(ctx context.Context, client metadata.Getter, item *met
 		namespaced = client.Namespace(item.Namespace)
 	}
 	var after *metav1.PartialObjectMetadata
-	err = retried(ctx, func() (err error) {
+	err = r.retried(ctx, func() (err error) {
 		after, err = namespaced.Patch(ctx, item.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: r.Manager})
 		return err
 	})
@@ -174,11 +190,17 @@ func (r *Rewriter) object(ctx context.Context, client metadata.Getter, item *met
 }
 
 // retried repeats a request that a server could not answer for now.
-func retried(ctx context.Context, request func() error) error {
+func (r *Rewriter) retried(ctx context.Context, request func() error) error {
 	backoff := transient
+	if r.retries != nil {
+		backoff = *r.retries
+	}
 	for {
 		err := request()
-		if !Unanswered(err) || backoff.Steps <= 0 {
+		switch {
+		case backoff.Steps <= 0 && unreached(err):
+			return &unreachedError{err}
+		case backoff.Steps <= 0 || !Unanswered(err):
 			return err
 		}
 		select {
@@ -191,9 +213,11 @@ func retried(ctx context.Context, request func() error) error {
 
 // Unanswered reports whether a server could not answer a request for now, or could not be reached.
 func Unanswered(err error) bool {
-	if err == nil {
-		return false
-	}
 	busy := apierrors.IsServerTimeout(err) || apierrors.IsServiceUnavailable(err) || apierrors.IsTooManyRequests(err) || apierrors.IsTimeout(err)
-	return busy || utilnet.IsConnectionRefused(err) || utilnet.IsConnectionReset(err) || utilnet.IsProbableEOF(err) || utilnet.IsHTTP2ConnectionLost(err)
+	return busy || unreached(err)
+}
+
+// unreached reports whether there was no server, or none that completed the response.
+func unreached(err error) bool {
+	return err != nil && (utilnet.IsConnectionRefused(err) || utilnet.IsConnectionReset(err) || utilnet.IsProbableEOF(err) || utilnet.IsHTTP2ConnectionLost(err))
 }

@@ -17,6 +17,7 @@ limitations under the License.
 package rewrite
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,12 +26,19 @@ import (
 	"net/http/httptest"
 	"path"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/metadata/fake"
 	"k8s.io/client-go/rest"
+	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/util/flowcontrol"
 )
 
@@ -108,5 +116,26 @@ func TestEachObjectIsCountedByWhatBecomesOfIt(t *testing.T) {
 	r.Page = func(Tally, Tally, *metav1.PartialObjectMetadataList) error { return stop }
 	if total, err := r.Resource(t.Context(), configMaps); !errors.Is(err, stop) || total.Done() != 3 {
 		t.Errorf("an error after the first page: %v, %+v", err, total)
+	}
+}
+
+func TestARewriteEndsWithTheFirstObjectsThatNoServerAnswersFor(t *testing.T) {
+	scheme := runtime.NewScheme()
+	if err := metav1.AddMetaToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	client := fake.NewSimpleMetadataClient(scheme)
+	var tried atomic.Int32
+	client.PrependReactor("patch", "*", func(clienttesting.Action) (bool, runtime.Object, error) {
+		tried.Add(1)
+		return true, nil, syscall.ECONNREFUSED
+	})
+	r := &Rewriter{Client: client, Limiter: flowcontrol.NewFakeAlwaysRateLimiter(), Manager: "test", retries: &wait.Backoff{Steps: 1}}
+	_, err := r.page(context.WithoutCancel(t.Context()), client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "secrets"}), make([]metav1.PartialObjectMetadata, 1000))
+	if err == nil || !strings.Contains(err.Error(), "the server does not answer: start it and run the command again") {
+		t.Errorf("the error is %v", err)
+	}
+	if n := tried.Load(); n > 10*writers {
+		t.Errorf("%d requests were made", n)
 	}
 }

@@ -72,7 +72,7 @@ func applyStorage(ctx context.Context, in Inputs, config *apiserver.Config) erro
 		defer end()
 		space.Run(ctx)
 	}()
-	generic.RESTOptionsGetter = space.Storages(generic.RESTOptionsGetter)
+	generic.RESTOptionsGetter = config.Encryption.ReadBack(space.Storages(generic.RESTOptionsGetter))
 	generic.AddReadyzChecks(space.HealthCheck())
 	return nil
 }

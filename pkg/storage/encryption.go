@@ -39,7 +39,8 @@ import (
 )
 
 const (
-	// EncryptionCheck is the name of the check of /readyz that fails while objects cannot be encrypted.
+	// EncryptionCheck is the name of the check of /readyz that fails while objects cannot be encrypted, or
+	// cannot be decrypted because the configuration does not have their key.
 	EncryptionCheck = "encryption"
 
 	// EncryptionReloadInterval is the interval at which the file of --encryption-provider-config is
@@ -87,12 +88,18 @@ type Encryption struct {
 	resources []schema.GroupResource
 	last      error
 	logged    map[string]bool
+	// missing has a key in etcd of a resource: an object whose key of encryption is not configured.
+	missing map[schema.GroupResource]string
+	readers map[schema.GroupResource]reader
 }
 
 // NewEncryption returns an Encryption of the library's transformers, which may be nil, and the
 // checks without those of KMS plugins.
 func NewEncryption(ctx context.Context, transformers value.ResourceTransformers, checks []healthz.HealthChecker) (*Encryption, []healthz.HealthChecker) {
-	e := &Encryption{transformers: transformers, log: klog.LoggerWithName(klog.FromContext(ctx), "encryption"), logged: map[string]bool{}}
+	e := &Encryption{
+		transformers: transformers, log: klog.LoggerWithName(klog.FromContext(ctx), "encryption"), logged: map[string]bool{},
+		missing: map[schema.GroupResource]string{}, readers: map[schema.GroupResource]reader{},
+	}
 	isKMS := func(check healthz.HealthChecker) bool { return strings.HasPrefix(check.Name(), kmsCheckPrefix) }
 	for _, check := range checks {
 		if isKMS(check) {
@@ -106,7 +113,9 @@ func NewEncryption(ctx context.Context, transformers value.ResourceTransformers,
 	e.kmsFailed.Store(len(e.kms) > 0)
 	reportKMS(len(e.kms) == 0)
 	others := slices.DeleteFunc(slices.Clone(checks), isKMS)
-	return e, append(others, healthz.NamedCheck(EncryptionCheck, func(r *http.Request) error { return e.canEncrypt(r.Context()) }))
+	return e, append(others, healthz.NamedCheck(EncryptionCheck, func(r *http.Request) error {
+		return errors.Join(e.canEncrypt(r.Context()), e.canDecrypt(r.Context()))
+	}))
 }
 
 // Run checks the KMS plugins until the context ends.
@@ -233,6 +242,9 @@ func (t curedTransformer) TransformToStorage(ctx context.Context, data []byte, a
 func (t curedTransformer) TransformFromStorage(ctx context.Context, data []byte, at value.Context) ([]byte, bool, error) {
 	out, stale, err := t.next.TransformFromStorage(ctx, data, at)
 	if err != nil {
+		if isWithoutKey(err) {
+			t.encryption.miss(t.resource, string(at.AuthenticatedData()))
+		}
 		err = t.encryption.record(fmt.Errorf("an object of %s cannot be decrypted: %s: %w", t.resource, explain(data, err), err))
 	}
 	return out, stale, err
@@ -254,9 +266,13 @@ func (e *Encryption) record(err error) error {
 // withoutKey are the library's errors for a value of which the configuration has no provider or no key.
 var withoutKey = []string{"no matching prefix found", "no matching key was found", "identity transformer tried to read encrypted data"}
 
+func isWithoutKey(err error) bool {
+	return slices.ContainsFunc(withoutKey, func(text string) bool { return strings.Contains(err.Error(), text) })
+}
+
 // explain returns why a value cannot be decrypted, with the cure. The value is not part of it.
 func explain(data []byte, err error) string {
-	missing := slices.ContainsFunc(withoutKey, func(text string) bool { return strings.Contains(err.Error(), text) })
+	missing := isWithoutKey(err)
 	provider, key := WrittenWith(data)
 	switch {
 	case provider == "" && missing:

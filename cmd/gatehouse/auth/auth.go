@@ -61,6 +61,11 @@ error.`,
   kubectl create token demo | gatehouse auth check authentication.yaml --token-file -`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, flag := range []string{"token", "token-file"} {
+				if cmd.Flags().Changed(flag) && c.token+c.tokenFile == "" {
+					return fmt.Errorf("--%s is empty: give it a value, or leave it out to validate the file only", flag)
+				}
+			}
 			token, err := c.read(cmd.InOrStdin())
 			if err != nil {
 				return err

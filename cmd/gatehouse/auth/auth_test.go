@@ -52,6 +52,8 @@ func TestAuthCheckReadsTheTokenFromAFlagAFileOrStandardInput(t *testing.T) {
 		{"a token as a flag", []string{file, "--token", token}, "", `username: "oidc:ada"`, ""},
 		{"a token in a file", []string{file, "--token-file", write("token", token+"\n")}, "", "accepted", ""},
 		{"a token from standard input", []string{file, "--token-file", "-"}, token + "\n", "accepted", ""},
+		{"an empty token, as of a variable that is not set", []string{file, "--token", ""}, "", "", "--token is empty: give it a value"},
+		{"an empty name of a file", []string{file, "--token-file", ""}, "", "", "--token-file is empty: give it a value"},
 		{"both flags", []string{file, "--token", token, "--token-file", "-"}, token, "", "[token token-file] were all set"},
 		{"an empty file", []string{file, "--token-file", write("empty", "\n")}, "", "", "empty is empty: write the token to it"},
 		{"a file that is missing", []string{file, "--token-file", filepath.Join(dir, "missing")}, "", "", "--token-file: open"},

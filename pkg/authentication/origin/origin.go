@@ -35,10 +35,21 @@ func Accept(ctx context.Context, name string) {
 
 // Error is the error of an authenticator.
 type Error struct {
-	// By is the name of the authenticator.
-	By  string
-	Err error
+	// By is the name of the authenticator, and Part what of it decided, such as an issuer; it may be empty.
+	By, Part string
+	Err      error
 }
+
+// Name returns the name that Accept records for a part of an authenticator, which may be empty.
+func Name(by, part string) string {
+	if part == "" {
+		return by
+	}
+	return by + " " + part
+}
+
+// Name returns the name that Accept would have recorded.
+func (e *Error) Name() string { return Name(e.By, e.Part) }
 
 // Error implements error.
 func (e *Error) Error() string { return e.By + ": " + e.Err.Error() }

@@ -102,7 +102,7 @@ func New(ctx context.Context, o Options) (*Authenticator, error) {
 // authenticators, and each issuer sees its own tokens only, so a slow provider delays no other
 // token. An accepted token is cached.
 func (a *Authenticator) AuthenticateToken(ctx context.Context, token string) (*authenticator.Response, bool, error) {
-	url := issuerOf(token)
+	url := IssuerOf(token)
 	for url != "" {
 		current := a.current.Load()
 		found, ok := current.issuers[url]

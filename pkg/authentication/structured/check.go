@@ -92,7 +92,7 @@ type check struct {
 }
 
 func (c *check) run() error {
-	url := issuerOf(c.token)
+	url := IssuerOf(c.token)
 	index := slices.IndexFunc(c.config.issuers, func(entry issuerConfig) bool { return entry.jwt.Issuer.URL == url })
 	switch {
 	case url == "":
@@ -242,9 +242,9 @@ func printUser(out io.Writer, info user.Info, accepted bool) {
 	}
 }
 
-// issuerOf returns the issuer that a token names. The library accepts both names of Google's, as
+// IssuerOf returns the issuer that a token names. The library accepts both names of Google's, as
 // OpenID Connect Core 1.0, 15.6.2 requires.
-func issuerOf(token string) string {
+func IssuerOf(token string) string {
 	url := serviceaccount.ClaimedIssuer(token)
 	if url == "accounts.google.com" {
 		return "https://accounts.google.com"

@@ -130,6 +130,37 @@ func TestAServerThatCannotReadSomeKindIsNotReady(t *testing.T) {
 	wantSecret(t, server.Config, "kept", "1")
 }
 
+// TestARunningServerWhoseFileLosesAKeyIsNotReady replaces the file of a running server by one without its key.
+func TestARunningServerWhoseFileLosesAKeyIsNotReady(t *testing.T) {
+	t.Parallel()
+	dir, file := binary.DataDir(t), filepath.Join(t.TempDir(), "config.yaml")
+	server := binary.Start(t, dir, flag+onlySecrets(t, file, "older", oneKey))
+	createSecret(t, server.Config, "kept", "1")
+	for range 2 {
+		onlySecrets(t, file, "newer", anotherKey)
+		kit.EventuallyState(t, "the secret cannot be read", func(ctx context.Context) (bool, string) {
+			_, err := kubernetes.NewForConfigOrDie(server.Config).CoreV1().Secrets("default").Get(ctx, "kept", metav1.GetOptions{})
+			return err != nil, "it can be read"
+		})
+		if code, body := health(t, server.Config, "/readyz"); code != http.StatusInternalServerError || !strings.Contains(body, "[-]encryption failed") {
+			t.Errorf("/readyz answers %d: %s", code, body)
+		}
+		if output, err := run(t, "rotate", file, "--data-dir", dir); err == nil || !strings.Contains(output, "1 objects are stored with secretbox older, which the file does not have: add it") {
+			t.Errorf("a rotation ends with %v: %s", err, output)
+		}
+		if names := keyNames(t, file); len(names) != 1 {
+			t.Errorf("the refused rotation has changed the keys to %v", names)
+		}
+		onlySecrets(t, file, "older", oneKey)
+		kit.EventuallyState(t, "the server is ready again", func(context.Context) (bool, string) {
+			code, body := health(t, server.Config, "/readyz")
+			return code == http.StatusOK, body
+		})
+	}
+	wantSecret(t, server.Config, "kept", "1")
+	waitLines(t, server, `it was written with the secretbox key \"older\", which --encryption-provider-config does not have: add that key`, 2)
+}
+
 // TestNoKeyIsInAnOutputOrALog rotates with the most verbose log, and gives the server files that it refuses.
 func TestNoKeyIsInAnOutputOrALog(t *testing.T) {
 	t.Parallel()
