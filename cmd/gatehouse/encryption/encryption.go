@@ -55,7 +55,8 @@ command runs again.`, true,
 with. Run it after encryption was enabled, and after a KMS plugin has a new key. It can be
 repeated: objects that are stored with the right key are not written.
 
-It needs the rights to list and patch every kind, as cluster-admin has.`, true,
+It needs the rights to list and patch every kind, and to get the nonResourceURL /metrics, as
+cluster-admin has.`, true,
 			func(o *encryption.Options, cmd *cobra.Command, file string) error {
 				return o.Rewrite(cmd.Context(), file, cmd.ErrOrStderr())
 			}))
