@@ -33,6 +33,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication/revocation"
+	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 	"github.com/gatehouse-dev/gatehouse/test/kit"
 	"github.com/gatehouse-dev/gatehouse/test/kit/metrics"
 )
@@ -269,5 +270,34 @@ func grantRevoking(t *testing.T, admin *rest.Config, user string) {
 	}
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestARevocationThatLocksOutOrHasNoEffectIsRefused(t *testing.T) {
+	dir := dataDir(t)
+	list, err := certificates.List(filepath.Join(dir, "pki"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	serials := map[string]string{}
+	for _, certificate := range list {
+		serials[certificate.Kind] = revocation.Serial(certificate.Certificate)
+	}
+	for _, test := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"the administrator's own certificate", []string{"--serial", serials["admin"]}, "is the serial number of the certificate with which this command connects (gatehouse-admin)"},
+		{"the same with --force", []string{"--serial", serials["admin"], "--force"}, "the revocation cannot be written"},
+		{"another with it", []string{"--serial", "ff", "--serial", strings.ToUpper(serials["admin"])}, "with which this command connects"},
+		{"the authority's", []string{"--serial", serials["ca"]}, "is that of the server's ca certificate, and a revocation of it has no effect"},
+		{"the server's, with --force", []string{"--serial", serials["serving"], "--force"}, "is that of the server's serving certificate, and a revocation of it has no effect"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if _, _, err := gatehouse(t, append([]string{"user", "revoke", "--data-dir", dir}, test.args...)...); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+		})
 	}
 }
