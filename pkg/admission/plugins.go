@@ -182,6 +182,10 @@ func Plugins() []Plugin {
 		Register: certificates.RegisterSubject,
 		Why:      "it only validates, so it sees the request that is stored, after every change",
 	}, {
+		Name:     certificates.RevocationName,
+		Register: certificates.RegisterRevocation,
+		Why:      "as the plugins for signers; on, because without it the roles edit and admin, bound in the whole cluster, include lifting revocations",
+	}, {
 		Name:        mutatingpolicy.PluginName,
 		Register:    registerLazily(mutatingpolicy.PluginName, mutatingpolicy.Register, checkMutatingPolicies, mutating, changes...),
 		Why:         "after our own plugins, so that policies see their changes, and before webhooks, because an expression costs less than a call",

@@ -18,7 +18,10 @@ package certificates
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"sync"
+	"time"
 
 	"k8s.io/component-base/metrics"
 	"k8s.io/component-base/metrics/legacyregistry"
@@ -38,18 +41,44 @@ var registerMetrics = sync.OnceFunc(func() { legacyregistry.MustRegister(expirat
 // maxObserved bounds the number of certificates in metrics.
 const maxObserved = 1000
 
-// observe sets the metric to the content of a directory.
-func observe(ctx context.Context, dir string) {
-	registerMetrics()
-	list, err := List(dir)
+// observer sets the metric to the content of a directory.
+type observer struct {
+	dir string
+	// recorded is the time of the last change of the recorded certificates that the metric has.
+	recorded time.Time
+}
+
+// refresh reads the directory if a certificate was recorded or removed since the last read.
+func (o *observer) refresh(ctx context.Context) {
+	if changed := o.changed(); !changed.IsZero() && !changed.Equal(o.recorded) {
+		o.read(ctx)
+	}
+}
+
+// changed returns the time of the last change of the recorded certificates; zero if there are none.
+func (o *observer) changed() time.Time {
+	info, err := os.Stat(filepath.Join(o.dir, issuedName))
 	if err != nil {
-		klog.FromContext(ctx).Error(err, "Reading certificates for metrics failed", "dir", dir)
+		return time.Time{}
+	}
+	return info.ModTime()
+}
+
+// read sets the metric.
+func (o *observer) read(ctx context.Context) {
+	registerMetrics()
+	// A certificate that is recorded during the read is read again. So is a directory that cannot be read.
+	changed := o.changed()
+	list, err := List(o.dir)
+	if err != nil {
+		klog.FromContext(ctx).Error(err, "Reading certificates for metrics failed", "dir", o.dir)
 		return
 	}
+	o.recorded = changed
 	expiration.Reset()
 	for i, certificate := range list {
 		if i == maxObserved {
-			klog.FromContext(ctx).Info("Left certificates out of the metrics", "dir", dir, "count", len(list)-maxObserved)
+			klog.FromContext(ctx).Info("Left certificates out of the metrics", "dir", o.dir, "count", len(list)-maxObserved)
 			return
 		}
 		expiration.WithLabelValues(certificate.Kind, certificate.Subject.CommonName, certificate.SerialNumber.Text(16)).Set(float64(certificate.NotAfter.Unix()))

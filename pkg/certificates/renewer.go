@@ -31,6 +31,8 @@ const (
 	checkInterval = time.Hour
 	// changingInterval is the time until a new name is in the certificate.
 	changingInterval = time.Minute
+	// observeInterval bounds the time until the metric has a certificate that is issued while the server runs.
+	observeInterval = time.Minute
 	// warnInterval keeps a CA near its end from filling the log.
 	warnInterval = 24 * time.Hour
 )
@@ -62,7 +64,7 @@ func NewRenewer(dir string, opts Options, renewed func(*Bundle) error) *Renewer 
 
 // Run checks once an hour until ctx ends, and once a minute if names can change. A failed
 // check is logged and retried at the next one: the server keeps its certificates until then. Each
-// check updates the metric of expirations.
+// check updates the metric of expirations, and so does a certificate that is recorded, within a minute.
 func (r *Renewer) Run(ctx context.Context) {
 	interval := checkInterval
 	if r.opts.Changing != nil {
@@ -70,7 +72,10 @@ func (r *Renewer) Run(ctx context.Context) {
 	}
 	ticker := r.opts.Clock.NewTicker(interval)
 	defer ticker.Stop()
-	observe(ctx, r.dir)
+	recorded := r.opts.Clock.NewTicker(observeInterval)
+	defer recorded.Stop()
+	expirations := observer{dir: r.dir}
+	expirations.read(ctx)
 	for {
 		select {
 		case <-ctx.Done():
@@ -79,7 +84,9 @@ func (r *Renewer) Run(ctx context.Context) {
 			if err := r.check(); err != nil {
 				klog.FromContext(ctx).Error(err, "Renewing certificates failed, retrying", "retryAfter", interval)
 			}
-			observe(ctx, r.dir)
+			expirations.read(ctx)
+		case <-recorded.C():
+			expirations.refresh(ctx)
 		}
 	}
 }

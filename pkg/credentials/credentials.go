@@ -22,6 +22,7 @@ import (
 	"io"
 	"io/fs"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -83,6 +84,10 @@ func (o *Options) Issue(out, notes io.Writer, name, user string, groups []string
 	if err := o.checkServer(server); err != nil {
 		return err
 	}
+	path, err := o.file(name)
+	if err != nil {
+		return err
+	}
 	now := time.Now()
 	clientCert, key, err := issue(ca, user, slices.Compact(slices.Sorted(slices.Values(groups))), o.TTL, now)
 	if err != nil {
@@ -95,21 +100,41 @@ func (o *Options) Issue(out, notes io.Writer, name, user string, groups []string
 	if err := certificates.RecordIssued(filepath.Join(o.DataDir, o.CertificateDir), clientCert, now); err != nil {
 		return fmt.Errorf("--data-dir=%s: the certificate cannot be recorded: %w", o.DataDir, err)
 	}
-	if o.Out == standardOutput {
+	if path == standardOutput {
 		_, err := out.Write(kubeconfig)
 		return err
-	}
-	path := o.Out
-	if path == "" {
-		if path = name + ".kubeconfig"; filepath.Base(path) != path {
-			return fmt.Errorf("%q is not a file name: name one with --out", name)
-		}
 	}
 	if err := writeNew(path, kubeconfig); err != nil {
 		return err
 	}
 	fmt.Fprintf(notes, "%s is in %s until %s\n", user, path, now.Add(o.TTL).Format(time.DateOnly))
 	return nil
+}
+
+// file returns the file to write. It returns an error if the file exists or has no directory, so that no
+// certificate is issued and recorded that is not handed out.
+func (o *Options) file(name string) (string, error) {
+	if o.Out == standardOutput {
+		return o.Out, nil
+	}
+	path := o.Out
+	if path == "" {
+		if path = name + ".kubeconfig"; filepath.Base(path) != path {
+			return "", fmt.Errorf("%q is not a file name: name one with --out", name)
+		}
+	}
+	if _, err := os.Lstat(path); err == nil {
+		return "", existing(path)
+	}
+	if _, err := os.Stat(filepath.Dir(path)); err != nil {
+		return "", fmt.Errorf("--out: the kubeconfig cannot be written: %w", err)
+	}
+	return path, nil
+}
+
+// existing returns the error about a file that is not replaced.
+func existing(path string) error {
+	return fmt.Errorf("%s exists: remove it, or name another file with --out", path)
 }
 
 // serverURL returns the URL in the new kubeconfig.
@@ -177,7 +202,7 @@ func (o *Options) checkServer(server string) error {
 func writeNew(path string, data []byte) error {
 	err := files.WriteNew(path, data, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s exists: remove it, or name another file with --out", path)
+		return existing(path)
 	}
 	if err != nil {
 		return fmt.Errorf("--out: the kubeconfig cannot be written: %w", err)

@@ -18,6 +18,7 @@ package credentials
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -29,16 +30,23 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"k8s.io/client-go/rest"
+
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication/revocation"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 )
 
 // RevokeCertificates refuses the recorded certificates of the users in names, of which there may be one,
-// and those with the serial numbers.
-func (a *Administrator) RevokeCertificates(ctx context.Context, notes io.Writer, names, serials []string) error {
+// and those with the serial numbers. The certificate with which it writes the revocation is refused only with force.
+func (a *Administrator) RevokeCertificates(ctx context.Context, notes io.Writer, names, serials []string, force bool) error {
 	revoked, err := a.selected(names, serials, time.Now())
 	if err != nil {
 		return err
+	}
+	if !force {
+		if err := a.spareOwn(revoked); err != nil {
+			return err
+		}
 	}
 	configMaps, err := a.configMaps()
 	if err != nil {
@@ -51,6 +59,31 @@ func (a *Administrator) RevokeCertificates(ctx context.Context, notes io.Writer,
 		fmt.Fprintf(notes, "The certificate with the serial number %s is refused within %s.\n", serial, revocation.Interval)
 	}
 	return nil
+}
+
+// spareOwn returns an error if the certificate that connects to the server is among those to revoke.
+func (a *Administrator) spareOwn(revoked map[string]time.Time) error {
+	config, err := a.config()
+	if err != nil {
+		return err
+	}
+	tlsConfig, err := rest.TLSConfigFor(config)
+	if err != nil || tlsConfig == nil || tlsConfig.GetClientCertificate == nil {
+		return err
+	}
+	pair, err := tlsConfig.GetClientCertificate(nil)
+	if err != nil || len(pair.Certificate) == 0 {
+		return err
+	}
+	own, err := x509.ParseCertificate(pair.Certificate[0])
+	if err != nil {
+		return err
+	}
+	serial := revocation.Serial(own)
+	if _, given := revoked[serial]; !given {
+		return nil
+	}
+	return fmt.Errorf("%s is the serial number of the certificate with which this command connects (%s): it would lock itself out, and could not undo that. Use --kubeconfig of another administrator, or --force (docs/authentication.md has the way back in)", serial, own.Subject.CommonName)
 }
 
 // selected returns the expiry of each certificate to revoke, by serial number.
@@ -80,6 +113,9 @@ func (a *Administrator) selected(names, givenSerials []string, now time.Time) (m
 		if certificate.Kind == "client" && len(names) == 1 && certificate.Subject.CommonName == names[0] && now.Before(certificate.NotAfter) {
 			revoked[serial], named = certificate.NotAfter, named+1
 		} else if _, given := revoked[serial]; given {
+			if certificate.Kind == "ca" || certificate.Kind == "serving" {
+				return nil, fmt.Errorf("--serial=%s is that of the server's %s certificate, and a revocation of it has no effect: only certificates with which clients connect are checked", serial, certificate.Kind)
+			}
 			revoked[serial] = certificate.NotAfter
 		}
 	}

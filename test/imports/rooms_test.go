@@ -137,6 +137,11 @@ var rooms = []room{
 		"k8s.io/apiserver/pkg/admission/...", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer", "k8s.io/apiserver/pkg/quota/...",
 		"k8s.io/apiserver/pkg/server", "k8s.io/apiserver/pkg/util/feature", "k8s.io/apiserver/pkg/util/webhook", "k8s.io/client-go/...",
 	}},
+	// RevocationRestriction guards the object that revocation reads.
+	{packages: "pkg/admission/plugin/certificates", may: []string{
+		"pkg/authentication/revocation", "pkg/signers", "pkg/apis/<group>",
+		"k8s.io/apiserver/pkg/admission/...", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer",
+	}},
 	{packages: "pkg/admission(/.*)?", may: []string{
 		"pkg/admission/...", "pkg/authorization/host", "pkg/quota", "pkg/signers", "pkg/apis/<group>", "pkg/apis/<group>/<version>", "k8s.io/apiserver/pkg/util/webhook", "pkg/generated/clientset/versioned", "pkg/generated/listers/...", "pkg/generated/informers/...",
 		"k8s.io/apiserver/pkg/admission/...", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer", "k8s.io/apiserver/pkg/quota/...",

@@ -27,6 +27,7 @@ import (
 func newRevokeUserCommand() *cobra.Command {
 	c := newAdministrator()
 	var serials []string
+	var force bool
 	cmd := &cobra.Command{
 		Use:   "revoke [NAME]",
 		Short: "Revoke the certificates of a user, or those with given serial numbers",
@@ -34,7 +35,8 @@ func newRevokeUserCommand() *cobra.Command {
 answered with 401, and open watches end, within ` + revocation.Interval.String() + ` and without a restart.
 NAME revokes every certificate that "gatehouse user add" has recorded for the user in the data
 directory. --serial revokes one of any origin, as with --client-ca-file or from a
-CertificateSigningRequest. "gatehouse certificates status" lists serial numbers.
+CertificateSigningRequest. "gatehouse certificates status" lists serial numbers. The certificate with
+which the command itself connects is revoked only with --force.
 
 A certificate that "gatehouse user add" creates afterwards is accepted: remove also the roles of a
 user that leaves. A revocation is an entry of the ConfigMap ` + revocation.ConfigMap + ` in
@@ -42,11 +44,12 @@ user that leaves. A revocation is an entry of the ConfigMap ` + revocation.Confi
 		Example: `  gatehouse user revoke jane
   gatehouse user revoke --serial 3d1f0c5a`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.RevokeCertificates(cmd.Context(), cmd.ErrOrStderr(), args, serials)
+			return c.RevokeCertificates(cmd.Context(), cmd.ErrOrStderr(), args, serials, force)
 		},
 	}
 	c.AddFlags(cmd.Flags())
 	cmd.Flags().StringArrayVar(&serials, "serial", nil, "Serial number of a certificate in hexadecimal digits, with or without colons. May be given more than once.")
+	cmd.Flags().BoolVar(&force, "force", false, "Revoke also the certificate with which this command connects to the server.")
 	return cmd
 }
 

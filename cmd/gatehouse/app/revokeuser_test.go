@@ -23,13 +23,17 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/authentication/revocation"
+	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 	"github.com/gatehouse-dev/gatehouse/test/kit"
 	"github.com/gatehouse-dev/gatehouse/test/kit/metrics"
 )
@@ -186,5 +190,114 @@ func TestMistakesInARevocationOfAUserAreNamed(t *testing.T) {
 	out, notes, err := gatehouse(t, "certificates", "status", "--data-dir", dir)
 	if err != nil || !strings.Contains(notes, "Revocations are not shown") || strings.Count(out, "\n") != 4 {
 		t.Errorf("the status without a server: %q, %q, %v", out, notes, err)
+	}
+}
+
+// The group developers has the role admin, which includes edit, in every namespace.
+func TestARevocationIsLiftedOnlyWithTheRightToRevoke(t *testing.T) {
+	dataDir, admin := startWithDevelopers(t)
+	jane, _ := addUser(t, dataDir, "jane", "--group", "developers")
+	bob, _ := addUser(t, dataDir, "bob", "--group", "developers")
+	for what, client := range map[string]*kubernetes.Clientset{"jane": jane, "bob": bob} {
+		kit.Eventually(t, "the role is in force for "+what, func(ctx context.Context) bool { return listMaps(ctx, client) == nil })
+	}
+	system, none := bob.CoreV1().ConfigMaps(revocation.Namespace), metav1.DeleteOptions{}
+	list := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: revocation.ConfigMap}, Data: map[string]string{"edge-1": "x"}}
+	patch := func(kind types.PatchType, body string, options metav1.PatchOptions) error {
+		_, err := system.Patch(t.Context(), revocation.ConfigMap, kind, []byte(body), options)
+		return err
+	}
+	create := func() error { _, err := system.Create(t.Context(), list, metav1.CreateOptions{}); return err }
+	apply := func() error {
+		return patch(types.ApplyPatchType, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"`+revocation.ConfigMap+`"},"data":{"edge-1":"x"}}`, metav1.PatchOptions{FieldManager: "bob"})
+	}
+	refuse := func(attempts map[string]func() error) {
+		t.Helper()
+		for name, attempt := range attempts {
+			if err := attempt(); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "it needs the verb revoke on signers.certificates.k8s.io") {
+				t.Errorf("%s: got %v, want a 403 that names the right", name, err)
+			}
+		}
+	}
+	refuse(map[string]func() error{"a create before there is one": create, "an apply before there is one": apply})
+	if _, _, err := gatehouse(t, "user", "revoke", "jane", "--data-dir", dataDir); err != nil {
+		t.Fatal(err)
+	}
+	kit.Eventually(t, "the revocation is in force", func(ctx context.Context) bool { return apierrors.IsUnauthorized(listMaps(ctx, jane)) })
+	refuse(map[string]func() error{
+		"an apply":  apply,
+		"an update": func() error { _, err := system.Update(t.Context(), list, metav1.UpdateOptions{}); return err },
+		"a patch":   func() error { return patch(types.MergePatchType, `{"data":null}`, metav1.PatchOptions{}) },
+		"an owner": func() error {
+			return patch(types.MergePatchType, `{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"gone","uid":"1"}]}}`, metav1.PatchOptions{})
+		},
+		"a deletion": func() error { return system.Delete(t.Context(), revocation.ConfigMap, none) },
+		"the deletion of all": func() error {
+			return system.DeleteCollection(t.Context(), none, metav1.ListOptions{FieldSelector: "metadata.name=" + revocation.ConfigMap})
+		},
+	})
+	stored, err := kubernetes.NewForConfigOrDie(admin).CoreV1().ConfigMaps(revocation.Namespace).Get(t.Context(), revocation.ConfigMap, metav1.GetOptions{})
+	if err != nil || len(stored.Data) != 1 || len(stored.OwnerReferences) != 0 {
+		t.Errorf("the stored revocations: %v, %v", stored, err)
+	}
+	if err := listMaps(t.Context(), jane); !apierrors.IsUnauthorized(err) {
+		t.Errorf("the revoked certificate: %v", err)
+	}
+	if _, err := system.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "other"}}, metav1.CreateOptions{}); err != nil {
+		t.Errorf("another config map: %v", err)
+	}
+	grantRevoking(t, admin, "bob")
+	kit.Eventually(t, "the right to revoke is in force", func(context.Context) bool {
+		return patch(types.MergePatchType, `{"data":null}`, metav1.PatchOptions{}) == nil
+	})
+	kit.Eventually(t, "the revocation is lifted", func(ctx context.Context) bool { return listMaps(ctx, jane) == nil })
+}
+
+// grantRevoking gives a user the right to revoke.
+func grantRevoking(t *testing.T, admin *rest.Config, user string) {
+	t.Helper()
+	roles := kubernetes.NewForConfigOrDie(admin).RbacV1()
+	_, err := roles.ClusterRoles().Create(t.Context(), &rbacv1.ClusterRole{
+		ObjectMeta: metav1.ObjectMeta{Name: "revokers"},
+		Rules:      []rbacv1.PolicyRule{{Verbs: []string{"revoke"}, APIGroups: []string{"certificates.k8s.io"}, Resources: []string{"signers"}, ResourceNames: []string{"kubernetes.io/kube-apiserver-client"}}},
+	}, metav1.CreateOptions{})
+	if err == nil {
+		_, err = roles.ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: "revokers"},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "revokers"},
+			Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}},
+		}, metav1.CreateOptions{})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestARevocationThatLocksOutOrHasNoEffectIsRefused(t *testing.T) {
+	dir := dataDir(t)
+	list, err := certificates.List(filepath.Join(dir, "pki"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	serials := map[string]string{}
+	for _, certificate := range list {
+		serials[certificate.Kind] = revocation.Serial(certificate.Certificate)
+	}
+	for _, test := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"the administrator's own certificate", []string{"--serial", serials["admin"]}, "is the serial number of the certificate with which this command connects (gatehouse-admin)"},
+		{"the same with --force", []string{"--serial", serials["admin"], "--force"}, "the revocation cannot be written"},
+		{"another with it", []string{"--serial", "ff", "--serial", strings.ToUpper(serials["admin"])}, "with which this command connects"},
+		{"the authority's", []string{"--serial", serials["ca"]}, "is that of the server's ca certificate, and a revocation of it has no effect"},
+		{"the server's, with --force", []string{"--serial", serials["serving"], "--force"}, "is that of the server's serving certificate, and a revocation of it has no effect"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if _, _, err := gatehouse(t, append([]string{"user", "revoke", "--data-dir", dir}, test.args...)...); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+		})
 	}
 }

@@ -60,10 +60,13 @@ certificates there. The kubeconfig holds a private key: treat it as a password.`
 			if err := command.Invalid(credentials.ValidateUser(args[0], groups)); err != nil {
 				return err
 			}
+			if err := o.Issue(cmd.OutOrStdout(), cmd.ErrOrStderr(), args[0], args[0], groups, certificates.IssueClient); err != nil {
+				return err
+			}
 			if o.TTL > unwarnedTTL {
 				fmt.Fprintf(cmd.ErrOrStderr(), "warning: the certificate is valid for more than a day: use --ttl for less, or revoke it if its key is lost (gatehouse user revoke %s)\n", args[0])
 			}
-			return o.Issue(cmd.OutOrStdout(), cmd.ErrOrStderr(), args[0], args[0], groups, certificates.IssueClient)
+			return nil
 		},
 	}
 	o.AddFlags(add.Flags())

@@ -214,3 +214,30 @@ func TestAKubeconfigLeadsOnlyWhereTheServersCertificateIsGood(t *testing.T) {
 		t.Errorf("without a certificate: %v", err)
 	}
 }
+
+func TestACredentialThatCannotBeWrittenIsNotIssued(t *testing.T) {
+	dir, out := dataDir(t), t.TempDir()
+	existing := filepath.Join(out, "kubeconfig")
+	if err := os.WriteFile(existing, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"a file that exists", []string{"jane", "--out", existing}, "exists: remove it, or name another file with --out"},
+		{"a name that is no file name", []string{"team/jane"}, "is not a file name: name one with --out"},
+		{"a directory that does not exist", []string{"jane", "--out", filepath.Join(out, "none", "kubeconfig")}, "--out: the kubeconfig cannot be written"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, notes, err := runCredential(t, newUserCommand(), append(tc.args, "--data-dir", dir)...)
+			if err == nil || !strings.Contains(err.Error(), tc.want) || notes != "" {
+				t.Errorf("got %q, %v, want %q and no notes", notes, err, tc.want)
+			}
+			if records, _ := filepath.Glob(filepath.Join(dir, "pki", "issued", "*")); len(records) != 0 {
+				t.Errorf("certificates are recorded: %v", records)
+			}
+		})
+	}
+}

@@ -39,8 +39,8 @@ import (
 
 // The ConfigMap of revocations. A key is the name of a host, with a time (RFC 3339) as value:
 // certificates that were issued to the host until then are refused. Or it is the serial number of a
-// certificate after serialPrefix, with the time of its expiry as value: the certificate is refused. A
-// user that may write the ConfigMap administers hosts and users, as everything else in this namespace.
+// certificate after serialPrefix, with the time of its expiry as value: the certificate is refused. In the
+// standalone mode, RevocationRestriction (pkg/admission/plugin/certificates) requires a permission of its own for writes.
 const (
 	Namespace = metav1.NamespaceSystem
 	ConfigMap = "gatehouse-revoked-hosts"

@@ -85,7 +85,9 @@ var offAndOurs = map[string]string{
 }
 
 // onlyHere are plugins without a counterpart in kube-apiserver, each with the reason.
-var onlyHere = map[string]string{}
+var onlyHere = map[string]string{
+	"RevocationRestriction": "kube-apiserver revokes no certificates",
+}
 
 // TestEveryPluginThatKubeAPIServerRunsByDefaultIsClassified fails if an upgrade of
 // Kubernetes adds a plugin. Classify it, and add it to verdicts with the reason.

@@ -17,7 +17,8 @@ limitations under the License.
 // Package certificates has the four plugins for certificates.k8s.io, with the names that they have
 // in Kubernetes: CertificateApproval and CertificateSigning require rights for the signer that a
 // request names, ClusterTrustBundleAttest for the signer of a trust bundle, and
-// CertificateSubjectRestriction refuses subjects that no signer of this server may sign.
+// CertificateSubjectRestriction refuses subjects that no signer of this server may sign. A fifth,
+// RevocationRestriction, requires a right for the ConfigMap of revoked certificates.
 //
 // Part of stage 3 of the request's path (see ARCHITECTURE.md). pkg/admission/plugins.go registers them. Read
 // Signer.Validate.

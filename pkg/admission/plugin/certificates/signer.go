@@ -38,7 +38,7 @@ const (
 	SigningName  = "CertificateSigning"
 )
 
-// requests are the resource of all plugins but Attest.
+// requests are the resource of all plugins but Attest and Revocation.
 var requests = certificates.Resource("certificatesigningrequests")
 
 // RegisterApproval adds the plugin's factory.
