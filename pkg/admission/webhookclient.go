@@ -42,16 +42,22 @@ const (
 // errAnswerTooLarge is the error of a response of more than maxWebhookAnswer bytes.
 var errAnswerTooLarge = fmt.Errorf("the webhook's answer is larger than %d bytes: let it answer with a smaller patch and shorter texts", maxWebhookAnswer)
 
-// guardedWebhooks is a webhook.AuthenticationInfoResolverWrapper. It gives the clients of all
+// guardedWebhooks returns a webhook.AuthenticationInfoResolverWrapper. It gives the clients of all
 // webhooks, also those of kubeconfig files, a transport that follows no redirects and bounds the
-// size of responses.
-func guardedWebhooks(delegate webhook.AuthenticationInfoResolver) webhook.AuthenticationInfoResolver {
+// size of responses, and records the calls.
+func guardedWebhooks(names webhookNames) webhook.AuthenticationInfoResolverWrapper {
+	return func(delegate webhook.AuthenticationInfoResolver) webhook.AuthenticationInfoResolver {
+		return guardedResolver(delegate, names)
+	}
+}
+
+func guardedResolver(delegate webhook.AuthenticationInfoResolver, names webhookNames) webhook.AuthenticationInfoResolver {
 	guarded := func(config *rest.Config, err error) (*rest.Config, error) {
 		if err != nil {
 			return nil, err
 		}
 		config = rest.CopyConfig(config)
-		config.Wrap(func(rt http.RoundTripper) http.RoundTripper { return &guardedTransport{rt} })
+		config.Wrap(func(rt http.RoundTripper) http.RoundTripper { return &tracedTransport{&guardedTransport{rt}, names} })
 		return config, nil
 	}
 	return &webhook.AuthenticationInfoResolverDelegator{

@@ -37,11 +37,13 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/utils/clock"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver/bodies"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver/memory"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/authentication/tokenrequest"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
+	diagnosticsregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/escalation"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage"
 )
@@ -69,6 +71,8 @@ type Config struct {
 	Encryption *storage.Encryption
 	// Memory is shared by requests that need much of it; nil if memory has no limit.
 	Memory *memory.Budget
+	// Traces record requests.
+	Traces Traces
 	// Watches bound the duration of a watch without a new authorization; both are set.
 	Watches WatchLimits
 }
@@ -114,6 +118,7 @@ type completedConfig struct {
 	startChecks    []healthz.HealthChecker
 	watches        *watches
 	encryption     *storage.Encryption
+	traces         diagnosticsregistry.StorageProvider
 }
 
 // CompletedConfig is a Config with all derived values.
@@ -151,13 +156,16 @@ func (c *Config) Complete() CompletedConfig {
 		library.FlowControl = WithIndexedWatches(library.FlowControl, watchIndexes())
 	}
 	buildChain := library.BuildHandlerChainFunc
+	traced := newTraced(c.Traces.Options, &library)
+	completed.traces = traced.provider(c)
 	watches := newWatches(c.Watches, clock.RealClock{})
 	library.BuildHandlerChainFunc = func(handler http.Handler, config *genericapiserver.Config) http.Handler {
 		completed.gate.cures = mayCure(config.Authentication.Authenticator)
 		// The innermost filters run after authorization, in this order: the duration of a watch, the
 		// media type, the size of a body, and the content of a patch.
-		inner := watches.inner(withMediaType(c.withinBounds(completed.patches.wrap(handler), config), config))
-		return completed.gate.wrap(base.WithStreamRequested(withUserAgent(watches.outer(buildChain(inner, config), config))))
+		inner := watches.inner(withMediaType(c.withinBounds(completed.patches.wrap(traced.at(served, handler)), config), config))
+		chain := watches.outer(buildChain(traced.at(limits, inner), traced.config(config)), config)
+		return traced.recorder.Wrap(completed.gate.wrap(traced.at(limits, base.WithStreamRequested(withUserAgent(chain)))))
 	}
 	completed.watches = watches
 	namer := openapi.NewDefinitionNamer(schemes...)
@@ -246,7 +254,9 @@ func (c CompletedConfig) groupSets(types *typeCheck) ([]groupSet, error) {
 	if c.builtins != nil {
 		sets = append(sets, c.builtins.groups(c.tokens, types))
 	}
-	return append(sets, fleetGroups(c.fleetScheme, c.fleetCodecs, c.tokens, updates)), nil
+	own := fleetGroups(c.fleetScheme, c.fleetCodecs, c.tokens, updates)
+	own.names, own.providers = append(own.names, diagnostics.GroupName), append(own.providers, c.traces)
+	return append(sets, own), nil
 }
 
 func (c CompletedConfig) install(server *Server, groups []apiGroup, types *typeCheck) error {

@@ -38,6 +38,8 @@ import (
 	"k8s.io/apiserver/plugin/pkg/authorizer/webhook"
 	webhookmetrics "k8s.io/apiserver/plugin/pkg/authorizer/webhook/metrics"
 	"k8s.io/klog/v2"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
 )
 
 // pollInterval is the time after which the file is read if the file system reports no change; it is
@@ -154,7 +156,7 @@ func (c *Chain) build(data []byte) (*version, error) {
 		})
 		resolvers = append(resolvers, built)
 	}
-	all, err := union.New(authorizers...)
+	all, err := union.New(diagnostics.NamedAuthorizers(authorizers...)...)
 	if err != nil {
 		return nil, err
 	}
