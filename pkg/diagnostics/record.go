@@ -348,7 +348,9 @@ func (r *Record) setTrackers(ctx context.Context) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.trackers = trackers
+	if !r.closed {
+		r.trackers = trackers
+	}
 }
 
 // bounded returns a text of at most size bytes that keeps no longer one in memory.
