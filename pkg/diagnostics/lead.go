@@ -31,12 +31,13 @@ import (
 const pluginAddition = "(admission plugin "
 
 // lead adds the gate that refused and the way to the trace to the message of a refusal. Callers
-// without credentials get only the way: they cannot read the trace, and learn nothing of the gates.
-func (r *Record) lead(status *metav1.Status) {
+// without credentials get only the way: they cannot read the trace, and learn nothing of the gates. It
+// returns false for any other response, which stays as it is.
+func (r *Record) lead(status *metav1.Status) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.hidden || r.verdict != diagnostics.VerdictRefused {
-		return
+		return false
 	}
 	way := "why: kubectl gatehouse why " + short(r.id)
 	gate := r.gateText()
@@ -49,6 +50,7 @@ func (r *Record) lead(status *metav1.Status) {
 		last := &status.Details.Causes[len(status.Details.Causes)-1]
 		last.Message = led(last.Message, gate, way)
 	}
+	return true
 }
 
 // led adds to a message, inside of the parentheses of the admission chain where they are.

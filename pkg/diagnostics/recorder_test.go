@@ -147,6 +147,18 @@ func TestTheTextOfFlowControlBecomesAStatus(t *testing.T) {
 	}
 }
 
+func TestTheTimeoutOfTheLibraryHasNoKindAndLeadsOn(t *testing.T) {
+	answer, trace := serve(t, newTestRecorder(All), func(w http.ResponseWriter, r *http.Request) {
+		From(r.Context()).Enter(Storage)
+		w.WriteHeader(http.StatusGatewayTimeout)
+		_ = json.NewEncoder(w).Encode(apierrors.NewTimeoutError("late", 0).ErrStatus)
+	})
+	var status metav1.Status
+	if err := json.Unmarshal(answer.Body.Bytes(), &status); err != nil || status.Kind != "Status" || !strings.Contains(status.Message, "why: kubectl gatehouse why "+trace.Name[:8]) {
+		t.Errorf("%v: %s", err, answer.Body)
+	}
+}
+
 func TestOtherResponsesStayAsTheyAre(t *testing.T) {
 	large := strings.Repeat("x", largestRefusal+1)
 	for _, row := range []struct {
@@ -157,6 +169,11 @@ func TestOtherResponsesStayAsTheyAre(t *testing.T) {
 		{"a success", "ok", http.StatusOK, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }},
 		{"nothing", "", http.StatusOK, func(http.ResponseWriter, *http.Request) {}},
 		{"a text", "gone\n", http.StatusNotFound, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "gone", http.StatusNotFound) }},
+		{"an object that is no status", `{"paths":["/apis"]}`, http.StatusNotFound, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = io.WriteString(w, `{"paths":["/apis"]}`)
+		}},
 		{"a large failure", large, http.StatusForbidden, func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusForbidden)
 			_, _ = io.WriteString(w, large[:10])

@@ -148,15 +148,17 @@ func (w *recordedWriter) decode() runtime.Encoder {
 	if w.code == http.StatusTooManyRequests && mediaType == "text/plain" {
 		return w.busy()
 	}
+	var into runtime.Object
 	if w.code == http.StatusGatewayTimeout && mediaType == "" {
-		mediaType = runtime.ContentTypeJSON // the library's timeout filter does not say so
+		// The library's timeout filter names neither the media type nor the kind.
+		mediaType, into = runtime.ContentTypeJSON, &metav1.Status{}
 		w.Header().Set("Content-Type", mediaType)
 	}
 	info, ok := runtime.SerializerInfoForMediaType(w.recorder.config.Serializer.SupportedMediaTypes(), mediaType)
 	if !ok {
 		return nil
 	}
-	object, _, err := info.Serializer.Decode(w.held.Bytes(), nil, &metav1.Status{})
+	object, _, err := info.Serializer.Decode(w.held.Bytes(), nil, into)
 	if err != nil {
 		return nil
 	}
@@ -186,7 +188,9 @@ func (w *recordedWriter) busy() runtime.Encoder {
 // lead adds the gate and the way to the trace to the message.
 func (w *recordedWriter) lead(encoder runtime.Encoder) {
 	w.status.TypeMeta = metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}
-	w.record.lead(w.status)
+	if !w.record.lead(w.status) {
+		return
+	}
 	body := &bytes.Buffer{}
 	if err := encoder.Encode(w.status, body); err != nil {
 		return

@@ -23,6 +23,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/storage"
 )
 
@@ -62,7 +63,7 @@ func pageOf(options *metainternalversion.ListOptions) (page, error) {
 		return page{}, err
 	}
 	p.atLeast = version
-	if options.ResourceVersionMatch == "Exact" {
+	if options.ResourceVersionMatch == metav1.ResourceVersionMatchExact {
 		p.exactly = version
 	}
 	return p, nil
