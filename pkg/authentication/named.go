@@ -24,6 +24,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication/origin"
+	"github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
 )
 
 // sequenceVerbosity is the verbosity from which the log has the authenticator of each request. The
@@ -59,8 +60,9 @@ func (n named) AuthenticateToken(ctx context.Context, token string) (*authentica
 	return n.record(ctx, response, ok, err)
 }
 
-// record logs the result, and adds the name to the error or to the record of the context.
+// record records and logs the result, and adds the name to the error or to the record of the context.
 func (n named) record(ctx context.Context, response *authenticator.Response, ok bool, err error) (*authenticator.Response, bool, error) {
+	diagnostics.Asked(ctx, n.name, ok, err)
 	if err != nil {
 		err = &origin.Error{By: n.name, Err: err}
 	} else if ok {
