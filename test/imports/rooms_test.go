@@ -260,7 +260,7 @@ var rooms = []room{
 	{packages: "pkg/login", may: []string{"pkg/files", "pkg/transports", "github.com/coreos/go-oidc", "github.com/spf13/pflag", "golang.org/x/oauth2", "k8s.io/client-go/..."}, tests: []string{"test/browser"}},
 	// The commands that manage the keys of encryption at rest: a client of servers and of an embedded etcd.
 	{packages: "pkg/encryption", may: []string{
-		"pkg/credentials", "pkg/files", "pkg/storage", "go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/api/v3/...", "go.uber.org/zap", "github.com/spf13/pflag", "sigs.k8s.io/yaml",
+		"pkg/apis/diagnostics", "pkg/credentials", "pkg/files", "pkg/storage", "go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/api/v3/...", "go.uber.org/zap", "github.com/spf13/pflag", "sigs.k8s.io/yaml",
 		"k8s.io/apiserver/pkg/apis/apiserver/v1", "k8s.io/client-go/...",
 	}},
 	{packages: "pkg/serving", may: []string{
