@@ -120,10 +120,13 @@ func (p *provider) refused(ctx context.Context, what string, err error) error {
 	if reason == "" {
 		reason = response.Response.Status
 	}
-	if code := response.Response.StatusCode; code == http.StatusTooManyRequests || code >= http.StatusInternalServerError {
-		return fmt.Errorf("--issuer-url=%s: the provider is busy or not in order: try again later: %s", p.options.Issuer, printable(reason))
+	code := response.ErrorCode
+	if status := response.Response.StatusCode; code == "" && (status == http.StatusTooManyRequests || status >= http.StatusInternalServerError) {
+		// Without an error of the provider itself: a proxy in front of it, or its limit of requests. Some providers
+		// send their errors with the status 500, such as that of an unknown client.
+		code = "temporarily_unavailable"
 	}
-	return p.refusal(what, response.ErrorCode, reason)
+	return p.refusal(what, code, reason)
 }
 
 // refusal returns the error for an error code of OAuth (RFC 6749, 4.1.2.1 and 5.2, RFC 8628, 3.5).
@@ -132,6 +135,8 @@ func (p *provider) refusal(what, code, reason string) error {
 	switch code {
 	case "access_denied":
 		return fmt.Errorf("the login was denied by the user or the provider (%s): run the command again to allow it", reason)
+	case "temporarily_unavailable":
+		return fmt.Errorf("--issuer-url=%s: the provider is busy or not in order: try again later: %s", o.Issuer, reason)
 	case "expired_token":
 		return o.timedOut(what, " ("+reason+")")
 	case "invalid_client":

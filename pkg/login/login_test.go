@@ -200,6 +200,7 @@ func TestOnlyARefusedRefreshTokenHasTheUserLogInAgain(t *testing.T) {
 		{"a provider that wants to ask the user", http.StatusBadRequest, `{"error":"interaction_required"}`, true, ""},
 		{"a provider that is busy", http.StatusTooManyRequests, ``, false, "try again later"},
 		{"a provider that is not in order", http.StatusBadGateway, ``, false, "try again later"},
+		{"a provider that sends an error as a failure of its own", http.StatusInternalServerError, `{"error":"server_error","error_description":"client not found"}`, false, "--client-id=gatehouse: server_error: client not found"},
 		{"a client that is refused", http.StatusUnauthorized, `{"error":"invalid_client"}`, false, "--client-id=gatehouse"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
