@@ -25,12 +25,15 @@ import (
 	"testing"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	certificatesv1 "k8s.io/api/certificates/v1"
+	corev1 "k8s.io/api/core/v1"
 	storagemigrationv1 "k8s.io/api/storagemigration/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/authentication/revocation"
 	"github.com/gatehouse-dev/gatehouse/test/binary"
 	"github.com/gatehouse-dev/gatehouse/test/integration/harness"
 	"github.com/gatehouse-dev/gatehouse/test/kit"
@@ -94,16 +97,34 @@ func awaitEnd(t *testing.T, config *rest.Config, name string, end storagemigrati
 	return ended
 }
 
+// seedGuarded creates objects whose changes need a right that the controller does not have.
+func seedGuarded(t *testing.T, config *rest.Config) {
+	t.Helper()
+	client := kubernetes.NewForConfigOrDie(config)
+	revocations := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: revocation.ConfigMap}, Data: map[string]string{}}
+	if _, err := client.CoreV1().ConfigMaps(revocation.Namespace).Create(t.Context(), revocations, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	bundle := &certificatesv1.ClusterTrustBundle{
+		ObjectMeta: metav1.ObjectMeta{Name: "example.com:signer:a"},
+		Spec:       certificatesv1.ClusterTrustBundleSpec{SignerName: "example.com/signer", TrustBundle: string(config.CAData)},
+	}
+	if _, err := client.CertificatesV1().ClusterTrustBundles().Create(t.Context(), bundle, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestAMigrationRewritesAllObjectsAfterAChangeOfTheKeyAndGoesOnAfterARestart stops the server while the
 // controller works.
 func TestAMigrationRewritesAllObjectsAfterAChangeOfTheKeyAndGoesOnAfterARestart(t *testing.T) {
 	t.Parallel()
 	const number = 1200
-	const configMaps, clusterRoles = "/registry/configmaps/", "/registry/clusterroles/"
+	const configMaps = "/registry/configmaps/"
 	dir, file := binary.DataDir(t), filepath.Join(t.TempDir(), "config.yaml")
 	encryptAll(t, file, "one")
 	server := binary.Start(t, dir, flag+file)
 	seed(t, server.Config, number)
+	seedGuarded(t, server.Config)
 	server.Stop(t)
 	encryptAll(t, file, "another", "one")
 	server = binary.Start(t, dir, flag+file)
@@ -128,11 +149,17 @@ func TestAMigrationRewritesAllObjectsAfterAChangeOfTheKeyAndGoesOnAfterARestart(
 		t.Errorf("%d of %d config maps have the old key: %+v", left, all, done.Status)
 	}
 
-	// Roles with rights that the controller does not have are rewritten, too.
-	migrate(t, server.Config, "roles", "rbac.authorization.k8s.io", "clusterroles")
-	awaitEnd(t, server.Config, "roles", storagemigrationv1.MigrationSucceeded)
-	if left, all := storedWith(t.Context(), t, client, clusterRoles, "one"); left > 0 || all == 0 {
-		t.Errorf("%d of %d cluster roles have the old key", left, all)
+	// Objects for which the controller has no rights but to store them are rewritten, too: the ConfigMap of
+	// revocations above, roles, and trust bundles of a signer.
+	for _, other := range []struct{ name, group, resource, prefix string }{
+		{"roles", "rbac.authorization.k8s.io", "clusterroles", "/registry/clusterroles/"},
+		{"bundles", "certificates.k8s.io", "clustertrustbundles", "/registry/clustertrustbundles/"},
+	} {
+		migrate(t, server.Config, other.name, other.group, other.resource)
+		awaitEnd(t, server.Config, other.name, storagemigrationv1.MigrationSucceeded)
+		if left, all := storedWith(t.Context(), t, client, other.prefix, "one"); left > 0 || all == 0 {
+			t.Errorf("%d of %d %s have the old key", left, all, other.resource)
+		}
 	}
 
 	// A second migration finds the right bytes, and writes nothing.

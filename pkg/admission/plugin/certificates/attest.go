@@ -22,10 +22,9 @@ import (
 	"io"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
-	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/admission/initializer"
-	"k8s.io/apiserver/pkg/authorization/authorizer"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/certificates"
 )
@@ -43,10 +42,7 @@ func RegisterAttest(plugins *admission.Plugins) {
 
 // Attest refuses trust bundles of a signer by users without the right to attest for it: readers of a bundle trust
 // what it contains. It implements admission.ValidationInterface.
-type Attest struct {
-	*admission.Handler
-	access authorizer.Authorizer
-}
+type Attest struct{ signerRights }
 
 var (
 	_ admission.ValidationInterface     = &Attest{}
@@ -56,18 +52,7 @@ var (
 
 // NewAttest returns the plugin.
 func NewAttest() *Attest {
-	return &Attest{Handler: admission.NewHandler(admission.Create, admission.Update)}
-}
-
-// SetAuthorizer implements initializer.WantsAuthorizer.
-func (p *Attest) SetAuthorizer(access authorizer.Authorizer) { p.access = access }
-
-// ValidateInitialization implements admission.InitializationValidator.
-func (p *Attest) ValidateInitialization() error {
-	if p.access == nil {
-		return fmt.Errorf("%s needs an authorizer", AttestName)
-	}
-	return nil
+	return &Attest{newSignerRights(AttestName, admission.Create, admission.Update)}
 }
 
 // Validate checks the right for the signer of the new object: validation refuses another signer than the stored
@@ -85,20 +70,14 @@ func (p *Attest) Validate(ctx context.Context, a admission.Attributes, _ admissi
 	if signer == "" {
 		return nil
 	}
-	if old, ok := a.GetOldObject().(*certificatesv1.ClusterTrustBundle); ok && onlyCollected(bundle, old) {
+	if a.GetOperation() == admission.Update && unchanged(bundle, a.GetOldObject(), clearCollected) {
 		return nil
 	}
-	if allowed, err := mayUse(ctx, p.access, a.GetUserInfo(), "attest", signer); err != nil {
-		return admission.NewForbidden(a, err)
-	} else if allowed {
-		return nil
-	}
-	return admission.NewForbidden(a, fmt.Errorf("user not permitted to attest for signerName %q: %s", signer, need("attest", signer)))
+	return p.require(ctx, a, "attest", signer, "attest for")
 }
 
-// onlyCollected reports whether the two differ at most in owners, finalizers and managed fields.
-func onlyCollected(bundle, old *certificatesv1.ClusterTrustBundle) bool {
-	same := bundle.DeepCopy()
-	same.OwnerReferences, same.Finalizers, same.ManagedFields = old.OwnerReferences, old.Finalizers, old.ManagedFields
-	return apiequality.Semantic.DeepEqual(same, old)
+// clearCollected clears what the garbage collector writes, which deletes bundles for which it may not attest.
+func clearCollected(object metav1.Object) {
+	object.SetOwnerReferences(nil)
+	object.SetFinalizers(nil)
 }

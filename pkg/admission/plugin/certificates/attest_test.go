@@ -44,6 +44,9 @@ func TestATrustBundleOfASignerNeedsTheRightToAttest(t *testing.T) {
 	unsigned := func(b *certificatesv1.ClusterTrustBundle) { b.Spec.SignerName = "" }
 	anchors := func(b *certificatesv1.ClusterTrustBundle) { b.Spec.TrustBundle = "y" }
 	label := func(b *certificatesv1.ClusterTrustBundle) { b.Labels = map[string]string{"a": "b"} }
+	again := func(b *certificatesv1.ClusterTrustBundle) {
+		b.TypeMeta = metav1.TypeMeta{APIVersion: "certificates.k8s.io/v1", Kind: "ClusterTrustBundle"}
+	}
 	collected := func(b *certificatesv1.ClusterTrustBundle) {
 		b.Finalizers = []string{"example.com/a"}
 		b.OwnerReferences = []metav1.OwnerReference{{Name: "a"}}
@@ -68,6 +71,7 @@ func TestATrustBundleOfASignerNeedsTheRightToAttest(t *testing.T) {
 		{"a label without the right", bundle(label), bundle(), rights{}, "not permitted to attest"},
 		{"other anchors beside a finalizer", bundle(anchors, collected), bundle(), rights{}, "not permitted to attest"},
 		{"no change", bundle(), bundle(), rights{}, ""},
+		{"a merge patch that changes nothing", bundle(again), bundle(), rights{}, ""},
 		{"what the garbage collector writes", bundle(collected), bundle(), rights{}, ""},
 		{"a signer for a bundle without one", bundle(), bundle(unsigned), rights{}, "not permitted to attest"},
 	} {

@@ -18,16 +18,15 @@ package certificates
 
 import (
 	"context"
-	"fmt"
 	"io"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/admission/initializer"
-	"k8s.io/apiserver/pkg/authorization/authorizer"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication/revocation"
 )
@@ -50,10 +49,7 @@ func RegisterRevocation(plugins *admission.Plugins) {
 // clients: the right to write ConfigMaps, which the roles edit and admin have in every namespace that they are
 // bound in, would include the revocation of every user and its undoing. It implements
 // admission.ValidationInterface.
-type Revocation struct {
-	*admission.Handler
-	access authorizer.Authorizer
-}
+type Revocation struct{ signerRights }
 
 var (
 	_ admission.ValidationInterface     = &Revocation{}
@@ -63,34 +59,21 @@ var (
 
 // NewRevocation returns the plugin.
 func NewRevocation() *Revocation {
-	return &Revocation{Handler: admission.NewHandler(admission.Create, admission.Update, admission.Delete)}
+	return &Revocation{newSignerRights(RevocationName, admission.Create, admission.Update, admission.Delete)}
 }
 
-// SetAuthorizer implements initializer.WantsAuthorizer.
-func (p *Revocation) SetAuthorizer(access authorizer.Authorizer) { p.access = access }
-
-// ValidateInitialization implements admission.InitializationValidator.
-func (p *Revocation) ValidateInitialization() error {
-	if p.access == nil {
-		return fmt.Errorf("%s needs an authorizer", RevocationName)
-	}
-	return nil
-}
-
-// Validate checks the right for each write of the ConfigMap. The deletion of a collection has no name when it
-// begins, and is then validated for each of its objects.
+// Validate checks the right for each write of the ConfigMap, except for one that changes nothing: every object is
+// stored anew after a change of the encryption key. An owner is a change: the garbage collector deletes the
+// ConfigMap with it. The deletion of a collection has no name when it begins, and is then validated for each of
+// its objects.
 func (p *Revocation) Validate(ctx context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
 	if a.GetResource().GroupResource() != configMaps || !aboutRevocations(a) {
 		return nil
 	}
-	allowed, err := mayUse(ctx, p.access, a.GetUserInfo(), "revoke", RevocationSigner)
-	if err == nil && !allowed {
-		err = fmt.Errorf("user not permitted to change revocations of certificates with signerName %q: %s", RevocationSigner, need("revoke", RevocationSigner))
+	if a.GetOperation() == admission.Update && unchanged(a.GetObject(), a.GetOldObject(), func(metav1.Object) {}) {
+		return nil
 	}
-	if err != nil {
-		return admission.NewForbidden(a, err)
-	}
-	return nil
+	return p.require(ctx, a, "revoke", RevocationSigner, "change revocations of certificates with")
 }
 
 // aboutRevocations reports whether a request names the ConfigMap of revocations, or has it as an object.

@@ -33,6 +33,17 @@ func TestAWriteOfRevocationsNeedsTheRightToRevoke(t *testing.T) {
 		return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
 	}
 	revocations := object(system, name)
+	changed := func(change func(*corev1.ConfigMap)) runtime.Object {
+		m := object(system, name).(*corev1.ConfigMap)
+		change(m)
+		return m
+	}
+	lifted := changed(func(m *corev1.ConfigMap) { m.Data = map[string]string{"user_jane": ""} })
+	owned := changed(func(m *corev1.ConfigMap) { m.OwnerReferences = []metav1.OwnerReference{{Name: "a"}} })
+	again := changed(func(m *corev1.ConfigMap) {
+		m.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}
+		m.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "a"}}
+	})
 	for _, tc := range []struct {
 		name        string
 		operation   admission.Operation
@@ -44,16 +55,19 @@ func TestAWriteOfRevocationsNeedsTheRightToRevoke(t *testing.T) {
 	}{
 		{"a create", admission.Create, name, system, revocations, nil, rights{}, refused},
 		{"a create without a name in the request", admission.Create, "", system, revocations, nil, rights{}, refused},
-		{"an update", admission.Update, name, system, revocations, revocations, rights{}, refused},
+		{"an update", admission.Update, name, system, lifted, revocations, rights{}, refused},
+		{"an update to nothing", admission.Update, name, system, revocations, lifted, rights{}, refused},
+		{"an owner", admission.Update, name, system, owned, revocations, rights{}, refused},
+		{"an update that changes nothing, as after a change of the encryption key", admission.Update, name, system, again, revocations, rights{}, ""},
 		{"a deletion", admission.Delete, name, system, nil, revocations, rights{}, refused},
 		{"the deletion of a collection, for the object", admission.Delete, "", system, nil, revocations, rights{}, refused},
 		{"the deletion of a collection, at its begin", admission.Delete, "", system, nil, nil, rights{}, ""},
 		{"the deletion of a collection, for another object", admission.Delete, "", system, nil, object(system, "other"), rights{}, ""},
-		{"a write with the right to other verbs", admission.Update, name, system, revocations, revocations, rights{"attest kubernetes.io/*": true, "approve kubernetes.io/kube-apiserver-client": true}, refused},
-		{"a write with the right for another signer", admission.Update, name, system, revocations, revocations, rights{"revoke kubernetes.io/kube-apiserver-client-kubelet": true}, refused},
-		{"a write with the right", admission.Update, name, system, revocations, revocations, rights{"revoke kubernetes.io/kube-apiserver-client": true}, ""},
+		{"a write with the right to other verbs", admission.Update, name, system, lifted, revocations, rights{"attest kubernetes.io/*": true, "approve kubernetes.io/kube-apiserver-client": true}, refused},
+		{"a write with the right for another signer", admission.Update, name, system, lifted, revocations, rights{"revoke kubernetes.io/kube-apiserver-client-kubelet": true}, refused},
+		{"a write with the right", admission.Update, name, system, lifted, revocations, rights{"revoke kubernetes.io/kube-apiserver-client": true}, ""},
 		{"a deletion with the right for the domain", admission.Delete, name, system, nil, revocations, rights{"revoke kubernetes.io/*": true}, ""},
-		{"a write while rights cannot be determined", admission.Update, name, system, revocations, revocations, rights{"broken": true}, "cannot be determined"},
+		{"a write while rights cannot be determined", admission.Update, name, system, lifted, revocations, rights{"broken": true}, "cannot be determined"},
 		{"a config map of that name elsewhere", admission.Create, name, "shop", object("shop", name), nil, rights{}, ""},
 		{"another config map there", admission.Update, "other", system, object(system, "other"), object(system, "other"), rights{}, ""},
 	} {
