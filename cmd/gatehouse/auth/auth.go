@@ -59,7 +59,7 @@ error.`,
 		Example: `  gatehouse auth check authentication.yaml
   gatehouse auth check authentication.yaml --token-file token
   kubectl create token demo | gatehouse auth check authentication.yaml --token-file -`,
-		Args: cobra.ExactArgs(1),
+		Args: command.ExactlyOneFile("authentication-config"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, flag := range []string{"token", "token-file"} {
 				if cmd.Flags().Changed(flag) && c.token+c.tokenFile == "" {

@@ -60,7 +60,8 @@ func TestAuthCheckReadsTheTokenFromAFlagAFileOrStandardInput(t *testing.T) {
 		{"a token that a server refuses for its length", []string{file, "--token-file", "-"}, strings.Repeat("x", 1<<20), "", "the token has 1048576 bytes, and 65536 is the limit"},
 		{"the server's own issuer", []string{write("own.yaml", own)}, "", "", "jwt[0].issuer.url"},
 		{"the same with another issuer of the server", []string{write("own.yaml", own), "--service-account-issuer", "https://another"}, "", "is valid", ""},
-		{"no file", nil, "", "", "accepts 1 arg(s), received 0"},
+		{"no file", nil, "", "", "check takes one file, that of --authentication-config, and not 0"},
+		{"a configuration that is missing", []string{filepath.Join(dir, "missing")}, "", "", "missing: no such file or directory): name one that exists"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			command := NewCommand()

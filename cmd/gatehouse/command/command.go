@@ -65,3 +65,13 @@ func QuoteForShell(path string) string {
 	}
 	return path
 }
+
+// ExactlyOneFile validates the arguments of a command that takes one file, that of a flag of the server.
+func ExactlyOneFile(flag string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return fmt.Errorf("%s takes one file, that of --%s, and not %d; see %s --help", cmd.CommandPath(), flag, len(args), cmd.CommandPath())
+		}
+		return nil
+	}
+}

@@ -74,7 +74,7 @@ is never overwritten.
 A key beside the data protects copies of the data: backups, snapshots, discarded disks. It does
 not protect from a user that reads this machine's files; a KMS plugin does.`,
 		Example: `  gatehouse encryption init /etc/gatehouse/encryption/config.yaml`,
-		Args:    exactlyOneFile,
+		Args:    command.ExactlyOneFile("encryption-provider-config"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			file, err := encryption.Init(args[0], time.Now(), plaintextFirst)
 			if err != nil {
@@ -112,7 +112,7 @@ func newKeysCommand(name, short, long string, rewrites bool, run func(*encryptio
 		Long:  long,
 		Example: fmt.Sprintf(`  gatehouse encryption %s /etc/gatehouse/encryption/config.yaml
   gatehouse encryption %s config.yaml --kubeconfig admin.kubeconfig --replica https://10.0.0.1:6443 --replica https://10.0.0.2:6443`, name, name),
-		Args: exactlyOneFile,
+		Args: command.ExactlyOneFile("encryption-provider-config"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := command.Invalid(o.Validate()); err != nil {
 				return err
@@ -128,12 +128,4 @@ func newKeysCommand(name, short, long string, rewrites bool, run func(*encryptio
 		cmd.Flags().BoolVar(&o.Resume, "resume", o.Resume, "Begin no rotation: end one that was interrupted, and rewrite what it may have left.")
 	}
 	return cmd
-}
-
-// exactlyOneFile validates the arguments of a command that takes one file.
-func exactlyOneFile(cmd *cobra.Command, args []string) error {
-	if len(args) != 1 {
-		return fmt.Errorf("%s takes one file, that of --encryption-provider-config, and not %d; see %s --help", cmd.CommandPath(), len(args), cmd.CommandPath())
-	}
-	return nil
 }

@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -41,7 +42,9 @@ import (
 // fetches keys from the provider as a server does. The error is the reason of a refusal.
 func Check(ctx context.Context, out io.Writer, path, token string, disallowedIssuers []string) error {
 	data, err := read(path)
-	if err != nil {
+	if missing := (*fs.PathError)(nil); errors.As(err, &missing) {
+		return fmt.Errorf("the file cannot be read (%w): name one that exists and that this user may read", err)
+	} else if err != nil {
 		return err
 	}
 	parsed, err := parse(data, disallowedIssuers)
