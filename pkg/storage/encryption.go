@@ -233,7 +233,7 @@ type curedTransformer struct {
 func (t curedTransformer) TransformToStorage(ctx context.Context, data []byte, at value.Context) ([]byte, error) {
 	out, err := t.next.TransformToStorage(ctx, data, at)
 	if err != nil {
-		err = t.encryption.record(fmt.Errorf("an object of %s cannot be encrypted: %w: see whether the KMS plugin that --encryption-provider-config names runs, and restart it", t.resource, err))
+		err = t.encryption.record(ctx, fmt.Errorf("an object of %s cannot be encrypted: %w: see whether the KMS plugin that --encryption-provider-config names runs, and restart it", t.resource, err))
 	}
 	return out, err
 }
@@ -245,13 +245,17 @@ func (t curedTransformer) TransformFromStorage(ctx context.Context, data []byte,
 		if isWithoutKey(err) {
 			t.encryption.miss(t.resource, string(at.AuthenticatedData()))
 		}
-		err = t.encryption.record(fmt.Errorf("an object of %s cannot be decrypted: %s: %w", t.resource, explain(data, err), err))
+		err = t.encryption.record(ctx, fmt.Errorf("an object of %s cannot be decrypted: %s: %w", t.resource, explain(data, err), err))
 	}
 	return out, stale, err
 }
 
-// record remembers an error and logs it, once for each text.
-func (e *Encryption) record(err error) error {
+// record remembers an error and logs it, once for each text. The error of a request that was cancelled is no
+// fact about keys and plugins.
+func (e *Encryption) record(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return err
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.last = err

@@ -94,6 +94,12 @@ func TestAValueThatCannotBeDecryptedNamesItsKeyAndTheCure(t *testing.T) {
 			if e.LastError() == nil {
 				t.Error("the error is not kept")
 			}
+			cancelled, cancel := context.WithCancel(t.Context())
+			cancel()
+			cured.encryption, _ = NewEncryption(t.Context(), nil, nil)
+			if _, _, err := cured.TransformFromStorage(cancelled, stored, at); err == nil || cured.encryption.LastError() != nil {
+				t.Errorf("the error of a cancelled request is kept: %v", err)
+			}
 		})
 	}
 }
