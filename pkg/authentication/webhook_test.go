@@ -30,6 +30,8 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
+
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
 // reviewer is a service that reviews tokens: the token is the user's name.
@@ -77,9 +79,7 @@ func startReviewer(t *testing.T, ttl time.Duration) (*reviewer, authenticator.To
 	server := httptest.NewServer(r)
 	t.Cleanup(server.Close)
 	kubeconfig := filepath.Join(t.TempDir(), "webhook.kubeconfig")
-	content := "apiVersion: v1\nkind: Config\nclusters: [{name: reviewer, cluster: {server: " + server.URL + "}}]\nusers: [{name: gatehouse}]\n" +
-		"contexts: [{name: reviewer, context: {cluster: reviewer, user: gatehouse}}]\ncurrent-context: reviewer\n"
-	if err := os.WriteFile(kubeconfig, []byte(content), 0o600); err != nil {
+	if err := os.WriteFile(kubeconfig, []byte(kit.ServiceKubeconfig(server)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	webhook, err := tokenWebhook(kubeconfig, authenticator.Audiences{"api"}, ttl)

@@ -19,7 +19,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -41,6 +40,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 	"github.com/gatehouse-dev/gatehouse/test/kit/idp"
 )
 
@@ -264,9 +264,7 @@ func startRemote(dir string) (*remote, error) {
 	for name, content := range map[string]string{
 		"tokens.csv":          "file-token,file-caller,1\n",
 		"authentication.yaml": idp.Header + r.provider.Entry("oidc:", ""),
-		"webhook.crt":         string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: r.webhook.Certificate().Raw})),
-		"webhook.kubeconfig": fmt.Sprintf("apiVersion: v1\nkind: Config\nclusters: [{name: reviewer, cluster: {server: %q, certificate-authority: webhook.crt}}]\nusers: [{name: gatehouse}]\n"+
-			"contexts: [{name: reviewer, context: {cluster: reviewer, user: gatehouse}}]\ncurrent-context: reviewer\n", r.webhook.URL),
+		"webhook.kubeconfig":  kit.ServiceKubeconfig(r.webhook),
 	} {
 		failed = append(failed, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))
 	}

@@ -19,7 +19,6 @@ package security
 import (
 	"context"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -33,6 +32,7 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	"k8s.io/client-go/rest"
 
+	"github.com/gatehouse-dev/gatehouse/test/kit"
 	"github.com/gatehouse-dev/gatehouse/test/kit/idp"
 )
 
@@ -57,12 +57,9 @@ func NewIssuers(t *testing.T) *Issuers {
 	webhook := httptest.NewTLSServer(http.HandlerFunc(reviewByName))
 	i.Close = webhook.Close
 	t.Cleanup(webhook.Close)
-	ca := filepath.Join(dir, "webhook.crt")
 	for path, content := range map[string]string{
-		i.ConfigFile: idp.Header + i.one.Entry("", "") + i.two.Entry("two:", ""),
-		ca:           string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: webhook.Certificate().Raw})),
-		i.KubeconfigFile: fmt.Sprintf("apiVersion: v1\nkind: Config\nclusters: [{name: reviewer, cluster: {server: %q, certificate-authority: %q}}]\nusers: [{name: gatehouse}]\n"+
-			"contexts: [{name: reviewer, context: {cluster: reviewer, user: gatehouse}}]\ncurrent-context: reviewer\n", webhook.URL, ca),
+		i.ConfigFile:     idp.Header + i.one.Entry("", "") + i.two.Entry("two:", ""),
+		i.KubeconfigFile: kit.ServiceKubeconfig(webhook),
 	} {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)

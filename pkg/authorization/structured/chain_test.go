@@ -18,9 +18,7 @@ package structured
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -76,9 +74,7 @@ func newHook(t *testing.T) *hook {
 		_ = json.NewEncoder(w).Encode(review)
 	}))
 	t.Cleanup(h.server.Close)
-	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: h.server.Certificate().Raw})
-	h.kubeconfig = write(t, fmt.Sprintf("{apiVersion: v1, kind: Config, current-context: a, contexts: [{name: a, context: {cluster: a, user: a}}], users: [{name: a}],\n"+
-		"clusters: [{name: a, cluster: {server: %q, certificate-authority-data: %s}}]}", h.server.URL, base64.StdEncoding.EncodeToString(authority)))
+	h.kubeconfig = write(t, kit.ServiceKubeconfig(h.server))
 	return h
 }
 

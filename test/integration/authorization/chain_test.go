@@ -18,9 +18,7 @@ package authorization
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -80,9 +78,7 @@ func (r *reviewer) reviewed(user string) bool {
 func (r *reviewer) configuration(t *testing.T, file string) {
 	t.Helper()
 	kubeconfig := filepath.Join(filepath.Dir(file), "reviewer.kubeconfig")
-	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: r.server.Certificate().Raw})
-	replaceFile(t, kubeconfig, fmt.Sprintf("{apiVersion: v1, kind: Config, current-context: a, contexts: [{name: a, context: {cluster: a, user: a}}], users: [{name: a}],\n"+
-		"clusters: [{name: a, cluster: {server: %q, certificate-authority-data: %s}}]}\n", r.server.URL, base64.StdEncoding.EncodeToString(authority)))
+	replaceFile(t, kubeconfig, kit.ServiceKubeconfig(r.server))
 	replaceFile(t, file, fmt.Sprintf(`apiVersion: apiserver.config.k8s.io/v1
 kind: AuthorizationConfiguration
 authorizers:
