@@ -30,6 +30,8 @@ import (
 	genericoptions "k8s.io/apiserver/pkg/server/options"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/flowcontrol"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/storagemigration"
 )
 
 // GateAnnotation is set on events of refused requests: the stage of the request's path that refused.
@@ -55,7 +57,7 @@ type OperationsAudit struct {
 
 // ApplyOperationsAudit records writes, and refused requests with the stage that refused them, at level
 // Metadata: without bodies, which contain secrets. It leaves out events, leases, reviews and the
-// status writes of hosts and controllers, which are many and say nothing of users.
+// status writes of hosts, of controllers and of the server itself, which are many and say nothing of users.
 func ApplyOperationsAudit(o OperationsAudit, options *genericoptions.AuditOptions, generic *genericapiserver.Config) error {
 	log := *options
 	log.LogOptions.Path = o.File
@@ -88,8 +90,12 @@ rules:
   userGroups: ["` + v1alpha1.HostsGroup + `"]
   resources: [{group: ` + v1alpha1.GroupName + `, resources: ["*/status"]}]
 - level: None
-  users: [` + strings.Join(o.Controllers, ", ") + `]
-  resources: [{group: "", resources: ["*/status"]}, {group: ` + v1alpha1.GroupName + `, resources: ["*/status"]}]
+  users: [` + strings.Join(append([]string{user.APIServerUser}, o.Controllers...), ", ") + `]
+  resources:
+  - {group: "", resources: ["*/status"]}
+  - {group: ` + v1alpha1.GroupName + `, resources: ["*/status"]}
+  - {group: ` + flowcontrol.GroupName + `, resources: ["*/status"]}
+  - {group: ` + storagemigration.GroupName + `, resources: ["*/status"]}
 - level: Metadata
 `
 }
