@@ -87,19 +87,23 @@ func New(c Config) (admission.Interface, error) {
 	}
 	initializers := append(admission.PluginInitializers{}, c.Initializers...)
 	// The wrapper adds no credentials: the server sends webhooks none of its own.
-	initializers = append(initializers, webhookinitializer.NewPluginInitializer(webhookClients(c.Trace), c.Services), excluded{}, boundInstances{c.BoundInstances})
+	clients := webhookClients(newWebhookNames(c.Informers, names), c.Trace)
+	initializers = append(initializers, webhookinitializer.NewPluginInitializer(clients, c.Services), excluded{}, boundInstances{c.BoundInstances})
+	roles := plays{map[string]bool{}, map[string]bool{}}
 	outer := &lazyInitializer{informers: c.Informers, all: initializers, missing: c.Missing}
 	chain, err := plugins.NewFromPlugins(names, configuration, append(initializers, outer), admission.Decorators{
+		roles,
 		admission.DecoratorFunc(admissionmetrics.WithControllerMetrics),
 		sameObject{},
 		policyTimeout{plugins: byName, limit: policyTime},
 		dependencyGuard{plugins: byName, missing: c.Missing},
 		refusalDecorator{plugins: byName},
+		traceDecorator{plugins: byName, plays: roles},
 	})
 	if err = errors.Join(err, outer.err); err != nil {
 		return nil, err
 	}
-	return admissionmetrics.WithStepMetrics(chain), nil
+	return &tracedChain{admissionmetrics.WithStepMetrics(chain)}, nil
 }
 
 // lazyInitializer passes all initializers to lazy plugins, which apply them when they are built.

@@ -25,6 +25,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication/origin"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication/structured"
+	"github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
 )
 
 // sequenceVerbosity is the verbosity from which the log has the authenticator of each request. The
@@ -71,8 +72,9 @@ func (n named) AuthenticateToken(ctx context.Context, token string) (*authentica
 	return n.record(ctx, part, response, ok, err)
 }
 
-// record logs the result, and adds the name to the error or to the record of the context.
+// record records and logs the result, and adds the name to the error or to the record of the context.
 func (n named) record(ctx context.Context, part string, response *authenticator.Response, ok bool, err error) (*authenticator.Response, bool, error) {
+	diagnostics.Asked(ctx, origin.Name(n.name, part), ok, err)
 	if err != nil {
 		err = &origin.Error{By: n.name, Part: part, Err: err}
 	} else if ok {

@@ -84,6 +84,7 @@ func NewConfig(ctx context.Context, in Inputs) (*apiserver.Config, error) {
 	// standalone server has its own collector.
 	config := &apiserver.Config{
 		Generic: generic, GarbageCollected: true, HealthPaths: authentication.HealthPaths, Memory: in.Memory.Budget(os.DirFS("/")),
+		Traces:  apiserver.Traces{Options: in.Traces},
 		Watches: apiserver.WatchLimits{MaxDuration: in.Watches.MaxTimeout, RecheckInterval: in.Watches.RecheckInterval},
 	}
 	var flowControl informers.SharedInformerFactory
@@ -183,6 +184,7 @@ func applyStandalone(ctx context.Context, in Inputs, bound host.BoundInstances, 
 	if err != nil {
 		return nil, admission.Sources{}, err
 	}
+	config.Traces.Explain = explainRoles(roles.Escalation)
 	scheme, codecs := apiserver.NewBuiltinScheme()
 	config.Builtins = &apiserver.Builtins{
 		Scheme:      scheme,

@@ -205,6 +205,10 @@ func TestAHostMayDoThisAndNothingElse(t *testing.T) {
 		{"it does not create reviews of others", "POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", deny},
 		{"it does not review other users", "POST", "/apis/authentication.k8s.io/v1/tokenreviews", deny},
 
+		{"it lists request traces, of which the storage returns its own", "GET", "/apis/diagnostics.gatehouse.dev/v1alpha1/requesttraces", allow},
+		{"it gets a request trace", "GET", "/apis/diagnostics.gatehouse.dev/v1alpha1/requesttraces/x", allow},
+		{"it deletes no request trace", "DELETE", "/apis/diagnostics.gatehouse.dev/v1alpha1/requesttraces/x", deny},
+
 		{"it reads no secret", "GET", "/api/v1/namespaces/default/secrets/x", deny},
 		{"it lists no secrets", "GET", "/api/v1/secrets", deny},
 		{"it reads no config maps", "GET", "/api/v1/namespaces/default/configmaps/x", deny},

@@ -40,6 +40,7 @@ import (
 	webhookmetrics "k8s.io/apiserver/plugin/pkg/authorizer/webhook/metrics"
 	"k8s.io/klog/v2"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
 	"github.com/gatehouse-dev/gatehouse/pkg/transports"
 )
 
@@ -162,7 +163,7 @@ func (c *Chain) build(data []byte) (*version, error) {
 		})
 		resolvers = append(resolvers, built)
 	}
-	all, err := union.New(authorizers...)
+	all, err := union.New(diagnostics.NamedAuthorizers(authorizers...)...)
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,8 @@ limitations under the License.
 package openapi
 
 import (
-	v1alpha1 "github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	v1alpha1 "github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics/v1alpha1"
+	fleetv1alpha1 "github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	v1 "k8s.io/api/autoscaling/v1"
 	resource "k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -35,121 +36,741 @@ import (
 
 func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenAPIDefinition {
 	return map[string]common.OpenAPIDefinition{
-		v1alpha1.App{}.OpenAPIModelName():                        schema_pkg_apis_fleet_v1alpha1_App(ref),
-		v1alpha1.AppList{}.OpenAPIModelName():                    schema_pkg_apis_fleet_v1alpha1_AppList(ref),
-		v1alpha1.AppRollback{}.OpenAPIModelName():                schema_pkg_apis_fleet_v1alpha1_AppRollback(ref),
-		v1alpha1.AppSpec{}.OpenAPIModelName():                    schema_pkg_apis_fleet_v1alpha1_AppSpec(ref),
-		v1alpha1.AppStatus{}.OpenAPIModelName():                  schema_pkg_apis_fleet_v1alpha1_AppStatus(ref),
-		v1alpha1.AppStrategy{}.OpenAPIModelName():                schema_pkg_apis_fleet_v1alpha1_AppStrategy(ref),
-		v1alpha1.Binding{}.OpenAPIModelName():                    schema_pkg_apis_fleet_v1alpha1_Binding(ref),
-		v1alpha1.BindingTarget{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_BindingTarget(ref),
-		v1alpha1.Container{}.OpenAPIModelName():                  schema_pkg_apis_fleet_v1alpha1_Container(ref),
-		v1alpha1.ContainerPort{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_ContainerPort(ref),
-		v1alpha1.ContainerState{}.OpenAPIModelName():             schema_pkg_apis_fleet_v1alpha1_ContainerState(ref),
-		v1alpha1.ContainerStateRunning{}.OpenAPIModelName():      schema_pkg_apis_fleet_v1alpha1_ContainerStateRunning(ref),
-		v1alpha1.ContainerStateTerminated{}.OpenAPIModelName():   schema_pkg_apis_fleet_v1alpha1_ContainerStateTerminated(ref),
-		v1alpha1.ContainerStateWaiting{}.OpenAPIModelName():      schema_pkg_apis_fleet_v1alpha1_ContainerStateWaiting(ref),
-		v1alpha1.ContainerStatus{}.OpenAPIModelName():            schema_pkg_apis_fleet_v1alpha1_ContainerStatus(ref),
-		v1alpha1.EnvVar{}.OpenAPIModelName():                     schema_pkg_apis_fleet_v1alpha1_EnvVar(ref),
-		v1alpha1.Host{}.OpenAPIModelName():                       schema_pkg_apis_fleet_v1alpha1_Host(ref),
-		v1alpha1.HostAddress{}.OpenAPIModelName():                schema_pkg_apis_fleet_v1alpha1_HostAddress(ref),
-		v1alpha1.HostInfo{}.OpenAPIModelName():                   schema_pkg_apis_fleet_v1alpha1_HostInfo(ref),
-		v1alpha1.HostLease{}.OpenAPIModelName():                  schema_pkg_apis_fleet_v1alpha1_HostLease(ref),
-		v1alpha1.HostLeaseList{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_HostLeaseList(ref),
-		v1alpha1.HostLeaseSpec{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_HostLeaseSpec(ref),
-		v1alpha1.HostList{}.OpenAPIModelName():                   schema_pkg_apis_fleet_v1alpha1_HostList(ref),
-		v1alpha1.HostSpec{}.OpenAPIModelName():                   schema_pkg_apis_fleet_v1alpha1_HostSpec(ref),
-		v1alpha1.HostStatus{}.OpenAPIModelName():                 schema_pkg_apis_fleet_v1alpha1_HostStatus(ref),
-		v1alpha1.Instance{}.OpenAPIModelName():                   schema_pkg_apis_fleet_v1alpha1_Instance(ref),
-		v1alpha1.InstanceList{}.OpenAPIModelName():               schema_pkg_apis_fleet_v1alpha1_InstanceList(ref),
-		v1alpha1.InstanceSpec{}.OpenAPIModelName():               schema_pkg_apis_fleet_v1alpha1_InstanceSpec(ref),
-		v1alpha1.InstanceStatus{}.OpenAPIModelName():             schema_pkg_apis_fleet_v1alpha1_InstanceStatus(ref),
-		v1alpha1.InstanceTemplateSpec{}.OpenAPIModelName():       schema_pkg_apis_fleet_v1alpha1_InstanceTemplateSpec(ref),
-		v1alpha1.Release{}.OpenAPIModelName():                    schema_pkg_apis_fleet_v1alpha1_Release(ref),
-		v1alpha1.ReleaseList{}.OpenAPIModelName():                schema_pkg_apis_fleet_v1alpha1_ReleaseList(ref),
-		v1alpha1.ReleaseSpec{}.OpenAPIModelName():                schema_pkg_apis_fleet_v1alpha1_ReleaseSpec(ref),
-		v1alpha1.ReleaseStatus{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_ReleaseStatus(ref),
-		v1alpha1.ResourceRequirements{}.OpenAPIModelName():       schema_pkg_apis_fleet_v1alpha1_ResourceRequirements(ref),
-		v1alpha1.RollingUpdateApp{}.OpenAPIModelName():           schema_pkg_apis_fleet_v1alpha1_RollingUpdateApp(ref),
-		v1alpha1.Taint{}.OpenAPIModelName():                      schema_pkg_apis_fleet_v1alpha1_Taint(ref),
-		v1alpha1.Toleration{}.OpenAPIModelName():                 schema_pkg_apis_fleet_v1alpha1_Toleration(ref),
-		v1.ContainerResourceMetricSource{}.OpenAPIModelName():    schema_k8sio_api_autoscaling_v1_ContainerResourceMetricSource(ref),
-		v1.ContainerResourceMetricStatus{}.OpenAPIModelName():    schema_k8sio_api_autoscaling_v1_ContainerResourceMetricStatus(ref),
-		v1.CrossVersionObjectReference{}.OpenAPIModelName():      schema_k8sio_api_autoscaling_v1_CrossVersionObjectReference(ref),
-		v1.ExternalMetricSource{}.OpenAPIModelName():             schema_k8sio_api_autoscaling_v1_ExternalMetricSource(ref),
-		v1.ExternalMetricStatus{}.OpenAPIModelName():             schema_k8sio_api_autoscaling_v1_ExternalMetricStatus(ref),
-		v1.HorizontalPodAutoscaler{}.OpenAPIModelName():          schema_k8sio_api_autoscaling_v1_HorizontalPodAutoscaler(ref),
-		v1.HorizontalPodAutoscalerCondition{}.OpenAPIModelName(): schema_k8sio_api_autoscaling_v1_HorizontalPodAutoscalerCondition(ref),
-		v1.HorizontalPodAutoscalerList{}.OpenAPIModelName():      schema_k8sio_api_autoscaling_v1_HorizontalPodAutoscalerList(ref),
-		v1.HorizontalPodAutoscalerSpec{}.OpenAPIModelName():      schema_k8sio_api_autoscaling_v1_HorizontalPodAutoscalerSpec(ref),
-		v1.HorizontalPodAutoscalerStatus{}.OpenAPIModelName():    schema_k8sio_api_autoscaling_v1_HorizontalPodAutoscalerStatus(ref),
-		v1.MetricSpec{}.OpenAPIModelName():                       schema_k8sio_api_autoscaling_v1_MetricSpec(ref),
-		v1.MetricStatus{}.OpenAPIModelName():                     schema_k8sio_api_autoscaling_v1_MetricStatus(ref),
-		v1.ObjectMetricSource{}.OpenAPIModelName():               schema_k8sio_api_autoscaling_v1_ObjectMetricSource(ref),
-		v1.ObjectMetricStatus{}.OpenAPIModelName():               schema_k8sio_api_autoscaling_v1_ObjectMetricStatus(ref),
-		v1.PodsMetricSource{}.OpenAPIModelName():                 schema_k8sio_api_autoscaling_v1_PodsMetricSource(ref),
-		v1.PodsMetricStatus{}.OpenAPIModelName():                 schema_k8sio_api_autoscaling_v1_PodsMetricStatus(ref),
-		v1.ResourceMetricSource{}.OpenAPIModelName():             schema_k8sio_api_autoscaling_v1_ResourceMetricSource(ref),
-		v1.ResourceMetricStatus{}.OpenAPIModelName():             schema_k8sio_api_autoscaling_v1_ResourceMetricStatus(ref),
-		v1.Scale{}.OpenAPIModelName():                            schema_k8sio_api_autoscaling_v1_Scale(ref),
-		v1.ScaleSpec{}.OpenAPIModelName():                        schema_k8sio_api_autoscaling_v1_ScaleSpec(ref),
-		v1.ScaleStatus{}.OpenAPIModelName():                      schema_k8sio_api_autoscaling_v1_ScaleStatus(ref),
-		resource.Quantity{}.OpenAPIModelName():                   schema_apimachinery_pkg_api_resource_Quantity(ref),
-		metav1.APIGroup{}.OpenAPIModelName():                     schema_pkg_apis_meta_v1_APIGroup(ref),
-		metav1.APIGroupList{}.OpenAPIModelName():                 schema_pkg_apis_meta_v1_APIGroupList(ref),
-		metav1.APIResource{}.OpenAPIModelName():                  schema_pkg_apis_meta_v1_APIResource(ref),
-		metav1.APIResourceList{}.OpenAPIModelName():              schema_pkg_apis_meta_v1_APIResourceList(ref),
-		metav1.APIVersions{}.OpenAPIModelName():                  schema_pkg_apis_meta_v1_APIVersions(ref),
-		metav1.ApplyOptions{}.OpenAPIModelName():                 schema_pkg_apis_meta_v1_ApplyOptions(ref),
-		metav1.Condition{}.OpenAPIModelName():                    schema_pkg_apis_meta_v1_Condition(ref),
-		metav1.CreateOptions{}.OpenAPIModelName():                schema_pkg_apis_meta_v1_CreateOptions(ref),
-		metav1.DeleteOptions{}.OpenAPIModelName():                schema_pkg_apis_meta_v1_DeleteOptions(ref),
-		metav1.Duration{}.OpenAPIModelName():                     schema_pkg_apis_meta_v1_Duration(ref),
-		metav1.FieldSelectorRequirement{}.OpenAPIModelName():     schema_pkg_apis_meta_v1_FieldSelectorRequirement(ref),
-		metav1.FieldsV1{}.OpenAPIModelName():                     schema_pkg_apis_meta_v1_FieldsV1(ref),
-		metav1.GetOptions{}.OpenAPIModelName():                   schema_pkg_apis_meta_v1_GetOptions(ref),
-		metav1.GroupKind{}.OpenAPIModelName():                    schema_pkg_apis_meta_v1_GroupKind(ref),
-		metav1.GroupResource{}.OpenAPIModelName():                schema_pkg_apis_meta_v1_GroupResource(ref),
-		metav1.GroupVersion{}.OpenAPIModelName():                 schema_pkg_apis_meta_v1_GroupVersion(ref),
-		metav1.GroupVersionForDiscovery{}.OpenAPIModelName():     schema_pkg_apis_meta_v1_GroupVersionForDiscovery(ref),
-		metav1.GroupVersionKind{}.OpenAPIModelName():             schema_pkg_apis_meta_v1_GroupVersionKind(ref),
-		metav1.GroupVersionResource{}.OpenAPIModelName():         schema_pkg_apis_meta_v1_GroupVersionResource(ref),
-		metav1.InternalEvent{}.OpenAPIModelName():                schema_pkg_apis_meta_v1_InternalEvent(ref),
-		metav1.LabelSelector{}.OpenAPIModelName():                schema_pkg_apis_meta_v1_LabelSelector(ref),
-		metav1.LabelSelectorRequirement{}.OpenAPIModelName():     schema_pkg_apis_meta_v1_LabelSelectorRequirement(ref),
-		metav1.List{}.OpenAPIModelName():                         schema_pkg_apis_meta_v1_List(ref),
-		metav1.ListMeta{}.OpenAPIModelName():                     schema_pkg_apis_meta_v1_ListMeta(ref),
-		metav1.ListOptions{}.OpenAPIModelName():                  schema_pkg_apis_meta_v1_ListOptions(ref),
-		metav1.ManagedFieldsEntry{}.OpenAPIModelName():           schema_pkg_apis_meta_v1_ManagedFieldsEntry(ref),
-		metav1.MicroTime{}.OpenAPIModelName():                    schema_pkg_apis_meta_v1_MicroTime(ref),
-		metav1.ObjectMeta{}.OpenAPIModelName():                   schema_pkg_apis_meta_v1_ObjectMeta(ref),
-		metav1.OwnerReference{}.OpenAPIModelName():               schema_pkg_apis_meta_v1_OwnerReference(ref),
-		metav1.PartialObjectMetadata{}.OpenAPIModelName():        schema_pkg_apis_meta_v1_PartialObjectMetadata(ref),
-		metav1.PartialObjectMetadataList{}.OpenAPIModelName():    schema_pkg_apis_meta_v1_PartialObjectMetadataList(ref),
-		metav1.Patch{}.OpenAPIModelName():                        schema_pkg_apis_meta_v1_Patch(ref),
-		metav1.PatchOptions{}.OpenAPIModelName():                 schema_pkg_apis_meta_v1_PatchOptions(ref),
-		metav1.Preconditions{}.OpenAPIModelName():                schema_pkg_apis_meta_v1_Preconditions(ref),
-		metav1.RootPaths{}.OpenAPIModelName():                    schema_pkg_apis_meta_v1_RootPaths(ref),
-		metav1.ServerAddressByClientCIDR{}.OpenAPIModelName():    schema_pkg_apis_meta_v1_ServerAddressByClientCIDR(ref),
-		metav1.ShardInfo{}.OpenAPIModelName():                    schema_pkg_apis_meta_v1_ShardInfo(ref),
-		metav1.Status{}.OpenAPIModelName():                       schema_pkg_apis_meta_v1_Status(ref),
-		metav1.StatusCause{}.OpenAPIModelName():                  schema_pkg_apis_meta_v1_StatusCause(ref),
-		metav1.StatusDetails{}.OpenAPIModelName():                schema_pkg_apis_meta_v1_StatusDetails(ref),
-		metav1.Table{}.OpenAPIModelName():                        schema_pkg_apis_meta_v1_Table(ref),
-		metav1.TableColumnDefinition{}.OpenAPIModelName():        schema_pkg_apis_meta_v1_TableColumnDefinition(ref),
-		metav1.TableOptions{}.OpenAPIModelName():                 schema_pkg_apis_meta_v1_TableOptions(ref),
-		metav1.TableRow{}.OpenAPIModelName():                     schema_pkg_apis_meta_v1_TableRow(ref),
-		metav1.TableRowCondition{}.OpenAPIModelName():            schema_pkg_apis_meta_v1_TableRowCondition(ref),
-		metav1.Time{}.OpenAPIModelName():                         schema_pkg_apis_meta_v1_Time(ref),
-		metav1.Timestamp{}.OpenAPIModelName():                    schema_pkg_apis_meta_v1_Timestamp(ref),
-		metav1.TypeMeta{}.OpenAPIModelName():                     schema_pkg_apis_meta_v1_TypeMeta(ref),
-		metav1.UpdateOptions{}.OpenAPIModelName():                schema_pkg_apis_meta_v1_UpdateOptions(ref),
-		metav1.WatchEvent{}.OpenAPIModelName():                   schema_pkg_apis_meta_v1_WatchEvent(ref),
-		runtime.RawExtension{}.OpenAPIModelName():                schema_k8sio_apimachinery_pkg_runtime_RawExtension(ref),
-		runtime.TypeMeta{}.OpenAPIModelName():                    schema_k8sio_apimachinery_pkg_runtime_TypeMeta(ref),
-		runtime.Unknown{}.OpenAPIModelName():                     schema_k8sio_apimachinery_pkg_runtime_Unknown(ref),
-		intstr.IntOrString{}.OpenAPIModelName():                  schema_apimachinery_pkg_util_intstr_IntOrString(ref),
-		version.Info{}.OpenAPIModelName():                        schema_k8sio_apimachinery_pkg_version_Info(ref),
+		v1alpha1.Decision{}.OpenAPIModelName():                      schema_pkg_apis_diagnostics_v1alpha1_Decision(ref),
+		v1alpha1.NearMiss{}.OpenAPIModelName():                      schema_pkg_apis_diagnostics_v1alpha1_NearMiss(ref),
+		v1alpha1.RequestTrace{}.OpenAPIModelName():                  schema_pkg_apis_diagnostics_v1alpha1_RequestTrace(ref),
+		v1alpha1.RequestTraceList{}.OpenAPIModelName():              schema_pkg_apis_diagnostics_v1alpha1_RequestTraceList(ref),
+		v1alpha1.TraceGrant{}.OpenAPIModelName():                    schema_pkg_apis_diagnostics_v1alpha1_TraceGrant(ref),
+		v1alpha1.TraceStop{}.OpenAPIModelName():                     schema_pkg_apis_diagnostics_v1alpha1_TraceStop(ref),
+		v1alpha1.TracedObject{}.OpenAPIModelName():                  schema_pkg_apis_diagnostics_v1alpha1_TracedObject(ref),
+		v1alpha1.TracedRequest{}.OpenAPIModelName():                 schema_pkg_apis_diagnostics_v1alpha1_TracedRequest(ref),
+		v1alpha1.TracedUser{}.OpenAPIModelName():                    schema_pkg_apis_diagnostics_v1alpha1_TracedUser(ref),
+		fleetv1alpha1.App{}.OpenAPIModelName():                      schema_pkg_apis_fleet_v1alpha1_App(ref),
+		fleetv1alpha1.AppList{}.OpenAPIModelName():                  schema_pkg_apis_fleet_v1alpha1_AppList(ref),
+		fleetv1alpha1.AppRollback{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_AppRollback(ref),
+		fleetv1alpha1.AppSpec{}.OpenAPIModelName():                  schema_pkg_apis_fleet_v1alpha1_AppSpec(ref),
+		fleetv1alpha1.AppStatus{}.OpenAPIModelName():                schema_pkg_apis_fleet_v1alpha1_AppStatus(ref),
+		fleetv1alpha1.AppStrategy{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_AppStrategy(ref),
+		fleetv1alpha1.Binding{}.OpenAPIModelName():                  schema_pkg_apis_fleet_v1alpha1_Binding(ref),
+		fleetv1alpha1.BindingTarget{}.OpenAPIModelName():            schema_pkg_apis_fleet_v1alpha1_BindingTarget(ref),
+		fleetv1alpha1.Container{}.OpenAPIModelName():                schema_pkg_apis_fleet_v1alpha1_Container(ref),
+		fleetv1alpha1.ContainerPort{}.OpenAPIModelName():            schema_pkg_apis_fleet_v1alpha1_ContainerPort(ref),
+		fleetv1alpha1.ContainerState{}.OpenAPIModelName():           schema_pkg_apis_fleet_v1alpha1_ContainerState(ref),
+		fleetv1alpha1.ContainerStateRunning{}.OpenAPIModelName():    schema_pkg_apis_fleet_v1alpha1_ContainerStateRunning(ref),
+		fleetv1alpha1.ContainerStateTerminated{}.OpenAPIModelName(): schema_pkg_apis_fleet_v1alpha1_ContainerStateTerminated(ref),
+		fleetv1alpha1.ContainerStateWaiting{}.OpenAPIModelName():    schema_pkg_apis_fleet_v1alpha1_ContainerStateWaiting(ref),
+		fleetv1alpha1.ContainerStatus{}.OpenAPIModelName():          schema_pkg_apis_fleet_v1alpha1_ContainerStatus(ref),
+		fleetv1alpha1.EnvVar{}.OpenAPIModelName():                   schema_pkg_apis_fleet_v1alpha1_EnvVar(ref),
+		fleetv1alpha1.Host{}.OpenAPIModelName():                     schema_pkg_apis_fleet_v1alpha1_Host(ref),
+		fleetv1alpha1.HostAddress{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_HostAddress(ref),
+		fleetv1alpha1.HostInfo{}.OpenAPIModelName():                 schema_pkg_apis_fleet_v1alpha1_HostInfo(ref),
+		fleetv1alpha1.HostLease{}.OpenAPIModelName():                schema_pkg_apis_fleet_v1alpha1_HostLease(ref),
+		fleetv1alpha1.HostLeaseList{}.OpenAPIModelName():            schema_pkg_apis_fleet_v1alpha1_HostLeaseList(ref),
+		fleetv1alpha1.HostLeaseSpec{}.OpenAPIModelName():            schema_pkg_apis_fleet_v1alpha1_HostLeaseSpec(ref),
+		fleetv1alpha1.HostList{}.OpenAPIModelName():                 schema_pkg_apis_fleet_v1alpha1_HostList(ref),
+		fleetv1alpha1.HostSpec{}.OpenAPIModelName():                 schema_pkg_apis_fleet_v1alpha1_HostSpec(ref),
+		fleetv1alpha1.HostStatus{}.OpenAPIModelName():               schema_pkg_apis_fleet_v1alpha1_HostStatus(ref),
+		fleetv1alpha1.Instance{}.OpenAPIModelName():                 schema_pkg_apis_fleet_v1alpha1_Instance(ref),
+		fleetv1alpha1.InstanceList{}.OpenAPIModelName():             schema_pkg_apis_fleet_v1alpha1_InstanceList(ref),
+		fleetv1alpha1.InstanceSpec{}.OpenAPIModelName():             schema_pkg_apis_fleet_v1alpha1_InstanceSpec(ref),
+		fleetv1alpha1.InstanceStatus{}.OpenAPIModelName():           schema_pkg_apis_fleet_v1alpha1_InstanceStatus(ref),
+		fleetv1alpha1.InstanceTemplateSpec{}.OpenAPIModelName():     schema_pkg_apis_fleet_v1alpha1_InstanceTemplateSpec(ref),
+		fleetv1alpha1.Release{}.OpenAPIModelName():                  schema_pkg_apis_fleet_v1alpha1_Release(ref),
+		fleetv1alpha1.ReleaseList{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_ReleaseList(ref),
+		fleetv1alpha1.ReleaseSpec{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_ReleaseSpec(ref),
+		fleetv1alpha1.ReleaseStatus{}.OpenAPIModelName():            schema_pkg_apis_fleet_v1alpha1_ReleaseStatus(ref),
+		fleetv1alpha1.ResourceRequirements{}.OpenAPIModelName():     schema_pkg_apis_fleet_v1alpha1_ResourceRequirements(ref),
+		fleetv1alpha1.RollingUpdateApp{}.OpenAPIModelName():         schema_pkg_apis_fleet_v1alpha1_RollingUpdateApp(ref),
+		fleetv1alpha1.Taint{}.OpenAPIModelName():                    schema_pkg_apis_fleet_v1alpha1_Taint(ref),
+		fleetv1alpha1.Toleration{}.OpenAPIModelName():               schema_pkg_apis_fleet_v1alpha1_Toleration(ref),
+		v1.ContainerResourceMetricSource{}.OpenAPIModelName():       schema_k8sio_api_autoscaling_v1_ContainerResourceMetricSource(ref),
+		v1.ContainerResourceMetricStatus{}.OpenAPIModelName():       schema_k8sio_api_autoscaling_v1_ContainerResourceMetricStatus(ref),
+		v1.CrossVersionObjectReference{}.OpenAPIModelName():         schema_k8sio_api_autoscaling_v1_CrossVersionObjectReference(ref),
+		v1.ExternalMetricSource{}.OpenAPIModelName():                schema_k8sio_api_autoscaling_v1_ExternalMetricSource(ref),
+		v1.ExternalMetricStatus{}.OpenAPIModelName():                schema_k8sio_api_autoscaling_v1_ExternalMetricStatus(ref),
+		v1.HorizontalPodAutoscaler{}.OpenAPIModelName():             schema_k8sio_api_autoscaling_v1_HorizontalPodAutoscaler(ref),
+		v1.HorizontalPodAutoscalerCondition{}.OpenAPIModelName():    schema_k8sio_api_autoscaling_v1_HorizontalPodAutoscalerCondition(ref),
+		v1.HorizontalPodAutoscalerList{}.OpenAPIModelName():         schema_k8sio_api_autoscaling_v1_HorizontalPodAutoscalerList(ref),
+		v1.HorizontalPodAutoscalerSpec{}.OpenAPIModelName():         schema_k8sio_api_autoscaling_v1_HorizontalPodAutoscalerSpec(ref),
+		v1.HorizontalPodAutoscalerStatus{}.OpenAPIModelName():       schema_k8sio_api_autoscaling_v1_HorizontalPodAutoscalerStatus(ref),
+		v1.MetricSpec{}.OpenAPIModelName():                          schema_k8sio_api_autoscaling_v1_MetricSpec(ref),
+		v1.MetricStatus{}.OpenAPIModelName():                        schema_k8sio_api_autoscaling_v1_MetricStatus(ref),
+		v1.ObjectMetricSource{}.OpenAPIModelName():                  schema_k8sio_api_autoscaling_v1_ObjectMetricSource(ref),
+		v1.ObjectMetricStatus{}.OpenAPIModelName():                  schema_k8sio_api_autoscaling_v1_ObjectMetricStatus(ref),
+		v1.PodsMetricSource{}.OpenAPIModelName():                    schema_k8sio_api_autoscaling_v1_PodsMetricSource(ref),
+		v1.PodsMetricStatus{}.OpenAPIModelName():                    schema_k8sio_api_autoscaling_v1_PodsMetricStatus(ref),
+		v1.ResourceMetricSource{}.OpenAPIModelName():                schema_k8sio_api_autoscaling_v1_ResourceMetricSource(ref),
+		v1.ResourceMetricStatus{}.OpenAPIModelName():                schema_k8sio_api_autoscaling_v1_ResourceMetricStatus(ref),
+		v1.Scale{}.OpenAPIModelName():                               schema_k8sio_api_autoscaling_v1_Scale(ref),
+		v1.ScaleSpec{}.OpenAPIModelName():                           schema_k8sio_api_autoscaling_v1_ScaleSpec(ref),
+		v1.ScaleStatus{}.OpenAPIModelName():                         schema_k8sio_api_autoscaling_v1_ScaleStatus(ref),
+		resource.Quantity{}.OpenAPIModelName():                      schema_apimachinery_pkg_api_resource_Quantity(ref),
+		metav1.APIGroup{}.OpenAPIModelName():                        schema_pkg_apis_meta_v1_APIGroup(ref),
+		metav1.APIGroupList{}.OpenAPIModelName():                    schema_pkg_apis_meta_v1_APIGroupList(ref),
+		metav1.APIResource{}.OpenAPIModelName():                     schema_pkg_apis_meta_v1_APIResource(ref),
+		metav1.APIResourceList{}.OpenAPIModelName():                 schema_pkg_apis_meta_v1_APIResourceList(ref),
+		metav1.APIVersions{}.OpenAPIModelName():                     schema_pkg_apis_meta_v1_APIVersions(ref),
+		metav1.ApplyOptions{}.OpenAPIModelName():                    schema_pkg_apis_meta_v1_ApplyOptions(ref),
+		metav1.Condition{}.OpenAPIModelName():                       schema_pkg_apis_meta_v1_Condition(ref),
+		metav1.CreateOptions{}.OpenAPIModelName():                   schema_pkg_apis_meta_v1_CreateOptions(ref),
+		metav1.DeleteOptions{}.OpenAPIModelName():                   schema_pkg_apis_meta_v1_DeleteOptions(ref),
+		metav1.Duration{}.OpenAPIModelName():                        schema_pkg_apis_meta_v1_Duration(ref),
+		metav1.FieldSelectorRequirement{}.OpenAPIModelName():        schema_pkg_apis_meta_v1_FieldSelectorRequirement(ref),
+		metav1.FieldsV1{}.OpenAPIModelName():                        schema_pkg_apis_meta_v1_FieldsV1(ref),
+		metav1.GetOptions{}.OpenAPIModelName():                      schema_pkg_apis_meta_v1_GetOptions(ref),
+		metav1.GroupKind{}.OpenAPIModelName():                       schema_pkg_apis_meta_v1_GroupKind(ref),
+		metav1.GroupResource{}.OpenAPIModelName():                   schema_pkg_apis_meta_v1_GroupResource(ref),
+		metav1.GroupVersion{}.OpenAPIModelName():                    schema_pkg_apis_meta_v1_GroupVersion(ref),
+		metav1.GroupVersionForDiscovery{}.OpenAPIModelName():        schema_pkg_apis_meta_v1_GroupVersionForDiscovery(ref),
+		metav1.GroupVersionKind{}.OpenAPIModelName():                schema_pkg_apis_meta_v1_GroupVersionKind(ref),
+		metav1.GroupVersionResource{}.OpenAPIModelName():            schema_pkg_apis_meta_v1_GroupVersionResource(ref),
+		metav1.InternalEvent{}.OpenAPIModelName():                   schema_pkg_apis_meta_v1_InternalEvent(ref),
+		metav1.LabelSelector{}.OpenAPIModelName():                   schema_pkg_apis_meta_v1_LabelSelector(ref),
+		metav1.LabelSelectorRequirement{}.OpenAPIModelName():        schema_pkg_apis_meta_v1_LabelSelectorRequirement(ref),
+		metav1.List{}.OpenAPIModelName():                            schema_pkg_apis_meta_v1_List(ref),
+		metav1.ListMeta{}.OpenAPIModelName():                        schema_pkg_apis_meta_v1_ListMeta(ref),
+		metav1.ListOptions{}.OpenAPIModelName():                     schema_pkg_apis_meta_v1_ListOptions(ref),
+		metav1.ManagedFieldsEntry{}.OpenAPIModelName():              schema_pkg_apis_meta_v1_ManagedFieldsEntry(ref),
+		metav1.MicroTime{}.OpenAPIModelName():                       schema_pkg_apis_meta_v1_MicroTime(ref),
+		metav1.ObjectMeta{}.OpenAPIModelName():                      schema_pkg_apis_meta_v1_ObjectMeta(ref),
+		metav1.OwnerReference{}.OpenAPIModelName():                  schema_pkg_apis_meta_v1_OwnerReference(ref),
+		metav1.PartialObjectMetadata{}.OpenAPIModelName():           schema_pkg_apis_meta_v1_PartialObjectMetadata(ref),
+		metav1.PartialObjectMetadataList{}.OpenAPIModelName():       schema_pkg_apis_meta_v1_PartialObjectMetadataList(ref),
+		metav1.Patch{}.OpenAPIModelName():                           schema_pkg_apis_meta_v1_Patch(ref),
+		metav1.PatchOptions{}.OpenAPIModelName():                    schema_pkg_apis_meta_v1_PatchOptions(ref),
+		metav1.Preconditions{}.OpenAPIModelName():                   schema_pkg_apis_meta_v1_Preconditions(ref),
+		metav1.RootPaths{}.OpenAPIModelName():                       schema_pkg_apis_meta_v1_RootPaths(ref),
+		metav1.ServerAddressByClientCIDR{}.OpenAPIModelName():       schema_pkg_apis_meta_v1_ServerAddressByClientCIDR(ref),
+		metav1.ShardInfo{}.OpenAPIModelName():                       schema_pkg_apis_meta_v1_ShardInfo(ref),
+		metav1.Status{}.OpenAPIModelName():                          schema_pkg_apis_meta_v1_Status(ref),
+		metav1.StatusCause{}.OpenAPIModelName():                     schema_pkg_apis_meta_v1_StatusCause(ref),
+		metav1.StatusDetails{}.OpenAPIModelName():                   schema_pkg_apis_meta_v1_StatusDetails(ref),
+		metav1.Table{}.OpenAPIModelName():                           schema_pkg_apis_meta_v1_Table(ref),
+		metav1.TableColumnDefinition{}.OpenAPIModelName():           schema_pkg_apis_meta_v1_TableColumnDefinition(ref),
+		metav1.TableOptions{}.OpenAPIModelName():                    schema_pkg_apis_meta_v1_TableOptions(ref),
+		metav1.TableRow{}.OpenAPIModelName():                        schema_pkg_apis_meta_v1_TableRow(ref),
+		metav1.TableRowCondition{}.OpenAPIModelName():               schema_pkg_apis_meta_v1_TableRowCondition(ref),
+		metav1.Time{}.OpenAPIModelName():                            schema_pkg_apis_meta_v1_Time(ref),
+		metav1.Timestamp{}.OpenAPIModelName():                       schema_pkg_apis_meta_v1_Timestamp(ref),
+		metav1.TypeMeta{}.OpenAPIModelName():                        schema_pkg_apis_meta_v1_TypeMeta(ref),
+		metav1.UpdateOptions{}.OpenAPIModelName():                   schema_pkg_apis_meta_v1_UpdateOptions(ref),
+		metav1.WatchEvent{}.OpenAPIModelName():                      schema_pkg_apis_meta_v1_WatchEvent(ref),
+		runtime.RawExtension{}.OpenAPIModelName():                   schema_k8sio_apimachinery_pkg_runtime_RawExtension(ref),
+		runtime.TypeMeta{}.OpenAPIModelName():                       schema_k8sio_apimachinery_pkg_runtime_TypeMeta(ref),
+		runtime.Unknown{}.OpenAPIModelName():                        schema_k8sio_apimachinery_pkg_runtime_Unknown(ref),
+		intstr.IntOrString{}.OpenAPIModelName():                     schema_apimachinery_pkg_util_intstr_IntOrString(ref),
+		version.Info{}.OpenAPIModelName():                           schema_k8sio_apimachinery_pkg_version_Info(ref),
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_Decision(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "Decision names a gate.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"stop": {
+						SchemaProps: spec.SchemaProps{
+							Description: "stop is the stage of the request's path.\n\nPossible enum values:\n - `\"Authentication\"` is authentication.\n - `\"Authorization\"` is authorization.\n - `\"Decoding\"` is the body and the parameters of the request.\n - `\"FlowControl\"` is API priority and fairness.\n - `\"Impersonation\"` is the authorization of an impersonation.\n - `\"Limits\"` is the limits of watches, bodies and memory.\n - `\"MutatingAdmission\"` is the mutating admission plugins.\n - `\"Start\"` is the start of the server, which refuses requests until it has read roles and policies.\n - `\"Storage\"` is the storage.\n - `\"ValidatingAdmission\"` is the validating admission plugins.\n - `\"Validation\"` is the validation of the object.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Authentication", "Authorization", "Decoding", "FlowControl", "Impersonation", "Limits", "MutatingAdmission", "Start", "Storage", "ValidatingAdmission", "Validation"},
+						},
+					},
+					"by": {
+						SchemaProps: spec.SchemaProps{
+							Description: "by is the part of the stage that decided, for example an authorizer or an admission plugin.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"stop"},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_NearMiss(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "NearMiss is a rule of a role that is bound to the user and that does not allow the request.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"binding": {
+						SchemaProps: spec.SchemaProps{
+							Description: "binding is the RoleBinding or ClusterRoleBinding.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.TracedObject{}.OpenAPIModelName()),
+						},
+					},
+					"role": {
+						SchemaProps: spec.SchemaProps{
+							Description: "role is the Role or ClusterRole.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.TracedObject{}.OpenAPIModelName()),
+						},
+					},
+					"roleMissing": {
+						SchemaProps: spec.SchemaProps{
+							Description: "roleMissing is true if the role does not exist, so that the binding grants nothing.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"rule": {
+						SchemaProps: spec.SchemaProps{
+							Description: "rule is the rule that came closest.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"misfits": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "misfits are the parts of the request that the rule or the binding does not include: verb, group, resource, name, path, namespace.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"binding", "role"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.TracedObject{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_RequestTrace(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "RequestTrace is what each gate of a server said about one request. A server keeps the latest requests in memory, refusals apart from the others, and forgets them when it stops; each server has its own. The name is the Audit-ID of the request. A trace never contains a body, a secret, a token, or a value that a request or a webhook set.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard object metadata. The name is the Audit-ID of the request.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"server": {
+						SchemaProps: spec.SchemaProps{
+							Description: "server is the identity of the server that handled the request.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"receivedTime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "receivedTime is the time at which the server received the request.",
+							Ref:         ref(metav1.MicroTime{}.OpenAPIModelName()),
+						},
+					},
+					"user": {
+						SchemaProps: spec.SchemaProps{
+							Description: "user is the user of the request. It is empty if no authenticator recognised one.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.TracedUser{}.OpenAPIModelName()),
+						},
+					},
+					"request": {
+						SchemaProps: spec.SchemaProps{
+							Description: "request is what the user requested.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.TracedRequest{}.OpenAPIModelName()),
+						},
+					},
+					"verdict": {
+						SchemaProps: spec.SchemaProps{
+							Description: "verdict is Allowed, Refused (a gate of the server decided against the request) or Failed (no gate refused it, but it did not succeed, for example because the object does not exist).\n\nPossible enum values:\n - `\"Allowed\"` means that the request succeeded.\n - `\"Failed\"` means that no gate refused the request, but it did not succeed.\n - `\"Refused\"` means that a gate refused the request.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Allowed", "Failed", "Refused"},
+						},
+					},
+					"code": {
+						SchemaProps: spec.SchemaProps{
+							Description: "code is the HTTP status code of the response; 0 if the connection ended before.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"reason": {
+						SchemaProps: spec.SchemaProps{
+							Description: "reason is the reason of the response in the words of the API, for example Forbidden; empty for a success.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"decidedBy": {
+						SchemaProps: spec.SchemaProps{
+							Description: "decidedBy is the gate that refused the request, or at which it failed or timed out. It is absent if the request succeeded.",
+							Ref:         ref(v1alpha1.Decision{}.OpenAPIModelName()),
+						},
+					},
+					"timedOut": {
+						SchemaProps: spec.SchemaProps{
+							Description: "timedOut is true if the time of the request ended before its response; decidedBy is then the gate that had the request at that time.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"latency": {
+						SchemaProps: spec.SchemaProps{
+							Description: "latency is the time from the receipt of the request to the end of its response; for a watch, to the beginning of its response.",
+							Ref:         ref(metav1.Duration{}.OpenAPIModelName()),
+						},
+					},
+					"stops": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "stops is what each gate said, in the order of the gates. Gates that the request did not reach are absent.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.TraceStop{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"nearMisses": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "nearMisses are the grants of roles to the user that came closest to allowing a request that roles did not allow, the closest first. The server computes them when a client gets the trace, from the roles and bindings of that moment; a list does not have them.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.NearMiss{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"cure": {
+						SchemaProps: spec.SchemaProps{
+							Description: "cure is the command that grants the least by which the request would have been allowed. Only clients that may create the binding get it.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"server", "receivedTime", "user", "request", "verdict", "code", "latency"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.Decision{}.OpenAPIModelName(), v1alpha1.NearMiss{}.OpenAPIModelName(), v1alpha1.TraceStop{}.OpenAPIModelName(), v1alpha1.TracedRequest{}.OpenAPIModelName(), v1alpha1.TracedUser{}.OpenAPIModelName(), metav1.Duration{}.OpenAPIModelName(), metav1.MicroTime{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_RequestTraceList(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "RequestTraceList is a list of request traces, the oldest first.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard list metadata.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ListMeta{}.OpenAPIModelName()),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Description: "items is the list of request traces.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.RequestTrace{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.RequestTrace{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_TraceGrant(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "TraceGrant is a binding with its role, as they were when they allowed a request.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"binding": {
+						SchemaProps: spec.SchemaProps{
+							Description: "binding is the RoleBinding or ClusterRoleBinding.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.TracedObject{}.OpenAPIModelName()),
+						},
+					},
+					"role": {
+						SchemaProps: spec.SchemaProps{
+							Description: "role is the Role or ClusterRole.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.TracedObject{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"binding", "role"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.TracedObject{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_TraceStop(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "TraceStop is what one gate said about a request.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"stop": {
+						SchemaProps: spec.SchemaProps{
+							Description: "stop is the stage of the request's path.\n\nPossible enum values:\n - `\"Authentication\"` is authentication.\n - `\"Authorization\"` is authorization.\n - `\"Decoding\"` is the body and the parameters of the request.\n - `\"FlowControl\"` is API priority and fairness.\n - `\"Impersonation\"` is the authorization of an impersonation.\n - `\"Limits\"` is the limits of watches, bodies and memory.\n - `\"MutatingAdmission\"` is the mutating admission plugins.\n - `\"Start\"` is the start of the server, which refuses requests until it has read roles and policies.\n - `\"Storage\"` is the storage.\n - `\"ValidatingAdmission\"` is the validating admission plugins.\n - `\"Validation\"` is the validation of the object.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Authentication", "Authorization", "Decoding", "FlowControl", "Impersonation", "Limits", "MutatingAdmission", "Start", "Storage", "ValidatingAdmission", "Validation"},
+						},
+					},
+					"by": {
+						SchemaProps: spec.SchemaProps{
+							Description: "by is the part of the stage: an authenticator, a flow schema, an authorizer, an admission plugin, a webhook as CONFIGURATION/WEBHOOK, or a policy.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"verdict": {
+						SchemaProps: spec.SchemaProps{
+							Description: "verdict is what it said.\n\nPossible enum values:\n - `\"Ignored\"` means that the gate failed, and its failurePolicy is Ignore.\n - `\"NoOpinion\"` means that the gate left the decision to the next one.\n - `\"Passed\"` means that the gate let the request pass.\n - `\"Refused\"` means that the gate refused the request.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Ignored", "NoOpinion", "Passed", "Refused"},
+						},
+					},
+					"reason": {
+						SchemaProps: spec.SchemaProps{
+							Description: "reason is the cause of the verdict. The texts of webhooks and policies, and values of the object, are left out.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"latency": {
+						SchemaProps: spec.SchemaProps{
+							Description: "latency is the time that the gate took, all calls together.",
+							Ref:         ref(metav1.Duration{}.OpenAPIModelName()),
+						},
+					},
+					"calls": {
+						SchemaProps: spec.SchemaProps{
+							Description: "calls is the number of times that the gate ran if it ran more than once: admission runs again after a mutation, and when a write meets another one.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"changed": {
+						SchemaProps: spec.SchemaProps{
+							Description: "changed is true if the gate changed the object.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"changedPaths": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "changedPaths are the fields that the gate changed, 16 at most, if it reported them.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"priorityLevel": {
+						SchemaProps: spec.SchemaProps{
+							Description: "priorityLevel is the priority level of flow control.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"grant": {
+						SchemaProps: spec.SchemaProps{
+							Description: "grant is the binding and the role by which roles allowed the request.",
+							Ref:         ref(v1alpha1.TraceGrant{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"stop", "verdict"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.TraceGrant{}.OpenAPIModelName(), metav1.Duration{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_TracedObject(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "TracedObject is an object in one version.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "kind is the kind.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"namespace": {
+						SchemaProps: spec.SchemaProps{
+							Description: "namespace is the namespace; empty for none.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "name is the name.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"uid": {
+						SchemaProps: spec.SchemaProps{
+							Description: "uid is the UID.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"resourceVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "resourceVersion is the version.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"kind", "name"},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_TracedRequest(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "TracedRequest is what a request asked for.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"verb": {
+						SchemaProps: spec.SchemaProps{
+							Description: "verb is the verb of the API, or the HTTP method in lower case for a path of no resource.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiGroup": {
+						SchemaProps: spec.SchemaProps{
+							Description: "apiGroup is the group of the resource; empty for the core group.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "apiVersion is the version of the resource.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"resource": {
+						SchemaProps: spec.SchemaProps{
+							Description: "resource is the resource in the plural; empty for a path of no resource.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"subresource": {
+						SchemaProps: spec.SchemaProps{
+							Description: "subresource is the subresource; empty for none.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"namespace": {
+						SchemaProps: spec.SchemaProps{
+							Description: "namespace is the namespace of the object; empty for none.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "name is the name of the object; empty for a list, and for a create that admission did not see.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"path": {
+						SchemaProps: spec.SchemaProps{
+							Description: "path is the path of the URL, without the query, if the request is for no resource.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"userAgent": {
+						SchemaProps: spec.SchemaProps{
+							Description: "userAgent is the program that the client named.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"sourceIP": {
+						SchemaProps: spec.SchemaProps{
+							Description: "sourceIP is the address of the connection.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_TracedUser(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "TracedUser is the user of a request.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"username": {
+						SchemaProps: spec.SchemaProps{
+							Description: "username is the name of the user. After an impersonation, it is that of the impersonated user.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"uid": {
+						SchemaProps: spec.SchemaProps{
+							Description: "uid is the UID of the user, if the authenticator knows one.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"groups": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "groups are the groups of the user, 32 at most.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"impersonatedBy": {
+						SchemaProps: spec.SchemaProps{
+							Description: "impersonatedBy is the user that acted as this one; empty without impersonation. Only that user, and users that may read all traces, get it.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+			},
+		},
 	}
 }
 
@@ -185,14 +806,14 @@ func schema_pkg_apis_fleet_v1alpha1_App(ref common.ReferenceCallback) common.Ope
 						SchemaProps: spec.SchemaProps{
 							Description: "spec is the desired state: what to run, how many times, and how a new version replaces the old one.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.AppSpec{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.AppSpec{}.OpenAPIModelName()),
 						},
 					},
 					"status": {
 						SchemaProps: spec.SchemaProps{
 							Description: "status is the state that the app controller last observed. It is written through the status subresource only.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.AppStatus{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.AppStatus{}.OpenAPIModelName()),
 						},
 					},
 				},
@@ -200,7 +821,7 @@ func schema_pkg_apis_fleet_v1alpha1_App(ref common.ReferenceCallback) common.Ope
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.AppSpec{}.OpenAPIModelName(), v1alpha1.AppStatus{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+			fleetv1alpha1.AppSpec{}.OpenAPIModelName(), fleetv1alpha1.AppStatus{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
 	}
 }
 
@@ -239,7 +860,7 @@ func schema_pkg_apis_fleet_v1alpha1_AppList(ref common.ReferenceCallback) common
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
 									SchemaProps: spec.SchemaProps{
-										Ref: ref(v1alpha1.App{}.OpenAPIModelName()),
+										Ref: ref(fleetv1alpha1.App{}.OpenAPIModelName()),
 									},
 								},
 							},
@@ -250,7 +871,7 @@ func schema_pkg_apis_fleet_v1alpha1_AppList(ref common.ReferenceCallback) common
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.App{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
+			fleetv1alpha1.App{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
 	}
 }
 
@@ -322,7 +943,7 @@ func schema_pkg_apis_fleet_v1alpha1_AppSpec(ref common.ReferenceCallback) common
 						SchemaProps: spec.SchemaProps{
 							Description: "template describes the instances. A change of the template creates a new release.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.InstanceTemplateSpec{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.InstanceTemplateSpec{}.OpenAPIModelName()),
 						},
 					},
 					"strategy": {
@@ -334,7 +955,7 @@ func schema_pkg_apis_fleet_v1alpha1_AppSpec(ref common.ReferenceCallback) common
 						SchemaProps: spec.SchemaProps{
 							Description: "strategy describes how instances of a new version replace old ones.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.AppStrategy{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.AppStrategy{}.OpenAPIModelName()),
 						},
 					},
 					"minReadySeconds": {
@@ -372,7 +993,7 @@ func schema_pkg_apis_fleet_v1alpha1_AppSpec(ref common.ReferenceCallback) common
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.AppStrategy{}.OpenAPIModelName(), v1alpha1.InstanceTemplateSpec{}.OpenAPIModelName(), metav1.LabelSelector{}.OpenAPIModelName()},
+			fleetv1alpha1.AppStrategy{}.OpenAPIModelName(), fleetv1alpha1.InstanceTemplateSpec{}.OpenAPIModelName(), metav1.LabelSelector{}.OpenAPIModelName()},
 	}
 }
 
@@ -488,14 +1109,14 @@ func schema_pkg_apis_fleet_v1alpha1_AppStrategy(ref common.ReferenceCallback) co
 					"rollingUpdate": {
 						SchemaProps: spec.SchemaProps{
 							Description: "rollingUpdate describes how many instances are replaced at a time. Only allowed with type RollingUpdate.",
-							Ref:         ref(v1alpha1.RollingUpdateApp{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.RollingUpdateApp{}.OpenAPIModelName()),
 						},
 					},
 				},
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.RollingUpdateApp{}.OpenAPIModelName()},
+			fleetv1alpha1.RollingUpdateApp{}.OpenAPIModelName()},
 	}
 }
 
@@ -531,7 +1152,7 @@ func schema_pkg_apis_fleet_v1alpha1_Binding(ref common.ReferenceCallback) common
 						SchemaProps: spec.SchemaProps{
 							Description: "target is the host on which the instance runs.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.BindingTarget{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.BindingTarget{}.OpenAPIModelName()),
 						},
 					},
 				},
@@ -539,7 +1160,7 @@ func schema_pkg_apis_fleet_v1alpha1_Binding(ref common.ReferenceCallback) common
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.BindingTarget{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+			fleetv1alpha1.BindingTarget{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
 	}
 }
 
@@ -658,7 +1279,7 @@ func schema_pkg_apis_fleet_v1alpha1_Container(ref common.ReferenceCallback) comm
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
 									SchemaProps: spec.SchemaProps{
-										Ref: ref(v1alpha1.EnvVar{}.OpenAPIModelName()),
+										Ref: ref(fleetv1alpha1.EnvVar{}.OpenAPIModelName()),
 									},
 								},
 							},
@@ -680,7 +1301,7 @@ func schema_pkg_apis_fleet_v1alpha1_Container(ref common.ReferenceCallback) comm
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
 									SchemaProps: spec.SchemaProps{
-										Ref: ref(v1alpha1.ContainerPort{}.OpenAPIModelName()),
+										Ref: ref(fleetv1alpha1.ContainerPort{}.OpenAPIModelName()),
 									},
 								},
 							},
@@ -690,7 +1311,7 @@ func schema_pkg_apis_fleet_v1alpha1_Container(ref common.ReferenceCallback) comm
 						SchemaProps: spec.SchemaProps{
 							Description: "resources are the compute resources that the container requires and may use at most.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.ResourceRequirements{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.ResourceRequirements{}.OpenAPIModelName()),
 						},
 					},
 					"imagePullPolicy": {
@@ -706,7 +1327,7 @@ func schema_pkg_apis_fleet_v1alpha1_Container(ref common.ReferenceCallback) comm
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.ContainerPort{}.OpenAPIModelName(), v1alpha1.EnvVar{}.OpenAPIModelName(), v1alpha1.ResourceRequirements{}.OpenAPIModelName()},
+			fleetv1alpha1.ContainerPort{}.OpenAPIModelName(), fleetv1alpha1.EnvVar{}.OpenAPIModelName(), fleetv1alpha1.ResourceRequirements{}.OpenAPIModelName()},
 	}
 }
 
@@ -765,26 +1386,26 @@ func schema_pkg_apis_fleet_v1alpha1_ContainerState(ref common.ReferenceCallback)
 					"waiting": {
 						SchemaProps: spec.SchemaProps{
 							Description: "waiting is set while the container has not started.",
-							Ref:         ref(v1alpha1.ContainerStateWaiting{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.ContainerStateWaiting{}.OpenAPIModelName()),
 						},
 					},
 					"running": {
 						SchemaProps: spec.SchemaProps{
 							Description: "running is set while the container runs.",
-							Ref:         ref(v1alpha1.ContainerStateRunning{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.ContainerStateRunning{}.OpenAPIModelName()),
 						},
 					},
 					"terminated": {
 						SchemaProps: spec.SchemaProps{
 							Description: "terminated is set when the container has terminated.",
-							Ref:         ref(v1alpha1.ContainerStateTerminated{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.ContainerStateTerminated{}.OpenAPIModelName()),
 						},
 					},
 				},
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.ContainerStateRunning{}.OpenAPIModelName(), v1alpha1.ContainerStateTerminated{}.OpenAPIModelName(), v1alpha1.ContainerStateWaiting{}.OpenAPIModelName()},
+			fleetv1alpha1.ContainerStateRunning{}.OpenAPIModelName(), fleetv1alpha1.ContainerStateTerminated{}.OpenAPIModelName(), fleetv1alpha1.ContainerStateWaiting{}.OpenAPIModelName()},
 	}
 }
 
@@ -962,14 +1583,14 @@ func schema_pkg_apis_fleet_v1alpha1_ContainerStatus(ref common.ReferenceCallback
 						SchemaProps: spec.SchemaProps{
 							Description: "state is the current state of the container.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.ContainerState{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.ContainerState{}.OpenAPIModelName()),
 						},
 					},
 					"lastState": {
 						SchemaProps: spec.SchemaProps{
 							Description: "lastState is the state in which the container last terminated, if it was restarted.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.ContainerState{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.ContainerState{}.OpenAPIModelName()),
 						},
 					},
 				},
@@ -977,7 +1598,7 @@ func schema_pkg_apis_fleet_v1alpha1_ContainerStatus(ref common.ReferenceCallback
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.ContainerState{}.OpenAPIModelName()},
+			fleetv1alpha1.ContainerState{}.OpenAPIModelName()},
 	}
 }
 
@@ -1042,21 +1663,21 @@ func schema_pkg_apis_fleet_v1alpha1_Host(ref common.ReferenceCallback) common.Op
 						SchemaProps: spec.SchemaProps{
 							Description: "spec is the desired state of the host, which an operator sets.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.HostSpec{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.HostSpec{}.OpenAPIModelName()),
 						},
 					},
 					"status": {
 						SchemaProps: spec.SchemaProps{
 							Description: "status is the state that the host's agent and the host lifecycle controller last reported. It is written through the status subresource only.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.HostStatus{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.HostStatus{}.OpenAPIModelName()),
 						},
 					},
 				},
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.HostSpec{}.OpenAPIModelName(), v1alpha1.HostStatus{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+			fleetv1alpha1.HostSpec{}.OpenAPIModelName(), fleetv1alpha1.HostStatus{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
 	}
 }
 
@@ -1178,14 +1799,14 @@ func schema_pkg_apis_fleet_v1alpha1_HostLease(ref common.ReferenceCallback) comm
 						SchemaProps: spec.SchemaProps{
 							Description: "spec is the heartbeat.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.HostLeaseSpec{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.HostLeaseSpec{}.OpenAPIModelName()),
 						},
 					},
 				},
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.HostLeaseSpec{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+			fleetv1alpha1.HostLeaseSpec{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
 	}
 }
 
@@ -1224,7 +1845,7 @@ func schema_pkg_apis_fleet_v1alpha1_HostLeaseList(ref common.ReferenceCallback) 
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
 									SchemaProps: spec.SchemaProps{
-										Ref: ref(v1alpha1.HostLease{}.OpenAPIModelName()),
+										Ref: ref(fleetv1alpha1.HostLease{}.OpenAPIModelName()),
 									},
 								},
 							},
@@ -1235,7 +1856,7 @@ func schema_pkg_apis_fleet_v1alpha1_HostLeaseList(ref common.ReferenceCallback) 
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.HostLease{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
+			fleetv1alpha1.HostLease{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
 	}
 }
 
@@ -1310,7 +1931,7 @@ func schema_pkg_apis_fleet_v1alpha1_HostList(ref common.ReferenceCallback) commo
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
 									SchemaProps: spec.SchemaProps{
-										Ref: ref(v1alpha1.Host{}.OpenAPIModelName()),
+										Ref: ref(fleetv1alpha1.Host{}.OpenAPIModelName()),
 									},
 								},
 							},
@@ -1321,7 +1942,7 @@ func schema_pkg_apis_fleet_v1alpha1_HostList(ref common.ReferenceCallback) commo
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.Host{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
+			fleetv1alpha1.Host{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
 	}
 }
 
@@ -1355,7 +1976,7 @@ func schema_pkg_apis_fleet_v1alpha1_HostSpec(ref common.ReferenceCallback) commo
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
 									SchemaProps: spec.SchemaProps{
-										Ref: ref(v1alpha1.Taint{}.OpenAPIModelName()),
+										Ref: ref(fleetv1alpha1.Taint{}.OpenAPIModelName()),
 									},
 								},
 							},
@@ -1365,7 +1986,7 @@ func schema_pkg_apis_fleet_v1alpha1_HostSpec(ref common.ReferenceCallback) commo
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.Taint{}.OpenAPIModelName()},
+			fleetv1alpha1.Taint{}.OpenAPIModelName()},
 	}
 }
 
@@ -1446,7 +2067,7 @@ func schema_pkg_apis_fleet_v1alpha1_HostStatus(ref common.ReferenceCallback) com
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
 									SchemaProps: spec.SchemaProps{
-										Ref: ref(v1alpha1.HostAddress{}.OpenAPIModelName()),
+										Ref: ref(fleetv1alpha1.HostAddress{}.OpenAPIModelName()),
 									},
 								},
 							},
@@ -1456,14 +2077,14 @@ func schema_pkg_apis_fleet_v1alpha1_HostStatus(ref common.ReferenceCallback) com
 						SchemaProps: spec.SchemaProps{
 							Description: "info describes the host's system and its agent.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.HostInfo{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.HostInfo{}.OpenAPIModelName()),
 						},
 					},
 				},
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.HostAddress{}.OpenAPIModelName(), v1alpha1.HostInfo{}.OpenAPIModelName(), resource.Quantity{}.OpenAPIModelName(), metav1.Condition{}.OpenAPIModelName()},
+			fleetv1alpha1.HostAddress{}.OpenAPIModelName(), fleetv1alpha1.HostInfo{}.OpenAPIModelName(), resource.Quantity{}.OpenAPIModelName(), metav1.Condition{}.OpenAPIModelName()},
 	}
 }
 
@@ -1499,14 +2120,14 @@ func schema_pkg_apis_fleet_v1alpha1_Instance(ref common.ReferenceCallback) commo
 						SchemaProps: spec.SchemaProps{
 							Description: "spec is the desired state: what to run and where. After creation, only containers[*].image, activeDeadlineSeconds (shortened, or set for the first time) and added tolerations may change.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.InstanceSpec{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.InstanceSpec{}.OpenAPIModelName()),
 						},
 					},
 					"status": {
 						SchemaProps: spec.SchemaProps{
 							Description: "status is the state that the agent of the instance's host last reported. It is written through the status subresource only.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.InstanceStatus{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.InstanceStatus{}.OpenAPIModelName()),
 						},
 					},
 				},
@@ -1514,7 +2135,7 @@ func schema_pkg_apis_fleet_v1alpha1_Instance(ref common.ReferenceCallback) commo
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.InstanceSpec{}.OpenAPIModelName(), v1alpha1.InstanceStatus{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+			fleetv1alpha1.InstanceSpec{}.OpenAPIModelName(), fleetv1alpha1.InstanceStatus{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
 	}
 }
 
@@ -1553,7 +2174,7 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceList(ref common.ReferenceCallback) c
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
 									SchemaProps: spec.SchemaProps{
-										Ref: ref(v1alpha1.Instance{}.OpenAPIModelName()),
+										Ref: ref(fleetv1alpha1.Instance{}.OpenAPIModelName()),
 									},
 								},
 							},
@@ -1564,7 +2185,7 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceList(ref common.ReferenceCallback) c
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.Instance{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
+			fleetv1alpha1.Instance{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
 	}
 }
 
@@ -1592,7 +2213,7 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceSpec(ref common.ReferenceCallback) c
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
 									SchemaProps: spec.SchemaProps{
-										Ref: ref(v1alpha1.Container{}.OpenAPIModelName()),
+										Ref: ref(fleetv1alpha1.Container{}.OpenAPIModelName()),
 									},
 								},
 							},
@@ -1637,7 +2258,7 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceSpec(ref common.ReferenceCallback) c
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
 									SchemaProps: spec.SchemaProps{
-										Ref: ref(v1alpha1.Toleration{}.OpenAPIModelName()),
+										Ref: ref(fleetv1alpha1.Toleration{}.OpenAPIModelName()),
 									},
 								},
 							},
@@ -1679,7 +2300,7 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceSpec(ref common.ReferenceCallback) c
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.Container{}.OpenAPIModelName(), v1alpha1.Toleration{}.OpenAPIModelName()},
+			fleetv1alpha1.Container{}.OpenAPIModelName(), fleetv1alpha1.Toleration{}.OpenAPIModelName()},
 	}
 }
 
@@ -1779,7 +2400,7 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceStatus(ref common.ReferenceCallback)
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
 									SchemaProps: spec.SchemaProps{
-										Ref: ref(v1alpha1.ContainerStatus{}.OpenAPIModelName()),
+										Ref: ref(fleetv1alpha1.ContainerStatus{}.OpenAPIModelName()),
 									},
 								},
 							},
@@ -1789,7 +2410,7 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceStatus(ref common.ReferenceCallback)
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.ContainerStatus{}.OpenAPIModelName(), metav1.Condition{}.OpenAPIModelName(), metav1.Time{}.OpenAPIModelName()},
+			fleetv1alpha1.ContainerStatus{}.OpenAPIModelName(), metav1.Condition{}.OpenAPIModelName(), metav1.Time{}.OpenAPIModelName()},
 	}
 }
 
@@ -1811,7 +2432,7 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceTemplateSpec(ref common.ReferenceCal
 						SchemaProps: spec.SchemaProps{
 							Description: "spec of the instances, without hostName. restartPolicy must be Always, because terminated instances are replaced, and activeDeadlineSeconds must be absent.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.InstanceSpec{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.InstanceSpec{}.OpenAPIModelName()),
 						},
 					},
 				},
@@ -1819,7 +2440,7 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceTemplateSpec(ref common.ReferenceCal
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.InstanceSpec{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+			fleetv1alpha1.InstanceSpec{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
 	}
 }
 
@@ -1855,14 +2476,14 @@ func schema_pkg_apis_fleet_v1alpha1_Release(ref common.ReferenceCallback) common
 						SchemaProps: spec.SchemaProps{
 							Description: "spec is the desired state: what to run, and how many times. Selector and template are immutable.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.ReleaseSpec{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.ReleaseSpec{}.OpenAPIModelName()),
 						},
 					},
 					"status": {
 						SchemaProps: spec.SchemaProps{
 							Description: "status is the state that the release controller last observed. It is written through the status subresource only.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.ReleaseStatus{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.ReleaseStatus{}.OpenAPIModelName()),
 						},
 					},
 				},
@@ -1870,7 +2491,7 @@ func schema_pkg_apis_fleet_v1alpha1_Release(ref common.ReferenceCallback) common
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.ReleaseSpec{}.OpenAPIModelName(), v1alpha1.ReleaseStatus{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+			fleetv1alpha1.ReleaseSpec{}.OpenAPIModelName(), fleetv1alpha1.ReleaseStatus{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
 	}
 }
 
@@ -1909,7 +2530,7 @@ func schema_pkg_apis_fleet_v1alpha1_ReleaseList(ref common.ReferenceCallback) co
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
 									SchemaProps: spec.SchemaProps{
-										Ref: ref(v1alpha1.Release{}.OpenAPIModelName()),
+										Ref: ref(fleetv1alpha1.Release{}.OpenAPIModelName()),
 									},
 								},
 							},
@@ -1920,7 +2541,7 @@ func schema_pkg_apis_fleet_v1alpha1_ReleaseList(ref common.ReferenceCallback) co
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.Release{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
+			fleetv1alpha1.Release{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
 	}
 }
 
@@ -1956,7 +2577,7 @@ func schema_pkg_apis_fleet_v1alpha1_ReleaseSpec(ref common.ReferenceCallback) co
 						SchemaProps: spec.SchemaProps{
 							Description: "template describes the instances. It is immutable: another version is another release.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.InstanceTemplateSpec{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.InstanceTemplateSpec{}.OpenAPIModelName()),
 						},
 					},
 				},
@@ -1964,7 +2585,7 @@ func schema_pkg_apis_fleet_v1alpha1_ReleaseSpec(ref common.ReferenceCallback) co
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.InstanceTemplateSpec{}.OpenAPIModelName(), metav1.LabelSelector{}.OpenAPIModelName()},
+			fleetv1alpha1.InstanceTemplateSpec{}.OpenAPIModelName(), metav1.LabelSelector{}.OpenAPIModelName()},
 	}
 }
 

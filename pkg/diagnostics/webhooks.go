@@ -1,0 +1,121 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package diagnostics
+
+import (
+	"encoding/json"
+	"strings"
+	"time"
+)
+
+// Called records a call of a webhook. by names it: CONFIGURATION/WEBHOOK where that is known,
+// otherwise its address.
+func (r *Record) Called(by string, latency time.Duration) {
+	if r == nil {
+		return
+	}
+	by = bounded(by, longestName)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed {
+		r.add(Stop{Gate: r.gate, By: by, Latency: latency})
+	}
+}
+
+// RefusedBy notes that a plugin refused because of a webhook or a policy, whose entry is marked, or
+// added. reason says how.
+func (r *Record) RefusedBy(gate Gate, by, reason string) {
+	if r == nil || by == "" {
+		return
+	}
+	by = bounded(by, longestName)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return
+	}
+	r.part = by
+	for i := range r.stops {
+		stop := &r.stops[i]
+		if stop.Gate == gate && (stop.By == by || strings.HasSuffix(stop.By, "/"+by)) {
+			stop.Verdict, stop.Reason = Refused, reason
+			// The last refusal decides: it names the webhook, and the one before its plugin.
+			moved := *stop
+			r.stops = append(append(r.stops[:i:i], r.stops[i+1:]...), moved)
+			return
+		}
+	}
+	r.add(Stop{Gate: gate, Verdict: Refused, By: by, Reason: reason})
+}
+
+// The prefixes of the annotations by which the library's plugins report webhooks to the audit log.
+const (
+	mutationPrefix           = "mutation.webhook.admission.k8s.io/"
+	patchPrefix              = "patch.webhook.admission.k8s.io/"
+	mutationFailedOpenPrefix = "failed-open.mutation.webhook.admission.k8s.io/"
+	validationFailedOpen     = "failed-open.validating.webhook.admission.k8s.io/"
+)
+
+// Annotated records what a plugin reports to the audit log about a webhook. It never keeps a value of
+// a patch.
+func (r *Record) Annotated(key, value string) {
+	if r == nil {
+		return
+	}
+	switch {
+	case strings.HasPrefix(key, mutationPrefix), strings.HasPrefix(key, patchPrefix):
+		var report struct {
+			Configuration, Webhook string
+			Mutated                bool
+			Patch                  []struct{ Path string }
+		}
+		if json.Unmarshal([]byte(value), &report) != nil {
+			return
+		}
+		by := bounded(report.Configuration+"/"+report.Webhook, longestName)
+		var paths []string
+		for _, change := range report.Patch {
+			paths = append(paths, change.Path)
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if !r.closed && (report.Mutated || len(paths) > 0) {
+			r.addChange(MutatingAdmission, by, paths)
+		}
+	case strings.HasPrefix(key, mutationFailedOpenPrefix):
+		r.ignored(MutatingAdmission, value)
+	case strings.HasPrefix(key, validationFailedOpen):
+		r.ignored(ValidatingAdmission, value)
+	}
+}
+
+// ignored notes that a webhook failed whose failurePolicy is Ignore.
+func (r *Record) ignored(gate Gate, webhook string) {
+	webhook = bounded(webhook, longestName)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return
+	}
+	for i := range r.stops {
+		if stop := &r.stops[i]; stop.Gate == gate && (stop.By == webhook || strings.HasSuffix(stop.By, "/"+webhook)) {
+			stop.Verdict = Ignored
+			return
+		}
+	}
+	r.add(Stop{Gate: gate, Verdict: Ignored, By: webhook})
+}
