@@ -18,15 +18,63 @@ package logging
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
+	"log"
+	"os"
+	"strings"
 	"testing"
 
+	"google.golang.org/grpc/grpclog"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/component-base/logs"
 	logsapi "k8s.io/component-base/logs/api/v1"
+	_ "k8s.io/component-base/logs/json/register"
 	"k8s.io/klog/v2"
 )
+
+func TestAnUnknownFormatIsRefusedWithItsFlag(t *testing.T) {
+	o := logs.NewOptions()
+	o.Format = "xml"
+	const want = `--logging-format: unknown format "xml": use text or json`
+	if err := Apply(o, io.Discard, nil); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+func TestLinesOfGoAndOfGRPCAreJSON(t *testing.T) {
+	var logged bytes.Buffer
+	o := logs.NewOptions()
+	o.Format = logsapi.JSONLogFormat
+	t.Cleanup(func() {
+		log.SetOutput(os.Stderr)
+		log.SetFlags(log.LstdFlags)
+		klog.ClearLogger()
+		if err := logsapi.ResetForTest(nil); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := Apply(o, &logged, nil); err != nil {
+		t.Fatal(err)
+	}
+	log.Print("of Go")
+	grpclog.Error("of gRPC")
+	klog.Flush()
+	for _, want := range []string{"of Go", "of gRPC"} {
+		found := false
+		for line := range bytes.Lines(logged.Bytes()) {
+			var entry struct{ Msg string }
+			if err := json.Unmarshal(line, &entry); err != nil {
+				t.Errorf("not JSON: %q", line)
+			}
+			found = found || strings.HasSuffix(entry.Msg, want)
+		}
+		if !found {
+			t.Errorf("no entry %q in %q", want, logged.String())
+		}
+	}
+}
 
 func TestAnErrorIsPrintedOrLoggedOnce(t *testing.T) {
 	two := utilerrors.NewAggregate([]error{errors.New("one"), errors.New("two")})
