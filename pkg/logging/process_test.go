@@ -26,6 +26,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-logr/logr/funcr"
 	"google.golang.org/grpc/grpclog"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/component-base/logs"
@@ -43,14 +44,15 @@ func TestAnUnknownFormatIsRefusedWithItsFlag(t *testing.T) {
 	}
 }
 
-func TestLinesOfGoAndOfGRPCAreJSON(t *testing.T) {
+func TestLinesOfGoAndOfGRPCAreErrorsInJSON(t *testing.T) {
 	var logged bytes.Buffer
 	o := logs.NewOptions()
 	o.Format = logsapi.JSONLogFormat
+	state := klog.CaptureState()
 	t.Cleanup(func() {
 		log.SetOutput(os.Stderr)
 		log.SetFlags(log.LstdFlags)
-		klog.ClearLogger()
+		state.Restore()
 		if err := logsapi.ResetForTest(nil); err != nil {
 			t.Error(err)
 		}
@@ -64,14 +66,17 @@ func TestLinesOfGoAndOfGRPCAreJSON(t *testing.T) {
 	for _, want := range []string{"of Go", "of gRPC"} {
 		found := false
 		for line := range bytes.Lines(logged.Bytes()) {
-			var entry struct{ Msg string }
+			var entry struct {
+				Msg string
+				V   *int // absent from errors
+			}
 			if err := json.Unmarshal(line, &entry); err != nil {
 				t.Errorf("not JSON: %q", line)
 			}
-			found = found || strings.HasSuffix(entry.Msg, want)
+			found = found || strings.HasSuffix(entry.Msg, want) && entry.V == nil
 		}
 		if !found {
-			t.Errorf("no entry %q in %q", want, logged.String())
+			t.Errorf("no error %q in %q", want, logged.String())
 		}
 	}
 }
@@ -84,15 +89,13 @@ func TestAnErrorIsPrintedOrLoggedOnce(t *testing.T) {
 		printed, logged string
 	}{
 		{"text: one line for each error", logsapi.DefaultLogFormat, two, "gatehouse: one\ngatehouse: two\n", ""},
-		{"json: one entry for each error", logsapi.JSONLogFormat, two, "", "\"Stopped with an error\" err=\"one\"\n\"Stopped with an error\" err=\"two\"\n"},
+		{"json: one entry for each error", logsapi.JSONLogFormat, two, "", "\"msg\"=\"Stopped with an error\" \"error\"=\"one\"\n\"msg\"=\"Stopped with an error\" \"error\"=\"two\"\n"},
 		{"no error", logsapi.JSONLogFormat, nil, "", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var printed, logged bytes.Buffer
-			klog.LogToStderr(false)
-			klog.SetOutput(io.Discard)
-			klog.SetOutputBySeverity("INFO", &logged) // which has the errors, too
-			t.Cleanup(func() { klog.LogToStderr(true) })
+			klog.SetLogger(funcr.New(func(_, line string) { logged.WriteString(line + "\n") }, funcr.Options{}))
+			t.Cleanup(klog.ClearLogger)
 			o := logs.NewOptions()
 			o.Format = tc.format
 			err := End(o, tc.err)
@@ -102,13 +105,8 @@ func TestAnErrorIsPrintedOrLoggedOnce(t *testing.T) {
 			if err != nil {
 				PrintErrors(&printed, "gatehouse", err)
 			}
-			var entries bytes.Buffer
-			for line := range bytes.Lines(logged.Bytes()) {
-				_, text, _ := bytes.Cut(line, []byte("] "))
-				entries.Write(text)
-			}
-			if printed.String() != tc.printed || entries.String() != tc.logged {
-				t.Errorf("printed %q, logged %q", printed.String(), entries.String())
+			if printed.String() != tc.printed || logged.String() != tc.logged {
+				t.Errorf("printed %q, logged %q", printed.String(), logged.String())
 			}
 		})
 	}
