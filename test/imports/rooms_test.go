@@ -246,7 +246,7 @@ var rooms = []room{
 		"github.com/spf13/pflag", "golang.org/x/sys/unix",
 	}},
 	// The open watches, and those that are blocked.
-	{packages: "pkg/watches", may: []string{"k8s.io/apiserver/pkg/endpoints/...", "k8s.io/component-base/metrics"}},
+	{packages: "pkg/watches", may: []string{"pkg/apis/diagnostics", "k8s.io/apiserver/pkg/endpoints/...", "k8s.io/component-base/metrics"}},
 	// Spans of requests, by the library's provider.
 	{packages: "pkg/tracing", may: []string{
 		"pkg/files", "github.com/spf13/pflag", "go.opentelemetry.io/otel", "k8s.io/apiserver/pkg/server", "k8s.io/apiserver/pkg/server/options", "k8s.io/client-go/transport",

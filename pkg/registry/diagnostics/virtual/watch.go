@@ -27,6 +27,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/utils/ptr"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 )
 
 // bookmarkInterval is the interval of bookmarks, as in the library's watch cache. At the same interval a
@@ -67,7 +69,7 @@ func (r *REST[T]) Watch(ctx context.Context, options *metainternalversion.ListOp
 		defer release()
 		w.run(ctx, version)
 	}()
-	return w, nil
+	return base.ObservedWatch(ctx, w), nil
 }
 
 // selectsByState reports whether objects may begin and cease to match the field selector.
