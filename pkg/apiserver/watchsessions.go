@@ -22,6 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/apiserver/pkg/storage"
 	"k8s.io/apiserver/pkg/storage/cacher"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics"
@@ -53,8 +54,8 @@ func watchSessions(registry *watches.Registry, c *Config) watchsession.Config {
 // watchSource returns a function that returns where the events of a watch come from.
 func watchSource(storages map[schema.GroupResource]rest.Storage, indexes map[schema.GroupResource]string) func(*http.Request, *request.RequestInfo) diagnostics.WatchSource {
 	sources := map[schema.GroupResource]diagnostics.WatchSource{}
-	for resource, storage := range storages {
-		sources[resource] = sourceOf(storage)
+	for resource, served := range storages {
+		sources[resource] = sourceOf(served)
 	}
 	return func(r *http.Request, info *request.RequestInfo) diagnostics.WatchSource {
 		source := sources[schema.GroupResource{Group: info.APIGroup, Resource: info.Resource}]
@@ -66,12 +67,20 @@ func watchSource(storages map[schema.GroupResource]rest.Storage, indexes map[sch
 }
 
 // sourceOf returns where the events of watches of a storage come from, apart from an index.
-func sourceOf(storage rest.Storage) diagnostics.WatchSource {
-	stored, ok := storage.(interface{ Base() *base.Store })
+func sourceOf(served rest.Storage) diagnostics.WatchSource {
+	stored, ok := served.(interface{ Base() *base.Store })
 	if !ok {
 		return diagnostics.WatchSourceMemory
 	}
-	if _, cached := stored.Base().Storage.Storage.(*cacher.CacheDelegator); cached {
+	below := stored.Base().Storage.Storage
+	for {
+		wrapper, ok := below.(interface{ Unwrap() storage.Interface })
+		if !ok {
+			break
+		}
+		below = wrapper.Unwrap()
+	}
+	if _, cached := below.(*cacher.CacheDelegator); cached {
 		return diagnostics.WatchSourceCache
 	}
 	return diagnostics.WatchSourceStorage
