@@ -127,7 +127,8 @@ type completedConfig struct {
 	lifetimes      *watchLifetimes
 	metrics        []metrics.Gatherer
 	encryption     *storage.Encryption
-	traces         diagnosticsregistry.StorageProvider
+	diagnostics    diagnosticsregistry.StorageProvider
+	watches        *watches.Registry
 }
 
 // CompletedConfig is a Config with all derived values.
@@ -170,12 +171,14 @@ func (c *Config) Complete() CompletedConfig {
 		sessions = watches.NewRegistry(clock.RealClock{})
 	}
 	traced := newTraced(c.Traces.Options, &library)
-	completed.traces = traced.provider(c)
+	sessions.Server = library.APIServerID
+	completed.watches = sessions
+	completed.diagnostics = diagnosticsregistry.StorageProvider{Traces: traced.storage(c), Watches: watchSessions(sessions, c)}
 	library.BuildHandlerChainFunc = func(handler http.Handler, config *genericapiserver.Config) http.Handler {
 		completed.gate.cures = mayCure(config.Authentication.Authenticator)
 		// The innermost filters run after authorization, in this order: the duration of a watch, the
 		// media type, the size of a body, the content of a patch, and the record of a watch.
-		inner := lifetimes.inner(withMediaType(c.withinBounds(completed.patches.wrap(traced.at(served, sessions.Wrap(handler))), config), config))
+		inner := lifetimes.inner(withMediaType(c.withinBounds(completed.patches.wrap(traced.at(served, sessions.Wrap(withWatchObserver(handler)))), config), config))
 		chain := lifetimes.outer(buildChain(traced.at(limits, inner), traced.config(config)), config)
 		return traced.recorder.Wrap(completed.gate.wrap(traced.at(limits, base.WithStreamRequested(withUserAgent(chain)))))
 	}
@@ -270,7 +273,7 @@ func (c CompletedConfig) groupSets(types *typeCheck) ([]groupSet, error) {
 		sets = append(sets, c.builtins.groups(c.tokens, types))
 	}
 	own := fleetGroups(c.fleetScheme, c.fleetCodecs, c.tokens, updates)
-	own.names, own.providers = append(own.names, diagnostics.GroupName), append(own.providers, c.traces)
+	own.names, own.providers = append(own.names, diagnostics.GroupName), append(own.providers, c.diagnostics)
 	return append(sets, own), nil
 }
 
@@ -281,6 +284,7 @@ func (c CompletedConfig) install(server *Server, groups []apiGroup, types *typeC
 	if err := c.patches.learn(groups); err != nil {
 		return err
 	}
+	c.watches.Source = watchSource(server.storages, watchIndexes())
 	checks := append(storagesReady(groups), c.startChecks...)
 	if err := server.generic.AddReadyzChecks(checks...); err != nil {
 		return err

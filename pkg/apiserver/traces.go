@@ -25,7 +25,6 @@ import (
 
 	diagnosticsapi "github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics"
 	"github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
-	diagnosticsregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics/requesttrace"
 )
 
@@ -91,9 +90,7 @@ func served(r *http.Request) diagnostics.Gate {
 	return diagnostics.Decoding
 }
 
-// provider serves the traces.
-func (t *traced) provider(c *Config) diagnosticsregistry.StorageProvider {
-	return diagnosticsregistry.StorageProvider{Traces: requesttrace.Config{
-		Source: t.recorder, Authorizer: c.Generic.Authorization.Authorizer, Explain: c.Traces.Explain,
-	}}
+// storage has the inputs of the storage of traces.
+func (t *traced) storage(c *Config) requesttrace.Config {
+	return requesttrace.Config{Source: t.recorder, Authorizer: c.Generic.Authorization.Authorizer, Explain: c.Traces.Explain}
 }

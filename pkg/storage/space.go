@@ -242,6 +242,9 @@ type spaceStorage struct {
 	space *Space
 }
 
+// Unwrap returns the storage below.
+func (s *spaceStorage) Unwrap() storage.Interface { return s.Interface }
+
 // Create implements storage.Interface.
 func (s *spaceStorage) Create(ctx context.Context, key string, obj, out runtime.Object, ttl uint64) error {
 	return s.space.translate(s.Interface.Create(ctx, key, obj, out, ttl))

@@ -121,9 +121,9 @@ var rooms = []room{
 	{packages: "pkg/registry/fleet/instance", may: append([]string{
 		"pkg/registry/base", "pkg/registry/authentication/tokenrequest", "pkg/apis/fleet", "pkg/apis/fleet/<version>", "pkg/apis/fleet/validation", "k8s.io/apiserver/pkg/authentication/user",
 	}, registryLibraries...), tests: []string{"pkg/registry/fleet/host"}},
-	// The storage decides which traces a user may read.
-	{packages: "pkg/registry/diagnostics/requesttrace", may: append([]string{
-		"pkg/registry/base", "pkg/apis/diagnostics", "pkg/apis/diagnostics/<version>", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer",
+	// The storages of objects in memory decide which of them a user may read.
+	{packages: "pkg/registry/diagnostics/[a-z]+", may: append([]string{
+		"pkg/registry/base", "pkg/registry/diagnostics/virtual", "pkg/apis/diagnostics", "pkg/apis/diagnostics/<version>", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer",
 	}, registryLibraries...)},
 	// The versions define the names of labels and annotations.
 	{packages: "pkg/registry/([a-z]+)/[a-z]+", may: append([]string{
@@ -246,7 +246,7 @@ var rooms = []room{
 		"github.com/spf13/pflag", "golang.org/x/sys/unix",
 	}},
 	// The open watches, and those that are blocked.
-	{packages: "pkg/watches", may: []string{"k8s.io/apiserver/pkg/endpoints/...", "k8s.io/component-base/metrics"}},
+	{packages: "pkg/watches", may: []string{"pkg/apis/diagnostics", "k8s.io/apiserver/pkg/endpoints/...", "k8s.io/component-base/metrics"}},
 	// Spans of requests, by the library's provider.
 	{packages: "pkg/tracing", may: []string{
 		"pkg/files", "github.com/spf13/pflag", "go.opentelemetry.io/otel", "k8s.io/apiserver/pkg/server", "k8s.io/apiserver/pkg/server/options", "k8s.io/client-go/transport",

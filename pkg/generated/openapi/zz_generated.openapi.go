@@ -45,6 +45,11 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		v1alpha1.TracedObject{}.OpenAPIModelName():                  schema_pkg_apis_diagnostics_v1alpha1_TracedObject(ref),
 		v1alpha1.TracedRequest{}.OpenAPIModelName():                 schema_pkg_apis_diagnostics_v1alpha1_TracedRequest(ref),
 		v1alpha1.TracedUser{}.OpenAPIModelName():                    schema_pkg_apis_diagnostics_v1alpha1_TracedUser(ref),
+		v1alpha1.WatchEnd{}.OpenAPIModelName():                      schema_pkg_apis_diagnostics_v1alpha1_WatchEnd(ref),
+		v1alpha1.WatchSession{}.OpenAPIModelName():                  schema_pkg_apis_diagnostics_v1alpha1_WatchSession(ref),
+		v1alpha1.WatchSessionList{}.OpenAPIModelName():              schema_pkg_apis_diagnostics_v1alpha1_WatchSessionList(ref),
+		v1alpha1.WatchUser{}.OpenAPIModelName():                     schema_pkg_apis_diagnostics_v1alpha1_WatchUser(ref),
+		v1alpha1.WatchedRequest{}.OpenAPIModelName():                schema_pkg_apis_diagnostics_v1alpha1_WatchedRequest(ref),
 		fleetv1alpha1.App{}.OpenAPIModelName():                      schema_pkg_apis_fleet_v1alpha1_App(ref),
 		fleetv1alpha1.AppList{}.OpenAPIModelName():                  schema_pkg_apis_fleet_v1alpha1_AppList(ref),
 		fleetv1alpha1.AppRollback{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_AppRollback(ref),
@@ -769,6 +774,349 @@ func schema_pkg_apis_diagnostics_v1alpha1_TracedUser(ref common.ReferenceCallbac
 						},
 					},
 				},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_WatchEnd(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "WatchEnd is how a watch ended.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"reason": {
+						SchemaProps: spec.SchemaProps{
+							Description: "reason is ClientClosed (the client or its connection ended), ClientBlocked (the connection ended while the client did not take a write), Timeout (the time of the watch was over), TooSlow (the watch cache ended the watch, because its buffer was full), Terminated (the source of the events ended it for another reason), Error (the server sent an event of type ERROR), ServerShutdown, Expired (the longest time of a watch, or the credentials of the user, came to an end), IdentityRevoked (the credentials were not accepted any more) or AccessRevoked (the user had no right any more).\n\nPossible enum values:\n - `\"AccessRevoked\"` means that the user had no right to the watch any more.\n - `\"ClientBlocked\"` means that the connection ended while the client did not take a write.\n - `\"ClientClosed\"` means that the client or its connection ended.\n - `\"Error\"` means that the server sent an event of type ERROR.\n - `\"Expired\"` means that the longest time of a watch, or the credentials of its user, came to an end.\n - `\"IdentityRevoked\"` means that the credentials of the user were not accepted any more.\n - `\"ServerShutdown\"` means that the server stopped.\n - `\"Terminated\"` means that the source of the events ended the watch for another reason.\n - `\"Timeout\"` means that the time of the watch was over.\n - `\"TooSlow\"` means that the watch cache ended the watch, because its buffer was full.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"AccessRevoked", "ClientBlocked", "ClientClosed", "Error", "Expired", "IdentityRevoked", "ServerShutdown", "Terminated", "Timeout", "TooSlow"},
+						},
+					},
+					"time": {
+						SchemaProps: spec.SchemaProps{
+							Description: "time is the time at which the watch ended.",
+							Ref:         ref(metav1.MicroTime{}.OpenAPIModelName()),
+						},
+					},
+					"duration": {
+						SchemaProps: spec.SchemaProps{
+							Description: "duration is the time for which the watch was open.",
+							Ref:         ref(metav1.Duration{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"reason", "time", "duration"},
+			},
+		},
+		Dependencies: []string{
+			metav1.Duration{}.OpenAPIModelName(), metav1.MicroTime{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_WatchSession(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "WatchSession is a watch that a server serves: its user, what it watches, what was sent, and since when its client does not read. A server keeps the open watches and the latest that have ended in memory, and forgets them when it stops; each server has its own.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard object metadata. The server makes the name.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"server": {
+						SchemaProps: spec.SchemaProps{
+							Description: "server is the identity of the server that serves the watch.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"auditID": {
+						SchemaProps: spec.SchemaProps{
+							Description: "auditID is the Audit-ID of the request that opened the watch, which is also the name of its RequestTrace.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"user": {
+						SchemaProps: spec.SchemaProps{
+							Description: "user is the user of the watch, and its client.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.WatchUser{}.OpenAPIModelName()),
+						},
+					},
+					"request": {
+						SchemaProps: spec.SchemaProps{
+							Description: "request is what the user watches.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.WatchedRequest{}.OpenAPIModelName()),
+						},
+					},
+					"servedFrom": {
+						SchemaProps: spec.SchemaProps{
+							Description: "servedFrom is where the events come from: Index (the index of a watch cache, which costs nothing for events that do not match), WatchCache (each event of the resource is compared with the selectors), Storage (etcd), or Memory (a kind that is not stored).\n\nPossible enum values:\n - `\"Index\"` is the index of a watch cache: the watch costs nothing for other events.\n - `\"Memory\"` is the memory of the server, for kinds that are not stored.\n - `\"Storage\"` is etcd.\n - `\"WatchCache\"` is a watch cache, which compares each event with the selectors.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Index", "Memory", "Storage", "WatchCache"},
+						},
+					},
+					"startTime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "startTime is the time at which the watch began.",
+							Ref:         ref(metav1.MicroTime{}.OpenAPIModelName()),
+						},
+					},
+					"state": {
+						SchemaProps: spec.SchemaProps{
+							Description: "state is Open or Ended.\n\nPossible enum values:\n - `\"Ended\"` means that the watch has ended.\n - `\"Open\"` means that the server serves the watch.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Ended", "Open"},
+						},
+					},
+					"events": {
+						SchemaProps: spec.SchemaProps{
+							Description: "events is the number of events that were written to the client, with bookmarks. The server sends several events of a compressed watch at once, and counts these batches. It cannot count those of a watch over a WebSocket.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"bytes": {
+						SchemaProps: spec.SchemaProps{
+							Description: "bytes is the size of what was written to the client, before encryption.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"compressed": {
+						SchemaProps: spec.SchemaProps{
+							Description: "compressed is true if the server compresses the events.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"lastWriteTime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "lastWriteTime is the end of the last write to the client. A watch without events has none but its bookmarks, about one a minute.",
+							Ref:         ref(metav1.MicroTime{}.OpenAPIModelName()),
+						},
+					},
+					"blockedSince": {
+						SchemaProps: spec.SchemaProps{
+							Description: "blockedSince is the start of a write that the client has not taken for a second or longer: the client does not read, or the network is slow. It is absent otherwise.",
+							Ref:         ref(metav1.MicroTime{}.OpenAPIModelName()),
+						},
+					},
+					"longestBlocked": {
+						SchemaProps: spec.SchemaProps{
+							Description: "longestBlocked is the duration of the longest write that has ended; absent below a second.",
+							Ref:         ref(metav1.Duration{}.OpenAPIModelName()),
+						},
+					},
+					"end": {
+						SchemaProps: spec.SchemaProps{
+							Description: "end is how the watch ended; absent while it is open.",
+							Ref:         ref(v1alpha1.WatchEnd{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"server", "user", "request", "servedFrom", "startTime", "state", "events", "bytes"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.WatchEnd{}.OpenAPIModelName(), v1alpha1.WatchUser{}.OpenAPIModelName(), v1alpha1.WatchedRequest{}.OpenAPIModelName(), metav1.Duration{}.OpenAPIModelName(), metav1.MicroTime{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_WatchSessionList(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "WatchSessionList is a list of watch sessions, the oldest first.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard list metadata.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ListMeta{}.OpenAPIModelName()),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Description: "items is the list of watch sessions.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.WatchSession{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.WatchSession{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_WatchUser(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "WatchUser is the user of a watch, and its client.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"username": {
+						SchemaProps: spec.SchemaProps{
+							Description: "username is the name of the user. After an impersonation, it is that of the impersonated user. Behind a kube-apiserver, it is the user of the kube-apiserver's client.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"uid": {
+						SchemaProps: spec.SchemaProps{
+							Description: "uid is the UID of the user, if the authenticator knows one.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"userAgent": {
+						SchemaProps: spec.SchemaProps{
+							Description: "userAgent is the program that the client named.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"sourceIP": {
+						SchemaProps: spec.SchemaProps{
+							Description: "sourceIP is the address of the connection. Behind a kube-apiserver or a proxy, it is theirs.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_WatchedRequest(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "WatchedRequest is what a watch asked for.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"apiGroup": {
+						SchemaProps: spec.SchemaProps{
+							Description: "apiGroup is the group of the resource; empty for the core group.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "apiVersion is the version of the group.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"resource": {
+						SchemaProps: spec.SchemaProps{
+							Description: "resource is the resource.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"namespace": {
+						SchemaProps: spec.SchemaProps{
+							Description: "namespace is the namespace; empty for all namespaces, and for resources that have none.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "name is the name of the object; empty for a collection.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"labelSelector": {
+						SchemaProps: spec.SchemaProps{
+							Description: "labelSelector is the label selector of the request.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"fieldSelector": {
+						SchemaProps: spec.SchemaProps{
+							Description: "fieldSelector is the field selector of the request.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"resourceVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "resourceVersion is the resource version at which the request began; empty if it named none.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"initialEvents": {
+						SchemaProps: spec.SchemaProps{
+							Description: "initialEvents is true if the watch began with the objects that existed.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"resource"},
 			},
 		},
 	}

@@ -23,12 +23,15 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics/requesttrace"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics/watchsession"
 )
 
 // StorageProvider builds the storages of diagnostics.gatehouse.dev.
 type StorageProvider struct {
 	// Traces are the inputs of request traces.
 	Traces requesttrace.Config
+	// Watches are the inputs of watch sessions.
+	Watches watchsession.Config
 }
 
 var _ base.StorageProvider = StorageProvider{}
@@ -42,9 +45,13 @@ func (p StorageProvider) NewStorage(scheme *runtime.Scheme, _ base.StorageOption
 	if err != nil {
 		return nil, err
 	}
+	watches, err := watchsession.NewREST(p.Watches)
+	if err != nil {
+		return nil, err
+	}
 	versions := map[string]map[string]rest.Storage{}
 	for _, version := range scheme.PrioritizedVersionsForGroup(diagnostics.GroupName) {
-		versions[version.Version] = map[string]rest.Storage{"requesttraces": traces}
+		versions[version.Version] = map[string]rest.Storage{"requesttraces": traces, "watchsessions": watches}
 	}
 	return base.GroupStorage{diagnostics.GroupName: versions}, nil
 }

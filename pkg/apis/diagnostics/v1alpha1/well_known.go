@@ -26,6 +26,9 @@ const GroupName = diagnostics.GroupName
 // RequestTraces is the resource of request traces.
 const RequestTraces = "requesttraces"
 
-// VerbReadAll is the verb on request traces that permits to read the traces of others. Without it get,
-// list and watch are about the user's own traces, whatever other rights the user has.
+// WatchSessions is the resource of watch sessions.
+const WatchSessions = "watchsessions"
+
+// VerbReadAll is the verb on request traces and watch sessions that permits to read those of others.
+// Without it get, list and watch are about the user's own, whatever other rights the user has.
 const VerbReadAll = "readall"

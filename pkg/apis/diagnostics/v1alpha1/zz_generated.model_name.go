@@ -65,3 +65,28 @@ func (in TracedRequest) OpenAPIModelName() string {
 func (in TracedUser) OpenAPIModelName() string {
 	return "dev.gatehouse.diagnostics.v1alpha1.TracedUser"
 }
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in WatchEnd) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.WatchEnd"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in WatchSession) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.WatchSession"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in WatchSessionList) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.WatchSessionList"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in WatchUser) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.WatchUser"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in WatchedRequest) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.WatchedRequest"
+}

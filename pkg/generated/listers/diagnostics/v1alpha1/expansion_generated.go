@@ -21,3 +21,7 @@ package v1alpha1
 // RequestTraceListerExpansion allows custom methods to be added to
 // RequestTraceLister.
 type RequestTraceListerExpansion interface{}
+
+// WatchSessionListerExpansion allows custom methods to be added to
+// WatchSessionLister.
+type WatchSessionListerExpansion interface{}

@@ -26,6 +26,8 @@ import (
 type Interface interface {
 	// RequestTraces returns a RequestTraceInformer.
 	RequestTraces() TypedRequestTraceInformer
+	// WatchSessions returns a WatchSessionInformer.
+	WatchSessions() TypedWatchSessionInformer
 }
 
 type version struct {
@@ -42,4 +44,9 @@ func New(f internalinterfaces.SharedInformerFactory, namespace string, tweakList
 // RequestTraces returns a TypedRequestTraceInformer.
 func (v *version) RequestTraces() TypedRequestTraceInformer {
 	return &requestTraceInformer{factory: v.factory, tweakListOptions: v.tweakListOptions}
+}
+
+// WatchSessions returns a TypedWatchSessionInformer.
+func (v *version) WatchSessions() TypedWatchSessionInformer {
+	return &watchSessionInformer{factory: v.factory, tweakListOptions: v.tweakListOptions}
 }
