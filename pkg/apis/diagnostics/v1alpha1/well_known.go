@@ -26,6 +26,9 @@ const GroupName = diagnostics.GroupName
 // RequestTraces is the resource of request traces.
 const RequestTraces = "requesttraces"
 
+// StorageMembers is the resource of the members of etcd.
+const StorageMembers = "storagemembers"
+
 // VerbReadAll is the verb on request traces that permits to read the traces of others. Without it get,
 // list and watch are about the user's own traces, whatever other rights the user has.
 const VerbReadAll = "readall"

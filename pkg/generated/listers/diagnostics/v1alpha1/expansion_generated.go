@@ -21,3 +21,7 @@ package v1alpha1
 // RequestTraceListerExpansion allows custom methods to be added to
 // RequestTraceLister.
 type RequestTraceListerExpansion interface{}
+
+// StorageMemberListerExpansion allows custom methods to be added to
+// StorageMemberLister.
+type StorageMemberListerExpansion interface{}
