@@ -121,9 +121,9 @@ var rooms = []room{
 	{packages: "pkg/registry/fleet/instance", may: append([]string{
 		"pkg/registry/base", "pkg/registry/authentication/tokenrequest", "pkg/apis/fleet", "pkg/apis/fleet/<version>", "pkg/apis/fleet/validation", "k8s.io/apiserver/pkg/authentication/user",
 	}, registryLibraries...), tests: []string{"pkg/registry/fleet/host"}},
-	// The storage decides which traces a user may read.
-	{packages: "pkg/registry/diagnostics/requesttrace", may: append([]string{
-		"pkg/registry/base", "pkg/apis/diagnostics", "pkg/apis/diagnostics/<version>", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer",
+	// The storages of objects in memory decide which of them a user may read.
+	{packages: "pkg/registry/diagnostics/[a-z]+", may: append([]string{
+		"pkg/registry/base", "pkg/registry/diagnostics/virtual", "pkg/apis/diagnostics", "pkg/apis/diagnostics/<version>", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer",
 	}, registryLibraries...)},
 	// The versions define the names of labels and annotations.
 	{packages: "pkg/registry/([a-z]+)/[a-z]+", may: append([]string{
