@@ -93,7 +93,8 @@ func served(r *http.Request) diagnostics.Gate {
 
 // provider serves the traces.
 func (t *traced) provider(c *Config) diagnosticsregistry.StorageProvider {
-	return diagnosticsregistry.StorageProvider{Traces: requesttrace.Config{
-		Source: t.recorder, Authorizer: c.Generic.Authorization.Authorizer, Explain: c.Traces.Explain,
-	}}
+	return diagnosticsregistry.StorageProvider{
+		Traces:  requesttrace.Config{Source: t.recorder, Authorizer: c.Generic.Authorization.Authorizer, Explain: c.Traces.Explain},
+		Members: c.StorageMembers,
+	}
 }
