@@ -116,7 +116,9 @@ func (t *membersTable) write(out io.Writer, wide bool, now time.Time) error {
 		fmt.Fprintln(w, strings.Join(cells, "\t"))
 	}
 	line(func(_ int, column string) string { return strings.ToUpper(column) })
-	for _, row := range t.rows {
+	// The names sort better than the IDs, by which the server does.
+	rows := slices.SortedStableFunc(slices.Values(t.rows), func(a, b memberRow) int { return strings.Compare(a.member.MemberName, b.member.MemberName) })
+	for _, row := range rows {
 		line(func(i int, column string) string {
 			switch {
 			case column == lastSeenColumn && row.member.LastSeenTime != nil:
@@ -130,14 +132,14 @@ func (t *membersTable) write(out io.Writer, wide bool, now time.Time) error {
 	if err := w.Flush(); err != nil || wide {
 		return err
 	}
-	t.writeErrors(out)
+	writeErrors(out, rows)
 	return nil
 }
 
 // writeErrors prints why members are not healthy, for which the table has a wide column.
-func (t *membersTable) writeErrors(out io.Writer) {
+func writeErrors(out io.Writer, rows []memberRow) {
 	first := true
-	for _, row := range t.rows {
+	for _, row := range rows {
 		if row.member.Error == "" {
 			continue
 		}

@@ -553,7 +553,7 @@ func schema_pkg_apis_diagnostics_v1alpha1_StorageFsync(ref common.ReferenceCallb
 					},
 					"window": {
 						SchemaProps: spec.SchemaProps{
-							Description: "window is the time in which they happened: the last second or two, and up to a minute if there were fewer than 20 writes. Absent for all writes since the start of the member, if there was none in the last minute.",
+							Description: "window is the time in which they happened: the time since the previous response, or up to a minute if there was no write since then. Absent for all writes since the start of the member, if there was none in the last minute.",
 							Ref:         ref(metav1.Duration{}.OpenAPIModelName()),
 						},
 					},

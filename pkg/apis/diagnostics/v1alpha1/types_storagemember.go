@@ -163,9 +163,9 @@ type StorageFsync struct {
 	// count is the number of writes from which p99 is estimated.
 	Count int64 `json:"count" protobuf:"varint,2,opt,name=count"`
 
-	// window is the time in which they happened: the last second or two, and up to a minute if there were
-	// fewer than 20 writes. Absent for all writes since the start of the member, if there was none in the
-	// last minute.
+	// window is the time in which they happened: the time since the previous response, or up to a minute if
+	// there was no write since then. Absent for all writes since the start of the member, if there was none
+	// in the last minute.
 	// +optional
 	Window *metav1.Duration `json:"window,omitempty" protobuf:"bytes,3,opt,name=window"`
 }
