@@ -124,9 +124,11 @@ func size(bytes int64) string {
 	if bytes == 0 {
 		return unknown
 	}
-	value, unit := float64(bytes)/(1<<20), "MiB"
-	if value >= 1024 {
-		value, unit = value/1024, "GiB"
+	value, unit := float64(bytes)/(1<<10), "KiB"
+	for _, larger := range []string{"MiB", "GiB"} {
+		if value >= 1024 {
+			value, unit = value/1024, larger
+		}
 	}
 	return fmt.Sprintf("%.1f%s", value, unit)
 }
