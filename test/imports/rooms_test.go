@@ -187,6 +187,11 @@ var rooms = []room{
 		// The interval at which the keys of encryption at rest are read, and the health of their plugins.
 		"k8s.io/apiserver/pkg/server/options/encryptionconfig/controller", "k8s.io/component-base/metrics/...",
 	}},
+	// The poller makes the API objects of the members, and asks them by gRPC and for their metrics.
+	{packages: "pkg/storage/members", may: []string{
+		"pkg/storage", "pkg/apis/diagnostics", "go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/api/v3/...", "go.uber.org/zap", "google.golang.org/grpc/...",
+		"github.com/prometheus/client_model/go", "k8s.io/component-base/metrics",
+	}, tests: []string{"pkg/storage/embedded"}},
 	{packages: "pkg/storage/options", may: []string{"pkg/files", "pkg/storage", "pkg/storage/embedded", "k8s.io/apiserver/pkg/server/options", "github.com/spf13/pflag"}},
 	{packages: "pkg/storage/embedded", may: []string{
 		"pkg/files", "go.etcd.io/...", "go.uber.org/zap/...", "github.com/coreos/go-semver/semver", "golang.org/x/sys/unix",

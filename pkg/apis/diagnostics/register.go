@@ -50,6 +50,8 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&RequestTraceList{},
 		&WatchSession{},
 		&WatchSessionList{},
+		&StorageMember{},
+		&StorageMemberList{},
 	)
 	return nil
 }

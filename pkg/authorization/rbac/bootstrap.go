@@ -151,7 +151,8 @@ func clusterRoles(controllers []UserRole) []rbacv1.ClusterRole {
 		named("system:cluster-trust-bundle-discovery", rule(read, certificates, "clustertrustbundles")),
 		// The storages return a user's own traces and watch sessions only, unless the user has the verb readall.
 		named("gatehouse:own-traces", rule(read, diagnosticsv1alpha1.GroupName, diagnosticsv1alpha1.RequestTraces, diagnosticsv1alpha1.WatchSessions)),
-		named("gatehouse:diagnostics", rule(append(slices.Clone(read), diagnosticsv1alpha1.VerbReadAll), diagnosticsv1alpha1.GroupName, diagnosticsv1alpha1.RequestTraces, diagnosticsv1alpha1.WatchSessions)),
+		named("gatehouse:diagnostics", rule(append(slices.Clone(read), diagnosticsv1alpha1.VerbReadAll), diagnosticsv1alpha1.GroupName, diagnosticsv1alpha1.RequestTraces, diagnosticsv1alpha1.WatchSessions),
+			rule(read, diagnosticsv1alpha1.GroupName, diagnosticsv1alpha1.StorageMembers)),
 		// Without a binding: the authorizer of hosts decides about them by name. The role documents
 		// these rights for readers of roles.
 		named("system:host",

@@ -40,6 +40,10 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		v1alpha1.NearMiss{}.OpenAPIModelName():                      schema_pkg_apis_diagnostics_v1alpha1_NearMiss(ref),
 		v1alpha1.RequestTrace{}.OpenAPIModelName():                  schema_pkg_apis_diagnostics_v1alpha1_RequestTrace(ref),
 		v1alpha1.RequestTraceList{}.OpenAPIModelName():              schema_pkg_apis_diagnostics_v1alpha1_RequestTraceList(ref),
+		v1alpha1.StorageCluster{}.OpenAPIModelName():                schema_pkg_apis_diagnostics_v1alpha1_StorageCluster(ref),
+		v1alpha1.StorageFsync{}.OpenAPIModelName():                  schema_pkg_apis_diagnostics_v1alpha1_StorageFsync(ref),
+		v1alpha1.StorageMember{}.OpenAPIModelName():                 schema_pkg_apis_diagnostics_v1alpha1_StorageMember(ref),
+		v1alpha1.StorageMemberList{}.OpenAPIModelName():             schema_pkg_apis_diagnostics_v1alpha1_StorageMemberList(ref),
 		v1alpha1.TraceGrant{}.OpenAPIModelName():                    schema_pkg_apis_diagnostics_v1alpha1_TraceGrant(ref),
 		v1alpha1.TraceStop{}.OpenAPIModelName():                     schema_pkg_apis_diagnostics_v1alpha1_TraceStop(ref),
 		v1alpha1.TracedObject{}.OpenAPIModelName():                  schema_pkg_apis_diagnostics_v1alpha1_TracedObject(ref),
@@ -459,6 +463,369 @@ func schema_pkg_apis_diagnostics_v1alpha1_RequestTraceList(ref common.ReferenceC
 		},
 		Dependencies: []string{
 			v1alpha1.RequestTrace{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_StorageCluster(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "StorageCluster is how many members a cluster has, and how many of them may fail.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"id": {
+						SchemaProps: spec.SchemaProps{
+							Description: "id is the ID of the cluster in hexadecimal digits.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"voters": {
+						SchemaProps: spec.SchemaProps{
+							Description: "voters is the number of members that vote: all but learners.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"healthyVoters": {
+						SchemaProps: spec.SchemaProps{
+							Description: "healthyVoters is the number of voters that respond and have a leader. Alarms do not count: a member with a full database still votes.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"quorum": {
+						SchemaProps: spec.SchemaProps{
+							Description: "quorum is the number of voters that must work for writes.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"mayFail": {
+						SchemaProps: spec.SchemaProps{
+							Description: "mayFail is the number of healthy voters that may fail before writes stop; also 0 if they have stopped.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"quorate": {
+						SchemaProps: spec.SchemaProps{
+							Description: "quorate is true if enough voters are healthy for writes.",
+							Default:     false,
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"message": {
+						SchemaProps: spec.SchemaProps{
+							Description: "message is the same as a sentence, with advice if the number of voters is even.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"voters", "healthyVoters", "quorum", "mayFail", "quorate", "message"},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_StorageFsync(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "StorageFsync is how long a member took to write its log to the disk.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"p99": {
+						SchemaProps: spec.SchemaProps{
+							Description: "p99 is the duration within which 99 % of the writes reached the disk, estimated from the histogram etcd_disk_wal_fsync_duration_seconds of etcd, whose last bound is 8.192 s.",
+							Ref:         ref(metav1.Duration{}.OpenAPIModelName()),
+						},
+					},
+					"count": {
+						SchemaProps: spec.SchemaProps{
+							Description: "count is the number of writes from which p99 is estimated.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"window": {
+						SchemaProps: spec.SchemaProps{
+							Description: "window is the time in which they happened: the time since the previous response, or up to a minute if there was no write since then. Absent for all writes since the start of the member, if there was none in the last minute.",
+							Ref:         ref(metav1.Duration{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"p99", "count"},
+			},
+		},
+		Dependencies: []string{
+			metav1.Duration{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_StorageMember(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "StorageMember is a member of the etcd in which a server stores its objects, as the server observes it. The server asks each member every second while a client reads or watches members, and every fifteen seconds otherwise. The name is the ID of the member in hexadecimal digits, as etcdctl prints it.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard object metadata. The name is the ID of the member.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"memberName": {
+						SchemaProps: spec.SchemaProps{
+							Description: "memberName is the name that the operator gave the member; empty until a new member has started.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"role": {
+						SchemaProps: spec.SchemaProps{
+							Description: "role is the part of the member in its cluster. A voter that does not respond is a Follower, unless the other members still regard it as the leader.\n\nPossible enum values:\n - `\"Follower\"` is a voter that is not the leader.\n - `\"Leader\"` is the member that orders the writes.\n - `\"Learner\"` is a member without a vote.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Follower", "Leader", "Learner"},
+						},
+					},
+					"health": {
+						SchemaProps: spec.SchemaProps{
+							Description: "health is whether the member works.\n\nPossible enum values:\n - `\"Healthy\"` means that the member responds, has a leader and has no alarm.\n - `\"Unhealthy\"` means that the member responds, and reports an error: see error.\n - `\"Unreachable\"` means that the member does not respond: see error.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Healthy", "Unhealthy", "Unreachable"},
+						},
+					},
+					"error": {
+						SchemaProps: spec.SchemaProps{
+							Description: "error is why the member is not healthy.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"alarms": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "alarms are the alarms of the member.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+										Enum:   []interface{}{"CORRUPT", "NOSPACE"},
+									},
+								},
+							},
+						},
+					},
+					"lastSeenTime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "lastSeenTime is the time of the last response; absent if this server has never had one.",
+							Ref:         ref(metav1.MicroTime{}.OpenAPIModelName()),
+						},
+					},
+					"roundTrip": {
+						SchemaProps: spec.SchemaProps{
+							Description: "roundTrip is the time that the last response took. It is that of a function call if the member runs in the server.",
+							Ref:         ref(metav1.Duration{}.OpenAPIModelName()),
+						},
+					},
+					"raftIndex": {
+						SchemaProps: spec.SchemaProps{
+							Description: "raftIndex is the last entry of the log that was committed, in the last response.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"raftTerm": {
+						SchemaProps: spec.SchemaProps{
+							Description: "raftTerm is the number of the election, in the last response.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"behind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "behind is the number of entries by which raftIndex is behind that of the leader. For a member that does not respond, raftIndex is that of its last response. Members are not asked at exactly the same time, so a few entries mean nothing. Absent while there is no leader, and if the member has never responded.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"fsync": {
+						SchemaProps: spec.SchemaProps{
+							Description: "fsync is how long the member took to write its log to the disk.",
+							Ref:         ref(v1alpha1.StorageFsync{}.OpenAPIModelName()),
+						},
+					},
+					"fsyncUnavailable": {
+						SchemaProps: spec.SchemaProps{
+							Description: "fsyncUnavailable is why fsync is absent.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"dbSizeBytes": {
+						SchemaProps: spec.SchemaProps{
+							Description: "dbSizeBytes is the size of the file of the database.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"dbSizeInUseBytes": {
+						SchemaProps: spec.SchemaProps{
+							Description: "dbSizeInUseBytes is the part of the file that is in use. A defragmentation frees the rest.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"quotaBytes": {
+						SchemaProps: spec.SchemaProps{
+							Description: "quotaBytes is the size of the file at which writes are refused; absent if the member does not report it (etcd before 3.6).",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"version": {
+						SchemaProps: spec.SchemaProps{
+							Description: "version is the version of etcd.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"clientURLs": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "clientURLs are the URLs that the member advertises to clients.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"peerURLs": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "peerURLs are the URLs that the member advertises to other members.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"cluster": {
+						SchemaProps: spec.SchemaProps{
+							Description: "cluster is the cluster of the member. It is the same in all members of a list.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.StorageCluster{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"role", "health", "cluster"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.StorageCluster{}.OpenAPIModelName(), v1alpha1.StorageFsync{}.OpenAPIModelName(), metav1.Duration{}.OpenAPIModelName(), metav1.MicroTime{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_StorageMemberList(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "StorageMemberList is a list of the members of etcd, by name.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard list metadata.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ListMeta{}.OpenAPIModelName()),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Description: "items is the list of members.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.StorageMember{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.StorageMember{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
 	}
 }
 

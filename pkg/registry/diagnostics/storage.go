@@ -21,8 +21,10 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics/requesttrace"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics/storagemember"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics/watchsession"
 )
 
@@ -32,6 +34,8 @@ type StorageProvider struct {
 	Traces requesttrace.Config
 	// Watches are the inputs of watch sessions.
 	Watches watchsession.Config
+	// Members are the members of etcd; nil if they are not observed.
+	Members storagemember.Source
 }
 
 var _ base.StorageProvider = StorageProvider{}
@@ -49,9 +53,15 @@ func (p StorageProvider) NewStorage(scheme *runtime.Scheme, _ base.StorageOption
 	if err != nil {
 		return nil, err
 	}
+	storages := map[string]rest.Storage{v1alpha1.RequestTraces: traces, v1alpha1.WatchSessions: watches}
+	if p.Members != nil {
+		if storages[v1alpha1.StorageMembers], err = storagemember.NewREST(p.Members); err != nil {
+			return nil, err
+		}
+	}
 	versions := map[string]map[string]rest.Storage{}
 	for _, version := range scheme.PrioritizedVersionsForGroup(diagnostics.GroupName) {
-		versions[version.Version] = map[string]rest.Storage{"requesttraces": traces, "watchsessions": watches}
+		versions[version.Version] = storages
 	}
 	return base.GroupStorage{diagnostics.GroupName: versions}, nil
 }

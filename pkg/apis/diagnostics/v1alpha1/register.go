@@ -45,6 +45,8 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&RequestTraceList{},
 		&WatchSession{},
 		&WatchSessionList{},
+		&StorageMember{},
+		&StorageMemberList{},
 	)
 	metav1.AddToGroupVersion(scheme, SchemeGroupVersion)
 	return nil

@@ -29,6 +29,9 @@ const RequestTraces = "requesttraces"
 // WatchSessions is the resource of watch sessions.
 const WatchSessions = "watchsessions"
 
+// StorageMembers is the resource of the members of etcd.
+const StorageMembers = "storagemembers"
+
 // VerbReadAll is the verb on request traces and watch sessions that permits to read those of others.
 // Without it get, list and watch are about the user's own, whatever other rights the user has.
 const VerbReadAll = "readall"

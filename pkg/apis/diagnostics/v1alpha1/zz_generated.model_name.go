@@ -42,6 +42,26 @@ func (in RequestTraceList) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in StorageCluster) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.StorageCluster"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in StorageFsync) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.StorageFsync"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in StorageMember) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.StorageMember"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in StorageMemberList) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.StorageMemberList"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in TraceGrant) OpenAPIModelName() string {
 	return "dev.gatehouse.diagnostics.v1alpha1.TraceGrant"
 }

@@ -22,6 +22,10 @@ package v1alpha1
 // RequestTraceLister.
 type RequestTraceListerExpansion interface{}
 
+// StorageMemberListerExpansion allows custom methods to be added to
+// StorageMemberLister.
+type StorageMemberListerExpansion interface{}
+
 // WatchSessionListerExpansion allows custom methods to be added to
 // WatchSessionLister.
 type WatchSessionListerExpansion interface{}

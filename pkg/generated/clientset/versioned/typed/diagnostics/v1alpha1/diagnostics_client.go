@@ -29,6 +29,7 @@ import (
 type DiagnosticsV1alpha1Interface interface {
 	RESTClient() rest.Interface
 	RequestTracesGetter
+	StorageMembersGetter
 	WatchSessionsGetter
 }
 
@@ -39,6 +40,10 @@ type DiagnosticsV1alpha1Client struct {
 
 func (c *DiagnosticsV1alpha1Client) RequestTraces() RequestTraceInterface {
 	return newRequestTraces(c)
+}
+
+func (c *DiagnosticsV1alpha1Client) StorageMembers() StorageMemberInterface {
+	return newStorageMembers(c)
 }
 
 func (c *DiagnosticsV1alpha1Client) WatchSessions() WatchSessionInterface {

@@ -20,4 +20,6 @@ package v1alpha1
 
 type RequestTraceExpansion interface{}
 
+type StorageMemberExpansion interface{}
+
 type WatchSessionExpansion interface{}

@@ -32,6 +32,10 @@ func (c *FakeDiagnosticsV1alpha1) RequestTraces() v1alpha1.RequestTraceInterface
 	return newFakeRequestTraces(c)
 }
 
+func (c *FakeDiagnosticsV1alpha1) StorageMembers() v1alpha1.StorageMemberInterface {
+	return newFakeStorageMembers(c)
+}
+
 func (c *FakeDiagnosticsV1alpha1) WatchSessions() v1alpha1.WatchSessionInterface {
 	return newFakeWatchSessions(c)
 }
