@@ -46,6 +46,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 	diagnosticsregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics/storagemember"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics/uisession"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/escalation"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage"
 	"github.com/gatehouse-dev/gatehouse/pkg/watches"
@@ -78,6 +79,8 @@ type Config struct {
 	Traces Traces
 	// StorageMembers are the members of etcd; nil if they are not observed.
 	StorageMembers storagemember.Source
+	// Pages makes links to the page of this server; nil if it has none.
+	Pages uisession.Pages
 	// Watches bound the duration of a watch without a new authorization; both are set.
 	Watches WatchLimits
 	// WatchSessions records the open watches; a new one if it is nil.
@@ -176,7 +179,7 @@ func (c *Config) Complete() CompletedConfig {
 	traced := newTraced(c.Traces.Options, &library)
 	sessions.Server = library.APIServerID
 	completed.watches = sessions
-	completed.diagnostics = diagnosticsregistry.StorageProvider{Traces: traced.storage(c), Watches: watchSessions(sessions, c), Members: c.StorageMembers}
+	completed.diagnostics = diagnosticsregistry.StorageProvider{Traces: traced.storage(c), Watches: watchSessions(sessions, c), Members: c.StorageMembers, Pages: c.Pages}
 	library.BuildHandlerChainFunc = func(handler http.Handler, config *genericapiserver.Config) http.Handler {
 		completed.gate.cures = mayCure(config.Authentication.Authenticator)
 		// The innermost filters run after authorization, in this order: the duration of a watch, the

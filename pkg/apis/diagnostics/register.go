@@ -52,6 +52,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&WatchSessionList{},
 		&StorageMember{},
 		&StorageMemberList{},
+		&UISession{},
 	)
 	return nil
 }

@@ -153,6 +153,7 @@ func clusterRoles(controllers []UserRole) []rbacv1.ClusterRole {
 		named("gatehouse:own-traces", rule(read, diagnosticsv1alpha1.GroupName, diagnosticsv1alpha1.RequestTraces, diagnosticsv1alpha1.WatchSessions)),
 		named("gatehouse:diagnostics", rule(append(slices.Clone(read), diagnosticsv1alpha1.VerbReadAll), diagnosticsv1alpha1.GroupName, diagnosticsv1alpha1.RequestTraces, diagnosticsv1alpha1.WatchSessions),
 			rule(read, diagnosticsv1alpha1.GroupName, diagnosticsv1alpha1.StorageMembers)),
+		named("gatehouse:page", rule([]string{"create"}, diagnosticsv1alpha1.GroupName, diagnosticsv1alpha1.UISessions)),
 		// Without a binding: the authorizer of hosts decides about them by name. The role documents
 		// these rights for readers of roles.
 		named("system:host",
@@ -230,6 +231,7 @@ func clusterRoleBindings(controllers []UserRole) []rbacv1.ClusterRoleBinding {
 		bound("system:discovery", group(user.AllAuthenticated)),
 		bound("system:basic-user", group(user.AllAuthenticated)),
 		bound("gatehouse:own-traces", group(user.AllAuthenticated)),
+		bound("gatehouse:page", group(user.AllAuthenticated)),
 		// Monitors and installers read /version before they have credentials, as in Kubernetes.
 		bound("system:public-info-viewer", group(user.AllAuthenticated), group(user.AllUnauthenticated)),
 		bound("system:service-account-issuer-discovery", group(serviceaccount.AllServiceAccountsGroup)),

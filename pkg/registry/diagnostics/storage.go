@@ -25,6 +25,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics/requesttrace"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics/storagemember"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics/uisession"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics/watchsession"
 )
 
@@ -36,6 +37,8 @@ type StorageProvider struct {
 	Watches watchsession.Config
 	// Members are the members of etcd; nil if they are not observed.
 	Members storagemember.Source
+	// Pages makes links to the page of this server; nil if it has none.
+	Pages uisession.Pages
 }
 
 var _ base.StorageProvider = StorageProvider{}
@@ -53,7 +56,7 @@ func (p StorageProvider) NewStorage(scheme *runtime.Scheme, _ base.StorageOption
 	if err != nil {
 		return nil, err
 	}
-	storages := map[string]rest.Storage{v1alpha1.RequestTraces: traces, v1alpha1.WatchSessions: watches}
+	storages := map[string]rest.Storage{v1alpha1.RequestTraces: traces, v1alpha1.WatchSessions: watches, v1alpha1.UISessions: uisession.NewREST(p.Pages)}
 	if p.Members != nil {
 		if storages[v1alpha1.StorageMembers], err = storagemember.NewREST(p.Members); err != nil {
 			return nil, err

@@ -47,6 +47,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&WatchSessionList{},
 		&StorageMember{},
 		&StorageMemberList{},
+		&UISession{},
 	)
 	metav1.AddToGroupVersion(scheme, SchemeGroupVersion)
 	return nil

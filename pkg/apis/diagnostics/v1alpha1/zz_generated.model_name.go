@@ -87,6 +87,21 @@ func (in TracedUser) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in UISession) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.UISession"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in UISessionSpec) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.UISessionSpec"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in UISessionStatus) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.UISessionStatus"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in WatchEnd) OpenAPIModelName() string {
 	return "dev.gatehouse.diagnostics.v1alpha1.WatchEnd"
 }

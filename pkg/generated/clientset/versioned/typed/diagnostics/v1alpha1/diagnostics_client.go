@@ -30,6 +30,7 @@ type DiagnosticsV1alpha1Interface interface {
 	RESTClient() rest.Interface
 	RequestTracesGetter
 	StorageMembersGetter
+	UISessionsGetter
 	WatchSessionsGetter
 }
 
@@ -44,6 +45,10 @@ func (c *DiagnosticsV1alpha1Client) RequestTraces() RequestTraceInterface {
 
 func (c *DiagnosticsV1alpha1Client) StorageMembers() StorageMemberInterface {
 	return newStorageMembers(c)
+}
+
+func (c *DiagnosticsV1alpha1Client) UISessions() UISessionInterface {
+	return newUISessions(c)
 }
 
 func (c *DiagnosticsV1alpha1Client) WatchSessions() WatchSessionInterface {

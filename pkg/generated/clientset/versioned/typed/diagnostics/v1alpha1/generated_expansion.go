@@ -22,4 +22,6 @@ type RequestTraceExpansion interface{}
 
 type StorageMemberExpansion interface{}
 
+type UISessionExpansion interface{}
+
 type WatchSessionExpansion interface{}

@@ -36,6 +36,10 @@ func (c *FakeDiagnosticsV1alpha1) StorageMembers() v1alpha1.StorageMemberInterfa
 	return newFakeStorageMembers(c)
 }
 
+func (c *FakeDiagnosticsV1alpha1) UISessions() v1alpha1.UISessionInterface {
+	return newFakeUISessions(c)
+}
+
 func (c *FakeDiagnosticsV1alpha1) WatchSessions() v1alpha1.WatchSessionInterface {
 	return newFakeWatchSessions(c)
 }
