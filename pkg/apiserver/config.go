@@ -38,10 +38,11 @@ import (
 	"k8s.io/component-base/metrics"
 	"k8s.io/utils/clock"
 
-	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics"
+	diagnosticsapi "github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver/bodies"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver/memory"
+	"github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/authentication/tokenrequest"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 	diagnosticsregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics"
@@ -178,14 +179,20 @@ func (c *Config) Complete() CompletedConfig {
 	}
 	traced := newTraced(c.Traces.Options, &library)
 	sessions.Server = library.APIServerID
-	completed.watches = sessions
-	completed.diagnostics = diagnosticsregistry.StorageProvider{Traces: traced.storage(c), Watches: watchSessions(sessions, c), Members: c.StorageMembers, Pages: c.Pages}
+	reviews := newReviews(traced)
+	completed.diagnostics = diagnosticsregistry.StorageProvider{
+		Traces: traced.storage(c), Reviews: reviews.storage(c), Watches: watchSessions(sessions, c), Members: c.StorageMembers, Pages: c.Pages,
+	}
 	library.BuildHandlerChainFunc = func(handler http.Handler, config *genericapiserver.Config) http.Handler {
 		completed.gate.cures = mayCure(config.Authentication.Authenticator)
 		// The innermost filters run after authorization, in this order: the duration of a watch, the
 		// media type, the size of a body, the content of a patch, and the record of a watch.
-		inner := lifetimes.inner(withMediaType(c.withinBounds(completed.patches.wrap(traced.at(served, sessions.Wrap(withWatchObserver(handler)))), config), config))
-		chain := lifetimes.outer(buildChain(traced.at(limits, inner), traced.config(config)), config)
+		inner := func(endpoints http.Handler) http.Handler {
+			return withMediaType(c.withinBounds(completed.patches.wrap(endpoints), config), config)
+		}
+		reviewed := inner(reviews.at(served, diagnostics.EndReviews(handler)))
+		reviews.chain = reviews.at(limits, base.WithStreamRequested(withUserAgent(buildChain(reviews.at(limits, reviewed), reviews.configOf(config)))))
+		chain := lifetimes.outer(buildChain(traced.at(limits, lifetimes.inner(inner(traced.at(served, sessions.Wrap(withWatchObserver(handler)))))), traced.config(config)), config)
 		return traced.recorder.Wrap(completed.gate.wrap(traced.at(limits, base.WithStreamRequested(withUserAgent(chain)))))
 	}
 	completed.lifetimes, completed.metrics = lifetimes, append(slices.Clone(c.Metrics), sessions.Metrics())
@@ -279,7 +286,7 @@ func (c CompletedConfig) groupSets(types *typeCheck) ([]groupSet, error) {
 		sets = append(sets, c.builtins.groups(c.tokens, types))
 	}
 	own := fleetGroups(c.fleetScheme, c.fleetCodecs, c.tokens, updates)
-	own.names, own.providers = append(own.names, diagnostics.GroupName), append(own.providers, c.diagnostics)
+	own.names, own.providers = append(own.names, diagnosticsapi.GroupName), append(own.providers, c.diagnostics)
 	return append(sets, own), nil
 }
 

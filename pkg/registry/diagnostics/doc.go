@@ -18,5 +18,5 @@ limitations under the License.
 // etcd. It reads from interfaces, and pkg/apiserver joins it with pkg/diagnostics and pkg/watches.
 //
 // Stage 5 of the request's path (see ARCHITECTURE.md). pkg/apiserver calls StorageProvider when it builds
-// the groups. Read virtual/rest.go first.
+// the groups. Read virtual/rest.go first, then requestreview/rest.go.
 package diagnostics

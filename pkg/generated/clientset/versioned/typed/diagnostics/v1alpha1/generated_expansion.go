@@ -18,6 +18,8 @@ limitations under the License.
 
 package v1alpha1
 
+type RequestReviewExpansion interface{}
+
 type RequestTraceExpansion interface{}
 
 type StorageMemberExpansion interface{}
