@@ -85,11 +85,9 @@ func (l *localEndpoint) probe(ctx context.Context) (*answer, error) {
 	}
 	a := &answer{status: (*etcdserverpb.StatusResponse)(state), at: time.Now(), took: time.Since(began)}
 	// Serializable: the list of the member itself, which it has without a quorum, too.
-	list, err := l.client.MemberList(ctx, clientv3.WithSerializable())
-	if err != nil {
-		return nil, err
+	if list, err := l.client.MemberList(ctx, clientv3.WithSerializable()); err == nil {
+		a.members = list.Members
 	}
-	a.members = list.Members
 	if a.fsyncs, err = gathered(l.metrics); err != nil {
 		a.unavailable = err.Error()
 	}
@@ -118,11 +116,9 @@ func (r *remoteEndpoint) probe(ctx context.Context) (*answer, error) {
 		return nil, err
 	}
 	a := &answer{status: state, at: time.Now(), took: time.Since(began)}
-	list, err := r.cluster.MemberList(ctx, &etcdserverpb.MemberListRequest{Linearizable: false})
-	if err != nil {
-		return nil, err
+	if list, err := r.cluster.MemberList(ctx, &etcdserverpb.MemberListRequest{Linearizable: false}); err == nil {
+		a.members = list.GetMembers()
 	}
-	a.members = list.GetMembers()
 	if a.fsyncs, err = r.scrape(ctx); err != nil {
 		a.unavailable = "reading its /metrics failed: " + readable(ctx, err).Error()
 	}
