@@ -147,6 +147,12 @@ func (r *remoteEndpoint) close() {
 	r.http.CloseIdleConnections()
 }
 
+// errSilent is for what gRPC reports of a process that is stopped: its connections are made by the kernel.
+var errSilent = errors.New("it accepts connections and does not respond")
+
+// silence are parts of gRPC's errors of connections on which nothing is received.
+var silence = []string{"error reading server preface", "keepalive ping failed"}
+
 var errTimeout = fmt.Errorf("no response within %v", memberTimeout)
 
 // readable returns an error without the layers that gRPC and HTTP add.
@@ -158,6 +164,11 @@ func readable(ctx context.Context, err error) error {
 		return request.Err
 	}
 	message := status.Convert(err).Message()
+	for _, part := range silence {
+		if strings.Contains(message, part) {
+			return errSilent
+		}
+	}
 	// connection error: desc = "transport: Error while dialing: dial tcp 127.0.0.1:2379: connect: connection refused"
 	if _, inner, found := strings.Cut(message, `desc = "`); found {
 		message = strings.TrimSuffix(inner, `"`)
