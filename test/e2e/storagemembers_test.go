@@ -171,7 +171,7 @@ func TestAStoppedMemberASlowDiskAndALostQuorumAreSeenInStorageMembers(t *testing
 	}
 	follower := namesOf(all, diagnosticsv1alpha1.StorageFollower)[0]
 	t.Run("stopped follower", func(t *testing.T) { o.stopFollower(t, follower) })
-	t.Run("slow disk", func(t *testing.T) { o.slowDisk(t, follower) })
+	t.Run("slow disk", func(t *testing.T) { o.slowDisk(t, follower, o.etcd[follower].PID()) })
 	t.Run("learner", o.addLearner)
 	t.Run("stopped leader", o.stopLeader)
 	t.Run("lost quorum", o.loseQuorum)
@@ -223,8 +223,8 @@ func (o *observed) stopFollower(t *testing.T, name string) {
 	o.until(t, "the member is healthy again", allHealthy)
 }
 
-// slowDisk delays the writes of one member to the disk, by strace.
-func (o *observed) slowDisk(t *testing.T, name string) {
+// slowDisk delays the writes to the disk of the process in which a member runs, by strace.
+func (o *observed) slowDisk(t *testing.T, name string, pid int) {
 	strace, err := exec.LookPath("strace")
 	if err != nil {
 		t.Skipf("a slow disk needs strace: %v", err)
@@ -239,7 +239,7 @@ func (o *observed) slowDisk(t *testing.T, name string) {
 	}
 	// A write during the stop took long, too.
 	o.until(t, "the disk is fast", func(all map[string]member) bool { return !slower(all) })
-	slow := exec.Command(strace, "-f", "-q", "-p", fmt.Sprint(o.etcd[name].PID()), "-o", "/dev/null", "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:delay_enter=500000")
+	slow := exec.Command(strace, "-f", "-q", "-p", fmt.Sprint(pid), "-o", "/dev/null", "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:delay_enter=500000")
 	slow.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := slow.Start(); err != nil {
 		t.Fatal(err)
@@ -316,6 +316,12 @@ func (o *observed) loseQuorum(t *testing.T) {
 		m := all["member-2"]
 		return m.Cluster.Quorate && m.Cluster.HealthyVoters == 2 && m.Cluster.MayFail == 0
 	})
+}
+
+func TestASlowDiskOfTheEmbeddedEtcdIsSeenInStorageMembers(t *testing.T) {
+	server := binary.Start(t, binary.DataDir(t))
+	o := &observed{server: server, members: clientset.NewForConfigOrDie(server.Config).DiagnosticsV1alpha1().StorageMembers()}
+	o.slowDisk(t, "gatehouse", server.PID())
 }
 
 func TestAReplicaOfTheClusterShowsTheMembersOfItsEtcd(t *testing.T) {
