@@ -25,11 +25,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
@@ -40,6 +42,7 @@ import (
 	diagnosticsv1alpha1 "github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics/v1alpha1"
 	clientset "github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	diagnosticsclient "github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/typed/diagnostics/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/storage"
 	"github.com/gatehouse-dev/gatehouse/test/binary"
 	"github.com/gatehouse-dev/gatehouse/test/e2e/harness"
 	"github.com/gatehouse-dev/gatehouse/test/kit"
@@ -50,7 +53,9 @@ type member = diagnosticsv1alpha1.StorageMember
 // observed is a server of its own, in front of an etcd of three members with TLS, of which it was told two.
 type observed struct {
 	server  *binary.Server
+	ca      *harness.Authority
 	etcd    map[string]harness.EtcdMember
+	client  *clientv3.Client
 	members diagnosticsclient.StorageMemberInterface
 }
 
@@ -69,11 +74,20 @@ func observe(t *testing.T) *observed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &observed{etcd: map[string]harness.EtcdMember{}}
+	o := &observed{ca: ca, etcd: map[string]harness.EtcdMember{}}
 	for i, process := range processes {
 		o.etcd[names[i]] = process
 		t.Cleanup(process.Kill)
 	}
+	connection := storage.Connection{Endpoints: []string{processes[0].URL}, CAFile: ca.CertFile(), CertFile: client.Cert, KeyFile: client.Key}
+	config, err := connection.ClientConfig(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.client, err = clientv3.New(config); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = o.client.Close() })
 	o.server = binary.Start(t, binary.DataDir(t), "--etcd-servers="+processes[0].URL+","+processes[1].URL,
 		"--etcd-cafile="+ca.CertFile(), "--etcd-certfile="+client.Cert, "--etcd-keyfile="+client.Key)
 	o.members = clientset.NewForConfigOrDie(o.server.Config).DiagnosticsV1alpha1().StorageMembers()
@@ -157,7 +171,8 @@ func TestAStoppedMemberASlowDiskAndALostQuorumAreSeenInStorageMembers(t *testing
 	}
 	follower := namesOf(all, diagnosticsv1alpha1.StorageFollower)[0]
 	t.Run("stopped follower", func(t *testing.T) { o.stopFollower(t, follower) })
-	t.Run("slow disk", func(t *testing.T) { o.slowDisk(t, follower) })
+	t.Run("slow disk", func(t *testing.T) { o.slowDisk(t, follower, o.etcd[follower].PID()) })
+	t.Run("learner", o.addLearner)
 	t.Run("stopped leader", o.stopLeader)
 	t.Run("lost quorum", o.loseQuorum)
 }
@@ -208,13 +223,23 @@ func (o *observed) stopFollower(t *testing.T, name string) {
 	o.until(t, "the member is healthy again", allHealthy)
 }
 
-// slowDisk delays the writes of one member to the disk, by strace.
-func (o *observed) slowDisk(t *testing.T, name string) {
+// slowDisk delays the writes to the disk of the process in which a member runs, by strace.
+func (o *observed) slowDisk(t *testing.T, name string, pid int) {
 	strace, err := exec.LookPath("strace")
 	if err != nil {
 		t.Skipf("a slow disk needs strace: %v", err)
 	}
-	slow := exec.Command(strace, "-f", "-q", "-p", fmt.Sprint(o.etcd[name].PID()), "-o", "/dev/null", "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:delay_enter=500000")
+	configMaps := kubernetes.NewForConfigOrDie(o.server.Config).CoreV1().ConfigMaps("default")
+	slower := func(all map[string]member) bool {
+		if _, err := configMaps.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "slow-"}}, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		fsync := all[name].Fsync
+		return fsync != nil && fsync.P99.Duration > 256*time.Millisecond
+	}
+	// A write during the stop took long, too.
+	o.until(t, "the disk is fast", func(all map[string]member) bool { return !slower(all) })
+	slow := exec.Command(strace, "-f", "-q", "-p", fmt.Sprint(pid), "-o", "/dev/null", "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:delay_enter=500000")
 	slow.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := slow.Start(); err != nil {
 		t.Fatal(err)
@@ -223,15 +248,32 @@ func (o *observed) slowDisk(t *testing.T, name string) {
 		_ = slow.Process.Signal(syscall.SIGTERM)
 		_ = slow.Wait()
 	}()
-	configMaps := kubernetes.NewForConfigOrDie(o.server.Config).CoreV1().ConfigMaps("default")
-	o.until(t, "the disk of "+name+" is slow", func(all map[string]member) bool {
-		if _, err := configMaps.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "slow-"}}, metav1.CreateOptions{}); err != nil {
-			t.Fatal(err)
-		}
-		fsync := all[name].Fsync
-		return fsync != nil && fsync.P99.Duration > 256*time.Millisecond
-	})
+	o.until(t, "the disk of "+name+" is slow", slower)
 	t.Logf("kubectl gatehouse storage status:\n%s", o.status(t))
+}
+
+// addLearner adds a member without a vote, and removes it.
+func (o *observed) addLearner(t *testing.T) {
+	process, err := env.cluster.AddEtcdLearner(t.Context(), o.ca, o.client, "learner")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer process.Kill()
+	all := o.until(t, "the learner is healthy", func(all map[string]member) bool {
+		m := all["learner"]
+		return m.Role == diagnosticsv1alpha1.StorageLearner && m.Health == diagnosticsv1alpha1.StorageHealthy
+	})
+	if m := all["learner"]; m.Fsync == nil || m.Cluster.Voters != 3 || m.Cluster.Message != "3 voters, all healthy, and 1 learner; writes need 2, so 1 may fail" {
+		t.Errorf("got %+v", m)
+	}
+	id, err := strconv.ParseUint(all["learner"].Name, 16, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.client.MemberRemove(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	o.until(t, "the learner has left", allHealthy)
 }
 
 func (o *observed) stopLeader(t *testing.T) {
@@ -274,6 +316,12 @@ func (o *observed) loseQuorum(t *testing.T) {
 		m := all["member-2"]
 		return m.Cluster.Quorate && m.Cluster.HealthyVoters == 2 && m.Cluster.MayFail == 0
 	})
+}
+
+func TestASlowDiskOfTheEmbeddedEtcdIsSeenInStorageMembers(t *testing.T) {
+	server := binary.Start(t, binary.DataDir(t))
+	o := &observed{server: server, members: clientset.NewForConfigOrDie(server.Config).DiagnosticsV1alpha1().StorageMembers()}
+	o.slowDisk(t, "gatehouse", server.PID())
 }
 
 func TestAReplicaOfTheClusterShowsTheMembersOfItsEtcd(t *testing.T) {

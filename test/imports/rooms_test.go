@@ -122,15 +122,15 @@ var rooms = []room{
 		"pkg/registry/base", "pkg/registry/authentication/tokenrequest", "pkg/apis/fleet", "pkg/apis/fleet/<version>", "pkg/apis/fleet/validation", "k8s.io/apiserver/pkg/authentication/user",
 	}, registryLibraries...), tests: []string{"pkg/registry/fleet/host"}},
 	// The storages of objects in memory decide which of them a user may read.
-	{packages: "pkg/registry/diagnostics/[a-z]+", may: append([]string{
-		"pkg/registry/base", "pkg/registry/diagnostics/virtual", "pkg/apis/diagnostics", "pkg/apis/diagnostics/<version>", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer",
-	}, registryLibraries...)},
 	{packages: "pkg/registry/diagnostics/uisession", may: append([]string{
 		"pkg/apis/diagnostics", "pkg/apis/diagnostics/<version>", "k8s.io/apiserver/pkg/authentication/user",
 	}, registryLibraries...)},
 	// The storage decides whose requests a user may review, and what of them.
 	{packages: "pkg/registry/diagnostics/requestreview", may: append([]string{
 		"pkg/apis/diagnostics", "pkg/apis/diagnostics/<version>", "k8s.io/apiserver/pkg/audit", "k8s.io/apiserver/pkg/authentication/...", "k8s.io/apiserver/pkg/authorization/authorizer",
+	}, registryLibraries...)},
+	{packages: "pkg/registry/diagnostics/[a-z]+", may: append([]string{
+		"pkg/registry/base", "pkg/registry/diagnostics/virtual", "pkg/apis/diagnostics", "pkg/apis/diagnostics/<version>", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer",
 	}, registryLibraries...)},
 	// The versions define the names of labels and annotations.
 	{packages: "pkg/registry/([a-z]+)/[a-z]+", may: append([]string{

@@ -154,9 +154,13 @@ func asTable(request *rest.Request) *rest.Request {
 
 // readMembers returns the columns of the server.
 func readMembers(ctx context.Context, client rest.Interface) (*membersTable, error) {
-	content, err := asTable(client.Get()).Do(ctx).Raw()
-	if err != nil {
+	result := asTable(client.Get()).Do(ctx)
+	if err := result.Error(); err != nil { // that of Raw has no message
 		return nil, withoutMembers(err)
+	}
+	content, err := result.Raw()
+	if err != nil {
+		return nil, err
 	}
 	table := &membersTable{}
 	return table, table.add(content)

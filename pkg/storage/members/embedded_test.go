@@ -23,6 +23,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 func TestALoneEtcdIsObservedInTheProcessAndOverItsSocket(t *testing.T) {
@@ -67,4 +69,30 @@ func TestALoneEtcdIsObservedInTheProcessAndOverItsSocket(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAnAlarmIsRead has the text of an alarm from etcd itself.
+func TestAnAlarmIsRead(t *testing.T) {
+	etcd, err := embedded.Start(context.WithoutCancel(t.Context()), embedded.Config{DataDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = etcd.Close() })
+	client, err := clientv3.New(clientv3.Config{Endpoints: etcd.Endpoints()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	p := New(t.Context(), Config{Local: etcd})
+	p.poll(t.Context())
+	alarm := &etcdserverpb.AlarmRequest{Action: etcdserverpb.AlarmRequest_ACTIVATE, MemberID: p.listed[0].GetID(), Alarm: etcdserverpb.AlarmType_NOSPACE}
+	if _, err := etcdserverpb.NewMaintenanceClient(client.ActiveConnection()).Alarm(t.Context(), alarm); err != nil {
+		t.Fatal(err)
+	}
+	p.poll(t.Context())
+	p.List(func(m *diagnostics.StorageMember) {
+		if len(m.Alarms) != 1 || m.Alarms[0] != diagnostics.StorageAlarmNoSpace || m.Health != diagnostics.StorageUnhealthy || m.Error != alarmErrors[diagnostics.StorageAlarmNoSpace] || m.Cluster.HealthyVoters != 1 {
+			t.Errorf("got %+v", m)
+		}
+	})
 }

@@ -166,6 +166,12 @@ func (h *history) add(at time.Time, latest histogram) {
 	h.samples = append(h.samples, sample{at, latest})
 }
 
+// covers reports whether there is a histogram of the last minute before a time.
+func (h *history) covers(at time.Time) bool {
+	n := len(h.samples)
+	return n > 0 && at.Sub(h.samples[n-1].at) < longestWindow
+}
+
 // latest returns the durations of the latest writes: those since the previous sample, or since the one before it
 // if there was none, and so on. window is 0 for all writes of the member.
 func (h *history) latest() (durations histogram, window time.Duration) {

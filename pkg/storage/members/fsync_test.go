@@ -83,6 +83,9 @@ func TestTheLatestWritesCount(t *testing.T) {
 	if durations, window := h.latest(); durations.count() != 2 || window != 2*time.Second {
 		t.Errorf("without a write in the last second: %d writes in %v", durations.count(), window)
 	}
+	if !h.covers(second(4)) || h.covers(second(63)) || (&history{}).covers(began) {
+		t.Error("a histogram counts for a minute")
+	}
 	h.add(second(4), writes(3, 0))
 	if durations, window := h.latest(); durations.count() != 3 || window != 0 {
 		t.Errorf("after a restart of the member: %d writes in %v", durations.count(), window)

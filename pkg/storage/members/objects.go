@@ -165,7 +165,9 @@ func describe(object *diagnostics.StorageMember, o *observation, v view) {
 	}
 	object.DBSizeBytes, object.DBSizeInUseBytes, object.QuotaBytes = status.GetDbSize(), status.GetDbSizeInUse(), status.GetDbSizeQuota()
 	object.Version = status.GetVersion()
-	if object.FsyncUnavailable = o.last.unavailable; object.FsyncUnavailable != "" {
+	// A member that is stopped while it responds has still been asked before.
+	if o.last.unavailable != "" && !o.fsyncs.covers(o.last.at) {
+		object.FsyncUnavailable = o.last.unavailable
 		return
 	}
 	durations, window := o.fsyncs.latest()

@@ -17,8 +17,10 @@ limitations under the License.
 package members
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -161,7 +163,7 @@ func (p *Poller) learn(results []result) {
 			continue
 		}
 		p.failures[r.url], p.owners[r.url] = 0, r.answer.member()
-		if newest == nil || r.answer.status.GetRaftIndex() > newest.status.GetRaftIndex() {
+		if len(r.answer.members) > 0 && (newest == nil || r.answer.status.GetRaftIndex() > newest.status.GetRaftIndex()) {
 			newest = r.answer
 		}
 		o := p.observed[r.answer.member()]
@@ -245,7 +247,7 @@ func noMember(results []result) error {
 	var errs []error
 	for _, r := range results {
 		if r.err != nil {
-			errs = append(errs, errors.New(r.url+": "+r.err.Error()))
+			errs = append(errs, fmt.Errorf("%s: %w", cmp.Or(r.url, "in this process"), r.err))
 		}
 	}
 	return errors.Join(append([]error{errors.New("no member of etcd has responded since the start of the server")}, errs...)...)

@@ -75,7 +75,8 @@ type endpoint interface {
 
 // answer is what a member said of itself, and of its cluster.
 type answer struct {
-	status  *etcdserverpb.StatusResponse
+	status *etcdserverpb.StatusResponse
+	// members are those of the cluster; empty from a learner, which has no answer to this question.
 	members []*etcdserverpb.Member
 	// at is the time of the response, and took its duration.
 	at   time.Time

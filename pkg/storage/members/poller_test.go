@@ -99,6 +99,9 @@ func (c *fakeCluster) answer(m *fakeMember) *answer {
 	if c.leader == 0 {
 		a.status.Errors = append(slices.Clone(m.errors), "etcdserver: no leader")
 	}
+	if m.learner { // as etcd refuses it
+		return a
+	}
 	for _, other := range c.members {
 		listed := &etcdserverpb.Member{ID: other.id, Name: other.name, ClientURLs: other.urls, IsLearner: other.learner}
 		a.members = append(a.members, listed)

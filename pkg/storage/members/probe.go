@@ -85,11 +85,9 @@ func (l *localEndpoint) probe(ctx context.Context) (*answer, error) {
 	}
 	a := &answer{status: (*etcdserverpb.StatusResponse)(state), at: time.Now(), took: time.Since(began)}
 	// Serializable: the list of the member itself, which it has without a quorum, too.
-	list, err := l.client.MemberList(ctx, clientv3.WithSerializable())
-	if err != nil {
-		return nil, err
+	if list, err := l.client.MemberList(ctx, clientv3.WithSerializable()); err == nil {
+		a.members = list.Members
 	}
-	a.members = list.Members
 	if a.fsyncs, err = gathered(l.metrics); err != nil {
 		a.unavailable = err.Error()
 	}
@@ -118,11 +116,9 @@ func (r *remoteEndpoint) probe(ctx context.Context) (*answer, error) {
 		return nil, err
 	}
 	a := &answer{status: state, at: time.Now(), took: time.Since(began)}
-	list, err := r.cluster.MemberList(ctx, &etcdserverpb.MemberListRequest{Linearizable: false})
-	if err != nil {
-		return nil, err
+	if list, err := r.cluster.MemberList(ctx, &etcdserverpb.MemberListRequest{Linearizable: false}); err == nil {
+		a.members = list.GetMembers()
 	}
-	a.members = list.GetMembers()
 	if a.fsyncs, err = r.scrape(ctx); err != nil {
 		a.unavailable = "reading its /metrics failed: " + readable(ctx, err).Error()
 	}
@@ -151,6 +147,12 @@ func (r *remoteEndpoint) close() {
 	r.http.CloseIdleConnections()
 }
 
+// errSilent is for what gRPC reports of a process that is stopped: its connections are made by the kernel.
+var errSilent = errors.New("it accepts connections and does not respond")
+
+// silence are parts of gRPC's errors of connections on which nothing is received.
+var silence = []string{"error reading server preface", "keepalive ping failed"}
+
 var errTimeout = fmt.Errorf("no response within %v", memberTimeout)
 
 // readable returns an error without the layers that gRPC and HTTP add.
@@ -162,6 +164,11 @@ func readable(ctx context.Context, err error) error {
 		return request.Err
 	}
 	message := status.Convert(err).Message()
+	for _, part := range silence {
+		if strings.Contains(message, part) {
+			return errSilent
+		}
+	}
 	// connection error: desc = "transport: Error while dialing: dial tcp 127.0.0.1:2379: connect: connection refused"
 	if _, inner, found := strings.Cut(message, `desc = "`); found {
 		message = strings.TrimSuffix(inner, `"`)

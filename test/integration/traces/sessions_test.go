@@ -65,16 +65,9 @@ func withSmallBuffer(config *rest.Config) *rest.Config {
 	return slow
 }
 
-// TestAWatcherThatDoesNotReadIsNamed opens a watch by hand and does not read its response while objects are created.
-func TestAWatcherThatDoesNotReadIsNamed(t *testing.T) {
-	server := servertesting.Start(t)
-	sessions := sessionsOf(t, server.Config)
-	selector := metav1.ListOptions{FieldSelector: "blocked=true"}
-	events, err := sessions.Watch(t.Context(), selector)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer events.Stop()
+// unreadWatch opens a watch of config maps as bob, with a small buffer, and reads only its header.
+func unreadWatch(t *testing.T, server *servertesting.Server) *http.Response {
+	t.Helper()
 	slow, err := rest.HTTPClientFor(withSmallBuffer(harness.IssueClient(t, server, "bob", masters)))
 	if err != nil {
 		t.Fatal(err)
@@ -87,6 +80,20 @@ func TestAWatcherThatDoesNotReadIsNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return response
+}
+
+// TestAWatcherThatDoesNotReadIsNamed opens a watch by hand and does not read its response while objects are created.
+func TestAWatcherThatDoesNotReadIsNamed(t *testing.T) {
+	server := servertesting.Start(t)
+	sessions := sessionsOf(t, server.Config)
+	selector := metav1.ListOptions{FieldSelector: "blocked=true"}
+	events, err := sessions.Watch(t.Context(), selector)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer events.Stop()
+	response := unreadWatch(t, server)
 	defer response.Body.Close()
 
 	maps := kubernetes.NewForConfigOrDie(server.Config).CoreV1().ConfigMaps("default")
