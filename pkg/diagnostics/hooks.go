@@ -22,15 +22,11 @@ import (
 	"strings"
 	"time"
 
-	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/authorization/union"
 	"k8s.io/apiserver/pkg/endpoints/request"
-	utilflowcontrol "k8s.io/apiserver/pkg/util/flowcontrol"
-	fq "k8s.io/apiserver/pkg/util/flowcontrol/fairqueuing"
-	fcrequest "k8s.io/apiserver/pkg/util/flowcontrol/request"
 )
 
 // WithRequestInfo returns a resolver that records what requests ask for. It is the only part of the chain
@@ -110,56 +106,6 @@ func (r *Record) authenticatedAs(response *authenticator.Response, ok bool, reda
 	r.authenticated = identityOf(response.User)
 	r.effective = r.authenticated
 	r.add(Stop{Gate: Authentication, By: by, Latency: latency})
-}
-
-// WithFlowControl records the classification and the wait of requests.
-func WithFlowControl(control utilflowcontrol.Interface) utilflowcontrol.Interface {
-	return flowControl{control}
-}
-
-type flowControl struct{ utilflowcontrol.Interface }
-
-// Handle implements utilflowcontrol.Interface.
-func (f flowControl) Handle(ctx context.Context, digest utilflowcontrol.RequestDigest,
-	noteFn func(*flowcontrolv1.FlowSchema, *flowcontrolv1.PriorityLevelConfiguration, string),
-	workEstimator func() fcrequest.WorkEstimate, queueNoteFn fq.QueueNoteFn, execFn func(),
-) {
-	record := From(ctx)
-	if record == nil {
-		f.Interface.Handle(ctx, digest, noteFn, workEstimator, queueNoteFn, execFn)
-		return
-	}
-	begun := time.Now()
-	if record.Reviewed() {
-		record.enterAs(FlowControl, digest.User, begun)
-		record.Add(f.classify(ctx, digest, noteFn))
-		execFn()
-		return
-	}
-	stop := Stop{Gate: FlowControl, Verdict: Refused, Reason: "the request did not get a seat"}
-	record.enterAs(FlowControl, digest.User, begun)
-	executed := false
-	f.Interface.Handle(ctx, digest, func(schema *flowcontrolv1.FlowSchema, level *flowcontrolv1.PriorityLevelConfiguration, flow string) {
-		stop.By, stop.PriorityLevel = schema.Name, level.Name
-		noteFn(schema, level, flow)
-	}, workEstimator, queueNoteFn, func() {
-		executed = true
-		stop.Verdict, stop.Reason, stop.Latency = Passed, "", time.Since(begun)
-		record.Add(stop)
-		execFn()
-	})
-	if !executed {
-		stop.Latency = time.Since(begun)
-		record.Add(stop)
-	}
-}
-
-// RegisterWatch implements utilflowcontrol.Interface. The watch of a review is not opened.
-func (f flowControl) RegisterWatch(r *http.Request) utilflowcontrol.ForgetWatchFunc {
-	if From(r.Context()).Reviewed() {
-		return nil
-	}
-	return f.Interface.RegisterWatch(r)
 }
 
 // enterAs enters a gate as the user that the filters before it have found.

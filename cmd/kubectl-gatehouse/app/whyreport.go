@@ -47,6 +47,9 @@ func reportGates(out io.Writer, t *v1alpha1.RequestTrace) error {
 	marked := false
 	for i := range t.Stops {
 		stop := &t.Stops[i]
+		if stop.Verdict == v1alpha1.StopNotCalled {
+			continue // below
+		}
 		mark := "  "
 		if d := t.DecidedBy; d != nil && !marked && d.Stop == stop.Stop && (d.By == stop.By || d.By == "" && stop.By == "") {
 			mark, marked = "> ", true
@@ -59,6 +62,8 @@ func reportGates(out io.Writer, t *v1alpha1.RequestTrace) error {
 	if d := t.DecidedBy; d != nil && !marked {
 		fmt.Fprintf(out, "> %s %s\n", d.Stop, cell(d.By))
 	}
+	reportQuotas(out, t)
+	reportUncalled(out, t)
 	return nil
 }
 
@@ -127,7 +132,7 @@ func gateCause(t *v1alpha1.RequestTrace, stop *v1alpha1.TraceStop) string {
 	if stop.Reason != "" {
 		add("%s", stop.Reason)
 	}
-	return strings.Join(parts, "; ")
+	return strings.Join(append(parts, detailCauses(t, stop)...), "; ")
 }
 
 func objectText(o *v1alpha1.TracedObject) string {

@@ -74,6 +74,10 @@ const (
 	StopIgnored StopVerdict = "Ignored"
 	// StopSkipped means that a review left out the gate, which has side effects.
 	StopSkipped StopVerdict = "Skipped"
+	// StopWouldRefuse means that the gate is against the request and decides nothing.
+	StopWouldRefuse StopVerdict = "WouldRefuse"
+	// StopNotCalled means that the gate was not called.
+	StopNotCalled StopVerdict = "NotCalled"
 )
 
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
@@ -103,6 +107,7 @@ type TracedUser struct {
 	UID            string
 	Groups         []string
 	ImpersonatedBy string
+	CredentialID   string
 }
 
 // TracedRequest is what a request asked for.
@@ -137,6 +142,12 @@ type TraceStop struct {
 	ChangedPaths  []string
 	PriorityLevel string
 	Grant         *TraceGrant
+	Objects       []TracedObject
+	Quotas        []TracedQuota
+	Seats         *TracedSeats
+	OtherWrites   []TracedWrite
+	Shadow        bool
+	EtcdLatency   *metav1.Duration
 }
 
 // TraceGrant is a binding with its role, as they were when they allowed a request.

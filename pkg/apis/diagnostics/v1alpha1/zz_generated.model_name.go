@@ -32,6 +32,11 @@ func (in NearMiss) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in QuotaBalance) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.QuotaBalance"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in RequestReview) OpenAPIModelName() string {
 	return "dev.gatehouse.diagnostics.v1alpha1.RequestReview"
 }
@@ -72,6 +77,11 @@ func (in ReviewedUser) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in SeatHolder) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.SeatHolder"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in StorageCluster) OpenAPIModelName() string {
 	return "dev.gatehouse.diagnostics.v1alpha1.StorageCluster"
 }
@@ -107,13 +117,28 @@ func (in TracedObject) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in TracedQuota) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.TracedQuota"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in TracedRequest) OpenAPIModelName() string {
 	return "dev.gatehouse.diagnostics.v1alpha1.TracedRequest"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in TracedSeats) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.TracedSeats"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in TracedUser) OpenAPIModelName() string {
 	return "dev.gatehouse.diagnostics.v1alpha1.TracedUser"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in TracedWrite) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.TracedWrite"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.

@@ -90,9 +90,32 @@ func owns(u user.Info, trace *diagnostics.RequestTrace) bool {
 	return trace.User.Username == u.GetName() && trace.User.UID == u.GetUID()
 }
 
-// hide removes the user that impersonated another one.
+// hide removes what a user that reads only its own traces may not read of one.
 func hide(u user.Info, trace *diagnostics.RequestTrace) {
-	if trace.User.ImpersonatedBy != u.GetName() {
-		trace.User.ImpersonatedBy = ""
+	if by := trace.User.ImpersonatedBy; by != "" && by != u.GetName() {
+		// The credential is that of the other user.
+		trace.User.ImpersonatedBy, trace.User.CredentialID = "", ""
 	}
+	for i := range trace.Stops {
+		hideHolders(trace.Stops[i].Seats, trace.User.Username)
+	}
+}
+
+// hideHolders replaces the users with seats by the user of the trace and all others.
+func hideHolders(seats *diagnostics.TracedSeats, username string) {
+	if seats == nil || len(seats.Holders) == 0 {
+		return
+	}
+	var visible []diagnostics.SeatHolder
+	others := seats.InUse
+	for _, holder := range seats.Holders {
+		if holder.Username == username {
+			visible = append(visible, holder)
+			others -= holder.Seats
+		}
+	}
+	if others > 0 {
+		visible = append(visible, diagnostics.SeatHolder{Seats: others})
+	}
+	seats.Holders = visible
 }
