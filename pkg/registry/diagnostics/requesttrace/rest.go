@@ -57,6 +57,8 @@ type Config struct {
 	Source Source
 	// Authorizer decides which users may read the traces of others.
 	Authorizer authorizer.Authorizer
+	// Server is the identity of this server.
+	Server string
 	// Explain adds what is computed when a client gets a trace; nil for nothing.
 	Explain func(ctx context.Context, trace *diagnostics.RequestTrace)
 }
@@ -110,13 +112,20 @@ func (r *REST) Get(ctx context.Context, name string, _ *metav1.GetOptions) (runt
 	}
 	trace := r.Source.Get(name, reader.mayRead)
 	if trace == nil {
-		return nil, apierrors.NewNotFound(diagnostics.Resource(v1alpha1.RequestTraces), name)
+		return nil, r.notFound(name)
 	}
 	reader.hide(trace)
 	if r.Explain != nil {
 		r.Explain(ctx, trace)
 	}
 	return trace, nil
+}
+
+// notFound returns an error that names this server: other servers may have the trace.
+func (r *REST) notFound(name string) error {
+	err := apierrors.NewNotFound(diagnostics.Resource(v1alpha1.RequestTraces), name)
+	err.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: v1alpha1.CauseServer, Message: r.Server}}
+	return err
 }
 
 // List implements rest.Lister.
@@ -190,6 +199,7 @@ func fieldsOf(trace *diagnostics.RequestTrace) fields.Set {
 		v1alpha1.TraceCodeField:      strconv.Itoa(int(trace.Code)),
 		v1alpha1.TraceVerdictField:   string(trace.Verdict),
 		v1alpha1.TraceStopField:      "",
+		v1alpha1.TraceIDField:        diagnostics.ShortID(trace.Name),
 	}
 	if trace.DecidedBy != nil {
 		set[v1alpha1.TraceStopField] = string(trace.DecidedBy.Stop)
