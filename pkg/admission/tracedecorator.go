@@ -24,6 +24,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apiserver/pkg/admission"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
@@ -67,6 +68,12 @@ func (c *tracedChain) Validate(ctx context.Context, a admission.Attributes, o ad
 		return chain.Validate(ctx, a, o)
 	}
 	record.Enter(diagnostics.ValidatingAdmission)
+	if a.GetName() == "" && a.GetObject() != nil {
+		// The name of a create by generateName is made after the mutating plugins.
+		if object, err := meta.Accessor(a.GetObject()); err == nil {
+			record.Named(object.GetName())
+		}
+	}
 	if err := chain.Validate(ctx, &tracedAttributes{a, record}, o); err != nil {
 		return err
 	}

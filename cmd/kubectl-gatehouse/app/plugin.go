@@ -131,7 +131,7 @@ The exit code is 0 on success and 1 on an error. "rollout status" has one more: 
 	p.addFlags(cmd.PersistentFlags())
 	cmd.AddCommand(
 		newCreateCommand(p), newSetCommand(p), newRolloutCommand(p), newTreeCommand(p),
-		newCordonCommand(p, true), newCordonCommand(p, false), newDrainCommand(p), newTaintCommand(p), newWhyCommand(p), newVersionCommand(p),
+		newCordonCommand(p, true), newCordonCommand(p, false), newDrainCommand(p), newTaintCommand(p), newWhyCommand(p), newTopCommand(p), newVersionCommand(p),
 	)
 	p.addCompletion(cmd)
 	return cmd, p

@@ -16,8 +16,8 @@ limitations under the License.
 
 package diagnostics
 
-// shortID is the number of characters of an Audit-ID by which a refusal names it.
-const shortID = 8
+// ShortIDLength is the number of characters of an Audit-ID by which a refusal names it.
+const ShortIDLength = 8
 
 // ShortID returns the beginning of the name of a request trace, for messages. Names that are no UUID, which
 // clients chose, are short enough.
@@ -31,5 +31,5 @@ func ShortID(name string) string {
 			return name
 		}
 	}
-	return name[:shortID]
+	return name[:ShortIDLength]
 }
