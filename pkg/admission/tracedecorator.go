@@ -24,7 +24,6 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apiserver/pkg/admission"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
@@ -68,12 +67,7 @@ func (c *tracedChain) Validate(ctx context.Context, a admission.Attributes, o ad
 		return chain.Validate(ctx, a, o)
 	}
 	record.Enter(diagnostics.ValidatingAdmission)
-	if a.GetName() == "" && a.GetObject() != nil {
-		// The name of a create by generateName is made after the mutating plugins.
-		if object, err := meta.Accessor(a.GetObject()); err == nil {
-			record.Named(object.GetName())
-		}
-	}
+	record.Named(a.GetName()) // that of a create by generateName is made after the mutating plugins
 	if err := chain.Validate(ctx, &tracedAttributes{a, record}, o); err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ var setups = map[string]string{
 	"instances": `kubectl -n shop create quota few --hard=count/instances.fleet.gatehouse.dev=0
 until kubectl -n shop get quota few -o jsonpath={.status.used} | grep -q instances; do sleep 0.1; done
 kubectl gatehouse -n shop create app web --image=registry.example.com/web:1.0 --replicas=3
-until kubectl -n shop get app web -o jsonpath={.status.conditions} | grep -q FailedCreate; do sleep 0.1; done
+until [ "$(kubectl -n shop get app web -o 'jsonpath={.status.conditions[?(@.type=="Stalled")].status}')" = True ]; do sleep 0.1; done
 `,
 	"permission, " + Standalone: `kubectl -n shop create rolebinding bob --clusterrole=view --user=bob
 `,
@@ -43,7 +43,7 @@ kubectl -n shop create rolebinding bob --role=look --user=bob
 until [ "$(kubectl -n shop auth can-i list instances.fleet.gatehouse.dev --as=bob)" = yes ]; do sleep 0.1; done
 `,
 	"webhook, " + Standalone: webhooks("", "configmaps") + called("configmap/settings", "create configmap settings --from-literal=color=blue"),
-	"webhook, " + Aggregated: "kubectl -n shop delete quota few\n" + webhooks("fleet.gatehouse.dev", "instances") + `cat >instance.yaml <<END
+	"webhook, " + Aggregated: "kubectl -n shop delete quota few\nkubectl delete hosts --all\n" + webhooks("fleet.gatehouse.dev", "instances") + `cat >instance.yaml <<END
 apiVersion: fleet.gatehouse.dev/v1alpha1
 kind: Instance
 metadata: {name: cart}
@@ -57,7 +57,7 @@ END
 // webhooks returns the script that creates a webhook that cannot be reached, and one whose selector does not match.
 func webhooks(group, resource string) string {
 	rule := "[{operations: [CREATE], apiGroups: ['" + group + "'], apiVersions: ['*'], resources: [" + resource + "]}]"
-	hook := "\n- {name: NAME, clientConfig: {url: 'https://127.0.0.1:1/mutate'}, sideEffects: None, failurePolicy: Ignore, admissionReviewVersions: [v1], rules: " + rule + ", objectSelector: SELECTOR}"
+	hook := "\n- {name: NAME, clientConfig: {url: 'https://127.0.0.1:1/NAME'}, sideEffects: None, failurePolicy: Ignore, admissionReviewVersions: [v1], rules: " + rule + ", objectSelector: SELECTOR}"
 	made := func(name, selector string) string {
 		return strings.NewReplacer("NAME", name, "SELECTOR", selector).Replace(hook)
 	}

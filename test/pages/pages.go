@@ -147,6 +147,9 @@ func updates() bool { return os.Getenv("GATEHOUSE_UPDATE_DOCS") != "" }
 func (s Shell) settled(t *testing.T, command string, want []string) []string {
 	t.Helper()
 	deadline := time.Now().Add(settling)
+	if updates() {
+		deadline = time.Now().Add(settling / 10)
+	}
 	for {
 		printed := s.run(t, command)
 		if slices.Equal(shape(printed), want) || !strings.HasPrefix(command, "kubectl gatehouse ") || time.Now().After(deadline) {

@@ -78,45 +78,57 @@ func (t *traces) reconnect() error {
 	return nil
 }
 
-// next returns the identity of the server that the connection leads to, and makes the next request use
-// another connection, which may lead to another server. The request for an unknown trace does both: the
-// server ends the connection of a proxy after it. The identity is empty if the server has none.
-func (t *traces) next(ctx context.Context) (string, error) {
-	_, err := t.client.Get(ctx, noSuchTrace, metav1.GetOptions{})
-	server := ""
+// get returns the trace with a name, or the identity of the server that has none such. In that case the next
+// request uses another connection, which may lead to another server: the server ends the connection of a proxy
+// after its response. The identity is empty if the server has none.
+func (t *traces) get(ctx context.Context, name string) (trace *v1alpha1.RequestTrace, missing string, err error) {
+	trace, err = t.client.Get(ctx, name, metav1.GetOptions{})
 	var status apierrors.APIStatus
 	switch {
 	case err == nil:
+		return trace, "", nil
 	case !apierrors.IsNotFound(err) || !errors.As(err, &status):
-		return "", err
+		return nil, "", err
 	case status.Status().Details == nil || status.Status().Details.Name == "":
-		return "", served(err)
-	default:
-		for _, cause := range status.Status().Details.Causes {
-			if cause.Type == v1alpha1.CauseServer {
-				server = cause.Message
-			}
+		return nil, "", served(err)
+	}
+	for _, cause := range status.Status().Details.Causes {
+		if cause.Type == v1alpha1.CauseServer {
+			missing = cause.Message
 		}
 	}
 	select {
 	case <-ctx.Done():
-		return "", ctx.Err()
+		return nil, "", ctx.Err()
 	case <-time.After(connectionPause):
 	}
-	return server, t.reconnect()
+	return nil, missing, t.reconnect()
 }
+
+// next returns the identity of the server that the connection leads to, and makes the next request use
+// another connection.
+func (t *traces) next(ctx context.Context) (string, error) {
+	_, server, err := t.get(ctx, noSuchTrace)
+	return server, err
+}
+
+// visit does something with the server that the connection leads to. It returns the identity of the server if it
+// has used up the connection by get.
+type visit = func() (done bool, used string, err error)
+
+// passing visits a server without doing anything.
+func passing() (done bool, used string, err error) { return false, "", nil }
 
 // each calls visit with connections to the servers behind the address, until it returns true, one server
 // has responded often enough, or mostConnections were made. It returns the servers.
-func (t *traces) each(ctx context.Context, visit func() (done bool, err error)) (servers []string, err error) {
+func (t *traces) each(ctx context.Context, visit visit) (servers []string, err error) {
 	responses := map[string]int{}
 	for range mostConnections {
-		done, err := visit()
-		if err != nil || done {
-			return servers, err
+		done, server, err := visit()
+		if err == nil && !done && server == "" {
+			server, err = t.next(ctx)
 		}
-		server, err := t.next(ctx)
-		if err != nil {
+		if err != nil || done {
 			return servers, err
 		}
 		if server == "" {
@@ -135,7 +147,7 @@ func (t *traces) each(ctx context.Context, visit func() (done bool, err error)) 
 
 // all returns the traces that the options select, of all servers, the oldest first, and the servers.
 func (t *traces) all(ctx context.Context, options metav1.ListOptions) (items []v1alpha1.RequestTrace, servers []string, err error) {
-	known, err := t.each(ctx, func() (bool, error) { return false, nil })
+	known, err := t.each(ctx, passing)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -170,16 +182,13 @@ func (t *traces) all(ctx context.Context, options metav1.ListOptions) (items []v
 // find returns the trace whose name is the ID or begins with it.
 func (t *traces) find(ctx context.Context, id string) (*v1alpha1.RequestTrace, error) {
 	var found *v1alpha1.RequestTrace
-	servers, err := t.each(ctx, func() (bool, error) {
+	servers, err := t.each(ctx, func() (done bool, used string, err error) {
 		name, err := t.nameOf(ctx, id)
 		if err != nil || name == "" {
-			return false, err
+			return false, "", err
 		}
-		found, err = t.client.Get(ctx, name, metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			return false, nil
-		}
-		return err == nil, err
+		found, used, err = t.get(ctx, name)
+		return found != nil, used, err
 	})
 	if err == nil && found == nil {
 		err = noTrace(id, servers)

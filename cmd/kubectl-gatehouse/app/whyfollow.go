@@ -56,7 +56,7 @@ func (f *followed) options() metav1.ListOptions {
 // followRefusals prints each refused request until the context ends. It continues after a restart of the
 // server, and after a change to another one.
 func (c *whyCommand) followRefusals(ctx context.Context, t *traces) error {
-	if servers, err := t.each(ctx, func() (bool, error) { return false, nil }); err != nil {
+	if servers, err := t.each(ctx, passing); err != nil {
 		return err
 	} else if len(servers) > 1 {
 		fmt.Fprintf(c.Err, "Each of %s has its own requests: this follows those of one of them.\n", serversText(servers))
