@@ -201,6 +201,7 @@ var differing = []struct {
 	pattern *regexp.Regexp
 	as      string
 }{
+	{regexp.MustCompile(`\(combined from similar events\): `), ""},
 	{regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`), "ID"},
 	{regexp.MustCompile(`\b(why|request) [0-9a-f]{8}\b`), "$1 ID"},
 	{regexp.MustCompile(` [0-9a-f]{8}$`), " ID"},

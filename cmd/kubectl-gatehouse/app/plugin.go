@@ -105,7 +105,8 @@ func newCommand(streams Streams) (*cobra.Command, *plugin) {
 	cmd := group(&cobra.Command{
 		Use:   "kubectl-gatehouse",
 		Short: "Create, change and roll out apps; cordon, taint and drain hosts",
-		Long: `The commands that kubectl has for Deployments and Nodes, for the Apps and Hosts of a Gatehouse.
+		Long: `The commands that kubectl has for Deployments and Nodes, for the Apps and Hosts of a Gatehouse; and
+"why" and "top requests", which show what the server did with requests.
 
 Flags of kubectl such as --namespace and --kubeconfig come after the word "gatehouse": kubectl
 looks for plugins only where its first argument is the plugin's name.

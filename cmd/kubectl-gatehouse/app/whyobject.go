@@ -39,10 +39,11 @@ import (
 	fleetv1alpha1 "github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
-// mostRefusals and mostWarnings bound the parts of an objectReport.
+// mostRefusals and mostWarnings bound the parts of an objectReport, and mostLines the lines of refusals.
 const (
-	mostRefusals = 10
+	mostRefusals = 100
 	mostWarnings = 5
+	mostLines    = 10
 )
 
 // objectReport is what why shows of an object.

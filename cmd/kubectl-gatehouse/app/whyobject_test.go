@@ -73,6 +73,8 @@ func TestTheReportOfAnObject(t *testing.T) {
 	refused := trace(ofB, "a:1", 4990)
 	refused.User.Username, refused.Request = "bob\x1b[31m", v1alpha1.TracedRequest{Verb: "update", Resource: "apps", Name: "web"}
 	refused.DecidedBy = &v1alpha1.Decision{Stop: v1alpha1.StopAuthorization, By: "rbac"}
+	earlier := refused
+	earlier.Name, earlier.ReceivedTime = ofA, metav1.NewMicroTime(now.Add(-time.Hour))
 	r := &objectReport{
 		Kind: "App", Namespace: "shop", Name: "web", OwnOnly: true, Servers: []string{"a:1"},
 		Conditions: []metav1.Condition{{Type: "Ready", Status: "False", Message: "0 of 1; no quota"}, {Type: "ReplicaFailure", Status: "True", Message: "no quota"}, {Type: "Stalled", Status: "False"}},
@@ -80,7 +82,7 @@ func TestTheReportOfAnObject(t *testing.T) {
 			{Manager: "gatehouse", Operation: "Update", Subresource: "status", Time: metav1.NewTime(now.Add(-time.Second))},
 			{Manager: "kubectl-create", Operation: "Update", Time: metav1.NewTime(now.Add(-time.Minute)), Request: last},
 		},
-		Refusals: []v1alpha1.RequestTrace{refused},
+		Refusals: []v1alpha1.RequestTrace{refused, earlier},
 		Warnings: merged([]objectWarning{{Object: "release/web-1", Reason: "FailedCreate", Message: "new", Count: 1}, {Object: "release/web-1", Reason: "FailedCreate", Message: "old", Count: 4}}),
 	}
 	var out bytes.Buffer
@@ -94,7 +96,7 @@ func TestTheReportOfAnObject(t *testing.T) {
 	for _, want := range []string{
 		"App web in namespace shop", ownOnly, "ReplicaFailure True - - see Ready", "Stalled False - - -", "FailedCreate release/web-1 - 5 new",
 		"1s gatehouse Update status - not yours, or not known any more", "60s kubectl-create Update - bob aaaaaaaa",
-		"10s bob^[[31m update apps web 403 Authorization/rbac kubectl gatehouse why bbbbbbbb",
+		"10s 2 bob^[[31m update apps web 403 Authorization/rbac kubectl gatehouse why bbbbbbbb",
 		`Webhooks, policies and what changed the object in its latest write, request aaaaaaaa of user "bob" (patch):`, "MutatingAdmission hooks/a.example.com Ignored 0s",
 	} {
 		if !lines[want] {

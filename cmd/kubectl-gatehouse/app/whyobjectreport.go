@@ -129,20 +129,36 @@ func (r *objectReport) writeRefusals(out io.Writer, now time.Time) {
 		fmt.Fprintf(out, "\nNo refused request about it is in the memory of %s.\n", cell(serversText(r.Servers)))
 		return
 	}
-	fmt.Fprintln(out, "\nREFUSED\tUSER\tREQUEST TO\tCODE\tBY\tWHY")
+	fmt.Fprintln(out, "\nREFUSED\tCOUNT\tUSER\tREQUEST TO\tCODE\tBY\tWHY THE LAST ONE")
+	counts := map[string]int{}
+	var lines []string
 	for i := range r.Refusals {
 		trace := &r.Refusals[i]
-		by := "-"
-		if d := trace.DecidedBy; d != nil {
-			by = strings.TrimSuffix(string(d.Stop)+"/"+d.By, "/")
+		line := refusalLine(trace)
+		if counts[line]++; counts[line] == 1 {
+			lines = append(lines, line)
 		}
-		request := trace.Request.Verb + " " + trace.Request.Resource
-		if trace.Request.Subresource != "" {
-			request += "/" + trace.Request.Subresource
-		}
-		fmt.Fprintf(out, "%s\t%s\t%s %s\t%d\t%s\tkubectl gatehouse why %s\n", duration.HumanDuration(now.Sub(trace.ReceivedTime.Time)),
-			cell(cmp.Or(trace.User.Username, "-")), cell(request), cell(trace.Request.Name), trace.Code, cell(by), cell(shortOf(trace)))
 	}
+	for _, line := range lines[:min(len(lines), mostLines)] {
+		last := &r.Refusals[slices.IndexFunc(r.Refusals, func(trace v1alpha1.RequestTrace) bool { return refusalLine(&trace) == line })]
+		fmt.Fprintf(out, "%s\t%d\t%s\tkubectl gatehouse why %s\n", duration.HumanDuration(now.Sub(last.ReceivedTime.Time)), counts[line], line, cell(shortOf(last)))
+	}
+}
+
+// refusalLine returns the cells of a refusal that similar ones share: creates by a controller differ by the name.
+func refusalLine(trace *v1alpha1.RequestTrace) string {
+	by := "-"
+	if d := trace.DecidedBy; d != nil {
+		by = strings.TrimSuffix(string(d.Stop)+"/"+d.By, "/")
+	}
+	request := trace.Request.Verb + " " + trace.Request.Resource
+	if trace.Request.Subresource != "" {
+		request += "/" + trace.Request.Subresource
+	}
+	if trace.Request.Verb != "create" {
+		request += " " + trace.Request.Name
+	}
+	return fmt.Sprintf("%s\t%s\t%d\t%s", cell(cmp.Or(trace.User.Username, "-")), cell(request), trace.Code, cell(by))
 }
 
 // writeLastWrite prints what the gates did to the object in the latest write of more than a subresource.
