@@ -27,7 +27,6 @@ import (
 
 	diagnosticsapi "github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics"
 	"github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
-	diagnosticsregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics/requesttrace"
 )
 
@@ -109,9 +108,7 @@ func served(r *http.Request) diagnostics.Gate {
 	return diagnostics.Decoding
 }
 
-// provider serves the traces.
-func (t *traced) provider(c *Config) diagnosticsregistry.StorageProvider {
-	return diagnosticsregistry.StorageProvider{Traces: requesttrace.Config{
-		Source: t.recorder, Server: t.server, Authorizer: c.Generic.Authorization.Authorizer, Explain: c.Traces.Explain,
-	}}
+// storage has the inputs of the storage of traces.
+func (t *traced) storage(c *Config) requesttrace.Config {
+	return requesttrace.Config{Source: t.recorder, Server: t.server, Authorizer: c.Generic.Authorization.Authorizer, Explain: c.Traces.Explain}
 }

@@ -76,9 +76,10 @@ const (
 	NoOpinion
 	Refused
 	Ignored
+	Skipped
 )
 
-var verdictNames = [...]diagnostics.StopVerdict{diagnostics.StopPassed, diagnostics.StopNoOpinion, diagnostics.StopRefused, diagnostics.StopIgnored}
+var verdictNames = [...]diagnostics.StopVerdict{diagnostics.StopPassed, diagnostics.StopNoOpinion, diagnostics.StopRefused, diagnostics.StopIgnored, diagnostics.StopSkipped}
 
 // Object identifies a version of an object. It must not change once a Record has it.
 type Object struct {
@@ -137,6 +138,10 @@ type Record struct {
 	closed bool
 	// hidden records are not kept.
 	hidden bool
+	// review is nil for a request that is carried out, and ended is the gate before which the review has
+	// ended, or Start.
+	review *Review
+	ended  Gate
 
 	id                  string
 	received            time.Time

@@ -17,6 +17,8 @@ limitations under the License.
 package diagnostics
 
 import (
+	"k8s.io/apimachinery/pkg/watch"
+
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics"
 )
 
@@ -47,10 +49,14 @@ func (r *Recorder) List(visit func(*diagnostics.RequestTrace)) (version, gone ui
 // Since calls visit with the traces that were added or have left the list after a version, in order, and
 // returns the version of the last one and a channel that is closed on the next change. ok is false if
 // the changes are not known any more, or if the version is none of this server.
-func (r *Recorder) Since(version uint64, visit func(trace *diagnostics.RequestTrace, deleted bool, version uint64)) (last uint64, next <-chan struct{}, ok bool) {
+func (r *Recorder) Since(version uint64, visit func(trace *diagnostics.RequestTrace, kind watch.EventType, version uint64)) (last uint64, next <-chan struct{}, ok bool) {
 	changes, last, next, ok := r.rings.since(version)
 	for _, change := range changes {
-		visit(change.record.trace(r.config.Server), change.deleted, change.version)
+		kind := watch.Added
+		if change.deleted {
+			kind = watch.Deleted
+		}
+		visit(change.record.trace(r.config.Server), kind, change.version)
 	}
 	return last, next, ok
 }

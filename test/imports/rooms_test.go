@@ -121,9 +121,16 @@ var rooms = []room{
 	{packages: "pkg/registry/fleet/instance", may: append([]string{
 		"pkg/registry/base", "pkg/registry/authentication/tokenrequest", "pkg/apis/fleet", "pkg/apis/fleet/<version>", "pkg/apis/fleet/validation", "k8s.io/apiserver/pkg/authentication/user",
 	}, registryLibraries...), tests: []string{"pkg/registry/fleet/host"}},
-	// The storage decides which traces a user may read.
-	{packages: "pkg/registry/diagnostics/requesttrace", may: append([]string{
-		"pkg/registry/base", "pkg/apis/diagnostics", "pkg/apis/diagnostics/<version>", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer",
+	// The storages of objects in memory decide which of them a user may read.
+	{packages: "pkg/registry/diagnostics/uisession", may: append([]string{
+		"pkg/apis/diagnostics", "pkg/apis/diagnostics/<version>", "k8s.io/apiserver/pkg/authentication/user",
+	}, registryLibraries...)},
+	// The storage decides whose requests a user may review, and what of them.
+	{packages: "pkg/registry/diagnostics/requestreview", may: append([]string{
+		"pkg/apis/diagnostics", "pkg/apis/diagnostics/<version>", "k8s.io/apiserver/pkg/audit", "k8s.io/apiserver/pkg/authentication/...", "k8s.io/apiserver/pkg/authorization/authorizer",
+	}, registryLibraries...)},
+	{packages: "pkg/registry/diagnostics/[a-z]+", may: append([]string{
+		"pkg/registry/base", "pkg/registry/diagnostics/virtual", "pkg/apis/diagnostics", "pkg/apis/diagnostics/<version>", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer",
 	}, registryLibraries...)},
 	// The versions define the names of labels and annotations.
 	{packages: "pkg/registry/([a-z]+)/[a-z]+", may: append([]string{
@@ -187,6 +194,11 @@ var rooms = []room{
 		// The interval at which the keys of encryption at rest are read, and the health of their plugins.
 		"k8s.io/apiserver/pkg/server/options/encryptionconfig/controller", "k8s.io/component-base/metrics/...",
 	}},
+	// The poller makes the API objects of the members, and asks them by gRPC and for their metrics.
+	{packages: "pkg/storage/members", may: []string{
+		"pkg/storage", "pkg/apis/diagnostics", "go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/api/v3/...", "go.uber.org/zap", "google.golang.org/grpc/...",
+		"github.com/prometheus/client_model/go", "k8s.io/component-base/metrics",
+	}, tests: []string{"pkg/storage/embedded"}},
 	{packages: "pkg/storage/options", may: []string{"pkg/files", "pkg/storage", "pkg/storage/embedded", "k8s.io/apiserver/pkg/server/options", "github.com/spf13/pflag"}},
 	{packages: "pkg/storage/embedded", may: []string{
 		"pkg/files", "go.etcd.io/...", "go.uber.org/zap/...", "github.com/coreos/go-semver/semver", "golang.org/x/sys/unix",
@@ -246,7 +258,7 @@ var rooms = []room{
 		"github.com/spf13/pflag", "golang.org/x/sys/unix",
 	}},
 	// The open watches, and those that are blocked.
-	{packages: "pkg/watches", may: []string{"k8s.io/apiserver/pkg/endpoints/...", "k8s.io/component-base/metrics"}},
+	{packages: "pkg/watches", may: []string{"pkg/apis/diagnostics", "k8s.io/apiserver/pkg/endpoints/...", "k8s.io/component-base/metrics"}},
 	// Spans of requests, by the library's provider.
 	{packages: "pkg/tracing", may: []string{
 		"pkg/files", "github.com/spf13/pflag", "go.opentelemetry.io/otel", "k8s.io/apiserver/pkg/server", "k8s.io/apiserver/pkg/server/options", "k8s.io/client-go/transport",
@@ -265,7 +277,16 @@ var rooms = []room{
 		"k8s.io/component-base/metrics/...", "pkg/files", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/server/dynamiccertificates", "k8s.io/client-go/tools/clientcmd/...", "k8s.io/client-go/util/cert",
 	}},
 	{packages: "pkg/credentials", may: []string{"pkg/authentication/revocation", "pkg/certificates", "pkg/files", "pkg/generated/clientset/versioned", "github.com/spf13/pflag", "k8s.io/client-go/..."}},
-	{packages: "pkg/login", may: []string{"pkg/files", "pkg/transports", "github.com/coreos/go-oidc", "github.com/spf13/pflag", "golang.org/x/oauth2", "k8s.io/client-go/..."}, tests: []string{"test/browser"}},
+	// Links in the user's browser.
+	{packages: "pkg/browser"},
+	// The page: the plugin links it, so it is a client of the API like others, and links no k8s.io/apiserver.
+	{packages: "pkg/ui", may: []string{"k8s.io/client-go/rest"}},
+	// The page on a port of the server authenticates its sessions.
+	{packages: "pkg/ui/onserver", may: []string{
+		"pkg/ui", "pkg/authentication/origin", "pkg/diagnostics", "github.com/spf13/pflag", "golang.org/x/net/netutil",
+		"k8s.io/apiserver/pkg/authentication/...", "k8s.io/apiserver/pkg/server", "k8s.io/apiserver/pkg/server/dynamiccertificates", "k8s.io/client-go/rest",
+	}},
+	{packages: "pkg/login", may: []string{"pkg/browser", "pkg/files", "pkg/transports", "github.com/coreos/go-oidc", "github.com/spf13/pflag", "golang.org/x/oauth2", "k8s.io/client-go/..."}, tests: []string{"test/browser"}},
 	// Updates of all objects of a resource without a change, used by commands and by a controller.
 	{packages: "pkg/rewrite", may: []string{"k8s.io/client-go/..."}},
 	// The commands that manage the keys of encryption at rest: a client of servers and of an embedded etcd.

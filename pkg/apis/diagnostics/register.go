@@ -46,8 +46,14 @@ func Resource(resource string) schema.GroupResource {
 
 func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(SchemeGroupVersion,
+		&RequestReview{},
 		&RequestTrace{},
 		&RequestTraceList{},
+		&WatchSession{},
+		&WatchSessionList{},
+		&StorageMember{},
+		&StorageMemberList{},
+		&UISession{},
 	)
 	return nil
 }

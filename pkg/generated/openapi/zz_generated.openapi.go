@@ -38,13 +38,31 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 	return map[string]common.OpenAPIDefinition{
 		v1alpha1.Decision{}.OpenAPIModelName():                      schema_pkg_apis_diagnostics_v1alpha1_Decision(ref),
 		v1alpha1.NearMiss{}.OpenAPIModelName():                      schema_pkg_apis_diagnostics_v1alpha1_NearMiss(ref),
+		v1alpha1.RequestReview{}.OpenAPIModelName():                 schema_pkg_apis_diagnostics_v1alpha1_RequestReview(ref),
+		v1alpha1.RequestReviewSpec{}.OpenAPIModelName():             schema_pkg_apis_diagnostics_v1alpha1_RequestReviewSpec(ref),
+		v1alpha1.RequestReviewStatus{}.OpenAPIModelName():           schema_pkg_apis_diagnostics_v1alpha1_RequestReviewStatus(ref),
 		v1alpha1.RequestTrace{}.OpenAPIModelName():                  schema_pkg_apis_diagnostics_v1alpha1_RequestTrace(ref),
 		v1alpha1.RequestTraceList{}.OpenAPIModelName():              schema_pkg_apis_diagnostics_v1alpha1_RequestTraceList(ref),
+		v1alpha1.ReviewedExtra{}.OpenAPIModelName():                 schema_pkg_apis_diagnostics_v1alpha1_ReviewedExtra(ref),
+		v1alpha1.ReviewedResource{}.OpenAPIModelName():              schema_pkg_apis_diagnostics_v1alpha1_ReviewedResource(ref),
+		v1alpha1.ReviewedUser{}.OpenAPIModelName():                  schema_pkg_apis_diagnostics_v1alpha1_ReviewedUser(ref),
+		v1alpha1.StorageCluster{}.OpenAPIModelName():                schema_pkg_apis_diagnostics_v1alpha1_StorageCluster(ref),
+		v1alpha1.StorageFsync{}.OpenAPIModelName():                  schema_pkg_apis_diagnostics_v1alpha1_StorageFsync(ref),
+		v1alpha1.StorageMember{}.OpenAPIModelName():                 schema_pkg_apis_diagnostics_v1alpha1_StorageMember(ref),
+		v1alpha1.StorageMemberList{}.OpenAPIModelName():             schema_pkg_apis_diagnostics_v1alpha1_StorageMemberList(ref),
 		v1alpha1.TraceGrant{}.OpenAPIModelName():                    schema_pkg_apis_diagnostics_v1alpha1_TraceGrant(ref),
 		v1alpha1.TraceStop{}.OpenAPIModelName():                     schema_pkg_apis_diagnostics_v1alpha1_TraceStop(ref),
 		v1alpha1.TracedObject{}.OpenAPIModelName():                  schema_pkg_apis_diagnostics_v1alpha1_TracedObject(ref),
 		v1alpha1.TracedRequest{}.OpenAPIModelName():                 schema_pkg_apis_diagnostics_v1alpha1_TracedRequest(ref),
 		v1alpha1.TracedUser{}.OpenAPIModelName():                    schema_pkg_apis_diagnostics_v1alpha1_TracedUser(ref),
+		v1alpha1.UISession{}.OpenAPIModelName():                     schema_pkg_apis_diagnostics_v1alpha1_UISession(ref),
+		v1alpha1.UISessionSpec{}.OpenAPIModelName():                 schema_pkg_apis_diagnostics_v1alpha1_UISessionSpec(ref),
+		v1alpha1.UISessionStatus{}.OpenAPIModelName():               schema_pkg_apis_diagnostics_v1alpha1_UISessionStatus(ref),
+		v1alpha1.WatchEnd{}.OpenAPIModelName():                      schema_pkg_apis_diagnostics_v1alpha1_WatchEnd(ref),
+		v1alpha1.WatchSession{}.OpenAPIModelName():                  schema_pkg_apis_diagnostics_v1alpha1_WatchSession(ref),
+		v1alpha1.WatchSessionList{}.OpenAPIModelName():              schema_pkg_apis_diagnostics_v1alpha1_WatchSessionList(ref),
+		v1alpha1.WatchUser{}.OpenAPIModelName():                     schema_pkg_apis_diagnostics_v1alpha1_WatchUser(ref),
+		v1alpha1.WatchedRequest{}.OpenAPIModelName():                schema_pkg_apis_diagnostics_v1alpha1_WatchedRequest(ref),
 		fleetv1alpha1.App{}.OpenAPIModelName():                      schema_pkg_apis_fleet_v1alpha1_App(ref),
 		fleetv1alpha1.AppList{}.OpenAPIModelName():                  schema_pkg_apis_fleet_v1alpha1_AppList(ref),
 		fleetv1alpha1.AppRollback{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_AppRollback(ref),
@@ -256,6 +274,264 @@ func schema_pkg_apis_diagnostics_v1alpha1_NearMiss(ref common.ReferenceCallback)
 	}
 }
 
+func schema_pkg_apis_diagnostics_v1alpha1_RequestReview(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "RequestReview is what each gate of the server would say about a request, which is not carried out: nothing is stored, no quota is charged, and webhooks with side effects are not called. Creating it returns its status; it is not stored. It never contains a value that the server, a webhook or a stored object has.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard object metadata; it has no effect.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"spec": {
+						SchemaProps: spec.SchemaProps{
+							Description: "spec is the request.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.RequestReviewSpec{}.OpenAPIModelName()),
+						},
+					},
+					"status": {
+						SchemaProps: spec.SchemaProps{
+							Description: "status is what the gates say. The server sets it.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.RequestReviewStatus{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"spec"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.RequestReviewSpec{}.OpenAPIModelName(), v1alpha1.RequestReviewStatus{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_RequestReviewSpec(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "RequestReviewSpec is the request of a review.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"user": {
+						SchemaProps: spec.SchemaProps{
+							Description: "user is the user of the request. If it is absent, the review is about the caller itself, which every user may do. The requests of others need the verb reviewall on requestreviews. The server adds the groups that an impersonation of the user adds, such as system:authenticated.",
+							Ref:         ref(v1alpha1.ReviewedUser{}.OpenAPIModelName()),
+						},
+					},
+					"verb": {
+						SchemaProps: spec.SchemaProps{
+							Description: "verb is get, list, watch, create, update, patch, delete or deletecollection.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"resource": {
+						SchemaProps: spec.SchemaProps{
+							Description: "resource is the target of the request.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.ReviewedResource{}.OpenAPIModelName()),
+						},
+					},
+					"object": {
+						SchemaProps: spec.SchemaProps{
+							Description: "object is the body of a create or an update.",
+							Ref:         ref(runtime.RawExtension{}.OpenAPIModelName()),
+						},
+					},
+					"patch": {
+						SchemaProps: spec.SchemaProps{
+							Description: "patch is the body of a patch, as JSON; for Apply also as YAML.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"patchType": {
+						SchemaProps: spec.SchemaProps{
+							Description: "patchType is the type of the patch: JSON, Merge, StrategicMerge or Apply.\n\nPossible enum values:\n - `\"Apply\"` is server-side apply.\n - `\"JSON\"` is a list of operations (RFC 6902).\n - `\"Merge\"` is a merge patch (RFC 7386).\n - `\"StrategicMerge\"` is Kubernetes' strategic merge patch.",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Apply", "JSON", "Merge", "StrategicMerge"},
+						},
+					},
+					"fieldManager": {
+						SchemaProps: spec.SchemaProps{
+							Description: "fieldManager is the manager of the fields that the request sets. Apply needs one.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"force": {
+						SchemaProps: spec.SchemaProps{
+							Description: "force lets Apply take fields of other managers.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"fieldValidation": {
+						SchemaProps: spec.SchemaProps{
+							Description: "fieldValidation is what unknown and duplicate fields cause: Strict (a refusal), Warn or Ignore. The default is Strict, as for kubectl.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"preconditions": {
+						SchemaProps: spec.SchemaProps{
+							Description: "preconditions are those of a delete.",
+							Ref:         ref(metav1.Preconditions{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"verb", "resource"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.ReviewedResource{}.OpenAPIModelName(), v1alpha1.ReviewedUser{}.OpenAPIModelName(), metav1.Preconditions{}.OpenAPIModelName(), runtime.RawExtension{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_RequestReviewStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "RequestReviewStatus is what each gate would say about the request.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"server": {
+						SchemaProps: spec.SchemaProps{
+							Description: "server is the identity of the server that reviewed the request.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"user": {
+						SchemaProps: spec.SchemaProps{
+							Description: "user is the user with all its groups.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.TracedUser{}.OpenAPIModelName()),
+						},
+					},
+					"verdict": {
+						SchemaProps: spec.SchemaProps{
+							Description: "verdict is Allowed, Refused (a gate would decide against the request) or Failed (no gate would refuse it, but it would not succeed, for example because the object does not exist).\n\nPossible enum values:\n - `\"Allowed\"` means that the request succeeded.\n - `\"Failed\"` means that no gate refused the request, but it did not succeed.\n - `\"Refused\"` means that a gate refused the request.",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Allowed", "Failed", "Refused"},
+						},
+					},
+					"code": {
+						SchemaProps: spec.SchemaProps{
+							Description: "code is the HTTP status code that the request would get.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"reason": {
+						SchemaProps: spec.SchemaProps{
+							Description: "reason is the reason of a refusal in the words of the API, for example Forbidden.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"decidedBy": {
+						SchemaProps: spec.SchemaProps{
+							Description: "decidedBy is the gate that would refuse the request, or at which it would fail.",
+							Ref:         ref(v1alpha1.Decision{}.OpenAPIModelName()),
+						},
+					},
+					"timedOut": {
+						SchemaProps: spec.SchemaProps{
+							Description: "timedOut is true if the time of the review ended before its result; decidedBy is then the gate that had the request at that time.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"stops": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "stops is what each gate says, in the order of the gates. Authentication is absent. Gates that the request would not reach are absent.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.TraceStop{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"endedBefore": {
+						SchemaProps: spec.SchemaProps{
+							Description: "endedBefore is the first gate that the review leaves out; empty if it leaves out none. The verdict is then that of the gates before.\n\nPossible enum values:\n - `\"Authentication\"` is authentication.\n - `\"Authorization\"` is authorization.\n - `\"Decoding\"` is the body and the parameters of the request.\n - `\"FlowControl\"` is API priority and fairness.\n - `\"Impersonation\"` is the authorization of an impersonation.\n - `\"Limits\"` is the limits of watches, bodies and memory.\n - `\"MutatingAdmission\"` is the mutating admission plugins.\n - `\"Start\"` is the start of the server, which refuses requests until it has read roles and policies.\n - `\"Storage\"` is the storage.\n - `\"ValidatingAdmission\"` is the validating admission plugins.\n - `\"Validation\"` is the validation of the object.",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Authentication", "Authorization", "Decoding", "FlowControl", "Impersonation", "Limits", "MutatingAdmission", "Start", "Storage", "ValidatingAdmission", "Validation"},
+						},
+					},
+					"endedFor": {
+						SchemaProps: spec.SchemaProps{
+							Description: "endedFor is the reason of endedBefore.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"nearMisses": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "nearMisses are the grants of roles to the user that come closest to allowing a request that roles do not allow, the closest first.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.NearMiss{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"cure": {
+						SchemaProps: spec.SchemaProps{
+							Description: "cure is the command that grants the least by which the request would be allowed. Only clients that may create the binding get it.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.Decision{}.OpenAPIModelName(), v1alpha1.NearMiss{}.OpenAPIModelName(), v1alpha1.TraceStop{}.OpenAPIModelName(), v1alpha1.TracedUser{}.OpenAPIModelName()},
+	}
+}
+
 func schema_pkg_apis_diagnostics_v1alpha1_RequestTrace(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -457,6 +733,539 @@ func schema_pkg_apis_diagnostics_v1alpha1_RequestTraceList(ref common.ReferenceC
 	}
 }
 
+func schema_pkg_apis_diagnostics_v1alpha1_ReviewedExtra(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ReviewedExtra is an additional attribute of a user.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"key": {
+						SchemaProps: spec.SchemaProps{
+							Description: "key is the name of the attribute.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"values": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "values are the values of the attribute.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"key"},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_ReviewedResource(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ReviewedResource is the target of a request.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"group": {
+						SchemaProps: spec.SchemaProps{
+							Description: "group is the group of the resource; empty for the core group.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"version": {
+						SchemaProps: spec.SchemaProps{
+							Description: "version is the version of the resource.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"resource": {
+						SchemaProps: spec.SchemaProps{
+							Description: "resource is the resource in the plural.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"subresource": {
+						SchemaProps: spec.SchemaProps{
+							Description: "subresource is the subresource; empty for none.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"namespace": {
+						SchemaProps: spec.SchemaProps{
+							Description: "namespace is the namespace of the object; empty for an object of no namespace.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "name is the name of the object. For a create it is in the object.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"version", "resource"},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_ReviewedUser(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ReviewedUser is the user of a request.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"username": {
+						SchemaProps: spec.SchemaProps{
+							Description: "username is the name of the user.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"uid": {
+						SchemaProps: spec.SchemaProps{
+							Description: "uid is the UID of the user.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"groups": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "groups are the groups of the user.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"extra": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"key",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "extra are additional attributes of the user.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.ReviewedExtra{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"username"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.ReviewedExtra{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_StorageCluster(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "StorageCluster is how many members a cluster has, and how many of them may fail.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"id": {
+						SchemaProps: spec.SchemaProps{
+							Description: "id is the ID of the cluster in hexadecimal digits.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"voters": {
+						SchemaProps: spec.SchemaProps{
+							Description: "voters is the number of members that vote: all but learners.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"healthyVoters": {
+						SchemaProps: spec.SchemaProps{
+							Description: "healthyVoters is the number of voters that respond and have a leader. Alarms do not count: a member with a full database still votes.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"quorum": {
+						SchemaProps: spec.SchemaProps{
+							Description: "quorum is the number of voters that must work for writes.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"mayFail": {
+						SchemaProps: spec.SchemaProps{
+							Description: "mayFail is the number of healthy voters that may fail before writes stop; also 0 if they have stopped.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"quorate": {
+						SchemaProps: spec.SchemaProps{
+							Description: "quorate is true if enough voters are healthy for writes.",
+							Default:     false,
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"message": {
+						SchemaProps: spec.SchemaProps{
+							Description: "message is the same as a sentence, with advice if the number of voters is even.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"voters", "healthyVoters", "quorum", "mayFail", "quorate", "message"},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_StorageFsync(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "StorageFsync is how long a member took to write its log to the disk.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"p99": {
+						SchemaProps: spec.SchemaProps{
+							Description: "p99 is the duration within which 99 % of the writes reached the disk, estimated from the histogram etcd_disk_wal_fsync_duration_seconds of etcd, whose last bound is 8.192 s.",
+							Ref:         ref(metav1.Duration{}.OpenAPIModelName()),
+						},
+					},
+					"count": {
+						SchemaProps: spec.SchemaProps{
+							Description: "count is the number of writes from which p99 is estimated.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"window": {
+						SchemaProps: spec.SchemaProps{
+							Description: "window is the time in which they happened: the time since the previous response, or up to a minute if there was no write since then. Absent for all writes since the start of the member, if there was none in the last minute.",
+							Ref:         ref(metav1.Duration{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"p99", "count"},
+			},
+		},
+		Dependencies: []string{
+			metav1.Duration{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_StorageMember(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "StorageMember is a member of the etcd in which a server stores its objects, as the server observes it. The server asks each member every second while a client reads or watches members, and every fifteen seconds otherwise. The name is the ID of the member in hexadecimal digits, as etcdctl prints it.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard object metadata. The name is the ID of the member.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"memberName": {
+						SchemaProps: spec.SchemaProps{
+							Description: "memberName is the name that the operator gave the member; empty until a new member has started.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"role": {
+						SchemaProps: spec.SchemaProps{
+							Description: "role is the part of the member in its cluster. A voter that does not respond is a Follower, unless the other members still regard it as the leader.\n\nPossible enum values:\n - `\"Follower\"` is a voter that is not the leader.\n - `\"Leader\"` is the member that orders the writes.\n - `\"Learner\"` is a member without a vote.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Follower", "Leader", "Learner"},
+						},
+					},
+					"health": {
+						SchemaProps: spec.SchemaProps{
+							Description: "health is whether the member works.\n\nPossible enum values:\n - `\"Healthy\"` means that the member responds, has a leader and has no alarm.\n - `\"Unhealthy\"` means that the member responds, and reports an error: see error.\n - `\"Unreachable\"` means that the member does not respond: see error.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Healthy", "Unhealthy", "Unreachable"},
+						},
+					},
+					"error": {
+						SchemaProps: spec.SchemaProps{
+							Description: "error is why the member is not healthy.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"alarms": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "alarms are the alarms of the member.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+										Enum:   []interface{}{"CORRUPT", "NOSPACE"},
+									},
+								},
+							},
+						},
+					},
+					"lastSeenTime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "lastSeenTime is the time of the last response; absent if this server has never had one.",
+							Ref:         ref(metav1.MicroTime{}.OpenAPIModelName()),
+						},
+					},
+					"roundTrip": {
+						SchemaProps: spec.SchemaProps{
+							Description: "roundTrip is the time that the last response took. It is that of a function call if the member runs in the server.",
+							Ref:         ref(metav1.Duration{}.OpenAPIModelName()),
+						},
+					},
+					"raftIndex": {
+						SchemaProps: spec.SchemaProps{
+							Description: "raftIndex is the last entry of the log that was committed, in the last response.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"raftTerm": {
+						SchemaProps: spec.SchemaProps{
+							Description: "raftTerm is the number of the election, in the last response.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"behind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "behind is the number of entries by which raftIndex is behind that of the leader. For a member that does not respond, raftIndex is that of its last response. Members are not asked at exactly the same time, so a few entries mean nothing. Absent while there is no leader, and if the member has never responded.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"fsync": {
+						SchemaProps: spec.SchemaProps{
+							Description: "fsync is how long the member took to write its log to the disk.",
+							Ref:         ref(v1alpha1.StorageFsync{}.OpenAPIModelName()),
+						},
+					},
+					"fsyncUnavailable": {
+						SchemaProps: spec.SchemaProps{
+							Description: "fsyncUnavailable is why fsync is absent.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"dbSizeBytes": {
+						SchemaProps: spec.SchemaProps{
+							Description: "dbSizeBytes is the size of the file of the database.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"dbSizeInUseBytes": {
+						SchemaProps: spec.SchemaProps{
+							Description: "dbSizeInUseBytes is the part of the file that is in use. A defragmentation frees the rest.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"quotaBytes": {
+						SchemaProps: spec.SchemaProps{
+							Description: "quotaBytes is the size of the file at which writes are refused; absent if the member does not report it (etcd before 3.6).",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"version": {
+						SchemaProps: spec.SchemaProps{
+							Description: "version is the version of etcd.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"clientURLs": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "clientURLs are the URLs that the member advertises to clients.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"peerURLs": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "peerURLs are the URLs that the member advertises to other members.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"cluster": {
+						SchemaProps: spec.SchemaProps{
+							Description: "cluster is the cluster of the member. It is the same in all members of a list.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.StorageCluster{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"role", "health", "cluster"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.StorageCluster{}.OpenAPIModelName(), v1alpha1.StorageFsync{}.OpenAPIModelName(), metav1.Duration{}.OpenAPIModelName(), metav1.MicroTime{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_StorageMemberList(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "StorageMemberList is a list of the members of etcd, by name.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard list metadata.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ListMeta{}.OpenAPIModelName()),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Description: "items is the list of members.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.StorageMember{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.StorageMember{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
+	}
+}
+
 func schema_pkg_apis_diagnostics_v1alpha1_TraceGrant(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -512,11 +1321,11 @@ func schema_pkg_apis_diagnostics_v1alpha1_TraceStop(ref common.ReferenceCallback
 					},
 					"verdict": {
 						SchemaProps: spec.SchemaProps{
-							Description: "verdict is what it said.\n\nPossible enum values:\n - `\"Ignored\"` means that the gate failed, and its failurePolicy is Ignore.\n - `\"NoOpinion\"` means that the gate left the decision to the next one.\n - `\"Passed\"` means that the gate let the request pass.\n - `\"Refused\"` means that the gate refused the request.",
+							Description: "verdict is what it said.\n\nPossible enum values:\n - `\"Ignored\"` means that the gate failed, and its failurePolicy is Ignore.\n - `\"NoOpinion\"` means that the gate left the decision to the next one.\n - `\"Passed\"` means that the gate let the request pass.\n - `\"Refused\"` means that the gate refused the request.\n - `\"Skipped\"` means that a review left out the gate, which has side effects.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
-							Enum:        []interface{}{"Ignored", "NoOpinion", "Passed", "Refused"},
+							Enum:        []interface{}{"Ignored", "NoOpinion", "Passed", "Refused", "Skipped"},
 						},
 					},
 					"reason": {
@@ -769,6 +1578,457 @@ func schema_pkg_apis_diagnostics_v1alpha1_TracedUser(ref common.ReferenceCallbac
 						},
 					},
 				},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_UISession(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "UISession asks for a link to the page of a server, which has --ui-listen. It can only be created, and is not stored. The client chooses the secret and sends its hash, so that neither the request nor the response contains the secret. The link is status.url with the secret in the fragment: URL#secret=SECRET. It starts one session, which reads as the user that created the UISession.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard object metadata. It has no effect.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"spec": {
+						SchemaProps: spec.SchemaProps{
+							Description: "spec has the hash of the secret.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.UISessionSpec{}.OpenAPIModelName()),
+						},
+					},
+					"status": {
+						SchemaProps: spec.SchemaProps{
+							Description: "status has the address of the page.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.UISessionStatus{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"spec"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.UISessionSpec{}.OpenAPIModelName(), v1alpha1.UISessionStatus{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_UISessionSpec(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "UISessionSpec has the hash of the secret of a link.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"secretHash": {
+						SchemaProps: spec.SchemaProps{
+							Description: "secretHash is the SHA-256 of the secret, as 64 hexadecimal digits in lower case. The secret must be random and have 128 bits of entropy at least.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"secretHash"},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_UISessionStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "UISessionStatus has the address of the page.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"url": {
+						SchemaProps: spec.SchemaProps{
+							Description: "url is the address of the page, without the secret.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"username": {
+						SchemaProps: spec.SchemaProps{
+							Description: "username is the user that the session reads as.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"expirationTimestamp": {
+						SchemaProps: spec.SchemaProps{
+							Description: "expirationTimestamp is the time until which the link must be opened.",
+							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			metav1.Time{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_WatchEnd(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "WatchEnd is how a watch ended.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"reason": {
+						SchemaProps: spec.SchemaProps{
+							Description: "reason is ClientClosed (the client or its connection ended), ClientBlocked (the connection ended while the client did not take a write), Timeout (the time of the watch was over), TooSlow (the watch cache ended the watch, because its buffer was full), Terminated (the source of the events ended it for another reason), Error (the server sent an event of type ERROR), ServerShutdown, Expired (the longest time of a watch, or the credentials of the user, came to an end), IdentityRevoked (the credentials were not accepted any more) or AccessRevoked (the user had no right any more).\n\nPossible enum values:\n - `\"AccessRevoked\"` means that the user had no right to the watch any more.\n - `\"ClientBlocked\"` means that the connection ended while the client did not take a write.\n - `\"ClientClosed\"` means that the client or its connection ended.\n - `\"Error\"` means that the server sent an event of type ERROR.\n - `\"Expired\"` means that the longest time of a watch, or the credentials of its user, came to an end.\n - `\"IdentityRevoked\"` means that the credentials of the user were not accepted any more.\n - `\"ServerShutdown\"` means that the server stopped.\n - `\"Terminated\"` means that the source of the events ended the watch for another reason.\n - `\"Timeout\"` means that the time of the watch was over.\n - `\"TooSlow\"` means that the watch cache ended the watch, because its buffer was full.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"AccessRevoked", "ClientBlocked", "ClientClosed", "Error", "Expired", "IdentityRevoked", "ServerShutdown", "Terminated", "Timeout", "TooSlow"},
+						},
+					},
+					"time": {
+						SchemaProps: spec.SchemaProps{
+							Description: "time is the time at which the watch ended.",
+							Ref:         ref(metav1.MicroTime{}.OpenAPIModelName()),
+						},
+					},
+					"duration": {
+						SchemaProps: spec.SchemaProps{
+							Description: "duration is the time for which the watch was open.",
+							Ref:         ref(metav1.Duration{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"reason", "time", "duration"},
+			},
+		},
+		Dependencies: []string{
+			metav1.Duration{}.OpenAPIModelName(), metav1.MicroTime{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_WatchSession(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "WatchSession is a watch that a server serves: its user, what it watches, what was sent, and since when its client does not read. A server keeps the open watches and the latest that have ended in memory, and forgets them when it stops; each server has its own.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard object metadata. The server makes the name.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"server": {
+						SchemaProps: spec.SchemaProps{
+							Description: "server is the identity of the server that serves the watch.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"auditID": {
+						SchemaProps: spec.SchemaProps{
+							Description: "auditID is the Audit-ID of the request that opened the watch, which is also the name of its RequestTrace.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"user": {
+						SchemaProps: spec.SchemaProps{
+							Description: "user is the user of the watch, and its client.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.WatchUser{}.OpenAPIModelName()),
+						},
+					},
+					"request": {
+						SchemaProps: spec.SchemaProps{
+							Description: "request is what the user watches.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.WatchedRequest{}.OpenAPIModelName()),
+						},
+					},
+					"servedFrom": {
+						SchemaProps: spec.SchemaProps{
+							Description: "servedFrom is where the events come from: Index (the index of a watch cache, which costs nothing for events that do not match), WatchCache (each event of the resource is compared with the selectors), Storage (etcd), or Memory (a kind that is not stored).\n\nPossible enum values:\n - `\"Index\"` is the index of a watch cache: the watch costs nothing for other events.\n - `\"Memory\"` is the memory of the server, for kinds that are not stored.\n - `\"Storage\"` is etcd.\n - `\"WatchCache\"` is a watch cache, which compares each event with the selectors.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Index", "Memory", "Storage", "WatchCache"},
+						},
+					},
+					"startTime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "startTime is the time at which the watch began.",
+							Ref:         ref(metav1.MicroTime{}.OpenAPIModelName()),
+						},
+					},
+					"state": {
+						SchemaProps: spec.SchemaProps{
+							Description: "state is Open or Ended.\n\nPossible enum values:\n - `\"Ended\"` means that the watch has ended.\n - `\"Open\"` means that the server serves the watch.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Ended", "Open"},
+						},
+					},
+					"events": {
+						SchemaProps: spec.SchemaProps{
+							Description: "events is the number of events that were written to the client, with bookmarks. The server sends several events of a compressed watch at once, and counts these batches. It cannot count those of a watch over a WebSocket.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"bytes": {
+						SchemaProps: spec.SchemaProps{
+							Description: "bytes is the size of what was written to the client, before encryption.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"compressed": {
+						SchemaProps: spec.SchemaProps{
+							Description: "compressed is true if the server compresses the events.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"lastWriteTime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "lastWriteTime is the end of the last write to the client. A watch without events has none but its bookmarks, about one a minute.",
+							Ref:         ref(metav1.MicroTime{}.OpenAPIModelName()),
+						},
+					},
+					"blockedSince": {
+						SchemaProps: spec.SchemaProps{
+							Description: "blockedSince is the start of a write that the client has not taken for a second or longer: the client does not read, or the network is slow. It is absent otherwise.",
+							Ref:         ref(metav1.MicroTime{}.OpenAPIModelName()),
+						},
+					},
+					"longestBlocked": {
+						SchemaProps: spec.SchemaProps{
+							Description: "longestBlocked is the duration of the longest write that has ended; absent below a second.",
+							Ref:         ref(metav1.Duration{}.OpenAPIModelName()),
+						},
+					},
+					"end": {
+						SchemaProps: spec.SchemaProps{
+							Description: "end is how the watch ended; absent while it is open.",
+							Ref:         ref(v1alpha1.WatchEnd{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"server", "user", "request", "servedFrom", "startTime", "state", "events", "bytes"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.WatchEnd{}.OpenAPIModelName(), v1alpha1.WatchUser{}.OpenAPIModelName(), v1alpha1.WatchedRequest{}.OpenAPIModelName(), metav1.Duration{}.OpenAPIModelName(), metav1.MicroTime{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_WatchSessionList(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "WatchSessionList is a list of watch sessions, the oldest first.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard list metadata.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ListMeta{}.OpenAPIModelName()),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Description: "items is the list of watch sessions.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.WatchSession{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.WatchSession{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_WatchUser(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "WatchUser is the user of a watch, and its client.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"username": {
+						SchemaProps: spec.SchemaProps{
+							Description: "username is the name of the user. After an impersonation, it is that of the impersonated user. Behind a kube-apiserver, it is the user of the kube-apiserver's client.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"uid": {
+						SchemaProps: spec.SchemaProps{
+							Description: "uid is the UID of the user, if the authenticator knows one.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"userAgent": {
+						SchemaProps: spec.SchemaProps{
+							Description: "userAgent is the program that the client named.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"sourceIP": {
+						SchemaProps: spec.SchemaProps{
+							Description: "sourceIP is the address of the connection. Behind a kube-apiserver or a proxy, it is theirs.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_WatchedRequest(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "WatchedRequest is what a watch asked for.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"apiGroup": {
+						SchemaProps: spec.SchemaProps{
+							Description: "apiGroup is the group of the resource; empty for the core group.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "apiVersion is the version of the group.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"resource": {
+						SchemaProps: spec.SchemaProps{
+							Description: "resource is the resource.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"namespace": {
+						SchemaProps: spec.SchemaProps{
+							Description: "namespace is the namespace; empty for all namespaces, and for resources that have none.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "name is the name of the object; empty for a collection.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"labelSelector": {
+						SchemaProps: spec.SchemaProps{
+							Description: "labelSelector is the label selector of the request.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"fieldSelector": {
+						SchemaProps: spec.SchemaProps{
+							Description: "fieldSelector is the field selector of the request.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"resourceVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "resourceVersion is the resource version at which the request began; empty if it named none.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"initialEvents": {
+						SchemaProps: spec.SchemaProps{
+							Description: "initialEvents is true if the watch began with the objects that existed.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"resource"},
 			},
 		},
 	}

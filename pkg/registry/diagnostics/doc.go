@@ -15,8 +15,8 @@ limitations under the License.
 */
 
 // Package diagnostics serves the kinds of diagnostics.gatehouse.dev from memory: nothing is stored in
-// etcd. It reads from an interface, and pkg/apiserver joins it with the recorder in pkg/diagnostics.
+// etcd. It reads from interfaces, and pkg/apiserver joins it with pkg/diagnostics and pkg/watches.
 //
 // Stage 5 of the request's path (see ARCHITECTURE.md). pkg/apiserver calls StorageProvider when it builds
-// the groups. Read requesttrace/rest.go first.
+// the groups. Read virtual/rest.go first, then requestreview/rest.go.
 package diagnostics

@@ -21,14 +21,27 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics/requestreview"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics/requesttrace"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics/storagemember"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics/uisession"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics/watchsession"
 )
 
 // StorageProvider builds the storages of diagnostics.gatehouse.dev.
 type StorageProvider struct {
 	// Traces are the inputs of request traces.
 	Traces requesttrace.Config
+	// Watches are the inputs of watch sessions.
+	Watches watchsession.Config
+	// Members are the members of etcd; nil if they are not observed.
+	Members storagemember.Source
+	// Pages makes links to the page of this server; nil if it has none.
+	Pages uisession.Pages
+	// Reviews are the inputs of reviews.
+	Reviews requestreview.Config
 }
 
 var _ base.StorageProvider = StorageProvider{}
@@ -42,9 +55,28 @@ func (p StorageProvider) NewStorage(scheme *runtime.Scheme, _ base.StorageOption
 	if err != nil {
 		return nil, err
 	}
+	reviews, err := requestreview.NewREST(p.Reviews)
+	if err != nil {
+		return nil, err
+	}
+	watches, err := watchsession.NewREST(p.Watches)
+	if err != nil {
+		return nil, err
+	}
+	storages := map[string]rest.Storage{
+		v1alpha1.RequestTraces:  traces,
+		v1alpha1.WatchSessions:  watches,
+		v1alpha1.RequestReviews: reviews,
+		v1alpha1.UISessions:     uisession.NewREST(p.Pages),
+	}
+	if p.Members != nil {
+		if storages[v1alpha1.StorageMembers], err = storagemember.NewREST(p.Members); err != nil {
+			return nil, err
+		}
+	}
 	versions := map[string]map[string]rest.Storage{}
 	for _, version := range scheme.PrioritizedVersionsForGroup(diagnostics.GroupName) {
-		versions[version.Version] = map[string]rest.Storage{"requesttraces": traces}
+		versions[version.Version] = storages
 	}
 	return base.GroupStorage{diagnostics.GroupName: versions}, nil
 }

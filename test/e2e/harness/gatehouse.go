@@ -81,9 +81,11 @@ func InstallGatehouse(ctx context.Context, c *Cluster, rbac string, replicas int
 	if g.client, err = g.etcdCA.Issue("gatehouse-etcd-client", "gatehouse", nil); err != nil {
 		return nil, err
 	}
-	if g.etcdURL, err = c.startEtcd("gatehouse-etcd", g.etcdCA); err != nil {
+	etcd, err := c.StartEtcd(g.etcdCA, "gatehouse-etcd")
+	if err != nil {
 		return nil, err
 	}
+	g.etcdURL = etcd[0].URL
 	servingCA, err := NewAuthority(c.Dir, "gatehouse-ca")
 	if err != nil {
 		return nil, err

@@ -50,6 +50,9 @@ var RequestTraceSelectableFields = []string{
 }
 
 func addFieldLabelConversions(scheme *runtime.Scheme) error {
+	if err := scheme.AddFieldLabelConversionFunc(SchemeGroupVersion.WithKind("WatchSession"), convertWatchSessionFieldLabel); err != nil {
+		return err
+	}
 	return scheme.AddFieldLabelConversionFunc(SchemeGroupVersion.WithKind("RequestTrace"), convertRequestTraceFieldLabel)
 }
 

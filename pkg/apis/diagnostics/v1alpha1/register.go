@@ -41,8 +41,14 @@ func Resource(resource string) schema.GroupResource {
 
 func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(SchemeGroupVersion,
+		&RequestReview{},
 		&RequestTrace{},
 		&RequestTraceList{},
+		&WatchSession{},
+		&WatchSessionList{},
+		&StorageMember{},
+		&StorageMemberList{},
+		&UISession{},
 	)
 	metav1.AddToGroupVersion(scheme, SchemeGroupVersion)
 	return nil

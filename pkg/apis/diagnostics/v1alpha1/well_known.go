@@ -28,8 +28,21 @@ const GroupName = diagnostics.GroupName
 // RequestTraces is the resource of request traces.
 const RequestTraces = "requesttraces"
 
-// VerbReadAll is the verb on request traces that permits to read the traces of others. Without it get,
-// list and watch are about the user's own traces, whatever other rights the user has.
+// RequestReviews is the resource of reviews.
+const RequestReviews = "requestreviews"
+
+// VerbReviewAll is the verb on reviews that permits to review the requests of other users. Without it
+// create is about the user's own requests.
+const VerbReviewAll = "reviewall"
+
+// WatchSessions is the resource of watch sessions.
+const WatchSessions = "watchsessions"
+
+// StorageMembers is the resource of the members of etcd.
+const StorageMembers = "storagemembers"
+
+// VerbReadAll is the verb on request traces and watch sessions that permits to read those of others.
+// Without it get, list and watch are about the user's own, whatever other rights the user has.
 const VerbReadAll = "readall"
 
 // CauseServer is the type of the cause of a NotFound error that has, as its message, the identity of the

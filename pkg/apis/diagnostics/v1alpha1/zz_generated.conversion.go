@@ -25,6 +25,7 @@ import (
 	unsafe "unsafe"
 
 	diagnostics "github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics"
+	v1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	conversion "k8s.io/apimachinery/pkg/conversion"
 	runtime "k8s.io/apimachinery/pkg/runtime"
 )
@@ -56,6 +57,36 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}); err != nil {
 		return err
 	}
+	if err := s.AddGeneratedConversionFunc((*RequestReview)(nil), (*diagnostics.RequestReview)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_RequestReview_To_diagnostics_RequestReview(a.(*RequestReview), b.(*diagnostics.RequestReview), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*diagnostics.RequestReview)(nil), (*RequestReview)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_diagnostics_RequestReview_To_v1alpha1_RequestReview(a.(*diagnostics.RequestReview), b.(*RequestReview), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*RequestReviewSpec)(nil), (*diagnostics.RequestReviewSpec)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_RequestReviewSpec_To_diagnostics_RequestReviewSpec(a.(*RequestReviewSpec), b.(*diagnostics.RequestReviewSpec), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*diagnostics.RequestReviewSpec)(nil), (*RequestReviewSpec)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_diagnostics_RequestReviewSpec_To_v1alpha1_RequestReviewSpec(a.(*diagnostics.RequestReviewSpec), b.(*RequestReviewSpec), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*RequestReviewStatus)(nil), (*diagnostics.RequestReviewStatus)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_RequestReviewStatus_To_diagnostics_RequestReviewStatus(a.(*RequestReviewStatus), b.(*diagnostics.RequestReviewStatus), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*diagnostics.RequestReviewStatus)(nil), (*RequestReviewStatus)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_diagnostics_RequestReviewStatus_To_v1alpha1_RequestReviewStatus(a.(*diagnostics.RequestReviewStatus), b.(*RequestReviewStatus), scope)
+	}); err != nil {
+		return err
+	}
 	if err := s.AddGeneratedConversionFunc((*RequestTrace)(nil), (*diagnostics.RequestTrace)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_v1alpha1_RequestTrace_To_diagnostics_RequestTrace(a.(*RequestTrace), b.(*diagnostics.RequestTrace), scope)
 	}); err != nil {
@@ -73,6 +104,76 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}
 	if err := s.AddGeneratedConversionFunc((*diagnostics.RequestTraceList)(nil), (*RequestTraceList)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_diagnostics_RequestTraceList_To_v1alpha1_RequestTraceList(a.(*diagnostics.RequestTraceList), b.(*RequestTraceList), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*ReviewedExtra)(nil), (*diagnostics.ReviewedExtra)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_ReviewedExtra_To_diagnostics_ReviewedExtra(a.(*ReviewedExtra), b.(*diagnostics.ReviewedExtra), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*diagnostics.ReviewedExtra)(nil), (*ReviewedExtra)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_diagnostics_ReviewedExtra_To_v1alpha1_ReviewedExtra(a.(*diagnostics.ReviewedExtra), b.(*ReviewedExtra), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*ReviewedResource)(nil), (*diagnostics.ReviewedResource)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_ReviewedResource_To_diagnostics_ReviewedResource(a.(*ReviewedResource), b.(*diagnostics.ReviewedResource), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*diagnostics.ReviewedResource)(nil), (*ReviewedResource)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_diagnostics_ReviewedResource_To_v1alpha1_ReviewedResource(a.(*diagnostics.ReviewedResource), b.(*ReviewedResource), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*ReviewedUser)(nil), (*diagnostics.ReviewedUser)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_ReviewedUser_To_diagnostics_ReviewedUser(a.(*ReviewedUser), b.(*diagnostics.ReviewedUser), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*diagnostics.ReviewedUser)(nil), (*ReviewedUser)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_diagnostics_ReviewedUser_To_v1alpha1_ReviewedUser(a.(*diagnostics.ReviewedUser), b.(*ReviewedUser), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*StorageCluster)(nil), (*diagnostics.StorageCluster)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_StorageCluster_To_diagnostics_StorageCluster(a.(*StorageCluster), b.(*diagnostics.StorageCluster), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*diagnostics.StorageCluster)(nil), (*StorageCluster)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_diagnostics_StorageCluster_To_v1alpha1_StorageCluster(a.(*diagnostics.StorageCluster), b.(*StorageCluster), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*StorageFsync)(nil), (*diagnostics.StorageFsync)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_StorageFsync_To_diagnostics_StorageFsync(a.(*StorageFsync), b.(*diagnostics.StorageFsync), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*diagnostics.StorageFsync)(nil), (*StorageFsync)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_diagnostics_StorageFsync_To_v1alpha1_StorageFsync(a.(*diagnostics.StorageFsync), b.(*StorageFsync), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*StorageMember)(nil), (*diagnostics.StorageMember)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_StorageMember_To_diagnostics_StorageMember(a.(*StorageMember), b.(*diagnostics.StorageMember), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*diagnostics.StorageMember)(nil), (*StorageMember)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_diagnostics_StorageMember_To_v1alpha1_StorageMember(a.(*diagnostics.StorageMember), b.(*StorageMember), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*StorageMemberList)(nil), (*diagnostics.StorageMemberList)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_StorageMemberList_To_diagnostics_StorageMemberList(a.(*StorageMemberList), b.(*diagnostics.StorageMemberList), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*diagnostics.StorageMemberList)(nil), (*StorageMemberList)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_diagnostics_StorageMemberList_To_v1alpha1_StorageMemberList(a.(*diagnostics.StorageMemberList), b.(*StorageMemberList), scope)
 	}); err != nil {
 		return err
 	}
@@ -126,6 +227,86 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}); err != nil {
 		return err
 	}
+	if err := s.AddGeneratedConversionFunc((*UISession)(nil), (*diagnostics.UISession)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_UISession_To_diagnostics_UISession(a.(*UISession), b.(*diagnostics.UISession), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*diagnostics.UISession)(nil), (*UISession)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_diagnostics_UISession_To_v1alpha1_UISession(a.(*diagnostics.UISession), b.(*UISession), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*UISessionSpec)(nil), (*diagnostics.UISessionSpec)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_UISessionSpec_To_diagnostics_UISessionSpec(a.(*UISessionSpec), b.(*diagnostics.UISessionSpec), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*diagnostics.UISessionSpec)(nil), (*UISessionSpec)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_diagnostics_UISessionSpec_To_v1alpha1_UISessionSpec(a.(*diagnostics.UISessionSpec), b.(*UISessionSpec), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*UISessionStatus)(nil), (*diagnostics.UISessionStatus)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_UISessionStatus_To_diagnostics_UISessionStatus(a.(*UISessionStatus), b.(*diagnostics.UISessionStatus), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*diagnostics.UISessionStatus)(nil), (*UISessionStatus)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_diagnostics_UISessionStatus_To_v1alpha1_UISessionStatus(a.(*diagnostics.UISessionStatus), b.(*UISessionStatus), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*WatchEnd)(nil), (*diagnostics.WatchEnd)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_WatchEnd_To_diagnostics_WatchEnd(a.(*WatchEnd), b.(*diagnostics.WatchEnd), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*diagnostics.WatchEnd)(nil), (*WatchEnd)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_diagnostics_WatchEnd_To_v1alpha1_WatchEnd(a.(*diagnostics.WatchEnd), b.(*WatchEnd), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*WatchSession)(nil), (*diagnostics.WatchSession)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_WatchSession_To_diagnostics_WatchSession(a.(*WatchSession), b.(*diagnostics.WatchSession), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*diagnostics.WatchSession)(nil), (*WatchSession)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_diagnostics_WatchSession_To_v1alpha1_WatchSession(a.(*diagnostics.WatchSession), b.(*WatchSession), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*WatchSessionList)(nil), (*diagnostics.WatchSessionList)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_WatchSessionList_To_diagnostics_WatchSessionList(a.(*WatchSessionList), b.(*diagnostics.WatchSessionList), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*diagnostics.WatchSessionList)(nil), (*WatchSessionList)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_diagnostics_WatchSessionList_To_v1alpha1_WatchSessionList(a.(*diagnostics.WatchSessionList), b.(*WatchSessionList), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*WatchUser)(nil), (*diagnostics.WatchUser)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_WatchUser_To_diagnostics_WatchUser(a.(*WatchUser), b.(*diagnostics.WatchUser), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*diagnostics.WatchUser)(nil), (*WatchUser)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_diagnostics_WatchUser_To_v1alpha1_WatchUser(a.(*diagnostics.WatchUser), b.(*WatchUser), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*WatchedRequest)(nil), (*diagnostics.WatchedRequest)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_WatchedRequest_To_diagnostics_WatchedRequest(a.(*WatchedRequest), b.(*diagnostics.WatchedRequest), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*diagnostics.WatchedRequest)(nil), (*WatchedRequest)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_diagnostics_WatchedRequest_To_v1alpha1_WatchedRequest(a.(*diagnostics.WatchedRequest), b.(*WatchedRequest), scope)
+	}); err != nil {
+		return err
+	}
 	return nil
 }
 
@@ -167,6 +348,78 @@ func autoConvert_diagnostics_NearMiss_To_v1alpha1_NearMiss(in *diagnostics.NearM
 // Convert_diagnostics_NearMiss_To_v1alpha1_NearMiss is an autogenerated conversion function.
 func Convert_diagnostics_NearMiss_To_v1alpha1_NearMiss(in *diagnostics.NearMiss, out *NearMiss, s conversion.Scope) error {
 	return autoConvert_diagnostics_NearMiss_To_v1alpha1_NearMiss(in, out, s)
+}
+
+func autoConvert_v1alpha1_RequestReview_To_diagnostics_RequestReview(in *RequestReview, out *diagnostics.RequestReview, s conversion.Scope) error {
+	out.ObjectMeta = in.ObjectMeta
+	if err := Convert_v1alpha1_RequestReviewSpec_To_diagnostics_RequestReviewSpec(&in.Spec, &out.Spec, s); err != nil {
+		return err
+	}
+	if err := Convert_v1alpha1_RequestReviewStatus_To_diagnostics_RequestReviewStatus(&in.Status, &out.Status, s); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Convert_v1alpha1_RequestReview_To_diagnostics_RequestReview is an autogenerated conversion function.
+func Convert_v1alpha1_RequestReview_To_diagnostics_RequestReview(in *RequestReview, out *diagnostics.RequestReview, s conversion.Scope) error {
+	return autoConvert_v1alpha1_RequestReview_To_diagnostics_RequestReview(in, out, s)
+}
+
+func autoConvert_diagnostics_RequestReview_To_v1alpha1_RequestReview(in *diagnostics.RequestReview, out *RequestReview, s conversion.Scope) error {
+	out.ObjectMeta = in.ObjectMeta
+	if err := Convert_diagnostics_RequestReviewSpec_To_v1alpha1_RequestReviewSpec(&in.Spec, &out.Spec, s); err != nil {
+		return err
+	}
+	if err := Convert_diagnostics_RequestReviewStatus_To_v1alpha1_RequestReviewStatus(&in.Status, &out.Status, s); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Convert_diagnostics_RequestReview_To_v1alpha1_RequestReview is an autogenerated conversion function.
+func Convert_diagnostics_RequestReview_To_v1alpha1_RequestReview(in *diagnostics.RequestReview, out *RequestReview, s conversion.Scope) error {
+	return autoConvert_diagnostics_RequestReview_To_v1alpha1_RequestReview(in, out, s)
+}
+
+func autoConvert_v1alpha1_RequestReviewSpec_To_diagnostics_RequestReviewSpec(in *RequestReviewSpec, out *diagnostics.RequestReviewSpec, s conversion.Scope) error {
+	*out = *(*diagnostics.RequestReviewSpec)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_RequestReviewSpec_To_diagnostics_RequestReviewSpec is an autogenerated conversion function.
+func Convert_v1alpha1_RequestReviewSpec_To_diagnostics_RequestReviewSpec(in *RequestReviewSpec, out *diagnostics.RequestReviewSpec, s conversion.Scope) error {
+	return autoConvert_v1alpha1_RequestReviewSpec_To_diagnostics_RequestReviewSpec(in, out, s)
+}
+
+func autoConvert_diagnostics_RequestReviewSpec_To_v1alpha1_RequestReviewSpec(in *diagnostics.RequestReviewSpec, out *RequestReviewSpec, s conversion.Scope) error {
+	*out = *(*RequestReviewSpec)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_diagnostics_RequestReviewSpec_To_v1alpha1_RequestReviewSpec is an autogenerated conversion function.
+func Convert_diagnostics_RequestReviewSpec_To_v1alpha1_RequestReviewSpec(in *diagnostics.RequestReviewSpec, out *RequestReviewSpec, s conversion.Scope) error {
+	return autoConvert_diagnostics_RequestReviewSpec_To_v1alpha1_RequestReviewSpec(in, out, s)
+}
+
+func autoConvert_v1alpha1_RequestReviewStatus_To_diagnostics_RequestReviewStatus(in *RequestReviewStatus, out *diagnostics.RequestReviewStatus, s conversion.Scope) error {
+	*out = *(*diagnostics.RequestReviewStatus)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_RequestReviewStatus_To_diagnostics_RequestReviewStatus is an autogenerated conversion function.
+func Convert_v1alpha1_RequestReviewStatus_To_diagnostics_RequestReviewStatus(in *RequestReviewStatus, out *diagnostics.RequestReviewStatus, s conversion.Scope) error {
+	return autoConvert_v1alpha1_RequestReviewStatus_To_diagnostics_RequestReviewStatus(in, out, s)
+}
+
+func autoConvert_diagnostics_RequestReviewStatus_To_v1alpha1_RequestReviewStatus(in *diagnostics.RequestReviewStatus, out *RequestReviewStatus, s conversion.Scope) error {
+	*out = *(*RequestReviewStatus)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_diagnostics_RequestReviewStatus_To_v1alpha1_RequestReviewStatus is an autogenerated conversion function.
+func Convert_diagnostics_RequestReviewStatus_To_v1alpha1_RequestReviewStatus(in *diagnostics.RequestReviewStatus, out *RequestReviewStatus, s conversion.Scope) error {
+	return autoConvert_diagnostics_RequestReviewStatus_To_v1alpha1_RequestReviewStatus(in, out, s)
 }
 
 func autoConvert_v1alpha1_RequestTrace_To_diagnostics_RequestTrace(in *RequestTrace, out *diagnostics.RequestTrace, s conversion.Scope) error {
@@ -243,6 +496,190 @@ func autoConvert_diagnostics_RequestTraceList_To_v1alpha1_RequestTraceList(in *d
 // Convert_diagnostics_RequestTraceList_To_v1alpha1_RequestTraceList is an autogenerated conversion function.
 func Convert_diagnostics_RequestTraceList_To_v1alpha1_RequestTraceList(in *diagnostics.RequestTraceList, out *RequestTraceList, s conversion.Scope) error {
 	return autoConvert_diagnostics_RequestTraceList_To_v1alpha1_RequestTraceList(in, out, s)
+}
+
+func autoConvert_v1alpha1_ReviewedExtra_To_diagnostics_ReviewedExtra(in *ReviewedExtra, out *diagnostics.ReviewedExtra, s conversion.Scope) error {
+	*out = *(*diagnostics.ReviewedExtra)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_ReviewedExtra_To_diagnostics_ReviewedExtra is an autogenerated conversion function.
+func Convert_v1alpha1_ReviewedExtra_To_diagnostics_ReviewedExtra(in *ReviewedExtra, out *diagnostics.ReviewedExtra, s conversion.Scope) error {
+	return autoConvert_v1alpha1_ReviewedExtra_To_diagnostics_ReviewedExtra(in, out, s)
+}
+
+func autoConvert_diagnostics_ReviewedExtra_To_v1alpha1_ReviewedExtra(in *diagnostics.ReviewedExtra, out *ReviewedExtra, s conversion.Scope) error {
+	*out = *(*ReviewedExtra)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_diagnostics_ReviewedExtra_To_v1alpha1_ReviewedExtra is an autogenerated conversion function.
+func Convert_diagnostics_ReviewedExtra_To_v1alpha1_ReviewedExtra(in *diagnostics.ReviewedExtra, out *ReviewedExtra, s conversion.Scope) error {
+	return autoConvert_diagnostics_ReviewedExtra_To_v1alpha1_ReviewedExtra(in, out, s)
+}
+
+func autoConvert_v1alpha1_ReviewedResource_To_diagnostics_ReviewedResource(in *ReviewedResource, out *diagnostics.ReviewedResource, s conversion.Scope) error {
+	*out = *(*diagnostics.ReviewedResource)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_ReviewedResource_To_diagnostics_ReviewedResource is an autogenerated conversion function.
+func Convert_v1alpha1_ReviewedResource_To_diagnostics_ReviewedResource(in *ReviewedResource, out *diagnostics.ReviewedResource, s conversion.Scope) error {
+	return autoConvert_v1alpha1_ReviewedResource_To_diagnostics_ReviewedResource(in, out, s)
+}
+
+func autoConvert_diagnostics_ReviewedResource_To_v1alpha1_ReviewedResource(in *diagnostics.ReviewedResource, out *ReviewedResource, s conversion.Scope) error {
+	*out = *(*ReviewedResource)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_diagnostics_ReviewedResource_To_v1alpha1_ReviewedResource is an autogenerated conversion function.
+func Convert_diagnostics_ReviewedResource_To_v1alpha1_ReviewedResource(in *diagnostics.ReviewedResource, out *ReviewedResource, s conversion.Scope) error {
+	return autoConvert_diagnostics_ReviewedResource_To_v1alpha1_ReviewedResource(in, out, s)
+}
+
+func autoConvert_v1alpha1_ReviewedUser_To_diagnostics_ReviewedUser(in *ReviewedUser, out *diagnostics.ReviewedUser, s conversion.Scope) error {
+	*out = *(*diagnostics.ReviewedUser)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_ReviewedUser_To_diagnostics_ReviewedUser is an autogenerated conversion function.
+func Convert_v1alpha1_ReviewedUser_To_diagnostics_ReviewedUser(in *ReviewedUser, out *diagnostics.ReviewedUser, s conversion.Scope) error {
+	return autoConvert_v1alpha1_ReviewedUser_To_diagnostics_ReviewedUser(in, out, s)
+}
+
+func autoConvert_diagnostics_ReviewedUser_To_v1alpha1_ReviewedUser(in *diagnostics.ReviewedUser, out *ReviewedUser, s conversion.Scope) error {
+	*out = *(*ReviewedUser)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_diagnostics_ReviewedUser_To_v1alpha1_ReviewedUser is an autogenerated conversion function.
+func Convert_diagnostics_ReviewedUser_To_v1alpha1_ReviewedUser(in *diagnostics.ReviewedUser, out *ReviewedUser, s conversion.Scope) error {
+	return autoConvert_diagnostics_ReviewedUser_To_v1alpha1_ReviewedUser(in, out, s)
+}
+
+func autoConvert_v1alpha1_StorageCluster_To_diagnostics_StorageCluster(in *StorageCluster, out *diagnostics.StorageCluster, s conversion.Scope) error {
+	*out = *(*diagnostics.StorageCluster)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_StorageCluster_To_diagnostics_StorageCluster is an autogenerated conversion function.
+func Convert_v1alpha1_StorageCluster_To_diagnostics_StorageCluster(in *StorageCluster, out *diagnostics.StorageCluster, s conversion.Scope) error {
+	return autoConvert_v1alpha1_StorageCluster_To_diagnostics_StorageCluster(in, out, s)
+}
+
+func autoConvert_diagnostics_StorageCluster_To_v1alpha1_StorageCluster(in *diagnostics.StorageCluster, out *StorageCluster, s conversion.Scope) error {
+	*out = *(*StorageCluster)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_diagnostics_StorageCluster_To_v1alpha1_StorageCluster is an autogenerated conversion function.
+func Convert_diagnostics_StorageCluster_To_v1alpha1_StorageCluster(in *diagnostics.StorageCluster, out *StorageCluster, s conversion.Scope) error {
+	return autoConvert_diagnostics_StorageCluster_To_v1alpha1_StorageCluster(in, out, s)
+}
+
+func autoConvert_v1alpha1_StorageFsync_To_diagnostics_StorageFsync(in *StorageFsync, out *diagnostics.StorageFsync, s conversion.Scope) error {
+	*out = *(*diagnostics.StorageFsync)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_StorageFsync_To_diagnostics_StorageFsync is an autogenerated conversion function.
+func Convert_v1alpha1_StorageFsync_To_diagnostics_StorageFsync(in *StorageFsync, out *diagnostics.StorageFsync, s conversion.Scope) error {
+	return autoConvert_v1alpha1_StorageFsync_To_diagnostics_StorageFsync(in, out, s)
+}
+
+func autoConvert_diagnostics_StorageFsync_To_v1alpha1_StorageFsync(in *diagnostics.StorageFsync, out *StorageFsync, s conversion.Scope) error {
+	*out = *(*StorageFsync)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_diagnostics_StorageFsync_To_v1alpha1_StorageFsync is an autogenerated conversion function.
+func Convert_diagnostics_StorageFsync_To_v1alpha1_StorageFsync(in *diagnostics.StorageFsync, out *StorageFsync, s conversion.Scope) error {
+	return autoConvert_diagnostics_StorageFsync_To_v1alpha1_StorageFsync(in, out, s)
+}
+
+func autoConvert_v1alpha1_StorageMember_To_diagnostics_StorageMember(in *StorageMember, out *diagnostics.StorageMember, s conversion.Scope) error {
+	out.ObjectMeta = in.ObjectMeta
+	out.MemberName = in.MemberName
+	out.Role = diagnostics.StorageRole(in.Role)
+	out.Health = diagnostics.StorageHealth(in.Health)
+	out.Error = in.Error
+	out.Alarms = *(*[]diagnostics.StorageAlarm)(unsafe.Pointer(&in.Alarms))
+	out.LastSeenTime = (*v1.MicroTime)(unsafe.Pointer(in.LastSeenTime))
+	out.RoundTrip = (*v1.Duration)(unsafe.Pointer(in.RoundTrip))
+	out.RaftIndex = in.RaftIndex
+	out.RaftTerm = in.RaftTerm
+	out.Behind = (*int64)(unsafe.Pointer(in.Behind))
+	out.Fsync = (*diagnostics.StorageFsync)(unsafe.Pointer(in.Fsync))
+	out.FsyncUnavailable = in.FsyncUnavailable
+	out.DBSizeBytes = in.DBSizeBytes
+	out.DBSizeInUseBytes = in.DBSizeInUseBytes
+	out.QuotaBytes = in.QuotaBytes
+	out.Version = in.Version
+	out.ClientURLs = *(*[]string)(unsafe.Pointer(&in.ClientURLs))
+	out.PeerURLs = *(*[]string)(unsafe.Pointer(&in.PeerURLs))
+	if err := Convert_v1alpha1_StorageCluster_To_diagnostics_StorageCluster(&in.Cluster, &out.Cluster, s); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Convert_v1alpha1_StorageMember_To_diagnostics_StorageMember is an autogenerated conversion function.
+func Convert_v1alpha1_StorageMember_To_diagnostics_StorageMember(in *StorageMember, out *diagnostics.StorageMember, s conversion.Scope) error {
+	return autoConvert_v1alpha1_StorageMember_To_diagnostics_StorageMember(in, out, s)
+}
+
+func autoConvert_diagnostics_StorageMember_To_v1alpha1_StorageMember(in *diagnostics.StorageMember, out *StorageMember, s conversion.Scope) error {
+	out.ObjectMeta = in.ObjectMeta
+	out.MemberName = in.MemberName
+	out.Role = StorageRole(in.Role)
+	out.Health = StorageHealth(in.Health)
+	out.Error = in.Error
+	out.Alarms = *(*[]StorageAlarm)(unsafe.Pointer(&in.Alarms))
+	out.LastSeenTime = (*v1.MicroTime)(unsafe.Pointer(in.LastSeenTime))
+	out.RoundTrip = (*v1.Duration)(unsafe.Pointer(in.RoundTrip))
+	out.RaftIndex = in.RaftIndex
+	out.RaftTerm = in.RaftTerm
+	out.Behind = (*int64)(unsafe.Pointer(in.Behind))
+	out.Fsync = (*StorageFsync)(unsafe.Pointer(in.Fsync))
+	out.FsyncUnavailable = in.FsyncUnavailable
+	out.DBSizeBytes = in.DBSizeBytes
+	out.DBSizeInUseBytes = in.DBSizeInUseBytes
+	out.QuotaBytes = in.QuotaBytes
+	out.Version = in.Version
+	out.ClientURLs = *(*[]string)(unsafe.Pointer(&in.ClientURLs))
+	out.PeerURLs = *(*[]string)(unsafe.Pointer(&in.PeerURLs))
+	if err := Convert_diagnostics_StorageCluster_To_v1alpha1_StorageCluster(&in.Cluster, &out.Cluster, s); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Convert_diagnostics_StorageMember_To_v1alpha1_StorageMember is an autogenerated conversion function.
+func Convert_diagnostics_StorageMember_To_v1alpha1_StorageMember(in *diagnostics.StorageMember, out *StorageMember, s conversion.Scope) error {
+	return autoConvert_diagnostics_StorageMember_To_v1alpha1_StorageMember(in, out, s)
+}
+
+func autoConvert_v1alpha1_StorageMemberList_To_diagnostics_StorageMemberList(in *StorageMemberList, out *diagnostics.StorageMemberList, s conversion.Scope) error {
+	out.ListMeta = in.ListMeta
+	out.Items = *(*[]diagnostics.StorageMember)(unsafe.Pointer(&in.Items))
+	return nil
+}
+
+// Convert_v1alpha1_StorageMemberList_To_diagnostics_StorageMemberList is an autogenerated conversion function.
+func Convert_v1alpha1_StorageMemberList_To_diagnostics_StorageMemberList(in *StorageMemberList, out *diagnostics.StorageMemberList, s conversion.Scope) error {
+	return autoConvert_v1alpha1_StorageMemberList_To_diagnostics_StorageMemberList(in, out, s)
+}
+
+func autoConvert_diagnostics_StorageMemberList_To_v1alpha1_StorageMemberList(in *diagnostics.StorageMemberList, out *StorageMemberList, s conversion.Scope) error {
+	out.ListMeta = in.ListMeta
+	out.Items = *(*[]StorageMember)(unsafe.Pointer(&in.Items))
+	return nil
+}
+
+// Convert_diagnostics_StorageMemberList_To_v1alpha1_StorageMemberList is an autogenerated conversion function.
+func Convert_diagnostics_StorageMemberList_To_v1alpha1_StorageMemberList(in *diagnostics.StorageMemberList, out *StorageMemberList, s conversion.Scope) error {
+	return autoConvert_diagnostics_StorageMemberList_To_v1alpha1_StorageMemberList(in, out, s)
 }
 
 func autoConvert_v1alpha1_TraceGrant_To_diagnostics_TraceGrant(in *TraceGrant, out *diagnostics.TraceGrant, s conversion.Scope) error {
@@ -343,4 +780,214 @@ func autoConvert_diagnostics_TracedUser_To_v1alpha1_TracedUser(in *diagnostics.T
 // Convert_diagnostics_TracedUser_To_v1alpha1_TracedUser is an autogenerated conversion function.
 func Convert_diagnostics_TracedUser_To_v1alpha1_TracedUser(in *diagnostics.TracedUser, out *TracedUser, s conversion.Scope) error {
 	return autoConvert_diagnostics_TracedUser_To_v1alpha1_TracedUser(in, out, s)
+}
+
+func autoConvert_v1alpha1_UISession_To_diagnostics_UISession(in *UISession, out *diagnostics.UISession, s conversion.Scope) error {
+	out.ObjectMeta = in.ObjectMeta
+	if err := Convert_v1alpha1_UISessionSpec_To_diagnostics_UISessionSpec(&in.Spec, &out.Spec, s); err != nil {
+		return err
+	}
+	if err := Convert_v1alpha1_UISessionStatus_To_diagnostics_UISessionStatus(&in.Status, &out.Status, s); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Convert_v1alpha1_UISession_To_diagnostics_UISession is an autogenerated conversion function.
+func Convert_v1alpha1_UISession_To_diagnostics_UISession(in *UISession, out *diagnostics.UISession, s conversion.Scope) error {
+	return autoConvert_v1alpha1_UISession_To_diagnostics_UISession(in, out, s)
+}
+
+func autoConvert_diagnostics_UISession_To_v1alpha1_UISession(in *diagnostics.UISession, out *UISession, s conversion.Scope) error {
+	out.ObjectMeta = in.ObjectMeta
+	if err := Convert_diagnostics_UISessionSpec_To_v1alpha1_UISessionSpec(&in.Spec, &out.Spec, s); err != nil {
+		return err
+	}
+	if err := Convert_diagnostics_UISessionStatus_To_v1alpha1_UISessionStatus(&in.Status, &out.Status, s); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Convert_diagnostics_UISession_To_v1alpha1_UISession is an autogenerated conversion function.
+func Convert_diagnostics_UISession_To_v1alpha1_UISession(in *diagnostics.UISession, out *UISession, s conversion.Scope) error {
+	return autoConvert_diagnostics_UISession_To_v1alpha1_UISession(in, out, s)
+}
+
+func autoConvert_v1alpha1_UISessionSpec_To_diagnostics_UISessionSpec(in *UISessionSpec, out *diagnostics.UISessionSpec, s conversion.Scope) error {
+	*out = *(*diagnostics.UISessionSpec)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_UISessionSpec_To_diagnostics_UISessionSpec is an autogenerated conversion function.
+func Convert_v1alpha1_UISessionSpec_To_diagnostics_UISessionSpec(in *UISessionSpec, out *diagnostics.UISessionSpec, s conversion.Scope) error {
+	return autoConvert_v1alpha1_UISessionSpec_To_diagnostics_UISessionSpec(in, out, s)
+}
+
+func autoConvert_diagnostics_UISessionSpec_To_v1alpha1_UISessionSpec(in *diagnostics.UISessionSpec, out *UISessionSpec, s conversion.Scope) error {
+	*out = *(*UISessionSpec)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_diagnostics_UISessionSpec_To_v1alpha1_UISessionSpec is an autogenerated conversion function.
+func Convert_diagnostics_UISessionSpec_To_v1alpha1_UISessionSpec(in *diagnostics.UISessionSpec, out *UISessionSpec, s conversion.Scope) error {
+	return autoConvert_diagnostics_UISessionSpec_To_v1alpha1_UISessionSpec(in, out, s)
+}
+
+func autoConvert_v1alpha1_UISessionStatus_To_diagnostics_UISessionStatus(in *UISessionStatus, out *diagnostics.UISessionStatus, s conversion.Scope) error {
+	*out = *(*diagnostics.UISessionStatus)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_UISessionStatus_To_diagnostics_UISessionStatus is an autogenerated conversion function.
+func Convert_v1alpha1_UISessionStatus_To_diagnostics_UISessionStatus(in *UISessionStatus, out *diagnostics.UISessionStatus, s conversion.Scope) error {
+	return autoConvert_v1alpha1_UISessionStatus_To_diagnostics_UISessionStatus(in, out, s)
+}
+
+func autoConvert_diagnostics_UISessionStatus_To_v1alpha1_UISessionStatus(in *diagnostics.UISessionStatus, out *UISessionStatus, s conversion.Scope) error {
+	*out = *(*UISessionStatus)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_diagnostics_UISessionStatus_To_v1alpha1_UISessionStatus is an autogenerated conversion function.
+func Convert_diagnostics_UISessionStatus_To_v1alpha1_UISessionStatus(in *diagnostics.UISessionStatus, out *UISessionStatus, s conversion.Scope) error {
+	return autoConvert_diagnostics_UISessionStatus_To_v1alpha1_UISessionStatus(in, out, s)
+}
+
+func autoConvert_v1alpha1_WatchEnd_To_diagnostics_WatchEnd(in *WatchEnd, out *diagnostics.WatchEnd, s conversion.Scope) error {
+	*out = *(*diagnostics.WatchEnd)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_WatchEnd_To_diagnostics_WatchEnd is an autogenerated conversion function.
+func Convert_v1alpha1_WatchEnd_To_diagnostics_WatchEnd(in *WatchEnd, out *diagnostics.WatchEnd, s conversion.Scope) error {
+	return autoConvert_v1alpha1_WatchEnd_To_diagnostics_WatchEnd(in, out, s)
+}
+
+func autoConvert_diagnostics_WatchEnd_To_v1alpha1_WatchEnd(in *diagnostics.WatchEnd, out *WatchEnd, s conversion.Scope) error {
+	*out = *(*WatchEnd)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_diagnostics_WatchEnd_To_v1alpha1_WatchEnd is an autogenerated conversion function.
+func Convert_diagnostics_WatchEnd_To_v1alpha1_WatchEnd(in *diagnostics.WatchEnd, out *WatchEnd, s conversion.Scope) error {
+	return autoConvert_diagnostics_WatchEnd_To_v1alpha1_WatchEnd(in, out, s)
+}
+
+func autoConvert_v1alpha1_WatchSession_To_diagnostics_WatchSession(in *WatchSession, out *diagnostics.WatchSession, s conversion.Scope) error {
+	out.ObjectMeta = in.ObjectMeta
+	out.Server = in.Server
+	out.AuditID = in.AuditID
+	if err := Convert_v1alpha1_WatchUser_To_diagnostics_WatchUser(&in.User, &out.User, s); err != nil {
+		return err
+	}
+	if err := Convert_v1alpha1_WatchedRequest_To_diagnostics_WatchedRequest(&in.Request, &out.Request, s); err != nil {
+		return err
+	}
+	out.ServedFrom = diagnostics.WatchSource(in.ServedFrom)
+	out.StartTime = in.StartTime
+	out.State = diagnostics.WatchState(in.State)
+	out.Events = in.Events
+	out.Bytes = in.Bytes
+	out.Compressed = in.Compressed
+	out.LastWriteTime = (*v1.MicroTime)(unsafe.Pointer(in.LastWriteTime))
+	out.BlockedSince = (*v1.MicroTime)(unsafe.Pointer(in.BlockedSince))
+	out.LongestBlocked = (*v1.Duration)(unsafe.Pointer(in.LongestBlocked))
+	out.End = (*diagnostics.WatchEnd)(unsafe.Pointer(in.End))
+	return nil
+}
+
+// Convert_v1alpha1_WatchSession_To_diagnostics_WatchSession is an autogenerated conversion function.
+func Convert_v1alpha1_WatchSession_To_diagnostics_WatchSession(in *WatchSession, out *diagnostics.WatchSession, s conversion.Scope) error {
+	return autoConvert_v1alpha1_WatchSession_To_diagnostics_WatchSession(in, out, s)
+}
+
+func autoConvert_diagnostics_WatchSession_To_v1alpha1_WatchSession(in *diagnostics.WatchSession, out *WatchSession, s conversion.Scope) error {
+	out.ObjectMeta = in.ObjectMeta
+	out.Server = in.Server
+	out.AuditID = in.AuditID
+	if err := Convert_diagnostics_WatchUser_To_v1alpha1_WatchUser(&in.User, &out.User, s); err != nil {
+		return err
+	}
+	if err := Convert_diagnostics_WatchedRequest_To_v1alpha1_WatchedRequest(&in.Request, &out.Request, s); err != nil {
+		return err
+	}
+	out.ServedFrom = WatchSource(in.ServedFrom)
+	out.StartTime = in.StartTime
+	out.State = WatchState(in.State)
+	out.Events = in.Events
+	out.Bytes = in.Bytes
+	out.Compressed = in.Compressed
+	out.LastWriteTime = (*v1.MicroTime)(unsafe.Pointer(in.LastWriteTime))
+	out.BlockedSince = (*v1.MicroTime)(unsafe.Pointer(in.BlockedSince))
+	out.LongestBlocked = (*v1.Duration)(unsafe.Pointer(in.LongestBlocked))
+	out.End = (*WatchEnd)(unsafe.Pointer(in.End))
+	return nil
+}
+
+// Convert_diagnostics_WatchSession_To_v1alpha1_WatchSession is an autogenerated conversion function.
+func Convert_diagnostics_WatchSession_To_v1alpha1_WatchSession(in *diagnostics.WatchSession, out *WatchSession, s conversion.Scope) error {
+	return autoConvert_diagnostics_WatchSession_To_v1alpha1_WatchSession(in, out, s)
+}
+
+func autoConvert_v1alpha1_WatchSessionList_To_diagnostics_WatchSessionList(in *WatchSessionList, out *diagnostics.WatchSessionList, s conversion.Scope) error {
+	out.ListMeta = in.ListMeta
+	out.Items = *(*[]diagnostics.WatchSession)(unsafe.Pointer(&in.Items))
+	return nil
+}
+
+// Convert_v1alpha1_WatchSessionList_To_diagnostics_WatchSessionList is an autogenerated conversion function.
+func Convert_v1alpha1_WatchSessionList_To_diagnostics_WatchSessionList(in *WatchSessionList, out *diagnostics.WatchSessionList, s conversion.Scope) error {
+	return autoConvert_v1alpha1_WatchSessionList_To_diagnostics_WatchSessionList(in, out, s)
+}
+
+func autoConvert_diagnostics_WatchSessionList_To_v1alpha1_WatchSessionList(in *diagnostics.WatchSessionList, out *WatchSessionList, s conversion.Scope) error {
+	out.ListMeta = in.ListMeta
+	out.Items = *(*[]WatchSession)(unsafe.Pointer(&in.Items))
+	return nil
+}
+
+// Convert_diagnostics_WatchSessionList_To_v1alpha1_WatchSessionList is an autogenerated conversion function.
+func Convert_diagnostics_WatchSessionList_To_v1alpha1_WatchSessionList(in *diagnostics.WatchSessionList, out *WatchSessionList, s conversion.Scope) error {
+	return autoConvert_diagnostics_WatchSessionList_To_v1alpha1_WatchSessionList(in, out, s)
+}
+
+func autoConvert_v1alpha1_WatchUser_To_diagnostics_WatchUser(in *WatchUser, out *diagnostics.WatchUser, s conversion.Scope) error {
+	*out = *(*diagnostics.WatchUser)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_WatchUser_To_diagnostics_WatchUser is an autogenerated conversion function.
+func Convert_v1alpha1_WatchUser_To_diagnostics_WatchUser(in *WatchUser, out *diagnostics.WatchUser, s conversion.Scope) error {
+	return autoConvert_v1alpha1_WatchUser_To_diagnostics_WatchUser(in, out, s)
+}
+
+func autoConvert_diagnostics_WatchUser_To_v1alpha1_WatchUser(in *diagnostics.WatchUser, out *WatchUser, s conversion.Scope) error {
+	*out = *(*WatchUser)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_diagnostics_WatchUser_To_v1alpha1_WatchUser is an autogenerated conversion function.
+func Convert_diagnostics_WatchUser_To_v1alpha1_WatchUser(in *diagnostics.WatchUser, out *WatchUser, s conversion.Scope) error {
+	return autoConvert_diagnostics_WatchUser_To_v1alpha1_WatchUser(in, out, s)
+}
+
+func autoConvert_v1alpha1_WatchedRequest_To_diagnostics_WatchedRequest(in *WatchedRequest, out *diagnostics.WatchedRequest, s conversion.Scope) error {
+	*out = *(*diagnostics.WatchedRequest)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_WatchedRequest_To_diagnostics_WatchedRequest is an autogenerated conversion function.
+func Convert_v1alpha1_WatchedRequest_To_diagnostics_WatchedRequest(in *WatchedRequest, out *diagnostics.WatchedRequest, s conversion.Scope) error {
+	return autoConvert_v1alpha1_WatchedRequest_To_diagnostics_WatchedRequest(in, out, s)
+}
+
+func autoConvert_diagnostics_WatchedRequest_To_v1alpha1_WatchedRequest(in *diagnostics.WatchedRequest, out *WatchedRequest, s conversion.Scope) error {
+	*out = *(*WatchedRequest)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_diagnostics_WatchedRequest_To_v1alpha1_WatchedRequest is an autogenerated conversion function.
+func Convert_diagnostics_WatchedRequest_To_v1alpha1_WatchedRequest(in *diagnostics.WatchedRequest, out *WatchedRequest, s conversion.Scope) error {
+	return autoConvert_diagnostics_WatchedRequest_To_v1alpha1_WatchedRequest(in, out, s)
 }

@@ -32,6 +32,21 @@ func (in NearMiss) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in RequestReview) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.RequestReview"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in RequestReviewSpec) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.RequestReviewSpec"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in RequestReviewStatus) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.RequestReviewStatus"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in RequestTrace) OpenAPIModelName() string {
 	return "dev.gatehouse.diagnostics.v1alpha1.RequestTrace"
 }
@@ -39,6 +54,41 @@ func (in RequestTrace) OpenAPIModelName() string {
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in RequestTraceList) OpenAPIModelName() string {
 	return "dev.gatehouse.diagnostics.v1alpha1.RequestTraceList"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ReviewedExtra) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.ReviewedExtra"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ReviewedResource) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.ReviewedResource"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ReviewedUser) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.ReviewedUser"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in StorageCluster) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.StorageCluster"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in StorageFsync) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.StorageFsync"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in StorageMember) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.StorageMember"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in StorageMemberList) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.StorageMemberList"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
@@ -64,4 +114,44 @@ func (in TracedRequest) OpenAPIModelName() string {
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in TracedUser) OpenAPIModelName() string {
 	return "dev.gatehouse.diagnostics.v1alpha1.TracedUser"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in UISession) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.UISession"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in UISessionSpec) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.UISessionSpec"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in UISessionStatus) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.UISessionStatus"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in WatchEnd) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.WatchEnd"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in WatchSession) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.WatchSession"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in WatchSessionList) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.WatchSessionList"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in WatchUser) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.WatchUser"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in WatchedRequest) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.WatchedRequest"
 }

@@ -56,6 +56,10 @@ func (f *sharedInformerFactory) ForResource(resource schema.GroupVersionResource
 	// Group=diagnostics.gatehouse.dev, Version=v1alpha1
 	case v1alpha1.SchemeGroupVersion.WithResource("requesttraces"):
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Diagnostics().V1alpha1().RequestTraces().Informer()}, nil
+	case v1alpha1.SchemeGroupVersion.WithResource("storagemembers"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Diagnostics().V1alpha1().StorageMembers().Informer()}, nil
+	case v1alpha1.SchemeGroupVersion.WithResource("watchsessions"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Diagnostics().V1alpha1().WatchSessions().Informer()}, nil
 
 		// Group=fleet.gatehouse.dev, Version=v1alpha1
 	case fleetv1alpha1.SchemeGroupVersion.WithResource("apps"):

@@ -18,38 +18,19 @@ package requesttrace
 
 import (
 	"context"
-	"errors"
 	"strconv"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
-	"k8s.io/apiserver/pkg/endpoints/request"
-	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics/virtual"
 )
 
 // Source has the traces of this server.
-type Source interface {
-	// Get returns the newest visible trace with a name, or nil.
-	Get(name string, visible func(*diagnostics.RequestTrace) bool) *diagnostics.RequestTrace
-	// List calls visit with the traces, the oldest first. It returns the version of the list, and that of
-	// the newest trace that is no longer in it.
-	List(visit func(*diagnostics.RequestTrace)) (version, gone uint64)
-	// Since calls visit with the traces that were added or have left the list after a version, in order. It
-	// returns the version of the last one, and a channel that is closed on the next change. ok is false if
-	// changes after the version are lost.
-	Since(version uint64, visit func(trace *diagnostics.RequestTrace, deleted bool, version uint64)) (last uint64, next <-chan struct{}, ok bool)
-	// Follow makes the channels of Since work until the returned function is called.
-	Follow() (stop func())
-}
+type Source = virtual.Source[*diagnostics.RequestTrace]
 
 // Config has the inputs of REST.
 type Config struct {
@@ -64,134 +45,30 @@ type Config struct {
 }
 
 // REST serves traces.
-type REST struct {
-	Config
-	rest.TableConvertor
-}
-
-var (
-	_ rest.Scoper               = &REST{}
-	_ rest.Getter               = &REST{}
-	_ rest.Lister               = &REST{}
-	_ rest.Watcher              = &REST{}
-	_ rest.ShortNamesProvider   = &REST{}
-	_ rest.SingularNameProvider = &REST{}
-)
+type REST = virtual.REST[*diagnostics.RequestTrace]
 
 // NewREST returns the storage of traces.
 func NewREST(c Config) (*REST, error) {
-	if c.Source == nil || c.Authorizer == nil {
-		return nil, errors.New("request traces need a source and an authorizer")
-	}
-	return &REST{Config: c, TableConvertor: table()}, nil
-}
-
-// New implements rest.Storage.
-func (*REST) New() runtime.Object { return &diagnostics.RequestTrace{} }
-
-// NewList implements rest.Lister.
-func (*REST) NewList() runtime.Object { return &diagnostics.RequestTraceList{} }
-
-// Destroy implements rest.Storage.
-func (*REST) Destroy() {}
-
-// NamespaceScoped implements rest.Scoper.
-func (*REST) NamespaceScoped() bool { return false }
-
-// ShortNames implements rest.ShortNamesProvider.
-func (*REST) ShortNames() []string { return []string{"rt"} }
-
-// GetSingularName implements rest.SingularNameProvider.
-func (*REST) GetSingularName() string { return "requesttrace" }
-
-// Get implements rest.Getter. A trace that the user may not read does not exist.
-func (r *REST) Get(ctx context.Context, name string, _ *metav1.GetOptions) (runtime.Object, error) {
-	reader, err := r.readerOf(ctx)
-	if err != nil {
-		return nil, err
-	}
-	trace := r.Source.Get(name, reader.mayRead)
-	if trace == nil {
-		return nil, r.notFound(name)
-	}
-	reader.hide(trace)
-	if r.Explain != nil {
-		r.Explain(ctx, trace)
-	}
-	return trace, nil
-}
-
-// notFound returns an error that names this server: other servers may have the trace.
-func (r *REST) notFound(name string) error {
-	err := apierrors.NewNotFound(diagnostics.Resource(v1alpha1.RequestTraces), name)
-	err.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: v1alpha1.CauseServer, Message: r.Server}}
-	return err
-}
-
-// List implements rest.Lister.
-func (r *REST) List(ctx context.Context, options *metainternalversion.ListOptions) (runtime.Object, error) {
-	reader, err := r.readerOf(ctx)
-	if err != nil {
-		return nil, err
-	}
-	from, err := pageOf(options)
-	if err != nil {
-		return nil, err
-	}
-	matches := matcher(options)
-	list, rest := &diagnostics.RequestTraceList{}, int64(0)
-	newest := uint64(0)
-	version, gone := r.Source.List(func(trace *diagnostics.RequestTrace) {
-		version := versionOf(trace)
-		if !from.includes(version) || !reader.mayRead(trace) || !matches(trace) {
-			return
-		}
-		if options != nil && options.Limit > 0 && int64(len(list.Items)) >= options.Limit {
-			rest++
-			return
-		}
-		reader.hide(trace)
-		newest = version
-		list.Items = append(list.Items, *trace)
+	return virtual.NewREST(virtual.Kind[*diagnostics.RequestTrace]{
+		Source: c.Source, Server: c.Server, Resource: diagnostics.Resource(v1alpha1.RequestTraces), Version: v1alpha1.SchemeGroupVersion.Version,
+		Singular: "requesttrace", ShortNames: []string{"rt"}, Noun: "request traces",
+		New: func() *diagnostics.RequestTrace { return &diagnostics.RequestTrace{} }, NewList: newList,
+		Order:  func(trace *diagnostics.RequestTrace) uint64 { return virtual.VersionOf(trace) },
+		Fields: fieldsOf, Table: table(),
+		Authorizer: c.Authorizer, VerbReadAll: v1alpha1.VerbReadAll, Owns: owns, Hide: hide, Complete: c.Explain,
 	})
-	if err := from.check(version, gone); err != nil {
-		return nil, err
-	}
-	if from.Version != 0 {
-		version = from.Version
-	}
-	list.ResourceVersion = strconv.FormatUint(version, 10)
-	if rest > 0 {
-		list.Continue = page{Version: version, After: newest}.token()
-		list.RemainingItemCount = &rest
-	}
-	return list, nil
 }
 
-// versionOf returns the resource version of a trace of this server.
-func versionOf(trace *diagnostics.RequestTrace) uint64 {
-	version, _ := strconv.ParseUint(trace.ResourceVersion, 10, 64)
-	return version
-}
-
-// matcher returns a function that applies the selectors. Traces have no labels.
-func matcher(options *metainternalversion.ListOptions) func(*diagnostics.RequestTrace) bool {
-	if options == nil {
-		options = &metainternalversion.ListOptions{}
+func newList(items []*diagnostics.RequestTrace) virtual.ListObject {
+	list := &diagnostics.RequestTraceList{}
+	for _, item := range items {
+		list.Items = append(list.Items, *item)
 	}
-	selector := options.FieldSelector
-	if options.LabelSelector != nil && !options.LabelSelector.Matches(labels.Set{}) {
-		return func(*diagnostics.RequestTrace) bool { return false }
-	}
-	if selector == nil || selector.Empty() {
-		return func(*diagnostics.RequestTrace) bool { return true }
-	}
-	return func(trace *diagnostics.RequestTrace) bool { return selector.Matches(fieldsOf(trace)) }
+	return list
 }
 
 func fieldsOf(trace *diagnostics.RequestTrace) fields.Set {
 	set := fields.Set{
-		"metadata.name":              trace.Name,
 		v1alpha1.TraceUserField:      trace.User.Username,
 		v1alpha1.TraceVerbField:      trace.Request.Verb,
 		v1alpha1.TraceResourceField:  trace.Request.Resource,
@@ -207,46 +84,18 @@ func fieldsOf(trace *diagnostics.RequestTrace) fields.Set {
 	return set
 }
 
-// reader is a user that reads traces.
-type reader struct {
-	user user.Info
-	all  bool
-}
-
-func (r *REST) readerOf(ctx context.Context) (reader, error) {
-	u, ok := request.UserFrom(ctx)
-	if !ok {
-		return reader{}, apierrors.NewUnauthorized("request traces are readable by authenticated users only")
-	}
-	return reader{user: u, all: r.mayReadAll(ctx, u)}, nil
-}
-
-func (r *REST) mayReadAll(ctx context.Context, u user.Info) bool {
-	decision, _, err := r.Authorizer.Authorize(ctx, authorizer.AttributesRecord{
-		User: u, Verb: v1alpha1.VerbReadAll, APIGroup: diagnostics.GroupName, APIVersion: v1alpha1.SchemeGroupVersion.Version, Resource: v1alpha1.RequestTraces, ResourceRequest: true,
-	})
-	return err == nil && decision == authorizer.DecisionAllow
-}
-
-// mayRead reports whether the user may read a trace: its own, also as the user that it impersonated, or
-// every one. A request without an identity belongs to no user.
-func (r reader) mayRead(trace *diagnostics.RequestTrace) bool {
-	if r.all {
+// owns reports whether a trace is of the user, or of a user that it impersonated. A request without an
+// identity belongs to no user.
+func owns(u user.Info, trace *diagnostics.RequestTrace) bool {
+	if trace.User.ImpersonatedBy == u.GetName() {
 		return true
 	}
-	name := r.user.GetName()
-	if name == "" {
-		return false
-	}
-	if trace.User.ImpersonatedBy == name {
-		return true
-	}
-	return trace.User.Username == name && trace.User.UID == r.user.GetUID()
+	return trace.User.Username == u.GetName() && trace.User.UID == u.GetUID()
 }
 
-// hide removes what the user may not read of a trace.
-func (r reader) hide(trace *diagnostics.RequestTrace) {
-	if !r.all && trace.User.ImpersonatedBy != r.user.GetName() {
+// hide removes the user that impersonated another one.
+func hide(u user.Info, trace *diagnostics.RequestTrace) {
+	if trace.User.ImpersonatedBy != u.GetName() {
 		trace.User.ImpersonatedBy = ""
 	}
 }

@@ -21,3 +21,11 @@ package v1alpha1
 // RequestTraceListerExpansion allows custom methods to be added to
 // RequestTraceLister.
 type RequestTraceListerExpansion interface{}
+
+// StorageMemberListerExpansion allows custom methods to be added to
+// StorageMemberLister.
+type StorageMemberListerExpansion interface{}
+
+// WatchSessionListerExpansion allows custom methods to be added to
+// WatchSessionLister.
+type WatchSessionListerExpansion interface{}

@@ -26,6 +26,10 @@ import (
 type Interface interface {
 	// RequestTraces returns a RequestTraceInformer.
 	RequestTraces() TypedRequestTraceInformer
+	// StorageMembers returns a StorageMemberInformer.
+	StorageMembers() TypedStorageMemberInformer
+	// WatchSessions returns a WatchSessionInformer.
+	WatchSessions() TypedWatchSessionInformer
 }
 
 type version struct {
@@ -42,4 +46,14 @@ func New(f internalinterfaces.SharedInformerFactory, namespace string, tweakList
 // RequestTraces returns a TypedRequestTraceInformer.
 func (v *version) RequestTraces() TypedRequestTraceInformer {
 	return &requestTraceInformer{factory: v.factory, tweakListOptions: v.tweakListOptions}
+}
+
+// StorageMembers returns a TypedStorageMemberInformer.
+func (v *version) StorageMembers() TypedStorageMemberInformer {
+	return &storageMemberInformer{factory: v.factory, tweakListOptions: v.tweakListOptions}
+}
+
+// WatchSessions returns a TypedWatchSessionInformer.
+func (v *version) WatchSessions() TypedWatchSessionInformer {
+	return &watchSessionInformer{factory: v.factory, tweakListOptions: v.tweakListOptions}
 }

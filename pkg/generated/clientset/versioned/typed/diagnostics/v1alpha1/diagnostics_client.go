@@ -28,7 +28,11 @@ import (
 
 type DiagnosticsV1alpha1Interface interface {
 	RESTClient() rest.Interface
+	RequestReviewsGetter
 	RequestTracesGetter
+	StorageMembersGetter
+	UISessionsGetter
+	WatchSessionsGetter
 }
 
 // DiagnosticsV1alpha1Client is used to interact with features provided by the diagnostics.gatehouse.dev group.
@@ -36,8 +40,24 @@ type DiagnosticsV1alpha1Client struct {
 	restClient rest.Interface
 }
 
+func (c *DiagnosticsV1alpha1Client) RequestReviews() RequestReviewInterface {
+	return newRequestReviews(c)
+}
+
 func (c *DiagnosticsV1alpha1Client) RequestTraces() RequestTraceInterface {
 	return newRequestTraces(c)
+}
+
+func (c *DiagnosticsV1alpha1Client) StorageMembers() StorageMemberInterface {
+	return newStorageMembers(c)
+}
+
+func (c *DiagnosticsV1alpha1Client) UISessions() UISessionInterface {
+	return newUISessions(c)
+}
+
+func (c *DiagnosticsV1alpha1Client) WatchSessions() WatchSessionInterface {
+	return newWatchSessions(c)
 }
 
 // NewForConfig creates a new DiagnosticsV1alpha1Client for the given config.

@@ -18,4 +18,12 @@ limitations under the License.
 
 package v1alpha1
 
+type RequestReviewExpansion interface{}
+
 type RequestTraceExpansion interface{}
+
+type StorageMemberExpansion interface{}
+
+type UISessionExpansion interface{}
+
+type WatchSessionExpansion interface{}

@@ -28,8 +28,24 @@ type FakeDiagnosticsV1alpha1 struct {
 	*testing.Fake
 }
 
+func (c *FakeDiagnosticsV1alpha1) RequestReviews() v1alpha1.RequestReviewInterface {
+	return newFakeRequestReviews(c)
+}
+
 func (c *FakeDiagnosticsV1alpha1) RequestTraces() v1alpha1.RequestTraceInterface {
 	return newFakeRequestTraces(c)
+}
+
+func (c *FakeDiagnosticsV1alpha1) StorageMembers() v1alpha1.StorageMemberInterface {
+	return newFakeStorageMembers(c)
+}
+
+func (c *FakeDiagnosticsV1alpha1) UISessions() v1alpha1.UISessionInterface {
+	return newFakeUISessions(c)
+}
+
+func (c *FakeDiagnosticsV1alpha1) WatchSessions() v1alpha1.WatchSessionInterface {
+	return newFakeWatchSessions(c)
 }
 
 // RESTClient returns a RESTClient that is used to communicate

@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package requesttrace
+package virtual
 
 import (
 	"encoding/base64"
@@ -27,11 +27,11 @@ import (
 	"k8s.io/apiserver/pkg/storage"
 )
 
-// page is a part of a list, in the order of versions.
+// page is a part of a list.
 type page struct {
 	// Version is that of the whole list; 0 for the present one.
 	Version uint64 `json:"v"`
-	// After is the version of the last trace of the previous page.
+	// After is the order of the last object of the previous page.
 	After uint64 `json:"a"`
 	// atLeast and exactly are the versions that the client named; 0 for none.
 	atLeast, exactly uint64
@@ -69,13 +69,13 @@ func pageOf(options *metainternalversion.ListOptions) (page, error) {
 	return p, nil
 }
 
-// includes reports whether a trace with the version belongs to this page or to a later one.
-func (p page) includes(version uint64) bool {
-	return version > p.After && (p.Version == 0 || version <= p.Version)
+// includes reports whether an object that was added in a version belongs to this page or to a later one.
+func (p page) includes(order uint64) bool {
+	return order > p.After && (p.Version == 0 || order <= p.Version)
 }
 
 // check returns an error if the list of the page is not known any more.
-func (p page) check(version, gone uint64) error {
+func (p page) check(version, gone uint64, expired func() error) error {
 	switch {
 	case p.atLeast > version:
 		return storage.NewTooLargeResourceVersionError(p.atLeast, version, 1)
@@ -83,10 +83,6 @@ func (p page) check(version, gone uint64) error {
 		return expired()
 	}
 	return nil
-}
-
-func expired() error {
-	return apierrors.NewResourceExpired("the request traces of this version are no longer in memory: list again without a version")
 }
 
 // parseVersion returns a resource version; 0 for an empty one.
