@@ -203,7 +203,7 @@ var differing = []struct {
 }{
 	{regexp.MustCompile(`\(combined from similar events\): `), ""},
 	{regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`), "ID"},
-	{regexp.MustCompile(`\b[0-9a-f]{16}\b`), "ID"},
+	{regexp.MustCompile(`\b[0-9a-f]{12,16}\b`), "ID"},
 	{regexp.MustCompile(`\b[0-9]+(\.[0-9]+)?([KMG]i)?B\b`), "SIZE"},
 	{regexp.MustCompile(`\b(why|request) [0-9a-f]{8}\b`), "$1 ID"},
 	{regexp.MustCompile(` [0-9a-f]{8}$`), " ID"},

@@ -34,6 +34,7 @@ func TestTheShapeOfAnOutput(t *testing.T) {
 		{"a line is missing", []string{"a", "b"}, []string{"a"}, false},
 		{"a word differs", []string{"Authorization rbac Refused 15µs"}, []string{"Authorization rbac Passed 15µs"}, false},
 		{"names of instances differ", []string{`"web-7b69c68558-2xjtg" is forbidden`}, []string{`"web-5db6b9bcb-x2jqq" is forbidden`}, true},
+		{"identities of members differ", []string{"a46b2e44c7e95300 gatehouse-etcd Leader 72.0KiB"}, []string{"ba92edecad96569 gatehouse-etcd Leader 80.0KiB"}, true},
 		{"the lines of a ranking have no order", []string{"GATE REQUESTS REFUSED P50 P99 MAX TOTAL", "Storage 1 0 1ms 1ms 1ms 1ms", "Decoding 7 0 1ms 1ms 1ms 1ms"},
 			[]string{"GATE REQUESTS REFUSED P50 P99 MAX TOTAL", "Limits 1 0 1ms 1ms 1ms 1.5s"}, true},
 	} {
