@@ -68,6 +68,7 @@ func (c *tracedChain) Validate(ctx context.Context, a admission.Attributes, o ad
 		return chain.Validate(ctx, a, o)
 	}
 	record.Enter(diagnostics.ValidatingAdmission)
+	record.Named(a.GetName()) // that of a create by generateName is made after the mutating plugins
 	if err := chain.Validate(ctx, &tracedAttributes{Attributes: a, record: record}, o); err != nil {
 		return err
 	}

@@ -179,6 +179,7 @@ func (c *Config) Complete() CompletedConfig {
 	}
 	traced := newTraced(c.Traces.Options, &library)
 	sessions.Server = library.APIServerID
+	completed.watches = sessions
 	reviews := newReviews(traced)
 	completed.diagnostics = diagnosticsregistry.StorageProvider{
 		Traces: traced.storage(c), Reviews: reviews.storage(c), Watches: watchSessions(sessions, c), Members: c.StorageMembers, Pages: c.Pages,

@@ -18,7 +18,9 @@ package apiserver
 
 import (
 	"context"
+	"net"
 	"net/http"
+	"os"
 
 	"k8s.io/apiserver/pkg/endpoints/request"
 	genericapiserver "k8s.io/apiserver/pkg/server"
@@ -38,14 +40,30 @@ type Traces struct {
 // traced records the requests of a handler chain.
 type traced struct {
 	recorder *diagnostics.Recorder
+	server   string
 	off      bool
 }
 
 func newTraced(options diagnostics.Options, library *genericapiserver.Config) *traced {
+	server := serverName(library)
 	return &traced{
-		recorder: diagnostics.New(diagnostics.Config{Options: options, Server: library.APIServerID, Serializer: library.Serializer}),
+		recorder: diagnostics.New(diagnostics.Config{Options: options, Server: server, Serializer: library.Serializer}),
+		server:   server,
 		off:      options.Mode == diagnostics.Off,
 	}
+}
+
+// serverName identifies this server among its replicas: the name of its machine or pod, and its port.
+func serverName(library *genericapiserver.Config) string {
+	host, err := os.Hostname()
+	if err != nil || library.SecureServing == nil || library.SecureServing.Listener == nil {
+		return library.APIServerID
+	}
+	_, port, err := net.SplitHostPort(library.SecureServing.Listener.Addr().String())
+	if err != nil {
+		return host
+	}
+	return net.JoinHostPort(host, port)
 }
 
 // config returns a configuration of the chain whose parts record what they say.
@@ -92,5 +110,5 @@ func served(r *http.Request) diagnostics.Gate {
 
 // storage has the inputs of the storage of traces.
 func (t *traced) storage(c *Config) requesttrace.Config {
-	return requesttrace.Config{Source: t.recorder, Authorizer: c.Generic.Authorization.Authorizer, Explain: c.Traces.Explain}
+	return requesttrace.Config{Source: t.recorder, Server: t.server, Authorizer: c.Generic.Authorization.Authorizer, Explain: c.Traces.Explain}
 }

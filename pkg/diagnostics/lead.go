@@ -39,7 +39,7 @@ func (r *Record) lead(status *metav1.Status) bool {
 	if r.hidden || r.verdict != diagnostics.VerdictRefused {
 		return false
 	}
-	way := "why: kubectl gatehouse why " + short(r.id)
+	way := "why: kubectl gatehouse why " + diagnostics.ShortID(r.id)
 	gate := r.gateText()
 	if r.code == http.StatusUnauthorized || r.effective.name == "" || slices.Contains(r.effective.groups, user.AllUnauthenticated) {
 		gate = ""

@@ -21,6 +21,7 @@ import (
 	"net/http"
 	"regexp"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -47,6 +48,8 @@ type Recorder struct {
 	// given has the Audit-IDs that clients chose, while their records are kept.
 	mu    sync.Mutex
 	given map[string]int
+	// turned is the time of the latest end of a connection; see turn.
+	turned atomic.Int64
 }
 
 // New returns a Recorder.
@@ -57,9 +60,6 @@ func New(c Config) *Recorder {
 
 // validID matches an Audit-ID that can be the name of an object and a word of a command line.
 var validID = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$`)
-
-// shortID is the number of characters of an ID by which a refusal names it.
-const shortID = 8
 
 // Wrap records the requests of a handler, which includes the handler chain.
 func (r *Recorder) Wrap(handler http.Handler) http.Handler {
@@ -122,10 +122,15 @@ func (r *Recorder) publish(record *Record, w *recordedWriter) {
 	r.rings.add(record.kind(), record)
 }
 
-// short returns the beginning of an ID, for messages.
-func short(id string) string {
-	if _, err := uuid.Parse(id); err == nil && len(id) > shortID {
-		return id[:shortID]
+// turnInterval is the shortest time between two ends of connections by turn.
+const turnInterval = 20 * time.Millisecond
+
+// turn ends the connection of a request for a trace that this server does not have, after its open
+// requests: the client's next request may reach the replica that has the trace. A proxy sends all
+// requests over one connection otherwise.
+func (r *Recorder) turn(w *recordedWriter) {
+	now, last := time.Now().UnixNano(), r.turned.Load()
+	if now-last >= int64(turnInterval) && r.turned.CompareAndSwap(last, now) {
+		w.Header().Set("Connection", "close")
 	}
-	return id
 }

@@ -26,6 +26,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -365,5 +366,30 @@ func BenchmarkRecorder(b *testing.B) {
 				wrapped.ServeHTTP(answer, req)
 			}
 		})
+	}
+}
+
+func TestARequestForATraceOfAnotherServerEndsTheConnectionAtMostOnceInAWhile(t *testing.T) {
+	r := newTestRecorder(All)
+	get := func(code int, group string) string {
+		answer := httptest.NewRecorder()
+		r.Wrap(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			From(req.Context()).setTarget(&request.RequestInfo{IsResourceRequest: true, Verb: "get", APIGroup: group, Resource: "requesttraces", Name: "x"})
+			w.WriteHeader(code)
+		})).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/", nil))
+		return answer.Header().Get("Connection")
+	}
+	if got := get(http.StatusOK, diagnostics.GroupName); got != "" {
+		t.Errorf("a found trace has %q", got)
+	}
+	if got := get(http.StatusNotFound, "fleet.gatehouse.dev"); got != "" {
+		t.Errorf("another kind has %q", got)
+	}
+	if got := get(http.StatusNotFound, diagnostics.GroupName); got != "close" {
+		t.Errorf("an unknown trace has %q", got)
+	}
+	r.turned.Store(time.Now().Add(time.Hour).UnixNano())
+	if got := get(http.StatusNotFound, diagnostics.GroupName); got != "" {
+		t.Errorf("a second one at the same time has %q", got)
 	}
 }

@@ -58,6 +58,9 @@ func (w *recordedWriter) WriteHeader(code int) {
 		return
 	}
 	w.code = code
+	if code == http.StatusNotFound && w.record.isHidden() {
+		w.recorder.turn(w)
+	}
 	if code >= http.StatusBadRequest {
 		w.held = &bytes.Buffer{}
 		return
@@ -71,6 +74,13 @@ func (w *recordedWriter) begun() {
 	if w.record.longRunning() {
 		w.recorder.publish(w.record, w)
 	}
+}
+
+// isHidden reports whether the request is for traces.
+func (r *Record) isHidden() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.hidden
 }
 
 // longRunning reports whether the request is a watch.

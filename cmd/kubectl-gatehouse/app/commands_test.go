@@ -40,7 +40,7 @@ func TestWhatIsWrongWithACommandLineIsSaidBeforeAServerIsAsked(t *testing.T) {
 	}{
 		{"a mistyped command is refused with the one that was meant", "rollot", `unknown command "rollot" for "kubectl gatehouse": did you mean rollout?`},
 		{"a mistyped command below another one as well", "rollout statsu web", `unknown command "statsu" for "kubectl gatehouse rollout": did you mean status?`},
-		{"two commands that are alike are both suggested", "co", "did you mean cordon?"},
+		{"two commands that are alike are both suggested", "co", "did you mean cordon or top?"},
 		{"a command that is like none leads to the help", "frobnicate", `unknown command "frobnicate" for "kubectl gatehouse": see kubectl gatehouse --help`},
 		{"a command that kubectl has itself leads there", "scale app/web", `"kubectl scale app NAME --replicas=N" scales apps`},
 		{"a command that is not served yet is refused as such", "logs web", "not served for apps, instances and hosts yet"},

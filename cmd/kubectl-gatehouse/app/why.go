@@ -24,16 +24,10 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics/v1alpha1"
-	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
-	diagnosticsclient "github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/typed/diagnostics/v1alpha1"
 )
 
 // whyCommand holds the flags of why.
@@ -46,34 +40,46 @@ type whyCommand struct {
 func newWhyCommand(p *plugin) *cobra.Command {
 	c := &whyCommand{plugin: p}
 	cmd := &cobra.Command{
-		Use:   "why [ID]",
-		Short: "Show what each gate of the server said about a request",
+		Use:   "why (ID | TYPE/NAME | TYPE NAME)",
+		Short: "Show what each gate of the server said about a request, or what happened to an object",
 		Long: `Show what each gate of the server said about a request, and which one refused it.
 
 The message of a refusal ends with the ID: the beginning of the request's Audit-ID, which is also a
 header of every response. Every user may see its own requests; the cluster role
 gatehouse:diagnostics permits to see those of all users. A server keeps the latest requests in
-memory only, and each server has its own.`,
+memory only, and each server has its own: of several behind one address, the command asks one after
+the other over new connections, and an error names those that responded.
+
+With an object, show what its status says, which managers changed it last and by which requests, what
+the gates did to the latest of these, and what was refused on it lately. For an app or a release,
+this includes what was refused on the releases and instances that belong to it.`,
 		Example: `  # The request that a refusal names
   kubectl gatehouse why 4f2c9a1e
 
   # The latest refused request, or each one from now on
   kubectl gatehouse why --last
-  kubectl gatehouse why --follow`,
-		Args: cobra.MaximumNArgs(1),
-		// IDs come from messages.
-		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE:              func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args) },
+  kubectl gatehouse why --follow
+
+  # Why an app has no instances, or an instance does not start
+  kubectl gatehouse why app/web
+  kubectl gatehouse why instance web-5db6b9bcb-8w2kx -n shop`,
+		Args: cobra.MaximumNArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args) },
 	}
 	cmd.Flags().BoolVar(&c.last, "last", c.last, "Show the latest refused request.")
 	cmd.Flags().BoolVarP(&c.follow, "follow", "f", c.follow, "Show each refused request from now on.")
-	cmd.Flags().StringVarP(&c.output, "output", "o", "", "Output format: json, yaml, or a report if empty.")
-	completeWords(cmd, "output", "json", "yaml")
+	cmd.Flags().StringVarP(&c.output, "output", "o", "", "Output format: json, yaml, name, or a report if empty. name prints the names of the requests.")
+	completeWords(cmd, "output", "json", "yaml", "name")
 	return cmd
 }
 
+// isObject reports whether the arguments name an object: an ID has no slash.
+func isObject(args []string) bool {
+	return len(args) == 2 || len(args) == 1 && strings.Contains(args[0], "/")
+}
+
 func (c *whyCommand) check(args []string) error {
-	modes := len(args)
+	modes := min(len(args), 1)
 	for _, set := range []bool{c.last, c.follow} {
 		if set {
 			modes++
@@ -81,9 +87,9 @@ func (c *whyCommand) check(args []string) error {
 	}
 	switch {
 	case modes != 1:
-		return errors.New("name one request: by its ID, which the message of a refusal has, or by --last, or follow them with --follow")
-	case c.output != "" && c.output != "json" && c.output != "yaml":
-		return fmt.Errorf("--output=%s is unknown: use json or yaml, or leave the flag out", c.output)
+		return errors.New("name one request, by its ID, which the message of a refusal has, or by --last, or follow them with --follow; or name one object, as TYPE/NAME")
+	case c.output != "" && c.output != "json" && c.output != "yaml" && c.output != "name":
+		return fmt.Errorf("--output=%s is unknown: use json, yaml or name, or leave the flag out", c.output)
 	}
 	return nil
 }
@@ -92,30 +98,21 @@ func (c *whyCommand) run(ctx context.Context, args []string) error {
 	if err := c.check(args); err != nil {
 		return err
 	}
-	config, _, err := c.config()
+	t, namespace, err := c.traces()
 	if err != nil {
 		return err
 	}
-	clients, err := versioned.NewForConfig(config)
-	if err != nil {
-		return err
+	switch {
+	case c.follow:
+		return c.followRefusals(ctx, t)
+	case isObject(args):
+		return c.object(ctx, t, namespace, args)
 	}
-	client := clients.DiagnosticsV1alpha1().RequestTraces()
-	if c.follow {
-		return c.followRefusals(ctx, client)
-	}
-	name := ""
+	var trace *v1alpha1.RequestTrace
 	if c.last {
-		name, err = lastRefusal(ctx, client)
+		trace, err = lastRefusal(ctx, t)
 	} else {
-		name, err = nameOfTrace(ctx, client, args[0])
-	}
-	if err != nil {
-		return err
-	}
-	trace, err := client.Get(ctx, name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return noTrace(name)
+		trace, err = t.find(ctx, args[0])
 	}
 	if err != nil {
 		return err
@@ -123,130 +120,50 @@ func (c *whyCommand) run(ctx context.Context, args []string) error {
 	return c.print(trace)
 }
 
-// refusals selects refused requests.
-func refusals() metav1.ListOptions {
-	return metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector(v1alpha1.TraceVerdictField, string(v1alpha1.VerdictRefused)).String()}
-}
-
-func lastRefusal(ctx context.Context, client diagnosticsclient.RequestTraceInterface) (string, error) {
-	list, err := client.List(ctx, refusals())
+func lastRefusal(ctx context.Context, t *traces) (*v1alpha1.RequestTrace, error) {
+	items, servers, err := t.all(ctx, refusals())
 	if err != nil {
-		return "", served(err)
+		return nil, err
 	}
-	if len(list.Items) == 0 {
-		return "", errors.New("the server remembers no refused request of yours")
+	if len(items) == 0 {
+		return nil, fmt.Errorf("no refused request of yours is in the memory of %s", serversText(servers))
 	}
-	return list.Items[len(list.Items)-1].Name, nil
+	last := &items[len(items)-1]
+	if len(servers) > 1 {
+		return t.find(ctx, last.Name)
+	}
+	return t.whole(ctx, last), nil
 }
 
-// nameOfTrace returns the name that begins with the ID: most IDs are of refused requests.
-func nameOfTrace(ctx context.Context, client diagnosticsclient.RequestTraceInterface, id string) (string, error) {
-	for _, options := range []metav1.ListOptions{refusals(), {}} {
-		list, err := client.List(ctx, options)
-		if err != nil {
-			return "", served(err)
-		}
-		var found []string
-		for i := range list.Items {
-			if name := list.Items[i].Name; name == id {
-				return name, nil
-			} else if strings.HasPrefix(name, id) {
-				found = append(found, name)
-			}
-		}
-		switch len(found) {
-		case 0:
-		case 1:
-			return found[0], nil
-		default:
-			return "", fmt.Errorf("%d requests begin with %q: name one of %s", len(found), id, strings.Join(found, ", "))
-		}
-	}
-	return "", noTrace(id)
-}
-
-func noTrace(id string) error {
-	return fmt.Errorf("the server remembers no request %q of yours: each server keeps only the latest requests, and only the role gatehouse:diagnostics sees those of other users", id)
-}
-
-// served explains the error of a server without traces.
-func served(err error) error {
-	if apierrors.IsNotFound(err) {
-		return fmt.Errorf("the server does not serve request traces: it is older than this plugin, or the kubeconfig is not that of a Gatehouse (%w)", err)
-	}
-	return err
-}
-
-// after selects the refusals after a version; from now on without one.
-func after(version string) metav1.ListOptions {
-	options := refusals()
-	options.AllowWatchBookmarks, options.ResourceVersion = true, version
-	if version == "" {
-		options.SendInitialEvents, options.ResourceVersionMatch = ptr.To(false), metav1.ResourceVersionMatchNotOlderThan
-	}
-	return options
-}
-
-// followRefusals prints each refused request until the context ends.
-func (c *whyCommand) followRefusals(ctx context.Context, client diagnosticsclient.RequestTraceInterface) error {
-	version := ""
-	for {
-		events, err := client.Watch(ctx, after(version))
-		if apierrors.IsResourceExpired(err) && version != "" {
-			version = ""
-			continue
-		}
-		if err != nil {
-			return served(err)
-		}
-		for event := range events.ResultChan() {
-			trace, ok := event.Object.(*v1alpha1.RequestTrace)
-			if !ok {
-				version = "" // an error: traces are lost
-				continue
-			}
-			version = trace.ResourceVersion
-			if event.Type != watch.Added {
-				continue
-			}
-			// A watch has no near misses.
-			if whole, err := client.Get(ctx, trace.Name, metav1.GetOptions{}); err == nil {
-				trace = whole
-			}
-			if err := c.print(trace); err != nil {
-				return err
-			}
-			if c.output == "" {
-				fmt.Fprintln(c.Out)
-			}
-		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		// The server ends watches after some minutes.
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(time.Second):
-		}
-	}
-}
-
+// print prints one trace.
 func (c *whyCommand) print(trace *v1alpha1.RequestTrace) error {
 	trace.TypeMeta = metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "RequestTrace"}
 	switch c.output {
-	case "json":
-		return c.printJSON(trace)
-	case "yaml":
-		content, err := yaml.Marshal(trace)
-		if err != nil {
-			return err
-		}
-		if c.follow {
-			fmt.Fprintln(c.Out, "---")
-		}
-		_, err = c.Out.Write(content)
+	case "name":
+		c.printName(trace)
+		return nil
+	case "":
+		return report(c.Out, trace, time.Now())
+	}
+	return c.printValue(trace)
+}
+
+func (c *whyCommand) printName(trace *v1alpha1.RequestTrace) {
+	fmt.Fprintf(c.Out, "requesttrace.%s/%s\n", v1alpha1.GroupName, cell(trace.Name))
+}
+
+// printValue prints a value as JSON or YAML.
+func (c *whyCommand) printValue(value any) error {
+	if c.output == "json" {
+		return c.printJSON(value)
+	}
+	content, err := yaml.Marshal(value)
+	if err != nil {
 		return err
 	}
-	return report(c.Out, trace, time.Now())
+	if c.follow {
+		fmt.Fprintln(c.Out, "---")
+	}
+	_, err = c.Out.Write(content)
+	return err
 }

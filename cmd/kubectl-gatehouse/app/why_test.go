@@ -39,6 +39,9 @@ func TestWhyNeedsOneRequest(t *testing.T) {
 		{"the last one", whyCommand{last: true}, nil, true},
 		{"an ID and the last one", whyCommand{last: true}, []string{"4f2c"}, false},
 		{"following the last one", whyCommand{last: true, follow: true}, nil, false},
+		{"an object", whyCommand{}, []string{"app/web"}, true},
+		{"an object in two words", whyCommand{output: "name"}, []string{"app", "web"}, true},
+		{"an object and the last one", whyCommand{last: true}, []string{"app", "web"}, false},
 		{"an unknown format", whyCommand{output: "xml"}, []string{"4f2c"}, false},
 	} {
 		t.Run(row.name, func(t *testing.T) {

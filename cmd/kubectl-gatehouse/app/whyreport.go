@@ -87,13 +87,7 @@ func requestText(r *v1alpha1.TracedRequest) string {
 	if r.Resource == "" {
 		return r.Verb + " " + r.Path
 	}
-	text := r.Verb + " " + r.Resource
-	if r.APIGroup != "" {
-		text += "." + r.APIGroup
-	}
-	if r.Subresource != "" {
-		text += "/" + r.Subresource
-	}
+	text := r.Verb + " " + resourceText(r)
 	if r.Name != "" {
 		text += fmt.Sprintf(" %q", r.Name)
 	}

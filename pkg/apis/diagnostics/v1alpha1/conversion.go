@@ -39,12 +39,14 @@ const (
 	TraceVerdictField = "verdict"
 	// TraceStopField selects by the stop of decidedBy.
 	TraceStopField = "stop"
+	// TraceIDField selects by the beginning of the name by which messages name the trace.
+	TraceIDField = "id"
 )
 
 // RequestTraceSelectableFields are the field selectors of request traces besides metadata.name, which
 // every kind has.
 var RequestTraceSelectableFields = []string{
-	TraceUserField, TraceVerbField, TraceResourceField, TraceNamespaceField, TraceCodeField, TraceVerdictField, TraceStopField,
+	TraceUserField, TraceVerbField, TraceResourceField, TraceNamespaceField, TraceCodeField, TraceVerdictField, TraceStopField, TraceIDField,
 }
 
 func addFieldLabelConversions(scheme *runtime.Scheme) error {

@@ -17,6 +17,8 @@ limitations under the License.
 package v1alpha1
 
 import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics"
 )
 
@@ -42,3 +44,7 @@ const StorageMembers = "storagemembers"
 // VerbReadAll is the verb on request traces and watch sessions that permits to read those of others.
 // Without it get, list and watch are about the user's own, whatever other rights the user has.
 const VerbReadAll = "readall"
+
+// CauseServer is the type of the cause of a NotFound error that has, as its message, the identity of the
+// server that has no such trace: each server has its own.
+const CauseServer metav1.CauseType = "Server"

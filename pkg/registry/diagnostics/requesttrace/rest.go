@@ -38,6 +38,8 @@ type Config struct {
 	Source Source
 	// Authorizer decides which users may read the traces of others.
 	Authorizer authorizer.Authorizer
+	// Server is the identity of this server.
+	Server string
 	// Explain adds what is computed when a client gets a trace; nil for nothing.
 	Explain func(ctx context.Context, trace *diagnostics.RequestTrace)
 }
@@ -48,7 +50,7 @@ type REST = virtual.REST[*diagnostics.RequestTrace]
 // NewREST returns the storage of traces.
 func NewREST(c Config) (*REST, error) {
 	return virtual.NewREST(virtual.Kind[*diagnostics.RequestTrace]{
-		Source: c.Source, Resource: diagnostics.Resource(v1alpha1.RequestTraces), Version: v1alpha1.SchemeGroupVersion.Version,
+		Source: c.Source, Server: c.Server, Resource: diagnostics.Resource(v1alpha1.RequestTraces), Version: v1alpha1.SchemeGroupVersion.Version,
 		Singular: "requesttrace", ShortNames: []string{"rt"}, Noun: "request traces",
 		New: func() *diagnostics.RequestTrace { return &diagnostics.RequestTrace{} }, NewList: newList,
 		Order:  func(trace *diagnostics.RequestTrace) uint64 { return virtual.VersionOf(trace) },
@@ -74,6 +76,7 @@ func fieldsOf(trace *diagnostics.RequestTrace) fields.Set {
 		v1alpha1.TraceCodeField:      strconv.Itoa(int(trace.Code)),
 		v1alpha1.TraceVerdictField:   string(trace.Verdict),
 		v1alpha1.TraceStopField:      "",
+		v1alpha1.TraceIDField:        diagnostics.ShortID(trace.Name),
 	}
 	if trace.DecidedBy != nil {
 		set[v1alpha1.TraceStopField] = string(trace.DecidedBy.Stop)

@@ -33,6 +33,8 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics/v1alpha1"
 )
 
 // Object is a pointer to an object of the kind.
@@ -69,6 +71,8 @@ type Source[T Object] interface {
 type Kind[T Object] struct {
 	// Source has the objects.
 	Source Source[T]
+	// Server is the identity of this server, which the error for an unknown object has; empty for none.
+	Server string
 	// Resource is the resource, and Version that of its API.
 	Resource schema.GroupResource
 	Version  string
@@ -141,13 +145,22 @@ func (r *REST[T]) Get(ctx context.Context, name string, _ *metav1.GetOptions) (r
 	var none T
 	object := r.kind.Source.Get(name, reader.mayRead)
 	if object == none {
-		return nil, apierrors.NewNotFound(r.kind.Resource, name)
+		return nil, r.notFound(name)
 	}
 	reader.hide(object)
 	if r.kind.Complete != nil {
 		r.kind.Complete(ctx, object)
 	}
 	return object, nil
+}
+
+// notFound returns an error that names this server, if it is known: other servers may have the object.
+func (r *REST[T]) notFound(name string) error {
+	err := apierrors.NewNotFound(r.kind.Resource, name)
+	if r.kind.Server != "" {
+		err.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: v1alpha1.CauseServer, Message: r.kind.Server}}
+	}
+	return err
 }
 
 // List implements rest.Lister.
