@@ -117,7 +117,9 @@ func TestWhyAWebhookWasNotCalled(t *testing.T) {
 		{"another group and resource, of the nearest rule", admissionregistrationv1.MutatingWebhook{Rules: append(rule("DELETE", "pods", func(r *admissionregistrationv1.RuleWithOperations) { r.APIGroups = []string{"apps"} }),
 			rule("*", "secrets", func(r *admissionregistrationv1.RuleWithOperations) { r.APIVersions = []string{"v2"} })...)}, nil, false, diagnostics.StopNotCalled, "no rule matches: apiVersions, resources"},
 		{"a rule for subresources", admissionregistrationv1.MutatingWebhook{Rules: rule("CREATE", "configmaps/status")}, nil, false, diagnostics.StopNotCalled, "no rule matches: resources"},
-		{"another scope", admissionregistrationv1.MutatingWebhook{Rules: rule("CREATE", "*", func(r *admissionregistrationv1.RuleWithOperations) { r.Scope = ptr.To(admissionregistrationv1.ClusterScope) })}, nil, false, diagnostics.StopNotCalled, "no rule matches: scope"},
+		{"another scope", admissionregistrationv1.MutatingWebhook{Rules: rule("CREATE", "*", func(r *admissionregistrationv1.RuleWithOperations) {
+			r.Scope = ptr.To(admissionregistrationv1.ClusterScope)
+		})}, nil, false, diagnostics.StopNotCalled, "no rule matches: scope"},
 		{"no rules", admissionregistrationv1.MutatingWebhook{}, nil, false, diagnostics.StopNotCalled, "it has no rules"},
 		{"labels of the namespace", admissionregistrationv1.MutatingWebhook{Rules: matching, NamespaceSelector: selector}, nil, false, diagnostics.StopNotCalled, misfitNamespace},
 		{"labels of the object", admissionregistrationv1.MutatingWebhook{Rules: matching, ObjectSelector: selector}, nil, false, diagnostics.StopNotCalled, misfitObject},
