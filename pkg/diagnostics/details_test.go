@@ -194,11 +194,16 @@ func TestATooManyRequestsNamesTheHoldersOfTheSeats(t *testing.T) {
 }
 
 func TestTheSeatsOfARequestAreFreeAfterIt(t *testing.T) {
-	table := newSeatTable()
-	table.use("level", "bob", 3)
-	table.use("level", "bob", -3)
-	if s := table.state("level", "bob", time.Now()); s.InUse != 0 || len(s.Holders) != 0 || len(table.levels["level"].users) != 0 {
-		t.Errorf("the seats are %+v", s)
+	control := WithFlowControl(fullFlowControl{level: flowcontrolv1.PriorityLevelConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "level"}}})
+	table := control.(flowControl).table
+	during := int32(0)
+	serve(t, newTestRecorder(All), func(w http.ResponseWriter, r *http.Request) {
+		control.Handle(r.Context(), utilflowcontrol.RequestDigest{User: &user.DefaultInfo{Name: "bob"}}, func(*flowcontrolv1.FlowSchema, *flowcontrolv1.PriorityLevelConfiguration, string) {},
+			func() fcrequest.WorkEstimate { return fcrequest.WorkEstimate{InitialSeats: 3} }, func(bool) {}, func() { during = table.levels["level"].inUse })
+		w.WriteHeader(http.StatusOK)
+	})
+	if after := table.levels["level"]; during != 3 || after.inUse != 0 || len(after.users) != 0 {
+		t.Errorf("%d seats in use, then %+v", during, after)
 	}
 }
 

@@ -119,6 +119,11 @@ func (r *Record) enterAs(gate Gate, u user.Info, now time.Time) {
 	if u != nil && (u.GetName() != r.effective.name || u.GetUID() != r.effective.uid || len(r.effective.groups) == 0) {
 		r.effective = identityOf(u)
 	}
+	// The library asks no authorizer for an impersonation that it allowed in the last ten seconds.
+	if gate > Impersonation && r.reached&(1<<Impersonation) == 0 && r.authenticated.name != "" && r.effective.name != r.authenticated.name {
+		r.reached |= 1 << Impersonation
+		r.add(Stop{Gate: Impersonation, Reason: "allowed for an earlier request"})
+	}
 }
 
 // Check is the authorization of a request, or of its impersonation. Authorizers find it in the context
