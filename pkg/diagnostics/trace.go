@@ -47,7 +47,7 @@ func (r *Record) trace(server string) *diagnostics.RequestTrace {
 		Verdict: r.verdict, Code: int32(r.code), Reason: r.reason, TimedOut: r.timedOut, Latency: duration(r.latency),
 		Stops: r.traceStops(),
 	}
-	if r.authenticated.name != r.effective.name {
+	if r.authenticated.name != r.effective.name || !slices.Equal(r.authenticated.groups, r.effective.groups) {
 		t.User.ImpersonatedBy = r.authenticated.name
 	}
 	if r.hasDecision {
