@@ -66,6 +66,10 @@ func (discreet) FilterS(message string, keysAndValues []any) (string, []any) {
 			value = removed // texts of authorizers, and what an impersonation names
 		case key == "err":
 			value = withoutTexts(value)
+		case key == "requestDescr2": // the library's flow control: a user, with what an impersonation adds
+			if u, ok := value.(interface{ GetName() string }); ok {
+				value = u.GetName()
+			}
 		default:
 			continue
 		}

@@ -23,6 +23,11 @@ import (
 	"testing"
 )
 
+// caller is a user of flow control.
+type caller struct{ scope string }
+
+func (caller) GetName() string { return "bob" }
+
 func TestLinesOfLibrariesHaveNoSecrets(t *testing.T) {
 	const secret = "s3cret"
 	failed := errors.New(`failed calling webhook "a": an error on the server ("` + secret + `") has prevented the request`)
@@ -37,6 +42,7 @@ func TestLinesOfLibrariesHaveNoSecrets(t *testing.T) {
 		{"the reason of an authorizer", structured("Forbidden", "URI", "/api", "reason", secret), "Forbidden [URI /api reason [removed]]"},
 		{"the error of an impersonation", structured("Forbidden", "err", errors.New(secret)), "Forbidden [err [removed]]"},
 		{"a failed webhook", structured("Unhandled Error", "err", failed), `Unhandled Error [err failed calling webhook "a": an error on the server ([removed]]`},
+		{"a user of flow control", structured("Dispatching", "requestDescr2", caller{secret}), "Dispatching [requestDescr2 bob]"},
 		{"another error", structured("Unhandled Error", "err", errors.New("x")), "Unhandled Error [err x]"},
 		{"a webhook that denies", formatted("rejected by webhook %q: %#v", "a", secret), `rejected by webhook "a"`},
 		{"a webhook that fails", formatted("Failed calling webhook, failing closed %v: %v", "a", failed), `Failed calling webhook, failing closed a: failed calling webhook "a": an error on the server ([removed]`},
