@@ -19,6 +19,8 @@ package admission
 import (
 	"errors"
 	"fmt"
+	"net/http"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/admission"
@@ -46,6 +48,9 @@ type Config struct {
 	Informers informers.SharedInformerFactory
 	// Services resolves the service of a webhook's clientConfig.
 	Services webhook.ServiceResolver
+	// Parameters reports for which resources the informers serve as those of a policy's parameters; nil for
+	// all that they have.
+	Parameters func(schema.GroupVersionResource) bool
 	// Trace traces the requests to webhooks; nil for none.
 	Trace transport.WrapperFunc
 	// BoundInstances reports whether an instance is bound to a host.
@@ -87,10 +92,14 @@ func New(c Config) (admission.Interface, error) {
 	}
 	initializers := append(admission.PluginInitializers{}, c.Initializers...)
 	// The wrapper adds no credentials: the server sends webhooks none of its own.
-	clients := webhookClients(newWebhookNames(c.Informers, names), c.Trace)
-	initializers = append(initializers, webhookinitializer.NewPluginInitializer(clients, c.Services), excluded{}, boundInstances{c.BoundInstances})
+	all := newRegistrations(c.Informers, names)
+	observers := newObservers(c.Informers, all)
+	initializers = append(initializers, c.webhooks(func(rt http.RoundTripper) http.RoundTripper {
+		return &tracedTransport{rt, newWebhookNames(all, false)}
+	}), excluded{}, boundInstances{c.BoundInstances})
 	roles := plays{map[string]bool{}, map[string]bool{}}
-	outer := &lazyInitializer{informers: c.Informers, all: initializers, missing: c.Missing}
+	outer := &lazyInitializer{informers: c.Informers, all: append(slices.Clone(initializers), c.view(false)), missing: c.Missing}
+	shadows := c.shadows(observers, configuration, all)
 	chain, err := plugins.NewFromPlugins(names, configuration, append(initializers, outer), admission.Decorators{
 		roles,
 		admission.DecoratorFunc(admissionmetrics.WithControllerMetrics),
@@ -98,12 +107,52 @@ func New(c Config) (admission.Interface, error) {
 		policyTimeout{plugins: byName, limit: policyTime},
 		dependencyGuard{plugins: byName, missing: c.Missing},
 		refusalDecorator{plugins: byName},
-		traceDecorator{plugins: byName, plays: roles},
+		shadows,
+		traceDecorator{plugins: byName, plays: roles, observers: observers},
 	})
 	if err = errors.Join(err, outer.err); err != nil {
 		return nil, err
 	}
 	return &tracedChain{admissionmetrics.WithStepMetrics(chain)}, nil
+}
+
+// webhooks returns the initializer of the clients of webhooks.
+func (c *Config) webhooks(wrap transport.WrapperFunc) admission.PluginInitializer {
+	return webhookinitializer.NewPluginInitializer(webhookClients(wrap, c.Trace), c.Services)
+}
+
+// view returns the informers without webhooks and bindings in shadow, or with only those, as an initializer.
+func (c *Config) view(shadow bool) shadowView {
+	factory := c.Informers
+	if c.Parameters != nil {
+		factory = ParameterInformers{SharedInformerFactory: factory, Known: c.Parameters}
+	}
+	return shadowView{factory, shadow}
+}
+
+// shadows returns what asks in shadow, by the names of the plugins.
+func (c *Config) shadows(observers map[string]*observer, configuration admission.ConfigProvider, all map[string]*registrations) shadowDecorator {
+	registerShadowMetrics()
+	initializers := append(admission.PluginInitializers{}, c.Initializers...)
+	initializers = append(initializers, c.webhooks(func(rt http.RoundTripper) http.RoundTripper {
+		return &shadowTransport{rt, newWebhookNames(all, true)}
+	}), excluded{}, c.view(true))
+	shadows := shadowDecorator{}
+	for name, register := range shadowRegisters() {
+		if observers[name] == nil {
+			continue
+		}
+		shadows[name] = newShadow(observers[name], func() (admission.Interface, error) {
+			config, err := configuration.ConfigFor(name)
+			if err != nil {
+				return nil, err
+			}
+			library := admission.NewPlugins()
+			register(library)
+			return library.InitPlugin(name, config, initializers)
+		})
+	}
+	return shadows
 }
 
 // lazyInitializer passes all initializers to lazy plugins, which apply them when they are built.

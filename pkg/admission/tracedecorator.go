@@ -25,6 +25,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apiserver/pkg/admission"
+	mutatingpolicy "k8s.io/apiserver/pkg/admission/plugin/policy/mutating"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
 )
@@ -49,7 +50,7 @@ func (c *tracedChain) Admit(ctx context.Context, a admission.Attributes, o admis
 	}
 	record.Enter(diagnostics.MutatingAdmission)
 	record.Named(a.GetName())
-	if err := chain.Admit(ctx, &tracedAttributes{a, record}, o); err != nil {
+	if err := chain.Admit(ctx, &tracedAttributes{Attributes: a, record: record}, o); err != nil {
 		return err
 	}
 	record.Enter(diagnostics.Validation)
@@ -67,7 +68,7 @@ func (c *tracedChain) Validate(ctx context.Context, a admission.Attributes, o ad
 		return chain.Validate(ctx, a, o)
 	}
 	record.Enter(diagnostics.ValidatingAdmission)
-	if err := chain.Validate(ctx, &tracedAttributes{a, record}, o); err != nil {
+	if err := chain.Validate(ctx, &tracedAttributes{Attributes: a, record: record}, o); err != nil {
 		return err
 	}
 	record.Enter(diagnostics.Storage)
@@ -79,6 +80,28 @@ func (c *tracedChain) Validate(ctx context.Context, a admission.Attributes, o ad
 type tracedAttributes struct {
 	admission.Attributes
 	record *diagnostics.Record
+	// policies is true while mutating policies run: they report changes by asking for another round.
+	policies bool
+}
+
+// GetReinvocationContext implements admission.Attributes.
+func (a *tracedAttributes) GetReinvocationContext() admission.ReinvocationContext {
+	context := a.Attributes.GetReinvocationContext()
+	if !a.policies {
+		return context
+	}
+	return tracedReinvocation{context, a.record}
+}
+
+type tracedReinvocation struct {
+	admission.ReinvocationContext
+	record *diagnostics.Record
+}
+
+// SetShouldReinvoke implements admission.ReinvocationContext.
+func (c tracedReinvocation) SetShouldReinvoke() {
+	c.record.Changed()
+	c.ReinvocationContext.SetShouldReinvoke()
 }
 
 // plays are the interfaces that the plugins themselves implement: decorators implement both.
@@ -93,8 +116,9 @@ func (p plays) Decorate(handler admission.Interface, name string) admission.Inte
 
 // traceDecorator records what each plugin says. It must come last, so that it sees what callers get.
 type traceDecorator struct {
-	plugins map[string]Plugin
-	plays   plays
+	plugins   map[string]Plugin
+	plays     plays
+	observers map[string]*observer
 }
 
 // Decorate implements admission.Decorator.
@@ -103,7 +127,7 @@ func (d traceDecorator) Decorate(handler admission.Interface, name string) admis
 	return &tracedPlugin{
 		Interface: handler, name: name, mutates: d.plays.mutates[name], validates: d.plays.validates[name],
 		// The texts of webhooks and policies may contain values of the object.
-		silent: plugin.Foreign || plugin.Expressions,
+		silent: plugin.Foreign || plugin.Expressions, observer: d.observers[name],
 	}
 }
 
@@ -111,6 +135,8 @@ type tracedPlugin struct {
 	admission.Interface
 	name                       string
 	mutates, validates, silent bool
+	// observer is nil for plugins without registrations.
+	observer *observer
 }
 
 var (
@@ -129,8 +155,11 @@ func (p *tracedPlugin) Admit(ctx context.Context, a admission.Attributes, o admi
 		return plugin.Admit(ctx, a, o)
 	}
 	begun := p.begin(traced.record)
+	traced.policies = p.name == mutatingpolicy.PluginName
 	err := plugin.Admit(ctx, a, o)
+	traced.policies = false
 	p.end(traced.record, diagnostics.MutatingAdmission, begun, err)
+	p.observer.observe(traced.record, traced.Attributes, o)
 	return err
 }
 
@@ -147,6 +176,7 @@ func (p *tracedPlugin) Validate(ctx context.Context, a admission.Attributes, o a
 	begun := p.begin(traced.record)
 	err := plugin.Validate(ctx, a, o)
 	p.end(traced.record, diagnostics.ValidatingAdmission, begun, err)
+	p.observer.observe(traced.record, traced.Attributes, o)
 	return err
 }
 

@@ -23,11 +23,8 @@ import (
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	mutatingwebhook "k8s.io/apiserver/pkg/admission/plugin/webhook/mutating"
 	validatingwebhook "k8s.io/apiserver/pkg/admission/plugin/webhook/validating"
-	"k8s.io/client-go/informers"
-	admissionregistrationlisters "k8s.io/client-go/listers/admissionregistration/v1"
 	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
@@ -36,56 +33,36 @@ import (
 // defaultServicePort is the port of a service that a clientConfig names without one.
 const defaultServicePort = 443
 
-// webhookNames finds the name of a webhook by its address: its client knows nothing else. A lister is
-// nil if its plugin is off.
+// webhookNames finds the name of a webhook by its address: its client knows nothing else. It has the
+// registrations by the gate, and finds either those in shadow or the others.
 type webhookNames struct {
-	mutating   admissionregistrationlisters.MutatingWebhookConfigurationLister
-	validating admissionregistrationlisters.ValidatingWebhookConfigurationLister
+	byGate map[diagnostics.Gate]*registrations
+	shadow bool
 }
 
-func newWebhookNames(factory informers.SharedInformerFactory, enabled []string) webhookNames {
-	var n webhookNames
-	for _, name := range enabled {
-		switch name {
-		case mutatingwebhook.PluginName:
-			n.mutating = factory.Admissionregistration().V1().MutatingWebhookConfigurations().Lister()
-		case validatingwebhook.PluginName:
-			n.validating = factory.Admissionregistration().V1().ValidatingWebhookConfigurations().Lister()
-		}
-	}
-	return n
+func newWebhookNames(all map[string]*registrations, shadow bool) webhookNames {
+	return webhookNames{byGate: map[diagnostics.Gate]*registrations{
+		diagnostics.MutatingAdmission: all[mutatingwebhook.PluginName], diagnostics.ValidatingAdmission: all[validatingwebhook.PluginName],
+	}, shadow: shadow}
 }
 
-// of returns CONFIGURATION/WEBHOOK if exactly one webhook has the address, and otherwise the address
-// without its query.
-func (n webhookNames) of(gate diagnostics.Gate, address *url.URL) string {
-	found, count := "", 0
-	compare := func(configuration, webhook string, client *admissionregistrationv1.WebhookClientConfig) {
-		if called(client, address) {
-			found = configuration + "/" + webhook
-			count++
-		}
-	}
-	if gate == diagnostics.MutatingAdmission && n.mutating != nil {
-		all, _ := n.mutating.List(labels.Everything())
-		for _, c := range all {
-			for i := range c.Webhooks {
-				compare(c.Name, c.Webhooks[i].Name, &c.Webhooks[i].ClientConfig)
-			}
-		}
-	}
-	if gate == diagnostics.ValidatingAdmission && n.validating != nil {
-		all, _ := n.validating.List(labels.Everything())
-		for _, c := range all {
-			for i := range c.Webhooks {
-				compare(c.Name, c.Webhooks[i].Name, &c.Webhooks[i].ClientConfig)
+// of returns CONFIGURATION/WEBHOOK and the configuration if exactly one webhook has the address, and
+// otherwise the address without its query.
+func (n webhookNames) of(gate diagnostics.Gate, address *url.URL) (string, *diagnostics.Object) {
+	var found *registered
+	count := 0
+	if current := n.byGate[gate].current(); current != nil {
+		for i := range current.all {
+			if one := &current.all[i]; one.shadow == n.shadow && called(one.client, address) {
+				found = one
+				count++
 			}
 		}
 	}
 	if count == 1 {
-		return found
+		return found.by, found.objects[0]
 	}
-	return (&url.URL{Scheme: address.Scheme, Host: address.Host, Path: address.Path}).String()
+	return (&url.URL{Scheme: address.Scheme, Host: address.Host, Path: address.Path}).String(), nil
 }
 
 // called reports whether a call of the webhook has the address.
@@ -115,11 +92,11 @@ func (t *tracedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if record == nil {
 		return t.RoundTripper.RoundTrip(r)
 	}
-	by := t.names.of(record.Gate(), r.URL)
-	record.Running(by)
+	by, configuration := t.names.of(record.Gate(), r.URL)
+	record.CallBegins(by)
 	begun := time.Now()
 	response, err := t.RoundTripper.RoundTrip(r)
-	record.Called(by, time.Since(begun))
+	record.Called(by, configuration, time.Since(begun))
 	return response, err
 }
 

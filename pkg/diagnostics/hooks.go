@@ -23,15 +23,11 @@ import (
 	"strings"
 	"time"
 
-	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/authorization/union"
 	"k8s.io/apiserver/pkg/endpoints/request"
-	utilflowcontrol "k8s.io/apiserver/pkg/util/flowcontrol"
-	fq "k8s.io/apiserver/pkg/util/flowcontrol/fairqueuing"
-	fcrequest "k8s.io/apiserver/pkg/util/flowcontrol/request"
 )
 
 // WithRequestInfo returns a resolver that records what requests ask for. It is the only part of the chain
@@ -113,42 +109,6 @@ func (r *Record) authenticatedAs(response *authenticator.Response, ok bool, reda
 	r.add(Stop{Gate: Authentication, By: by, Latency: latency})
 }
 
-// WithFlowControl records the classification and the wait of requests.
-func WithFlowControl(control utilflowcontrol.Interface) utilflowcontrol.Interface {
-	return flowControl{control}
-}
-
-type flowControl struct{ utilflowcontrol.Interface }
-
-// Handle implements utilflowcontrol.Interface.
-func (f flowControl) Handle(ctx context.Context, digest utilflowcontrol.RequestDigest,
-	noteFn func(*flowcontrolv1.FlowSchema, *flowcontrolv1.PriorityLevelConfiguration, string),
-	workEstimator func() fcrequest.WorkEstimate, queueNoteFn fq.QueueNoteFn, execFn func(),
-) {
-	record := From(ctx)
-	if record == nil {
-		f.Interface.Handle(ctx, digest, noteFn, workEstimator, queueNoteFn, execFn)
-		return
-	}
-	begun := time.Now()
-	stop := Stop{Gate: FlowControl, Verdict: Refused, Reason: "the request did not get a seat"}
-	record.enterAs(FlowControl, digest.User, begun)
-	executed := false
-	f.Interface.Handle(ctx, digest, func(schema *flowcontrolv1.FlowSchema, level *flowcontrolv1.PriorityLevelConfiguration, flow string) {
-		stop.By, stop.PriorityLevel = schema.Name, level.Name
-		noteFn(schema, level, flow)
-	}, workEstimator, queueNoteFn, func() {
-		executed = true
-		stop.Verdict, stop.Reason, stop.Latency = Passed, "", time.Since(begun)
-		record.Add(stop)
-		execFn()
-	})
-	if !executed {
-		stop.Latency = time.Since(begun)
-		record.Add(stop)
-	}
-}
-
 // enterAs enters a gate as the user that the filters before it have found.
 func (r *Record) enterAs(gate Gate, u user.Info, now time.Time) {
 	r.mu.Lock()
@@ -160,6 +120,11 @@ func (r *Record) enterAs(gate Gate, u user.Info, now time.Time) {
 	// A user may impersonate itself with fewer groups.
 	if u != nil && (u.GetName() != r.effective.name || u.GetUID() != r.effective.uid || !slices.Equal(u.GetGroups(), r.effective.groups)) {
 		r.effective = identityOf(u)
+	}
+	// The library asks no authorizer for an impersonation that it allowed in the last ten seconds.
+	if gate > Impersonation && r.reached&(1<<Impersonation) == 0 && r.authenticated.name != "" && r.effective.name != r.authenticated.name {
+		r.reached |= 1 << Impersonation
+		r.add(Stop{Gate: Impersonation, Reason: "allowed for an earlier request"})
 	}
 }
 

@@ -76,7 +76,9 @@ func (r *Record) gateText() string {
 	case Impersonation:
 		return "impersonation"
 	case FlowControl:
-		return named("flow schema", by)
+		text := named("flow schema", by)
+		r.edit(FlowControl, by, func(stop *Stop) { text += seatsText(stop, r.effective.name) })
+		return text
 	case Authorization:
 		return named("authorizer", by)
 	case Limits:
@@ -88,7 +90,7 @@ func (r *Record) gateText() string {
 	case Validation:
 		return "validation"
 	}
-	return "storage"
+	return "storage" + r.conflictText()
 }
 
 func named(what, by string) string {

@@ -58,6 +58,10 @@ func (r *Record) decide(status *metav1.Status) {
 		return
 	}
 	r.hasDecision, r.timedOut = true, r.code == http.StatusGatewayTimeout
+	if r.timedOut {
+		r.interrupt(time.Now())
+	}
+	r.calls = nil
 	r.decision, r.by = r.gate, r.part
 	explicit := false
 	for i := len(r.stops) - 1; i >= 0; i-- {

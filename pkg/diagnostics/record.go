@@ -76,9 +76,13 @@ const (
 	NoOpinion
 	Refused
 	Ignored
+	WouldRefuse
+	NotCalled
 )
 
-var verdictNames = [...]diagnostics.StopVerdict{diagnostics.StopPassed, diagnostics.StopNoOpinion, diagnostics.StopRefused, diagnostics.StopIgnored}
+var verdictNames = [...]diagnostics.StopVerdict{
+	diagnostics.StopPassed, diagnostics.StopNoOpinion, diagnostics.StopRefused, diagnostics.StopIgnored, diagnostics.StopWouldRefuse, diagnostics.StopNotCalled,
+}
 
 // Object identifies a version of an object. It must not change once a Record has it.
 type Object struct {
@@ -90,7 +94,10 @@ type Stop struct {
 	Gate    Gate
 	Verdict Verdict
 	Changed bool
-	calls   int32
+	// Queued is true if the request waited in a queue of flow control, and Seats is the number of its seats.
+	Queued bool
+	Seats  uint16
+	calls  int32
 	// By is the part; empty for the gate as a whole.
 	By string
 	// Reason is the cause. It must not contain a secret or a value of the object.
@@ -99,13 +106,26 @@ type Stop struct {
 	// PriorityLevel is that of flow control, and Binding and Role are those of the roles.
 	PriorityLevel string
 	Binding, Role *Object
-	paths         []string
+	// Details are what few stops have; nil for none. They must not change once a Record has them.
+	Details *Details
+	paths   []string
+}
+
+// Details are the parts of a Stop that few stops have.
+type Details struct {
+	Objects []*Object
+	Quotas  []Quota
+	Seats   *Seats
+	// Shadow is true for a webhook or a policy that decides nothing.
+	Shadow bool
 }
 
 // identity is a user as authenticators or filters see it.
 type identity struct {
 	name, uid string
 	groups    []string
+	// credential identifies the credential, without its secret part.
+	credential string
 }
 
 func identityOf(u user.Info) identity {
@@ -119,7 +139,11 @@ func identityOf(u user.Info) identity {
 			groups[i] = bounded(group, longestName)
 		}
 	}
-	return identity{name: bounded(u.GetName(), longestName), uid: bounded(u.GetUID(), longestName), groups: groups}
+	i := identity{name: bounded(u.GetName(), longestName), uid: bounded(u.GetUID(), longestName), groups: groups}
+	if ids := u.GetExtra()[user.CredentialIDKey]; len(ids) > 0 {
+		i.credential = bounded(ids[0], longestName)
+	}
+	return i
 }
 
 // target is what a request asks for.
@@ -158,6 +182,12 @@ type Record struct {
 
 	stops    []Stop
 	inline   [6]Stop
+	calls    []call
+	uncalled []Uncalled
+	// unlisted is the number of webhooks and policies besides those in uncalled.
+	unlisted int
+	// others are the writes with which the request is in conflict.
+	others   []write
 	trackers *request.LatencyTrackers
 
 	outcome
@@ -248,6 +278,9 @@ func (r *Record) add(stop Stop) {
 		known.Latency += stop.Latency
 		known.Verdict, known.Reason = stop.Verdict, stop.Reason
 		known.Changed = known.Changed || stop.Changed
+		if stop.Details != nil {
+			known.Details = stop.Details
+		}
 		return
 	}
 	if len(r.stops) >= mostStops {

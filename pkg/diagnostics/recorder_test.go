@@ -211,7 +211,7 @@ func TestAHandlerThatOutlivesItsRequestChangesNothing(t *testing.T) {
 					record.Enter(Gate(i % int(gates)))
 					record.Add(Stop{Gate: Validation, By: "late"})
 					record.Changed("late")
-					record.Called("late", 1)
+					record.Called("late", nil, 1)
 				}
 				<-ended
 			})
@@ -310,7 +310,7 @@ func TestHugeTextsOfClientsAreCut(t *testing.T) {
 		record.authenticatedAs(&authenticator.Response{User: &user.DefaultInfo{Name: huge, UID: huge, Groups: groups}}, true, func(s string) string { return s })
 		for range 1000 {
 			record.Add(Stop{Gate: ValidatingAdmission, By: huge, Reason: huge})
-			record.Called(huge, 1)
+			record.Called(huge, nil, 1)
 		}
 		record.Running("P")
 		for range 1000 {
@@ -328,7 +328,7 @@ func TestARecordOfNoRequestDoesNothing(t *testing.T) {
 	record.Running("x")
 	record.Add(Stop{})
 	record.Changed("x")
-	record.Called("x", 1)
+	record.Called("x", nil, 1)
 	record.RefusedBy(Validation, "p", "x", "")
 	record.Named("x")
 	record.Annotated("x", "y")

@@ -131,6 +131,19 @@ func (r *rings) list() (all []*Record, version, gone uint64) {
 	return all, 2 * r.last, gone
 }
 
+// latest returns up to the number of the newest records of a class, the newest first.
+func (r *rings) latest(kind ringKind, number int) []*Record {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ring := &r.rings[kind]
+	first := max(ring.first(), ring.pushed-number)
+	all := make([]*Record, 0, ring.pushed-first)
+	for i := ring.pushed - 1; i >= first; i-- {
+		all = append(all, ring.at(i))
+	}
+	return all
+}
+
 // change is a record that was added, or that has left the list.
 type change struct {
 	record  *Record

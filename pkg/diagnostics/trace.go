@@ -47,6 +47,7 @@ func (r *Record) trace(server string) *diagnostics.RequestTrace {
 		Verdict: r.verdict, Code: int32(r.code), Reason: r.reason, TimedOut: r.timedOut, Latency: duration(r.latency),
 		Stops: r.traceStops(),
 	}
+	t.User.CredentialID = r.authenticated.credential
 	if r.authenticated.name != r.effective.name || !slices.Equal(r.authenticated.groups, r.effective.groups) {
 		t.User.ImpersonatedBy = r.authenticated.name
 	}
@@ -84,6 +85,7 @@ func (r *Record) traceStops() []diagnostics.TraceStop {
 		if len(all) == parts && !r.silent(gate) {
 			all = append(all, r.traceStop(&Stop{Gate: gate, Verdict: r.verdictOf(gate), Reason: r.reasonOf(gate), Latency: r.spent[gate]}))
 		}
+		all = append(all, r.traceUncalled(gate)...)
 	}
 	return all
 }
@@ -116,8 +118,6 @@ func (r *Record) reasonOf(gate Gate) string {
 		return strings.Join(r.invalid, ", ")
 	case r.hasDecision && r.decision == gate && r.verdict == diagnostics.VerdictRefused:
 		return r.reason
-	case gate == Storage && r.etcd > 0:
-		return "etcd took " + r.etcd.Truncate(time.Microsecond).String()
 	}
 	return ""
 }
@@ -126,6 +126,14 @@ func (r *Record) traceStop(stop *Stop) diagnostics.TraceStop {
 	t := diagnostics.TraceStop{
 		Stop: gateNames[stop.Gate], By: stop.By, Verdict: verdictNames[stop.Verdict], Reason: stop.Reason, Latency: duration(stop.Latency),
 		Changed: stop.Changed, ChangedPaths: slices.Clone(stop.paths), PriorityLevel: stop.PriorityLevel,
+	}
+	traceDetails(&t, stop)
+	if stop.Gate == Storage {
+		t.OtherWrites = r.traceWrites()
+		if r.etcd > 0 {
+			etcd := duration(r.etcd)
+			t.EtcdLatency = &etcd
+		}
 	}
 	if stop.calls > 1 {
 		t.Calls = stop.calls

@@ -18,13 +18,20 @@ package diagnostics
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 )
 
-// Called records a call of a webhook. by names it: CONFIGURATION/WEBHOOK where that is known,
+// call is a running call of a webhook.
+type call struct {
+	by    string
+	begun time.Time
+}
+
+// CallBegins notes that a webhook is called. by names it: CONFIGURATION/WEBHOOK where that is known,
 // otherwise its address.
-func (r *Record) Called(by string, latency time.Duration) {
+func (r *Record) CallBegins(by string) {
 	if r == nil {
 		return
 	}
@@ -32,8 +39,42 @@ func (r *Record) Called(by string, latency time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.closed {
-		r.add(Stop{Gate: r.gate, By: by, Latency: latency})
+		r.part = by
+		r.calls = append(r.calls, call{by, time.Now()})
 	}
+}
+
+// Called records a call of a webhook. configuration is its configuration, or nil.
+func (r *Record) Called(by string, configuration *Object, latency time.Duration) {
+	if r == nil {
+		return
+	}
+	by = bounded(by, longestName)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return
+	}
+	if i := slices.IndexFunc(r.calls, func(c call) bool { return c.by == by }); i >= 0 {
+		r.calls = slices.Delete(r.calls, i, i+1)
+	}
+	stop := Stop{Gate: r.gate, By: by, Latency: latency}
+	if configuration != nil {
+		stop.Details = &Details{Objects: []*Object{configuration}}
+	}
+	r.add(stop)
+}
+
+// interrupt ends the running calls of a request whose time has ended: the first one had its clock.
+func (r *Record) interrupt(now time.Time) {
+	for i, c := range r.calls {
+		stop := Stop{Gate: r.gate, By: c.by, Verdict: NoOpinion, Reason: "the call was running when the time of the request ended", Latency: now.Sub(c.begun)}
+		if i == 0 {
+			stop.Verdict, r.part = Refused, c.by
+		}
+		r.add(stop)
+	}
+	r.calls = nil
 }
 
 // RefusedBy notes that a plugin refused because of a webhook or a policy, whose entry is marked, or
@@ -85,6 +126,10 @@ func (r *Record) ambiguous(gate Gate, name string) bool {
 	return count > 1
 }
 
+// PolicyFailure is the annotation by which the library reports the failures of bindings with the action
+// Audit to the audit log.
+const PolicyFailure = "validation.policy.admission.k8s.io/validation_failure"
+
 // The prefixes of the annotations by which the library's plugins report webhooks to the audit log.
 const (
 	mutationPrefix           = "mutation.webhook.admission.k8s.io/"
@@ -119,6 +164,10 @@ func (r *Record) Annotated(key, value string) {
 		if !r.closed && (report.Mutated || len(paths) > 0) {
 			r.addChange(MutatingAdmission, by, paths)
 		}
+	case key == PolicyFailure:
+		for _, by := range PolicyFailures(value) {
+			r.Against(ValidatingAdmission, by, "validationActions without Deny", nil)
+		}
 	case strings.HasPrefix(key, mutationFailedOpenPrefix):
 		r.ignored(MutatingAdmission, value)
 	case strings.HasPrefix(key, validationFailedOpen):
@@ -141,4 +190,20 @@ func (r *Record) ignored(gate Gate, webhook string) {
 		}
 	}
 	r.add(Stop{Gate: gate, Verdict: Ignored, By: webhook})
+}
+
+// PolicyFailures returns POLICY/BINDING of each failure that the library's plugin reports to the audit log
+// for bindings with the action Audit. It returns nothing else of the report, which has texts of policies.
+func PolicyFailures(value string) []string {
+	var failures []struct{ Policy, Binding string }
+	if json.Unmarshal([]byte(value), &failures) != nil {
+		return nil
+	}
+	var all []string
+	for _, failure := range failures {
+		if by := failure.Policy + "/" + failure.Binding; !slices.Contains(all, by) {
+			all = append(all, by)
+		}
+	}
+	return all
 }

@@ -135,6 +135,7 @@ func (w *recordedWriter) finish(completed bool) {
 		return
 	}
 	encoder := w.decode()
+	w.recorder.nameWriters(w.record)
 	w.recorder.publish(w.record, w)
 	if w.status != nil && encoder != nil {
 		w.lead(encoder)

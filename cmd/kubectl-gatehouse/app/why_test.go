@@ -49,6 +49,35 @@ func TestWhyNeedsOneRequest(t *testing.T) {
 	}
 }
 
+func TestTheReportHasTheDetailsOfStops(t *testing.T) {
+	at := metav1.NewTime(time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC))
+	trace := &v1alpha1.RequestTrace{
+		User: v1alpha1.TracedUser{Username: "carol"}, Verdict: v1alpha1.VerdictRefused, DecidedBy: &v1alpha1.Decision{Stop: v1alpha1.StopStorage},
+		Stops: []v1alpha1.TraceStop{
+			{Stop: v1alpha1.StopFlowControl, By: "batch", Seats: &v1alpha1.TracedSeats{InUse: 9, Waiting: 4, Holders: []v1alpha1.SeatHolder{{Username: "bob", Seats: 5}, {Username: "carol", Seats: 1}, {Seats: 3}}}},
+			{Stop: v1alpha1.StopValidatingAdmission, By: "c/w", Verdict: v1alpha1.StopWouldRefuse, Shadow: true},
+			{Stop: v1alpha1.StopValidatingAdmission, By: "c/x\x1b", Verdict: v1alpha1.StopNotCalled, Reason: "no rule matches: scope"},
+			{Stop: v1alpha1.StopValidatingAdmission, By: "ResourceQuota", Quotas: []v1alpha1.TracedQuota{{Quota: v1alpha1.TracedObject{Name: "few"}, Refused: true, Resources: []v1alpha1.QuotaBalance{{Name: "secrets", Requested: "1", Left: "0", Hard: "7"}}}}},
+			{Stop: v1alpha1.StopStorage, Verdict: v1alpha1.StopRefused, OtherWrites: []v1alpha1.TracedWrite{{Manager: "edit", Operation: "Apply", Subresource: "status", Time: &at, Username: "bob"}}, EtcdLatency: &metav1.Duration{Duration: time.Second}},
+		},
+	}
+	var out bytes.Buffer
+	if err := report(&out, trace, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`9 seats in use ("bob" 5, this user 1, other users 3), 4 requests waiting`, "in shadow: decides nothing", "NOT CALLED", "no rule matches: scope", "> few", "secrets",
+		`"edit" (server-side apply) wrote status at 2026-12-01T00:00:00Z as user "bob"; etcd took 1s`,
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is missing in:\n%s", want, out.String())
+		}
+	}
+	if strings.Contains(out.String(), "\x1b") {
+		t.Errorf("the report is:\n%s", out.String())
+	}
+}
+
 func TestTheReportMarksTheGateThatDecidedAndEscapesWhatClientsChose(t *testing.T) {
 	now := time.Now()
 	trace := &v1alpha1.RequestTrace{

@@ -38,6 +38,9 @@ func report(out io.Writer, t *v1alpha1.RequestTrace, now time.Time) error {
 	marked := false
 	for i := range t.Stops {
 		stop := &t.Stops[i]
+		if stop.Verdict == v1alpha1.StopNotCalled {
+			continue // below
+		}
 		mark := "  "
 		if d := t.DecidedBy; d != nil && !marked && d.Stop == stop.Stop && (d.By == stop.By || d.By == "" && stop.By == "") {
 			mark, marked = "> ", true
@@ -50,6 +53,8 @@ func report(out io.Writer, t *v1alpha1.RequestTrace, now time.Time) error {
 	if d := t.DecidedBy; d != nil && !marked {
 		fmt.Fprintf(out, "> %s %s\n", d.Stop, cell(d.By))
 	}
+	reportQuotas(out, t)
+	reportUncalled(out, t)
 	reportNearMisses(out, t)
 	return nil
 }
@@ -119,7 +124,7 @@ func gateCause(t *v1alpha1.RequestTrace, stop *v1alpha1.TraceStop) string {
 	if stop.Reason != "" {
 		add("%s", stop.Reason)
 	}
-	return strings.Join(parts, "; ")
+	return strings.Join(append(parts, detailCauses(t, stop)...), "; ")
 }
 
 func objectText(o *v1alpha1.TracedObject) string {

@@ -72,6 +72,10 @@ const (
 	StopRefused StopVerdict = "Refused"
 	// StopIgnored means that the gate failed, and its failurePolicy is Ignore.
 	StopIgnored StopVerdict = "Ignored"
+	// StopWouldRefuse means that the gate is against the request and decides nothing.
+	StopWouldRefuse StopVerdict = "WouldRefuse"
+	// StopNotCalled means that the gate was not called.
+	StopNotCalled StopVerdict = "NotCalled"
 )
 
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
@@ -101,6 +105,7 @@ type TracedUser struct {
 	UID            string
 	Groups         []string
 	ImpersonatedBy string
+	CredentialID   string
 }
 
 // TracedRequest is what a request asked for.
@@ -135,6 +140,12 @@ type TraceStop struct {
 	ChangedPaths  []string
 	PriorityLevel string
 	Grant         *TraceGrant
+	Objects       []TracedObject
+	Quotas        []TracedQuota
+	Seats         *TracedSeats
+	OtherWrites   []TracedWrite
+	Shadow        bool
+	EtcdLatency   *metav1.Duration
 }
 
 // TraceGrant is a binding with its role, as they were when they allowed a request.

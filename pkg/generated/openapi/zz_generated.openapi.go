@@ -38,13 +38,18 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 	return map[string]common.OpenAPIDefinition{
 		v1alpha1.Decision{}.OpenAPIModelName():                      schema_pkg_apis_diagnostics_v1alpha1_Decision(ref),
 		v1alpha1.NearMiss{}.OpenAPIModelName():                      schema_pkg_apis_diagnostics_v1alpha1_NearMiss(ref),
+		v1alpha1.QuotaBalance{}.OpenAPIModelName():                  schema_pkg_apis_diagnostics_v1alpha1_QuotaBalance(ref),
 		v1alpha1.RequestTrace{}.OpenAPIModelName():                  schema_pkg_apis_diagnostics_v1alpha1_RequestTrace(ref),
 		v1alpha1.RequestTraceList{}.OpenAPIModelName():              schema_pkg_apis_diagnostics_v1alpha1_RequestTraceList(ref),
+		v1alpha1.SeatHolder{}.OpenAPIModelName():                    schema_pkg_apis_diagnostics_v1alpha1_SeatHolder(ref),
 		v1alpha1.TraceGrant{}.OpenAPIModelName():                    schema_pkg_apis_diagnostics_v1alpha1_TraceGrant(ref),
 		v1alpha1.TraceStop{}.OpenAPIModelName():                     schema_pkg_apis_diagnostics_v1alpha1_TraceStop(ref),
 		v1alpha1.TracedObject{}.OpenAPIModelName():                  schema_pkg_apis_diagnostics_v1alpha1_TracedObject(ref),
+		v1alpha1.TracedQuota{}.OpenAPIModelName():                   schema_pkg_apis_diagnostics_v1alpha1_TracedQuota(ref),
 		v1alpha1.TracedRequest{}.OpenAPIModelName():                 schema_pkg_apis_diagnostics_v1alpha1_TracedRequest(ref),
+		v1alpha1.TracedSeats{}.OpenAPIModelName():                   schema_pkg_apis_diagnostics_v1alpha1_TracedSeats(ref),
 		v1alpha1.TracedUser{}.OpenAPIModelName():                    schema_pkg_apis_diagnostics_v1alpha1_TracedUser(ref),
+		v1alpha1.TracedWrite{}.OpenAPIModelName():                   schema_pkg_apis_diagnostics_v1alpha1_TracedWrite(ref),
 		fleetv1alpha1.App{}.OpenAPIModelName():                      schema_pkg_apis_fleet_v1alpha1_App(ref),
 		fleetv1alpha1.AppList{}.OpenAPIModelName():                  schema_pkg_apis_fleet_v1alpha1_AppList(ref),
 		fleetv1alpha1.AppRollback{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_AppRollback(ref),
@@ -256,6 +261,52 @@ func schema_pkg_apis_diagnostics_v1alpha1_NearMiss(ref common.ReferenceCallback)
 	}
 }
 
+func schema_pkg_apis_diagnostics_v1alpha1_QuotaBalance(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "QuotaBalance is what is left of a resource of a quota.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "name is the resource in spec.hard of the quota.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"requested": {
+						SchemaProps: spec.SchemaProps{
+							Description: "requested is the amount that the request charges.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"left": {
+						SchemaProps: spec.SchemaProps{
+							Description: "left is what remains: after the charge of a request that the quota allowed, and without a charge if a quota refused it. It includes the charges of requests of the same moment.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"hard": {
+						SchemaProps: spec.SchemaProps{
+							Description: "hard is the limit.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"name", "requested", "left", "hard"},
+			},
+		},
+	}
+}
+
 func schema_pkg_apis_diagnostics_v1alpha1_RequestTrace(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -457,6 +508,35 @@ func schema_pkg_apis_diagnostics_v1alpha1_RequestTraceList(ref common.ReferenceC
 	}
 }
 
+func schema_pkg_apis_diagnostics_v1alpha1_SeatHolder(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "SeatHolder is a user with running requests.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"username": {
+						SchemaProps: spec.SchemaProps{
+							Description: "username is the user; empty for other users together.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"seats": {
+						SchemaProps: spec.SchemaProps{
+							Description: "seats is the number of seats.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+				},
+				Required: []string{"seats"},
+			},
+		},
+	}
+}
+
 func schema_pkg_apis_diagnostics_v1alpha1_TraceGrant(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -512,11 +592,11 @@ func schema_pkg_apis_diagnostics_v1alpha1_TraceStop(ref common.ReferenceCallback
 					},
 					"verdict": {
 						SchemaProps: spec.SchemaProps{
-							Description: "verdict is what it said.\n\nPossible enum values:\n - `\"Ignored\"` means that the gate failed, and its failurePolicy is Ignore.\n - `\"NoOpinion\"` means that the gate left the decision to the next one.\n - `\"Passed\"` means that the gate let the request pass.\n - `\"Refused\"` means that the gate refused the request.",
+							Description: "verdict is what it said.\n\nPossible enum values:\n - `\"Ignored\"` means that the gate failed, and its failurePolicy is Ignore, or it is in shadow.\n - `\"NoOpinion\"` means that the gate left the decision to the next one.\n - `\"NotCalled\"` means that the webhook or the policy was not called; the reason has the cause.\n - `\"Passed\"` means that the gate let the request pass.\n - `\"Refused\"` means that the gate refused the request.\n - `\"WouldRefuse\"` means that the webhook or the policy is against the request and decides nothing: it is in shadow, or the validationActions of the binding are without Deny.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
-							Enum:        []interface{}{"Ignored", "NoOpinion", "Passed", "Refused"},
+							Enum:        []interface{}{"Ignored", "NoOpinion", "NotCalled", "Passed", "Refused", "WouldRefuse"},
 						},
 					},
 					"reason": {
@@ -578,12 +658,85 @@ func schema_pkg_apis_diagnostics_v1alpha1_TraceStop(ref common.ReferenceCallback
 							Ref:         ref(v1alpha1.TraceGrant{}.OpenAPIModelName()),
 						},
 					},
+					"objects": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "objects are the versions of the objects that the gate evaluated: a webhook configuration, or a policy and its binding.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.TracedObject{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"quotas": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "quotas are the ResourceQuotas that count what the request creates.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.TracedQuota{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"seats": {
+						SchemaProps: spec.SchemaProps{
+							Description: "seats are what flow control knows of the seats.",
+							Ref:         ref(v1alpha1.TracedSeats{}.OpenAPIModelName()),
+						},
+					},
+					"otherWrites": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "otherWrites are the writes with which the request is in conflict: the last one, or with server-side apply the last one of each manager that owns a field.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.TracedWrite{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"shadow": {
+						SchemaProps: spec.SchemaProps{
+							Description: "shadow is true for a webhook or a policy that is called and decides nothing.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"etcdLatency": {
+						SchemaProps: spec.SchemaProps{
+							Description: "etcdLatency is the part of the time of storage that etcd took.",
+							Ref:         ref(metav1.Duration{}.OpenAPIModelName()),
+						},
+					},
 				},
 				Required: []string{"stop", "verdict"},
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.TraceGrant{}.OpenAPIModelName(), metav1.Duration{}.OpenAPIModelName()},
+			v1alpha1.TraceGrant{}.OpenAPIModelName(), v1alpha1.TracedObject{}.OpenAPIModelName(), v1alpha1.TracedQuota{}.OpenAPIModelName(), v1alpha1.TracedSeats{}.OpenAPIModelName(), v1alpha1.TracedWrite{}.OpenAPIModelName(), metav1.Duration{}.OpenAPIModelName()},
 	}
 }
 
@@ -635,6 +788,54 @@ func schema_pkg_apis_diagnostics_v1alpha1_TracedObject(ref common.ReferenceCallb
 				Required: []string{"kind", "name"},
 			},
 		},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_TracedQuota(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "TracedQuota is a ResourceQuota that counts what a request creates.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"quota": {
+						SchemaProps: spec.SchemaProps{
+							Description: "quota is the ResourceQuota, in the version after the charge.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.TracedObject{}.OpenAPIModelName()),
+						},
+					},
+					"refused": {
+						SchemaProps: spec.SchemaProps{
+							Description: "refused is true if this quota refused the request.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"resources": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "resources are the resources of the quota that the request charges.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.QuotaBalance{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"quota"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.QuotaBalance{}.OpenAPIModelName(), v1alpha1.TracedObject{}.OpenAPIModelName()},
 	}
 }
 
@@ -721,6 +922,67 @@ func schema_pkg_apis_diagnostics_v1alpha1_TracedRequest(ref common.ReferenceCall
 	}
 }
 
+func schema_pkg_apis_diagnostics_v1alpha1_TracedSeats(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "TracedSeats are seats of flow control. All but requested and queued are those of the moment at which flow control refused the request.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"requested": {
+						SchemaProps: spec.SchemaProps{
+							Description: "requested is the number of seats that the request needs; 0 if flow control does not limit it.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"queued": {
+						SchemaProps: spec.SchemaProps{
+							Description: "queued is true if the request waited in a queue.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"inUse": {
+						SchemaProps: spec.SchemaProps{
+							Description: "inUse is the number of seats of the priority level that running requests had. For a user that has its share of the requests that run, it is the number of all.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"waiting": {
+						SchemaProps: spec.SchemaProps{
+							Description: "waiting is the number of requests of the priority level that waited in its queues.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"holders": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "holders are the users with the most of these seats, 5 at most. Only clients that may read all traces get the names of other users.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.SeatHolder{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.SeatHolder{}.OpenAPIModelName()},
+	}
+}
+
 func schema_pkg_apis_diagnostics_v1alpha1_TracedUser(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -768,9 +1030,67 @@ func schema_pkg_apis_diagnostics_v1alpha1_TracedUser(ref common.ReferenceCallbac
 							Format:      "",
 						},
 					},
+					"credentialID": {
+						SchemaProps: spec.SchemaProps{
+							Description: "credentialID identifies the credential of the user, or of the user that impersonated it, if the authenticator names it: the ID of a token, or the fingerprint of a certificate.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
 				},
 			},
 		},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_TracedWrite(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "TracedWrite is a write to an object, from its managedFields.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"manager": {
+						SchemaProps: spec.SchemaProps{
+							Description: "manager is the field manager, for example kubectl-edit.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"operation": {
+						SchemaProps: spec.SchemaProps{
+							Description: "operation is Apply or Update.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"subresource": {
+						SchemaProps: spec.SchemaProps{
+							Description: "subresource is the subresource of the write; empty for none.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"time": {
+						SchemaProps: spec.SchemaProps{
+							Description: "time is the time of the write, to the second.",
+							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
+						},
+					},
+					"username": {
+						SchemaProps: spec.SchemaProps{
+							Description: "username is the user of the write, if its trace is kept.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"manager"},
+			},
+		},
+		Dependencies: []string{
+			metav1.Time{}.OpenAPIModelName()},
 	}
 }
 

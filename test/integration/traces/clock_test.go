@@ -71,6 +71,15 @@ func TestAnImpersonatedRequestBelongsToBothUsers(t *testing.T) {
 	if trace := traceOf(t, admin, answer); trace.User.Username != "bob" || trace.User.ImpersonatedBy == "" || trace.DecidedBy.Stop != v1alpha1.StopAuthorization {
 		t.Errorf("the administrator reads %+v by %+v", trace.User, trace.DecidedBy)
 	}
+	again := as(server.Config).Do(t, http.MethodGet, mapsPath, "", "", "")
+	for _, refusal := range []harness.RawAnswer{answer, again} {
+		if trace := traceOf(t, admin, refusal); trace.Stops[1].Stop != v1alpha1.StopImpersonation || trace.Stops[1].Verdict != v1alpha1.StopPassed {
+			t.Errorf("the impersonation is %+v", trace.Stops[1])
+		}
+	}
+	if trace := traceOf(t, bob, answer); trace.User.CredentialID != "" {
+		t.Errorf("bob reads the credential of another user: %+v", trace.User)
+	}
 	if trace := traceOf(t, bob, answer); trace.User.ImpersonatedBy != "" {
 		t.Errorf("bob reads who acted as bob: %+v", trace.User)
 	}

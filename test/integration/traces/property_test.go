@@ -148,6 +148,23 @@ func (w *world) body(r *asked) (method, path, media, body string) {
 	if r.operation() == "" || r.verb == "delete" {
 		return method, path, "", ""
 	}
+	object := w.content(r)
+	media = harness.JSONBody
+	if r.verb == "patch" {
+		media = harness.MergePatch
+	}
+	if r.flaw == "unknown field" {
+		object["unknown"], path = true, path+"?fieldValidation=Strict"
+	}
+	text, _ := json.Marshal(object)
+	if r.flaw == "unreadable" {
+		text = text[:len(text)/2]
+	}
+	return method, path, media, string(text)
+}
+
+// content returns the object of a write.
+func (w *world) content(r *asked) map[string]any {
 	meta := map[string]any{"name": r.object, "labels": r.labels}
 	if r.verb == "patch" {
 		delete(meta, "name")
@@ -180,18 +197,7 @@ func (w *world) body(r *asked) (method, path, media, body string) {
 			object["data"] = map[string]string{"not a key": "YQ=="}
 		}
 	}
-	media = harness.JSONBody
-	if r.verb == "patch" {
-		media = harness.MergePatch
-	}
-	if r.flaw == "unknown field" {
-		object["unknown"], path = true, path+"?fieldValidation=Strict"
-	}
-	text, _ := json.Marshal(object)
-	if r.flaw == "unreadable" {
-		text = text[:len(text)/2]
-	}
-	return method, path, media, string(text)
+	return object
 }
 
 // send sends a request, compares its trace with what is expected, and remembers what it changed.

@@ -29,6 +29,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics/v1alpha1"
@@ -62,24 +63,7 @@ func TestControllersAreUntroubledByKindsThatAreNotStored(t *testing.T) {
 			return ""
 		})
 	})
-	t.Run("a quota of them leaves the rest of the quota in force", func(t *testing.T) {
-		what := corev1.ResourceName("count/" + v1alpha1.RequestTraces + "." + v1alpha1.GroupName)
-		_, err := client.CoreV1().ResourceQuotas("default").Create(t.Context(), &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "traces"}, Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{
-			what: resource.MustParse("0"), corev1.ResourceSecrets: resource.MustParse("1"),
-		}}}, metav1.CreateOptions{})
-		check(t, err)
-		created := 0
-		harness.ComesTrue(t, func(ctx context) string {
-			_, err := client.CoreV1().Secrets("default").Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{GenerateName: "s-"}}, metav1.CreateOptions{})
-			if err == nil {
-				created++
-			}
-			if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "exceeded quota: traces") {
-				return fmt.Sprint(created, " secrets are created: ", err)
-			}
-			return ""
-		})
-	})
+	t.Run("a quota of them leaves the rest of the quota in force", func(t *testing.T) { quotaOfTraces(t, client) })
 	t.Run("a namespace and a dependent are deleted", func(t *testing.T) {
 		controlled := harness.Controlled{FleetClient: harness.NewFleetClient(t, server.Config), Core: client}
 		controlled.CreateNamespace(t, "short")
@@ -105,6 +89,27 @@ func TestControllersAreUntroubledByKindsThatAreNotStored(t *testing.T) {
 		if err != nil || strings.Contains(string(out), "requesttrace") {
 			t.Errorf("%v: %s", err, out)
 		}
+	})
+}
+
+// quotaOfTraces bounds traces and secrets.
+func quotaOfTraces(t *testing.T, client kubernetes.Interface) {
+	t.Helper()
+	what := corev1.ResourceName("count/" + v1alpha1.RequestTraces + "." + v1alpha1.GroupName)
+	_, err := client.CoreV1().ResourceQuotas("default").Create(t.Context(), &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "traces"}, Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{
+		what: resource.MustParse("0"), corev1.ResourceSecrets: resource.MustParse("1"),
+	}}}, metav1.CreateOptions{})
+	check(t, err)
+	created := 0
+	harness.ComesTrue(t, func(ctx context) string {
+		_, err := client.CoreV1().Secrets("default").Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{GenerateName: "s-"}}, metav1.CreateOptions{})
+		if err == nil {
+			created++
+		}
+		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "exceeded quota: traces") {
+			return fmt.Sprint(created, " secrets are created: ", err)
+		}
+		return ""
 	})
 }
 

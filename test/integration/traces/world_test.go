@@ -167,7 +167,7 @@ func newWorld(seed uint64) *world {
 	behaviours := []string{"allow", "allow", "deny", "fail", "redirect", "dead", "text"}
 	for i := range 12 {
 		h := hook{
-			rule: w.rule("configmaps", "secrets", "instances"), configuration: fmt.Sprint("hooks-", i), name: fmt.Sprintf("hook-%d.example.com", i/2),
+			rule: w.rule("configmaps", "secrets", "instances"), configuration: fmt.Sprintf("hooks-%02d", i), name: fmt.Sprintf("hook-%d.example.com", i/2),
 			mutating: i%2 == 0, ignore: w.IntN(2) == 0, behaviour: one(w.Rand, behaviours...),
 		}
 		if h.mutating {

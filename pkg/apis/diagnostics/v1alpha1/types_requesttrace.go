@@ -73,8 +73,13 @@ const (
 	StopNoOpinion StopVerdict = "NoOpinion"
 	// StopRefused means that the gate refused the request.
 	StopRefused StopVerdict = "Refused"
-	// StopIgnored means that the gate failed, and its failurePolicy is Ignore.
+	// StopIgnored means that the gate failed, and its failurePolicy is Ignore, or it is in shadow.
 	StopIgnored StopVerdict = "Ignored"
+	// StopWouldRefuse means that the webhook or the policy is against the request and decides nothing: it is
+	// in shadow, or the validationActions of the binding are without Deny.
+	StopWouldRefuse StopVerdict = "WouldRefuse"
+	// StopNotCalled means that the webhook or the policy was not called; the reason has the cause.
+	StopNotCalled StopVerdict = "NotCalled"
 )
 
 // +genclient
@@ -168,6 +173,11 @@ type TracedUser struct {
 	// users that may read all traces, get it.
 	// +optional
 	ImpersonatedBy string `json:"impersonatedBy,omitempty" protobuf:"bytes,4,opt,name=impersonatedBy"`
+
+	// credentialID identifies the credential of the user, or of the user that impersonated it, if the
+	// authenticator names it: the ID of a token, or the fingerprint of a certificate.
+	// +optional
+	CredentialID string `json:"credentialID,omitempty" protobuf:"bytes,5,opt,name=credentialID"`
 }
 
 // TracedRequest is what a request asked for.
@@ -266,6 +276,35 @@ type TraceStop struct {
 	// grant is the binding and the role by which roles allowed the request.
 	// +optional
 	Grant *TraceGrant `json:"grant,omitempty" protobuf:"bytes,10,opt,name=grant"`
+
+	// objects are the versions of the objects that the gate evaluated: a webhook configuration, or a policy
+	// and its binding.
+	// +optional
+	// +listType=atomic
+	Objects []TracedObject `json:"objects,omitempty" protobuf:"bytes,11,rep,name=objects"`
+
+	// quotas are the ResourceQuotas that count what the request creates.
+	// +optional
+	// +listType=atomic
+	Quotas []TracedQuota `json:"quotas,omitempty" protobuf:"bytes,12,rep,name=quotas"`
+
+	// seats are what flow control knows of the seats.
+	// +optional
+	Seats *TracedSeats `json:"seats,omitempty" protobuf:"bytes,13,opt,name=seats"`
+
+	// otherWrites are the writes with which the request is in conflict: the last one, or with server-side
+	// apply the last one of each manager that owns a field.
+	// +optional
+	// +listType=atomic
+	OtherWrites []TracedWrite `json:"otherWrites,omitempty" protobuf:"bytes,14,rep,name=otherWrites"`
+
+	// shadow is true for a webhook or a policy that is called and decides nothing.
+	// +optional
+	Shadow bool `json:"shadow,omitempty" protobuf:"varint,15,opt,name=shadow"`
+
+	// etcdLatency is the part of the time of storage that etcd took.
+	// +optional
+	EtcdLatency *metav1.Duration `json:"etcdLatency,omitempty" protobuf:"bytes,16,opt,name=etcdLatency"`
 }
 
 // TraceGrant is a binding with its role, as they were when they allowed a request.

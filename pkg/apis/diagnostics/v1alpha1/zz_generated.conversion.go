@@ -56,6 +56,16 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}); err != nil {
 		return err
 	}
+	if err := s.AddGeneratedConversionFunc((*QuotaBalance)(nil), (*diagnostics.QuotaBalance)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_QuotaBalance_To_diagnostics_QuotaBalance(a.(*QuotaBalance), b.(*diagnostics.QuotaBalance), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*diagnostics.QuotaBalance)(nil), (*QuotaBalance)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_diagnostics_QuotaBalance_To_v1alpha1_QuotaBalance(a.(*diagnostics.QuotaBalance), b.(*QuotaBalance), scope)
+	}); err != nil {
+		return err
+	}
 	if err := s.AddGeneratedConversionFunc((*RequestTrace)(nil), (*diagnostics.RequestTrace)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_v1alpha1_RequestTrace_To_diagnostics_RequestTrace(a.(*RequestTrace), b.(*diagnostics.RequestTrace), scope)
 	}); err != nil {
@@ -73,6 +83,16 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}
 	if err := s.AddGeneratedConversionFunc((*diagnostics.RequestTraceList)(nil), (*RequestTraceList)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_diagnostics_RequestTraceList_To_v1alpha1_RequestTraceList(a.(*diagnostics.RequestTraceList), b.(*RequestTraceList), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*SeatHolder)(nil), (*diagnostics.SeatHolder)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_SeatHolder_To_diagnostics_SeatHolder(a.(*SeatHolder), b.(*diagnostics.SeatHolder), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*diagnostics.SeatHolder)(nil), (*SeatHolder)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_diagnostics_SeatHolder_To_v1alpha1_SeatHolder(a.(*diagnostics.SeatHolder), b.(*SeatHolder), scope)
 	}); err != nil {
 		return err
 	}
@@ -106,6 +126,16 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}); err != nil {
 		return err
 	}
+	if err := s.AddGeneratedConversionFunc((*TracedQuota)(nil), (*diagnostics.TracedQuota)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_TracedQuota_To_diagnostics_TracedQuota(a.(*TracedQuota), b.(*diagnostics.TracedQuota), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*diagnostics.TracedQuota)(nil), (*TracedQuota)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_diagnostics_TracedQuota_To_v1alpha1_TracedQuota(a.(*diagnostics.TracedQuota), b.(*TracedQuota), scope)
+	}); err != nil {
+		return err
+	}
 	if err := s.AddGeneratedConversionFunc((*TracedRequest)(nil), (*diagnostics.TracedRequest)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_v1alpha1_TracedRequest_To_diagnostics_TracedRequest(a.(*TracedRequest), b.(*diagnostics.TracedRequest), scope)
 	}); err != nil {
@@ -116,6 +146,16 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}); err != nil {
 		return err
 	}
+	if err := s.AddGeneratedConversionFunc((*TracedSeats)(nil), (*diagnostics.TracedSeats)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_TracedSeats_To_diagnostics_TracedSeats(a.(*TracedSeats), b.(*diagnostics.TracedSeats), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*diagnostics.TracedSeats)(nil), (*TracedSeats)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_diagnostics_TracedSeats_To_v1alpha1_TracedSeats(a.(*diagnostics.TracedSeats), b.(*TracedSeats), scope)
+	}); err != nil {
+		return err
+	}
 	if err := s.AddGeneratedConversionFunc((*TracedUser)(nil), (*diagnostics.TracedUser)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_v1alpha1_TracedUser_To_diagnostics_TracedUser(a.(*TracedUser), b.(*diagnostics.TracedUser), scope)
 	}); err != nil {
@@ -123,6 +163,16 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}
 	if err := s.AddGeneratedConversionFunc((*diagnostics.TracedUser)(nil), (*TracedUser)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_diagnostics_TracedUser_To_v1alpha1_TracedUser(a.(*diagnostics.TracedUser), b.(*TracedUser), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*TracedWrite)(nil), (*diagnostics.TracedWrite)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_TracedWrite_To_diagnostics_TracedWrite(a.(*TracedWrite), b.(*diagnostics.TracedWrite), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*diagnostics.TracedWrite)(nil), (*TracedWrite)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_diagnostics_TracedWrite_To_v1alpha1_TracedWrite(a.(*diagnostics.TracedWrite), b.(*TracedWrite), scope)
 	}); err != nil {
 		return err
 	}
@@ -167,6 +217,26 @@ func autoConvert_diagnostics_NearMiss_To_v1alpha1_NearMiss(in *diagnostics.NearM
 // Convert_diagnostics_NearMiss_To_v1alpha1_NearMiss is an autogenerated conversion function.
 func Convert_diagnostics_NearMiss_To_v1alpha1_NearMiss(in *diagnostics.NearMiss, out *NearMiss, s conversion.Scope) error {
 	return autoConvert_diagnostics_NearMiss_To_v1alpha1_NearMiss(in, out, s)
+}
+
+func autoConvert_v1alpha1_QuotaBalance_To_diagnostics_QuotaBalance(in *QuotaBalance, out *diagnostics.QuotaBalance, s conversion.Scope) error {
+	*out = *(*diagnostics.QuotaBalance)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_QuotaBalance_To_diagnostics_QuotaBalance is an autogenerated conversion function.
+func Convert_v1alpha1_QuotaBalance_To_diagnostics_QuotaBalance(in *QuotaBalance, out *diagnostics.QuotaBalance, s conversion.Scope) error {
+	return autoConvert_v1alpha1_QuotaBalance_To_diagnostics_QuotaBalance(in, out, s)
+}
+
+func autoConvert_diagnostics_QuotaBalance_To_v1alpha1_QuotaBalance(in *diagnostics.QuotaBalance, out *QuotaBalance, s conversion.Scope) error {
+	*out = *(*QuotaBalance)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_diagnostics_QuotaBalance_To_v1alpha1_QuotaBalance is an autogenerated conversion function.
+func Convert_diagnostics_QuotaBalance_To_v1alpha1_QuotaBalance(in *diagnostics.QuotaBalance, out *QuotaBalance, s conversion.Scope) error {
+	return autoConvert_diagnostics_QuotaBalance_To_v1alpha1_QuotaBalance(in, out, s)
 }
 
 func autoConvert_v1alpha1_RequestTrace_To_diagnostics_RequestTrace(in *RequestTrace, out *diagnostics.RequestTrace, s conversion.Scope) error {
@@ -245,6 +315,26 @@ func Convert_diagnostics_RequestTraceList_To_v1alpha1_RequestTraceList(in *diagn
 	return autoConvert_diagnostics_RequestTraceList_To_v1alpha1_RequestTraceList(in, out, s)
 }
 
+func autoConvert_v1alpha1_SeatHolder_To_diagnostics_SeatHolder(in *SeatHolder, out *diagnostics.SeatHolder, s conversion.Scope) error {
+	*out = *(*diagnostics.SeatHolder)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_SeatHolder_To_diagnostics_SeatHolder is an autogenerated conversion function.
+func Convert_v1alpha1_SeatHolder_To_diagnostics_SeatHolder(in *SeatHolder, out *diagnostics.SeatHolder, s conversion.Scope) error {
+	return autoConvert_v1alpha1_SeatHolder_To_diagnostics_SeatHolder(in, out, s)
+}
+
+func autoConvert_diagnostics_SeatHolder_To_v1alpha1_SeatHolder(in *diagnostics.SeatHolder, out *SeatHolder, s conversion.Scope) error {
+	*out = *(*SeatHolder)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_diagnostics_SeatHolder_To_v1alpha1_SeatHolder is an autogenerated conversion function.
+func Convert_diagnostics_SeatHolder_To_v1alpha1_SeatHolder(in *diagnostics.SeatHolder, out *SeatHolder, s conversion.Scope) error {
+	return autoConvert_diagnostics_SeatHolder_To_v1alpha1_SeatHolder(in, out, s)
+}
+
 func autoConvert_v1alpha1_TraceGrant_To_diagnostics_TraceGrant(in *TraceGrant, out *diagnostics.TraceGrant, s conversion.Scope) error {
 	*out = *(*diagnostics.TraceGrant)(unsafe.Pointer(in))
 	return nil
@@ -305,6 +395,26 @@ func Convert_diagnostics_TracedObject_To_v1alpha1_TracedObject(in *diagnostics.T
 	return autoConvert_diagnostics_TracedObject_To_v1alpha1_TracedObject(in, out, s)
 }
 
+func autoConvert_v1alpha1_TracedQuota_To_diagnostics_TracedQuota(in *TracedQuota, out *diagnostics.TracedQuota, s conversion.Scope) error {
+	*out = *(*diagnostics.TracedQuota)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_TracedQuota_To_diagnostics_TracedQuota is an autogenerated conversion function.
+func Convert_v1alpha1_TracedQuota_To_diagnostics_TracedQuota(in *TracedQuota, out *diagnostics.TracedQuota, s conversion.Scope) error {
+	return autoConvert_v1alpha1_TracedQuota_To_diagnostics_TracedQuota(in, out, s)
+}
+
+func autoConvert_diagnostics_TracedQuota_To_v1alpha1_TracedQuota(in *diagnostics.TracedQuota, out *TracedQuota, s conversion.Scope) error {
+	*out = *(*TracedQuota)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_diagnostics_TracedQuota_To_v1alpha1_TracedQuota is an autogenerated conversion function.
+func Convert_diagnostics_TracedQuota_To_v1alpha1_TracedQuota(in *diagnostics.TracedQuota, out *TracedQuota, s conversion.Scope) error {
+	return autoConvert_diagnostics_TracedQuota_To_v1alpha1_TracedQuota(in, out, s)
+}
+
 func autoConvert_v1alpha1_TracedRequest_To_diagnostics_TracedRequest(in *TracedRequest, out *diagnostics.TracedRequest, s conversion.Scope) error {
 	*out = *(*diagnostics.TracedRequest)(unsafe.Pointer(in))
 	return nil
@@ -325,6 +435,26 @@ func Convert_diagnostics_TracedRequest_To_v1alpha1_TracedRequest(in *diagnostics
 	return autoConvert_diagnostics_TracedRequest_To_v1alpha1_TracedRequest(in, out, s)
 }
 
+func autoConvert_v1alpha1_TracedSeats_To_diagnostics_TracedSeats(in *TracedSeats, out *diagnostics.TracedSeats, s conversion.Scope) error {
+	*out = *(*diagnostics.TracedSeats)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_TracedSeats_To_diagnostics_TracedSeats is an autogenerated conversion function.
+func Convert_v1alpha1_TracedSeats_To_diagnostics_TracedSeats(in *TracedSeats, out *diagnostics.TracedSeats, s conversion.Scope) error {
+	return autoConvert_v1alpha1_TracedSeats_To_diagnostics_TracedSeats(in, out, s)
+}
+
+func autoConvert_diagnostics_TracedSeats_To_v1alpha1_TracedSeats(in *diagnostics.TracedSeats, out *TracedSeats, s conversion.Scope) error {
+	*out = *(*TracedSeats)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_diagnostics_TracedSeats_To_v1alpha1_TracedSeats is an autogenerated conversion function.
+func Convert_diagnostics_TracedSeats_To_v1alpha1_TracedSeats(in *diagnostics.TracedSeats, out *TracedSeats, s conversion.Scope) error {
+	return autoConvert_diagnostics_TracedSeats_To_v1alpha1_TracedSeats(in, out, s)
+}
+
 func autoConvert_v1alpha1_TracedUser_To_diagnostics_TracedUser(in *TracedUser, out *diagnostics.TracedUser, s conversion.Scope) error {
 	*out = *(*diagnostics.TracedUser)(unsafe.Pointer(in))
 	return nil
@@ -343,4 +473,24 @@ func autoConvert_diagnostics_TracedUser_To_v1alpha1_TracedUser(in *diagnostics.T
 // Convert_diagnostics_TracedUser_To_v1alpha1_TracedUser is an autogenerated conversion function.
 func Convert_diagnostics_TracedUser_To_v1alpha1_TracedUser(in *diagnostics.TracedUser, out *TracedUser, s conversion.Scope) error {
 	return autoConvert_diagnostics_TracedUser_To_v1alpha1_TracedUser(in, out, s)
+}
+
+func autoConvert_v1alpha1_TracedWrite_To_diagnostics_TracedWrite(in *TracedWrite, out *diagnostics.TracedWrite, s conversion.Scope) error {
+	*out = *(*diagnostics.TracedWrite)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_TracedWrite_To_diagnostics_TracedWrite is an autogenerated conversion function.
+func Convert_v1alpha1_TracedWrite_To_diagnostics_TracedWrite(in *TracedWrite, out *diagnostics.TracedWrite, s conversion.Scope) error {
+	return autoConvert_v1alpha1_TracedWrite_To_diagnostics_TracedWrite(in, out, s)
+}
+
+func autoConvert_diagnostics_TracedWrite_To_v1alpha1_TracedWrite(in *diagnostics.TracedWrite, out *TracedWrite, s conversion.Scope) error {
+	*out = *(*TracedWrite)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_diagnostics_TracedWrite_To_v1alpha1_TracedWrite is an autogenerated conversion function.
+func Convert_diagnostics_TracedWrite_To_v1alpha1_TracedWrite(in *diagnostics.TracedWrite, out *TracedWrite, s conversion.Scope) error {
+	return autoConvert_diagnostics_TracedWrite_To_v1alpha1_TracedWrite(in, out, s)
 }

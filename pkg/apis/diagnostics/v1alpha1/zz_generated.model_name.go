@@ -32,6 +32,11 @@ func (in NearMiss) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in QuotaBalance) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.QuotaBalance"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in RequestTrace) OpenAPIModelName() string {
 	return "dev.gatehouse.diagnostics.v1alpha1.RequestTrace"
 }
@@ -39,6 +44,11 @@ func (in RequestTrace) OpenAPIModelName() string {
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in RequestTraceList) OpenAPIModelName() string {
 	return "dev.gatehouse.diagnostics.v1alpha1.RequestTraceList"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in SeatHolder) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.SeatHolder"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
@@ -57,11 +67,26 @@ func (in TracedObject) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in TracedQuota) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.TracedQuota"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in TracedRequest) OpenAPIModelName() string {
 	return "dev.gatehouse.diagnostics.v1alpha1.TracedRequest"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in TracedSeats) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.TracedSeats"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in TracedUser) OpenAPIModelName() string {
 	return "dev.gatehouse.diagnostics.v1alpha1.TracedUser"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in TracedWrite) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.TracedWrite"
 }

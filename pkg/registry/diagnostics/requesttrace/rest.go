@@ -236,7 +236,32 @@ func (r reader) mayRead(trace *diagnostics.RequestTrace) bool {
 
 // hide removes what the user may not read of a trace.
 func (r reader) hide(trace *diagnostics.RequestTrace) {
-	if !r.all && trace.User.ImpersonatedBy != r.user.GetName() {
-		trace.User.ImpersonatedBy = ""
+	if by := trace.User.ImpersonatedBy; !r.all && by != "" && by != r.user.GetName() {
+		// The credential is that of the other user.
+		trace.User.ImpersonatedBy, trace.User.CredentialID = "", ""
 	}
+	if !r.all {
+		for i := range trace.Stops {
+			hideHolders(trace.Stops[i].Seats, trace.User.Username)
+		}
+	}
+}
+
+// hideHolders replaces the users with seats by the user of the trace and all others.
+func hideHolders(seats *diagnostics.TracedSeats, username string) {
+	if seats == nil || len(seats.Holders) == 0 {
+		return
+	}
+	var visible []diagnostics.SeatHolder
+	others := seats.InUse
+	for _, holder := range seats.Holders {
+		if holder.Username == username {
+			visible = append(visible, holder)
+			others -= holder.Seats
+		}
+	}
+	if others > 0 {
+		visible = append(visible, diagnostics.SeatHolder{Seats: others})
+	}
+	seats.Holders = visible
 }

@@ -1,0 +1,47 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package requesttrace
+
+import (
+	"reflect"
+	"testing"
+
+	"k8s.io/apiserver/pkg/authentication/user"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics"
+)
+
+func TestOnlyReadersOfAllTracesGetTheNamesOfOtherUsers(t *testing.T) {
+	for _, row := range []struct {
+		name    string
+		reader  reader
+		holders []diagnostics.SeatHolder
+	}{
+		{"all traces", reader{user: &user.DefaultInfo{Name: "admin"}, all: true}, []diagnostics.SeatHolder{{Username: "alice", Seats: 5}, {Username: "bob", Seats: 2}}},
+		{"its own", reader{user: &user.DefaultInfo{Name: "bob"}}, []diagnostics.SeatHolder{{Username: "bob", Seats: 2}, {Seats: 7}}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			trace := &diagnostics.RequestTrace{User: diagnostics.TracedUser{Username: "bob"}, Stops: []diagnostics.TraceStop{{
+				Seats: &diagnostics.TracedSeats{InUse: 9, Holders: []diagnostics.SeatHolder{{Username: "alice", Seats: 5}, {Username: "bob", Seats: 2}}},
+			}}}
+			row.reader.hide(trace)
+			if got := trace.Stops[0].Seats.Holders; !reflect.DeepEqual(got, row.holders) {
+				t.Errorf("the holders are %+v", got)
+			}
+		})
+	}
+}
