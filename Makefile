@@ -177,6 +177,10 @@ bench-aggregated: build controlplane ## What the way through a kube-apiserver co
 bench-admission: build ## What each admission plugin costs a write, and the chain as a whole
 	go run ./test/bench admission $(ARGS)
 
+.PHONY: bench-traces
+bench-traces: build ## What request traces cost gets, creates and events, and the memory of full rings
+	go run ./test/bench traces $(ARGS)
+
 .PHONY: bench-siege
 bench-siege: build ## What an ordinary user waits while every kind of attack is played at once
 	go test -count=1 ./test/integration/security -run DuringASiege -v -args -siege=1m $(ARGS)

@@ -198,7 +198,7 @@ func (p *tracedPlugin) end(record *diagnostics.Record, gate diagnostics.Gate, be
 	record.Add(stop)
 	if p.silent {
 		by, how := refuserOf(err)
-		record.RefusedBy(gate, by, how)
+		record.RefusedBy(gate, p.name, by, how)
 	}
 }
 

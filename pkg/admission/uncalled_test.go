@@ -127,7 +127,7 @@ func TestWhyAWebhookWasNotCalled(t *testing.T) {
 		{"it is new", admissionregistrationv1.MutatingWebhook{Rules: matching}, nil, false, diagnostics.StopNotCalled, reasonTooNew},
 		{"an earlier webhook refused", admissionregistrationv1.MutatingWebhook{Rules: matching}, func(r *recorder.Record) {
 			r.Called("c/a.example.com", nil, time.Millisecond)
-			r.RefusedBy(recorder.MutatingAdmission, "a.example.com", "")
+			r.RefusedBy(recorder.MutatingAdmission, "MutatingAdmissionWebhook", "a.example.com", "")
 		}, false, diagnostics.StopNotCalled, reasonEnded},
 		{"a later webhook made it match", admissionregistrationv1.MutatingWebhook{Rules: matching}, func(r *recorder.Record) {
 			r.Annotated("mutation.webhook.admission.k8s.io/round_0_index_0", `{"configuration":"c","webhook":"a.example.com","mutated":true}`)

@@ -19,6 +19,7 @@ package diagnostics
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -116,7 +117,8 @@ func (r *Record) enterAs(gate Gate, u user.Info, now time.Time) {
 		return
 	}
 	r.enter(gate, now)
-	if u != nil && (u.GetName() != r.effective.name || u.GetUID() != r.effective.uid || len(r.effective.groups) == 0) {
+	// A user may impersonate itself with fewer groups.
+	if u != nil && (u.GetName() != r.effective.name || u.GetUID() != r.effective.uid || !slices.Equal(u.GetGroups(), r.effective.groups)) {
 		r.effective = identityOf(u)
 	}
 	// The library asks no authorizer for an impersonation that it allowed in the last ten seconds.
@@ -129,8 +131,9 @@ func (r *Record) enterAs(gate Gate, u user.Info, now time.Time) {
 // Check is the authorization of a request, or of its impersonation. Authorizers find it in the context
 // of no other question that is put to them.
 type Check struct {
-	// by is the authorizer that decided, or that was asked last.
+	// by is the authorizer that decided, or that was asked last, and foreign is true if its texts are not of this server.
 	by            string
+	foreign       bool
 	binding, role *Object
 }
 
@@ -169,23 +172,33 @@ func (a recordedAuthorizer) Authorize(ctx context.Context, attributes authorizer
 	check := &record.check
 	*check = Check{}
 	decision, reason, err := a.Authorizer.Authorize(context.WithValue(ctx, checkKey{}, check), attributes)
-	stop := Stop{Gate: gate, By: check.by, Reason: reason, Latency: time.Since(begun)}
-	if decision == authorizer.DecisionAllow {
-		stop.Binding, stop.Role = check.binding, check.role
-		if stop.Binding != nil {
-			stop.Reason = "" // says the same
-		}
-	} else {
-		stop.Verdict = Refused
-		if reason == "" {
-			stop.Reason = "no authorizer allows it"
-		}
-		if err != nil {
-			stop.Reason = err.Error()
-		}
+	stop := Stop{Gate: gate, By: check.by, Latency: time.Since(begun), Binding: check.binding, Role: check.role}
+	if decision != authorizer.DecisionAllow {
+		stop.Verdict, stop.Binding, stop.Role = Refused, nil, nil
 	}
+	stop.Reason = check.reason(decision, reason, err)
 	record.decided(stop)
 	return decision, reason, err
+}
+
+// ReasonNotAllowed is the reason of a refusal because no authorizer has an opinion: a role can change it.
+const ReasonNotAllowed = "no authorizer allows it"
+
+// reason returns the cause of a decision, without texts of webhooks.
+func (c *Check) reason(decision authorizer.Decision, reason string, err error) string {
+	switch {
+	case decision == authorizer.DecisionAllow && (c.binding != nil || c.foreign):
+		return "" // the binding says the same
+	case decision == authorizer.DecisionAllow:
+		return reason
+	case err != nil:
+		return "an authorizer failed: the log of the server has its error"
+	case decision != authorizer.DecisionDeny:
+		return ReasonNotAllowed // the near misses include roles that are missing
+	case c.foreign || reason == "":
+		return "the authorizer denied it"
+	}
+	return reason
 }
 
 // decided adds the decision of an authorizer. The last one of an impersonation counts, which is several.
@@ -227,7 +240,20 @@ type notedAuthorizer struct {
 // Authorize implements authorizer.Authorizer.
 func (a notedAuthorizer) Authorize(ctx context.Context, attributes authorizer.Attributes) (authorizer.Decision, string, error) {
 	if check := CheckFrom(ctx); check != nil {
-		check.by = a.name
+		check.by, check.foreign = a.name, false
+	}
+	return a.Authorizer.Authorize(ctx, attributes)
+}
+
+// Foreign returns an authorizer whose reasons are not recorded: they are texts of a webhook.
+func Foreign(a authorizer.Authorizer) authorizer.Authorizer { return foreignAuthorizer{a} }
+
+type foreignAuthorizer struct{ authorizer.Authorizer }
+
+// Authorize implements authorizer.Authorizer.
+func (a foreignAuthorizer) Authorize(ctx context.Context, attributes authorizer.Attributes) (authorizer.Decision, string, error) {
+	if check := CheckFrom(ctx); check != nil {
+		check.foreign = true
 	}
 	return a.Authorizer.Authorize(ctx, attributes)
 }

@@ -330,7 +330,7 @@ func TestARecordOfNoRequestDoesNothing(t *testing.T) {
 	record.Add(Stop{})
 	record.Changed("x")
 	record.Called("x", nil, 1)
-	record.RefusedBy(Validation, "x", "")
+	record.RefusedBy(Validation, "p", "x", "")
 	record.Named("x")
 	record.Annotated("x", "y")
 	CheckFrom(context.Background()).Granted(nil, nil)

@@ -48,7 +48,7 @@ func (r *Record) trace(server string) *diagnostics.RequestTrace {
 		Stops: r.traceStops(),
 	}
 	t.User.CredentialID = r.authenticated.credential
-	if r.authenticated.name != r.effective.name {
+	if r.authenticated.name != r.effective.name || !slices.Equal(r.authenticated.groups, r.effective.groups) {
 		t.User.ImpersonatedBy = r.authenticated.name
 	}
 	if r.hasDecision {

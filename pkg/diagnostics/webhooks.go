@@ -78,15 +78,27 @@ func (r *Record) interrupt(now time.Time) {
 }
 
 // RefusedBy notes that a plugin refused because of a webhook or a policy, whose entry is marked, or
-// added. reason says how.
-func (r *Record) RefusedBy(gate Gate, by, reason string) {
-	if r == nil || by == "" {
+// added. reason says how. by is empty if the text of the refusal does not name one.
+func (r *Record) RefusedBy(gate Gate, plugin, by, reason string) {
+	if r == nil {
 		return
 	}
 	by = bounded(by, longestName)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
+		return
+	}
+	switch called := gate == MutatingAdmission && r.part != plugin; {
+	case by == "" && called:
+		// Mutating webhooks are called one after the other: the last one is it.
+		by, reason = r.part, "the response of the webhook cannot be applied"
+	case by == "":
+		return
+	case called && strings.HasSuffix(r.part, "/"+by):
+		by = r.part // another configuration may have a webhook with the same name
+	case r.ambiguous(gate, by):
+		r.add(Stop{Gate: gate, Verdict: Refused, By: by, Reason: reason})
 		return
 	}
 	r.part = by
@@ -101,6 +113,17 @@ func (r *Record) RefusedBy(gate Gate, by, reason string) {
 		}
 	}
 	r.add(Stop{Gate: gate, Verdict: Refused, By: by, Reason: reason})
+}
+
+// ambiguous reports whether webhooks of several configurations that were called have the name.
+func (r *Record) ambiguous(gate Gate, name string) bool {
+	count := 0
+	for i := range r.stops {
+		if r.stops[i].Gate == gate && strings.HasSuffix(r.stops[i].By, "/"+name) {
+			count++
+		}
+	}
+	return count > 1
 }
 
 // PolicyFailure is the annotation by which the library reports the failures of bindings with the action

@@ -197,7 +197,7 @@ func applyStandalone(ctx context.Context, in Inputs, bound host.BoundInstances, 
 	if err != nil {
 		return nil, admission.Sources{}, err
 	}
-	config.Traces.Explain = explainRoles(roles.Escalation)
+	config.Traces.Explain = explainRoles(roles.Escalation, objects.Core().V1().Namespaces().Lister())
 	scheme, codecs := apiserver.NewBuiltinScheme()
 	config.Builtins = &apiserver.Builtins{
 		Scheme:      scheme,

@@ -18,19 +18,22 @@ package server
 
 import (
 	"context"
+	"slices"
 
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
+	corelisters "k8s.io/client-go/listers/core/v1"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics"
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization/rbac"
+	recorded "github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
 )
 
 // explainRoles returns a function that adds to the trace of a request which no role allowed what came
 // closest, and the command that would allow it.
-func explainRoles(roles *rbac.Escalation) func(context.Context, *diagnostics.RequestTrace) {
+func explainRoles(roles *rbac.Escalation, namespaces corelisters.NamespaceLister) func(context.Context, *diagnostics.RequestTrace) {
 	return func(ctx context.Context, trace *diagnostics.RequestTrace) {
-		if d := trace.DecidedBy; d == nil || d.Stop != diagnostics.StopAuthorization || d.By == hostsAuthorizer || trace.User.Username == "" {
+		if d := trace.DecidedBy; d == nil || d.Stop != diagnostics.StopAuthorization || trace.User.Username == "" || denied(trace) {
 			return
 		}
 		of := &user.DefaultInfo{Name: trace.User.Username, UID: trace.User.UID, Groups: trace.User.Groups}
@@ -44,9 +47,18 @@ func explainRoles(roles *rbac.Escalation) func(context.Context, *diagnostics.Req
 				Binding: diagnostics.TracedObject(miss.Binding), Role: diagnostics.TracedObject(miss.Role), RoleMissing: miss.RoleMissing, Rule: miss.Rule, Misfits: miss.Misfits,
 			})
 		}
+		if r.Namespace != "" {
+			if _, err := namespaces.Get(r.Namespace); err != nil {
+				return // a namespace that does not exist has no bindings
+			}
+		}
 		trace.Cure = roles.Cure(ctx, of, attributes)
 	}
 }
 
-// hostsAuthorizer is the name of the authorizer of hosts, whose decisions no role changes.
-const hostsAuthorizer = "hosts"
+// denied reports whether an authorizer denied the request or failed: no role changes its decision.
+func denied(trace *diagnostics.RequestTrace) bool {
+	return slices.ContainsFunc(trace.Stops, func(stop diagnostics.TraceStop) bool {
+		return stop.Stop == diagnostics.StopAuthorization && stop.Verdict == diagnostics.StopRefused && stop.Reason != recorded.ReasonNotAllowed
+	})
+}

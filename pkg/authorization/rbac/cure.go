@@ -56,7 +56,7 @@ func (e *Escalation) Cure(ctx context.Context, of user.Info, attributes authoriz
 	if account, name, err := serviceaccount.SplitUsername(of.GetName()); err == nil {
 		subject = " --serviceaccount=" + word(account+":"+name)
 	}
-	name := bindingName(of, attributes)
+	name := e.rules.freeName(bindingName(of, attributes), namespace)
 	if ref, ok := e.rules.smallest(attributes, namespace); ok && e.MayBind(ctx, namespace, ref) == nil {
 		flag := " --clusterrole="
 		if ref.Kind == kindRole {
@@ -106,7 +106,26 @@ func ruleFor(a authorizer.Attributes) rbacv1.PolicyRule {
 	return rbacv1.PolicyRule{Verbs: []string{r.verb}, APIGroups: []string{r.group}, Resources: []string{r.combined}}
 }
 
-// bindingName returns a name that is valid, and probably free.
+// freeName returns a name, with a number if needed, that no binding and no role of the namespace has, nor a role
+// that a binding refers to: a new role with its name would grant rights by that binding.
+func (a *Authorizer) freeName(base, namespace string) string {
+	a.index.lock.RLock()
+	defer a.index.lock.RUnlock()
+	name := base
+	for n := 2; ; n++ {
+		key := objectKey{namespace, name}
+		taken := a.index.roleBindings[key] != nil || a.index.roles[key] != nil
+		if namespace == "" {
+			taken = taken || a.index.clusterRoles[name] != nil
+		}
+		if !taken {
+			return name
+		}
+		name = fmt.Sprint(base, "-", n)
+	}
+}
+
+// bindingName returns a valid name.
 func bindingName(u user.Info, a authorizer.Attributes) string {
 	name := u.GetName()
 	if _, account, err := serviceaccount.SplitUsername(name); err == nil {

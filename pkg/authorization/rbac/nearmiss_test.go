@@ -93,6 +93,9 @@ func TestTheCureIsTheSmallestRoleAndOnlyForThoseWhoMayBind(t *testing.T) {
 	}
 	root := &user.DefaultInfo{Name: "root", Groups: []string{user.SystemPrivilegedGroup}}
 	a.index.setRoleBinding(objectKey{"", "root"}, subjects(groupSubject(user.SystemPrivilegedGroup)), clusterRef("everything"), &diagnostics.Object{})
+	carol := &user.DefaultInfo{Name: "carol"}
+	a.index.setRoleBinding(objectKey{"a", "carol-secrets"}, subjects(userSubject("dave")), clusterRef("reader"), &diagnostics.Object{})
+	a.index.setRoleBinding(objectKey{"", "carol-path"}, subjects(userSubject("dave")), clusterRef("carol-path-2"), &diagnostics.Object{})
 	for _, row := range []struct {
 		name       string
 		reader, of user.Info
@@ -102,6 +105,8 @@ func TestTheCureIsTheSmallestRoleAndOnlyForThoseWhoMayBind(t *testing.T) {
 		{"the smallest role", root, alice, get("secrets", "a", "x"), "kubectl create rolebinding alice-secrets --clusterrole=reader --user=alice --namespace=a"},
 		{"a service account", root, &user.DefaultInfo{Name: "system:serviceaccount:a:robot"}, get("secrets", "a", "x"), "kubectl create rolebinding robot-secrets --clusterrole=reader --serviceaccount=a:robot --namespace=a"},
 		{"a name with a space", root, &user.DefaultInfo{Name: "al's ice"}, get("secrets", "a", "x"), `kubectl create rolebinding al-s-ice-secrets --clusterrole=reader --user='al'\''s ice' --namespace=a`},
+		{"a name that a binding has", root, carol, get("secrets", "a", "x"), "kubectl create rolebinding carol-secrets-2 --clusterrole=reader --user=carol --namespace=a"},
+		{"a name that a missing role has", root, carol, authorizer.AttributesRecord{Verb: "trace", Path: "/x"}, "kubectl create clusterrole carol-path-3 --verb=trace --non-resource-url=/x && kubectl create clusterrolebinding carol-path-3 --clusterrole=carol-path-3 --user=carol"},
 		{"at the cluster scope", root, alice, get("secrets", "", ""), "kubectl create clusterrolebinding alice-secrets --clusterrole=reader --user=alice"},
 		{"a user of the system", root, &user.DefaultInfo{Name: "system:controller:x"}, get("secrets", "a", "x"), ""},
 		{"a reader without rights", alice, alice, get("secrets", "a", "x"), ""},

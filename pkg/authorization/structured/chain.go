@@ -157,10 +157,11 @@ func (c *Chain) build(data []byte) (*version, error) {
 				return nil, fmt.Errorf("authorizers[%d].webhook: %w", i, err)
 			}
 		}
-		authorizers = append(authorizers, union.NamedAuthorizer{
-			AuthorizerName: a.Name,
-			Authorizer:     authorizationmetrics.InstrumentedAuthorizer(string(a.Type), a.Name, built),
-		})
+		named := union.NamedAuthorizer{AuthorizerName: a.Name, Authorizer: authorizationmetrics.InstrumentedAuthorizer(string(a.Type), a.Name, built)}
+		if a.Type == apiserver.TypeWebhook {
+			named.Authorizer = diagnostics.Foreign(named.Authorizer)
+		}
+		authorizers = append(authorizers, named)
 		resolvers = append(resolvers, built)
 	}
 	all, err := union.New(diagnostics.NamedAuthorizers(authorizers...)...)
