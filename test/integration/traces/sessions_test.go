@@ -35,6 +35,7 @@ import (
 	fleetv1alpha1 "github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	diagnosticsclient "github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/typed/diagnostics/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 	"github.com/gatehouse-dev/gatehouse/test/integration/harness"
 )
 
@@ -223,10 +224,10 @@ func TestAWatchSessionIsFollowedFromItsStartToItsEnd(t *testing.T) {
 }
 
 func TestWatchesAreServedFromTheCacheFromStorageOrFromMemory(t *testing.T) {
-	server := servertesting.Start(t)
+	server := servertesting.Start(t, func(o *options.Options) { o.Etcd.WatchCacheSizes = []string{"configmaps#0"} })
 	client := harness.NewRawClient(t, server.Config)
 	for path, want := range map[string]v1alpha1.WatchSource{
-		"/api/v1/events?watch=1": v1alpha1.WatchSourceStorage, "/api/v1/secrets?watch=1": v1alpha1.WatchSourceCache, sessionsPath + "?watch=1": v1alpha1.WatchSourceMemory,
+		mapsPath + "?watch=1": v1alpha1.WatchSourceStorage, "/api/v1/secrets?watch=1": v1alpha1.WatchSourceCache, sessionsPath + "?watch=1": v1alpha1.WatchSourceMemory,
 	} {
 		client.Events(t, path)
 		list, err := sessionsOf(t, server.Config).List(t.Context(), metav1.ListOptions{FieldSelector: "resource=" + strings.Split(path[strings.LastIndex(path, "/")+1:], "?")[0] + ",user=gatehouse-admin"})
