@@ -66,6 +66,24 @@ func withSmallBuffer(config *rest.Config) *rest.Config {
 	return slow
 }
 
+// openUnread sends a request and returns its response.
+func openUnread(t *testing.T, config *rest.Config, url string) *http.Response {
+	t.Helper()
+	client, err := rest.HTTPClientFor(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response
+}
+
 // TestAWatcherThatDoesNotReadIsNamed opens a watch by hand and does not read its response while objects are created.
 func TestAWatcherThatDoesNotReadIsNamed(t *testing.T) {
 	server := servertesting.Start(t)
@@ -76,18 +94,7 @@ func TestAWatcherThatDoesNotReadIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer events.Stop()
-	slow, err := rest.HTTPClientFor(withSmallBuffer(harness.IssueClient(t, server, "bob", masters)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+mapsPath+"?watch=1", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := slow.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
+	response := openUnread(t, withSmallBuffer(harness.IssueClient(t, server, "bob", masters)), server.URL+mapsPath+"?watch=1")
 	defer response.Body.Close()
 
 	maps := kubernetes.NewForConfigOrDie(server.Config).CoreV1().ConfigMaps("default")
