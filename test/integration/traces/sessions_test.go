@@ -35,6 +35,7 @@ import (
 	fleetv1alpha1 "github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	diagnosticsclient "github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/typed/diagnostics/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 	"github.com/gatehouse-dev/gatehouse/test/integration/harness"
 )
 
@@ -65,18 +66,18 @@ func withSmallBuffer(config *rest.Config) *rest.Config {
 	return slow
 }
 
-// unreadWatch opens a watch of config maps as bob, with a small buffer, and reads only its header.
-func unreadWatch(t *testing.T, server *servertesting.Server) *http.Response {
+// openUnread sends a request and returns its response.
+func openUnread(t *testing.T, config *rest.Config, url string) *http.Response {
 	t.Helper()
-	slow, err := rest.HTTPClientFor(withSmallBuffer(harness.IssueClient(t, server, "bob", masters)))
+	client, err := rest.HTTPClientFor(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+mapsPath+"?watch=1", nil)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	response, err := slow.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +94,7 @@ func TestAWatcherThatDoesNotReadIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer events.Stop()
-	response := unreadWatch(t, server)
+	response := openUnread(t, withSmallBuffer(harness.IssueClient(t, server, "bob", masters)), server.URL+mapsPath+"?watch=1")
 	defer response.Body.Close()
 
 	maps := kubernetes.NewForConfigOrDie(server.Config).CoreV1().ConfigMaps("default")
@@ -230,10 +231,10 @@ func TestAWatchSessionIsFollowedFromItsStartToItsEnd(t *testing.T) {
 }
 
 func TestWatchesAreServedFromTheCacheFromStorageOrFromMemory(t *testing.T) {
-	server := servertesting.Start(t)
+	server := servertesting.Start(t, func(o *options.Options) { o.Etcd.WatchCacheSizes = []string{"configmaps#0"} })
 	client := harness.NewRawClient(t, server.Config)
 	for path, want := range map[string]v1alpha1.WatchSource{
-		"/api/v1/events?watch=1": v1alpha1.WatchSourceStorage, "/api/v1/secrets?watch=1": v1alpha1.WatchSourceCache, sessionsPath + "?watch=1": v1alpha1.WatchSourceMemory,
+		mapsPath + "?watch=1": v1alpha1.WatchSourceStorage, "/api/v1/secrets?watch=1": v1alpha1.WatchSourceCache, sessionsPath + "?watch=1": v1alpha1.WatchSourceMemory,
 	} {
 		client.Events(t, path)
 		list, err := sessionsOf(t, server.Config).List(t.Context(), metav1.ListOptions{FieldSelector: "resource=" + strings.Split(path[strings.LastIndex(path, "/")+1:], "?")[0] + ",user=gatehouse-admin"})
