@@ -31,6 +31,8 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/hostrestriction"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/admissionregistration"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics"
+	diagnosticsv1alpha1 "github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization/host"
 )
 
@@ -121,13 +123,16 @@ func (l *lazyInitializer) Initialize(plugin admission.Interface) {
 	}
 }
 
+// reviewsOfRequests contain the object of another request: webhooks get that as the object of its own.
+var reviewsOfRequests = diagnostics.Resource(diagnosticsv1alpha1.RequestReviews)
+
 // excluded excludes resources from webhooks and policies, so that a broken one can be repaired.
 type excluded struct{}
 
 // Initialize implements admission.PluginInitializer.
 func (excluded) Initialize(plugin admission.Interface) {
 	if wants, ok := plugin.(initializer.WantsExcludedAdmissionResources); ok {
-		wants.SetExcludedAdmissionResources(admissionregistration.ExcludedResources())
+		wants.SetExcludedAdmissionResources(append(admissionregistration.ExcludedResources(), reviewsOfRequests))
 	}
 }
 

@@ -70,8 +70,7 @@ func (c *tracedChain) Validate(ctx context.Context, a admission.Attributes, o ad
 	if err := chain.Validate(ctx, &tracedAttributes{a, record}, o); err != nil {
 		return err
 	}
-	record.Enter(diagnostics.Storage)
-	return nil
+	return record.EnterOrEnd(diagnostics.Storage)
 }
 
 // tracedAttributes carries the record to the plugins. The context has it, too; a look-up there costs

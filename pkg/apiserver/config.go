@@ -38,10 +38,11 @@ import (
 	"k8s.io/component-base/metrics"
 	"k8s.io/utils/clock"
 
-	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics"
+	diagnosticsapi "github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver/bodies"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver/memory"
+	"github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/authentication/tokenrequest"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 	diagnosticsregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics"
@@ -170,13 +171,18 @@ func (c *Config) Complete() CompletedConfig {
 		sessions = watches.NewRegistry(clock.RealClock{})
 	}
 	traced := newTraced(c.Traces.Options, &library)
-	completed.traces = traced.provider(c)
+	reviews := newReviews(traced)
+	completed.traces = traced.provider(c, reviews)
 	library.BuildHandlerChainFunc = func(handler http.Handler, config *genericapiserver.Config) http.Handler {
 		completed.gate.cures = mayCure(config.Authentication.Authenticator)
 		// The innermost filters run after authorization, in this order: the duration of a watch, the
 		// media type, the size of a body, the content of a patch, and the record of a watch.
-		inner := lifetimes.inner(withMediaType(c.withinBounds(completed.patches.wrap(traced.at(served, sessions.Wrap(handler))), config), config))
-		chain := lifetimes.outer(buildChain(traced.at(limits, inner), traced.config(config)), config)
+		inner := func(endpoints http.Handler) http.Handler {
+			return withMediaType(c.withinBounds(completed.patches.wrap(endpoints), config), config)
+		}
+		reviewed := inner(reviews.at(served, diagnostics.EndReviews(handler)))
+		reviews.chain = reviews.at(limits, base.WithStreamRequested(withUserAgent(buildChain(reviews.at(limits, reviewed), reviews.configOf(config)))))
+		chain := lifetimes.outer(buildChain(traced.at(limits, lifetimes.inner(inner(traced.at(served, sessions.Wrap(handler))))), traced.config(config)), config)
 		return traced.recorder.Wrap(completed.gate.wrap(traced.at(limits, base.WithStreamRequested(withUserAgent(chain)))))
 	}
 	completed.lifetimes, completed.metrics = lifetimes, append(slices.Clone(c.Metrics), sessions.Metrics())
@@ -270,7 +276,7 @@ func (c CompletedConfig) groupSets(types *typeCheck) ([]groupSet, error) {
 		sets = append(sets, c.builtins.groups(c.tokens, types))
 	}
 	own := fleetGroups(c.fleetScheme, c.fleetCodecs, c.tokens, updates)
-	own.names, own.providers = append(own.names, diagnostics.GroupName), append(own.providers, c.traces)
+	own.names, own.providers = append(own.names, diagnosticsapi.GroupName), append(own.providers, c.traces)
 	return append(sets, own), nil
 }
 

@@ -26,6 +26,7 @@ import (
 	diagnosticsapi "github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics"
 	"github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
 	diagnosticsregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics/requestreview"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics/requesttrace"
 )
 
@@ -91,9 +92,12 @@ func served(r *http.Request) diagnostics.Gate {
 	return diagnostics.Decoding
 }
 
-// provider serves the traces.
-func (t *traced) provider(c *Config) diagnosticsregistry.StorageProvider {
-	return diagnosticsregistry.StorageProvider{Traces: requesttrace.Config{
-		Source: t.recorder, Authorizer: c.Generic.Authorization.Authorizer, Explain: c.Traces.Explain,
-	}}
+// provider serves the traces and the reviews.
+func (t *traced) provider(c *Config, r *reviews) diagnosticsregistry.StorageProvider {
+	return diagnosticsregistry.StorageProvider{
+		Traces: requesttrace.Config{
+			Source: t.recorder, Authorizer: c.Generic.Authorization.Authorizer, Explain: c.Traces.Explain,
+		},
+		Reviews: requestreview.Config{Run: r.run, Authorizer: c.Generic.Authorization.Authorizer, Explain: c.Traces.Explain},
+	}
 }

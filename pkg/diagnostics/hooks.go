@@ -130,6 +130,12 @@ func (f flowControl) Handle(ctx context.Context, digest utilflowcontrol.RequestD
 		return
 	}
 	begun := time.Now()
+	if record.Reviewed() {
+		record.enterAs(FlowControl, digest.User, begun)
+		record.Add(f.classify(ctx, digest, noteFn))
+		execFn()
+		return
+	}
 	stop := Stop{Gate: FlowControl, Verdict: Refused, Reason: "the request did not get a seat"}
 	record.enterAs(FlowControl, digest.User, begun)
 	executed := false
@@ -146,6 +152,14 @@ func (f flowControl) Handle(ctx context.Context, digest utilflowcontrol.RequestD
 		stop.Latency = time.Since(begun)
 		record.Add(stop)
 	}
+}
+
+// RegisterWatch implements utilflowcontrol.Interface. The watch of a review is not opened.
+func (f flowControl) RegisterWatch(r *http.Request) utilflowcontrol.ForgetWatchFunc {
+	if From(r.Context()).Reviewed() {
+		return nil
+	}
+	return f.Interface.RegisterWatch(r)
 }
 
 // enterAs enters a gate as the user that the filters before it have found.

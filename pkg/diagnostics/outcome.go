@@ -53,6 +53,10 @@ func (r *Record) end(code int, status *metav1.Status) bool {
 
 // decide finds the gate that ended the request.
 func (r *Record) decide(status *metav1.Status) {
+	if r.ended != Start {
+		r.code, r.reason, r.verdict = 0, "", diagnostics.VerdictAllowed
+		return
+	}
 	if r.code >= 100 && r.code < http.StatusBadRequest {
 		r.verdict = diagnostics.VerdictAllowed
 		return
@@ -72,6 +76,10 @@ func (r *Record) decide(status *metav1.Status) {
 		case metav1.StatusReasonInvalid:
 			r.decision, r.by = Validation, ""
 			r.invalid = fieldsOf(status)
+		case metav1.StatusReasonBadRequest:
+			if r.decision == Decoding {
+				r.invalid = unknownFields(status.Message)
+			}
 		case metav1.StatusReasonConflict, metav1.StatusReasonAlreadyExists:
 			r.decision, r.by = Storage, ""
 		case metav1.StatusReasonNotFound:

@@ -137,6 +137,10 @@ type Record struct {
 	closed bool
 	// hidden records are not kept.
 	hidden bool
+	// review is nil for a request that is carried out, and ended is the gate before which the review has
+	// ended, or Start.
+	review *Review
+	ended  Gate
 
 	id                  string
 	received            time.Time

@@ -113,7 +113,7 @@ func (r *Recorder) distinct(id string) string {
 
 // publish ends a record and keeps it.
 func (r *Recorder) publish(record *Record, w *recordedWriter) {
-	if !record.end(w.code, w.status) || record.hidden {
+	if !record.end(w.code, w.status) || record.hidden || record.Reviewed() {
 		return
 	}
 	if r.config.Mode == Refusals && record.verdict == diagnostics.VerdictAllowed {

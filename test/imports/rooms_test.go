@@ -125,6 +125,10 @@ var rooms = []room{
 	{packages: "pkg/registry/diagnostics/requesttrace", may: append([]string{
 		"pkg/registry/base", "pkg/apis/diagnostics", "pkg/apis/diagnostics/<version>", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer",
 	}, registryLibraries...)},
+	// The storage decides whose requests a user may review, and what of them.
+	{packages: "pkg/registry/diagnostics/requestreview", may: append([]string{
+		"pkg/apis/diagnostics", "pkg/apis/diagnostics/<version>", "k8s.io/apiserver/pkg/audit", "k8s.io/apiserver/pkg/authentication/...", "k8s.io/apiserver/pkg/authorization/authorizer",
+	}, registryLibraries...)},
 	// The versions define the names of labels and annotations.
 	{packages: "pkg/registry/([a-z]+)/[a-z]+", may: append([]string{
 		"pkg/registry/base", "pkg/apis/$1", "pkg/apis/$1/<version>", "pkg/apis/$1/validation",

@@ -46,6 +46,7 @@ func Resource(resource string) schema.GroupResource {
 
 func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(SchemeGroupVersion,
+		&RequestReview{},
 		&RequestTrace{},
 		&RequestTraceList{},
 	)

@@ -72,6 +72,8 @@ const (
 	StopRefused StopVerdict = "Refused"
 	// StopIgnored means that the gate failed, and its failurePolicy is Ignore.
 	StopIgnored StopVerdict = "Ignored"
+	// StopSkipped means that a review left out the gate, which has side effects.
+	StopSkipped StopVerdict = "Skipped"
 )
 
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object

@@ -149,9 +149,14 @@ func clusterRoles(controllers []UserRole) []rbacv1.ClusterRole {
 			rule([]string{"create"}, "authorization.k8s.io", "subjectaccessreviews")),
 		named("system:service-account-issuer-discovery", paths("/.well-known/openid-configuration", "/.well-known/openid-configuration/", "/openid/v1/jwks", "/openid/v1/jwks/")),
 		named("system:cluster-trust-bundle-discovery", rule(read, certificates, "clustertrustbundles")),
-		// The storage returns a user's own traces only, unless the user has the verb readall.
-		named("gatehouse:own-traces", rule(read, diagnosticsv1alpha1.GroupName, diagnosticsv1alpha1.RequestTraces)),
-		named("gatehouse:diagnostics", rule(append(slices.Clone(read), diagnosticsv1alpha1.VerbReadAll), diagnosticsv1alpha1.GroupName, diagnosticsv1alpha1.RequestTraces)),
+		// The storage returns a user's own traces only, unless the user has the verb readall, and reviews
+		// its own requests only, unless it has the verb reviewall.
+		named("gatehouse:own-traces",
+			rule(read, diagnosticsv1alpha1.GroupName, diagnosticsv1alpha1.RequestTraces),
+			rule([]string{"create"}, diagnosticsv1alpha1.GroupName, diagnosticsv1alpha1.RequestReviews)),
+		named("gatehouse:diagnostics",
+			rule(append(slices.Clone(read), diagnosticsv1alpha1.VerbReadAll), diagnosticsv1alpha1.GroupName, diagnosticsv1alpha1.RequestTraces),
+			rule([]string{"create", diagnosticsv1alpha1.VerbReviewAll}, diagnosticsv1alpha1.GroupName, diagnosticsv1alpha1.RequestReviews)),
 		// Without a binding: the authorizer of hosts decides about them by name. The role documents
 		// these rights for readers of roles.
 		named("system:host",

@@ -38,8 +38,14 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 	return map[string]common.OpenAPIDefinition{
 		v1alpha1.Decision{}.OpenAPIModelName():                      schema_pkg_apis_diagnostics_v1alpha1_Decision(ref),
 		v1alpha1.NearMiss{}.OpenAPIModelName():                      schema_pkg_apis_diagnostics_v1alpha1_NearMiss(ref),
+		v1alpha1.RequestReview{}.OpenAPIModelName():                 schema_pkg_apis_diagnostics_v1alpha1_RequestReview(ref),
+		v1alpha1.RequestReviewSpec{}.OpenAPIModelName():             schema_pkg_apis_diagnostics_v1alpha1_RequestReviewSpec(ref),
+		v1alpha1.RequestReviewStatus{}.OpenAPIModelName():           schema_pkg_apis_diagnostics_v1alpha1_RequestReviewStatus(ref),
 		v1alpha1.RequestTrace{}.OpenAPIModelName():                  schema_pkg_apis_diagnostics_v1alpha1_RequestTrace(ref),
 		v1alpha1.RequestTraceList{}.OpenAPIModelName():              schema_pkg_apis_diagnostics_v1alpha1_RequestTraceList(ref),
+		v1alpha1.ReviewedExtra{}.OpenAPIModelName():                 schema_pkg_apis_diagnostics_v1alpha1_ReviewedExtra(ref),
+		v1alpha1.ReviewedResource{}.OpenAPIModelName():              schema_pkg_apis_diagnostics_v1alpha1_ReviewedResource(ref),
+		v1alpha1.ReviewedUser{}.OpenAPIModelName():                  schema_pkg_apis_diagnostics_v1alpha1_ReviewedUser(ref),
 		v1alpha1.TraceGrant{}.OpenAPIModelName():                    schema_pkg_apis_diagnostics_v1alpha1_TraceGrant(ref),
 		v1alpha1.TraceStop{}.OpenAPIModelName():                     schema_pkg_apis_diagnostics_v1alpha1_TraceStop(ref),
 		v1alpha1.TracedObject{}.OpenAPIModelName():                  schema_pkg_apis_diagnostics_v1alpha1_TracedObject(ref),
@@ -256,6 +262,264 @@ func schema_pkg_apis_diagnostics_v1alpha1_NearMiss(ref common.ReferenceCallback)
 	}
 }
 
+func schema_pkg_apis_diagnostics_v1alpha1_RequestReview(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "RequestReview is what each gate of the server would say about a request, which is not carried out: nothing is stored, no quota is charged, and webhooks with side effects are not called. Creating it returns its status; it is not stored. It never contains a value that the server, a webhook or a stored object has.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard object metadata; it has no effect.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"spec": {
+						SchemaProps: spec.SchemaProps{
+							Description: "spec is the request.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.RequestReviewSpec{}.OpenAPIModelName()),
+						},
+					},
+					"status": {
+						SchemaProps: spec.SchemaProps{
+							Description: "status is what the gates say. The server sets it.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.RequestReviewStatus{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"spec"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.RequestReviewSpec{}.OpenAPIModelName(), v1alpha1.RequestReviewStatus{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_RequestReviewSpec(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "RequestReviewSpec is the request of a review.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"user": {
+						SchemaProps: spec.SchemaProps{
+							Description: "user is the user of the request. If it is absent, the review is about the caller itself, which every user may do. The requests of others need the verb reviewall on requestreviews. The server adds the groups that an impersonation of the user adds, such as system:authenticated.",
+							Ref:         ref(v1alpha1.ReviewedUser{}.OpenAPIModelName()),
+						},
+					},
+					"verb": {
+						SchemaProps: spec.SchemaProps{
+							Description: "verb is get, list, watch, create, update, patch, delete or deletecollection.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"resource": {
+						SchemaProps: spec.SchemaProps{
+							Description: "resource is the target of the request.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.ReviewedResource{}.OpenAPIModelName()),
+						},
+					},
+					"object": {
+						SchemaProps: spec.SchemaProps{
+							Description: "object is the body of a create or an update.",
+							Ref:         ref(runtime.RawExtension{}.OpenAPIModelName()),
+						},
+					},
+					"patch": {
+						SchemaProps: spec.SchemaProps{
+							Description: "patch is the body of a patch, as JSON; for Apply also as YAML.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"patchType": {
+						SchemaProps: spec.SchemaProps{
+							Description: "patchType is the type of the patch: JSON, Merge, StrategicMerge or Apply.\n\nPossible enum values:\n - `\"Apply\"` is server-side apply.\n - `\"JSON\"` is a list of operations (RFC 6902).\n - `\"Merge\"` is a merge patch (RFC 7386).\n - `\"StrategicMerge\"` is Kubernetes' strategic merge patch.",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Apply", "JSON", "Merge", "StrategicMerge"},
+						},
+					},
+					"fieldManager": {
+						SchemaProps: spec.SchemaProps{
+							Description: "fieldManager is the manager of the fields that the request sets. Apply needs one.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"force": {
+						SchemaProps: spec.SchemaProps{
+							Description: "force lets Apply take fields of other managers.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"fieldValidation": {
+						SchemaProps: spec.SchemaProps{
+							Description: "fieldValidation is what unknown and duplicate fields cause: Strict (a refusal), Warn or Ignore. The default is Strict, as for kubectl.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"preconditions": {
+						SchemaProps: spec.SchemaProps{
+							Description: "preconditions are those of a delete.",
+							Ref:         ref(metav1.Preconditions{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"verb", "resource"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.ReviewedResource{}.OpenAPIModelName(), v1alpha1.ReviewedUser{}.OpenAPIModelName(), metav1.Preconditions{}.OpenAPIModelName(), runtime.RawExtension{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_RequestReviewStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "RequestReviewStatus is what each gate would say about the request.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"server": {
+						SchemaProps: spec.SchemaProps{
+							Description: "server is the identity of the server that reviewed the request.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"user": {
+						SchemaProps: spec.SchemaProps{
+							Description: "user is the user with all its groups.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.TracedUser{}.OpenAPIModelName()),
+						},
+					},
+					"verdict": {
+						SchemaProps: spec.SchemaProps{
+							Description: "verdict is Allowed, Refused (a gate would decide against the request) or Failed (no gate would refuse it, but it would not succeed, for example because the object does not exist).\n\nPossible enum values:\n - `\"Allowed\"` means that the request succeeded.\n - `\"Failed\"` means that no gate refused the request, but it did not succeed.\n - `\"Refused\"` means that a gate refused the request.",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Allowed", "Failed", "Refused"},
+						},
+					},
+					"code": {
+						SchemaProps: spec.SchemaProps{
+							Description: "code is the HTTP status code that the request would get.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"reason": {
+						SchemaProps: spec.SchemaProps{
+							Description: "reason is the reason of a refusal in the words of the API, for example Forbidden.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"decidedBy": {
+						SchemaProps: spec.SchemaProps{
+							Description: "decidedBy is the gate that would refuse the request, or at which it would fail.",
+							Ref:         ref(v1alpha1.Decision{}.OpenAPIModelName()),
+						},
+					},
+					"timedOut": {
+						SchemaProps: spec.SchemaProps{
+							Description: "timedOut is true if the time of the review ended before its result; decidedBy is then the gate that had the request at that time.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"stops": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "stops is what each gate says, in the order of the gates. Authentication is absent. Gates that the request would not reach are absent.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.TraceStop{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"endedBefore": {
+						SchemaProps: spec.SchemaProps{
+							Description: "endedBefore is the first gate that the review leaves out; empty if it leaves out none. The verdict is then that of the gates before.\n\nPossible enum values:\n - `\"Authentication\"` is authentication.\n - `\"Authorization\"` is authorization.\n - `\"Decoding\"` is the body and the parameters of the request.\n - `\"FlowControl\"` is API priority and fairness.\n - `\"Impersonation\"` is the authorization of an impersonation.\n - `\"Limits\"` is the limits of watches, bodies and memory.\n - `\"MutatingAdmission\"` is the mutating admission plugins.\n - `\"Start\"` is the start of the server, which refuses requests until it has read roles and policies.\n - `\"Storage\"` is the storage.\n - `\"ValidatingAdmission\"` is the validating admission plugins.\n - `\"Validation\"` is the validation of the object.",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Authentication", "Authorization", "Decoding", "FlowControl", "Impersonation", "Limits", "MutatingAdmission", "Start", "Storage", "ValidatingAdmission", "Validation"},
+						},
+					},
+					"endedFor": {
+						SchemaProps: spec.SchemaProps{
+							Description: "endedFor is the reason of endedBefore.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"nearMisses": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "nearMisses are the grants of roles to the user that come closest to allowing a request that roles do not allow, the closest first.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.NearMiss{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"cure": {
+						SchemaProps: spec.SchemaProps{
+							Description: "cure is the command that grants the least by which the request would be allowed. Only clients that may create the binding get it.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.Decision{}.OpenAPIModelName(), v1alpha1.NearMiss{}.OpenAPIModelName(), v1alpha1.TraceStop{}.OpenAPIModelName(), v1alpha1.TracedUser{}.OpenAPIModelName()},
+	}
+}
+
 func schema_pkg_apis_diagnostics_v1alpha1_RequestTrace(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -457,6 +721,176 @@ func schema_pkg_apis_diagnostics_v1alpha1_RequestTraceList(ref common.ReferenceC
 	}
 }
 
+func schema_pkg_apis_diagnostics_v1alpha1_ReviewedExtra(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ReviewedExtra is an additional attribute of a user.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"key": {
+						SchemaProps: spec.SchemaProps{
+							Description: "key is the name of the attribute.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"values": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "values are the values of the attribute.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"key"},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_ReviewedResource(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ReviewedResource is the target of a request.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"group": {
+						SchemaProps: spec.SchemaProps{
+							Description: "group is the group of the resource; empty for the core group.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"version": {
+						SchemaProps: spec.SchemaProps{
+							Description: "version is the version of the resource.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"resource": {
+						SchemaProps: spec.SchemaProps{
+							Description: "resource is the resource in the plural.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"subresource": {
+						SchemaProps: spec.SchemaProps{
+							Description: "subresource is the subresource; empty for none.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"namespace": {
+						SchemaProps: spec.SchemaProps{
+							Description: "namespace is the namespace of the object; empty for an object of no namespace.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "name is the name of the object. For a create it is in the object.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"version", "resource"},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_ReviewedUser(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ReviewedUser is the user of a request.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"username": {
+						SchemaProps: spec.SchemaProps{
+							Description: "username is the name of the user.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"uid": {
+						SchemaProps: spec.SchemaProps{
+							Description: "uid is the UID of the user.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"groups": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "groups are the groups of the user.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"extra": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"key",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "extra are additional attributes of the user.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.ReviewedExtra{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"username"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.ReviewedExtra{}.OpenAPIModelName()},
+	}
+}
+
 func schema_pkg_apis_diagnostics_v1alpha1_TraceGrant(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -512,11 +946,11 @@ func schema_pkg_apis_diagnostics_v1alpha1_TraceStop(ref common.ReferenceCallback
 					},
 					"verdict": {
 						SchemaProps: spec.SchemaProps{
-							Description: "verdict is what it said.\n\nPossible enum values:\n - `\"Ignored\"` means that the gate failed, and its failurePolicy is Ignore.\n - `\"NoOpinion\"` means that the gate left the decision to the next one.\n - `\"Passed\"` means that the gate let the request pass.\n - `\"Refused\"` means that the gate refused the request.",
+							Description: "verdict is what it said.\n\nPossible enum values:\n - `\"Ignored\"` means that the gate failed, and its failurePolicy is Ignore.\n - `\"NoOpinion\"` means that the gate left the decision to the next one.\n - `\"Passed\"` means that the gate let the request pass.\n - `\"Refused\"` means that the gate refused the request.\n - `\"Skipped\"` means that a review left out the gate, which has side effects.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
-							Enum:        []interface{}{"Ignored", "NoOpinion", "Passed", "Refused"},
+							Enum:        []interface{}{"Ignored", "NoOpinion", "Passed", "Refused", "Skipped"},
 						},
 					},
 					"reason": {

@@ -21,7 +21,9 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics/requestreview"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics/requesttrace"
 )
 
@@ -29,6 +31,8 @@ import (
 type StorageProvider struct {
 	// Traces are the inputs of request traces.
 	Traces requesttrace.Config
+	// Reviews are the inputs of reviews.
+	Reviews requestreview.Config
 }
 
 var _ base.StorageProvider = StorageProvider{}
@@ -42,9 +46,13 @@ func (p StorageProvider) NewStorage(scheme *runtime.Scheme, _ base.StorageOption
 	if err != nil {
 		return nil, err
 	}
+	reviews, err := requestreview.NewREST(p.Reviews)
+	if err != nil {
+		return nil, err
+	}
 	versions := map[string]map[string]rest.Storage{}
 	for _, version := range scheme.PrioritizedVersionsForGroup(diagnostics.GroupName) {
-		versions[version.Version] = map[string]rest.Storage{"requesttraces": traces}
+		versions[version.Version] = map[string]rest.Storage{v1alpha1.RequestTraces: traces, v1alpha1.RequestReviews: reviews}
 	}
 	return base.GroupStorage{diagnostics.GroupName: versions}, nil
 }

@@ -75,6 +75,8 @@ const (
 	StopRefused StopVerdict = "Refused"
 	// StopIgnored means that the gate failed, and its failurePolicy is Ignore.
 	StopIgnored StopVerdict = "Ignored"
+	// StopSkipped means that a review left out the gate, which has side effects.
+	StopSkipped StopVerdict = "Skipped"
 )
 
 // +genclient

@@ -26,6 +26,13 @@ const GroupName = diagnostics.GroupName
 // RequestTraces is the resource of request traces.
 const RequestTraces = "requesttraces"
 
+// RequestReviews is the resource of reviews.
+const RequestReviews = "requestreviews"
+
+// VerbReviewAll is the verb on reviews that permits to review the requests of other users. Without it
+// create is about the user's own requests.
+const VerbReviewAll = "reviewall"
+
 // VerbReadAll is the verb on request traces that permits to read the traces of others. Without it get,
 // list and watch are about the user's own traces, whatever other rights the user has.
 const VerbReadAll = "readall"

@@ -56,6 +56,36 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}); err != nil {
 		return err
 	}
+	if err := s.AddGeneratedConversionFunc((*RequestReview)(nil), (*diagnostics.RequestReview)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_RequestReview_To_diagnostics_RequestReview(a.(*RequestReview), b.(*diagnostics.RequestReview), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*diagnostics.RequestReview)(nil), (*RequestReview)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_diagnostics_RequestReview_To_v1alpha1_RequestReview(a.(*diagnostics.RequestReview), b.(*RequestReview), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*RequestReviewSpec)(nil), (*diagnostics.RequestReviewSpec)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_RequestReviewSpec_To_diagnostics_RequestReviewSpec(a.(*RequestReviewSpec), b.(*diagnostics.RequestReviewSpec), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*diagnostics.RequestReviewSpec)(nil), (*RequestReviewSpec)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_diagnostics_RequestReviewSpec_To_v1alpha1_RequestReviewSpec(a.(*diagnostics.RequestReviewSpec), b.(*RequestReviewSpec), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*RequestReviewStatus)(nil), (*diagnostics.RequestReviewStatus)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_RequestReviewStatus_To_diagnostics_RequestReviewStatus(a.(*RequestReviewStatus), b.(*diagnostics.RequestReviewStatus), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*diagnostics.RequestReviewStatus)(nil), (*RequestReviewStatus)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_diagnostics_RequestReviewStatus_To_v1alpha1_RequestReviewStatus(a.(*diagnostics.RequestReviewStatus), b.(*RequestReviewStatus), scope)
+	}); err != nil {
+		return err
+	}
 	if err := s.AddGeneratedConversionFunc((*RequestTrace)(nil), (*diagnostics.RequestTrace)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_v1alpha1_RequestTrace_To_diagnostics_RequestTrace(a.(*RequestTrace), b.(*diagnostics.RequestTrace), scope)
 	}); err != nil {
@@ -73,6 +103,36 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}
 	if err := s.AddGeneratedConversionFunc((*diagnostics.RequestTraceList)(nil), (*RequestTraceList)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_diagnostics_RequestTraceList_To_v1alpha1_RequestTraceList(a.(*diagnostics.RequestTraceList), b.(*RequestTraceList), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*ReviewedExtra)(nil), (*diagnostics.ReviewedExtra)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_ReviewedExtra_To_diagnostics_ReviewedExtra(a.(*ReviewedExtra), b.(*diagnostics.ReviewedExtra), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*diagnostics.ReviewedExtra)(nil), (*ReviewedExtra)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_diagnostics_ReviewedExtra_To_v1alpha1_ReviewedExtra(a.(*diagnostics.ReviewedExtra), b.(*ReviewedExtra), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*ReviewedResource)(nil), (*diagnostics.ReviewedResource)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_ReviewedResource_To_diagnostics_ReviewedResource(a.(*ReviewedResource), b.(*diagnostics.ReviewedResource), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*diagnostics.ReviewedResource)(nil), (*ReviewedResource)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_diagnostics_ReviewedResource_To_v1alpha1_ReviewedResource(a.(*diagnostics.ReviewedResource), b.(*ReviewedResource), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*ReviewedUser)(nil), (*diagnostics.ReviewedUser)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_ReviewedUser_To_diagnostics_ReviewedUser(a.(*ReviewedUser), b.(*diagnostics.ReviewedUser), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*diagnostics.ReviewedUser)(nil), (*ReviewedUser)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_diagnostics_ReviewedUser_To_v1alpha1_ReviewedUser(a.(*diagnostics.ReviewedUser), b.(*ReviewedUser), scope)
 	}); err != nil {
 		return err
 	}
@@ -169,6 +229,78 @@ func Convert_diagnostics_NearMiss_To_v1alpha1_NearMiss(in *diagnostics.NearMiss,
 	return autoConvert_diagnostics_NearMiss_To_v1alpha1_NearMiss(in, out, s)
 }
 
+func autoConvert_v1alpha1_RequestReview_To_diagnostics_RequestReview(in *RequestReview, out *diagnostics.RequestReview, s conversion.Scope) error {
+	out.ObjectMeta = in.ObjectMeta
+	if err := Convert_v1alpha1_RequestReviewSpec_To_diagnostics_RequestReviewSpec(&in.Spec, &out.Spec, s); err != nil {
+		return err
+	}
+	if err := Convert_v1alpha1_RequestReviewStatus_To_diagnostics_RequestReviewStatus(&in.Status, &out.Status, s); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Convert_v1alpha1_RequestReview_To_diagnostics_RequestReview is an autogenerated conversion function.
+func Convert_v1alpha1_RequestReview_To_diagnostics_RequestReview(in *RequestReview, out *diagnostics.RequestReview, s conversion.Scope) error {
+	return autoConvert_v1alpha1_RequestReview_To_diagnostics_RequestReview(in, out, s)
+}
+
+func autoConvert_diagnostics_RequestReview_To_v1alpha1_RequestReview(in *diagnostics.RequestReview, out *RequestReview, s conversion.Scope) error {
+	out.ObjectMeta = in.ObjectMeta
+	if err := Convert_diagnostics_RequestReviewSpec_To_v1alpha1_RequestReviewSpec(&in.Spec, &out.Spec, s); err != nil {
+		return err
+	}
+	if err := Convert_diagnostics_RequestReviewStatus_To_v1alpha1_RequestReviewStatus(&in.Status, &out.Status, s); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Convert_diagnostics_RequestReview_To_v1alpha1_RequestReview is an autogenerated conversion function.
+func Convert_diagnostics_RequestReview_To_v1alpha1_RequestReview(in *diagnostics.RequestReview, out *RequestReview, s conversion.Scope) error {
+	return autoConvert_diagnostics_RequestReview_To_v1alpha1_RequestReview(in, out, s)
+}
+
+func autoConvert_v1alpha1_RequestReviewSpec_To_diagnostics_RequestReviewSpec(in *RequestReviewSpec, out *diagnostics.RequestReviewSpec, s conversion.Scope) error {
+	*out = *(*diagnostics.RequestReviewSpec)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_RequestReviewSpec_To_diagnostics_RequestReviewSpec is an autogenerated conversion function.
+func Convert_v1alpha1_RequestReviewSpec_To_diagnostics_RequestReviewSpec(in *RequestReviewSpec, out *diagnostics.RequestReviewSpec, s conversion.Scope) error {
+	return autoConvert_v1alpha1_RequestReviewSpec_To_diagnostics_RequestReviewSpec(in, out, s)
+}
+
+func autoConvert_diagnostics_RequestReviewSpec_To_v1alpha1_RequestReviewSpec(in *diagnostics.RequestReviewSpec, out *RequestReviewSpec, s conversion.Scope) error {
+	*out = *(*RequestReviewSpec)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_diagnostics_RequestReviewSpec_To_v1alpha1_RequestReviewSpec is an autogenerated conversion function.
+func Convert_diagnostics_RequestReviewSpec_To_v1alpha1_RequestReviewSpec(in *diagnostics.RequestReviewSpec, out *RequestReviewSpec, s conversion.Scope) error {
+	return autoConvert_diagnostics_RequestReviewSpec_To_v1alpha1_RequestReviewSpec(in, out, s)
+}
+
+func autoConvert_v1alpha1_RequestReviewStatus_To_diagnostics_RequestReviewStatus(in *RequestReviewStatus, out *diagnostics.RequestReviewStatus, s conversion.Scope) error {
+	*out = *(*diagnostics.RequestReviewStatus)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_RequestReviewStatus_To_diagnostics_RequestReviewStatus is an autogenerated conversion function.
+func Convert_v1alpha1_RequestReviewStatus_To_diagnostics_RequestReviewStatus(in *RequestReviewStatus, out *diagnostics.RequestReviewStatus, s conversion.Scope) error {
+	return autoConvert_v1alpha1_RequestReviewStatus_To_diagnostics_RequestReviewStatus(in, out, s)
+}
+
+func autoConvert_diagnostics_RequestReviewStatus_To_v1alpha1_RequestReviewStatus(in *diagnostics.RequestReviewStatus, out *RequestReviewStatus, s conversion.Scope) error {
+	*out = *(*RequestReviewStatus)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_diagnostics_RequestReviewStatus_To_v1alpha1_RequestReviewStatus is an autogenerated conversion function.
+func Convert_diagnostics_RequestReviewStatus_To_v1alpha1_RequestReviewStatus(in *diagnostics.RequestReviewStatus, out *RequestReviewStatus, s conversion.Scope) error {
+	return autoConvert_diagnostics_RequestReviewStatus_To_v1alpha1_RequestReviewStatus(in, out, s)
+}
+
 func autoConvert_v1alpha1_RequestTrace_To_diagnostics_RequestTrace(in *RequestTrace, out *diagnostics.RequestTrace, s conversion.Scope) error {
 	out.ObjectMeta = in.ObjectMeta
 	out.Server = in.Server
@@ -243,6 +375,66 @@ func autoConvert_diagnostics_RequestTraceList_To_v1alpha1_RequestTraceList(in *d
 // Convert_diagnostics_RequestTraceList_To_v1alpha1_RequestTraceList is an autogenerated conversion function.
 func Convert_diagnostics_RequestTraceList_To_v1alpha1_RequestTraceList(in *diagnostics.RequestTraceList, out *RequestTraceList, s conversion.Scope) error {
 	return autoConvert_diagnostics_RequestTraceList_To_v1alpha1_RequestTraceList(in, out, s)
+}
+
+func autoConvert_v1alpha1_ReviewedExtra_To_diagnostics_ReviewedExtra(in *ReviewedExtra, out *diagnostics.ReviewedExtra, s conversion.Scope) error {
+	*out = *(*diagnostics.ReviewedExtra)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_ReviewedExtra_To_diagnostics_ReviewedExtra is an autogenerated conversion function.
+func Convert_v1alpha1_ReviewedExtra_To_diagnostics_ReviewedExtra(in *ReviewedExtra, out *diagnostics.ReviewedExtra, s conversion.Scope) error {
+	return autoConvert_v1alpha1_ReviewedExtra_To_diagnostics_ReviewedExtra(in, out, s)
+}
+
+func autoConvert_diagnostics_ReviewedExtra_To_v1alpha1_ReviewedExtra(in *diagnostics.ReviewedExtra, out *ReviewedExtra, s conversion.Scope) error {
+	*out = *(*ReviewedExtra)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_diagnostics_ReviewedExtra_To_v1alpha1_ReviewedExtra is an autogenerated conversion function.
+func Convert_diagnostics_ReviewedExtra_To_v1alpha1_ReviewedExtra(in *diagnostics.ReviewedExtra, out *ReviewedExtra, s conversion.Scope) error {
+	return autoConvert_diagnostics_ReviewedExtra_To_v1alpha1_ReviewedExtra(in, out, s)
+}
+
+func autoConvert_v1alpha1_ReviewedResource_To_diagnostics_ReviewedResource(in *ReviewedResource, out *diagnostics.ReviewedResource, s conversion.Scope) error {
+	*out = *(*diagnostics.ReviewedResource)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_ReviewedResource_To_diagnostics_ReviewedResource is an autogenerated conversion function.
+func Convert_v1alpha1_ReviewedResource_To_diagnostics_ReviewedResource(in *ReviewedResource, out *diagnostics.ReviewedResource, s conversion.Scope) error {
+	return autoConvert_v1alpha1_ReviewedResource_To_diagnostics_ReviewedResource(in, out, s)
+}
+
+func autoConvert_diagnostics_ReviewedResource_To_v1alpha1_ReviewedResource(in *diagnostics.ReviewedResource, out *ReviewedResource, s conversion.Scope) error {
+	*out = *(*ReviewedResource)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_diagnostics_ReviewedResource_To_v1alpha1_ReviewedResource is an autogenerated conversion function.
+func Convert_diagnostics_ReviewedResource_To_v1alpha1_ReviewedResource(in *diagnostics.ReviewedResource, out *ReviewedResource, s conversion.Scope) error {
+	return autoConvert_diagnostics_ReviewedResource_To_v1alpha1_ReviewedResource(in, out, s)
+}
+
+func autoConvert_v1alpha1_ReviewedUser_To_diagnostics_ReviewedUser(in *ReviewedUser, out *diagnostics.ReviewedUser, s conversion.Scope) error {
+	*out = *(*diagnostics.ReviewedUser)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_ReviewedUser_To_diagnostics_ReviewedUser is an autogenerated conversion function.
+func Convert_v1alpha1_ReviewedUser_To_diagnostics_ReviewedUser(in *ReviewedUser, out *diagnostics.ReviewedUser, s conversion.Scope) error {
+	return autoConvert_v1alpha1_ReviewedUser_To_diagnostics_ReviewedUser(in, out, s)
+}
+
+func autoConvert_diagnostics_ReviewedUser_To_v1alpha1_ReviewedUser(in *diagnostics.ReviewedUser, out *ReviewedUser, s conversion.Scope) error {
+	*out = *(*ReviewedUser)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_diagnostics_ReviewedUser_To_v1alpha1_ReviewedUser is an autogenerated conversion function.
+func Convert_diagnostics_ReviewedUser_To_v1alpha1_ReviewedUser(in *diagnostics.ReviewedUser, out *ReviewedUser, s conversion.Scope) error {
+	return autoConvert_diagnostics_ReviewedUser_To_v1alpha1_ReviewedUser(in, out, s)
 }
 
 func autoConvert_v1alpha1_TraceGrant_To_diagnostics_TraceGrant(in *TraceGrant, out *diagnostics.TraceGrant, s conversion.Scope) error {

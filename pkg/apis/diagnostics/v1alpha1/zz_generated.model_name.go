@@ -32,6 +32,21 @@ func (in NearMiss) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in RequestReview) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.RequestReview"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in RequestReviewSpec) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.RequestReviewSpec"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in RequestReviewStatus) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.RequestReviewStatus"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in RequestTrace) OpenAPIModelName() string {
 	return "dev.gatehouse.diagnostics.v1alpha1.RequestTrace"
 }
@@ -39,6 +54,21 @@ func (in RequestTrace) OpenAPIModelName() string {
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in RequestTraceList) OpenAPIModelName() string {
 	return "dev.gatehouse.diagnostics.v1alpha1.RequestTraceList"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ReviewedExtra) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.ReviewedExtra"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ReviewedResource) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.ReviewedResource"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ReviewedUser) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.ReviewedUser"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.

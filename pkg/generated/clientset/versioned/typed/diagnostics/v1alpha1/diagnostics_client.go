@@ -28,12 +28,17 @@ import (
 
 type DiagnosticsV1alpha1Interface interface {
 	RESTClient() rest.Interface
+	RequestReviewsGetter
 	RequestTracesGetter
 }
 
 // DiagnosticsV1alpha1Client is used to interact with features provided by the diagnostics.gatehouse.dev group.
 type DiagnosticsV1alpha1Client struct {
 	restClient rest.Interface
+}
+
+func (c *DiagnosticsV1alpha1Client) RequestReviews() RequestReviewInterface {
+	return newRequestReviews(c)
 }
 
 func (c *DiagnosticsV1alpha1Client) RequestTraces() RequestTraceInterface {

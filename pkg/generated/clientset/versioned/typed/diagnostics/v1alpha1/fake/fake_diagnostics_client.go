@@ -28,6 +28,10 @@ type FakeDiagnosticsV1alpha1 struct {
 	*testing.Fake
 }
 
+func (c *FakeDiagnosticsV1alpha1) RequestReviews() v1alpha1.RequestReviewInterface {
+	return newFakeRequestReviews(c)
+}
+
 func (c *FakeDiagnosticsV1alpha1) RequestTraces() v1alpha1.RequestTraceInterface {
 	return newFakeRequestTraces(c)
 }
