@@ -76,9 +76,10 @@ const (
 	NoOpinion
 	Refused
 	Ignored
+	Skipped
 )
 
-var verdictNames = [...]diagnostics.StopVerdict{diagnostics.StopPassed, diagnostics.StopNoOpinion, diagnostics.StopRefused, diagnostics.StopIgnored}
+var verdictNames = [...]diagnostics.StopVerdict{diagnostics.StopPassed, diagnostics.StopNoOpinion, diagnostics.StopRefused, diagnostics.StopIgnored, diagnostics.StopSkipped}
 
 // Object identifies a version of an object. It must not change once a Record has it.
 type Object struct {

@@ -77,6 +77,8 @@ func Execute(ctx context.Context, args []string, streams Streams) int {
 		return exitDone
 	case errors.Is(err, errUnfinished):
 		return exitUnfinished
+	case errors.Is(err, errRefused):
+		return exitFailed
 	default:
 		fmt.Fprintln(streams.Err, "error: "+block(unreachable(err).Error()))
 		return exitFailed
@@ -131,7 +133,7 @@ The exit code is 0 on success and 1 on an error. "rollout status" has one more: 
 	p.addFlags(cmd.PersistentFlags())
 	cmd.AddCommand(
 		newCreateCommand(p), newSetCommand(p), newRolloutCommand(p), newTreeCommand(p),
-		newCordonCommand(p, true), newCordonCommand(p, false), newDrainCommand(p), newTaintCommand(p), newWhyCommand(p), newVersionCommand(p),
+		newCordonCommand(p, true), newCordonCommand(p, false), newDrainCommand(p), newTaintCommand(p), newWhyCommand(p), newReviewCommand(p), newVersionCommand(p),
 	)
 	p.addCompletion(cmd)
 	return cmd, p

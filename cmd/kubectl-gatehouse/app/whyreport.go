@@ -33,6 +33,15 @@ import (
 func report(out io.Writer, t *v1alpha1.RequestTrace, now time.Time) error {
 	fmt.Fprintf(out, "%s\n", headline(t))
 	fmt.Fprintf(out, "%s ago, within %s, request %s\n\n", duration.HumanDuration(now.Sub(t.ReceivedTime.Time)), t.Latency.Duration, t.Name)
+	if err := reportGates(out, t); err != nil {
+		return err
+	}
+	reportNearMisses(out, t)
+	return nil
+}
+
+// reportGates prints a line for each gate.
+func reportGates(out io.Writer, t *v1alpha1.RequestTrace) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "  GATE\tBY\tVERDICT\tTIME\tCAUSE")
 	marked := false
@@ -50,7 +59,6 @@ func report(out io.Writer, t *v1alpha1.RequestTrace, now time.Time) error {
 	if d := t.DecidedBy; d != nil && !marked {
 		fmt.Fprintf(out, "> %s %s\n", d.Stop, cell(d.By))
 	}
-	reportNearMisses(out, t)
 	return nil
 }
 

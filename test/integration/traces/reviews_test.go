@@ -148,6 +148,7 @@ func prepareReviews(t *testing.T, server *servertesting.Server, admin harness.Ra
 	t.Helper()
 	url, ca := webhook(t)
 	for _, object := range []struct{ path, body string }{
+		{mapsPath, createMap("there", "x")},
 		{"/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations", fmt.Sprintf(`{"metadata":{"name":"hooks"},"webhooks":[{"name":"deny.example.com",
 			"clientConfig":{"url":%q,"caBundle":%q},"sideEffects":"NoneOnDryRun","admissionReviewVersions":["v1"],"objectSelector":{"matchLabels":{"hook":"yes"}},
 			"rules":[{"operations":["CREATE"],"apiGroups":[""],"apiVersions":["v1"],"resources":["configmaps"]}]}]}`, url, ca)},
@@ -157,7 +158,6 @@ func prepareReviews(t *testing.T, server *servertesting.Server, admin harness.Ra
 		{"/api/v1/namespaces/default/resourcequotas", `{"metadata":{"name":"few"},"spec":{"hard":{"secrets":"0","count/configmaps":"50"}}}`},
 		{"/api/v1/namespaces/default/limitranges", `{"metadata":{"name":"small"},"spec":{"limits":[{"type":"Container","max":{"cpu":"1"}}]}}`},
 		{"/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings", `{"metadata":{"name":"alices"},"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"edit"},"subjects":[{"kind":"User","apiGroup":"rbac.authorization.k8s.io","name":"alice"}]}`},
-		{mapsPath, createMap("there", "x")},
 	} {
 		must(t, admin, object.path, object.body)
 	}
