@@ -155,6 +155,9 @@ func (c *reviewCommand) run(ctx context.Context, args []string) error {
 	} else if verb == "update" || verb == "patch" {
 		name = object.Name
 	}
+	if one := verb != "create" && verb != "list" && verb != "watch" && verb != "deletecollection"; one && name == "" {
+		return fmt.Errorf("the verb %s is about one object: name it, as in kubectl gatehouse review %s %s NAME", verb, verb, args[1])
+	}
 	if spec.Resource, err = resourceOf(config, args[1], namespace, name); err != nil {
 		return err
 	}

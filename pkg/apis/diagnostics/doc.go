@@ -15,8 +15,8 @@ limitations under the License.
 */
 
 // Package diagnostics holds the hub (internal) types of diagnostics.gatehouse.dev, whose kinds the
-// server keeps in memory: they are never stored in etcd, and no client writes them. The versioned
-// types document the fields.
+// server keeps in memory or computes: they are never stored in etcd. The versioned types document the
+// fields.
 //
 // Stage 4 of the request path (see ARCHITECTURE.md). pkg/diagnostics makes the objects, and
 // pkg/registry/diagnostics serves them. Read types.go first.

@@ -207,6 +207,7 @@ func TestAHostMayDoThisAndNothingElse(t *testing.T) {
 
 		{"it lists request traces, of which the storage returns its own", "GET", "/apis/diagnostics.gatehouse.dev/v1alpha1/requesttraces", allow},
 		{"it gets a request trace", "GET", "/apis/diagnostics.gatehouse.dev/v1alpha1/requesttraces/x", allow},
+		{"it reviews no requests", "POST", "/apis/diagnostics.gatehouse.dev/v1alpha1/requestreviews", deny},
 		{"it deletes no request trace", "DELETE", "/apis/diagnostics.gatehouse.dev/v1alpha1/requesttraces/x", deny},
 
 		{"it reads no secret", "GET", "/api/v1/namespaces/default/secrets/x", deny},

@@ -18,5 +18,5 @@ limitations under the License.
 // etcd. It reads from an interface, and pkg/apiserver joins it with the recorder in pkg/diagnostics.
 //
 // Stage 5 of the request's path (see ARCHITECTURE.md). pkg/apiserver calls StorageProvider when it builds
-// the groups. Read requesttrace/rest.go first.
+// the groups. Read requesttrace/rest.go first, then requestreview/rest.go.
 package diagnostics

@@ -15,7 +15,7 @@ limitations under the License.
 */
 
 // Package v1alpha1 is the wire form of diagnostics.gatehouse.dev/v1alpha1: what a server has
-// observed about its own requests. Clients do not write its kinds.
+// observed about its own requests, and what it would say about others. No kind is stored.
 //
 // Stage 4 of the request path (see ARCHITECTURE.md). The codec calls this package when it
 // encodes a response. Each kind has a file types_<kind>.go. Read types_requesttrace.go first.
