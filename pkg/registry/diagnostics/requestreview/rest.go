@@ -108,6 +108,7 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, createValidation 
 		return nil, err
 	}
 	out := review.DeepCopy()
+	out.ManagedFields = nil
 	if out.Status, err = r.run(ctx, caller, of, &out.Spec); err != nil {
 		return nil, err
 	}
