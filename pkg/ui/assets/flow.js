@@ -1,0 +1,121 @@
+// Copyright The Gatehouse Authors. SPDX-License-Identifier: Apache-2.0
+// Requests as dots: reads in one lane, writes in the other. A refused one falls at its gate.
+
+const MOST_A_SECOND = 200;
+const SECONDS = 2.6; // from the first edge to the last
+const FALL = 0.9;
+const READS = 0.27; // middle of a lane, across
+const WRITES = 0.73;
+
+export class Flow {
+	dots = [];
+	still = matchMedia('(prefers-reduced-motion: reduce)');
+	canvas = document.createElement('canvas');
+
+	constructor(list) {
+		this.list = list;
+		this.canvas.className = 'flow';
+	}
+
+	begin() {
+		this.running = true;
+		this.resize = new ResizeObserver(() => this.layout());
+		this.resize.observe(this.list);
+		this.frame = requestAnimationFrame(() => this.draw());
+	}
+
+	end() {
+		this.running = false;
+		this.resize.disconnect();
+		cancelAnimationFrame(this.frame);
+		this.dots = [];
+	}
+
+	// layout reads the places of the gates. Below each other, both axes change places.
+	layout() {
+		const {list, canvas} = this;
+		const box = list.getBoundingClientRect();
+		const ratio = Math.min(2, devicePixelRatio);
+		[canvas.width, canvas.height] = [box.width * ratio, box.height * ratio];
+		const lanes = [...list.querySelectorAll('.lane')].map(lane => lane.getBoundingClientRect());
+		const down = lanes[1]?.top > lanes[0]?.bottom - 1;
+		this.length = down ? box.height : box.width;
+		this.places = new Map(lanes.map((lane, i) => {
+			const {stop} = list.children[i].dataset;
+			const place = {from: lane.left - box.left, size: lane.width, top: lane.top - box.top, deep: lane.height};
+			if (down) Object.assign(place, {from: place.top, size: place.deep, top: place.from, deep: place.size});
+			return [stop, {...place, middle: place.from + place.size / 2, writes: list.children[i].writes}];
+		}));
+		this.pen = canvas.getContext('2d');
+		this.pen.setTransform(...(down ? [0, ratio, ratio, 0] : [ratio, 0, 0, ratio]), 0, 0);
+	}
+
+	arrived(trace) {
+		if (this.still.matches || document.hidden || !this.places) return;
+		const time = performance.now() / 1000;
+		if (Math.floor(time) !== this.second) [this.second, this.count] = [Math.floor(time), 0];
+		// A fifth of the dots is for refusals.
+		if (this.count >= MOST_A_SECOND * (trace.refused ? 1 : 0.8)) return;
+		this.count++;
+		if (this.list.children.length !== this.places.size) this.layout();
+		// A batch does not move as one dot.
+		this.dots.push({start: time + Math.random() / 4, read: trace.read, stop: trace.refused && trace.stop, failed: trace.verdict !== 'Allowed', offset: Math.random() - 0.5});
+	}
+
+	draw() {
+		this.frame = requestAnimationFrame(() => this.draw());
+		const {pen} = this;
+		if (!pen || this.still.matches) return;
+		const style = getComputedStyle(this.list);
+		this.colours = name => style.getPropertyValue(`--${name}`);
+		pen.clearRect(0, 0, 1e4, 1e4);
+		this.places.forEach(place => this.drawGate(pen, place));
+		const time = performance.now() / 1000;
+		this.dots = this.dots.filter(dot => this.drawDot(pen, dot, time - dot.start));
+	}
+
+	line(points) {
+		this.pen.beginPath();
+		points.forEach(([x, y], i) => i % 2 ? this.pen.lineTo(x, y) : this.pen.moveTo(x, y));
+		this.pen.stroke();
+	}
+
+	drawGate(pen, {from, size, middle, top, deep, writes}) {
+		pen.lineWidth = 2;
+		pen.strokeStyle = this.colours('faint');
+		for (const lane of writes ? [WRITES] : [READS, WRITES]) {
+			for (const post of [lane - 0.14, lane + 0.14]) this.line([[middle - 6, top + deep * post], [middle + 6, top + deep * post]]);
+		}
+		if (!writes) return;
+		pen.lineWidth = 1;
+		pen.setLineDash([2, 5]);
+		this.line([[from, top + deep * READS], [from + size, top + deep * READS]]);
+		pen.setLineDash([]);
+	}
+
+	// drawDot returns false at the end of a dot.
+	drawDot(pen, {stop, read, failed, offset}, elapsed) {
+		const place = this.places.get(stop);
+		const {top, deep} = place ?? this.places.values().next().value;
+		const end = place?.middle ?? this.length;
+		const x = Math.min(end, this.length * Math.max(0, elapsed) / SECONDS);
+		let y = top + deep * ((read ? READS : WRITES) + offset * 0.2);
+		const fallen = x < end ? 0 : (elapsed - SECONDS * end / this.length) / FALL;
+		if (fallen >= 1 || x >= end && !place) return false;
+		y += (top + deep - y) * fallen ** 2;
+		pen.globalAlpha = 1 - fallen ** 2;
+		pen.lineWidth = 2;
+		pen.fillStyle = this.colours('ok');
+		pen.strokeStyle = this.colours(place ? 'bad' : 'warn');
+		const r = fallen ? 5 : 3;
+		if (place) this.line([[x - r, y - r], [x + r, y + r], [x + r, y - r], [x - r, y + r]]);
+		else {
+			pen.beginPath();
+			pen.arc(x, y, 2.6, 0, 7);
+			if (failed) pen.stroke();
+			else pen.fill();
+		}
+		pen.globalAlpha = 1;
+		return true;
+	}
+}
