@@ -88,7 +88,7 @@ const page = {
 		page.view?.end();
 		const view = page.view = views[page.name = name];
 		document.title = `${view.title} – Gatehouse`;
-		for (const link of at('tabs').querySelectorAll('a')) link.toggleAttribute('aria-current', link.hash === `#${name}`);
+		for (const link of at('tabs').querySelectorAll('a')) link.setAttribute('aria-current', link.hash === `#${name}` ? 'page' : 'false');
 		page.wanted.add(view.kind);
 		page.stream.follow([...page.wanted].map(kind => store[kind].path));
 		view.begin(page);
