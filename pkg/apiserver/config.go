@@ -45,6 +45,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/authentication/tokenrequest"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 	diagnosticsregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics/uisession"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/escalation"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage"
 	"github.com/gatehouse-dev/gatehouse/pkg/watches"
@@ -75,6 +76,8 @@ type Config struct {
 	Memory *memory.Budget
 	// Traces record requests.
 	Traces Traces
+	// Pages makes links to the page of this server; nil if it has none.
+	Pages uisession.Pages
 	// Watches bound the duration of a watch without a new authorization; both are set.
 	Watches WatchLimits
 	// WatchSessions records the open watches; a new one if it is nil.

@@ -95,5 +95,5 @@ func served(r *http.Request) diagnostics.Gate {
 func (t *traced) provider(c *Config) diagnosticsregistry.StorageProvider {
 	return diagnosticsregistry.StorageProvider{Traces: requesttrace.Config{
 		Source: t.recorder, Authorizer: c.Generic.Authorization.Authorizer, Explain: c.Traces.Explain,
-	}}
+	}, Pages: c.Pages}
 }

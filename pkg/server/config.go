@@ -48,6 +48,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/limits"
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
+	"github.com/gatehouse-dev/gatehouse/pkg/ui/onserver"
 )
 
 // Inputs are the values of a start from which the configuration is built.
@@ -94,6 +95,9 @@ func NewConfig(ctx context.Context, in Inputs) (*apiserver.Config, error) {
 	} else {
 		flowControl, sources, err = applyStandalone(ctx, in, bound, config)
 	}
+	if err == nil {
+		err = applyPage(in, config)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -117,6 +121,15 @@ func NewConfig(ctx context.Context, in Inputs) (*apiserver.Config, error) {
 		return nil, err
 	}
 	return config, applyStorage(ctx, in, config)
+}
+
+// applyPage serves the page, if it has an address.
+func applyPage(in Inputs, config *apiserver.Config) error {
+	page, err := onserver.Apply(config.Generic, in.UI, in.Serving.Names(in.ServerRun.ExternalHost))
+	if page != nil {
+		config.Pages = page
+	}
+	return err
 }
 
 // applyFlowControl configures flow control: with the objects that the server stores in the standalone mode,

@@ -41,8 +41,14 @@ type Owner struct {
 	// Check returns an error once the credentials with which the link was made are no longer valid; nil
 	// for no check.
 	Check func(context.Context) error
-	// Ended is called when the session ends; nil for nothing.
+	// Ended is called when the session ends, or the link without a session; nil for nothing.
 	Ended func()
+}
+
+func (o Owner) ended() {
+	if o.Ended != nil {
+		o.Ended()
+	}
 }
 
 // Identity is a user as the API server recognises it.

@@ -119,7 +119,7 @@ func (s *Sessions) Offer(sum [sha256.Size]byte, owner Owner) (expires time.Time,
 		}
 	}
 	if same >= s.limits.LinksPerUser {
-		delete(s.links, oldest)
+		s.forget(oldest)
 	}
 	if len(s.links) >= s.limits.Links {
 		return time.Time{}, fmt.Errorf("%d links wait for their use: try again in a minute", len(s.links))
@@ -141,9 +141,14 @@ func (s *Sessions) redeem(ctx context.Context, secret string) (string, error) {
 		return "", errLink
 	}
 	if l.owner.Check != nil && l.owner.Check(ctx) != nil {
+		l.owner.ended()
 		return "", errLink
 	}
-	return s.start(l.owner)
+	cookie, err := s.start(l.owner)
+	if err != nil {
+		l.owner.ended()
+	}
+	return cookie, err
 }
 
 func (s *Sessions) start(owner Owner) (string, error) {
@@ -222,7 +227,9 @@ func (s *Sessions) stop(ended *session, cause error) {
 func (s *Sessions) End(cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	clear(s.links)
+	for key := range s.links {
+		s.forget(key)
+	}
 	for key := range s.sessions {
 		s.drop(key, cause)
 	}
@@ -233,9 +240,13 @@ func (s *Sessions) drop(key hash, cause error) {
 	ended := s.sessions[key]
 	delete(s.sessions, key)
 	ended.end(cause)
-	if ended.owner.Ended != nil {
-		ended.owner.Ended()
-	}
+	ended.owner.ended()
+}
+
+// forget ends a link that was not used; the lock is held.
+func (s *Sessions) forget(key hash) {
+	s.links[key].owner.ended()
+	delete(s.links, key)
 }
 
 // sweep ends what is too old; the lock is held.
@@ -243,7 +254,7 @@ func (s *Sessions) sweep(now time.Time) {
 	older := func(since time.Time, limit time.Duration) bool { return limit > 0 && now.Sub(since) >= limit }
 	for key, l := range s.links {
 		if older(l.made, s.limits.LinkLife) {
-			delete(s.links, key)
+			s.forget(key)
 		}
 	}
 	for key, candidate := range s.sessions {

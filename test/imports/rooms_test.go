@@ -125,6 +125,9 @@ var rooms = []room{
 	{packages: "pkg/registry/diagnostics/requesttrace", may: append([]string{
 		"pkg/registry/base", "pkg/apis/diagnostics", "pkg/apis/diagnostics/<version>", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer",
 	}, registryLibraries...)},
+	{packages: "pkg/registry/diagnostics/uisession", may: append([]string{
+		"pkg/apis/diagnostics", "pkg/apis/diagnostics/<version>", "k8s.io/apiserver/pkg/authentication/user",
+	}, registryLibraries...)},
 	// The versions define the names of labels and annotations.
 	{packages: "pkg/registry/([a-z]+)/[a-z]+", may: append([]string{
 		"pkg/registry/base", "pkg/apis/$1", "pkg/apis/$1/<version>", "pkg/apis/$1/validation",
@@ -269,6 +272,11 @@ var rooms = []room{
 	{packages: "pkg/browser"},
 	// The page: the plugin links it, so it is a client of the API like others, and links no k8s.io/apiserver.
 	{packages: "pkg/ui", may: []string{"k8s.io/client-go/rest"}},
+	// The page on a port of the server authenticates its sessions.
+	{packages: "pkg/ui/onserver", may: []string{
+		"pkg/ui", "pkg/authentication/origin", "pkg/diagnostics", "github.com/spf13/pflag", "golang.org/x/net/netutil",
+		"k8s.io/apiserver/pkg/authentication/...", "k8s.io/apiserver/pkg/server", "k8s.io/apiserver/pkg/server/dynamiccertificates", "k8s.io/client-go/rest",
+	}},
 	{packages: "pkg/login", may: []string{"pkg/browser", "pkg/files", "pkg/transports", "github.com/coreos/go-oidc", "github.com/spf13/pflag", "golang.org/x/oauth2", "k8s.io/client-go/..."}, tests: []string{"test/browser"}},
 	// Updates of all objects of a resource without a change, used by commands and by a controller.
 	{packages: "pkg/rewrite", may: []string{"k8s.io/client-go/..."}},

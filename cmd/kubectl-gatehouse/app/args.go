@@ -54,7 +54,8 @@ func group(cmd *cobra.Command) *cobra.Command {
 			return nil
 		}
 		cure := fmt.Sprintf("see %s --help", cmd.CommandPath())
-		suggestions := cmd.SuggestionsFor(args[0])
+		// Every word of two letters is within the distance of another.
+		suggestions := slices.DeleteFunc(cmd.SuggestionsFor(args[0]), func(name string) bool { return !strings.ContainsAny(name, args[0]) })
 		if instead := insteadOf(args[0]); instead != "" && !cmd.HasParent() {
 			cure = instead
 		} else if len(suggestions) > 0 {

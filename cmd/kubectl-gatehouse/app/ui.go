@@ -18,16 +18,21 @@ package app
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"html"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/browser"
+	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	"github.com/gatehouse-dev/gatehouse/pkg/ui"
 )
 
@@ -132,6 +137,23 @@ func hidden(link string) (address string, forget func(), err error) {
 	return "file://" + path, forget, os.WriteFile(path, []byte(content), 0o600)
 }
 
-func (c *uiCommand) runOnServer(context.Context) error {
-	return errors.New("--on-server: not yet")
+// runOnServer prints a link to the page of the server. The server gets the hash of its secret only.
+func (c *uiCommand) runOnServer(ctx context.Context) error {
+	config, _, err := c.config()
+	if err != nil {
+		return err
+	}
+	clients, err := versioned.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+	secret, sum := ui.NewSecret()
+	made, err := clients.DiagnosticsV1alpha1().UISessions().Create(ctx,
+		&v1alpha1.UISession{Spec: v1alpha1.UISessionSpec{SecretHash: hex.EncodeToString(sum[:])}}, metav1.CreateOptions{})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.Out, "The page of the server as user %q. The link starts one session, until %s:\n  %s\n",
+		made.Status.Username, made.Status.ExpirationTimestamp.Local().Format(time.TimeOnly), ui.Link(made.Status.URL, secret))
+	return nil
 }

@@ -151,6 +151,7 @@ func clusterRoles(controllers []UserRole) []rbacv1.ClusterRole {
 		named("system:cluster-trust-bundle-discovery", rule(read, certificates, "clustertrustbundles")),
 		// The storage returns a user's own traces only, unless the user has the verb readall.
 		named("gatehouse:own-traces", rule(read, diagnosticsv1alpha1.GroupName, diagnosticsv1alpha1.RequestTraces)),
+		named("gatehouse:page", rule([]string{"create"}, diagnosticsv1alpha1.GroupName, diagnosticsv1alpha1.UISessions)),
 		named("gatehouse:diagnostics", rule(append(slices.Clone(read), diagnosticsv1alpha1.VerbReadAll), diagnosticsv1alpha1.GroupName, diagnosticsv1alpha1.RequestTraces)),
 		// Without a binding: the authorizer of hosts decides about them by name. The role documents
 		// these rights for readers of roles.
@@ -229,6 +230,7 @@ func clusterRoleBindings(controllers []UserRole) []rbacv1.ClusterRoleBinding {
 		bound("system:discovery", group(user.AllAuthenticated)),
 		bound("system:basic-user", group(user.AllAuthenticated)),
 		bound("gatehouse:own-traces", group(user.AllAuthenticated)),
+		bound("gatehouse:page", group(user.AllAuthenticated)),
 		// Monitors and installers read /version before they have credentials, as in Kubernetes.
 		bound("system:public-info-viewer", group(user.AllAuthenticated), group(user.AllUnauthenticated)),
 		bound("system:service-account-issuer-discovery", group(serviceaccount.AllServiceAccountsGroup)),

@@ -45,6 +45,9 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		v1alpha1.TracedObject{}.OpenAPIModelName():                  schema_pkg_apis_diagnostics_v1alpha1_TracedObject(ref),
 		v1alpha1.TracedRequest{}.OpenAPIModelName():                 schema_pkg_apis_diagnostics_v1alpha1_TracedRequest(ref),
 		v1alpha1.TracedUser{}.OpenAPIModelName():                    schema_pkg_apis_diagnostics_v1alpha1_TracedUser(ref),
+		v1alpha1.UISession{}.OpenAPIModelName():                     schema_pkg_apis_diagnostics_v1alpha1_UISession(ref),
+		v1alpha1.UISessionSpec{}.OpenAPIModelName():                 schema_pkg_apis_diagnostics_v1alpha1_UISessionSpec(ref),
+		v1alpha1.UISessionStatus{}.OpenAPIModelName():               schema_pkg_apis_diagnostics_v1alpha1_UISessionStatus(ref),
 		fleetv1alpha1.App{}.OpenAPIModelName():                      schema_pkg_apis_fleet_v1alpha1_App(ref),
 		fleetv1alpha1.AppList{}.OpenAPIModelName():                  schema_pkg_apis_fleet_v1alpha1_AppList(ref),
 		fleetv1alpha1.AppRollback{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_AppRollback(ref),
@@ -771,6 +774,114 @@ func schema_pkg_apis_diagnostics_v1alpha1_TracedUser(ref common.ReferenceCallbac
 				},
 			},
 		},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_UISession(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "UISession asks for a link to the page of a server, which has --ui-listen. It can only be created, and is not stored. The client chooses the secret and sends its hash, so that neither the request nor the response contains the secret. The link is status.url with the secret in the fragment: URL#secret=SECRET. It starts one session, which reads as the user that created the UISession.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard object metadata. It has no effect.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"spec": {
+						SchemaProps: spec.SchemaProps{
+							Description: "spec has the hash of the secret.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.UISessionSpec{}.OpenAPIModelName()),
+						},
+					},
+					"status": {
+						SchemaProps: spec.SchemaProps{
+							Description: "status has the address of the page.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.UISessionStatus{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"spec"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.UISessionSpec{}.OpenAPIModelName(), v1alpha1.UISessionStatus{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_UISessionSpec(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "UISessionSpec has the hash of the secret of a link.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"secretHash": {
+						SchemaProps: spec.SchemaProps{
+							Description: "secretHash is the SHA-256 of the secret, as 64 hexadecimal digits in lower case. The secret must be random and have 128 bits of entropy at least.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"secretHash"},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_UISessionStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "UISessionStatus has the address of the page.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"url": {
+						SchemaProps: spec.SchemaProps{
+							Description: "url is the address of the page, without the secret.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"username": {
+						SchemaProps: spec.SchemaProps{
+							Description: "username is the user that the session reads as.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"expirationTimestamp": {
+						SchemaProps: spec.SchemaProps{
+							Description: "expirationTimestamp is the time until which the link must be opened.",
+							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			metav1.Time{}.OpenAPIModelName()},
 	}
 }
 

@@ -23,12 +23,15 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics/requesttrace"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics/uisession"
 )
 
 // StorageProvider builds the storages of diagnostics.gatehouse.dev.
 type StorageProvider struct {
 	// Traces are the inputs of request traces.
 	Traces requesttrace.Config
+	// Pages makes links to the page of this server; nil if it has none.
+	Pages uisession.Pages
 }
 
 var _ base.StorageProvider = StorageProvider{}
@@ -44,7 +47,7 @@ func (p StorageProvider) NewStorage(scheme *runtime.Scheme, _ base.StorageOption
 	}
 	versions := map[string]map[string]rest.Storage{}
 	for _, version := range scheme.PrioritizedVersionsForGroup(diagnostics.GroupName) {
-		versions[version.Version] = map[string]rest.Storage{"requesttraces": traces}
+		versions[version.Version] = map[string]rest.Storage{"requesttraces": traces, "uisessions": uisession.NewREST(p.Pages)}
 	}
 	return base.GroupStorage{diagnostics.GroupName: versions}, nil
 }

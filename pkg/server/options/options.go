@@ -48,6 +48,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/serving"
 	storageoptions "github.com/gatehouse-dev/gatehouse/pkg/storage/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/tracing"
+	"github.com/gatehouse-dev/gatehouse/pkg/ui/onserver"
 )
 
 // The two modes. --mode is required and never inferred, because the modes trust different
@@ -108,6 +109,7 @@ type Options struct {
 	Memory    memory.Options
 	Tracing   tracing.Options
 	Traces    diagnostics.Options
+	UI        onserver.Options
 
 	// OperationsAudit records writes and refused requests in AuditFile; a flag of gatehouse up.
 	OperationsAudit bool
@@ -186,6 +188,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	o.Memory.AddFlags(sets.FlagSet("server"))
 	o.Watches.AddFlags(sets.FlagSet("server"))
 	o.Traces.AddFlags(sets.FlagSet("server"))
+	o.UI.AddFlags(sets.FlagSet("serving"))
 	o.Admission.AddFlags(sets.FlagSet("admission"))
 	o.Audit.AddFlags(sets.FlagSet("audit"))
 	sets.FlagSet("audit").Lookup("audit-policy-file").Usage = "Path to the file that defines the audit policy configuration. Where empty, --audit-log-path and --audit-webhook-config-file get every request but health checks at level Metadata, when it is answered."
@@ -209,6 +212,7 @@ func (o *Options) UpFlags(listen *string) cliflag.NamedFlagSets {
 	fs.BoolVar(&o.OperationsAudit, "audit", o.OperationsAudit, "Record writes and refused requests, without bodies, in audit/audit.log in the data directory, with rotation: 11 files of 100 MB, 30 days. \"gatehouse apiserver\" has flags for every other policy and destination.")
 	o.Memory.AddFlags(fs)
 	o.Traces.AddFlags(fs)
+	o.UI.AddFlags(fs)
 	o.addHostFlags(fs)
 	o.Callers.AddUpFlags(sets.FlagSet("authentication"))
 	o.Cluster.AddTokenCacheFlag(sets.FlagSet("authentication"))

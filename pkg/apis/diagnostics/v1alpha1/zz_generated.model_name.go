@@ -65,3 +65,18 @@ func (in TracedRequest) OpenAPIModelName() string {
 func (in TracedUser) OpenAPIModelName() string {
 	return "dev.gatehouse.diagnostics.v1alpha1.TracedUser"
 }
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in UISession) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.UISession"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in UISessionSpec) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.UISessionSpec"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in UISessionStatus) OpenAPIModelName() string {
+	return "dev.gatehouse.diagnostics.v1alpha1.UISessionStatus"
+}

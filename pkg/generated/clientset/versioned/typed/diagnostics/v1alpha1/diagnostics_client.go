@@ -29,6 +29,7 @@ import (
 type DiagnosticsV1alpha1Interface interface {
 	RESTClient() rest.Interface
 	RequestTracesGetter
+	UISessionsGetter
 }
 
 // DiagnosticsV1alpha1Client is used to interact with features provided by the diagnostics.gatehouse.dev group.
@@ -38,6 +39,10 @@ type DiagnosticsV1alpha1Client struct {
 
 func (c *DiagnosticsV1alpha1Client) RequestTraces() RequestTraceInterface {
 	return newRequestTraces(c)
+}
+
+func (c *DiagnosticsV1alpha1Client) UISessions() UISessionInterface {
+	return newUISessions(c)
 }
 
 // NewForConfig creates a new DiagnosticsV1alpha1Client for the given config.

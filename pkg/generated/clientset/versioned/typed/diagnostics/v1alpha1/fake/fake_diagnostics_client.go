@@ -32,6 +32,10 @@ func (c *FakeDiagnosticsV1alpha1) RequestTraces() v1alpha1.RequestTraceInterface
 	return newFakeRequestTraces(c)
 }
 
+func (c *FakeDiagnosticsV1alpha1) UISessions() v1alpha1.UISessionInterface {
+	return newFakeUISessions(c)
+}
+
 // RESTClient returns a RESTClient that is used to communicate
 // with API server by this client implementation.
 func (c *FakeDiagnosticsV1alpha1) RESTClient() rest.Interface {
