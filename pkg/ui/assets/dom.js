@@ -95,7 +95,7 @@ export class Grid {
 
 	set(items, classOf = () => '') {
 		this.element.hidden = !items.length;
-		rows(this.body, items, this.id, () => h('tr', {}, this.columns.map(column => h('td', {class: column[2]}))), (row, item) => {
+		rows(this.body, items, this.id, () => h('tr', {}, this.columns.map(([title, , style]) => h('td', {class: style, 'data-title': title}))), (row, item) => {
 			if (row.className !== classOf(item)) row.className = classOf(item);
 			this.columns.forEach(([, of], i) => {
 				const value = of(item);

@@ -6,6 +6,7 @@ const SECONDS = 2.6; // from the first edge to the last
 const FALL = 0.9;
 const READS = 0.27; // middle of a lane, across
 const WRITES = 0.73;
+const GAP = 0.13; // half of an opening
 
 export class Flow {
 	dots = [];
@@ -42,9 +43,9 @@ export class Flow {
 		this.length = down ? box.height : box.width;
 		this.places = new Map(lanes.map((lane, i) => {
 			const {stop} = list.children[i].dataset;
-			const place = {from: lane.left - box.left, size: lane.width, top: lane.top - box.top, deep: lane.height};
-			if (down) Object.assign(place, {from: place.top, size: place.deep, top: place.from, deep: place.size});
-			return [stop, {...place, middle: place.from + place.size / 2, writes: list.children[i].writes}];
+			const [x, y] = [[lane.left - box.left, lane.width], [lane.top - box.top, lane.height]];
+			const [[from, size], [top, deep]] = down ? [y, x] : [x, y];
+			return [stop, {middle: from + size / 2, top, deep, writes: list.children[i].writes}];
 		}));
 		this.pen = canvas.getContext('2d');
 		this.pen.setTransform(...(down ? [0, ratio, ratio, 0] : [ratio, 0, 0, ratio]), 0, 0);
@@ -80,17 +81,13 @@ export class Flow {
 		this.pen.stroke();
 	}
 
-	drawGate(pen, {from, size, middle, top, deep, writes}) {
-		pen.lineWidth = 2;
-		pen.strokeStyle = this.colours('faint');
-		for (const lane of writes ? [WRITES] : [READS, WRITES]) {
-			for (const post of [lane - 0.14, lane + 0.14]) this.line([[middle - 6, top + deep * post], [middle + 6, top + deep * post]]);
+	// drawGate draws a wall with an opening in each lane; reads pass a gate of writes by.
+	drawGate(pen, {middle, top, deep, writes}) {
+		pen.lineWidth = 3;
+		pen.strokeStyle = this.colours('rule');
+		for (const [from, to] of [...(writes ? [[0.55, WRITES - GAP]] : [[0, READS - GAP], [READS + GAP, WRITES - GAP]]), [WRITES + GAP, 1]]) {
+			this.line([[middle, top + deep * from], [middle, top + deep * to]]);
 		}
-		if (!writes) return;
-		pen.lineWidth = 1;
-		pen.setLineDash([2, 5]);
-		this.line([[from, top + deep * READS], [from + size, top + deep * READS]]);
-		pen.setLineDash([]);
 	}
 
 	// drawDot returns false at the end of a dot.

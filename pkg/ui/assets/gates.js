@@ -1,7 +1,7 @@
 // Copyright The Gatehouse Authors. SPDX-License-Identifier: Apache-2.0
 // The gates that requests pass, live.
 
-import {button, duration, fill, h, number, plural, rows, span, text} from './dom.js';
+import {button, duration, fill, h, number, rows, span, text} from './dom.js';
 import {since} from './stream.js';
 import {gates, label, store} from './store.js';
 import {Flow} from './flow.js';
@@ -14,7 +14,7 @@ export class GatesView extends View {
 	title = 'Gates';
 	kind = 'traces';
 	hint = 'user, verb, resource, object';
-	choices = {failed: 'Failed', all: 'All'};
+	choices = {'': 'Refused', failed: 'Failed', all: 'All'};
 	gate = '';
 	columns = [
 		['Age', t => span(since(t.time)), 'number'], ['Verdict', t => [t.verdict, () => verdict(t.verdict)]], ['Code', t => t.code || '–', 'number'], ['User', t => t.user || 'no identity'],
@@ -29,7 +29,8 @@ export class GatesView extends View {
 		// Rows do not move below the pointer.
 		this.grid.body.addEventListener('pointerenter', () => { this.held = true; });
 		this.grid.body.addEventListener('pointerleave', () => { this.held = false; });
-		return h('div.gauntlet', {}, this.flow.canvas, this.list);
+		return [h('div.gauntlet', {}, this.flow.canvas, this.list),
+			h('p.note', {}, 'One dot is one request: reads in the first lane, writes in the second. A cross is refused, a ring failed.')];
 	}
 
 	begin(page) {
@@ -70,7 +71,7 @@ export class GatesView extends View {
 	id(t) { return t.id; }
 	words(t) { return `${t.user} ${t.verb} ${t.resource} ${t.object} ${t.code} ${t.id}`; }
 	fits(t) { return !this.gate || t.stop === this.gate; }
-	summary() { return `${store.traces.rate('').toFixed(1)} requests a second; ${this.choice ? '' : 'refused: '}${plural(this.fit.length, 'request')}`; }
+	summary() { return `${store.traces.rate('').toFixed(1)} requests a second, ${number(store.traces.refused.length)} kept refusals`; }
 	detail(id) { return tracePanel(this.frame(`Request ${id.slice(0, 8)}`), id); }
 	nothingOf() { return this.choice ? ['No such request is kept. This sends one:', 'kubectl get namespaces'] : ['No request was refused. This one is:', 'kubectl get namespaces --as=nobody']; }
 }

@@ -20,7 +20,6 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,6 +34,9 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/test/binary"
 )
+
+// patience bounds every wait for the page.
+const patience = time.Minute
 
 // listener counts violations of the content security policy, which a document may not catch in itself.
 const listener = `window.violations = [];
@@ -130,10 +132,10 @@ func get[T any](b *tab, script string) T {
 // wait waits until a script is true.
 func (b *tab) wait(script string) {
 	b.t.Helper()
-	end := time.Now().Add(binary.Patience)
+	end := time.Now().Add(patience)
 	for !get[bool](b, "Boolean("+script+")") {
 		if time.Now().After(end) {
-			b.t.Fatalf("after %v, this is false: %s\nthe page shows:\n%s\nand complained: %q", binary.Patience, script, get[string](b, "document.body.innerText"), b.complaints)
+			b.t.Fatalf("after %v, this is false: %s\nthe page shows:\n%s\nand complained: %q", patience, script, get[string](b, "document.body.innerText"), b.complaints)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
@@ -145,11 +147,11 @@ func (b *tab) shows(selector, text string) {
 	b.wait(fmt.Sprintf("[...document.querySelectorAll(%q)].some(e => e.innerText.replaceAll('\\u00a0', ' ').includes(%q))", selector, text))
 }
 
-// click clicks the first element whose text contains the text.
+// click clicks the first element with the text, or else the first that contains it.
 func (b *tab) click(selector, text string) {
 	b.t.Helper()
 	b.shows(selector, text)
-	get[chromedp.Void](b, fmt.Sprintf("[...document.querySelectorAll(%q)].find(e => e.innerText.includes(%q)).click()", selector, text))
+	get[chromedp.Void](b, fmt.Sprintf("(all => (all.find(e => e.innerText.trim() === %q) ?? all.find(e => e.innerText.includes(%q))).click())([...document.querySelectorAll(%q)])", text, text, selector))
 }
 
 // visit goes to a view.
@@ -172,29 +174,41 @@ func (b *tab) clean() {
 	}
 }
 
+// proxy is a process of `kubectl gatehouse ui`.
+type proxy struct{ *exec.Cmd }
+
+func (p proxy) end() {
+	_ = p.Process.Kill()
+	_ = p.Wait() // the error is that of the signal
+}
+
 // link starts `kubectl gatehouse ui` and returns its link. The process ends with the test.
-func link(t *testing.T, kubeconfig string, args ...string) string {
+func link(t *testing.T, kubeconfig string) string {
+	t.Helper()
+	_, address := serve(t, kubeconfig)
+	return address
+}
+
+// serve does what link does, with more flags.
+func serve(t *testing.T, kubeconfig string, args ...string) (proxy, string) {
 	t.Helper()
 	plugin := filepath.Join(filepath.Dir(binary.Path(t)), "kubectl-gatehouse")
-	command := exec.CommandContext(t.Context(), plugin, append([]string{"ui", "--kubeconfig", kubeconfig}, args...)...)
-	command.Stderr = os.Stderr
-	out, err := command.StdoutPipe()
+	p := proxy{exec.Command(plugin, append([]string{"ui", "--kubeconfig", kubeconfig}, args...)...)}
+	p.Stderr = os.Stderr
+	out, err := p.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := command.Start(); err != nil {
+	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _, _ = command.Process.Kill(), command.Wait() })
+	t.Cleanup(p.end)
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		if address := strings.TrimSpace(lines.Text()); strings.HasPrefix(address, "http://") {
-			if _, err := url.Parse(address); err != nil {
-				t.Fatal(err)
-			}
-			return address
+			return p, address
 		}
 	}
 	t.Fatalf("`kubectl gatehouse ui` printed no link: %v", lines.Err())
-	return ""
+	return p, ""
 }
