@@ -1,27 +1,25 @@
-// Copyright The Gatehouse Authors. SPDX-License-Identifier: Apache-2.0
+// SPDX-License-Identifier: Apache-2.0
 // The page: session, views, connection.
 
 import {button, command, empty, fill, h, number, once, state, text} from './dom.js';
 import {now, request, Stream} from './stream.js';
 import {collectionAt, store} from './store.js';
-import {GatesView} from './gates.js';
-import {RefusalsView} from './refusals.js';
-import {blocked, WatchesView} from './watches.js';
-import {ill, StorageView} from './storage.js';
-import {HostsView, stateOf} from './hosts.js';
-import {AppsView, stalled} from './apps.js';
+import {GatesView, RefusalsView} from './requests.js';
+import {blocked, ill, StorageView, WatchesView} from './server.js';
+import {AppsView, hostState, HostsView, stalled} from './fleet.js';
 
 const UPDATE = 250; // milliseconds between two updates of a view
 const HIDDEN = 30000; // after which a hidden page gives its connection back
 
 const at = id => document.getElementById(id);
+const tabs = () => document.querySelectorAll('nav a');
 const views = {gates: new GatesView(), refusals: new RefusalsView(), watches: new WatchesView(), storage: new StorageView(), hosts: new HostsView(), apps: new AppsView()};
 const names = Object.keys(views);
 const badges = {
 	refusals: () => store.traces.refused.length, watches: () => store.sessions.values().filter(blocked).length, storage: () => store.members.values().filter(ill).length,
-	hosts: () => store.hosts.values().filter(host => stateOf(host) === 'NotReady').length, apps: () => store.apps.values().filter(stalled).length,
+	hosts: () => store.hosts.values().filter(host => hostState(host) === 'NotReady').length, apps: () => store.apps.values().filter(stalled).length,
 };
-// passing reports whether a problem is that of a server that is gone, and not of the request.
+// passing is true for a server that is gone.
 const passing = problem => Boolean(problem) && (!problem.code || problem.code === 429 || problem.code >= 500);
 
 const page = {
@@ -48,16 +46,11 @@ const page = {
 		if (secret) {
 			history.replaceState(null, '', '#gates');
 			const session = {method: 'POST', headers: {'Content-Type': 'application/json'}, body: JSON.stringify({secret: decodeURIComponent(secret[1])})};
-			try {
-				await request('/ui/session', session);
-			} catch (problem) {
-				page.over(problem);
-				return;
-			}
+			const problem = await request('/ui/session', session).then(() => null, error => error);
+			if (problem) return page.over(problem);
 		}
-		fill(at('tabs'), names.map(name => h('li', {}, h('a', {href: `#${name}`}, views[name].title, h('span.badge', {hidden: ''})))));
+		fill(at('tabs'), names.map(name => h('li', h('a', {href: `#${name}`}, views[name].title, h('span.badge', {hidden: ''})))));
 		addEventListener('hashchange', page.route);
-		addEventListener('keydown', page.key);
 		document.addEventListener('visibilitychange', page.visibility);
 		page.timer = setInterval(page.changed, 1000);
 		page.route();
@@ -66,20 +59,15 @@ const page = {
 	async whoami() {
 		page.known = true;
 		const {user, server, version} = await request('/ui/whoami').then(r => r.json()).catch(() => { page.known = false; return {}; });
-		if (user) fill(at('where'), [server.replace(/^https?:\/\//, ''), `as ${user}`, version].map(word => [h('span', {}, word), ' ']));
+		if (user) fill(at('where'), [server.replace(/^https?:\/\//, ''), `as ${user}`, version].map(word => [h('span', word), ' ']));
 	},
 
-	// go changes the view, or what is open in it.
 	go(name, rest) { location.hash = rest ? `${name}/${rest}` : name; },
 
-	// route shows what the fragment names: VIEW, or VIEW/ITEM.
 	route() {
 		if (page.ended || location.hash === '#main') return;
 		const [name, ...rest] = decodeURIComponent(location.hash.slice(1)).split('/');
-		if (!Object.hasOwn(views, name)) {
-			page.go('gates');
-			return;
-		}
+		if (!Object.hasOwn(views, name)) return page.go('gates');
 		if (name !== page.name) page.show(name);
 		page.view.open(rest.join('/'));
 	},
@@ -88,7 +76,7 @@ const page = {
 		page.view?.end();
 		const view = page.view = views[page.name = name];
 		document.title = `${view.title} – Gatehouse`;
-		for (const link of at('tabs').querySelectorAll('a')) link.setAttribute('aria-current', link.hash === `#${name}` ? 'page' : 'false');
+		for (const link of tabs()) link.setAttribute('aria-current', link.hash === `#${name}` ? 'page' : 'false');
 		page.wanted.add(view.kind);
 		page.stream.follow([...page.wanted].map(kind => store[kind].path));
 		view.begin(page);
@@ -96,7 +84,6 @@ const page = {
 		page.update();
 	},
 
-	// changed updates the view soon, and not for each event.
 	changed() {
 		page.pending ??= document.hidden || page.ended ? null : setTimeout(page.update, UPDATE);
 	},
@@ -110,7 +97,7 @@ const page = {
 		const refused = problem && !passing(problem);
 		once(at('main'), `${page.name} ${refused && problem.message}`, () => fill(at('main'), refused ? [h('h1', {tabindex: -1}, page.view.title), hindrance(collection, problem)] : page.view.element));
 		if (!refused) page.view.update();
-		for (const link of at('tabs').querySelectorAll('a')) {
+		for (const link of tabs()) {
 			const n = badges[link.hash.slice(1)]?.();
 			link.lastChild.hidden = !n;
 			text(link.lastChild, n ? number(n) : '');
@@ -118,7 +105,6 @@ const page = {
 		page.status();
 	},
 
-	// status shows the connection, and a banner while it is broken.
 	status() {
 		const lost = page.condition === 'live' && [...page.wanted].map(kind => store[kind].problem).find(passing);
 		const condition = lost ? 'lost' : page.condition;
@@ -127,14 +113,13 @@ const page = {
 		if (condition === 'live') text(at('live').lastChild, `${new Date(now()).toISOString().slice(11, 19)} UTC`);
 		at('banner').hidden = !away && !lost;
 		if (!away && !lost) return;
-		once(at('banner'), condition, () => fill(at('banner'), state('warn', away ? 'There is no connection to kubectl gatehouse ui, or the server.' : 'The API server does not respond.'), h('p'), h('p.note'),
+		once(at('banner'), condition, () => fill(at('banner'), state('warn', away ? 'There is no connection to the proxy or server.' : 'The API server does not respond.'), h('p'), h('p.note'),
 			away && button('Retry now', () => page.stream.start())));
 		const [, why, wait] = at('banner').children;
 		text(why, (lost || page.problem)?.message);
 		text(wait, `The page shows what it read last. ${away ? `Next attempt in ${Math.max(0, Math.ceil((page.retryAt - Date.now()) / 1000))} s.` : 'It resumes by itself.'}`);
 	},
 
-	// over shows how a new session begins.
 	over(problem) {
 		page.ended = true;
 		page.stream.stop();
@@ -143,7 +128,7 @@ const page = {
 		at('banner').hidden = true;
 		fill(at('live'), state('off', 'No session'));
 		const heading = h('h1', {tabindex: -1}, 'This link was used, or has expired');
-		fill(at('main'), h('div.over', {}, heading, h('p', {}, 'A link starts one session, and a session ends after a time without use. This makes a new link:'), command('kubectl gatehouse ui'), h('p.note', {}, problem.message)));
+		fill(at('main'), h('div.empty', heading, h('p', 'This makes a new link:'), command('kubectl gatehouse ui'), h('p.note', problem.message)));
 		heading.focus();
 	},
 
@@ -153,27 +138,15 @@ const page = {
 		if (document.hidden) page.hiding = setTimeout(() => page.stream.stop(), HIDDEN);
 		else page.show(page.name);
 	},
-
-	// key goes to a view by its number, and to its filter with a slash.
-	key(event) {
-		if (event.ctrlKey || event.altKey || event.metaKey || event.target.tagName === 'INPUT') return;
-		const link = at('tabs').querySelectorAll('a')[Number(event.key) - 1];
-		const filter = event.key === '/' && document.querySelector('main input');
-		link?.focus();
-		link?.click();
-		if (!filter) return;
-		filter.focus();
-		event.preventDefault();
-	},
 };
 
-// hindrance is what a view shows if the user may not read it, or the server does not have it.
 function hindrance({group, resource}, {code, message}) {
 	const name = `${resource}.${group}`;
-	if (code === 404) return empty(`The server does not serve ${name}: it is older than the page, or the kind is turned off. It serves:`, `kubectl api-resources --api-group=${group}`);
-	if (code !== 403) return empty(message, `kubectl get ${name}`);
 	const verb = /cannot (\w+) resource/.exec(message)?.[1] ?? 'list';
-	return h('div.empty', {}, state('bad', 'No access'), h('p', {}, 'This view needs the verb ', h('b', {}, verb), ' on ', h('b', {}, name), '. This shows whether you have it:'), command(`kubectl auth can-i ${verb} ${name}`), h('p.note', {}, message));
+	return empty(...{
+		403: [`No access: this view needs the verb ${verb} on ${name}. Check it:`, `kubectl auth can-i ${verb} ${name}`],
+		404: [`The server does not serve ${name}. It serves:`, `kubectl api-resources --api-group=${group}`],
+	}[code] ?? [message, `kubectl get ${name}`]);
 }
 
 page.begin();

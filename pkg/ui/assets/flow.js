@@ -1,12 +1,10 @@
-// Copyright The Gatehouse Authors. SPDX-License-Identifier: Apache-2.0
+// SPDX-License-Identifier: Apache-2.0
 // Requests as dots: reads in one lane, writes in the other. A refused one falls at its gate.
 
 const MOST_A_SECOND = 200;
 const SECONDS = 2.6; // from the first edge to the last
 const FALL = 0.9;
-const READS = 0.27; // middle of a lane, across
-const WRITES = 0.73;
-const GAP = 0.13; // half of an opening
+const [READS, WRITES, GAP] = [0.27, 0.73, 0.13]; // the middles of the lanes across, and half of an opening
 
 export class Flow {
 	dots = [];
@@ -19,55 +17,54 @@ export class Flow {
 	}
 
 	begin() {
-		this.running = true;
-		this.resize = new ResizeObserver(() => this.layout());
-		this.resize.observe(this.list);
 		this.frame = requestAnimationFrame(() => this.draw());
 	}
 
 	end() {
-		this.running = false;
-		this.resize.disconnect();
 		cancelAnimationFrame(this.frame);
+		this.frame = 0;
 		this.dots = [];
 	}
 
-	// layout reads the places of the gates. Below each other, both axes change places.
+	// layout reads the places of the gates. If they are below each other, the axes change places.
 	layout() {
 		const {list, canvas} = this;
 		const box = list.getBoundingClientRect();
 		const ratio = Math.min(2, devicePixelRatio);
 		[canvas.width, canvas.height] = [box.width * ratio, box.height * ratio];
 		const lanes = [...list.querySelectorAll('.lane')].map(lane => lane.getBoundingClientRect());
-		const down = lanes[1]?.top > lanes[0]?.bottom - 1;
+		const down = lanes[1].top >= lanes[0].bottom;
 		this.length = down ? box.height : box.width;
 		this.places = new Map(lanes.map((lane, i) => {
-			const {stop} = list.children[i].dataset;
 			const [x, y] = [[lane.left - box.left, lane.width], [lane.top - box.top, lane.height]];
 			const [[from, size], [top, deep]] = down ? [y, x] : [x, y];
-			return [stop, {middle: from + size / 2, top, deep, writes: list.children[i].writes}];
+			const {dataset, writes} = list.children[i];
+			return [dataset.stop, {middle: from + size / 2, top, deep, writes}];
 		}));
 		this.pen = canvas.getContext('2d');
 		this.pen.setTransform(...(down ? [0, ratio, ratio, 0] : [ratio, 0, 0, ratio]), 0, 0);
 	}
 
 	arrived(trace) {
-		if (this.still.matches || document.hidden || !this.places) return;
+		if (!this.frame || this.still.matches || document.hidden) return;
 		const time = performance.now() / 1000;
 		if (Math.floor(time) !== this.second) [this.second, this.count] = [Math.floor(time), 0];
 		// A fifth of the dots is for refusals.
-		if (this.count >= MOST_A_SECOND * (trace.refused ? 1 : 0.8)) return;
-		this.count++;
-		if (this.list.children.length !== this.places.size) this.layout();
+		if (this.count++ >= MOST_A_SECOND * (trace.refused ? 1 : 0.8)) return;
 		// A batch does not move as one dot.
 		this.dots.push({start: time + Math.random() / 4, read: trace.read, stop: trace.refused && trace.stop, failed: trace.verdict !== 'Allowed', offset: Math.random() - 0.5});
 	}
 
 	draw() {
 		this.frame = requestAnimationFrame(() => this.draw());
-		const {pen} = this;
-		if (!pen || this.still.matches) return;
-		const style = getComputedStyle(this.list);
+		const {list, pen, still} = this;
+		const shape = [list.clientWidth, list.clientHeight, list.children.length].join();
+		if (shape !== this.shape) {
+			this.shape = shape;
+			this.layout();
+		}
+		if (!pen || still.matches) return;
+		const style = getComputedStyle(list);
 		this.colours = name => style.getPropertyValue(`--${name}`);
 		pen.clearRect(0, 0, 1e4, 1e4);
 		this.places.forEach(place => this.drawGate(pen, place));
@@ -81,11 +78,11 @@ export class Flow {
 		this.pen.stroke();
 	}
 
-	// drawGate draws a wall with an opening in each lane; reads pass a gate of writes by.
+	// drawGate draws a wall with an opening in each lane. Reads pass gates of writes by.
 	drawGate(pen, {middle, top, deep, writes}) {
-		pen.lineWidth = 3;
-		pen.strokeStyle = this.colours('rule');
-		for (const [from, to] of [...(writes ? [[0.55, WRITES - GAP]] : [[0, READS - GAP], [READS + GAP, WRITES - GAP]]), [WRITES + GAP, 1]]) {
+		pen.lineWidth = 2;
+		pen.strokeStyle = this.colours('faint');
+		for (const [from, to] of [...(writes ? [[0.5, WRITES - GAP]] : [[0, READS - GAP], [READS + GAP, WRITES - GAP]]), [WRITES + GAP, 1]]) {
 			this.line([[middle, top + deep * from], [middle, top + deep * to]]);
 		}
 	}
@@ -96,12 +93,11 @@ export class Flow {
 		const {top, deep} = place ?? this.places.values().next().value;
 		const end = place?.middle ?? this.length;
 		const x = Math.min(end, this.length * Math.max(0, elapsed) / SECONDS);
-		let y = top + deep * ((read ? READS : WRITES) + offset * 0.2);
 		const fallen = x < end ? 0 : (elapsed - SECONDS * end / this.length) / FALL;
 		if (fallen >= 1 || x >= end && !place) return false;
+		let y = top + deep * ((read ? READS : WRITES) + offset * 0.2);
 		y += (top + deep - y) * fallen ** 2;
 		pen.globalAlpha = 1 - fallen ** 2;
-		pen.lineWidth = 2;
 		pen.fillStyle = this.colours('ok');
 		pen.strokeStyle = this.colours(place ? 'bad' : 'warn');
 		const r = fallen ? 5 : 3;

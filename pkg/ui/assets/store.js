@@ -1,5 +1,5 @@
-// Copyright The Gatehouse Authors. SPDX-License-Identifier: Apache-2.0
-// What the page keeps of the objects. Every collection is bounded.
+// SPDX-License-Identifier: Apache-2.0
+// What the page keeps. Every collection is bounded.
 
 import {clean, goDuration} from './dom.js';
 
@@ -7,26 +7,20 @@ const KEPT = 1000; // refusals, and as many other requests
 const MOST = 50000; // objects of another kind
 const SECONDS = 8; // of a rate
 
-// gates are the stages of a request in their order. Rare ones are shown after a refusal; reads do not pass those of writes.
-export const gates = [
-	['Start', 'Start', 'rare'], ['Authentication', 'Authentication'], ['Impersonation', 'Impersonation', 'rare'], ['FlowControl', 'Flow control'],
-	['Authorization', 'Authorization'], ['Limits', 'Limits', 'rare'], ['Decoding', 'Decoding', 'rare writes'], ['MutatingAdmission', 'Mutating admission', 'writes'],
-	['Validation', 'Validation', 'writes'], ['ValidatingAdmission', 'Validating admission', 'writes'], ['Storage', 'Storage'],
-].map(([stop, label, style = '']) => ({stop, label, rare: style.includes('rare'), writes: style.includes('writes')}));
-export const label = stop => gates.find(gate => gate.stop === stop)?.label ?? stop;
+// gates are the stages of a request. Those with - are shown after a refusal; reads do not pass those with +.
+export const gates = 'Start- Authentication Impersonation- FlowControl Authorization Limits- Decoding-+ MutatingAdmission+ Validation+ ValidatingAdmission+ Storage'.split(' ')
+	.map(gate => ({stop: gate.match(/\w+/)[0], rare: gate.includes('-'), writes: gate.includes('+')}));
 
 export const resourceOf = r => r.resource ? r.resource + (r.subresource ? `/${r.subresource}` : '') + (r.apiGroup ? `.${r.apiGroup}` : '') : r.path ?? '';
 export const pathOf = (namespace, name) => [namespace, name].filter(Boolean).join('/');
 export const condition = (object, type) => object.status?.conditions?.find(c => c.type === type);
 
-// Collection has the objects of one watch by name.
 class Collection {
 	version = 0;
 	items = new Map();
 
 	constructor(group, resource) { Object.assign(this, {group, resource, path: `/apis/${group}/v1alpha1/${resource}`}); }
 
-	// row handles a row of the stream.
 	row({e, synced, reset, error}) {
 		this.version++;
 		if (reset) { this.clear(); this.synced = false; }
@@ -47,7 +41,7 @@ class Collection {
 	values() { return [...this.items.values()]; }
 }
 
-// summary is what a list shows of a trace. The rest is read when one is opened.
+// summary is what lists show of a trace.
 function summary(trace) {
 	const {request = {}, decidedBy = {}, verdict} = trace;
 	return {
@@ -58,9 +52,9 @@ function summary(trace) {
 	};
 }
 
-// Traces keeps refusals apart from other requests, so that these do not displace them.
+// Other requests do not displace refusals.
 class Traces extends Collection {
-	passed = new Map(); // counts of requests by gate, and second
+	passed = new Map(); // by gate and second
 
 	clear() {
 		super.clear();
@@ -90,14 +84,12 @@ class Traces extends Collection {
 		this.arrived?.(kept);
 	}
 
-	// advance clears the seconds that have passed since the last call.
 	advance() {
 		const second = Math.floor(performance.now() / 1000);
 		for (let s = Math.max((this.second ?? 0) + 1, second - SECONDS + 1); s <= second; s++) this.passed.forEach(counts => { counts[s % SECONDS] = 0; });
 		this.second = second;
 	}
 
-	// rate is the number of requests a second at a gate, or of all for ''.
 	rate(stop) {
 		this.advance();
 		const counts = this.passed.get(stop) ?? [];

@@ -1,4 +1,4 @@
-// Copyright The Gatehouse Authors. SPDX-License-Identifier: Apache-2.0
+// SPDX-License-Identifier: Apache-2.0
 // One connection for all watches, because a browser opens six to a server.
 
 const SILENCE = 15000; // the server sends a heartbeat every 5 s
@@ -6,24 +6,21 @@ const DELAYS = [500, 1000, 2000, 4000, 8000, 15000];
 
 let skew = 0;
 
-// now is the time of the server, whatever the clock of this computer shows. since is an age in seconds.
+// now is the time of the server. since is an age in seconds.
 export const now = () => Date.now() + skew;
 export const since = time => time ? Math.max(0, (now() - (typeof time === 'number' ? time : Date.parse(time))) / 1000) : 0;
 
 const problem = (code, message) => Object.assign(new Error(message || `HTTP ${code}`), {code});
 
-// request returns a response that is a success.
 export async function request(path, options) {
 	const response = await fetch(path, {cache: 'no-store', ...options});
 	if (!response.ok) throw problem(response.status, (await response.json().catch(() => ({}))).message);
 	return response;
 }
 
-// get reads one path of the API.
 export const get = async (path, signal) => (await request(`/ui/api${path}`, {signal})).json();
 
-// Stream follows paths and calls the sink: row(path, row), opened(), closed(delay, problem) before a delay, and
-// ended(problem) at the end of the session.
+// Stream calls the sink: row(path, row), opened(), closed(delay, problem) before an attempt, ended(problem) with the session.
 export class Stream {
 	paths = [];
 	failures = 0;
@@ -60,7 +57,6 @@ export class Stream {
 		this.abort?.abort();
 	}
 
-	// read handles rows until the connection ends, and returns the reason.
 	async read(abort) {
 		const {paths} = this;
 		this.listen(abort);
@@ -86,7 +82,7 @@ export class Stream {
 		}
 	}
 
-	// listen ends a connection without rows, such as that of a stopped server.
+	// A stopped server keeps its connections.
 	listen(abort) {
 		clearTimeout(this.silence);
 		this.silence = setTimeout(() => abort.abort(problem(0, 'The server is silent.')), SILENCE);

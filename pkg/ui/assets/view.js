@@ -1,11 +1,10 @@
-// Copyright The Gatehouse Authors. SPDX-License-Identifier: Apache-2.0
-// What the views have in common: a filtered list, and a panel for one item of it.
+// SPDX-License-Identifier: Apache-2.0
+// A filtered list, and a panel for one item.
 
 import {button, command, empty, fill, Grid, h, number, once, span, text} from './dom.js';
 import {since} from './stream.js';
 import {store} from './store.js';
 
-// View has the fields title, kind, columns, hint, choices and nothing, and the methods of the second part.
 export class View {
 	most = 200;
 	choice = '';
@@ -21,10 +20,10 @@ export class View {
 		this.buttons = Object.entries(this.choices ?? {}).map(([name, label]) =>
 			button(label, () => { this.choice = this.choice === name ? '' : name; this.refresh(); }, {'data-name': name}));
 		this.more = button('', () => { this.most += 200; this.refresh(); }, {class: 'more'});
-		this.tools = h('div.tools', {}, this.buttons.length ? h('div.choice', {role: 'group', 'aria-label': 'Which ones'}, this.buttons) : null,
-			h('input', {type: 'search', placeholder: this.hint, 'aria-label': `Filter: ${this.hint}`, oninput: event => { this.query = event.target.value.trim().toLowerCase(); this.refresh(); }}));
-		this.split = h('div.split', {}, h('div.list', {}, this.tools, this.above?.(), this.grid.element, this.more, this.nothing), this.side);
-		this.element = h('div', {}, h('div.title', {}, h('h1', {tabindex: -1}, this.title), this.note), this.head?.(), this.split);
+		this.tools = h('div.tools', this.buttons.length ? h('div.choice', {role: 'group', 'aria-label': 'Show'}, this.buttons) : null,
+			h('input', {type: 'search', placeholder: this.hint, 'aria-label': this.hint, oninput: event => { this.query = event.target.value.trim().toLowerCase(); this.refresh(); }}));
+		this.split = h('div.split', h('div.list', this.tools, this.above?.(), this.grid.element, this.more, this.nothing), this.side);
+		this.element = h('div', h('div.title', h('h1', {tabindex: -1}, this.title), this.note), this.head?.(), this.split);
 	}
 
 	end() { this.panel?.end?.(); }
@@ -46,12 +45,12 @@ export class View {
 		this.more.hidden = this.fit.length <= this.most;
 		text(this.more, `Show more of ${number(this.fit.length)}`);
 		text(this.note, this.summary());
-		once(this.nothing, `${this.fit.length > 0} ${this.all.length > 0} ${watch.synced} ${this.choice}`, () => fill(this.nothing, this.fit.length ? null
+		once(this.nothing, [!this.fit.length, !this.all.length, watch.synced, this.choice].join(), () => fill(this.nothing, this.fit.length ? null
 			: !watch.synced ? empty('Waiting for the server') : this.all.length ? empty('Nothing fits the filter.') : empty(...this.nothingOf())));
 		this.panel?.update?.();
 	}
 
-	// open shows one item in the panel, or none for ''. The focus moves there and back.
+	// The focus moves to the panel and back.
 	open(id) {
 		if (id === (this.opened ?? '')) return;
 		const before = this.opened;
@@ -71,11 +70,11 @@ export class View {
 		const heading = h('h2', {tabindex: -1}, title);
 		const body = h('div.body');
 		const element = h('section.panel', {'aria-label': title, onkeydown: event => { if (event.key === 'Escape') close(); }},
-			h('header', {}, heading, button('Close', close)), body);
+			h('header', heading, button('Close', close)), body);
 		return {element, heading, body};
 	}
 
-	// follow is a panel of an object of the collection, which build fills.
+	// follow is a panel that build fills with an object.
 	follow(id, build, ...rest) {
 		const frame = this.frame(id);
 		const about = h('div');
@@ -84,22 +83,20 @@ export class View {
 			const {items, synced} = store[this.kind];
 			const object = items.get(id);
 			once(about, `${object?.metadata.resourceVersion} ${synced} ${Math.floor(Date.now() / 5000)}`,
-				() => fill(about, object ? build(object) : h('p.note', {}, synced ? 'It does not exist.' : 'Waiting for the server')));
+				() => fill(about, object ? build(object) : h('p.note', synced ? 'It does not exist.' : 'Waiting for the server')));
 		}});
 	}
 
-	// What views replace.
 	items(watch) { return watch.values(); }
 	id(item) { return item.metadata.name; }
 	fits() { return true; }
 	nothingOf() { return this.nothingHere; }
 }
 
-// conditions is the table of the conditions of an object.
 export function conditions(object) {
 	const list = object.status?.conditions ?? [];
 	return list.length ? new Grid('Conditions', [['Type', c => c.type], ['Status', c => c.status], ['Reason', c => c.reason],
-		['Since', c => span(since(c.lastTransitionTime)), 'number'], ['Message', c => c.message, 'wrap']], c => c.type).set(list).element : h('p.note', {}, 'None reported yet');
+		['Since', c => span(since(c.lastTransitionTime)), 'number'], ['Message', c => c.message, 'wrap']], c => c.type).set(list).element : h('p.note', 'None reported yet');
 }
 
-export const terminal = (...lines) => [h('h3', {}, 'In a terminal'), lines.map(command)];
+export const terminal = (...lines) => [h('h3', 'In a terminal'), lines.map(command)];

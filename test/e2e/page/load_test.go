@@ -100,7 +100,7 @@ func sendMany(t *testing.T, server *binary.Server, requests int) {
 
 func TestTheHeapOfTheTabDoesNotGrowWithTheRequests(t *testing.T) {
 	server := start(t)
-	b := newTab(t, 1280, 800)
+	b := newTab(t, 1280, 560)
 	b.run("open the link", chromedp.Navigate(link(t, kubeconfig(server))))
 	b.shows("td", "bob")
 	// The collections of the page are full.

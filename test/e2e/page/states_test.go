@@ -146,7 +146,7 @@ func TestAViewNamesTheRightThatIsMissing(t *testing.T) {
 	b.run("open the link", chromedp.Navigate(link(t, path)))
 	b.shows("#where", "as dave")
 	b.visit("hosts", "Hosts")
-	b.shows(".empty", "This view needs the verb list on hosts.fleet.gatehouse.dev")
-	b.shows("code", "kubectl auth can-i list hosts.fleet.gatehouse.dev")
+	b.wait("/this view needs the verb (list|watch) on hosts.fleet.gatehouse.dev/.test(document.querySelector('.empty')?.innerText)")
+	b.wait("/^kubectl auth can-i (list|watch) hosts.fleet.gatehouse.dev$/.test(document.querySelector('.empty code')?.innerText)")
 	b.clean()
 }
