@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"os"
 
+	auditpolicy "k8s.io/apiserver/pkg/audit/policy"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
 	"k8s.io/klog/v2"
@@ -41,6 +42,12 @@ rules:
 // ApplyAudit applies the audit options to the server configuration, with the default policy if none
 // is named.
 func ApplyAudit(options *genericoptions.AuditOptions, dir string, generic *genericapiserver.Config) error {
+	if options.PolicyFile != "" {
+		// The library reads it again, and its errors do not name the flag.
+		if _, err := auditpolicy.LoadPolicyFromFile(options.PolicyFile); err != nil {
+			return fmt.Errorf("--audit-policy-file: %w", err)
+		}
+	}
 	if options.PolicyFile != "" || options.LogOptions.Path == "" && options.WebhookOptions.ConfigFile == "" {
 		return options.ApplyTo(generic)
 	}

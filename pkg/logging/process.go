@@ -18,6 +18,7 @@ package logging
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"os"
@@ -35,6 +36,9 @@ import (
 // that the process writes to the standard error afterwards is JSON.
 func Apply(o *logs.Options, to io.Writer, gate featuregate.FeatureGate) error {
 	streams := &logsapi.LoggingOptions{ErrorStream: ShortLines{Writer: to}, InfoStream: ShortLines{Writer: os.Stdout}}
+	if o.Format != logsapi.DefaultLogFormat && o.Format != logsapi.JSONLogFormat {
+		return fmt.Errorf("--logging-format: unknown format %q: use %s or %s", o.Format, logsapi.DefaultLogFormat, logsapi.JSONLogFormat)
+	}
 	if err := logsapi.ValidateAndApplyWithOptions(o, streams, gate); err != nil {
 		return err
 	}

@@ -18,15 +18,68 @@ package logging
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
+	"log"
+	"os"
+	"strings"
 	"testing"
 
+	"github.com/go-logr/logr/funcr"
+	"google.golang.org/grpc/grpclog"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/component-base/logs"
 	logsapi "k8s.io/component-base/logs/api/v1"
+	_ "k8s.io/component-base/logs/json/register"
 	"k8s.io/klog/v2"
 )
+
+func TestAnUnknownFormatIsRefusedWithItsFlag(t *testing.T) {
+	o := logs.NewOptions()
+	o.Format = "xml"
+	const want = `--logging-format: unknown format "xml": use text or json`
+	if err := Apply(o, io.Discard, nil); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+func TestLinesOfGoAndOfGRPCAreErrorsInJSON(t *testing.T) {
+	var logged bytes.Buffer
+	o := logs.NewOptions()
+	o.Format = logsapi.JSONLogFormat
+	state := klog.CaptureState()
+	t.Cleanup(func() {
+		log.SetOutput(os.Stderr)
+		log.SetFlags(log.LstdFlags)
+		state.Restore()
+		if err := logsapi.ResetForTest(nil); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := Apply(o, &logged, nil); err != nil {
+		t.Fatal(err)
+	}
+	log.Print("of Go")
+	grpclog.Error("of gRPC")
+	klog.Flush()
+	for _, want := range []string{"of Go", "of gRPC"} {
+		found := false
+		for line := range bytes.Lines(logged.Bytes()) {
+			var entry struct {
+				Msg string
+				V   *int // absent from errors
+			}
+			if err := json.Unmarshal(line, &entry); err != nil {
+				t.Errorf("not JSON: %q", line)
+			}
+			found = found || strings.HasSuffix(entry.Msg, want) && entry.V == nil
+		}
+		if !found {
+			t.Errorf("no error %q in %q", want, logged.String())
+		}
+	}
+}
 
 func TestAnErrorIsPrintedOrLoggedOnce(t *testing.T) {
 	two := utilerrors.NewAggregate([]error{errors.New("one"), errors.New("two")})
@@ -36,15 +89,13 @@ func TestAnErrorIsPrintedOrLoggedOnce(t *testing.T) {
 		printed, logged string
 	}{
 		{"text: one line for each error", logsapi.DefaultLogFormat, two, "gatehouse: one\ngatehouse: two\n", ""},
-		{"json: one entry for each error", logsapi.JSONLogFormat, two, "", "\"Stopped with an error\" err=\"one\"\n\"Stopped with an error\" err=\"two\"\n"},
+		{"json: one entry for each error", logsapi.JSONLogFormat, two, "", "\"msg\"=\"Stopped with an error\" \"error\"=\"one\"\n\"msg\"=\"Stopped with an error\" \"error\"=\"two\"\n"},
 		{"no error", logsapi.JSONLogFormat, nil, "", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var printed, logged bytes.Buffer
-			klog.LogToStderr(false)
-			klog.SetOutput(io.Discard)
-			klog.SetOutputBySeverity("INFO", &logged) // which has the errors, too
-			t.Cleanup(func() { klog.LogToStderr(true) })
+			klog.SetLogger(funcr.New(func(_, line string) { logged.WriteString(line + "\n") }, funcr.Options{}))
+			t.Cleanup(klog.ClearLogger)
 			o := logs.NewOptions()
 			o.Format = tc.format
 			err := End(o, tc.err)
@@ -54,13 +105,8 @@ func TestAnErrorIsPrintedOrLoggedOnce(t *testing.T) {
 			if err != nil {
 				PrintErrors(&printed, "gatehouse", err)
 			}
-			var entries bytes.Buffer
-			for line := range bytes.Lines(logged.Bytes()) {
-				_, text, _ := bytes.Cut(line, []byte("] "))
-				entries.Write(text)
-			}
-			if printed.String() != tc.printed || entries.String() != tc.logged {
-				t.Errorf("printed %q, logged %q", printed.String(), entries.String())
+			if printed.String() != tc.printed || logged.String() != tc.logged {
+				t.Errorf("printed %q, logged %q", printed.String(), logged.String())
 			}
 		})
 	}

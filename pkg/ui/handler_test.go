@@ -17,11 +17,11 @@ limitations under the License.
 package ui
 
 import (
+	"crypto/x509"
 	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -29,17 +29,18 @@ import (
 
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
+
+	"github.com/gatehouse-dev/gatehouse/test/kit/visitor"
 )
 
-// page is a page in front of a fake API server.
+// page is a page in front of a fake API server, with a visitor that has a session.
 type page struct {
-	*httptest.Server
+	*visitor.Visitor
 	handler *Handler
 	owner   Owner
-	cookie  *http.Cookie
 }
 
-// serve returns a page with a session.
+// serve returns a page.
 func serve(t *testing.T, api http.HandlerFunc, secure bool) *page {
 	t.Helper()
 	upstream := httptest.NewServer(api)
@@ -49,11 +50,10 @@ func serve(t *testing.T, api http.HandlerFunc, secure bool) *page {
 		t.Fatal(err)
 	}
 	p := &page{owner: owner}
-	sessions := NewSessions(ProxyLimits, clock.RealClock{})
-	p.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.handler.ServeHTTP(w, r) }))
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.handler.ServeHTTP(w, r) }))
 	p.handler, err = NewHandler(Config{
-		Sessions: sessions, Mode: ModeProxy, Secure: secure,
-		Authorities: func(*http.Request) []string { return []string{p.Listener.Addr().String()} },
+		Sessions: NewSessions(ProxyLimits, clock.RealClock{}), Mode: ModeProxy, Secure: secure,
+		Authorities: func(*http.Request) []string { return []string{server.Listener.Addr().String()} },
 		Assets: fstest.MapFS{
 			"index.html":    {Data: []byte(`<script type="module" src="{{assets}}/app.js"></script>`)},
 			"app.js":        {Data: []byte(`import "./views/a.js"`)},
@@ -66,68 +66,30 @@ func serve(t *testing.T, api http.HandlerFunc, secure bool) *page {
 		t.Fatal(err)
 	}
 	p.handler.timing = timing{heartbeat: 20 * time.Millisecond, gather: time.Millisecond, stall: 200 * time.Millisecond, first: time.Millisecond, most: 50 * time.Millisecond}
+	authorities := x509.NewCertPool()
 	if secure {
-		p.StartTLS()
+		server.StartTLS()
+		authorities.AddCert(server.Certificate())
 	} else {
-		p.Start()
+		server.Start()
 	}
 	t.Cleanup(func() {
-		sessions.End(http.ErrServerClosed)
-		p.Close()
+		p.handler.Sessions.End(http.ErrServerClosed)
+		server.Close()
 	})
-	response, _ := p.send(t, http.MethodPost, "/ui/session", p.secret(t), nil)
-	if cookies := response.Cookies(); response.StatusCode == http.StatusNoContent && len(cookies) == 1 {
-		p.cookie = cookies[0]
-	} else {
-		t.Fatalf("no session begins: %s", response.Status)
-	}
+	p.Visitor = visitor.New(server.URL, authorities)
+	p.Enter(t, p.secret(t))
 	return p
 }
 
-// secret returns the body that redeems a new link.
+// secret returns the secret of a new link.
 func (p *page) secret(t *testing.T) string {
 	t.Helper()
 	secret, sum := NewSecret()
 	if _, err := p.handler.Sessions.Offer(sum, p.owner); err != nil {
 		t.Fatal(err)
 	}
-	return `{"secret":"` + secret + `"}`
-}
-
-// send sends a request whose path is not changed, with the cookie if there is one.
-func (p *page) send(t *testing.T, method, path, body string, header http.Header) (*http.Response, string) {
-	t.Helper()
-	target, err := url.Parse(p.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path, target.RawQuery, _ = strings.Cut(path, "?")
-	target.Opaque = path
-	request := &http.Request{Method: method, URL: target, Host: target.Host, Header: http.Header{"Content-Type": {mediaJSON}}, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body))}
-	if body == "" {
-		request.Body = http.NoBody
-	}
-	for name, values := range header {
-		request.Header[name] = values
-	}
-	if host := header.Get("Host"); host != "" {
-		request.Host = host
-	}
-	if p.cookie != nil && header["Cookie"] == nil {
-		request.AddCookie(p.cookie)
-	}
-	client := p.Client()
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	response, err := client.Do(request.WithContext(t.Context()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	content, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response, string(content)
+	return secret
 }
 
 // hosts is an API server with one path.
@@ -188,15 +150,15 @@ func TestWhatThePageAnswers(t *testing.T) {
 		{name: "a frame of another site", path: "/ui/", header: http.Header{"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"iframe"}}, code: 403},
 		{name: "a request with the origin of another port", path: hostsPath, header: http.Header{"Origin": {"http://127.0.0.1:1"}}, code: 403},
 		{name: "a request with no origin to tell", path: hostsPath, header: http.Header{"Origin": {"null"}}, code: 403},
-		{name: "a session from another site", method: http.MethodPost, path: "/ui/session", body: p.secret(t), header: http.Header{"Sec-Fetch-Site": {"cross-site"}}, code: 403},
-		{name: "a session by a form", method: http.MethodPost, path: "/ui/session", body: p.secret(t), header: http.Header{"Content-Type": {"text/plain"}}, code: 415},
+		{name: "a session from another site", method: http.MethodPost, path: "/ui/session", body: visitor.Redeem(p.secret(t)), header: http.Header{"Sec-Fetch-Site": {"cross-site"}}, code: 403},
+		{name: "a session by a form", method: http.MethodPost, path: "/ui/session", body: visitor.Redeem(p.secret(t)), header: http.Header{"Content-Type": {"text/plain"}}, code: 415},
 		{name: "a session by a link", path: "/ui/session", code: 405},
 		{name: "a session without a secret", method: http.MethodPost, path: "/ui/session", body: `{}`, code: 401, says: "run kubectl gatehouse ui"},
 		{name: "a session by a guess", method: http.MethodPost, path: "/ui/session", body: `{"secret":"guess"}`, code: 401, says: "run kubectl gatehouse ui"},
 		{name: "a long secret", method: http.MethodPost, path: "/ui/session", body: `{"secret":"` + strings.Repeat("a", 5000) + `"}`, code: 400},
 		{name: "no cookie", path: hostsPath, header: http.Header{"Cookie": {""}}, code: 401},
 		{name: "another cookie", path: hostsPath, header: http.Header{"Cookie": {"gatehouse-" + p.port() + "=guess"}}, code: 401},
-		{name: "the cookie of another port", path: hostsPath, header: http.Header{"Cookie": {"gatehouse-1=" + p.cookie.Value}}, code: 401},
+		{name: "the cookie of another port", path: hostsPath, header: http.Header{"Cookie": {"gatehouse-1=" + p.Cookie.Value}}, code: 401},
 		{name: "POST", method: http.MethodPost, path: hostsPath, body: "{}", code: 405, says: "only reads"},
 		{name: "DELETE", method: http.MethodDelete, path: hostsPath, code: 405},
 		{name: "PATCH", method: http.MethodPatch, path: hostsPath, body: "{}", code: 405},
@@ -222,7 +184,7 @@ func TestWhatThePageAnswers(t *testing.T) {
 			if c.method == "" {
 				c.method = http.MethodGet
 			}
-			response, body := p.send(t, c.method, c.path, c.body, c.header)
+			response, body := p.Send(t, c.method, c.path, c.body, c.header)
 			if response.StatusCode != c.code || !strings.Contains(body, c.says) {
 				t.Errorf("%s %s: %s", response.Status, response.Header.Get("Location"), body)
 			}
@@ -238,11 +200,11 @@ func TestWhatThePageAnswers(t *testing.T) {
 	}
 }
 
-func (p *page) port() string { return p.Listener.Addr().String()[strings.LastIndex(p.Listener.Addr().String(), ":")+1:] }
+func (p *page) port() string { return p.Base[strings.LastIndex(p.Base, ":")+1:] }
 
 func TestNoHeaderOfTheBrowserReachesTheAPIServer(t *testing.T) {
 	p := serve(t, hosts, false)
-	response, body := p.send(t, http.MethodGet, hostsPath, "", http.Header{
+	response, body := p.Send(t, http.MethodGet, hostsPath, "", http.Header{
 		"Impersonate-User": {"root"}, "Impersonate-Group": {"system:masters"}, "Impersonate-Uid": {"1"}, "Impersonate-Extra-Scopes": {"a"},
 		"Authorization": {"Bearer stolen"}, "X-Remote-User": {"root"}, "X-Remote-Group": {"system:masters"}, "Connection": {"X-Secret"}, "X-Secret": {"a"},
 		"X-Forwarded-For": {"1.2.3.4"}, "Accept": {"application/json;as=Table;v=v1;g=meta.k8s.io,application/json"},
@@ -272,7 +234,7 @@ func TestNoHeaderOfTheBrowserReachesTheAPIServer(t *testing.T) {
 	if got := response.Header.Get("Cache-Control"); got != "no-store" {
 		t.Errorf("data may be cached: %s", got)
 	}
-	if _, body = p.send(t, http.MethodGet, hostsPath, "", http.Header{"Accept": {"text/html, application/json"}}); !strings.Contains(body, `"Accept":["application/json"]`) {
+	if _, body = p.Send(t, http.MethodGet, hostsPath, "", http.Header{"Accept": {"text/html, application/json"}}); !strings.Contains(body, `"Accept":["application/json"]`) {
 		t.Errorf("other media types than JSON are asked for: %s", body)
 	}
 }
@@ -284,7 +246,7 @@ func TestTheCookieIsForThisPageOnly(t *testing.T) {
 		if secure {
 			name, path = "__Host-"+name, "/"
 		}
-		c := p.cookie
+		c := p.Cookie
 		if c.Name != name || c.Path != path || !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Secure != secure || c.Domain != "" || c.MaxAge != 0 {
 			t.Errorf("the cookie is %+v", c)
 		}
@@ -293,7 +255,7 @@ func TestTheCookieIsForThisPageOnly(t *testing.T) {
 
 func TestAssetsAreCachedByTheirHash(t *testing.T) {
 	p := serve(t, hosts, false)
-	_, index := p.send(t, http.MethodGet, "/ui/", "", nil)
+	_, index := p.Send(t, http.MethodGet, "/ui/", "", nil)
 	script := strings.Split(index, `"`)[3]
 	if !strings.HasPrefix(script, "/ui/assets/") || !strings.HasSuffix(script, "/app.js") {
 		t.Fatalf("the script is %s", script)
@@ -302,16 +264,16 @@ func TestAssetsAreCachedByTheirHash(t *testing.T) {
 		script: "public, max-age=31536000, immutable", strings.TrimSuffix(script, "app.js") + "views/a.js": "public, max-age=31536000, immutable",
 		"/ui/assets/app.js": "no-cache", "/ui/assets/style.css": "no-cache",
 	} {
-		response, body := p.send(t, http.MethodGet, path, "", nil)
+		response, body := p.Send(t, http.MethodGet, path, "", nil)
 		if response.StatusCode != http.StatusOK || response.Header.Get("Cache-Control") != cache || body == "" {
 			t.Errorf("%s: %s, %s", path, response.Status, response.Header.Get("Cache-Control"))
 		}
-		again, _ := p.send(t, http.MethodGet, path, "", http.Header{"If-None-Match": {response.Header.Get("ETag")}})
+		again, _ := p.Send(t, http.MethodGet, path, "", http.Header{"If-None-Match": {response.Header.Get("ETag")}})
 		if again.StatusCode != http.StatusNotModified {
 			t.Errorf("%s again: %s", path, again.Status)
 		}
 	}
-	if response, _ := p.send(t, http.MethodGet, "/ui/assets/0123456789abcdef/app.js", "", nil); response.StatusCode != http.StatusNotFound {
+	if response, _ := p.Send(t, http.MethodGet, "/ui/assets/0123456789abcdef/app.js", "", nil); response.StatusCode != http.StatusNotFound {
 		t.Errorf("the hash of another build: %s", response.Status)
 	}
 }

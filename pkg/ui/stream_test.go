@@ -122,26 +122,6 @@ func (l line) word() string {
 	return ""
 }
 
-// follow opens a stream.
-func (p *page) follow(t *testing.T, query string) (*bufio.Scanner, *http.Response) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	t.Cleanup(cancel)
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.URL+"/ui/stream?"+query, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.AddCookie(p.cookie)
-	response, err := p.Client().Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = response.Body.Close() })
-	scanner := bufio.NewScanner(response.Body)
-	scanner.Buffer(nil, 1<<20)
-	return scanner, response
-}
-
 // await reads lines until the latest ones are as wanted. What a reset makes obsolete may be missing.
 func await(t *testing.T, scanner *bufio.Scanner, want string) {
 	t.Helper()
@@ -225,7 +205,7 @@ func TestACollectionIsFollowed(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			upstream := &api{answers: c.answers}
 			p := serve(t, upstream.ServeHTTP, false)
-			scanner, _ := p.follow(t, "watch="+watched)
+			scanner, _ := p.Follow(t, "watch="+watched)
 			await(t, scanner, c.want)
 			requests := upstream.seen()
 			if len(requests) < len(c.requests) {
@@ -245,7 +225,7 @@ func TestOneStreamFollowsSeveralCollections(t *testing.T) {
 		name := r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:] + "?" + r.URL.Query().Get("labelSelector")
 		(&api{answers: []answer{{lines: []string{event(added, name, "3")}, open: true}}}).ServeHTTP(w, r)
 	}, false)
-	scanner, response := p.follow(t, "watch=%2Fapi%2Fv1%2Fnamespaces%3FlabelSelector%3Da%253Db&watch="+watched)
+	scanner, response := p.Follow(t, "watch=%2Fapi%2Fv1%2Fnamespaces%3FlabelSelector%3Da%253Db&watch="+watched)
 	if got := response.Header.Get("Content-Type"); !strings.HasPrefix(got, "application/x-ndjson") {
 		t.Errorf("the type is %s", got)
 	}
@@ -286,11 +266,10 @@ func TestAStreamEndsWithItsSession(t *testing.T) {
 				defer lock.Unlock()
 				revoked = errors.New("revoked")
 			}
-			response, _ := p.send(t, http.MethodPost, "/ui/session", p.secret(t), nil)
-			p.cookie = response.Cookies()[0]
-			scanner, _ := p.follow(t, "watch="+watched)
+			p.Enter(t, p.secret(t))
+			scanner, _ := p.Follow(t, "watch="+watched)
 			scanner.Scan() // the heartbeat: the stream is open
-			found, err := p.handler.Sessions.find(t.Context(), p.cookie.Value)
+			found, err := p.handler.Sessions.find(t.Context(), p.Cookie.Value)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -302,7 +281,7 @@ func TestAStreamEndsWithItsSession(t *testing.T) {
 			if !strings.HasPrefix(last, `{"end":"`) || scanner.Err() != nil {
 				t.Errorf("the last line is %s (%v)", last, scanner.Err())
 			}
-			if response, _ := p.send(t, http.MethodGet, hostsPath, "", nil); response.StatusCode != http.StatusUnauthorized {
+			if response, _ := p.Send(t, http.MethodGet, hostsPath, "", nil); response.StatusCode != http.StatusUnauthorized {
 				t.Errorf("the session goes on: %s", response.Status)
 			}
 		})
@@ -316,7 +295,7 @@ func TestABrowserThatDoesNotReadLosesItsStream(t *testing.T) {
 		defer close(ended)
 		(&api{answers: []answer{{lines: []string{object}, endless: true}}}).ServeHTTP(w, r)
 	}, false)
-	_, response := p.follow(t, "watch="+watched)
+	_, response := p.Follow(t, "watch="+watched)
 	if response.StatusCode != http.StatusOK {
 		t.Fatal(response.Status)
 	}
@@ -330,14 +309,14 @@ func TestABrowserThatDoesNotReadLosesItsStream(t *testing.T) {
 func TestStreamsOfASessionAreBounded(t *testing.T) {
 	p := serve(t, (&api{answers: []answer{{open: true}}}).ServeHTTP, false)
 	for range mostStreams {
-		if _, response := p.follow(t, "watch="+watched); response.StatusCode != http.StatusOK {
+		if _, response := p.Follow(t, "watch="+watched); response.StatusCode != http.StatusOK {
 			t.Fatal(response.Status)
 		}
 	}
-	if _, response := p.follow(t, "watch="+watched); response.StatusCode != http.StatusTooManyRequests {
+	if _, response := p.Follow(t, "watch="+watched); response.StatusCode != http.StatusTooManyRequests {
 		t.Errorf("a stream too many: %s", response.Status)
 	}
-	if response, _ := p.send(t, http.MethodGet, "/ui/", "", nil); response.StatusCode != http.StatusOK {
+	if response, _ := p.Send(t, http.MethodGet, "/ui/", "", nil); response.StatusCode != http.StatusOK {
 		t.Errorf("other requests: %s", response.Status)
 	}
 }

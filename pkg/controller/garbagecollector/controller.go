@@ -106,6 +106,9 @@ func (c *Controller) Run(ctx context.Context) {
 
 	if err := wait.PollUntilContextCancel(ctx, discoveryRetry, true, func(ctx context.Context) (bool, error) {
 		_, lists, err := c.discovery.ServerGroupsAndResourcesWithContext(ctx)
+		if ctx.Err() != nil { // the end of the server is no failure
+			return false, ctx.Err()
+		}
 		if err != nil {
 			logger.Error(err, "Discovery failed, retrying: collection starts when all groups are known")
 			return false, nil

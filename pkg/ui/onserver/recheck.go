@@ -63,6 +63,9 @@ func (c *recheck) err(ctx context.Context) error {
 
 // now authenticates the credentials. The context has no value of a request, so that nothing is recorded.
 func (c *recheck) now(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	detached, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	defer context.AfterFunc(ctx, cancel)()

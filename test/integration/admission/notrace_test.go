@@ -20,6 +20,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,6 +28,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apiserver/pkg/apis/flowcontrol/bootstrap"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 
@@ -112,6 +115,7 @@ func TestWhatIsRefusedLeavesNoTrace(t *testing.T) {
 	core := harness.BuiltinClient(t, server)
 	tr := tracer{harness.EtcdClient(t, server.DataDir)}
 	defer func() { _ = tr.etcd.Close() }()
+	waitForOwnWrites(t, core)
 	w := seedWrites(t, server)
 	refusers := registerRefusers(t, server)
 	createQuota(t, core, "roomy", countInstances+"=100,count/apps.fleet.gatehouse.dev=100,fleet.gatehouse.dev/requests.millicpu=1000",
@@ -156,6 +160,25 @@ func TestWhatIsRefusedLeavesNoTrace(t *testing.T) {
 				t.Errorf("%s: no trace of %s in %q", write.name, write.leaves, all)
 			}
 		}
+	})
+}
+
+// waitForOwnWrites waits until the server has written what it writes by itself after its start: the flow
+// schemas and, later, the status of each.
+func waitForOwnWrites(t *testing.T, core kubernetes.Interface) {
+	t.Helper()
+	own := append(slices.Clone(bootstrap.MandatoryFlowSchemas), bootstrap.SuggestedFlowSchemas...)
+	harness.ComesTrue(t, func(ctx context.Context) string {
+		for _, schema := range own {
+			stored, err := core.FlowcontrolV1().FlowSchemas().Get(ctx, schema.Name, metav1.GetOptions{})
+			if err != nil {
+				return err.Error()
+			}
+			if len(stored.Status.Conditions) == 0 {
+				return "the server has not written the status of flow schema " + schema.Name
+			}
+		}
+		return ""
 	})
 }
 

@@ -340,6 +340,13 @@ func TestAnAppIsRecreated(t *testing.T) {
 	if err := s.FleetV1alpha1().Instances("default").Delete(t.Context(), "last", metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0)}); err != nil {
 		t.Fatal(err)
 	}
+	// Until the new release exists, the condition is that of the former one, as in Kubernetes.
+	harness.ComesTrue(t, func(ctx context.Context) string {
+		if releases := s.play(ctx); len(releases) != 4 {
+			return fmt.Sprintf("there are %d releases", len(releases))
+		}
+		return ""
+	})
 	s.progress(app.NewReleaseAvailableReason, nil)
 	s.newestIs("web:4", "4", 1)
 }
