@@ -13,13 +13,12 @@ const HIDDEN = 30000; // after which a hidden page gives its connection back
 
 const at = id => document.getElementById(id);
 const tabs = () => document.querySelectorAll('nav a');
-const views = {gates: new GatesView(), refusals: new RefusalsView(), watches: new WatchesView(), storage: new StorageView(), hosts: new HostsView(), apps: new AppsView()};
-const names = Object.keys(views);
+const views = Object.fromEntries([GatesView, RefusalsView, WatchesView, StorageView, HostsView, AppsView].map(View => new View()).map(view => [view.title.toLowerCase(), view]));
+const count = (kind, fits) => store[kind].values().filter(fits).length;
 const badges = {
-	refusals: () => store.traces.refused.length, watches: () => store.sessions.values().filter(blocked).length, storage: () => store.members.values().filter(ill).length,
-	hosts: () => store.hosts.values().filter(host => hostState(host) === 'NotReady').length, apps: () => store.apps.values().filter(stalled).length,
+	refusals: () => store.traces.refused.length, watches: () => count('sessions', blocked), storage: () => count('members', ill),
+	hosts: () => count('hosts', host => hostState(host) === 'NotReady'), apps: () => count('apps', stalled),
 };
-// passing is true for a server that is gone.
 const passing = problem => Boolean(problem) && (!problem.code || problem.code === 429 || problem.code >= 500);
 
 const page = {
@@ -49,7 +48,7 @@ const page = {
 			const problem = await request('/ui/session', session).then(() => null, error => error);
 			if (problem) return page.over(problem);
 		}
-		fill(at('tabs'), names.map(name => h('li', h('a', {href: `#${name}`}, views[name].title, h('span.badge', {hidden: ''})))));
+		fill(at('tabs'), Object.keys(views).map(name => h('li', h('a', {href: `#${name}`}, views[name].title, h('span.badge', {hidden: ''})))));
 		addEventListener('hashchange', page.route);
 		document.addEventListener('visibilitychange', page.visibility);
 		page.timer = setInterval(page.changed, 1000);
@@ -80,7 +79,6 @@ const page = {
 		page.wanted.add(view.kind);
 		page.stream.follow([...page.wanted].map(kind => store[kind].path));
 		view.begin(page);
-		at('main').key = '';
 		page.update();
 	},
 
@@ -113,11 +111,11 @@ const page = {
 		if (condition === 'live') text(at('live').lastChild, `${new Date(now()).toISOString().slice(11, 19)} UTC`);
 		at('banner').hidden = !away && !lost;
 		if (!away && !lost) return;
-		once(at('banner'), condition, () => fill(at('banner'), state('warn', away ? 'There is no connection to the proxy or server.' : 'The API server does not respond.'), h('p'), h('p.note'),
+		once(at('banner'), condition, () => fill(at('banner'), state('warn', away ? 'There is no connection.' : 'The API server does not respond.'), h('p'), h('p.note'),
 			away && button('Retry now', () => page.stream.start())));
 		const [, why, wait] = at('banner').children;
 		text(why, (lost || page.problem)?.message);
-		text(wait, `The page shows what it read last. ${away ? `Next attempt in ${Math.max(0, Math.ceil((page.retryAt - Date.now()) / 1000))} s.` : 'It resumes by itself.'}`);
+		text(wait, `The page shows what it read last. ${away ? `Next attempt in ${Math.max(0, Math.ceil((page.retryAt - Date.now()) / 1000))} s.` : ''}`);
 	},
 
 	over(problem) {

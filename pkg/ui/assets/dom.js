@@ -1,15 +1,14 @@
-// SPDX-License-Identifier: Apache-2.0
 // Elements and formats. Texts of clients become text nodes only.
 
 // clean replaces control and direction characters, by which a name could look like another one.
-export const clean = text => String(text ?? '').replace(/[\0-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g, '\ufffd');
+const clean = text => String(text ?? '').slice(0, 2000).replace(/[\0-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g, '\ufffd');
 
 export function fill(element, ...children) {
 	element.replaceChildren(...children.flat(4).filter(c => c != null && c !== false).map(c => c instanceof Node ? c : clean(c)));
 	return element;
 }
 
-// h builds an element, of the class after the dot. The second argument may have attributes and listeners.
+// h builds an element.CLASS. The second argument may have attributes and listeners.
 export function h(tag, ...children) {
 	const [name, style] = tag.split('.');
 	const element = document.createElement(name);
@@ -21,7 +20,7 @@ export function h(tag, ...children) {
 	return fill(element, children);
 }
 
-// once calls the function if the key is not that of the last call for the element.
+// once calls the function if the key has changed.
 export function once(element, key, call) {
 	if (element.key === key) return;
 	element.key = key;
@@ -35,16 +34,13 @@ export function text(element, value) {
 
 export const button = (label, onclick, attributes) => h('button', {type: 'button', onclick, ...attributes}, label);
 
-// Shapes differ without their colours.
 const shapes = {
 	ok: 'M2.5 8.5l3.5 3.5 7.5-8', bad: 'M3.5 3.5l9 9m0-9l-9 9', warn: 'M8 2.5l6 11H2zM8 6.5v3.5m0 1.5v.5',
 	busy: 'M3 11l5-5 5 5', off: 'M2.5 8a5.5 5.5 0 1 0 11 0 5.5 5.5 0 1 0-11 0', skip: 'M3 8h10',
 };
 
-// words returns FlowControl as Flow control.
 export const words = camel => camel.replace(/(?<=[a-z])[A-Z]/g, c => ` ${c.toLowerCase()}`);
 
-// state is a shape and a word.
 export function state(kind, word) {
 	const [svg, path] = ['svg', 'path'].map(name => document.createElementNS('http://www.w3.org/2000/svg', name));
 	svg.setAttribute('viewBox', '0 0 16 16');
@@ -65,10 +61,10 @@ export function command(line) {
 	return h('div.command', code, copy);
 }
 
-export const empty = (words, line) => h('div.empty', h('p', words), line ? command(line) : null);
+export const empty = (words, line) => h('div.empty', h('p', words), line && command(line));
 export const facts = pairs => h('dl.facts', pairs.filter(([, value]) => value).map(([name, value]) => h('div', h('dt', name), h('dd', value))));
 
-// rows keeps the elements of a keyed list, so that focus and selection survive an update.
+// rows keeps elements by ID, so that focus and selection survive an update.
 export function rows(parent, items, id, create, update) {
 	const old = parent.kept ?? new Map();
 	parent.kept = new Map();
@@ -84,8 +80,8 @@ export function rows(parent, items, id, create, update) {
 	old.forEach(element => element.remove());
 }
 
-// Grid is a table. A column is its title, a function of the item, and a class. The function returns a text, or a key and
-// a function that builds nodes when the key changed.
+// Grid is a table. A column has a title, a function of the item, and a class. The function returns a text, or a key and a
+// function that builds nodes.
 export class Grid {
 	constructor(caption, columns, id) {
 		Object.assign(this, {columns, id});
@@ -109,7 +105,7 @@ export class Grid {
 }
 
 export const number = n => Number(n ?? 0).toLocaleString('en');
-export const plural = (n, one, many = `${one}s`) => `${number(n)} ${n === 1 ? one : many}`;
+export const plural = (n, one) => `${number(n)} ${one}${n === 1 ? '' : 's'}`;
 
 // duration formats milliseconds, span seconds.
 export function duration(ms) {
@@ -125,8 +121,8 @@ export function span(s) {
 
 const units = {ns: 1e-6, µs: 1e-3, ms: 1, s: 1e3, m: 6e4, h: 36e5};
 
-// goDuration returns the milliseconds of a duration as Go writes it, for example 1m2.5s.
-export const goDuration = value => [...(value ?? '').matchAll(/([\d.]+)(ns|µs|ms|s|m|h)/g)].reduce((sum, m) => sum + m[1] * units[m[2]], 0);
+// millis returns the milliseconds of a duration such as 1m2.5s.
+export const millis = value => [...(value ?? '').matchAll(/([\d.]+)(ns|µs|ms|s|m|h)/g)].reduce((sum, m) => sum + m[1] * units[m[2]], 0);
 
 export function bytes(n) {
 	let unit = 0;

@@ -1,7 +1,6 @@
-// SPDX-License-Identifier: Apache-2.0
-// Hosts as tiles and as a list, and apps with their rollouts.
+// Hosts and apps.
 
-import {facts, fill, Grid, h, number, plural, span, state, words} from './dom.js';
+import {facts, fill, Grid, h, number, plural, span, state} from './dom.js';
 import {condition, pathOf} from './store.js';
 import {get, since} from './stream.js';
 import {Tiles} from './tiles.js';
@@ -13,6 +12,7 @@ const order = Object.keys(kinds);
 const mark = word => state(kinds[word], word);
 const ready = object => condition(object, 'Ready');
 export const hostState = host => ({True: host.spec?.unschedulable ? 'Cordoned' : 'Ready', False: 'NotReady'})[ready(host)?.status] ?? 'Unknown';
+const byName = (a, b) => a.metadata.name < b.metadata.name ? -1 : 1;
 const labels = host => Object.entries(host.metadata.labels ?? {}).map(pair => pair.join('=')).join(' ');
 
 export class HostsView extends View {
@@ -21,10 +21,10 @@ export class HostsView extends View {
 	hint = 'name, label=value';
 	most = 100;
 	choices = Object.fromEntries(order.map(word => [word, mark(word)]));
-	nothingHere = ['There are no hosts. This starts a server with three simulated ones:', 'gatehouse up --simulate-hosts 3'];
+	nothingHere = ['There are no hosts. This simulates three:', 'gatehouse up --simulate-hosts 3'];
 	columns = [
 		['Host', ({metadata: {name}}) => [name, () => h('a', {href: this.link(name)}, name)]], ['State', x => [hostState(x), () => mark(hostState(x))]], ['Reason', x => ready(x)?.reason ?? 'no report'],
-		['Since', x => ready(x) ? span(since(ready(x).lastTransitionTime)) : '', 'number'],
+		['Since', x => ready(x) ? span(since(ready(x).lastTransitionTime)) : '', 'n'],
 		['Address', x => x.status?.addresses?.[0]?.address],
 	];
 
@@ -35,7 +35,7 @@ export class HostsView extends View {
 
 	// The list begins with the hosts that need attention.
 	items(watch) {
-		const all = watch.values().sort((a, b) => a.metadata.name < b.metadata.name ? -1 : 1);
+		const all = watch.values().sort(byName);
 		return order.flatMap(word => all.filter(x => hostState(x) === word));
 	}
 
@@ -44,13 +44,13 @@ export class HostsView extends View {
 		if (!this.tools.hidden) this.tiles.draw();
 	}
 
-	selected() { this.tiles.items = this.fit.map(x => ({name: x.metadata.name, word: hostState(x)})).sort((a, b) => a.name < b.name ? -1 : 1); }
+	selected() { this.tiles.items = this.fit.toSorted(byName).map(x => ({name: x.metadata.name, word: hostState(x)})); }
 	fits(host) { return !this.choice || hostState(host) === this.choice; }
 	words(host) { return `${host.metadata.name} ${labels(host)}`; }
 
 	summary() {
-		const counts = order.map(word => `${number(this.all.filter(x => hostState(x) === word).length)} ${words(word).toLowerCase()}`).join(', ');
-		return `${this.fit.length < this.all.length ? `${number(this.fit.length)} of ` : ''}${plural(this.all.length, 'host')}: ${counts}`;
+		const bad = this.all.filter(x => hostState(x) === 'NotReady').length;
+		return `${this.fit.length < this.all.length ? `${number(this.fit.length)} of ` : ''}${plural(this.all.length, 'host')}, ${bad} not ready`;
 	}
 
 	open(name) {
@@ -59,7 +59,7 @@ export class HostsView extends View {
 	}
 
 	detail(name) {
-		const instances = h('div', h('p.note', 'Reading the instances'));
+		const instances = h('div');
 		const frame = this.follow(name, host => {
 			const {capacity = {}, addresses = []} = host.status ?? {};
 			return [h('p', mark(hostState(host)), ` ${addresses.map(a => a.address).join(', ')}`), h('h3', 'Conditions'), conditions(host), h('h3', 'Capacity'), facts(Object.entries(capacity))];
@@ -76,8 +76,8 @@ export class HostsView extends View {
 const instancesOf = ({items, metadata}) => !items.length ? h('p.note', 'No instance is bound to this host.') : [new Grid('Instances', [
 	['Instance', i => pathOf(i.metadata.namespace, i.metadata.name)], ['Phase', i => [i.status?.phase, i.status?.reason].filter(Boolean).join(': ')],
 	['Ready', i => [1, () => ready(i)?.status === 'True' ? state('ok', 'Ready') : state('off', 'NotReady')]],
-	['Restarts', i => number((i.status?.containerStatuses ?? []).reduce((sum, c) => sum + (c.restartCount ?? 0), 0)), 'number'],
-], i => i.metadata.uid).set(items).element, metadata.continue ? h('p.note', `The first ${INSTANCES}`) : null];
+	['Restarts', i => number((i.status?.containerStatuses ?? []).reduce((sum, c) => sum + (c.restartCount ?? 0), 0)), 'n'],
+], i => i.metadata.uid).set(items), metadata.continue ? h('p.note', `The first ${INSTANCES}`) : null];
 
 const appKinds = {Stalled: 'bad', Reconciling: 'busy', Unknown: 'off', Paused: 'skip', Ready: 'ok'};
 const appOrder = Object.keys(appKinds);
@@ -87,17 +87,6 @@ const is = (app, type) => condition(app, type)?.status === 'True';
 const appState = app => ['Stalled', 'Reconciling', 'Ready'].find(type => is(app, type)) ?? (app.spec.paused ? 'Paused' : 'Unknown');
 export const stalled = app => is(app, 'Stalled');
 const reason = app => { const c = condition(app, appState(app)) ?? condition(app, 'Ready'); return [c?.reason, c?.message].filter(Boolean).join(': '); };
-const numbers = ({spec, status: {replicas = 0, updatedReplicas = 0, readyReplicas = 0} = {}}) => [spec.replicas ?? 1, replicas, updatedReplicas, readyReplicas];
-
-// rollout is a bar: full is new and ready, hatched is new, grey is old.
-function rollout([desired, replicas, updated, ready]) {
-	const fresh = Math.min(updated, ready);
-	return h('span.rollout', [['fresh', fresh], ['updated', updated - fresh], ['old', Math.max(0, replicas - updated)]].map(([kind, n]) => {
-		const bar = h('i', {class: kind});
-		bar.style.width = `${100 * n / Math.max(desired, replicas, 1)}%`;
-		return bar;
-	}));
-}
 
 export class AppsView extends View {
 	title = 'Apps';
@@ -105,8 +94,8 @@ export class AppsView extends View {
 	hint = 'name, namespace, state';
 	nothingHere = ['There are no apps. This makes one:', 'kubectl apply -f artifacts/examples/app.yaml'];
 	columns = [
-		['App', a => [keyOf(a), () => h('a', {href: this.link(keyOf(a))}, keyOf(a))]], ['Desired', a => number(numbers(a)[0]), 'number'], ['Updated', a => number(numbers(a)[2]), 'number'],
-		['Ready', a => number(numbers(a)[3]), 'number'], ['Rollout', a => [numbers(a), () => rollout(numbers(a))]], ['State', a => [appState(a), () => state(appKinds[appState(a)], appState(a))]],
+		['App', a => [keyOf(a), () => h('a', {href: this.link(keyOf(a))}, keyOf(a))]], ['Desired', a => number(a.spec.replicas ?? 1), 'n'], ['Updated', a => number(a.status?.updatedReplicas), 'n'],
+		['Ready', a => number(a.status?.readyReplicas), 'n'], ['State', a => [appState(a), () => state(appKinds[appState(a)], appState(a))]],
 		['Reason', a => appState(a) === 'Ready' ? '' : reason(a), 'wrap'],
 	];
 
@@ -118,7 +107,7 @@ export class AppsView extends View {
 	detail(id) {
 		const [namespace, name] = id.split('/');
 		return this.follow(id, app => [h('p', state(appKinds[appState(app)], appState(app)), ` ${reason(app)}`), h('h3', 'Conditions'), conditions(app),
-			h('h3', 'Template'), h('ul', app.spec.template.spec.containers.map(c => h('li', h('b', c.name), ` ${c.image}`)))],
+			h('h3', 'Images'), app.spec.template.spec.containers.map(c => h('p', c.image))],
 		terminal(`kubectl describe app ${name} -n ${namespace}`, `kubectl get releases,instances -n ${namespace}`));
 	}
 }

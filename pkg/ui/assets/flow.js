@@ -1,4 +1,3 @@
-// SPDX-License-Identifier: Apache-2.0
 // Requests as dots: reads in one lane, writes in the other. A refused one falls at its gate.
 
 const MOST_A_SECOND = 200;
@@ -26,7 +25,7 @@ export class Flow {
 		this.dots = [];
 	}
 
-	// layout reads the places of the gates. If they are below each other, the axes change places.
+	// The axes change places if the gates are below each other.
 	layout() {
 		const {list, canvas} = this;
 		const box = list.getBoundingClientRect();
@@ -51,7 +50,6 @@ export class Flow {
 		if (Math.floor(time) !== this.second) [this.second, this.count] = [Math.floor(time), 0];
 		// A fifth of the dots is for refusals.
 		if (this.count++ >= MOST_A_SECOND * (trace.refused ? 1 : 0.8)) return;
-		// A batch does not move as one dot.
 		this.dots.push({start: time + Math.random() / 4, read: trace.read, stop: trace.refused && trace.stop, failed: trace.verdict !== 'Allowed', offset: Math.random() - 0.5});
 	}
 
@@ -78,7 +76,7 @@ export class Flow {
 		this.pen.stroke();
 	}
 
-	// drawGate draws a wall with an opening in each lane. Reads pass gates of writes by.
+	// A gate is a wall with an opening in each lane.
 	drawGate(pen, {middle, top, deep, writes}) {
 		pen.lineWidth = 2;
 		pen.strokeStyle = this.colours('faint');

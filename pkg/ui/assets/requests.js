@@ -1,5 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
-// The gates that requests pass, live, and the refusals with their cures.
+// The gates that requests pass, and refusals with their cures.
 
 import {button, duration, fill, h, number, plural, rows, span, text, words} from './dom.js';
 import {Flow} from './flow.js';
@@ -9,6 +8,7 @@ import {cure, cureOf, readTrace, tracePanel, verdict} from './trace.js';
 import {View} from './view.js';
 
 const IN_TRAY = 3;
+const noRefusal = ['No request was refused. This one is:', 'kubectl get namespaces --as=nobody'];
 
 export class GatesView extends View {
 	title = 'Gates';
@@ -17,20 +17,17 @@ export class GatesView extends View {
 	choices = {'': 'Refused', failed: 'Failed', all: 'All'};
 	gate = '';
 	columns = [
-		['Age', t => span(since(t.time)), 'number'], ['Verdict', t => [t.verdict, () => verdict(t.verdict)]], ['Code', t => t.code || '–', 'number'], ['User', t => t.user || 'no identity'],
+		['Age', t => span(since(t.time)), 'n'], ['Verdict', t => [t.verdict, () => verdict(t.verdict)]], ['Code', t => t.code || '–', 'n'], ['User', t => t.user || 'no identity'],
 		['Request', t => [t.id, () => h('a', {href: this.link(t.id)}, `${t.verb} ${t.resource} ${t.object}`)], 'wrap'], ['Gate', t => t.stop && words(t.stop) + (t.by && ` / ${t.by}`)],
-		['Took', t => duration(t.ms), 'number'], ['ID', t => t.id.slice(0, 8), 'id'],
+		['Took', t => duration(t.ms), 'n'], ['ID', t => t.id.slice(0, 8), 'id'],
 	];
 
 	head() {
 		this.list = h('ol.gates');
 		this.flow = new Flow(this.list);
 		store.traces.arrived = t => this.flow.arrived(t);
-		// Rows do not move below the pointer.
-		this.grid.body.onpointerenter = () => { this.held = true; };
-		this.grid.body.onpointerleave = () => { this.held = false; };
 		return [h('div.gauntlet', this.flow.canvas, this.list),
-			h('p.note', 'One dot is one request: reads in the first lane, writes in the second. A cross is refused, a ring failed.')];
+			h('p.note', 'Reads in the first lane, writes in the second. A cross is refused, a ring failed.')];
 	}
 
 	begin(page) {
@@ -50,7 +47,7 @@ export class GatesView extends View {
 			text(element.rate, `${store.traces.rate(stop).toFixed(1)}/s`);
 			text(element.refused, n ? `${number(n)} refused` : 'none refused');
 			element.classList.toggle('refusing', n > 0);
-			element.firstChild.setAttribute('aria-pressed', String(this.gate === stop));
+			element.firstChild.setAttribute('aria-pressed', this.gate === stop);
 			const latest = n ? refused.filter(t => t.stop === stop).slice(-IN_TRAY).reverse() : [];
 			rows(element.tray, latest, t => t.id, t => h('li', h('a', {href: this.link(t.id)}, h('b', t.code), ` ${t.verb} ${t.resource.split('.')[0]}`)));
 		});
@@ -73,7 +70,7 @@ export class GatesView extends View {
 	fits(t) { return !this.gate || t.stop === this.gate; }
 	summary() { return `${store.traces.rate('').toFixed(1)} requests a second, ${number(store.traces.refused.length)} kept refusals`; }
 	detail(id) { return tracePanel(this.frame(`Request ${id.slice(0, 8)}`), id); }
-	nothingOf() { return this.choice ? ['No such request is kept. This sends one:', 'kubectl get namespaces'] : ['No request was refused. This one is:', 'kubectl get namespaces --as=nobody']; }
+	nothingOf() { return this.choice ? ['No such request is kept. This sends one:', 'kubectl get namespaces'] : noRefusal; }
 }
 
 const CURES = 30; // groups whose cure is read
@@ -84,11 +81,11 @@ export class RefusalsView extends View {
 	kind = 'traces';
 	hint = 'gate, user, resource, object';
 	cures = new Map();
-	nothingHere = ['No request was refused. This one is:', 'kubectl get namespaces --as=nobody'];
+	nothingHere = noRefusal;
 	columns = [
-		['Gate', g => [g.key, () => [h('b', words(g.newest.stop)), h('span.by', g.newest.by)]]], ['Count', g => number(g.count), 'number'],
+		['Gate', g => [g.key, () => [h('b', words(g.newest.stop)), h('span.by', g.newest.by)]]], ['Count', g => number(g.count), 'n'],
 		['Request', g => [g.newest.id, () => h('a', {href: this.link(g.newest.id)}, `${g.newest.code} ${g.newest.verb} ${g.newest.resource} ${g.newest.object}`)], 'wrap'],
-		['Newest', g => span(since(g.newest.time)), 'number'], ['Users', g => [...g.users].slice(0, 2).join(', ') + (g.users.size > 2 ? ` and ${g.users.size - 2} more` : '')],
+		['Newest', g => span(since(g.newest.time)), 'n'], ['Users', g => [...g.users].slice(0, 3).join(', ')],
 		['Cure', g => [this.cures.get(g.key), () => cureOf(this.cures.get(g.key)) ?? '…'], 'wide'],
 	];
 

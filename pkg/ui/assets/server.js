@@ -1,7 +1,6 @@
-// SPDX-License-Identifier: Apache-2.0
 // Watches, the blocked ones first, and the members of etcd.
 
-import {bytes, clean, duration, empty, facts, fill, goDuration, h, number, once, plural, span, state} from './dom.js';
+import {bytes, duration, empty, facts, fill, millis, h, number, once, plural, span, state} from './dom.js';
 import {pathOf, resourceOf, store} from './store.js';
 import {now, since} from './stream.js';
 import {View} from './view.js';
@@ -9,9 +8,9 @@ import {View} from './view.js';
 const open = s => s.state === 'Open';
 const slow = s => /^(ClientBlocked|TooSlow|Error)$/.test(s.end?.reason);
 export const blocked = s => open(s) && Boolean(s.blockedSince);
-const rank = s => blocked(s) ? 1e15 + now() - Date.parse(s.blockedSince) : slow(s) ? Date.parse(s.end.time) : goDuration(s.longestBlocked);
+const rank = s => blocked(s) ? 1e15 + now() - Date.parse(s.blockedSince) : slow(s) ? Date.parse(s.end.time) : millis(s.longestBlocked);
 const what = ({request: r = {}}) => [resourceOf(r), pathOf(r.namespace, r.name), r.labelSelector && `[${r.labelSelector}]`, r.fieldSelector && `[${r.fieldSelector}]`].filter(Boolean).join(' ');
-const client = ({user = {}}) => [clean(user.userAgent).split(' ')[0], user.sourceIP].filter(Boolean).join(' from ');
+const client = ({user = {}}) => [user.userAgent?.split(' ')[0], user.sourceIP].filter(Boolean).join(' from ');
 
 export class WatchesView extends View {
 	title = 'Watches';
@@ -21,9 +20,9 @@ export class WatchesView extends View {
 	nothingHere = ['The server serves no watch. This opens one:', 'kubectl get namespaces --watch'];
 	columns = [
 		['State', s => [s.state + blocked(s), () => open(s) ? blocked(s) ? state('bad', 'Blocked') : state('ok', 'Flowing') : state(slow(s) ? 'warn' : 'skip', `Ended: ${s.end.reason}`)]],
-		['User', s => s.user?.username], ['Watches', what, 'wrap'], ['Blocked', s => blocked(s) ? duration(1000 * since(s.blockedSince)) : '', 'number'],
-		['Longest', s => s.longestBlocked ? duration(goDuration(s.longestBlocked)) : '', 'number'], ['Events', s => number(s.events), 'number'], ['Bytes', s => bytes(s.bytes), 'number'],
-		['Open for', s => span(s.end ? goDuration(s.end.duration) / 1000 : since(s.startTime)), 'number'], ['Served from', s => s.servedFrom], ['Client', client],
+		['User', s => s.user?.username], ['Watches', what, 'wrap'], ['Blocked', s => blocked(s) ? duration(1000 * since(s.blockedSince)) : '', 'n'],
+		['Longest', s => s.longestBlocked ? duration(millis(s.longestBlocked)) : '', 'n'], ['Events', s => number(s.events), 'n'], ['Bytes', s => bytes(s.bytes), 'n'],
+		['Open for', s => span(s.end ? millis(s.end.duration) / 1000 : since(s.startTime)), 'n'], ['Served from', s => s.servedFrom], ['Client', client],
 	];
 
 	items(watch) { return watch.values().map(s => [rank(s), s]).sort((a, b) => b[0] - a[0]).map(pair => pair[1]); }
@@ -42,23 +41,22 @@ export const ill = m => m.health !== 'Healthy' || m.alarms?.length > 0;
 
 function fsync({fsync: f, fsyncUnavailable}) {
 	if (!f) return `unknown${fsyncUnavailable ? `: ${fsyncUnavailable}` : ''}`;
-	return [duration(goDuration(f.p99)), goDuration(f.p99) > SLOW ? [' ', state('warn', 'slow')] : '', ` in ${plural(f.count, 'write')}`, f.window ? ` of ${span(goDuration(f.window) / 1000)}` : ''];
+	return [duration(millis(f.p99)), millis(f.p99) > SLOW ? [' ', state('warn', 'slow')] : '', ` in ${plural(f.count, 'write')}`, f.window ? ` of ${span(millis(f.window) / 1000)}` : ''];
 }
 
 function card(m) {
 	const used = m.quotaBytes ? m.dbSizeBytes / m.quotaBytes : 0;
 	return h('li.card', h('header', h('h2', name(m)), h('span', health(m), (m.alarms ?? []).map(alarm => [' ', state('bad', `Alarm ${alarm}`)]))), m.error && h('p.obstacle', m.error),
-		facts([['Role', m.role], ['Last response', m.lastSeenTime ? `${span(since(m.lastSeenTime))} ago${m.roundTrip ? `, within ${duration(goDuration(m.roundTrip))}` : ''}` : 'never'],
-			['Behind', m.behind == null ? 'unknown' : plural(m.behind, 'entry', 'entries')], ['fsync p99', fsync(m)],
-			['Database', m.dbSizeBytes ? `${bytes(m.dbSizeBytes)}, ${bytes(m.dbSizeInUseBytes)} in use` : 'unknown'],
-			['Quota', m.quotaBytes ? [`${bytes(m.quotaBytes)}, ${(100 * used).toFixed(1)} % full `, used > FULL ? state('warn', 'nearly full') : ''] : 'unknown'],
+		facts([['Role', m.role], ['Last response', m.lastSeenTime ? `${span(since(m.lastSeenTime))} ago${m.roundTrip ? `, within ${duration(millis(m.roundTrip))}` : ''}` : 'never'],
+			['Behind', m.behind == null ? 'unknown' : `${number(m.behind)} entries`], ['fsync p99', fsync(m)],
+			['Database', m.dbSizeBytes && [`${bytes(m.dbSizeBytes)}, ${bytes(m.dbSizeInUseBytes)} in use`, m.quotaBytes && `, ${(100 * used).toFixed(1)} % of the quota `, used > FULL && state('warn', 'nearly full')]],
 			['Version', m.version && `etcd ${m.version}`], ['Address', m.clientURLs?.join(', ')]]));
 }
 
 export class StorageView {
 	title = 'Storage';
 	kind = 'members';
-	element = h('div', h('div.title', h('h1', {tabindex: -1}, 'Storage'), h('p.note', 'The members of etcd')), this.body = h('div'));
+	element = h('div', h('div.title', h('h1', {tabindex: -1}, 'Storage')), this.body = h('div'));
 
 	begin() {}
 	end() {}
@@ -69,7 +67,7 @@ export class StorageView {
 		if (!synced && items.size) return;
 		once(this.body, `${version} ${Math.floor(Date.now() / 1000)}`, () => {
 			const members = store.members.values().sort((a, b) => name(a) < name(b) ? -1 : 1);
-			fill(this.body, members.length ? [quorum(members), h('ul.cards', members.map(card))] : synced ? empty('The server has not read the members of etcd.', 'kubectl get storagemembers') : empty('Waiting for the server'));
+			fill(this.body, members.length ? [quorum(members), h('ul.cards', members.map(card))] : synced ? empty('No member is known.', 'kubectl get storagemembers') : empty('Waiting for the server'));
 		});
 	}
 }

@@ -1,13 +1,12 @@
-// SPDX-License-Identifier: Apache-2.0
 // What the page keeps. Every collection is bounded.
 
-import {clean, goDuration} from './dom.js';
+import {millis} from './dom.js';
 
 const KEPT = 1000; // refusals, and as many other requests
 const MOST = 50000; // objects of another kind
 const SECONDS = 8; // of a rate
 
-// gates are the stages of a request. Those with - are shown after a refusal; reads do not pass those with +.
+// Gates with - are shown after a refusal. Reads do not pass those with +.
 export const gates = 'Start- Authentication Impersonation- FlowControl Authorization Limits- Decoding-+ MutatingAdmission+ Validation+ ValidatingAdmission+ Storage'.split(' ')
 	.map(gate => ({stop: gate.match(/\w+/)[0], rare: gate.includes('-'), writes: gate.includes('+')}));
 
@@ -41,18 +40,16 @@ class Collection {
 	values() { return [...this.items.values()]; }
 }
 
-// summary is what lists show of a trace.
 function summary(trace) {
 	const {request = {}, decidedBy = {}, verdict} = trace;
 	return {
-		id: trace.metadata.name, time: Date.parse(trace.receivedTime), user: clean(trace.user?.username).slice(0, 200), verb: request.verb ?? '',
-		resource: clean(resourceOf(request)).slice(0, 200), object: clean(pathOf(request.namespace, request.name)).slice(0, 300),
+		id: trace.metadata.name, time: Date.parse(trace.receivedTime), user: trace.user?.username ?? '', verb: request.verb ?? '',
+		resource: resourceOf(request), object: pathOf(request.namespace, request.name),
 		read: !request.resource || /^(get|list|watch)$/.test(request.verb), code: trace.code ?? 0, verdict: trace.timedOut ? 'TimedOut' : verdict,
-		refused: verdict === 'Refused', stop: decidedBy.stop ?? '', by: clean(decidedBy.by), ms: goDuration(trace.latency),
+		refused: verdict === 'Refused', stop: decidedBy.stop ?? '', by: decidedBy.by ?? '', ms: millis(trace.latency),
 	};
 }
 
-// Other requests do not displace refusals.
 class Traces extends Collection {
 	passed = new Map(); // by gate and second
 

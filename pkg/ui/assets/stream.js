@@ -1,14 +1,12 @@
-// SPDX-License-Identifier: Apache-2.0
-// One connection for all watches, because a browser opens six to a server.
+// One connection for all watches: a browser opens six.
 
 const SILENCE = 15000; // the server sends a heartbeat every 5 s
-const DELAYS = [500, 1000, 2000, 4000, 8000, 15000];
 
 let skew = 0;
 
 // now is the time of the server. since is an age in seconds.
 export const now = () => Date.now() + skew;
-export const since = time => time ? Math.max(0, (now() - (typeof time === 'number' ? time : Date.parse(time))) / 1000) : 0;
+export const since = time => time ? Math.max(0, (now() - (typeof time === 'n' ? time : Date.parse(time))) / 1000) : 0;
 
 const problem = (code, message) => Object.assign(new Error(message || `HTTP ${code}`), {code});
 
@@ -20,7 +18,7 @@ export async function request(path, options) {
 
 export const get = async (path, signal) => (await request(`/ui/api${path}`, {signal})).json();
 
-// Stream calls the sink: row(path, row), opened(), closed(delay, problem) before an attempt, ended(problem) with the session.
+// The sink has row(path, row), opened(), closed(delay, problem) and ended(problem).
 export class Stream {
 	paths = [];
 	failures = 0;
@@ -45,7 +43,7 @@ export class Stream {
 			this.sink.ended(failure);
 			return;
 		}
-		const delay = DELAYS[Math.min(this.failures++, DELAYS.length - 1)] * (0.8 + 0.4 * Math.random());
+		const delay = Math.min(500 * 2 ** this.failures++, 15000) * (0.8 + 0.4 * Math.random());
 		this.sink.closed(delay, failure);
 		this.timer = setTimeout(() => this.start(), delay);
 	}

@@ -1,6 +1,3 @@
-// SPDX-License-Identifier: Apache-2.0
-// Many objects as tiles on one canvas: one element for ten thousand.
-
 import {h, text} from './dom.js';
 
 const GAP = 2;
@@ -53,7 +50,6 @@ export class Tiles {
 		});
 	}
 
-	// tile draws a shape for each state: full, cross, half, hollow.
 	tile(pen, word, x, y, size) {
 		if (word === 'NotReady') {
 			pen.beginPath();

@@ -1,4 +1,3 @@
-// SPDX-License-Identifier: Apache-2.0
 // A filtered list, and a panel for one item.
 
 import {button, command, empty, fill, Grid, h, number, once, span, text} from './dom.js';
@@ -33,24 +32,23 @@ export class View {
 	update() {
 		const watch = store[this.kind];
 		if (!watch.synced && this.version) return; // the old objects are shown until the new ones are complete
-		if (this.version !== watch.version && !this.held) {
+		if (this.version !== watch.version) {
 			this.version = watch.version;
 			this.all = this.items(watch);
 			this.fit = this.all.filter(item => this.fits(item) && (!this.query || this.words(item).toLowerCase().includes(this.query)));
 			this.selected?.();
 		}
 		this.tools.hidden = !this.all.length;
-		for (const b of this.buttons) b.setAttribute('aria-pressed', String(b.dataset.name === this.choice));
+		for (const b of this.buttons) b.setAttribute('aria-pressed', b.dataset.name === this.choice);
 		this.grid.set(this.fit.slice(0, this.most), item => this.id(item) === this.opened ? 'chosen' : this.style?.(item) ?? '');
 		this.more.hidden = this.fit.length <= this.most;
 		text(this.more, `Show more of ${number(this.fit.length)}`);
 		text(this.note, this.summary());
-		once(this.nothing, [!this.fit.length, !this.all.length, watch.synced, this.choice].join(), () => fill(this.nothing, this.fit.length ? null
-			: !watch.synced ? empty('Waiting for the server') : this.all.length ? empty('Nothing fits the filter.') : empty(...this.nothingOf())));
+		once(this.nothing, [!this.fit.length, !this.all.length, watch.synced, this.choice].join(), () => fill(this.nothing, !this.fit.length
+			&& empty(...!watch.synced ? ['Waiting for the server'] : this.all.length ? ['Nothing fits.'] : this.nothingOf())));
 		this.panel?.update?.();
 	}
 
-	// The focus moves to the panel and back.
 	open(id) {
 		if (id === (this.opened ?? '')) return;
 		const before = this.opened;
@@ -74,7 +72,6 @@ export class View {
 		return {element, heading, body};
 	}
 
-	// follow is a panel that build fills with an object.
 	follow(id, build, ...rest) {
 		const frame = this.frame(id);
 		const about = h('div');
@@ -83,7 +80,7 @@ export class View {
 			const {items, synced} = store[this.kind];
 			const object = items.get(id);
 			once(about, `${object?.metadata.resourceVersion} ${synced} ${Math.floor(Date.now() / 5000)}`,
-				() => fill(about, object ? build(object) : h('p.note', synced ? 'It does not exist.' : 'Waiting for the server')));
+				() => fill(about, object ? build(object) : synced ? 'It does not exist.' : ''));
 		}});
 	}
 
@@ -96,7 +93,7 @@ export class View {
 export function conditions(object) {
 	const list = object.status?.conditions ?? [];
 	return list.length ? new Grid('Conditions', [['Type', c => c.type], ['Status', c => c.status], ['Reason', c => c.reason],
-		['Since', c => span(since(c.lastTransitionTime)), 'number'], ['Message', c => c.message, 'wrap']], c => c.type).set(list).element : h('p.note', 'None reported yet');
+		['Since', c => span(since(c.lastTransitionTime)), 'n'], ['Message', c => c.message, 'wrap']], c => c.type).set(list) : h('p.note', 'None');
 }
 
 export const terminal = (...lines) => [h('h3', 'In a terminal'), lines.map(command)];

@@ -77,7 +77,7 @@ func TestTheViewsHaveNoSeriousAccessibilityFindings(t *testing.T) {
 	refusal := get[string](b, "document.querySelector('td a').hash.slice(1)")
 	for _, view := range []struct{ hash, shows string }{
 		{"gates", "bob"}, {refusal, "Authentication"}, {"refusals", "Authorization"}, {"watches", ""}, {"storage", ""}, {"hosts", "sim-1"}, {"hosts/sim-1", "Conditions"},
-		{"apps", "shop/web"}, {"apps/shop/web", "Template"},
+		{"apps", "shop/web"}, {"apps/shop/web", "Images"},
 	} {
 		for _, scheme := range []string{"light", "dark"} {
 			t.Run(view.hash+" in "+scheme, func(t *testing.T) {

@@ -32,7 +32,7 @@ import (
 
 func TestARefusalLeadsToItsCure(t *testing.T) {
 	server := start(t)
-	b := newTab(t, 1280, 1000)
+	b := newTab(t, 1100, 760)
 	b.run("open the link", chromedp.Navigate(link(t, kubeconfig(server))))
 	b.click("td a", "create configmaps shop")
 	for _, text := range []string{"bob create configmaps shop", "no authorizer allows it", "RoleBinding shop/bob → ClusterRole view", "Does not fit: verb", "kubectl gatehouse why "} {

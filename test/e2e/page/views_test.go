@@ -160,7 +160,7 @@ func TestEveryViewShowsItsData(t *testing.T) {
 	}{
 		{"gates", "Gates", "", [][2]string{{"tbody td", "bob"}, {".gate[data-stop=Authorization] .refused", "10 refused"}, {".gate[data-stop=ValidatingAdmission] .tray", "422"}, {".title .note", "requests a second"}}},
 		{"refusals", "Refusals", "", [][2]string{{"tbody td", "Authorization"}, {"tbody td", "no-latest/everywhere"}, {"tbody td.wide code", "kubectl create rolebinding"}, {"tbody td.wide code", "kubectl describe resourcequotas -n shop"}}},
-		{"hosts", "Hosts", "", [][2]string{{".title .note", "40 hosts: 0 not ready"}, {"tbody td", "Ready"}}},
+		{"hosts", "Hosts", "", [][2]string{{".title .note", "40 hosts, 0 not ready"}, {"tbody td", "Ready"}}},
 		{"watches", "Watches", "watchsessions", [][2]string{{"tbody td", "Flowing"}, {"tbody td", "requesttraces.diagnostics.gatehouse.dev"}, {".title .note", "0 blocked"}}},
 		{"storage", "Storage", "storagemembers", [][2]string{{".quorum", "0 more may fail"}, {".quorum", "1 voter, all healthy"}, {".card", "Leader"}, {".card .facts", "fsync p99"}}},
 		{"apps", "Apps", "", [][2]string{{"tbody td", "shop/web"}, {"tbody td", "Stalled"}, {".title .note", "1 Stalled"}, {".title .note", "2 Ready"}}},
