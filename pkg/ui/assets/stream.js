@@ -6,7 +6,7 @@ let skew = 0;
 
 // now is the time of the server. since is an age in seconds.
 export const now = () => Date.now() + skew;
-export const since = time => time ? Math.max(0, (now() - (typeof time === 'n' ? time : Date.parse(time))) / 1000) : 0;
+export const since = time => time ? Math.max(0, (now() - new Date(time)) / 1000) : 0;
 
 const problem = (code, message) => Object.assign(new Error(message || `HTTP ${code}`), {code});
 

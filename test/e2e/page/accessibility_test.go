@@ -21,7 +21,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -108,6 +107,5 @@ func TestThePageFitsANarrowScreen(t *testing.T) {
 		if width := get[int](b, "document.documentElement.scrollWidth"); width > 360 {
 			t.Errorf("%s is %d pixels wide", view, width)
 		}
-		b.picture("narrow-"+strings.ReplaceAll(view, "/", "-"), "light")
 	}
 }
