@@ -7,6 +7,7 @@ const [READS, WRITES, GAP] = [0.27, 0.73, 0.13]; // the middles of the lanes acr
 
 export class Flow {
 	dots = [];
+	last = this.dues = 0;
 	still = matchMedia('(prefers-reduced-motion: reduce)');
 	canvas = document.createElement('canvas');
 
@@ -47,9 +48,11 @@ export class Flow {
 	arrived(trace) {
 		if (!this.frame || this.still.matches || document.hidden) return;
 		const time = performance.now() / 1000;
-		if (Math.floor(time) !== this.second) [this.second, this.count] = [Math.floor(time), 0];
-		// A fifth of the dots is for refusals.
-		if (this.count++ >= MOST_A_SECOND * (trace.refused ? 1 : 0.8)) return;
+		this.dues = Math.min(20, this.dues + (time - this.last) * MOST_A_SECOND);
+		this.last = time;
+		// The last ones are for refusals.
+		if (this.dues < (trace.refused ? 1 : 5)) return;
+		this.dues--;
 		this.dots.push({start: time + Math.random() / 4, read: trace.read, stop: trace.refused && trace.stop, failed: trace.verdict !== 'Allowed', offset: Math.random() - 0.5});
 	}
 

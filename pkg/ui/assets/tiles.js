@@ -41,7 +41,7 @@ export class Tiles {
 		items.forEach(({name, word}, i) => {
 			const [x, y] = [i % this.columns * this.pitch, Math.floor(i / this.columns) * this.pitch];
 			pen.fillStyle = pen.strokeStyle = colours[word];
-			pen.lineWidth = Math.max(1, size / 6);
+			pen.lineWidth = Math.max(1.5, size / 6);
 			this.tile(pen, word, x, y, size);
 			if (i !== this.pointed && name !== this.chosen) return;
 			pen.strokeStyle = ink;
