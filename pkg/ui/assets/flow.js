@@ -7,7 +7,8 @@ const [READS, WRITES, GAP] = [0.27, 0.73, 0.13]; // the middles of the lanes acr
 
 export class Flow {
 	dots = [];
-	last = this.dues = 0;
+	last = 0;
+	dues = 0;
 	still = matchMedia('(prefers-reduced-motion: reduce)');
 	canvas = document.createElement('canvas');
 
