@@ -117,7 +117,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case path == "/ui/whoami":
 		h.only(w, r, h.within("read", mostReads, h.whoami), http.MethodGet)
 	case path == "/ui/stream":
-		h.only(w, r, h.within("stream", mostStreams, h.stream), http.MethodGet)
+		h.only(w, r, h.within(streams, mostStreams, h.stream), http.MethodGet)
 	case strings.HasPrefix(path, apiPrefix+"/"):
 		h.only(w, r, h.within("read", mostReads, h.read), http.MethodGet, http.MethodHead)
 	default:
@@ -225,7 +225,7 @@ func (h *Handler) within(kind string, most int, serve func(http.ResponseWriter, 
 		leave, ok := h.Sessions.enter(found, kind, most)
 		if !ok {
 			w.Header().Set("Retry-After", "1")
-			fail(w, http.StatusTooManyRequests, fmt.Sprintf("%d requests of this session are in progress, which is the limit: close other tabs", most))
+			fail(w, http.StatusTooManyRequests, fmt.Sprintf("too many requests are in progress, and %d is the limit of one session: close other tabs", most))
 			return
 		}
 		defer leave()

@@ -36,6 +36,8 @@ type Limits struct {
 	// Sessions is the number of sessions, and SessionsPerUser that of one user, of which the one that was
 	// not used for the longest time ends for a new one.
 	Sessions, SessionsPerUser int
+	// Streams is the number of open streams, and StreamsPerUser that of one user. Each may need mostPending.
+	Streams, StreamsPerUser int
 	// LinkLife is the time within which a link must be used.
 	LinkLife time.Duration
 	// Life is the longest duration of a session, and Idle the longest time between two uses of it. An open
@@ -46,10 +48,10 @@ type Limits struct {
 // Limits of a server, and of the proxy of one user.
 var (
 	ServerLimits = Limits{
-		Links: 1000, LinksPerUser: 8, Sessions: 1000, SessionsPerUser: 8,
+		Links: 1000, LinksPerUser: 8, Sessions: 1000, SessionsPerUser: 8, Streams: 200, StreamsPerUser: 8,
 		LinkLife: time.Minute, Life: 8 * time.Hour, Idle: 30 * time.Minute,
 	}
-	ProxyLimits = Limits{Links: 1, LinksPerUser: 1, Sessions: 16, SessionsPerUser: 16}
+	ProxyLimits = Limits{Links: 1, LinksPerUser: 1, Sessions: 16, SessionsPerUser: 16, Streams: 16, StreamsPerUser: 16}
 )
 
 // Errors of Sessions.
@@ -267,11 +269,26 @@ func (s *Sessions) sweep(now time.Time) {
 	}
 }
 
+// streams is the kind of requests that are also bounded for a user and for all.
+const streams = "stream"
+
+// mayStream reports whether a user may open one more stream; the lock is held.
+func (s *Sessions) mayStream(user string) bool {
+	all, same := 0, 0
+	for _, other := range s.sessions {
+		all += other.open[streams]
+		if other.owner.Key == user {
+			same += other.open[streams]
+		}
+	}
+	return all < s.limits.Streams && same < s.limits.StreamsPerUser
+}
+
 // enter counts a request of a session that is in progress, unless there are too many of its kind.
 func (s *Sessions) enter(in *session, kind string, most int) (leave func(), ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if in.open[kind] >= most {
+	if in.open[kind] >= most || kind == streams && !s.mayStream(in.owner.Key) {
 		return nil, false
 	}
 	in.open[kind]++

@@ -28,7 +28,7 @@ import (
 // store is a store with a fake clock, whose limits are small.
 func store() (*Sessions, *clocktesting.FakePassiveClock) {
 	clock := clocktesting.NewFakePassiveClock(time.Unix(1e9, 0))
-	limits := Limits{Links: 4, LinksPerUser: 2, Sessions: 4, SessionsPerUser: 2, LinkLife: time.Minute, Life: 8 * time.Hour, Idle: 30 * time.Minute}
+	limits := Limits{Links: 4, LinksPerUser: 2, Sessions: 4, SessionsPerUser: 2, Streams: 3, StreamsPerUser: 2, LinkLife: time.Minute, Life: 8 * time.Hour, Idle: 30 * time.Minute}
 	return NewSessions(limits, clock), clock
 }
 
@@ -174,5 +174,37 @@ func TestRequestsOfASessionAreBounded(t *testing.T) {
 	leave()
 	if _, ok := s.enter(found, "stream", 1); !ok {
 		t.Error("a stream is refused after the end of another")
+	}
+}
+
+func TestStreamsOfAUserAndOfAllAreBounded(t *testing.T) {
+	s, _ := store()
+	enter := func(user string) bool {
+		found, err := s.find(t.Context(), begun(t, s, Owner{Key: user}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, ok := s.enter(found, streams, 10)
+		return ok
+	}
+	if !enter("ann") || !enter("bob") {
+		t.Fatal("the first streams are refused")
+	}
+	// Each has one stream in a session. Another session of ann's gets her second, and none a third.
+	found, err := s.find(t.Context(), begun(t, s, Owner{Key: "ann"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := s.enter(found, streams, 10); !ok {
+		t.Error("the second stream of a user is refused")
+	}
+	if _, ok := s.enter(found, streams, 10); ok {
+		t.Error("a stream of a user too many")
+	}
+	if _, ok := s.enter(found, "read", 10); !ok {
+		t.Error("a read is refused")
+	}
+	if enter("eve") {
+		t.Error("a stream of all too many")
 	}
 }

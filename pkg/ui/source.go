@@ -150,7 +150,7 @@ func (s *source) get(ctx context.Context, parameters url.Values) (*http.Response
 }
 
 // pageSize is the number of objects in one page of a list.
-const pageSize = "500"
+const pageSize = "100"
 
 // list adds the objects and returns their resource version.
 func (s *source) list(ctx context.Context) (string, error) {
@@ -189,8 +189,8 @@ func (s *source) list(ctx context.Context) (string, error) {
 
 // Bounds of what a server sends, in bytes.
 const (
-	longestPage  = 64 << 20
-	longestEvent = 8 << 20
+	longestPage  = 32 << 20
+	longestEvent = 4 << 20
 )
 
 // object has what a stream needs of an object.

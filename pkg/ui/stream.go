@@ -33,7 +33,7 @@ const (
 	// mostWatches is the number of collections in one stream.
 	mostWatches = 12
 	// mostPending bounds what waits for one browser, in bytes.
-	mostPending = 8 << 20
+	mostPending = 2 << 20
 	// batch is the size of one write, in bytes.
 	batch = 256 << 10
 )

@@ -187,7 +187,7 @@ func TestACollectionIsFollowed(t *testing.T) {
 				{lines: []string{event(modified, "c", "8")}, open: true},
 			},
 			want:     "ADDED a, ADDED b, synced, MODIFIED c",
-			requests: []string{"sendInitialEvents=true", "limit=500", "continue=more", "resourceVersion=7"},
+			requests: []string{"sendInitialEvents=true", "limit=100", "continue=more", "resourceVersion=7"},
 		},
 		{
 			name:     "again after a refusal",

@@ -137,6 +137,7 @@ func TestWhatIsWrongWithTheCommandIsSaid(t *testing.T) {
 		{"a port that is none", "--port=70000", []string{"--port=70000"}},
 		{"a server without a page", "start it with --ui-listen", []string{"--on-server"}},
 		{"flags of the other page", "leave them out with --on-server", []string{"--on-server", "--port=1"}},
+		{"a server that is down", "refuses connections", []string{"--server=https://127.0.0.1:1"}},
 		{"a user that is unknown", "Unauthorized", []string{"--kubeconfig", unknown(t, server.Config)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
