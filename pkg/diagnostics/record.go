@@ -391,12 +391,3 @@ func (r *Record) setTrackers(ctx context.Context) {
 		r.trackers = trackers
 	}
 }
-
-// bounded returns a text of at most size bytes that keeps no longer one in memory.
-func bounded(text string, size int) string {
-	if len(text) <= size {
-		return text
-	}
-	const mark = "…"
-	return strings.ToValidUTF8(text[:size-len(mark)], "") + mark
-}

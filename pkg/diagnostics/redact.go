@@ -53,3 +53,12 @@ func redactor(r *http.Request) func(string) string {
 		return longWord.ReplaceAllString(text, redacted)
 	}
 }
+
+// bounded returns a text of at most size bytes that keeps no longer one in memory.
+func bounded(text string, size int) string {
+	if len(text) <= size {
+		return text
+	}
+	const mark = "…"
+	return strings.ToValidUTF8(text[:size-len(mark)], "") + mark
+}

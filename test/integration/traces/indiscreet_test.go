@@ -63,8 +63,8 @@ func found(text string, secrets ...string) string {
 	return ""
 }
 
-// review is the part of an AdmissionReview that the webhooks read.
-type review struct {
+// webhookReview is the part of an AdmissionReview that the webhooks read.
+type webhookReview struct {
 	Request struct {
 		UID    string
 		Object struct {
@@ -108,7 +108,7 @@ func indiscreet(w http.ResponseWriter, r *http.Request) {
 
 // admit denies, fails and patches, by the number in the object's name.
 func admit(w http.ResponseWriter, r *http.Request) {
-	var got review
+	var got webhookReview
 	_ = json.NewDecoder(r.Body).Decode(&got)
 	name := got.Request.Object.Metadata.Name
 	number, _ := strconv.Atoi(name[strings.LastIndex(name, "-")+1:])

@@ -129,8 +129,8 @@ func gatesOf(stops []v1alpha1.TraceStop) []string {
 	return all
 }
 
-// stored returns the whole content of etcd with its revision.
-func stored(t *testing.T, client *clientv3.Client) string {
+// contentOf returns the whole content of etcd with its revision.
+func contentOf(t *testing.T, client *clientv3.Client) string {
 	t.Helper()
 	all, err := client.Get(t.Context(), "", clientv3.WithPrefix())
 	if err != nil {
@@ -215,7 +215,7 @@ func TestAReviewNamesTheGateThatDecidesAboutTheRequestAndWritesNothing(t *testin
 	rows, statuses := reviewedRequests(), map[string]v1alpha1.RequestReviewStatus{}
 	// Controllers of the server write sometimes; a review that writes would do so each time.
 	harness.ComesTrue(t, func(context) string {
-		before := stored(t, etcd)
+		before := contentOf(t, etcd)
 		for _, row := range rows {
 			out, answer := review(t, admin, row.spec(t))
 			if answer.Code != http.StatusCreated {
@@ -226,7 +226,7 @@ func TestAReviewNamesTheGateThatDecidesAboutTheRequestAndWritesNothing(t *testin
 			}
 			statuses[row.name] = out.Status
 		}
-		if after := stored(t, etcd); after != before {
+		if after := contentOf(t, etcd); after != before {
 			return fmt.Sprintf("etcd had\n%s\nand has\n%s", before, after)
 		}
 		return ""

@@ -90,14 +90,14 @@ func TestNoReviewOfASpecialWriteChangesTheStore(t *testing.T) {
 	defer func() { _ = etcd.Close() }()
 	// Controllers of the server write sometimes; a review that writes would do so each time.
 	harness.ComesTrue(t, func(context) string {
-		before := stored(t, etcd)
+		before := contentOf(t, etcd)
 		for name, spec := range specialWrites() {
 			out, answer := review(t, admin, spec)
 			if s := out.Status; answer.Code != http.StatusCreated || s.Verdict != v1alpha1.VerdictAllowed {
 				t.Fatalf("%s: %d, the review is %s %d %s by %v", name, answer.Code, s.Verdict, s.Code, s.Reason, s.DecidedBy)
 			}
 		}
-		if after := stored(t, etcd); after != before {
+		if after := contentOf(t, etcd); after != before {
 			return fmt.Sprintf("etcd had\n%s\nand has\n%s", before, after)
 		}
 		return ""
