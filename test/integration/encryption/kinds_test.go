@@ -17,6 +17,7 @@ limitations under the License.
 package encryption
 
 import (
+	"context"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
@@ -132,9 +133,17 @@ func (k kind) createMarked(t *testing.T, config *rest.Config) {
 	object.SetGroupVersionKind(k.resource.GroupVersion().WithKind(k.kind))
 	object.SetName("marked")
 	object.SetAnnotations(map[string]string{"example.com/marker": k.marker})
-	if _, err := k.client(config).Create(t.Context(), object, metav1.CreateOptions{}); err != nil {
-		t.Errorf("creating an object of %s: %v", k.resource.Resource, err)
-	}
+	// One of the objects is a quota, which refuses others until the controller has counted for the first time.
+	harness.ComesTrue(t, func(ctx context.Context) string {
+		_, err := k.client(config).Create(ctx, object, metav1.CreateOptions{})
+		if err != nil && strings.Contains(err.Error(), "status unknown for quota") {
+			return err.Error()
+		}
+		if err != nil {
+			t.Errorf("creating an object of %s: %v", k.resource.Resource, err)
+		}
+		return ""
+	})
 }
 
 func (k kind) wantMarked(t *testing.T, config *rest.Config) {
