@@ -32,12 +32,25 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// Apply configures logging to a writer, of a command that runs until it is stopped. In the JSON format, everything
+// Validate returns the errors of the flags of logging.
+func Validate(o *logs.Options, gate featuregate.FeatureGate) []error {
+	if o.Format != logsapi.DefaultLogFormat && o.Format != logsapi.JSONLogFormat {
+		// The library's error names a field and not the flag.
+		return []error{fmt.Errorf("--logging-format: unknown format %q: use %s or %s", o.Format, logsapi.DefaultLogFormat, logsapi.JSONLogFormat)}
+	}
+	var errs []error
+	for _, err := range logsapi.Validate(o, gate, nil) {
+		errs = append(errs, err)
+	}
+	return errs
+}
+
+// Apply validates the options and configures logging to a writer, of a command that runs until it is stopped. In the JSON format, everything
 // that the process writes to the standard error afterwards is JSON.
 func Apply(o *logs.Options, to io.Writer, gate featuregate.FeatureGate) error {
 	streams := &logsapi.LoggingOptions{ErrorStream: ShortLines{Writer: to}, InfoStream: ShortLines{Writer: os.Stdout}}
-	if o.Format != logsapi.DefaultLogFormat && o.Format != logsapi.JSONLogFormat {
-		return fmt.Errorf("--logging-format: unknown format %q: use %s or %s", o.Format, logsapi.DefaultLogFormat, logsapi.JSONLogFormat)
+	if errs := Validate(o, gate); len(errs) > 0 {
+		return utilerrors.NewAggregate(errs)
 	}
 	if err := logsapi.ValidateAndApplyWithOptions(o, streams, gate); err != nil {
 		return err

@@ -123,6 +123,7 @@ func TestAWrongValueNamesItsFlagAndTheCure(t *testing.T) {
 		}, []string{"--etcd-quota-bytes is for the embedded etcd: leave it out"}},
 		{"fewer watches than none", func(o *Options) { o.Watches.MaxPerUser, o.Watches.Max = -1, -2 }, []string{"--max-watches-per-user=-1 must not be negative: use 0", "--max-watches=-2 must not be negative"}},
 		{"no requests in flight", func(o *Options) { o.ServerRun.MaxRequestsInFlight, o.ServerRun.MaxMutatingRequestsInFlight = 0, 0 }, []string{"--max-requests-inflight and --max-mutating-requests-inflight must add up to at least 1"}},
+		{"an unknown format of the log", func(o *Options) { o.Logs.Format = "xml" }, []string{"--logging-format: unknown format \"xml\": use text or json"}},
 		{"flow control switched off", func(o *Options) { o.Features.EnablePriorityAndFairness = false }, []string{"--enable-priority-and-fairness=false is not supported"}},
 		{"a flag of the other mode", func(o *Options) { o.Cluster.Kubeconfig = missing }, []string{"--kubeconfig is for --mode=aggregated"}},
 		{"an authorization configuration that does not exist", func(o *Options) { o.Authorization.ConfigFile = missing }, []string{"--authorization-config: the file cannot be read"}},

@@ -21,10 +21,9 @@ import (
 	"slices"
 	"time"
 
-	logsapi "k8s.io/component-base/logs/api/v1"
-
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/manager"
 	"github.com/gatehouse-dev/gatehouse/pkg/files"
+	"github.com/gatehouse-dev/gatehouse/pkg/logging"
 )
 
 // Validate returns an error for each invalid flag, with the flag and the cure.
@@ -55,10 +54,7 @@ func (o CompletedOptions) Validate() []error {
 	}
 	errs = append(errs, o.Metrics.Validate()...)
 	errs = append(errs, o.Tracing.Validate()...)
-	for _, err := range logsapi.Validate(o.Logs, o.ServerRun.ComponentGlobalsRegistry.FeatureGateFor(o.ServerRun.ComponentName), nil) {
-		errs = append(errs, err)
-	}
-	return errs
+	return append(errs, logging.Validate(o.Logs, o.ServerRun.ComponentGlobalsRegistry.FeatureGateFor(o.ServerRun.ComponentName))...)
 }
 
 // validateMode validates the mode, and that flags of the other mode are not set.
