@@ -97,12 +97,23 @@ test-clients: build ## Run the clients of others: JavaScript, Python, Helm, kube
 	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
 .PHONY: e2e
-e2e: build controlplane ## Run the tests behind a real kube-apiserver, then make conformance
+e2e: build controlplane ## Run the tests behind a real kube-apiserver, then make test-page and make conformance
 	@failed=; \
 	echo "go test -tags e2e $(TESTFLAGS) ./test/e2e/"; \
 	go test -tags e2e -count=1 -timeout 40m $(TESTFLAGS) ./test/e2e/ || failed+=" test/e2e"; \
+	make test-page || failed+=" test-page"; \
 	make conformance || failed+=" conformance"; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
+
+# Needs Debian's chromium, and npm for axe-core.
+.PHONY: test-page
+test-page: build ## Run the tests of the page in Chromium without a window, with more flags in TESTFLAGS='...'
+	cd test/e2e/page && go test -count=1 -timeout 20m $(TESTFLAGS) ./...
+
+.PHONY: pictures
+pictures: build ## Take the pictures of docs/ui.md again
+	@mkdir -p docs/img
+	cd test/e2e/page && go test -count=1 -timeout 20m ./... -args -pictures $(CURDIR)/docs/img
 
 # The program is kept out of the tree; the first build compiles Kubernetes' test framework.
 .PHONY: conformance
@@ -176,6 +187,10 @@ bench-aggregated: build controlplane ## What the way through a kube-apiserver co
 .PHONY: bench-admission
 bench-admission: build ## What each admission plugin costs a write, and the chain as a whole
 	go run ./test/bench admission $(ARGS)
+
+.PHONY: bench-traces
+bench-traces: build ## What request traces cost gets, creates and events, and the memory of full rings
+	go run ./test/bench traces $(ARGS)
 
 .PHONY: bench-siege
 bench-siege: build ## What an ordinary user waits while every kind of attack is played at once

@@ -43,7 +43,7 @@ GOBIN=$bin go install \
 export PATH=$bin:$PATH
 
 # Directories of the API groups: a hub with its versions below it.
-groups=(fleet)
+groups=(fleet diagnostics)
 hubs=() versions=() client_inputs=()
 for group in "${groups[@]}"; do
   hubs+=("$module/pkg/apis/$group")

@@ -130,6 +130,7 @@ func Apply(generic *genericapiserver.Config, fleet *runtime.Scheme, configuratio
 			),
 		},
 		Informers:      s.Informers,
+		Parameters:     s.Parameters,
 		Services:       s.Services,
 		Trace:          s.Trace,
 		BoundInstances: s.BoundInstances,

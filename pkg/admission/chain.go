@@ -19,6 +19,8 @@ package admission
 import (
 	"errors"
 	"fmt"
+	"net/http"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/admission"
@@ -31,6 +33,8 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/hostrestriction"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/admissionregistration"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics"
+	diagnosticsv1alpha1 "github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization/host"
 )
 
@@ -46,6 +50,9 @@ type Config struct {
 	Informers informers.SharedInformerFactory
 	// Services resolves the service of a webhook's clientConfig.
 	Services webhook.ServiceResolver
+	// Parameters reports for which resources the informers serve as those of a policy's parameters; nil for
+	// all that they have.
+	Parameters func(schema.GroupVersionResource) bool
 	// Trace traces the requests to webhooks; nil for none.
 	Trace transport.WrapperFunc
 	// BoundInstances reports whether an instance is bound to a host.
@@ -87,19 +94,67 @@ func New(c Config) (admission.Interface, error) {
 	}
 	initializers := append(admission.PluginInitializers{}, c.Initializers...)
 	// The wrapper adds no credentials: the server sends webhooks none of its own.
-	initializers = append(initializers, webhookinitializer.NewPluginInitializer(webhookClients(c.Trace), c.Services), excluded{}, boundInstances{c.BoundInstances})
-	outer := &lazyInitializer{informers: c.Informers, all: initializers, missing: c.Missing}
+	all := newRegistrations(c.Informers, names)
+	observers := newObservers(c.Informers, all)
+	initializers = append(initializers, c.webhooks(func(rt http.RoundTripper) http.RoundTripper {
+		return &tracedTransport{rt, newWebhookNames(all, false)}
+	}), excluded{}, boundInstances{c.BoundInstances})
+	roles := plays{map[string]bool{}, map[string]bool{}}
+	outer := &lazyInitializer{informers: c.Informers, all: append(slices.Clone(initializers), c.view(false)), missing: c.Missing}
+	shadows := c.shadows(observers, configuration, all)
 	chain, err := plugins.NewFromPlugins(names, configuration, append(initializers, outer), admission.Decorators{
+		roles,
 		admission.DecoratorFunc(admissionmetrics.WithControllerMetrics),
 		sameObject{},
 		policyTimeout{plugins: byName, limit: policyTime},
 		dependencyGuard{plugins: byName, missing: c.Missing},
 		refusalDecorator{plugins: byName},
+		shadows,
+		traceDecorator{plugins: byName, plays: roles, observers: observers},
 	})
 	if err = errors.Join(err, outer.err); err != nil {
 		return nil, err
 	}
-	return admissionmetrics.WithStepMetrics(chain), nil
+	return &tracedChain{admissionmetrics.WithStepMetrics(chain)}, nil
+}
+
+// webhooks returns the initializer of the clients of webhooks.
+func (c *Config) webhooks(wrap transport.WrapperFunc) admission.PluginInitializer {
+	return webhookinitializer.NewPluginInitializer(webhookClients(wrap, c.Trace), c.Services)
+}
+
+// view returns the informers without webhooks and bindings in shadow, or with only those, as an initializer.
+func (c *Config) view(shadow bool) shadowView {
+	factory := c.Informers
+	if c.Parameters != nil {
+		factory = ParameterInformers{SharedInformerFactory: factory, Known: c.Parameters}
+	}
+	return shadowView{factory, shadow}
+}
+
+// shadows returns what asks in shadow, by the names of the plugins.
+func (c *Config) shadows(observers map[string]*observer, configuration admission.ConfigProvider, all map[string]*registrations) shadowDecorator {
+	registerShadowMetrics()
+	initializers := append(admission.PluginInitializers{}, c.Initializers...)
+	initializers = append(initializers, c.webhooks(func(rt http.RoundTripper) http.RoundTripper {
+		return &shadowTransport{rt, newWebhookNames(all, true)}
+	}), excluded{}, c.view(true))
+	shadows := shadowDecorator{}
+	for name, register := range shadowRegisters() {
+		if observers[name] == nil {
+			continue
+		}
+		shadows[name] = newShadow(observers[name], func() (admission.Interface, error) {
+			config, err := configuration.ConfigFor(name)
+			if err != nil {
+				return nil, err
+			}
+			library := admission.NewPlugins()
+			register(library)
+			return library.InitPlugin(name, config, initializers)
+		})
+	}
+	return shadows
 }
 
 // lazyInitializer passes all initializers to lazy plugins, which apply them when they are built.
@@ -117,13 +172,16 @@ func (l *lazyInitializer) Initialize(plugin admission.Interface) {
 	}
 }
 
+// reviewsOfRequests contain the object of another request: webhooks get that as the object of its own.
+var reviewsOfRequests = diagnostics.Resource(diagnosticsv1alpha1.RequestReviews)
+
 // excluded excludes resources from webhooks and policies, so that a broken one can be repaired.
 type excluded struct{}
 
 // Initialize implements admission.PluginInitializer.
 func (excluded) Initialize(plugin admission.Interface) {
 	if wants, ok := plugin.(initializer.WantsExcludedAdmissionResources); ok {
-		wants.SetExcludedAdmissionResources(admissionregistration.ExcludedResources())
+		wants.SetExcludedAdmissionResources(append(admissionregistration.ExcludedResources(), reviewsOfRequests))
 	}
 }
 

@@ -28,9 +28,13 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 	policyconfig "k8s.io/apiserver/pkg/admission/plugin/policy/config"
 	webhookconfig "k8s.io/apiserver/pkg/admission/plugin/webhook/config"
+	mutatingwebhook "k8s.io/apiserver/pkg/admission/plugin/webhook/mutating"
+	validatingwebhook "k8s.io/apiserver/pkg/admission/plugin/webhook/validating"
 	"k8s.io/apiserver/pkg/util/webhook"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
 )
 
 // lazyPlugin builds a plugin of the library when it is needed: for the first webhook
@@ -47,6 +51,8 @@ type lazyPlugin struct {
 	missing    func(need string) error
 	triggers   informers.GenericInformer
 	build      func() (admission.Interface, error)
+	// harmless has the webhooks that reviews call; nil for policies.
+	harmless *harmlessHooks
 }
 
 // kind wraps the plugin as a mutating or as a validating one.
@@ -104,6 +110,12 @@ func (l *lazyPlugin) setLazy(factory informers.SharedInformerFactory, initialize
 	l.build = sync.OnceValues(func() (admission.Interface, error) {
 		return l.library.InitPlugin(l.name, l.reader(), l.initialize)
 	})
+	switch l.name {
+	case mutatingwebhook.PluginName:
+		l.harmless = newHarmlessHooks(l, diagnostics.MutatingAdmission)
+	case validatingwebhook.PluginName:
+		l.harmless = newHarmlessHooks(l, diagnostics.ValidatingAdmission)
+	}
 	all := []cache.SharedIndexInformer{factory.Core().V1().Namespaces().Informer()}
 	for _, plugin := range Plugins() {
 		if plugin.Name != l.name {
@@ -137,7 +149,7 @@ func (l *lazyPlugin) ValidateInitialization() error {
 }
 
 // plugin returns the library's plugin; nil if there is no trigger.
-func (l *lazyPlugin) plugin(a admission.Attributes) (admission.Interface, error) {
+func (l *lazyPlugin) plugin(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) (admission.Interface, error) {
 	if !l.WaitForReady() {
 		return nil, admission.NewForbidden(a, errNotYetReady)
 	}
@@ -154,6 +166,9 @@ func (l *lazyPlugin) plugin(a admission.Attributes) (admission.Interface, error)
 			return nil, cannotDecide(l.name, err)
 		}
 	}
+	if l.harmless != nil && diagnostics.From(ctx).Reviewed() {
+		return l.harmless.plugin(ctx, l, a, o)
+	}
 	plugin, err := l.build()
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)
@@ -163,7 +178,7 @@ func (l *lazyPlugin) plugin(a admission.Attributes) (admission.Interface, error)
 
 // Admit implements admission.MutationInterface.
 func (l *lazyMutation) Admit(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
-	plugin, err := l.plugin(a)
+	plugin, err := l.plugin(ctx, a, o)
 	if err != nil || plugin == nil || !plugin.Handles(a.GetOperation()) {
 		return err
 	}
@@ -172,7 +187,7 @@ func (l *lazyMutation) Admit(ctx context.Context, a admission.Attributes, o admi
 
 // Validate implements admission.ValidationInterface.
 func (l *lazyValidation) Validate(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
-	plugin, err := l.plugin(a)
+	plugin, err := l.plugin(ctx, a, o)
 	if err != nil || plugin == nil || !plugin.Handles(a.GetOperation()) {
 		return err
 	}

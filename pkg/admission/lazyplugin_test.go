@@ -17,6 +17,9 @@ limitations under the License.
 package admission
 
 import (
+	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -29,10 +32,13 @@ import (
 	"k8s.io/apiserver/pkg/admission/initializer"
 	mutatingwebhook "k8s.io/apiserver/pkg/admission/plugin/webhook/mutating"
 	validatingwebhook "k8s.io/apiserver/pkg/admission/plugin/webhook/validating"
+	"k8s.io/apiserver/pkg/authentication/user"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/utils/ptr"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
 )
 
 // newLazy returns the plugin of validating webhooks as in the chain.
@@ -107,6 +113,55 @@ func TestAnInvalidConfigurationEndsTheStart(t *testing.T) {
 			// Without initializers the plugin is incomplete, which is another error.
 			if incomplete := err != nil && strings.Contains(err.Error(), "needs informers of its triggers"); tc.message == "" && !incomplete || tc.message != "" && (err == nil || !strings.Contains(err.Error(), tc.message)) {
 				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestAReviewNamesWebhooksWithSideEffectsAndDoesNotCallThem(t *testing.T) {
+	hook := func(name string, effects *admissionregistrationv1.SideEffectClass, operation admissionregistrationv1.OperationType) admissionregistrationv1.ValidatingWebhook {
+		return admissionregistrationv1.ValidatingWebhook{
+			Name: name, ClientConfig: admissionregistrationv1.WebhookClientConfig{URL: ptr.To("https://127.0.0.1:1/")},
+			FailurePolicy: ptr.To(admissionregistrationv1.Fail), MatchPolicy: ptr.To(admissionregistrationv1.Exact), SideEffects: effects, TimeoutSeconds: ptr.To[int32](1),
+			AdmissionReviewVersions: []string{"v1"}, NamespaceSelector: &metav1.LabelSelector{}, ObjectSelector: &metav1.LabelSelector{},
+			Rules: []admissionregistrationv1.RuleWithOperations{{
+				Operations: []admissionregistrationv1.OperationType{operation}, Rule: admissionregistrationv1.Rule{APIGroups: []string{"*"}, APIVersions: []string{"*"}, Resources: []string{"*"}},
+			}},
+		}
+	}
+	some, none, create := ptr.To(admissionregistrationv1.SideEffectClassSome), ptr.To(admissionregistrationv1.SideEffectClassNone), admissionregistrationv1.Create
+	scheme, group := runtime.NewScheme(), schema.GroupVersion{Group: "g", Version: "v1"}
+	scheme.AddKnownTypeWithName(group.WithKind("K"), &metav1.PartialObjectMetadata{})
+	objects := admission.NewObjectInterfacesFromScheme(scheme)
+	for _, tc := range []struct {
+		name    string
+		hooks   []admissionregistrationv1.ValidatingWebhook
+		skipped []string
+		err     string
+	}{
+		{"side effects", []admissionregistrationv1.ValidatingWebhook{hook("some.example.com", some, create)}, []string{"hooks/some.example.com"}, ""},
+		{"side effects that are not declared", []admissionregistrationv1.ValidatingWebhook{hook("old.example.com", nil, create)}, []string{"hooks/old.example.com"}, ""},
+		{"side effects on another operation", []admissionregistrationv1.ValidatingWebhook{hook("some.example.com", some, admissionregistrationv1.Delete)}, nil, ""},
+		{"a webhook without beside one with", []admissionregistrationv1.ValidatingWebhook{hook("some.example.com", some, create), hook("none.example.com", none, create)}, []string{"hooks/some.example.com"}, `failed calling webhook "none.example.com"`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			l := newLazy(t, &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "hooks"}, Webhooks: tc.hooks})
+			var err error
+			trace, _ := diagnostics.New(diagnostics.Config{Options: diagnostics.NewOptions()}).Review(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				diagnostics.From(r.Context()).Enter(diagnostics.ValidatingAdmission)
+				err = l.Validate(r.Context(), attributes(admission.Create, "default"), objects)
+			}), httptest.NewRequest(http.MethodPost, "/", nil), diagnostics.Review{User: &user.DefaultInfo{Name: "bob"}})
+			if tc.err == "" && err != nil || tc.err != "" && (err == nil || !strings.Contains(err.Error(), tc.err)) {
+				t.Errorf("got %v", err)
+			}
+			var skipped []string
+			for _, stop := range trace.Stops {
+				if string(stop.Verdict) == "Skipped" {
+					skipped = append(skipped, stop.By)
+				}
+			}
+			if !slices.Equal(skipped, tc.skipped) {
+				t.Errorf("skipped are %v of %+v", skipped, trace.Stops)
 			}
 		})
 	}

@@ -45,14 +45,15 @@ const (
 var errAnswerTooLarge = fmt.Errorf("the webhook's answer is larger than %d bytes: let it answer with a smaller patch and shorter texts", maxWebhookAnswer)
 
 // webhookClients gives the clients of all webhooks, also those of kubeconfig files, a transport that
-// follows no redirects and bounds the size of responses. trace, if not nil, traces their requests.
-func webhookClients(trace transport.WrapperFunc) webhook.AuthenticationInfoResolverWrapper {
+// follows no redirects and bounds the size of responses, and the wrapper around it. trace, if not nil,
+// traces their requests.
+func webhookClients(wrap transport.WrapperFunc, trace transport.WrapperFunc) webhook.AuthenticationInfoResolverWrapper {
 	guarded := func(config *rest.Config, err error) (*rest.Config, error) {
 		if err != nil {
 			return nil, err
 		}
 		config = rest.CopyConfig(config)
-		config.Wrap(func(rt http.RoundTripper) http.RoundTripper { return &guardedTransport{rt} })
+		config.Wrap(func(rt http.RoundTripper) http.RoundTripper { return wrap(&guardedTransport{rt}) })
 		if trace != nil {
 			config.Wrap(trace)
 		}

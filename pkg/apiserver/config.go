@@ -38,11 +38,16 @@ import (
 	"k8s.io/component-base/metrics"
 	"k8s.io/utils/clock"
 
+	diagnosticsapi "github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver/bodies"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver/memory"
+	"github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/authentication/tokenrequest"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
+	diagnosticsregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics/storagemember"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics/uisession"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/escalation"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage"
 	"github.com/gatehouse-dev/gatehouse/pkg/watches"
@@ -71,6 +76,12 @@ type Config struct {
 	Encryption *storage.Encryption
 	// Memory is shared by requests that need much of it; nil if memory has no limit.
 	Memory *memory.Budget
+	// Traces record requests.
+	Traces Traces
+	// StorageMembers are the members of etcd; nil if they are not observed.
+	StorageMembers storagemember.Source
+	// Pages makes links to the page of this server; nil if it has none.
+	Pages uisession.Pages
 	// Watches bound the duration of a watch without a new authorization; both are set.
 	Watches WatchLimits
 	// WatchSessions records the open watches; a new one if it is nil.
@@ -123,6 +134,8 @@ type completedConfig struct {
 	lifetimes      *watchLifetimes
 	metrics        []metrics.Gatherer
 	encryption     *storage.Encryption
+	diagnostics    diagnosticsregistry.StorageProvider
+	watches        *watches.Registry
 }
 
 // CompletedConfig is a Config with all derived values.
@@ -164,12 +177,24 @@ func (c *Config) Complete() CompletedConfig {
 	if sessions == nil {
 		sessions = watches.NewRegistry(clock.RealClock{})
 	}
+	traced := newTraced(c.Traces.Options, &library)
+	sessions.Server = library.APIServerID
+	completed.watches = sessions
+	reviews := newReviews(traced)
+	completed.diagnostics = diagnosticsregistry.StorageProvider{
+		Traces: traced.storage(c), Reviews: reviews.storage(c), Watches: watchSessions(sessions, c), Members: c.StorageMembers, Pages: c.Pages,
+	}
 	library.BuildHandlerChainFunc = func(handler http.Handler, config *genericapiserver.Config) http.Handler {
 		completed.gate.cures = mayCure(config.Authentication.Authenticator)
 		// The innermost filters run after authorization, in this order: the duration of a watch, the
 		// media type, the size of a body, the content of a patch, and the record of a watch.
-		inner := lifetimes.inner(withMediaType(c.withinBounds(completed.patches.wrap(sessions.Wrap(handler)), config), config))
-		return completed.gate.wrap(base.WithStreamRequested(withUserAgent(lifetimes.outer(buildChain(inner, config), config))))
+		inner := func(endpoints http.Handler) http.Handler {
+			return withMediaType(c.withinBounds(completed.patches.wrap(endpoints), config), config)
+		}
+		reviewed := inner(reviews.at(served, diagnostics.EndReviews(handler)))
+		reviews.chain = reviews.at(limits, base.WithStreamRequested(withUserAgent(buildChain(reviews.at(limits, reviewed), reviews.configOf(config)))))
+		chain := lifetimes.outer(buildChain(traced.at(limits, lifetimes.inner(inner(traced.at(served, sessions.Wrap(withWatchObserver(handler)))))), traced.config(config)), config)
+		return traced.recorder.Wrap(completed.gate.wrap(traced.at(limits, base.WithStreamRequested(withUserAgent(chain)))))
 	}
 	completed.lifetimes, completed.metrics = lifetimes, append(slices.Clone(c.Metrics), sessions.Metrics())
 	namer := openapi.NewDefinitionNamer(schemes...)
@@ -261,7 +286,9 @@ func (c CompletedConfig) groupSets(types *typeCheck) ([]groupSet, error) {
 	if c.builtins != nil {
 		sets = append(sets, c.builtins.groups(c.tokens, types))
 	}
-	return append(sets, fleetGroups(c.fleetScheme, c.fleetCodecs, c.tokens, updates)), nil
+	own := fleetGroups(c.fleetScheme, c.fleetCodecs, c.tokens, updates)
+	own.names, own.providers = append(own.names, diagnosticsapi.GroupName), append(own.providers, c.diagnostics)
+	return append(sets, own), nil
 }
 
 func (c CompletedConfig) install(server *Server, groups []apiGroup, types *typeCheck) error {
@@ -271,6 +298,7 @@ func (c CompletedConfig) install(server *Server, groups []apiGroup, types *typeC
 	if err := c.patches.learn(groups); err != nil {
 		return err
 	}
+	c.watches.Source = watchSource(server.storages, watchIndexes())
 	checks := append(storagesReady(groups), c.startChecks...)
 	if err := server.generic.AddReadyzChecks(checks...); err != nil {
 		return err

@@ -148,18 +148,19 @@ type indexedFlowControl struct {
 
 // RegisterWatch does not register indexed watches: a write costs only those that match it.
 func (f indexedFlowControl) RegisterWatch(r *http.Request) utilflowcontrol.ForgetWatchFunc {
-	if f.isIndexed(r) {
+	if usesWatchIndex(f.indexes, r) {
 		return nil
 	}
 	return f.Interface.RegisterWatch(r)
 }
 
-func (f indexedFlowControl) isIndexed(r *http.Request) bool {
+// usesWatchIndex reports whether a request is a watch that a watch index serves.
+func usesWatchIndex(indexes map[schema.GroupResource]string, r *http.Request) bool {
 	info, ok := request.RequestInfoFrom(r.Context())
 	if !ok || info.Verb != "watch" {
 		return false
 	}
-	index, ok := f.indexes[schema.GroupResource{Group: info.APIGroup, Resource: info.Resource}]
+	index, ok := indexes[schema.GroupResource{Group: info.APIGroup, Resource: info.Resource}]
 	if !ok {
 		return false
 	}

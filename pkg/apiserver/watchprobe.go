@@ -30,13 +30,15 @@ import (
 	genericfeatures "k8s.io/apiserver/pkg/features"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication/origin"
+	"github.com/gatehouse-dev/gatehouse/pkg/watches"
 )
 
 var (
-	errWatchExpired     = errors.New("its time, its certificate or its token has come to an end")
-	errNotAuthenticated = errors.New("its credentials are not accepted any more")
-	errNotAuthorized    = errors.New("its user may not watch this any more")
+	errWatchExpired     error = &watches.End{Reason: diagnostics.WatchEndExpired, Text: "its time, its certificate or its token has come to an end"}
+	errNotAuthenticated error = &watches.End{Reason: diagnostics.WatchEndIdentityRevoked, Text: "its credentials are not accepted any more"}
+	errNotAuthorized    error = &watches.End{Reason: diagnostics.WatchEndAccessRevoked, Text: "its user may not watch this any more"}
 )
 
 // accessProbe returns the library's filters of impersonation and authorization around a handler that

@@ -18,13 +18,16 @@ package authentication
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"net/url"
 
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/klog/v2"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication/origin"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication/structured"
+	"github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
 )
 
 // sequenceVerbosity is the verbosity from which the log has the authenticator of each request. The
@@ -38,7 +41,18 @@ type named struct {
 	token   authenticator.Token
 	// part returns what of the authenticator decides about a token; nil if all of it does.
 	part func(token string) string
+	// foreign is true if errors are texts of a webhook.
+	foreign bool
 }
+
+// foreignError is an error without its text, which a webhook wrote and which may quote the token.
+type foreignError struct{ error }
+
+// Error returns no text of the webhook. Its own log has it.
+func (foreignError) Error() string { return "the webhook refused the token, or failed: see its log" }
+
+// Unwrap returns the error.
+func (e foreignError) Unwrap() error { return e.error }
 
 // byName names an authenticator of requests.
 func byName(name string, request authenticator.Request) authenticator.Request {
@@ -48,6 +62,11 @@ func byName(name string, request authenticator.Request) authenticator.Request {
 // byTokenName names an authenticator of tokens.
 func byTokenName(name string, token authenticator.Token) authenticator.Token {
 	return named{name: name, token: token}
+}
+
+// byWebhook names an authenticator of tokens that is a webhook.
+func byWebhook(name string, token authenticator.Token) authenticator.Token {
+	return named{name: name, token: token, foreign: true}
 }
 
 // byIssuer names the issuers of an authenticator of tokens.
@@ -71,8 +90,12 @@ func (n named) AuthenticateToken(ctx context.Context, token string) (*authentica
 	return n.record(ctx, part, response, ok, err)
 }
 
-// record logs the result, and adds the name to the error or to the record of the context.
+// record records and logs the result, and adds the name to the error or to the record of the context.
 func (n named) record(ctx context.Context, part string, response *authenticator.Response, ok bool, err error) (*authenticator.Response, bool, error) {
+	if unreached := (*url.Error)(nil); err != nil && n.foreign && !errors.As(err, &unreached) {
+		err = foreignError{err}
+	}
+	diagnostics.Asked(ctx, origin.Name(n.name, part), ok, err)
 	if err != nil {
 		err = &origin.Error{By: n.name, Part: part, Err: err}
 	} else if ok {

@@ -119,7 +119,7 @@ func (c Standalone) tokens() authenticator.Token {
 		list = append(list, byIssuer("oidc", c.OIDC))
 	}
 	if c.Webhook != nil {
-		list = append(list, byTokenName("token-webhook", c.Webhook))
+		list = append(list, byWebhook("token-webhook", c.Webhook))
 	}
 	return boundedToken(tokenunion.New(list...))
 }

@@ -28,6 +28,7 @@ import (
 	authorizationclient "k8s.io/client-go/kubernetes/typed/authorization/v1"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization/host"
+	"github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
 )
 
 // Delegated configures authorization in the aggregated mode.
@@ -70,12 +71,12 @@ func NewDelegated(c Delegated) (authorizer.Authorizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return union.New(
+	return union.New(diagnostics.NamedAuthorizers(
 		union.NamedAuthorizer{AuthorizerName: user.SystemPrivilegedGroup, Authorizer: authorizerfactory.NewPrivilegedGroups(user.SystemPrivilegedGroup)},
 		union.NamedAuthorizer{AuthorizerName: "health-paths", Authorizer: health},
 		// Before the cluster: its roles ignore field selectors, and a broad one would allow every
 		// instance to every host.
 		union.NamedAuthorizer{AuthorizerName: "hosts", Authorizer: hosts},
 		union.NamedAuthorizer{AuthorizerName: "cluster", Authorizer: reviewer},
-	)
+	)...)
 }

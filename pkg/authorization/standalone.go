@@ -24,6 +24,8 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
 	"k8s.io/apiserver/pkg/authorization/path"
 	"k8s.io/apiserver/pkg/authorization/union"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
 )
 
 // Standalone holds the authorizers of the standalone mode, besides the fixed rules.
@@ -49,7 +51,7 @@ func NewStandalone(c Standalone) (authorizer.Authorizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return union.New(append(fixed, union.NamedAuthorizer{AuthorizerName: "rbac", Authorizer: c.Roles})...)
+	return union.New(diagnostics.NamedAuthorizers(append(fixed, union.NamedAuthorizer{AuthorizerName: "rbac", Authorizer: c.Roles})...)...)
 }
 
 // fixed returns the authorizers that precede roles and those of --authorization-config.

@@ -23,6 +23,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"k8s.io/client-go/util/cert"
 )
@@ -94,30 +95,34 @@ func ReadAuthorities(files []string) ([]byte, error) {
 	return pem, nil
 }
 
-// CABundle is the certificates that a cluster trusts for an APIService, in PEM.
+// CABundle is the certificates that a cluster trusts for the APIServices, in PEM.
 type CABundle struct {
 	PEM []byte
-	// APIService is the name of the object.
-	APIService string
+	// APIServices are the names of the objects.
+	APIServices []string
 }
 
 // Formats are the values of the flag --output.
 var Formats = []string{"caBundle", "pem", "patch"}
 
-// Format returns the bundle in one of Formats: base64 on one line, PEM, or a patch of the
-// APIService.
+// Format returns the bundle in one of Formats: base64 on one line, PEM, or patches of the
+// APIServices.
 func (b CABundle) Format(format string) string {
 	line := base64.StdEncoding.EncodeToString(b.PEM) + "\n"
 	switch format {
 	case "pem":
 		return string(b.PEM)
 	case "patch":
-		return fmt.Sprintf(`apiVersion: apiregistration.k8s.io/v1
+		patches := make([]string, 0, len(b.APIServices))
+		for _, name := range b.APIServices {
+			patches = append(patches, fmt.Sprintf(`apiVersion: apiregistration.k8s.io/v1
 kind: APIService
 metadata:
   name: %s
 spec:
-  caBundle: %s`, b.APIService, line)
+  caBundle: %s`, name, line))
+		}
+		return strings.Join(patches, "---\n")
 	}
 	return line
 }

@@ -23,6 +23,9 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	diagnosticsv1alpha1 "github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
@@ -35,7 +38,7 @@ var ServiceNames = []string{
 }
 
 // PrintForCluster creates the authority and the serving certificate for a cluster in a directory, or keeps
-// them, and prints what the APIService must trust, with the certificates in the files of alsoTrust. Notes
+// them, and prints what the APIServices must trust, with the certificates in the files of alsoTrust. Notes
 // name what was done.
 func PrintForCluster(out, notes io.Writer, dir string, sans, alsoTrust []string, format string) error {
 	also, err := ReadAuthorities(alsoTrust)
@@ -56,8 +59,10 @@ func PrintForCluster(out, notes io.Writer, dir string, sans, alsoTrust []string,
 	fmt.Fprintf(notes, "%s: %s; the serving certificate expires on %s, run this command again in its last four months to renew it\n",
 		dir, done, bundle.Serving.Cert.NotAfter.Format(time.DateOnly))
 	fmt.Fprintf(notes, "it is valid for %s\n", strings.Join(NamesOf(bundle.Serving.Cert), ", "))
-	version := v1alpha1.SchemeGroupVersion
-	printed := CABundle{PEM: append(slices.Clone(bundle.CA.CertPEM), also...), APIService: version.Version + "." + version.Group}
+	printed := CABundle{PEM: append(slices.Clone(bundle.CA.CertPEM), also...)}
+	for _, version := range []schema.GroupVersion{v1alpha1.SchemeGroupVersion, diagnosticsv1alpha1.SchemeGroupVersion} {
+		printed.APIServices = append(printed.APIServices, version.Version+"."+version.Group)
+	}
 	_, err = io.WriteString(out, printed.Format(format))
 	return err
 }

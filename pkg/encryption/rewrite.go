@@ -29,6 +29,7 @@ import (
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/util/flowcontrol"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics"
 	"github.com/gatehouse-dev/gatehouse/pkg/rewrite"
 )
 
@@ -69,7 +70,7 @@ func (o *Options) rewrite(ctx context.Context, s *session, notes io.Writer) (rew
 }
 
 // targetsOf returns what discovery lists with the verbs list and patch, and the resources that can be listed
-// and not be changed. What cannot be listed is not stored.
+// and not be changed. What cannot be listed is not stored, and request traces are only in memory.
 func targetsOf(client discovery.DiscoveryInterface) (targets []schema.GroupVersionResource, readOnly []string, err error) {
 	lists, err := client.ServerPreferredResources()
 	if err != nil {
@@ -79,6 +80,9 @@ func targetsOf(client discovery.DiscoveryInterface) (targets []schema.GroupVersi
 		version, err := schema.ParseGroupVersion(list.GroupVersion)
 		if err != nil {
 			return nil, nil, err
+		}
+		if version.Group == diagnostics.GroupName {
+			continue
 		}
 		for _, resource := range list.APIResources {
 			gvr := version.WithResource(resource.Name)

@@ -55,6 +55,7 @@ func Apply(o *logs.Options, to io.Writer, gate featuregate.FeatureGate) error {
 	if err := logsapi.ValidateAndApplyWithOptions(o, streams, gate); err != nil {
 		return err
 	}
+	klog.SetLogFilter(discreet{})
 	if o.Format == logsapi.JSONLogFormat {
 		// The errors of Go's and gRPC's own logs; the rest of gRPC's is off.
 		log.SetFlags(0)

@@ -19,50 +19,17 @@ package login
 import (
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
-	"strings"
-	"syscall"
-)
 
-// browserProgram returns the program that opens links, or nothing. It is the first of $BROWSER, or the desktop's.
-func browserProgram() string {
-	if programs := filepath.SplitList(os.Getenv("BROWSER")); len(programs) > 0 && programs[0] != "" && !strings.Contains(programs[0], "%") {
-		return programs[0]
-	}
-	program := "xdg-open"
-	switch {
-	case runtime.GOOS == "darwin":
-		program = "open"
-	case os.Getenv("DISPLAY") == "" && os.Getenv("WAYLAND_DISPLAY") == "":
-		return ""
-	}
-	path, err := exec.LookPath(program)
-	if err != nil {
-		return ""
-	}
-	return path
-}
+	"github.com/gatehouse-dev/gatehouse/pkg/browser"
+)
 
 // show prints the link and opens it in a browser, if there is one. The link has no secret.
 func (o *Options) show(link string, notes io.Writer) {
-	program := browserProgram()
+	program := browser.Program()
 	if o.NoBrowser || program == "" {
 		fmt.Fprintf(notes, "To log in at %s, open %s in a browser of this machine\n", o.Issuer, link)
 		return
 	}
 	fmt.Fprintf(notes, "To log in at %s, your browser opens; if it does not, open %s\n", o.Issuer, link)
-	command := exec.Command(program, link)
-	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // Ctrl-C in the terminal does not end the browser
-	if err := command.Start(); err != nil {
-		fmt.Fprintf(notes, "The browser does not start: %v\n", err)
-		return
-	}
-	go func() {
-		if err := command.Wait(); err != nil {
-			fmt.Fprintf(notes, "The browser %s failed: %v\n", filepath.Base(program), err)
-		}
-	}()
+	browser.Open(program, link, notes)
 }

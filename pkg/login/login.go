@@ -25,6 +25,8 @@ import (
 	"time"
 
 	"golang.org/x/oauth2"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/browser"
 )
 
 // retryPause is the time after a failed login in which the same client gets the failure.
@@ -113,7 +115,7 @@ func (p *provider) refresh(ctx context.Context, cached *entry) (*entry, error) {
 func (p *provider) logIn(ctx context.Context, notes io.Writer) (*entry, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.options.Timeout)
 	defer cancel()
-	if p.options.Device || !p.options.NoBrowser && p.metadata.DeviceURL != "" && browserProgram() == "" {
+	if p.options.Device || !p.options.NoBrowser && p.metadata.DeviceURL != "" && browser.Program() == "" {
 		return p.deviceCode(ctx, notes)
 	}
 	return p.authorizationCode(ctx, notes)

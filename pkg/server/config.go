@@ -48,6 +48,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/limits"
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
+	"github.com/gatehouse-dev/gatehouse/pkg/ui/onserver"
 )
 
 // Inputs are the values of a start from which the configuration is built.
@@ -84,6 +85,7 @@ func NewConfig(ctx context.Context, in Inputs) (*apiserver.Config, error) {
 	// standalone server has its own collector.
 	config := &apiserver.Config{
 		Generic: generic, GarbageCollected: true, HealthPaths: authentication.HealthPaths, Memory: in.Memory.Budget(os.DirFS("/")),
+		Traces:  apiserver.Traces{Options: in.Traces},
 		Watches: apiserver.WatchLimits{MaxDuration: in.Watches.MaxTimeout, RecheckInterval: in.Watches.RecheckInterval},
 	}
 	var flowControl informers.SharedInformerFactory
@@ -92,6 +94,9 @@ func NewConfig(ctx context.Context, in Inputs) (*apiserver.Config, error) {
 		flowControl, sources, err = applyDelegation(ctx, in, bound, config)
 	} else {
 		flowControl, sources, err = applyStandalone(ctx, in, bound, config)
+	}
+	if err == nil {
+		err = applyPage(in, config)
 	}
 	if err != nil {
 		return nil, err
@@ -116,6 +121,15 @@ func NewConfig(ctx context.Context, in Inputs) (*apiserver.Config, error) {
 		return nil, err
 	}
 	return config, applyStorage(ctx, in, config)
+}
+
+// applyPage serves the page, if it has an address.
+func applyPage(in Inputs, config *apiserver.Config) error {
+	page, err := onserver.Apply(config.Generic, in.UI, in.Serving.Names(in.ServerRun.ExternalHost))
+	if page != nil {
+		config.Pages = page
+	}
+	return err
 }
 
 // applyFlowControl configures flow control: with the objects that the server stores in the standalone mode,
@@ -183,6 +197,7 @@ func applyStandalone(ctx context.Context, in Inputs, bound host.BoundInstances, 
 	if err != nil {
 		return nil, admission.Sources{}, err
 	}
+	config.Traces.Explain = explainRoles(roles.Escalation, objects.Core().V1().Namespaces().Lister())
 	scheme, codecs := apiserver.NewBuiltinScheme()
 	config.Builtins = &apiserver.Builtins{
 		Scheme:      scheme,

@@ -22,6 +22,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage"
+	"github.com/gatehouse-dev/gatehouse/pkg/storage/members"
 )
 
 // applyStorage configures the storages of stage 5: encryption, checksums, calls of an etcd in this
@@ -58,6 +59,7 @@ func applyStorage(ctx context.Context, in Inputs, config *apiserver.Config) erro
 		generic.RESTOptionsGetter = inProcess
 		config.Metrics = append(config.Metrics, in.Local.Metrics())
 	}
+	observeMembers(ctx, in, config)
 	var space *storage.Space
 	end := func() {}
 	if in.Local != nil {
@@ -75,4 +77,16 @@ func applyStorage(ctx context.Context, in Inputs, config *apiserver.Config) erro
 	generic.RESTOptionsGetter = config.Encryption.ReadBack(space.Storages(generic.RESTOptionsGetter))
 	generic.AddReadyzChecks(space.HealthCheck())
 	return nil
+}
+
+// observeMembers starts to observe the members of etcd until the context ends.
+func observeMembers(ctx context.Context, in Inputs, config *apiserver.Config) {
+	observed := members.Config{External: in.Etcd.External()}
+	if in.Local != nil {
+		observed.Local = in.Local
+	}
+	poller := members.New(ctx, observed)
+	go poller.Run(ctx)
+	config.StorageMembers = poller
+	config.Metrics = append(config.Metrics, poller.Metrics())
 }

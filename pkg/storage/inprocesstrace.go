@@ -18,10 +18,12 @@ package storage
 
 import (
 	"context"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
+	endpointsrequest "k8s.io/apiserver/pkg/endpoints/request"
 )
 
 // tracedKV adds a span to each call of etcd's functions that belongs to a traced request. The spans have the names of
@@ -70,9 +72,15 @@ func (k tracedKV) Delete(ctx context.Context, key string, opts ...clientv3.OpOpt
 }
 
 // Txn implements clientv3.KV. The span begins with the transaction, because it belongs to the context of the call.
+// The library's tracker of the time that a request spends in etcd does not see the commit of a transaction with
+// conditions, because If returns the transaction below it. All writes are such transactions.
 func (k tracedKV) Txn(ctx context.Context) clientv3.Txn {
-	ctx, end := startSpan(ctx, "etcdserverpb.KV/Txn")
-	return tracedTxn{k.KV.Txn(ctx), end}
+	begun := time.Now()
+	call, end := startSpan(ctx, "etcdserverpb.KV/Txn")
+	return tracedTxn{k.KV.Txn(call), func(err error) {
+		endpointsrequest.TrackStorageLatency(ctx, time.Since(begun))
+		end(err)
+	}}
 }
 
 // tracedTxn ends the span of a transaction when it is committed. Its other methods return itself, because those of

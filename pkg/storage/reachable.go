@@ -27,6 +27,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // dialTimeout bounds the connection and the TLS handshake with one endpoint.
@@ -52,6 +54,17 @@ func CheckReachable(ctx context.Context, to Connection) error {
 		reasons = append(reasons, endpoint+": "+err.Error())
 	}
 	return errors.New(strings.Join(reasons, "; "))
+}
+
+// ClientConfig returns the configuration of a client of the etcd, whose requests end with the context.
+func (c Connection) ClientConfig(ctx context.Context) (clientv3.Config, error) {
+	config := clientv3.Config{Endpoints: c.Endpoints, DialTimeout: spaceTimeout, Context: ctx}
+	if c.CAFile == "" && c.CertFile == "" {
+		return config, nil
+	}
+	var err error
+	config.TLS, err = c.tlsConfig()
+	return config, err
 }
 
 // tlsConfig returns the TLS configuration that the etcd client makes of the files.

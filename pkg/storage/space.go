@@ -96,13 +96,9 @@ func EmbeddedSpace(ctx context.Context, etcd Quota) *Space {
 // ExternalSpace returns a Space of an external etcd, with a separate client. The returned
 // function closes the client.
 func ExternalSpace(ctx context.Context, to Connection) (*Space, func(), error) {
-	config := clientv3.Config{Endpoints: to.Endpoints, DialTimeout: spaceTimeout, Context: ctx}
-	if to.CAFile != "" || to.CertFile != "" {
-		secure, err := to.tlsConfig()
-		if err != nil {
-			return nil, nil, err
-		}
-		config.TLS = secure
+	config, err := to.ClientConfig(ctx)
+	if err != nil {
+		return nil, nil, err
 	}
 	client, err := clientv3.New(config)
 	if err != nil {
@@ -241,6 +237,9 @@ type spaceStorage struct {
 	storage.Interface
 	space *Space
 }
+
+// Unwrap returns the storage below.
+func (s *spaceStorage) Unwrap() storage.Interface { return s.Interface }
 
 // Create implements storage.Interface.
 func (s *spaceStorage) Create(ctx context.Context, key string, obj, out runtime.Object, ttl uint64) error {

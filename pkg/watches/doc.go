@@ -15,9 +15,10 @@ limitations under the License.
 */
 
 // Package watches keeps a record of every watch that a server serves: its user, what it watches, what it has
-// received, and how long a write to its client has been blocked.
+// received, how long a write to its client has been blocked, and how it ended.
 //
 // It surrounds the innermost handler of the chain (see ARCHITECTURE.md), after authorization. pkg/apiserver
-// calls Registry.Wrap and serves Registry.Metrics. A record is a few hundred bytes and two atomic writes for each
-// write to the client; a watch has no goroutine of its own. Read Registry.Wrap and Registry.Sessions.
+// calls Registry.Wrap, serves Registry.Metrics, and serves the records as WatchSessions of
+// diagnostics.gatehouse.dev. A record is a few hundred bytes and three atomic writes for each write to the
+// client; a watch has no goroutine of its own. Read Registry.Wrap and Registry.Since.
 package watches

@@ -18,13 +18,15 @@ package watches
 
 import (
 	"k8s.io/component-base/metrics"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics"
 )
 
 // collector computes the metrics when they are read.
 type collector struct {
 	metrics.BaseStableCollector
-	registry       *Registry
-	count, longest *metrics.Desc
+	registry                       *Registry
+	count, longest, stalled, ended *metrics.Desc
 }
 
 // Metrics returns the metrics of the registry. Watch lag and terminated watches have metrics of k8s.io/apiserver:
@@ -37,14 +39,20 @@ func (r *Registry) Metrics() metrics.Gatherer {
 			nil, nil, metrics.ALPHA, ""),
 		longest: metrics.NewDesc("gatehouse_watches_longest_blocked_seconds", "Time for which the watch that has been blocked longest has waited for its client; 0 if none is blocked.",
 			nil, nil, metrics.ALPHA, ""),
+		// The name and the labels are of https://kep.k8s.io/6268.
+		stalled: metrics.NewDesc("apiserver_watch_cache_stalled_watchers", "Watches of a watch cache whose client has not taken a write for a second or longer, by resource.",
+			[]string{"group", "resource"}, nil, metrics.ALPHA, ""),
+		ended: metrics.NewDesc("gatehouse_watches_ended_total", "Watches that have ended, by reason.",
+			[]string{"reason"}, nil, metrics.ALPHA, ""),
 	})
 	return own
 }
 
 // DescribeWithStability implements metrics.StableCollector.
 func (c *collector) DescribeWithStability(ch chan<- *metrics.Desc) {
-	ch <- c.count
-	ch <- c.longest
+	for _, desc := range []*metrics.Desc{c.count, c.longest, c.stalled, c.ended} {
+		ch <- desc
+	}
 }
 
 // CollectWithStability implements metrics.StableCollector.
@@ -52,4 +60,33 @@ func (c *collector) CollectWithStability(ch chan<- metrics.Metric) {
 	count, longest := c.registry.blocked()
 	ch <- metrics.NewLazyConstMetric(c.count, metrics.GaugeValue, float64(count))
 	ch <- metrics.NewLazyConstMetric(c.longest, metrics.GaugeValue, longest.Seconds())
+	for of, n := range c.registry.stalled() {
+		ch <- metrics.NewLazyConstMetric(c.stalled, metrics.GaugeValue, float64(n), of.group, of.resource)
+	}
+	for r := range c.registry.ends {
+		if n := c.registry.ends[r].Load(); n > 0 {
+			ch <- metrics.NewLazyConstMetric(c.ended, metrics.CounterValue, float64(n), string(reasons[r]))
+		}
+	}
+}
+
+type groupResource struct{ group, resource string }
+
+// stalled returns the number of blocked watches of watch caches for each resource with open watches.
+func (r *Registry) stalled() map[groupResource]int {
+	counts := map[groupResource]int{}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for s := range r.open {
+		if s.source != diagnostics.WatchSourceCache && s.source != diagnostics.WatchSourceIndex {
+			continue
+		}
+		of := groupResource{s.resource.Group, s.resource.Resource}
+		if s.waited() >= BlockedAfter {
+			counts[of]++
+		} else {
+			counts[of] += 0
+		}
+	}
+	return counts
 }

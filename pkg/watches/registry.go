@@ -17,76 +17,60 @@ limitations under the License.
 package watches
 
 import (
-	"cmp"
+	"context"
 	"net/http"
-	"slices"
+	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/endpoints/responsewriter"
 	"k8s.io/utils/clock"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics"
 )
 
 // BlockedAfter is the duration of a write to a client from which its watch counts as blocked. A write waits for the
 // client to read, or for the network, only when the buffers of both sides are full.
 const BlockedAfter = time.Second
 
-// Session describes a watch at one moment.
-type Session struct {
-	// ID identifies the watch in this process; later ones have larger IDs.
-	ID uint64
-	// User is the authenticated user, after impersonation; Agent is the User-Agent, and Address the host and port of
-	// the connection.
-	User, Agent, Address string
-	// Resource, Namespace and Name are what it watches. Namespace is empty for all, Name for a collection.
-	Resource        schema.GroupVersionResource
-	Namespace, Name string
-	// LabelSelector, FieldSelector and ResourceVersion are as in the request.
-	LabelSelector, FieldSelector, ResourceVersion string
-	// InitialEvents reports whether the watch began with the objects that existed.
-	InitialEvents bool
-	// Since is the start of the watch.
-	Since time.Time
-	// Events is the number of events that were written, with bookmarks, and Bytes their size as sent. A Compressed
-	// watch sends several events at once, and Events counts these batches. Neither includes a write that blocks. A
-	// watch over a WebSocket has neither.
-	Events, Bytes int64
-	Compressed    bool
-	// Blocked is how long the current write to the client has lasted; 0 if none does.
-	Blocked time.Duration
-}
+const (
+	// keptEnded bounds the number of ended watches that are kept, for those that ended as usual and for the
+	// others, so that watches that come and go do not displace the record of one that was cut off.
+	keptEnded = 512
+	// keptRemoved bounds the number of watches whose removal is known to those that follow the registry.
+	keptRemoved = 1024
+)
 
-// IsBlocked reports whether the client has not taken a write for BlockedAfter.
-func (s Session) IsBlocked() bool { return s.Blocked >= BlockedAfter }
-
-// Registry has the open watches of a server.
+// Registry has the open watches of a server, and the latest that have ended.
 type Registry struct {
-	clock clock.PassiveClock
+	// Server is the identity of this server.
+	Server string
+	// Source returns where the events of a watch come from; nil for the watch cache. It is set before the
+	// server serves.
+	Source func(*http.Request, *request.RequestInfo) diagnostics.WatchSource
+
+	clock clock.WithTicker
 	epoch time.Time
-	last  atomic.Uint64
+	ends  [len(reasons)]atomicCounter
 
 	mu   sync.Mutex
 	open map[*session]struct{}
+	// ended has the watches that ended as usual, and the others, the oldest first.
+	ended   [2][]*session
+	changes changes
 }
 
 // NewRegistry returns an empty registry.
-func NewRegistry(c clock.PassiveClock) *Registry {
-	return &Registry{clock: c, epoch: c.Now(), open: map[*session]struct{}{}}
+func NewRegistry(c clock.WithTicker) *Registry {
+	r := &Registry{clock: c, epoch: c.Now(), open: map[*session]struct{}{}}
+	// The time as the first version: another start of the server never repeats a resource version.
+	r.changes.start(uint64(r.epoch.UnixMicro()))
+	return r
 }
 
-// session is the record of one open watch. Only the goroutine that serves the watch writes to it.
-type session struct {
-	registry *Registry
-	// opened has the fields that do not change.
-	opened        Session
-	events, bytes atomic.Int64
-	compressed    atomic.Bool
-	// writing is the start of the current write, in nanoseconds after the epoch; 0 for none.
-	writing atomic.Int64
-}
+type sessionKey struct{}
 
 // Wrap records the watches of a handler. It is the innermost one of the chain, where the context has the user and
 // the request info.
@@ -98,47 +82,98 @@ func (r *Registry) Wrap(handler http.Handler) http.Handler {
 			handler.ServeHTTP(w, req)
 			return
 		}
-		s := r.begin(info, req)
-		defer r.end(s)
-		handler.ServeHTTP(responsewriter.WrapForHTTP1Or2(&writer{ResponseWriter: w, flusher: flusher, session: s}), req)
+		s := r.newSession(w, req, info)
+		ctx := context.WithValue(req.Context(), sessionKey{}, s)
+		defer r.end(ctx, s)
+		handler.ServeHTTP(responsewriter.WrapForHTTP1Or2(&writer{ResponseWriter: w, flusher: flusher, session: s}), req.WithContext(ctx))
 	})
 }
 
-func (r *Registry) begin(info *request.RequestInfo, req *http.Request) *session {
-	query := req.URL.Query()
-	s := &session{registry: r, opened: Session{
-		ID: r.last.Add(1), Agent: req.UserAgent(), Address: req.RemoteAddr,
-		Resource:  schema.GroupVersionResource{Group: info.APIGroup, Version: info.APIVersion, Resource: info.Resource},
-		Namespace: info.Namespace, Name: info.Name,
-		LabelSelector: query.Get("labelSelector"), FieldSelector: query.Get("fieldSelector"), ResourceVersion: query.Get("resourceVersion"),
-		InitialEvents: query.Get("sendInitialEvents") == "true",
-		Since:         r.clock.Now(),
-	}}
-	if caller, ok := request.UserFrom(req.Context()); ok {
-		s.opened.User = caller.GetName()
+// longestText bounds the texts of a client in a record.
+const longestText = 1024
+
+func bounded(text string) string {
+	if len(text) > longestText {
+		text = text[:longestText]
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.open[s] = struct{}{}
+	return strings.Clone(text)
+}
+
+func (r *Registry) newSession(w http.ResponseWriter, req *http.Request, info *request.RequestInfo) *session {
+	query := req.URL.Query()
+	s := &session{
+		registry: r, started: r.clock.Now(), auditID: w.Header().Get("Audit-Id"),
+		agent: bounded(req.UserAgent()), address: req.RemoteAddr,
+		resource:  schema.GroupVersionResource{Group: info.APIGroup, Version: info.APIVersion, Resource: info.Resource},
+		namespace: info.Namespace, name: info.Name,
+		labelSelector: bounded(query.Get("labelSelector")), fieldSelector: bounded(query.Get("fieldSelector")),
+		resourceVersion: bounded(query.Get("resourceVersion")),
+		source:          diagnostics.WatchSourceCache, webSocket: strings.EqualFold(req.Header.Get("Upgrade"), "websocket"),
+	}
+	switch query.Get("sendInitialEvents") {
+	case "true":
+		s.initialEvents = true
+	case "":
+		s.initialEvents = s.resourceVersion == "" || s.resourceVersion == "0"
+	}
+	if r.Source != nil {
+		s.source = r.Source(req, info)
+	}
+	if caller, ok := request.UserFrom(req.Context()); ok {
+		s.user, s.uid = caller.GetName(), caller.GetUID()
+	}
 	return s
 }
 
-func (r *Registry) end(s *session) {
+// begin adds a watch whose response begins: one that is refused is no watch.
+func (r *Registry) begin(s *session) {
+	if s.begun {
+		return
+	}
+	s.begun = true
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.open[s] = struct{}{}
+	s.added = r.changes.next()
+	s.version = s.added
+	r.changes.announce()
+}
+
+// end moves a watch to those that have ended.
+func (r *Registry) end(ctx context.Context, s *session) {
+	if !s.begun {
+		return
+	}
+	reason := s.reason(ctx)
+	r.ends[reason].Add(1)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.open, s)
+	s.ended, s.duration = reason, r.clock.Since(s.started)
+	s.version = r.changes.next()
+	ring := &r.ended[0]
+	if !reason.usual() {
+		ring = &r.ended[1]
+	}
+	*ring = append(*ring, s)
+	if len(*ring) > keptEnded {
+		r.changes.remove((*ring)[0])
+		(*ring)[0] = nil
+		*ring = (*ring)[1:]
+	}
+	r.changes.announce()
 }
 
-// Sessions returns the open watches, oldest first.
-func (r *Registry) Sessions() []Session {
-	r.mu.Lock()
-	sessions := make([]Session, 0, len(r.open))
+// sessions calls visit with the open watches, and with those that have ended.
+func (r *Registry) sessions(visit func(*session)) {
 	for s := range r.open {
-		sessions = append(sessions, s.now())
+		visit(s)
 	}
-	r.mu.Unlock()
-	slices.SortFunc(sessions, func(a, b Session) int { return cmp.Compare(a.ID, b.ID) })
-	return sessions
+	for _, ring := range r.ended {
+		for _, s := range ring {
+			visit(s)
+		}
+	}
 }
 
 // blocked returns the number of blocked watches, and for how long the longest has been blocked.
@@ -154,75 +189,5 @@ func (r *Registry) blocked() (count int, longest time.Duration) {
 	return count, longest
 }
 
-// now returns the state of the watch.
-func (s *session) now() Session {
-	session := s.opened
-	session.Events, session.Bytes, session.Compressed = s.events.Load(), s.bytes.Load(), s.compressed.Load()
-	session.Blocked = s.waited()
-	return session
-}
-
-// waited returns the duration of the current write.
-func (s *session) waited() time.Duration {
-	began := s.writing.Load()
-	if began == 0 {
-		return 0
-	}
-	return max(0, s.registry.clock.Since(s.registry.epoch)-time.Duration(began))
-}
-
-// beginWrite records the start of a write or a flush; endWrite its end.
-func (s *session) beginWrite() {
-	s.writing.Store(max(1, int64(s.registry.clock.Since(s.registry.epoch))))
-}
-
-func (s *session) endWrite() { s.writing.Store(0) }
-
-// writer records the writes of a watch.
-type writer struct {
-	http.ResponseWriter
-	flusher http.Flusher
-	session *session
-	// pending is true if a compressed watch has written since the last flush.
-	pending bool
-}
-
-// Unwrap implements responsewriter.UserProvidedDecorator.
-func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-// WriteHeader implements http.ResponseWriter.
-func (w *writer) WriteHeader(code int) {
-	if w.Header().Get("Content-Encoding") != "" {
-		w.session.compressed.Store(true)
-	}
-	w.ResponseWriter.WriteHeader(code)
-}
-
-// lengthPrefix is the size of the length that precedes each event in protobuf, in a write of its own.
-const lengthPrefix = 4
-
-// Write implements http.ResponseWriter. The server writes each event at once, except for its length.
-func (w *writer) Write(p []byte) (int, error) {
-	w.session.beginWrite()
-	n, err := w.ResponseWriter.Write(p)
-	w.session.endWrite()
-	w.session.bytes.Add(int64(n))
-	switch {
-	case w.session.compressed.Load():
-		w.pending = true
-	case len(p) > lengthPrefix && err == nil:
-		w.session.events.Add(1)
-	}
-	return n, err
-}
-
-// Flush implements http.Flusher.
-func (w *writer) Flush() {
-	w.session.beginWrite()
-	w.flusher.Flush()
-	w.session.endWrite()
-	if w.pending {
-		w.pending = false
-		w.session.events.Add(1)
-	}
-}
+// sinceEpoch returns the time since the registry was made, which is not 0.
+func (r *Registry) sinceEpoch() time.Duration { return r.clock.Since(r.epoch) + 1 }

@@ -32,6 +32,7 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/request"
 	testingclock "k8s.io/utils/clock/testing"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics"
 	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
@@ -45,13 +46,28 @@ func serve(t *testing.T, registry *Registry, http2 bool, handler http.HandlerFun
 		if err != nil {
 			t.Error(err)
 		}
-		ctx := request.WithUser(request.WithRequestInfo(r.Context(), info), &user.DefaultInfo{Name: "alice"})
+		ctx := request.WithUser(request.WithRequestInfo(r.Context(), info), &user.DefaultInfo{Name: "alice", UID: "1"})
+		w.Header().Set("Audit-Id", "an-id")
 		recorded.ServeHTTP(w, r.WithContext(ctx))
 	}))
 	server.EnableHTTP2 = http2
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	return server
+}
+
+// list returns the sessions of the registry.
+func list(registry *Registry) (all []*diagnostics.WatchSession) {
+	registry.List(func(session *diagnostics.WatchSession) { all = append(all, session) })
+	return all
+}
+
+// begin adds a watch that no client reads.
+func begin(t testing.TB, registry *Registry, resource string) *session {
+	t.Helper()
+	s := registry.newSession(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil), &request.RequestInfo{Verb: "watch", Resource: resource})
+	registry.begin(s)
+	return s
 }
 
 // open sends a request and returns its response, whose body the caller reads.
@@ -75,7 +91,7 @@ func TestAWatchIsRecordedWhileItIsOpen(t *testing.T) {
 	for _, http2 := range []bool{false, true} {
 		t.Run(fmt.Sprintf("with HTTP/2: %v", http2), func(t *testing.T) {
 			start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-			registry, leave := NewRegistry(testingclock.NewFakePassiveClock(start)), make(chan struct{})
+			registry, leave := NewRegistry(testingclock.NewFakeClock(start)), make(chan struct{})
 			server := serve(t, registry, http2, func(w http.ResponseWriter, _ *http.Request) {
 				_, hijacks := w.(http.Hijacker)
 				if hijacks == http2 {
@@ -92,31 +108,32 @@ func TestAWatchIsRecordedWhileItIsOpen(t *testing.T) {
 			if _, err := io.ReadFull(response.Body, make([]byte, 27)); err != nil {
 				t.Fatal(err)
 			}
-			sessions := registry.Sessions()
+			sessions := list(registry)
 			if len(sessions) != 1 {
 				t.Fatalf("got %d sessions", len(sessions))
 			}
 			got := sessions[0]
-			if got.Address == "" || got.Agent != "Go-http-client/"+map[bool]string{false: "1.1", true: "2.0"}[http2] {
-				t.Errorf("address %q, agent %q", got.Address, got.Agent)
+			user := diagnostics.WatchUser{Username: "alice", UID: "1", SourceIP: "127.0.0.1", UserAgent: "Go-http-client/" + map[bool]string{false: "1.1", true: "2.0"}[http2]}
+			request := diagnostics.WatchedRequest{
+				APIGroup: "fleet.example.com", APIVersion: "v1", Resource: "hosts", Namespace: "shop", Name: "x", LabelSelector: "a=b", FieldSelector: "metadata.name=x", ResourceVersion: "7", InitialEvents: true,
 			}
-			got.Address, got.Agent, got.Blocked = "", "", 0
-			want := Session{ID: 1, User: "alice", Namespace: "shop", Name: "x", LabelSelector: "a=b", FieldSelector: "metadata.name=x", ResourceVersion: "7", InitialEvents: true, Since: start, Events: 3, Bytes: 27}
-			want.Resource.Group, want.Resource.Version, want.Resource.Resource = "fleet.example.com", "v1", "hosts"
-			if got != want {
-				t.Errorf("got %+v, want %+v", got, want)
+			if got.User != user || got.Request != request {
+				t.Errorf("got %+v and %+v, want %+v and %+v", got.User, got.Request, user, request)
+			}
+			if !got.StartTime.Time.Equal(start) || got.Events != 3 || got.Bytes != 27 || got.State != diagnostics.WatchOpen || got.AuditID != "an-id" {
+				t.Errorf("got %+v", got)
 			}
 			close(leave)
 			if _, err := io.ReadAll(response.Body); err != nil {
 				t.Fatal(err)
 			}
-			kit.Eventually(t, "the record is removed", func(context.Context) bool { return len(registry.Sessions()) == 0 })
+			kit.Eventually(t, "the watch has ended", func(context.Context) bool { return list(registry)[0].End != nil })
 		})
 	}
 }
 
 func TestACompressedWatchCountsItsBatches(t *testing.T) {
-	registry, leave := NewRegistry(testingclock.NewFakePassiveClock(time.Now())), make(chan struct{})
+	registry, leave := NewRegistry(testingclock.NewFakeClock(time.Now())), make(chan struct{})
 	server := serve(t, registry, false, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Encoding", "gzip")
 		w.WriteHeader(http.StatusOK)
@@ -142,15 +159,15 @@ func TestACompressedWatchCountsItsBatches(t *testing.T) {
 		t.Fatal(err)
 	}
 	kit.Eventually(t, "the batch is counted", func(context.Context) bool {
-		sessions := registry.Sessions()
+		sessions := list(registry)
 		return len(sessions) == 1 && sessions[0].Compressed && sessions[0].Events == 1 && sessions[0].Bytes == 18
 	})
 }
 
 func TestOtherRequestsAreNotRecorded(t *testing.T) {
-	registry := NewRegistry(testingclock.NewFakePassiveClock(time.Now()))
+	registry := NewRegistry(testingclock.NewFakeClock(time.Now()))
 	server := serve(t, registry, false, func(http.ResponseWriter, *http.Request) {
-		if n := len(registry.Sessions()); n > 0 {
+		if n := len(list(registry)); n > 0 {
 			t.Errorf("%d sessions", n)
 		}
 	})
@@ -163,7 +180,7 @@ func TestOtherRequestsAreNotRecorded(t *testing.T) {
 func TestAClientThatDoesNotReadBlocksItsWatch(t *testing.T) {
 	for _, http2 := range []bool{false, true} {
 		t.Run(fmt.Sprintf("with HTTP/2: %v", http2), func(t *testing.T) {
-			clock := testingclock.NewFakePassiveClock(time.Now())
+			clock := testingclock.NewFakeClock(time.Now())
 			registry := NewRegistry(clock)
 			clock.SetTime(clock.Now().Add(time.Hour))
 			server := serve(t, registry, http2, func(w http.ResponseWriter, _ *http.Request) {
@@ -176,7 +193,7 @@ func TestAClientThatDoesNotReadBlocksItsWatch(t *testing.T) {
 			response := open(t, server, hostsPath)
 			stuck, looks := int64(0), 0
 			kit.Eventually(t, "a write is blocked", func(context.Context) bool {
-				if written := registry.Sessions()[0].Bytes; written != stuck {
+				if written := list(registry)[0].Bytes; written != stuck {
 					stuck, looks = written, 0
 				}
 				looks++
@@ -186,9 +203,9 @@ func TestAClientThatDoesNotReadBlocksItsWatch(t *testing.T) {
 				t.Errorf("%d watches are blocked for %v before a second has passed", count, longest)
 			}
 			clock.SetTime(clock.Now().Add(3 * time.Second))
-			session := registry.Sessions()[0]
-			if count, longest := registry.blocked(); count != 1 || longest != 3*time.Second || session.Blocked != longest || !session.IsBlocked() {
-				t.Errorf("%d watches are blocked for %v, and the session has %v", count, longest, session.Blocked)
+			session := list(registry)[0]
+			if count, longest := registry.blocked(); count != 1 || longest != 3*time.Second || session.BlockedSince == nil || clock.Since(session.BlockedSince.Time).Round(time.Second) != longest {
+				t.Errorf("%d watches are blocked for %v, and the session since %v", count, longest, session.BlockedSince)
 			}
 			if _, err := io.ReadFull(bufio.NewReader(response.Body), make([]byte, stuck+2<<20)); err != nil {
 				t.Fatal(err)
@@ -202,46 +219,74 @@ func TestAClientThatDoesNotReadBlocksItsWatch(t *testing.T) {
 }
 
 func TestTheMetricsHaveTheBlockedWatches(t *testing.T) {
-	clock := testingclock.NewFakePassiveClock(time.Now())
+	clock := testingclock.NewFakeClock(time.Now())
 	registry := NewRegistry(clock)
 	for _, blocked := range []time.Duration{0, 5 * time.Second, 2 * time.Second} {
-		s := registry.begin(&request.RequestInfo{Verb: "watch"}, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
+		s := begin(t, registry, "pods")
 		if blocked > 0 {
-			s.writing.Store(int64(10*time.Second - blocked))
+			s.writing.Store(int64(10*time.Second-blocked) + 1)
 		}
 	}
 	clock.SetTime(clock.Now().Add(10 * time.Second))
+	registry.end(t.Context(), begin(t, registry, "pods"))
 	families, err := registry.Metrics().Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := map[string]float64{}
 	for _, family := range families {
-		got[family.GetName()] = family.GetMetric()[0].GetGauge().GetValue()
+		metric := family.GetMetric()[0]
+		got[family.GetName()] = metric.GetGauge().GetValue() + metric.GetCounter().GetValue()
 	}
-	if got["gatehouse_watches_blocked"] != 2 || got["gatehouse_watches_longest_blocked_seconds"] != 5 {
+	if got["gatehouse_watches_blocked"] != 2 || got["gatehouse_watches_longest_blocked_seconds"] != 5 || got["apiserver_watch_cache_stalled_watchers"] != 2 || got["gatehouse_watches_ended_total"] != 1 {
 		t.Errorf("got %v", got)
 	}
 }
 
-// TestWatchesHaveNoGoroutine opens many sessions.
+// TestWatchesHaveNoGoroutine opens many sessions, which are followed.
 func TestWatchesHaveNoGoroutine(t *testing.T) {
-	registry := NewRegistry(testingclock.NewFakePassiveClock(time.Now()))
+	registry := NewRegistry(testingclock.NewFakeClock(time.Now()))
+	defer registry.Follow()()
 	before := runtime.NumGoroutine()
 	for range 10_000 {
-		registry.begin(&request.RequestInfo{Verb: "watch"}, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
+		begin(t, registry, "pods")
 	}
-	if after := runtime.NumGoroutine(); after > before+10 || len(registry.Sessions()) != 10_000 {
+	if after := runtime.NumGoroutine(); after > before+10 || len(list(registry)) != 10_000 {
 		t.Errorf("%d goroutines, %d before", after, before)
 	}
 }
 
-func BenchmarkBlockedOfTenThousandWatches(b *testing.B) {
-	registry := NewRegistry(testingclock.NewFakePassiveClock(time.Now()))
+// BenchmarkTenThousandWatches measures what the records cost: the memory of each open one (B/watch), and the passes
+// over all of them, of the metrics, of the ticks while the records are followed, and of a list.
+func BenchmarkTenThousandWatches(b *testing.B) {
+	registry := NewRegistry(testingclock.NewFakeClock(time.Now()))
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	goroutines := -runtime.NumGoroutine()
+	path := "/apis/fleet.example.com/v1/hosts?watch=1&fieldSelector=metadata.name%3Dedge-1234&resourceVersion=123456"
 	for range 10_000 {
-		registry.begin(&request.RequestInfo{Verb: "watch"}, httptest.NewRequestWithContext(b.Context(), http.MethodGet, "/", nil))
+		info := &request.RequestInfo{Verb: "watch", APIGroup: "fleet.example.com", APIVersion: "v1", Resource: "hosts"}
+		registry.begin(registry.newSession(httptest.NewRecorder(), httptest.NewRequestWithContext(b.Context(), http.MethodGet, path, nil), info))
 	}
-	for b.Loop() {
-		registry.blocked()
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	goroutines += runtime.NumGoroutine()
+	perWatch := float64(after.HeapAlloc-before.HeapAlloc) / 10_000
+	for _, row := range []struct {
+		name string
+		pass func()
+	}{
+		{"metrics", func() { registry.blocked() }},
+		{"tick", func() { registry.mu.Lock(); registry.sample(); registry.mu.Unlock() }},
+		{"list", func() { list(registry) }},
+	} {
+		b.Run(row.name, func(b *testing.B) {
+			for b.Loop() {
+				row.pass()
+			}
+			b.ReportMetric(perWatch, "B/watch")
+			b.ReportMetric(float64(goroutines), "goroutines")
+		})
 	}
 }

@@ -33,6 +33,7 @@ import (
 	"k8s.io/client-go/metadata"
 	"k8s.io/utils/ptr"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
 )
@@ -214,7 +215,7 @@ func (s *env) staysAtRest(ctx context.Context) {
 	}
 }
 
-// versions returns the versions of all objects but leases, which are always written.
+// versions returns the versions of all stored objects but leases, which are always written.
 func (s *env) versions(ctx context.Context) map[string]string {
 	s.t.Helper()
 	client, err := metadata.NewForConfig(s.server)
@@ -230,6 +231,9 @@ func (s *env) versions(ctx context.Context) map[string]string {
 		group, err := schema.ParseGroupVersion(list.GroupVersion)
 		if err != nil {
 			s.t.Fatal(err)
+		}
+		if group.Group == diagnostics.GroupName {
+			continue
 		}
 		for _, r := range list.APIResources {
 			if r.Name == "leases" || r.Name == "hostleases" {

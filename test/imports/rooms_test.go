@@ -36,6 +36,7 @@ type room struct {
 var everybody = []string{
 	"pkg/apis/fleet/v1alpha1", // well-known names
 	"pkg/apis/fleet/v1alpha1/helper",
+	"pkg/apis/diagnostics/v1alpha1", // the names of request traces
 	"k8s.io/api/...",
 	"k8s.io/apimachinery/...",
 	"k8s.io/klog/v2/...",
@@ -79,8 +80,9 @@ var rooms = []room{
 	// import each other.
 	{packages: "pkg/signers"},
 
-	// base is independent of groups, and is the only code that resources share.
-	{packages: "pkg/registry/base", may: append([]string{"k8s.io/client-go/tools/cache"}, registryLibraries...)},
+	// base is independent of groups, and is the only code that resources share. It names the other write of a
+	// conflict in the record of the request.
+	{packages: "pkg/registry/base", may: append([]string{"pkg/diagnostics", "k8s.io/client-go/tools/cache"}, registryLibraries...)},
 	// Access reviews call an authorizer; nothing is stored.
 	{packages: "pkg/registry/authorization", may: append([]string{
 		"pkg/registry/base", "pkg/apis/authorization/validation", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer",
@@ -120,6 +122,17 @@ var rooms = []room{
 	{packages: "pkg/registry/fleet/instance", may: append([]string{
 		"pkg/registry/base", "pkg/registry/authentication/tokenrequest", "pkg/apis/fleet", "pkg/apis/fleet/<version>", "pkg/apis/fleet/validation", "k8s.io/apiserver/pkg/authentication/user",
 	}, registryLibraries...), tests: []string{"pkg/registry/fleet/host"}},
+	// The storages of objects in memory decide which of them a user may read.
+	{packages: "pkg/registry/diagnostics/uisession", may: append([]string{
+		"pkg/apis/diagnostics", "pkg/apis/diagnostics/<version>", "k8s.io/apiserver/pkg/authentication/user",
+	}, registryLibraries...)},
+	// The storage decides whose requests a user may review, and what of them.
+	{packages: "pkg/registry/diagnostics/requestreview", may: append([]string{
+		"pkg/apis/diagnostics", "pkg/apis/diagnostics/<version>", "k8s.io/apiserver/pkg/audit", "k8s.io/apiserver/pkg/authentication/...", "k8s.io/apiserver/pkg/authorization/authorizer",
+	}, registryLibraries...)},
+	{packages: "pkg/registry/diagnostics/[a-z]+", may: append([]string{
+		"pkg/registry/base", "pkg/registry/diagnostics/virtual", "pkg/apis/diagnostics", "pkg/apis/diagnostics/<version>", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer",
+	}, registryLibraries...)},
 	// The versions define the names of labels and annotations.
 	{packages: "pkg/registry/([a-z]+)/[a-z]+", may: append([]string{
 		"pkg/registry/base", "pkg/apis/$1", "pkg/apis/$1/<version>", "pkg/apis/$1/validation",
@@ -133,9 +146,10 @@ var rooms = []room{
 	}},
 	// pkg/admission/apply.go builds the chain of a server from its sources: the server itself, or the cluster.
 	{packages: "pkg/admission", may: []string{
-		"pkg/admission/...", "pkg/authorization/host", "pkg/quota", "pkg/transports", "pkg/apis/<group>", "pkg/apis/<group>/<version>", "pkg/generated/clientset/versioned", "pkg/generated/listers/...", "pkg/generated/informers/...",
+		"pkg/admission/...", "pkg/authorization/host", "pkg/diagnostics", "pkg/quota", "pkg/transports", "pkg/apis/<group>", "pkg/apis/<group>/<version>", "pkg/generated/clientset/versioned", "pkg/generated/listers/...", "pkg/generated/informers/...",
 		"k8s.io/apiserver/pkg/admission/...", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer", "k8s.io/apiserver/pkg/quota/...",
-		"k8s.io/apiserver/pkg/server", "k8s.io/apiserver/pkg/util/feature", "k8s.io/apiserver/pkg/util/webhook", "k8s.io/client-go/...",
+		"k8s.io/apiserver/pkg/apis/audit", "k8s.io/apiserver/pkg/server", "k8s.io/apiserver/pkg/util/feature", "k8s.io/apiserver/pkg/util/webhook", "k8s.io/client-go/...",
+		"k8s.io/component-base/metrics/...",
 	}},
 	// RevocationRestriction guards the object that revocation reads.
 	{packages: "pkg/admission/plugin/certificates", may: []string{
@@ -143,7 +157,7 @@ var rooms = []room{
 		"k8s.io/apiserver/pkg/admission/...", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer",
 	}},
 	{packages: "pkg/admission(/.*)?", may: []string{
-		"pkg/admission/...", "pkg/authorization/host", "pkg/quota", "pkg/signers", "pkg/apis/<group>", "pkg/apis/<group>/<version>", "k8s.io/apiserver/pkg/util/webhook", "pkg/generated/clientset/versioned", "pkg/generated/listers/...", "pkg/generated/informers/...",
+		"pkg/admission/...", "pkg/authorization/host", "pkg/diagnostics", "pkg/quota", "pkg/signers", "pkg/apis/<group>", "pkg/apis/<group>/<version>", "k8s.io/apiserver/pkg/util/webhook", "pkg/generated/clientset/versioned", "pkg/generated/listers/...", "pkg/generated/informers/...",
 		"k8s.io/apiserver/pkg/admission/...", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer", "k8s.io/apiserver/pkg/quota/...",
 		"k8s.io/client-go/...",
 	}},
@@ -161,18 +175,18 @@ var rooms = []room{
 		"pkg/authentication/serviceaccount", "pkg/files", "pkg/readiness", "pkg/transports", "k8s.io/apiserver/...", "k8s.io/client-go/...",
 	}},
 	// The standalone mode reads the files of its flags, and the signing key from the data directory.
-	{packages: "pkg/authentication", may: []string{"pkg/authentication/...", "pkg/certificates", "pkg/files", "pkg/transports", "github.com/spf13/pflag", "k8s.io/apiserver/...", "k8s.io/client-go/...", "k8s.io/cluster-bootstrap/..."}},
+	{packages: "pkg/authentication", may: []string{"pkg/authentication/...", "pkg/certificates", "pkg/diagnostics", "pkg/files", "pkg/transports", "github.com/spf13/pflag", "k8s.io/apiserver/...", "k8s.io/client-go/...", "k8s.io/cluster-bootstrap/..."}},
 	// The bindings of instances to hosts are read from the server itself.
 	{packages: "pkg/authorization/boundinstances", may: []string{"pkg/authorization/host", "pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/apiserver/pkg/server", "k8s.io/client-go/..."}},
 	// The standalone mode reads the file of its flag.
-	{packages: "pkg/authorization", may: []string{"pkg/authorization/...", "pkg/files", "github.com/spf13/pflag", "k8s.io/apiserver/...", "k8s.io/client-go/..."}},
+	{packages: "pkg/authorization", may: []string{"pkg/authorization/...", "pkg/diagnostics", "pkg/files", "github.com/spf13/pflag", "k8s.io/apiserver/...", "k8s.io/client-go/..."}},
 	// component-helpers has upstream's check of whether rules cover other rules.
-	{packages: "pkg/authorization(/.*)?", may: []string{"k8s.io/component-helpers/auth/rbac/validation", "pkg/authorization/...", "pkg/transports", "k8s.io/apiserver/...", "k8s.io/client-go/..."}},
+	{packages: "pkg/authorization(/.*)?", may: []string{"k8s.io/component-helpers/auth/rbac/validation", "pkg/authorization/...", "pkg/diagnostics", "pkg/transports", "k8s.io/apiserver/...", "k8s.io/client-go/..."}},
 
 	// The rest of the server does not depend on where etcd runs; only embedded imports etcd's server.
 	// Storages that call etcd in their process are built from the library's parts, with etcd's client.
 	{packages: "pkg/storage", may: []string{
-		"k8s.io/apiserver/pkg/storage/...", "k8s.io/apiserver/pkg/server/options", "k8s.io/apiserver/pkg/registry/generic",
+		"k8s.io/apiserver/pkg/endpoints/request", "k8s.io/apiserver/pkg/storage/...", "k8s.io/apiserver/pkg/server/options", "k8s.io/apiserver/pkg/registry/generic",
 		"k8s.io/apiserver/pkg/features", "k8s.io/apiserver/pkg/util/feature", "k8s.io/client-go/tools/cache",
 		"go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/client/v3/kubernetes",
 		// The alarm of a full database: etcd's type, and the check of /readyz that reports it.
@@ -182,6 +196,11 @@ var rooms = []room{
 		// The interval at which the keys of encryption at rest are read, and the health of their plugins.
 		"k8s.io/apiserver/pkg/server/options/encryptionconfig/controller", "k8s.io/component-base/metrics/...",
 	}},
+	// The poller makes the API objects of the members, and asks them by gRPC and for their metrics.
+	{packages: "pkg/storage/members", may: []string{
+		"pkg/storage", "pkg/apis/diagnostics", "go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/api/v3/...", "go.uber.org/zap", "google.golang.org/grpc/...",
+		"github.com/prometheus/client_model/go", "k8s.io/component-base/metrics",
+	}, tests: []string{"pkg/storage/embedded"}},
 	{packages: "pkg/storage/options", may: []string{"pkg/files", "pkg/storage", "pkg/storage/embedded", "k8s.io/apiserver/pkg/server/options", "github.com/spf13/pflag"}},
 	{packages: "pkg/storage/embedded", may: []string{
 		"pkg/files", "go.etcd.io/...", "go.uber.org/zap/...", "github.com/coreos/go-semver/semver", "golang.org/x/sys/unix",
@@ -219,7 +238,7 @@ var rooms = []room{
 	{packages: "pkg/apiserver/memory", may: []string{"k8s.io/apiserver/pkg/endpoints/...", "k8s.io/component-base/metrics/...", "github.com/spf13/pflag"}},
 	// Rollbacks express the fields that a write leaves unchanged in the format of managedFields.
 	{packages: "pkg/apiserver", may: []string{
-		"pkg/apiserver/bodies", "pkg/apiserver/memory", "pkg/watches",
+		"pkg/apiserver/bodies", "pkg/apiserver/memory", "pkg/diagnostics", "pkg/watches",
 		"pkg/apis/<group>", "pkg/apis/<group>/install", "pkg/registry/base", "pkg/registry/<group>", "pkg/registry/<group>/<resource>",
 		"pkg/admission/...", "pkg/authentication/origin", "pkg/generated/openapi/...", "pkg/storage",
 		"k8s.io/apiserver/...", "k8s.io/client-go/...", "k8s.io/kube-openapi/pkg/...", "sigs.k8s.io/structured-merge-diff/v6/fieldpath",
@@ -227,6 +246,11 @@ var rooms = []room{
 		"k8s.io/component-base/metrics/...", "github.com/prometheus/client_model/go",
 	}},
 
+	// What the gates say about a request: the stages add to it, and pkg/apiserver serves it.
+	{packages: "pkg/diagnostics", may: []string{
+		"pkg/apis/diagnostics", "github.com/google/uuid", "github.com/spf13/pflag", "k8s.io/apiserver/pkg/apis/audit", "k8s.io/apiserver/pkg/authentication/...",
+		"k8s.io/apiserver/pkg/authorization/...", "k8s.io/apiserver/pkg/endpoints/...", "k8s.io/apiserver/pkg/util/flowcontrol/...",
+	}},
 	// The trust in local files is decided in this package, which imports nothing else.
 	{packages: "pkg/files"},
 	{packages: "pkg/files/filestest"},
@@ -236,7 +260,7 @@ var rooms = []room{
 		"github.com/spf13/pflag", "golang.org/x/sys/unix",
 	}},
 	// The open watches, and those that are blocked.
-	{packages: "pkg/watches", may: []string{"k8s.io/apiserver/pkg/endpoints/...", "k8s.io/component-base/metrics"}},
+	{packages: "pkg/watches", may: []string{"pkg/apis/diagnostics", "k8s.io/apiserver/pkg/endpoints/...", "k8s.io/component-base/metrics"}},
 	// Spans of requests, by the library's provider.
 	{packages: "pkg/tracing", may: []string{
 		"pkg/files", "github.com/spf13/pflag", "go.opentelemetry.io/otel", "k8s.io/apiserver/pkg/server", "k8s.io/apiserver/pkg/server/options", "k8s.io/client-go/transport",
@@ -255,12 +279,21 @@ var rooms = []room{
 		"k8s.io/component-base/metrics/...", "pkg/files", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/server/dynamiccertificates", "k8s.io/client-go/tools/clientcmd/...", "k8s.io/client-go/util/cert",
 	}},
 	{packages: "pkg/credentials", may: []string{"pkg/authentication/revocation", "pkg/certificates", "pkg/files", "pkg/generated/clientset/versioned", "github.com/spf13/pflag", "k8s.io/client-go/..."}},
-	{packages: "pkg/login", may: []string{"pkg/files", "pkg/transports", "github.com/coreos/go-oidc", "github.com/spf13/pflag", "golang.org/x/oauth2", "k8s.io/client-go/..."}, tests: []string{"test/browser"}},
+	// Links in the user's browser.
+	{packages: "pkg/browser"},
+	// The page: the plugin links it, so it is a client of the API like others, and links no k8s.io/apiserver.
+	{packages: "pkg/ui", may: []string{"k8s.io/client-go/rest"}},
+	// The page on a port of the server authenticates its sessions.
+	{packages: "pkg/ui/onserver", may: []string{
+		"pkg/ui", "pkg/authentication/origin", "pkg/diagnostics", "github.com/spf13/pflag", "golang.org/x/net/netutil",
+		"k8s.io/apiserver/pkg/authentication/...", "k8s.io/apiserver/pkg/server", "k8s.io/apiserver/pkg/server/dynamiccertificates", "k8s.io/client-go/rest",
+	}},
+	{packages: "pkg/login", may: []string{"pkg/browser", "pkg/files", "pkg/transports", "github.com/coreos/go-oidc", "github.com/spf13/pflag", "golang.org/x/oauth2", "k8s.io/client-go/..."}, tests: []string{"test/browser"}},
 	// Updates of all objects of a resource without a change, used by commands and by a controller.
 	{packages: "pkg/rewrite", may: []string{"k8s.io/client-go/..."}},
 	// The commands that manage the keys of encryption at rest: a client of servers and of an embedded etcd.
 	{packages: "pkg/encryption", may: []string{
-		"pkg/credentials", "pkg/files", "pkg/rewrite", "pkg/storage", "go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/api/v3/...", "go.uber.org/zap", "github.com/spf13/pflag", "sigs.k8s.io/yaml",
+		"pkg/apis/diagnostics", "pkg/credentials", "pkg/files", "pkg/rewrite", "pkg/storage", "go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/api/v3/...", "go.uber.org/zap", "github.com/spf13/pflag", "sigs.k8s.io/yaml",
 		"k8s.io/apiserver/pkg/apis/apiserver/v1", "k8s.io/client-go/...",
 	}},
 	{packages: "pkg/serving", may: []string{
@@ -297,21 +330,6 @@ var forTests = []string{
 	"pkg/apis/...", "pkg/apiserver",
 	"pkg/generated/...", // typed clients and their fakes
 	"pkg/files/filestest",
-}
-
-// controllerLibraries lists what a controller, and a helper of several controllers, may import.
-var controllerLibraries = []string{
-	"pkg/controller/internal/...", "pkg/controller/informers",
-	"pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/...",
-}
-
-// registryLibraries lists the parts of k8s.io/apiserver that storages need.
-var registryLibraries = []string{
-	"k8s.io/apiserver/pkg/registry/...",
-	"k8s.io/apiserver/pkg/storage/...",
-	"k8s.io/apiserver/pkg/endpoints/request",
-	"k8s.io/apiserver/pkg/util/dryrun",
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath",
 }
 
 // Packages that only the named rooms may import, whatever a room lists.

@@ -70,7 +70,19 @@ func (s *scene) pipe(stdin, line string, args ...string) result {
 	if exit := (&exec.ExitError{}); err != nil && !errors.As(err, &exit) || ctx.Err() != nil {
 		s.Fatalf("kubectl %s: %v, %v\n%s%s", line, err, context.Cause(ctx), stdout.String(), stderr.String())
 	}
-	return result{scene: s, line: strings.Join(command.Args[1:], " "), stdout: stdout.String(), stderr: withoutNoise(stderr.String()), code: command.ProcessState.ExitCode()}
+	return result{scene: s, line: strings.Join(command.Args[1:], " "), stdout: withoutWay(stdout.String()), stderr: withoutWay(withoutNoise(stderr.String())), code: command.ProcessState.ExitCode()}
+}
+
+// wayAlone and wayAfter match the way to the trace of a request at the end of a refusal, alone and after the text of
+// an admission plugin. It has the ID of the request.
+var (
+	wayAlone = regexp.MustCompile(` \((?:(?:validation|storage|limits|authentication|impersonation|reading the request|authorizer [^;()]*|flow schema [^;()]*); )?why: kubectl gatehouse why [-.0-9a-z]+\)`)
+	wayAfter = regexp.MustCompile(`; why: kubectl gatehouse why [-.0-9a-z]+\)`)
+)
+
+// withoutWay removes the way to the trace: test/integration/traces tests it.
+func withoutWay(text string) string {
+	return wayAfter.ReplaceAllString(wayAlone.ReplaceAllString(text, ""), ")")
 }
 
 // withoutNoise drops kubectl's messages about waiting on a busy machine.

@@ -32,8 +32,10 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	diagnosticsv1alpha1 "github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 )
@@ -45,25 +47,31 @@ const (
 
 func TestTheAPIServiceTrustsNothingUntilItIsGivenACABundle(t *testing.T) {
 	forEveryOverlay(t, func(t *testing.T, r rendered) {
-		if len(r.api) != 1 {
-			t.Fatalf("there are %d APIServices, not one", len(r.api))
+		versions := []schema.GroupVersion{diagnosticsv1alpha1.SchemeGroupVersion, v1alpha1.SchemeGroupVersion}
+		if len(r.api) != len(versions) {
+			t.Fatalf("there are %d APIServices, not %d", len(r.api), len(versions))
 		}
-		api := r.api[0]
-		if api.Spec.InsecureSkipTLSVerify {
-			t.Error("it skips the verification of the server's certificate")
-		}
-		if _, err := base64.StdEncoding.DecodeString(api.Spec.CABundle); api.Spec.CABundle == "" || err == nil {
-			t.Errorf("a cluster would take the caBundle %q, and the missing value would not be noticed", api.Spec.CABundle)
-		}
-		version := v1alpha1.SchemeGroupVersion
-		if api.Spec.Group != version.Group || api.Spec.Version != version.Version || api.Name != version.Version+"."+version.Group {
-			t.Errorf("%s registers %s/%s, and the server serves %s", api.Name, api.Spec.Group, api.Spec.Version, version)
-		}
-		service := one[*corev1.Service](t, r)
-		if api.Spec.Service.Namespace != service.Namespace || api.Spec.Service.Name != service.Name || api.Spec.Service.Port != service.Spec.Ports[0].Port {
-			t.Errorf("the APIService leads to %v and not to the Service", api.Spec.Service)
+		for i, api := range r.api {
+			checkAPIService(t, r, api, versions[i])
 		}
 	})
+}
+
+func checkAPIService(t *testing.T, r rendered, api apiService, version schema.GroupVersion) {
+	t.Helper()
+	if api.Spec.InsecureSkipTLSVerify {
+		t.Error("it skips the verification of the server's certificate")
+	}
+	if _, err := base64.StdEncoding.DecodeString(api.Spec.CABundle); api.Spec.CABundle == "" || err == nil {
+		t.Errorf("a cluster would take the caBundle %q, and the missing value would not be noticed", api.Spec.CABundle)
+	}
+	if api.Spec.Group != version.Group || api.Spec.Version != version.Version || api.Name != version.Version+"."+version.Group {
+		t.Errorf("%s registers %s/%s, and the server serves %s", api.Name, api.Spec.Group, api.Spec.Version, version)
+	}
+	service := one[*corev1.Service](t, r)
+	if api.Spec.Service.Namespace != service.Namespace || api.Spec.Service.Name != service.Name || api.Spec.Service.Port != service.Spec.Ports[0].Port {
+		t.Errorf("the APIService leads to %v and not to the Service", api.Spec.Service)
+	}
 }
 
 func TestThePodMayDoNoMoreThanItNeeds(t *testing.T) {

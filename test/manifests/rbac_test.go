@@ -25,7 +25,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apiserver/pkg/authentication/user"
 
+	diagnosticsv1alpha1 "github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/delegation"
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
@@ -61,6 +63,10 @@ func checkRBAC(t *testing.T, r rendered, o options.CompletedOptions) {
 	}
 	granted := sets.New[grant]()
 	bind := func(in string, subjects []rbacv1.Subject, ref rbacv1.RoleRef) {
+		if slices.Equal(subjects, everyUser) {
+			checkEveryUser(t, roles[ref.Kind+"/"+ref.Name])
+			return
+		}
 		if want := []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Name: account, Namespace: namespace}}; !slices.Equal(subjects, want) {
 			t.Errorf("%s is bound to %v and not to the ServiceAccount alone", ref.Name, subjects)
 		}
@@ -98,6 +104,18 @@ func checkRBAC(t *testing.T, r rendered, o options.CompletedOptions) {
 	}
 	if sa := one[*corev1.ServiceAccount](t, r); sa.Name != account || sa.Namespace != namespace {
 		t.Errorf("the ServiceAccount is %s/%s", sa.Namespace, sa.Name)
+	}
+}
+
+var everyUser = []rbacv1.Subject{{Kind: rbacv1.GroupKind, APIGroup: rbacv1.GroupName, Name: user.AllAuthenticated}}
+
+// checkEveryUser checks that the rights of every user are about its own traces and links.
+func checkEveryUser(t *testing.T, rules []rbacv1.PolicyRule) {
+	t.Helper()
+	for _, rule := range rules {
+		if !slices.Equal(rule.APIGroups, []string{diagnosticsv1alpha1.GroupName}) || slices.Contains(rule.Verbs, diagnosticsv1alpha1.VerbReadAll) {
+			t.Errorf("every user gets %+v", rule)
+		}
 	}
 }
 

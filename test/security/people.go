@@ -103,7 +103,7 @@ func awaitRootCA(t *testing.T, admin client) {
 }
 
 func teamRows(env Env) []attack {
-	return slices.Concat(pathTricks(), sideDoors(), escalations(), impersonations(), credentials(env))
+	return slices.Concat(pathTricks(), sideDoors(), escalations(), impersonations(), requestReviews(), credentials(env))
 }
 
 // prepareTeam creates the objects of the rows, and waits until the team has its rights.

@@ -40,7 +40,7 @@ func newCertificatesCommand() *cobra.Command {
 		Use:   "certificates --dir DIR",
 		Short: "Create the serving certificate for a cluster and print its caBundle",
 		Long: `Create an authority and a serving certificate in a directory, or keep existing ones, and print
-what the cluster's APIService must trust.
+what the cluster's APIServices must trust.
 
 The command writes ca.crt, ca.key, serving.crt and serving.key to the directory. serving.* go
 into the Secret that the server mounts; ca.key signs the next serving certificate and stays
@@ -64,7 +64,7 @@ Only the caBundle is written to standard output; notes are written to standard e
 	fs.StringVar(&c.dir, "dir", c.dir, "Required. Directory of the authority and the certificate, created with mode 0700 if it does not exist.")
 	fs.StringSliceVar(&c.sans, "tls-san", c.sans, "Additional host names and IP addresses at which clients reach the server, comma separated. The names of the Service in artifacts/deploy are always included.")
 	fs.StringSliceVar(&c.alsoTrust, "also-trust", c.alsoTrust, "PEM files with certificates that are also printed, so that the authority can be replaced without interruption.")
-	fs.StringVarP(&c.output, "output", "o", c.output, "caBundle: base64 on one line, for APIService.spec.caBundle. pem: the same as certificates. patch: a patch of the APIService, for kustomize and kubectl patch --patch-file.")
+	fs.StringVarP(&c.output, "output", "o", c.output, "caBundle: base64 on one line, for APIService.spec.caBundle. pem: the same as certificates. patch: a patch of each APIService, in one file for kustomize.")
 	cmd.AddCommand(newCertificatesStatusCommand())
 	return cmd
 }

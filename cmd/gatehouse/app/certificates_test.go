@@ -153,25 +153,31 @@ func TestCertificatesCanOverlapTwoAuthorities(t *testing.T) {
 	}
 }
 
-func TestCertificatesPatchFillsTheAPIService(t *testing.T) {
+func TestCertificatesPatchFillsTheAPIServices(t *testing.T) {
 	dir := t.TempDir()
 	line, _ := mustRunCertificates(t, "--dir", dir)
 	out, _ := mustRunCertificates(t, "--dir", dir, "-o", "patch")
-	data, err := utilyaml.ToJSON([]byte(out))
-	if err != nil {
-		t.Fatal(err)
+	var names []string
+	for _, document := range strings.Split(out, "---\n") {
+		data, err := utilyaml.ToJSON([]byte(document))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var patch struct {
+			APIVersion, Kind string
+			Metadata         struct{ Name string }
+			Spec             struct{ CABundle string }
+		}
+		if err := json.Unmarshal(data, &patch); err != nil {
+			t.Fatal(err)
+		}
+		if patch.APIVersion != "apiregistration.k8s.io/v1" || patch.Kind != "APIService" || patch.Spec.CABundle != strings.TrimSpace(line) {
+			t.Errorf("not a patch of an APIService with the caBundle: %s", document)
+		}
+		names = append(names, patch.Metadata.Name)
 	}
-	var patch struct {
-		APIVersion, Kind string
-		Metadata         struct{ Name string }
-		Spec             struct{ CABundle string }
-	}
-	if err := json.Unmarshal(data, &patch); err != nil {
-		t.Fatal(err)
-	}
-	if patch.APIVersion != "apiregistration.k8s.io/v1" || patch.Kind != "APIService" ||
-		patch.Metadata.Name != "v1alpha1.fleet.gatehouse.dev" || patch.Spec.CABundle != strings.TrimSpace(line) {
-		t.Errorf("not a patch of the APIService with the caBundle: %s", out)
+	if want := "v1alpha1.fleet.gatehouse.dev v1alpha1.diagnostics.gatehouse.dev"; strings.Join(names, " ") != want {
+		t.Errorf("the patches are of %v, want %s", names, want)
 	}
 }
 

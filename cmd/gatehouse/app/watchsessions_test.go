@@ -30,6 +30,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/utils/clock"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/manager"
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
@@ -105,14 +106,16 @@ func TestTheRecordOfAWatchHasItsUserItsSelectorsAndItsEvents(t *testing.T) {
 				<-watcher.ResultChan()
 			}
 			kit.EventuallyState(t, "the record has all events", func(context.Context) (bool, string) {
-				for _, session := range registry.Sessions() {
-					if session.Agent == encoded.UserAgent {
-						good := session.User == "gatehouse-admin" && session.Resource.Resource == "configmaps" && session.Namespace == "default" &&
-							session.LabelSelector == "color=red" && session.ResourceVersion == "0" && session.Events == int64(wanted) && session.Bytes > 100
-						return good, fmt.Sprintf("%+v, want %d events", session, wanted)
+				good, state := false, "no record"
+				registry.List(func(session *diagnostics.WatchSession) {
+					if session.User.UserAgent == encoded.UserAgent {
+						r := session.Request
+						good = session.User.Username == "gatehouse-admin" && r.Resource == "configmaps" && r.Namespace == "default" && r.LabelSelector == "color=red" &&
+							r.ResourceVersion == "0" && session.ServedFrom == diagnostics.WatchSourceCache && session.Events == int64(wanted) && session.Bytes > 100
+						state = fmt.Sprintf("%+v, want %d events", session, wanted)
 					}
-				}
-				return false, "no record"
+				})
+				return good, state
 			})
 		})
 	}

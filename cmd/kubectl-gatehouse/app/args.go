@@ -39,7 +39,7 @@ func insteadOf(verb string) string {
 		return `"kubectl gatehouse create app NAME --image=IMAGE" creates an app`
 	case "get", "describe", "delete", "edit", "apply", "patch", "label", "annotate", "explain", "events", "diff", "replace":
 		return fmt.Sprintf("\"kubectl %s\" itself takes apps and hosts", verb)
-	case "logs", "exec", "attach", "cp", "port-forward", "debug", "top", "expose", "autoscale":
+	case "logs", "exec", "attach", "cp", "port-forward", "debug", "expose", "autoscale":
 		return "it is not served for apps, instances and hosts yet"
 	}
 	return ""
@@ -54,7 +54,8 @@ func group(cmd *cobra.Command) *cobra.Command {
 			return nil
 		}
 		cure := fmt.Sprintf("see %s --help", cmd.CommandPath())
-		suggestions := cmd.SuggestionsFor(args[0])
+		// Every word of two letters is within the distance of another.
+		suggestions := slices.DeleteFunc(cmd.SuggestionsFor(args[0]), func(name string) bool { return !strings.ContainsAny(name, args[0]) })
 		if instead := insteadOf(args[0]); instead != "" && !cmd.HasParent() {
 			cure = instead
 		} else if len(suggestions) > 0 {

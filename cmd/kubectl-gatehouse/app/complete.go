@@ -69,6 +69,8 @@ func (p *plugin) addCompletion(root *cobra.Command) {
 			cmd.ValidArgsFunction = p.completePairs(envPairs)
 		case "cordon", "uncordon", "drain", "taint":
 			cmd.ValidArgsFunction = p.complete(hosts, 0, hostKinds)
+		case "why":
+			cmd.ValidArgsFunction = p.completeObject
 		case "version":
 			cmd.ValidArgsFunction = cobra.NoFileCompletions
 		}
@@ -129,7 +131,7 @@ func (p *plugin) namesOf(ctx context.Context, resource schema.GroupVersionResour
 		cobra.CompErrorln(err.Error())
 		return nil
 	}
-	if resource.Resource != "apps" {
+	if resource.Resource == "hosts" || resource.Resource == "namespaces" {
 		namespace = ""
 	}
 	list, err := client.Resource(resource).Namespace(namespace).List(ctx, metav1.ListOptions{ResourceVersion: "0"})
@@ -237,4 +239,31 @@ func (p *plugin) completeContainers(cmd *cobra.Command, args []string, toComplet
 		}
 	}
 	return words, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeObject offers objects of the fleet, as TYPE/NAME or TYPE NAME. IDs come from messages.
+func (p *plugin) completeObject(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+	resources := map[string]string{"app": "apps", "release": "releases", "instance": "instances", "host": "hosts"}
+	kind, _, slash := strings.Cut(toComplete, "/")
+	if len(args) == 1 {
+		kind = args[0]
+	}
+	switch {
+	case len(args) > 1 || len(args) == 1 && slash:
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	case len(args) == 0 && !slash:
+		var words []string
+		for _, word := range slices.Sorted(maps.Keys(resources)) {
+			if strings.HasPrefix(word, toComplete) {
+				words = append(words, word+"/")
+			}
+		}
+		return words, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+	}
+	for singular, plural := range resources {
+		if kinds := kindNames(singular, plural); isKind(kind, kinds) {
+			return p.complete(v1alpha1.SchemeGroupVersion.WithResource(plural), 0, kinds)(cmd, nil, toComplete)
+		}
+	}
+	return nil, cobra.ShellCompDirectiveNoFileComp
 }

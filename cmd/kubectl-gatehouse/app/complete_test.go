@@ -31,7 +31,7 @@ func TestEveryFlagThatTakesAKnownWordCompletes(t *testing.T) {
 	seen := 0
 	check := func(cmd *cobra.Command, path string) {
 		cmd.InitDefaultHelpFlag()
-		for _, flag := range strings.Fields("namespace context cluster user output dry-run containers") {
+		for _, flag := range strings.Fields("namespace context cluster user output dry-run containers by") {
 			if cmd.Flag(flag) == nil || cmd.InheritedFlags().Lookup(flag) != nil {
 				continue
 			}
@@ -75,6 +75,11 @@ func TestCompletionOffersWhatItCanWithoutAServer(t *testing.T) {
 		{"set image web --output ", "json\nyaml\nname\n:4\n"},
 		{"set image web --dry-run=", "none\nserver\nclient\n:4\n"},
 		{"rollout undo web --dry-run=", "none\nserver\n:4\n"},
+		{"why ", "app/\nhost/\ninstance/\nrelease/\n:6\n"},
+		{"why in", "instance/\n:6\n"},
+		{"why instance/", ":4\n"},
+		{"why --output ", "json\nyaml\nname\n:4\n"},
+		{"top requests --by ", "user\ngate\nresource\nlatency\n:4\n"},
 		{"tree ", ":4\n"},
 		{"tree --namespace ", ":4\n"},
 		{"set env web ", ":4\n"},

@@ -77,6 +77,8 @@ func Execute(ctx context.Context, args []string, streams Streams) int {
 		return exitDone
 	case errors.Is(err, errUnfinished):
 		return exitUnfinished
+	case errors.Is(err, errRefused):
+		return exitFailed
 	default:
 		fmt.Fprintln(streams.Err, "error: "+block(unreachable(err).Error()))
 		return exitFailed
@@ -105,7 +107,8 @@ func newCommand(streams Streams) (*cobra.Command, *plugin) {
 	cmd := group(&cobra.Command{
 		Use:   "kubectl-gatehouse",
 		Short: "Create, change and roll out apps; cordon, taint and drain hosts",
-		Long: `The commands that kubectl has for Deployments and Nodes, for the Apps and Hosts of a Gatehouse.
+		Long: `The commands that kubectl has for Deployments and Nodes, for the Apps and Hosts of a Gatehouse; and
+"why" and "top requests", which show what the server did with requests.
 
 Flags of kubectl such as --namespace and --kubeconfig come after the word "gatehouse": kubectl
 looks for plugins only where its first argument is the plugin's name.
@@ -131,7 +134,7 @@ The exit code is 0 on success and 1 on an error. "rollout status" has one more: 
 	p.addFlags(cmd.PersistentFlags())
 	cmd.AddCommand(
 		newCreateCommand(p), newSetCommand(p), newRolloutCommand(p), newTreeCommand(p),
-		newCordonCommand(p, true), newCordonCommand(p, false), newDrainCommand(p), newTaintCommand(p), newVersionCommand(p),
+		newCordonCommand(p, true), newCordonCommand(p, false), newDrainCommand(p), newTaintCommand(p), newWhyCommand(p), newTopCommand(p), newReviewCommand(p), newWatchesCommand(p), newStorageCommand(p), newUICommand(p), newVersionCommand(p),
 	)
 	p.addCompletion(cmd)
 	return cmd, p

@@ -27,6 +27,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 
+	diagnosticsv1alpha1 "github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
@@ -118,12 +119,24 @@ func (h *hosts) refuse(ctx context.Context, host string, a authorizer.Attributes
 		return h.instances(ctx, host, a)
 	case "certificates.k8s.io/certificatesigningrequests":
 		return requests(host, a), nil
+	case diagnosticsv1alpha1.GroupName + "/" + diagnosticsv1alpha1.RequestTraces, diagnosticsv1alpha1.GroupName + "/" + diagnosticsv1alpha1.WatchSessions:
+		return traces(host, a), nil
 	case "/events", "events.k8s.io/events":
 		return create(host, a, "events"), nil
 	case "authentication.k8s.io/selfsubjectreviews", "authorization.k8s.io/selfsubjectaccessreviews", "authorization.k8s.io/selfsubjectrulesreviews":
 		return create(host, a, a.GetResource()), nil
 	}
-	return fmt.Sprintf("host %q may use only its Host, its HostLease, the instances bound to it, events, and requests for its certificate", host), nil
+	return fmt.Sprintf("host %q may use only its Host, its HostLease, the instances bound to it, events, its request traces and watch sessions, and requests for its certificate", host), nil
+}
+
+// traces refuses everything but reads of request traces and watch sessions: the storages return those of
+// the host only.
+func traces(host string, a authorizer.Attributes) string {
+	switch a.GetVerb() {
+	case "get", "list", "watch":
+		return ""
+	}
+	return fmt.Sprintf("host %q may only read its own %s", host, a.GetResource())
 }
 
 // mayRead reports whether Kubernetes' role system:discovery allows the path.

@@ -205,6 +205,13 @@ func TestAHostMayDoThisAndNothingElse(t *testing.T) {
 		{"it does not create reviews of others", "POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", deny},
 		{"it does not review other users", "POST", "/apis/authentication.k8s.io/v1/tokenreviews", deny},
 
+		{"it lists request traces, of which the storage returns its own", "GET", "/apis/diagnostics.gatehouse.dev/v1alpha1/requesttraces", allow},
+		{"it gets a request trace", "GET", "/apis/diagnostics.gatehouse.dev/v1alpha1/requesttraces/x", allow},
+		{"it reviews no requests", "POST", "/apis/diagnostics.gatehouse.dev/v1alpha1/requestreviews", deny},
+		{"it deletes no request trace", "DELETE", "/apis/diagnostics.gatehouse.dev/v1alpha1/requesttraces/x", deny},
+		{"it watches watch sessions, of which the storage returns its own", "GET", "/apis/diagnostics.gatehouse.dev/v1alpha1/watchsessions?watch=1", allow},
+		{"it deletes no watch session", "DELETE", "/apis/diagnostics.gatehouse.dev/v1alpha1/watchsessions/x", deny},
+
 		{"it reads no secret", "GET", "/api/v1/namespaces/default/secrets/x", deny},
 		{"it lists no secrets", "GET", "/api/v1/secrets", deny},
 		{"it reads no config maps", "GET", "/api/v1/namespaces/default/configmaps/x", deny},

@@ -21,12 +21,15 @@ import (
 	"fmt"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	rbacinformers "k8s.io/client-go/informers/rbac/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
 )
 
 // Authorizer decides by roles and bindings, as Kubernetes' RBAC does.
@@ -51,22 +54,24 @@ func New(informers rbacinformers.Interface) (*Authorizer, error) {
 	}{
 		{informers.Roles().Informer(), func(obj any) {
 			if r, ok := obj.(*rbacv1.Role); ok {
-				a.index.setRole(objectKey{r.Namespace, r.Name}, &r.Rules)
+				a.index.setRole(objectKey{r.Namespace, r.Name}, &roleVersion{r.Rules, versionOf(kindRole, &r.ObjectMeta)})
 			}
 		}, func(key objectKey) { a.index.setRole(key, nil) }},
 		{informers.ClusterRoles().Informer(), func(obj any) {
 			if r, ok := obj.(*rbacv1.ClusterRole); ok {
-				a.index.setClusterRole(r.Name, &r.Rules)
+				a.index.setClusterRole(r.Name, &roleVersion{r.Rules, versionOf(kindClusterRole, &r.ObjectMeta)})
 			}
 		}, func(key objectKey) { a.index.setClusterRole(key.name, nil) }},
 		{informers.RoleBindings().Informer(), func(obj any) {
 			if b, ok := obj.(*rbacv1.RoleBinding); ok {
-				a.index.setRoleBinding(objectKey{b.Namespace, b.Name}, b.Subjects, b.RoleRef)
+				version := versionOf(kindRoleBinding, &b.ObjectMeta)
+				a.index.setRoleBinding(objectKey{b.Namespace, b.Name}, b.Subjects, b.RoleRef, &version)
 			}
 		}, a.index.deleteRoleBinding},
 		{informers.ClusterRoleBindings().Informer(), func(obj any) {
 			if b, ok := obj.(*rbacv1.ClusterRoleBinding); ok {
-				a.index.setRoleBinding(objectKey{"", b.Name}, b.Subjects, b.RoleRef)
+				version := versionOf(kindClusterRoleBinding, &b.ObjectMeta)
+				a.index.setRoleBinding(objectKey{"", b.Name}, b.Subjects, b.RoleRef, &version)
 			}
 		}, a.index.deleteRoleBinding},
 	} {
@@ -91,6 +96,11 @@ func New(informers rbacinformers.Interface) (*Authorizer, error) {
 	return a, nil
 }
 
+// versionOf identifies a version of an object.
+func versionOf(kind string, o *metav1.ObjectMeta) diagnostics.Object {
+	return diagnostics.Object{Kind: kind, Namespace: o.Namespace, Name: o.Name, UID: string(o.UID), ResourceVersion: o.ResourceVersion}
+}
+
 // HasSynced reports whether the authorizer has all grants that existed when the informers started.
 func (a *Authorizer) HasSynced() bool {
 	for _, synced := range a.synced {
@@ -104,7 +114,7 @@ func (a *Authorizer) HasSynced() bool {
 // Authorize allows a request if a role that is bound to the user or to one of its groups, in the
 // cluster or in the namespace of the request, has a rule for it, and has no opinion otherwise. A
 // binding without its role is part of the reason and no error.
-func (a *Authorizer) Authorize(_ context.Context, attributes authorizer.Attributes) (authorizer.Decision, string, error) {
+func (a *Authorizer) Authorize(ctx context.Context, attributes authorizer.Attributes) (authorizer.Decision, string, error) {
 	u := attributes.GetUser()
 	if u == nil {
 		return authorizer.DecisionNoOpinion, "RBAC: the caller is not known", nil
@@ -114,13 +124,14 @@ func (a *Authorizer) Authorize(_ context.Context, attributes authorizer.Attribut
 	var buffer [8][]*grant
 	for _, list := range a.index.granted(u, attributes.GetNamespace(), buffer[:0]) {
 		for _, g := range list {
-			rules, err := g.rules()
+			role, err := g.current()
 			if err != nil {
 				missing = append(missing, err)
 				continue
 			}
-			for i := range rules {
-				if r.allowedBy(&rules[i]) {
+			for i := range role.rules {
+				if r.allowedBy(&role.rules[i]) {
+					diagnostics.CheckFrom(ctx).Granted(g.object.Load(), &role.object)
 					return authorizer.DecisionAllow, "RBAC: allowed by " + g.describe(u), nil
 				}
 			}
@@ -137,9 +148,9 @@ func (a *Authorizer) Authorize(_ context.Context, attributes authorizer.Attribut
 
 // describe returns the binding, its role and its subject in Kubernetes' words.
 func (g *grant) describe(u user.Info) string {
-	kind, name := "ClusterRoleBinding", g.key.name
+	kind, name := kindClusterRoleBinding, g.key.name
 	if g.key.namespace != "" {
-		kind, name = "RoleBinding", g.key.name+"/"+g.key.namespace
+		kind, name = kindRoleBinding, g.key.name+"/"+g.key.namespace
 	}
 	to := ""
 	if s := g.firstSubject(u); s != nil {
@@ -178,12 +189,12 @@ func (a *Authorizer) RulesOf(u user.Info, namespace string) ([]rbacv1.PolicyRule
 				continue
 			}
 			seen[g] = true
-			rules, err := g.rules()
+			role, err := g.current()
 			if err != nil {
 				missing = append(missing, err)
 				continue
 			}
-			all = append(all, rules...)
+			all = append(all, role.rules...)
 		}
 	}
 	return all, utilerrors.NewAggregate(missing)

@@ -26,6 +26,8 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	apirequest "k8s.io/apiserver/pkg/endpoints/request"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
 )
 
 func subjects(list ...rbacv1.Subject) []rbacv1.Subject { return list }
@@ -45,7 +47,7 @@ func newTestAuthorizer() *Authorizer {
 		"status":  {rule([]string{"update"}, fleet, "*/status")},
 		"metrics": {paths("/metrics", "/debug/*")},
 	} {
-		a.index.setClusterRole(name, &rules)
+		a.index.setClusterRole(name, &roleVersion{rules: rules})
 	}
 	return a
 }
@@ -100,7 +102,7 @@ func TestABindingGrantsItsRoleWhereItStands(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			a := newTestAuthorizer()
-			a.index.setRoleBinding(objectKey{row.namespace, "b"}, row.subjects, row.ref)
+			a.index.setRoleBinding(objectKey{row.namespace, "b"}, row.subjects, row.ref, &diagnostics.Object{})
 			allowed, reason := a.allows(t, row.user, row.request)
 			if allowed != (row.reason != "") || allowed && reason != row.reason {
 				t.Errorf("allowed: %v, because %q; wanted %q", allowed, reason, row.reason)
@@ -119,25 +121,25 @@ func TestARevokedRightIsGoneAtOnce(t *testing.T) {
 			t.Errorf("%s: allowed is %v (%s)", step, got, reason)
 		}
 	}
-	a.index.setRoleBinding(key, subjects(userSubject("alice"), groupSubject("dev")), clusterRef("later"))
+	a.index.setRoleBinding(key, subjects(userSubject("alice"), groupSubject("dev")), clusterRef("later"), &diagnostics.Object{})
 	expect("before the role exists", false)
 	if _, reason := a.allows(t, alice, request); !strings.Contains(reason, `"later" not found`) {
 		t.Errorf("the missing role is not a part of the reason: %q", reason)
 	}
 	rules := []rbacv1.PolicyRule{rule(read, "", "secrets")}
-	a.index.setClusterRole("later", &rules)
+	a.index.setClusterRole("later", &roleVersion{rules: rules})
 	expect("when the role has come", true)
 	none := []rbacv1.PolicyRule{}
-	a.index.setClusterRole("later", &none)
+	a.index.setClusterRole("later", &roleVersion{rules: none})
 	expect("when the role lost its rules", false)
-	a.index.setClusterRole("later", &rules)
-	a.index.setRoleBinding(key, subjects(userSubject("bob")), clusterRef("later"))
+	a.index.setClusterRole("later", &roleVersion{rules: rules})
+	a.index.setRoleBinding(key, subjects(userSubject("bob")), clusterRef("later"), &diagnostics.Object{})
 	expect("when the binding names others", false)
-	a.index.setRoleBinding(key, subjects(groupSubject("dev")), clusterRef("later"))
+	a.index.setRoleBinding(key, subjects(groupSubject("dev")), clusterRef("later"), &diagnostics.Object{})
 	expect("when the binding names the group", true)
 	a.index.setClusterRole("later", nil)
 	expect("when the role is gone", false)
-	a.index.setClusterRole("later", &rules)
+	a.index.setClusterRole("later", &roleVersion{rules: rules})
 	a.index.deleteRoleBinding(key)
 	expect("when the binding is gone", false)
 	a.index.setClusterRole("later", nil)
@@ -148,9 +150,9 @@ func TestARevokedRightIsGoneAtOnce(t *testing.T) {
 
 func TestRulesOfAUserComeOnceFromEachBinding(t *testing.T) {
 	a := newTestAuthorizer()
-	a.index.setRoleBinding(objectKey{"", "b"}, subjects(userSubject("alice"), groupSubject("dev")), clusterRef("reader"))
-	a.index.setRoleBinding(objectKey{"a", "c"}, subjects(groupSubject("dev")), clusterRef("one"))
-	a.index.setRoleBinding(objectKey{"a", "d"}, subjects(groupSubject("dev")), roleRef("missing"))
+	a.index.setRoleBinding(objectKey{"", "b"}, subjects(userSubject("alice"), groupSubject("dev")), clusterRef("reader"), &diagnostics.Object{})
+	a.index.setRoleBinding(objectKey{"a", "c"}, subjects(groupSubject("dev")), clusterRef("one"), &diagnostics.Object{})
+	a.index.setRoleBinding(objectKey{"a", "d"}, subjects(groupSubject("dev")), roleRef("missing"), &diagnostics.Object{})
 	rules, err := a.RulesOf(alice, "a")
 	if len(rules) != 2 || err == nil {
 		t.Errorf("%d rules and error %v, wanted 2 and one for the missing role", len(rules), err)
@@ -162,10 +164,10 @@ func TestRulesOfAUserComeOnceFromEachBinding(t *testing.T) {
 
 func TestUsersGrantOnlyRightsThatTheyHold(t *testing.T) {
 	a := newTestAuthorizer()
-	a.index.setRoleBinding(objectKey{"a", "b"}, subjects(userSubject("alice")), clusterRef("reader"))
+	a.index.setRoleBinding(objectKey{"a", "b"}, subjects(userSubject("alice")), clusterRef("reader"), &diagnostics.Object{})
 	verbs := []rbacv1.PolicyRule{{Verbs: []string{"bind", "escalate"}, APIGroups: []string{rbacv1.GroupName}, Resources: []string{"clusterroles"}, ResourceNames: []string{"reader", "special"}}}
-	a.index.setClusterRole("lifts", &verbs)
-	a.index.setRoleBinding(objectKey{"", "lifted"}, subjects(userSubject("carol")), clusterRef("lifts"))
+	a.index.setClusterRole("lifts", &roleVersion{rules: verbs})
+	a.index.setRoleBinding(objectKey{"", "lifted"}, subjects(userSubject("carol")), clusterRef("lifts"), &diagnostics.Object{})
 	e, err := NewEscalation(a, a)
 	if err != nil {
 		t.Fatal(err)

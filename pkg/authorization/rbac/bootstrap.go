@@ -27,6 +27,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/component-helpers/auth/rbac/validation"
 
+	diagnosticsv1alpha1 "github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
@@ -148,6 +149,16 @@ func clusterRoles(controllers []UserRole) []rbacv1.ClusterRole {
 			rule([]string{"create"}, "authorization.k8s.io", "subjectaccessreviews")),
 		named("system:service-account-issuer-discovery", paths("/.well-known/openid-configuration", "/.well-known/openid-configuration/", "/openid/v1/jwks", "/openid/v1/jwks/")),
 		named("system:cluster-trust-bundle-discovery", rule(read, certificates, "clustertrustbundles")),
+		// The storages return a user's own traces and watch sessions only, unless the user has the verb readall,
+		// and reviews its own requests only, unless it has the verb reviewall.
+		named("gatehouse:own-traces",
+			rule(read, diagnosticsv1alpha1.GroupName, diagnosticsv1alpha1.RequestTraces, diagnosticsv1alpha1.WatchSessions),
+			rule([]string{"create"}, diagnosticsv1alpha1.GroupName, diagnosticsv1alpha1.RequestReviews)),
+		named("gatehouse:diagnostics",
+			rule(append(slices.Clone(read), diagnosticsv1alpha1.VerbReadAll), diagnosticsv1alpha1.GroupName, diagnosticsv1alpha1.RequestTraces, diagnosticsv1alpha1.WatchSessions),
+			rule(read, diagnosticsv1alpha1.GroupName, diagnosticsv1alpha1.StorageMembers),
+			rule([]string{"create", diagnosticsv1alpha1.VerbReviewAll}, diagnosticsv1alpha1.GroupName, diagnosticsv1alpha1.RequestReviews)),
+		named("gatehouse:page", rule([]string{"create"}, diagnosticsv1alpha1.GroupName, diagnosticsv1alpha1.UISessions)),
 		// Without a binding: the authorizer of hosts decides about them by name. The role documents
 		// these rights for readers of roles.
 		named("system:host",
@@ -156,6 +167,7 @@ func clusterRoles(controllers []UserRole) []rbacv1.ClusterRole {
 			rule([]string{"get", "list", "watch", "delete"}, fleet, "instances"),
 			rule([]string{"get", "update", "patch"}, fleet, "instances/status"),
 			rule([]string{"create"}, fleet, "instances/token"),
+			rule(read, diagnosticsv1alpha1.GroupName, diagnosticsv1alpha1.RequestTraces, diagnosticsv1alpha1.WatchSessions),
 			rule([]string{"create"}, "", "events"), rule([]string{"create"}, "events.k8s.io", "events"),
 			rule([]string{"create", "get", "list", "watch"}, certificates, "certificatesigningrequests")),
 		// As in Kubernetes, the right to approve is separate from that to write approvals.
@@ -223,6 +235,8 @@ func clusterRoleBindings(controllers []UserRole) []rbacv1.ClusterRoleBinding {
 		bound("cluster-admin", group(user.SystemPrivilegedGroup)),
 		bound("system:discovery", group(user.AllAuthenticated)),
 		bound("system:basic-user", group(user.AllAuthenticated)),
+		bound("gatehouse:own-traces", group(user.AllAuthenticated)),
+		bound("gatehouse:page", group(user.AllAuthenticated)),
 		// Monitors and installers read /version before they have credentials, as in Kubernetes.
 		bound("system:public-info-viewer", group(user.AllAuthenticated), group(user.AllUnauthenticated)),
 		bound("system:service-account-issuer-discovery", group(serviceaccount.AllServiceAccountsGroup)),

@@ -24,6 +24,8 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
 )
 
 // controllerRoles has a controller with rights in all namespaces, and one with rights in one.
@@ -38,13 +40,13 @@ func bootstrapped(t *testing.T) *Authorizer {
 	for _, object := range BootstrapObjects(controllerRoles) {
 		switch o := object.Object.(type) {
 		case *rbacv1.ClusterRole:
-			a.index.setClusterRole(o.Name, &o.Rules)
+			a.index.setClusterRole(o.Name, &roleVersion{rules: o.Rules})
 		case *rbacv1.ClusterRoleBinding:
-			a.index.setRoleBinding(objectKey{"", o.Name}, o.Subjects, o.RoleRef)
+			a.index.setRoleBinding(objectKey{"", o.Name}, o.Subjects, o.RoleRef, &diagnostics.Object{})
 		case *rbacv1.Role:
-			a.index.setRole(objectKey{o.Namespace, o.Name}, &o.Rules)
+			a.index.setRole(objectKey{o.Namespace, o.Name}, &roleVersion{rules: o.Rules})
 		case *rbacv1.RoleBinding:
-			a.index.setRoleBinding(objectKey{o.Namespace, o.Name}, o.Subjects, o.RoleRef)
+			a.index.setRoleBinding(objectKey{o.Namespace, o.Name}, o.Subjects, o.RoleRef, &diagnostics.Object{})
 		default:
 			t.Errorf("%T is nothing to start with", o)
 		}
@@ -141,7 +143,7 @@ func TestTheUserFacingRolesGrow(t *testing.T) {
 		{attributes("create", fleet, "hosts"), nil},
 	} {
 		for _, role := range []string{"view", "edit", "admin"} {
-			a.index.setRoleBinding(objectKey{"a", "b"}, subjects(userSubject("bob")), clusterRef(role))
+			a.index.setRoleBinding(objectKey{"a", "b"}, subjects(userSubject("bob")), clusterRef(role), &diagnostics.Object{})
 			if got, _ := a.allows(t, bob, row.request); got != slices.Contains(row.roles, role) {
 				t.Errorf("%s: %s %s/%s is %v", role, row.request.Verb, row.request.Resource, row.request.Subresource, got)
 			}

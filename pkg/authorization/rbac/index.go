@@ -28,11 +28,16 @@ import (
 
 	"k8s.io/apiserver/pkg/authentication/serviceaccount"
 	"k8s.io/apiserver/pkg/authentication/user"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
 )
 
 const (
 	kindRole        = "Role"
 	kindClusterRole = "ClusterRole"
+
+	kindRoleBinding        = "RoleBinding"
+	kindClusterRoleBinding = "ClusterRoleBinding"
 )
 
 // subject is a user or a group. A service account is a user.
@@ -70,15 +75,23 @@ type objectKey struct {
 // role is the entry of a role that exists or that a binding refers to. Grants point to the entry, so
 // that a change of the role is one write, however many subjects are bound to it.
 type role struct {
-	// rules is nil while the role does not exist.
-	rules atomic.Pointer[[]rbacv1.PolicyRule]
+	// current is nil while the role does not exist.
+	current atomic.Pointer[roleVersion]
 	// grants is the number of bindings that point to the entry.
 	grants int
 }
 
+// roleVersion is a role in one version. It does not change.
+type roleVersion struct {
+	rules  []rbacv1.PolicyRule
+	object diagnostics.Object
+}
+
 // grant is a binding with its role.
 type grant struct {
-	key      objectKey
+	key objectKey
+	// object is the current version of the binding.
+	object   atomic.Pointer[diagnostics.Object]
 	roleRef  rbacv1.RoleRef
 	subjects []rbacv1.Subject
 	// role is nil if the kind of the reference is unknown.
@@ -87,16 +100,16 @@ type grant struct {
 	first map[subject]int
 }
 
-// rules returns the granted rules, or an error if the role is missing.
-func (g *grant) rules() ([]rbacv1.PolicyRule, error) {
+// current returns the role, or an error if it is missing.
+func (g *grant) current() (*roleVersion, error) {
 	if g.role == nil {
 		return nil, fmt.Errorf("unsupported role reference kind: %q", g.roleRef.Kind)
 	}
-	rules := g.role.rules.Load()
-	if rules == nil {
+	current := g.role.current.Load()
+	if current == nil {
 		return nil, missing(g.roleRef)
 	}
-	return *rules, nil
+	return current, nil
 }
 
 func missing(ref rbacv1.RoleRef) error {
@@ -195,42 +208,42 @@ func (x *index) roleRules(ref rbacv1.RoleRef, namespace string) ([]rbacv1.Policy
 	if place == nil {
 		return nil, missing(ref)
 	}
-	rules := place.rules.Load()
-	if rules == nil {
+	current := place.current.Load()
+	if current == nil {
 		return nil, missing(ref)
 	}
-	return *rules, nil
+	return current.rules, nil
 }
 
-// setRole stores the rules of a role; nil for a deleted one.
-func (x *index) setRole(key objectKey, rules *[]rbacv1.PolicyRule) {
+// setRole stores a version of a role; nil for a deleted one.
+func (x *index) setRole(key objectKey, version *roleVersion) {
 	x.lock.Lock()
 	defer x.lock.Unlock()
-	set(x.roles, key, rules)
+	set(x.roles, key, version)
 }
 
-func (x *index) setClusterRole(name string, rules *[]rbacv1.PolicyRule) {
+func (x *index) setClusterRole(name string, version *roleVersion) {
 	x.lock.Lock()
 	defer x.lock.Unlock()
-	set(x.clusterRoles, name, rules)
+	set(x.clusterRoles, name, version)
 }
 
-func set[K comparable](places map[K]*role, key K, rules *[]rbacv1.PolicyRule) {
+func set[K comparable](places map[K]*role, key K, version *roleVersion) {
 	place := places[key]
 	if place == nil {
-		if rules == nil {
+		if version == nil {
 			return
 		}
 		place = &role{}
 		places[key] = place
 	}
-	place.rules.Store(rules)
+	place.current.Store(version)
 	forget(places, key)
 }
 
 // forget deletes an entry without a role and without a binding.
 func forget[K comparable](places map[K]*role, key K) {
-	if place := places[key]; place != nil && place.grants == 0 && place.rules.Load() == nil {
+	if place := places[key]; place != nil && place.grants == 0 && place.current.Load() == nil {
 		delete(places, key)
 	}
 }
@@ -252,17 +265,19 @@ func release[K comparable](places map[K]*role, key K) {
 	}
 }
 
-// setRoleBinding stores a binding.
-func (x *index) setRoleBinding(key objectKey, subjects []rbacv1.Subject, ref rbacv1.RoleRef) {
+// setRoleBinding stores a binding. object is its version.
+func (x *index) setRoleBinding(key objectKey, subjects []rbacv1.Subject, ref rbacv1.RoleRef, object *diagnostics.Object) {
 	x.lock.Lock()
 	defer x.lock.Unlock()
 	if old := x.roleBindings[key]; old != nil {
 		if old.roleRef == ref && slices.Equal(old.subjects, subjects) {
+			old.object.Store(object)
 			return
 		}
 		x.remove(old)
 	}
 	g := &grant{key: key, roleRef: ref, subjects: subjects, first: make(map[subject]int, len(subjects))}
+	g.object.Store(object)
 	switch ref.Kind {
 	case kindRole:
 		g.role = hold(x.roles, objectKey{key.namespace, ref.Name})

@@ -40,6 +40,7 @@ import (
 	webhookmetrics "k8s.io/apiserver/plugin/pkg/authorizer/webhook/metrics"
 	"k8s.io/klog/v2"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
 	"github.com/gatehouse-dev/gatehouse/pkg/transports"
 )
 
@@ -156,13 +157,14 @@ func (c *Chain) build(data []byte) (*version, error) {
 				return nil, fmt.Errorf("authorizers[%d].webhook: %w", i, err)
 			}
 		}
-		authorizers = append(authorizers, union.NamedAuthorizer{
-			AuthorizerName: a.Name,
-			Authorizer:     authorizationmetrics.InstrumentedAuthorizer(string(a.Type), a.Name, built),
-		})
+		named := union.NamedAuthorizer{AuthorizerName: a.Name, Authorizer: authorizationmetrics.InstrumentedAuthorizer(string(a.Type), a.Name, built)}
+		if a.Type == apiserver.TypeWebhook {
+			named.Authorizer = diagnostics.Foreign(named.Authorizer)
+		}
+		authorizers = append(authorizers, named)
 		resolvers = append(resolvers, built)
 	}
-	all, err := union.New(authorizers...)
+	all, err := union.New(diagnostics.NamedAuthorizers(authorizers...)...)
 	if err != nil {
 		return nil, err
 	}

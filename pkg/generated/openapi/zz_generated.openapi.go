@@ -22,7 +22,8 @@ limitations under the License.
 package openapi
 
 import (
-	v1alpha1 "github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	v1alpha1 "github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics/v1alpha1"
+	fleetv1alpha1 "github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	v1 "k8s.io/api/autoscaling/v1"
 	resource "k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -35,121 +36,2321 @@ import (
 
 func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenAPIDefinition {
 	return map[string]common.OpenAPIDefinition{
-		v1alpha1.App{}.OpenAPIModelName():                        schema_pkg_apis_fleet_v1alpha1_App(ref),
-		v1alpha1.AppList{}.OpenAPIModelName():                    schema_pkg_apis_fleet_v1alpha1_AppList(ref),
-		v1alpha1.AppRollback{}.OpenAPIModelName():                schema_pkg_apis_fleet_v1alpha1_AppRollback(ref),
-		v1alpha1.AppSpec{}.OpenAPIModelName():                    schema_pkg_apis_fleet_v1alpha1_AppSpec(ref),
-		v1alpha1.AppStatus{}.OpenAPIModelName():                  schema_pkg_apis_fleet_v1alpha1_AppStatus(ref),
-		v1alpha1.AppStrategy{}.OpenAPIModelName():                schema_pkg_apis_fleet_v1alpha1_AppStrategy(ref),
-		v1alpha1.Binding{}.OpenAPIModelName():                    schema_pkg_apis_fleet_v1alpha1_Binding(ref),
-		v1alpha1.BindingTarget{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_BindingTarget(ref),
-		v1alpha1.Container{}.OpenAPIModelName():                  schema_pkg_apis_fleet_v1alpha1_Container(ref),
-		v1alpha1.ContainerPort{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_ContainerPort(ref),
-		v1alpha1.ContainerState{}.OpenAPIModelName():             schema_pkg_apis_fleet_v1alpha1_ContainerState(ref),
-		v1alpha1.ContainerStateRunning{}.OpenAPIModelName():      schema_pkg_apis_fleet_v1alpha1_ContainerStateRunning(ref),
-		v1alpha1.ContainerStateTerminated{}.OpenAPIModelName():   schema_pkg_apis_fleet_v1alpha1_ContainerStateTerminated(ref),
-		v1alpha1.ContainerStateWaiting{}.OpenAPIModelName():      schema_pkg_apis_fleet_v1alpha1_ContainerStateWaiting(ref),
-		v1alpha1.ContainerStatus{}.OpenAPIModelName():            schema_pkg_apis_fleet_v1alpha1_ContainerStatus(ref),
-		v1alpha1.EnvVar{}.OpenAPIModelName():                     schema_pkg_apis_fleet_v1alpha1_EnvVar(ref),
-		v1alpha1.Host{}.OpenAPIModelName():                       schema_pkg_apis_fleet_v1alpha1_Host(ref),
-		v1alpha1.HostAddress{}.OpenAPIModelName():                schema_pkg_apis_fleet_v1alpha1_HostAddress(ref),
-		v1alpha1.HostInfo{}.OpenAPIModelName():                   schema_pkg_apis_fleet_v1alpha1_HostInfo(ref),
-		v1alpha1.HostLease{}.OpenAPIModelName():                  schema_pkg_apis_fleet_v1alpha1_HostLease(ref),
-		v1alpha1.HostLeaseList{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_HostLeaseList(ref),
-		v1alpha1.HostLeaseSpec{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_HostLeaseSpec(ref),
-		v1alpha1.HostList{}.OpenAPIModelName():                   schema_pkg_apis_fleet_v1alpha1_HostList(ref),
-		v1alpha1.HostSpec{}.OpenAPIModelName():                   schema_pkg_apis_fleet_v1alpha1_HostSpec(ref),
-		v1alpha1.HostStatus{}.OpenAPIModelName():                 schema_pkg_apis_fleet_v1alpha1_HostStatus(ref),
-		v1alpha1.Instance{}.OpenAPIModelName():                   schema_pkg_apis_fleet_v1alpha1_Instance(ref),
-		v1alpha1.InstanceList{}.OpenAPIModelName():               schema_pkg_apis_fleet_v1alpha1_InstanceList(ref),
-		v1alpha1.InstanceSpec{}.OpenAPIModelName():               schema_pkg_apis_fleet_v1alpha1_InstanceSpec(ref),
-		v1alpha1.InstanceStatus{}.OpenAPIModelName():             schema_pkg_apis_fleet_v1alpha1_InstanceStatus(ref),
-		v1alpha1.InstanceTemplateSpec{}.OpenAPIModelName():       schema_pkg_apis_fleet_v1alpha1_InstanceTemplateSpec(ref),
-		v1alpha1.Release{}.OpenAPIModelName():                    schema_pkg_apis_fleet_v1alpha1_Release(ref),
-		v1alpha1.ReleaseList{}.OpenAPIModelName():                schema_pkg_apis_fleet_v1alpha1_ReleaseList(ref),
-		v1alpha1.ReleaseSpec{}.OpenAPIModelName():                schema_pkg_apis_fleet_v1alpha1_ReleaseSpec(ref),
-		v1alpha1.ReleaseStatus{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_ReleaseStatus(ref),
-		v1alpha1.ResourceRequirements{}.OpenAPIModelName():       schema_pkg_apis_fleet_v1alpha1_ResourceRequirements(ref),
-		v1alpha1.RollingUpdateApp{}.OpenAPIModelName():           schema_pkg_apis_fleet_v1alpha1_RollingUpdateApp(ref),
-		v1alpha1.Taint{}.OpenAPIModelName():                      schema_pkg_apis_fleet_v1alpha1_Taint(ref),
-		v1alpha1.Toleration{}.OpenAPIModelName():                 schema_pkg_apis_fleet_v1alpha1_Toleration(ref),
-		v1.ContainerResourceMetricSource{}.OpenAPIModelName():    schema_k8sio_api_autoscaling_v1_ContainerResourceMetricSource(ref),
-		v1.ContainerResourceMetricStatus{}.OpenAPIModelName():    schema_k8sio_api_autoscaling_v1_ContainerResourceMetricStatus(ref),
-		v1.CrossVersionObjectReference{}.OpenAPIModelName():      schema_k8sio_api_autoscaling_v1_CrossVersionObjectReference(ref),
-		v1.ExternalMetricSource{}.OpenAPIModelName():             schema_k8sio_api_autoscaling_v1_ExternalMetricSource(ref),
-		v1.ExternalMetricStatus{}.OpenAPIModelName():             schema_k8sio_api_autoscaling_v1_ExternalMetricStatus(ref),
-		v1.HorizontalPodAutoscaler{}.OpenAPIModelName():          schema_k8sio_api_autoscaling_v1_HorizontalPodAutoscaler(ref),
-		v1.HorizontalPodAutoscalerCondition{}.OpenAPIModelName(): schema_k8sio_api_autoscaling_v1_HorizontalPodAutoscalerCondition(ref),
-		v1.HorizontalPodAutoscalerList{}.OpenAPIModelName():      schema_k8sio_api_autoscaling_v1_HorizontalPodAutoscalerList(ref),
-		v1.HorizontalPodAutoscalerSpec{}.OpenAPIModelName():      schema_k8sio_api_autoscaling_v1_HorizontalPodAutoscalerSpec(ref),
-		v1.HorizontalPodAutoscalerStatus{}.OpenAPIModelName():    schema_k8sio_api_autoscaling_v1_HorizontalPodAutoscalerStatus(ref),
-		v1.MetricSpec{}.OpenAPIModelName():                       schema_k8sio_api_autoscaling_v1_MetricSpec(ref),
-		v1.MetricStatus{}.OpenAPIModelName():                     schema_k8sio_api_autoscaling_v1_MetricStatus(ref),
-		v1.ObjectMetricSource{}.OpenAPIModelName():               schema_k8sio_api_autoscaling_v1_ObjectMetricSource(ref),
-		v1.ObjectMetricStatus{}.OpenAPIModelName():               schema_k8sio_api_autoscaling_v1_ObjectMetricStatus(ref),
-		v1.PodsMetricSource{}.OpenAPIModelName():                 schema_k8sio_api_autoscaling_v1_PodsMetricSource(ref),
-		v1.PodsMetricStatus{}.OpenAPIModelName():                 schema_k8sio_api_autoscaling_v1_PodsMetricStatus(ref),
-		v1.ResourceMetricSource{}.OpenAPIModelName():             schema_k8sio_api_autoscaling_v1_ResourceMetricSource(ref),
-		v1.ResourceMetricStatus{}.OpenAPIModelName():             schema_k8sio_api_autoscaling_v1_ResourceMetricStatus(ref),
-		v1.Scale{}.OpenAPIModelName():                            schema_k8sio_api_autoscaling_v1_Scale(ref),
-		v1.ScaleSpec{}.OpenAPIModelName():                        schema_k8sio_api_autoscaling_v1_ScaleSpec(ref),
-		v1.ScaleStatus{}.OpenAPIModelName():                      schema_k8sio_api_autoscaling_v1_ScaleStatus(ref),
-		resource.Quantity{}.OpenAPIModelName():                   schema_apimachinery_pkg_api_resource_Quantity(ref),
-		metav1.APIGroup{}.OpenAPIModelName():                     schema_pkg_apis_meta_v1_APIGroup(ref),
-		metav1.APIGroupList{}.OpenAPIModelName():                 schema_pkg_apis_meta_v1_APIGroupList(ref),
-		metav1.APIResource{}.OpenAPIModelName():                  schema_pkg_apis_meta_v1_APIResource(ref),
-		metav1.APIResourceList{}.OpenAPIModelName():              schema_pkg_apis_meta_v1_APIResourceList(ref),
-		metav1.APIVersions{}.OpenAPIModelName():                  schema_pkg_apis_meta_v1_APIVersions(ref),
-		metav1.ApplyOptions{}.OpenAPIModelName():                 schema_pkg_apis_meta_v1_ApplyOptions(ref),
-		metav1.Condition{}.OpenAPIModelName():                    schema_pkg_apis_meta_v1_Condition(ref),
-		metav1.CreateOptions{}.OpenAPIModelName():                schema_pkg_apis_meta_v1_CreateOptions(ref),
-		metav1.DeleteOptions{}.OpenAPIModelName():                schema_pkg_apis_meta_v1_DeleteOptions(ref),
-		metav1.Duration{}.OpenAPIModelName():                     schema_pkg_apis_meta_v1_Duration(ref),
-		metav1.FieldSelectorRequirement{}.OpenAPIModelName():     schema_pkg_apis_meta_v1_FieldSelectorRequirement(ref),
-		metav1.FieldsV1{}.OpenAPIModelName():                     schema_pkg_apis_meta_v1_FieldsV1(ref),
-		metav1.GetOptions{}.OpenAPIModelName():                   schema_pkg_apis_meta_v1_GetOptions(ref),
-		metav1.GroupKind{}.OpenAPIModelName():                    schema_pkg_apis_meta_v1_GroupKind(ref),
-		metav1.GroupResource{}.OpenAPIModelName():                schema_pkg_apis_meta_v1_GroupResource(ref),
-		metav1.GroupVersion{}.OpenAPIModelName():                 schema_pkg_apis_meta_v1_GroupVersion(ref),
-		metav1.GroupVersionForDiscovery{}.OpenAPIModelName():     schema_pkg_apis_meta_v1_GroupVersionForDiscovery(ref),
-		metav1.GroupVersionKind{}.OpenAPIModelName():             schema_pkg_apis_meta_v1_GroupVersionKind(ref),
-		metav1.GroupVersionResource{}.OpenAPIModelName():         schema_pkg_apis_meta_v1_GroupVersionResource(ref),
-		metav1.InternalEvent{}.OpenAPIModelName():                schema_pkg_apis_meta_v1_InternalEvent(ref),
-		metav1.LabelSelector{}.OpenAPIModelName():                schema_pkg_apis_meta_v1_LabelSelector(ref),
-		metav1.LabelSelectorRequirement{}.OpenAPIModelName():     schema_pkg_apis_meta_v1_LabelSelectorRequirement(ref),
-		metav1.List{}.OpenAPIModelName():                         schema_pkg_apis_meta_v1_List(ref),
-		metav1.ListMeta{}.OpenAPIModelName():                     schema_pkg_apis_meta_v1_ListMeta(ref),
-		metav1.ListOptions{}.OpenAPIModelName():                  schema_pkg_apis_meta_v1_ListOptions(ref),
-		metav1.ManagedFieldsEntry{}.OpenAPIModelName():           schema_pkg_apis_meta_v1_ManagedFieldsEntry(ref),
-		metav1.MicroTime{}.OpenAPIModelName():                    schema_pkg_apis_meta_v1_MicroTime(ref),
-		metav1.ObjectMeta{}.OpenAPIModelName():                   schema_pkg_apis_meta_v1_ObjectMeta(ref),
-		metav1.OwnerReference{}.OpenAPIModelName():               schema_pkg_apis_meta_v1_OwnerReference(ref),
-		metav1.PartialObjectMetadata{}.OpenAPIModelName():        schema_pkg_apis_meta_v1_PartialObjectMetadata(ref),
-		metav1.PartialObjectMetadataList{}.OpenAPIModelName():    schema_pkg_apis_meta_v1_PartialObjectMetadataList(ref),
-		metav1.Patch{}.OpenAPIModelName():                        schema_pkg_apis_meta_v1_Patch(ref),
-		metav1.PatchOptions{}.OpenAPIModelName():                 schema_pkg_apis_meta_v1_PatchOptions(ref),
-		metav1.Preconditions{}.OpenAPIModelName():                schema_pkg_apis_meta_v1_Preconditions(ref),
-		metav1.RootPaths{}.OpenAPIModelName():                    schema_pkg_apis_meta_v1_RootPaths(ref),
-		metav1.ServerAddressByClientCIDR{}.OpenAPIModelName():    schema_pkg_apis_meta_v1_ServerAddressByClientCIDR(ref),
-		metav1.ShardInfo{}.OpenAPIModelName():                    schema_pkg_apis_meta_v1_ShardInfo(ref),
-		metav1.Status{}.OpenAPIModelName():                       schema_pkg_apis_meta_v1_Status(ref),
-		metav1.StatusCause{}.OpenAPIModelName():                  schema_pkg_apis_meta_v1_StatusCause(ref),
-		metav1.StatusDetails{}.OpenAPIModelName():                schema_pkg_apis_meta_v1_StatusDetails(ref),
-		metav1.Table{}.OpenAPIModelName():                        schema_pkg_apis_meta_v1_Table(ref),
-		metav1.TableColumnDefinition{}.OpenAPIModelName():        schema_pkg_apis_meta_v1_TableColumnDefinition(ref),
-		metav1.TableOptions{}.OpenAPIModelName():                 schema_pkg_apis_meta_v1_TableOptions(ref),
-		metav1.TableRow{}.OpenAPIModelName():                     schema_pkg_apis_meta_v1_TableRow(ref),
-		metav1.TableRowCondition{}.OpenAPIModelName():            schema_pkg_apis_meta_v1_TableRowCondition(ref),
-		metav1.Time{}.OpenAPIModelName():                         schema_pkg_apis_meta_v1_Time(ref),
-		metav1.Timestamp{}.OpenAPIModelName():                    schema_pkg_apis_meta_v1_Timestamp(ref),
-		metav1.TypeMeta{}.OpenAPIModelName():                     schema_pkg_apis_meta_v1_TypeMeta(ref),
-		metav1.UpdateOptions{}.OpenAPIModelName():                schema_pkg_apis_meta_v1_UpdateOptions(ref),
-		metav1.WatchEvent{}.OpenAPIModelName():                   schema_pkg_apis_meta_v1_WatchEvent(ref),
-		runtime.RawExtension{}.OpenAPIModelName():                schema_k8sio_apimachinery_pkg_runtime_RawExtension(ref),
-		runtime.TypeMeta{}.OpenAPIModelName():                    schema_k8sio_apimachinery_pkg_runtime_TypeMeta(ref),
-		runtime.Unknown{}.OpenAPIModelName():                     schema_k8sio_apimachinery_pkg_runtime_Unknown(ref),
-		intstr.IntOrString{}.OpenAPIModelName():                  schema_apimachinery_pkg_util_intstr_IntOrString(ref),
-		version.Info{}.OpenAPIModelName():                        schema_k8sio_apimachinery_pkg_version_Info(ref),
+		v1alpha1.Decision{}.OpenAPIModelName():                      schema_pkg_apis_diagnostics_v1alpha1_Decision(ref),
+		v1alpha1.NearMiss{}.OpenAPIModelName():                      schema_pkg_apis_diagnostics_v1alpha1_NearMiss(ref),
+		v1alpha1.QuotaBalance{}.OpenAPIModelName():                  schema_pkg_apis_diagnostics_v1alpha1_QuotaBalance(ref),
+		v1alpha1.RequestReview{}.OpenAPIModelName():                 schema_pkg_apis_diagnostics_v1alpha1_RequestReview(ref),
+		v1alpha1.RequestReviewSpec{}.OpenAPIModelName():             schema_pkg_apis_diagnostics_v1alpha1_RequestReviewSpec(ref),
+		v1alpha1.RequestReviewStatus{}.OpenAPIModelName():           schema_pkg_apis_diagnostics_v1alpha1_RequestReviewStatus(ref),
+		v1alpha1.RequestTrace{}.OpenAPIModelName():                  schema_pkg_apis_diagnostics_v1alpha1_RequestTrace(ref),
+		v1alpha1.RequestTraceList{}.OpenAPIModelName():              schema_pkg_apis_diagnostics_v1alpha1_RequestTraceList(ref),
+		v1alpha1.ReviewedExtra{}.OpenAPIModelName():                 schema_pkg_apis_diagnostics_v1alpha1_ReviewedExtra(ref),
+		v1alpha1.ReviewedResource{}.OpenAPIModelName():              schema_pkg_apis_diagnostics_v1alpha1_ReviewedResource(ref),
+		v1alpha1.ReviewedUser{}.OpenAPIModelName():                  schema_pkg_apis_diagnostics_v1alpha1_ReviewedUser(ref),
+		v1alpha1.SeatHolder{}.OpenAPIModelName():                    schema_pkg_apis_diagnostics_v1alpha1_SeatHolder(ref),
+		v1alpha1.StorageCluster{}.OpenAPIModelName():                schema_pkg_apis_diagnostics_v1alpha1_StorageCluster(ref),
+		v1alpha1.StorageFsync{}.OpenAPIModelName():                  schema_pkg_apis_diagnostics_v1alpha1_StorageFsync(ref),
+		v1alpha1.StorageMember{}.OpenAPIModelName():                 schema_pkg_apis_diagnostics_v1alpha1_StorageMember(ref),
+		v1alpha1.StorageMemberList{}.OpenAPIModelName():             schema_pkg_apis_diagnostics_v1alpha1_StorageMemberList(ref),
+		v1alpha1.TraceGrant{}.OpenAPIModelName():                    schema_pkg_apis_diagnostics_v1alpha1_TraceGrant(ref),
+		v1alpha1.TraceStop{}.OpenAPIModelName():                     schema_pkg_apis_diagnostics_v1alpha1_TraceStop(ref),
+		v1alpha1.TracedObject{}.OpenAPIModelName():                  schema_pkg_apis_diagnostics_v1alpha1_TracedObject(ref),
+		v1alpha1.TracedQuota{}.OpenAPIModelName():                   schema_pkg_apis_diagnostics_v1alpha1_TracedQuota(ref),
+		v1alpha1.TracedRequest{}.OpenAPIModelName():                 schema_pkg_apis_diagnostics_v1alpha1_TracedRequest(ref),
+		v1alpha1.TracedSeats{}.OpenAPIModelName():                   schema_pkg_apis_diagnostics_v1alpha1_TracedSeats(ref),
+		v1alpha1.TracedUser{}.OpenAPIModelName():                    schema_pkg_apis_diagnostics_v1alpha1_TracedUser(ref),
+		v1alpha1.TracedWrite{}.OpenAPIModelName():                   schema_pkg_apis_diagnostics_v1alpha1_TracedWrite(ref),
+		v1alpha1.UISession{}.OpenAPIModelName():                     schema_pkg_apis_diagnostics_v1alpha1_UISession(ref),
+		v1alpha1.UISessionSpec{}.OpenAPIModelName():                 schema_pkg_apis_diagnostics_v1alpha1_UISessionSpec(ref),
+		v1alpha1.UISessionStatus{}.OpenAPIModelName():               schema_pkg_apis_diagnostics_v1alpha1_UISessionStatus(ref),
+		v1alpha1.WatchEnd{}.OpenAPIModelName():                      schema_pkg_apis_diagnostics_v1alpha1_WatchEnd(ref),
+		v1alpha1.WatchSession{}.OpenAPIModelName():                  schema_pkg_apis_diagnostics_v1alpha1_WatchSession(ref),
+		v1alpha1.WatchSessionList{}.OpenAPIModelName():              schema_pkg_apis_diagnostics_v1alpha1_WatchSessionList(ref),
+		v1alpha1.WatchUser{}.OpenAPIModelName():                     schema_pkg_apis_diagnostics_v1alpha1_WatchUser(ref),
+		v1alpha1.WatchedRequest{}.OpenAPIModelName():                schema_pkg_apis_diagnostics_v1alpha1_WatchedRequest(ref),
+		fleetv1alpha1.App{}.OpenAPIModelName():                      schema_pkg_apis_fleet_v1alpha1_App(ref),
+		fleetv1alpha1.AppList{}.OpenAPIModelName():                  schema_pkg_apis_fleet_v1alpha1_AppList(ref),
+		fleetv1alpha1.AppRollback{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_AppRollback(ref),
+		fleetv1alpha1.AppSpec{}.OpenAPIModelName():                  schema_pkg_apis_fleet_v1alpha1_AppSpec(ref),
+		fleetv1alpha1.AppStatus{}.OpenAPIModelName():                schema_pkg_apis_fleet_v1alpha1_AppStatus(ref),
+		fleetv1alpha1.AppStrategy{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_AppStrategy(ref),
+		fleetv1alpha1.Binding{}.OpenAPIModelName():                  schema_pkg_apis_fleet_v1alpha1_Binding(ref),
+		fleetv1alpha1.BindingTarget{}.OpenAPIModelName():            schema_pkg_apis_fleet_v1alpha1_BindingTarget(ref),
+		fleetv1alpha1.Container{}.OpenAPIModelName():                schema_pkg_apis_fleet_v1alpha1_Container(ref),
+		fleetv1alpha1.ContainerPort{}.OpenAPIModelName():            schema_pkg_apis_fleet_v1alpha1_ContainerPort(ref),
+		fleetv1alpha1.ContainerState{}.OpenAPIModelName():           schema_pkg_apis_fleet_v1alpha1_ContainerState(ref),
+		fleetv1alpha1.ContainerStateRunning{}.OpenAPIModelName():    schema_pkg_apis_fleet_v1alpha1_ContainerStateRunning(ref),
+		fleetv1alpha1.ContainerStateTerminated{}.OpenAPIModelName(): schema_pkg_apis_fleet_v1alpha1_ContainerStateTerminated(ref),
+		fleetv1alpha1.ContainerStateWaiting{}.OpenAPIModelName():    schema_pkg_apis_fleet_v1alpha1_ContainerStateWaiting(ref),
+		fleetv1alpha1.ContainerStatus{}.OpenAPIModelName():          schema_pkg_apis_fleet_v1alpha1_ContainerStatus(ref),
+		fleetv1alpha1.EnvVar{}.OpenAPIModelName():                   schema_pkg_apis_fleet_v1alpha1_EnvVar(ref),
+		fleetv1alpha1.Host{}.OpenAPIModelName():                     schema_pkg_apis_fleet_v1alpha1_Host(ref),
+		fleetv1alpha1.HostAddress{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_HostAddress(ref),
+		fleetv1alpha1.HostInfo{}.OpenAPIModelName():                 schema_pkg_apis_fleet_v1alpha1_HostInfo(ref),
+		fleetv1alpha1.HostLease{}.OpenAPIModelName():                schema_pkg_apis_fleet_v1alpha1_HostLease(ref),
+		fleetv1alpha1.HostLeaseList{}.OpenAPIModelName():            schema_pkg_apis_fleet_v1alpha1_HostLeaseList(ref),
+		fleetv1alpha1.HostLeaseSpec{}.OpenAPIModelName():            schema_pkg_apis_fleet_v1alpha1_HostLeaseSpec(ref),
+		fleetv1alpha1.HostList{}.OpenAPIModelName():                 schema_pkg_apis_fleet_v1alpha1_HostList(ref),
+		fleetv1alpha1.HostSpec{}.OpenAPIModelName():                 schema_pkg_apis_fleet_v1alpha1_HostSpec(ref),
+		fleetv1alpha1.HostStatus{}.OpenAPIModelName():               schema_pkg_apis_fleet_v1alpha1_HostStatus(ref),
+		fleetv1alpha1.Instance{}.OpenAPIModelName():                 schema_pkg_apis_fleet_v1alpha1_Instance(ref),
+		fleetv1alpha1.InstanceList{}.OpenAPIModelName():             schema_pkg_apis_fleet_v1alpha1_InstanceList(ref),
+		fleetv1alpha1.InstanceSpec{}.OpenAPIModelName():             schema_pkg_apis_fleet_v1alpha1_InstanceSpec(ref),
+		fleetv1alpha1.InstanceStatus{}.OpenAPIModelName():           schema_pkg_apis_fleet_v1alpha1_InstanceStatus(ref),
+		fleetv1alpha1.InstanceTemplateSpec{}.OpenAPIModelName():     schema_pkg_apis_fleet_v1alpha1_InstanceTemplateSpec(ref),
+		fleetv1alpha1.Release{}.OpenAPIModelName():                  schema_pkg_apis_fleet_v1alpha1_Release(ref),
+		fleetv1alpha1.ReleaseList{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_ReleaseList(ref),
+		fleetv1alpha1.ReleaseSpec{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_ReleaseSpec(ref),
+		fleetv1alpha1.ReleaseStatus{}.OpenAPIModelName():            schema_pkg_apis_fleet_v1alpha1_ReleaseStatus(ref),
+		fleetv1alpha1.ResourceRequirements{}.OpenAPIModelName():     schema_pkg_apis_fleet_v1alpha1_ResourceRequirements(ref),
+		fleetv1alpha1.RollingUpdateApp{}.OpenAPIModelName():         schema_pkg_apis_fleet_v1alpha1_RollingUpdateApp(ref),
+		fleetv1alpha1.Taint{}.OpenAPIModelName():                    schema_pkg_apis_fleet_v1alpha1_Taint(ref),
+		fleetv1alpha1.Toleration{}.OpenAPIModelName():               schema_pkg_apis_fleet_v1alpha1_Toleration(ref),
+		v1.ContainerResourceMetricSource{}.OpenAPIModelName():       schema_k8sio_api_autoscaling_v1_ContainerResourceMetricSource(ref),
+		v1.ContainerResourceMetricStatus{}.OpenAPIModelName():       schema_k8sio_api_autoscaling_v1_ContainerResourceMetricStatus(ref),
+		v1.CrossVersionObjectReference{}.OpenAPIModelName():         schema_k8sio_api_autoscaling_v1_CrossVersionObjectReference(ref),
+		v1.ExternalMetricSource{}.OpenAPIModelName():                schema_k8sio_api_autoscaling_v1_ExternalMetricSource(ref),
+		v1.ExternalMetricStatus{}.OpenAPIModelName():                schema_k8sio_api_autoscaling_v1_ExternalMetricStatus(ref),
+		v1.HorizontalPodAutoscaler{}.OpenAPIModelName():             schema_k8sio_api_autoscaling_v1_HorizontalPodAutoscaler(ref),
+		v1.HorizontalPodAutoscalerCondition{}.OpenAPIModelName():    schema_k8sio_api_autoscaling_v1_HorizontalPodAutoscalerCondition(ref),
+		v1.HorizontalPodAutoscalerList{}.OpenAPIModelName():         schema_k8sio_api_autoscaling_v1_HorizontalPodAutoscalerList(ref),
+		v1.HorizontalPodAutoscalerSpec{}.OpenAPIModelName():         schema_k8sio_api_autoscaling_v1_HorizontalPodAutoscalerSpec(ref),
+		v1.HorizontalPodAutoscalerStatus{}.OpenAPIModelName():       schema_k8sio_api_autoscaling_v1_HorizontalPodAutoscalerStatus(ref),
+		v1.MetricSpec{}.OpenAPIModelName():                          schema_k8sio_api_autoscaling_v1_MetricSpec(ref),
+		v1.MetricStatus{}.OpenAPIModelName():                        schema_k8sio_api_autoscaling_v1_MetricStatus(ref),
+		v1.ObjectMetricSource{}.OpenAPIModelName():                  schema_k8sio_api_autoscaling_v1_ObjectMetricSource(ref),
+		v1.ObjectMetricStatus{}.OpenAPIModelName():                  schema_k8sio_api_autoscaling_v1_ObjectMetricStatus(ref),
+		v1.PodsMetricSource{}.OpenAPIModelName():                    schema_k8sio_api_autoscaling_v1_PodsMetricSource(ref),
+		v1.PodsMetricStatus{}.OpenAPIModelName():                    schema_k8sio_api_autoscaling_v1_PodsMetricStatus(ref),
+		v1.ResourceMetricSource{}.OpenAPIModelName():                schema_k8sio_api_autoscaling_v1_ResourceMetricSource(ref),
+		v1.ResourceMetricStatus{}.OpenAPIModelName():                schema_k8sio_api_autoscaling_v1_ResourceMetricStatus(ref),
+		v1.Scale{}.OpenAPIModelName():                               schema_k8sio_api_autoscaling_v1_Scale(ref),
+		v1.ScaleSpec{}.OpenAPIModelName():                           schema_k8sio_api_autoscaling_v1_ScaleSpec(ref),
+		v1.ScaleStatus{}.OpenAPIModelName():                         schema_k8sio_api_autoscaling_v1_ScaleStatus(ref),
+		resource.Quantity{}.OpenAPIModelName():                      schema_apimachinery_pkg_api_resource_Quantity(ref),
+		metav1.APIGroup{}.OpenAPIModelName():                        schema_pkg_apis_meta_v1_APIGroup(ref),
+		metav1.APIGroupList{}.OpenAPIModelName():                    schema_pkg_apis_meta_v1_APIGroupList(ref),
+		metav1.APIResource{}.OpenAPIModelName():                     schema_pkg_apis_meta_v1_APIResource(ref),
+		metav1.APIResourceList{}.OpenAPIModelName():                 schema_pkg_apis_meta_v1_APIResourceList(ref),
+		metav1.APIVersions{}.OpenAPIModelName():                     schema_pkg_apis_meta_v1_APIVersions(ref),
+		metav1.ApplyOptions{}.OpenAPIModelName():                    schema_pkg_apis_meta_v1_ApplyOptions(ref),
+		metav1.Condition{}.OpenAPIModelName():                       schema_pkg_apis_meta_v1_Condition(ref),
+		metav1.CreateOptions{}.OpenAPIModelName():                   schema_pkg_apis_meta_v1_CreateOptions(ref),
+		metav1.DeleteOptions{}.OpenAPIModelName():                   schema_pkg_apis_meta_v1_DeleteOptions(ref),
+		metav1.Duration{}.OpenAPIModelName():                        schema_pkg_apis_meta_v1_Duration(ref),
+		metav1.FieldSelectorRequirement{}.OpenAPIModelName():        schema_pkg_apis_meta_v1_FieldSelectorRequirement(ref),
+		metav1.FieldsV1{}.OpenAPIModelName():                        schema_pkg_apis_meta_v1_FieldsV1(ref),
+		metav1.GetOptions{}.OpenAPIModelName():                      schema_pkg_apis_meta_v1_GetOptions(ref),
+		metav1.GroupKind{}.OpenAPIModelName():                       schema_pkg_apis_meta_v1_GroupKind(ref),
+		metav1.GroupResource{}.OpenAPIModelName():                   schema_pkg_apis_meta_v1_GroupResource(ref),
+		metav1.GroupVersion{}.OpenAPIModelName():                    schema_pkg_apis_meta_v1_GroupVersion(ref),
+		metav1.GroupVersionForDiscovery{}.OpenAPIModelName():        schema_pkg_apis_meta_v1_GroupVersionForDiscovery(ref),
+		metav1.GroupVersionKind{}.OpenAPIModelName():                schema_pkg_apis_meta_v1_GroupVersionKind(ref),
+		metav1.GroupVersionResource{}.OpenAPIModelName():            schema_pkg_apis_meta_v1_GroupVersionResource(ref),
+		metav1.InternalEvent{}.OpenAPIModelName():                   schema_pkg_apis_meta_v1_InternalEvent(ref),
+		metav1.LabelSelector{}.OpenAPIModelName():                   schema_pkg_apis_meta_v1_LabelSelector(ref),
+		metav1.LabelSelectorRequirement{}.OpenAPIModelName():        schema_pkg_apis_meta_v1_LabelSelectorRequirement(ref),
+		metav1.List{}.OpenAPIModelName():                            schema_pkg_apis_meta_v1_List(ref),
+		metav1.ListMeta{}.OpenAPIModelName():                        schema_pkg_apis_meta_v1_ListMeta(ref),
+		metav1.ListOptions{}.OpenAPIModelName():                     schema_pkg_apis_meta_v1_ListOptions(ref),
+		metav1.ManagedFieldsEntry{}.OpenAPIModelName():              schema_pkg_apis_meta_v1_ManagedFieldsEntry(ref),
+		metav1.MicroTime{}.OpenAPIModelName():                       schema_pkg_apis_meta_v1_MicroTime(ref),
+		metav1.ObjectMeta{}.OpenAPIModelName():                      schema_pkg_apis_meta_v1_ObjectMeta(ref),
+		metav1.OwnerReference{}.OpenAPIModelName():                  schema_pkg_apis_meta_v1_OwnerReference(ref),
+		metav1.PartialObjectMetadata{}.OpenAPIModelName():           schema_pkg_apis_meta_v1_PartialObjectMetadata(ref),
+		metav1.PartialObjectMetadataList{}.OpenAPIModelName():       schema_pkg_apis_meta_v1_PartialObjectMetadataList(ref),
+		metav1.Patch{}.OpenAPIModelName():                           schema_pkg_apis_meta_v1_Patch(ref),
+		metav1.PatchOptions{}.OpenAPIModelName():                    schema_pkg_apis_meta_v1_PatchOptions(ref),
+		metav1.Preconditions{}.OpenAPIModelName():                   schema_pkg_apis_meta_v1_Preconditions(ref),
+		metav1.RootPaths{}.OpenAPIModelName():                       schema_pkg_apis_meta_v1_RootPaths(ref),
+		metav1.ServerAddressByClientCIDR{}.OpenAPIModelName():       schema_pkg_apis_meta_v1_ServerAddressByClientCIDR(ref),
+		metav1.ShardInfo{}.OpenAPIModelName():                       schema_pkg_apis_meta_v1_ShardInfo(ref),
+		metav1.Status{}.OpenAPIModelName():                          schema_pkg_apis_meta_v1_Status(ref),
+		metav1.StatusCause{}.OpenAPIModelName():                     schema_pkg_apis_meta_v1_StatusCause(ref),
+		metav1.StatusDetails{}.OpenAPIModelName():                   schema_pkg_apis_meta_v1_StatusDetails(ref),
+		metav1.Table{}.OpenAPIModelName():                           schema_pkg_apis_meta_v1_Table(ref),
+		metav1.TableColumnDefinition{}.OpenAPIModelName():           schema_pkg_apis_meta_v1_TableColumnDefinition(ref),
+		metav1.TableOptions{}.OpenAPIModelName():                    schema_pkg_apis_meta_v1_TableOptions(ref),
+		metav1.TableRow{}.OpenAPIModelName():                        schema_pkg_apis_meta_v1_TableRow(ref),
+		metav1.TableRowCondition{}.OpenAPIModelName():               schema_pkg_apis_meta_v1_TableRowCondition(ref),
+		metav1.Time{}.OpenAPIModelName():                            schema_pkg_apis_meta_v1_Time(ref),
+		metav1.Timestamp{}.OpenAPIModelName():                       schema_pkg_apis_meta_v1_Timestamp(ref),
+		metav1.TypeMeta{}.OpenAPIModelName():                        schema_pkg_apis_meta_v1_TypeMeta(ref),
+		metav1.UpdateOptions{}.OpenAPIModelName():                   schema_pkg_apis_meta_v1_UpdateOptions(ref),
+		metav1.WatchEvent{}.OpenAPIModelName():                      schema_pkg_apis_meta_v1_WatchEvent(ref),
+		runtime.RawExtension{}.OpenAPIModelName():                   schema_k8sio_apimachinery_pkg_runtime_RawExtension(ref),
+		runtime.TypeMeta{}.OpenAPIModelName():                       schema_k8sio_apimachinery_pkg_runtime_TypeMeta(ref),
+		runtime.Unknown{}.OpenAPIModelName():                        schema_k8sio_apimachinery_pkg_runtime_Unknown(ref),
+		intstr.IntOrString{}.OpenAPIModelName():                     schema_apimachinery_pkg_util_intstr_IntOrString(ref),
+		version.Info{}.OpenAPIModelName():                           schema_k8sio_apimachinery_pkg_version_Info(ref),
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_Decision(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "Decision names a gate.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"stop": {
+						SchemaProps: spec.SchemaProps{
+							Description: "stop is the stage of the request's path.\n\nPossible enum values:\n - `\"Authentication\"` is authentication.\n - `\"Authorization\"` is authorization.\n - `\"Decoding\"` is the body and the parameters of the request.\n - `\"FlowControl\"` is API priority and fairness.\n - `\"Impersonation\"` is the authorization of an impersonation.\n - `\"Limits\"` is the limits of watches, bodies and memory.\n - `\"MutatingAdmission\"` is the mutating admission plugins.\n - `\"Start\"` is the start of the server, which refuses requests until it has read roles and policies.\n - `\"Storage\"` is the storage.\n - `\"ValidatingAdmission\"` is the validating admission plugins.\n - `\"Validation\"` is the validation of the object.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Authentication", "Authorization", "Decoding", "FlowControl", "Impersonation", "Limits", "MutatingAdmission", "Start", "Storage", "ValidatingAdmission", "Validation"},
+						},
+					},
+					"by": {
+						SchemaProps: spec.SchemaProps{
+							Description: "by is the part of the stage that decided, for example an authorizer or an admission plugin.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"stop"},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_NearMiss(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "NearMiss is a rule of a role that is bound to the user and that does not allow the request.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"binding": {
+						SchemaProps: spec.SchemaProps{
+							Description: "binding is the RoleBinding or ClusterRoleBinding.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.TracedObject{}.OpenAPIModelName()),
+						},
+					},
+					"role": {
+						SchemaProps: spec.SchemaProps{
+							Description: "role is the Role or ClusterRole.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.TracedObject{}.OpenAPIModelName()),
+						},
+					},
+					"roleMissing": {
+						SchemaProps: spec.SchemaProps{
+							Description: "roleMissing is true if the role does not exist, so that the binding grants nothing.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"rule": {
+						SchemaProps: spec.SchemaProps{
+							Description: "rule is the rule that came closest.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"misfits": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "misfits are the parts of the request that the rule or the binding does not include: verb, group, resource, name, path, namespace.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"binding", "role"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.TracedObject{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_QuotaBalance(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "QuotaBalance is what is left of a resource of a quota.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "name is the resource in spec.hard of the quota.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"requested": {
+						SchemaProps: spec.SchemaProps{
+							Description: "requested is the amount that the request charges.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"left": {
+						SchemaProps: spec.SchemaProps{
+							Description: "left is what remains: after the charge of a request that the quota allowed, and without a charge if a quota refused it. It includes the charges of requests of the same moment.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"hard": {
+						SchemaProps: spec.SchemaProps{
+							Description: "hard is the limit.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"name", "requested", "left", "hard"},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_RequestReview(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "RequestReview is what each gate of the server would say about a request, which is not carried out: nothing is stored, no quota is charged, and webhooks with side effects are not called. Creating it returns its status; it is not stored. It never contains a value that the server, a webhook or a stored object has.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard object metadata; it has no effect.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"spec": {
+						SchemaProps: spec.SchemaProps{
+							Description: "spec is the request.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.RequestReviewSpec{}.OpenAPIModelName()),
+						},
+					},
+					"status": {
+						SchemaProps: spec.SchemaProps{
+							Description: "status is what the gates say. The server sets it.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.RequestReviewStatus{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"spec"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.RequestReviewSpec{}.OpenAPIModelName(), v1alpha1.RequestReviewStatus{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_RequestReviewSpec(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "RequestReviewSpec is the request of a review.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"user": {
+						SchemaProps: spec.SchemaProps{
+							Description: "user is the user of the request. If it is absent, the review is about the caller itself, which every user may do. The requests of others need the verb reviewall on requestreviews. The server adds the groups that an impersonation of the user adds, such as system:authenticated.",
+							Ref:         ref(v1alpha1.ReviewedUser{}.OpenAPIModelName()),
+						},
+					},
+					"verb": {
+						SchemaProps: spec.SchemaProps{
+							Description: "verb is get, list, watch, create, update, patch, delete or deletecollection.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"resource": {
+						SchemaProps: spec.SchemaProps{
+							Description: "resource is the target of the request.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.ReviewedResource{}.OpenAPIModelName()),
+						},
+					},
+					"object": {
+						SchemaProps: spec.SchemaProps{
+							Description: "object is the body of a create or an update.",
+							Ref:         ref(runtime.RawExtension{}.OpenAPIModelName()),
+						},
+					},
+					"patch": {
+						SchemaProps: spec.SchemaProps{
+							Description: "patch is the body of a patch, as JSON; for Apply also as YAML.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"patchType": {
+						SchemaProps: spec.SchemaProps{
+							Description: "patchType is the type of the patch: JSON, Merge, StrategicMerge or Apply.\n\nPossible enum values:\n - `\"Apply\"` is server-side apply.\n - `\"JSON\"` is a list of operations (RFC 6902).\n - `\"Merge\"` is a merge patch (RFC 7386).\n - `\"StrategicMerge\"` is Kubernetes' strategic merge patch.",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Apply", "JSON", "Merge", "StrategicMerge"},
+						},
+					},
+					"fieldManager": {
+						SchemaProps: spec.SchemaProps{
+							Description: "fieldManager is the manager of the fields that the request sets. Apply needs one.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"force": {
+						SchemaProps: spec.SchemaProps{
+							Description: "force lets Apply take fields of other managers.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"fieldValidation": {
+						SchemaProps: spec.SchemaProps{
+							Description: "fieldValidation is what unknown and duplicate fields cause: Strict (a refusal), Warn or Ignore. The default is Strict, as for kubectl.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"preconditions": {
+						SchemaProps: spec.SchemaProps{
+							Description: "preconditions are those of a delete.",
+							Ref:         ref(metav1.Preconditions{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"verb", "resource"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.ReviewedResource{}.OpenAPIModelName(), v1alpha1.ReviewedUser{}.OpenAPIModelName(), metav1.Preconditions{}.OpenAPIModelName(), runtime.RawExtension{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_RequestReviewStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "RequestReviewStatus is what each gate would say about the request.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"server": {
+						SchemaProps: spec.SchemaProps{
+							Description: "server is the identity of the server that reviewed the request.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"user": {
+						SchemaProps: spec.SchemaProps{
+							Description: "user is the user with all its groups.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.TracedUser{}.OpenAPIModelName()),
+						},
+					},
+					"verdict": {
+						SchemaProps: spec.SchemaProps{
+							Description: "verdict is Allowed, Refused (a gate would decide against the request) or Failed (no gate would refuse it, but it would not succeed, for example because the object does not exist).\n\nPossible enum values:\n - `\"Allowed\"` means that the request succeeded.\n - `\"Failed\"` means that no gate refused the request, but it did not succeed.\n - `\"Refused\"` means that a gate refused the request.",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Allowed", "Failed", "Refused"},
+						},
+					},
+					"code": {
+						SchemaProps: spec.SchemaProps{
+							Description: "code is the HTTP status code that the request would get.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"reason": {
+						SchemaProps: spec.SchemaProps{
+							Description: "reason is the reason of a refusal in the words of the API, for example Forbidden.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"decidedBy": {
+						SchemaProps: spec.SchemaProps{
+							Description: "decidedBy is the gate that would refuse the request, or at which it would fail.",
+							Ref:         ref(v1alpha1.Decision{}.OpenAPIModelName()),
+						},
+					},
+					"timedOut": {
+						SchemaProps: spec.SchemaProps{
+							Description: "timedOut is true if the time of the review ended before its result; decidedBy is then the gate that had the request at that time.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"stops": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "stops is what each gate says, in the order of the gates. Authentication is absent. Gates that the request would not reach are absent.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.TraceStop{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"endedBefore": {
+						SchemaProps: spec.SchemaProps{
+							Description: "endedBefore is the first gate that the review leaves out; empty if it leaves out none. The verdict is then that of the gates before.\n\nPossible enum values:\n - `\"Authentication\"` is authentication.\n - `\"Authorization\"` is authorization.\n - `\"Decoding\"` is the body and the parameters of the request.\n - `\"FlowControl\"` is API priority and fairness.\n - `\"Impersonation\"` is the authorization of an impersonation.\n - `\"Limits\"` is the limits of watches, bodies and memory.\n - `\"MutatingAdmission\"` is the mutating admission plugins.\n - `\"Start\"` is the start of the server, which refuses requests until it has read roles and policies.\n - `\"Storage\"` is the storage.\n - `\"ValidatingAdmission\"` is the validating admission plugins.\n - `\"Validation\"` is the validation of the object.",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Authentication", "Authorization", "Decoding", "FlowControl", "Impersonation", "Limits", "MutatingAdmission", "Start", "Storage", "ValidatingAdmission", "Validation"},
+						},
+					},
+					"endedFor": {
+						SchemaProps: spec.SchemaProps{
+							Description: "endedFor is the reason of endedBefore.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"nearMisses": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "nearMisses are the grants of roles to the user that come closest to allowing a request that roles do not allow, the closest first.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.NearMiss{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"cure": {
+						SchemaProps: spec.SchemaProps{
+							Description: "cure is the command that grants the least by which the request would be allowed. Only clients that may create the binding get it.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.Decision{}.OpenAPIModelName(), v1alpha1.NearMiss{}.OpenAPIModelName(), v1alpha1.TraceStop{}.OpenAPIModelName(), v1alpha1.TracedUser{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_RequestTrace(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "RequestTrace is what each gate of a server said about one request. A server keeps the latest requests in memory, refusals apart from the others, and forgets them when it stops; each server has its own. The name is the Audit-ID of the request. A trace never contains a body, a secret, a token, or a value that a request or a webhook set.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard object metadata. The name is the Audit-ID of the request.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"server": {
+						SchemaProps: spec.SchemaProps{
+							Description: "server is the identity of the server that handled the request.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"receivedTime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "receivedTime is the time at which the server received the request.",
+							Ref:         ref(metav1.MicroTime{}.OpenAPIModelName()),
+						},
+					},
+					"user": {
+						SchemaProps: spec.SchemaProps{
+							Description: "user is the user of the request. It is empty if no authenticator recognised one.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.TracedUser{}.OpenAPIModelName()),
+						},
+					},
+					"request": {
+						SchemaProps: spec.SchemaProps{
+							Description: "request is what the user requested.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.TracedRequest{}.OpenAPIModelName()),
+						},
+					},
+					"verdict": {
+						SchemaProps: spec.SchemaProps{
+							Description: "verdict is Allowed, Refused (a gate of the server decided against the request) or Failed (no gate refused it, but it did not succeed, for example because the object does not exist).\n\nPossible enum values:\n - `\"Allowed\"` means that the request succeeded.\n - `\"Failed\"` means that no gate refused the request, but it did not succeed.\n - `\"Refused\"` means that a gate refused the request.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Allowed", "Failed", "Refused"},
+						},
+					},
+					"code": {
+						SchemaProps: spec.SchemaProps{
+							Description: "code is the HTTP status code of the response; 0 if the connection ended before.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"reason": {
+						SchemaProps: spec.SchemaProps{
+							Description: "reason is the reason of the response in the words of the API, for example Forbidden; empty for a success.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"decidedBy": {
+						SchemaProps: spec.SchemaProps{
+							Description: "decidedBy is the gate that refused the request, or at which it failed or timed out. It is absent if the request succeeded.",
+							Ref:         ref(v1alpha1.Decision{}.OpenAPIModelName()),
+						},
+					},
+					"timedOut": {
+						SchemaProps: spec.SchemaProps{
+							Description: "timedOut is true if the time of the request ended before its response; decidedBy is then the gate that had the request at that time.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"latency": {
+						SchemaProps: spec.SchemaProps{
+							Description: "latency is the time from the receipt of the request to the end of its response; for a watch, to the beginning of its response.",
+							Ref:         ref(metav1.Duration{}.OpenAPIModelName()),
+						},
+					},
+					"stops": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "stops is what each gate said, in the order of the gates. Gates that the request did not reach are absent.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.TraceStop{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"nearMisses": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "nearMisses are the grants of roles to the user that came closest to allowing a request that roles did not allow, the closest first. The server computes them when a client gets the trace, from the roles and bindings of that moment; a list does not have them.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.NearMiss{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"cure": {
+						SchemaProps: spec.SchemaProps{
+							Description: "cure is the command that grants the least by which the request would have been allowed. Only clients that may create the binding get it.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"server", "receivedTime", "user", "request", "verdict", "code", "latency"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.Decision{}.OpenAPIModelName(), v1alpha1.NearMiss{}.OpenAPIModelName(), v1alpha1.TraceStop{}.OpenAPIModelName(), v1alpha1.TracedRequest{}.OpenAPIModelName(), v1alpha1.TracedUser{}.OpenAPIModelName(), metav1.Duration{}.OpenAPIModelName(), metav1.MicroTime{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_RequestTraceList(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "RequestTraceList is a list of request traces, the oldest first.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard list metadata.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ListMeta{}.OpenAPIModelName()),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Description: "items is the list of request traces.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.RequestTrace{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.RequestTrace{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_ReviewedExtra(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ReviewedExtra is an additional attribute of a user.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"key": {
+						SchemaProps: spec.SchemaProps{
+							Description: "key is the name of the attribute.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"values": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "values are the values of the attribute.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"key"},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_ReviewedResource(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ReviewedResource is the target of a request.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"group": {
+						SchemaProps: spec.SchemaProps{
+							Description: "group is the group of the resource; empty for the core group.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"version": {
+						SchemaProps: spec.SchemaProps{
+							Description: "version is the version of the resource.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"resource": {
+						SchemaProps: spec.SchemaProps{
+							Description: "resource is the resource in the plural.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"subresource": {
+						SchemaProps: spec.SchemaProps{
+							Description: "subresource is the subresource; empty for none.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"namespace": {
+						SchemaProps: spec.SchemaProps{
+							Description: "namespace is the namespace of the object; empty for an object of no namespace.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "name is the name of the object. For a create it is in the object.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"version", "resource"},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_ReviewedUser(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ReviewedUser is the user of a request.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"username": {
+						SchemaProps: spec.SchemaProps{
+							Description: "username is the name of the user.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"uid": {
+						SchemaProps: spec.SchemaProps{
+							Description: "uid is the UID of the user.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"groups": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "groups are the groups of the user.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"extra": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"key",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "extra are additional attributes of the user.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.ReviewedExtra{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"username"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.ReviewedExtra{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_SeatHolder(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "SeatHolder is a user with running requests.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"username": {
+						SchemaProps: spec.SchemaProps{
+							Description: "username is the user; empty for other users together.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"seats": {
+						SchemaProps: spec.SchemaProps{
+							Description: "seats is the number of seats.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+				},
+				Required: []string{"seats"},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_StorageCluster(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "StorageCluster is how many members a cluster has, and how many of them may fail.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"id": {
+						SchemaProps: spec.SchemaProps{
+							Description: "id is the ID of the cluster in hexadecimal digits.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"voters": {
+						SchemaProps: spec.SchemaProps{
+							Description: "voters is the number of members that vote: all but learners.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"healthyVoters": {
+						SchemaProps: spec.SchemaProps{
+							Description: "healthyVoters is the number of voters that respond and have a leader. Alarms do not count: a member with a full database still votes.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"quorum": {
+						SchemaProps: spec.SchemaProps{
+							Description: "quorum is the number of voters that must work for writes.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"mayFail": {
+						SchemaProps: spec.SchemaProps{
+							Description: "mayFail is the number of healthy voters that may fail before writes stop; also 0 if they have stopped.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"quorate": {
+						SchemaProps: spec.SchemaProps{
+							Description: "quorate is true if enough voters are healthy for writes.",
+							Default:     false,
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"message": {
+						SchemaProps: spec.SchemaProps{
+							Description: "message is the same as a sentence, with advice if the number of voters is even.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"voters", "healthyVoters", "quorum", "mayFail", "quorate", "message"},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_StorageFsync(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "StorageFsync is how long a member took to write its log to the disk.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"p99": {
+						SchemaProps: spec.SchemaProps{
+							Description: "p99 is the duration within which 99 % of the writes reached the disk, estimated from the histogram etcd_disk_wal_fsync_duration_seconds of etcd, whose last bound is 8.192 s.",
+							Ref:         ref(metav1.Duration{}.OpenAPIModelName()),
+						},
+					},
+					"count": {
+						SchemaProps: spec.SchemaProps{
+							Description: "count is the number of writes from which p99 is estimated.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"window": {
+						SchemaProps: spec.SchemaProps{
+							Description: "window is the time in which they happened: the time since the previous response, or up to a minute if there was no write since then. Absent for all writes since the start of the member, if there was none in the last minute.",
+							Ref:         ref(metav1.Duration{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"p99", "count"},
+			},
+		},
+		Dependencies: []string{
+			metav1.Duration{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_StorageMember(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "StorageMember is a member of the etcd in which a server stores its objects, as the server observes it. The server asks each member every second while a client reads or watches members, and every fifteen seconds otherwise. The name is the ID of the member in hexadecimal digits, as etcdctl prints it.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard object metadata. The name is the ID of the member.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"memberName": {
+						SchemaProps: spec.SchemaProps{
+							Description: "memberName is the name that the operator gave the member; empty until a new member has started.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"role": {
+						SchemaProps: spec.SchemaProps{
+							Description: "role is the part of the member in its cluster. A voter that does not respond is a Follower, unless the other members still regard it as the leader.\n\nPossible enum values:\n - `\"Follower\"` is a voter that is not the leader.\n - `\"Leader\"` is the member that orders the writes.\n - `\"Learner\"` is a member without a vote.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Follower", "Leader", "Learner"},
+						},
+					},
+					"health": {
+						SchemaProps: spec.SchemaProps{
+							Description: "health is whether the member works.\n\nPossible enum values:\n - `\"Healthy\"` means that the member responds, has a leader and has no alarm.\n - `\"Unhealthy\"` means that the member responds, and reports an error: see error.\n - `\"Unreachable\"` means that the member does not respond: see error.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Healthy", "Unhealthy", "Unreachable"},
+						},
+					},
+					"error": {
+						SchemaProps: spec.SchemaProps{
+							Description: "error is why the member is not healthy.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"alarms": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "alarms are the alarms of the member.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+										Enum:   []interface{}{"CORRUPT", "NOSPACE"},
+									},
+								},
+							},
+						},
+					},
+					"lastSeenTime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "lastSeenTime is the time of the last response; absent if this server has never had one.",
+							Ref:         ref(metav1.MicroTime{}.OpenAPIModelName()),
+						},
+					},
+					"roundTrip": {
+						SchemaProps: spec.SchemaProps{
+							Description: "roundTrip is the time that the last response took. It is that of a function call if the member runs in the server.",
+							Ref:         ref(metav1.Duration{}.OpenAPIModelName()),
+						},
+					},
+					"raftIndex": {
+						SchemaProps: spec.SchemaProps{
+							Description: "raftIndex is the last entry of the log that was committed, in the last response.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"raftTerm": {
+						SchemaProps: spec.SchemaProps{
+							Description: "raftTerm is the number of the election, in the last response.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"behind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "behind is the number of entries by which raftIndex is behind that of the leader. For a member that does not respond, raftIndex is that of its last response. Members are not asked at exactly the same time, so a few entries mean nothing. Absent while there is no leader, and if the member has never responded.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"fsync": {
+						SchemaProps: spec.SchemaProps{
+							Description: "fsync is how long the member took to write its log to the disk.",
+							Ref:         ref(v1alpha1.StorageFsync{}.OpenAPIModelName()),
+						},
+					},
+					"fsyncUnavailable": {
+						SchemaProps: spec.SchemaProps{
+							Description: "fsyncUnavailable is why fsync is absent.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"dbSizeBytes": {
+						SchemaProps: spec.SchemaProps{
+							Description: "dbSizeBytes is the size of the file of the database.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"dbSizeInUseBytes": {
+						SchemaProps: spec.SchemaProps{
+							Description: "dbSizeInUseBytes is the part of the file that is in use. A defragmentation frees the rest.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"quotaBytes": {
+						SchemaProps: spec.SchemaProps{
+							Description: "quotaBytes is the size of the file at which writes are refused; absent if the member does not report it (etcd before 3.6).",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"version": {
+						SchemaProps: spec.SchemaProps{
+							Description: "version is the version of etcd.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"clientURLs": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "clientURLs are the URLs that the member advertises to clients.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"peerURLs": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "peerURLs are the URLs that the member advertises to other members.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"cluster": {
+						SchemaProps: spec.SchemaProps{
+							Description: "cluster is the cluster of the member. It is the same in all members of a list.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.StorageCluster{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"role", "health", "cluster"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.StorageCluster{}.OpenAPIModelName(), v1alpha1.StorageFsync{}.OpenAPIModelName(), metav1.Duration{}.OpenAPIModelName(), metav1.MicroTime{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_StorageMemberList(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "StorageMemberList is a list of the members of etcd, by name.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard list metadata.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ListMeta{}.OpenAPIModelName()),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Description: "items is the list of members.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.StorageMember{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.StorageMember{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_TraceGrant(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "TraceGrant is a binding with its role, as they were when they allowed a request.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"binding": {
+						SchemaProps: spec.SchemaProps{
+							Description: "binding is the RoleBinding or ClusterRoleBinding.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.TracedObject{}.OpenAPIModelName()),
+						},
+					},
+					"role": {
+						SchemaProps: spec.SchemaProps{
+							Description: "role is the Role or ClusterRole.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.TracedObject{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"binding", "role"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.TracedObject{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_TraceStop(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "TraceStop is what one gate said about a request.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"stop": {
+						SchemaProps: spec.SchemaProps{
+							Description: "stop is the stage of the request's path.\n\nPossible enum values:\n - `\"Authentication\"` is authentication.\n - `\"Authorization\"` is authorization.\n - `\"Decoding\"` is the body and the parameters of the request.\n - `\"FlowControl\"` is API priority and fairness.\n - `\"Impersonation\"` is the authorization of an impersonation.\n - `\"Limits\"` is the limits of watches, bodies and memory.\n - `\"MutatingAdmission\"` is the mutating admission plugins.\n - `\"Start\"` is the start of the server, which refuses requests until it has read roles and policies.\n - `\"Storage\"` is the storage.\n - `\"ValidatingAdmission\"` is the validating admission plugins.\n - `\"Validation\"` is the validation of the object.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Authentication", "Authorization", "Decoding", "FlowControl", "Impersonation", "Limits", "MutatingAdmission", "Start", "Storage", "ValidatingAdmission", "Validation"},
+						},
+					},
+					"by": {
+						SchemaProps: spec.SchemaProps{
+							Description: "by is the part of the stage: an authenticator, a flow schema, an authorizer, an admission plugin, a webhook as CONFIGURATION/WEBHOOK, or a policy.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"verdict": {
+						SchemaProps: spec.SchemaProps{
+							Description: "verdict is what it said.\n\nPossible enum values:\n - `\"Ignored\"` means that the gate failed, and its failurePolicy is Ignore, or it is in shadow.\n - `\"NoOpinion\"` means that the gate left the decision to the next one.\n - `\"NotCalled\"` means that the webhook or the policy was not called; the reason has the cause.\n - `\"Passed\"` means that the gate let the request pass.\n - `\"Refused\"` means that the gate refused the request.\n - `\"Skipped\"` means that a review left out the gate, which has side effects.\n - `\"WouldRefuse\"` means that the webhook or the policy is against the request and decides nothing: it is in shadow, or the validationActions of the binding are without Deny.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Ignored", "NoOpinion", "NotCalled", "Passed", "Refused", "Skipped", "WouldRefuse"},
+						},
+					},
+					"reason": {
+						SchemaProps: spec.SchemaProps{
+							Description: "reason is the cause of the verdict. The texts of webhooks and policies, and values of the object, are left out.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"latency": {
+						SchemaProps: spec.SchemaProps{
+							Description: "latency is the time that the gate took, all calls together.",
+							Ref:         ref(metav1.Duration{}.OpenAPIModelName()),
+						},
+					},
+					"calls": {
+						SchemaProps: spec.SchemaProps{
+							Description: "calls is the number of times that the gate ran if it ran more than once: admission runs again after a mutation, and when a write meets another one.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"changed": {
+						SchemaProps: spec.SchemaProps{
+							Description: "changed is true if the gate changed the object.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"changedPaths": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "changedPaths are the fields that the gate changed, 16 at most, if it reported them.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"priorityLevel": {
+						SchemaProps: spec.SchemaProps{
+							Description: "priorityLevel is the priority level of flow control.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"grant": {
+						SchemaProps: spec.SchemaProps{
+							Description: "grant is the binding and the role by which roles allowed the request.",
+							Ref:         ref(v1alpha1.TraceGrant{}.OpenAPIModelName()),
+						},
+					},
+					"objects": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "objects are the versions of the objects that the gate evaluated: a webhook configuration, or a policy and its binding.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.TracedObject{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"quotas": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "quotas are the ResourceQuotas that count what the request creates.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.TracedQuota{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"seats": {
+						SchemaProps: spec.SchemaProps{
+							Description: "seats are what flow control knows of the seats.",
+							Ref:         ref(v1alpha1.TracedSeats{}.OpenAPIModelName()),
+						},
+					},
+					"otherWrites": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "otherWrites are the writes with which the request is in conflict: the last one, or with server-side apply the last one of each manager that owns a field.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.TracedWrite{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"shadow": {
+						SchemaProps: spec.SchemaProps{
+							Description: "shadow is true for a webhook or a policy that is called and decides nothing.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"etcdLatency": {
+						SchemaProps: spec.SchemaProps{
+							Description: "etcdLatency is the part of the time of storage that etcd took.",
+							Ref:         ref(metav1.Duration{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"stop", "verdict"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.TraceGrant{}.OpenAPIModelName(), v1alpha1.TracedObject{}.OpenAPIModelName(), v1alpha1.TracedQuota{}.OpenAPIModelName(), v1alpha1.TracedSeats{}.OpenAPIModelName(), v1alpha1.TracedWrite{}.OpenAPIModelName(), metav1.Duration{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_TracedObject(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "TracedObject is an object in one version.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "kind is the kind.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"namespace": {
+						SchemaProps: spec.SchemaProps{
+							Description: "namespace is the namespace; empty for none.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "name is the name.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"uid": {
+						SchemaProps: spec.SchemaProps{
+							Description: "uid is the UID.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"resourceVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "resourceVersion is the version.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"kind", "name"},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_TracedQuota(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "TracedQuota is a ResourceQuota that counts what a request creates.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"quota": {
+						SchemaProps: spec.SchemaProps{
+							Description: "quota is the ResourceQuota, in the version after the charge.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.TracedObject{}.OpenAPIModelName()),
+						},
+					},
+					"refused": {
+						SchemaProps: spec.SchemaProps{
+							Description: "refused is true if this quota refused the request.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"resources": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "resources are the resources of the quota that the request charges.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.QuotaBalance{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"quota"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.QuotaBalance{}.OpenAPIModelName(), v1alpha1.TracedObject{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_TracedRequest(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "TracedRequest is what a request asked for.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"verb": {
+						SchemaProps: spec.SchemaProps{
+							Description: "verb is the verb of the API, or the HTTP method in lower case for a path of no resource.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiGroup": {
+						SchemaProps: spec.SchemaProps{
+							Description: "apiGroup is the group of the resource; empty for the core group.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "apiVersion is the version of the resource.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"resource": {
+						SchemaProps: spec.SchemaProps{
+							Description: "resource is the resource in the plural; empty for a path of no resource.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"subresource": {
+						SchemaProps: spec.SchemaProps{
+							Description: "subresource is the subresource; empty for none.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"namespace": {
+						SchemaProps: spec.SchemaProps{
+							Description: "namespace is the namespace of the object; empty for none.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "name is the name of the object; empty for a list, and for a create that admission did not see.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"path": {
+						SchemaProps: spec.SchemaProps{
+							Description: "path is the path of the URL, without the query, if the request is for no resource.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"userAgent": {
+						SchemaProps: spec.SchemaProps{
+							Description: "userAgent is the program that the client named.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"sourceIP": {
+						SchemaProps: spec.SchemaProps{
+							Description: "sourceIP is the address of the connection.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_TracedSeats(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "TracedSeats are seats of flow control. All but requested and queued are those of the moment at which flow control refused the request.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"requested": {
+						SchemaProps: spec.SchemaProps{
+							Description: "requested is the number of seats that the request needs; 0 if flow control does not limit it.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"queued": {
+						SchemaProps: spec.SchemaProps{
+							Description: "queued is true if the request waited in a queue.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"inUse": {
+						SchemaProps: spec.SchemaProps{
+							Description: "inUse is the number of seats of the priority level that running requests had. For a user that has its share of the requests that run, it is the number of all.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"waiting": {
+						SchemaProps: spec.SchemaProps{
+							Description: "waiting is the number of requests of the priority level that waited in its queues.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"holders": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "holders are the users with the most of these seats, 5 at most. Only clients that may read all traces get the names of other users.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.SeatHolder{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.SeatHolder{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_TracedUser(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "TracedUser is the user of a request.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"username": {
+						SchemaProps: spec.SchemaProps{
+							Description: "username is the name of the user. After an impersonation, it is that of the impersonated user.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"uid": {
+						SchemaProps: spec.SchemaProps{
+							Description: "uid is the UID of the user, if the authenticator knows one.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"groups": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "groups are the groups of the user, 32 at most.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"impersonatedBy": {
+						SchemaProps: spec.SchemaProps{
+							Description: "impersonatedBy is the user that acted as this one; empty without impersonation. Only that user, and users that may read all traces, get it.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"credentialID": {
+						SchemaProps: spec.SchemaProps{
+							Description: "credentialID identifies the credential of the user, or of the user that impersonated it, if the authenticator names it: the ID of a token, or the fingerprint of a certificate.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_TracedWrite(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "TracedWrite is a write to an object, from its managedFields.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"manager": {
+						SchemaProps: spec.SchemaProps{
+							Description: "manager is the field manager, for example kubectl-edit.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"operation": {
+						SchemaProps: spec.SchemaProps{
+							Description: "operation is Apply or Update.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"subresource": {
+						SchemaProps: spec.SchemaProps{
+							Description: "subresource is the subresource of the write; empty for none.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"time": {
+						SchemaProps: spec.SchemaProps{
+							Description: "time is the time of the write, to the second.",
+							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
+						},
+					},
+					"username": {
+						SchemaProps: spec.SchemaProps{
+							Description: "username is the user of the write, if its trace is kept.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"manager"},
+			},
+		},
+		Dependencies: []string{
+			metav1.Time{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_UISession(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "UISession asks for a link to the page of a server, which has --ui-listen. It can only be created, and is not stored. The client chooses the secret and sends its hash, so that neither the request nor the response contains the secret. The link is status.url with the secret in the fragment: URL#secret=SECRET. It starts one session, which reads as the user that created the UISession.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard object metadata. It has no effect.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"spec": {
+						SchemaProps: spec.SchemaProps{
+							Description: "spec has the hash of the secret.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.UISessionSpec{}.OpenAPIModelName()),
+						},
+					},
+					"status": {
+						SchemaProps: spec.SchemaProps{
+							Description: "status has the address of the page.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.UISessionStatus{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"spec"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.UISessionSpec{}.OpenAPIModelName(), v1alpha1.UISessionStatus{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_UISessionSpec(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "UISessionSpec has the hash of the secret of a link.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"secretHash": {
+						SchemaProps: spec.SchemaProps{
+							Description: "secretHash is the SHA-256 of the secret, as 64 hexadecimal digits in lower case. The secret must be random and have 128 bits of entropy at least.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"secretHash"},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_UISessionStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "UISessionStatus has the address of the page.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"url": {
+						SchemaProps: spec.SchemaProps{
+							Description: "url is the address of the page, without the secret.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"username": {
+						SchemaProps: spec.SchemaProps{
+							Description: "username is the user that the session reads as.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"expirationTimestamp": {
+						SchemaProps: spec.SchemaProps{
+							Description: "expirationTimestamp is the time until which the link must be opened.",
+							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			metav1.Time{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_WatchEnd(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "WatchEnd is how a watch ended.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"reason": {
+						SchemaProps: spec.SchemaProps{
+							Description: "reason is ClientClosed (the client or its connection ended), ClientBlocked (the connection ended while the client did not take a write), Timeout (the time of the watch was over), TooSlow (the watch cache ended the watch, because its buffer was full), Terminated (the source of the events ended it for another reason), Error (the server sent an event of type ERROR), ServerShutdown, Expired (the longest time of a watch, or the credentials of the user, came to an end), IdentityRevoked (the credentials were not accepted any more) or AccessRevoked (the user had no right any more).\n\nPossible enum values:\n - `\"AccessRevoked\"` means that the user had no right to the watch any more.\n - `\"ClientBlocked\"` means that the connection ended while the client did not take a write.\n - `\"ClientClosed\"` means that the client or its connection ended.\n - `\"Error\"` means that the server sent an event of type ERROR.\n - `\"Expired\"` means that the longest time of a watch, or the credentials of its user, came to an end.\n - `\"IdentityRevoked\"` means that the credentials of the user were not accepted any more.\n - `\"ServerShutdown\"` means that the server stopped.\n - `\"Terminated\"` means that the source of the events ended the watch for another reason.\n - `\"Timeout\"` means that the time of the watch was over.\n - `\"TooSlow\"` means that the watch cache ended the watch, because its buffer was full.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"AccessRevoked", "ClientBlocked", "ClientClosed", "Error", "Expired", "IdentityRevoked", "ServerShutdown", "Terminated", "Timeout", "TooSlow"},
+						},
+					},
+					"time": {
+						SchemaProps: spec.SchemaProps{
+							Description: "time is the time at which the watch ended.",
+							Ref:         ref(metav1.MicroTime{}.OpenAPIModelName()),
+						},
+					},
+					"duration": {
+						SchemaProps: spec.SchemaProps{
+							Description: "duration is the time for which the watch was open.",
+							Ref:         ref(metav1.Duration{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"reason", "time", "duration"},
+			},
+		},
+		Dependencies: []string{
+			metav1.Duration{}.OpenAPIModelName(), metav1.MicroTime{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_WatchSession(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "WatchSession is a watch that a server serves: its user, what it watches, what was sent, and since when its client does not read. A server keeps the open watches and the latest that have ended in memory, and forgets them when it stops; each server has its own.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard object metadata. The server makes the name.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"server": {
+						SchemaProps: spec.SchemaProps{
+							Description: "server is the identity of the server that serves the watch.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"auditID": {
+						SchemaProps: spec.SchemaProps{
+							Description: "auditID is the Audit-ID of the request that opened the watch, which is also the name of its RequestTrace.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"user": {
+						SchemaProps: spec.SchemaProps{
+							Description: "user is the user of the watch, and its client.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.WatchUser{}.OpenAPIModelName()),
+						},
+					},
+					"request": {
+						SchemaProps: spec.SchemaProps{
+							Description: "request is what the user watches.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.WatchedRequest{}.OpenAPIModelName()),
+						},
+					},
+					"servedFrom": {
+						SchemaProps: spec.SchemaProps{
+							Description: "servedFrom is where the events come from: Index (the index of a watch cache, which costs nothing for events that do not match), WatchCache (each event of the resource is compared with the selectors), Storage (etcd), or Memory (a kind that is not stored).\n\nPossible enum values:\n - `\"Index\"` is the index of a watch cache: the watch costs nothing for other events.\n - `\"Memory\"` is the memory of the server, for kinds that are not stored.\n - `\"Storage\"` is etcd.\n - `\"WatchCache\"` is a watch cache, which compares each event with the selectors.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Index", "Memory", "Storage", "WatchCache"},
+						},
+					},
+					"startTime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "startTime is the time at which the watch began.",
+							Ref:         ref(metav1.MicroTime{}.OpenAPIModelName()),
+						},
+					},
+					"state": {
+						SchemaProps: spec.SchemaProps{
+							Description: "state is Open or Ended.\n\nPossible enum values:\n - `\"Ended\"` means that the watch has ended.\n - `\"Open\"` means that the server serves the watch.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Ended", "Open"},
+						},
+					},
+					"events": {
+						SchemaProps: spec.SchemaProps{
+							Description: "events is the number of events that were written to the client, with bookmarks. The server sends several events of a compressed watch at once, and counts these batches. It cannot count those of a watch over a WebSocket.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"bytes": {
+						SchemaProps: spec.SchemaProps{
+							Description: "bytes is the size of what was written to the client, before encryption.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"compressed": {
+						SchemaProps: spec.SchemaProps{
+							Description: "compressed is true if the server compresses the events.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"lastWriteTime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "lastWriteTime is the end of the last write to the client. A watch without events has none but its bookmarks, about one a minute.",
+							Ref:         ref(metav1.MicroTime{}.OpenAPIModelName()),
+						},
+					},
+					"blockedSince": {
+						SchemaProps: spec.SchemaProps{
+							Description: "blockedSince is the start of a write that the client has not taken for a second or longer: the client does not read, or the network is slow. It is absent otherwise.",
+							Ref:         ref(metav1.MicroTime{}.OpenAPIModelName()),
+						},
+					},
+					"longestBlocked": {
+						SchemaProps: spec.SchemaProps{
+							Description: "longestBlocked is the duration of the longest write that has ended; absent below a second.",
+							Ref:         ref(metav1.Duration{}.OpenAPIModelName()),
+						},
+					},
+					"end": {
+						SchemaProps: spec.SchemaProps{
+							Description: "end is how the watch ended; absent while it is open.",
+							Ref:         ref(v1alpha1.WatchEnd{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"server", "user", "request", "servedFrom", "startTime", "state", "events", "bytes"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.WatchEnd{}.OpenAPIModelName(), v1alpha1.WatchUser{}.OpenAPIModelName(), v1alpha1.WatchedRequest{}.OpenAPIModelName(), metav1.Duration{}.OpenAPIModelName(), metav1.MicroTime{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_WatchSessionList(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "WatchSessionList is a list of watch sessions, the oldest first.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard list metadata.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ListMeta{}.OpenAPIModelName()),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Description: "items is the list of watch sessions.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.WatchSession{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.WatchSession{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_WatchUser(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "WatchUser is the user of a watch, and its client.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"username": {
+						SchemaProps: spec.SchemaProps{
+							Description: "username is the name of the user. After an impersonation, it is that of the impersonated user. Behind a kube-apiserver, it is the user of the kube-apiserver's client.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"uid": {
+						SchemaProps: spec.SchemaProps{
+							Description: "uid is the UID of the user, if the authenticator knows one.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"userAgent": {
+						SchemaProps: spec.SchemaProps{
+							Description: "userAgent is the program that the client named.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"sourceIP": {
+						SchemaProps: spec.SchemaProps{
+							Description: "sourceIP is the address of the connection. Behind a kube-apiserver or a proxy, it is theirs.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_diagnostics_v1alpha1_WatchedRequest(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "WatchedRequest is what a watch asked for.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"apiGroup": {
+						SchemaProps: spec.SchemaProps{
+							Description: "apiGroup is the group of the resource; empty for the core group.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "apiVersion is the version of the group.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"resource": {
+						SchemaProps: spec.SchemaProps{
+							Description: "resource is the resource.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"namespace": {
+						SchemaProps: spec.SchemaProps{
+							Description: "namespace is the namespace; empty for all namespaces, and for resources that have none.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "name is the name of the object; empty for a collection.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"labelSelector": {
+						SchemaProps: spec.SchemaProps{
+							Description: "labelSelector is the label selector of the request.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"fieldSelector": {
+						SchemaProps: spec.SchemaProps{
+							Description: "fieldSelector is the field selector of the request.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"resourceVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "resourceVersion is the resource version at which the request began; empty if it named none.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"initialEvents": {
+						SchemaProps: spec.SchemaProps{
+							Description: "initialEvents is true if the watch began with the objects that existed.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"resource"},
+			},
+		},
 	}
 }
 
@@ -185,14 +2386,14 @@ func schema_pkg_apis_fleet_v1alpha1_App(ref common.ReferenceCallback) common.Ope
 						SchemaProps: spec.SchemaProps{
 							Description: "spec is the desired state: what to run, how many times, and how a new version replaces the old one.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.AppSpec{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.AppSpec{}.OpenAPIModelName()),
 						},
 					},
 					"status": {
 						SchemaProps: spec.SchemaProps{
 							Description: "status is the state that the app controller last observed. It is written through the status subresource only.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.AppStatus{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.AppStatus{}.OpenAPIModelName()),
 						},
 					},
 				},
@@ -200,7 +2401,7 @@ func schema_pkg_apis_fleet_v1alpha1_App(ref common.ReferenceCallback) common.Ope
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.AppSpec{}.OpenAPIModelName(), v1alpha1.AppStatus{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+			fleetv1alpha1.AppSpec{}.OpenAPIModelName(), fleetv1alpha1.AppStatus{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
 	}
 }
 
@@ -239,7 +2440,7 @@ func schema_pkg_apis_fleet_v1alpha1_AppList(ref common.ReferenceCallback) common
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
 									SchemaProps: spec.SchemaProps{
-										Ref: ref(v1alpha1.App{}.OpenAPIModelName()),
+										Ref: ref(fleetv1alpha1.App{}.OpenAPIModelName()),
 									},
 								},
 							},
@@ -250,7 +2451,7 @@ func schema_pkg_apis_fleet_v1alpha1_AppList(ref common.ReferenceCallback) common
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.App{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
+			fleetv1alpha1.App{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
 	}
 }
 
@@ -322,7 +2523,7 @@ func schema_pkg_apis_fleet_v1alpha1_AppSpec(ref common.ReferenceCallback) common
 						SchemaProps: spec.SchemaProps{
 							Description: "template describes the instances. A change of the template creates a new release.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.InstanceTemplateSpec{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.InstanceTemplateSpec{}.OpenAPIModelName()),
 						},
 					},
 					"strategy": {
@@ -334,7 +2535,7 @@ func schema_pkg_apis_fleet_v1alpha1_AppSpec(ref common.ReferenceCallback) common
 						SchemaProps: spec.SchemaProps{
 							Description: "strategy describes how instances of a new version replace old ones.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.AppStrategy{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.AppStrategy{}.OpenAPIModelName()),
 						},
 					},
 					"minReadySeconds": {
@@ -372,7 +2573,7 @@ func schema_pkg_apis_fleet_v1alpha1_AppSpec(ref common.ReferenceCallback) common
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.AppStrategy{}.OpenAPIModelName(), v1alpha1.InstanceTemplateSpec{}.OpenAPIModelName(), metav1.LabelSelector{}.OpenAPIModelName()},
+			fleetv1alpha1.AppStrategy{}.OpenAPIModelName(), fleetv1alpha1.InstanceTemplateSpec{}.OpenAPIModelName(), metav1.LabelSelector{}.OpenAPIModelName()},
 	}
 }
 
@@ -488,14 +2689,14 @@ func schema_pkg_apis_fleet_v1alpha1_AppStrategy(ref common.ReferenceCallback) co
 					"rollingUpdate": {
 						SchemaProps: spec.SchemaProps{
 							Description: "rollingUpdate describes how many instances are replaced at a time. Only allowed with type RollingUpdate.",
-							Ref:         ref(v1alpha1.RollingUpdateApp{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.RollingUpdateApp{}.OpenAPIModelName()),
 						},
 					},
 				},
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.RollingUpdateApp{}.OpenAPIModelName()},
+			fleetv1alpha1.RollingUpdateApp{}.OpenAPIModelName()},
 	}
 }
 
@@ -531,7 +2732,7 @@ func schema_pkg_apis_fleet_v1alpha1_Binding(ref common.ReferenceCallback) common
 						SchemaProps: spec.SchemaProps{
 							Description: "target is the host on which the instance runs.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.BindingTarget{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.BindingTarget{}.OpenAPIModelName()),
 						},
 					},
 				},
@@ -539,7 +2740,7 @@ func schema_pkg_apis_fleet_v1alpha1_Binding(ref common.ReferenceCallback) common
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.BindingTarget{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+			fleetv1alpha1.BindingTarget{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
 	}
 }
 
@@ -658,7 +2859,7 @@ func schema_pkg_apis_fleet_v1alpha1_Container(ref common.ReferenceCallback) comm
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
 									SchemaProps: spec.SchemaProps{
-										Ref: ref(v1alpha1.EnvVar{}.OpenAPIModelName()),
+										Ref: ref(fleetv1alpha1.EnvVar{}.OpenAPIModelName()),
 									},
 								},
 							},
@@ -680,7 +2881,7 @@ func schema_pkg_apis_fleet_v1alpha1_Container(ref common.ReferenceCallback) comm
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
 									SchemaProps: spec.SchemaProps{
-										Ref: ref(v1alpha1.ContainerPort{}.OpenAPIModelName()),
+										Ref: ref(fleetv1alpha1.ContainerPort{}.OpenAPIModelName()),
 									},
 								},
 							},
@@ -690,7 +2891,7 @@ func schema_pkg_apis_fleet_v1alpha1_Container(ref common.ReferenceCallback) comm
 						SchemaProps: spec.SchemaProps{
 							Description: "resources are the compute resources that the container requires and may use at most.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.ResourceRequirements{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.ResourceRequirements{}.OpenAPIModelName()),
 						},
 					},
 					"imagePullPolicy": {
@@ -706,7 +2907,7 @@ func schema_pkg_apis_fleet_v1alpha1_Container(ref common.ReferenceCallback) comm
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.ContainerPort{}.OpenAPIModelName(), v1alpha1.EnvVar{}.OpenAPIModelName(), v1alpha1.ResourceRequirements{}.OpenAPIModelName()},
+			fleetv1alpha1.ContainerPort{}.OpenAPIModelName(), fleetv1alpha1.EnvVar{}.OpenAPIModelName(), fleetv1alpha1.ResourceRequirements{}.OpenAPIModelName()},
 	}
 }
 
@@ -765,26 +2966,26 @@ func schema_pkg_apis_fleet_v1alpha1_ContainerState(ref common.ReferenceCallback)
 					"waiting": {
 						SchemaProps: spec.SchemaProps{
 							Description: "waiting is set while the container has not started.",
-							Ref:         ref(v1alpha1.ContainerStateWaiting{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.ContainerStateWaiting{}.OpenAPIModelName()),
 						},
 					},
 					"running": {
 						SchemaProps: spec.SchemaProps{
 							Description: "running is set while the container runs.",
-							Ref:         ref(v1alpha1.ContainerStateRunning{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.ContainerStateRunning{}.OpenAPIModelName()),
 						},
 					},
 					"terminated": {
 						SchemaProps: spec.SchemaProps{
 							Description: "terminated is set when the container has terminated.",
-							Ref:         ref(v1alpha1.ContainerStateTerminated{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.ContainerStateTerminated{}.OpenAPIModelName()),
 						},
 					},
 				},
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.ContainerStateRunning{}.OpenAPIModelName(), v1alpha1.ContainerStateTerminated{}.OpenAPIModelName(), v1alpha1.ContainerStateWaiting{}.OpenAPIModelName()},
+			fleetv1alpha1.ContainerStateRunning{}.OpenAPIModelName(), fleetv1alpha1.ContainerStateTerminated{}.OpenAPIModelName(), fleetv1alpha1.ContainerStateWaiting{}.OpenAPIModelName()},
 	}
 }
 
@@ -962,14 +3163,14 @@ func schema_pkg_apis_fleet_v1alpha1_ContainerStatus(ref common.ReferenceCallback
 						SchemaProps: spec.SchemaProps{
 							Description: "state is the current state of the container.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.ContainerState{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.ContainerState{}.OpenAPIModelName()),
 						},
 					},
 					"lastState": {
 						SchemaProps: spec.SchemaProps{
 							Description: "lastState is the state in which the container last terminated, if it was restarted.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.ContainerState{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.ContainerState{}.OpenAPIModelName()),
 						},
 					},
 				},
@@ -977,7 +3178,7 @@ func schema_pkg_apis_fleet_v1alpha1_ContainerStatus(ref common.ReferenceCallback
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.ContainerState{}.OpenAPIModelName()},
+			fleetv1alpha1.ContainerState{}.OpenAPIModelName()},
 	}
 }
 
@@ -1042,21 +3243,21 @@ func schema_pkg_apis_fleet_v1alpha1_Host(ref common.ReferenceCallback) common.Op
 						SchemaProps: spec.SchemaProps{
 							Description: "spec is the desired state of the host, which an operator sets.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.HostSpec{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.HostSpec{}.OpenAPIModelName()),
 						},
 					},
 					"status": {
 						SchemaProps: spec.SchemaProps{
 							Description: "status is the state that the host's agent and the host lifecycle controller last reported. It is written through the status subresource only.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.HostStatus{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.HostStatus{}.OpenAPIModelName()),
 						},
 					},
 				},
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.HostSpec{}.OpenAPIModelName(), v1alpha1.HostStatus{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+			fleetv1alpha1.HostSpec{}.OpenAPIModelName(), fleetv1alpha1.HostStatus{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
 	}
 }
 
@@ -1178,14 +3379,14 @@ func schema_pkg_apis_fleet_v1alpha1_HostLease(ref common.ReferenceCallback) comm
 						SchemaProps: spec.SchemaProps{
 							Description: "spec is the heartbeat.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.HostLeaseSpec{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.HostLeaseSpec{}.OpenAPIModelName()),
 						},
 					},
 				},
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.HostLeaseSpec{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+			fleetv1alpha1.HostLeaseSpec{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
 	}
 }
 
@@ -1224,7 +3425,7 @@ func schema_pkg_apis_fleet_v1alpha1_HostLeaseList(ref common.ReferenceCallback) 
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
 									SchemaProps: spec.SchemaProps{
-										Ref: ref(v1alpha1.HostLease{}.OpenAPIModelName()),
+										Ref: ref(fleetv1alpha1.HostLease{}.OpenAPIModelName()),
 									},
 								},
 							},
@@ -1235,7 +3436,7 @@ func schema_pkg_apis_fleet_v1alpha1_HostLeaseList(ref common.ReferenceCallback) 
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.HostLease{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
+			fleetv1alpha1.HostLease{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
 	}
 }
 
@@ -1310,7 +3511,7 @@ func schema_pkg_apis_fleet_v1alpha1_HostList(ref common.ReferenceCallback) commo
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
 									SchemaProps: spec.SchemaProps{
-										Ref: ref(v1alpha1.Host{}.OpenAPIModelName()),
+										Ref: ref(fleetv1alpha1.Host{}.OpenAPIModelName()),
 									},
 								},
 							},
@@ -1321,7 +3522,7 @@ func schema_pkg_apis_fleet_v1alpha1_HostList(ref common.ReferenceCallback) commo
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.Host{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
+			fleetv1alpha1.Host{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
 	}
 }
 
@@ -1355,7 +3556,7 @@ func schema_pkg_apis_fleet_v1alpha1_HostSpec(ref common.ReferenceCallback) commo
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
 									SchemaProps: spec.SchemaProps{
-										Ref: ref(v1alpha1.Taint{}.OpenAPIModelName()),
+										Ref: ref(fleetv1alpha1.Taint{}.OpenAPIModelName()),
 									},
 								},
 							},
@@ -1365,7 +3566,7 @@ func schema_pkg_apis_fleet_v1alpha1_HostSpec(ref common.ReferenceCallback) commo
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.Taint{}.OpenAPIModelName()},
+			fleetv1alpha1.Taint{}.OpenAPIModelName()},
 	}
 }
 
@@ -1446,7 +3647,7 @@ func schema_pkg_apis_fleet_v1alpha1_HostStatus(ref common.ReferenceCallback) com
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
 									SchemaProps: spec.SchemaProps{
-										Ref: ref(v1alpha1.HostAddress{}.OpenAPIModelName()),
+										Ref: ref(fleetv1alpha1.HostAddress{}.OpenAPIModelName()),
 									},
 								},
 							},
@@ -1456,14 +3657,14 @@ func schema_pkg_apis_fleet_v1alpha1_HostStatus(ref common.ReferenceCallback) com
 						SchemaProps: spec.SchemaProps{
 							Description: "info describes the host's system and its agent.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.HostInfo{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.HostInfo{}.OpenAPIModelName()),
 						},
 					},
 				},
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.HostAddress{}.OpenAPIModelName(), v1alpha1.HostInfo{}.OpenAPIModelName(), resource.Quantity{}.OpenAPIModelName(), metav1.Condition{}.OpenAPIModelName()},
+			fleetv1alpha1.HostAddress{}.OpenAPIModelName(), fleetv1alpha1.HostInfo{}.OpenAPIModelName(), resource.Quantity{}.OpenAPIModelName(), metav1.Condition{}.OpenAPIModelName()},
 	}
 }
 
@@ -1499,14 +3700,14 @@ func schema_pkg_apis_fleet_v1alpha1_Instance(ref common.ReferenceCallback) commo
 						SchemaProps: spec.SchemaProps{
 							Description: "spec is the desired state: what to run and where. After creation, only containers[*].image, activeDeadlineSeconds (shortened, or set for the first time) and added tolerations may change.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.InstanceSpec{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.InstanceSpec{}.OpenAPIModelName()),
 						},
 					},
 					"status": {
 						SchemaProps: spec.SchemaProps{
 							Description: "status is the state that the agent of the instance's host last reported. It is written through the status subresource only.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.InstanceStatus{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.InstanceStatus{}.OpenAPIModelName()),
 						},
 					},
 				},
@@ -1514,7 +3715,7 @@ func schema_pkg_apis_fleet_v1alpha1_Instance(ref common.ReferenceCallback) commo
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.InstanceSpec{}.OpenAPIModelName(), v1alpha1.InstanceStatus{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+			fleetv1alpha1.InstanceSpec{}.OpenAPIModelName(), fleetv1alpha1.InstanceStatus{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
 	}
 }
 
@@ -1553,7 +3754,7 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceList(ref common.ReferenceCallback) c
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
 									SchemaProps: spec.SchemaProps{
-										Ref: ref(v1alpha1.Instance{}.OpenAPIModelName()),
+										Ref: ref(fleetv1alpha1.Instance{}.OpenAPIModelName()),
 									},
 								},
 							},
@@ -1564,7 +3765,7 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceList(ref common.ReferenceCallback) c
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.Instance{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
+			fleetv1alpha1.Instance{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
 	}
 }
 
@@ -1592,7 +3793,7 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceSpec(ref common.ReferenceCallback) c
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
 									SchemaProps: spec.SchemaProps{
-										Ref: ref(v1alpha1.Container{}.OpenAPIModelName()),
+										Ref: ref(fleetv1alpha1.Container{}.OpenAPIModelName()),
 									},
 								},
 							},
@@ -1637,7 +3838,7 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceSpec(ref common.ReferenceCallback) c
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
 									SchemaProps: spec.SchemaProps{
-										Ref: ref(v1alpha1.Toleration{}.OpenAPIModelName()),
+										Ref: ref(fleetv1alpha1.Toleration{}.OpenAPIModelName()),
 									},
 								},
 							},
@@ -1679,7 +3880,7 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceSpec(ref common.ReferenceCallback) c
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.Container{}.OpenAPIModelName(), v1alpha1.Toleration{}.OpenAPIModelName()},
+			fleetv1alpha1.Container{}.OpenAPIModelName(), fleetv1alpha1.Toleration{}.OpenAPIModelName()},
 	}
 }
 
@@ -1779,7 +3980,7 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceStatus(ref common.ReferenceCallback)
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
 									SchemaProps: spec.SchemaProps{
-										Ref: ref(v1alpha1.ContainerStatus{}.OpenAPIModelName()),
+										Ref: ref(fleetv1alpha1.ContainerStatus{}.OpenAPIModelName()),
 									},
 								},
 							},
@@ -1789,7 +3990,7 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceStatus(ref common.ReferenceCallback)
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.ContainerStatus{}.OpenAPIModelName(), metav1.Condition{}.OpenAPIModelName(), metav1.Time{}.OpenAPIModelName()},
+			fleetv1alpha1.ContainerStatus{}.OpenAPIModelName(), metav1.Condition{}.OpenAPIModelName(), metav1.Time{}.OpenAPIModelName()},
 	}
 }
 
@@ -1811,7 +4012,7 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceTemplateSpec(ref common.ReferenceCal
 						SchemaProps: spec.SchemaProps{
 							Description: "spec of the instances, without hostName. restartPolicy must be Always, because terminated instances are replaced, and activeDeadlineSeconds must be absent.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.InstanceSpec{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.InstanceSpec{}.OpenAPIModelName()),
 						},
 					},
 				},
@@ -1819,7 +4020,7 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceTemplateSpec(ref common.ReferenceCal
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.InstanceSpec{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+			fleetv1alpha1.InstanceSpec{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
 	}
 }
 
@@ -1855,14 +4056,14 @@ func schema_pkg_apis_fleet_v1alpha1_Release(ref common.ReferenceCallback) common
 						SchemaProps: spec.SchemaProps{
 							Description: "spec is the desired state: what to run, and how many times. Selector and template are immutable.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.ReleaseSpec{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.ReleaseSpec{}.OpenAPIModelName()),
 						},
 					},
 					"status": {
 						SchemaProps: spec.SchemaProps{
 							Description: "status is the state that the release controller last observed. It is written through the status subresource only.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.ReleaseStatus{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.ReleaseStatus{}.OpenAPIModelName()),
 						},
 					},
 				},
@@ -1870,7 +4071,7 @@ func schema_pkg_apis_fleet_v1alpha1_Release(ref common.ReferenceCallback) common
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.ReleaseSpec{}.OpenAPIModelName(), v1alpha1.ReleaseStatus{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+			fleetv1alpha1.ReleaseSpec{}.OpenAPIModelName(), fleetv1alpha1.ReleaseStatus{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
 	}
 }
 
@@ -1909,7 +4110,7 @@ func schema_pkg_apis_fleet_v1alpha1_ReleaseList(ref common.ReferenceCallback) co
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
 									SchemaProps: spec.SchemaProps{
-										Ref: ref(v1alpha1.Release{}.OpenAPIModelName()),
+										Ref: ref(fleetv1alpha1.Release{}.OpenAPIModelName()),
 									},
 								},
 							},
@@ -1920,7 +4121,7 @@ func schema_pkg_apis_fleet_v1alpha1_ReleaseList(ref common.ReferenceCallback) co
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.Release{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
+			fleetv1alpha1.Release{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
 	}
 }
 
@@ -1956,7 +4157,7 @@ func schema_pkg_apis_fleet_v1alpha1_ReleaseSpec(ref common.ReferenceCallback) co
 						SchemaProps: spec.SchemaProps{
 							Description: "template describes the instances. It is immutable: another version is another release.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.InstanceTemplateSpec{}.OpenAPIModelName()),
+							Ref:         ref(fleetv1alpha1.InstanceTemplateSpec{}.OpenAPIModelName()),
 						},
 					},
 				},
@@ -1964,7 +4165,7 @@ func schema_pkg_apis_fleet_v1alpha1_ReleaseSpec(ref common.ReferenceCallback) co
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.InstanceTemplateSpec{}.OpenAPIModelName(), metav1.LabelSelector{}.OpenAPIModelName()},
+			fleetv1alpha1.InstanceTemplateSpec{}.OpenAPIModelName(), metav1.LabelSelector{}.OpenAPIModelName()},
 	}
 }
 

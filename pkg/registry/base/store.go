@@ -33,6 +33,8 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/apiserver/pkg/storage"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
 )
 
 // ResourceStrategy is what the strategy of a resource implements.
@@ -243,8 +245,10 @@ func invalidIsBadRequest(err error) error {
 // Update returns 422 for an invalid resourceVersion. It also handles patches, and removes the object's
 // content from their errors.
 func (s *Store) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo, createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc, forceAllowCreate bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
-	ctx, objInfo = rememberUpdated(ctx, objInfo)
+	stored := &storedObject{UpdatedObjectInfo: objInfo}
+	ctx, objInfo = rememberUpdated(ctx, stored)
 	obj, created, err := s.Store.Update(ctx, name, checkVersion(s.Store, objInfo), createValidation, updateValidation, forceAllowCreate, options)
+	diagnostics.Conflict(ctx, err, stored.object)
 	return obj, created, withoutContent(err)
 }
 
@@ -292,7 +296,13 @@ func (s *Store) Delete(ctx context.Context, name string, deleteValidation rest.V
 	if err := s.CheckPropagation(options); err != nil {
 		return nil, false, err
 	}
-	return s.Store.Delete(withRequestedGrace(ctx, options), name, deleteValidation, options)
+	obj, deleted, err := s.Store.Delete(withRequestedGrace(ctx, options), name, deleteValidation, options)
+	if apierrors.IsConflict(err) && diagnostics.From(ctx) != nil {
+		if stored, getErr := s.Store.Get(ctx, name, &metav1.GetOptions{}); getErr == nil {
+			diagnostics.Conflict(ctx, err, stored)
+		}
+	}
+	return obj, deleted, err
 }
 
 // DeleteCollection refuses the same propagation policies as Delete.
@@ -349,8 +359,10 @@ func (r *StatusREST) Get(ctx context.Context, name string, options *metav1.GetOp
 
 // Update writes the status. It never creates an object, not even with forceAllowCreate.
 func (r *StatusREST) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo, createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc, _ bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
-	ctx, objInfo = rememberUpdated(ctx, objInfo)
+	stored := &storedObject{UpdatedObjectInfo: objInfo}
+	ctx, objInfo = rememberUpdated(ctx, stored)
 	obj, created, err := r.store.Update(ctx, name, checkVersion(r.store, objInfo), createValidation, updateValidation, false, options)
+	diagnostics.Conflict(ctx, err, stored.object)
 	return obj, created, withoutContent(err)
 }
 

@@ -47,6 +47,19 @@ func rememberUpdated(ctx context.Context, objInfo rest.UpdatedObjectInfo) (conte
 	return context.WithValue(ctx, updatedObjectKey{}, seen), remembering
 }
 
+// storedObject remembers the object that the last attempt of an update has read, also if the update cannot
+// be applied to it.
+type storedObject struct {
+	rest.UpdatedObjectInfo
+	object runtime.Object
+}
+
+// UpdatedObject implements rest.UpdatedObjectInfo.
+func (s *storedObject) UpdatedObject(ctx context.Context, stored runtime.Object) (runtime.Object, error) {
+	s.object = stored
+	return s.UpdatedObjectInfo.UpdatedObject(ctx, stored)
+}
+
 // uidBoundStorage removes only the object that an update has read.
 type uidBoundStorage struct{ storage.Interface }
 

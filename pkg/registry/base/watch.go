@@ -75,7 +75,10 @@ func (s *Store) Watch(ctx context.Context, options *metainternalversion.ListOpti
 	default:
 		watcher, err = s.listThenWatch(ctx, options)
 	}
-	return watcher, invalidIsBadRequest(err)
+	if err != nil {
+		return nil, invalidIsBadRequest(err)
+	}
+	return ObservedWatch(ctx, watcher), nil
 }
 
 // matchesIndex reports whether the selector is an exact match on a value of the watch index. The

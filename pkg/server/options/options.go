@@ -43,10 +43,12 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/endedinstances"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/manager"
 	"github.com/gatehouse-dev/gatehouse/pkg/delegation"
+	"github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
 	"github.com/gatehouse-dev/gatehouse/pkg/limits"
 	"github.com/gatehouse-dev/gatehouse/pkg/serving"
 	storageoptions "github.com/gatehouse-dev/gatehouse/pkg/storage/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/tracing"
+	"github.com/gatehouse-dev/gatehouse/pkg/ui/onserver"
 )
 
 // The two modes. --mode is required and never inferred, because the modes trust different
@@ -106,6 +108,8 @@ type Options struct {
 	Watches   limits.WatchOptions
 	Memory    memory.Options
 	Tracing   tracing.Options
+	Traces    diagnostics.Options
+	UI        onserver.Options
 
 	// OperationsAudit records writes and refused requests in AuditFile; a flag of gatehouse up.
 	OperationsAudit bool
@@ -139,6 +143,7 @@ func NewOptions() *Options {
 		Etcd:             storageoptions.New(),
 		Admission:        admissionoptions.New(),
 		Watches:          limits.NewWatchOptions(),
+		Traces:           diagnostics.NewOptions(),
 		ServerRun:        genericoptions.NewServerRunOptions(),
 		Audit:            genericoptions.NewAuditOptions(),
 		Features:         genericoptions.NewFeatureOptions(),
@@ -182,6 +187,8 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	o.ServerRun.AddUniversalFlags(sets.FlagSet("server"))
 	o.Memory.AddFlags(sets.FlagSet("server"))
 	o.Watches.AddFlags(sets.FlagSet("server"))
+	o.Traces.AddFlags(sets.FlagSet("server"))
+	o.UI.AddFlags(sets.FlagSet("serving"))
 	o.Admission.AddFlags(sets.FlagSet("admission"))
 	o.Audit.AddFlags(sets.FlagSet("audit"))
 	sets.FlagSet("audit").Lookup("audit-policy-file").Usage = "Path to the file that defines the audit policy configuration. Where empty, --audit-log-path and --audit-webhook-config-file get every request but health checks at level Metadata, when it is answered."
@@ -204,6 +211,8 @@ func (o *Options) UpFlags(listen *string) cliflag.NamedFlagSets {
 	o.addStandaloneFlags(fs)
 	fs.BoolVar(&o.OperationsAudit, "audit", o.OperationsAudit, "Record writes and refused requests, without bodies, in audit/audit.log in the data directory, with rotation: 11 files of 100 MB, 30 days. \"gatehouse apiserver\" has flags for every other policy and destination.")
 	o.Memory.AddFlags(fs)
+	o.Traces.AddFlags(fs)
+	o.UI.AddFlags(fs)
 	o.addHostFlags(fs)
 	o.Callers.AddUpFlags(sets.FlagSet("authentication"))
 	o.Cluster.AddTokenCacheFlag(sets.FlagSet("authentication"))

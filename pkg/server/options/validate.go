@@ -30,6 +30,8 @@ import (
 func (o CompletedOptions) Validate() []error {
 	errs := o.validateMode()
 	errs = append(errs, o.Memory.Validate()...)
+	errs = append(errs, o.Traces.Validate()...)
+	errs = append(errs, o.UI.Validate()...)
 	errs = append(errs, o.validateControllers()...)
 	errs = append(errs, manager.ValidateEndedInstances(o.EndedInstances)...)
 	errs = append(errs, o.validateHosts()...)

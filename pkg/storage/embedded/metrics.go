@@ -25,16 +25,12 @@ import (
 	"k8s.io/component-base/metrics"
 )
 
-// Metrics returns etcd's own metrics, etcd_*, and the number of voters, for which etcd has none.
+// Metrics returns etcd's own metrics, etcd_*.
 //
 // etcd registers its metrics in the default registry of the process, whose other families are those of the Go
 // runtime, of the process, and of gRPC: the server has the first two itself, and storages do not call etcd by gRPC.
 func (s *Server) Metrics() metrics.Gatherer {
-	own := metrics.NewKubeRegistry()
-	own.Registerer().MustRegister(metrics.NewGaugeFunc(&metrics.GaugeOpts{
-		Name: "gatehouse_etcd_voters", Help: "Members of the embedded etcd that vote: a majority of them must run for writes.", StabilityLevel: metrics.ALPHA,
-	}, func() float64 { return float64(s.voters()) }))
-	return prometheus.Gatherers{prometheus.GathererFunc(gatherEtcd), own}
+	return prometheus.GathererFunc(gatherEtcd)
 }
 
 // gatherEtcd returns the families of the default registry that are etcd's.
@@ -43,14 +39,4 @@ func gatherEtcd() ([]*dto.MetricFamily, error) {
 	return slices.DeleteFunc(families, func(family *dto.MetricFamily) bool {
 		return !strings.HasPrefix(family.GetName(), "etcd_")
 	}), err
-}
-
-// voters returns the number of members that are not learners.
-func (s *Server) voters() (count int) {
-	for _, member := range s.etcd.Server.Cluster().Members() {
-		if !member.IsLearner {
-			count++
-		}
-	}
-	return count
 }

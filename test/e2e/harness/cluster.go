@@ -94,11 +94,11 @@ func (c *Cluster) start(ctx context.Context) error {
 	if err := c.makeAuthorities(); err != nil {
 		return err
 	}
-	etcdURL, err := c.startEtcd("cluster-etcd", nil)
+	etcd, err := c.StartEtcd(nil, "cluster-etcd")
 	if err != nil {
 		return err
 	}
-	if err := c.startKubeAPIServer(ctx, etcdURL); err != nil {
+	if err := c.startKubeAPIServer(ctx, etcd[0].URL); err != nil {
 		return err
 	}
 	return c.startControllerManager()
@@ -113,35 +113,6 @@ func (c *Cluster) makeAuthorities() (err error) {
 	c.CAFile = c.serverCA.CertFile()
 	c.Proxy, err = c.ProxyCA.Issue("front-proxy", "front-proxy-client", nil)
 	return err
-}
-
-// startEtcd starts an etcd; with an authority it serves only TLS and requires client
-// certificates of that authority.
-func (c *Cluster) startEtcd(name string, tls *Authority) (string, error) {
-	client, err := kit.FreePort()
-	if err != nil {
-		return "", err
-	}
-	peer, err := kit.FreePort()
-	if err != nil {
-		return "", err
-	}
-	scheme := "http"
-	args := []string{"--name", name, "--data-dir", filepath.Join(c.Dir, name), "--log-level", "warn"}
-	if tls != nil {
-		scheme = "https"
-		pair, err := tls.Issue(name, name, nil, "127.0.0.1", "localhost")
-		if err != nil {
-			return "", err
-		}
-		args = append(args, "--cert-file", pair.Cert, "--key-file", pair.Key, "--trusted-ca-file", tls.CertFile(), "--client-cert-auth")
-	}
-	url, peerURL := fmt.Sprintf("%s://127.0.0.1:%d", scheme, client), fmt.Sprintf("http://127.0.0.1:%d", peer)
-	args = append(args,
-		"--listen-client-urls", url, "--advertise-client-urls", url,
-		"--listen-peer-urls", peerURL, "--initial-advertise-peer-urls", peerURL, "--initial-cluster", name+"="+peerURL)
-	_, err = c.run(name, c.Binaries.Etcd, args...)
-	return url, err
 }
 
 // run starts a process that Stop stops.

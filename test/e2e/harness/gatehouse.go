@@ -43,6 +43,9 @@ const (
 	APIServiceName     = "v1alpha1.fleet.gatehouse.dev"
 )
 
+// apiGroups are the groups of the APIServices.
+var apiGroups = []string{"fleet.gatehouse.dev", "diagnostics.gatehouse.dev"}
+
 // Gatehouse is a number of replicas behind a balancer, registered in a cluster.
 type Gatehouse struct {
 	cluster *Cluster
@@ -78,9 +81,11 @@ func InstallGatehouse(ctx context.Context, c *Cluster, rbac string, replicas int
 	if g.client, err = g.etcdCA.Issue("gatehouse-etcd-client", "gatehouse", nil); err != nil {
 		return nil, err
 	}
-	if g.etcdURL, err = c.startEtcd("gatehouse-etcd", g.etcdCA); err != nil {
+	etcd, err := c.StartEtcd(g.etcdCA, "gatehouse-etcd")
+	if err != nil {
 		return nil, err
 	}
+	g.etcdURL = etcd[0].URL
 	servingCA, err := NewAuthority(c.Dir, "gatehouse-ca")
 	if err != nil {
 		return nil, err
@@ -111,24 +116,28 @@ func InstallGatehouse(ctx context.Context, c *Cluster, rbac string, replicas int
 	return g, g.WaitAvailable(ctx)
 }
 
-// registration is the Service and the APIService.
+// registration is the Service and the APIServices.
 func (g *Gatehouse) registration(ca *Authority) string {
-	return fmt.Sprintf(`apiVersion: v1
+	manifests := fmt.Sprintf(`apiVersion: v1
 kind: Service
 metadata: {name: %s, namespace: %s}
 spec: {type: ExternalName, externalName: localhost, ports: [{port: %d}]}
----
+`, ServiceName, Namespace, g.Balancer.Port())
+	for _, group := range apiGroups {
+		manifests += fmt.Sprintf(`---
 apiVersion: apiregistration.k8s.io/v1
 kind: APIService
-metadata: {name: %s}
+metadata: {name: v1alpha1.%s}
 spec:
-  group: fleet.gatehouse.dev
+  group: %s
   version: v1alpha1
   groupPriorityMinimum: 1000
   versionPriority: 100
   service: {name: %s, namespace: %s, port: %d}
   caBundle: %s
-`, ServiceName, Namespace, g.Balancer.Port(), APIServiceName, ServiceName, Namespace, g.Balancer.Port(), base64.StdEncoding.EncodeToString(ca.PEM()))
+`, group, group, ServiceName, Namespace, g.Balancer.Port(), base64.StdEncoding.EncodeToString(ca.PEM()))
+	}
+	return manifests
 }
 
 // StartReplica starts a server as its Deployment would, with a token of its service account, and waits until it is
@@ -250,7 +259,7 @@ func (g *Gatehouse) Rebalance() {
 	g.Balancer.SetBackends(addresses...)
 }
 
-// WaitAvailable waits until the cluster serves the API group.
+// WaitAvailable waits until the cluster serves the API groups.
 func (g *Gatehouse) WaitAvailable(ctx context.Context) error {
 	return wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, readyTimeout, true, func(context.Context) (bool, error) {
 		available, _ := g.Available()
@@ -258,14 +267,18 @@ func (g *Gatehouse) WaitAvailable(ctx context.Context) error {
 	})
 }
 
-// Available returns whether the APIService is available, and the message of that condition.
+// Available returns whether the APIServices are available, and otherwise the message of that condition.
 func (g *Gatehouse) Available() (bool, string) {
-	out, err := g.cluster.Kubectl("", "get", "apiservice", APIServiceName, "-o", "jsonpath={.status.conditions[?(@.type=='Available')].status} {.status.conditions[?(@.type=='Available')].message}")
-	if err != nil {
-		return false, err.Error()
+	for _, group := range apiGroups {
+		out, err := g.cluster.Kubectl("", "get", "apiservice", "v1alpha1."+group, "-o", "jsonpath={.status.conditions[?(@.type=='Available')].status} {.status.conditions[?(@.type=='Available')].message}")
+		if err != nil {
+			return false, err.Error()
+		}
+		if status, message, _ := strings.Cut(out, " "); status != "True" {
+			return false, group + ": " + message
+		}
 	}
-	status, message, _ := strings.Cut(out, " ")
-	return status == "True", message
+	return true, ""
 }
 
 // Apply applies manifests as the cluster's administrator.

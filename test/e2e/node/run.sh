@@ -238,7 +238,7 @@ embedded_etcd() {
   kubectl apply -f artifacts/examples/host.yaml
   kubectl -n gatehouse-system delete pod -l app.kubernetes.io/name=gatehouse
   kubectl -n gatehouse-system rollout status deployment/gatehouse --timeout=5m
-  kubectl wait --for=condition=Available apiservice/v1alpha1.fleet.gatehouse.dev --timeout=2m
+  kubectl wait --for=condition=Available apiservice/v1alpha1.fleet.gatehouse.dev apiservice/v1alpha1.diagnostics.gatehouse.dev --timeout=2m
   says edge-1 kubectl get hosts
   [ "$(stat -c '%a %u' "$work/volume/data/etcd/member/snap/db")" = '600 65532' ]
   uninstalled

@@ -96,8 +96,8 @@ func asking(name, cpu, memory string) *v1alpha1.Instance {
 // refusedByQuota expects a 403 with the reason.
 func refusedByQuota(t *testing.T, err error, why string) {
 	t.Helper()
-	if !apierrors.IsForbidden(err) || !strings.HasSuffix(err.Error(), "is forbidden: "+why+" (admission plugin ResourceQuota: use less, set what is missing, or have spec.hard of the quota raised)") {
-		t.Errorf("got %v, want a refusal that ends in %q", err, why)
+	if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "is forbidden: "+why+" (admission plugin ResourceQuota: use less, set what is missing, or have spec.hard of the quota raised; why: kubectl gatehouse why ") {
+		t.Errorf("got %v, want a refusal with %q", err, why)
 	}
 }
 

@@ -45,7 +45,7 @@ import (
 // ofEtcd are metrics of an embedded etcd that are never 0.
 var ofEtcd = []string{
 	"etcd_disk_wal_fsync_duration_seconds_count", "etcd_disk_backend_commit_duration_seconds_count", "etcd_server_has_leader",
-	"etcd_server_proposals_applied_total", "etcd_mvcc_db_total_size_in_bytes", "etcd_debugging_mvcc_current_revision", "gatehouse_etcd_voters",
+	"etcd_server_proposals_applied_total", "etcd_mvcc_db_total_size_in_bytes", "etcd_debugging_mvcc_current_revision",
 }
 
 func TestTheMetricsHaveTheEmbeddedEtcd(t *testing.T) {
@@ -56,9 +56,17 @@ func TestTheMetricsHaveTheEmbeddedEtcd(t *testing.T) {
 			t.Errorf("%s is 0 or missing", name)
 		}
 	}
-	if got := samples.Sum("gatehouse_etcd_voters", nil); got != 1 {
-		t.Errorf("%v voters, want 1", got)
-	}
+	aloneAndHealthy(t, server.Config)
+}
+
+// aloneAndHealthy waits for the metrics of an etcd of one member.
+func aloneAndHealthy(t *testing.T, config *rest.Config) {
+	t.Helper()
+	kit.EventuallyState(t, "one member of etcd is healthy", func(context.Context) (bool, string) {
+		samples := metrics.Scrape(t, config)
+		missing := slices.DeleteFunc([]string{"gatehouse_etcd_voters", "gatehouse_etcd_healthy_voters", "gatehouse_etcd_members", "gatehouse_etcd_member_healthy"}, func(name string) bool { return samples.Sum(name, nil) == 1 })
+		return len(missing) == 0, fmt.Sprint("not 1: ", missing)
+	})
 }
 
 func TestTheMetricsLeaveOutAnEtcdThatIsNotEmbedded(t *testing.T) {
@@ -77,6 +85,7 @@ func TestTheMetricsLeaveOutAnEtcdThatIsNotEmbedded(t *testing.T) {
 	if !samples.Has("gatehouse_watches_blocked", nil) {
 		t.Error("the metrics of watches are missing")
 	}
+	aloneAndHealthy(t, server.Config)
 }
 
 func TestTheMetricsAreServedInEveryFormatAndHaveNoFamilyTwice(t *testing.T) {

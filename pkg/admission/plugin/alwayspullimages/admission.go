@@ -28,6 +28,7 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+	"github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
 )
 
 // PluginName is its name in flags and messages.
@@ -52,12 +53,15 @@ var (
 func New() *Plugin { return &Plugin{Handler: admission.NewHandler(admission.Create, admission.Update)} }
 
 // Admit sets the policy. It is immutable in a stored instance, so Validate refuses another one there.
-func (*Plugin) Admit(_ context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
+func (*Plugin) Admit(ctx context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
 	if _, isInstance := a.GetObject().(*fleet.Instance); isInstance && a.GetOperation() == admission.Update {
 		return nil
 	}
 	for _, c := range concerned(a) {
-		c.container.ImagePullPolicy = fleet.PullAlways
+		if c.container.ImagePullPolicy != fleet.PullAlways {
+			c.container.ImagePullPolicy = fleet.PullAlways
+			diagnostics.From(ctx).Changed("spec.containers.imagePullPolicy")
+		}
 	}
 	return nil
 }

@@ -76,9 +76,10 @@ func New(configuration *Configuration, clock clock.Clock) *Plugin {
 // events are the two resources that serve events. kube-apiserver's plugin handles only the first.
 var events = []schema.GroupResource{corev1.Resource("events"), eventsv1.Resource("events")}
 
-// Validate refuses events beyond the limits with 429.
+// Validate refuses events beyond the limits with 429. Dry runs are not counted, as in kube-apiserver: they
+// store nothing.
 func (p *Plugin) Validate(_ context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
-	if !slices.Contains(events, a.GetResource().GroupResource()) || a.GetSubresource() != "" {
+	if !slices.Contains(events, a.GetResource().GroupResource()) || a.GetSubresource() != "" || a.IsDryRun() {
 		return nil
 	}
 	for _, limit := range p.limits {

@@ -36,6 +36,7 @@ type sent struct {
 	user, namespace, component, about string
 	after                             time.Duration
 	operation                         admission.Operation
+	dryRun                            bool
 }
 
 func (s sent) attributes() admission.Attributes {
@@ -48,7 +49,7 @@ func (s sent) attributes() admission.Attributes {
 	event := &corev1.Event{Source: corev1.EventSource{Component: s.component}, InvolvedObject: corev1.ObjectReference{Name: s.about}}
 	kind := schema.GroupVersionKind{Group: s.group, Version: "v1", Kind: "Event"}
 	return admission.NewAttributesRecord(event, nil, kind, s.namespace, "name", kind.GroupVersion().WithResource(s.resource), s.subresource,
-		s.operation, &metav1.CreateOptions{}, false, &user.DefaultInfo{Name: s.user})
+		s.operation, &metav1.CreateOptions{}, s.dryRun, &user.DefaultInfo{Name: s.user})
 }
 
 func TestEventsBeyondALimitAreRefused(t *testing.T) {
@@ -67,6 +68,7 @@ func TestEventsBeyondALimitAreRefused(t *testing.T) {
 		{"another user has a bucket of its own", limited(UserLimit, 0), []sent{{user: "a"}, {user: "a"}, {user: "b"}, {user: "a"}}, "aaar"},
 		{"both groups of events count", limited(UserLimit, 0), []sent{{user: "a", group: "events.k8s.io"}, {user: "a"}, {user: "a", group: "events.k8s.io"}}, "aar"},
 		{"updates count", limited(UserLimit, 0), []sent{{user: "a"}, {user: "a", operation: admission.Update}, {user: "a", operation: admission.Update}}, "aar"},
+		{"dry runs do not", limited(UserLimit, 0), []sent{{user: "a", dryRun: true}, {user: "a", dryRun: true}, {user: "a"}, {user: "a"}, {user: "a", dryRun: true}}, "aaaaa"},
 		{"other resources do not", limited(UserLimit, 0), []sent{{user: "a", resource: "configmaps"}, {user: "a"}, {user: "a"}, {user: "a", resource: "configmaps"}}, "aaaa"},
 		{"events of another group are other resources", limited(UserLimit, 0), []sent{{user: "a", group: "example.com"}, {user: "a", group: "example.com"}, {user: "a", group: "example.com"}}, "aaa"},
 		{"a namespace has a bucket", limited(NamespaceLimit, 0), []sent{{namespace: "a", user: "a"}, {namespace: "a", user: "b"}, {namespace: "a", user: "c"}, {namespace: "b", user: "a"}}, "aara"},

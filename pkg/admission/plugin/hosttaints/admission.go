@@ -26,6 +26,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization/host"
+	"github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
 )
 
 // PluginName is its name in flags and messages.
@@ -47,7 +48,7 @@ var _ admission.MutationInterface = &Plugin{}
 func New() *Plugin { return &Plugin{Handler: admission.NewHandler(admission.Create)} }
 
 // Admit taints a host that registers itself, and does not change one that an operator creates.
-func (*Plugin) Admit(_ context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
+func (*Plugin) Admit(ctx context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
 	if a.GetResource().GroupResource() != fleet.Resource("hosts") || a.GetSubresource() != "" {
 		return nil
 	}
@@ -62,6 +63,7 @@ func (*Plugin) Admit(_ context.Context, a admission.Attributes, _ admission.Obje
 	taint := fleet.Taint{Key: v1alpha1.TaintHostNotReady, Effect: fleet.TaintEffectNoSchedule}
 	if !slices.ContainsFunc(object.Spec.Taints, func(t fleet.Taint) bool { return t.Key == taint.Key && t.Effect == taint.Effect }) {
 		object.Spec.Taints = append(object.Spec.Taints, taint)
+		diagnostics.From(ctx).Changed("spec.taints")
 	}
 	return nil
 }

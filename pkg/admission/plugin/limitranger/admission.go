@@ -35,6 +35,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
+	"github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
 )
 
 // PluginName is its name in flags and messages.
@@ -81,7 +82,7 @@ func (p *Plugin) ValidateInitialization() error {
 
 // Admit sets the defaults. The first limit range by name that has a default counts, and in it the last
 // item.
-func (p *Plugin) Admit(_ context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
+func (p *Plugin) Admit(ctx context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
 	instance, ranges, err := p.read(a)
 	if err != nil || len(ranges) == 0 {
 		return err
@@ -95,6 +96,7 @@ func (p *Plugin) Admit(_ context.Context, a admission.Attributes, _ admission.Ob
 			instance.Annotations = map[string]string{}
 		}
 		instance.Annotations[annotation] = PluginName + " plugin set: " + strings.Join(set, "; ")
+		diagnostics.From(ctx).Changed("spec.containers.resources")
 	}
 	return nil
 }

@@ -32,9 +32,12 @@ import (
 	"k8s.io/apiserver/pkg/admission/plugin/resourcequota"
 	resourcequotaapi "k8s.io/apiserver/pkg/admission/plugin/resourcequota/apis/resourcequota"
 	"k8s.io/apiserver/pkg/admission/plugin/resourcequota/apis/resourcequota/validation"
+	quotav1 "k8s.io/apiserver/pkg/quota/v1"
 	"k8s.io/apiserver/pkg/quota/v1/generic"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
 )
 
 // PluginName is its name in flags and messages.
@@ -72,6 +75,7 @@ type Plugin struct {
 	accessor  *accessor
 	drained   <-chan struct{}
 	evaluator resourcequota.Evaluator
+	registry  quotav1.Registry
 }
 
 var (
@@ -107,7 +111,8 @@ func (p *Plugin) ValidateInitialization() error {
 	if p.accessor.client == nil || p.accessor.lister == nil {
 		return fmt.Errorf("%s needs a client and a lister of resource quotas", PluginName)
 	}
-	p.evaluator = resourcequota.NewQuotaEvaluator(p.accessor, ignored(), generic.NewRegistry(evaluators()), nil, p.config, workers, p.drained)
+	p.registry = generic.NewRegistry(evaluators())
+	p.evaluator = resourcequota.NewQuotaEvaluator(p.accessor, ignored(), p.registry, nil, p.config, workers, p.drained)
 	return nil
 }
 
@@ -127,6 +132,9 @@ func (p *Plugin) Validate(ctx context.Context, a admission.Attributes, _ admissi
 		err := p.evaluator.Evaluate(a)
 		var failed unwritten
 		if !errors.As(err, &failed) {
+			if record := diagnostics.From(ctx); record != nil {
+				record.Charged(p.balances(a, err))
+			}
 			return err
 		}
 		if !failed.outrun() {

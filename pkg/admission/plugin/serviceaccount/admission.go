@@ -32,6 +32,8 @@ import (
 	corelisters "k8s.io/client-go/listers/core/v1"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
 )
 
 // PluginName is its name in flags and messages.
@@ -100,7 +102,7 @@ func instanceOf(a admission.Attributes) *fleet.Instance {
 
 // Admit sets the account. It is immutable, so in an update that does not name it, such as kubectl
 // replace with the manifest of the create, Admit sets the stored one.
-func (p *Plugin) Admit(_ context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
+func (p *Plugin) Admit(ctx context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
 	instance := instanceOf(a)
 	if instance == nil || instance.Spec.ServiceAccountName != "" {
 		return nil
@@ -110,6 +112,7 @@ func (p *Plugin) Admit(_ context.Context, a admission.Attributes, _ admission.Ob
 	} else if old, ok := a.GetOldObject().(*fleet.Instance); ok {
 		instance.Spec.ServiceAccountName = old.Spec.ServiceAccountName
 	}
+	diagnostics.From(ctx).Changed(v1alpha1.InstanceServiceAccountNameField)
 	return nil
 }
 

@@ -91,6 +91,9 @@ const (
 	// RestartedAtAnnotation is on a template when the app was last restarted: another time makes
 	// another template, and so another release.
 	RestartedAtAnnotation = GroupName + "/restartedAt"
+	// ShadowAnnotation is, with the value true, on a webhook configuration or on a binding of a validating
+	// policy that is asked and decides nothing.
+	ShadowAnnotation = Domain + "/shadow"
 	// DeletionCostAnnotation is on an instance the cost of its deletion, an integer: if a release has
 	// too many instances, those with lower costs are deleted first. 0 if absent.
 	DeletionCostAnnotation = GroupName + "/deletion-cost"

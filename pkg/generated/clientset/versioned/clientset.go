@@ -22,6 +22,7 @@ import (
 	fmt "fmt"
 	http "net/http"
 
+	diagnosticsv1alpha1 "github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/typed/diagnostics/v1alpha1"
 	fleetv1alpha1 "github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/typed/fleet/v1alpha1"
 	discovery "k8s.io/client-go/discovery"
 	rest "k8s.io/client-go/rest"
@@ -30,13 +31,20 @@ import (
 
 type Interface interface {
 	Discovery() discovery.DiscoveryInterfaces
+	DiagnosticsV1alpha1() diagnosticsv1alpha1.DiagnosticsV1alpha1Interface
 	FleetV1alpha1() fleetv1alpha1.FleetV1alpha1Interface
 }
 
 // Clientset contains the clients for groups.
 type Clientset struct {
 	*discovery.DiscoveryClient
-	fleetV1alpha1 *fleetv1alpha1.FleetV1alpha1Client
+	diagnosticsV1alpha1 *diagnosticsv1alpha1.DiagnosticsV1alpha1Client
+	fleetV1alpha1       *fleetv1alpha1.FleetV1alpha1Client
+}
+
+// DiagnosticsV1alpha1 retrieves the DiagnosticsV1alpha1Client
+func (c *Clientset) DiagnosticsV1alpha1() diagnosticsv1alpha1.DiagnosticsV1alpha1Interface {
+	return c.diagnosticsV1alpha1
 }
 
 // FleetV1alpha1 retrieves the FleetV1alpha1Client
@@ -88,6 +96,10 @@ func NewForConfigAndClient(c *rest.Config, httpClient *http.Client) (*Clientset,
 
 	var cs Clientset
 	var err error
+	cs.diagnosticsV1alpha1, err = diagnosticsv1alpha1.NewForConfigAndClient(&configShallowCopy, httpClient)
+	if err != nil {
+		return nil, err
+	}
 	cs.fleetV1alpha1, err = fleetv1alpha1.NewForConfigAndClient(&configShallowCopy, httpClient)
 	if err != nil {
 		return nil, err
@@ -113,6 +125,7 @@ func NewForConfigOrDie(c *rest.Config) *Clientset {
 // New creates a new Clientset for the given RESTClient.
 func New(c rest.Interface) *Clientset {
 	var cs Clientset
+	cs.diagnosticsV1alpha1 = diagnosticsv1alpha1.New(c)
 	cs.fleetV1alpha1 = fleetv1alpha1.New(c)
 
 	cs.DiscoveryClient = discovery.NewDiscoveryClient(c)

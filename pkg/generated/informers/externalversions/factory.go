@@ -25,6 +25,7 @@ import (
 	time "time"
 
 	versioned "github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
+	diagnostics "github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions/diagnostics"
 	fleet "github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions/fleet"
 	internalinterfaces "github.com/gatehouse-dev/gatehouse/pkg/generated/informers/externalversions/internalinterfaces"
 	v1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -325,7 +326,12 @@ type SharedInformerFactory interface {
 	// client.
 	InformerFor(obj runtime.Object, newFunc internalinterfaces.NewInformerFunc) cache.SharedIndexInformer
 
+	Diagnostics() diagnostics.Interface
 	Fleet() fleet.Interface
+}
+
+func (f *sharedInformerFactory) Diagnostics() diagnostics.Interface {
+	return diagnostics.New(f, f.namespace, f.tweakListOptions)
 }
 
 func (f *sharedInformerFactory) Fleet() fleet.Interface {

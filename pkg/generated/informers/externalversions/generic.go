@@ -21,7 +21,8 @@ package externalversions
 import (
 	fmt "fmt"
 
-	v1alpha1 "github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	v1alpha1 "github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics/v1alpha1"
+	fleetv1alpha1 "github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	schema "k8s.io/apimachinery/pkg/runtime/schema"
 	cache "k8s.io/client-go/tools/cache"
 )
@@ -52,16 +53,24 @@ func (f *genericInformer) Lister() cache.GenericLister {
 // TODO extend this to unknown resources with a client pool
 func (f *sharedInformerFactory) ForResource(resource schema.GroupVersionResource) (GenericInformer, error) {
 	switch resource {
-	// Group=fleet.gatehouse.dev, Version=v1alpha1
-	case v1alpha1.SchemeGroupVersion.WithResource("apps"):
+	// Group=diagnostics.gatehouse.dev, Version=v1alpha1
+	case v1alpha1.SchemeGroupVersion.WithResource("requesttraces"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Diagnostics().V1alpha1().RequestTraces().Informer()}, nil
+	case v1alpha1.SchemeGroupVersion.WithResource("storagemembers"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Diagnostics().V1alpha1().StorageMembers().Informer()}, nil
+	case v1alpha1.SchemeGroupVersion.WithResource("watchsessions"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Diagnostics().V1alpha1().WatchSessions().Informer()}, nil
+
+		// Group=fleet.gatehouse.dev, Version=v1alpha1
+	case fleetv1alpha1.SchemeGroupVersion.WithResource("apps"):
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Fleet().V1alpha1().Apps().Informer()}, nil
-	case v1alpha1.SchemeGroupVersion.WithResource("hosts"):
+	case fleetv1alpha1.SchemeGroupVersion.WithResource("hosts"):
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Fleet().V1alpha1().Hosts().Informer()}, nil
-	case v1alpha1.SchemeGroupVersion.WithResource("hostleases"):
+	case fleetv1alpha1.SchemeGroupVersion.WithResource("hostleases"):
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Fleet().V1alpha1().HostLeases().Informer()}, nil
-	case v1alpha1.SchemeGroupVersion.WithResource("instances"):
+	case fleetv1alpha1.SchemeGroupVersion.WithResource("instances"):
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Fleet().V1alpha1().Instances().Informer()}, nil
-	case v1alpha1.SchemeGroupVersion.WithResource("releases"):
+	case fleetv1alpha1.SchemeGroupVersion.WithResource("releases"):
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Fleet().V1alpha1().Releases().Informer()}, nil
 
 	}

@@ -21,6 +21,8 @@ package fake
 import (
 	applyconfiguration "github.com/gatehouse-dev/gatehouse/pkg/generated/applyconfiguration"
 	clientset "github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
+	diagnosticsv1alpha1 "github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/typed/diagnostics/v1alpha1"
+	fakediagnosticsv1alpha1 "github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/typed/diagnostics/v1alpha1/fake"
 	fleetv1alpha1 "github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/typed/fleet/v1alpha1"
 	fakefleetv1alpha1 "github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/typed/fleet/v1alpha1/fake"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -135,6 +137,11 @@ var (
 	_ clientset.Interface = &Clientset{}
 	_ testing.FakeClient  = &Clientset{}
 )
+
+// DiagnosticsV1alpha1 retrieves the DiagnosticsV1alpha1Client
+func (c *Clientset) DiagnosticsV1alpha1() diagnosticsv1alpha1.DiagnosticsV1alpha1Interface {
+	return &fakediagnosticsv1alpha1.FakeDiagnosticsV1alpha1{Fake: &c.Fake}
+}
 
 // FleetV1alpha1 retrieves the FleetV1alpha1Client
 func (c *Clientset) FleetV1alpha1() fleetv1alpha1.FleetV1alpha1Interface {

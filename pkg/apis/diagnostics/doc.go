@@ -1,0 +1,26 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package diagnostics holds the hub (internal) types of diagnostics.gatehouse.dev, whose kinds the
+// server keeps in memory or computes: they are never stored in etcd. The versioned types document the
+// fields.
+//
+// Stage 4 of the request path (see ARCHITECTURE.md). pkg/diagnostics makes the objects, and
+// pkg/registry/diagnostics serves them. Read types.go first.
+//
+// +k8s:deepcopy-gen=package
+// +groupName=diagnostics.gatehouse.dev
+package diagnostics
