@@ -141,13 +141,49 @@ func TestUsersSeeNoTraceOfOthersInWatchesAndBySelectors(t *testing.T) {
 				}
 			}
 		}
-		answer := client.Do(t, http.MethodGet, tracesPath+"?watch=true&timeoutSeconds=1&resourceVersion=0", "", "", "")
-		if answer.Code != http.StatusOK || !strings.Contains(string(answer.Body), `"username":"`+name+`"`) {
-			t.Errorf("the watch of %s has %d: %.300s", name, answer.Code, answer.Body)
-		}
-		for other := range clients {
-			if other != name && strings.Contains(string(answer.Body), `"`+other+`"`) {
-				t.Errorf("the watch of %s has a trace of %s", name, other)
+		readInAllForms(t, client, name, all)
+	}
+}
+
+// readInAllForms lists and watches traces as objects, tables and metadata, in pages and whole. The user has one trace
+// at least, and reads none of the others.
+func readInAllForms(t *testing.T, client harness.RawClient, user string, all []v1alpha1.RequestTrace) {
+	t.Helper()
+	const meta = ";g=meta.k8s.io;v=v1"
+	for form, accept := range map[string]string{
+		"objects": "application/json", "tables": "application/json;as=Table" + meta, "metadata of a list": "application/json;as=PartialObjectMetadataList" + meta,
+		"metadata": "application/json;as=PartialObjectMetadata" + meta, "protobuf": "application/vnd.kubernetes.protobuf",
+	} {
+		for way, query := range map[string]string{"list": "", "page": "?limit=1", "watch": "?watch=true&timeoutSeconds=1&resourceVersion=0", "table with objects": "?includeObject=Object"} {
+			if watches := way == "watch"; watches == (form == "metadata of a list") || form == "metadata" && !watches {
+				continue
+			}
+			own := 0
+			for pages, token := 0, ""; pages == 0 || token != ""; pages++ {
+				if token != "" {
+					query = "?limit=1&continue=" + token
+				}
+				answer := client.Do(t, http.MethodGet, tracesPath+query, "", accept, "")
+				if answer.Code != http.StatusOK {
+					t.Fatalf("%s of %s by %s: %d %.300s", way, form, user, answer.Code, answer.Body)
+				}
+				for _, trace := range all {
+					switch has := strings.Contains(string(answer.Body), trace.Name); {
+					case has && trace.User.Username == user:
+						own++
+					case has:
+						t.Errorf("%s of %s: %s reads a trace of %q", way, form, user, trace.User.Username)
+					}
+				}
+				token = ""
+				if way == "page" && form != "protobuf" {
+					var list struct{ Metadata struct{ Continue string } }
+					answer.Into(t, &list)
+					token = list.Metadata.Continue
+				}
+			}
+			if own == 0 {
+				t.Errorf("%s of %s: %s reads no trace", way, form, user)
 			}
 		}
 	}

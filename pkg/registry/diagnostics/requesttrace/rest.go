@@ -56,6 +56,7 @@ func NewREST(c Config) (*REST, error) {
 		Order:  func(trace *diagnostics.RequestTrace) uint64 { return virtual.VersionOf(trace) },
 		Fields: fieldsOf, Table: table(),
 		Authorizer: c.Authorizer, VerbReadAll: v1alpha1.VerbReadAll, Owns: owns, Hide: hide, Complete: c.Explain,
+		Mark: func(trace *diagnostics.RequestTrace) { trace.Server = c.Server },
 	})
 }
 

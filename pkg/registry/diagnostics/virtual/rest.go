@@ -102,6 +102,9 @@ type Kind[T Object] struct {
 	Hide        func(u user.Info, object T)
 	// Complete adds what is computed when a client gets an object; nil for nothing.
 	Complete func(ctx context.Context, object T)
+	// Mark sets the server of a bookmark. A watch with bookmarks then begins with one, so that a client knows which
+	// server responds; nil for kinds without a server.
+	Mark func(object T)
 }
 
 // REST serves the objects of a kind.

@@ -64,6 +64,7 @@ func (r *REST[T]) Watch(ctx context.Context, options *metainternalversion.ListOp
 		release()
 		return nil, err
 	}
+	w.naming = !initial && options.AllowWatchBookmarks && r.kind.Mark != nil
 	w.endOfInitial = initial && ptr.Deref(options.SendInitialEvents, false) && options.AllowWatchBookmarks
 	go func() {
 		defer release()
@@ -96,6 +97,8 @@ type watcher[T Object] struct {
 	bookmarks    bool
 	initial      []T
 	endOfInitial bool
+	// naming is true if the watch begins with a bookmark that names the server.
+	naming bool
 	// sent has the names of objects, and whether the client has each of them; nil if an object matches the
 	// selector during its whole life or never.
 	sent map[string]bool
@@ -145,6 +148,9 @@ func (w *watcher[T]) run(ctx context.Context, version uint64) {
 		}
 	}
 	w.initial = nil
+	if w.naming && !w.bookmark(ctx, version, nil) {
+		return
+	}
 	if w.endOfInitial && !w.bookmark(ctx, version, map[string]string{metav1.InitialEventsAnnotationKey: "true"}) {
 		return
 	}
@@ -245,6 +251,9 @@ func (w *watcher[T]) bookmark(ctx context.Context, version uint64, annotations m
 	object := w.rest.kind.New()
 	object.SetResourceVersion(strconv.FormatUint(version, 10))
 	object.SetAnnotations(annotations)
+	if w.rest.kind.Mark != nil {
+		w.rest.kind.Mark(object)
+	}
 	return w.sendEvent(ctx, watch.Event{Type: watch.Bookmark, Object: object})
 }
 
