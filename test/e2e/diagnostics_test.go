@@ -25,6 +25,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/gatehouse-dev/gatehouse/test/kit"
@@ -107,6 +108,59 @@ func TestARefusalThroughTheKubeAPIServerLeadsToItsTraceWhicheverReplicaRefused(t
 			t.Errorf("%v: %s", err, out)
 		}
 	})
+}
+
+// output is what a command has printed.
+type output struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+// Write implements io.Writer.
+func (o *output) Write(content []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(content)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+func TestFollowShowsTheRefusalsOfAllReplicas(t *testing.T) {
+	ns := namespace(t, "followed")
+	kubectl(t, "create", "rolebinding", "fred", "-n", ns, "--clusterrole=edit", "--user=fred")
+	printed := &output{}
+	ctx, cancel := context.WithCancel(t.Context())
+	cmd := exec.CommandContext(ctx, env.cluster.Binaries.Kubectl, "gatehouse", "why", "--follow", "-o", "name")
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+env.cluster.Admin, "PATH="+pages.Bin(t, env.cluster.Binaries.Kubectl)+string(os.PathListSeparator)+os.Getenv("PATH"))
+	cmd.Stdout, cmd.Stderr = printed, printed
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cancel(); _ = cmd.Wait() })
+	kit.EventuallyState(t, "both replicas are followed", func(context.Context) (bool, string) {
+		return strings.Contains(printed.String(), "Following the refused requests of the servers "), printed.String()
+	})
+	invalid := strings.Replace(instance(ns, "wrong", ""), "spec: {", "spec: {restartPolicy: Sometimes, ", 1)
+	servers := map[string]bool{}
+	for range 6 {
+		id := refused(t, "fred", invalid)
+		kit.EventuallyState(t, "the refusal "+id+" is shown", func(context.Context) (bool, string) {
+			return strings.Contains(printed.String(), "/"+id), printed.String()
+		})
+		out, err := gatehousePlugin(t, env.cluster.Admin, "why", id, "-o", "json")
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		servers[regexp.MustCompile(`"server": "([^"]+)"`).FindString(out)] = true
+		moveOn(t.Context(), through(t, "mover"))
+	}
+	if len(servers) != 2 {
+		t.Errorf("the refusals are of %v, and two replicas run", servers)
+	}
 }
 
 func TestTheCommandsOfThePageOnDebuggingPrintWhatItShowsThroughTheKubeAPIServer(t *testing.T) {

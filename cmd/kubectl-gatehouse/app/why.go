@@ -48,7 +48,8 @@ The message of a refusal ends with the ID: the beginning of the request's Audit-
 header of every response. Every user may see its own requests; the cluster role
 gatehouse:diagnostics permits to see those of all users. A server keeps the latest requests in
 memory only, and each server has its own: of several behind one address, the command asks one after
-the other over new connections, and an error names those that responded.
+the other over new connections, and an error names those that responded. --follow has a watch of each
+server to which a new connection leads, and looks for further servers every minute.
 
 With an object, show what its status says, which managers changed it last and by which requests, what
 the gates did to the latest of these, and what was refused on it lately. For an app or a release,

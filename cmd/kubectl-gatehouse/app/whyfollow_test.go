@@ -17,28 +17,28 @@ limitations under the License.
 package app
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics/v1alpha1"
 )
 
-// watched is a server whose watches begin with events; a version of another start has expired.
+// watched are servers whose watches begin with the name of the server.
 type watched struct {
 	*replicas
-	version string
-	// fresh are the events of a watch from now on, and all those of one with initial events.
-	fresh, all []v1alpha1.RequestTrace
+	// fresh are the events of a watch from now on, and all those of one with initial events, of each server.
+	fresh, all [][]v1alpha1.RequestTrace
 }
 
 // ServeHTTP implements http.Handler.
@@ -48,15 +48,11 @@ func (s *watched) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		s.replicas.ServeHTTP(w, req)
 		return
 	}
+	s.mu.Lock()
+	current := s.current
+	s.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
 	encoder := json.NewEncoder(w)
-	if version := query.Get("resourceVersion"); version != "" && version != s.version {
-		status := apierrors.NewResourceExpired("gone").ErrStatus
-		status.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}
-		w.WriteHeader(http.StatusGone)
-		_ = encoder.Encode(status)
-		return
-	}
 	send := func(kind string, trace v1alpha1.RequestTrace) {
 		trace.TypeMeta = metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "RequestTrace"}
 		_ = encoder.Encode(map[string]any{"type": kind, "object": trace})
@@ -65,9 +61,13 @@ func (s *watched) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	events := s.fresh
 	if query.Get("sendInitialEvents") == "true" {
 		events = s.all
+	} else {
+		send("BOOKMARK", trace("", s.names[current], 1))
 	}
-	for _, trace := range events {
-		send("ADDED", trace)
+	if current < len(events) {
+		for _, trace := range events[current] {
+			send("ADDED", trace)
+		}
 	}
 	<-req.Context().Done()
 }
@@ -92,13 +92,30 @@ func TestFollowContinuesAfterARestartOfTheServerWithoutRepeatingOrLosingRefusals
 		return trace
 	}
 	before := at("before", time.Hour, 10)
-	first := &watched{version: "10", fresh: []v1alpha1.RequestTrace{before}, replicas: &replicas{names: []string{"a:1"}, traces: [][]v1alpha1.RequestTrace{nil}}}
-	second := &watched{version: "20", all: []v1alpha1.RequestTrace{at("old", time.Minute, 18), before, at("meanwhile", 2*time.Hour, 20)}, replicas: first.replicas}
+	one := &replicas{names: []string{"a:1"}, traces: [][]v1alpha1.RequestTrace{nil}}
+	first := &watched{fresh: [][]v1alpha1.RequestTrace{{before}}, replicas: one}
+	second := &watched{all: [][]v1alpha1.RequestTrace{{at("old", time.Minute, 8), before, at("meanwhile", 2*time.Hour, 20), at("slow", 30*time.Minute, 21)}}, replicas: one}
 	server := serveAt(t, "127.0.0.1:0", first)
 	address := server.Listener.Addr().String()
 
+	expect, end := follow(t, address)
+	expect("requesttrace.diagnostics.gatehouse.dev/before")
+	server.CloseClientConnections()
+	server.Close()
+	expect("The server does not respond, trying again: ")
+	server = serveAt(t, address, second)
+	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
+	expect("requesttrace.diagnostics.gatehouse.dev/meanwhile")
+	expect("requesttrace.diagnostics.gatehouse.dev/slow")
+	end()
+}
+
+// follow runs why --follow and returns functions that expect the beginning of one of its next lines, in any order,
+// and that end it.
+func follow(t *testing.T, address string) (expect func(prefixes ...string), end func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
+	t.Cleanup(cancel)
 	t.Setenv("KUBECONFIG", "/nowhere/kubeconfig")
 	read, write := io.Pipe()
 	ended := make(chan int)
@@ -107,34 +124,42 @@ func TestFollowContinuesAfterARestartOfTheServerWithoutRepeatingOrLosingRefusals
 		_ = write.Close()
 		ended <- code
 	}()
-	lines := make(chan string, 100)
-	go func() {
-		content := make([]byte, 4096)
-		for {
-			n, err := read.Read(content)
-			for _, line := range strings.Split(strings.TrimSpace(string(content[:n])), "\n") {
-				lines <- line
-			}
-			if err != nil {
-				return
-			}
-		}
-	}()
-	expect := func(prefix string) {
+	lines := bufio.NewScanner(read)
+	expect = func(prefixes ...string) {
 		t.Helper()
-		if line := <-lines; !strings.HasPrefix(line, prefix) {
-			t.Fatalf("printed %q, want %q", line, prefix)
+		for range prefixes {
+			if !lines.Scan() {
+				t.Fatalf("ended without %q", prefixes)
+			}
+			at := slices.IndexFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(lines.Text(), prefix) })
+			if at < 0 {
+				t.Fatalf("printed %q, want one of %q", lines.Text(), prefixes)
+			}
+			prefixes = slices.Delete(slices.Clone(prefixes), at, at+1)
 		}
 	}
-	expect("requesttrace.diagnostics.gatehouse.dev/before")
-	server.CloseClientConnections()
-	server.Close()
-	expect("The server does not respond, trying again: ")
-	server = serveAt(t, address, second)
-	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
-	expect("requesttrace.diagnostics.gatehouse.dev/meanwhile")
-	cancel()
-	if code := <-ended; code != exitDone {
-		t.Errorf("ended with %d", code)
+	return expect, func() {
+		t.Helper()
+		cancel()
+		go func() { _, _ = io.Copy(io.Discard, read) }()
+		if code := <-ended; code != exitDone {
+			t.Errorf("ended with %d", code)
+		}
 	}
+}
+
+func TestFollowHasARequestOfEachServerBehindOneAddress(t *testing.T) {
+	at := func(name, server string) []v1alpha1.RequestTrace {
+		trace := trace(name, server, 10)
+		trace.ReceivedTime = metav1.NewMicroTime(time.Now().Add(time.Hour))
+		return []v1alpha1.RequestTrace{trace}
+	}
+	server := serveAt(t, "127.0.0.1:0", &watched{
+		replicas: &replicas{names: []string{"a:1", "b:1", "c:1"}, traces: make([][]v1alpha1.RequestTrace, 3)}, fresh: [][]v1alpha1.RequestTrace{at("of-a", "a:1"), at("of-b", "b:1"), at("of-c", "c:1")},
+	})
+	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
+	expect, end := follow(t, server.Listener.Addr().String())
+	const name = "requesttrace.diagnostics.gatehouse.dev/"
+	expect(name+"of-a", name+"of-b", name+"of-c", "Following the refused requests of the servers a:1, b:1, c:1.")
+	end()
 }
