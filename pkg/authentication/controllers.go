@@ -24,10 +24,12 @@ import (
 
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/user"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
 )
 
 // ControllerUserPrefix is the prefix of the user names of the server's own controllers.
-const ControllerUserPrefix = "system:controller:"
+const ControllerUserPrefix = diagnostics.ControllerUserPrefix
 
 // Controllers authenticates the controllers that run in the server's own process. Each is a client
 // with a separate user, so that its role bounds it. Their tokens are random, and are valid in this

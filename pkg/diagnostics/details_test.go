@@ -70,6 +70,17 @@ func writes(name, verb string, err error, before func(*http.Request)) http.Handl
 	}
 }
 
+func TestAConflictOfAControllerIsNoRefusal(t *testing.T) {
+	stale := apierrors.NewConflict(schema.GroupResource{Resource: "apps"}, "web", errors.New("modified"))
+	for name, want := range map[string]diagnostics.Verdict{ControllerUserPrefix + "app-controller": diagnostics.VerdictFailed, "bob": diagnostics.VerdictRefused} {
+		recorder := newTestRecorder(Refusals)
+		answer, trace := serve(t, recorder, refuseAs(name, stale))
+		if led := strings.Contains(answer.Body.String(), "kubectl gatehouse why"); trace.Verdict != want || trace.DecidedBy.Stop != diagnostics.StopStorage || led != (want == diagnostics.VerdictRefused) {
+			t.Errorf("%s: %s by %v: %s", name, trace.Verdict, trace.DecidedBy, answer.Body)
+		}
+	}
+}
+
 func TestAConflictNamesTheOtherWrite(t *testing.T) {
 	apply := apierrors.NewApplyConflict([]metav1.StatusCause{
 		{Type: metav1.CauseTypeFieldManagerConflict, Field: ".data.a", Message: `conflict with "controller" using v1`},

@@ -18,6 +18,7 @@ package diagnostics
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -94,9 +95,18 @@ func (r *Record) decide(status *metav1.Status) {
 	}
 	r.reached |= 1 << r.decision
 	r.verdict = diagnostics.VerdictRefused
-	if !explicit && failure(r.code, reason) {
+	if !explicit && (failure(r.code, reason) || r.repeated(reason)) {
 		r.verdict = diagnostics.VerdictFailed
 	}
+}
+
+// ControllerUserPrefix is the prefix of the user names of the server's own controllers.
+const ControllerUserPrefix = "system:controller:"
+
+// repeated reports whether the request is a conflict of a controller, which reads from a cache that may be behind and
+// repeats the write: it is no refusal that a user has to cure.
+func (r *Record) repeated(reason metav1.StatusReason) bool {
+	return reason == metav1.StatusReasonConflict && strings.HasPrefix(r.effective.name, ControllerUserPrefix)
 }
 
 // failure reports whether a response means that no gate was against the request.

@@ -72,11 +72,13 @@ func serve(t *testing.T, r *Recorder, handler http.HandlerFunc, change ...func(*
 }
 
 // refuse responds with an error as user bob.
-func refuse(err error) http.HandlerFunc {
+func refuse(err error) http.HandlerFunc { return refuseAs("bob", err) }
+
+func refuseAs(name string, err error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		record := From(r.Context())
 		record.setTarget(&request.RequestInfo{IsResourceRequest: true, Verb: "create", APIGroup: "fleet.gatehouse.dev", Resource: "instances", Namespace: "shop"})
-		record.authenticatedAs(&authenticator.Response{User: &user.DefaultInfo{Name: "bob"}}, true, func(s string) string { return s })
+		record.authenticatedAs(&authenticator.Response{User: &user.DefaultInfo{Name: name}}, true, func(s string) string { return s })
 		record.Enter(Storage)
 		responsewriters.ErrorNegotiated(err, testSerializer(), schema.GroupVersion{Version: "v1"}, w, r)
 	}

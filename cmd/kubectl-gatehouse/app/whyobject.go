@@ -185,7 +185,7 @@ func (r *objectReport) readTraces(ctx context.Context, t *traces, object *unstru
 		itself := request.APIGroup == resource.Group && request.Resource == resource.Resource && request.Name == r.Name
 		part := request.APIGroup == fleetv1alpha1.GroupName && r.includes(kindsOfResources[request.Resource], request.Name)
 		switch {
-		case trace.Verdict == v1alpha1.VerdictRefused && (itself || part) && !retried(trace):
+		case trace.Verdict == v1alpha1.VerdictRefused && (itself || part):
 			r.Refusals = append(r.Refusals, *trace)
 		case itself && trace.Verdict == v1alpha1.VerdictAllowed && slices.Contains(writingVerbs, request.Verb):
 			writes[request.Subresource] = append(writes[request.Subresource], trace)
@@ -197,14 +197,6 @@ func (r *objectReport) readTraces(ctx context.Context, t *traces, object *unstru
 		r.addChanges(object.GetManagedFields(), writes)
 	}
 	return nil
-}
-
-// controllerUsers begins the names of the users of controllers.
-const controllerUsers = "system:controller:"
-
-// retried reports whether a refusal is a conflict of a controller, which repeats the write.
-func retried(trace *v1alpha1.RequestTrace) bool {
-	return trace.Reason == string(metav1.StatusReasonConflict) && strings.HasPrefix(trace.User.Username, controllerUsers)
 }
 
 var writingVerbs = []string{"create", "update", "patch"}

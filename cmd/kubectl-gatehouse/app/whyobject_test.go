@@ -107,13 +107,3 @@ func TestTheReportOfAnObject(t *testing.T) {
 		t.Errorf("a plugin that did nothing is in:\n%s", out.String())
 	}
 }
-
-func TestConflictsOfControllersAreLeftOut(t *testing.T) {
-	conflict := &v1alpha1.RequestTrace{Reason: "Conflict", User: v1alpha1.TracedUser{Username: "system:controller:app-controller"}}
-	if !retried(conflict) {
-		t.Error("a conflict of a controller is shown")
-	}
-	if conflict.User.Username = "bob"; retried(conflict) {
-		t.Error("a conflict of a user is left out")
-	}
-}
