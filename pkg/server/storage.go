@@ -36,7 +36,7 @@ func applyStorage(ctx context.Context, in Inputs, config *apiserver.Config) erro
 	etcd := in.Etcd.Connected(endpoints)
 	storageConfig := etcd.StorageConfig
 	storageConfig.StorageObjectCountTracker = generic.StorageObjectCountTracker
-	storageConfig.Transport.TracerProvider = generic.TracerProvider
+	storageConfig.Transport.TracerProvider = storage.TimedCalls(generic.TracerProvider)
 	scheme, codecs := apiserver.NewFleetScheme()
 	factory := apiserver.NewStorageFactory(storageConfig, etcd.DefaultStorageMediaType, scheme, codecs)
 	if builtins := config.Builtins; builtins != nil {

@@ -30,6 +30,9 @@ import (
 // those that gRPC's instrumentation adds to the calls of an external etcd. Other calls cost one lookup in the context.
 type tracedKV struct{ clientv3.KV }
 
+// transactionSpan is the name of the span of a transaction.
+const transactionSpan = "etcdserverpb.KV/Txn"
+
 const tracerName = "github.com/gatehouse-dev/gatehouse/pkg/storage"
 
 // startSpan returns a context with the span of a call, and a function that ends the span.
@@ -76,7 +79,7 @@ func (k tracedKV) Delete(ctx context.Context, key string, opts ...clientv3.OpOpt
 // conditions, because If returns the transaction below it. All writes are such transactions.
 func (k tracedKV) Txn(ctx context.Context) clientv3.Txn {
 	begun := time.Now()
-	call, end := startSpan(ctx, "etcdserverpb.KV/Txn")
+	call, end := startSpan(ctx, transactionSpan)
 	return tracedTxn{k.KV.Txn(call), func(err error) {
 		endpointsrequest.TrackStorageLatency(ctx, time.Since(begun))
 		end(err)

@@ -17,6 +17,7 @@ limitations under the License.
 package traces
 
 import (
+	gocontext "context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -25,6 +26,9 @@ import (
 
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
+	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
+	"github.com/gatehouse-dev/gatehouse/test/binary"
 	"github.com/gatehouse-dev/gatehouse/test/integration/harness"
 )
 
@@ -194,15 +198,31 @@ func TestAConflictNamesTheOtherWriter(t *testing.T) {
 }
 
 func TestATraceHasTheTimeOfEtcdAndTheCredential(t *testing.T) {
-	server := servertesting.Start(t)
-	admin := harness.NewRawClient(t, server.Config)
-	answer := admin.Do(t, http.MethodPost, mapsPath, harness.JSONBody, "", createMap("a", secret))
-	trace := traceBy(t, admin, answer)
-	last := trace.Stops[len(trace.Stops)-1]
-	if last.Stop != v1alpha1.StopStorage || last.EtcdLatency == nil || last.EtcdLatency.Duration <= 0 || last.EtcdLatency.Duration > trace.Latency.Duration {
-		t.Errorf("the last stop is %+v of %s", last, trace.Latency.Duration)
+	etcd, err := embedded.Start(gocontext.WithoutCancel(t.Context()), embedded.Config{DataDir: binary.DataDir(t)})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if !strings.HasPrefix(trace.User.CredentialID, "X509SHA256=") {
-		t.Errorf("the user is %+v", trace.User)
+	t.Cleanup(func() { _ = etcd.Close() })
+	for name, change := range map[string]func(*options.Options){
+		"of this process": func(*options.Options) {},
+		"external":        func(o *options.Options) { o.Etcd.StorageConfig.Transport.ServerList = etcd.Endpoints() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			admin := harness.NewRawClient(t, servertesting.Start(t, change).Config)
+			for _, request := range []struct{ method, path, media, body string }{
+				{http.MethodPost, mapsPath, harness.JSONBody, createMap("a", secret)},
+				{http.MethodPatch, mapsPath + "/a", "application/merge-patch+json", `{"data":{"b":"c"}}`},
+				{http.MethodDelete, mapsPath + "/a", "", ""},
+			} {
+				trace := traceBy(t, admin, admin.Do(t, request.method, request.path, request.media, "", request.body))
+				last := trace.Stops[len(trace.Stops)-1]
+				if last.Stop != v1alpha1.StopStorage || last.EtcdLatency == nil || last.EtcdLatency.Duration <= 0 || last.EtcdLatency.Duration > trace.Latency.Duration {
+					t.Errorf("%s: the last stop is %+v of %s", request.method, last, trace.Latency.Duration)
+				}
+				if !strings.HasPrefix(trace.User.CredentialID, "X509SHA256=") {
+					t.Errorf("the user is %+v", trace.User)
+				}
+			}
+		})
 	}
 }
