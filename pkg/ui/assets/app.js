@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The page: session, views, connection.
 
-import {button, command, empty, fill, h, number, once, state, text} from './dom.js';
-import {now, request, Stream} from './stream.js';
-import {collectionAt, store} from './store.js';
+import {button, command, empty, fill, h, number, once, state, text} from './view.js';
+import {collectionAt, now, request, store, Stream} from './data.js';
 import {GatesView, RefusalsView} from './requests.js';
 import {blocked, ill, StorageView, WatchesView} from './server.js';
 import {AppsView, hostState, HostsView, stalled} from './fleet.js';
@@ -58,7 +57,7 @@ const page = {
 	async whoami() {
 		page.known = true;
 		const {user, server, version} = await request('/ui/whoami').then(r => r.json()).catch(() => { page.known = false; return {}; });
-		if (user) fill(at('where'), [server.replace(/^https?:\/\//, ''), `as ${user}`, version].map(word => [h('span', word), ' ']));
+		if (user) text(at('where'), [server.replace(/^https?:\/\//, ''), `as ${user}`, version].join(' '));
 	},
 
 	go(name, rest) { location.hash = rest ? `${name}/${rest}` : name; },
@@ -98,7 +97,7 @@ const page = {
 		for (const link of tabs()) {
 			const n = badges[link.hash.slice(1)]?.();
 			link.lastChild.hidden = !n;
-			text(link.lastChild, n ? number(n) : '');
+			text(link.lastChild, number(n));
 		}
 		page.status();
 	},
@@ -141,10 +140,8 @@ const page = {
 function hindrance({group, resource}, {code, message}) {
 	const name = `${resource}.${group}`;
 	const verb = /cannot (\w+) resource/.exec(message)?.[1] ?? 'list';
-	return empty(...{
-		403: [`No access: this view needs the verb ${verb} on ${name}. Check it:`, `kubectl auth can-i ${verb} ${name}`],
-		404: [`The server does not serve ${name}. It serves:`, `kubectl api-resources --api-group=${group}`],
-	}[code] ?? [message, `kubectl get ${name}`]);
+	return code === 403 ? empty(`No access: this view needs the verb ${verb} on ${name}. Check it:`, `kubectl auth can-i ${verb} ${name}`)
+		: empty(code === 404 ? `The server does not serve ${name}.` : message, `kubectl get ${name}`);
 }
 
 page.begin();
