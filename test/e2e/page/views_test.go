@@ -18,6 +18,7 @@ package page
 
 import (
 	"bytes"
+	"context"
 	"flag"
 	"fmt"
 	"image/png"
@@ -95,22 +96,41 @@ func refusals(t *testing.T, server *binary.Server) {
 // send sends a request and returns its code. The user is the administrator if it is empty.
 func send(t *testing.T, server *binary.Server, user, method, path, body string) int {
 	t.Helper()
+	code, _ := sent(t, server, user, method, path, body)
+	return code
+}
+
+// sent does what send does, and also returns the Audit-ID of the request, which is the name of its trace.
+func sent(t *testing.T, server *binary.Server, user, method, path, body string) (code int, id string) {
+	t.Helper()
+	code, id, err := try(t.Context(), server, user, method, path, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return code, id
+}
+
+// try is sent for other goroutines than that of the test.
+func try(ctx context.Context, server *binary.Server, user, method, path, body string) (code int, id string, err error) {
 	config := rest.CopyConfig(server.Config)
 	config.Impersonate.UserName = user
 	client, err := rest.HTTPClientFor(config)
 	if err != nil {
-		t.Fatal(err)
+		return 0, "", err
 	}
-	request, err := http.NewRequestWithContext(t.Context(), method, server.URL+path, strings.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, method, server.URL+path, strings.NewReader(body))
 	if err != nil {
-		t.Fatal(err)
+		return 0, "", err
 	}
 	request.Header.Set("Content-Type", "application/json")
+	if method == http.MethodPatch {
+		request.Header.Set("Content-Type", "application/merge-patch+json")
+	}
 	response, err := client.Do(request)
 	if err != nil {
-		t.Fatal(err)
+		return 0, "", err
 	}
-	return response.StatusCode
+	return response.StatusCode, response.Header.Get("Audit-Id"), response.Body.Close()
 }
 
 // picture writes a picture of the page, in light or dark.
