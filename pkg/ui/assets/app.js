@@ -40,6 +40,7 @@ const page = {
 	}),
 
 	async begin() {
+		addEventListener('hashchange', page.route);
 		const secret = /^#secret=(.+)/.exec(location.hash);
 		if (secret) {
 			history.replaceState(null, '', '#gates');
@@ -48,7 +49,6 @@ const page = {
 			if (problem) return page.over(problem);
 		}
 		fill(at('tabs'), Object.keys(views).map(name => h('li', h('a', {href: `#${name}`}, views[name].title, h('span.badge', {hidden: ''})))));
-		addEventListener('hashchange', page.route);
 		document.addEventListener('visibilitychange', page.visibility);
 		page.timer = setInterval(page.changed, 1000);
 		page.route();
@@ -63,6 +63,7 @@ const page = {
 	go(name, rest) { location.hash = rest ? `${name}/${rest}` : name; },
 
 	route() {
+		if (location.hash.startsWith('#secret=')) return location.reload();
 		if (page.ended || location.hash === '#main') return;
 		const [name, ...rest] = decodeURIComponent(location.hash.slice(1)).split('/');
 		if (!Object.hasOwn(views, name)) return page.go('gates');
@@ -125,7 +126,7 @@ const page = {
 		at('banner').hidden = true;
 		fill(at('live'), state('off', 'No session'));
 		const heading = h('h1', {tabindex: -1}, 'This link was used, or has expired');
-		fill(at('main'), h('div.empty', heading, h('p', 'This makes a new link:'), command('kubectl gatehouse ui'), h('p.note', problem.message)));
+		fill(at('main'), h('div.empty', heading, h('p', 'This makes a new link:'), command(`kubectl gatehouse ui${location.protocol === 'https:' ? ' --on-server' : ''}`), h('p.note', problem.message)));
 		heading.focus();
 	},
 

@@ -102,7 +102,7 @@ export class GatesView extends View {
 	columns = [
 		['Age', t => span(since(t.time)), 'n'], ['Verdict', t => [t.verdict, () => verdict(t.verdict)]], ['Code', t => t.code || '–', 'n'], ['User', t => t.user || 'no identity'],
 		['Request', t => this.entry(t.id, `${t.verb} ${t.resource} ${t.object}`), 'wrap'], ['Gate', t => t.stop && words(t.stop) + (t.by && ` / ${t.by}`)],
-		['Took', t => duration(t.ms), 'n'], ['ID', t => t.id.slice(0, 8), 'id'],
+		['Took', t => duration(t.ms), 'n'], ['ID', t => t.id.slice(0, 8)],
 	];
 
 	head() {
@@ -153,7 +153,7 @@ export class GatesView extends View {
 	fits(t) { return !this.gate || t.stop === this.gate; }
 	summary() { return `${store.traces.rate('').toFixed(1)} requests a second, ${number(store.traces.refused.length)} kept refusals`; }
 	detail(id) { return tracePanel(this, id); }
-	nothingOf() { return this.choice ? ['No such request is kept. This sends one:', 'kubectl get namespaces'] : noRefusal; }
+	get nothingHere() { return this.choice ? ['No such request is kept. This sends one:', 'kubectl get namespaces'] : noRefusal; }
 }
 
 const CURES = 30; // groups whose cure is read

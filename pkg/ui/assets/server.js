@@ -44,7 +44,7 @@ function fsync({fsync: f, fsyncUnavailable}) {
 
 function card(m) {
 	const used = m.quotaBytes ? m.dbSizeBytes / m.quotaBytes : 0;
-	return h('li.card', h('header', h('h2', name(m)), h('span', health(m), (m.alarms ?? []).map(alarm => [' ', state('bad', `Alarm ${alarm}`)]))), m.error && h('p.obstacle', m.error),
+	return h('li.card', h('header', h('h2', name(m)), h('span', health(m), m.alarms?.map(alarm => [' ', state('bad', `Alarm ${alarm}`)]))), m.error && h('p.obstacle', m.error),
 		facts([['Role', m.role], ['Last response', m.lastSeenTime ? `${span(since(m.lastSeenTime))} ago${m.roundTrip ? `, within ${time(m.roundTrip)}` : ''}` : 'never'],
 			['Behind', m.behind == null ? 'unknown' : `${number(m.behind)} entries`], ['fsync p99', fsync(m)],
 			['Database', m.dbSizeBytes && [`${bytes(m.dbSizeBytes)}, ${bytes(m.dbSizeInUseBytes)} in use`, m.quotaBytes && `, ${(100 * used).toFixed(1)} % of the quota `, used > FULL && state('warn', 'nearly full')]],

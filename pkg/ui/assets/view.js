@@ -145,7 +145,7 @@ export class View {
 		this.grid = new Grid(this.title, this.columns, item => this.id(item));
 		this.buttons = Object.entries(this.choices ?? {}).map(([name, label]) =>
 			button(label, () => { this.choice = this.choice === name ? '' : name; this.refresh(); }, {name}));
-		this.more = button('', () => { this.most += 200; this.refresh(); }, {class: 'more'});
+		this.more = button('', () => { this.most += 200; this.refresh(); });
 		this.tools = h('div.tools', this.buttons.length ? h('div.choice', {role: 'group', 'aria-label': 'Show'}, this.buttons) : null,
 			h('input', {type: 'search', placeholder: this.hint, 'aria-label': this.hint, oninput: event => { this.query = event.target.value.trim().toLowerCase(); this.refresh(); }}));
 		this.split = h('div.split', h('div.list', this.tools, this.above?.(), this.grid.element, this.more, this.nothing), this.side);
@@ -172,7 +172,7 @@ export class View {
 		text(this.more, `Show more of ${number(this.fit.length)}`);
 		text(this.note, this.summary());
 		once(this.nothing, [!this.fit.length, !this.all.length, watch.synced, this.choice].join(), () => fill(this.nothing, !this.fit.length
-			&& empty(...!watch.synced ? ['Waiting for the server'] : this.all.length ? ['Nothing fits.'] : this.nothingOf())));
+			&& empty(...!watch.synced ? ['Waiting for the server'] : this.all.length ? ['Nothing fits.'] : this.nothingHere)));
 		this.panel?.update?.();
 	}
 
@@ -215,7 +215,6 @@ export class View {
 	items(watch) { return watch.values(); }
 	id(item) { return item.metadata.name; }
 	fits() { return true; }
-	nothingOf() { return this.nothingHere; }
 }
 
 export const terminal = (...lines) => [h('h3', 'In a terminal'), lines.map(command)];
