@@ -122,7 +122,6 @@ class Collection {
 
 	event(type, object) {
 		const key = pathOf(object.metadata.namespace, object.metadata.name);
-		delete object.metadata.managedFields;
 		if (type === 'DELETED') this.items.delete(key);
 		else if (this.items.size < MOST || this.items.has(key)) this.items.set(key, object);
 	}
