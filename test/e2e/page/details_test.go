@@ -33,6 +33,25 @@ import (
 	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
+// register registers a mutating webhook for config maps with the label NAME=yes.
+func register(t *testing.T, server *binary.Server, hook *httptest.Server, name string) {
+	t.Helper()
+	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: hook.Certificate().Raw})
+	manifest := fmt.Sprintf(`
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingWebhookConfiguration
+metadata: {name: %[1]s}
+webhooks:
+- {name: %[1]s.example.com, admissionReviewVersions: [v1], sideEffects: None, timeoutSeconds: 30, objectSelector: {matchLabels: {%[1]s: "yes"}},
+   clientConfig: {url: %[2]q, caBundle: %[3]s}, rules: [{apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [configmaps]}]}
+`, name, hook.URL, base64.StdEncoding.EncodeToString(authority))
+	path := filepath.Join(t.TempDir(), "hook.yaml")
+	if err := os.WriteFile(path, []byte(manifest), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	kubectl(t, server, "apply", "-f", path)
+}
+
 // slowHook registers a webhook for config maps with the label slow=yes, which does not respond before the test ends.
 func slowHook(t *testing.T, server *binary.Server) {
 	t.Helper()
@@ -42,25 +61,7 @@ func slowHook(t *testing.T, server *binary.Server) {
 		close(over)
 		hook.Close()
 	})
-	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: hook.Certificate().Raw})
-	path := filepath.Join(t.TempDir(), "hook.yaml")
-	manifest := fmt.Sprintf(`
-apiVersion: admissionregistration.k8s.io/v1
-kind: MutatingWebhookConfiguration
-metadata: {name: slow}
-webhooks:
-- name: slow.example.com
-  admissionReviewVersions: [v1]
-  sideEffects: None
-  timeoutSeconds: 30
-  clientConfig: {url: %q, caBundle: %s}
-  objectSelector: {matchLabels: {slow: "yes"}}
-  rules: [{apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [configmaps]}]
-`, hook.URL, base64.StdEncoding.EncodeToString(authority))
-	if err := os.WriteFile(path, []byte(manifest), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	kubectl(t, server, "apply", "-f", path)
+	register(t, server, hook, "slow")
 }
 
 const slowMap = `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"generateName":"slow-","labels":{"slow":"yes"}}}`
