@@ -27,9 +27,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication/revocation"
+	"github.com/gatehouse-dev/gatehouse/pkg/failover"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 )
 
@@ -87,7 +87,7 @@ func (a *Administrator) RevokeHost(ctx context.Context, notes io.Writer, name st
 // config connects to the API server with the ConfigMap.
 func (a *Administrator) config() (*rest.Config, error) {
 	if a.Kubeconfig != "" {
-		config, err := clientcmd.BuildConfigFromFlags("", a.Kubeconfig)
+		config, err := failover.Load(a.Kubeconfig)
 		if err != nil {
 			return nil, fmt.Errorf("--kubeconfig=%s: %w", a.Kubeconfig, err)
 		}

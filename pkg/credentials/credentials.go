@@ -34,6 +34,7 @@ import (
 	"k8s.io/client-go/util/cert"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
+	"github.com/gatehouse-dev/gatehouse/pkg/failover"
 	"github.com/gatehouse-dev/gatehouse/pkg/files"
 )
 
@@ -49,8 +50,8 @@ const (
 type Options struct {
 	TTL     time.Duration
 	DataDir string
-	// Server is the URL in the kubeconfig; that of the administrator's kubeconfig if empty.
-	Server string
+	// Servers are the URLs in the kubeconfig; those of the administrator's kubeconfig if empty.
+	Servers []string
 	// Out is the file to write; NAME.kubeconfig if empty.
 	Out string
 
@@ -63,8 +64,13 @@ type Options struct {
 func (o *Options) AddFlags(fs *pflag.FlagSet) {
 	fs.DurationVar(&o.TTL, "ttl", o.TTL, "How long the certificate is valid.")
 	fs.StringVar(&o.DataDir, "data-dir", o.DataDir, "The server's data directory.")
-	fs.StringVar(&o.Server, "server", o.Server, "URL of the server in the new kubeconfig; its host must be in the server's certificate, see --tls-san of the server. If empty, the URL in the administrator's kubeconfig is used.")
+	o.AddServerFlag(fs)
 	fs.StringVar(&o.Out, "out", o.Out, "File to write, which must not exist; - for standard output. If empty, NAME.kubeconfig in the working directory.")
+}
+
+// AddServerFlag adds the flag of the servers to a set.
+func (o *Options) AddServerFlag(fs *pflag.FlagSet) {
+	fs.StringSliceVar(&o.Servers, "server", o.Servers, "URL of the server in the new kubeconfig; its host must be in the server's certificate, see --tls-san of the server. Several, comma separated, are servers of the same API, of which this is one: agents and controllers use the next one when one fails, and kubectl the first (docs/several-servers.md). If empty, the URL in the administrator's kubeconfig is used.")
 }
 
 // Issuer signs a client certificate.
@@ -77,11 +83,11 @@ func (o *Options) Issue(out, notes io.Writer, name, user string, groups []string
 	if err != nil {
 		return fmt.Errorf("--data-dir=%s: %w", o.DataDir, err)
 	}
-	server, err := o.serverURL()
+	urls, err := o.serverURLs()
 	if err != nil {
 		return err
 	}
-	if err := o.checkServer(server); err != nil {
+	if err := o.checkServers(urls); err != nil {
 		return err
 	}
 	path, err := o.file(name)
@@ -93,9 +99,12 @@ func (o *Options) Issue(out, notes io.Writer, name, user string, groups []string
 	if err != nil {
 		return fmt.Errorf("--ttl=%s: %w", o.TTL, err)
 	}
-	kubeconfig, err := certificates.Kubeconfig(server, ca.CertPEM, clientCert, key, "gatehouse")
+	kubeconfig, err := certificates.Kubeconfig(urls[0], ca.CertPEM, clientCert, key, "gatehouse")
+	if err == nil {
+		kubeconfig, err = failover.ExtendKubeconfig(kubeconfig, urls)
+	}
 	if err != nil {
-		return fmt.Errorf("--server=%s: %w", server, err)
+		return fmt.Errorf("--server=%s: %w", strings.Join(urls, ","), err)
 	}
 	if err := certificates.RecordIssued(filepath.Join(o.DataDir, o.CertificateDir), clientCert, now); err != nil {
 		return fmt.Errorf("--data-dir=%s: the certificate cannot be recorded: %w", o.DataDir, err)
@@ -137,29 +146,46 @@ func existing(path string) error {
 	return fmt.Errorf("%s exists: remove it, or name another file with --out", path)
 }
 
-// serverURL returns the URL in the new kubeconfig.
-func (o *Options) serverURL() (string, error) {
-	if o.Server != "" {
-		return o.Server, nil
+// serverURLs returns the URLs in the new kubeconfig.
+func (o *Options) serverURLs() ([]string, error) {
+	if len(o.Servers) > 0 {
+		return o.Servers, nil
 	}
 	cluster, err := o.adminCluster()
 	if err != nil {
-		return "", fmt.Errorf("the URL of the server cannot be read from %w: set it with --server", err)
+		return nil, fmt.Errorf("the URL of the server cannot be read from %w: set it with --server", err)
 	}
-	return cluster.Server, nil
+	return failover.Of(cluster)
 }
 
 // Cluster returns the server for a kubeconfig without credentials: that of the administrator's kubeconfig, with the
-// URL of --server.
+// URLs of --server.
 func (o *Options) Cluster() (*clientcmdapi.Cluster, error) {
 	cluster, err := o.adminCluster()
 	if err != nil {
 		return nil, fmt.Errorf("the server cannot be read from %w: start the server once with \"gatehouse up\", or name its directory with --data-dir", err)
 	}
-	if o.Server != "" {
-		cluster.Server = o.Server
+	urls := o.Servers
+	if len(urls) == 0 {
+		if urls, err = failover.Of(cluster); err != nil {
+			return nil, err
+		}
 	}
-	return cluster, o.checkServer(cluster.Server)
+	if err := o.checkServers(urls); err != nil {
+		return nil, err
+	}
+	return cluster, failover.Extend(cluster, urls)
+}
+
+// WithServers returns a kubeconfig with the URLs of --server in place of its own, if there are any.
+func (o *Options) WithServers(kubeconfig []byte) ([]byte, error) {
+	if len(o.Servers) == 0 {
+		return kubeconfig, nil
+	}
+	if err := o.checkServers(o.Servers); err != nil {
+		return nil, err
+	}
+	return failover.ExtendKubeconfig(kubeconfig, o.Servers)
 }
 
 // adminCluster returns the server in the administrator's kubeconfig. The error begins with its path.
@@ -182,19 +208,20 @@ func (o *Options) adminCluster() (*clientcmdapi.Cluster, error) {
 	return nil, fmt.Errorf("%s (%w)", path, err)
 }
 
-// checkServer refuses a URL with a host that is not in the certificate that the server generates:
-// clients would refuse the server. Without such a certificate every URL is accepted.
-func (o *Options) checkServer(server string) error {
-	u, err := url.Parse(server)
-	if err != nil || u.Scheme != "https" || u.Hostname() == "" {
-		return fmt.Errorf("--server=%s: it is not the URL of a server: write it as https://gatehouse.example.com:6443", server)
+// checkServers refuses URLs of which none has a host in the certificate that the server generates: clients would
+// refuse the server. The others are of other servers, which have certificates of their own. Without such a
+// certificate every URL is accepted.
+func (o *Options) checkServers(urls []string) error {
+	servers, err := failover.Parse(urls)
+	if err != nil {
+		return fmt.Errorf("--server=%w", err)
 	}
 	serving, err := cert.CertsFromFile(filepath.Join(o.DataDir, o.CertificateDir, certificates.ServingCertFile))
-	if err != nil || serving[0].VerifyHostname(u.Hostname()) == nil {
+	if err != nil || slices.ContainsFunc(servers, func(server *url.URL) bool { return serving[0].VerifyHostname(server.Hostname()) == nil }) {
 		return nil
 	}
 	return fmt.Errorf("--server=%s: clients would refuse the server there, because its certificate is valid for %s only: start the server with --tls-san %s, or with --listen 0.0.0.0:PORT for every address of this machine, and run this command again",
-		server, strings.Join(certificates.NamesOf(serving[0]), ", "), u.Hostname())
+		strings.Join(urls, ","), strings.Join(certificates.NamesOf(serving[0]), ", "), servers[0].Hostname())
 }
 
 // writeNew writes a file for its owner only. It never replaces a file, which may be the only

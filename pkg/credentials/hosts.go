@@ -24,10 +24,10 @@ import (
 
 	"github.com/spf13/pflag"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
+	"github.com/gatehouse-dev/gatehouse/pkg/failover"
 	"github.com/gatehouse-dev/gatehouse/pkg/files"
 )
 
@@ -49,7 +49,7 @@ type HostOptions struct {
 // AddFlags adds the flags to a set.
 func (o *HostOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.DataDir, "data-dir", o.DataDir, "The server's data directory, with the authority that signs the hosts' certificates.")
-	fs.StringVar(&o.Kubeconfig, "kubeconfig", o.Kubeconfig, "Kubeconfig of the server. Used with --impersonate, instead of --data-dir.")
+	fs.StringVar(&o.Kubeconfig, "kubeconfig", o.Kubeconfig, "Kubeconfig of the server, or of several (docs/several-servers.md). Used with --impersonate, instead of --data-dir.")
 	fs.BoolVar(&o.Impersonate, "impersonate", o.Impersonate, "Let the user of --kubeconfig impersonate the hosts, instead of giving each a certificate.")
 	o.dataDir = fs.Lookup("data-dir")
 }
@@ -66,38 +66,46 @@ func (o *HostOptions) Validate() []error {
 	return errs
 }
 
-// Identity returns the client configurations of the hosts and the URL of the server.
-func (o *HostOptions) Identity() (identity func(host string) (*rest.Config, error), server string, err error) {
+// Identity returns the client configurations of the hosts and the URLs of the servers.
+func (o *HostOptions) Identity() (identity func(host string) (*rest.Config, error), servers string, err error) {
 	if o.Impersonate {
-		config, err := clientcmd.BuildConfigFromFlags("", o.Kubeconfig)
+		config, list, err := failover.ReadFile(o.Kubeconfig)
 		if err != nil {
 			return nil, "", fmt.Errorf("--kubeconfig=%s: %w", o.Kubeconfig, err)
 		}
-		return ImpersonatedHosts(config), config.Host, nil
+		return ImpersonatedHosts(config, list), list.Names(config), nil
 	}
 	ca, err := certificates.LoadCA(filepath.Join(o.DataDir, o.CertificateDir))
 	if err != nil {
 		return nil, "", fmt.Errorf("--data-dir=%s: %w; where the server is elsewhere, use --kubeconfig and --impersonate", o.DataDir, err)
 	}
-	config, err := AdminConfig(o.DataDir, o.AdminKubeconfig)
+	config, list, err := adminConfig(o.DataDir, o.AdminKubeconfig)
 	if err != nil {
 		return nil, "", err
 	}
-	return CertifiedHosts(config, ca), config.Host, nil
+	return CertifiedHosts(config, list, ca), list.Names(config), nil
 }
 
-// AdminConfig returns the configuration in the administrator's kubeconfig of a data directory.
+// AdminConfig returns the configuration in the administrator's kubeconfig of a data directory, with failover if it
+// lists several servers.
 func AdminConfig(dataDir, kubeconfig string) (*rest.Config, error) {
+	config, servers, err := adminConfig(dataDir, kubeconfig)
+	if err == nil {
+		servers.Apply(config)
+	}
+	return config, err
+}
+
+func adminConfig(dataDir, kubeconfig string) (config *rest.Config, servers failover.Servers, err error) {
 	path := filepath.Join(dataDir, kubeconfig)
 	data, err := files.ReadTrusted(path)
-	var config *rest.Config
 	if err == nil {
-		config, err = clientcmd.RESTConfigFromKubeConfig(data)
+		config, servers, err = failover.Read(data)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("--data-dir=%s: the administrator's kubeconfig %s cannot be read: %w; name another with --kubeconfig", dataDir, path, err)
+		return nil, nil, fmt.Errorf("--data-dir=%s: the administrator's kubeconfig %s cannot be read: %w; name another with --kubeconfig", dataDir, path, err)
 	}
-	return config, nil
+	return config, servers, nil
 }
 
 // HostUser returns the user and the groups of the agent of a host.
@@ -106,8 +114,8 @@ func HostUser(host string) (user string, groups []string) {
 }
 
 // CertifiedHosts returns client configurations of simulated hosts, each with a separate certificate and
-// connection.
-func CertifiedHosts(server *rest.Config, ca certificates.KeyPair) func(host string) (*rest.Config, error) {
+// connection, and with failover if there are several servers.
+func CertifiedHosts(server *rest.Config, servers failover.Servers, ca certificates.KeyPair) func(host string) (*rest.Config, error) {
 	return func(host string) (*rest.Config, error) {
 		now := time.Now()
 		ttl := min(DefaultLifetime, ca.Cert.NotAfter.Sub(now))
@@ -119,25 +127,26 @@ func CertifiedHosts(server *rest.Config, ca certificates.KeyPair) func(host stri
 		if err != nil {
 			return nil, err
 		}
-		config := hostConfig(rest.AnonymousClientConfig(server))
+		config := hostConfig(rest.AnonymousClientConfig(server), servers)
 		config.CertData, config.KeyData = cert, key
 		return config, nil
 	}
 }
 
 // ImpersonatedHosts returns client configurations of simulated hosts that one user impersonates.
-func ImpersonatedHosts(user *rest.Config) func(host string) (*rest.Config, error) {
+func ImpersonatedHosts(user *rest.Config, servers failover.Servers) func(host string) (*rest.Config, error) {
 	return func(host string) (*rest.Config, error) {
-		config := hostConfig(rest.CopyConfig(user))
+		config := hostConfig(rest.CopyConfig(user), servers)
 		config.Impersonate.UserName, config.Impersonate.Groups = HostUser(host)
 		return config, nil
 	}
 }
 
-func hostConfig(config *rest.Config) *rest.Config {
+func hostConfig(config *rest.Config, servers failover.Servers) *rest.Config {
 	config.UserAgent = "gatehouse/simulated-host"
 	config.ContentType = "application/vnd.kubernetes.protobuf"
 	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
 	config.QPS = -1 // the server has flow control
+	servers.Apply(config)
 	return config
 }

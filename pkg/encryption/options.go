@@ -27,9 +27,9 @@ import (
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/credentials"
+	"github.com/gatehouse-dev/gatehouse/pkg/failover"
 )
 
 const (
@@ -145,7 +145,7 @@ func (o *Options) config() (*rest.Config, error) {
 	if o.Kubeconfig == "" {
 		return credentials.AdminConfig(o.DataDir, o.KubeconfigName)
 	}
-	config, err := clientcmd.BuildConfigFromFlags("", o.Kubeconfig)
+	config, err := failover.Load(o.Kubeconfig)
 	if err != nil {
 		return nil, fmt.Errorf("--kubeconfig=%s: %w", o.Kubeconfig, err)
 	}

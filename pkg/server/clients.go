@@ -59,7 +59,7 @@ func NewClients(in Inputs, loopback *rest.Config) (manager.Runners, error) {
 	}
 	simulated := simulation.DefaultOptions()
 	simulated.Count, simulated.Version = in.SimulateHosts, version.Product()
-	hosts, err := simulation.New(simulated, credentials.CertifiedHosts(loopback, in.Certificates.CA))
+	hosts, err := simulation.New(simulated, credentials.CertifiedHosts(loopback, nil, in.Certificates.CA))
 	if err != nil {
 		return nil, fmt.Errorf("--simulate-hosts=%d: %w", in.SimulateHosts, err)
 	}

@@ -283,7 +283,9 @@ var rooms = []room{
 	{packages: "pkg/certificates", may: []string{
 		"k8s.io/component-base/metrics/...", "pkg/files", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/server/dynamiccertificates", "k8s.io/client-go/tools/clientcmd/...", "k8s.io/client-go/util/cert",
 	}},
-	{packages: "pkg/credentials", may: []string{"pkg/authentication/revocation", "pkg/certificates", "pkg/files", "pkg/generated/clientset/versioned", "github.com/spf13/pflag", "k8s.io/client-go/..."}},
+	// The servers that a kubeconfig lists, below client-go.
+	{packages: "pkg/failover", may: []string{"k8s.io/client-go/rest", "k8s.io/client-go/tools/clientcmd/..."}},
+	{packages: "pkg/credentials", may: []string{"pkg/authentication/revocation", "pkg/certificates", "pkg/failover", "pkg/files", "pkg/generated/clientset/versioned", "github.com/spf13/pflag", "k8s.io/client-go/..."}},
 	// Links in the user's browser.
 	{packages: "pkg/browser"},
 	// The page: the plugin links it, so it is a client of the API like others, and links no k8s.io/apiserver.
@@ -298,7 +300,7 @@ var rooms = []room{
 	{packages: "pkg/rewrite", may: []string{"k8s.io/client-go/..."}},
 	// The commands that manage the keys of encryption at rest: a client of servers and of an embedded etcd.
 	{packages: "pkg/encryption", may: []string{
-		"pkg/apis/diagnostics", "pkg/credentials", "pkg/files", "pkg/rewrite", "pkg/storage", "go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/api/v3/...", "go.uber.org/zap", "github.com/spf13/pflag", "sigs.k8s.io/yaml",
+		"pkg/apis/diagnostics", "pkg/credentials", "pkg/failover", "pkg/files", "pkg/rewrite", "pkg/storage", "go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/api/v3/...", "go.uber.org/zap", "github.com/spf13/pflag", "sigs.k8s.io/yaml",
 		"k8s.io/apiserver/pkg/apis/apiserver/v1", "k8s.io/client-go/...",
 	}},
 	{packages: "pkg/serving", may: []string{

@@ -27,7 +27,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/component-base/logs"
 	logsapi "k8s.io/component-base/logs/api/v1"
@@ -36,6 +35,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/manager"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/serving"
+	"github.com/gatehouse-dev/gatehouse/pkg/failover"
 	"github.com/gatehouse-dev/gatehouse/pkg/logging"
 )
 
@@ -74,19 +74,19 @@ of these, and to get, create and update the Lease; artifacts/deploy grants this 
 			if err := command.Invalid(slices.Concat(c.Validate(), c.serving.Validate(), serving.ValidateHealthAddress(c.healthAddress))); err != nil {
 				return err
 			}
-			config, err := c.config()
+			config, servers, err := c.config()
 			if err != nil {
 				return err
 			}
 			if err := logging.Apply(c.logs, os.Stderr, nil); err != nil {
 				return err
 			}
-			return logging.End(c.logs, c.run(cmd.Context(), config, cmd.OutOrStdout()))
+			return logging.End(c.logs, c.run(cmd.Context(), config, servers, cmd.OutOrStdout()))
 		},
 	}
 	var sets cliflag.NamedFlagSets
 	fs := sets.FlagSet("controllers")
-	fs.StringVar(&c.kubeconfig, "kubeconfig", c.kubeconfig, "Kubeconfig of the server. If empty, the service account of the pod is used.")
+	fs.StringVar(&c.kubeconfig, "kubeconfig", c.kubeconfig, "Kubeconfig of the server, or of several (docs/several-servers.md). If empty, the service account of the pod is used.")
 	c.AddFlags(fs, sets.FlagSet("leader election"))
 	fs.StringVar(&c.healthAddress, "health-address", c.healthAddress, "Address and port, such as 127.0.0.1:8081, for /healthz, /livez and /readyz over plain HTTP. If empty, they are served on --secure-port only.")
 	c.serving.AddFlags(fs)
@@ -95,7 +95,7 @@ of these, and to get, create and update the Lease; artifacts/deploy grants this 
 	return cmd
 }
 
-func (c *controllersCommand) run(ctx context.Context, config *rest.Config, out io.Writer) error {
+func (c *controllersCommand) run(ctx context.Context, config *rest.Config, servers string, out io.Writer) error {
 	if c.Election.Namespace == "" {
 		c.Election.Namespace = ownNamespace()
 	}
@@ -108,7 +108,7 @@ func (c *controllersCommand) run(ctx context.Context, config *rest.Config, out i
 		return err
 	}
 	defer stop()
-	fmt.Fprintf(out, "Controllers for %s.\n", config.Host)
+	fmt.Fprintf(out, "Controllers for %s.\n", servers)
 	if err := work.Run(ctx); err != nil {
 		return err
 	}
@@ -116,20 +116,24 @@ func (c *controllersCommand) run(ctx context.Context, config *rest.Config, out i
 	return nil
 }
 
-// config connects to the server as the user that may impersonate the controllers.
-func (c *controllersCommand) config() (*rest.Config, error) {
+// config connects to the servers as the user that may impersonate the controllers. names are the URLs of the servers.
+func (c *controllersCommand) config() (config *rest.Config, names string, err error) {
 	if c.kubeconfig == "" {
 		config, err := rest.InClusterConfig()
 		if errors.Is(err, rest.ErrNotInCluster) {
-			return nil, errors.New("--kubeconfig is required outside a cluster: name one, such as the kubeconfig in the server's data directory")
+			return nil, "", errors.New("--kubeconfig is required outside a cluster: name one, such as the kubeconfig in the server's data directory")
 		}
-		return config, err
+		if err != nil {
+			return nil, "", err
+		}
+		return config, config.Host, nil
 	}
-	config, err := clientcmd.BuildConfigFromFlags("", c.kubeconfig)
+	config, servers, err := failover.ReadFile(c.kubeconfig)
 	if err != nil {
-		return nil, fmt.Errorf("--kubeconfig=%s: %w", c.kubeconfig, err)
+		return nil, "", fmt.Errorf("--kubeconfig=%s: %w", c.kubeconfig, err)
 	}
-	return config, nil
+	servers.Apply(config)
+	return config, servers.Names(config), nil
 }
 
 func ownNamespace() string {

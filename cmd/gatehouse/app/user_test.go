@@ -30,8 +30,10 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/login"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 	"github.com/gatehouse-dev/gatehouse/pkg/credentials"
+	"github.com/gatehouse-dev/gatehouse/pkg/failover"
 )
 
 // dataDir creates an authority and an administrator's kubeconfig, as after a first start.
@@ -196,6 +198,8 @@ func TestAKubeconfigLeadsOnlyWhereTheServersCertificateIsGood(t *testing.T) {
 		{"http://gatehouse.example.com:6443", "it is not the URL of a server"},
 		{"gatehouse.example.com:6443", "it is not the URL of a server"},
 		{"https://:6443", "it is not the URL of a server"},
+		{"https://other.example.com:6443,https://gatehouse.example.com:6443", ""},
+		{"https://other.example.com:6443,https://10.9.9.9:6443", "start the server with --tls-san other.example.com"},
 	} {
 		for _, cmd := range []*cobra.Command{newUserCommand(), newHostCommand()} {
 			_, _, err := runCredential(t, cmd, "jane", "--data-dir", dir, "--server", tc.server, "--out", filepath.Join(t.TempDir(), "out"))
@@ -213,6 +217,47 @@ func TestAKubeconfigLeadsOnlyWhereTheServersCertificateIsGood(t *testing.T) {
 	if _, _, err := runCredential(t, newUserCommand(), "jane", "--data-dir", dir, "--server", "https://10.9.9.9:6443", "--out", filepath.Join(t.TempDir(), "out")); err != nil {
 		t.Errorf("without a certificate: %v", err)
 	}
+}
+
+func TestAKubeconfigLeadsToSeveralServers(t *testing.T) {
+	dir := dataDir(t)
+	const list = "https://gatehouse.example.com:6443,https://b.example.com:6443"
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	printed := output(t, login.NewKubeconfigCommand(), "--data-dir", dir, "--server", list)
+	if err := os.WriteFile(path, []byte(printed), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	users := output(t, login.NewKubeconfigCommand(), "--data-dir", dir, "--server", list, "--oidc", "--issuer-url", "https://sso.example.com", "--client-id", "gatehouse")
+	// A new kubeconfig leads where the administrator's leads.
+	if err := os.Rename(path, filepath.Join(dir, "kubeconfig")); err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string]string{
+		"the administrator's": printed,
+		"that of users":       users,
+		"that of a host":      output(t, newHostCommand(), "add", "edge-1", "--data-dir", dir, "--out", "-"),
+		"that of a user":      output(t, newUserCommand(), "add", "jane", "--data-dir", dir, "--out", "-", "--server", list),
+	} {
+		config, servers, err := failover.Read([]byte(data))
+		if err != nil || config.Host != "https://gatehouse.example.com:6443" || servers.String() != "https://gatehouse.example.com:6443, https://b.example.com:6443" {
+			t.Errorf("%s leads to %s, %v", name, servers, err)
+		}
+	}
+	if _, _, err := runCredential(t, newUserCommand(), "jane", "--data-dir", dir, "--out", "-", "--server", "https://gatehouse.example.com,https://gatehouse.example.com:443"); err == nil || err.Error() != "--server=https://gatehouse.example.com:443: the server is listed twice: leave one out" {
+		t.Errorf("got %v", err)
+	}
+}
+
+// output returns the standard output of a command.
+func output(t *testing.T, cmd *cobra.Command, args ...string) string {
+	t.Helper()
+	var out strings.Builder
+	cmd.SetOut(&out)
+	cmd.SetArgs(args)
+	if err := cmd.Execute(); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
 }
 
 func TestACredentialThatCannotBeWrittenIsNotIssued(t *testing.T) {

@@ -52,19 +52,19 @@ func NewKubeconfigCommand() *cobra.Command {
 	}
 	forLogin := pflag.NewFlagSet("login", pflag.ContinueOnError)
 	c.login.AddFlags(forLogin)
-	forLogin.StringVar(&c.server.Server, "server", c.server.Server, "URL of the server; its host must be in the server's certificate, see --tls-san of the server. If empty, the URL in the administrator's kubeconfig is used.")
 	forLogin.StringVar(&c.program, "command", c.program, "The program gatehouse on the users' machines: a name in $PATH, or a path.")
 	forLogin.VisitAll(func(flag *pflag.Flag) { flag.Usage = "With --oidc: " + flag.Usage })
 	cmd := &cobra.Command{
 		Use:   "kubeconfig",
 		Short: "Print the administrator's kubeconfig, or one with which users log in at a provider",
 		Long: `Print the kubeconfig that the server wrote into its data directory at its last start. It holds the
-administrator's private key: treat it as a password.
+administrator's private key: treat it as a password. With --server, it leads to these servers.
 
 With --oidc, print one for the users of an OpenID Connect provider instead. kubectl runs
 "gatehouse user login" with its flags. No secret is in it: every user can have the same file. The
 server needs the provider in the file of --authentication-config.`,
 		Example: `  gatehouse kubeconfig > ~/.kube/gatehouse
+  gatehouse kubeconfig --server https://10.0.0.1:6443,https://10.0.0.2:6443 > controllers.kubeconfig
   gatehouse kubeconfig --oidc --issuer-url https://sso.example.com --client-id gatehouse > users.kubeconfig`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -78,6 +78,7 @@ server needs the provider in the file of --authentication-config.`,
 	}
 	cmd.Flags().StringVar(&c.server.DataDir, "data-dir", c.server.DataDir, "The server's data directory.")
 	cmd.Flags().BoolVar(&c.oidc, "oidc", c.oidc, "Print a kubeconfig whose users log in at an OpenID Connect provider.")
+	c.server.AddServerFlag(cmd.Flags())
 	cmd.Flags().AddFlagSet(forLogin)
 	return cmd
 }
@@ -111,5 +112,5 @@ func (c kubeconfigCommand) render(given, forLogin *pflag.FlagSet) ([]byte, error
 	if err != nil {
 		return nil, fmt.Errorf("the kubeconfig cannot be read: %w", err)
 	}
-	return data, nil
+	return c.server.WithServers(data)
 }

@@ -1,0 +1,454 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package failover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	clocktesting "k8s.io/utils/clock/testing"
+
+	"github.com/gatehouse-dev/gatehouse/test/kit"
+)
+
+// fleet are servers in memory: a transport that answers by the host of a request.
+type fleet struct {
+	mu       sync.Mutex
+	behaves  map[string]behaviour
+	received []string // METHOD host/path, without questions for health
+	probes   int
+}
+
+// behaviour is what a server does with a request.
+type behaviour struct {
+	refuses error // no connection
+	breaks  error // the connection breaks after the request was sent
+	status  int   // 200 if zero
+	silent  bool  // connects, and never responds
+	cutOff  bool  // never connects
+	health  int   // status of /readyz; that of other requests if zero
+}
+
+func (f *fleet) set(host string, b behaviour) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.behaves[host] = b
+}
+
+func (f *fleet) RoundTrip(r *http.Request) (*http.Response, error) {
+	f.mu.Lock()
+	b := f.behaves[r.URL.Host]
+	if r.URL.Path == healthPath {
+		f.probes++
+		if b.health != 0 {
+			b.status = b.health
+		}
+	} else {
+		f.received = append(f.received, r.Method+" "+r.URL.Host+r.URL.Path)
+	}
+	f.mu.Unlock()
+	if r.Body != nil {
+		defer func() { _ = r.Body.Close() }()
+	}
+	if b.cutOff {
+		<-r.Context().Done()
+		return nil, r.Context().Err()
+	}
+	if b.refuses != nil {
+		return nil, b.refuses
+	}
+	if trace := httptrace.ContextClientTrace(r.Context()); trace != nil {
+		trace.GotConn(httptrace.GotConnInfo{})
+	}
+	var content []byte
+	if r.Body != nil {
+		content, _ = io.ReadAll(r.Body)
+	}
+	if b.silent {
+		<-r.Context().Done()
+		return nil, r.Context().Err()
+	}
+	if b.breaks != nil {
+		return nil, b.breaks
+	}
+	if b.status == 0 {
+		b.status = http.StatusOK
+	}
+	stream, end := io.Pipe()
+	if r.URL.Query().Has("watch") {
+		context.AfterFunc(r.Context(), func() { _ = end.CloseWithError(r.Context().Err()) })
+	} else {
+		go func() { _, _ = end.Write(content); _ = end.Close() }()
+	}
+	return &http.Response{StatusCode: b.status, Status: fmt.Sprint(b.status), Body: stream, Header: http.Header{}}, nil
+}
+
+func (f *fleet) took() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	defer func() { f.received = nil }()
+	return strings.Join(f.received, ", ")
+}
+
+type rig struct {
+	*fleet
+	t        *testing.T
+	clock    *clocktesting.FakeClock
+	balancer *Balancer
+	client   http.RoundTripper
+}
+
+// newRig returns a client of the servers a, b and so on, with a clock that stands still and no jitter.
+func newRig(t *testing.T, servers int) *rig {
+	t.Helper()
+	var urls []string
+	for i := range servers {
+		urls = append(urls, fmt.Sprintf("https://%c:1", 'a'+i))
+	}
+	parsed, err := Parse(urls)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{fleet: &fleet{behaves: map[string]behaviour{}}, t: t, clock: clocktesting.NewFakeClock(time.Unix(0, 0))}
+	r.balancer = newBalancer(parsed, r.clock)
+	r.balancer.jitter = func() float64 { return 0 }
+	r.client = r.balancer.Transport(r.fleet)
+	return r
+}
+
+// send returns the content of the response, or the error.
+func (r *rig) send(ctx context.Context, method, content string) (string, error) {
+	var sent io.Reader
+	if content != "" {
+		sent = strings.NewReader(content)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, "https://first:1/x", sent)
+	if err != nil {
+		return "", err
+	}
+	response, err := r.client.RoundTrip(request)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = response.Body.Close() }()
+	received, err := io.ReadAll(response.Body)
+	return fmt.Sprint(response.StatusCode, " ", string(received)), err
+}
+
+func (r *rig) get() error {
+	_, err := r.send(r.t.Context(), http.MethodGet, "")
+	return err
+}
+
+// takes expects that a GET is taken by these servers, in this order.
+func (r *rig) takes(want string) {
+	r.t.Helper()
+	if err := r.get(); err != nil {
+		r.t.Error(err)
+	}
+	r.took1(want)
+}
+
+func (r *rig) took1(want string) {
+	r.t.Helper()
+	if got := strings.NewReplacer("GET ", "", "PUT ", "", ":1/x", "").Replace(r.took()); got != want {
+		r.t.Errorf("taken by %q, want %q", got, want)
+	}
+}
+
+// down waits until the server is known to have failed.
+func (r *rig) down(n int) {
+	r.t.Helper()
+	kit.Eventually(r.t, "the server is known to have failed", func(context.Context) bool {
+		r.balancer.mu.Lock()
+		defer r.balancer.mu.Unlock()
+		return r.balancer.servers[n].cause != nil
+	})
+}
+
+var (
+	errRefused = errors.New("connection refused")
+	errBroken  = errors.New("connection reset by peer")
+)
+
+func TestAServerIsKeptUntilItFails(t *testing.T) {
+	r := newRig(t, 3)
+	r.takes("a")
+	r.set("a:1", behaviour{refuses: errRefused})
+	r.takes("a, b")
+	r.takes("b")
+	r.set("a:1", behaviour{})
+	r.clock.Step(lastBackOff)
+	r.takes("b") // it does not go back
+	r.set("b:1", behaviour{refuses: errRefused})
+	r.takes("b, c")
+	r.set("c:1", behaviour{refuses: errRefused})
+	r.takes("c, a") // the trial succeeds
+	r.takes("a")
+}
+
+func TestWhichRequestsAreSentAgain(t *testing.T) {
+	for _, tc := range []struct {
+		name            string
+		method, content string
+		first           behaviour
+		want            string // the response; empty for an error
+		taken           string
+	}{
+		{"a write that was not sent is sent to the next server, with its content", http.MethodPut, "new", behaviour{refuses: errRefused}, "200 new", "a, b"},
+		{"a write whose connection breaks fails, because it may have been executed", http.MethodPut, "new", behaviour{breaks: errBroken}, "", "a"},
+		{"a read whose connection breaks is sent to the next server", http.MethodGet, "", behaviour{breaks: errBroken}, "200 ", "a, b"},
+		{"an error of the server is its response", http.MethodGet, "", behaviour{status: 503, health: 200}, "503 ", "a"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := newRig(t, 2)
+			r.set("a:1", tc.first)
+			got, err := r.send(t.Context(), tc.method, tc.content)
+			if got != tc.want || (err == nil) != (tc.want != "") {
+				t.Errorf("got %q, %v, want %q", got, err, tc.want)
+			}
+			r.took1(tc.taken)
+		})
+	}
+}
+
+func TestAWriteWhoseBodyCannotBeReadAgainIsNotSentAgain(t *testing.T) {
+	r := newRig(t, 2)
+	r.set("a:1", behaviour{refuses: errRefused})
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "https://first:1/x", io.MultiReader(strings.NewReader("new")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := r.client.RoundTrip(request)
+	if err == nil {
+		_ = response.Body.Close()
+	}
+	if !errors.Is(err, errRefused) {
+		t.Errorf("got %v", err)
+	}
+	r.took1("a")
+}
+
+func TestTheErrorNamesEveryServer(t *testing.T) {
+	r := newRig(t, 2)
+	r.set("a:1", behaviour{refuses: errRefused})
+	r.set("b:1", behaviour{refuses: errBroken})
+	if err := r.get(); err == nil || err.Error() != "none of the servers can be used: a:1: connection refused; b:1: connection reset by peer" || !errors.Is(err, errBroken) {
+		t.Errorf("got %v", err)
+	}
+	// While no attempt is due, a request waits, and its end says why.
+	ctx, cancel := context.WithCancel(t.Context())
+	failed := make(chan error)
+	go func() { _, err := r.send(ctx, http.MethodGet, ""); failed <- err }()
+	kit.Eventually(t, "the request waits", func(context.Context) bool { return r.clock.HasWaiters() })
+	cancel()
+	if err := <-failed; !errors.Is(err, context.Canceled) || !errors.Is(err, errRefused) {
+		t.Errorf("got %v", err)
+	}
+	r.took1("a, b")
+}
+
+func TestFailedServersAreTriedAfterGrowingTimes(t *testing.T) {
+	r := newRig(t, 2)
+	r.set("a:1", behaviour{refuses: errRefused})
+	r.set("b:1", behaviour{refuses: errRefused})
+	if r.get() == nil {
+		t.Fatal("no server can be reached")
+	}
+	r.took1("a, b")
+	for _, wait := range []time.Duration{firstBackOff, 2 * firstBackOff, 4 * firstBackOff, 8 * firstBackOff, 16 * firstBackOff, 32 * firstBackOff, lastBackOff, lastBackOff, lastBackOff} {
+		failed := make(chan error)
+		go func() { failed <- r.get() }()
+		kit.Eventually(t, "the request waits", func(context.Context) bool { return r.clock.HasWaiters() })
+		r.clock.Step(wait - time.Millisecond)
+		r.took1("")
+		r.clock.Step(time.Millisecond)
+		if err := <-failed; err == nil {
+			t.Fatal("no server can be reached")
+		}
+		r.took1("b, a")
+	}
+	r.set("a:1", behaviour{})
+	r.clock.Step(lastBackOff)
+	r.takes("b, a")
+	r.takes("a")
+}
+
+func TestOneRequestAtATimeTriesAFailedServer(t *testing.T) {
+	r := newRig(t, 2)
+	r.set("a:1", behaviour{refuses: errRefused})
+	r.set("b:1", behaviour{refuses: errRefused})
+	if r.get() == nil {
+		t.Fatal("no server can be reached")
+	}
+	r.set("b:1", behaviour{cutOff: true})
+	r.took1("a, b")
+	r.clock.Step(firstBackOff)
+	trying := make(chan error, 1)
+	go func() { trying <- r.get() }()
+	kit.Eventually(t, "the first is tried", func(context.Context) bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return len(r.received) == 1
+	})
+	// The other server is due too: one more request tries it, and fails.
+	if err := r.get(); !errors.Is(err, errRefused) {
+		t.Errorf("got %v", err)
+	}
+	r.took1("b, a")
+	const waiting = 8
+	done := make(chan error, waiting)
+	for range waiting {
+		go func() { done <- r.get() }()
+	}
+	r.set("a:1", behaviour{})
+	r.set("b:1", behaviour{})
+	kit.Eventually(t, "a trial of the server that is due succeeds", func(context.Context) bool {
+		r.clock.Step(firstBackOff)
+		return len(done) == waiting
+	})
+	for range waiting {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	r.clock.Step(connectWithin)
+	<-trying
+}
+
+func TestAServerWithoutAConnectionIsGivenUp(t *testing.T) {
+	r := newRig(t, 2)
+	r.set("a:1", behaviour{cutOff: true})
+	done := make(chan error)
+	go func() { done <- r.get() }()
+	kit.Eventually(t, "the request waits for a connection", func(context.Context) bool { return r.clock.HasWaiters() })
+	r.clock.Step(connectWithin)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	r.took1("a, b")
+	if err := r.balancer.Err(); err == nil || err.Error() != "none of the servers can be used: a:1: no connection within 5s" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAServerThatNoLongerRespondsLosesItsWatches(t *testing.T) {
+	r := newRig(t, 2)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://first:1/x?watch=true", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	watch, err := r.client.RoundTrip(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = watch.Body.Close() }()
+	ended := make(chan error)
+	go func() { _, err := io.ReadAll(watch.Body); ended <- err }()
+	r.took1("a")
+
+	r.set("a:1", behaviour{silent: true})
+	done := make(chan error)
+	go func() { done <- r.get() }()
+	kit.Eventually(t, "the request waits", func(context.Context) bool { return r.clock.HasWaiters() })
+	r.clock.Step(suspectAfter)
+	kit.Eventually(t, "the server is asked for its health", func(context.Context) bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.probes == 1
+	})
+	r.clock.Step(probeWithin)
+	if err := <-done; err != nil {
+		t.Errorf("the read fails: %v", err)
+	}
+	if err := <-ended; !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("the watch ends with %v", err)
+	}
+	r.took1("a, b")
+}
+
+func TestASlowResponseOfAHealthyServerIsWaitedFor(t *testing.T) {
+	r := newRig(t, 2)
+	r.set("a:1", behaviour{silent: true, health: 200})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { _, err := r.send(ctx, http.MethodGet, ""); done <- err }()
+	kit.Eventually(t, "the request waits", func(context.Context) bool { return r.clock.HasWaiters() })
+	// Health is asked while a answers it.
+	r.set("a:1", behaviour{})
+	r.clock.Step(suspectAfter)
+	kit.Eventually(t, "the question is answered", func(context.Context) bool {
+		r.balancer.mu.Lock()
+		defer r.balancer.mu.Unlock()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.probes == 1 && !r.balancer.servers[0].probing
+	})
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	r.took1("a")
+	r.takes("a")
+}
+
+func TestAServerThatIsNotReadyIsLeft(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		health int
+		next   string
+	}{
+		{"it is not ready", 500, "b"},
+		{"it is ready", 200, "a"},
+		{"the client may not read its health", 403, "a"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := newRig(t, 2)
+			r.set("a:1", behaviour{status: 500, health: tc.health})
+			r.takes("a")
+			if tc.next == "b" {
+				r.down(0)
+			}
+			r.set("a:1", behaviour{})
+			r.takes(tc.next)
+		})
+	}
+}
+
+func TestAClientThatGivesUpSaysNothingOfTheServer(t *testing.T) {
+	r := newRig(t, 2)
+	r.set("a:1", behaviour{cutOff: true})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { _, err := r.send(ctx, http.MethodGet, ""); done <- err }()
+	kit.Eventually(t, "the request waits", func(context.Context) bool { return r.clock.HasWaiters() })
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	r.set("a:1", behaviour{})
+	r.took1("a")
+	r.takes("a")
+}
