@@ -127,6 +127,9 @@ func (c *Cluster) admit(ctx context.Context, i *invitation, now *membership, r J
 	} else if other, err := now.named(r.Name); err == nil && hexID(other.GetID()) != i.Replaces {
 		return nil, c.release(ctx, i, conflict(fmt.Sprintf("the cluster has a member %s, at %v: join with another --member-name, or replace that member with \"gatehouse member replace %s\"", r.Name, other.GetPeerURLs(), r.Name)))
 	}
+	if err := c.removeReplacedIfDead(ctx, i, now); err != nil {
+		return nil, c.release(ctx, i, err)
+	}
 	added, err := c.addLearner(ctx, r.PeerURL)
 	if err != nil {
 		return nil, err
@@ -136,6 +139,25 @@ func (c *Cluster) admit(ctx context.Context, i *invitation, now *membership, r J
 		return nil, err
 	}
 	return c.members(ctx)
+}
+
+// removeReplacedIfDead removes the member that the joiner replaces if it does not respond: with one of three members
+// dead, etcd permits no further one, and two of two are as safe as two of three. A member that runs is removed
+// when the joiner votes.
+func (c *Cluster) removeReplacedIfDead(ctx context.Context, i *invitation, now *membership) error {
+	for _, old := range now.list {
+		if hexID(old.GetID()) != i.Replaces {
+			continue
+		}
+		asking, cancel := context.WithTimeout(ctx, memberTimeout)
+		defer cancel()
+		if c.responds(asking, old) {
+			return nil
+		}
+		c.log.Info("Removing a member that does not respond, because a replacement joins", "name", now.name(old))
+		return c.remove(ctx, old.GetID())
+	}
+	return nil
 }
 
 // release makes an invitation usable again after a refusal.

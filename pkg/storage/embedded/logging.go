@@ -96,7 +96,7 @@ func (c *core) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcor
 // streamNoise are messages of connections between members, which end whenever a member is added, promoted or
 // stopped. StorageMembers show members that do not respond, and the callers report changes that etcd refuses.
 var streamNoise = []string{"lost TCP streaming connection with remote peer", "closed TCP streaming connection with remote peer",
-	"rejecting member add request; ", "failed to publish local member to cluster through raft", "rejecting promote learner: learner is not ready"}
+	"rejecting member add request; ", "prober detected unhealthy status", "failed to publish local member to cluster through raft", "rejecting promote learner: learner is not ready"}
 
 // isNoise reports whether an entry does not concern a lone member. raft warns of elections and
 // followers. The two messages about versions appear once per database, when etcd reads its version

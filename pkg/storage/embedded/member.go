@@ -208,6 +208,11 @@ func (s *Server) unlessRemoved(err error) error {
 	if ok && cluster.IsIDRemoved(s.etcd.Server.MemberID()) || mentions(err, "permanently removed") {
 		return removed(s.dir)
 	}
+	if s.Clustered() {
+		if refused := s.checkPeers(context.Background(), s.etcd, nil); refused != nil {
+			return refused
+		}
+	}
 	return err
 }
 

@@ -57,7 +57,11 @@ func (s *Server) awaitQuorum(ctx context.Context, etcd *embed.Etcd, c *completed
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case isStopped(etcd.Server):
-			return removedOr(etcd, s.dir, errors.New("it stopped before it was ready"))
+			// The others refuse a member that they have removed, which ends it.
+			if err := s.checkPeers(context.WithoutCancel(ctx), etcd, c.Member.Peers); err != nil {
+				return err
+			}
+			return errors.New("it stopped before it was ready")
 		case isOnlyVoter(etcd.Server) && etcd.Server.Leader() == 0:
 			elect(ctx, etcd.Server)
 		case !reads(ctx, etcd.Server):
@@ -131,18 +135,6 @@ func isStopped(server *etcdserver.EtcdServer) bool {
 	default:
 		return false
 	}
-}
-
-// removedOr returns an error that says that the cluster has removed the member, if another member says so.
-func removedOr(etcd *embed.Etcd, dir string, err error) error {
-	select {
-	case cause := <-etcd.Err():
-		if cause != nil && mentions(cause, "removed") {
-			return removed(dir)
-		}
-	default:
-	}
-	return err
 }
 
 // checkPeers returns an error if another member does not know this one, or is of another cluster. Members that
