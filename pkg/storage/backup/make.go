@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -120,7 +121,9 @@ func (m *Maker) Make(ctx context.Context) (*Made, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := m.Target.Put(ctx, made.Name.String(), packed); err != nil {
+	if err := m.Target.Put(ctx, made.Name.String(), packed); errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("%w: it was made in the same second: try again", err)
+	} else if err != nil {
 		return nil, fmt.Errorf("storing the backup in %s: %w", m.Target, err)
 	}
 	made.Bytes, made.Took = info.Size(), time.Since(began)
