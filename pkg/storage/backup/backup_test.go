@@ -107,7 +107,7 @@ func TestAnObjectThatCannotBeDecodedIsReportedAndTheBackupIsKept(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			s := newSource(t)
 			if tc.value == "" {
-				tc.value = string(encoded(t, "bad"))
+				tc.value = string(encoded(t, "bad", "b"))
 			}
 			s.putRaw(t, tc.key, []byte(tc.value))
 			made, err := s.Make(t.Context())

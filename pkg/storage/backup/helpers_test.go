@@ -53,7 +53,7 @@ func load(ctx context.Context, encryptionConfig string) (Decoder, error) {
 }
 
 // newSource starts an etcd with some config maps. Its etcd and its directory end with the test.
-func newSource(t *testing.T) *source {
+func newSource(t testing.TB) *source {
 	t.Helper()
 	dataDir := t.TempDir()
 	etcd, err := embedded.Start(t.Context(), embedded.Config{DataDir: filepath.Join(dataDir, "etcd")})
@@ -83,7 +83,7 @@ func newSource(t *testing.T) *source {
 	return s
 }
 
-func newRecipient(t *testing.T, dataDir string) age.Identity {
+func newRecipient(t testing.TB, dataDir string) age.Identity {
 	t.Helper()
 	secret, public, err := NewRecoveryKey()
 	if err != nil {
@@ -100,16 +100,16 @@ func newRecipient(t *testing.T, dataDir string) age.Identity {
 }
 
 // put stores a config map as a server without encryption does.
-func (s *source) put(t *testing.T, name string) {
+func (s *source) put(t testing.TB, name string) {
 	t.Helper()
-	s.putRaw(t, "/registry/configmaps/default/"+name, encoded(t, name))
+	s.putRaw(t, "/registry/configmaps/default/"+name, encoded(t, name, "b"))
 }
 
-func encoded(t *testing.T, name string) []byte {
+func encoded(t testing.TB, name, text string) []byte {
 	t.Helper()
 	_, codecs := apiserver.NewBuiltinScheme()
 	info, _ := runtime.SerializerInfoForMediaType(codecs.SupportedMediaTypes(), storage.MediaType)
-	object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, UID: types.UID("uid-" + name)}, Data: map[string]string{"a": "b"}}
+	object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, UID: types.UID("uid-" + name)}, Data: map[string]string{"a": text}}
 	object.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("ConfigMap"))
 	data, err := runtime.Encode(info.Serializer, object)
 	if err != nil {
@@ -118,7 +118,7 @@ func encoded(t *testing.T, name string) []byte {
 	return data
 }
 
-func (s *source) putRaw(t *testing.T, key string, value []byte) {
+func (s *source) putRaw(t testing.TB, key string, value []byte) {
 	t.Helper()
 	if _, err := s.client.Put(t.Context(), key, string(value)); err != nil {
 		t.Fatal(err)
@@ -126,7 +126,7 @@ func (s *source) putRaw(t *testing.T, key string, value []byte) {
 }
 
 // make makes a backup and returns the path of its file.
-func (s *source) make(t *testing.T) (*Made, string) {
+func (s *source) make(t testing.TB) (*Made, string) {
 	t.Helper()
 	made, err := s.Make(t.Context())
 	if err != nil {
@@ -136,7 +136,7 @@ func (s *source) make(t *testing.T) (*Made, string) {
 }
 
 // entries are the names of a directory.
-func entries(t *testing.T, dir string) []string {
+func entries(t testing.TB, dir string) []string {
 	t.Helper()
 	found, err := os.ReadDir(dir)
 	if err != nil {
