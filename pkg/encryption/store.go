@@ -98,7 +98,7 @@ func (s *store) count(ctx context.Context) (counts, error) {
 		}
 		for _, kv := range page.Kvs {
 			provider, name := storage.WrittenWith(kv.Value)
-			resource := resourceOf(string(kv.Key))
+			resource := storage.ResourceOf(string(kv.Key))
 			if found[resource] == nil {
 				found[resource] = map[written]int{}
 			}
@@ -125,15 +125,6 @@ func (c counts) other(with written) (number int, resources []string) {
 		}
 	}
 	return number, resources
-}
-
-// resourceOf returns the resource in a key: /registry/secrets/..., /registry/fleet.gatehouse.dev/apps/...
-func resourceOf(key string) string {
-	parts := strings.SplitN(strings.TrimPrefix(key, storage.Prefix+"/"), "/", 3)
-	if len(parts) > 1 && strings.Contains(parts[0], ".") {
-		return parts[1] + "." + parts[0]
-	}
-	return parts[0]
 }
 
 // purge removes what etcd has kept of former versions of objects: the history, by compaction; free pages, by

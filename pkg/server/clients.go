@@ -36,7 +36,7 @@ import (
 // mode, and the simulated hosts.
 func NewClients(in Inputs, loopback *rest.Config) (manager.Runners, error) {
 	if in.Aggregated() {
-		return nil, nil
+		return aggregatedBackups(in.Backup), nil
 	}
 	rootCA, err := in.RootCA()
 	if err != nil {
@@ -51,7 +51,7 @@ func NewClients(in Inputs, loopback *rest.Config) (manager.Runners, error) {
 		return nil, err
 	}
 	clients, err := manager.NewStandalone(manager.Standalone{
-		Controllers: in.selectedControllers(), EndedInstances: in.EndedInstances, RootCA: rootCA, Authority: authority, Replica: in.replicaIdentity(),
+		Controllers: in.selectedControllers(), EndedInstances: in.EndedInstances, RootCA: rootCA, Authority: authority, Replica: in.ReplicaIdentity(), Backup: backupJob(in.Backup),
 		Identity: func(name string) *rest.Config { return manager.TokenConfig(loopback, name, tokens[name]) },
 	})
 	if err != nil || in.SimulateHosts == 0 {

@@ -47,6 +47,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/files"
 	"github.com/gatehouse-dev/gatehouse/pkg/limits"
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
+	"github.com/gatehouse-dev/gatehouse/pkg/storage/backup"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
 	"github.com/gatehouse-dev/gatehouse/pkg/ui/onserver"
 )
@@ -59,6 +60,7 @@ type Inputs struct {
 	Local        *embedded.Server // the etcd in this process; nil for an external one
 	// Identities authenticates the controllers in this process.
 	Identities *authentication.Controllers
+	Backup     *backup.Schedule // nil for none
 }
 
 // NewConfig builds the configuration of the server. The order of the functions that it calls is
@@ -120,6 +122,7 @@ func NewConfig(ctx context.Context, in Inputs) (*apiserver.Config, error) {
 	if err := applyFlowControl(ctx, in, flowControl, generic); err != nil {
 		return nil, err
 	}
+	applyBackup(in, generic)
 	return config, applyStorage(ctx, in, config)
 }
 

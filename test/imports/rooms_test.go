@@ -212,6 +212,15 @@ var rooms = []room{
 		"k8s.io/apiserver/pkg/authentication/...", "k8s.io/apiserver/pkg/endpoints/request",
 	}},
 	{packages: "pkg/storage/options", may: []string{"pkg/files", "pkg/storage", "pkg/storage/cluster", "pkg/storage/embedded", "k8s.io/apiserver/pkg/server/options", "github.com/spf13/pflag"}},
+	// Backups are clients of etcd. The decoder of stored objects is an input, so they import no kinds. zstd is what tools of
+	// every system decompress; age encrypts the keys, and its tool decrypts them without this program.
+	{packages: "pkg/storage/backup", may: []string{
+		"pkg/files", "pkg/storage", "pkg/storage/backup/target", "pkg/storage/embedded/snapshot", "go.etcd.io/etcd/client/v3/...", "go.etcd.io/etcd/api/v3/...",
+		"go.uber.org/zap", "github.com/coreos/go-semver/semver", "filippo.io/age", "github.com/klauspost/compress/zstd", "github.com/spf13/pflag", "k8s.io/component-base/metrics/...",
+	}, tests: []string{"pkg/storage/embedded"}},
+	{packages: "pkg/storage/backup/target", may: []string{"pkg/files"}},
+	// The directory of a new etcd is that which the embedded one would make.
+	{packages: "pkg/storage/embedded/snapshot", may: []string{"pkg/storage/embedded", "go.etcd.io/...", "go.uber.org/zap", "google.golang.org/protobuf/proto"}},
 	{packages: "pkg/storage/embedded", may: []string{
 		"pkg/files", "go.etcd.io/...", "go.uber.org/zap/...", "github.com/coreos/go-semver/semver", "golang.org/x/sys/unix",
 		// A member with peers serves etcd's API itself.
@@ -352,8 +361,9 @@ var nobody = []struct {
 	but      string
 	why      string
 }{
-	{"go.etcd.io/etcd/server/v3/...", "pkg/storage/embedded", "etcd's server belongs to pkg/storage/embedded"},
-	{"go.etcd.io/bbolt/...", "pkg/storage/embedded", "etcd's database belongs to pkg/storage/embedded"},
+	{"go.etcd.io/etcd/server/v3/...", "pkg/storage/embedded(/snapshot)?", "etcd's server belongs to pkg/storage/embedded"},
+	{"go.etcd.io/etcd/etcdutl/v3/...", "pkg/storage/embedded/snapshot", "etcd's offline tools belong to pkg/storage/embedded/snapshot"},
+	{"go.etcd.io/bbolt/...", "pkg/storage/embedded(/snapshot)?", "etcd's database belongs to pkg/storage/embedded"},
 	{"pkg/delegation", "pkg/server(/options)?|cmd/.*|test/.*", "only pkg/server delegates to a cluster"},
 	{"pkg/server/...", "pkg/server|cmd/.*|test/.*", "pkg/server joins the packages, so only cmd imports it"},
 	{"pkg/apis/<group>/fuzzer", "test/.*", "fuzzers are for tests"},

@@ -28,6 +28,7 @@ import (
 	"k8s.io/component-base/term"
 
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/auth"
+	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/backup"
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/command"
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/encryption"
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/login"
@@ -49,7 +50,7 @@ func Execute(ctx context.Context, args []string) int {
 
 func newCommand() *cobra.Command {
 	cmd := command.Parent("gatehouse", "A kubectl-compatible API server for the machines outside a cluster",
-		newUpCommand(), newAPIServerCommand(), newControllersCommand(), login.NewKubeconfigCommand(), newUserCommand(), newHostCommand(), newSimulateHostsCommand(), newCertificatesCommand(), auth.NewCommand(), encryption.NewCommand(), member.NewCommand(), newVersionCommand())
+		newUpCommand(), newAPIServerCommand(), newControllersCommand(), login.NewKubeconfigCommand(), newUserCommand(), newHostCommand(), newSimulateHostsCommand(), newCertificatesCommand(), auth.NewCommand(), encryption.NewCommand(), member.NewCommand(), backup.NewCommand(), backup.NewRestoreCommand(), newVersionCommand())
 	cmd.Long = `Gatehouse is a Kubernetes-style API server for the machines outside your cluster.
 
 Start one with "gatehouse up": it keeps its data in an etcd inside the same process and

@@ -307,7 +307,7 @@ func TestAnAggregatedServerServesItsOwnGroupsAndTrustsTheClusterAlone(t *testing
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := []string{"lock", "pki/ca.crt", "pki/ca.key", "pki/serving.crt", "pki/serving.key"}; !slices.Equal(files, want) {
+		if want := []string{"backup.json", "lock", "pki/ca.crt", "pki/ca.key", "pki/serving.crt", "pki/serving.key"}; !slices.Equal(files, want) {
 			t.Errorf("the data directory holds %v, not %v", files, want)
 		}
 	})

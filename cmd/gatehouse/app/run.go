@@ -141,6 +141,9 @@ func serveOn(ctx context.Context, end context.CancelCauseFunc, o options.Complet
 		return err
 	}
 	in := server.Inputs{CompletedOptions: o, Listener: listener, Certificates: bundle, Local: etcd, Identities: authentication.NewControllers()}
+	if in.Backup, err = server.NewBackup(in); err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	config, err := server.NewConfig(ctx, in)
 	if err != nil {
 		return errors.Join(err, listener.Close())

@@ -28,7 +28,9 @@ import (
 
 	"github.com/spf13/cobra"
 	logsapi "k8s.io/component-base/logs/api/v1"
+	"k8s.io/component-base/term"
 
+	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/backup"
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/command"
 	"github.com/gatehouse-dev/gatehouse/pkg/logging"
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
@@ -78,7 +80,13 @@ report their status like the agents of real machines, but nothing really runs on
 			fmt.Fprintf(out, "Gatehouse %s, data in %s\n", version.Product(), completed.DataDir)
 			err = Run(cmd.Context(), completed, Observer{
 				Phase: func(name string, took time.Duration) { fmt.Fprintf(out, "  %-38s %7s\n", name, milliseconds(took)) },
-				Ready: func(r Ready) { printReady(out, r) },
+				Ready: func(r Ready) {
+					printReady(out, r)
+					if completed.MakesBackups() {
+						_, _, notTerminal := term.TerminalSize(cmd.OutOrStdout())
+						backup.FirstKey(out, completed.DataDir, notTerminal == nil)
+					}
+				},
 			})
 			if err == nil {
 				fmt.Fprintln(out, "Stopped.")

@@ -24,6 +24,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/app"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/backup"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/certificatecleaner"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/certificatesigner"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/clusterroleaggregation"
@@ -215,6 +216,11 @@ func LeaderElection() Descriptor {
 	return Descriptor{Name: leader.Name, Rules: LeaseRules()}
 }
 
+// Backup describes the user that writes events about backups.
+func Backup() Descriptor {
+	return Descriptor{Name: backup.Name, Rules: []rbacv1.PolicyRule{recordEvents()}}
+}
+
 // LeaseRules are the rights to hold the lease of the controllers.
 func LeaseRules() []rbacv1.PolicyRule {
 	return []rbacv1.PolicyRule{
@@ -226,7 +232,7 @@ func LeaseRules() []rbacv1.PolicyRule {
 // Descriptors describe everything that runs in a standalone server: controllers, informers and the
 // election.
 func Descriptors() []Descriptor {
-	return slices.Concat(StandaloneDescriptors(nil, nil), defaultFleet(), []Descriptor{StandaloneInformers(), FleetInformers(), LeaderElection()})
+	return slices.Concat(StandaloneDescriptors(nil, nil), defaultFleet(), []Descriptor{StandaloneInformers(), FleetInformers(), LeaderElection(), Backup()})
 }
 
 func defaultFleet() []Descriptor {

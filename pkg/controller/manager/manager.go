@@ -27,6 +27,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/backup"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/certificatesigner"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/endedinstances"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/hostlifecycle"
@@ -185,6 +186,9 @@ type Standalone struct {
 	RootCA []byte
 	// Authority signs certificates; nil if the server does not have its key.
 	Authority *certificatesigner.Authority
+	// Backup makes backups while this replica leads, whatever controllers are selected; nil for none. Without a
+	// controller of the fleet there is no election, and every replica makes backups.
+	Backup backup.Job
 	// Replica is the identity of this server in the election.
 	Replica string
 	// Identity returns the client configuration of a controller, or of another of ClientNames.
@@ -195,14 +199,31 @@ type Standalone struct {
 // of a controller's user has its rights; see rbac.BootstrapObjects.
 func NewStandalone(s Standalone) (Runners, error) {
 	every, err := newTerm(StandaloneDescriptors(s.RootCA, s.Authority), s.Controllers, s.Identity, informers.StandaloneName)
-	if err != nil || !slices.ContainsFunc(FleetControllers(), s.Controllers.Has) {
-		return Runners{every}, err
+	if err != nil {
+		return nil, err
+	}
+	backups := Runners{}
+	if s.Backup != nil {
+		controller, err := backup.New(s.Identity(backup.Name), s.Backup)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", backup.Name, err)
+		}
+		backups = Runners{controller}
+	}
+	if !slices.ContainsFunc(FleetControllers(), s.Controllers.Has) {
+		return append(backups, every), nil
 	}
 	fleet := FleetDescriptors(hostlifecycle.DefaultOptions(), s.EndedInstances)
 	one, err := newElected(leader.Config{
 		Client: s.Identity(leader.Name), Namespace: LeaseNamespace, LeaseName: leader.Lease, Identity: s.Replica,
 		LeaseDuration: leader.DefaultLeaseDuration, RenewDeadline: leader.DefaultRenewDeadline, RetryPeriod: leader.DefaultRetryPeriod,
-	}, func() (*term, error) { return newTerm(fleet, s.Controllers, s.Identity, informers.Name) })
+	}, func() (*term, error) {
+		t, err := newTerm(fleet, s.Controllers, s.Identity, informers.Name)
+		if err == nil {
+			t.Runners = append(t.Runners, backups...)
+		}
+		return t, err
+	})
 	return Runners{every, one}, err
 }
 

@@ -50,6 +50,9 @@ func (o CompletedOptions) EmbeddedEtcd() bool { return o.embeddedEtcd }
 // must not change the slice.
 func (o CompletedOptions) AdmissionPlugins() []string { return o.plugins }
 
+// MakesBackups reports whether the server makes backups by itself.
+func (o CompletedOptions) MakesBackups() bool { return o.Backups.Enabled(o.embeddedEtcd) }
+
 // Aggregated reports whether the server serves behind a kube-apiserver.
 func (o CompletedOptions) Aggregated() bool { return o.Mode == ModeAggregated }
 

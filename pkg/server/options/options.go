@@ -46,6 +46,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
 	"github.com/gatehouse-dev/gatehouse/pkg/limits"
 	"github.com/gatehouse-dev/gatehouse/pkg/serving"
+	"github.com/gatehouse-dev/gatehouse/pkg/storage/backup"
 	storageoptions "github.com/gatehouse-dev/gatehouse/pkg/storage/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/tracing"
 	"github.com/gatehouse-dev/gatehouse/pkg/ui/onserver"
@@ -110,6 +111,7 @@ type Options struct {
 	Tracing   tracing.Options
 	Traces    diagnostics.Options
 	UI        onserver.Options
+	Backups   backup.Options
 
 	// OperationsAudit records writes and refused requests in AuditFile; a flag of gatehouse up.
 	OperationsAudit bool
@@ -144,6 +146,7 @@ func NewOptions() *Options {
 		Admission:        admissionoptions.New(),
 		Watches:          limits.NewWatchOptions(),
 		Traces:           diagnostics.NewOptions(),
+		Backups:          backup.NewOptions(),
 		ServerRun:        genericoptions.NewServerRunOptions(),
 		Audit:            genericoptions.NewAuditOptions(),
 		Features:         genericoptions.NewFeatureOptions(),
@@ -184,6 +187,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	o.Authorization.AddFlags(sets.FlagSet("authorization (standalone mode)"))
 	o.Cluster.AddFlags(sets.FlagSet("cluster (aggregated mode)"))
 	o.Etcd.AddFlags(sets.FlagSet("etcd"))
+	o.Backups.AddFlags(sets.FlagSet("etcd"))
 	o.ServerRun.AddUniversalFlags(sets.FlagSet("server"))
 	o.Memory.AddFlags(sets.FlagSet("server"))
 	o.Watches.AddFlags(sets.FlagSet("server"))
@@ -218,6 +222,7 @@ func (o *Options) UpFlags(listen *string) cliflag.NamedFlagSets {
 	o.Cluster.AddTokenCacheFlag(sets.FlagSet("authentication"))
 	o.Authorization.AddFlags(sets.FlagSet("authorization"))
 	o.Etcd.AddUpFlags(sets.FlagSet("etcd"))
+	o.Backups.AddFlags(sets.FlagSet("etcd"))
 	o.Tracing.AddFlags(sets.FlagSet("tracing"))
 	logsapi.AddFlags(o.Logs, sets.FlagSet("logs"))
 	return sets

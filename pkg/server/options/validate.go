@@ -32,6 +32,7 @@ func (o CompletedOptions) Validate() []error {
 	errs = append(errs, o.Memory.Validate()...)
 	errs = append(errs, o.Traces.Validate()...)
 	errs = append(errs, o.UI.Validate()...)
+	errs = append(errs, o.Backups.Validate()...)
 	errs = append(errs, o.validateControllers()...)
 	errs = append(errs, manager.ValidateEndedInstances(o.EndedInstances)...)
 	errs = append(errs, o.validateHosts()...)

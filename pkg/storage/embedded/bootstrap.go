@@ -33,6 +33,12 @@ import (
 // memberName is the member's name, which the first start writes to the data directory.
 const memberName = "gatehouse"
 
+// InitialMember returns the name and the peer address of a lone member, for a directory that is made from a snapshot.
+func InitialMember() (name, peer string) {
+	url := peerURL()
+	return memberName, url.String()
+}
+
 // newCluster configures the cluster that the first start creates; later starts ignore it. The token
 // is random, so that no two directories hold a member with the same id.
 func newCluster(config *embed.Config) {
