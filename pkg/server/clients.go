@@ -54,8 +54,16 @@ func NewClients(in Inputs, loopback *rest.Config) (manager.Runners, error) {
 		Controllers: in.selectedControllers(), EndedInstances: in.EndedInstances, RootCA: rootCA, Authority: authority, Replica: in.ReplicaIdentity(),
 		Identity: func(name string) *rest.Config { return manager.TokenConfig(loopback, name, tokens[name]) },
 	})
-	if err != nil || in.SimulateHosts == 0 {
-		return clients, err
+	if err != nil {
+		return nil, err
+	}
+	warnings, err := newWarningEvents(in, loopback)
+	if err != nil {
+		return nil, err
+	}
+	clients = append(clients, warnings)
+	if in.SimulateHosts == 0 {
+		return clients, nil
 	}
 	simulated := simulation.DefaultOptions()
 	simulated.Count, simulated.Version = in.SimulateHosts, version.Product()

@@ -59,6 +59,8 @@ type Inputs struct {
 	Local        *embedded.Server // the etcd in this process; nil for an external one
 	// Identities authenticates the controllers in this process.
 	Identities *authentication.Controllers
+	// Warnings of the storage become events in the standalone mode: see NewWarnings.
+	Warnings chan string
 }
 
 // NewConfig builds the configuration of the server. The order of the functions that it calls is

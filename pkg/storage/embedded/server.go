@@ -79,7 +79,7 @@ type Server struct {
 //	  discardUnfinished   removes leftovers of a first start that was killed
 //	  embed.StartEtcd     reads the log and the database
 //	  elect               the member becomes leader
-//	  reclaimSpace        compacts and defragments a database that has reached its quota
+//	  reclaimSpace        compacts and defragments a database that is close to its quota
 //	  <- ready            Start returns; watch delivers failures to Err
 //	Close                 waits for requests, closes the log and the database
 func Start(ctx context.Context, config Config) (*Server, error) {
@@ -215,6 +215,7 @@ func (s *Server) etcdConfig(c *completed) *embed.Config {
 	config.TickMs = c.TickMs
 	config.ElectionMs = c.ElectionMs
 	config.QuotaBackendBytes = c.QuotaBackendBytes
+	config.BootstrapDefragThresholdMegabytes = defragThresholdMegabytes
 	config.MaxRequestBytes = c.MaxRequestBytes
 	keepHistory(config, c.SnapshotCount)
 	// An acknowledged write has reached the disk. No option changes that.
