@@ -21,8 +21,10 @@ package storage
 import (
 	"context"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/grpclog"
 
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/command"
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
@@ -46,6 +48,8 @@ func newCommand(name, short, long string, run func(ctx context.Context, cmd *cob
 			if err := command.Invalid(o.Validate()); err != nil {
 				return err
 			}
+			// The errors of members are in the output of the commands.
+			grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard))
 			ctx, cancel := context.WithTimeoutCause(cmd.Context(), o.Timeout, fmt.Errorf("the command did not end within --timeout=%v", o.Timeout))
 			defer cancel()
 			etcd, err := o.Open(ctx)

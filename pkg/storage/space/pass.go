@@ -160,10 +160,10 @@ func (s *Server) warn(near bool, seen observation) {
 func (s *Server) warnOfDisk() {
 	free, low := s.disk.below(createsNeedDisk)
 	if low && !s.lowDisk {
-		s.log.Error(nil, "The disk of the data directory is nearly full, so creates are refused. The quota of the database is not the reason", "check", storage.DiskCheck, "freeBytes", free, "neededBytes", int64(createsNeedDisk))
+		s.log.Error(nil, "Disk of the data directory is nearly full, so creates are refused. The quota of the database is not the reason", "check", storage.DiskCheck, "freeBytes", free, "neededBytes", int64(createsNeedDisk))
 	}
 	if !low && s.lowDisk {
-		s.log.Info("The disk of the data directory has free space, creates are accepted again", "freeBytes", free)
+		s.log.Info("Disk of the data directory has free space, creates are accepted again", "freeBytes", free)
 	}
 	s.lowDisk = low
 }
@@ -189,7 +189,7 @@ func (s *Server) reclaim(ctx context.Context, members []Member) {
 	if s.needed >= quota/100*enoughPercent || s.failedAt > 0 && s.needed > s.failedAt-quota/20 {
 		if max(s.reported-s.needed, s.needed-s.reported) > quota/100 {
 			s.reported = s.needed
-			s.log.Info("The database stays full, because its objects fill too much of the quota: delete objects", "severity", "warn",
+			s.log.Info("Database stays full, because its objects fill too much of the quota: delete objects", "severity", "warn",
 				"objectBytes", s.needed, "neededBelowBytes", quota/100*enoughPercent, "largest", s.largest())
 		}
 		return
