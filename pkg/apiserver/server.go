@@ -99,7 +99,7 @@ func closeIdleLoopback(serving context.Context, drained <-chan struct{}, loopbac
 // readyPoll is the time between two requests of WaitReady.
 const readyPoll = 5 * time.Millisecond
 
-// WaitReady polls /readyz until it passes, without the check of etcd's space: a server with a full
+// WaitReady polls /readyz until it passes, without the checks of etcd's space: a server with a full
 // database serves reads and deletes, and needs its controllers for the latter.
 func (p *PreparedServer) WaitReady(ctx context.Context) error {
 	loopback := p.LoopbackClientConfig()
@@ -108,7 +108,7 @@ func (p *PreparedServer) WaitReady(ctx context.Context) error {
 		return err
 	}
 	return wait.PollUntilContextCancel(ctx, readyPoll, true, func(ctx context.Context) (bool, error) {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, loopback.Host+"/readyz?exclude="+storage.SpaceCheck, nil)
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, loopback.Host+"/readyz?exclude="+storage.SpaceCheck+"&exclude="+storage.DiskCheck, nil)
 		if err != nil {
 			return false, err
 		}

@@ -22,13 +22,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
-	"net"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -68,16 +65,11 @@ type store struct {
 
 // openStore connects to the etcd of a data directory, and returns nil if no server on this machine runs one there.
 func openStore(dataDir string) (*store, error) {
-	socket := filepath.Join(dataDir, "etcd", "etcd.sock")
-	// A server that was killed leaves its socket, of which the client would wait without end.
-	probe, err := net.DialTimeout("unix", socket, 5*time.Second)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
-		return nil, nil
-	} else if err != nil {
-		return nil, fmt.Errorf("the embedded etcd of --data-dir=%s cannot be reached: %w: run the command as the user of the server", dataDir, err)
+	endpoint, err := storage.LocalEndpoint(dataDir)
+	if endpoint == "" || err != nil {
+		return nil, err
 	}
-	_ = probe.Close()
-	client, err := clientv3.New(clientv3.Config{Endpoints: []string{"unix://" + socket}, DialTimeout: 5 * time.Second, Logger: zap.NewNop()})
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, DialTimeout: 5 * time.Second, Logger: zap.NewNop()})
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +90,7 @@ func (s *store) count(ctx context.Context) (counts, error) {
 		}
 		for _, kv := range page.Kvs {
 			provider, name := storage.WrittenWith(kv.Value)
-			resource := storage.ResourceOf(string(kv.Key))
+			resource := storage.ResourceOf(storage.Prefix, string(kv.Key))
 			if found[resource] == nil {
 				found[resource] = map[written]int{}
 			}

@@ -51,11 +51,19 @@ func NewClients(in Inputs, loopback *rest.Config) (manager.Runners, error) {
 		return nil, err
 	}
 	clients, err := manager.NewStandalone(manager.Standalone{
-		Controllers: in.selectedControllers(), EndedInstances: in.EndedInstances, RootCA: rootCA, Authority: authority, Replica: in.ReplicaIdentity(), Backup: backupJob(in.Backup),
+		Controllers: in.selectedControllers(), EndedInstances: in.EndedInstances, RootCA: rootCA, Authority: authority, Replica: in.replicaIdentity(), Backup: backupJob(in.Backup),
 		Identity: func(name string) *rest.Config { return manager.TokenConfig(loopback, name, tokens[name]) },
 	})
-	if err != nil || in.SimulateHosts == 0 {
-		return clients, err
+	if err != nil {
+		return nil, err
+	}
+	warnings, err := newWarningEvents(in, loopback)
+	if err != nil {
+		return nil, err
+	}
+	clients = append(clients, warnings)
+	if in.SimulateHosts == 0 {
+		return clients, nil
 	}
 	simulated := simulation.DefaultOptions()
 	simulated.Count, simulated.Version = in.SimulateHosts, version.Product()

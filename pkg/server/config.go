@@ -61,6 +61,8 @@ type Inputs struct {
 	// Identities authenticates the controllers in this process.
 	Identities *authentication.Controllers
 	Backup     *backup.Schedule // nil for none
+	// Warnings of the storage become events in the standalone mode: see NewWarnings.
+	Warnings chan string
 }
 
 // NewConfig builds the configuration of the server. The order of the functions that it calls is

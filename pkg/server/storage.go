@@ -24,6 +24,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage/members"
+	"github.com/gatehouse-dev/gatehouse/pkg/storage/space"
 )
 
 // applyStorage configures the storages of stage 5: encryption, checksums, calls of an etcd in this
@@ -61,23 +62,29 @@ func applyStorage(ctx context.Context, in Inputs, config *apiserver.Config) erro
 		config.Metrics = append(config.Metrics, in.Local.Metrics())
 	}
 	observeMembers(ctx, in, config)
-	var space *storage.Space
-	end := func() {}
+	watched, err := watchSpace(ctx, in, storageConfig.Prefix)
+	if err != nil {
+		return err
+	}
+	config.Metrics = append(config.Metrics, watched.Metrics())
+	generic.RESTOptionsGetter = config.Encryption.ReadBack(storage.WithSpace(generic.RESTOptionsGetter, watched))
+	generic.AddReadyzChecks(watched.HealthChecks()...)
+	return nil
+}
+
+// watchSpace starts to watch the space of etcd until the context ends.
+func watchSpace(ctx context.Context, in Inputs, prefix string) (*space.Server, error) {
+	var watched *space.Server
 	if in.Local != nil {
-		space = storage.EmbeddedSpace(ctx, in.Local)
+		watched = space.NewLocal(ctx, in.Local, prefix, in.Warnings)
 	} else {
 		var err error
-		if space, end, err = storage.ExternalSpace(ctx, in.Etcd.External()); err != nil {
-			return fmt.Errorf("--etcd-servers: %w", err)
+		if watched, err = space.NewExternal(ctx, in.Etcd.External(), prefix, in.Warnings); err != nil {
+			return nil, fmt.Errorf("--etcd-servers: %w", err)
 		}
 	}
-	go func() {
-		defer end()
-		space.Run(ctx)
-	}()
-	generic.RESTOptionsGetter = config.Encryption.ReadBack(space.Storages(generic.RESTOptionsGetter))
-	generic.AddReadyzChecks(space.HealthCheck())
-	return nil
+	go watched.Run(ctx)
+	return watched, nil
 }
 
 // observeMembers starts to observe the members of etcd until the context ends.

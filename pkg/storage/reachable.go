@@ -34,6 +34,9 @@ import (
 // dialTimeout bounds the connection and the TLS handshake with one endpoint.
 const dialTimeout = 3 * time.Second
 
+// clientTimeout bounds the first connection of a client.
+const clientTimeout = 5 * time.Second
+
 // hello is the preface of an HTTP/2 connection with empty settings, which every etcd client sends.
 const hello = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 
@@ -58,7 +61,7 @@ func CheckReachable(ctx context.Context, to Connection) error {
 
 // ClientConfig returns the configuration of a client of the etcd, whose requests end with the context.
 func (c Connection) ClientConfig(ctx context.Context) (clientv3.Config, error) {
-	config := clientv3.Config{Endpoints: c.Endpoints, DialTimeout: spaceTimeout, Context: ctx}
+	config := clientv3.Config{Endpoints: c.Endpoints, DialTimeout: clientTimeout, Context: ctx}
 	if c.CAFile == "" && c.CertFile == "" {
 		return config, nil
 	}

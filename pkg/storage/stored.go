@@ -19,22 +19,11 @@ package storage
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/storage/value"
 	"k8s.io/apiserver/pkg/storage/value/encrypt/identity"
 )
-
-// ResourceOf returns the resource in the key of an object, in the form resource.group, and without the group for
-// Kubernetes' own: /registry/secrets/..., /registry/fleet.gatehouse.dev/apps/...
-func ResourceOf(key string) string {
-	parts := strings.SplitN(strings.TrimPrefix(key, Prefix+"/"), "/", 3)
-	if len(parts) > 1 && strings.Contains(parts[0], ".") {
-		return parts[1] + "." + parts[0]
-	}
-	return parts[0]
-}
 
 // ReadStored decrypts the stored value of a key and verifies its checksum, as a server does when it reads the object.
 // transformers may be nil: then encrypted values are errors. An error names the key of encryption that is missing.

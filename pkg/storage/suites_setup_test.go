@@ -48,6 +48,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/pkg/storage"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
+	"github.com/gatehouse-dev/gatehouse/pkg/storage/space"
 	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
@@ -144,7 +145,7 @@ func newSubject(t *testing.T, kind kind, change []func(*setup)) *subject {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rest, err := storage.EmbeddedSpace(t.Context(), server).Storages(getter).GetRESTOptions(config.GroupResource, newPod())
+	rest, err := storage.WithSpace(getter, space.NewLocal(t.Context(), server, storage.Prefix, nil)).GetRESTOptions(config.GroupResource, newPod())
 	if err != nil {
 		t.Fatal(err)
 	}

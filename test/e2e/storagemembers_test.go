@@ -52,11 +52,13 @@ type member = diagnosticsv1alpha1.StorageMember
 
 // observed is a server of its own, in front of an etcd of three members with TLS, of which it was told two.
 type observed struct {
-	server  *binary.Server
-	ca      *harness.Authority
-	etcd    map[string]harness.EtcdMember
-	client  *clientv3.Client
-	members diagnosticsclient.StorageMemberInterface
+	server *binary.Server
+	ca     *harness.Authority
+	etcd   map[string]harness.EtcdMember
+	client *clientv3.Client
+	// connection has one of the endpoints.
+	connection storage.Connection
+	members    diagnosticsclient.StorageMemberInterface
 }
 
 func observe(t *testing.T) *observed {
@@ -80,6 +82,7 @@ func observe(t *testing.T) *observed {
 		t.Cleanup(process.Kill)
 	}
 	connection := storage.Connection{Endpoints: []string{processes[0].URL}, CAFile: ca.CertFile(), CertFile: client.Cert, KeyFile: client.Key}
+	o.connection = connection
 	config, err := connection.ClientConfig(t.Context())
 	if err != nil {
 		t.Fatal(err)

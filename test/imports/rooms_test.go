@@ -194,13 +194,18 @@ var rooms = []room{
 		"k8s.io/apiserver/pkg/endpoints/request", "k8s.io/apiserver/pkg/storage/...", "k8s.io/apiserver/pkg/server/options", "k8s.io/apiserver/pkg/registry/generic",
 		"k8s.io/apiserver/pkg/features", "k8s.io/apiserver/pkg/util/feature", "k8s.io/client-go/tools/cache",
 		"go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/client/v3/kubernetes",
-		// The alarm of a full database: etcd's type, and the check of /readyz that reports it.
+		// The alarm of a full database: etcd's type.
 		"go.etcd.io/etcd/api/v3/...", "k8s.io/apiserver/pkg/server/healthz",
 		// Spans of the calls of an etcd in the process.
 		"go.opentelemetry.io/otel/...",
 		// The interval at which the keys of encryption at rest are read, and the health of their plugins.
 		"k8s.io/apiserver/pkg/server/options/encryptionconfig/controller", "k8s.io/component-base/metrics/...",
-	}},
+	}, tests: []string{"pkg/storage/space"}},
+	// The space of etcd is watched for the server, and made by commands: both are clients of etcd's members.
+	{packages: "pkg/storage/space", may: []string{
+		"pkg/storage", "go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/api/v3/...", "go.uber.org/zap", "k8s.io/apiserver/pkg/server/healthz",
+		"k8s.io/component-base/metrics", "github.com/spf13/pflag",
+	}, tests: []string{"pkg/storage/embedded"}},
 	// The poller makes the API objects of the members, and asks them by gRPC and for their metrics.
 	{packages: "pkg/storage/members", may: []string{
 		"pkg/storage", "pkg/apis/diagnostics", "go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/api/v3/...", "go.uber.org/zap", "google.golang.org/grpc/...",

@@ -140,7 +140,7 @@ func serveOn(ctx context.Context, end context.CancelCauseFunc, o options.Complet
 	if err != nil {
 		return err
 	}
-	in := server.Inputs{CompletedOptions: o, Listener: listener, Certificates: bundle, Local: etcd, Identities: authentication.NewControllers()}
+	in := server.Inputs{CompletedOptions: o, Listener: listener, Certificates: bundle, Local: etcd, Identities: authentication.NewControllers(), Warnings: server.NewWarnings()}
 	if in.Backup, err = server.NewBackup(in); err != nil {
 		return errors.Join(err, listener.Close())
 	}

@@ -83,7 +83,7 @@ func (c *content) decode(ctx context.Context, path string, decoder Decoder, keys
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		c.objects[storage.ResourceOf(name)]++
+		c.objects[storage.ResourceOf(storage.Prefix, name)]++
 		switch {
 		case sealed:
 			c.sealed++

@@ -109,7 +109,7 @@ func otherCluster(dir, peer, theirs, ours string) *Problem {
 
 func overQuota(dir string, quotaBytes int64) *Problem {
 	return &Problem{Reason: OverQuota, Dir: dir, message: fmt.Sprintf(
-		"the database in the data directory %s has reached its quota of %d MiB (the disk is not full): reads and deletes continue and every other write is refused; delete objects and restart the server, which then compacts and defragments the database, or restart it with a larger --etcd-quota-bytes", dir, quotaBytes>>20)}
+		"the database in the data directory %s has reached its quota of %d MiB (the disk is not full): reads and deletes continue and every other write is refused; delete objects, and the server compacts and defragments the database, or restart it with a larger --etcd-quota-bytes", dir, quotaBytes>>20)}
 }
 
 func failingDisk(dir string, cause error) *Problem {

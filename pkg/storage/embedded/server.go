@@ -82,7 +82,7 @@ type Server struct {
 //	  embed.StartEtcd     reads the log and the database
 //	  elect               a lone member becomes leader
 //	  awaitQuorum         a member of a cluster becomes a voter and completes a linearizable read
-//	  reclaimSpace        compacts and defragments a database that has reached its quota
+//	  reclaimSpace        compacts and defragments a database that is close to its quota
 //	  <- ready            Start returns; watch delivers failures to Err
 //	Close                 waits for requests, closes the log and the database
 func Start(ctx context.Context, config Config) (*Server, error) {
@@ -245,6 +245,7 @@ func (s *Server) etcdConfig(c *completed) *embed.Config {
 	config.TickMs = c.TickMs
 	config.ElectionMs = c.ElectionMs
 	config.QuotaBackendBytes = c.QuotaBackendBytes
+	config.BootstrapDefragThresholdMegabytes = defragThresholdMegabytes
 	config.MaxRequestBytes = c.MaxRequestBytes
 	// An acknowledged write has reached the disk. No option changes that.
 	config.UnsafeNoFsync = false

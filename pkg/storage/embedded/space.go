@@ -26,9 +26,16 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// reclaimedPercent is the part of the quota that a defragmented database may fill for the alarm to be
-// disarmed. With less free space, the next writes would set the alarm again.
-const reclaimedPercent = 90
+const (
+	// reclaimedPercent is the part of the quota that a defragmented database may fill for the alarm to be
+	// disarmed. With less free space, the next writes would set the alarm again. Start defragments a
+	// database that fills more of its quota.
+	reclaimedPercent = 90
+
+	// defragThresholdMegabytes is what a start must regain to defragment a database that is far from its
+	// quota. That takes about a second per 30 MB, in which an unattended restart is not ready.
+	defragThresholdMegabytes = 256
+)
 
 // Alarm returns a *Problem of reason OverQuota if the database has reached its quota, one of reason
 // Corrupt if etcd has found it inconsistent, and nil otherwise. At its quota etcd still serves reads
@@ -61,15 +68,21 @@ func (s *Server) OverQuota() bool {
 // Size returns the size of the database and its quota, in bytes.
 func (s *Server) Size() (size, quota int64) { return s.etcd.Server.Backend().Size(), s.quotaBytes }
 
+// Defragment rewrites the database without its free pages. Requests wait meanwhile. The client of NewClient cannot do
+// that.
+func (s *Server) Defragment() error { return s.etcd.Server.Defragment() }
+
 // reclaimSpace makes a database at its quota writable again if deletes, or a larger quota, leave
-// free space. Start succeeds in any case. It runs before Start returns, when there are no readers; watches
-// that clients resume later get 410 and start from a new list.
+// free space, and defragments one that is close to its quota. Start succeeds in any case. It runs before
+// Start returns, when there are no readers; watches that clients resume later get 410 and start from a new
+// list.
 func (s *Server) reclaimSpace(ctx context.Context) {
-	if !s.OverQuota() {
+	size, quota := s.Size()
+	if !s.OverQuota() && size <= quota/100*reclaimedPercent {
 		return
 	}
 	if err := s.Reclaim(ctx); err != nil {
-		s.log.Error(err, "Reclaiming space failed, the database stays at its quota")
+		s.log.Error(err, "Reclaiming space failed, the database stays close to its quota or at it")
 	}
 }
 
@@ -82,7 +95,7 @@ func (s *Server) Reclaim(ctx context.Context) error {
 	if err := compactAll(ctx, client); err != nil {
 		return fmt.Errorf("compacting the database: %w", err)
 	}
-	if err := s.etcd.Server.Defragment(); err != nil {
+	if err := s.Defragment(); err != nil {
 		return fmt.Errorf("defragmenting the database: %w", err)
 	}
 	after, _ := s.Size()

@@ -129,7 +129,7 @@ func TestTheMessageOfADiskNamesItsCure(t *testing.T) {
 
 func TestTheMessageOfAFullQuotaDoesNotBlameTheDisk(t *testing.T) {
 	message := overQuota("/data/etcd", 64<<20).Error()
-	for _, part := range []string{"/data/etcd", "64 MiB", "--etcd-quota-bytes", "the disk is not full", "delete objects and restart"} {
+	for _, part := range []string{"/data/etcd", "64 MiB", "--etcd-quota-bytes", "the disk is not full", "delete objects, and"} {
 		if !strings.Contains(message, part) {
 			t.Errorf("%q lacks %q", message, part)
 		}

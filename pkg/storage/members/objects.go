@@ -19,7 +19,6 @@ package members
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,10 +31,6 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage"
 )
-
-// alarmText matches an alarm in the errors of a status: etcd's text of an AlarmMember. The request for alarms is
-// no alternative, because each one is a write of the log of all members.
-var alarmText = regexp.MustCompile(`^memberID:(\d+)\s+alarm:(NOSPACE|CORRUPT)\s*$`)
 
 // alarmErrors are the errors of members with an alarm.
 var alarmErrors = map[diagnostics.StorageAlarm]string{
@@ -65,12 +60,8 @@ func (p *Poller) view() view {
 			v.leader, term = status.GetLeader(), status.GetRaftTerm()
 		}
 		for _, text := range status.GetErrors() {
-			parts := alarmText.FindStringSubmatch(text)
-			if parts == nil {
-				continue
-			}
-			id, err := strconv.ParseUint(parts[1], 10, 64)
-			if alarm := diagnostics.StorageAlarm(parts[2]); err == nil && !slices.Contains(v.alarms[id], alarm) {
+			id, found, ok := storage.ParseAlarm(text)
+			if alarm := diagnostics.StorageAlarm(found.String()); ok && !slices.Contains(v.alarms[id], alarm) {
 				v.alarms[id] = append(v.alarms[id], alarm)
 			}
 		}
@@ -140,7 +131,7 @@ func (p *Poller) object(member *etcdserverpb.Member, v view) (object *diagnostic
 	}
 	var errs []string
 	for _, text := range o.last.status.GetErrors() {
-		if !alarmText.MatchString(text) {
+		if _, _, alarm := storage.ParseAlarm(text); !alarm {
 			errs = append(errs, strings.TrimPrefix(text, "etcdserver: "))
 		}
 	}

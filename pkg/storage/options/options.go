@@ -87,7 +87,7 @@ const (
 )
 
 func (o *Options) addQuotaFlag(fs *pflag.FlagSet) {
-	fs.Int64Var(&o.QuotaBytes, "etcd-quota-bytes", o.QuotaBytes, "Maximum size in bytes of the database of the embedded etcd. At this size the server refuses creates and updates with 507 and /readyz fails with the check etcd-space, while reads and deletes continue. A restart compacts and defragments the database and takes writes again if that leaves 10 % of the quota free.")
+	fs.Int64Var(&o.QuotaBytes, "etcd-quota-bytes", o.QuotaBytes, "Maximum size in bytes of the database of the embedded etcd. From 90 % on there are warnings. At the quota the server refuses creates and updates with 507 and /readyz fails with the check storage-space, while reads and deletes continue. The server compacts and defragments the database and takes writes again when objects take less than 80 % of the quota.")
 }
 
 // Embedded reports whether etcd runs in this process.
