@@ -77,9 +77,10 @@ func Asked(ctx context.Context, name string, ok bool, err error) {
 	case err != nil:
 		// The reason is redacted when the result is known.
 		record.add(Stop{Gate: Authentication, Verdict: NoOpinion, By: name, Reason: bounded(err.Error(), 4*longestReason)})
-	case record.askedCount < mostAsked:
-		record.asked[record.askedCount] = name
-		record.askedCount++
+	case record.asked == nil:
+		record.asked = append(record.askedTwo[:0], name)
+	case len(record.asked) < mostAsked:
+		record.asked = append(record.asked, name)
 	}
 }
 

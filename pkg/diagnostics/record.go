@@ -34,8 +34,9 @@ const (
 	longestName = 256
 	// longestReason bounds the cause that a gate states, in bytes.
 	longestReason = 512
-	// mostStops bounds the number of entries.
-	mostStops = 48
+	// mostStops bounds the number of entries, and stopsOfWrites is the number for which a write has space at first.
+	mostStops     = 48
+	stopsOfWrites = 24
 	// mostGroups, mostPaths and mostAsked bound lists.
 	mostGroups = 32
 	mostPaths  = 16
@@ -175,8 +176,9 @@ type Record struct {
 	authenticated, effective identity
 	target                   target
 	check                    Check
-	asked                    [mostAsked]string
-	askedCount               int
+	// asked are the authenticators that found no identity.
+	asked    []string
+	askedTwo [2]string
 
 	// gate has the request since the time, and part is the part of it that is running.
 	gate  Gate
@@ -187,7 +189,7 @@ type Record struct {
 	reached uint16
 
 	stops    []Stop
-	inline   [6]Stop
+	inline   [4]Stop
 	calls    []call
 	uncalled []Uncalled
 	// unlisted is the number of webhooks and policies besides those in uncalled.
@@ -293,8 +295,12 @@ func (r *Record) add(stop Stop) {
 		return
 	}
 	stop.calls = 1
-	if r.stops == nil {
+	switch {
+	case r.stops == nil:
 		r.stops = r.inline[:0]
+	case len(r.stops) == len(r.inline):
+		// A write has an entry for each plugin: growing step by step would make twice the garbage.
+		r.stops = append(make([]Stop, 0, stopsOfWrites), r.stops...)
 	}
 	r.stops = append(r.stops, stop)
 }

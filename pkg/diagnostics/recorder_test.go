@@ -20,6 +20,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -357,9 +358,25 @@ func BenchmarkRecorder(b *testing.B) {
 		record.Enter(Storage)
 		w.WriteHeader(http.StatusOK)
 	}
-	for _, mode := range []Mode{Off, All} {
-		b.Run(string(mode), func(b *testing.B) {
-			wrapped := newTestRecorder(mode).Wrap(http.HandlerFunc(handler))
+	plugins := make([]string, 20)
+	for i := range plugins {
+		plugins[i] = fmt.Sprint("Plugin", i)
+	}
+	write := func(w http.ResponseWriter, r *http.Request) {
+		record := From(r.Context())
+		for _, plugin := range plugins {
+			record.Running(plugin)
+			record.Add(Stop{Gate: ValidatingAdmission, By: plugin})
+		}
+		handler(w, r)
+	}
+	for _, row := range []struct {
+		name    string
+		mode    Mode
+		handler http.HandlerFunc
+	}{{"off", Off, handler}, {"read", All, handler}, {"write", All, write}} {
+		b.Run(row.name, func(b *testing.B) {
+			wrapped := newTestRecorder(row.mode).Wrap(row.handler)
 			req := httptest.NewRequest(http.MethodGet, "/", nil)
 			req.Header.Set("Audit-ID", "7f9e3c7a-0000-4000-8000-000000000000")
 			answer := httptest.NewRecorder()

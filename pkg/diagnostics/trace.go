@@ -138,8 +138,8 @@ func (r *Record) traceStop(stop *Stop) diagnostics.TraceStop {
 	if stop.calls > 1 {
 		t.Calls = stop.calls
 	}
-	if stop.Gate == Authentication && stop.Verdict != NoOpinion && r.askedCount > 0 {
-		t.Reason = "no identity by " + strings.Join(r.asked[:r.askedCount], ", ")
+	if stop.Gate == Authentication && stop.Verdict != NoOpinion && len(r.asked) > 0 {
+		t.Reason = "no identity by " + strings.Join(r.asked, ", ")
 	}
 	if stop.Binding != nil && stop.Role != nil {
 		t.Grant = &diagnostics.TraceGrant{Binding: diagnostics.TracedObject(*stop.Binding), Role: diagnostics.TracedObject(*stop.Role)}
