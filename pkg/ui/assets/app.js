@@ -64,7 +64,7 @@ const page = {
 
 	route() {
 		if (location.hash.startsWith('#secret=')) return location.reload();
-		if (page.ended || location.hash === '#main') return;
+		if (!page.timer || page.ended || location.hash === '#main') return;
 		const [name, ...rest] = decodeURIComponent(location.hash.slice(1)).split('/');
 		if (!Object.hasOwn(views, name)) return page.go('gates');
 		if (name !== page.name) page.show(name);

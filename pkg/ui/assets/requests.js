@@ -52,7 +52,7 @@ const idle = s => s.verdict === 'NotCalled';
 
 function tablesOf({stops = [], decidedBy = {}, user = {}}) {
 	const decided = s => s.stop === decidedBy.stop && (s.by ?? '') === (decidedBy.by ?? '');
-	const gate = [['Gate', s => words(s.stop)], ['By', s => s.by || '–']];
+	const gate = [['Gate', s => words(s.stop)], ['By', s => s.by || '–', 'wrap']];
 	const id = s => s.stop + s.by;
 	const balances = stops.flatMap(s => s.quotas ?? []).flatMap(({quota, refused, resources = []}) => resources.map(r => ({...r, quota: quota.name, refused})));
 	return [

@@ -101,7 +101,9 @@ func TestThePageFitsANarrowScreen(t *testing.T) {
 	server := start(t)
 	b := newTab(t, 360, 740)
 	b.run("open the link", chromedp.Navigate(link(t, kubeconfig(server))))
-	for _, view := range []string{"gates", "refusals", "watches", "storage", "hosts", "hosts/sim-1", "apps", "apps/shop/search"} {
+	b.shows("td", "bob")
+	refusal := get[string](b, "document.querySelector('td a').hash.slice(1)")
+	for _, view := range []string{"gates", refusal, "refusals", "watches", "storage", "hosts", "hosts/sim-1", "apps", "apps/shop/search"} {
 		b.visit(view, "")
 		b.wait("document.querySelector('main h1') && !document.querySelector('main').innerText.includes('Waiting')")
 		if width := get[int](b, "document.documentElement.scrollWidth"); width > 360 {

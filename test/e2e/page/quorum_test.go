@@ -73,7 +73,7 @@ func TestALostQuorumIsShown(t *testing.T) {
 	b.shows(".card", "connection refused")
 	b.shows(".card", "no leader")
 	b.shows("nav a[href='#storage'] .badge", "3")
-	b.picture("ui-quorum", "light")
+	b.picture("ui-storage", "light")
 
 	// The other views go on, and show what was known.
 	b.visit("gates", "Gates")

@@ -23,6 +23,7 @@ import (
 	"strings"
 	"testing"
 
+	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -148,5 +149,23 @@ func TestAViewNamesTheRightThatIsMissing(t *testing.T) {
 	b.visit("hosts", "Hosts")
 	b.wait("/this view needs the verb (list|watch) on hosts.fleet.gatehouse.dev/.test(document.querySelector('.empty')?.innerText)")
 	b.wait("/^kubectl auth can-i (list|watch) hosts.fleet.gatehouse.dev$/.test(document.querySelector('.empty code')?.innerText)")
+	b.clean()
+}
+
+func TestAViewMayBeOpenedBeforeTheSessionBegins(t *testing.T) {
+	server := start(t)
+	b := newTab(t, 1280, 800)
+	// The view is wanted while the secret is being exchanged.
+	do(b, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: `const send = window.fetch;
+		window.fetch = async (path, options) => {
+			if (path === '/ui/session') {
+				location.hash = 'storage';
+				await new Promise(resolve => setTimeout(resolve, 500));
+			}
+			return send(path, options);
+		};`})
+	b.run("open the link", chromedp.Navigate(link(t, kubeconfig(server))))
+	b.shows("h1", "Storage")
+	b.shows(".card", "Leader")
 	b.clean()
 }
