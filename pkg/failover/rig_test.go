@@ -192,4 +192,3 @@ var (
 	errRefused = errors.New("connection refused")
 	errBroken  = errors.New("connection reset by peer")
 )
-
