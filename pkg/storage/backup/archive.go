@@ -188,8 +188,11 @@ func (a *archive) read(ctx context.Context, take func(part Part, content io.Read
 		}
 		sum := sha256.New()
 		reading := &reader{from: io.TeeReader(a.tar, sum)}
-		if err := take(part, reading); err != nil {
-			return errors.Join(partError(part.Name, reading.failed), err)
+		err = take(part, reading)
+		if reading.failed != nil {
+			return partError(part.Name, reading.failed)
+		} else if err != nil {
+			return err
 		}
 		if actual := hex.EncodeToString(sum.Sum(nil)); actual != part.SHA256 {
 			return fmt.Errorf("%s is damaged: its SHA-256 is %s, and %s says %s", part.Name, actual, manifestPart, part.SHA256)

@@ -180,21 +180,27 @@ func TestAServerIsRestoredOnAnotherMachineWithAllThatItHasIssued(t *testing.T) {
 		t.Errorf("the secret is %v, %v", secret, err)
 	}
 
-	// A watch of a revision that is lost does not go on in silence, and the informer has what is restored.
-	watch, err := client.CoreV1().ConfigMaps("default").Watch(t.Context(), metav1.ListOptions{ResourceVersion: after.ResourceVersion})
+	// The informer has what is restored.
+	wantExpired(t, client, after.ResourceVersion)
+	createMap(t, client, "again")
+	issued.seen(t, "again", true)
+	issued.seen(t, "after", false)
+	issued.seen(t, "before", true)
+	backUp(t, second) // the next backup is made with the same recovery key
+}
+
+// wantExpired checks that a watch of a revision that is lost does not go on in silence.
+func wantExpired(t *testing.T, client kubernetes.Interface, version string) {
+	t.Helper()
+	watch, err := client.CoreV1().ConfigMaps("default").Watch(t.Context(), metav1.ListOptions{ResourceVersion: version})
 	if err == nil {
 		event := <-watch.ResultChan()
 		err = apierrors.FromObject(event.Object)
 		watch.Stop()
 	}
 	if !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err) {
-		t.Errorf("a watch of revision %s got %v", after.ResourceVersion, err)
+		t.Errorf("a watch of revision %s got %v", version, err)
 	}
-	createMap(t, client, "again")
-	issued.seen(t, "again", true)
-	issued.seen(t, "after", false)
-	issued.seen(t, "before", true)
-	backUp(t, second) // the next backup is made with the same recovery key
 }
 
 func TestARestoreWithoutTheRecoveryKeyNamesTheFlag(t *testing.T) {
