@@ -132,7 +132,7 @@ become leader. The command refuses while a member is unhealthy or a learner, bec
 defragmented responds to no request meanwhile.
 
 A lone member is defragmented only with --allow-blocking, or if its database is full. If the alarm of a full
-database is set and the file is below 90 % of the quota afterwards, the alarm is removed.
+database is set and the file is below 85 % of the quota afterwards, the alarm is removed.
 
 Of embedded etcds on several machines, the command defragments the member of this machine only.`,
 		func(ctx context.Context, cmd *cobra.Command, _ *space.Options, etcd *space.Etcd) error {

@@ -30,8 +30,9 @@ const (
 	// enoughPercent is the part of the quota below which objects must be for a full database to be made writable
 	// again. With less free space, the next writes would fill it again.
 	enoughPercent = 80
-	// disarmPercent is the part of the quota that the file may have after the defragmentation.
-	disarmPercent = 90
+	// disarmPercent is the part of the quota that the file may have after the defragmentation. It is less than what
+	// the reserve leaves.
+	disarmPercent = 85
 )
 
 // Revision returns the current revision of the database.

@@ -174,7 +174,7 @@ func (s *Server) warnOfDisk() {
 //	estimate     counts what the current versions take: the size in use that etcd reports is that of one or two
 //	             commits before, and nothing commits while writes are refused
 //	defragment   shrinks the file, if the objects take less than 80 % of the quota: requests wait meanwhile
-//	disarm       makes etcd accept writes, if the file has less than 90 % of the quota
+//	disarm       makes etcd accept writes, if the file has less than 85 % of the quota
 //
 // The compactor of the storages cannot do the first: it records its progress by a write.
 func (s *Server) reclaim(ctx context.Context, members []Member) {

@@ -37,9 +37,10 @@ const (
 	warnPercent = 90
 
 	// reservePart of the quota, within the bounds below, is left for updates: see Server. The size that etcd reports
-	// lacks the writes of the last 100 ms, so the reserve is much more than those.
-	reservePart            = 16
-	minReserve, maxReserve = 2 << 20, 128 << 20
+	// lacks the writes of the last 100 ms, so the reserve is much more than those. It is never more than a tenth:
+	// a database that was defragmented to disarmPercent must have space for creates.
+	reservePart, maxReservePart = 16, 10
+	minReserve, maxReserve      = 2 << 20, 128 << 20
 
 	// createsNeedDisk and updatesNeedDisk are the free bytes of the disk below which the server refuses creates and
 	// updates. Both are for the embedded etcd, which fails when a write of its log finds no space; the first is
@@ -196,7 +197,9 @@ func (s *Server) reserved() bool {
 }
 
 // reserve returns the bytes of a quota that are left for updates.
-func reserve(quota int64) int64 { return min(max(quota/reservePart, minReserve), maxReserve) }
+func reserve(quota int64) int64 {
+	return min(max(quota/reservePart, minReserve), maxReserve, quota/maxReservePart)
+}
 
 // setFull records whether etcd refuses writes, and logs a change.
 func (s *Server) setFull(full bool) {
