@@ -78,14 +78,10 @@ func rejected(t *testing.T, server *binary.Server) (id string) {
 	return id
 }
 
-func TestATraceShowsWhatItsGatesReported(t *testing.T) {
-	server := start(t)
-	kubectl(t, server, "apply", "-f", "testdata/details.yaml")
-	slowHook(t, server)
-	b := newTab(t, 1280, 800)
-	b.run("open the link", chromedp.Navigate(link(t, kubeconfig(server))))
-	b.shows("#live", "Live")
-	ids := map[string]string{}
+// reported sends a request for each kind of report of a gate, and returns the IDs of their traces.
+func reported(t *testing.T, server *binary.Server, b *tab) (ids map[string]string) {
+	t.Helper()
+	ids = map[string]string{}
 	number := 0
 	kit.Eventually(t, "the policy is in force", func(context.Context) bool {
 		number++
@@ -119,6 +115,17 @@ func TestATraceShowsWhatItsGatesReported(t *testing.T) {
 		t.Fatalf("the slow create has the code %d", code)
 	}
 	ids["flow control"] = rejected(t, server)
+	return ids
+}
+
+func TestATraceShowsWhatItsGatesReported(t *testing.T) {
+	server := start(t)
+	kubectl(t, server, "apply", "-f", "testdata/details.yaml")
+	slowHook(t, server)
+	b := newTab(t, 1280, 800)
+	b.run("open the link", chromedp.Navigate(link(t, kubeconfig(server))))
+	b.shows("#live", "Live")
+	ids := reported(t, server, b)
 	for name, texts := range map[string][]string{
 		"a create": {"Would refuse", "in shadow: decides nothing", "etcd took ", "Not called", "slow/slow.example.com", "sidecars/sidecars.example.com", "objectSelector",
 			"Quotas", "enough", "count/configmaps"},
