@@ -32,13 +32,11 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
+	"github.com/gatehouse-dev/gatehouse/pkg/files"
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage/cluster"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
 )
-
-// loneName is the name under which the first member of a cluster has created its data.
-const loneName = "gatehouse"
 
 // Member is the etcd of this server as a member of a cluster, before it starts.
 type Member struct {
@@ -75,11 +73,11 @@ func PrepareMember(ctx context.Context, o options.CompletedOptions) (*Member, er
 	if err := m.move(o); err != nil {
 		return nil, err
 	}
-	files, err := certificates.EnsurePeer(o.CertificateDir(), m.hosts(), time.Now())
+	peers, err := certificates.EnsurePeer(o.CertificateDir(), m.hosts(), time.Now())
 	if err != nil {
-		return nil, err
+		return nil, files.Flag("data-dir", err)
 	}
-	m.Trust = &embedded.PeerTLS{CAFile: files.CAFile, CertFile: files.CertFile, KeyFile: files.KeyFile, CommonName: certificates.PeerCommonName}
+	m.Trust = &embedded.PeerTLS{CAFile: peers.CAFile, CertFile: peers.CertFile, KeyFile: peers.KeyFile, CommonName: certificates.PeerCommonName}
 	shared := filepath.Join(o.DataDir, cluster.EncryptionName)
 	if _, err := os.Stat(shared); err == nil && o.Etcd.EncryptionProviderConfigFilepath == "" {
 		o.Etcd.EncryptionProviderConfigFilepath = shared
@@ -109,9 +107,14 @@ func join(ctx context.Context, o options.CompletedOptions) (*cluster.Joined, err
 		}
 		name = strings.ToLower(host)
 	}
+	peerURL := o.Etcd.Member.PeerURL
+	// A server that listens on one address of its own has its peers there, too. Otherwise the joiner finds out.
+	if bind := o.Serving.BindAddress; peerURL == "" && !bind.IsUnspecified() && !bind.Equal(net.IPv4(127, 0, 0, 1)) {
+		peerURL = "https://" + net.JoinHostPort(bind.String(), fmt.Sprint(cluster.DefaultPeerPort))
+	}
 	return cluster.Joiner{
 		URL: o.Etcd.Member.Join, Token: token, DataDir: o.DataDir, CertificateDir: o.CertificateDir(), EtcdDir: o.EtcdDir(),
-		Name: name, PeerURL: o.Etcd.Member.PeerURL, PeerListen: o.Etcd.Member.Listen,
+		Name: name, PeerURL: peerURL, PeerListen: o.Etcd.Member.Listen,
 	}.Join(ctx)
 }
 
@@ -177,7 +180,7 @@ func (in Inputs) firstMember() (cluster.State, error) {
 	wanted := in.Etcd.Member
 	state := cluster.State{Name: wanted.Name, PeerURL: wanted.PeerURL, PeerListen: wanted.Listen}
 	if state.Name == "" {
-		state.Name = loneName
+		state.Name = embedded.DefaultName
 	}
 	if state.PeerURL == "" {
 		host, _, err := net.SplitHostPort(in.joinAddress())

@@ -34,7 +34,8 @@ const maxMachineAddresses = 64
 // the machine's loopback.
 func (o *Options) Names(externalHost string) []string {
 	names := append([]string{}, o.SANs...)
-	if ip := o.BindAddress; !ip.IsLoopback() && !ip.IsUnspecified() {
+	// Of the addresses of loopback, a certificate has 127.0.0.1 and ::1 anyway.
+	if ip := o.BindAddress; !ip.IsUnspecified() && !ip.Equal(net.IPv4(127, 0, 0, 1)) && !ip.Equal(net.IPv6loopback) {
 		names = append(names, ip.String())
 	}
 	if externalHost != "" {

@@ -210,7 +210,7 @@ func startEtcdAndCertificates(ctx context.Context, o options.CompletedOptions, m
 
 // startEtcd starts etcd. The start of a member of a cluster ends with the context: it may wait for others.
 func startEtcd(ctx context.Context, o options.CompletedOptions, member *server.Member) (*embedded.Server, error) {
-	config := embedded.Config{DataDir: o.EtcdDir(), QuotaBackendBytes: o.Etcd.QuotaBytes, PeerTLS: member.Trust, Member: member.Config()}
+	config := embedded.Config{DataDir: o.EtcdDir(), QuotaBackendBytes: o.Etcd.QuotaBytes, Name: o.Etcd.Member.Name, PeerTLS: member.Trust, Member: member.Config()}
 	if config.Member == nil {
 		// The context of etcd does not end with ctx, because etcd must outlive the server.
 		ctx = context.WithoutCancel(ctx)

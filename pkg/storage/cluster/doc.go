@@ -17,7 +17,7 @@ limitations under the License.
 // Package cluster makes one, three or five embedded etcds one cluster: invitations, joins, and the removal of
 // members that are dead.
 //
-// Stage 5 of the request's path (see ARCHITECTURE.md). pkg/server serves Handler and runs Warden;
+// Stage 5 of the request's path (see ARCHITECTURE.md). pkg/server serves Handler and calls Run;
 // cmd/gatehouse/app calls Join before the etcd of a joiner starts. Read Cluster.Join first.
 //
 //	token.go        the token of an invitation, and the check of the server by its pin

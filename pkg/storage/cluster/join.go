@@ -205,6 +205,9 @@ func (c *Cluster) addIfFree(ctx context.Context, peerURL string) (uint64, error)
 	if now.learner() {
 		return 0, rpctypes.ErrTooManyLearners
 	}
+	if !c.Local.HasVersion() {
+		return 0, rpctypes.ErrUnhealthy
+	}
 	added, err := c.client.MemberAddAsLearner(ctx, []string{peerURL})
 	if err != nil {
 		return 0, err

@@ -28,6 +28,7 @@ import (
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/klog/v2"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/storage"
@@ -41,6 +42,9 @@ const (
 	// queueRetry is the interval between two attempts to add a member. etcd refuses a second learner, and any
 	// change within 5 s after the last one.
 	queueRetry = 200 * time.Millisecond
+
+	// removePatience bounds the attempts to remove a member.
+	removePatience = 8 * time.Second
 
 	// DefaultPeerPort is the port for other members.
 	DefaultPeerPort = 6444
@@ -196,7 +200,14 @@ func (c *Cluster) Remove(ctx context.Context, name string) error {
 	if !member.GetIsLearner() && now.voters() == 1 {
 		return conflict(fmt.Sprintf("%s is the only member that votes, and the data would be gone with it: invite another member first", name))
 	}
-	return c.remove(ctx, member.GetID())
+	// etcd refuses removals within 5 s after another change.
+	for patience := time.Now().Add(removePatience); ; {
+		err := c.remove(ctx, member.GetID())
+		if !apierrors.IsConflict(err) || time.Now().After(patience) || ctx.Err() != nil {
+			return err
+		}
+		time.Sleep(queueRetry)
+	}
 }
 
 func (c *Cluster) remove(ctx context.Context, id uint64) error {

@@ -30,8 +30,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// memberName is the member's name, which the first start writes to the data directory.
-const memberName = "gatehouse"
+// DefaultName is the name of a lone member.
+const DefaultName = "gatehouse"
 
 // InitialMember returns the name and the peer address of a lone member, for a directory that is made from a snapshot.
 func InitialMember() (name, peer string) {
@@ -41,11 +41,11 @@ func InitialMember() (name, peer string) {
 
 // newCluster configures the cluster that the first start creates; later starts ignore it. The token
 // is random, so that no two directories hold a member with the same id.
-func newCluster(config *embed.Config) {
+func newCluster(config *embed.Config, name string) {
 	peer := peerURL()
-	config.Name = memberName
+	config.Name = name
 	config.InitialClusterToken = rand.Text()
-	config.InitialCluster = memberName + "=" + peer.String()
+	config.InitialCluster = name + "=" + peer.String()
 }
 
 // discardUnfinished removes the files of a first start that was interrupted before the member had

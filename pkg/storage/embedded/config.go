@@ -67,6 +67,8 @@ type Config struct {
 	// PeerTLS has the files by which members authenticate each other. A lone member without it stays
 	// alone: see Grow.
 	PeerTLS *PeerTLS
+	// Name is that of a lone member, which it keeps as the first member of a cluster; empty for a default.
+	Name string
 	// Member makes this a member of a cluster; nil for a lone member.
 	Member *Member
 }
@@ -90,6 +92,7 @@ func (c Config) complete() (*completed, error) {
 	if c.SocketDir, err = filepath.Abs(c.SocketDir); err != nil {
 		return nil, fmt.Errorf("the socket directory %s has no absolute path: %w", c.SocketDir, err)
 	}
+	setDefault(&c.Name, DefaultName)
 	setDefault(&c.TickMs, defaultTickMs)
 	setDefault(&c.ElectionMs, defaultElectionMs)
 	setDefault(&c.QuotaBackendBytes, DefaultQuotaBytes)

@@ -89,8 +89,8 @@ func (m *Member) listenAddress() string {
 // mayDiscard reports whether leftovers of a first start may be removed: those of a member that has never voted.
 func (m *Member) mayDiscard() bool { return m == nil || len(m.Peers) > 0 }
 
-// ofCluster configures a member of a cluster. It listens neither for peers nor for clients itself: see listen
-// and serveClients. What is about the first start is ignored later.
+// ofCluster configures a member of a cluster. It listens neither for peers nor for clients itself: see
+// servePeers and serveClients. What is about the first start is ignored later.
 func ofCluster(config *embed.Config, m *Member) {
 	address, _ := url.Parse(m.PeerURL) // validate has parsed it
 	config.Name = m.Name
@@ -105,8 +105,17 @@ func ofCluster(config *embed.Config, m *Member) {
 		initial = append(initial, fmt.Sprintf("%s-peer%d=%s", m.Name, i, peer))
 	}
 	config.InitialCluster = strings.Join(initial, ",")
+	checkPeersData(config)
 	config.MaxWalFiles = clusterLogFiles
 	config.SnapshotCatchUpEntries = clusterEntries
+}
+
+// checkPeersData makes etcd compare its data with that of the others: before it serves, and after each compaction.
+// A difference ends the start, or sets an alarm.
+func checkPeersData(config *embed.Config) {
+	if gate, ok := config.ServerFeatureGate.(interface{ Set(string) error }); ok {
+		_ = gate.Set("InitialCorruptCheck=true,CompactHashCheck=true") // both exist
+	}
 }
 
 // Clustered reports whether the member has, or can have, peers.
@@ -137,6 +146,10 @@ func (s *Server) IsLeader() bool {
 	leader := s.etcd.Server.Leader()
 	return leader != 0 && leader == s.etcd.Server.MemberID()
 }
+
+// HasVersion reports whether the cluster has decided which version of etcd it has, a moment after its first start.
+// Until then, etcd refuses a joiner as incompatible.
+func (s *Server) HasVersion() bool { return s.etcd.Server.ClusterVersion() != nil }
 
 // Reserve opens the listener of a member that is not started yet, to find out that the address is free, and
 // returns the address with its port.

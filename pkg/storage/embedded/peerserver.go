@@ -73,18 +73,25 @@ func newPeering(c *completed) peering {
 	return peering{trust: c.PeerTLS, lone: lone, endLone: end, member: c.Member}
 }
 
-// listen opens the peer listener of a member of a cluster before etcd starts, so that an address in use is found
-// before anything else happens.
-func (s *Server) listen(c *completed) error {
+// checkListen finds out whether the address for peers is free, before anything else happens. The listener is opened
+// when etcd can serve it: members that start at the same time compare their data, and would wait for each other.
+func checkListen(c *completed) error {
 	if c.Member == nil {
 		return nil
 	}
-	listener, err := net.Listen("tcp", c.Member.listenAddress())
+	listener, err := listen(c.Member)
 	if err != nil {
-		return fmt.Errorf("--peer-url, --peer-listen: listening for the other members of etcd: %w: name an address of this machine and a free port", err)
+		return err
 	}
-	s.peers = listener
-	return nil
+	return listener.Close()
+}
+
+func listen(m *Member) (net.Listener, error) {
+	listener, err := net.Listen("tcp", m.listenAddress())
+	if err != nil {
+		return nil, fmt.Errorf("--peer-url, --peer-listen: listening for the other members of etcd: %w: name an address of this machine and a free port", err)
+	}
+	return listener, nil
 }
 
 // identity is the response at identityPath.

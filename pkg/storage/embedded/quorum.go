@@ -48,10 +48,15 @@ const (
 // A learner promotes itself: it is the one that waits, and the leader decides whether it has caught up. So a
 // learner that is killed continues when it starts again, whichever server has invited it.
 func (s *Server) awaitQuorum(ctx context.Context, etcd *embed.Etcd, c *completed) error {
-	if err := s.servePeers(s.peers, etcd); err != nil {
+	listener, err := listen(c.Member)
+	if err != nil {
 		return err
 	}
+	if err := s.servePeers(listener, etcd); err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	checked := time.Now()
+	reminded := checked
 	for {
 		switch {
 		case ctx.Err() != nil:
@@ -77,6 +82,10 @@ func (s *Server) awaitQuorum(ctx context.Context, etcd *embed.Etcd, c *completed
 				return err
 			}
 			checked = time.Now()
+		}
+		if time.Since(reminded) > stillStarting {
+			s.log.Info("Waiting for a majority of the members of etcd: start the others", "severity", "warn", "members", len(etcd.Server.Cluster().Members()))
+			reminded = time.Now()
 		}
 	}
 }

@@ -125,7 +125,7 @@ func Start(ctx context.Context, config Config) (*Server, error) {
 
 		maxRequestBytes: c.MaxRequestBytes,
 	}
-	if err := s.listen(c); err != nil {
+	if err := checkListen(c); err != nil {
 		return nil, errors.Join(err, socket.remove())
 	}
 	if err := s.start(ctx, c); err != nil {
@@ -231,7 +231,7 @@ func (s *Server) etcdConfig(c *completed) *embed.Config {
 	if c.Member != nil {
 		ofCluster(config, c.Member)
 	} else {
-		newCluster(config)
+		newCluster(config, c.Name)
 		// No TCP anywhere: one unix socket for clients, none for peers, no gateway, no metrics.
 		client := s.socket.url()
 		config.ListenClientUrls = []url.URL{client}
