@@ -36,7 +36,7 @@ const DefaultName = "gatehouse"
 // InitialMember returns the name and the peer address of a lone member, for a directory that is made from a snapshot.
 func InitialMember() (name, peer string) {
 	url := peerURL()
-	return memberName, url.String()
+	return DefaultName, url.String()
 }
 
 // newCluster configures the cluster that the first start creates; later starts ignore it. The token
