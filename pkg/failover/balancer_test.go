@@ -196,7 +196,9 @@ func TestRequestsThatWaitGoOnAsSoonAsATrialSucceeds(t *testing.T) {
 	if err := r.get(); !errors.Is(err, errRefused) { // a, which is due too
 		t.Errorf("got %v", err)
 	}
+	before := r.clock.Waiters()
 	go func() { done <- r.get() }() // neither is due
+	kit.Eventually(t, "the request waits", func(context.Context) bool { return r.clock.Waiters() > before })
 	close(release)
 	for range 2 {
 		if err := <-done; err != nil {
