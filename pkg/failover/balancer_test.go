@@ -118,7 +118,9 @@ func TestFailedServersAreTriedAfterGrowingTimes(t *testing.T) {
 		go func() { failed <- r.get() }()
 		kit.Eventually(t, "the request waits", func(context.Context) bool { return r.clock.HasWaiters() })
 		r.clock.Step(wait - time.Millisecond)
-		r.takenBy("")
+		if !r.clock.HasWaiters() {
+			t.Fatalf("the request waits for less than %s", wait)
+		}
 		r.clock.Step(time.Millisecond)
 		if err := <-failed; err == nil {
 			t.Fatal("no server can be reached")
@@ -173,6 +175,60 @@ func TestOneRequestAtATimeTriesAFailedServer(t *testing.T) {
 	<-trying
 }
 
+func TestRequestsThatWaitGoOnAsSoonAsATrialSucceeds(t *testing.T) {
+	r := newRig(t, 2)
+	r.set("a:1", behaviour{refuses: errRefused})
+	r.set("b:1", behaviour{refuses: errRefused})
+	if r.get() == nil {
+		t.Fatal("no server can be reached")
+	}
+	release := make(chan struct{})
+	r.set("b:1", behaviour{held: release})
+	r.clock.Step(firstBackOff)
+	r.takenBy("a, b")
+	done := make(chan error, 2)
+	go func() { done <- r.get() }()
+	kit.Eventually(t, "b is tried", func(context.Context) bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return len(r.received) == 1
+	})
+	if err := r.get(); !errors.Is(err, errRefused) { // a, which is due too
+		t.Errorf("got %v", err)
+	}
+	before := r.clock.Waiters()
+	go func() { done <- r.get() }() // neither is due
+	kit.Eventually(t, "the request waits", func(context.Context) bool { return r.clock.Waiters() > before })
+	close(release)
+	for range 2 {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestAResponseThatWasOnItsWayDoesNotMendAServer(t *testing.T) {
+	r := newRig(t, 2)
+	release := make(chan struct{})
+	r.set("a:1", behaviour{held: release})
+	done := make(chan error, 1)
+	go func() { done <- r.get() }()
+	kit.Eventually(t, "a has the request", func(context.Context) bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return len(r.received) == 1
+	})
+	r.set("a:1", behaviour{refuses: errRefused})
+	r.takes("a, a, b")
+	close(release)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if r.balancer.Err() == nil {
+		t.Error("a can be used again")
+	}
+}
+
 func TestAServerWithoutAConnectionIsGivenUp(t *testing.T) {
 	r := newRig(t, 2)
 	r.set("a:1", behaviour{cutOff: true})
@@ -191,17 +247,7 @@ func TestAServerWithoutAConnectionIsGivenUp(t *testing.T) {
 
 func TestAServerThatNoLongerRespondsLosesItsWatches(t *testing.T) {
 	r := newRig(t, 2)
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://first:1/x?watch=true", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	watch, err := r.client.RoundTrip(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = watch.Body.Close() }()
-	ended := make(chan error)
-	go func() { _, err := io.ReadAll(watch.Body); ended <- err }()
+	ended := r.watch()
 	r.takenBy("a")
 
 	r.set("a:1", behaviour{silent: true})
@@ -261,10 +307,15 @@ func TestAServerThatIsNotReadyIsLeft(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := newRig(t, 2)
+			ended := r.watch()
+			r.takenBy("a")
 			r.set("a:1", behaviour{status: 500, health: tc.health})
-			r.takes("a")
+			r.takes("a") // with its response, which does not end
 			if tc.next == "b" {
 				r.down(0)
+				if err := <-ended; !errors.Is(err, io.ErrUnexpectedEOF) {
+					t.Errorf("the watch ends with %v", err)
+				}
 			}
 			r.set("a:1", behaviour{})
 			r.takes(tc.next)

@@ -43,12 +43,13 @@ type fleet struct {
 
 // behaviour is what a server does with a request.
 type behaviour struct {
-	refuses error // no connection
-	breaks  error // the connection breaks after the request was sent
-	status  int   // 200 if zero
-	silent  bool  // connects, and never responds
-	cutOff  bool  // never connects
-	health  int   // status of /readyz; that of other requests if zero
+	refuses error           // no connection
+	breaks  error           // the connection breaks after the request was sent
+	status  int             // 200 if zero
+	silent  bool            // connects, and never responds
+	cutOff  bool            // never connects
+	health  int             // status of /readyz; that of other requests if zero
+	held    <-chan struct{} // connects, and responds once it is closed
 }
 
 func (f *fleet) set(host string, b behaviour) {
@@ -90,6 +91,9 @@ func (f *fleet) RoundTrip(r *http.Request) (*http.Response, error) {
 		<-r.Context().Done()
 		return nil, r.Context().Err()
 	}
+	if b.held != nil {
+		<-b.held
+	}
 	if b.breaks != nil {
 		return nil, b.breaks
 	}
@@ -97,7 +101,7 @@ func (f *fleet) RoundTrip(r *http.Request) (*http.Response, error) {
 		b.status = http.StatusOK
 	}
 	stream, end := io.Pipe()
-	if r.URL.Query().Has("watch") {
+	if r.URL.Query().Has("watch") && b.status == http.StatusOK {
 		context.AfterFunc(r.Context(), func() { _ = end.CloseWithError(r.Context().Err()) })
 	} else {
 		go func() { _, _ = end.Write(content); _ = end.Close() }()
@@ -155,6 +159,26 @@ func (r *rig) send(ctx context.Context, method, content string) (string, error) 
 	defer func() { _ = response.Body.Close() }()
 	received, err := io.ReadAll(response.Body)
 	return fmt.Sprint(response.StatusCode, " ", string(received)), err
+}
+
+// watch opens a watch; its end is sent.
+func (r *rig) watch() <-chan error {
+	r.t.Helper()
+	request, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, "https://first:1/x?watch=true", nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	watch, err := r.client.RoundTrip(request)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := io.ReadAll(watch.Body)
+		_ = watch.Body.Close()
+		ended <- err
+	}()
+	return ended
 }
 
 func (r *rig) get() error {

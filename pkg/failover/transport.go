@@ -24,6 +24,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -134,18 +135,18 @@ type exchange struct {
 	cancel context.CancelCauseFunc
 	// connected is set once the request has a connection: from then on the server may have received it.
 	connected atomic.Bool
-	// responding is set once the response has begun.
-	responding atomic.Bool
+	// watch is set for a request that reads events until one side ends it.
+	watch bool
 }
 
 // try sends a request to a server. sent reports whether the server may have received it.
 func (t *transport) try(s *server, r *http.Request) (response *http.Response, sent bool, err error) {
 	ctx, cancel := context.WithCancelCause(r.Context())
-	e := &exchange{cancel: cancel}
+	watch, _ := strconv.ParseBool(r.URL.Query().Get("watch"))
+	e := &exchange{cancel: cancel, watch: watch}
 	t.balancer.begin(s, e)
 	response, err = t.send(ctx, s, r, e)
 	if err == nil {
-		e.responding.Store(true)
 		if response.StatusCode >= http.StatusInternalServerError {
 			t.suspect(s)
 		} else {
@@ -299,13 +300,13 @@ func (b *Balancer) endProbe(s *server) {
 	s.probing = false
 }
 
-// drop ends the exchanges with a server; only those whose response has begun if the server still responds, because
-// it may be executing the others.
+// drop ends the exchanges with a server; only watches if the server still responds, because it may be executing the
+// other requests.
 func (b *Balancer) drop(s *server, responds bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for e := range s.exchanges {
-		if !responds || e.responding.Load() {
+		if !responds || e.watch {
 			e.cancel(errLost)
 		}
 	}

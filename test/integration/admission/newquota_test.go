@@ -33,9 +33,10 @@ import (
 	"github.com/gatehouse-dev/gatehouse/test/integration/harness"
 )
 
-// TestANewQuotaAdmitsExactlyItsLimit lets many clients create ConfigMaps from the moment that the creation of a
+// TestANewQuotaAdmitsExactlyItsLimit lets many clients create Secrets from the moment that the creation of a
 // quota is acknowledged, in many namespaces at once: while watches show the quota, its first count and the charges
-// to it, each in its own time.
+// to it, each in its own time. No controller creates Secrets: one that it creates at the same time as the quota may be
+// counted after the first charges.
 func TestANewQuotaAdmitsExactlyItsLimit(t *testing.T) {
 	c := harness.StartControlled(t)
 	const rounds, concurrently = 60, 6
@@ -65,7 +66,7 @@ func newQuotaRound(ctx context.Context, core kubernetes.Interface, namespace str
 	if _, err := core.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{}); err != nil {
 		return err
 	}
-	few := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "few"}, Spec: corev1.ResourceQuotaSpec{Hard: quantities(fmt.Sprintf("count/configmaps=%d", limit))}}
+	few := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "few"}, Spec: corev1.ResourceQuotaSpec{Hard: quantities(fmt.Sprintf("count/secrets=%d", limit))}}
 	if _, err := core.CoreV1().ResourceQuotas(namespace).Create(ctx, few, metav1.CreateOptions{}); err != nil {
 		return err
 	}
@@ -74,8 +75,8 @@ func newQuotaRound(ctx context.Context, core kubernetes.Interface, namespace str
 	for i := range failures {
 		group.Go(func() {
 			for n := 0; ; n++ {
-				object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("c%d-%d", i, n)}}
-				_, err := core.CoreV1().ConfigMaps(namespace).Create(ctx, object, metav1.CreateOptions{})
+				object := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("c%d-%d", i, n)}}
+				_, err := core.CoreV1().Secrets(namespace).Create(ctx, object, metav1.CreateOptions{})
 				if apierrors.IsForbidden(err) && strings.Contains(err.Error(), "exceeded quota: few,") {
 					return
 				}
@@ -90,10 +91,9 @@ func newQuotaRound(ctx context.Context, core kubernetes.Interface, namespace str
 	if err := errors.Join(failures...); err != nil {
 		return err
 	}
-	// The published kube-root-ca.crt is one of them, or comes too late.
-	list, err := core.CoreV1().ConfigMaps(namespace).List(ctx, metav1.ListOptions{})
+	list, err := core.CoreV1().Secrets(namespace).List(ctx, metav1.ListOptions{})
 	if err == nil && len(list.Items) != limit {
-		err = fmt.Errorf("%s has %d ConfigMaps, want %d", namespace, len(list.Items), limit)
+		err = fmt.Errorf("%s has %d Secrets, want %d", namespace, len(list.Items), limit)
 	}
 	return err
 }
