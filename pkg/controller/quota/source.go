@@ -126,13 +126,8 @@ func countSource(shared *informers.Shared, kind quota.Kind, changed sink) *sourc
 		names:    kind.Names(),
 		informer: func() cache.SharedIndexInformer { return shared.ResourceInformer(kind.Resource) },
 		start:    func(ctx context.Context, _ *sync.WaitGroup) { shared.StartWithContext(ctx) },
-		uses: func(object metav1.Object) amounts {
-			if quota.Exempt(kind.Resource.GroupResource(), object.GetName()) {
-				return nil
-			}
-			return one
-		},
-		changed: changed,
+		uses:     func(metav1.Object) amounts { return one },
+		changed:  changed,
 	}
 }
 
