@@ -96,6 +96,13 @@ test-clients: build ## Run the clients of others: JavaScript, Python, Helm, kube
 	done; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
+# VersityGW stores objects in files, and verifies signatures as AWS does.
+.PHONY: test-s3
+test-s3: build ## Run the tests of backups in a bucket against a real server of S3, which is built first
+	@mkdir -p _output
+	cd hack/tools/s3server && go build -o $(CURDIR)/_output/versitygw github.com/versity/versitygw/cmd/versitygw
+	GATEHOUSE_S3_SERVER=$(CURDIR)/_output/versitygw go test -count=1 ./test/integration/backup -run Bucket $(TESTFLAGS)
+
 .PHONY: e2e
 e2e: build controlplane ## Run the tests behind a real kube-apiserver, then make test-page and make conformance
 	@failed=; \

@@ -23,8 +23,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
-	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -44,7 +42,7 @@ import (
 
 // NewCommand returns "gatehouse backup".
 func NewCommand() *cobra.Command {
-	return command.Parent("backup", "Make, list and verify backups of objects and keys", newInitCommand(), newNowCommand(), newListCommand(), newVerifyCommand())
+	return command.Parent("backup", "Make, list and verify backups of objects and keys", newInitCommand(), newNowCommand(), newListCommand(), newVerifyCommand(), newFetchCommand())
 }
 
 // load is a backup.LoadDecoder.
@@ -131,22 +129,32 @@ func addDataDir(cmd *cobra.Command, dataDir *string) {
 // place is where backups are.
 type place struct {
 	dataDir, dir string
+	bucket       backup.BucketOptions
 	etcd         storage.Connection
 	encryption   string
 }
 
-func newPlace() *place { return &place{dataDir: options.DefaultDataDir()} }
+func newPlace() *place {
+	return &place{dataDir: options.DefaultDataDir(), bucket: backup.NewOptions().Bucket}
+}
 
 func (p *place) addFlags(cmd *cobra.Command) {
 	addDataDir(cmd, &p.dataDir)
 	backup.AddDirFlag(cmd.Flags(), &p.dir, "Directory of the backups. Where empty, that of the server in --data-dir.")
+	p.bucket.AddFlags(cmd.Flags())
 }
 
 // settings returns the settings of the server, changed by flags.
 func (p *place) settings() (backup.Settings, error) {
+	if err := command.Invalid(p.bucket.Validate()); err != nil {
+		return backup.Settings{}, err
+	}
 	settings, err := backup.ReadSettings(p.dataDir)
 	if err != nil {
 		return settings, fmt.Errorf("--data-dir: %w", err)
+	}
+	if p.bucket.URL != "" {
+		settings.Bucket = p.bucket
 	}
 	if p.dir != "" {
 		settings.Dir = p.dir
@@ -182,12 +190,14 @@ certificates and keys unless --data-dir has them.`,
 			}
 			made, err := settings.Maker(p.dataDir, version.Product(), load).Make(cmd.Context())
 			if made != nil {
-				printMade(cmd.OutOrStdout(), settings.Dir, made)
-			}
-			if err != nil && len(p.etcd.Endpoints) == 0 {
-				if _, damaged := errors.AsType[*backup.DamagedError](err); !damaged && !errors.Is(err, backup.ErrBusy) {
-					err = fmt.Errorf("%w: does the server run in --data-dir=%s, and as this user?", err, p.dataDir)
+				in := settings.Target().String()
+				if _, failed := errors.AsType[*target.CopyError](err); failed {
+					in = settings.Dir
 				}
+				printMade(cmd.OutOrStdout(), in, made)
+			}
+			if errors.Is(err, backup.ErrNoAnswer) && len(p.etcd.Endpoints) == 0 {
+				err = fmt.Errorf("%w: does the server run in --data-dir=%s, and as this user?", err, p.dataDir)
 			}
 			return err
 		},
@@ -202,9 +212,9 @@ certificates and keys unless --data-dir has them.`,
 	return cmd
 }
 
-func printMade(out io.Writer, dir string, made *backup.Made) {
+func printMade(out io.Writer, in string, made *backup.Made) {
 	m := made.Manifest
-	fmt.Fprintf(out, "%s\n  in %s, %s\n", made.Name, dir, size(made.Bytes))
+	fmt.Fprintf(out, "%s\n  in %s, %s\n", made.Name, in, size(made.Bytes))
 	fmt.Fprintf(out, "  %d objects at revision %d, of which %d were decoded\n", m.Total(), m.Revision, m.Total()-len(m.Damaged))
 	if len(m.KeyFiles) > 0 {
 		fmt.Fprintf(out, "  %d files with certificates and keys, encrypted to the recovery key\n", len(m.KeyFiles))
@@ -232,7 +242,7 @@ func newListCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return list(cmd.Context(), cmd.OutOrStdout(), target.Directory(settings.Dir))
+			return list(cmd.Context(), cmd.OutOrStdout(), settings.Target())
 		},
 	}
 	p.addFlags(cmd)
@@ -268,88 +278,4 @@ func list(ctx context.Context, to io.Writer, from target.Target) error {
 		fmt.Fprintf(out, "%s\t%s\t%s\t%d\t%s\n", r.Name, time.Since(r.Time).Round(time.Second), size(r.bytes), r.Revision, state)
 	}
 	return out.Flush()
-}
-
-// keyFlags are what decrypts a backup.
-type keyFlags struct{ recovery, encryption string }
-
-func (k *keyFlags) addFlags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&k.recovery, "recovery-key-file", "", "File with the recovery key, which decrypts the keys in the backup; - for the standard input.")
-	cmd.Flags().StringVar(&k.encryption, "encryption-provider-config", "", "File with the keys of encryption at rest, instead of the one in the backup.")
-}
-
-// keys reads the recovery key.
-func (k *keyFlags) keys(in io.Reader) (backup.Keys, error) {
-	keys := backup.Keys{EncryptionConfig: k.encryption}
-	if k.recovery == "" {
-		return keys, nil
-	}
-	var data []byte
-	var err error
-	if k.recovery == "-" {
-		data, err = io.ReadAll(io.LimitReader(in, 64<<10))
-	} else {
-		data, err = os.ReadFile(k.recovery)
-	}
-	if err == nil {
-		keys.Recovery, err = backup.ParseRecoveryKey(data)
-	}
-	if err != nil {
-		return keys, fmt.Errorf("--recovery-key-file=%s: %w", k.recovery, err)
-	}
-	return keys, nil
-}
-
-func newVerifyCommand() *cobra.Command {
-	var flags keyFlags
-	cmd := &cobra.Command{
-		Use:   "verify FILE",
-		Short: "Read a whole backup and decode every object in it",
-		Long: `Read a whole backup: size and SHA-256 of each part, the pages of the database, its hash and its
-numbers of objects, and decode every object. Objects that are encrypted at rest are decoded if there
-is a recovery key or an encryption configuration. Temporary files are in $TMPDIR.`,
-		Example: `  gatehouse backup verify /mnt/backups/gatehouse-….tar.zst --recovery-key-file recovery.key`,
-		Args:    oneBackup,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			keys, err := flags.keys(cmd.InOrStdin())
-			if err != nil {
-				return err
-			}
-			verified, err := backup.Verify(cmd.Context(), args[0], keys, load)
-			if err != nil {
-				return err
-			}
-			printVerified(cmd.OutOrStdout(), verified)
-			return nil
-		},
-	}
-	flags.addFlags(cmd)
-	return cmd
-}
-
-func printVerified(out io.Writer, v *backup.Verified) {
-	m := v.Manifest
-	fmt.Fprintf(out, "sound: %d objects at revision %d of %s, made by Gatehouse %s with etcd %s\n", m.Total(), m.Revision, m.Created.Format(time.RFC3339), m.Gatehouse, m.Etcd)
-	for _, resource := range slices.Sorted(maps.Keys(m.Objects)) {
-		fmt.Fprintf(out, "  %6d %s\n", m.Objects[resource], resource)
-	}
-	if v.Sealed > 0 {
-		fmt.Fprintf(out, "not decoded: %d objects that are encrypted at rest: name the recovery key with --recovery-key-file\n", v.Sealed)
-	}
-	switch {
-	case v.KeysOpened:
-		fmt.Fprintf(out, "keys decrypted: %s\n", strings.Join(m.KeyFiles, ", "))
-	case len(m.KeyFiles) > 0:
-		fmt.Fprintf(out, "keys not decrypted: name the recovery key of %s with --recovery-key-file\n", m.Recipient)
-	default:
-		fmt.Fprintln(out, "without certificates and keys")
-	}
-}
-
-// oneBackup validates the arguments of a command that takes a backup.
-func oneBackup(cmd *cobra.Command, args []string) error {
-	if len(args) != 1 {
-		return fmt.Errorf("%s takes the file of one backup, and not %d arguments; see %s --help", cmd.CommandPath(), len(args), cmd.CommandPath())
-	}
-	return nil
 }

@@ -20,7 +20,6 @@ package backup
 
 import (
 	"context"
-	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
@@ -61,13 +60,9 @@ func New(config *rest.Config, job Job) (*Controller, error) {
 	return &Controller{job: job, recorder: recorder}, err
 }
 
-// Run runs the job until the context ends.
+// Run runs the job until the context ends. It is called once.
 func (c *Controller) Run(ctx context.Context) error {
-	var recording sync.WaitGroup
-	defer recording.Wait()
-	ctx, end := context.WithCancel(ctx)
-	defer end()
-	recording.Go(func() { c.recorder.Run(ctx) })
+	defer c.recorder.Start()()
 	return c.job(ctx, c.report)
 }
 

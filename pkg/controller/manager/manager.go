@@ -202,16 +202,9 @@ func NewStandalone(s Standalone) (Runners, error) {
 	if err != nil {
 		return nil, err
 	}
-	backups := Runners{}
-	if s.Backup != nil {
-		controller, err := backup.New(s.Identity(backup.Name), s.Backup)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", backup.Name, err)
-		}
-		backups = Runners{controller}
-	}
 	if !slices.ContainsFunc(FleetControllers(), s.Controllers.Has) {
-		return append(backups, every), nil
+		backups, err := s.backups()
+		return append(backups, every), err
 	}
 	fleet := FleetDescriptors(hostlifecycle.DefaultOptions(), s.EndedInstances)
 	one, err := newElected(leader.Config{
@@ -219,12 +212,26 @@ func NewStandalone(s Standalone) (Runners, error) {
 		LeaseDuration: leader.DefaultLeaseDuration, RenewDeadline: leader.DefaultRenewDeadline, RetryPeriod: leader.DefaultRetryPeriod,
 	}, func() (*term, error) {
 		t, err := newTerm(fleet, s.Controllers, s.Identity, informers.Name)
-		if err == nil {
-			t.Runners = append(t.Runners, backups...)
+		if err != nil {
+			return nil, err
 		}
+		backups, err := s.backups()
+		t.Runners = append(t.Runners, backups...)
 		return t, err
 	})
 	return Runners{every, one}, err
+}
+
+// backups constructs the controller of backups, if there are any.
+func (s Standalone) backups() (Runners, error) {
+	if s.Backup == nil {
+		return nil, nil
+	}
+	controller, err := backup.New(s.Identity(backup.Name), s.Backup)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", backup.Name, err)
+	}
+	return Runners{controller}, nil
 }
 
 // NewSeparate constructs the controllers of gatehouse controllers. config connects to the server as a

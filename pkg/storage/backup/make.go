@@ -49,6 +49,9 @@ const (
 // ErrBusy is the error of a backup while another one is made in the same directory.
 var ErrBusy = errors.New("another backup is being made: wait until it is done")
 
+// ErrNoAnswer is the error of a backup for which no etcd answers.
+var ErrNoAnswer = errors.New("etcd does not answer")
+
 // Maker makes backups.
 type Maker struct {
 	// Etcd is the etcd; of several endpoints the first that answers is read.
@@ -88,7 +91,7 @@ func (e *DamagedError) Error() string {
 }
 
 // Make makes a backup, verifies it and gives it to the target. The error is a *DamagedError if objects cannot be decoded,
-// and the backup is returned then, too. A process that is killed meanwhile leaves nothing in the target that has the
+// or a *target.CopyError if a copy could not be stored, and the backup is returned then, too. A process that is killed meanwhile leaves nothing in the target that has the
 // name of a backup.
 func (m *Maker) Make(ctx context.Context) (*Made, error) {
 	began := time.Now()
@@ -121,16 +124,18 @@ func (m *Maker) Make(ctx context.Context) (*Made, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := m.Target.Put(ctx, made.Name.String(), packed); errors.Is(err, fs.ErrExist) {
+	err = m.Target.Put(ctx, made.Name.String(), packed)
+	_, kept := errors.AsType[*target.CopyError](err)
+	if errors.Is(err, fs.ErrExist) && !kept {
 		return nil, fmt.Errorf("%w: it was made in the same second: try again", err)
-	} else if err != nil {
+	} else if err != nil && !kept {
 		return nil, fmt.Errorf("storing the backup in %s: %w", m.Target, err)
 	}
 	made.Bytes, made.Took = info.Size(), time.Since(began)
 	if made.Name.Damaged {
-		return made, &DamagedError{manifest.Damaged}
+		err = errors.Join(&DamagedError{manifest.Damaged}, err)
 	}
-	return made, nil
+	return made, err
 }
 
 // lock excludes other backups in the same directory, and removes what killed ones have left.
@@ -270,7 +275,7 @@ func (m *Maker) connect(ctx context.Context) (clientv3.Config, identity, error) 
 		if err == nil {
 			return config, etcd, nil
 		}
-		errs = append(errs, fmt.Errorf("etcd at %s does not answer: %w", endpoint, err))
+		errs = append(errs, fmt.Errorf("%w at %s: %w", ErrNoAnswer, endpoint, err))
 	}
 	return clientv3.Config{}, identity{}, errors.Join(errs...)
 }

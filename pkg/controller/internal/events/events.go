@@ -98,7 +98,12 @@ func cut(message string) string {
 
 // Run writes events until the context ends, including those recorded before it was called.
 func (r *Recorder) Run(ctx context.Context) {
-	r.broadcaster.StartRecordingToSink(r.sink)
+	defer r.Start()()
 	<-ctx.Done()
-	r.broadcaster.Shutdown()
+}
+
+// Start begins to write events and returns the function that ends it, after which there are no more.
+func (r *Recorder) Start() (end func()) {
+	r.broadcaster.StartRecordingToSink(r.sink)
+	return r.broadcaster.Shutdown
 }
