@@ -20,7 +20,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -338,54 +337,6 @@ func TestARecordOfNoRequestDoesNothing(t *testing.T) {
 	record.Annotated("x", "y")
 	CheckFrom(context.Background()).Granted(nil, nil)
 	Asked(context.Background(), "x", true, nil)
-}
-
-func BenchmarkRecorder(b *testing.B) {
-	handler := func(w http.ResponseWriter, r *http.Request) {
-		record := From(r.Context())
-		record.Enter(Limits)
-		if record != nil {
-			record.setTarget(&request.RequestInfo{IsResourceRequest: true, Verb: "get", APIGroup: "fleet.gatehouse.dev", Resource: "instances", Namespace: "shop", Name: "web"})
-			record.Enter(Authentication)
-			Asked(r.Context(), "client-certificate", true, nil)
-			record.authenticatedAs(&authenticator.Response{User: &user.DefaultInfo{Name: "bob"}}, true, func(s string) string { return s })
-			record.Enter(FlowControl)
-			record.Add(Stop{Gate: FlowControl, By: "global-default"})
-			record.Enter(Authorization)
-			record.Add(Stop{Gate: Authorization, By: "rbac"})
-		}
-		record.Enter(Limits)
-		record.Enter(Storage)
-		w.WriteHeader(http.StatusOK)
-	}
-	plugins := make([]string, 20)
-	for i := range plugins {
-		plugins[i] = fmt.Sprint("Plugin", i)
-	}
-	write := func(w http.ResponseWriter, r *http.Request) {
-		record := From(r.Context())
-		for _, plugin := range plugins {
-			record.Running(plugin)
-			record.Add(Stop{Gate: ValidatingAdmission, By: plugin})
-		}
-		handler(w, r)
-	}
-	for _, row := range []struct {
-		name    string
-		mode    Mode
-		handler http.HandlerFunc
-	}{{"off", Off, handler}, {"read", All, handler}, {"write", All, write}} {
-		b.Run(row.name, func(b *testing.B) {
-			wrapped := newTestRecorder(row.mode).Wrap(row.handler)
-			req := httptest.NewRequest(http.MethodGet, "/", nil)
-			req.Header.Set("Audit-ID", "7f9e3c7a-0000-4000-8000-000000000000")
-			answer := httptest.NewRecorder()
-			b.ReportAllocs()
-			for b.Loop() {
-				wrapped.ServeHTTP(answer, req)
-			}
-		})
-	}
 }
 
 func TestARequestForATraceOfAnotherServerEndsTheConnectionAtMostOnceInAWhile(t *testing.T) {
