@@ -125,10 +125,14 @@ conformance: build ## Run Kubernetes' own end-to-end tests on a standalone serve
 # kube-apiserver, kube-controller-manager and etcd from their Go modules: about six minutes
 # the first time, then Go's build cache has them.
 .PHONY: controlplane
-controlplane:
+controlplane: etcd
 	@mkdir -p _output/e2e
 	cd test/e2e/controlplane && go build -ldflags "$$(../../../hack/version.sh controlplane)" -o $(CURDIR)/_output/e2e/ \
 	  k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kube-controller-manager
+
+.PHONY: etcd
+etcd:
+	@mkdir -p _output/e2e
 	cd test/e2e/controlplane && go build -o $(CURDIR)/_output/e2e/etcd go.etcd.io/etcd/server/v3
 
 .PHONY: e2e-node
@@ -136,6 +140,14 @@ e2e-node: build controlplane ## Follow docs/install.md on a cluster with a real 
 	cd test/e2e/controlplane && go build -ldflags "$$(../../../hack/version.sh controlplane)" -o $(CURDIR)/_output/e2e/ \
 	  k8s.io/kubernetes/cmd/kubelet k8s.io/kubernetes/cmd/kube-proxy k8s.io/kubernetes/cmd/kube-scheduler
 	test/e2e/node/run.sh
+
+# The programs with failpoints are a second build of the packages that import etcd's server.
+.PHONY: test-faults
+test-faults: bin/gatehouse etcd ## Check what clients see while processes, disks and networks fail, with more runs by ARGS='-runs 200'; as root, on Linux
+	test/robustness/failpoints.sh _output/failpoints
+	@mkdir -p _output/robustness
+	cd test/robustness && go build -o $(CURDIR)/_output/robustness/robustness .
+	_output/robustness/robustness $(ARGS)
 
 .PHONY: verify
 verify: ## Run every check of the tree; each failing one names its cure
