@@ -59,6 +59,8 @@ type Standalone struct {
 	TokenFile       authenticator.Token
 	ServiceAccounts authenticator.Token
 	BootstrapTokens authenticator.Token
+	// Invitations authenticates servers that join the cluster of the embedded etcd; nil for none.
+	Invitations authenticator.Token
 	// OIDC authenticates tokens of the issuers of a file, and Webhook the tokens that a remote service
 	// accepts; nil for none.
 	OIDC, Webhook authenticator.Token
@@ -112,6 +114,9 @@ func (c Standalone) tokens() authenticator.Token {
 	}
 	if c.BootstrapTokens != nil {
 		list = append(list, byTokenName("bootstrap-token", authenticator.WrapAudienceAgnosticToken(c.Audiences, c.BootstrapTokens)))
+	}
+	if c.Invitations != nil {
+		list = append(list, byTokenName("invitation", authenticator.WrapAudienceAgnosticToken(c.Audiences, c.Invitations)))
 	}
 	// OIDC is after service accounts: both parse JSON Web Tokens, and OIDC may fetch keys. The webhook is
 	// last, because it receives every token that no other authenticator accepts.

@@ -55,6 +55,8 @@ type StandaloneInputs struct {
 	Lookup, Live serviceaccount.Lookup
 	// Secrets are the secrets of BootstrapTokenNamespace, in memory.
 	Secrets corelisters.SecretNamespaceLister
+	// Invitations authenticates servers that join the cluster of the embedded etcd; nil for none.
+	Invitations authenticator.Token
 }
 
 // StandaloneAccess is the result of StandaloneOptions.Apply.
@@ -71,7 +73,7 @@ type StandaloneAccess struct {
 // Apply sets the authenticator of a server of the standalone mode and refuses revoked hosts. The
 // context ends what the authenticator does in the background.
 func (o *StandaloneOptions) Apply(ctx context.Context, generic *genericapiserver.Config, in StandaloneInputs) (*StandaloneAccess, error) {
-	callers := Standalone{Controllers: in.Controllers, Audiences: o.Accounts.Audiences}
+	callers := Standalone{Controllers: in.Controllers, Audiences: o.Accounts.Audiences, Invitations: in.Invitations}
 	var err error
 	if callers.ClientCA, callers.FrontProxy, err = o.authorities(in); err != nil {
 		return nil, err

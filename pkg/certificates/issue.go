@@ -114,9 +114,11 @@ func Loopback(serverName string, now time.Time) (provider dynamiccertificates.SN
 	return provider, pair.CertPEM, nil
 }
 
-func issueCA(now time.Time) (KeyPair, error) {
+func issueCA(now time.Time) (KeyPair, error) { return issueAuthority("gatehouse-ca", now) }
+
+func issueAuthority(name string, now time.Time) (KeyPair, error) {
 	return sign(nil, &x509.Certificate{
-		Subject:               pkix.Name{CommonName: "gatehouse-ca"},
+		Subject:               pkix.Name{CommonName: name},
 		NotBefore:             now.Add(-backdate),
 		NotAfter:              now.Add(caLifetime),
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign | x509.KeyUsageDigitalSignature,

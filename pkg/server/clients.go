@@ -51,7 +51,7 @@ func NewClients(in Inputs, loopback *rest.Config) (manager.Runners, error) {
 		return nil, err
 	}
 	clients, err := manager.NewStandalone(manager.Standalone{
-		Controllers: in.selectedControllers(), EndedInstances: in.EndedInstances, RootCA: rootCA, Authority: authority, Replica: in.ReplicaIdentity(),
+		Controllers: in.selectedControllers(), EndedInstances: in.EndedInstances, RootCA: rootCA, Authority: authority, Replica: in.replicaIdentity(),
 		Identity: func(name string) *rest.Config { return manager.TokenConfig(loopback, name, tokens[name]) },
 	})
 	if err != nil || in.SimulateHosts == 0 {

@@ -183,10 +183,14 @@ func applyStandalone(ctx context.Context, in Inputs, bound host.BoundInstances, 
 	if caFile == "" {
 		caFile = in.Certificates.CAFile
 	}
+	membership, err := newMembership(ctx, in)
+	if err != nil {
+		return nil, admission.Sources{}, err
+	}
 	access, err := in.Callers.Apply(ctx, config.Generic, authentication.StandaloneInputs{
 		ClientCAFile: caFile, CertificateDir: in.Certificates.Dir, AnyProxyName: in.Cluster.AnyProxyName, Controllers: in.Identities,
 		Lookup: lookup, Live: lookup.Live(), Secrets: objects.Core().V1().Secrets().Lister().Secrets(authentication.BootstrapTokenNamespace),
-		TokenCacheTTL: in.Cluster.TokenCacheTTL,
+		TokenCacheTTL: in.Cluster.TokenCacheTTL, Invitations: membership.invitations(),
 	})
 	if err != nil {
 		return nil, admission.Sources{}, err
@@ -210,7 +214,7 @@ func applyStandalone(ctx context.Context, in Inputs, bound host.BoundInstances, 
 		Rules:       roles.Rules,
 		Escalation:  roles.Escalation,
 		EventTTL:    in.EventTTL,
-		Paths:       access.Install,
+		Paths:       membership.paths(in, access.Install),
 		Bootstrap:   bootstrapRoles(),
 		Controllers: controllerUsers(),
 	}

@@ -21,6 +21,7 @@ import (
 	"fmt"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
+	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage/members"
 )
@@ -84,6 +85,8 @@ func observeMembers(ctx context.Context, in Inputs, config *apiserver.Config) {
 	observed := members.Config{External: in.Etcd.External()}
 	if in.Local != nil {
 		observed.Local = in.Local
+		peers := certificates.PeerFilesIn(in.CertificateDir())
+		observed.External.CAFile, observed.External.CertFile, observed.External.KeyFile = peers.CAFile, peers.CertFile, peers.KeyFile
 	}
 	poller := members.New(ctx, observed)
 	go poller.Run(ctx)

@@ -45,6 +45,8 @@ type LocalEtcd interface {
 	NewClient() *clientv3.Client
 	// Endpoints returns the addresses for clients with a connection.
 	Endpoints() []string
+	// Clustered reports whether the etcd has, or can have, peers.
+	Clustered() bool
 }
 
 // InProcess returns a getter of storages that call the functions of an etcd in this process, where the
@@ -101,7 +103,7 @@ func (p *inProcess) cachedStorage(config *storagebackend.ConfigForResource, reso
 		return nil, nil, err
 	}
 	watchCache, err := cacher.NewCacherFromConfig(cacher.Config{
-		Storage:             store,
+		Storage:             endsWithoutLeader{store, p.etcd},
 		Versioner:           storage.APIObjectVersioner{},
 		Codec:               config.Codec,
 		GroupResource:       config.GroupResource,

@@ -201,9 +201,16 @@ var rooms = []room{
 		"pkg/storage", "pkg/apis/diagnostics", "go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/api/v3/...", "go.uber.org/zap", "google.golang.org/grpc/...",
 		"github.com/prometheus/client_model/go", "k8s.io/component-base/metrics",
 	}, tests: []string{"pkg/storage/embedded"}},
-	{packages: "pkg/storage/options", may: []string{"pkg/files", "pkg/storage", "pkg/storage/embedded", "k8s.io/apiserver/pkg/server/options", "github.com/spf13/pflag"}},
+	// Membership of the embedded etcds: a joiner gets the keys of the cluster over HTTPS, by the token of an invitation.
+	{packages: "pkg/storage/cluster", may: []string{
+		"pkg/certificates", "pkg/files", "pkg/storage", "pkg/storage/embedded", "go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/api/v3/...",
+		"k8s.io/apiserver/pkg/authentication/...", "k8s.io/apiserver/pkg/endpoints/request",
+	}},
+	{packages: "pkg/storage/options", may: []string{"pkg/files", "pkg/storage", "pkg/storage/cluster", "pkg/storage/embedded", "k8s.io/apiserver/pkg/server/options", "github.com/spf13/pflag"}},
 	{packages: "pkg/storage/embedded", may: []string{
 		"pkg/files", "go.etcd.io/...", "go.uber.org/zap/...", "github.com/coreos/go-semver/semver", "golang.org/x/sys/unix",
+		// A member with peers serves etcd's API itself.
+		"google.golang.org/grpc/...",
 		// etcd registers its metrics in Prometheus' default registry.
 		"github.com/prometheus/client_golang/prometheus", "github.com/prometheus/client_model/go", "k8s.io/component-base/metrics",
 	}},

@@ -31,6 +31,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/command"
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/encryption"
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/login"
+	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/member"
 	"github.com/gatehouse-dev/gatehouse/pkg/logging"
 )
 
@@ -48,7 +49,7 @@ func Execute(ctx context.Context, args []string) int {
 
 func newCommand() *cobra.Command {
 	cmd := command.Parent("gatehouse", "A kubectl-compatible API server for the machines outside a cluster",
-		newUpCommand(), newAPIServerCommand(), newControllersCommand(), login.NewKubeconfigCommand(), newUserCommand(), newHostCommand(), newSimulateHostsCommand(), newCertificatesCommand(), auth.NewCommand(), encryption.NewCommand(), newVersionCommand())
+		newUpCommand(), newAPIServerCommand(), newControllersCommand(), login.NewKubeconfigCommand(), newUserCommand(), newHostCommand(), newSimulateHostsCommand(), newCertificatesCommand(), auth.NewCommand(), encryption.NewCommand(), member.NewCommand(), newVersionCommand())
 	cmd.Long = `Gatehouse is a Kubernetes-style API server for the machines outside your cluster.
 
 Start one with "gatehouse up": it keeps its data in an etcd inside the same process and

@@ -19,6 +19,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"k8s.io/klog/v2"
@@ -99,7 +100,14 @@ func run(ctx context.Context, o options.CompletedOptions, p *startup) (err error
 	}
 	defer func() { err = errors.Join(err, lock.Release()) }()
 
-	etcd, bundle, err := startEtcdAndCertificates(ctx, o, p)
+	member, err := server.PrepareMember(ctx, o)
+	if err != nil {
+		return unlessStopped(ctx, err)
+	}
+	if member.Joined != nil {
+		p.done("invited by " + member.Joined.InvitedBy)
+	}
+	etcd, bundle, err := startEtcdAndCertificates(ctx, o, member, p)
 	if etcd != nil {
 		defer func() { err = errors.Join(err, etcd.Close()) }()
 	}
@@ -161,7 +169,7 @@ func unlessStopped(ctx context.Context, err error) error {
 
 // startEtcdAndCertificates starts both at the same time: one waits for the disk, the other for the
 // processor. The returned etcd is nil if an external one is used.
-func startEtcdAndCertificates(ctx context.Context, o options.CompletedOptions, p *startup) (*embedded.Server, *certificates.Bundle, error) {
+func startEtcdAndCertificates(ctx context.Context, o options.CompletedOptions, member *server.Member, p *startup) (*embedded.Server, *certificates.Bundle, error) {
 	type result struct {
 		bundle *certificates.Bundle
 		err    error
@@ -175,9 +183,10 @@ func startEtcdAndCertificates(ctx context.Context, o options.CompletedOptions, p
 	var etcd *embedded.Server
 	var err error
 	if o.EmbeddedEtcd() {
-		// The context of etcd does not end with ctx, because etcd must outlive the server.
-		etcd, err = embedded.Start(context.WithoutCancel(ctx), embedded.Config{DataDir: o.EtcdDir(), QuotaBackendBytes: o.Etcd.QuotaBytes})
-		if err == nil {
+		etcd, err = startEtcd(ctx, o, member)
+		if err == nil && member.Joined != nil {
+			p.done(fmt.Sprintf("voter %d of %d, data received", member.Joined.Voters, member.Joined.Voters))
+		} else if err == nil {
 			p.done("etcd in this process, certificates")
 		}
 	} else {
@@ -194,6 +203,20 @@ func startEtcdAndCertificates(ctx context.Context, o options.CompletedOptions, p
 		klog.Warning(warning)
 	}
 	return etcd, certs.bundle, nil
+}
+
+// startEtcd starts etcd. The start of a member of a cluster ends with the context: it may wait for others.
+func startEtcd(ctx context.Context, o options.CompletedOptions, member *server.Member) (*embedded.Server, error) {
+	config := embedded.Config{DataDir: o.EtcdDir(), QuotaBackendBytes: o.Etcd.QuotaBytes, PeerTLS: member.Trust, Member: member.Config()}
+	if config.Member == nil {
+		// The context of etcd does not end with ctx, because etcd must outlive the server.
+		ctx = context.WithoutCancel(ctx)
+	}
+	etcd, err := embedded.Start(ctx, config)
+	if err == nil {
+		err = member.Started(o.DataDir)
+	}
+	return etcd, err
 }
 
 // serve runs the server and its clients in this process until the context ends.

@@ -159,6 +159,11 @@ func clusterRoles(controllers []UserRole) []rbacv1.ClusterRole {
 			rule(read, diagnosticsv1alpha1.GroupName, diagnosticsv1alpha1.StorageMembers),
 			rule([]string{"create", diagnosticsv1alpha1.VerbReviewAll}, diagnosticsv1alpha1.GroupName, diagnosticsv1alpha1.RequestReviews)),
 		named("gatehouse:page", rule([]string{"create"}, diagnosticsv1alpha1.GroupName, diagnosticsv1alpha1.UISessions)),
+		// The paths of membership: see pkg/storage/cluster.
+		named("system:storage-joiner", rbacv1.PolicyRule{Verbs: []string{"post"}, NonResourceURLs: []string{"/members/join"}}),
+		named("gatehouse:storage-members",
+			rbacv1.PolicyRule{Verbs: []string{"post"}, NonResourceURLs: []string{"/members/invite"}}, rbacv1.PolicyRule{Verbs: []string{"delete"}, NonResourceURLs: []string{"/members/*"}},
+			rule(read, diagnosticsv1alpha1.GroupName, diagnosticsv1alpha1.StorageMembers)),
 		// Without a binding: the authorizer of hosts decides about them by name. The role documents
 		// these rights for readers of roles.
 		named("system:host",
@@ -237,6 +242,7 @@ func clusterRoleBindings(controllers []UserRole) []rbacv1.ClusterRoleBinding {
 		bound("system:basic-user", group(user.AllAuthenticated)),
 		bound("gatehouse:own-traces", group(user.AllAuthenticated)),
 		bound("gatehouse:page", group(user.AllAuthenticated)),
+		bound("system:storage-joiner", group("system:storage-joiners")),
 		// Monitors and installers read /version before they have credentials, as in Kubernetes.
 		bound("system:public-info-viewer", group(user.AllAuthenticated), group(user.AllUnauthenticated)),
 		bound("system:service-account-issuer-discovery", group(serviceaccount.AllServiceAccountsGroup)),

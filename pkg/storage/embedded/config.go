@@ -64,6 +64,11 @@ type Config struct {
 	SnapshotCount uint64
 	// StartTimeout bounds Start.
 	StartTimeout time.Duration
+	// PeerTLS has the files by which members authenticate each other. A lone member without it stays
+	// alone: see Grow.
+	PeerTLS *PeerTLS
+	// Member makes this a member of a cluster; nil for a lone member.
+	Member *Member
 }
 
 // completed is a Config with all fields set and absolute paths.
@@ -91,6 +96,11 @@ func (c Config) complete() (*completed, error) {
 	setDefault(&c.MaxRequestBytes, defaultMaxRequestBytes)
 	setDefault(&c.SnapshotCount, defaultSnapshotCount)
 	setDefault(&c.StartTimeout, defaultStartTimeout)
+	if c.Member != nil {
+		if err := c.Member.validate(c.PeerTLS); err != nil {
+			return nil, err
+		}
+	}
 	if c.ElectionMs < 5*c.TickMs {
 		return nil, fmt.Errorf("an election timeout of %d ms is too short for a heartbeat of %d ms: make it %d ms or more", c.ElectionMs, c.TickMs, 5*c.TickMs)
 	}

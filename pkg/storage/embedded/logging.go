@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"go.uber.org/zap"
@@ -92,6 +93,11 @@ func (c *core) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcor
 	return checked.AddCore(entry, c)
 }
 
+// streamNoise are messages of connections between members, which end whenever a member is added, promoted or
+// stopped. StorageMembers show members that do not respond, and the callers report changes that etcd refuses.
+var streamNoise = []string{"lost TCP streaming connection with remote peer", "closed TCP streaming connection with remote peer",
+	"rejecting member add request; ", "prober detected unhealthy status", "failed to publish local member to cluster through raft", "rejecting promote learner: learner is not ready"}
+
 // isNoise reports whether an entry does not concern a lone member. raft warns of elections and
 // followers. The two messages about versions appear once per database, when etcd reads its version
 // before the first batch has reached the disk. A file that cannot be locked is one of etcd's own log
@@ -100,7 +106,8 @@ func isNoise(entry zapcore.Entry) bool {
 	return entry.LoggerName == "raft" && entry.Level < zapcore.ErrorLevel ||
 		entry.Message == "Failed to detect schema version" ||
 		entry.Message == "failed to update storage version" ||
-		entry.Message == "failed to lock file"
+		entry.Message == "failed to lock file" ||
+		slices.ContainsFunc(streamNoise, func(start string) bool { return strings.HasPrefix(entry.Message, start) })
 }
 
 // Write logs one entry.

@@ -18,13 +18,11 @@ package embedded
 
 import (
 	"context"
-	"expvar"
 	"net/url"
 	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver"
-	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 )
 
@@ -75,14 +73,7 @@ func elect(ctx context.Context, server *etcdserver.EtcdServer) {
 // raft reads the entries that it has not recorded as applied, and panics if they are gone; etcd
 // drops entries from memory a moment before it reports them to raft as applied. etcd's own indexes
 // do not show that moment.
-//
-// raft's indexes are in a variable that etcd publishes once per process. If the variable is about
-// another member, because a test runs several, caughtUp returns false.
 func caughtUp(self uint64) bool {
-	published, ok := expvar.Get("raft.status").(expvar.Func)
-	if !ok {
-		return false
-	}
-	status, ok := published.Value().(raft.Status)
-	return ok && status.ID == self && status.Applied >= status.GetCommit()
+	status, ok := publishedStatus(self)
+	return ok && status.Applied >= status.GetCommit()
 }

@@ -43,6 +43,8 @@ const (
 	OverQuota Reason = "OverQuota"
 	// Corrupt is a directory with damaged or incomplete content.
 	Corrupt Reason = "Corrupt"
+	// Foreign is a directory of a member that its cluster has removed, or of another cluster.
+	Foreign Reason = "Foreign"
 	// Failed is any other failure of etcd.
 	Failed Reason = "Failed"
 )
@@ -95,6 +97,14 @@ func full(dir string, cause error) *Problem {
 
 func corrupt(dir string, cause error) *Problem {
 	return problem(Corrupt, dir, cause, "is damaged (%v): keep a copy of it, and restore a snapshot into an empty directory", cause)
+}
+
+func removed(dir string) *Problem {
+	return problem(Foreign, dir, nil, "is of a member that was removed from its cluster: run \"gatehouse member reset\" with this --data-dir, \"gatehouse member invite\" on another member, and the command that it prints")
+}
+
+func otherCluster(dir, peer, theirs, ours string) *Problem {
+	return problem(Foreign, dir, nil, "is of the cluster %s, and the member at %s is of the cluster %s, which has other data: to join that one, run \"gatehouse member reset\" with this --data-dir, \"gatehouse member invite\" there, and the command that it prints", ours, peer, theirs)
 }
 
 func overQuota(dir string, quotaBytes int64) *Problem {

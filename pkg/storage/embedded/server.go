@@ -26,9 +26,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
-	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
 	"k8s.io/klog/v2"
 )
 
@@ -61,8 +59,12 @@ type Server struct {
 
 	etcd *embed.Etcd
 	errs chan error
-	// quotaBytes is the maximum size of the database.
-	quotaBytes int64
+	// quotaBytes is the maximum size of the database, and maxRequestBytes that of a request.
+	quotaBytes      int64
+	maxRequestBytes uint
+
+	// peering is what a member of a cluster has besides: see member.go.
+	peering
 
 	closeOnce sync.Once
 	closing   chan struct{}
@@ -78,7 +80,8 @@ type Server struct {
 //	  checkDatabase       the pages are sound, and the version is one that this program reads
 //	  discardUnfinished   removes leftovers of a first start that was killed
 //	  embed.StartEtcd     reads the log and the database
-//	  elect               the member becomes leader
+//	  elect               a lone member becomes leader
+//	  awaitQuorum         a member of a cluster becomes a voter and completes a linearizable read
 //	  reclaimSpace        compacts and defragments a database that has reached its quota
 //	  <- ready            Start returns; watch delivers failures to Err
 //	Close                 waits for requests, closes the log and the database
@@ -97,12 +100,14 @@ func Start(ctx context.Context, config Config) (*Server, error) {
 		return nil, interrupted(c.DataDir, context.Cause(ctx))
 	}
 	log := klog.LoggerWithName(klog.FromContext(ctx), "etcd")
-	discarded, err := discardUnfinished(c.DataDir)
-	if err != nil {
-		return nil, err
-	}
-	if discarded {
-		log.Info("Discarded an interrupted first start, which had stored nothing", "dir", c.DataDir)
+	if c.Member.mayDiscard() {
+		discarded, err := discardUnfinished(c.DataDir)
+		if err != nil {
+			return nil, err
+		}
+		if discarded {
+			log.Info("Discarded an interrupted first start, which had stored nothing", "dir", c.DataDir)
+		}
 	}
 	socket, err := newSocket(c.SocketDir)
 	if err != nil {
@@ -116,8 +121,15 @@ func Start(ctx context.Context, config Config) (*Server, error) {
 		failed:  make(chan struct{}),
 		errs:    make(chan error, 1),
 		closing: make(chan struct{}),
+		peering: newPeering(c),
+
+		maxRequestBytes: c.MaxRequestBytes,
+	}
+	if err := s.listen(c); err != nil {
+		return nil, errors.Join(err, socket.remove())
 	}
 	if err := s.start(ctx, c); err != nil {
+		s.closePeers()
 		return nil, errors.Join(err, socket.remove())
 	}
 	return s, nil
@@ -131,7 +143,7 @@ func (s *Server) start(ctx context.Context, c *completed) error {
 	defer cancel()
 	began := time.Now()
 	started := make(chan *embed.Etcd, 1)
-	go s.run(ctx, s.etcdConfig(c), started)
+	go s.run(ctx, c, started)
 
 	remind := time.NewTicker(stillStarting)
 	defer remind.Stop()
@@ -141,7 +153,9 @@ func (s *Server) start(ctx context.Context, c *completed) error {
 			s.etcd = etcd
 			s.quotaBytes = c.QuotaBackendBytes
 			s.loud.Store(true)
-			s.reclaimSpace(ctx)
+			if c.Member == nil {
+				s.reclaimSpace(ctx)
+			}
 			s.warnOfAlarms()
 			go s.watch()
 			return nil
@@ -173,7 +187,7 @@ func abandon(started <-chan *embed.Etcd) {
 }
 
 // run starts etcd and sends it to the channel when it is ready. It always closes the channel.
-func (s *Server) run(ctx context.Context, config *embed.Config, started chan<- *embed.Etcd) {
+func (s *Server) run(ctx context.Context, c *completed, started chan<- *embed.Etcd) {
 	defer close(started)
 	// A damaged database shows by a fault or a panic: see read.
 	debug.SetPanicOnFault(true)
@@ -182,9 +196,18 @@ func (s *Server) run(ctx context.Context, config *embed.Config, started chan<- *
 			s.fail(corrupt(s.dir, fmt.Errorf("etcd cannot make sense of it: %v", r)))
 		}
 	}()
-	etcd, err := embed.StartEtcd(config)
+	etcd, err := embed.StartEtcd(s.etcdConfig(c))
 	if err != nil {
 		s.fail(err)
+		return
+	}
+	if c.Member != nil {
+		if err := s.awaitQuorum(ctx, etcd, c); err != nil {
+			s.fail(err)
+			etcd.Close()
+			return
+		}
+		started <- etcd
 		return
 	}
 	elect(ctx, etcd.Server)
@@ -203,20 +226,26 @@ func (s *Server) run(ctx context.Context, config *embed.Config, started chan<- *
 func (s *Server) etcdConfig(c *completed) *embed.Config {
 	config := embed.NewConfig()
 	config.Dir = c.DataDir
-	newCluster(config)
-
-	// No TCP anywhere: one unix socket for clients, none for peers, no gateway, no metrics.
-	client := s.socket.url()
-	config.ListenClientUrls = []url.URL{client}
-	config.AdvertiseClientUrls = []url.URL{client}
-	withoutPeers(config)
 	config.EnableGRPCGateway = false
+	keepHistory(config, c.SnapshotCount)
+	if c.Member != nil {
+		ofCluster(config, c.Member)
+	} else {
+		newCluster(config)
+		// No TCP anywhere: one unix socket for clients, none for peers, no gateway, no metrics.
+		client := s.socket.url()
+		config.ListenClientUrls = []url.URL{client}
+		config.AdvertiseClientUrls = []url.URL{client}
+		withoutPeers(config)
+	}
+	if c.PeerTLS != nil {
+		config.PeerTLSInfo = c.PeerTLS.info()
+	}
 
 	config.TickMs = c.TickMs
 	config.ElectionMs = c.ElectionMs
 	config.QuotaBackendBytes = c.QuotaBackendBytes
 	config.MaxRequestBytes = c.MaxRequestBytes
-	keepHistory(config, c.SnapshotCount)
 	// An acknowledged write has reached the disk. No option changes that.
 	config.UnsafeNoFsync = false
 	config.WarningApplyDuration = slow
@@ -245,9 +274,9 @@ func (s *Server) watch() {
 		if err == nil {
 			err = errors.New("it stopped serving its socket")
 		}
-		s.fail(err)
+		s.fail(s.unlessRemoved(err))
 	case <-s.etcd.Server.StopNotify():
-		s.fail(errors.New("it stopped by itself"))
+		s.fail(s.stopped())
 	case <-s.failed:
 	}
 	select {
@@ -260,10 +289,6 @@ func (s *Server) watch() {
 // Endpoints returns the addresses of etcd in the form of --etcd-servers.
 func (s *Server) Endpoints() []string { return []string{s.socket.endpoint()} }
 
-// NewClient returns a client that calls etcd's functions, without a connection and without a copy
-// of requests and responses. The caller closes it before Close.
-func (s *Server) NewClient() *clientv3.Client { return v3client.New(s.etcd.Server) }
-
 // Err returns a channel that delivers at most one error, when etcd fails while it runs, and is
 // closed after that or after Close. Acknowledged writes are on the disk then; no more follow.
 func (s *Server) Err() <-chan error { return s.errs }
@@ -274,7 +299,10 @@ func (s *Server) Close() error {
 	s.closeOnce.Do(func() {
 		s.loud.Store(false)
 		close(s.closing)
+		s.closeClients()
+		// etcd passes its leadership on before it stops, for which it needs its peers.
 		s.closeErr = errors.Join(s.stop(), s.socket.remove())
+		s.closePeers()
 	})
 	return s.closeErr
 }

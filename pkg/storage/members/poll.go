@@ -89,12 +89,17 @@ func (p *Poller) targets() []string {
 
 // advertised returns the URL of a member at which it responded, or all that it advertises.
 func (p *Poller) advertised(member *etcdserverpb.Member) []string {
-	for _, url := range member.GetClientURLs() {
+	urls := member.GetClientURLs()
+	if p.config.Local != nil {
+		// Members of embedded etcds publish sockets, or the URL for peers, where they have etcd's API, too.
+		urls = member.GetPeerURLs()
+	}
+	for _, url := range urls {
 		if owner, known := p.owners[url]; known && owner == member.GetID() {
 			return []string{url}
 		}
 	}
-	return member.GetClientURLs()
+	return urls
 }
 
 // missed returns the URLs of members that did not respond and at which nothing was asked: those of members that

@@ -52,7 +52,7 @@ func (p *Poller) openURL(ctx context.Context, address string) (endpoint, error) 
 	if err != nil {
 		return nil, err
 	}
-	transport := &http.Transport{TLSClientConfig: config.TLS.Clone(), ForceAttemptHTTP2: true, IdleConnTimeout: 2 * idleInterval, MaxIdleConns: 1}
+	transport := &http.Transport{TLSClientConfig: config.TLS.Clone(), IdleConnTimeout: 2 * idleInterval, MaxIdleConns: 1}
 	if transport.TLSClientConfig != nil {
 		transport.TLSClientConfig.NextProtos = nil // the transport sets them
 	}
@@ -79,7 +79,11 @@ type localEndpoint struct {
 // probe implements endpoint.
 func (l *localEndpoint) probe(ctx context.Context) (*answer, error) {
 	began := time.Now()
-	state, err := l.client.Status(ctx, localURL)
+	endpoint := localURL
+	if endpoints := l.client.Endpoints(); len(endpoints) > 0 {
+		endpoint = endpoints[0] // a member with peers is asked over its socket
+	}
+	state, err := l.client.Status(ctx, endpoint)
 	if err != nil {
 		return nil, err
 	}

@@ -45,6 +45,8 @@ type Options struct {
 	QuotaBytes int64
 	// Plaintext allows an external etcd without TLS in the aggregated mode.
 	Plaintext bool
+	// Member has the flags of a member of a cluster.
+	Member Member
 	// reloadEncryption makes every given encryption configuration be reloaded when its file changes.
 	reloadEncryption bool
 }
@@ -60,6 +62,7 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 	fs.BoolVar(&o.Embed, "embedded-etcd", o.Embed, "Run an etcd in this process in aggregated mode, too. Only for a single replica, because each replica would have separate data.")
 	fs.BoolVar(&o.Plaintext, "etcd-allow-plaintext", o.Plaintext, "Allow --etcd-servers with http URLs in aggregated mode. Any client that reaches such an etcd can read and change everything.")
 	o.addQuotaFlag(fs)
+	o.Member.addFlags(fs)
 	fs.Lookup(encryptionFlag).Usage = encryptionUsage + " It is read again when it changes only with --encryption-provider-config-automatic-reload."
 	fs.Lookup("etcd-servers").Usage = "URLs of an external etcd, comma separated, such as https://10.0.0.1:2379. Where empty, an etcd runs inside this process and keeps its data in the data directory."
 }
@@ -72,6 +75,8 @@ func (o *Options) AddUpFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&transport.CertFile, "etcd-certfile", "", "Client certificate for the external etcd.")
 	fs.StringVar(&transport.KeyFile, "etcd-keyfile", "", "Key of the client certificate for the external etcd.")
 	o.addQuotaFlag(fs)
+	o.Member.addFlags(fs)
+	o.Member.addJoinFlags(fs)
 	o.reloadEncryption = true
 	fs.StringVar(&o.EncryptionProviderConfigFilepath, encryptionFlag, "", encryptionUsage+" It is read again when it changes.")
 }
@@ -142,7 +147,7 @@ func warnOfOpenKeys(path string) {
 // Validate returns an error for each invalid flag.
 func (o *Options) Validate(aggregated bool) []error {
 	if o.Embedded(aggregated) {
-		return o.validateEmbedded()
+		return o.validateEmbedded(aggregated)
 	}
 	transport := o.StorageConfig.Transport
 	if len(transport.ServerList) == 0 {
@@ -162,6 +167,7 @@ func (o *Options) Validate(aggregated bool) []error {
 			errs = append(errs, fmt.Errorf("--etcd-servers: %q has no TLS, so any client that reaches it can read and change everything: use https with --etcd-cafile, --etcd-certfile and --etcd-keyfile, or accept it with --etcd-allow-plaintext", server))
 		}
 	}
+	errs = append(errs, o.Member.validateUnused()...)
 	if (transport.CertFile == "") != (transport.KeyFile == "") {
 		errs = append(errs, fmt.Errorf("--etcd-certfile and --etcd-keyfile belong together: give both or neither"))
 	}
@@ -183,8 +189,8 @@ func (o *Options) validateEncryption() []error {
 	return nil
 }
 
-func (o *Options) validateEmbedded() []error {
-	errs := o.validateEncryption()
+func (o *Options) validateEmbedded(aggregated bool) []error {
+	errs := append(o.validateEncryption(), o.Member.validate(aggregated)...)
 	for _, file := range o.files() {
 		errs = append(errs, fmt.Errorf("--%s has no effect without --etcd-servers: the embedded etcd is reached by a unix socket", file.flag))
 	}
