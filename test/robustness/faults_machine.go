@@ -30,53 +30,6 @@ import (
 // exit bounds the wait for a process that a fault ends.
 const exit = 20 * time.Second
 
-// Clusters of the faults.
-var (
-	lone  = cluster.Shape{Members: 1}
-	three = cluster.Shape{Members: 3, Replicas: 2}
-	five  = cluster.Shape{Members: 5, Replicas: 2}
-)
-
-// faults returns all faults. Neighbours differ, so that a few runs see different kinds.
-func faults() []fault {
-	return []fault{
-		{"killed", "SIGKILL; started again within a second", lone, killed(storage), nil},
-		{"leader-killed", "SIGKILL of etcd's leader", three, killed(leader), nil},
-		{"failpoint", "a panic at a random place of etcd's write path", failpoints(lone), panics(writePath...), nil},
-		{"leader-partitioned", "the leader's bytes to and from all others are held back", three, partitioned(leader), nil},
-		{"power-cut", "SIGKILL, and the disk loses what was not synced", disks(lone), powerCut(storage), nil},
-		{"server-killed", "SIGKILL of one of the API servers", three, killed(server), nil},
-		{"stopped", "SIGSTOP, then SIGCONT", lone, stopped(storage), nil},
-		{"member-failpoint", "a panic at a random place of a member's write path", failpoints(three), panics(writePath...), nil},
-		{"follower-partitioned", "a follower's bytes to and from all others are held back", three, partitioned(follower), nil},
-		{"disk-full", "another program fills the disk", disks(lone), diskFull(storage), nil},
-		{"majority-killed", "SIGKILL of the majority at once", five, majorityKilled, nil},
-		{"servers-restarted", "SIGTERM and a start, one API server after the other", three, rolling(servers), nil},
-		{"slow-sync", "each sync of the log takes longer", failpoints(lone), slowSync(storage), nil},
-		{"leader-stopped", "SIGSTOP of etcd's leader, then SIGCONT", three, stopped(leader), nil},
-		{"leader-deaf", "the leader hears no other member, and they hear the leader", three, deaf, nil},
-		{"compaction-killed", "a panic in a compaction", failpoints(cluster.Shape{Members: 1, Replicas: 1}), compactionPanics, nil},
-		{"member-power-cut", "SIGKILL of a member, whose disk loses what was not synced", disks(three), powerCut(storage), nil},
-		{"delayed", "all bytes between members arrive later", three, delayed, nil},
-		{"members-restarted", "SIGTERM and a start, one member after the other", three, rolling(storages), nil},
-		{"defrag-killed", "a panic in a defragmentation", failpoints(cluster.Shape{Members: 1, Replicas: 1}), defragPanics, nil},
-		{"member-disk-full", "another program fills the disk of a member", disks(three), diskFull(storage), nil},
-		{"all-killed", "SIGKILL of every member at once", three, allKilled, nil},
-		{"member-slow-sync", "each sync of the leader's log takes longer", failpoints(three), slowSync(leader), nil},
-		{"five-leader-killed", "SIGKILL of etcd's leader", five, killed(leader), nil},
-	}
-}
-
-func disks(s cluster.Shape) cluster.Shape {
-	s.Disks = true
-	return s
-}
-
-func failpoints(s cluster.Shape) cluster.Shape {
-	s.Failpoints = true
-	return s
-}
-
 // target chooses the node that a fault strikes.
 type target func(*run) (*cluster.Node, error)
 
@@ -163,12 +116,19 @@ func killAll(r *run, nodes []*cluster.Node) error {
 	return nil
 }
 
-func rolling(choose func(*run) []*cluster.Node) func(*run) error {
+// rolling restarts nodes one after the other, with the current program if upgrade is set.
+func rolling(choose func(*run) []*cluster.Node, upgrade bool) func(*run) error {
 	return func(r *run) error {
 		nodes := choose(r)
 		r.strike("%d processes", len(nodes))
 		for _, n := range nodes {
-			if err := errors.Join(n.Terminate(), n.Start(r.ctx)); err != nil {
+			if err := n.Terminate(); err != nil {
+				return err
+			}
+			if upgrade {
+				r.Upgrade(n)
+			}
+			if err := n.Start(r.ctx); err != nil {
 				return err
 			}
 			r.hold(time.Second)

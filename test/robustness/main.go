@@ -76,9 +76,10 @@ func main() {
 	flag.StringVar(&o.programs.Gatehouse, "gatehouse", "bin/gatehouse", "The program to run.")
 	flag.StringVar(&o.programs.Etcd, "etcd", "_output/e2e/etcd", "etcd, for clusters with an external one.")
 	flag.StringVar(&o.programs.Failpoints, "failpoints", "_output/failpoints", "Directory of failpoints.sh: the same programs with failpoints.")
+	flag.StringVar(&o.programs.Old, "old", "", "An older gatehouse, from which servers are upgraded.")
 	flag.IntVar(&o.runs, "runs", 6, "Number of runs.")
 	flag.Uint64Var(&o.seed, "seed", 0, "Seed of the first run; each further run has the next one. 0 chooses one.")
-	flag.StringVar(&o.only, "only", "", "Faults to play, comma separated; all where empty. The value list prints them.")
+	flag.StringVar(&o.only, "only", "", "Faults to play, comma separated, such as killed/lone, or killed on all clusters; all where empty. The value list prints them.")
 	flag.BoolVar(&o.plants, "plants", true, "Plant defects afterwards, and fail if one is not found.")
 	flag.StringVar(&o.output, "output", "_output/robustness", "Directory for the report, and for what is left of runs with violations.")
 	flag.Parse()
@@ -155,7 +156,10 @@ func (o *options) play(ctx context.Context) (bool, error) {
 
 // absolute makes paths of flags independent of the working directory, and creates the output.
 func (o *options) absolute() error {
-	for _, path := range []*string{&o.programs.Gatehouse, &o.programs.Etcd, &o.programs.Failpoints, &o.output} {
+	for _, path := range []*string{&o.programs.Gatehouse, &o.programs.Etcd, &o.programs.Failpoints, &o.programs.Old, &o.output} {
+		if *path == "" {
+			continue
+		}
 		absolute, err := filepath.Abs(*path)
 		if err != nil {
 			return err
@@ -176,13 +180,13 @@ func (o *options) choose() ([]fault, error) {
 	for _, f := range faults() {
 		why := f.missing(o.programs)
 		if o.only == "list" {
-			fmt.Printf("%-24s %s; %s\n", f.name, f.shape, f.how)
+			fmt.Printf("%-32s %s; %s\n", f.name, f.shape, f.how)
 			continue
 		}
-		if len(wanted) > 0 && !slices.Contains(wanted, f.name) {
+		kind, _, _ := strings.Cut(f.name, "/")
+		if len(wanted) > 0 && !slices.Contains(wanted, f.name) && !slices.Contains(wanted, kind) {
 			continue
 		}
-		wanted = slices.DeleteFunc(wanted, func(name string) bool { return name == f.name && len(wanted) > 1 })
 		if why != "" {
 			fmt.Printf("%s is skipped: %s\n", f.name, why)
 			continue

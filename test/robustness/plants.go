@@ -40,7 +40,7 @@ func plants() []fault {
 		configure: func(c *load.Config) { c.WrapWatcher = load.Skip(100) },
 	}, {
 		name: "lost-on-failover", how: "a member forgets what it has acknowledged, and elects a leader that never had it",
-		shape: three,
+		shape: etcd3,
 		play:  lostOnFailover,
 	}}
 }

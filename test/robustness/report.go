@@ -125,7 +125,7 @@ func (r *report) table() string {
 	byFault := map[string]*summary{}
 	all := &summary{name: "all"}
 	for _, res := range r.Runs {
-		name := res.Fault + ": " + res.Shape
+		name := res.Fault
 		if byFault[name] == nil {
 			byFault[name] = &summary{name: name}
 		}

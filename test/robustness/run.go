@@ -23,6 +23,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/gatehouse-dev/gatehouse/test/robustness/cluster"
@@ -66,6 +67,8 @@ func (f fault) missing(programs cluster.Programs) string {
 		return machine.MissingForDisks()
 	case f.shape.Failpoints && !exists(filepath.Join(programs.Failpoints, "etcd")):
 		return "there are no programs with failpoints: run test/robustness/failpoints.sh " + programs.Failpoints
+	case f.shape.Old && !exists(programs.Old):
+		return "there is no older program: name one by -old"
 	case f.shape.Replicas > 0 && !exists(programs.Etcd):
 		return "there is no etcd: run make controlplane"
 	}
@@ -80,6 +83,8 @@ type run struct {
 	dir    string
 	random *rand.Rand
 	load   *load.Load
+	// watchers is the number of watchers.
+	watchers int
 	// struck is when the fault began, and detail is what it has struck.
 	struck time.Duration
 	detail string
@@ -120,7 +125,7 @@ func (o *options) run(ctx context.Context, f fault, seed uint64) result {
 		res.Violations = append(res.Violations, "the end of the cluster: "+err.Error())
 	}
 	if len(res.Violations) > 0 {
-		if err := r.keep(filepath.Join(o.output, fmt.Sprintf("%s-%d", f.name, seed))); err != nil {
+		if err := r.keep(filepath.Join(o.output, fmt.Sprintf("%s-%d", strings.ReplaceAll(f.name, "/", "-"), seed))); err != nil {
 			res.Violations = append(res.Violations, "the files of the run are not kept: "+err.Error())
 		}
 	}
@@ -132,10 +137,7 @@ func (o *options) run(ctx context.Context, f fault, seed uint64) result {
 
 // measure runs the clients during the fault, and checks what they have seen.
 func (r *run) measure(seed uint64, res *result) {
-	config := load.Config{TLS: r.TLS, Seed: seed, Writers: writers, Keys: keys, Ballast: ballast}
-	for _, server := range r.Servers {
-		config.Servers = append(config.Servers, load.Server{Name: server.Name, URL: server.URL})
-	}
+	config := load.Config{Servers: r.servers(), TLS: r.TLS, Seed: seed, Writers: writers, Keys: keys, Ballast: ballast}
 	if r.configure != nil {
 		r.configure(&config)
 	}
@@ -144,6 +146,7 @@ func (r *run) measure(seed uint64, res *result) {
 			res.Violations = append(res.Violations, what+": "+err.Error())
 		}
 	}
+	r.watchers = len(config.Servers)
 	r.load = load.Start(r.ctx, config)
 	time.Sleep(warmUp)
 	fail("the fault", r.play(r))
@@ -156,10 +159,19 @@ func (r *run) measure(seed uint64, res *result) {
 
 	ctx, cancel := context.WithTimeout(r.ctx, catchUp)
 	defer cancel()
-	final, err := r.load.Final(ctx)
+	final, err := r.load.Final(ctx, r.servers())
 	fail("the end", err)
 	res.Violations = append(res.Violations, r.load.EndWatchers(ctx, final)...)
 	r.check(res, final, until)
+}
+
+// servers returns the servers of the API.
+func (r *run) servers() []load.Server {
+	var servers []load.Server
+	for _, server := range r.Servers {
+		servers = append(servers, load.Server{Name: server.Name, URL: server.URL})
+	}
+	return servers
 }
 
 // recover waits until a write that began after the fault is acknowledged.
@@ -199,7 +211,7 @@ func (r *run) check(res *result, final map[string]watches.Object, until time.Dur
 			}
 		}
 	}
-	res.Relists -= len(r.Servers) // the first list of each watcher
+	res.Relists -= r.watchers // their first lists
 
 	lost, violations := r.load.Check(final)
 	res.Lost = len(lost)

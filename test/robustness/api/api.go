@@ -224,14 +224,18 @@ func (c *Client) List(ctx context.Context) (map[string]watches.Object, int64, er
 	return objects, revision, nil
 }
 
-// Ready reports whether the server answers /readyz with 200.
-func (c *Client) Ready(ctx context.Context) error {
-	response, err := c.send(ctx, http.MethodGet, "/readyz", nil)
+// Read returns the content of a path, such as /readyz, and an error unless its code is 200.
+func (c *Client) Read(ctx context.Context, path string) (string, error) {
+	response, err := c.send(ctx, http.MethodGet, path, nil)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer drain(response)
-	return statusOf(response)
+	if err := statusOf(response); err != nil {
+		return "", err
+	}
+	content, err := io.ReadAll(response.Body)
+	return string(content), err
 }
 
 // do sends a request once, and decodes the response.

@@ -19,16 +19,14 @@ limitations under the License.
 package cluster
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -39,9 +37,9 @@ import (
 )
 
 // Programs are the paths of programs. Failpoints is the directory with those that have failpoints;
-// empty without.
+// empty without. Old is an older gatehouse.
 type Programs struct {
-	Gatehouse, Etcd, Failpoints string
+	Gatehouse, Etcd, Failpoints, Old string
 }
 
 // Shape is the kind and size of a cluster.
@@ -54,16 +52,32 @@ type Shape struct {
 	Disks bool
 	// Failpoints runs the members' programs with failpoints.
 	Failpoints bool
-	// EtcdArgs are more arguments of external members.
-	EtcdArgs []string
+	// EtcdArgs are more arguments of external members, and Args of servers.
+	EtcdArgs, Args []string
+	// Old begins with the older program.
+	Old bool
+}
+
+// Short returns the shape in a word.
+func (s Shape) Short() string {
+	switch {
+	case s.Replicas > 0:
+		return fmt.Sprintf("etcd-%d", s.Members)
+	case s.Members > 1:
+		return fmt.Sprintf("embedded-%d", s.Members)
+	}
+	return "lone"
 }
 
 // String returns the shape in words.
 func (s Shape) String() string {
-	if s.Replicas == 0 {
-		return fmt.Sprintf("embedded, %d member(s)", s.Members)
+	switch {
+	case s.Replicas > 0:
+		return fmt.Sprintf("%d over an etcd of %d", s.Replicas, s.Members)
+	case s.Members > 1:
+		return fmt.Sprintf("%d embedded", s.Members)
 	}
-	return fmt.Sprintf("%d servers, external etcd of %d", s.Replicas, s.Members)
+	return "1 embedded"
 }
 
 // Cluster is a running cluster.
@@ -109,7 +123,7 @@ func (c *Cluster) Close() error {
 
 // node returns a node that is not started.
 func (c *Cluster) node(name, program string, failpoints bool) (*Node, error) {
-	n := &Node{Name: name, Program: program, DataDir: filepath.Join(c.dir, name), log: filepath.Join(c.dir, name+".log")}
+	n := &Node{Name: name, Program: program, DataDir: filepath.Join(c.dir, name), log: c.Log(name)}
 	if failpoints {
 		if c.programs.Failpoints == "" {
 			return nil, errors.New("there are no programs with failpoints: run test/robustness/failpoints.sh, and name its directory by -failpoints")
@@ -141,7 +155,11 @@ func (c *Cluster) mount(n *Node) error {
 
 // server returns a node that serves the API.
 func (c *Cluster) server(name string, failpoints bool, args ...string) (*Node, error) {
-	n, err := c.node(name, c.programs.Gatehouse, failpoints)
+	program := c.programs.Gatehouse
+	if c.Old {
+		program = c.programs.Old
+	}
+	n, err := c.node(name, program, failpoints)
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +171,7 @@ func (c *Cluster) server(name string, failpoints bool, args ...string) (*Node, e
 		return nil, err
 	}
 	n.URL = "https://" + address
-	n.Args = append([]string{"up", "--data-dir", n.DataDir, "--listen", address}, args...)
+	n.Args = append(append([]string{"up", "--data-dir", n.DataDir, "--listen", address}, args...), c.Args...)
 	n.ready = func(ctx context.Context) error {
 		if c.TLS == nil {
 			credentials, err := api.TLS(filepath.Join(n.DataDir, "kubeconfig"))
@@ -164,25 +182,34 @@ func (c *Cluster) server(name string, failpoints bool, args ...string) (*Node, e
 		}
 		ctx, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
-		client := api.New(n.Name, n.URL, c.TLS, nil)
-		defer client.Close()
-		return client.Ready(ctx)
+		_, err := c.read(ctx, n, "/readyz")
+		return err
 	}
 	c.Servers = append(c.Servers, n)
 	return n, nil
 }
 
-func (c *Cluster) startEmbedded(ctx context.Context) error {
-	if c.Members != 1 {
-		return errors.New("this program embeds one member only")
-	}
-	n, err := c.server("server-1", c.Failpoints)
-	if err != nil {
-		return err
-	}
-	c.Storage = []*Node{n}
-	return n.Start(ctx)
+// read reads a path of a server as the administrator.
+func (c *Cluster) read(ctx context.Context, n *Node, path string) (string, error) {
+	client := api.New(n.Name, n.URL, c.TLS, nil)
+	defer client.Close()
+	return client.Read(ctx, path)
 }
+
+// Run runs a command of gatehouse that ends by itself, and returns its output.
+func (c *Cluster) Run(ctx context.Context, args ...string) (string, error) {
+	output, err := exec.CommandContext(ctx, c.programs.Gatehouse, args...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("gatehouse %s: %w: %s", strings.Join(args, " "), err, output)
+	}
+	return string(output), nil
+}
+
+// Log returns the path of a log in the directory of the cluster.
+func (c *Cluster) Log(name string) string { return filepath.Join(c.dir, name+".log") }
+
+// Upgrade has the next start of a node run the current program.
+func (c *Cluster) Upgrade(n *Node) { n.Program = c.programs.Gatehouse }
 
 // startEtcd starts the members of an external etcd, with a network between them.
 func (c *Cluster) startEtcd(ctx context.Context) error {
@@ -252,7 +279,7 @@ func (c *Cluster) startReplicas(ctx context.Context) error {
 			if err := os.CopyFS(filepath.Join(n.DataDir, "pki"), os.DirFS(filepath.Join(c.Servers[0].DataDir, "pki"))); err != nil {
 				return err
 			}
-			if err := private(n.DataDir); err != nil {
+			if err := Private(n.DataDir); err != nil {
 				return err
 			}
 		}
@@ -263,8 +290,8 @@ func (c *Cluster) startReplicas(ctx context.Context) error {
 	return nil
 }
 
-// private gives copied files the modes that the server demands.
-func private(dir string) error {
+// Private gives copied files the modes that the server demands.
+func Private(dir string) error {
 	return filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -274,71 +301,6 @@ func private(dir string) error {
 		}
 		return os.Chmod(path, 0o600)
 	})
-}
-
-// etcdStatus is the response of an external member.
-type etcdStatus struct {
-	Header struct {
-		MemberID string `json:"member_id"`
-	} `json:"header"`
-	Leader string `json:"leader"`
-}
-
-// etcdStatus returns the status of an external member, and an error if the member has no leader.
-func (n *Node) etcdStatus(ctx context.Context) (*etcdStatus, error) {
-	var status etcdStatus
-	if err := n.Etcd(ctx, "/v3/maintenance/status", map[string]any{}, &status); err != nil {
-		return nil, err
-	}
-	if status.Leader == "" || status.Leader == "0" {
-		return nil, fmt.Errorf("%s has no leader", n.Name)
-	}
-	return &status, nil
-}
-
-// Etcd calls a function of an external member by its gateway for JSON.
-func (n *Node) Etcd(ctx context.Context, path string, content, into any) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	encoded, err := json.Marshal(content)
-	if err != nil {
-		return err
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, n.URL+path, bytes.NewReader(encoded))
-	if err != nil {
-		return err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = response.Body.Close() }()
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s: %s", n.Name, path, response.Status)
-	}
-	return json.NewDecoder(response.Body).Decode(into)
-}
-
-// Leader returns the member that leads. A lone member leads.
-func (c *Cluster) Leader(ctx context.Context) (*Node, error) {
-	if len(c.Storage) == 1 {
-		return c.Storage[0], nil
-	}
-	for {
-		for _, n := range c.Storage {
-			if !n.Running() {
-				continue
-			}
-			if status, err := n.etcdStatus(ctx); err == nil && status.Leader == status.Header.MemberID {
-				return n, nil
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("no member leads: %w", ctx.Err())
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
 }
 
 // Ports are below those that the kernel gives to outgoing connections, so that none takes the port of

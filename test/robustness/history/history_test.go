@@ -50,9 +50,10 @@ func with(outcome Outcome, o Operation) Operation {
 
 func TestHistoriesAreLinearizableOrNot(t *testing.T) {
 	for _, tc := range []struct {
-		name    string
-		history []Operation
-		sound   bool
+		name     string
+		history  []Operation
+		rewrites bool
+		sound    bool
 	}{{
 		name: "writes one after the other",
 		history: []Operation{
@@ -87,6 +88,10 @@ func TestHistoriesAreLinearizableOrNot(t *testing.T) {
 		history: []Operation{at(0, 1, created("a", 1)), at(2, 3, updated("a", "b", 2)), at(4, 5, with(Conflict, updated("a", "c", 0)))},
 		sound:   true,
 	}, {
+		name:    "a conflict with a rewrite",
+		history: []Operation{at(0, 1, created("a", 1)), at(2, 3, with(Conflict, updated("a", "b", 0))), at(4, 5, read("a", 2))}, rewrites: true,
+		sound: true,
+	}, {
 		name:    "an acknowledged write is lost",
 		history: []Operation{at(0, 1, created("a", 1)), at(2, 3, updated("a", "b", 2)), at(4, 5, read("", 0))},
 	}, {
@@ -116,7 +121,7 @@ func TestHistoriesAreLinearizableOrNot(t *testing.T) {
 		history: []Operation{at(0, 1, created("a", 1)), at(2, 3, with(Refused, updated("a", "b", 0))), at(4, 5, read("b", 2))},
 	}} {
 		t.Run(tc.name, func(t *testing.T) {
-			if violations := Check(tc.history, time.Minute); (len(violations) == 0) != tc.sound {
+			if violations := Check(tc.history, tc.rewrites, time.Minute); (len(violations) == 0) != tc.sound {
 				t.Errorf("the violations are %q, and sound is %v", violations, tc.sound)
 			}
 		})
@@ -189,7 +194,7 @@ func TestLongHistoriesAreDecided(t *testing.T) {
 		history = append(history, at(10*i, 10*i+5, write), at(10*i+6+random.IntN(2), 10*i+9, read(next, int64(i+1))))
 		value = next
 	}
-	if violations := Check(history, time.Minute); len(violations) > 0 {
+	if violations := Check(history, false, time.Minute); len(violations) > 0 {
 		t.Error(violations)
 	}
 }

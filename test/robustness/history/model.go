@@ -38,20 +38,19 @@ type state struct {
 	revision int64
 }
 
-// model is the behaviour of the API for one key. A write with unknown outcome has its effect where
+// model returns the behaviour of the API for one key. A write with unknown outcome has its effect where
 // its condition holds, and none elsewhere: that it has never happened is the order in which it
-// comes after all others.
-var model = porcupine.Model{
-	Init: func() any { return state{} },
-	Step: func(before, input, _ any) (bool, any) {
-		now, o := before.(state), input.(*Operation)
-		next, explained := step(now, o)
-		return explained, next
-	},
-	DescribeOperation: func(input, _ any) string { return input.(*Operation).String() },
-	DescribeState: func(s any) string {
-		return fmt.Sprintf("%q at %d", s.(state).value, s.(state).revision)
-	},
+// comes after all others. With rewrites, an object may get another resource version without a new
+// value, so that any write to it may conflict.
+func model(rewrites bool) porcupine.Model {
+	return porcupine.Model{
+		Init: func() any { return state{} },
+		Step: func(before, input, _ any) (bool, any) {
+			now, o := before.(state), input.(*Operation)
+			next, explained := step(now, o)
+			return explained || rewrites && o.Outcome == Conflict && now.value != "", next
+		},
+	}
 }
 
 // step returns the state after an operation, and whether the model explains its response.
@@ -132,14 +131,14 @@ func (o *Operation) String() string {
 
 // Check returns a violation for each key whose operations no order explains. The timeout bounds the
 // search for one key; a search that does not end is a violation, too, because it proves nothing.
-func Check(operations []Operation, timeout time.Duration) []string {
+func Check(operations []Operation, rewrites bool, timeout time.Duration) []string {
 	byKey := map[string][]porcupine.Operation{}
 	for _, o := range decidable(operations) {
 		byKey[o.Key] = append(byKey[o.Key], porcupine.Operation{ClientId: o.Client, Input: o, Call: int64(o.Call), Return: int64(o.Return)})
 	}
 	var violations []string
 	for key, history := range byKey {
-		switch result, info := porcupine.CheckOperationsVerbose(model, history, timeout); result {
+		switch result, info := porcupine.CheckOperationsVerbose(model(rewrites), history, timeout); result {
 		case porcupine.Illegal:
 			violations = append(violations, fmt.Sprintf("%s is not linearizable: %s", key, stuck(history, info)))
 		case porcupine.Unknown:

@@ -43,5 +43,5 @@ func (l *Load) Check(final map[string]watches.Object) (lost, violations []string
 		}
 	}
 	lost = history.Lost(operations, objects)
-	return lost, slices.Concat(lost, history.Check(operations, decision), watches.Check(l.Streams(), writes))
+	return lost, slices.Concat(lost, history.Check(operations, l.config.Rewrites, decision), watches.Check(l.Streams(), writes, l.config.Rewrites))
 }

@@ -50,6 +50,8 @@ type Config struct {
 	Writers, Keys int
 	// Ballast is the largest size of what an object holds beside its value.
 	Ballast int
+	// Rewrites allows for new versions of objects that no client has written, with the same content.
+	Rewrites bool
 	// WrapWriter and WrapWatcher, if not nil, stand between clients and servers.
 	WrapWriter, WrapWatcher func(http.RoundTripper) http.RoundTripper
 }
@@ -106,11 +108,11 @@ func (l *Load) EndWriters() {
 	l.writers.Wait()
 }
 
-// Final lists the objects from each server. Every list is recorded as reads of all keys.
-func (l *Load) Final(ctx context.Context) (map[string]watches.Object, error) {
+// Final lists the objects from each of the servers. Every list is recorded as reads of all keys.
+func (l *Load) Final(ctx context.Context, servers []Server) (map[string]watches.Object, error) {
 	var final map[string]watches.Object
-	for i := range l.config.Servers {
-		client := l.client(i, nil)
+	for _, server := range servers {
+		client := api.New(server.Name, server.URL, l.config.TLS, nil)
 		objects, err := l.finalOf(ctx, client)
 		client.Close()
 		if err != nil {

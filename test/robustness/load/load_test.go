@@ -36,7 +36,7 @@ func play(t *testing.T, f *fake, acknowledged int, wrap func(http.RoundTripper) 
 		}
 	}
 	l.EndWriters()
-	final, err := l.Final(t.Context())
+	final, err := l.Final(t.Context(), []Server{server})
 	if err != nil {
 		t.Fatal(err)
 	}

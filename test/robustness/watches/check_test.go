@@ -63,7 +63,7 @@ func TestStreamsThatBreakARuleAreReported(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			s := history()
 			tc.change(s)
-			violations := strings.Join(Check([]*Stream{s}, tc.writes), "\n")
+			violations := strings.Join(Check([]*Stream{s}, tc.writes, false), "\n")
 			if !strings.Contains(violations, tc.want) || (violations == "") != (tc.want == "") {
 				t.Errorf("the violations are %q, want one with %q", violations, tc.want)
 			}
@@ -92,7 +92,7 @@ func TestStreamsAreComparedWithEachOther(t *testing.T) {
 			other := history()
 			other.Watcher = "v"
 			tc.change(other)
-			violations := strings.Join(Check([]*Stream{history(), other}, nil), "\n")
+			violations := strings.Join(Check([]*Stream{history(), other}, nil, false), "\n")
 			if !strings.Contains(violations, tc.want) || (violations == "") != (tc.want == "") {
 				t.Errorf("the violations are %q, want one with %q", violations, tc.want)
 			}
