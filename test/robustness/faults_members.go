@@ -36,7 +36,7 @@ const joining = time.Minute
 // joinsKilled has two members join a lone one. During each join one of the processes is killed and
 // started again.
 func joinsKilled(r *run) error {
-	r.strike("")
+	r.strike("killed: ")
 	for range 2 {
 		inviting := r.Storage[0]
 		joiner, err := r.Join(r.ctx, inviting, "invite")
@@ -45,7 +45,7 @@ func joinsKilled(r *run) error {
 		}
 		victim := []*cluster.Node{inviting, joiner}[r.random.IntN(2)]
 		after := time.Duration(r.random.IntN(2500)) * time.Millisecond
-		r.detail += fmt.Sprintf("%s %v after the start of %s; ", victim.Name, after, joiner.Name)
+		r.detail += fmt.Sprintf("%s %v after the start of %s, ", victim.Name, after, joiner.Name)
 		time.Sleep(after)
 		if err := victim.Kill(); err != nil {
 			return err
@@ -177,8 +177,8 @@ func (r *run) damage(act func(*cluster.Node) (string, error)) error {
 	if err := n.Kill(); err != nil {
 		return err
 	}
-	sound := filepath.Join(r.dir, "sound")
-	if err := os.CopyFS(sound, os.DirFS(n.EtcdDir())); err != nil {
+	files, sound := filepath.Join(n.EtcdDir(), "member"), filepath.Join(r.dir, "sound")
+	if err := os.CopyFS(sound, os.DirFS(files)); err != nil {
 		return err
 	}
 	what, err := act(n)
@@ -192,7 +192,7 @@ func (r *run) damage(act func(*cluster.Node) (string, error)) error {
 	}
 	r.detail += fmt.Sprintf("; it refuses to start: %s", n.LastLine())
 	if r.Members == 1 {
-		if err := errors.Join(os.RemoveAll(n.EtcdDir()), os.Rename(sound, n.EtcdDir()), cluster.Private(n.EtcdDir())); err != nil {
+		if err := errors.Join(os.RemoveAll(files), os.Rename(sound, files), cluster.Private(files)); err != nil {
 			return err
 		}
 		return n.Start(r.ctx)

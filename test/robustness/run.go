@@ -161,6 +161,9 @@ func (r *run) measure(seed uint64, res *result) {
 	defer cancel()
 	final, err := r.load.Final(ctx, r.servers())
 	fail("the end", err)
+	if err != nil {
+		final = nil
+	}
 	res.Violations = append(res.Violations, r.load.EndWatchers(ctx, final)...)
 	r.check(res, final, until)
 }

@@ -28,7 +28,8 @@ import (
 const decision = time.Minute
 
 // Check checks what the clients have seen, with the objects that Final has returned. It returns the
-// acknowledged writes that are lost, and all violations, lost writes included.
+// acknowledged writes that are lost, and all violations, lost writes included. Without final objects
+// lost writes are unknown.
 func (l *Load) Check(final map[string]watches.Object) (lost, violations []string) {
 	operations := l.Recorder.All()
 	objects := map[string]history.Operation{}
@@ -42,6 +43,8 @@ func (l *Load) Check(final map[string]watches.Object) (lost, violations []string
 			writes = append(writes, watches.Object{Key: o.Key, Value: o.Value, Basis: o.Basis, Revision: o.Revision})
 		}
 	}
-	lost = history.Lost(operations, objects)
+	if final != nil {
+		lost = history.Lost(operations, objects)
+	}
 	return lost, slices.Concat(lost, history.Check(operations, l.config.Rewrites, decision), watches.Check(l.Streams(), writes, l.config.Rewrites))
 }
