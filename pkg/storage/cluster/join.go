@@ -114,7 +114,10 @@ func (c *Cluster) claim(ctx context.Context, id string, r JoinRequest) (*invitat
 // admit adds the joiner as a learner, unless it is a member already.
 func (c *Cluster) admit(ctx context.Context, i *invitation, now *membership, r JoinRequest) (*membership, error) {
 	if same := now.at(r.PeerURL); same != nil {
-		if i.MemberID == hexID(same.GetID()) || i.MemberID == "" && same.GetIsLearner() {
+		_, recorded := now.records[hexID(same.GetID())]
+		// Without a record it was added for this joiner by a server that then died. A learner of another
+		// invitation is no substitute: it may have had data that this joiner lacks.
+		if i.MemberID == hexID(same.GetID()) || !recorded && same.GetIsLearner() {
 			return now, c.keep(ctx, i, same.GetID(), r)
 		}
 		if now.name(same) != r.Name {
