@@ -95,6 +95,16 @@ func Ignored() []schema.GroupResource {
 	}
 }
 
+// rootCertificates is the name of the ConfigMap that the server publishes in each namespace.
+const rootCertificates = "kube-root-ca.crt"
+
+// Exempt reports whether an object of a counted kind counts against no quota: a quota is what users of the
+// namespace have, and the server publishes the object and creates it again. The server also writes its
+// content, so users cannot store anything in it.
+func Exempt(resource schema.GroupResource, name string) bool {
+	return resource == schema.GroupResource{Resource: "configmaps"} && name == rootCertificates
+}
+
 // Enforced reports whether a standalone server counts what a quota limits by this name. Other names
 // limit nothing there, because objects of the kind are not stored.
 func Enforced(name corev1.ResourceName) bool {

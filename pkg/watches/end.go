@@ -70,7 +70,7 @@ func (r reason) usual() bool { return r == clientClosed || r == timeout || r == 
 type failure int
 
 const (
-	failedNot failure = iota
+	_ failure = iota
 	// failedWrite is a write with an error.
 	failedWrite
 	// sentError is an event of type ERROR.

@@ -44,13 +44,13 @@ var patchMedia = map[v1alpha1.ReviewPatchType]string{
 
 // reviewed is a request, as a review has it and as a client sends it.
 type reviewed struct {
-	name, user, verb  string
-	path, object      string
-	patch             v1alpha1.ReviewPatchType
-	query, conditions string
-	code              int32
-	stop              v1alpha1.TraceStopName
-	by                string
+	name, user, verb string
+	path, object     string
+	patch            v1alpha1.ReviewPatchType
+	conditions       string
+	code             int32
+	stop             v1alpha1.TraceStopName
+	by               string
 }
 
 // spec returns the review of the request.

@@ -21,7 +21,6 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
-	"fmt"
 	"io/fs"
 	"net/http"
 	"os"
@@ -150,7 +149,7 @@ func TestNoSecretOfASessionIsInALogATraceOrTheAuditLog(t *testing.T) {
 	for where, text := range texts {
 		for _, secret := range secrets {
 			if strings.Contains(text, secret) {
-				t.Error(fmt.Sprintf("%s has the secret %.30s", where, secret))
+				t.Errorf("%s has the secret %.30s", where, secret)
 			}
 		}
 	}

@@ -22,9 +22,11 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/admission"
 	quotav1 "k8s.io/apiserver/pkg/quota/v1"
 	"k8s.io/apiserver/pkg/quota/v1/generic"
 
@@ -41,6 +43,7 @@ func evaluators() []quotav1.Evaluator {
 		if kind.Resource == quota.Instances() {
 			counter = instances{counter}
 		}
+		counter = unlessExempt{counter}
 		all = append(all, counter)
 	}
 	// Events that are written with the other group are also counted under both names.
@@ -54,6 +57,18 @@ func ignored() map[schema.GroupResource]struct{} {
 		set[resource] = struct{}{}
 	}
 	return set
+}
+
+// unlessExempt is an evaluator that does not handle creates of exempt objects.
+type unlessExempt struct{ quotav1.Evaluator }
+
+// Handles implements quotav1.Evaluator.
+func (e unlessExempt) Handles(a admission.Attributes) bool {
+	name := a.GetName()
+	if object, err := meta.Accessor(a.GetObject()); err == nil {
+		name = object.GetName() // which is generated, where the request has none
+	}
+	return !quota.Exempt(a.GetResource().GroupResource(), name) && e.Evaluator.Handles(a)
 }
 
 // instances counts instances and adds up the requests and limits of those that have not ended. It

@@ -23,6 +23,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/admission"
@@ -186,5 +187,26 @@ func TestCountsHaveTheNamesOfTheLibrary(t *testing.T) {
 		if diff := cmp.Diff(generic.ObjectCountQuotaResourceNameFor(kind.Resource.GroupResource()), quota.CountName(kind.Resource.GroupResource())); diff != "" {
 			t.Error(diff)
 		}
+	}
+}
+
+func TestWhatTheServerPublishesIsNotCharged(t *testing.T) {
+	for _, tc := range []struct {
+		name     string
+		resource schema.GroupResource
+		object   runtime.Object
+		charged  bool
+	}{
+		{"the published root certificates", corev1.Resource("configmaps"), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "kube-root-ca.crt"}}, false},
+		{"another ConfigMap", corev1.Resource("configmaps"), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "settings"}}, true},
+		{"a Secret of the name of the root certificates", corev1.Resource("secrets"), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "kube-root-ca.crt"}}, true},
+		{"a review without an object", corev1.Resource("configmaps"), nil, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			attributes := admission.NewAttributesRecord(tc.object, nil, schema.GroupVersionKind{}, "team", "", tc.resource.WithVersion("v1"), "", admission.Create, nil, false, nil)
+			if got := evaluatorOf(t, tc.resource).Handles(attributes); got != tc.charged {
+				t.Errorf("it is charged: %v", got)
+			}
+		})
 	}
 }

@@ -19,7 +19,7 @@ package requestreview
 import (
 	"slices"
 
-	pathvalidation "k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -81,7 +81,7 @@ func validateResource(spec *diagnostics.RequestReviewSpec, at *field.Path) field
 			}
 			continue
 		}
-		for _, wrong := range pathvalidation.IsValidPathSegmentName(part.value) {
+		for _, wrong := range content.IsPathSegmentName(part.value) {
 			errs = append(errs, field.Invalid(at.Child(part.name), part.value, wrong))
 		}
 	}
