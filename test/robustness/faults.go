@@ -38,38 +38,42 @@ type kind struct {
 	clusters  []cluster.Shape
 	play      func(*run) error
 	configure func(*load.Config)
+	command   string
 }
 
 // kinds returns all faults. Neighbours differ, so that a few runs see different kinds.
 func kinds() []kind {
 	anywhere, together := shapes[0], shapes[1]
 	return []kind{
-		{"killed", "SIGKILL of a member; started again within seconds", anywhere, killed(storage), nil},
-		{"leader-killed", "SIGKILL of etcd's leader", together, killed(leader), nil},
-		{"failpoint", "a panic at a random place of a member's write path", failpoints(anywhere), panics(writePath...), nil},
-		{"leader-partitioned", "the leader's bytes to and from all others are held back", together, partitioned(leader), nil},
-		{"power-cut", "SIGKILL of a member, and its disk loses what was not synced", disks(anywhere), powerCut(storage), nil},
-		{"server-killed", "SIGKILL of one of the API servers", []cluster.Shape{etcd3}, killed(server), nil},
-		{"stopped", "SIGSTOP of a member, then SIGCONT", anywhere, stopped(storage), nil},
-		{"joins-killed", "two members join, and a member or joiner is killed meanwhile", []cluster.Shape{lone}, joinsKilled, nil},
-		{"follower-partitioned", "a follower's bytes to and from all others are held back", together, partitioned(follower), nil},
-		{"disk-full", "another program fills a member's disk", disks(anywhere), diskFull(storage), nil},
-		{"majority-killed", "SIGKILL of the majority at once", together, majorityKilled, nil},
-		{"servers-restarted", "SIGTERM and a start, one API server after the other", []cluster.Shape{etcd3, three}, rolling(servers, false), nil},
-		{"slow-sync", "each sync of a member's log takes longer", failpoints(anywhere), slowSync(storage), nil},
-		{"leader-stopped", "SIGSTOP of etcd's leader, then SIGCONT", together, stopped(leader), nil},
-		{"member-replaced", "SIGKILL of a member, and another one in its place", []cluster.Shape{three}, replaced, nil},
-		{"leader-deaf", "the leader hears no other member, and they hear the leader", together, deaf, nil},
-		{"compaction-killed", "a panic in a compaction", failpoints([]cluster.Shape{etcd1}), compactionPanics, nil},
-		{"damaged-page", "a page of a stopped member's database is overwritten", []cluster.Shape{lone, three}, damagedPage, nil},
-		{"delayed", "all bytes between members arrive later", together, delayed, nil},
-		{"truncated-log", "the newest log of a stopped member loses its end", []cluster.Shape{three}, truncatedLog, nil},
-		{"members-restarted", "SIGTERM and a start, one member after the other", []cluster.Shape{etcd3}, rolling(storages, false), nil},
-		{"defrag-killed", "a panic in a defragmentation", failpoints([]cluster.Shape{etcd1}), defragPanics, nil},
-		{"rotation-killed", "the key of encryption is rotated, and the server or the command is killed meanwhile", []cluster.Shape{lone}, rotationKilled, rewrites},
-		{"all-killed", "SIGKILL of every member at once", together, allKilled, nil},
-		{"slow-sync-leader", "each sync of the leader's log takes longer", failpoints([]cluster.Shape{three, etcd3}), slowSync(leader), nil},
-		{"upgraded", "SIGTERM of an older program and a start of this one, one server after the other", old([]cluster.Shape{lone, etcd3}), rolling(servers, true), nil},
+		{"killed", "SIGKILL of a member; started again within seconds", anywhere, killed(storage), nil, ""},
+		{"leader-killed", "SIGKILL of etcd's leader", together, killed(leader), nil, ""},
+		{"failpoint", "a panic at a random place of a member's write path", failpoints(anywhere), panics(writePath...), nil, ""},
+		{"leader-partitioned", "the leader's bytes to and from all others are held back", together, partitioned(leader), nil, ""},
+		{"power-cut", "SIGKILL of a member, and its disk loses what was not synced", disks(anywhere), powerCut(storage), nil, ""},
+		{"server-killed", "SIGKILL of one of the API servers", []cluster.Shape{etcd3}, killed(server), nil, ""},
+		{"stopped", "SIGSTOP of a member, then SIGCONT", anywhere, stopped(storage), nil, ""},
+		{"joins-killed", "two members join, and a member or joiner is killed meanwhile", []cluster.Shape{lone}, joinsKilled, nil, ""},
+		{"follower-partitioned", "a follower's bytes to and from all others are held back", together, partitioned(follower), nil, ""},
+		{"disk-full", "another program fills a member's disk", disks(anywhere), diskFull(storage), nil, ""},
+		{"majority-killed", "SIGKILL of the majority at once", together, majorityKilled, nil, ""},
+		{"servers-restarted", "SIGTERM and a start, one API server after the other", []cluster.Shape{etcd3, three}, rolling(servers, false), nil, ""},
+		{"slow-sync", "each sync of a member's log takes longer", failpoints(anywhere), slowSync(storage), nil, ""},
+		{"leader-stopped", "SIGSTOP of etcd's leader, then SIGCONT", together, stopped(leader), nil, ""},
+		{"member-replaced", "SIGKILL of a member, and another one in its place", []cluster.Shape{three}, replaced, nil, ""},
+		{"leader-deaf", "the leader hears no other member, and they hear the leader", together, deaf, nil, ""},
+		{"compaction-killed", "a panic in a compaction", failpoints([]cluster.Shape{etcd1}), compactionPanics, nil, ""},
+		{"damaged-page", "a page of a stopped member's database is overwritten", []cluster.Shape{lone, three}, damagedPage, nil, ""},
+		{"delayed", "all bytes between members arrive later", together, delayed, nil, ""},
+		{"truncated-log", "the newest log of a stopped member loses its end", []cluster.Shape{three}, truncatedLog, nil, ""},
+		{"members-restarted", "SIGTERM and a start, one member after the other", []cluster.Shape{etcd3}, rolling(storages, false), nil, ""},
+		{"defrag-killed", "a panic in a defragmentation", failpoints([]cluster.Shape{etcd1}), defragPanics, nil, ""},
+		{"rotation-killed", "the key of encryption is rotated, and the server or the command is killed meanwhile", []cluster.Shape{lone}, rotationKilled, rewrites, ""},
+		{"backup-killed", "a backup is made, and the server or the command is killed meanwhile", []cluster.Shape{lone}, backupKilled, nil, "backup"},
+		{"all-killed", "SIGKILL of every member at once", together, allKilled, nil, ""},
+		{"slow-sync-leader", "each sync of the leader's log takes longer", failpoints([]cluster.Shape{three, etcd3}), slowSync(leader), nil, ""},
+		{"restore-killed", "a restore is killed and repeated, and the server starts on its result", []cluster.Shape{lone}, restoreKilled, nil, "restore"},
+		{"space-killed", "compactions and defragmentations, and a member is killed meanwhile", []cluster.Shape{three}, spaceKilled, nil, "storage"},
+		{"upgraded", "SIGTERM of an older program and a start of this one, one server after the other", old([]cluster.Shape{lone, etcd3}), rolling(servers, true), nil, ""},
 	}
 }
 
@@ -82,7 +86,7 @@ func faults() []fault {
 			if i < len(k.clusters) {
 				more = true
 				shape := k.clusters[i]
-				all = append(all, fault{k.name + "/" + shape.Short(), k.how, shape, k.play, k.configure})
+				all = append(all, fault{k.name + "/" + shape.Short(), k.how, shape, k.play, k.configure, k.command})
 			}
 		}
 	}

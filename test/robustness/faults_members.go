@@ -27,7 +27,6 @@ import (
 	"time"
 
 	"github.com/gatehouse-dev/gatehouse/test/robustness/cluster"
-	"github.com/gatehouse-dev/gatehouse/test/robustness/machine"
 )
 
 // joining bounds a join that is disturbed.
@@ -219,23 +218,9 @@ func rotationKilled(r *run) error {
 	if err := errors.Join(n.Terminate(), n.Start(r.ctx)); err != nil {
 		return err
 	}
-	rotation, err := machine.Start(r.Log("rotation"), n.Program, []string{"encryption", "rotate", file, "--data-dir", n.DataDir}, nil)
-	if err != nil {
+	if err := r.interrupted(2500*time.Millisecond, n, "encryption", "rotate", file, "--data-dir", n.DataDir); err != nil {
 		return err
 	}
-	after := time.Duration(r.random.IntN(2500)) * time.Millisecond
-	time.Sleep(after)
-	if r.random.IntN(2) == 0 {
-		r.strike("the command, after %v", after)
-		err = rotation.Kill()
-	} else {
-		r.strike("the server, after %v", after)
-		err = errors.Join(n.Kill(), n.Start(r.ctx))
-	}
-	if err != nil {
-		return err
-	}
-	<-rotation.Exited()
-	_, err = r.Run(r.ctx, "encryption", "rotate", file, "--resume", "--data-dir", n.DataDir)
+	_, err := r.Run(r.ctx, "encryption", "rotate", file, "--resume", "--data-dir", n.DataDir)
 	return err
 }

@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -54,6 +55,8 @@ type fault struct {
 	play func(*run) error
 	// configure, if not nil, changes the clients.
 	configure func(*load.Config)
+	// command is one of gatehouse that the fault needs.
+	command string
 }
 
 // missing returns the reason why the fault cannot be played here, or nothing.
@@ -63,6 +66,8 @@ func (f fault) missing(programs cluster.Programs) string {
 		return err == nil
 	}
 	switch {
+	case f.command != "" && exec.Command(programs.Gatehouse, f.command, "--help").Run() != nil: // gone in a moment
+		return "this gatehouse has no command " + f.command
 	case f.shape.Disks && machine.MissingForDisks() != "":
 		return machine.MissingForDisks()
 	case f.shape.Failpoints && !exists(filepath.Join(programs.Failpoints, "etcd")):

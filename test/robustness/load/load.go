@@ -64,6 +64,8 @@ type Load struct {
 	config   Config
 	Recorder *history.Recorder
 
+	// gate is held by every request of a writer, and exclusively by Pause.
+	gate                      sync.RWMutex
 	stopWriters, stopWatchers context.CancelFunc
 	writers, watching         sync.WaitGroup
 	watchers                  []*watcher
@@ -101,6 +103,12 @@ func (l *Load) keys() []string {
 	}
 	return keys
 }
+
+// Pause returns when no request of a writer is in progress, and no other one begins until Resume.
+func (l *Load) Pause() { l.gate.Lock() }
+
+// Resume ends Pause.
+func (l *Load) Resume() { l.gate.Unlock() }
 
 // EndWriters stops the writers and waits for their last requests.
 func (l *Load) EndWriters() {

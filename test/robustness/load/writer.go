@@ -66,6 +66,8 @@ func (w *writer) run(ctx context.Context) {
 
 // act sends one request, which no end of the run cuts short, and reports whether the server failed.
 func (w *writer) act() (failed bool) {
+	w.load.gate.RLock()
+	defer w.load.gate.RUnlock()
 	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
 	defer cancel()
 	key := w.keys[w.random.IntN(len(w.keys))]
