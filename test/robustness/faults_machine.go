@@ -202,14 +202,14 @@ func diskFull(choose target) func(*run) error {
 		}
 		r.strike("%s", n.Name)
 		r.hold(10 * time.Second)
-		ended := !n.Running()
 		if err := n.Disk.Free(); err != nil {
 			return err
 		}
-		if ended {
-			r.detail += fmt.Sprintf(", which ended: %s", n.LastLine())
-			return n.Start(r.ctx)
+		// A server that ends by itself may still be about to.
+		if err := n.WaitReady(r.ctx); err == nil || n.Running() {
+			return err
 		}
-		return nil
+		r.detail += fmt.Sprintf(", which ended: %s", n.LastLine())
+		return n.Start(r.ctx)
 	}
 }

@@ -125,7 +125,7 @@ func again() int {
 	return 0
 }
 
-// play plays all runs and prints the report. It reports whether no run has a violation and every
+// play plays all runs and prints the report, that of the completed runs if it is interrupted. It reports whether no run has a violation and every
 // planted defect was found.
 func (o *options) play(ctx context.Context) (bool, error) {
 	if err := o.absolute(); err != nil {
@@ -136,22 +136,21 @@ func (o *options) play(ctx context.Context) (bool, error) {
 		return err == nil, err
 	}
 	r := &report{Seed: o.seed}
-	for i := range uint64(o.runs) {
+	for i := uint64(0); i < uint64(o.runs) && ctx.Err() == nil; i++ {
 		seed := o.seed + i
 		f := chosen[seed%uint64(len(chosen))]
-		if ctx.Err() != nil {
-			return false, ctx.Err()
+		if res := o.one(ctx, f, seed); ctx.Err() == nil {
+			r.add(res)
 		}
-		r.add(o.one(ctx, f, seed))
 	}
-	if o.plants {
+	if o.plants && ctx.Err() == nil {
 		for i, f := range plants() {
 			r.addPlant(o.one(ctx, f, o.seed+uint64(i)))
 		}
 	}
 	fmt.Println()
 	fmt.Print(r.table())
-	return r.sound(), r.save(filepath.Join(o.output, "report.json"))
+	return r.sound() && ctx.Err() == nil, r.save(filepath.Join(o.output, "report.json"))
 }
 
 // absolute makes paths of flags independent of the working directory, and creates the output.
