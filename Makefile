@@ -147,6 +147,14 @@ e2e-node: build controlplane ## Follow docs/install.md on a cluster with a real 
 	  k8s.io/kubernetes/cmd/kubelet k8s.io/kubernetes/cmd/kube-proxy k8s.io/kubernetes/cmd/kube-scheduler
 	test/e2e/node/run.sh
 
+# The programs with failpoints are a second build of the packages that import etcd's server.
+.PHONY: test-faults
+test-faults: bin/gatehouse etcd ## Check what clients see while processes, disks and networks fail, with more runs by ARGS='-runs 200'; as root, on Linux
+	test/robustness/failpoints.sh _output/failpoints
+	@mkdir -p _output/robustness
+	cd test/robustness && go build -o $(CURDIR)/_output/robustness/robustness .
+	_output/robustness/robustness $(ARGS)
+
 .PHONY: verify
 verify: ## Run every check of the tree; each failing one names its cure
 	@failed=; \

@@ -180,17 +180,20 @@ func (c *Cluster) keep(ctx context.Context, i *invitation, id uint64, r JoinRequ
 
 // addLearner adds a learner as soon as etcd permits it.
 func (c *Cluster) addLearner(ctx context.Context, peerURL string) (uint64, error) {
+	var refusal error // the last one of etcd, which says more than the end of the context
 	for {
 		id, err := c.addIfFree(ctx, peerURL)
-		if err == nil {
+		switch {
+		case err == nil:
 			return id, nil
-		}
-		if !isTemporary(err) {
+		case isTemporary(err):
+			refusal = err
+		case ctx.Err() == nil || refusal == nil:
 			return 0, err
 		}
 		select {
 		case <-ctx.Done():
-			return 0, unavailable(fmt.Sprintf("the cluster permits no further member yet (%v): ask again; \"gatehouse member list\" shows members that do not respond", err))
+			return 0, unavailable(fmt.Sprintf("the cluster permits no further member yet (%v): ask again; \"gatehouse member list\" shows members that do not respond", refusal))
 		case <-time.After(queueRetry):
 		}
 	}
