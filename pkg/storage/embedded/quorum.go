@@ -84,7 +84,7 @@ func (s *Server) awaitQuorum(ctx context.Context, etcd *embed.Etcd, c *completed
 			checked = time.Now()
 		}
 		if time.Since(reminded) > stillStarting {
-			s.log.Info("Waiting for a majority of the members of etcd: start the others", "severity", "warn", "members", len(etcd.Server.Cluster().Members()))
+			s.log.Info("Waiting for a majority of the members of etcd: start the others, or, if the cluster was restored from a backup, stop this server and run \"gatehouse member reset\"", "severity", "warn", "members", len(etcd.Server.Cluster().Members()))
 			reminded = time.Now()
 		}
 	}
