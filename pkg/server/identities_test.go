@@ -17,6 +17,7 @@ limitations under the License.
 package server
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -27,6 +28,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication"
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization/rbac"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/backup"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/manager"
 )
 
@@ -48,6 +50,7 @@ func TestEveryControllerIsAUserOfItsOwnWithARoleOfItsOwn(t *testing.T) {
 	tokens := map[string]string{}
 	if _, err := manager.NewStandalone(manager.Standalone{
 		Controllers: manager.Selection{manager.AllControllers},
+		Backup:      func(context.Context, func(backup.Result)) error { return nil },
 		Identity: func(name string) *rest.Config {
 			config := manager.TokenConfig(loopback, name, identities.Mint(name))
 			if len(config.CertData) > 0 || len(config.KeyData) > 0 || config.BearerToken == loopback.BearerToken {
