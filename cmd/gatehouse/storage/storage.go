@@ -22,12 +22,15 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc/grpclog"
 
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/command"
+	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 	"github.com/gatehouse-dev/gatehouse/pkg/server/options"
+	"github.com/gatehouse-dev/gatehouse/pkg/storage"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage/space"
 )
 
@@ -52,7 +55,8 @@ func newCommand(name, short, long string, run func(ctx context.Context, cmd *cob
 			grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard))
 			ctx, cancel := context.WithTimeoutCause(cmd.Context(), o.Timeout, fmt.Errorf("the command did not end within --timeout=%v", o.Timeout))
 			defer cancel()
-			etcd, err := o.Open(ctx)
+			peers := certificates.PeerFilesIn(filepath.Join(o.DataDir, options.CertificateDirName))
+			etcd, err := o.Open(ctx, storage.Connection{CAFile: peers.CAFile, CertFile: peers.CertFile, KeyFile: peers.KeyFile})
 			if err != nil {
 				return err
 			}
@@ -134,7 +138,8 @@ defragmented responds to no request meanwhile.
 A lone member is defragmented only with --allow-blocking, or if its database is full. If the alarm of a full
 database is set and the file is below 85 % of the quota afterwards, the alarm is removed.
 
-Of embedded etcds on several machines, the command defragments the member of this machine only.`,
+The members of an embedded etcd on other machines are reached at their addresses for peers, with the
+certificate of the member of this machine.`,
 		func(ctx context.Context, cmd *cobra.Command, _ *space.Options, etcd *space.Etcd) error {
 			if err := etcd.Defragment(ctx, blocking, cmd.OutOrStdout()); err != nil {
 				return err

@@ -119,20 +119,21 @@ func checkPeersData(config *embed.Config) {
 }
 
 // Clustered reports whether the member has, or can have, peers.
-func (s *Server) Clustered() bool {
+func (s *Server) Clustered() bool { return s.current() != nil }
+
+// current returns the member of a cluster; nil while it is alone.
+func (s *Server) current() *Member {
 	s.peersMu.Lock()
 	defer s.peersMu.Unlock()
-	return s.member != nil
+	return s.member
 }
 
 // MemberName returns the name of the member in its cluster; empty for a lone member.
 func (s *Server) MemberName() string {
-	s.peersMu.Lock()
-	defer s.peersMu.Unlock()
-	if s.member == nil {
-		return ""
+	if m := s.current(); m != nil {
+		return m.Name
 	}
-	return s.member.Name
+	return ""
 }
 
 // ID returns the ID of the member, and ClusterID that of its cluster.

@@ -96,7 +96,16 @@ func full(dir string, cause error) *Problem {
 }
 
 func corrupt(dir string, cause error) *Problem {
-	return problem(Corrupt, dir, cause, "is damaged (%v): keep a copy of it, and restore a snapshot into an empty directory", cause)
+	return problem(Corrupt, dir, cause, "is damaged (%v): keep a copy of it, and restore a snapshot into an empty directory with \"gatehouse restore\"", cause)
+}
+
+// ofMember returns an error with the cure of a damaged directory for a member of a cluster: the others have its data.
+func (m *Member) ofMember(err error) error {
+	damaged := &Problem{}
+	if m == nil || !errors.As(err, &damaged) || damaged.Reason != Corrupt {
+		return err
+	}
+	return problem(Corrupt, damaged.Dir, damaged.cause, "is damaged (%v), and a majority of the other members has its data: run \"gatehouse member reset\" with this --data-dir, \"gatehouse member invite\" on another member, and the command that it prints", damaged.cause)
 }
 
 func removed(dir string) *Problem {

@@ -94,7 +94,7 @@ func Start(ctx context.Context, config Config) (*Server, error) {
 		return nil, err
 	}
 	if err := checkDatabase(c.DataDir); err != nil {
-		return nil, err
+		return nil, c.Member.ofMember(err)
 	}
 	if ctx.Err() != nil { // nothing was begun that would have to end
 		return nil, interrupted(c.DataDir, context.Cause(ctx))
@@ -260,7 +260,7 @@ func (s *Server) etcdConfig(c *completed) *embed.Config {
 // fail records the first failure. Any goroutine of etcd may call it.
 func (s *Server) fail(err error) {
 	s.failOnce.Do(func() {
-		s.failure = problemOf(s.dir, err)
+		s.failure = s.current().ofMember(problemOf(s.dir, err))
 		close(s.failed)
 	})
 }

@@ -47,6 +47,8 @@ const (
 // Etcd is a client of each member of an etcd.
 type Etcd struct {
 	to storage.Connection
+	// peers is set for an embedded etcd: its members have etcd's API at their URLs for peers.
+	peers bool
 	// defragment rewrites the database of a member.
 	defragment func(context.Context, Member) error
 
@@ -92,9 +94,7 @@ func (e *Etcd) client(ctx context.Context, endpoint string) (*clientv3.Client, e
 	if client := e.clients[endpoint]; client != nil {
 		return client, nil
 	}
-	one := e.to
-	one.Endpoints = []string{endpoint}
-	config, err := one.ClientConfig(ctx)
+	config, err := e.at(endpoint).ClientConfig(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -104,6 +104,16 @@ func (e *Etcd) client(ctx context.Context, endpoint string) (*clientv3.Client, e
 		e.clients[endpoint] = client
 	}
 	return client, err
+}
+
+// at returns the connection to one endpoint, with the TLS files if it needs them.
+func (e *Etcd) at(endpoint string) storage.Connection {
+	if !strings.HasPrefix(endpoint, "https:") {
+		return storage.Connection{Endpoints: []string{endpoint}}
+	}
+	one := e.to
+	one.Endpoints = []string{endpoint}
+	return one
 }
 
 // any returns the client of the first endpoint. gRPC does not send requests to others.
@@ -206,6 +216,9 @@ func (e *Etcd) other(ctx context.Context, member *etcdserverpb.Member) Member {
 	if e.to.Endpoints[0] == inProcess {
 		return Member{ID: member.GetID(), Elsewhere: true, Err: errElsewhere}
 	}
+	if e.peers {
+		urls = member.GetPeerURLs()
+	}
 	responses := e.ask(ctx, urls)
 	for _, m := range responses {
 		if m.ID == member.GetID() {
@@ -215,7 +228,7 @@ func (e *Etcd) other(ctx context.Context, member *etcdserverpb.Member) Member {
 	m := Member{ID: member.GetID(), Err: errors.New("it has not started: it advertises no URL for clients")}
 	if len(responses) > 0 {
 		m.Endpoint, m.Err = responses[0].Endpoint, cmp.Or(responses[0].Err, errors.New("another member responds at "+responses[0].Endpoint))
-		// A member of an embedded etcd advertises its socket only.
+		// A lone embedded etcd that has grown advertises its socket until it starts again.
 		path, unix := strings.CutPrefix(m.Endpoint, "unix://")
 		if _, err := os.Stat(path); unix && errors.Is(err, fs.ErrNotExist) {
 			m.Elsewhere, m.Err = true, errElsewhere
@@ -260,9 +273,7 @@ func (e *Etcd) status(ctx context.Context, endpoint string) (*etcdserverpb.Statu
 		return status, nil
 	}
 	// gRPC often names neither the endpoint nor the reason.
-	one := e.to
-	one.Endpoints = []string{endpoint}
-	return nil, cmp.Or(storage.CheckReachable(context.WithoutCancel(ctx), one), err)
+	return nil, cmp.Or(storage.CheckReachable(context.WithoutCancel(ctx), e.at(endpoint)), err)
 }
 
 // describe returns a member by its status.

@@ -81,8 +81,9 @@ func (o *Options) Validate() []error {
 	return errs
 }
 
-// Open connects to the etcd of the flags. It returns an error if no member takes a connection.
-func (o *Options) Open(ctx context.Context) (*Etcd, error) {
+// Open connects to the etcd of the flags. It returns an error if no member takes a connection. peers has the TLS files by
+// which the members of an embedded etcd authenticate each other.
+func (o *Options) Open(ctx context.Context, peers storage.Connection) (*Etcd, error) {
 	if len(o.External.Endpoints) > 0 {
 		if err := storage.CheckReachable(ctx, o.External); err != nil {
 			return nil, fmt.Errorf("--etcd-servers: no etcd takes a connection: %w", err)
@@ -96,5 +97,10 @@ func (o *Options) Open(ctx context.Context) (*Etcd, error) {
 	if endpoint == "" {
 		return nil, fmt.Errorf("no server with an embedded etcd runs in --data-dir=%s: start it, name its data directory, or name an external etcd with --etcd-servers", o.DataDir)
 	}
-	return Connect(ctx, storage.Connection{Endpoints: []string{endpoint}})
+	peers.Endpoints = []string{endpoint}
+	e, err := Connect(ctx, peers)
+	if err == nil {
+		e.peers = true
+	}
+	return e, err
 }

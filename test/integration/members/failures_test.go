@@ -171,7 +171,7 @@ func TestAMemberWithDamagedDataComesBackUnderItsName(t *testing.T) {
 	third.Wait(t)
 	damage(t, third)
 	broken := binary.Launch(t, third.DataDir, nil, "--listen", third.Address(t))
-	if code := broken.Wait(t); code == 0 || !strings.Contains(broken.Stderr(), "is damaged") {
+	if code := broken.Wait(t); code == 0 || !strings.Contains(broken.Stderr(), "is damaged") || !strings.Contains(broken.Stderr(), `"gatehouse member reset"`) {
 		t.Errorf("the damaged member ends with code %d and:\n%s", code, broken.Stderr())
 	}
 	third.Member(t, "reset")
