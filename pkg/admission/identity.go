@@ -50,7 +50,8 @@ func identityOf(object runtime.Object) (identity, bool) {
 	return identity{reflect.TypeOf(object), accessor.GetName(), accessor.GetGenerateName(), accessor.GetNamespace(), string(accessor.GetUID())}, true
 }
 
-// change returns the first difference as "metadata.name from "a" to "b"", or an empty string.
+// change returns the first difference by its path, as "metadata.name", or an empty string. The values are
+// those of a webhook's patch, and errors are logged, so it returns none of them.
 func (i identity) change(to identity) string {
 	for _, field := range []struct{ path, was, is string }{
 		{"metadata.name", i.name, to.name},
@@ -59,7 +60,7 @@ func (i identity) change(to identity) string {
 		{"metadata.uid", i.uid, to.uid},
 	} {
 		if field.was != field.is {
-			return fmt.Sprintf("%s from %q to %q", field.path, cut(field.was, maxShortText), cut(field.is, maxShortText))
+			return field.path
 		}
 	}
 	if i.kind != to.kind {
@@ -97,14 +98,14 @@ func (s *sameObjectPlugin) Admit(ctx context.Context, a admission.Attributes, o 
 	err := plugin.Admit(ctx, watched{a, watch}, watchedInterfaces{o, watch})
 	if watch.by != "" {
 		// After a change of kind the library fails with an error that names no webhook.
-		return apierrors.NewInternalError(fmt.Errorf("admission webhook %s changed %s: a webhook must not change which object the request is about", watch.by, watch.what))
+		return apierrors.NewInternalError(fmt.Errorf("admission webhook %s changed %s: a webhook must not change which object the request is about: correct its patch, or delete the configuration", watch.by, watch.what))
 	}
 	if err != nil {
 		return err
 	}
 	if after, ok := identityOf(a.GetObject()); ok {
 		if what := before.change(after); what != "" {
-			return apierrors.NewInternalError(fmt.Errorf("a mutation changed %s: admission must not change which object the request is about", what))
+			return apierrors.NewInternalError(fmt.Errorf("a mutation changed %s: admission must not change which object the request is about: correct the mutation", what))
 		}
 	}
 	return nil

@@ -45,6 +45,9 @@ const (
 type write struct {
 	manager, operation, subresource, user string
 	at                                    time.Time
+	// shared is set if another write has the same second, which is all that managedFields keep of a time:
+	// the request of either may be found for it, so it has no user.
+	shared bool
 }
 
 // Conflict records with which writes a request is in conflict if the error is a conflict: the last one
@@ -91,10 +94,21 @@ func otherWrites(err error, entries []metav1.ManagedFieldsEntry) []write {
 		if best, ok := newest[key]; ok && best == i && len(writes) < mostWrites {
 			writes = append(writes, write{
 				manager: bounded(entries[i].Manager, longestName), operation: string(entries[i].Operation), subresource: entries[i].Subresource, at: timeOf(&entries[i]),
+				shared: sharesSecond(entries, i),
 			})
 		}
 	}
 	return writes
+}
+
+// sharesSecond reports whether another entry has the second of entry i.
+func sharesSecond(entries []metav1.ManagedFieldsEntry, i int) bool {
+	for j := range entries {
+		if j != i && timeOf(&entries[j]).Unix() == timeOf(&entries[i]).Unix() {
+			return true
+		}
+	}
+	return false
 }
 
 func timeOf(entry *metav1.ManagedFieldsEntry) time.Time {
@@ -138,6 +152,9 @@ func (r *Recorder) nameWriters(record *Record) {
 	record.mu.Lock()
 	defer record.mu.Unlock()
 	for i := range record.others {
+		if record.others[i].shared {
+			continue
+		}
 		if other := latestWriter(latest, &record.target, record.others[i].at); other != nil {
 			record.others[i].user = other.effective.name
 		}

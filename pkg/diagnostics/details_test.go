@@ -42,14 +42,16 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics"
 )
 
-// stored is an object that two managers wrote.
-func stored(newest time.Time) *corev1.ConfigMap {
+// stored is an object that three managers wrote, and others in the second of the newest write.
+func stored(newest time.Time, others ...string) *corev1.ConfigMap {
 	entry := func(manager string, at time.Time) metav1.ManagedFieldsEntry {
 		return metav1.ManagedFieldsEntry{Manager: manager, Operation: metav1.ManagedFieldsOperationUpdate, Time: &metav1.Time{Time: at}}
 	}
-	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{ManagedFields: []metav1.ManagedFieldsEntry{
-		entry("controller", newest.Add(-time.Hour)), entry("kubectl-edit", newest), entry("other", newest.Add(-time.Minute)),
-	}}}
+	entries := []metav1.ManagedFieldsEntry{entry("controller", newest.Add(-time.Hour)), entry("kubectl-edit", newest), entry("other", newest.Add(-time.Minute))}
+	for _, manager := range others {
+		entries = append(entries, entry(manager, newest))
+	}
+	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{ManagedFields: entries}}
 }
 
 // writes returns a handler that writes the config map as a user.
@@ -91,17 +93,19 @@ func TestAConflictNamesTheOtherWrite(t *testing.T) {
 		name, managers, user, message string
 		err                           error
 		writer                        string
+		sameSecond                    []string
 	}{
-		{"the last one of a stale version, with the user of its trace", "kubectl-edit", "alice", `modified (storage, last written by manager "kubectl-edit" of user "alice" at `, stale, "update"},
-		{"without the user if only a read is known", "kubectl-edit", "", `modified (storage, last written by manager "kubectl-edit" at `, stale, "get"},
-		{"those that an apply names", "controller other", "", `conflicts (storage, last written by manager "other" at `, apply, "get"},
+		{"the last one of a stale version, with the user of its trace", "kubectl-edit", "alice", `modified (storage, last written by manager "kubectl-edit" of user "alice" at `, stale, "update", nil},
+		{"without the user if another manager wrote in the same second", "kubectl-edit", "", `modified (storage, last written by manager "kubectl-edit" at `, stale, "update", []string{"kubectl-label"}},
+		{"without the user if only a read is known", "kubectl-edit", "", `modified (storage, last written by manager "kubectl-edit" at `, stale, "get", nil},
+		{"those that an apply names", "controller other", "", `conflicts (storage, last written by manager "other" at `, apply, "get", nil},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			r := newTestRecorder(All)
 			_, first := serve(t, r, writes("alice", row.writer, nil, nil))
 			var trace *diagnostics.RequestTrace
 			answer := serveNext(r, writes("bob", "update", row.err, func(req *http.Request) {
-				Conflict(req.Context(), row.err, stored(first.ReceivedTime.Truncate(time.Second)))
+				Conflict(req.Context(), row.err, stored(first.ReceivedTime.Truncate(time.Second), row.sameSecond...))
 			}))
 			r.List(func(t *diagnostics.RequestTrace) { trace = t })
 			stop := trace.Stops[len(trace.Stops)-1]

@@ -68,12 +68,12 @@ func renames(s *scene) {
 	harmless := admissionregistrationv1.MutatingWebhook{Name: "a-harmless.gates.example.com", ClientConfig: s.hooks.client("harmless"), Rules: rule(instances, admissionregistrationv1.Create)}
 	s.hooks.set("harmless", patch(`[{"op":"add","path":"/metadata/labels","value":{"seen":"true"}}]`))
 	for _, tc := range []struct{ name, patch, says string }{
-		{"the name", `[{"op":"replace","path":"/metadata/name","value":"another"}]`, `metadata.name from`},
-		{"the namespace", `[{"op":"replace","path":"/metadata/namespace","value":"kube-system"}]`, `metadata.namespace from`},
-		{"the uid", `[{"op":"add","path":"/metadata/uid","value":"00000000-0000-0000-0000-000000000001"}]`, `metadata.uid from`},
-		{"the generated name", `[{"op":"add","path":"/metadata/generateName","value":"another-"}]`, `metadata.generateName from`},
-		{"the name by a move", `[{"op":"add","path":"/metadata/annotations","value":{"n":"another"}},{"op":"move","from":"/metadata/annotations/n","path":"/metadata/name"}]`, `metadata.name from`},
-		{"all of it", `[{"op":"replace","path":"","value":{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Instance","metadata":{"name":"another"},"spec":{"containers":[{"name":"web","image":"registry.example/web:1"}]}}}]`, `metadata.name from`},
+		{"the name", `[{"op":"replace","path":"/metadata/name","value":"another"}]`, `changed metadata.name: a webhook must not`},
+		{"the namespace", `[{"op":"replace","path":"/metadata/namespace","value":"kube-system"}]`, `changed metadata.namespace: a webhook must not`},
+		{"the uid", `[{"op":"add","path":"/metadata/uid","value":"00000000-0000-0000-0000-000000000001"}]`, `changed metadata.uid: a webhook must not`},
+		{"the generated name", `[{"op":"add","path":"/metadata/generateName","value":"another-"}]`, `changed metadata.generateName: a webhook must not`},
+		{"the name by a move", `[{"op":"add","path":"/metadata/annotations","value":{"n":"another"}},{"op":"move","from":"/metadata/annotations/n","path":"/metadata/name"}]`, `changed metadata.name: a webhook must not`},
+		{"all of it", `[{"op":"replace","path":"","value":{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Instance","metadata":{"name":"another"},"spec":{"containers":[{"name":"web","image":"registry.example/web:1"}]}}}]`, `changed metadata.name: a webhook must not`},
 		{"the kind", `[{"op":"replace","path":"","value":{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Host","metadata":{"name":"another"}}}]`, "changed"},
 	} {
 		s.Run(tc.name, func(t *testing.T) {
@@ -96,7 +96,7 @@ func renames(s *scene) {
 		generated := s.instance("")
 		generated.GenerateName = s.name("generated") + "-"
 		err := s.attacked(generated)
-		s.refused("a create", err, http.StatusInternalServerError, `"names.gates.example.com"`, `metadata.name from`)
+		s.refused("a create", err, http.StatusInternalServerError, `"names.gates.example.com"`, `changed metadata.name: a webhook must not`)
 	})
 }
 
