@@ -36,8 +36,6 @@ import (
 type parts struct {
 	dir      string
 	manifest *Manifest
-	// raw replaces the manifest.
-	raw []byte
 }
 
 // damage unpacks a backup, changes it, and packs it to a new file. mend describes the changed parts in the manifest.

@@ -65,7 +65,8 @@ func newSource(t testing.TB) *source {
 	if err := os.Mkdir(pki, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for name, mode := range map[string]os.FileMode{"ca.crt": 0o644, "ca.key": 0o600, "ca.key.next": 0o600} {
+	for name, mode := range map[string]os.FileMode{"ca.crt": 0o644, "ca.key": 0o600, "ca.key.next": 0o600,
+		"peer-ca.crt": 0o644, "peer-ca.key": 0o600, "peer.crt": 0o644, "peer.key": 0o600, "joining.key": 0o600} {
 		if err := os.WriteFile(filepath.Join(pki, name), []byte("content of "+name), mode); err != nil {
 			t.Fatal(err)
 		}

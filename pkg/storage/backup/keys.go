@@ -88,6 +88,10 @@ func Recipient(dataDir string) (string, error) {
 	return key.String(), nil
 }
 
+// ofCluster are the files by which the members of one cluster of etcd trust each other. A restore makes another cluster,
+// whose first start makes other ones.
+var ofCluster = []string{"peer-ca.crt", "peer-ca.key", "peer.crt", "peer.key", "joining.key"}
+
 // keyFile is a file among the keys of a backup.
 type keyFile struct {
 	// name is the path relative to the data directory, with slashes.
@@ -107,6 +111,9 @@ func collectKeys(dataDir, encryptionConfig string) ([]keyFile, error) {
 	}
 	for _, entry := range entries {
 		path := filepath.Join(root, entry.Name())
+		if slices.Contains(ofCluster, entry.Name()) {
+			continue
+		}
 		// Other names are files that wait for their rename.
 		if extension := filepath.Ext(path); !entry.Type().IsRegular() || !slices.Contains([]string{".crt", ".key", ".pem", ".pub"}, extension) || strings.HasPrefix(entry.Name(), ".") {
 			continue

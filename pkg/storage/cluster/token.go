@@ -29,6 +29,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -104,10 +105,30 @@ const pinnedKey = 33
 // serving certificate of another authority it is the hash of the key of that certificate.
 func PinOf(authority, serving *x509.Certificate) []byte {
 	if key, ok := authority.PublicKey.(*ecdsa.PublicKey); ok && key.Curve == elliptic.P256() && serving.CheckSignatureFrom(authority) == nil {
-		return elliptic.MarshalCompressed(key.Curve, key.X, key.Y)
+		if point, err := key.Bytes(); err == nil {
+			return compressed(point)
+		}
 	}
 	sum := sha256.Sum256(serving.RawSubjectPublicKeyInfo)
 	return sum[:]
+}
+
+// compressed returns the compressed form of an uncompressed point of P-256 (SEC 1, 2.3.3): the parity of Y, and X.
+func compressed(point []byte) []byte {
+	return slices.Concat([]byte{2 | point[len(point)-1]&1}, point[1:pinnedKey])
+}
+
+// publicKey returns the key of a compressed point of P-256.
+func publicKey(point []byte) (*ecdsa.PublicKey, error) {
+	x, y := elliptic.UnmarshalCompressed(elliptic.P256(), point)
+	if x == nil {
+		return nil, errToken
+	}
+	uncompressed := make([]byte, 2*pinnedKey-1)
+	uncompressed[0] = 4
+	x.FillBytes(uncompressed[1:pinnedKey])
+	y.FillBytes(uncompressed[pinnedKey:])
+	return ecdsa.ParseUncompressedPublicKey(elliptic.P256(), uncompressed)
 }
 
 // verifies returns an error unless a serving certificate is the one of the pin, or signed with the key of it.
@@ -117,11 +138,11 @@ func (t Token) verifies(serving *x509.Certificate, host string, now time.Time) e
 			return errForeignServer
 		}
 	} else {
-		x, y := elliptic.UnmarshalCompressed(elliptic.P256(), t.Pin)
-		if x == nil {
+		key, err := publicKey(t.Pin)
+		if err != nil {
 			return errToken
 		}
-		authority := &x509.Certificate{PublicKey: &ecdsa.PublicKey{Curve: elliptic.P256(), X: x, Y: y}, PublicKeyAlgorithm: x509.ECDSA}
+		authority := &x509.Certificate{PublicKey: key, PublicKeyAlgorithm: x509.ECDSA}
 		if err := authority.CheckSignature(serving.SignatureAlgorithm, serving.RawTBSCertificate, serving.Signature); err != nil {
 			return errForeignServer
 		}

@@ -44,8 +44,6 @@ const (
 	grpcProtocol = "h2"
 	// peerReadTimeout is etcd's own: a snapshot takes minutes on a slow network.
 	peerReadTimeout = 5 * time.Minute
-	// peerHandshakeTimeout bounds the TLS handshake of a peer.
-	peerHandshakeTimeout = 10 * time.Second
 )
 
 // peering is the part of a Server that has peers, or may have them later.
