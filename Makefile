@@ -50,7 +50,7 @@ help: ## List the targets (the default)
 	@printf '\nOne by one: %s\n' '$(VERIFY) $(UPDATE)' | fold -s -w 100
 
 .PHONY: build
-build: bin/gatehouse bin/kubectl-gatehouse bin/kubectl_complete-gatehouse bin/kubectl ## Build bin/gatehouse, bin/kubectl-gatehouse and bin/kubectl
+build: bin/gatehouse bin/gatehouse-agent bin/hello.tar bin/kubectl-gatehouse bin/kubectl_complete-gatehouse bin/kubectl ## Build the programs in bin/, and the image bin/hello.tar
 
 # kubectl and its plugin are built while the server starts already.
 .PHONY: up
@@ -215,11 +215,19 @@ bench-authn: build ## What each authenticator costs a get and a create
 
 # Go knows best what has changed, so this one is always asked.
 .PHONY: bin/gatehouse bin/kubectl-gatehouse
-bin/gatehouse bin/kubectl-gatehouse:
+bin/gatehouse bin/gatehouse-agent bin/kubectl-gatehouse:
 	@mkdir -p bin
 	go build -ldflags "$$(hack/version.sh gatehouse)" -o $@ ./cmd/$(@F)
 
 # A script: how kubectl has the plugin's commands completed.
+# The first image for a real host, which runs offline: with the image of sandboxes that containerd
+# 1.6 names by default.
+PAUSE_IMAGE ?= registry.k8s.io/pause:3.6
+bin/hello.tar: artifacts/examples/hello/main.go hack/tools/oci-image/main.go
+	@mkdir -p bin
+	go build -ldflags '-s -w' -o bin/hello ./artifacts/examples/hello
+	go run ./hack/tools/oci-image $@ bin/hello $(PAUSE_IMAGE) docker.io/library/hello:1 docker.io/library/hello:2
+
 bin/kubectl_complete-gatehouse: cmd/kubectl-gatehouse/kubectl_complete-gatehouse
 	@mkdir -p bin
 	install -m 755 $< $@

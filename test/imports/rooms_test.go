@@ -231,6 +231,11 @@ var rooms = []room{
 	{packages: "pkg/agent", may: []string{"pkg/agent/runtime", "pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/..."}},
 	{packages: "pkg/agent/runtime"},
 	{packages: "pkg/agent/runtime/simulated", may: []string{"pkg/agent/runtime"}},
+	{packages: "pkg/agent/runtime/cri", may: []string{
+		"pkg/agent/runtime", "google.golang.org/grpc/...", "k8s.io/cri-api/...", "k8s.io/cri-client/...",
+	}},
+	{packages: "pkg/agent/checkpoint", may: []string{"pkg/files"}},
+	{packages: "pkg/agent/machine", may: []string{"pkg/files", "golang.org/x/sys/unix"}},
 	{packages: "pkg/simulation", may: []string{"pkg/agent", "pkg/agent/runtime/simulated", "k8s.io/client-go/rest", "github.com/spf13/pflag"}},
 	// Bodies are checked before they are decoded. YAML is parsed by the parser that the
 	// decoder's parser derives from, because only that one exposes aliases.
