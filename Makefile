@@ -214,7 +214,7 @@ bench-authn: build ## What each authenticator costs a get and a create
 	go run ./test/bench authn $(ARGS)
 
 # Go knows best what has changed, so this one is always asked.
-.PHONY: bin/gatehouse bin/kubectl-gatehouse
+.PHONY: bin/gatehouse bin/gatehouse-agent bin/kubectl-gatehouse
 bin/gatehouse bin/gatehouse-agent bin/kubectl-gatehouse:
 	@mkdir -p bin
 	go build -ldflags "$$(hack/version.sh gatehouse)" -o $@ ./cmd/$(@F)

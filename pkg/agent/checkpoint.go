@@ -56,7 +56,7 @@ func (c *controller) startFromCheckpoint(ctx context.Context) {
 	if len(c.recovered) == 0 {
 		return
 	}
-	for deadline := time.Now().Add(checkpointDelay); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(c.checkpointDelay); time.Now().Before(deadline); {
 		if c.mirror.isListed() || sleep(ctx, checkpointPoll) != nil {
 			return
 		}

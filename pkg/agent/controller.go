@@ -60,6 +60,8 @@ type controller struct {
 	// the content of the checkpoint at the start of the agent.
 	saved     map[types.UID]string
 	recovered []*v1alpha1.Instance
+	// checkpointDelay is the constant of this name, except in tests.
+	checkpointDelay time.Duration
 	// away is the time until which the agent does not write to a server that did not answer.
 	away time.Time
 }
@@ -67,7 +69,7 @@ type controller struct {
 func newController(a *Agent) *controller {
 	c := &controller{
 		Agent: a, mirror: newMirror(),
-		states: map[string]*instanceState{}, due: map[string]time.Time{}, failed: map[string]int{}, saved: map[types.UID]string{},
+		states: map[string]*instanceState{}, due: map[string]time.Time{}, failed: map[string]int{}, saved: map[types.UID]string{}, checkpointDelay: checkpointDelay,
 	}
 	for _, address := range a.options.Addresses {
 		if address.Type == v1alpha1.HostInternalIP {

@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -89,7 +90,7 @@ type Runtime struct {
 	pulling chan struct{}
 	changed func(types.UID)
 	// operations counts the operations in the background.
-	operations int
+	operations atomic.Int64
 }
 
 var _ runtime.Runtime = &Runtime{}
@@ -201,21 +202,27 @@ func doubled(failures int32) time.Duration {
 
 // background runs an operation in a goroutine. It is called with the lock held.
 func (r *Runtime) background(operation func(ctx context.Context)) {
-	r.operations++
+	r.operations.Add(1)
 	go func() {
+		defer r.operations.Add(-1)
 		operation(quiet(r.base))
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.operations--
 	}()
 }
+
+// Pending returns the number of operations in the background, without those that wait for another
+// try.
+func (r *Runtime) Pending() int { return int(r.operations.Load()) }
 
 // after runs f with the lock held when the time is over.
 func (r *Runtime) after(d time.Duration, f func()) {
 	r.clock.AfterFunc(d, func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		f()
+		r.operations.Add(1)
+		go func() { // a fake clock holds its lock here
+			defer r.operations.Add(-1)
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			f()
+		}()
 	})
 }
 
