@@ -131,6 +131,11 @@ controlplane:
 	  k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kube-controller-manager
 	cd test/e2e/controlplane && go build -o $(CURDIR)/_output/e2e/etcd go.etcd.io/etcd/server/v3
 
+# Debian's containerd, or the program in GATEHOUSE_CONTAINERD.
+.PHONY: e2e-agent
+e2e-agent: build ## Run instances of gatehouse-agent in a real container runtime; as root, on Linux
+	go test -tags e2e -count=1 -timeout 20m $(TESTFLAGS) ./test/e2e/agent/
+
 .PHONY: e2e-node
 e2e-node: build controlplane ## Follow docs/install.md on a cluster with a real node; as root, on Linux
 	cd test/e2e/controlplane && go build -ldflags "$$(../../../hack/version.sh controlplane)" -o $(CURDIR)/_output/e2e/ \
