@@ -104,6 +104,8 @@ func outside() (int, error) {
 	cmd := exec.Command("unshare", append([]string{"--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", program}, os.Args[1:]...)...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), inside+"=1"), os.Stdout, os.Stderr
 	err = cmd.Run()
+	// A killed runtime leaves the groups of its containers.
+	_ = output("find", "/sys/fs/cgroup", "-depth", "-type", "d", "-path", "*/gatehouse*", "-exec", "rmdir", "{}", "+")
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 		return exit.ExitCode(), nil
 	}

@@ -47,6 +47,9 @@ const (
 	pause = time.Second
 	// parallelPulls is the maximum number of images that are pulled at a time.
 	parallelPulls = 3
+	// parallelStarts is the maximum number of instances whose containers are created at a time. Each costs a
+	// third of a second of CPU time: with more of them all would be late.
+	parallelStarts = 8
 )
 
 // Options are the settings of the runtime of a host.
@@ -88,7 +91,9 @@ type Runtime struct {
 	reads   uint64
 	pulls   map[string]*pull
 	pulling chan struct{}
-	changed func(types.UID)
+	// starting holds a token for each pod in which a goroutine creates a container.
+	starting chan struct{}
+	changed  func(types.UID)
 	// operations counts the operations in the background.
 	operations atomic.Int64
 }
@@ -105,7 +110,7 @@ func New(ctx context.Context, service internalapi.RuntimeService, images interna
 	}
 	return &Runtime{
 		options: options, cri: service, images: images, clock: options.Clock, base: context.WithoutCancel(ctx),
-		pods: map[types.UID]*pod{}, pulls: map[string]*pull{}, pulling: make(chan struct{}, parallelPulls),
+		pods: map[types.UID]*pod{}, pulls: map[string]*pull{}, pulling: make(chan struct{}, parallelPulls), starting: make(chan struct{}, parallelStarts),
 	}
 }
 

@@ -134,7 +134,9 @@ func (r *Runtime) work(p *pod) {
 			}
 			o := p.orders[0]
 			r.mu.Unlock()
+			r.starting <- struct{}{}
 			failure := r.carryOut(ctx, p, o)
+			<-r.starting
 			// The effect is read before the order is dropped, so that the container is visible all the time.
 			r.refresh(ctx, p.uid)
 			r.mu.Lock()
