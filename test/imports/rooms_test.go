@@ -212,6 +212,7 @@ var rooms = []room{
 	// Controllers do not import each other. They share the packages below internal/.
 	// The signing controller applies the policy by which admission refuses requests.
 	{packages: "pkg/controller/certificatesigner", may: append([]string{"pkg/signers"}, controllerLibraries...)},
+	{packages: "pkg/controller/hostapprover", may: append([]string{"pkg/signers"}, controllerLibraries...)},
 	// The quota controller counts what admission charges.
 	{packages: "pkg/controller/quota", may: append([]string{"pkg/quota"}, controllerLibraries...)},
 	{packages: "pkg/controller/tokencleaner", may: append([]string{"k8s.io/cluster-bootstrap/..."}, controllerLibraries...)},
@@ -234,6 +235,7 @@ var rooms = []room{
 	{packages: "pkg/agent/runtime/cri", may: []string{
 		"pkg/agent/runtime", "google.golang.org/grpc/...", "k8s.io/cri-api/...", "k8s.io/cri-client/...",
 	}},
+	{packages: "pkg/agent/join", may: []string{"pkg/files", "k8s.io/client-go/..."}},
 	{packages: "pkg/agent/checkpoint", may: []string{"pkg/files"}},
 	{packages: "pkg/agent/machine", may: []string{"pkg/files", "golang.org/x/sys/unix"}},
 	{packages: "pkg/simulation", may: []string{"pkg/agent", "pkg/agent/runtime/simulated", "k8s.io/client-go/rest", "github.com/spf13/pflag"}},
@@ -283,7 +285,7 @@ var rooms = []room{
 	{packages: "pkg/certificates", may: []string{
 		"k8s.io/component-base/metrics/...", "pkg/files", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/server/dynamiccertificates", "k8s.io/client-go/tools/clientcmd/...", "k8s.io/client-go/util/cert",
 	}},
-	{packages: "pkg/credentials", may: []string{"pkg/authentication/revocation", "pkg/certificates", "pkg/files", "pkg/generated/clientset/versioned", "github.com/spf13/pflag", "k8s.io/client-go/..."}},
+	{packages: "pkg/credentials", may: []string{"pkg/authentication/revocation", "pkg/certificates", "pkg/files", "pkg/generated/clientset/versioned", "github.com/spf13/pflag", "k8s.io/client-go/...", "k8s.io/cluster-bootstrap/..."}},
 	// Links in the user's browser.
 	{packages: "pkg/browser"},
 	// The page: the plugin links it, so it is a client of the API like others, and links no k8s.io/apiserver.

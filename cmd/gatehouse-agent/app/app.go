@@ -43,7 +43,7 @@ func Execute(ctx context.Context, args []string) int {
 
 // NewCommand returns the command gatehouse-agent.
 func NewCommand() *cobra.Command {
-	cmd := command.Parent("gatehouse-agent", "The agent of a host of Gatehouse", newRunCommand(), newVersionCommand())
+	cmd := command.Parent("gatehouse-agent", "The agent of a host of Gatehouse", newJoinCommand(), newRunCommand(), newVersionCommand())
 	cmd.Long = `The agent of a host of Gatehouse: it runs the instances that are bound to the host in a container
 runtime (containerd or CRI-O) and reports their status.`
 	cmd.SilenceUsage, cmd.SilenceErrors = true, true

@@ -95,7 +95,7 @@ func (o *runOptions) identity() (*rest.Config, string, error) {
 	}
 	data, err := files.ReadTrusted(o.kubeconfig)
 	if errors.Is(err, os.ErrNotExist) {
-		return fail(errors.New("the file does not exist: create it on the server with \"gatehouse host add NAME\", and copy it here"))
+		return fail(errors.New("the file does not exist: join with a token (\"gatehouse host token create\" on the server), or create it there with \"gatehouse host add NAME\" and copy it here"))
 	}
 	if err != nil {
 		return fail(err)
