@@ -24,6 +24,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -35,9 +36,11 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/utils/ptr"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
@@ -261,6 +264,44 @@ func TestADeletionGivesTheProgramItsGracePeriod(t *testing.T) {
 				t.Errorf("the program did not see SIGTERM: %s, %v", text, err)
 			}
 		})
+	}
+}
+
+func TestAHostJoinsWithATokenAndReplacesNoLivingOne(t *testing.T) {
+	out, err := exec.Command(env.bin("gatehouse"), "host", "token", "create", "--data-dir", env.path("server")).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		name, want string
+		ok         bool
+	}{
+		{hostName, `is refused: host "edge-1" is alive: join with another name`, false},
+		{"joined", "joined has joined; its certificate is in ", true},
+	} {
+		line := strings.Fields(string(out))
+		root := env.path("join-" + tc.name)
+		cmd := exec.Command(env.bin(line[0]), append(line[1:], "--name", tc.name, "--root-dir", root)...)
+		text, err := cmd.CombinedOutput()
+		if (err == nil) != tc.ok || !strings.Contains(string(text), tc.want) {
+			t.Errorf("%v: %s", err, text)
+		}
+		if !tc.ok {
+			continue
+		}
+		config, err := clientcmd.BuildConfigFromFlags("", filepath.Join(root, "kubeconfig"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		client, err := versioned.NewForConfig(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		host := &v1alpha1.Host{ObjectMeta: metav1.ObjectMeta{Name: tc.name}}
+		if _, err := client.FleetV1alpha1().Hosts().Create(t.Context(), host, metav1.CreateOptions{}); err != nil {
+			t.Error(err)
+		}
+		t.Cleanup(func() { _ = env.client.Hosts().Delete(background(), tc.name, metav1.DeleteOptions{}) })
 	}
 }
 
