@@ -107,11 +107,11 @@ e2e: build controlplane ## Run the tests behind a real kube-apiserver, then make
 
 # Needs Debian's chromium, and npm for axe-core.
 .PHONY: test-page
-test-page: build ## Run the tests of the page in Chromium without a window, with more flags in TESTFLAGS='...'
+test-page: build etcd ## Run the tests of the page in Chromium without a window, with more flags in TESTFLAGS='...'
 	cd test/e2e/page && go test -count=1 -timeout 20m $(TESTFLAGS) ./...
 
 .PHONY: pictures
-pictures: build ## Take the pictures of docs/ui.md again
+pictures: build etcd ## Take the pictures of docs/ui.md again
 	@mkdir -p docs/img
 	cd test/e2e/page && go test -count=1 -timeout 20m ./... -args -pictures $(CURDIR)/docs/img
 
@@ -125,10 +125,13 @@ conformance: build ## Run Kubernetes' own end-to-end tests on a standalone serve
 # kube-apiserver, kube-controller-manager and etcd from their Go modules: about six minutes
 # the first time, then Go's build cache has them.
 .PHONY: controlplane
-controlplane:
-	@mkdir -p _output/e2e
+controlplane: etcd
 	cd test/e2e/controlplane && go build -ldflags "$$(../../../hack/version.sh controlplane)" -o $(CURDIR)/_output/e2e/ \
 	  k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kube-controller-manager
+
+.PHONY: etcd
+etcd:
+	@mkdir -p _output/e2e
 	cd test/e2e/controlplane && go build -o $(CURDIR)/_output/e2e/etcd go.etcd.io/etcd/server/v3
 
 # Debian's containerd, or the program in GATEHOUSE_CONTAINERD.

@@ -37,6 +37,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/ownerreferences"
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/resourcequota"
 	"github.com/gatehouse-dev/gatehouse/pkg/admission/plugin/serviceaccount"
+	"github.com/gatehouse-dev/gatehouse/pkg/admission/policies"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
 )
 
@@ -107,7 +108,7 @@ func Plugins() []Plugin {
 			Without: "nothing can be written, because the webhooks that match are not known",
 		}
 	}
-	policies := func(need string, operations []admission.Operation, resources ...string) Read {
+	policyObjects := func(need string, operations []admission.Operation, resources ...string) Read {
 		return Read{
 			Need: need, Resources: registration(resources...), For: operations, Newer: true,
 			Without: "nothing can be written, because the policies that match are not known",
@@ -187,11 +188,11 @@ func Plugins() []Plugin {
 		Why:      "as the plugins for signers; on, because without it the roles edit and admin, bound in the whole cluster, include lifting revocations",
 	}, {
 		Name:        mutatingpolicy.PluginName,
-		Register:    registerLazily(mutatingpolicy.PluginName, mutatingpolicy.Register, checkMutatingPolicies, mutating, changes...),
+		Register:    registerLazily(mutatingpolicy.PluginName, policies.RegisterMutating, checkMutatingPolicies, mutating, changes...),
 		Why:         "after our own plugins, so that policies see their changes, and before webhooks, because an expression costs less than a call",
 		Cure:        "change the object, or the policy and its binding",
 		Expressions: true,
-		Reads:       []Read{policies("mutating-policies", changes, "mutatingadmissionpolicies", "mutatingadmissionpolicybindings")},
+		Reads:       []Read{policyObjects("mutating-policies", changes, "mutatingadmissionpolicies", "mutatingadmissionpolicybindings")},
 	}, {
 		Name:     mutatingwebhook.PluginName,
 		Register: registerLazily(mutatingwebhook.PluginName, mutatingwebhook.Register, checkWebhooks, mutating, writes...),
@@ -201,11 +202,11 @@ func Plugins() []Plugin {
 		Reads:    []Read{webhooks("mutatingwebhookconfigurations")},
 	}, {
 		Name:        validatingpolicy.PluginName,
-		Register:    registerLazily(validatingpolicy.PluginName, validatingpolicy.Register, checkValidatingPolicies, validating, writes...),
+		Register:    registerLazily(validatingpolicy.PluginName, policies.RegisterValidating, checkValidatingPolicies, validating, writes...),
 		Why:         "after every change and after validation, so that it sees the object that is stored; before webhooks, which cost more",
 		Cure:        "change the object, or the policy and its binding",
 		Expressions: true,
-		Reads:       []Read{policies("validating-policies", writes, "validatingadmissionpolicies", "validatingadmissionpolicybindings")},
+		Reads:       []Read{policyObjects("validating-policies", writes, "validatingadmissionpolicies", "validatingadmissionpolicybindings")},
 	}, {
 		Name:     validatingwebhook.PluginName,
 		Register: registerLazily(validatingwebhook.PluginName, validatingwebhook.Register, checkWebhooks, validating, writes...),

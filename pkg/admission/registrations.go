@@ -45,8 +45,8 @@ type registered struct {
 	objects []*diagnostics.Object
 	// all must match.
 	all []criteria
-	// conditions is the reason for a call that its matchConditions prevented; empty without any.
-	conditions string
+	// conditions are the matchConditions of a webhook; nil for none, and for a policy, which reports its own.
+	conditions *conditions
 	// inert is the reason for which it is never called; empty for none.
 	inert string
 	// client is that of a webhook; nil for a policy.
@@ -141,17 +141,6 @@ func objectOf(kind string, object metav1.Object) *diagnostics.Object {
 	return &diagnostics.Object{Kind: kind, Name: object.GetName(), UID: string(object.GetUID()), ResourceVersion: object.GetResourceVersion()}
 }
 
-func conditionsText(all []admissionregistrationv1.MatchCondition) string {
-	if len(all) == 0 {
-		return ""
-	}
-	names := make([]string, 0, len(all))
-	for i := range all {
-		names = append(names, all[i].Name)
-	}
-	return "matchConditions: not all are true of " + strings.Join(names, ", ")
-}
-
 // compileWebhooks returns the webhooks in the order in which the library calls them.
 func compileWebhooks(objects []any) []registered {
 	slices.SortFunc(objects, func(a, b any) int { return cmp.Compare(a.(metav1.Object).GetName(), b.(metav1.Object).GetName()) })
@@ -164,7 +153,7 @@ func compileWebhooks(objects []any) []registered {
 				w := &c.Webhooks[i]
 				all = append(all, registered{
 					by: c.Name + "/" + w.Name, objects: of, all: []criteria{webhookCriteria(w.Rules, w.MatchPolicy, w.NamespaceSelector, w.ObjectSelector)},
-					conditions: conditionsText(w.MatchConditions), client: &w.ClientConfig, shadow: inShadow(c), created: c.CreationTimestamp.Time,
+					conditions: newConditions(w.MatchConditions, w.FailurePolicy), client: &w.ClientConfig, shadow: inShadow(c), created: c.CreationTimestamp.Time,
 					once: ptr.Deref(w.ReinvocationPolicy, admissionregistrationv1.NeverReinvocationPolicy) == admissionregistrationv1.NeverReinvocationPolicy,
 				})
 			}
@@ -174,7 +163,7 @@ func compileWebhooks(objects []any) []registered {
 				w := &c.Webhooks[i]
 				all = append(all, registered{
 					by: c.Name + "/" + w.Name, objects: of, all: []criteria{webhookCriteria(w.Rules, w.MatchPolicy, w.NamespaceSelector, w.ObjectSelector)},
-					conditions: conditionsText(w.MatchConditions), client: &w.ClientConfig, shadow: inShadow(c), created: c.CreationTimestamp.Time,
+					conditions: newConditions(w.MatchConditions, w.FailurePolicy), client: &w.ClientConfig, shadow: inShadow(c), created: c.CreationTimestamp.Time,
 				})
 			}
 		}
@@ -184,24 +173,23 @@ func compileWebhooks(objects []any) []registered {
 
 // policyParts are the parts of a policy or of a binding that both kinds of policies have.
 type policyParts struct {
-	object     *diagnostics.Object
-	policy     string // of a binding; empty for a policy
-	criteria   criteria
-	conditions string
-	shadow     bool
-	created    time.Time
+	object   *diagnostics.Object
+	policy   string // of a binding; empty for a policy
+	criteria criteria
+	shadow   bool
+	created  time.Time
 }
 
 func partsOf(object any) policyParts {
 	switch p := object.(type) {
 	case *admissionregistrationv1.ValidatingAdmissionPolicy:
-		return policyParts{objectOf("ValidatingAdmissionPolicy", p), "", policyCriteria(p.Spec.MatchConstraints), conditionsText(p.Spec.MatchConditions), false, p.CreationTimestamp.Time}
+		return policyParts{objectOf("ValidatingAdmissionPolicy", p), "", policyCriteria(p.Spec.MatchConstraints), false, p.CreationTimestamp.Time}
 	case *admissionregistrationv1.MutatingAdmissionPolicy:
-		return policyParts{objectOf("MutatingAdmissionPolicy", p), "", policyCriteria(p.Spec.MatchConstraints), conditionsText(p.Spec.MatchConditions), false, p.CreationTimestamp.Time}
+		return policyParts{objectOf("MutatingAdmissionPolicy", p), "", policyCriteria(p.Spec.MatchConstraints), false, p.CreationTimestamp.Time}
 	case *admissionregistrationv1.ValidatingAdmissionPolicyBinding:
-		return policyParts{objectOf("ValidatingAdmissionPolicyBinding", p), p.Spec.PolicyName, policyCriteria(p.Spec.MatchResources), "", inShadow(p), p.CreationTimestamp.Time}
+		return policyParts{objectOf("ValidatingAdmissionPolicyBinding", p), p.Spec.PolicyName, policyCriteria(p.Spec.MatchResources), inShadow(p), p.CreationTimestamp.Time}
 	case *admissionregistrationv1.MutatingAdmissionPolicyBinding:
-		return policyParts{objectOf("MutatingAdmissionPolicyBinding", p), p.Spec.PolicyName, policyCriteria(p.Spec.MatchResources), "", false, p.CreationTimestamp.Time}
+		return policyParts{objectOf("MutatingAdmissionPolicyBinding", p), p.Spec.PolicyName, policyCriteria(p.Spec.MatchResources), false, p.CreationTimestamp.Time}
 	}
 	return policyParts{object: &diagnostics.Object{}, policy: "-"}
 }
@@ -224,7 +212,7 @@ func compilePolicies(objects []any) []registered {
 		one := registered{by: b.policy + "/" + b.object.Name, objects: []*diagnostics.Object{b.object}, shadow: b.shadow, created: b.created}
 		if p, known := policies[b.policy]; known {
 			one.objects = []*diagnostics.Object{p.object, b.object}
-			one.all, one.conditions = []criteria{p.criteria, b.criteria}, p.conditions
+			one.all = []criteria{p.criteria, b.criteria}
 			if p.created.After(one.created) {
 				one.created = p.created
 			}

@@ -31,6 +31,7 @@ import (
 	"k8s.io/apiserver/pkg/apis/audit"
 	"k8s.io/klog/v2"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/admission/policies"
 	"github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
 )
 
@@ -47,7 +48,7 @@ func shadowRegisters() map[string]func(*admission.Plugins) {
 	return map[string]func(*admission.Plugins){
 		mutatingwebhook.PluginName:   mutatingwebhook.Register,
 		validatingwebhook.PluginName: validatingwebhook.Register,
-		validatingpolicy.PluginName:  validatingpolicy.Register,
+		validatingpolicy.PluginName:  policies.RegisterValidating,
 	}
 }
 
@@ -207,6 +208,7 @@ type shadowKey struct{}
 func (c *shadowCall) run(a *shadowAttributes, o admission.ObjectInterfaces) {
 	ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), shadowKey{}, c), shadowTime)
 	defer cancel()
+	ctx, outcomes := policies.WithOutcomes(ctx)
 	begun := time.Now()
 	plugin, err := c.build()
 	if err == nil {
@@ -220,6 +222,7 @@ func (c *shadowCall) run(a *shadowAttributes, o admission.ObjectInterfaces) {
 	for i := range c.asked {
 		one := &c.asked[i]
 		stop := diagnostics.Stop{Latency: latency}
+		outcome, known := outcomes.Of(one.by)
 		switch {
 		case !c.policies() && one.calledAs(c.calls()):
 			continue // reported with its answer
@@ -227,11 +230,13 @@ func (c *shadowCall) run(a *shadowAttributes, o admission.ObjectInterfaces) {
 			stop.Verdict, stop.Reason = diagnostics.WouldRefuse, "the policy is against the request"
 		case err != nil:
 			stop.Verdict, stop.Reason = diagnostics.Ignored, "the call failed"
-		case c.policies() && one.conditions != "":
-			stop.Reason = "passed, or not evaluated by its " + one.conditions
-		case c.policies():
-		case one.conditions != "":
-			stop.Verdict, stop.Reason = diagnostics.NotCalled, one.conditions
+		case c.policies() && outcome.Evaluated:
+		case c.policies() && outcome.Condition != "":
+			stop.Verdict, stop.Reason = diagnostics.NotCalled, reasonFalse(outcome.Condition)
+		case c.policies() && known:
+			stop.Verdict, stop.Reason = diagnostics.NotCalled, reasonFailed
+		case one.conditions != nil:
+			stop.Verdict, stop.Reason = diagnostics.NotCalled, one.conditions.unnamed()
 		default:
 			stop.Verdict, stop.Reason = diagnostics.NotCalled, reasonTooNew
 		}

@@ -156,10 +156,11 @@ func (p *tracedPlugin) Admit(ctx context.Context, a admission.Attributes, o admi
 	}
 	begun := p.begin(traced.record)
 	traced.policies = p.name == mutatingpolicy.PluginName
-	err := plugin.Admit(ctx, a, o)
+	within, outcomes := p.observer.watch(ctx)
+	err := plugin.Admit(within, a, o)
 	traced.policies = false
 	p.end(traced.record, diagnostics.MutatingAdmission, begun, err)
-	p.observer.observe(traced.record, traced.Attributes, o)
+	p.observer.observe(ctx, traced.record, outcomes, traced.Attributes, o)
 	return err
 }
 
@@ -174,9 +175,10 @@ func (p *tracedPlugin) Validate(ctx context.Context, a admission.Attributes, o a
 		return plugin.Validate(ctx, a, o)
 	}
 	begun := p.begin(traced.record)
-	err := plugin.Validate(ctx, a, o)
+	within, outcomes := p.observer.watch(ctx)
+	err := plugin.Validate(within, a, o)
 	p.end(traced.record, diagnostics.ValidatingAdmission, begun, err)
-	p.observer.observe(traced.record, traced.Attributes, o)
+	p.observer.observe(ctx, traced.record, outcomes, traced.Attributes, o)
 	return err
 }
 

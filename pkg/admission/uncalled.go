@@ -17,6 +17,7 @@ limitations under the License.
 package admission
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -28,6 +29,7 @@ import (
 	"k8s.io/client-go/informers"
 	corelisters "k8s.io/client-go/listers/core/v1"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/admission/policies"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/admissionregistration"
 	"github.com/gatehouse-dev/gatehouse/pkg/diagnostics"
 )
@@ -39,7 +41,8 @@ const (
 	reasonChanged  = "it matches only since a later webhook changed the object, and reinvocation calls no webhook for the first time"
 	reasonOnce     = "not called again after later changes: reinvocationPolicy is Never"
 	reasonTooNew   = "it was not in force yet"
-	reasonMaybeNew = "evaluated, if it was in force: policies are refreshed every second"
+	reasonNoParams = "not evaluated: no object is its parameter, or an earlier policy ended the evaluation"
+	reasonFailed   = "matchConditions: an expression failed, and failurePolicy is Ignore"
 )
 
 // inForceAfter is the time after which the library's plugins use a new policy.
@@ -50,7 +53,8 @@ const inForceAfter = 2 * time.Second
 // It decides by the rules and selectors when the plugin has returned: only the request has the labels of the
 // object, and a record must not keep them. That takes 53 ns without registrations, and 1.4 µs for each one
 // whose rules do not match (BenchmarkUncalled, on two busy cores), of the milliseconds of a write.
-// matchConditions are not evaluated a second time: if all else matches, they are the cause.
+// Policies report their matchConditions. Those of webhooks are the cause if all else matches; several of one webhook
+// are evaluated a second time, to name the one that is false.
 type observer struct {
 	plugin        string
 	gate          diagnostics.Gate
@@ -88,8 +92,17 @@ func (b *observer) exempt(a admission.Attributes) bool {
 	return !b.policies() || resource.Resource != "mutatingwebhookconfigurations" && resource.Resource != "validatingwebhookconfigurations"
 }
 
+// watch returns a context in which policies report their outcomes.
+func (b *observer) watch(ctx context.Context) (context.Context, *policies.Outcomes) {
+	if b == nil || !b.policies() || b.registrations.current() == nil {
+		return ctx, nil
+	}
+	return policies.WithOutcomes(ctx)
+}
+
 // observe records what the plugin did not call. It is called when the plugin has returned.
-func (b *observer) observe(record *diagnostics.Record, a admission.Attributes, o admission.ObjectInterfaces) {
+// outcomes are those of policies.
+func (b *observer) observe(ctx context.Context, record *diagnostics.Record, outcomes *policies.Outcomes, a admission.Attributes, o admission.ObjectInterfaces) {
 	if b == nil {
 		return
 	}
@@ -97,8 +110,12 @@ func (b *observer) observe(record *diagnostics.Record, a admission.Attributes, o
 	if current == nil {
 		return
 	}
-	pass := observation{observer: b, record: record, request: newRequest(a, o, b.namespaces), exempt: b.exempt(a)}
-	pass.names, pass.refused, pass.changed = record.Parts(b.gate)
+	pass := observation{observer: b, ctx: ctx, record: record, outcomes: outcomes, request: newRequest(a, o, b.namespaces), exempt: b.exempt(a)}
+	parts := record.Parts(b.gate)
+	pass.names, pass.refused = parts.Names, parts.Refused
+	if !b.policies() {
+		pass.changed = slices.ContainsFunc(current.all, func(r registered) bool { return r.calledAs(parts.Changed) })
+	}
 	if context := a.GetReinvocationContext(); context != nil {
 		pass.again = context.IsReinvoke()
 	}
@@ -111,9 +128,11 @@ func (b *observer) observe(record *diagnostics.Record, a admission.Attributes, o
 // observation is the comparison of a request with the registrations of a plugin.
 type observation struct {
 	*observer
-	record  *diagnostics.Record
-	request *request
-	exempt  bool
+	ctx      context.Context
+	record   *diagnostics.Record
+	outcomes *policies.Outcomes
+	request  *request
+	exempt   bool
 	// names are the parts of the gate that ran, and refused the last one that refused.
 	names   []string
 	refused string
@@ -153,24 +172,39 @@ func (p *observation) visit(r *registered) {
 		p.add(r, reasonEnded, true)
 	case p.changed:
 		p.add(r, reasonChanged, true)
-	case r.conditions != "":
-		p.add(r, r.conditions, true)
+	case r.conditions != nil && p.request.ruledAs(r.all[0].rules, p.request.Attributes):
+		p.add(r, r.conditions.reason(p.ctx, p.request), true)
+	case r.conditions != nil: // they are evaluated for an equivalent version
+		p.add(r, r.conditions.unnamed(), true)
 	default:
 		p.add(r, reasonTooNew, true)
 	}
 }
 
-// evaluated records a policy whose rules and selectors match. The library does not report whether its
-// matchConditions are true.
+// evaluated records a policy whose rules and selectors match.
 func (p *observation) evaluated(r *registered) {
+	outcome, known := p.outcomes.Of(r.by)
 	reason := ""
 	switch {
-	case time.Since(r.created) < inForceAfter:
-		reason = reasonMaybeNew
-	case r.conditions != "":
-		reason = "passed, or not evaluated by its " + r.conditions
+	case !known && slices.Contains(p.names, r.by): // its parameters failed
+	case !known && time.Since(r.created) < inForceAfter:
+		p.add(r, reasonTooNew, true)
+		return
+	case !known:
+		p.add(r, reasonNoParams, true)
+		return
+	case outcome.Evaluated && outcome.Condition != "":
+		reason = reasonFalse(outcome.Condition) + " with other parameters"
+	case outcome.Evaluated, p.again && slices.Contains(p.names, r.by):
+	case outcome.Condition != "":
+		p.add(r, reasonFalse(outcome.Condition), true)
+		return
+	default:
+		p.add(r, reasonFailed, true)
+		return
 	}
 	p.record.Evaluated(p.gate, r.by, reason, r.objects)
+	p.record.ChangedBy(p.gate, r.by, outcome.Paths)
 }
 
 func (p *observation) add(r *registered, reason string, near bool) {

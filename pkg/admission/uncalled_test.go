@@ -50,7 +50,7 @@ func observed(t testing.TB, b *observer, a admission.Attributes, before func(*re
 		if before != nil {
 			before(record)
 		}
-		b.observe(record, a, admission.NewObjectInterfacesFromScheme(runtime.NewScheme()))
+		b.observe(req.Context(), record, nil, a, admission.NewObjectInterfacesFromScheme(schemeOfTests()))
 		w.WriteHeader(http.StatusOK)
 	})).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", nil))
 	found := map[string]diagnostics.TraceStop{}
@@ -60,6 +60,12 @@ func observed(t testing.TB, b *observer, a admission.Attributes, before func(*re
 		}
 	})
 	return found
+}
+
+func schemeOfTests() *runtime.Scheme {
+	scheme := runtime.NewScheme()
+	_ = corev1.AddToScheme(scheme)
+	return scheme
 }
 
 // observerOf returns an observer of webhooks, whose informers have the namespaces shop and other.
@@ -95,6 +101,15 @@ func createOf(labels map[string]string) admission.Attributes {
 		admission.Create, &metav1.CreateOptions{}, false, &user.DefaultInfo{Name: "bob"})
 }
 
+// webhookIf returns a webhook with matchConditions, by names and expressions.
+func webhookIf(failure *admissionregistrationv1.FailurePolicyType, conditions ...string) admissionregistrationv1.MutatingWebhook {
+	w := admissionregistrationv1.MutatingWebhook{Rules: rule("CREATE", "configmaps"), FailurePolicy: failure}
+	for i := 0; i < len(conditions); i += 2 {
+		w.MatchConditions = append(w.MatchConditions, admissionregistrationv1.MatchCondition{Name: conditions[i], Expression: conditions[i+1]})
+	}
+	return w
+}
+
 func TestWhyAWebhookWasNotCalled(t *testing.T) {
 	matching := rule("CREATE", "configmaps")
 	selector := &metav1.LabelSelector{MatchLabels: map[string]string{"team": "b"}}
@@ -124,6 +139,14 @@ func TestWhyAWebhookWasNotCalled(t *testing.T) {
 		{"labels of the namespace", admissionregistrationv1.MutatingWebhook{Rules: matching, NamespaceSelector: selector}, nil, false, diagnostics.StopNotCalled, misfitNamespace},
 		{"labels of the object", admissionregistrationv1.MutatingWebhook{Rules: matching, ObjectSelector: selector}, nil, false, diagnostics.StopNotCalled, misfitObject},
 		{"conditions", admissionregistrationv1.MutatingWebhook{Rules: matching, MatchConditions: []admissionregistrationv1.MatchCondition{{Name: "a"}, {Name: "b"}}}, nil, false, diagnostics.StopNotCalled, "matchConditions: not all are true of a, b"},
+		{"a single condition", webhookIf(nil, "a", ""), nil, false, diagnostics.StopNotCalled, "matchConditions: a is false"},
+		{"a single condition that may fail", webhookIf(ptr.To(admissionregistrationv1.Ignore), "a", ""), nil, false, diagnostics.StopNotCalled, "matchConditions: a is false, or failed"},
+		{"the second condition", webhookIf(nil, "a", "true", "b", "object.metadata.name == 'other'", "c", "false"), nil, false, diagnostics.StopNotCalled, "matchConditions: b is false"},
+		{"a condition that fails, besides a true one", webhookIf(ptr.To(admissionregistrationv1.Ignore), "a", "object.data.x == 'y'", "b", "true"), nil, false, diagnostics.StopNotCalled, "matchConditions: a is false, or failed"},
+		{"a condition that asks an authorizer, besides a true one", webhookIf(nil, "a", "authorizer.path('/x').check('get').allowed()", "b", "true"), nil, false, diagnostics.StopNotCalled, "matchConditions: a is false, or failed"},
+		{"conditions, after a webhook changed the object", webhookIf(nil, "a", "true", "b", "false"), func(r *recorder.Record) {
+			r.Annotated("mutation.webhook.admission.k8s.io/round_0_index_0", `{"configuration":"c","webhook":"a.example.com","mutated":true}`)
+		}, false, diagnostics.StopNotCalled, reasonChanged},
 		{"it is new", admissionregistrationv1.MutatingWebhook{Rules: matching}, nil, false, diagnostics.StopNotCalled, reasonTooNew},
 		{"an earlier webhook refused", admissionregistrationv1.MutatingWebhook{Rules: matching}, func(r *recorder.Record) {
 			r.Called("c/a.example.com", nil, time.Millisecond)
@@ -197,13 +220,13 @@ func BenchmarkUncalled(b *testing.B) {
 					}
 				}
 			}
-			a, o := createOf(nil), admission.NewObjectInterfacesFromScheme(runtime.NewScheme())
+			a, o := createOf(nil), admission.NewObjectInterfacesFromScheme(schemeOfTests())
 			r := recorder.New(recorder.Config{Options: recorder.Options{Mode: recorder.All, Kept: 16}})
 			b.ReportAllocs()
 			r.Wrap(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
 				record := recorder.From(req.Context())
 				for b.Loop() {
-					observer.observe(record, a, o)
+					observer.observe(req.Context(), record, nil, a, o)
 				}
 			})).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", nil))
 		})

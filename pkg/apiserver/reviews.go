@@ -46,7 +46,7 @@ func newReviews(t *traced) *reviews { return &reviews{traced: &traced{recorder: 
 
 // storage has the inputs of the storage of reviews.
 func (v *reviews) storage(c *Config) requestreview.Config {
-	return requestreview.Config{Run: v.run, Authorizer: c.Generic.Authorization.Authorizer, Explain: c.Traces.Explain}
+	return requestreview.Config{Run: v.run, Authorizer: c.Generic.Authorization.Authorizer, Explain: c.Traces.Explain, Behind: c.Builtins == nil}
 }
 
 // configOf returns the configuration of the chain.

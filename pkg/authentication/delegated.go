@@ -38,6 +38,8 @@ import (
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	webhooktoken "k8s.io/apiserver/plugin/pkg/authenticator/token/webhook"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/authentication/origin"
 )
 
 // The ConfigMap with the certificate authorities that extension API servers of a cluster trust.
@@ -196,7 +198,7 @@ type Delegated struct {
 // The authenticated-group adder is needed because kube-aggregator fetches OpenAPI as
 // system:aggregator without any group.
 func NewDelegated(c Delegated) (authenticator.Request, error) {
-	proxy := byName("front-proxy", frontProxy{
+	proxy := byName(origin.FrontProxy, frontProxy{
 		headers: c.Trust.UsernameHeaders,
 		verified: headerrequest.NewDynamicVerifyOptionsSecure(
 			c.Trust.ProxyCA.VerifyOptions,

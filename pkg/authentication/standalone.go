@@ -33,6 +33,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/authentication/origin"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication/serviceaccount"
 )
 
@@ -85,7 +86,7 @@ func NewStandalone(c Standalone) (authenticator.Request, authenticator.Token) {
 		websocket.NewProtocolAuthenticator(tokens),
 	)
 	if c.FrontProxy != nil {
-		known = union.NewFailOnError(byName("front-proxy", c.FrontProxy.authenticator(c.Audiences)), known)
+		known = union.NewFailOnError(byName(origin.FrontProxy, c.FrontProxy.authenticator(c.Audiences)), known)
 	}
 	withoutCredentials := anonymousAt(AnonymousPaths)
 	if c.Anonymous != nil {

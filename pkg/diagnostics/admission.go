@@ -19,7 +19,6 @@ package diagnostics
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/diagnostics"
 )
@@ -67,9 +66,16 @@ func (r *Record) Charged(quotas []Quota) {
 	}
 }
 
-// Parts returns the names of the entries of a gate, and whether one of them changed the object. refused is
-// the last one that refused.
-func (r *Record) Parts(gate Gate) (names []string, refused string, changed bool) {
+// Parts are the entries of a gate.
+type Parts struct {
+	// Names are those of all, and Changed those of the entries that changed the object.
+	Names, Changed []string
+	// Refused is the last one that refused; empty for none.
+	Refused string
+}
+
+// Parts returns the entries of a gate.
+func (r *Record) Parts(gate Gate) (parts Parts) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i := range r.stops {
@@ -77,14 +83,59 @@ func (r *Record) Parts(gate Gate) (names []string, refused string, changed bool)
 		if stop.Gate != gate {
 			continue
 		}
-		names = append(names, stop.By)
+		parts.Names = append(parts.Names, stop.By)
 		if stop.Verdict == Refused {
-			refused = stop.By
+			parts.Refused = stop.By
 		}
-		// Of the parts, webhooks have a slash in their names.
-		changed = changed || stop.Changed && strings.Contains(stop.By, "/") && (stop.Details == nil || !stop.Details.Shadow)
+		if stop.Changed && (stop.Details == nil || !stop.Details.Shadow) {
+			parts.Changed = append(parts.Changed, stop.By)
+		}
 	}
-	return names, refused, changed
+	return parts
+}
+
+// Changed notes that the running part of mutating admission changed fields of the object.
+func (r *Record) Changed(paths ...string) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return
+	}
+	part := r.part
+	r.addChange(MutatingAdmission, part, paths)
+}
+
+// ChangedBy notes that a part of a gate changed fields of the object; none for no change.
+func (r *Record) ChangedBy(gate Gate, by string, paths []string) {
+	if r == nil || len(paths) == 0 {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed {
+		r.addChange(gate, bounded(by, longestName), paths)
+	}
+}
+
+// addChange may precede the entry of the plugin, which is added when it returns.
+func (r *Record) addChange(gate Gate, by string, paths []string) {
+	found := false
+	change := func(stop *Stop) {
+		found, stop.Changed = true, true
+		for _, path := range paths {
+			if path = bounded(path, longestName); len(stop.paths) < mostPaths && !slices.Contains(stop.paths, path) {
+				stop.paths = append(stop.paths, path)
+			}
+		}
+	}
+	r.edit(gate, by, change)
+	if !found && len(r.stops) < mostStops {
+		r.add(Stop{Gate: gate, By: by})
+		r.edit(gate, by, func(stop *Stop) { change(stop); stop.calls = 0 })
+	}
 }
 
 // NotCalled records webhooks and policies that a plugin did not call. again is true if the plugin has run for

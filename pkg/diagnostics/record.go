@@ -309,39 +309,6 @@ func (r *Record) edit(gate Gate, by string, f func(*Stop)) {
 	}
 }
 
-// Changed notes that the running part of mutating admission changed fields of the object.
-func (r *Record) Changed(paths ...string) {
-	if r == nil {
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
-		return
-	}
-	part := r.part
-	r.addChange(MutatingAdmission, part, paths)
-}
-
-// addChange may precede the entry of the plugin, which is added when it returns.
-func (r *Record) addChange(gate Gate, by string, paths []string) {
-	found := false
-	change := func(stop *Stop) {
-		found, stop.Changed = true, true
-		for _, path := range paths {
-			if len(stop.paths) >= mostPaths {
-				return
-			}
-			stop.paths = append(stop.paths, bounded(path, longestName))
-		}
-	}
-	r.edit(gate, by, change)
-	if !found && len(r.stops) < mostStops {
-		r.add(Stop{Gate: gate, By: by})
-		r.edit(gate, by, func(stop *Stop) { change(stop); stop.calls = 0 })
-	}
-}
-
 // setTarget stores what the request asks for. It is called more than once, with the same result.
 func (r *Record) setTarget(info *request.RequestInfo) {
 	r.mu.Lock()

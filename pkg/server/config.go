@@ -168,6 +168,7 @@ func applyDelegation(ctx context.Context, in Inputs, bound host.BoundInstances, 
 	if err != nil {
 		return nil, admission.Sources{}, err
 	}
+	config.Traces.Explain = explainDelegated
 	config.Tokens, config.StartChecks = cluster.Tokens(), []healthz.HealthChecker{cluster.Synced()}
 	// config.Informers stays nil: the server must get ready although the cluster does not permit
 	// admission to read everything. Synced waits for what it permits.

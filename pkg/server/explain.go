@@ -56,6 +56,17 @@ func explainRoles(roles *rbac.Escalation, namespaces corelisters.NamespaceLister
 	}
 }
 
+// explainDelegated names the place of the roles that did not allow the request of a trace: the cluster has them, so
+// that this server knows no near misses.
+func explainDelegated(_ context.Context, trace *diagnostics.RequestTrace) {
+	for i := range trace.Stops {
+		stop := &trace.Stops[i]
+		if stop.Stop == diagnostics.StopAuthorization && stop.Verdict == diagnostics.StopRefused && stop.Reason == recorded.ReasonNotAllowed {
+			stop.Reason += "; the cluster has the roles: kubectl auth can-i --list shows what they allow, with --as for another user"
+		}
+	}
+}
+
 // denied reports whether an authorizer denied the request or failed: no role changes its decision.
 func denied(trace *diagnostics.RequestTrace) bool {
 	return slices.ContainsFunc(trace.Stops, func(stop diagnostics.TraceStop) bool {

@@ -268,6 +268,10 @@ func (s *source) change(kind string, content json.RawMessage) (object, error) {
 	if id == "" {
 		id = found.Metadata.Namespace + "/" + found.Metadata.Name
 	}
+	content, err := withhold(content)
+	if err != nil {
+		return found, fmt.Errorf("an event cannot be read: %w", err)
+	}
 	s.begun = true
 	if !s.box.event(s.index, kind, "object "+id, content) {
 		return found, context.Canceled

@@ -144,11 +144,16 @@ var rooms = []room{
 	{packages: "pkg/admission/options", may: []string{
 		"pkg/admission", "pkg/files", "k8s.io/apiserver/pkg/admission", "k8s.io/apiserver/pkg/apis/apiserver/...", "k8s.io/apiserver/pkg/server/options", "github.com/spf13/pflag",
 	}},
+	// It compiles policies as the library does, to observe what each of them decides.
+	{packages: "pkg/admission/policies", may: []string{
+		"k8s.io/apiserver/pkg/admission/...", "k8s.io/apiserver/pkg/authorization/authorizer", "k8s.io/apiserver/pkg/cel/...", "k8s.io/client-go/...",
+	}},
 	// pkg/admission/apply.go builds the chain of a server from its sources: the server itself, or the cluster.
 	{packages: "pkg/admission", may: []string{
 		"pkg/admission/...", "pkg/authorization/host", "pkg/diagnostics", "pkg/quota", "pkg/transports", "pkg/apis/<group>", "pkg/apis/<group>/<version>", "pkg/generated/clientset/versioned", "pkg/generated/listers/...", "pkg/generated/informers/...",
 		"k8s.io/apiserver/pkg/admission/...", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer", "k8s.io/apiserver/pkg/quota/...",
-		"k8s.io/apiserver/pkg/apis/audit", "k8s.io/apiserver/pkg/server", "k8s.io/apiserver/pkg/util/feature", "k8s.io/apiserver/pkg/util/webhook", "k8s.io/client-go/...",
+		"k8s.io/apiserver/pkg/apis/audit", "k8s.io/apiserver/pkg/apis/cel", "k8s.io/apiserver/pkg/cel/environment",
+		"k8s.io/apiserver/pkg/server", "k8s.io/apiserver/pkg/util/feature", "k8s.io/apiserver/pkg/util/webhook", "k8s.io/client-go/...",
 		"k8s.io/component-base/metrics/...",
 	}},
 	// RevocationRestriction guards the object that revocation reads.

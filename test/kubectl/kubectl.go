@@ -76,7 +76,7 @@ func (s *scene) pipe(stdin, line string, args ...string) result {
 // wayAlone and wayAfter match the way to the trace of a request at the end of a refusal, alone and after the text of
 // an admission plugin. It has the ID of the request.
 var (
-	wayAlone = regexp.MustCompile(` \((?:(?:validation|storage|limits|authentication|impersonation|reading the request|authorizer [^;()]*|flow schema [^;()]*); )?why: kubectl gatehouse why [-.0-9a-z]+\)`)
+	wayAlone = regexp.MustCompile(` \((?:(?:validation|storage(?:, last written by [^;()]*)?|limits|authentication|impersonation|reading the request|authorizer [^;()]*|flow schema [^;()]*); )?why: kubectl gatehouse why [-.0-9a-z]+\)`)
 	wayAfter = regexp.MustCompile(`; why: kubectl gatehouse why [-.0-9a-z]+\)`)
 )
 

@@ -18,6 +18,10 @@ package origin
 
 import "context"
 
+// FrontProxy is the name of the authenticator of requests that a proxy has authenticated: it sees the name of the
+// user, and none of the user's credentials.
+const FrontProxy = "front-proxy"
+
 type recordKey struct{}
 
 // WithRecord returns a context in which Accept writes to name.

@@ -18,6 +18,7 @@ package quota
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -28,7 +29,7 @@ const (
 	// object arrives. Too long, and the charges of a crashed server block other requests.
 	settle = 5 * time.Second
 	// grace bounds the time by which the watch of an object may be ahead of the watch of its
-	// charge. After it, more exists than was charged.
+	// charge. After it, the object was not charged.
 	grace = 500 * time.Millisecond
 )
 
@@ -38,45 +39,63 @@ type account struct {
 	pending []charge
 	// early are objects without an observed charge.
 	early []charge
-	// lowSince is when the charged amount was first found to be less than the counted one.
-	lowSince time.Time
 }
 
+// charge is a charge, or an object. A charge is written before its object, so an object belongs to no charge
+// of a later revision: objects that were admitted before the quota was known have no charge at all.
 type charge struct {
-	amount  int64
-	expires time.Time
+	amount   int64
+	revision uint64 // of the write of the quota or of the object; 0 if the two have no common order
+	expires  time.Time
 }
 
-// charged records a charge. Its object is stored soon, or never; which of the two is unknown until
-// the charge expires.
-func (a *account) charged(amount int64, now time.Time) {
+// charged records a charge that was written in a revision. Its object is stored soon, or never; which of the two
+// is unknown until the charge expires.
+func (a *account) charged(amount int64, revision uint64, now time.Time) {
 	a.expire(now)
-	if amount = take(&a.early, amount); amount > 0 {
-		a.pending = append(a.pending, charge{amount, now.Add(settle)})
+	a.early, amount = take(a.early, amount, func(object charge) bool { return ordered(revision, object.revision) })
+	if amount > 0 {
+		a.pending = append(a.pending, charge{amount, revision, now.Add(settle)})
 	}
 }
 
 // stored subtracts a newly counted amount from the pending charges. Which of them it belongs to is
 // unknown. The oldest is the safe guess: the remaining ones expire no earlier than the true ones.
-func (a *account) stored(amount int64, now time.Time) {
+func (a *account) stored(amount int64, revision uint64, now time.Time) {
 	a.expire(now)
-	if amount = take(&a.pending, amount); amount > 0 {
-		a.early = append(a.early, charge{amount, now.Add(grace)})
+	a.pending, amount = take(a.pending, amount, func(c charge) bool { return ordered(c.revision, revision) })
+	if amount > 0 {
+		a.early = append(a.early, charge{amount, revision, now.Add(grace)})
 	}
 }
 
-// take subtracts the amount from the charges, the oldest first, and returns the rest.
-func take(from *[]charge, amount int64) int64 {
-	for len(*from) > 0 && amount > 0 {
-		first := &(*from)[0]
-		taken := min(first.amount, amount)
-		first.amount -= taken
-		amount -= taken
-		if first.amount == 0 {
-			*from = (*from)[1:]
+// corrected records a write of this controller, which was decided at a time and became a revision. What had been
+// counted by then without a charge has none: a charge after the decision would have made the write conflict. The
+// usage that the write added is no charge, though the watch may have shown it as one.
+func (a *account) corrected(decided time.Time, revision uint64) {
+	a.early = slices.DeleteFunc(a.early, func(c charge) bool { return !c.expires.After(decided.Add(grace)) })
+	if revision != 0 {
+		a.pending = slices.DeleteFunc(a.pending, func(c charge) bool { return c.revision == revision })
+	}
+}
+
+// ordered reports whether a charge may be that of an object.
+func ordered(charge, object uint64) bool { return charge == 0 || object == 0 || charge < object }
+
+// take subtracts the amount from those of the charges that match, the oldest first, and returns what is left of
+// both.
+func take(from []charge, amount int64, matches func(charge) bool) (left []charge, rest int64) {
+	for _, c := range from {
+		if matches(c) {
+			taken := min(c.amount, amount)
+			c.amount -= taken
+			amount -= taken
+		}
+		if c.amount > 0 {
+			left = append(left, c)
 		}
 	}
-	return amount
+	return left, amount
 }
 
 func (a *account) expire(now time.Time) {
@@ -93,12 +112,10 @@ type figures struct {
 	counted, pending int64
 	// expires is when the next pending charge expires; zero if none is pending.
 	expires time.Time
-	// lowFor is for how long too little has been charged.
-	lowFor time.Duration
 }
 
-// figures reads the account. used is nil if the quota's status has no usage yet.
-func (a *account) figures(counted int64, used *int64, now time.Time) figures {
+// figures reads the account.
+func (a *account) figures(counted int64, now time.Time) figures {
 	a.expire(now)
 	f := figures{counted: counted}
 	for _, c := range a.pending {
@@ -107,14 +124,6 @@ func (a *account) figures(counted int64, used *int64, now time.Time) figures {
 	if len(a.pending) > 0 {
 		f.expires = a.pending[0].expires
 	}
-	if used == nil || *used >= counted {
-		a.lowSince = time.Time{}
-		return f
-	}
-	if a.lowSince.IsZero() {
-		a.lowSince = now
-	}
-	f.lowFor = now.Sub(a.lowSince)
 	return f
 }
 

@@ -30,6 +30,7 @@ func TestWhatMayBeOnItsWay(t *testing.T) {
 	type step struct {
 		after           time.Duration
 		charged, stored int64
+		revision        uint64
 	}
 	for _, tc := range []struct {
 		name  string
@@ -44,6 +45,9 @@ func TestWhatMayBeOnItsWay(t *testing.T) {
 		{"what is stored may come with several charges", []step{{charged: 1}, {charged: 2}, {stored: 3}}, 0, 0},
 		{"not a charge that is heard of after what was stored for it", []step{{stored: 1}, {after: grace / 2, charged: 3}}, 0, 2},
 		{"not less for what was stored long before", []step{{stored: 1}, {after: grace, charged: 3}}, 0, 3},
+		{"not less for what was stored before the charge was written, which had none", []step{{stored: 2, revision: 7}, {charged: 1, revision: 8}}, 0, 1},
+		{"less for what was stored after the charge, though it was seen before", []step{{stored: 2, revision: 9}, {charged: 3, revision: 8}}, 0, 1},
+		{"not less for what is seen late, and was stored before the charge", []step{{charged: 1, revision: 8}, {stored: 2, revision: 7}}, 0, 1},
 		{"nothing once the time is over", []step{{charged: 3}}, settle, 0},
 		{"only the expired charge is dropped", []step{{charged: 3}, {after: time.Second, charged: 4}}, settle - time.Second, 4},
 		{"never more than there are numbers", []step{{charged: math.MaxInt64}, {charged: 1}}, 0, math.MaxInt64},
@@ -53,28 +57,29 @@ func TestWhatMayBeOnItsWay(t *testing.T) {
 			for _, s := range tc.steps {
 				now = now.Add(s.after)
 				if s.charged > 0 {
-					a.charged(s.charged, now)
+					a.charged(s.charged, s.revision, now)
 				}
 				if s.stored > 0 {
-					a.stored(s.stored, now)
+					a.stored(s.stored, s.revision, now)
 				}
 			}
-			if got := a.figures(0, nil, now.Add(tc.at)).pending; got != tc.want {
+			if got := a.figures(0, now.Add(tc.at)).pending; got != tc.want {
 				t.Errorf("got %d, want %d", got, tc.want)
 			}
 		})
 	}
 }
 
-func TestHowLongTooLittleIsChargedIsCountedFromTheFirstTime(t *testing.T) {
+func TestACorrectionEndsWhatItCounted(t *testing.T) {
 	a := &account{}
-	a.figures(5, ptr.To[int64](4), start)
-	if got := a.figures(6, ptr.To[int64](4), start.Add(time.Second)).lowFor; got != time.Second {
-		t.Errorf("got %v", got)
-	}
-	a.figures(6, ptr.To[int64](6), start.Add(2*time.Second))
-	if got := a.figures(7, ptr.To[int64](6), start.Add(3*time.Second)).lowFor; got != 0 {
-		t.Errorf("it was right in between, got %v", got)
+	a.stored(2, 5, start)
+	decided := start.Add(time.Millisecond)
+	a.stored(1, 8, decided.Add(time.Millisecond))
+	a.charged(2, 6, decided.Add(time.Millisecond)) // the correction itself, as the watch shows it
+	a.corrected(decided, 6)
+	a.charged(4, 7, decided.Add(2*time.Millisecond))
+	if got := a.figures(0, decided.Add(2*time.Millisecond)).pending; got != 4 {
+		t.Errorf("%d are pending, want the four charged afterwards", got)
 	}
 }
 
@@ -92,9 +97,8 @@ func TestHowMuchIsUsed(t *testing.T) {
 		{"what is charged, while more may be on its way", ptr.To[int64](9), figures{counted: 7, pending: 2, expires: start.Add(soon)}, 9, soon},
 		{"what is there and on its way, where more is charged than that", ptr.To[int64](12), figures{counted: 7, pending: 2, expires: start.Add(soon)}, 9, soon},
 		{"what is there, where more is charged and nothing is on its way", ptr.To[int64](12), figures{counted: 7}, 7, 0},
-		{"what is charged, for a moment, where there is more", ptr.To[int64](6), figures{counted: 7, lowFor: grace / 2}, 6, grace / 2},
-		{"what is there, where less was charged for longer", ptr.To[int64](6), figures{counted: 7, lowFor: grace}, 7, 0},
-		{"what is there and on its way, where less was charged for longer", ptr.To[int64](6), figures{counted: 7, pending: 1, expires: start.Add(soon), lowFor: grace}, 8, soon},
+		{"what is there, where less was charged", ptr.To[int64](6), figures{counted: 7}, 7, 0},
+		{"what is there and on its way, where less was charged", ptr.To[int64](6), figures{counted: 7, pending: 1, expires: start.Add(soon)}, 8, soon},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got, again := judge(tc.used, tc.given, start)

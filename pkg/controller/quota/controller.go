@@ -64,7 +64,6 @@ type Controller struct {
 	sources []*source
 	ledger  *ledger
 	queue   workqueue.TypedRateLimitingInterface[types.NamespacedName]
-	clock   clock.PassiveClock
 	// whole is set if no other controller counts: the limits of the quota's spec are then copied
 	// to its status, too.
 	whole bool
@@ -80,7 +79,7 @@ func New(config *rest.Config, shared *informers.Shared) (*Controller, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.whole = true
+	c.whole, c.ledger.ordered = true, true
 	if err := c.watchQuotas(shared.ResourceQuotas().Informer()); err != nil {
 		return nil, err
 	}
@@ -132,8 +131,7 @@ func newController(config *rest.Config) (*Controller, versioned.Interface, error
 	if err != nil {
 		return nil, nil, err
 	}
-	clock := clock.RealClock{}
-	return &Controller{client: client, ledger: newLedger(clock), queue: queue.New[types.NamespacedName](Name), clock: clock}, fleet, nil
+	return &Controller{client: client, ledger: newLedger(clock.RealClock{}), queue: queue.New[types.NamespacedName](Name)}, fleet, nil
 }
 
 func (c *Controller) watchQuotas(informer cache.SharedIndexInformer) error {
@@ -151,7 +149,13 @@ func (c *Controller) watchQuotas(informer cache.SharedIndexInformer) error {
 func (c *Controller) quotaUpdated(obj any) {
 	if q, ok := obj.(*corev1.ResourceQuota); ok {
 		c.ledger.quotaUpdated(q)
-		c.queue.Add(types.NamespacedName{Namespace: q.Namespace, Name: q.Name})
+		key := types.NamespacedName{Namespace: q.Namespace, Name: q.Name}
+		if q.Status.Used == nil {
+			// The first count waits for the objects that were on their way when the quota was created.
+			c.queue.AddAfter(key, gather)
+			return
+		}
+		c.queue.Add(key)
 	}
 }
 
@@ -162,11 +166,11 @@ func (c *Controller) quotaDeleted(obj any) {
 }
 
 // changed enqueues the quotas of a namespace if an object in it uses more or less than before.
-func (c *Controller) changed(namespace string, before, now amounts, isNew bool) {
-	if !c.ledger.changed(namespace, before, now, isNew) {
+func (c *Controller) changed(object metav1.Object, before, now amounts, isNew bool) {
+	if !c.ledger.changed(object, before, now, isNew) {
 		return
 	}
-	for _, key := range c.ledger.quotasIn(namespace) {
+	for _, key := range c.ledger.quotasIn(object.GetNamespace()) {
 		c.queue.AddAfter(key, gather)
 	}
 }
@@ -194,11 +198,11 @@ func (c *Controller) sync(ctx context.Context, key types.NamespacedName) error {
 	if !complete {
 		c.queue.AddAfter(key, syncPoll)
 	}
-	q, all := c.ledger.read(key, names)
+	q, all, decided := c.ledger.read(key, names)
 	if q == nil {
 		return nil
 	}
-	status, again := decide(q, all, c.whole, c.clock.Now())
+	status, again := decide(q, all, c.whole, decided)
 	if again > 0 {
 		c.queue.AddAfter(key, again)
 	}
@@ -215,7 +219,7 @@ func (c *Controller) sync(ctx context.Context, key types.NamespacedName) error {
 		}
 		return err
 	}
-	c.ledger.statusWritten(written)
+	c.ledger.statusWritten(written, decided)
 	return nil
 }
 

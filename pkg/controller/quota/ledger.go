@@ -19,9 +19,12 @@ package quota
 import (
 	"math"
 	"math/big"
+	"strconv"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 )
@@ -33,6 +36,9 @@ type amounts map[corev1.ResourceName]int64
 // change; nothing is ever summed up again.
 type ledger struct {
 	clock clock.PassiveClock
+	// ordered is set if quotas and objects are stored together, so that their resource versions are revisions of
+	// one store.
+	ordered bool
 
 	mu sync.Mutex
 	// counted has no zeros. It exceeds an int64 if two objects request the greatest number,
@@ -70,7 +76,7 @@ func (l *ledger) quotaUpdated(quota *corev1.ResourceQuota) {
 	for name, used := range quota.Status.Used {
 		before := e.quota.Status.Used[name]
 		if more := used.Value() - before.Value(); more > 0 && quota.ResourceVersion != e.wrote {
-			e.account(name).charged(more, l.clock.Now())
+			e.account(name).charged(more, revisionOf(quota), l.clock.Now())
 		}
 	}
 	e.quota = quota
@@ -93,20 +99,29 @@ func (l *ledger) quotaDeleted(namespace, name string) {
 	}
 }
 
-// statusWritten records the resource version of this controller's own write: usage that has grown
-// with it is not a charge.
-func (l *ledger) statusWritten(quota *corev1.ResourceQuota) {
+// statusWritten records this controller's own write, which was decided at a time: usage that has grown with it is
+// not a charge, and what had been counted by then is in it.
+func (l *ledger) statusWritten(quota *corev1.ResourceQuota, decided time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if e := l.quotas[quota.Namespace][quota.Name]; e != nil && e.quota.UID == quota.UID {
-		e.wrote = quota.ResourceVersion
+	e := l.quotas[quota.Namespace][quota.Name]
+	if e == nil || e.quota.UID != quota.UID {
+		return
+	}
+	e.wrote = quota.ResourceVersion
+	for _, a := range e.accounts {
+		a.corrected(decided, revisionOf(quota))
 	}
 }
 
 // changed records that an object in the namespace uses other amounts than before, and reports
 // whether it does. isNew is set for an object that was not in the first list of its kind, and so
 // has been charged lately.
-func (l *ledger) changed(namespace string, before, now amounts, isNew bool) bool {
+func (l *ledger) changed(object metav1.Object, before, now amounts, isNew bool) bool {
+	namespace, revision := object.GetNamespace(), uint64(0)
+	if l.ordered {
+		revision = revisionOf(object)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	differs := false
@@ -122,7 +137,7 @@ func (l *ledger) changed(namespace string, before, now amounts, isNew bool) bool
 		}
 		for _, e := range l.quotas[namespace] {
 			if _, limited := e.quota.Spec.Hard[name]; limited {
-				e.account(name).stored(more, l.clock.Now())
+				e.account(name).stored(more, revision, l.clock.Now())
 			}
 		}
 	}
@@ -178,21 +193,21 @@ func (l *ledger) quota(key types.NamespacedName) *corev1.ResourceQuota {
 	return nil
 }
 
-// read returns a quota, and the figures of those of its limits that are among the names.
-func (l *ledger) read(key types.NamespacedName, names map[corev1.ResourceName]bool) (*corev1.ResourceQuota, map[corev1.ResourceName]figures) {
+// read returns a quota, the figures of those of its limits that are among the names, and the time of them.
+func (l *ledger) read(key types.NamespacedName, names map[corev1.ResourceName]bool) (*corev1.ResourceQuota, map[corev1.ResourceName]figures, time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e := l.quotas[key.Namespace][key.Name]
+	now, e := l.clock.Now(), l.quotas[key.Namespace][key.Name]
 	if e == nil {
-		return nil, nil
+		return nil, nil, now
 	}
 	all := map[corev1.ResourceName]figures{}
 	for name := range e.quota.Spec.Hard {
 		if names[name] {
-			all[name] = e.account(name).figures(l.sum(key.Namespace, name), amountOf(e.quota.Status.Used, name), l.clock.Now())
+			all[name] = e.account(name).figures(l.sum(key.Namespace, name), now)
 		}
 	}
-	return e.quota, all
+	return e.quota, all, now
 }
 
 func (l *ledger) sum(namespace string, name corev1.ResourceName) int64 {
@@ -214,4 +229,13 @@ func amountOf(list corev1.ResourceList, name corev1.ResourceName) *int64 {
 	}
 	value := amount.Value()
 	return &value
+}
+
+// revisionOf returns the revision of the last write of an object; 0 if it is not known.
+func revisionOf(object metav1.Object) uint64 {
+	revision, err := strconv.ParseUint(object.GetResourceVersion(), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return revision
 }

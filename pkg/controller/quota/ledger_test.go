@@ -51,6 +51,17 @@ func newPlay(t *testing.T, used int64) *play {
 	return p
 }
 
+// newUncounted returns a play with a quota that has no status yet, and with resource versions of one store.
+func newUncounted(t *testing.T) *play {
+	p := newPlay(t, 0)
+	p.ledger.ordered = true
+	p.quota.UID, p.quota.Status = "2", corev1.ResourceQuotaStatus{}
+	p.version++
+	p.quota.ResourceVersion = strconv.Itoa(p.version)
+	p.ledger.quotaUpdated(p.quota)
+	return p
+}
+
 // writes simulates a write of the status and its watch event.
 func (p *play) writes(used int64) {
 	p.quota = p.quota.DeepCopy()
@@ -62,20 +73,43 @@ func (p *play) writes(used int64) {
 
 func (p *play) appears(n int, isNew bool) {
 	for range n {
-		p.ledger.changed("team", nil, amounts{things: 1}, isNew)
+		p.version++
+		p.ledger.changed(thing(p.version), nil, amounts{things: 1}, isNew)
 	}
 }
 
 func (p *play) goes(n int) {
 	for range n {
-		p.ledger.changed("team", amounts{things: 1}, nil, true)
+		p.ledger.changed(thing(p.version), amounts{things: 1}, nil, true)
 	}
+}
+
+// corrects simulates a write of the controller: its answer, and its watch event before or after it.
+func (p *play) corrects(answerFirst bool) {
+	key := types.NamespacedName{Namespace: "team", Name: "few"}
+	q, all, decided := p.ledger.read(key, map[corev1.ResourceName]bool{things: true})
+	status, _ := decide(q, all, true, decided)
+	p.version++
+	p.quota = q.DeepCopy()
+	p.quota.ResourceVersion, p.quota.Status = strconv.Itoa(p.version), status
+	if answerFirst {
+		p.ledger.statusWritten(p.quota, decided)
+	}
+	p.ledger.quotaUpdated(p.quota)
+	if !answerFirst {
+		p.ledger.statusWritten(p.quota, decided)
+	}
+}
+
+// thing returns an object that was stored in a revision.
+func thing(revision int) metav1.Object {
+	return &metav1.ObjectMeta{Namespace: "team", ResourceVersion: strconv.Itoa(revision)}
 }
 
 // used returns the usage that the controller would write now.
 func (p *play) used() int64 {
-	q, all := p.ledger.read(types.NamespacedName{Namespace: "team", Name: "few"}, map[corev1.ResourceName]bool{things: true})
-	status, _ := decide(q, all, true, p.clock.Now())
+	q, all, decided := p.ledger.read(types.NamespacedName{Namespace: "team", Name: "few"}, map[corev1.ResourceName]bool{things: true})
+	status, _ := decide(q, all, true, decided)
 	return *amountOf(status.Used, things)
 }
 
@@ -99,7 +133,7 @@ func TestACreateIsNotTakenForAnError(t *testing.T) {
 func TestACreateThatIsSeenBeforeItsChargeIsNotTakenForAnError(t *testing.T) {
 	p := newPlay(t, 0)
 	p.appears(1, true)
-	p.wants(0)
+	p.wants(1) // a write that conflicts with the charge
 	p.writes(1)
 	p.wants(1)
 	p.goes(1)
@@ -148,12 +182,45 @@ func TestWhatWasThereBeforeIsNotWhatWasChargedJustNow(t *testing.T) {
 	p.wants(5)
 }
 
+// Objects that were admitted before admission knew the quota are counted without a charge. The charges that follow
+// must not be taken for theirs: the next correction would give them back, and as many would be admitted again.
+func TestAChargeIsNotThatOfAnObjectFromBeforeTheQuota(t *testing.T) {
+	for _, answerFirst := range []bool{true, false} {
+		t.Run("the answer of the first count comes before its event: "+strconv.FormatBool(answerFirst), func(t *testing.T) {
+			for _, ordered := range []bool{true, false} {
+				p := newUncounted(t)
+				p.ledger.ordered = ordered
+				p.appears(2, true)
+				p.corrects(answerFirst)
+				p.wants(2)
+				p.writes(3)
+				p.wants(3) // the object of the charge is on its way
+				p.appears(1, true)
+				p.wants(3)
+				p.goes(1)
+				p.wants(2)
+			}
+		})
+	}
+}
+
+func TestAnObjectFromBeforeTheQuotaThatIsSeenLateIsAddedToTheCharges(t *testing.T) {
+	p := newUncounted(t)
+	p.corrects(true)
+	before := thing(p.version)
+	p.writes(1)
+	p.ledger.changed(before, nil, amounts{things: 1}, true)
+	p.wants(1) // it may be the charged one, or not
+	p.appears(1, true)
+	p.wants(2)
+}
+
 func TestAnErrorOfTheControllersOwnIsNoCharge(t *testing.T) {
 	p := newPlay(t, 0)
 	p.appears(3, false)
 	next := p.quota.DeepCopy()
 	next.ResourceVersion = strconv.Itoa(p.version + 1)
-	p.ledger.statusWritten(next)
+	p.ledger.statusWritten(next, p.clock.Now())
 	p.writes(3)
 	p.goes(1)
 	p.wants(2)
@@ -178,17 +245,17 @@ func TestAQuotaOfTheSameNameIsAnother(t *testing.T) {
 func TestSumsMayBeMoreThanANumberHolds(t *testing.T) {
 	l := newLedger(clocktesting.NewFakeClock(start))
 	greatest := amounts{things: math.MaxInt64}
-	l.changed("team", nil, greatest, true)
-	l.changed("team", nil, greatest, true)
+	l.changed(thing(1), nil, greatest, true)
+	l.changed(thing(1), nil, greatest, true)
 	if got := l.sum("team", things); got != math.MaxInt64 {
 		t.Errorf("got %d", got)
 	}
-	l.changed("team", greatest, amounts{things: 2}, true)
-	l.changed("team", greatest, nil, true)
+	l.changed(thing(1), greatest, amounts{things: 2}, true)
+	l.changed(thing(1), greatest, nil, true)
 	if got := l.sum("team", things); got != 2 {
 		t.Errorf("got %d", got)
 	}
-	l.changed("team", amounts{things: 2}, nil, true)
+	l.changed(thing(1), amounts{things: 2}, nil, true)
 	if len(l.counted) != 0 {
 		t.Errorf("it remembers nothing: %v", l.counted)
 	}

@@ -67,9 +67,9 @@ func judge(used *int64, f figures, now time.Time) (amount int64, again time.Dura
 	}
 	most := add(f.counted, f.pending)
 	switch {
-	case *used < f.counted && f.lowFor < grace:
-		return *used, grace - f.lowFor
 	case *used < f.counted, *used > most:
+		// If the watch of an object is ahead of that of its charge, too little seems to be charged. The write of
+		// most conflicts then, so there is no need to wait for the charge.
 		return most, until(f.expires, now)
 	case *used > f.counted:
 		return *used, until(f.expires, now)

@@ -49,7 +49,7 @@ type source struct {
 }
 
 // sink is called with what an object used before and uses now; nil if it does not exist.
-type sink func(namespace string, before, now amounts, isNew bool)
+type sink func(object metav1.Object, before, now amounts, isNew bool)
 
 // instanceSource returns a source of instances. names are the counts, and the sums over what
 // instances request.
@@ -135,19 +135,19 @@ func (s *source) handler() cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerDetailedFuncs{
 		AddFunc: func(obj any, initial bool) {
 			if object, ok := obj.(metav1.Object); ok {
-				s.changed(object.GetNamespace(), nil, s.uses(object), !initial)
+				s.changed(object, nil, s.uses(object), !initial)
 			}
 		},
 		UpdateFunc: func(was, now any) {
 			before, ok := was.(metav1.Object)
 			object, also := now.(metav1.Object)
 			if ok && also {
-				s.changed(object.GetNamespace(), s.uses(before), s.uses(object), true)
+				s.changed(object, s.uses(before), s.uses(object), true)
 			}
 		},
 		DeleteFunc: func(obj any) {
 			if object, ok := tombstone.Object[metav1.Object](obj); ok {
-				s.changed(object.GetNamespace(), s.uses(object), nil, true)
+				s.changed(object, s.uses(object), nil, true)
 			}
 		},
 	}

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The page: session, views, connection.
 
-import {button, command, empty, fill, h, number, once, state, text} from './dom.js';
-import {now, request, Stream} from './stream.js';
-import {collectionAt, store} from './store.js';
+import {button, command, empty, fill, h, number, once, state, text} from './view.js';
+import {collectionAt, now, request, store, Stream} from './data.js';
 import {GatesView, RefusalsView} from './requests.js';
 import {blocked, ill, StorageView, WatchesView} from './server.js';
 import {AppsView, hostState, HostsView, stalled} from './fleet.js';
@@ -41,6 +40,7 @@ const page = {
 	}),
 
 	async begin() {
+		addEventListener('hashchange', page.route);
 		const secret = /^#secret=(.+)/.exec(location.hash);
 		if (secret) {
 			history.replaceState(null, '', '#gates');
@@ -49,7 +49,6 @@ const page = {
 			if (problem) return page.over(problem);
 		}
 		fill(at('tabs'), Object.keys(views).map(name => h('li', h('a', {href: `#${name}`}, views[name].title, h('span.badge', {hidden: ''})))));
-		addEventListener('hashchange', page.route);
 		document.addEventListener('visibilitychange', page.visibility);
 		page.timer = setInterval(page.changed, 1000);
 		page.route();
@@ -58,12 +57,13 @@ const page = {
 	async whoami() {
 		page.known = true;
 		const {user, server, version} = await request('/ui/whoami').then(r => r.json()).catch(() => { page.known = false; return {}; });
-		if (user) fill(at('where'), [server.replace(/^https?:\/\//, ''), `as ${user}`, version].map(word => [h('span', word), ' ']));
+		if (user) text(at('where'), [server.replace(/^https?:\/\//, ''), `as ${user}`, version].join(' '));
 	},
 
 	go(name, rest) { location.hash = rest ? `${name}/${rest}` : name; },
 
 	route() {
+		if (location.hash.startsWith('#secret=')) return location.reload();
 		if (page.ended || location.hash === '#main') return;
 		const [name, ...rest] = decodeURIComponent(location.hash.slice(1)).split('/');
 		if (!Object.hasOwn(views, name)) return page.go('gates');
@@ -98,7 +98,7 @@ const page = {
 		for (const link of tabs()) {
 			const n = badges[link.hash.slice(1)]?.();
 			link.lastChild.hidden = !n;
-			text(link.lastChild, n ? number(n) : '');
+			text(link.lastChild, number(n));
 		}
 		page.status();
 	},
@@ -126,7 +126,7 @@ const page = {
 		at('banner').hidden = true;
 		fill(at('live'), state('off', 'No session'));
 		const heading = h('h1', {tabindex: -1}, 'This link was used, or has expired');
-		fill(at('main'), h('div.empty', heading, h('p', 'This makes a new link:'), command('kubectl gatehouse ui'), h('p.note', problem.message)));
+		fill(at('main'), h('div.empty', heading, h('p', 'This makes a new link:'), command(`kubectl gatehouse ui${location.protocol === 'https:' ? ' --on-server' : ''}`), h('p.note', problem.message)));
 		heading.focus();
 	},
 
@@ -141,10 +141,8 @@ const page = {
 function hindrance({group, resource}, {code, message}) {
 	const name = `${resource}.${group}`;
 	const verb = /cannot (\w+) resource/.exec(message)?.[1] ?? 'list';
-	return empty(...{
-		403: [`No access: this view needs the verb ${verb} on ${name}. Check it:`, `kubectl auth can-i ${verb} ${name}`],
-		404: [`The server does not serve ${name}. It serves:`, `kubectl api-resources --api-group=${group}`],
-	}[code] ?? [message, `kubectl get ${name}`]);
+	return code === 403 ? empty(`No access: this view needs the verb ${verb} on ${name}. Check it:`, `kubectl auth can-i ${verb} ${name}`)
+		: empty(code === 404 ? `The server does not serve ${name}.` : message, `kubectl get ${name}`);
 }
 
 page.begin();

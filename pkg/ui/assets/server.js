@@ -1,9 +1,7 @@
 // Watches, the blocked ones first, and the members of etcd.
 
-import {bytes, duration, empty, facts, fill, millis, h, number, once, plural, span, state} from './dom.js';
-import {pathOf, resourceOf, store} from './store.js';
-import {now, since} from './stream.js';
-import {View} from './view.js';
+import {bytes, duration, empty, facts, fill, h, number, once, plural, span, state, time, View} from './view.js';
+import {millis, now, pathOf, resourceOf, since, store} from './data.js';
 
 const open = s => s.state === 'Open';
 const slow = s => /^(ClientBlocked|TooSlow|Error)$/.test(s.end?.reason);
@@ -21,7 +19,7 @@ export class WatchesView extends View {
 	columns = [
 		['State', s => [s.state + blocked(s), () => open(s) ? blocked(s) ? state('bad', 'Blocked') : state('ok', 'Flowing') : state(slow(s) ? 'warn' : 'skip', `Ended: ${s.end.reason}`)]],
 		['User', s => s.user?.username], ['Watches', what, 'wrap'], ['Blocked', s => blocked(s) ? duration(1000 * since(s.blockedSince)) : '', 'n'],
-		['Longest', s => s.longestBlocked ? duration(millis(s.longestBlocked)) : '', 'n'], ['Events', s => number(s.events), 'n'], ['Bytes', s => bytes(s.bytes), 'n'],
+		['Longest', s => s.longestBlocked ? time(s.longestBlocked) : '', 'n'], ['Events', s => number(s.events), 'n'], ['Bytes', s => bytes(s.bytes), 'n'],
 		['Open for', s => span(s.end ? millis(s.end.duration) / 1000 : since(s.startTime)), 'n'], ['Served from', s => s.servedFrom], ['Client', client],
 	];
 
@@ -41,13 +39,13 @@ export const ill = m => m.health !== 'Healthy' || m.alarms?.length > 0;
 
 function fsync({fsync: f, fsyncUnavailable}) {
 	if (!f) return `unknown${fsyncUnavailable ? `: ${fsyncUnavailable}` : ''}`;
-	return [duration(millis(f.p99)), millis(f.p99) > SLOW ? [' ', state('warn', 'slow')] : '', ` in ${plural(f.count, 'write')}`, f.window ? ` of ${span(millis(f.window) / 1000)}` : ''];
+	return [time(f.p99), millis(f.p99) > SLOW ? [' ', state('warn', 'slow')] : '', ` in ${plural(f.count, 'write')}`, f.window ? ` of ${span(millis(f.window) / 1000)}` : ''];
 }
 
 function card(m) {
 	const used = m.quotaBytes ? m.dbSizeBytes / m.quotaBytes : 0;
-	return h('li.card', h('header', h('h2', name(m)), h('span', health(m), (m.alarms ?? []).map(alarm => [' ', state('bad', `Alarm ${alarm}`)]))), m.error && h('p.obstacle', m.error),
-		facts([['Role', m.role], ['Last response', m.lastSeenTime ? `${span(since(m.lastSeenTime))} ago${m.roundTrip ? `, within ${duration(millis(m.roundTrip))}` : ''}` : 'never'],
+	return h('li.card', h('header', h('h2', name(m)), h('span', health(m), m.alarms?.map(alarm => [' ', state('bad', `Alarm ${alarm}`)]))), m.error && h('p.obstacle', m.error),
+		facts([['Role', m.role], ['Last response', m.lastSeenTime ? `${span(since(m.lastSeenTime))} ago${m.roundTrip ? `, within ${time(m.roundTrip)}` : ''}` : 'never'],
 			['Behind', m.behind == null ? 'unknown' : `${number(m.behind)} entries`], ['fsync p99', fsync(m)],
 			['Database', m.dbSizeBytes && [`${bytes(m.dbSizeBytes)}, ${bytes(m.dbSizeInUseBytes)} in use`, m.quotaBytes && `, ${(100 * used).toFixed(1)} % of the quota `, used > FULL && state('warn', 'nearly full')]],
 			['Version', m.version && `etcd ${m.version}`], ['Address', m.clientURLs?.join(', ')]]));
@@ -56,7 +54,7 @@ function card(m) {
 export class StorageView {
 	title = 'Storage';
 	kind = 'members';
-	element = h('div', h('div.title', h('h1', {tabindex: -1}, 'Storage')), this.body = h('div'));
+	element = h('div', h('h1.title', {tabindex: -1}, 'Storage'), this.body = h('div'));
 
 	begin() {}
 	end() {}

@@ -127,6 +127,8 @@ func withCreation(handler http.Handler) http.Handler {
 	})
 }
 
+var errProxied = errors.New(`the request came through a proxy, such as a kube-apiserver, and a session must end with the credentials of its user, which the proxy does not pass on: run "kubectl gatehouse ui" without --on-server, or name this server itself with --server`)
+
 // Offer implements uisession.Pages.
 func (p *Page) Offer(ctx context.Context, u user.Info, sum [sha256.Size]byte) (string, time.Time, error) {
 	saved, ok := ctx.Value(creation{}).(*http.Request)
@@ -134,9 +136,13 @@ func (p *Page) Offer(ctx context.Context, u user.Info, sum [sha256.Size]byte) (s
 		return "", time.Time{}, apierrors.NewInternalError(errors.New("the credentials of the request are not known"))
 	}
 	check := &recheck{credentials: p.credentials, request: saved, user: u, clock: clock.RealClock{}}
-	if err := check.now(ctx); err != nil {
+	switch by, err := check.identify(ctx); {
+	case err != nil:
 		return "", time.Time{}, apierrors.NewForbidden(v1alpha1.Resource(v1alpha1.UISessions), "",
 			fmt.Errorf("a session reads as a user that is not impersonated, with its own credentials: leave out --as (%w)", err))
+	case by == origin.FrontProxy:
+		// The proxy vouches for the name of the user with credentials of its own, which outlive those of the user.
+		return "", time.Time{}, apierrors.NewForbidden(v1alpha1.Resource(v1alpha1.UISessions), "", errProxied)
 	}
 	owner, err := p.owner(u)
 	if err != nil {

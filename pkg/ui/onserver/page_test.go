@@ -35,6 +35,7 @@ import (
 	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/authentication/origin"
 	"github.com/gatehouse-dev/gatehouse/pkg/ui"
 )
 
@@ -46,6 +47,9 @@ var byHeader = authenticator.RequestFunc(func(r *http.Request) (*authenticator.R
 	case "revoked":
 		return nil, false, errors.New("the certificate with the serial number 1 is revoked")
 	default:
+		if name == "proxied" {
+			origin.Accept(r.Context(), origin.FrontProxy)
+		}
 		r.Header.Del("Authorization") // as the library does
 		return &authenticator.Response{User: &user.DefaultInfo{Name: name, Groups: []string{"b", "a"}}}, true, nil
 	}
@@ -125,6 +129,7 @@ func TestALinkIsForTheUserOfTheRequest(t *testing.T) {
 		{"other groups", "ann", &user.DefaultInfo{Name: "ann", Groups: []string{"a", "system:masters"}}, true},
 		{"another UID", "ann", &user.DefaultInfo{Name: "ann", UID: "1", Groups: []string{"a", "b"}}, true},
 		{"credentials that only the server's own client has", "", ann, true},
+		{"a user that a proxy names", "proxied", &user.DefaultInfo{Name: "proxied", Groups: []string{"a", "b"}}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if err := offer(c.header, c.user); (err != nil) != c.refused || c.refused && !apierrors.IsForbidden(err) {

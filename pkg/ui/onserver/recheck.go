@@ -27,6 +27,8 @@ import (
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/utils/clock"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/authentication/origin"
 )
 
 // recheckInterval is the time for which a result counts.
@@ -61,22 +63,29 @@ func (c *recheck) err(ctx context.Context) error {
 	return c.last
 }
 
-// now authenticates the credentials. The context has no value of a request, so that nothing is recorded.
+// now authenticates the credentials.
 func (c *recheck) now(ctx context.Context) error {
+	_, err := c.identify(ctx)
+	return err
+}
+
+// identify authenticates the credentials, and returns the name of the authenticator. The context has no value of a
+// request, so that nothing is recorded.
+func (c *recheck) identify(ctx context.Context) (by string, err error) {
 	if err := ctx.Err(); err != nil {
-		return err
+		return "", err
 	}
-	detached, cancel := context.WithCancel(context.Background())
+	detached, cancel := context.WithCancel(origin.WithRecord(context.Background(), &by))
 	defer cancel()
 	defer context.AfterFunc(ctx, cancel)()
 	response, ok, err := c.credentials.AuthenticateRequest(c.request.Clone(detached))
 	switch {
 	case err != nil:
-		return errors.New("the credentials are not valid")
+		return "", errors.New("the credentials are not valid")
 	case !ok || !same(response.User, c.user):
-		return errOtherUser
+		return "", errOtherUser
 	}
-	return nil
+	return by, nil
 }
 
 // same reports whether two users have the same name, UID and groups.

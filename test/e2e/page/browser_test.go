@@ -52,9 +52,10 @@ type tab struct {
 }
 
 // newTab starts a browser with one tab. It ends with the test.
-func newTab(t *testing.T, width, height int) *tab {
+func newTab(t *testing.T, width, height int, more ...chromedp.ExecAllocatorOption) *tab {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium(t)), chromedp.WindowSize(width, height))
+	options = append(options, more...)
 	if os.Geteuid() == 0 {
 		// The sandbox of Chromium does not work as root, which test containers run as.
 		options = append(options, chromedp.NoSandbox)

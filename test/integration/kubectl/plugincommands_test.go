@@ -184,6 +184,8 @@ func TestKubectlGatehouseTaintsAndDrainsHosts(t *testing.T) {
 		}
 		return host
 	}
+	client.WaitReady(t, "sim-1")
+	client.WaitReady(t, "sim-2")
 	u.run("taint host sim-1 gpu=reserved:NoSchedule", 0, "host.fleet.gatehouse.dev/sim-1 tainted")
 	u.run("taint host sim-1 gpu=free:NoSchedule", 1, `host "sim-1" has the taint gpu=reserved:NoSchedule already: use --overwrite`)
 	u.run("taint sim-1 gpu=free:NoSchedule --overwrite --dry-run=server", 0, "host.fleet.gatehouse.dev/sim-1 modified (server dry run)")

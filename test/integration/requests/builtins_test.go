@@ -150,7 +150,8 @@ func TestTheTypeOfTheWireLeaksNowhere(t *testing.T) {
 		for _, query := range []string{"", "?resourceVersion=0", "?limit=1"} {
 			answer := raw.Do(t, http.MethodGet, "/api/v1/namespaces/default/configmaps"+query, "", "", "")
 			var list struct{ Items []metav1.TypeMeta }
-			if err := json.Unmarshal(answer.Body, &list); err != nil || len(list.Items) != 1 || list.Items[0] != (metav1.TypeMeta{}) {
+			// The published kube-root-ca.crt may be there, too.
+			if err := json.Unmarshal(answer.Body, &list); err != nil || len(list.Items) == 0 || slices.ContainsFunc(list.Items, func(meta metav1.TypeMeta) bool { return meta != metav1.TypeMeta{} }) {
 				t.Errorf("%s: %s", query, answer.Body)
 			}
 		}

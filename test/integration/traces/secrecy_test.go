@@ -43,17 +43,18 @@ const (
 	secretWorkers  = 8
 )
 
-// TestSecretsAreInNoTraceNoLogAndNoMetric sends requests with secrets in all places where requests have them.
+// TestSecretsAreInNoTraceNoLogNoMetricAndNotOnThePage sends requests with secrets in all places where requests have them.
 //
 // By design, a trace has names: of objects, of fields, of the keys of maps, of users, groups, field managers and clients
 // (User-Agent), the path of a request for no resource, and amounts of resources, which quotas and limit ranges compare.
 // The log has the library's line "Found duplicate validation error" with an invalid value, such as a label, and the path of
 // each request. The message of a refusal has what Kubernetes' message has, for the caller: invalid values, and what webhooks and policies
 // said. Only what traces add to it is examined.
-func TestSecretsAreInNoTraceNoLogAndNoMetric(t *testing.T) {
+func TestSecretsAreInNoTraceNoLogNoMetricAndNotOnThePage(t *testing.T) {
 	flags, url, authority := webhookFlags(t)
-	server := binary.Start(t, binary.DataDir(t), flags...)
+	server := binary.Start(t, binary.DataDir(t), append(flags, "--ui-listen=127.0.0.1:0")...)
 	admin := harness.NewRawClient(t, server.Config)
+	appWithSecrets(t, admin)
 	indiscreetAdmission(t, admin, url, authority)
 	s := newSender(t, server)
 	var work errgroup.Group
@@ -66,6 +67,9 @@ func TestSecretsAreInNoTraceNoLogAndNoMetric(t *testing.T) {
 	kept := s.examineTraces(t)
 	if kept < secretRequests*9/10 {
 		t.Errorf("%d traces are kept of %d requests", kept, secretRequests)
+	}
+	if lines := s.examinePage(t, server); lines < secretRequests*9/10 {
+		t.Errorf("the page follows %d changes of %d requests", lines, secretRequests)
 	}
 	if text := found(string(admin.Do(t, http.MethodGet, "/metrics", "", "", "").Body), s.tokens...); text != "" {
 		t.Errorf("a metric has a secret: %s", text)

@@ -18,6 +18,7 @@ package resourcequota
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -38,6 +39,8 @@ const (
 	// writeTimeout bounds a write to a server that does not respond; the charged request times out
 	// after ten seconds.
 	writeTimeout = 5 * time.Second
+	// newFor is the time for which a quota without a count counts as new. After it, no controller seems to count.
+	newFor = 5 * time.Second
 )
 
 // accessor reads quotas from the informer and writes their status. It caches the quotas that it has
@@ -47,6 +50,8 @@ type accessor struct {
 	client kubernetes.Interface
 	lister corelisters.ResourceQuotaLister
 	newer  *lru.Cache
+	// announced are the quotas whose creation this server has admitted lately.
+	announced announcements
 }
 
 var _ resourcequota.QuotaAccessor = &accessor{}
@@ -63,6 +68,10 @@ func (a *accessor) UpdateQuotaStatus(quota *corev1.ResourceQuota) error {
 	if err == nil {
 		a.newer.Add(key(quota), written)
 		return nil
+	}
+	if apierrors.IsNotFound(err) {
+		a.newer.Remove(key(quota))
+		a.announced.drop(quota.Namespace, quota.UID)
 	}
 	if apierrors.IsConflict(err) {
 		if current, getErr := quotas.Get(ctx, quota.Name, metav1.GetOptions{}); getErr == nil {
@@ -94,7 +103,67 @@ func (a *accessor) GetQuotas(namespace string) ([]corev1.ResourceQuota, error) {
 	for _, quota := range listed {
 		quotas = append(quotas, *a.newest(quota).DeepCopy())
 	}
+	for _, announced := range a.announced.in(namespace) {
+		if slices.ContainsFunc(listed, func(quota *corev1.ResourceQuota) bool { return quota.UID == announced.uid }) {
+			a.announced.drop(namespace, announced.uid)
+			continue
+		}
+		quota, err := a.created(namespace, announced)
+		if err != nil {
+			return nil, unwritten{err}
+		}
+		if quota != nil {
+			quotas = slices.DeleteFunc(quotas, func(other corev1.ResourceQuota) bool { return other.Name == quota.Name })
+			quotas = append(quotas, *quota.DeepCopy())
+		}
+	}
+	for i := range quotas {
+		enforce(&quotas[i])
+	}
 	return quotas, nil
+}
+
+// enforce adds the limits of the spec that the controller has not copied to the status yet: the evaluator enforces
+// those of the status, so it would admit everything that the quota limits until then. It refuses what has no usage
+// in the status.
+func enforce(quota *corev1.ResourceQuota) {
+	for name, hard := range quota.Spec.Hard {
+		if _, copied := quota.Status.Hard[name]; copied {
+			continue
+		}
+		if quota.Status.Hard == nil {
+			quota.Status.Hard = corev1.ResourceList{}
+		}
+		quota.Status.Hard[name] = hard
+	}
+}
+
+// created returns a quota that the informer does not have yet; nil if it is not stored.
+func (a *accessor) created(namespace string, announced announcement) (*corev1.ResourceQuota, error) {
+	if cached, ok := a.newer.Get(namespace + "/" + announced.name); ok {
+		if known := cached.(*corev1.ResourceQuota); known.UID == announced.uid {
+			return known, nil
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+	defer cancel()
+	quota, err := a.client.CoreV1().ResourceQuotas(namespace).Get(ctx, announced.name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	a.newer.Add(key(quota), quota)
+	return quota, nil
+}
+
+// hasNew reports whether a quota of the namespace was created so lately that its first count may be under way.
+func (a *accessor) hasNew(namespace string) bool {
+	quotas, err := a.GetQuotas(namespace)
+	return err == nil && slices.ContainsFunc(quotas, func(quota corev1.ResourceQuota) bool {
+		return quota.Status.Used == nil && time.Since(quota.CreationTimestamp.Time) < newFor
+	})
 }
 
 func (a *accessor) newest(listed *corev1.ResourceQuota) *corev1.ResourceQuota {

@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -52,6 +53,10 @@ const (
 	attempts = 6
 	// firstPause bounds the backoff after the first attempt. The bound doubles after each attempt.
 	firstPause = 10 * time.Millisecond
+	// countedWithin bounds the time for which a request waits for the first count of a new quota, so that a quota
+	// and objects can be applied in one file. countPoll is the time between two looks.
+	countedWithin = 2 * time.Second
+	countPoll     = 25 * time.Millisecond
 )
 
 // Register adds the plugin's factory. Its configuration is that of Kubernetes' plugin of this name.
@@ -124,9 +129,23 @@ func (p *Plugin) Validate(ctx context.Context, a admission.Attributes, _ admissi
 	if !p.WaitForReady() {
 		return admission.NewForbidden(a, errors.New("the resource quotas have not been read yet: try again"))
 	}
-	if free, err := p.unlimited(a.GetNamespace()); err != nil || free {
-		return err
+	free, err := p.unlimited(a.GetNamespace())
+	if err == nil && !free {
+		err = p.charge(ctx, a)
+		for deadline := time.Now().Add(countedWithin); uncounted(err) && p.accessor.hasNew(a.GetNamespace()) && time.Now().Before(deadline); err = p.charge(ctx, a) {
+			if err := sleep(ctx, countPoll); err != nil {
+				return err
+			}
+		}
 	}
+	if quota, ok := a.GetObject().(*corev1.ResourceQuota); ok && err == nil && a.GetSubresource() == "" && !a.IsDryRun() {
+		p.accessor.announced.add(a.GetNamespace(), quota.Name, quota.UID)
+	}
+	return err
+}
+
+// charge charges the request. Conflicts with other writers of the quotas are retried.
+func (p *Plugin) charge(ctx context.Context, a admission.Attributes) error {
 	pause := firstPause
 	for range attempts {
 		err := p.evaluator.Evaluate(a)
@@ -140,16 +159,29 @@ func (p *Plugin) Validate(ctx context.Context, a admission.Attributes, _ admissi
 		if !failed.outrun() {
 			return apierrors.NewServiceUnavailable(fmt.Sprintf("admission plugin %s cannot charge the resource quotas of namespace %s: %v", PluginName, a.GetNamespace(), err))
 		}
-		timer := time.NewTimer(rand.N(pause)) // not security-relevant, so a weak random number is enough
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
+		if err := sleep(ctx, rand.N(pause)); err != nil { // not security-relevant, so a weak random number is enough
+			return err
 		}
 		pause *= 2
 	}
 	return apierrors.NewTooManyRequests(fmt.Sprintf("the resource quotas of namespace %s are being changed by too many at once: try again", a.GetNamespace()), 1)
+}
+
+// sleep returns an error if the context ends before the time is over.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// uncounted reports whether the evaluator has refused a request because the controller has not counted yet.
+func uncounted(err error) bool {
+	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), "status unknown for quota: ")
 }
 
 // unlimited reports whether a namespace has no quota, so that most requests skip the evaluator's queue.
@@ -158,5 +190,5 @@ func (p *Plugin) unlimited(namespace string) (bool, error) {
 		return false, nil // some resources need a quota
 	}
 	quotas, err := p.accessor.lister.ResourceQuotas(namespace).List(labels.Everything())
-	return len(quotas) == 0, err
+	return len(quotas) == 0 && len(p.accessor.announced.in(namespace)) == 0, err
 }

@@ -23,10 +23,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/admission"
 	upstream "k8s.io/apiserver/pkg/admission/plugin/resourcequota"
@@ -44,12 +46,19 @@ type keeper struct {
 	refuse int
 	with   *apierrors.StatusError
 	writes int
+	// missing is set if the quota is not stored.
+	missing bool
 }
 
 func (k *keeper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
+	if k.missing {
+		w.WriteHeader(http.StatusNotFound)
+		_ = json.NewEncoder(w).Encode(metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure, Reason: metav1.StatusReasonNotFound, Code: http.StatusNotFound})
+		return
+	}
 	if r.Method == http.MethodPut {
 		k.writes++
 		if k.writes <= k.refuse {
@@ -141,5 +150,100 @@ func TestChargesAreWrittenWithRetries(t *testing.T) {
 				t.Errorf("%d writes, want %d", k.writes, tc.writes)
 			}
 		})
+	}
+}
+
+func TestAQuotaIsChargedAsSoonAsItsCreationIsAdmitted(t *testing.T) {
+	create := func(object runtime.Object, resource schema.GroupVersionResource, dryRun bool) admission.Attributes {
+		return admission.NewAttributesRecord(object, nil, schema.GroupVersionKind{}, "team", "", resource, "", admission.Create, &metav1.CreateOptions{}, dryRun, nil)
+	}
+	for _, tc := range []struct {
+		name    string
+		used    string
+		dryRun  bool
+		missing bool // the quota was not stored in the end
+		deleted bool // the quota is deleted after it was charged
+		refused string
+		writes  int
+	}{
+		{name: "an instance is charged though the informer has no quota", used: "1", writes: 2},
+		{name: "one too many is refused", used: "3", refused: "exceeded quota: few"},
+		{name: "the creation was a dry run", dryRun: true},
+		{name: "the creation failed after it had been admitted", missing: true},
+		{name: "the quota is deleted before the informer has it", used: "1", deleted: true, writes: 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			elsewhere := few("0")
+			elsewhere.Namespace = "other"
+			k := &keeper{missing: tc.missing}
+			if tc.used != "" {
+				k.quota = few(tc.used)
+			}
+			k.quota.UID = "1"
+			p := newPlugin(t, k, elsewhere)
+			quota := few("0")
+			quota.Status, quota.UID = corev1.ResourceQuotaStatus{}, "1"
+			if err := p.Validate(t.Context(), create(&quota, corev1.SchemeGroupVersion.WithResource("resourcequotas"), tc.dryRun), nil); err != nil {
+				t.Fatal(err)
+			}
+			for round := range 2 {
+				err := p.Validate(t.Context(), create(instance(fleet.InstancePending), fleet.Resource("instances").WithVersion("v1alpha1"), false), nil)
+				if tc.refused == "" && err != nil || tc.refused != "" && (err == nil || !strings.Contains(err.Error(), tc.refused)) {
+					t.Errorf("round %d: got %v", round, err)
+				}
+				k.missing = k.missing || tc.deleted
+			}
+			if k.writes != tc.writes {
+				t.Errorf("%d writes, want %d", k.writes, tc.writes)
+			}
+		})
+	}
+}
+
+func TestARequestWaitsForTheFirstCountOfANewQuota(t *testing.T) {
+	counted := few("1")
+	counted.ResourceVersion = "3"
+	k := &keeper{quota: counted}
+	known := few("1")
+	known.Status.Used, known.CreationTimestamp = nil, metav1.Now()
+	p := newPlugin(t, k, known)
+	waits := make(chan struct{})
+	var once sync.Once
+	attributes := observed{admission.NewAttributesRecord(instance(fleet.InstancePending), nil, schema.GroupVersionKind{}, "team", "i",
+		fleet.Resource("instances").WithVersion("v1alpha1"), "", admission.Create, &metav1.CreateOptions{}, false, nil), func() { once.Do(func() { close(waits) }) }}
+	done := make(chan error, 1)
+	go func() { done <- p.Validate(t.Context(), attributes, nil) }()
+	<-waits
+	p.accessor.newer.Add("team/few", &counted)
+	if err := <-done; err != nil || k.writes != 1 {
+		t.Errorf("got %v after %d writes", err, k.writes)
+	}
+	old := known
+	old.CreationTimestamp = metav1.NewTime(time.Now().Add(-newFor))
+	if err := newPlugin(t, k, old).Validate(t.Context(), attributes, nil); !apierrors.IsForbidden(err) {
+		t.Errorf("an old quota without a count: %v", err)
+	}
+}
+
+// observed are attributes whose object has been read when f is called.
+type observed struct {
+	admission.Attributes
+	f func()
+}
+
+func (o observed) GetOperation() admission.Operation { o.f(); return o.Attributes.GetOperation() }
+
+func TestAnnouncementsEnd(t *testing.T) {
+	a := &announcements{}
+	a.add("team", "few", "1")
+	a.add("other", "few", "2")
+	a.drop("team", "1")
+	if len(a.in("team")) != 0 || len(a.in("other")) != 1 {
+		t.Errorf("after one was dropped: %v", a.byNamespace)
+	}
+	a.byNamespace["other"][0].expires = a.byNamespace["other"][0].expires.Add(-announcedFor)
+	a.add("third", "few", "3")
+	if len(a.byNamespace) != 1 {
+		t.Errorf("an expired one is kept: %v", a.byNamespace)
 	}
 }

@@ -21,6 +21,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"path"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -54,6 +56,9 @@ type Config struct {
 	Authorizer authorizer.Authorizer
 	// Explain adds the near misses of a refusal; nil for nothing.
 	Explain func(ctx context.Context, trace *diagnostics.RequestTrace)
+	// Behind is true if a kube-apiserver is in front of this server: it has gates of its own, and serves other
+	// resources.
+	Behind bool
 }
 
 // REST serves reviews.
@@ -147,8 +152,14 @@ func (r *REST) run(ctx context.Context, caller, of user.Info, spec *diagnostics.
 	if err != nil {
 		return diagnostics.RequestReviewStatus{}, apierrors.NewBadRequest(fmt.Sprintf("spec.resource is not a resource of the API: %v", err))
 	}
+	if trace.Code == http.StatusNotFound && trace.Reason == "" {
+		return diagnostics.RequestReviewStatus{}, r.notServed(spec)
+	}
 	if r.Explain != nil {
 		r.Explain(ctx, trace)
+	}
+	if r.Behind {
+		trace.Stops = slices.Insert(trace.Stops, 0, frontStop())
 	}
 	status := diagnostics.RequestReviewStatus{
 		Server: trace.Server, User: trace.User, Verdict: trace.Verdict, Code: trace.Code, Reason: trace.Reason, DecidedBy: trace.DecidedBy, TimedOut: trace.TimedOut,
@@ -159,6 +170,25 @@ func (r *REST) run(ctx context.Context, caller, of user.Info, spec *diagnostics.
 		status.EndedFor = why
 	}
 	return status, nil
+}
+
+// notServed returns the error for a resource without a handler: the server has no gates for it.
+func (r *REST) notServed(spec *diagnostics.RequestReviewSpec) error {
+	at := spec.Resource
+	text := fmt.Sprintf("this server serves no resource %q in %q, version %s", path.Join(at.Resource, at.Subresource), at.Group, at.Version)
+	cure := "kubectl api-resources lists the resources with their versions"
+	if r.Behind {
+		cure = "it reviews requests for its own resources; for those of the cluster use kubectl auth can-i, and --dry-run=server"
+	}
+	return apierrors.NewBadRequest("spec.resource: " + text + ": " + cure)
+}
+
+// frontStop names the gates that a review does not ask, because another server has them.
+func frontStop() diagnostics.TraceStop {
+	return diagnostics.TraceStop{
+		Stop: diagnostics.StopFlowControl, By: "kube-apiserver", Verdict: diagnostics.StopSkipped,
+		Reason: "a review does not ask the kube-apiserver, whose authentication and flow control are before those of this server",
+	}
 }
 
 // end returns the gate before which a review ends, and the reason. What the server says about an object that
