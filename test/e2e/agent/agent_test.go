@@ -20,12 +20,14 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -89,10 +91,14 @@ func args(list ...string) func(*v1alpha1.Instance) {
 	return func(i *v1alpha1.Instance) { i.Spec.Containers[0].Args = list }
 }
 
-// get reads a page of an instance.
+// get reads a page of an instance. A container that runs may not listen yet.
 func get(url string) (string, error) {
 	client := &http.Client{Timeout: 5 * time.Second}
 	response, err := client.Get(url)
+	for deadline := time.Now().Add(kit.Patience); errors.Is(err, syscall.ECONNREFUSED) && time.Now().Before(deadline); {
+		time.Sleep(10 * time.Millisecond)
+		response, err = client.Get(url)
+	}
 	if err != nil {
 		return "", err
 	}
