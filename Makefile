@@ -50,7 +50,7 @@ help: ## List the targets (the default)
 	@printf '\nOne by one: %s\n' '$(VERIFY) $(UPDATE)' | fold -s -w 100
 
 .PHONY: build
-build: bin/gatehouse bin/kubectl-gatehouse bin/kubectl_complete-gatehouse bin/kubectl ## Build bin/gatehouse, bin/kubectl-gatehouse and bin/kubectl
+build: bin/gatehouse bin/gatehouse-agent bin/hello.tar bin/kubectl-gatehouse bin/kubectl_complete-gatehouse bin/kubectl ## Build the programs in bin/, and the image bin/hello.tar
 
 # kubectl and its plugin are built while the server starts already.
 .PHONY: up
@@ -140,6 +140,11 @@ controlplane: etcd
 etcd:
 	@mkdir -p _output/e2e
 	cd test/e2e/controlplane && go build -o $(CURDIR)/_output/e2e/etcd go.etcd.io/etcd/server/v3
+
+# Debian's containerd, or the program in GATEHOUSE_CONTAINERD.
+.PHONY: e2e-agent
+e2e-agent: build ## Run instances of gatehouse-agent in a real container runtime; as root, on Linux
+	go test -tags e2e -count=1 -timeout 20m $(TESTFLAGS) ./test/e2e/agent/
 
 .PHONY: e2e-node
 e2e-node: build controlplane ## Follow docs/install.md on a cluster with a real node; as root, on Linux
@@ -236,12 +241,20 @@ bench-authn: build ## What each authenticator costs a get and a create
 	go run ./test/bench authn $(ARGS)
 
 # Go knows best what has changed, so this one is always asked.
-.PHONY: bin/gatehouse bin/kubectl-gatehouse
-bin/gatehouse bin/kubectl-gatehouse:
+.PHONY: bin/gatehouse bin/gatehouse-agent bin/kubectl-gatehouse
+bin/gatehouse bin/gatehouse-agent bin/kubectl-gatehouse:
 	@mkdir -p bin
 	go build -ldflags "$$(hack/version.sh gatehouse)" -o $@ ./cmd/$(@F)
 
 # A script: how kubectl has the plugin's commands completed.
+# The first image for a real host, which runs offline: with the image of sandboxes that containerd
+# 1.6 names by default.
+PAUSE_IMAGE ?= registry.k8s.io/pause:3.6
+bin/hello.tar: artifacts/examples/hello/main.go hack/tools/oci-image/main.go
+	@mkdir -p bin
+	go build -ldflags '-s -w' -o bin/hello ./artifacts/examples/hello
+	go run ./hack/tools/oci-image $@ bin/hello $(PAUSE_IMAGE) docker.io/library/hello:1 docker.io/library/hello:2
+
 bin/kubectl_complete-gatehouse: cmd/kubectl-gatehouse/kubectl_complete-gatehouse
 	@mkdir -p bin
 	install -m 755 $< $@

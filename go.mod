@@ -46,8 +46,12 @@ require (
 	google.golang.org/grpc v1.83.2
 	gopkg.in/go-jose/go-jose.v2 v2.6.3
 	k8s.io/component-helpers v0.37.2
+	k8s.io/cri-api v0.37.2
+	k8s.io/cri-client v0.37.2
 	sigs.k8s.io/randfill v1.0.0
 )
+
+require github.com/Microsoft/go-winio v0.6.2 // indirect
 
 require (
 	cel.dev/expr v0.25.2 // indirect

@@ -23,6 +23,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
@@ -63,8 +64,23 @@ type Options struct {
 	// announces as changed; 0 for a runtime that announces every change.
 	RelistInterval time.Duration
 	// RestartBackOff returns the delay from the end of a container to the start of its next attempt. key is
-	// the namespace and name of the instance, restarts the number of the next attempt.
-	RestartBackOff func(key, container string, restarts, exitCode int32) time.Duration
+	// the namespace and name of the instance.
+	RestartBackOff func(key string, exited *runtime.Container) time.Duration
+	// RequestTimeout is the time limit of a write to the server; 0 for none. After a write without an
+	// answer the agent goes on without the server for a while.
+	RequestTimeout time.Duration
+	// Checkpoint keeps the accepted instances, so that they run without the server; nil for none.
+	Checkpoint Checkpoint
+}
+
+// Checkpoint is the store of the accepted instances on the host.
+type Checkpoint interface {
+	// Load returns the instances of the store.
+	Load() ([]*v1alpha1.Instance, error)
+	// Save stores an instance before the agent acts on it. It is called with each version.
+	Save(instance *v1alpha1.Instance) error
+	// Remove removes an instance.
+	Remove(uid types.UID) error
 }
 
 // Agent is the agent of one host.
@@ -76,6 +92,8 @@ type Agent struct {
 	clock clock.PassiveClock
 	// lease is the HostLease as last written.
 	lease *v1alpha1.HostLease
+	// reported is the state of the runtime as last reported.
+	reported runtime.Info
 }
 
 // New creates an agent that has not registered. config holds the identity of the host.
@@ -94,14 +112,32 @@ func newAgent(client fleetclient.FleetV1alpha1Interface, runtime runtime.Runtime
 	return &Agent{options: options, runtime: runtime, client: client, clock: clock.RealClock{}}
 }
 
+// RunRegistering runs the agent until the context ends, and registers the host meanwhile. It calls registered
+// after the first success.
+func (a *Agent) RunRegistering(ctx context.Context, registered func()) {
+	ctx = klog.NewContext(ctx, klog.FromContext(ctx).WithValues("host", a.options.HostName))
+	a.run(ctx, func() {
+		if a.Register(ctx) == nil {
+			registered()
+			a.heartbeat(ctx)
+		}
+	})
+}
+
 // Run runs the agent until the context ends; Register must have succeeded. It uses one goroutine for the
 // heartbeat, one for the watch of the server, one for that of the runtime, and one for all
 // instances. It does not change instances and the lease at the end.
 func (a *Agent) Run(ctx context.Context) {
 	ctx = klog.NewContext(ctx, klog.FromContext(ctx).WithValues("host", a.options.HostName))
+	a.run(ctx, func() { a.heartbeat(ctx) })
+}
+
+func (a *Agent) run(ctx context.Context, heartbeat func()) {
 	c := newController(a)
+	c.readCheckpoint(ctx)
 	var parts sync.WaitGroup
-	parts.Go(func() { a.heartbeat(ctx) })
+	parts.Go(heartbeat)
+	parts.Go(func() { c.startFromCheckpoint(ctx) })
 	parts.Go(func() { a.watch(ctx, c.mirror) })
 	parts.Go(func() { a.runtime.Watch(ctx, c.mirror.markUID) })
 	c.run(ctx)
@@ -114,6 +150,16 @@ func lingering(ctx context.Context) (context.Context, func()) {
 	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(lastRequests, cancel) })
 	return longer, func() { stop(); cancel() }
+}
+
+// request returns the context of a write: that of lingering, with the time limit of requests.
+func (a *Agent) request(ctx context.Context) (context.Context, func()) {
+	ctx, done := lingering(ctx)
+	if a.options.RequestTimeout == 0 {
+		return ctx, done
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.options.RequestTimeout)
+	return ctx, func() { cancel(); done() }
 }
 
 var errStopped = errors.New("the agent stops")

@@ -25,6 +25,7 @@ import (
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/ptr"
@@ -36,6 +37,12 @@ import (
 // maxPasses is the maximum number of decisions, actions and reads of the sandbox in one synchronization.
 // Further actions wait until the runtime announces a change.
 const maxPasses = 4
+
+// awayTime is the time for which the agent does not write to a server that did not answer, up to twice as
+// long: meanwhile it decides without delay.
+const awayTime = 5 * time.Second
+
+var errAway = errors.New("the server does not answer")
 
 // controller synchronizes the instances of one host, all in one goroutine.
 type controller struct {
@@ -49,12 +56,20 @@ type controller struct {
 	// relist is the time of the next read of all sandboxes; zero for never.
 	relist time.Time
 	hostIP string
+	// saved has the checkpointed instances with the version of what was saved of each, and recovered is
+	// the content of the checkpoint at the start of the agent.
+	saved     map[types.UID]string
+	recovered []*v1alpha1.Instance
+	// checkpointDelay is the constant of this name, except in tests.
+	checkpointDelay time.Duration
+	// away is the time until which the agent does not write to a server that did not answer.
+	away time.Time
 }
 
 func newController(a *Agent) *controller {
 	c := &controller{
 		Agent: a, mirror: newMirror(),
-		states: map[string]*instanceState{}, due: map[string]time.Time{}, failed: map[string]int{},
+		states: map[string]*instanceState{}, due: map[string]time.Time{}, failed: map[string]int{}, saved: map[types.UID]string{}, checkpointDelay: checkpointDelay,
 	}
 	for _, address := range a.options.Addresses {
 		if address.Type == v1alpha1.HostInternalIP {
@@ -115,6 +130,11 @@ func (c *controller) removeOrphans(ctx context.Context) {
 		klog.FromContext(ctx).Error(err, "Listing sandboxes failed, retrying")
 		return
 	}
+	for uid := range c.saved {
+		if c.mirror.isOrphan(uid) {
+			c.unsave(ctx, uid)
+		}
+	}
 	for _, uid := range uids {
 		if !c.mirror.isOrphan(uid) {
 			continue
@@ -136,6 +156,7 @@ func (c *controller) sync(ctx context.Context, key string) {
 	if instance == nil {
 		return
 	}
+	c.save(ctx, instance)
 	if err := c.syncInstance(ctx, key, instance); err != nil && ctx.Err() == nil {
 		c.retry(ctx, key, err)
 		return
@@ -187,6 +208,9 @@ func (c *controller) act(ctx context.Context, s *instanceState, instance *v1alph
 		if err != nil {
 			return nil, fmt.Errorf("cannot read the sandbox: %w", err)
 		}
+		if _, adopts := c.runtime.(runtime.Adopter); !adopts {
+			sandbox = s.withLost(instance, sandbox, c.clock.Now())
+		}
 		o.decision, o.sandbox = s.decide(instance, sandbox, c.clock.Now(), &c.options), sandbox
 		progress := false
 		for i := range o.actions {
@@ -207,17 +231,7 @@ func (c *controller) carryOut(ctx context.Context, s *instanceState, instance *v
 	case runSandbox:
 		err = c.runtime.RunSandbox(ctx, instance)
 	case startContainer:
-		state := s.containers[a.container.Name]
-		state.pullError = c.runtime.PullImage(ctx, a.container.Image, a.container.ImagePullPolicy)
-		if state.pullError != nil {
-			if errors.Is(state.pullError, runtime.ErrPulling) {
-				state.pullError = nil
-			}
-			return false, nil
-		}
-		if err = c.runtime.StartContainer(ctx, instance, a.container, a.attempt); err == nil {
-			state.replaced = false
-		}
+		return c.startContainer(ctx, s.containers[a.container.Name], instance, a)
 	case stopContainer:
 		err = c.runtime.StopContainer(ctx, s.uid, a.container.Name, a.grace)
 	case stopSandbox:
@@ -231,9 +245,41 @@ func (c *controller) carryOut(ctx context.Context, s *instanceState, instance *v
 	return err == nil, err
 }
 
-// write deletes the instance if it has stopped, and otherwise reports its changes.
+func (c *controller) startContainer(ctx context.Context, state *containerState, instance *v1alpha1.Instance, a *action) (done bool, err error) {
+	state.waiting = c.runtime.PullImage(ctx, instance, a.container, a.attempt)
+	if state.waiting != nil {
+		if errors.Is(state.waiting, runtime.ErrPulling) {
+			state.waiting = nil
+		}
+		return false, nil
+	}
+	err = c.runtime.StartContainer(ctx, instance, a.container, a.attempt)
+	if waiting := (*runtime.WaitingError)(nil); errors.As(err, &waiting) {
+		state.waiting = err
+		return false, nil
+	}
+	if err == nil {
+		state.replaced = false
+	}
+	return err == nil, err
+}
+
+// write writes to the server, unless the server did not answer a moment ago.
 func (c *controller) write(ctx context.Context, instance *v1alpha1.Instance, s *instanceState, o *outcome) error {
-	ctx, done := lingering(ctx)
+	if c.options.RequestTimeout > 0 && time.Now().Before(c.away) {
+		return errAway
+	}
+	err := c.report(ctx, instance, s, o)
+	if answer := apierrors.APIStatus(nil); err != nil && ctx.Err() == nil && !errors.As(err, &answer) {
+		c.away = time.Now().Add(wait.Jitter(awayTime, 1))
+		return fmt.Errorf("%w: %w", errAway, err)
+	}
+	return err
+}
+
+// report deletes the instance if it has stopped, and otherwise reports its changes.
+func (c *controller) report(ctx context.Context, instance *v1alpha1.Instance, s *instanceState, o *outcome) error {
+	ctx, done := c.request(ctx)
 	defer done()
 	instances := c.client.Instances(instance.Namespace)
 	// An instance with finalizers is kept for a while, so its end is reported.
@@ -271,7 +317,7 @@ func (c *controller) retry(ctx context.Context, key string, err error) {
 	c.failed[key]++
 	pause := min(firstRetry<<min(c.failed[key], 10), lastRetry)
 	c.due[key] = earlier(c.due[key], time.Now().Add(wait.Jitter(pause, 0.5)))
-	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
+	if errors.Is(err, errAway) || errors.Is(err, runtime.ErrUnavailable) || apierrors.IsConflict(err) || apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
 		klog.FromContext(ctx).V(4).Info("Synchronizing an instance failed, requeuing", "instance", key, "err", err)
 		return
 	}
@@ -283,6 +329,7 @@ func (c *controller) forget(ctx context.Context, key string) {
 	if err := c.runtime.RemoveSandbox(ctx, c.states[key].uid); err != nil {
 		klog.FromContext(ctx).Error(err, "Removing a sandbox failed", "instance", key)
 	}
+	c.unsave(ctx, c.states[key].uid)
 	delete(c.states, key)
 	delete(c.failed, key)
 }

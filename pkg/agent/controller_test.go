@@ -78,8 +78,8 @@ func (r *faultyRuntime) Sandbox(ctx context.Context, uid types.UID) (*runtime.Sa
 	return r.Runtime.Sandbox(ctx, uid)
 }
 
-func (r *faultyRuntime) PullImage(ctx context.Context, image string, policy v1alpha1.PullPolicy) error {
-	return errors.Join(r.pull, r.Runtime.PullImage(ctx, image, policy))
+func (r *faultyRuntime) PullImage(ctx context.Context, instance *v1alpha1.Instance, container *v1alpha1.Container, attempt int32) error {
+	return errors.Join(r.pull, r.Runtime.PullImage(ctx, instance, container, attempt))
 }
 
 func TestTheStatusShowsWhatTheRuntimeReports(t *testing.T) {

@@ -20,6 +20,7 @@ import (
 	"context"
 	"time"
 
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -35,7 +36,7 @@ const (
 )
 
 // heartbeat renews the lease until the context ends. It checks the Host after ReportInterval, and
-// whenever the lease may have expired meanwhile.
+// whenever the lease may have expired or the runtime has changed its health meanwhile.
 func (a *Agent) heartbeat(ctx context.Context) {
 	reported, renewed := time.Now(), time.Now()
 	// lapsed stays set until a check with the newest Host has succeeded.
@@ -45,7 +46,7 @@ func (a *Agent) heartbeat(ctx context.Context) {
 		if err == nil {
 			lapsed = lapsed || time.Since(renewed) > a.options.LeaseDuration/2
 			renewed = time.Now()
-			if lapsed || time.Since(reported) > a.options.ReportInterval {
+			if lapsed || time.Since(reported) > a.options.ReportInterval || a.runtimeChanged(ctx) {
 				if err = a.checkHost(ctx, lapsed); err == nil {
 					reported, lapsed = time.Now(), false
 				}
@@ -65,7 +66,7 @@ func (a *Agent) heartbeat(ctx context.Context) {
 }
 
 func (a *Agent) renew(ctx context.Context) error {
-	ctx, done := lingering(ctx)
+	ctx, done := a.request(ctx)
 	defer done()
 	lease := a.lease.DeepCopy()
 	a.setRenewTime(lease, time.Now())
@@ -87,7 +88,7 @@ func (a *Agent) renew(ctx context.Context) error {
 // checkHost reads the Host, from the watch cache unless it must be the newest, and reports its
 // status again if it differs.
 func (a *Agent) checkHost(ctx context.Context, newest bool) error {
-	ctx, done := lingering(ctx)
+	ctx, done := a.request(ctx)
 	defer done()
 	options := metav1.GetOptions{ResourceVersion: "0"}
 	if newest {
@@ -98,4 +99,10 @@ func (a *Agent) checkHost(ctx context.Context, newest bool) error {
 		return err
 	}
 	return a.reportHost(ctx, host)
+}
+
+// runtimeChanged reports whether the health of the runtime differs from the last report.
+func (a *Agent) runtimeChanged(ctx context.Context) bool {
+	info, err := a.runtime.Info(ctx)
+	return err != nil && a.reported.Ready || err == nil && !apiequality.Semantic.DeepEqual(info, a.reported)
 }

@@ -63,8 +63,12 @@ func (m *mirror) mark(key string) {
 	}
 }
 
-// markUID marks the instance of a changed sandbox.
+// markUID marks the instance of a changed sandbox; all instances if uid is empty.
 func (m *mirror) markUID(uid types.UID) {
+	if uid == "" {
+		m.markAll()
+		return
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if key, ok := m.keys[uid]; ok {
@@ -131,6 +135,19 @@ func (m *mirror) Replace(all []any, _ string) error {
 	return nil
 }
 
+// preload stores the instances of a checkpoint, unless the server has sent its list.
+func (m *mirror) preload(instances []*v1alpha1.Instance) (done bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.listed {
+		return false
+	}
+	for _, instance := range instances {
+		m.put(instance)
+	}
+	return true
+}
+
 // Resync implements cache.ReflectorStore.
 func (m *mirror) Resync() error { return nil }
 
@@ -148,6 +165,13 @@ func (m *mirror) get(key string) *v1alpha1.Instance {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.objects[key]
+}
+
+// isListed reports whether all instances are known.
+func (m *mirror) isListed() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.listed
 }
 
 // isOrphan reports whether no instance has the UID. It is false until all instances are known.

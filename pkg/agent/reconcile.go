@@ -56,8 +56,11 @@ type containerState struct {
 	since time.Time
 	// replaced is set while the container is stopped because its image was changed.
 	replaced bool
-	// pullError is the error of the last pull of the image.
-	pullError error
+	// waiting is the error of the last pull of the image, or of the last try to start the container.
+	waiting error
+	// lost is the time at which this process of the agent missed the container in the runtime; zero
+	// if it did not.
+	lost time.Time
 }
 
 // accept creates the state of an instance that this process of the agent receives for the first time.
@@ -144,6 +147,40 @@ func (s *instanceState) decide(instance *v1alpha1.Instance, sandbox *runtime.San
 	return d
 }
 
+// withLost adds the containers that have run according to the status and that the runtime does not
+// have any more: they have ended, and count as attempts. It is not used for a runtime whose
+// sandboxes do not outlive it.
+func (s *instanceState) withLost(instance *v1alpha1.Instance, sandbox *runtime.Sandbox, now time.Time) *runtime.Sandbox {
+	for i := range instance.Status.ContainerStatuses {
+		status := &instance.Status.ContainerStatuses[i]
+		c, end := s.containers[status.Name], status.State.Terminated
+		if c == nil || status.State.Running == nil && (end == nil || end.Reason == reasonNeverRan) {
+			continue
+		}
+		if sandbox == nil {
+			sandbox = &runtime.Sandbox{IP: instance.Status.InstanceIP, Failed: true}
+		}
+		if newest, _ := sandbox.Newest(status.Name); newest != nil {
+			continue
+		}
+		if c.lost.IsZero() {
+			c.lost = now
+		}
+		lost := runtime.Container{
+			Name: status.Name, Attempt: status.RestartCount, ID: status.ContainerID, Image: status.Image, ImageID: status.ImageID,
+			State: runtime.ContainerExited, ExitCode: exitUnknown, Reason: reasonUnknown, FinishedAt: c.lost,
+			Message: "the container runtime has lost the container",
+		}
+		if end != nil {
+			lost.ExitCode, lost.Reason, lost.Message, lost.StartedAt, lost.FinishedAt = end.ExitCode, end.Reason, end.Message, end.StartedAt.Time, end.FinishedAt.Time
+		} else {
+			lost.StartedAt = status.State.Running.StartedAt.Time
+		}
+		sandbox.Containers = append(sandbox.Containers, lost)
+	}
+	return sandbox
+}
+
 // stop returns the action that stops everything by a time, unless it was taken before.
 func (s *instanceState) stop(until, now time.Time) []action {
 	if !s.killed.IsZero() && !until.Before(s.killed) {
@@ -171,7 +208,7 @@ func (s *instanceState) abandon(instance *v1alpha1.Instance, sandbox *runtime.Sa
 func (s *instanceState) decideContainer(d *decision, instance *v1alpha1.Instance, spec *v1alpha1.Container, sandbox *runtime.Sandbox, now time.Time, o *Options) {
 	c := s.containers[spec.Name]
 	if c.image != spec.Image {
-		c.image, c.since, c.pullError = spec.Image, now, nil
+		c.image, c.since, c.waiting = spec.Image, now, nil
 	}
 	newest, _ := sandbox.Newest(spec.Name)
 	start := func(attempt int32) {
@@ -186,7 +223,7 @@ func (s *instanceState) decideContainer(d *decision, instance *v1alpha1.Instance
 		}
 	case newest.State == runtime.ContainerRunning:
 		c.replaced = newest.Image != spec.Image
-		if c.replaced {
+		if c.replaced || sandbox.Failed {
 			d.actions = append(d.actions, action{kind: stopContainer, container: spec, grace: gracePeriod(instance)})
 		}
 	case s.restarts(instance, newest):
@@ -208,7 +245,7 @@ func (s *instanceState) restartAt(instance *v1alpha1.Instance, exited *runtime.C
 	if c.since.After(from) {
 		from = c.since
 	}
-	return from.Add(o.RestartBackOff(keyOf(instance), exited.Name, exited.Attempt+1, exited.ExitCode))
+	return from.Add(o.RestartBackOff(keyOf(instance), exited))
 }
 
 // restarts reports whether an exited container must be started again.

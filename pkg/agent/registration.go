@@ -49,7 +49,7 @@ func (a *Agent) Register(ctx context.Context) error {
 }
 
 func (a *Agent) tryRegister(ctx context.Context) error {
-	ctx, done := lingering(ctx)
+	ctx, done := a.request(ctx)
 	defer done()
 	host, err := a.client.Hosts().Create(ctx, &v1alpha1.Host{ObjectMeta: metav1.ObjectMeta{
 		Name: a.options.HostName, Labels: a.options.Labels,
@@ -101,6 +101,7 @@ func (a *Agent) reportHost(ctx context.Context, host *v1alpha1.Host) error {
 	if err != nil {
 		info = runtime.Info{Version: host.Status.Info.RuntimeVersion, Reason: "RuntimeUnavailable", Message: err.Error()}
 	}
+	a.reported = info
 	status := hostStatus(host, &a.options, info, time.Now())
 	if apiequality.Semantic.DeepEqual(status, host.Status) {
 		return nil
@@ -130,6 +131,10 @@ func hostStatus(host *v1alpha1.Host, o *Options, info runtime.Info, now time.Tim
 		ready.Status = metav1.ConditionFalse
 	}
 	apimeta.SetStatusCondition(&status.Conditions, ready)
+	for _, condition := range info.Conditions {
+		condition.LastTransitionTime = seconds(now)
+		apimeta.SetStatusCondition(&status.Conditions, condition)
+	}
 	return *status
 }
 

@@ -17,6 +17,7 @@ limitations under the License.
 package agent
 
 import (
+	"errors"
 	"strings"
 	"time"
 
@@ -35,7 +36,11 @@ const (
 	reasonBackOff     = "CrashLoopBackOff"
 	reasonDeadline    = "DeadlineExceeded"
 	reasonNeverRan    = "NeverStarted"
+	reasonUnknown     = "Unknown"
 )
+
+// exitUnknown is the exit code of a container whose end the runtime has missed.
+const exitUnknown = 255
 
 // status returns the status of an instance according to its sandbox, which is nil if there is none.
 // It keeps what others have set: conditions that are not the agent's, and the transition times of
@@ -141,9 +146,12 @@ func (s *instanceState) containerStatus(instance *v1alpha1.Instance, spec *v1alp
 func (s *instanceState) whyWaiting(name string, newest *runtime.Container) (reason, message string) {
 	c := s.containers[name]
 	switch {
-	case c.pullError != nil:
-		return reasonPullBackOff, c.pullError.Error()
-	case newest != nil && newest.State == runtime.ContainerExited && newest.ExitCode != 0 && !c.replaced:
+	case c.waiting != nil:
+		if waiting := (*runtime.WaitingError)(nil); errors.As(c.waiting, &waiting) {
+			return waiting.Reason, waiting.Error()
+		}
+		return reasonPullBackOff, c.waiting.Error()
+	case newest != nil && newest.State == runtime.ContainerExited && (newest.ExitCode != 0 || newest.Failures > 0) && !c.replaced:
 		return reasonBackOff, "back-off before the failed container is restarted"
 	}
 	return reasonCreating, ""

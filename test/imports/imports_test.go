@@ -217,6 +217,7 @@ func TestTheRulesSayWhatTestsMayAndMayNot(t *testing.T) {
 func TestClientsLinkNoServer(t *testing.T) {
 	for _, tc := range []struct{ which, not string }{
 		{"./pkg/agent/...", `k8s\.io/apiserver(/.*)?|go\.etcd\.io/.*|pkg/(apiserver|registry|storage|admission|controller)(/.*)?`},
+		{"./cmd/gatehouse-agent", `k8s\.io/apiserver(/.*)?|go\.etcd\.io/.*|pkg/(apiserver|registry|storage|admission|controller)(/.*)?`},
 		{"./pkg/simulation", `k8s\.io/apiserver(/.*)?|go\.etcd\.io/.*|pkg/(apiserver|registry|storage|admission|controller)(/.*)?`},
 		{"./cmd/kubectl-gatehouse", `k8s\.io/apiserver(/.*)?|go\.etcd\.io/.*|pkg/(agent|apiserver|registry|storage|admission|controller)(/.*)?`},
 	} {

@@ -238,6 +238,7 @@ var rooms = []room{
 	// Controllers do not import each other. They share the packages below internal/.
 	// The signing controller applies the policy by which admission refuses requests.
 	{packages: "pkg/controller/certificatesigner", may: append([]string{"pkg/signers"}, controllerLibraries...)},
+	{packages: "pkg/controller/hostapprover", may: append([]string{"pkg/signers"}, controllerLibraries...)},
 	// The quota controller counts what admission charges.
 	{packages: "pkg/controller/quota", may: append([]string{"pkg/quota"}, controllerLibraries...)},
 	{packages: "pkg/controller/tokencleaner", may: append([]string{"k8s.io/cluster-bootstrap/..."}, controllerLibraries...)},
@@ -257,6 +258,12 @@ var rooms = []room{
 	{packages: "pkg/agent", may: []string{"pkg/agent/runtime", "pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/..."}},
 	{packages: "pkg/agent/runtime"},
 	{packages: "pkg/agent/runtime/simulated", may: []string{"pkg/agent/runtime"}},
+	{packages: "pkg/agent/runtime/cri", may: []string{
+		"pkg/agent/runtime", "google.golang.org/grpc/...", "k8s.io/cri-api/...", "k8s.io/cri-client/...",
+	}},
+	{packages: "pkg/agent/join", may: []string{"pkg/files", "k8s.io/client-go/..."}},
+	{packages: "pkg/agent/checkpoint", may: []string{"pkg/files"}},
+	{packages: "pkg/agent/machine", may: []string{"pkg/files", "golang.org/x/sys/unix"}},
 	{packages: "pkg/simulation", may: []string{"pkg/agent", "pkg/agent/runtime/simulated", "k8s.io/client-go/rest", "github.com/spf13/pflag"}},
 	// Bodies are checked before they are decoded. YAML is parsed by the parser that the
 	// decoder's parser derives from, because only that one exposes aliases.
@@ -306,7 +313,7 @@ var rooms = []room{
 	}},
 	// The servers that a kubeconfig lists, below client-go.
 	{packages: "pkg/failover", may: []string{"k8s.io/client-go/rest", "k8s.io/client-go/tools/clientcmd/..."}},
-	{packages: "pkg/credentials", may: []string{"pkg/authentication/revocation", "pkg/certificates", "pkg/failover", "pkg/files", "pkg/generated/clientset/versioned", "github.com/spf13/pflag", "k8s.io/client-go/..."}},
+	{packages: "pkg/credentials", may: []string{"pkg/authentication/revocation", "pkg/certificates", "pkg/failover", "pkg/files", "pkg/generated/clientset/versioned", "github.com/spf13/pflag", "k8s.io/client-go/...", "k8s.io/cluster-bootstrap/..."}},
 	// Links in the user's browser.
 	{packages: "pkg/browser"},
 	// The page: the plugin links it, so it is a client of the API like others, and links no k8s.io/apiserver.

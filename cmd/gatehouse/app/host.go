@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/command"
+	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/hosttoken"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/authentication/revocation"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
@@ -50,7 +51,7 @@ treat it as a password. "gatehouse host revoke" revokes it.`,
 		},
 	}
 	o.AddFlags(add.Flags())
-	return command.Parent("host", "Give hosts access to a server, and revoke it", add, newRevokeCommand())
+	return command.Parent("host", "Give hosts access to a server, and revoke it", add, newRevokeCommand(), hosttoken.NewCommand(newAdministrator()))
 }
 
 func newRevokeCommand() *cobra.Command {

@@ -41,6 +41,7 @@ import (
 func newUpCommand() *cobra.Command {
 	o := options.NewOptions()
 	o.Mode = options.ModeStandalone
+	o.Callers.BootstrapTokens = true // hosts join with them
 	listen := fmt.Sprintf("127.0.0.1:%d", serving.DefaultPort)
 	sets := o.UpFlags(&listen)
 	cmd := &cobra.Command{

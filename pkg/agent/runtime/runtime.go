@@ -27,6 +27,7 @@ import (
 	"errors"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
@@ -52,14 +53,15 @@ type Runtime interface {
 	// sandbox. CRI: RunPodSandbox, with an attempt above the highest that the runtime has.
 	RunSandbox(ctx context.Context, instance *v1alpha1.Instance) error
 
-	// PullImage returns nil if the image is present, as policy requires; ErrPulling while it is
-	// being pulled; otherwise the error of the last pull. The runtime limits the rate of its
-	// attempts, so every synchronization may call this. CRI: ImageStatus and PullImage.
-	PullImage(ctx context.Context, image string, policy v1alpha1.PullPolicy) error
+	// PullImage returns nil if the image of a container is present, as its policy requires for this
+	// attempt; ErrPulling while it is being pulled; otherwise the error of the last pull. The runtime
+	// limits the rate of its attempts and announces the end of each, so every synchronization may
+	// call this. CRI: ImageStatus and PullImage.
+	PullImage(ctx context.Context, instance *v1alpha1.Instance, container *v1alpha1.Container, attempt int32) error
 
 	// StartContainer starts an attempt of a container in the sandbox of an instance. An earlier
-	// container of the same name and attempt that has not started is replaced.
-	// CRI: CreateContainer and StartContainer.
+	// container of the same name and attempt that has not started is replaced. It returns a
+	// WaitingError while the runtime waits after a failed try. CRI: CreateContainer and StartContainer.
 	StartContainer(ctx context.Context, instance *v1alpha1.Instance, container *v1alpha1.Container, attempt int32) error
 
 	// StopContainer ends a container: its program is signalled to exit, and killed after the grace
@@ -71,12 +73,12 @@ type Runtime interface {
 	// StopPodSandbox.
 	StopSandbox(ctx context.Context, uid types.UID, grace time.Duration) error
 
-	// RemoveSandbox kills what still runs and removes the sandbox, its containers and their logs.
-	// CRI: RemovePodSandbox.
+	// RemoveSandbox stops what still runs, with the grace period of StopSandbox or else that of the
+	// instance, and removes the sandbox, its containers and their logs. CRI: RemovePodSandbox.
 	RemoveSandbox(ctx context.Context, uid types.UID) error
 
-	// Watch calls changed with the UID of each sandbox that may have changed its state, until the
-	// context ends. Calls are hints: they may be early, repeated or missing. changed does not
+	// Watch calls changed with the UID of each sandbox that may have changed its state, or with an empty
+	// one if all may have, until the context ends. Calls are hints: they may be early, repeated or missing. changed does not
 	// block. CRI: GetContainerEvents, or a comparison of lists (PLEG).
 	Watch(ctx context.Context, changed func(uid types.UID))
 }
@@ -88,8 +90,27 @@ type Adopter interface {
 	Adopt(ctx context.Context, instance *v1alpha1.Instance) error
 }
 
-// ErrPulling is returned by PullImage while an image is being pulled.
-var ErrPulling = errors.New("the image is being pulled")
+var (
+	// ErrPulling is returned by PullImage while an image is being pulled.
+	ErrPulling = errors.New("the image is being pulled")
+	// ErrUnavailable is in the errors of a runtime that does not answer. Watch announces all sandboxes
+	// when it answers again.
+	ErrUnavailable = errors.New("the container runtime does not answer")
+)
+
+// WaitingError is the reason for which a container does not start yet. The runtime announces the
+// time of the next try.
+type WaitingError struct {
+	// Reason is a CamelCase word for the status of the container, such as ImagePullBackOff.
+	Reason string
+	Err    error
+}
+
+// Error implements error.
+func (e *WaitingError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *WaitingError) Unwrap() error { return e.Err }
 
 // Info describes a runtime.
 type Info struct {
@@ -99,6 +120,8 @@ type Info struct {
 	// the condition Ready of a Host.
 	Ready           bool
 	Reason, Message string
+	// Conditions are further conditions of the Host, such as NetworkReady, without their times.
+	Conditions []metav1.Condition
 }
 
 // Sandbox is the state of the sandbox of one instance.
@@ -107,6 +130,9 @@ type Sandbox struct {
 	IP string
 	// Stopping reports whether StopSandbox was called.
 	Stopping bool
+	// Failed reports whether the sandbox ended by itself, such as by a reboot: its containers must
+	// end, and the next one starts in a sandbox that the runtime creates.
+	Failed bool
 	// Containers has the newest attempt of each container that was started, and the attempt
 	// before it if the runtime still has it, in no particular order.
 	Containers []Container
@@ -128,6 +154,8 @@ const (
 type Container struct {
 	Name    string
 	Attempt int32
+	// Failures is the number of consecutive attempts before this one that ended soon.
+	Failures int32
 	// ID identifies the container at the runtime: containerd://8fc2...
 	ID string
 	// Image is the image as the specification named it, ImageID its digest.

@@ -175,6 +175,8 @@ func clusterRoles(controllers []UserRole) []rbacv1.ClusterRole {
 			rule(read, diagnosticsv1alpha1.GroupName, diagnosticsv1alpha1.RequestTraces, diagnosticsv1alpha1.WatchSessions),
 			rule([]string{"create"}, "", "events"), rule([]string{"create"}, "events.k8s.io", "events"),
 			rule([]string{"create", "get", "list", "watch"}, certificates, "certificatesigningrequests")),
+		// Hosts that join with a token request their first certificate.
+		named("system:host-joiner", rule([]string{"create", "get", "list", "watch"}, certificates, "certificatesigningrequests")),
 		// As in Kubernetes, the right to approve is separate from that to write approvals.
 		approver("kube-apiserver-client", certificatesv1.KubeAPIServerClientSignerName),
 		approver("host-serving", v1alpha1.Domain+"/host-serving"),
@@ -248,6 +250,7 @@ func clusterRoleBindings(controllers []UserRole) []rbacv1.ClusterRoleBinding {
 		bound("system:service-account-issuer-discovery", group(serviceaccount.AllServiceAccountsGroup)),
 		bound("system:cluster-trust-bundle-discovery", group(serviceaccount.AllServiceAccountsGroup)),
 	}
+	bindings = append(bindings, bound("system:host-joiner", group(v1alpha1.HostJoinGroup)))
 	for _, c := range controllers {
 		bindings = append(bindings, bound(c.User, rbacv1.Subject{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: c.User}))
 	}

@@ -30,6 +30,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/clusterroleaggregation"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/endedinstances"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/garbagecollector"
+	"github.com/gatehouse-dev/gatehouse/pkg/controller/hostapprover"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/hostlifecycle"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/informers"
 	"github.com/gatehouse-dev/gatehouse/pkg/controller/leader"
@@ -123,6 +124,11 @@ func StandaloneDescriptors(rootCA []byte, authority *certificatesigner.Authority
 			rule([]string{"update"}, certificatesGroup, "certificatesigningrequests/status"),
 			{Verbs: []string{"sign"}, APIGroups: []string{certificatesGroup}, Resources: []string{"signers"}, ResourceNames: []string{signers.Client, signers.HostServing}},
 			rule([]string{"get"}, fleetGroup, "hosts"),
+		}},
+		{Name: hostapprover.Name, New: constructor(hostapprover.New), Rules: []rbacv1.PolicyRule{
+			rule([]string{"update"}, certificatesGroup, "certificatesigningrequests/approval"),
+			{Verbs: []string{"approve"}, APIGroups: []string{certificatesGroup}, Resources: []string{"signers"}, ResourceNames: []string{signers.Client}},
+			rule([]string{"get"}, fleetGroup, "hosts", "hostleases"),
 		}},
 		{Name: certificatecleaner.Name, New: constructor(certificatecleaner.New), Rules: []rbacv1.PolicyRule{
 			rule([]string{"delete"}, certificatesGroup, "certificatesigningrequests"),

@@ -140,7 +140,8 @@ func (r *Runtime) add(instance *v1alpha1.Instance, ip string) *sandbox {
 }
 
 // PullImage implements runtime.Runtime: every image is present, unless its name is bad.
-func (r *Runtime) PullImage(_ context.Context, image string, _ v1alpha1.PullPolicy) error {
+func (r *Runtime) PullImage(_ context.Context, _ *v1alpha1.Instance, container *v1alpha1.Container, _ int32) error {
+	image := container.Image
 	for _, part := range r.behaviour.BadImages {
 		if strings.Contains(image, part) {
 			return fmt.Errorf("simulated: the image %q cannot be fetched, because its name contains one of %s", image, strings.Join(r.behaviour.BadImages, ", "))

@@ -148,11 +148,12 @@ func (r *Runtime) startDelay(s *sandbox, c *container) time.Duration {
 
 // RestartBackOff returns the delay from the end of a container to its next attempt: for a
 // failed container the start delay, doubled with each restart, up to a limit.
-func (r *Runtime) RestartBackOff(key, name string, restarts, exitCode int32) time.Duration {
-	if exitCode == 0 {
+func (r *Runtime) RestartBackOff(key string, exited *runtime.Container) time.Duration {
+	if exited.ExitCode == 0 {
 		return 0
 	}
-	delay := r.dice.around(r.behaviour.StartDelay, key, name, strconv.Itoa(int(restarts)), "start")
+	restarts := exited.Attempt + 1
+	delay := r.dice.around(r.behaviour.StartDelay, key, exited.Name, strconv.Itoa(int(restarts)), "start")
 	return min(delay<<min(restarts, maxDoublings), longestBackOff)
 }
 

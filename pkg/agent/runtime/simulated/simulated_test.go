@@ -21,13 +21,15 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/agent/runtime"
 )
 
 func TestTheBackOffGrowsToALimit(t *testing.T) {
 	r := New(Options{HostName: "sim-1", Seed: 7, HostNumber: 1, Behaviour: Behaviour{StartDelay: time.Minute}})
 	var last time.Duration
 	for restarts := range int32(9) {
-		delay := r.RestartBackOff("default/web", "web", restarts, 1)
+		delay := r.RestartBackOff("default/web", &runtime.Container{Name: "web", Attempt: restarts - 1, ExitCode: 1})
 		if delay > longestBackOff || restarts > maxDoublings && delay != longestBackOff {
 			t.Errorf("after %d restarts: %v", restarts, delay)
 		}

@@ -39,6 +39,9 @@ const (
 	HostUserPrefix = "system:host:"
 	// HostsGroup is the group of the agents of all hosts.
 	HostsGroup = "system:hosts"
+	// HostJoinGroup is the group of bootstrap tokens with which hosts join. A token with the group of
+	// this name, a colon and the name of a host is good for that host only.
+	HostJoinGroup = "system:bootstrappers:hosts"
 )
 
 // Field selectors of instances, besides metadata.name and metadata.namespace.
