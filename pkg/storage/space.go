@@ -17,6 +17,7 @@ limitations under the License.
 package storage
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -31,6 +32,8 @@ import (
 	"k8s.io/apiserver/pkg/storage"
 	"k8s.io/apiserver/pkg/storage/storagebackend"
 	"k8s.io/apiserver/pkg/storage/storagebackend/factory"
+	"k8s.io/apiserver/pkg/storage/value"
+	"k8s.io/apiserver/pkg/storage/value/encrypt/identity"
 	"k8s.io/client-go/tools/cache"
 )
 
@@ -53,6 +56,8 @@ type Space interface {
 	RefuseCreate() error
 	// RefuseUpdate returns the response to an update for which there is no space, and nil otherwise.
 	RefuseUpdate() error
+	// Writing records that a value of so many bytes is about to be written.
+	Writing(bytes int)
 	// Refused records that etcd has refused a write because its database has reached its quota, and
 	// returns the response.
 	Refused() error
@@ -90,13 +95,30 @@ func (g spaceGetter) GetRESTOptions(resource schema.GroupResource, example runti
 	decorate := options.Decorator
 	options.Decorator = func(config *storagebackend.ConfigForResource, resourcePrefix string, keyFunc func(runtime.Object) (string, error),
 		newFunc, newListFunc func() runtime.Object, attrs storage.AttrFunc, triggers storage.IndexerFuncs, indexers *cache.Indexers) (storage.Interface, factory.DestroyFunc, error) {
-		store, destroy, err := decorate(config, resourcePrefix, keyFunc, newFunc, newListFunc, attrs, triggers, indexers)
+		counted := *config
+		counted.Transformer = countingTransformer{cmp.Or(config.Transformer, identity.NewEncryptCheckTransformer()), g.space}
+		store, destroy, err := decorate(&counted, resourcePrefix, keyFunc, newFunc, newListFunc, attrs, triggers, indexers)
 		if err != nil {
 			return nil, nil, err
 		}
 		return &spaceStorage{store, g.space}, sync.OnceFunc(destroy), nil
 	}
 	return options, nil
+}
+
+// countingTransformer records the sizes of values as they are written.
+type countingTransformer struct {
+	value.Transformer
+	space Space
+}
+
+// TransformToStorage implements value.Transformer.
+func (t countingTransformer) TransformToStorage(ctx context.Context, data []byte, dataCtx value.Context) ([]byte, error) {
+	out, err := t.Transformer.TransformToStorage(ctx, data, dataCtx)
+	if err == nil {
+		t.space.Writing(len(out))
+	}
+	return out, err
 }
 
 // spaceStorage translates the errors of the three methods that write, and refuses two of them.

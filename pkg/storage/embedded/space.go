@@ -68,6 +68,9 @@ func (s *Server) OverQuota() bool {
 // Size returns the size of the database and its quota, in bytes.
 func (s *Server) Size() (size, quota int64) { return s.etcd.Server.Backend().Size(), s.quotaBytes }
 
+// Commit writes what etcd keeps in memory for up to 100 ms to the file, so that Size includes it.
+func (s *Server) Commit() { s.etcd.Server.Backend().ForceCommit() }
+
 // Defragment rewrites the database without its free pages. Requests wait meanwhile. The client of NewClient cannot do
 // that.
 func (s *Server) Defragment() error { return s.etcd.Server.Defragment() }

@@ -36,11 +36,16 @@ const (
 	// warnPercent is the part of the quota from which there are warnings.
 	warnPercent = 90
 
-	// reservePart of the quota, within the bounds below, is left for updates: see Server. The size that etcd reports
-	// lacks the writes of the last 100 ms, so the reserve is much more than those. It is never more than a tenth:
-	// a database that was defragmented to disarmPercent must have space for creates.
+	// reservePart of the quota, within the bounds below, is left for updates: see Server. It is never more than a
+	// tenth: a database that was defragmented to disarmPercent must have space for creates.
 	reservePart, maxReservePart = 16, 10
 	minReserve, maxReserve      = 2 << 20, 128 << 20
+
+	// The size that etcd reports lacks the writes of the last 100 ms, which can be more than a small reserve. So the
+	// database is committed before its size is read if the writes since the last such commit may have used what was
+	// left, and are at least a fourth of the reserve. A value takes less than twice its bytes.
+	commitPart    = 4
+	bytesPerValue = 2
 
 	// createsNeedDisk and updatesNeedDisk are the free bytes of the disk below which the server refuses creates and
 	// updates. Both are for the embedded etcd, which fails when a write of its log finds no space; the first is
@@ -57,6 +62,8 @@ type Local interface {
 	NewClient() *clientv3.Client
 	// Size returns the size of the database and its quota, in bytes.
 	Size() (size, quota int64)
+	// Commit makes Size include the writes of the last 100 ms.
+	Commit()
 	// Defragment shrinks the file of the database. Requests wait meanwhile.
 	Defragment() error
 	// Disk returns the free bytes of the disk of the database. ok is false if they are unknown.
@@ -93,6 +100,8 @@ type Server struct {
 	warned   atomic.Bool
 	warnings chan<- string
 	disk     diskReader
+	// written are the bytes of values since the last commit by reserved.
+	written atomic.Int64
 
 	passes
 }
@@ -162,6 +171,9 @@ func (s *Server) RefuseUpdate() error {
 	return nil
 }
 
+// Writing implements storage.Space.
+func (s *Server) Writing(bytes int) { s.written.Add(int64(bytes)) }
+
 // Refused implements storage.Space.
 func (s *Server) Refused() error {
 	s.setFull(true)
@@ -193,7 +205,13 @@ func (s *Server) reserved() bool {
 		return false
 	}
 	size, quota := s.local.Size()
-	return size >= quota-reserve(quota)
+	left := reserve(quota)
+	if written := s.written.Load(); size < quota-left && size+bytesPerValue*written >= quota-left && written >= left/commitPart &&
+		s.written.CompareAndSwap(written, 0) {
+		s.local.Commit()
+		size, _ = s.local.Size()
+	}
+	return size >= quota-left
 }
 
 // reserve returns the bytes of a quota that are left for updates.

@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"sync"
 	"testing"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -178,6 +179,27 @@ func TestCreatesAreRefusedWhileUpdatesHaveTheReserve(t *testing.T) {
 	}
 	if err := spaceCheck(s); err == nil {
 		t.Error("the check passes")
+	}
+}
+
+func TestTheReserveIsLeftWhenCreatesComeFasterThanEtcdReportsItsSize(t *testing.T) {
+	etcd, client := member(t)
+	s := watcher(t, etcd, nil)
+	var creates sync.WaitGroup
+	for worker := range 16 {
+		creates.Go(func() {
+			for i := 0; s.RefuseCreate() == nil; i++ {
+				s.Writing(10_000)
+				if _, err := client.Put(t.Context(), secret(100*i+worker), strings.Repeat("x", 10_000)); err != nil {
+					t.Errorf("a create that was not refused: %v", err)
+					return
+				}
+			}
+		})
+	}
+	creates.Wait()
+	if size, limit := etcd.Size(); size >= limit {
+		t.Errorf("the database has %d of %d bytes", size, limit)
 	}
 }
 
