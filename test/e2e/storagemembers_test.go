@@ -91,6 +91,16 @@ func observe(t *testing.T) *observed {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = o.client.Close() })
+	kit.EventuallyState(t, "all members of etcd take connections, and have a leader", func(ctx context.Context) (bool, string) {
+		for _, process := range processes {
+			connection.Endpoints = []string{process.URL}
+			if err := storage.CheckReachable(ctx, connection); err != nil {
+				return false, err.Error()
+			}
+		}
+		_, err := o.client.Get(ctx, "any")
+		return err == nil, fmt.Sprint(err)
+	})
 	o.server = binary.Start(t, binary.DataDir(t), "--etcd-servers="+processes[0].URL+","+processes[1].URL,
 		"--etcd-cafile="+ca.CertFile(), "--etcd-certfile="+client.Cert, "--etcd-keyfile="+client.Key)
 	o.members = clientset.NewForConfigOrDie(o.server.Config).DiagnosticsV1alpha1().StorageMembers()

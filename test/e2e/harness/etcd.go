@@ -19,7 +19,7 @@ package harness
 import (
 	"context"
 	"fmt"
-	"path/filepath"
+	"os"
 	"strings"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -90,9 +90,13 @@ func (c *Cluster) AddEtcdLearner(ctx context.Context, tls *Authority, client *cl
 	return m, err
 }
 
-// runEtcd starts the process of a member.
+// runEtcd starts the process of a member in a directory of its own: names repeat.
 func (c *Cluster) runEtcd(m *EtcdMember, tls *Authority, name, peer string, args ...string) error {
-	args = append([]string{"--name", name, "--data-dir", filepath.Join(c.Dir, name), "--log-level", "warn"}, args...)
+	dir, err := os.MkdirTemp(c.Dir, name+"-")
+	if err != nil {
+		return err
+	}
+	args = append([]string{"--name", name, "--data-dir", dir, "--log-level", "warn"}, args...)
 	if tls != nil {
 		pair, err := tls.Issue(name, name, nil, "127.0.0.1", "localhost")
 		if err != nil {
@@ -103,7 +107,6 @@ func (c *Cluster) runEtcd(m *EtcdMember, tls *Authority, name, peer string, args
 	args = append(args,
 		"--listen-client-urls", m.URL, "--advertise-client-urls", m.URL,
 		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer)
-	var err error
 	m.Process, err = c.run(name, c.Binaries.Etcd, args...)
 	return err
 }
