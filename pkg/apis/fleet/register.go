@@ -58,6 +58,11 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&AppRollback{},
 		&Release{},
 		&ReleaseList{},
+		&InstanceLogOptions{},
+		&InstanceExecOptions{},
+		&InstanceAttachOptions{},
+		&InstancePortForwardOptions{},
+		&HostTunnelOptions{},
 	)
 	return nil
 }
