@@ -257,10 +257,12 @@ var rooms = []room{
 	// k8s.io/apiserver nor etcd. It calls a runtime only through the interface.
 	{packages: "pkg/agent", may: []string{"pkg/agent/runtime", "pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/..."}},
 	{packages: "pkg/agent/runtime"},
-	{packages: "pkg/agent/runtime/simulated", may: []string{"pkg/agent/runtime"}},
+	// It serves exec, attach and port forwarding itself, by the library that runtimes use.
+	{packages: "pkg/agent/runtime/simulated", may: []string{"pkg/agent/runtime", "k8s.io/cri-streaming/..."}},
 	{packages: "pkg/agent/runtime/cri", may: []string{
 		"pkg/agent/runtime", "google.golang.org/grpc/...", "k8s.io/cri-api/...", "k8s.io/cri-client/...",
-	}},
+	}, tests: []string{"pkg/agent/runtime/simulated", "k8s.io/client-go/..."}},
+	{packages: "pkg/agent/streaming", may: []string{"pkg/agent/runtime"}, tests: []string{"pkg/agent/runtime/simulated", "k8s.io/client-go/..."}},
 	{packages: "pkg/agent/join", may: []string{"pkg/files", "k8s.io/client-go/..."}},
 	{packages: "pkg/agent/checkpoint", may: []string{"pkg/files"}},
 	{packages: "pkg/agent/machine", may: []string{"pkg/files", "golang.org/x/sys/unix"}},
