@@ -35,12 +35,12 @@ import (
 
 // portForwardCommand holds the flags of port-forward.
 type portForwardCommand struct {
-	targetCommand
+	*plugin
 	addresses []string
 }
 
 func newPortForwardCommand(p *plugin) *cobra.Command {
-	c := &portForwardCommand{targetCommand: targetCommand{plugin: p}}
+	c := &portForwardCommand{plugin: p}
 	cmd := &cobra.Command{
 		Use:   "port-forward (INSTANCE | app/NAME) [LOCAL:]REMOTE... [flags]",
 		Short: "Forward local ports to an instance",
@@ -67,7 +67,11 @@ func (c *portForwardCommand) run(ctx context.Context, args []string) error {
 			return err
 		}
 	}
-	t, err := c.find(ctx, args[0])
+	client, namespace, err := c.connect()
+	if err != nil {
+		return err
+	}
+	t, err := c.findInstance(ctx, client, namespace, args[0])
 	if err != nil {
 		return err
 	}

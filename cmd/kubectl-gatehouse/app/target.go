@@ -58,6 +58,16 @@ func (c *targetCommand) find(ctx context.Context, arg string) (*target, error) {
 }
 
 func (c *targetCommand) findIn(ctx context.Context, client fleetclient.FleetV1alpha1Interface, namespace, arg string) (*target, error) {
+	t, err := c.findInstance(ctx, client, namespace, arg)
+	if err != nil {
+		return nil, err
+	}
+	t.container, err = c.containerOf(t.instance)
+	return t, err
+}
+
+// findInstance returns the instance that an argument names, or the most useful one of an app, without a container.
+func (p *plugin) findInstance(ctx context.Context, client fleetclient.FleetV1alpha1Interface, namespace, arg string) (*target, error) {
 	instances, isApp, err := instancesFor(ctx, client, namespace, arg)
 	if err != nil {
 		return nil, err
@@ -68,14 +78,10 @@ func (c *targetCommand) findIn(ctx context.Context, client fleetclient.FleetV1al
 			return nil, fmt.Errorf("no instance of %s runs; \"kubectl gatehouse tree %s\" shows them", arg, arg)
 		}
 		if len(instances) > 1 {
-			fmt.Fprintf(c.Err, "Found %d instances of %s, using %s\n", len(instances), cell(arg), instance.Name)
+			fmt.Fprintf(p.Err, "Found %d instances of %s, using %s\n", len(instances), cell(arg), instance.Name)
 		}
 	}
-	container, err := c.containerOf(instance)
-	if err != nil {
-		return nil, err
-	}
-	return &target{client: client, instance: instance, container: container}, nil
+	return &target{client: client, instance: instance}, nil
 }
 
 // containerOf returns the container of an instance that the flag names, or the first one.
