@@ -126,8 +126,11 @@ func (r *Record) addChange(gate Gate, by string, paths []string) {
 	change := func(stop *Stop) {
 		found, stop.Changed = true, true
 		for _, path := range paths {
-			if path = bounded(path, longestName); len(stop.paths) < mostPaths && !slices.Contains(stop.paths, path) {
-				stop.paths = append(stop.paths, path)
+			if stop.changed == nil {
+				stop.changed = &[]string{}
+			}
+			if path = bounded(path, longestName); len(*stop.changed) < mostPaths && !slices.Contains(*stop.changed, path) {
+				*stop.changed = append(*stop.changed, path)
 			}
 		}
 	}
@@ -149,15 +152,16 @@ func (r *Record) NotCalled(all []Uncalled, again bool) {
 	if r.closed {
 		return
 	}
+	parts := r.with()
 	for _, one := range all {
-		i := slices.IndexFunc(r.uncalled, func(known Uncalled) bool { return known.Gate == one.Gate && known.By == one.By })
+		i := slices.IndexFunc(parts.uncalled, func(known Uncalled) bool { return known.Gate == one.Gate && known.By == one.By })
 		switch {
 		case i >= 0:
-			r.uncalled[i] = one
-		case len(r.uncalled) < mostUncalled:
-			r.uncalled = append(r.uncalled, one)
+			parts.uncalled[i] = one
+		case len(parts.uncalled) < mostUncalled:
+			parts.uncalled = append(parts.uncalled, one)
 		case !again:
-			r.unlisted++
+			parts.unlisted++
 		}
 	}
 }
@@ -226,8 +230,9 @@ func (r *Record) Shadowed(stop Stop, paths []string) {
 // traceUncalled returns the entries of a gate for what was not called.
 func (r *Record) traceUncalled(gate Gate) []diagnostics.TraceStop {
 	var all []diagnostics.TraceStop
-	for i := range r.uncalled {
-		one := &r.uncalled[i]
+	parts := r.parts()
+	for i := range parts.uncalled {
+		one := &parts.uncalled[i]
 		if one.Gate != gate {
 			continue
 		}
@@ -237,8 +242,8 @@ func (r *Record) traceUncalled(gate Gate) []diagnostics.TraceStop {
 		}
 		all = append(all, stop)
 	}
-	if len(all) > 0 && r.unlisted > 0 && r.uncalled[len(r.uncalled)-1].Gate == gate {
-		all = append(all, diagnostics.TraceStop{Stop: gateNames[gate], Verdict: diagnostics.StopNotCalled, Reason: fmt.Sprintf("and %d more", r.unlisted)})
+	if len(all) > 0 && parts.unlisted > 0 && parts.uncalled[len(parts.uncalled)-1].Gate == gate {
+		all = append(all, diagnostics.TraceStop{Stop: gateNames[gate], Verdict: diagnostics.StopNotCalled, Reason: fmt.Sprintf("and %d more", parts.unlisted)})
 	}
 	return all
 }

@@ -35,7 +35,7 @@ func BenchmarkRecorder(b *testing.B) {
 			record.setTarget(&request.RequestInfo{IsResourceRequest: true, Verb: "get", APIGroup: "fleet.gatehouse.dev", Resource: "instances", Namespace: "shop", Name: "web"})
 			record.Enter(Authentication)
 			Asked(r.Context(), "client-certificate", true, nil)
-			record.authenticatedAs(&authenticator.Response{User: &user.DefaultInfo{Name: "bob"}}, true, func(s string) string { return s })
+			record.authenticatedAs(&authenticator.Response{User: &user.DefaultInfo{Name: "bob"}}, true, r)
 			record.Enter(FlowControl)
 			record.Add(Stop{Gate: FlowControl, By: "global-default"})
 			record.Enter(Authorization)

@@ -65,7 +65,7 @@ func Conflict(ctx context.Context, err error, stored runtime.Object) {
 	record.mu.Lock()
 	defer record.mu.Unlock()
 	if !record.closed {
-		record.others = writes
+		record.with().others = writes
 	}
 }
 
@@ -143,7 +143,7 @@ func managersOf(err error) []string {
 // nameWriters finds the users of the other writes among the latest requests.
 func (r *Recorder) nameWriters(record *Record) {
 	record.mu.Lock()
-	unknown := len(record.others) > 0
+	unknown := len(record.parts().others) > 0
 	record.mu.Unlock()
 	if !unknown {
 		return
@@ -151,12 +151,13 @@ func (r *Recorder) nameWriters(record *Record) {
 	latest := r.rings.latest(allowed, searchedRecords)
 	record.mu.Lock()
 	defer record.mu.Unlock()
-	for i := range record.others {
-		if record.others[i].shared {
+	others := record.parts().others
+	for i := range others {
+		if others[i].shared {
 			continue
 		}
-		if other := latestWriter(latest, &record.target, record.others[i].at); other != nil {
-			record.others[i].user = other.effective.name
+		if other := latestWriter(latest, &record.target, others[i].at); other != nil {
+			others[i].user = other.user().name
 		}
 	}
 }
@@ -187,13 +188,14 @@ func latestWriter(latest []*Record, of *target, at time.Time) *Record {
 
 // conflictText returns the other writes for the message of a conflict.
 func (r *Record) conflictText() string {
-	if len(r.others) == 0 {
+	others := r.parts().others
+	if len(others) == 0 {
 		return ""
 	}
-	last := &r.others[0]
-	for i := range r.others {
-		if last.at.Before(r.others[i].at) {
-			last = &r.others[i]
+	last := &others[0]
+	for i := range others {
+		if last.at.Before(others[i].at) {
+			last = &others[i]
 		}
 	}
 	text := fmt.Sprintf(", last written by manager %q", last.manager)
@@ -209,8 +211,9 @@ func (r *Record) conflictText() string {
 // traceWrites returns the other writes as API objects.
 func (r *Record) traceWrites() []diagnostics.TracedWrite {
 	var writes []diagnostics.TracedWrite
-	for i := range r.others {
-		w := &r.others[i]
+	others := r.parts().others
+	for i := range others {
+		w := &others[i]
 		traced := diagnostics.TracedWrite{Manager: w.manager, Operation: w.operation, Subresource: w.subresource, Username: w.user}
 		if !w.at.IsZero() {
 			traced.Time = &metav1.Time{Time: w.at}

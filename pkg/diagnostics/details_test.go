@@ -59,7 +59,7 @@ func writes(name, verb string, err error, before func(*http.Request)) http.Handl
 	return func(w http.ResponseWriter, r *http.Request) {
 		record := From(r.Context())
 		record.setTarget(&request.RequestInfo{IsResourceRequest: true, Verb: verb, Resource: "configmaps", Namespace: "shop", Name: "settings"})
-		record.authenticatedAs(&authenticator.Response{User: &user.DefaultInfo{Name: name}}, true, func(s string) string { return s })
+		record.authenticatedAs(&authenticator.Response{User: &user.DefaultInfo{Name: name}}, true, r)
 		record.Enter(Storage)
 		if before != nil {
 			before(r)
@@ -217,7 +217,7 @@ func TestTheSeatsOfARequestAreFreeAfterIt(t *testing.T) {
 			func() fcrequest.WorkEstimate { return fcrequest.WorkEstimate{InitialSeats: 3} }, func(bool) {}, func() { during = table.levels["level"].inUse })
 		w.WriteHeader(http.StatusOK)
 	})
-	if after := table.levels["level"]; during != 3 || after.inUse != 0 || len(after.users) != 0 {
+	if after := table.levels["level"]; during != 3 || after.inUse != 0 || *after.users["bob"] != 0 || len(largestOf(after.users)) != 0 {
 		t.Errorf("%d seats in use, then %+v", during, after)
 	}
 }

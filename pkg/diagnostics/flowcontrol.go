@@ -114,8 +114,7 @@ func (s *seating) execute(run func()) {
 	s.stop.Latency = time.Since(s.begun)
 	s.record.Add(s.stop)
 	seats := max(1, int32(s.stop.Seats))
-	s.table.use(s.stop.PriorityLevel, s.user, seats)
-	defer s.table.use(s.stop.PriorityLevel, s.user, -seats)
+	defer s.table.take(s.stop.PriorityLevel, s.user, seats).give()
 	run()
 }
 

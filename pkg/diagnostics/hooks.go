@@ -57,7 +57,7 @@ func WithAuthenticator(all authenticator.Request) authenticator.Request {
 		}
 		record.Enter(Authentication)
 		response, ok, err := all.AuthenticateRequest(r)
-		record.authenticatedAs(response, ok && err == nil, redactor(r))
+		record.authenticatedAs(response, ok && err == nil, r)
 		return response, ok, err
 	})
 }
@@ -77,15 +77,13 @@ func Asked(ctx context.Context, name string, ok bool, err error) {
 	case err != nil:
 		// The reason is redacted when the result is known.
 		record.add(Stop{Gate: Authentication, Verdict: NoOpinion, By: name, Reason: bounded(err.Error(), 4*longestReason)})
-	case record.asked == nil:
-		record.asked = append(record.askedTwo[:0], name)
 	case len(record.asked) < mostAsked:
 		record.asked = append(record.asked, name)
 	}
 }
 
 // authenticatedAs records the user. The errors of authenticators may quote the credentials.
-func (r *Record) authenticatedAs(response *authenticator.Response, ok bool, redact func(string) string) {
+func (r *Record) authenticatedAs(response *authenticator.Response, ok bool, request *http.Request) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
@@ -93,7 +91,7 @@ func (r *Record) authenticatedAs(response *authenticator.Response, ok bool, reda
 	}
 	for i := range r.stops {
 		if r.stops[i].Gate == Authentication {
-			r.stops[i].Reason = bounded(redact(r.stops[i].Reason), longestReason)
+			r.stops[i].Reason = bounded(redactor(request)(r.stops[i].Reason), longestReason)
 		}
 	}
 	latency := r.spent[Authentication] + time.Since(r.since)
@@ -106,7 +104,7 @@ func (r *Record) authenticatedAs(response *authenticator.Response, ok bool, reda
 		by = "loopback" // the library's own authenticator of the server's client
 	}
 	r.authenticated = identityOf(response.User)
-	r.effective = r.authenticated
+	r.impersonated = nil
 	r.add(Stop{Gate: Authentication, By: by, Latency: latency})
 }
 
@@ -119,11 +117,12 @@ func (r *Record) enterAs(gate Gate, u user.Info, now time.Time) {
 	}
 	r.enter(gate, now)
 	// A user may impersonate itself with fewer groups.
-	if u != nil && (u.GetName() != r.effective.name || u.GetUID() != r.effective.uid || !slices.Equal(u.GetGroups(), r.effective.groups)) {
-		r.effective = identityOf(u)
+	if known := r.user(); u != nil && (u.GetName() != known.name || u.GetUID() != known.uid || !slices.Equal(u.GetGroups(), known.groups)) {
+		other := identityOf(u)
+		r.impersonated = &other
 	}
 	// The library asks no authorizer for an impersonation that it allowed in the last ten seconds.
-	if gate > Impersonation && r.reached&(1<<Impersonation) == 0 && r.authenticated.name != "" && r.effective.name != r.authenticated.name {
+	if gate > Impersonation && r.reached&(1<<Impersonation) == 0 && r.authenticated.name != "" && r.user().name != r.authenticated.name {
 		r.reached |= 1 << Impersonation
 		r.add(Stop{Gate: Impersonation, Reason: "allowed for an earlier request"})
 	}

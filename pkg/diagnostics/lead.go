@@ -41,7 +41,7 @@ func (r *Record) lead(status *metav1.Status) bool {
 	}
 	way := "why: kubectl gatehouse why " + diagnostics.ShortID(r.id)
 	gate := r.gateText()
-	if r.code == http.StatusUnauthorized || r.effective.name == "" || slices.Contains(r.effective.groups, user.AllUnauthenticated) {
+	if r.code == http.StatusUnauthorized || r.user().name == "" || slices.Contains(r.user().groups, user.AllUnauthenticated) {
 		gate = ""
 	}
 	status.Message = led(status.Message, gate, way)
@@ -77,7 +77,7 @@ func (r *Record) gateText() string {
 		return "impersonation"
 	case FlowControl:
 		text := named("flow schema", by)
-		r.edit(FlowControl, by, func(stop *Stop) { text += seatsText(stop, r.effective.name) })
+		r.edit(FlowControl, by, func(stop *Stop) { text += seatsText(stop, r.user().name) })
 		return text
 	case Authorization:
 		return named("authorizer", by)

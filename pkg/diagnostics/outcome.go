@@ -66,7 +66,9 @@ func (r *Record) decide(status *metav1.Status) {
 	if r.timedOut {
 		r.interrupt(time.Now())
 	}
-	r.calls = nil
+	if r.seldom != nil {
+		r.seldom.calls = nil
+	}
 	r.decision, r.by = r.gate, r.part
 	explicit := false
 	for i := len(r.stops) - 1; i >= 0; i-- {
@@ -80,10 +82,10 @@ func (r *Record) decide(status *metav1.Status) {
 		switch reason {
 		case metav1.StatusReasonInvalid:
 			r.decision, r.by = Validation, ""
-			r.invalid = fieldsOf(status)
+			r.with().invalid = fieldsOf(status)
 		case metav1.StatusReasonBadRequest:
 			if r.decision == Decoding {
-				r.invalid = unknownFields(status.Message)
+				r.with().invalid = unknownFields(status.Message)
 			}
 		case metav1.StatusReasonConflict, metav1.StatusReasonAlreadyExists:
 			r.decision, r.by = Storage, ""
@@ -106,7 +108,7 @@ const ControllerUserPrefix = "system:controller:"
 // repeated reports whether the request is a conflict of a controller, which reads from a cache that may be behind and
 // repeats the write: it is no refusal that a user has to cure.
 func (r *Record) repeated(reason metav1.StatusReason) bool {
-	return reason == metav1.StatusReasonConflict && strings.HasPrefix(r.effective.name, ControllerUserPrefix)
+	return reason == metav1.StatusReasonConflict && strings.HasPrefix(r.user().name, ControllerUserPrefix)
 }
 
 // failure reports whether a response means that no gate was against the request.

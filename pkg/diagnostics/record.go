@@ -111,7 +111,8 @@ type Stop struct {
 	Binding, Role *Object
 	// Details are what few stops have; nil for none. They must not change once a Record has them.
 	Details *Details
-	paths   []string
+	// changed are the paths of the fields that the part changed; nil for none.
+	changed *[]string
 }
 
 // Details are the parts of a Stop that few stops have.
@@ -173,12 +174,13 @@ type Record struct {
 	received            time.Time
 	userAgent, sourceIP string
 
-	authenticated, effective identity
-	target                   target
-	check                    Check
+	authenticated identity
+	// impersonated is the user of an impersonation; nil for none.
+	impersonated *identity
+	target       target
+	check        Check
 	// asked are the authenticators that found no identity.
-	asked    []string
-	askedTwo [2]string
+	asked []string
 
 	// gate has the request since the time, and part is the part of it that is running.
 	gate  Gate
@@ -188,14 +190,11 @@ type Record struct {
 	// reached is a set of bits.
 	reached uint16
 
-	stops    []Stop
-	inline   [4]Stop
-	calls    []call
-	uncalled []Uncalled
-	// unlisted is the number of webhooks and policies besides those in uncalled.
-	unlisted int
-	// others are the writes with which the request is in conflict.
-	others   []write
+	stops []Stop
+	// inline has space for the entries of a read: authentication, flow control and authorization.
+	inline [3]Stop
+	// seldom is what few requests have; nil for nothing.
+	seldom   *seldom
 	trackers *request.LatencyTrackers
 
 	outcome
@@ -214,8 +213,42 @@ type outcome struct {
 	timedOut    bool
 	latency     time.Duration
 	etcd        time.Duration
+}
+
+// seldom are the parts of a record that few requests have. All requests allocate a Record, so it is small.
+type seldom struct {
+	calls    []call
+	uncalled []Uncalled
+	// unlisted is the number of webhooks and policies besides those in uncalled.
+	unlisted int
+	// others are the writes with which the request is in conflict.
+	others []write
 	// invalid are the fields that validation refused, with the type of the error, and without values.
 	invalid []string
+}
+
+// parts returns what few requests have, to read it.
+func (r *Record) parts() seldom {
+	if r.seldom == nil {
+		return seldom{}
+	}
+	return *r.seldom
+}
+
+// with returns what few requests have, to change it.
+func (r *Record) with() *seldom {
+	if r.seldom == nil {
+		r.seldom = &seldom{}
+	}
+	return r.seldom
+}
+
+// user returns the identity as which the request is authorized.
+func (r *Record) user() *identity {
+	if r.impersonated != nil {
+		return r.impersonated
+	}
+	return &r.authenticated
 }
 
 type recordKey struct{}

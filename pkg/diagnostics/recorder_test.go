@@ -78,7 +78,7 @@ func refuseAs(name string, err error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		record := From(r.Context())
 		record.setTarget(&request.RequestInfo{IsResourceRequest: true, Verb: "create", APIGroup: "fleet.gatehouse.dev", Resource: "instances", Namespace: "shop"})
-		record.authenticatedAs(&authenticator.Response{User: &user.DefaultInfo{Name: name}}, true, func(s string) string { return s })
+		record.authenticatedAs(&authenticator.Response{User: &user.DefaultInfo{Name: name}}, true, r)
 		record.Enter(Storage)
 		responsewriters.ErrorNegotiated(err, testSerializer(), schema.GroupVersion{Version: "v1"}, w, r)
 	}
@@ -310,7 +310,7 @@ func TestHugeTextsOfClientsAreCut(t *testing.T) {
 		for i := range groups {
 			groups[i] = huge
 		}
-		record.authenticatedAs(&authenticator.Response{User: &user.DefaultInfo{Name: huge, UID: huge, Groups: groups}}, true, func(s string) string { return s })
+		record.authenticatedAs(&authenticator.Response{User: &user.DefaultInfo{Name: huge, UID: huge, Groups: groups}}, true, req)
 		for range 1000 {
 			record.Add(Stop{Gate: ValidatingAdmission, By: huge, Reason: huge})
 			record.Called(huge, nil, 1)

@@ -18,6 +18,7 @@ package diagnostics
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -26,6 +27,8 @@ import (
 const (
 	// mostHolders bounds the users of Seats.
 	mostHolders = 5
+	// mostIdle is the number of users of a level from which those without seats are removed.
+	mostIdle = 256
 	// holdersAge is the time for which the largest users of a level are not computed again: refusals come in
 	// floods.
 	holdersAge = 100 * time.Millisecond
@@ -54,7 +57,8 @@ type seatTable struct {
 
 type levelSeats struct {
 	inUse, waiting int32
-	users          map[string]int32
+	// users include some without seats.
+	users map[string]*int32
 	// largest are the users with the most seats at a time.
 	largest []SeatHolder
 	at      time.Time
@@ -65,23 +69,44 @@ func newSeatTable() *seatTable { return &seatTable{levels: map[string]*levelSeat
 func (t *seatTable) of(level string) *levelSeats {
 	l := t.levels[level]
 	if l == nil {
-		l = &levelSeats{users: map[string]int32{}}
+		l = &levelSeats{users: map[string]*int32{}}
 		t.levels[level] = l
 	}
 	return l
 }
 
-// use adds to the seats of a user.
-func (t *seatTable) use(level, user string, seats int32) {
+// take adds to the seats of a user, and returns what gives them back.
+func (t *seatTable) take(level, user string, seats int32) heldSeats {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l := t.of(level)
-	l.inUse += seats
-	if left := l.users[user] + seats; left == 0 {
-		delete(l.users, user)
-	} else {
-		l.users[user] = left
+	of := l.users[user]
+	if of == nil {
+		if len(l.users) >= mostIdle {
+			maps.DeleteFunc(l.users, func(_ string, seats *int32) bool { return *seats == 0 })
+		}
+		of = new(int32)
+		l.users[user] = of
 	}
+	l.inUse += seats
+	*of += seats
+	return heldSeats{t, l, of, seats}
+}
+
+// heldSeats are the seats of a running request.
+type heldSeats struct {
+	table *seatTable
+	level *levelSeats
+	user  *int32
+	seats int32
+}
+
+// give returns the seats. The user stays in the table, which makes its next request cheap.
+func (h heldSeats) give() {
+	h.table.mu.Lock()
+	defer h.table.mu.Unlock()
+	h.level.inUse -= h.seats
+	*h.user -= h.seats
 }
 
 // wait adds to the number of requests that wait.
@@ -105,7 +130,10 @@ func (t *seatTable) state(level, user string, now time.Time) *Seats {
 		l.largest, l.at = largestOf(l.users), now
 	}
 	seats := &Seats{InUse: l.inUse, Waiting: l.waiting, Holders: slices.Clone(l.largest)}
-	own := l.users[user]
+	own := int32(0)
+	if of := l.users[user]; of != nil {
+		own = *of
+	}
 	i := slices.IndexFunc(seats.Holders, func(h SeatHolder) bool { return h.User == user })
 	switch {
 	case i >= 0:
@@ -120,21 +148,26 @@ func (t *seatTable) state(level, user string, now time.Time) *Seats {
 
 // sum computes the sum of all levels.
 func (t *seatTable) sum() {
-	t.all.inUse, t.all.waiting, t.all.users = 0, 0, map[string]int32{}
+	t.all.inUse, t.all.waiting, t.all.users = 0, 0, map[string]*int32{}
 	for _, l := range t.levels {
 		t.all.inUse += l.inUse
 		t.all.waiting += l.waiting
 		for user, seats := range l.users {
-			t.all.users[user] += seats
+			if t.all.users[user] == nil {
+				t.all.users[user] = new(int32)
+			}
+			*t.all.users[user] += *seats
 		}
 	}
 }
 
 // largestOf returns the users with the most seats, the largest first.
-func largestOf(users map[string]int32) []SeatHolder {
+func largestOf(users map[string]*int32) []SeatHolder {
 	all := make([]SeatHolder, 0, len(users))
 	for user, seats := range users {
-		all = append(all, SeatHolder{user, seats})
+		if *seats > 0 {
+			all = append(all, SeatHolder{user, *seats})
+		}
 	}
 	slices.SortFunc(all, func(a, b SeatHolder) int {
 		return cmp.Or(cmp.Compare(b.Seats, a.Seats), cmp.Compare(a.User, b.User))

@@ -33,13 +33,14 @@ import (
 func (r *Record) trace(server string) *diagnostics.RequestTrace {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	of := r.user()
 	t := &diagnostics.RequestTrace{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: r.id, UID: types.UID(r.id), ResourceVersion: strconv.FormatUint(versionOf(r), 10), CreationTimestamp: metav1.NewTime(r.received.Truncate(time.Second)),
 		},
 		Server:       server,
 		ReceivedTime: metav1.NewMicroTime(r.received.Truncate(time.Microsecond)),
-		User:         diagnostics.TracedUser{Username: r.effective.name, UID: r.effective.uid, Groups: slices.Clone(r.effective.groups)},
+		User:         diagnostics.TracedUser{Username: of.name, UID: of.uid, Groups: slices.Clone(of.groups)},
 		Request: diagnostics.TracedRequest{
 			Verb: r.target.verb, APIGroup: r.target.group, APIVersion: r.target.version, Resource: r.target.resource, Subresource: r.target.subresource,
 			Namespace: r.target.namespace, Name: r.target.name, Path: r.target.path, UserAgent: r.userAgent, SourceIP: hostOf(r.sourceIP),
@@ -48,7 +49,7 @@ func (r *Record) trace(server string) *diagnostics.RequestTrace {
 		Stops: r.traceStops(),
 	}
 	t.User.CredentialID = r.authenticated.credential
-	if r.authenticated.name != r.effective.name || !slices.Equal(r.authenticated.groups, r.effective.groups) {
+	if r.authenticated.name != of.name || !slices.Equal(r.authenticated.groups, of.groups) {
 		t.User.ImpersonatedBy = r.authenticated.name
 	}
 	if r.hasDecision {
@@ -114,8 +115,8 @@ func (r *Record) reasonOf(gate Gate) string {
 	switch {
 	case r.hasDecision && r.decision == gate && r.timedOut:
 		return "the time of the request ended here"
-	case r.hasDecision && r.decision == gate && len(r.invalid) > 0:
-		return strings.Join(r.invalid, ", ")
+	case r.hasDecision && r.decision == gate && len(r.parts().invalid) > 0:
+		return strings.Join(r.parts().invalid, ", ")
 	case r.hasDecision && r.decision == gate && r.verdict == diagnostics.VerdictRefused:
 		return r.reason
 	}
@@ -125,7 +126,10 @@ func (r *Record) reasonOf(gate Gate) string {
 func (r *Record) traceStop(stop *Stop) diagnostics.TraceStop {
 	t := diagnostics.TraceStop{
 		Stop: gateNames[stop.Gate], By: stop.By, Verdict: verdictNames[stop.Verdict], Reason: stop.Reason, Latency: duration(stop.Latency),
-		Changed: stop.Changed, ChangedPaths: slices.Clone(stop.paths), PriorityLevel: stop.PriorityLevel,
+		Changed: stop.Changed, PriorityLevel: stop.PriorityLevel,
+	}
+	if stop.changed != nil {
+		t.ChangedPaths = slices.Clone(*stop.changed)
 	}
 	traceDetails(&t, stop)
 	if stop.Gate == Storage {

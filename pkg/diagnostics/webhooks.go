@@ -40,7 +40,8 @@ func (r *Record) CallBegins(by string) {
 	defer r.mu.Unlock()
 	if !r.closed {
 		r.part = by
-		r.calls = append(r.calls, call{by, time.Now()})
+		parts := r.with()
+		parts.calls = append(parts.calls, call{by, time.Now()})
 	}
 }
 
@@ -55,8 +56,9 @@ func (r *Record) Called(by string, configuration *Object, latency time.Duration)
 	if r.closed {
 		return
 	}
-	if i := slices.IndexFunc(r.calls, func(c call) bool { return c.by == by }); i >= 0 {
-		r.calls = slices.Delete(r.calls, i, i+1)
+	parts := r.with()
+	if i := slices.IndexFunc(parts.calls, func(c call) bool { return c.by == by }); i >= 0 {
+		parts.calls = slices.Delete(parts.calls, i, i+1)
 	}
 	stop := Stop{Gate: r.gate, By: by, Latency: latency}
 	if configuration != nil {
@@ -67,14 +69,13 @@ func (r *Record) Called(by string, configuration *Object, latency time.Duration)
 
 // interrupt ends the running calls of a request whose time has ended: the first one had its clock.
 func (r *Record) interrupt(now time.Time) {
-	for i, c := range r.calls {
+	for i, c := range r.parts().calls {
 		stop := Stop{Gate: r.gate, By: c.by, Verdict: NoOpinion, Reason: "the call was running when the time of the request ended", Latency: now.Sub(c.begun)}
 		if i == 0 {
 			stop.Verdict, r.part = Refused, c.by
 		}
 		r.add(stop)
 	}
-	r.calls = nil
 }
 
 // RefusedBy notes that a plugin refused because of a webhook or a policy, whose entry is marked, or

@@ -313,6 +313,8 @@ var rooms = []room{
 	{packages: "pkg/certificates", may: []string{
 		"k8s.io/component-base/metrics/...", "pkg/files", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/server/dynamiccertificates", "k8s.io/client-go/tools/clientcmd/...", "k8s.io/client-go/util/cert",
 	}},
+	// The connections that agents of hosts open to the server: both ends.
+	{packages: "pkg/tunnel", may: []string{"pkg/apis/fleet/v1alpha1", "golang.org/x/net/http2", "k8s.io/client-go/rest", "k8s.io/client-go/transport"}},
 	// The servers that a kubeconfig lists, below client-go.
 	{packages: "pkg/failover", may: []string{"k8s.io/client-go/rest", "k8s.io/client-go/tools/clientcmd/..."}},
 	{packages: "pkg/credentials", may: []string{"pkg/authentication/revocation", "pkg/certificates", "pkg/failover", "pkg/files", "pkg/generated/clientset/versioned", "github.com/spf13/pflag", "k8s.io/client-go/...", "k8s.io/cluster-bootstrap/..."}},

@@ -51,7 +51,7 @@ type layout struct {
 
 func run(args []string) error {
 	if len(args) < 4 {
-		return errors.New("usage: oci-image OUT.tar PROGRAM PAUSE-NAME NAME...")
+		return errors.New("usage: oci-image OUT.tar PROGRAM PAUSE-NAME NAME [NAME ...]")
 	}
 	program, err := os.ReadFile(args[1])
 	if err != nil {
