@@ -110,7 +110,10 @@ func (c *execCommand) stream(ctx context.Context, t *target, subresource string,
 	if c.stdin {
 		options.Stdin = c.In
 	}
-	if c.tty && c.stdin {
+	switch {
+	case c.tty && !c.stdin:
+		fmt.Fprintln(c.Err, "--tty needs the standard input: it has no effect without --stdin")
+	case c.tty:
 		terminal, err := openTerminal(ctx, c.In)
 		if err != nil {
 			return err

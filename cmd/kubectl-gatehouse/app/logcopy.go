@@ -42,11 +42,9 @@ const (
 // logOptions are the options of requests for logs.
 type logOptions struct {
 	follow, previous, timestamps bool
-	// noPrefix is set by --prefix=false.
-	noPrefix              bool
-	tailLines, limitBytes *int64
-	sinceSeconds          int64
-	from                  string
+	tailLines, limitBytes        *int64
+	sinceSeconds                 int64
+	from                         string
 }
 
 // lockedWriter is shared by several logs, which write whole lines.

@@ -40,7 +40,8 @@ type logsCommand struct {
 	selector      string
 	allContainers bool
 	maxRequests   int
-	prefix        bool
+	// noPrefix is set by --prefix=false.
+	prefix, noPrefix bool
 	// tail is -1 for no limit, and limit 0.
 	tail, limit int64
 	since       time.Duration
@@ -66,11 +67,10 @@ lost connection, without a line twice.`,
   kubectl gatehouse logs web-844cf8b45-w5s76 -c web --previous`,
 		Args: cobra.MaximumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c.prefixGiven(cmd)
-			if cmd.Flags().Changed("tail") || c.selector == "" {
-				return c.run(cmd.Context(), args)
+			c.noPrefix = cmd.Flags().Changed("prefix") && !c.prefix
+			if c.selector != "" && !cmd.Flags().Changed("tail") {
+				c.tail = selectedTail
 			}
-			c.tail = selectedTail
 			return c.run(cmd.Context(), args)
 		},
 	}
@@ -88,11 +88,6 @@ lost connection, without a line twice.`,
 	fs.StringVar(&c.sinceTime, "since-time", "", "Print only what is newer than this time, as in 2026-01-02T15:04:05Z.")
 	fs.IntVar(&c.maxRequests, "max-log-requests", 5, "Maximum number of logs to follow at a time.")
 	return cmd
-}
-
-// prefixGiven keeps --prefix=false from its default for apps.
-func (c *logsCommand) prefixGiven(cmd *cobra.Command) {
-	c.noPrefix = cmd.Flags().Changed("prefix") && !c.prefix
 }
 
 func (c *logsCommand) check(args []string) error {

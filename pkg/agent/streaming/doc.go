@@ -23,6 +23,6 @@ limitations under the License.
 //	GET|POST /v1/instances/{namespace}/{name}/{uid}/{container}/attach
 //	GET|POST /v1/instances/{namespace}/{name}/{uid}/portforward
 //
-// The parameters of a log are those of PodLogOptions, and those of exec and attach those of a kubelet:
+// The parameters of a log are those of the log of a pod, and those of exec and attach those of a kubelet:
 // input, output, error and tty with the value 1, and command. Read New.
 package streaming
