@@ -262,7 +262,7 @@ var rooms = []room{
 	{packages: "pkg/agent/runtime/cri", may: []string{
 		"pkg/agent/runtime", "google.golang.org/grpc/...", "k8s.io/cri-api/...", "k8s.io/cri-client/...",
 	}, tests: []string{"pkg/agent/runtime/simulated", "k8s.io/client-go/..."}},
-	{packages: "pkg/agent/streaming", may: []string{"pkg/agent/runtime"}, tests: []string{"pkg/agent/runtime/simulated", "k8s.io/client-go/..."}},
+	{packages: "pkg/agent/streaming", may: []string{"pkg/agent/runtime"}, tests: []string{"pkg/agent/runtime/simulated", "pkg/tunnel", "k8s.io/client-go/..."}},
 	{packages: "pkg/agent/join", may: []string{"pkg/files", "k8s.io/client-go/..."}},
 	{packages: "pkg/agent/checkpoint", may: []string{"pkg/files"}},
 	{packages: "pkg/agent/machine", may: []string{"pkg/files", "golang.org/x/sys/unix"}},
