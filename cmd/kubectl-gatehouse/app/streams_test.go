@@ -30,8 +30,11 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/proxy"
+	translator "k8s.io/apiserver/pkg/util/proxy"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"k8s.io/streaming/pkg/httpstream/wsstream"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/agent/runtime/simulated"
 	"github.com/gatehouse-dev/gatehouse/pkg/agent/streaming"
@@ -44,7 +47,10 @@ import (
 type hostOfOne struct {
 	instance   *v1alpha1.Instance
 	containers *simulated.Runtime
-	agent      http.Handler
+	// agent is the URL of the agent's handler.
+	agent string
+	// translates is set if the server is reached by WebSocket.
+	translates bool
 }
 
 func (h *hostOfOne) Instance(namespace, name string) *v1alpha1.Instance {
@@ -78,10 +84,10 @@ func (h *hostOfOne) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// pass sends a request to the agent, as the server does. WebSocket needs the server's translation, so it is
-// refused, and clients use SPDY.
+// pass sends a request to the agent, as the server does. Behind a proxy that passes no WebSocket on, clients use
+// SPDY.
 func (h *hostOfOne) pass(w http.ResponseWriter, r *http.Request, subresource string) {
-	if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+	if !h.translates && strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 		http.Error(w, "no WebSocket", http.StatusBadRequest)
 		return
 	}
@@ -98,15 +104,31 @@ func (h *hostOfOne) pass(w http.ResponseWriter, r *http.Request, subresource str
 		}
 		sent[name] = values
 	}
-	passed := r.Clone(r.Context())
-	passed.URL = &url.URL{Path: target + subresource, RawQuery: sent.Encode()}
-	h.agent.ServeHTTP(w, passed)
+	location := &url.URL{Scheme: "http", Host: strings.TrimPrefix(h.agent, "http://"), Path: target + subresource, RawQuery: sent.Encode()}
+	passing := proxy.NewUpgradeAwareHandler(location, nil, false, subresource != "log", proxyFailure{})
+	passing.FlushInterval = -1
+	var handler http.Handler = passing
+	switch subresource {
+	case "exec", "attach":
+		has := func(name string) bool { return query.Get(name) == "true" }
+		streams := translator.Options{Stdin: has("stdin"), Stdout: has("stdout"), Stderr: has("stderr"), Tty: has("tty")}
+		handler = translator.NewTranslatingHandler(passing, translator.NewStreamTranslatorHandler(location, nil, 0, streams), wsstream.IsWebSocketRequestWithStreamCloseProtocol)
+	case "portforward":
+		handler = translator.NewTranslatingHandler(passing, translator.NewTunnelingHandler(passing), wsstream.IsWebSocketRequestWithTunnelingProtocol)
+	}
+	handler.ServeHTTP(w, r)
+}
+
+type proxyFailure struct{}
+
+func (proxyFailure) Error(w http.ResponseWriter, _ *http.Request, err error) {
+	http.Error(w, err.Error(), http.StatusInternalServerError)
 }
 
 // newHostOfOne returns the path of a kubeconfig of the server.
-func newHostOfOne(t *testing.T) (*hostOfOne, string) {
+func newHostOfOne(t *testing.T, translates bool) (*hostOfOne, string) {
 	t.Helper()
-	h := &hostOfOne{containers: simulated.New(simulated.Options{HostName: "sim-1", HostNumber: 1})}
+	h := &hostOfOne{translates: translates, containers: simulated.New(simulated.Options{HostName: "sim-1", HostNumber: 1})}
 	h.instance = &v1alpha1.Instance{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "Instance"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web-x", UID: "u-1", Labels: map[string]string{"app": "web"}},
@@ -123,7 +145,9 @@ func newHostOfOne(t *testing.T) (*hostOfOne, string) {
 			t.Fatal(err)
 		}
 	}
-	h.agent = streaming.New(h, h.containers)
+	agent := httptest.NewServer(streaming.New(h, h.containers))
+	t.Cleanup(agent.Close)
+	h.agent = agent.URL
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
 	config := clientcmdapi.NewConfig()
@@ -138,7 +162,13 @@ func newHostOfOne(t *testing.T) (*hostOfOne, string) {
 }
 
 func TestCommandsReachAContainer(t *testing.T) {
-	_, kubeconfig := newHostOfOne(t)
+	for protocol, translates := range map[string]bool{"by WebSocket": true, "by SPDY": false} {
+		t.Run(protocol, func(t *testing.T) { commandsReachAContainer(t, translates) })
+	}
+}
+
+func commandsReachAContainer(t *testing.T, translates bool) {
+	_, kubeconfig := newHostOfOne(t, translates)
 	const defaulted = "Defaulted container \"web\" out of: web, proxy\n"
 	for name, tc := range map[string]struct {
 		line        string
@@ -193,7 +223,7 @@ func (s *sharedText) String() string {
 }
 
 func TestALogIsFollowedUntilTheContainerEnds(t *testing.T) {
-	h, kubeconfig := newHostOfOne(t)
+	h, kubeconfig := newHostOfOne(t, true)
 	out, done := &sharedText{}, make(chan int, 1)
 	go func() {
 		done <- Execute(t.Context(), []string{"logs", "web-x", "-c", "web", "-f", "--kubeconfig", kubeconfig}, Streams{Out: out, Err: out})
@@ -208,7 +238,13 @@ func TestALogIsFollowedUntilTheContainerEnds(t *testing.T) {
 }
 
 func TestAPortIsForwarded(t *testing.T) {
-	_, kubeconfig := newHostOfOne(t)
+	for protocol, translates := range map[string]bool{"by WebSocket": true, "by SPDY": false} {
+		t.Run(protocol, func(t *testing.T) { aPortIsForwarded(t, translates) })
+	}
+}
+
+func aPortIsForwarded(t *testing.T, translates bool) {
+	_, kubeconfig := newHostOfOne(t, translates)
 	out, done := &sharedText{}, make(chan int, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
