@@ -64,6 +64,9 @@ func TestAFollowedLogIsResumedWithoutALineTwice(t *testing.T) {
 		"lines with the same time": {
 			[]response{{at1 + "a\n" + at1 + "b\n", lost}, {at1 + "a\n" + at1 + "b\n" + at1 + "c\n", nil}}, false, 0, "a\nb\nc\n",
 		},
+		"several lines of the second that is requested again": {
+			[]response{{at1 + "a\n" + at2 + "b\n", lost}, {at1 + "a\n" + at2 + "b\n" + at3 + "c\n", nil}}, false, 0, "a\nb\nc\n",
+		},
 		"the same line at another time": {
 			[]response{{at1 + "a\n", lost}, {at1 + "a\n" + at2 + "a\n", nil}}, false, 0, "a\na\n",
 		},
