@@ -257,14 +257,16 @@ var rooms = []room{
 	// k8s.io/apiserver nor etcd. It calls a runtime only through the interface.
 	{packages: "pkg/agent", may: []string{"pkg/agent/runtime", "pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/..."}},
 	{packages: "pkg/agent/runtime"},
-	{packages: "pkg/agent/runtime/simulated", may: []string{"pkg/agent/runtime"}},
+	// It serves exec, attach and port forwarding itself, by the library that runtimes use.
+	{packages: "pkg/agent/runtime/simulated", may: []string{"pkg/agent/runtime", "k8s.io/cri-streaming/..."}},
 	{packages: "pkg/agent/runtime/cri", may: []string{
 		"pkg/agent/runtime", "google.golang.org/grpc/...", "k8s.io/cri-api/...", "k8s.io/cri-client/...",
-	}},
+	}, tests: []string{"pkg/agent/runtime/simulated", "k8s.io/client-go/..."}},
+	{packages: "pkg/agent/streaming", may: []string{"pkg/agent/runtime"}, tests: []string{"pkg/agent/runtime/simulated", "pkg/tunnel", "k8s.io/client-go/..."}},
 	{packages: "pkg/agent/join", may: []string{"pkg/files", "k8s.io/client-go/..."}},
 	{packages: "pkg/agent/checkpoint", may: []string{"pkg/files"}},
 	{packages: "pkg/agent/machine", may: []string{"pkg/files", "golang.org/x/sys/unix"}},
-	{packages: "pkg/simulation", may: []string{"pkg/agent", "pkg/agent/runtime/simulated", "k8s.io/client-go/rest", "github.com/spf13/pflag"}},
+	{packages: "pkg/simulation", may: []string{"pkg/agent", "pkg/agent/runtime/simulated", "pkg/agent/streaming", "pkg/tunnel", "k8s.io/client-go/rest", "github.com/spf13/pflag"}},
 	// Bodies are checked before they are decoded. YAML is parsed by the parser that the
 	// decoder's parser derives from, because only that one exposes aliases.
 	{packages: "pkg/apiserver/bodies", may: []string{"k8s.io/apiserver/pkg/endpoints/...", "go.yaml.in/yaml/v3", "sigs.k8s.io/yaml"}},
@@ -346,6 +348,8 @@ var rooms = []room{
 	{packages: "pkg/server(/options)?", may: []string{"pkg/..."}, free: true},
 
 	{packages: "cmd/.*", may: []string{"cmd/...", "pkg/..."}, free: true},
+	// The program of the first image prints the size of its terminal.
+	{packages: "artifacts/examples/hello", may: []string{"golang.org/x/term"}},
 	// The example controller uses only packages that are available to other modules.
 	{packages: "artifacts/examples/.*", may: []string{"pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/..."}},
 	// The kit is for the tests of every package, so it imports none of the product's.
