@@ -87,7 +87,6 @@ func TestFilesAreCopiedThroughTheServer(t *testing.T) {
 	}
 	server := servertesting.Start(t)
 	client := harness.NewFleetClient(t, server.Config)
-	needServed(t, client)
 	client.CreateReadyHost(t, "edge-1", "4")
 	client.CreateInstance(t, "web")
 	client.MustBind(t, "web", "edge-1")

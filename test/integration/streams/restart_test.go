@@ -72,7 +72,6 @@ func TestAFollowedLogSurvivesTheDeathOfTheServer(t *testing.T) {
 	}
 	runHosts(t, dataDir)
 	client := harness.NewFleetClient(t, config)
-	needServed(t, client)
 	client.WaitReady(t, "sim-1")
 	client.CreateInstance(t, "web")
 	client.MustBind(t, "web", "sim-1")

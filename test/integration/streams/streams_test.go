@@ -25,6 +25,8 @@ import (
 	"sync"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	servertesting "github.com/gatehouse-dev/gatehouse/cmd/gatehouse/app/testing"
 	plugin "github.com/gatehouse-dev/gatehouse/cmd/kubectl-gatehouse/app"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
@@ -86,34 +88,24 @@ func reachable(t *testing.T, kubeconfig, instance string) {
 	})
 }
 
-// needServed skips a test if the server does not serve the subresources of instances.
-func needServed(t *testing.T, client harness.FleetClient) {
-	t.Helper()
-	list, err := client.Discovery().ServerResourcesForGroupVersion(v1alpha1.SchemeGroupVersion.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range list.APIResources {
-		if list.APIResources[i].Name == "instances/log" {
-			return
-		}
-	}
-	t.Skip("the server does not serve instances/log")
-}
-
 func startSimulated(t *testing.T) (*servertesting.Server, harness.FleetClient) {
 	t.Helper()
 	server := servertesting.Start(t, func(o *options.Options) { o.SimulateHosts = 1 })
 	client := harness.NewFleetClient(t, server.Config)
-	needServed(t, client)
 	client.WaitReady(t, "sim-1")
 	client.CreateInstance(t, "web", func(i *v1alpha1.Instance) {
 		i.Spec.Containers[0].Ports = []v1alpha1.ContainerPort{{Name: "http", ContainerPort: 8080}}
 		i.Spec.Containers = append(i.Spec.Containers, v1alpha1.Container{Name: "proxy", Image: "proxy:1"})
 	})
 	client.MustBind(t, "web", "sim-1")
-	client.WaitInstance(t, "web", "runs", isRunning)
-	reachable(t, server.Kubeconfig, "web")
+	kit.Eventually(t, "both containers run", func(ctx context.Context) bool {
+		instance, err := client.FleetV1alpha1().Instances("default").Get(ctx, "web", metav1.GetOptions{})
+		return err == nil && len(instance.Status.ContainerStatuses) == 2 && instance.Status.Phase == v1alpha1.InstanceRunning
+	})
+	kit.EventuallyState(t, "the host is connected", func(ctx context.Context) (bool, string) {
+		code, out, stderr := execute(ctx, server.Kubeconfig, "logs web -c web --tail=0", "")
+		return code == 0, out + stderr
+	})
 	return server, client
 }
 

@@ -94,12 +94,10 @@ func (r *Runtime) WriteLog(ctx context.Context, instance *v1alpha1.Instance, con
 		case <-r.clock.After(followInterval):
 		}
 		sandbox, err := r.Sandbox(ctx, instance.UID)
-		if err != nil || sandbox == nil {
+		if err != nil {
 			return err
 		}
-		if container = attempt(sandbox, container); container == nil {
-			return nil
-		}
+		container = current(sandbox, container, r.clock.Now())
 		lines, last = after(output(key, container, r.clock.Now()), last)
 	}
 }
@@ -112,14 +110,18 @@ func ended(ctx context.Context, err error) error {
 	return err
 }
 
-// attempt returns the container with the name and attempt of another; nil if the runtime has it no more.
-func attempt(sandbox *runtime.Sandbox, of *runtime.Container) *runtime.Container {
-	for i := range sandbox.Containers {
-		if c := &sandbox.Containers[i]; c.Name == of.Name && c.Attempt == of.Attempt {
-			return c
+// current returns the present state of a container. One that the runtime has no more was stopped and removed since.
+func current(sandbox *runtime.Sandbox, of *runtime.Container, now time.Time) *runtime.Container {
+	if sandbox != nil {
+		for i := range sandbox.Containers {
+			if c := &sandbox.Containers[i]; c.Name == of.Name && c.Attempt == of.Attempt {
+				return c
+			}
 		}
 	}
-	return nil
+	removed := *of
+	removed.State, removed.FinishedAt, removed.Reason = runtime.ContainerExited, now, "Completed"
+	return &removed
 }
 
 // after returns the lines that are later than a time, and the time of the last line.
