@@ -53,6 +53,9 @@ func (s *instanceState) status(instance *v1alpha1.Instance, sandbox *runtime.San
 	accepted := seconds(s.accepted)
 	status.ObservedGeneration = instance.Generation
 	status.HostIP, status.InstanceIP, status.StartTime = hostIP, sandbox.IP, &accepted
+	if instance.Spec.HostNetwork {
+		status.InstanceIP = hostIP
+	}
 	status.ContainerStatuses = nil
 	var unready []string
 	for i := range instance.Spec.Containers {

@@ -261,6 +261,7 @@ var rooms = []room{
 	{packages: "pkg/agent/runtime/cri", may: []string{
 		"pkg/agent/runtime", "google.golang.org/grpc/...", "k8s.io/cri-api/...", "k8s.io/cri-client/...",
 	}},
+	{packages: "pkg/agent/provision", may: []string{"pkg/agent/runtime", "pkg/files", "golang.org/x/sys/unix", "k8s.io/client-go/rest"}},
 	{packages: "pkg/agent/join", may: []string{"pkg/files", "k8s.io/client-go/..."}},
 	{packages: "pkg/agent/checkpoint", may: []string{"pkg/files"}},
 	{packages: "pkg/agent/machine", may: []string{"pkg/files", "golang.org/x/sys/unix"}},
