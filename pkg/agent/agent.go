@@ -28,6 +28,7 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/agent/prober"
 	"github.com/gatehouse-dev/gatehouse/pkg/agent/runtime"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
@@ -134,6 +135,9 @@ func (a *Agent) Run(ctx context.Context) {
 
 func (a *Agent) run(ctx context.Context, heartbeat func()) {
 	c := newController(a)
+	if executor, ok := a.runtime.(runtime.Executor); ok {
+		c.prober = prober.New(ctx, executor, c.mirror.markUID)
+	}
 	c.readCheckpoint(ctx)
 	var parts sync.WaitGroup
 	parts.Go(heartbeat)

@@ -90,6 +90,14 @@ type Adopter interface {
 	Adopt(ctx context.Context, instance *v1alpha1.Instance) error
 }
 
+// Executor is implemented by runtimes with real containers. Without it, containers are ready as soon
+// as they run.
+type Executor interface {
+	// ExecSync runs a command in a running container to its end. An error is one of the runtime;
+	// context.DeadlineExceeded if the command did not end in time. CRI: ExecSync.
+	ExecSync(ctx context.Context, uid types.UID, container string, command []string, timeout time.Duration) (exitCode int32, output string, err error)
+}
+
 // Provider prepares what containers use of the host and of the server: variables and volumes. Runtimes
 // with real containers call it before they create one.
 type Provider interface {
