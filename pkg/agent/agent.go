@@ -93,6 +93,8 @@ type Agent struct {
 	clock clock.PassiveClock
 	// lease is the HostLease as last written.
 	lease *v1alpha1.HostLease
+	// contact is when the server last answered.
+	contact contact
 	// reported is the state of the runtime as last reported.
 	reported runtime.Info
 }
@@ -134,6 +136,7 @@ func (a *Agent) Run(ctx context.Context) {
 }
 
 func (a *Agent) run(ctx context.Context, heartbeat func()) {
+	a.contact.begin(a.clock.Now())
 	c := newController(a)
 	if executor, ok := a.runtime.(runtime.Executor); ok {
 		c.prober = prober.New(ctx, executor, c.mirror.markUID)

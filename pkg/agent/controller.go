@@ -215,6 +215,7 @@ func (c *controller) act(ctx context.Context, s *instanceState, instance *v1alph
 			sandbox = s.withLost(instance, sandbox, c.clock.Now())
 		}
 		c.probe(s, instance, sandbox)
+		s.cut, s.cutNext = c.contact.cutOff(instance, sandbox, c.clock.Now())
 		o.decision, o.sandbox = s.decide(instance, sandbox, c.clock.Now(), &c.options), sandbox
 		progress := false
 		for i := range o.actions {

@@ -45,6 +45,10 @@ type instanceState struct {
 	foreign bool
 	// deleted is set once the agent has deleted the instance: later watch events are outdated.
 	deleted bool
+	// cut is set while the instance must not run because the server does not answer, and cutNext is when
+	// that may change; see contact.cutOff.
+	cut     bool
+	cutNext time.Time
 	// killed is the end of the grace period of the last stop of the sandbox; zero before.
 	killed     time.Time
 	containers map[string]*containerState
@@ -141,6 +145,11 @@ func (s *instanceState) decide(instance *v1alpha1.Instance, sandbox *runtime.San
 			return decision{actions: s.stop(now, now)}
 		}
 		d.next = deadline
+	}
+	d.next = earlier(d.next, s.cutNext)
+	if s.cut {
+		d.actions = stopRunning(instance, sandbox)
+		return d
 	}
 	if sandbox == nil {
 		d.actions = append(d.actions, action{kind: runSandbox})
