@@ -159,7 +159,7 @@ func (p *Prober) once(ctx context.Context, w *watched, k kind) {
 		return
 	}
 	if err != nil {
-		klog.FromContext(ctx).V(2).Info("A probe could not be carried out", "uid", w.target.UID, "container", w.target.Spec.Name, "probe", k.String(), "err", err)
+		klog.FromContext(ctx).V(2).Info("Carrying out a probe failed", "uid", w.target.UID, "container", w.target.Spec.Name, "probe", k.String(), "err", err)
 		return
 	}
 	p.mu.Lock()

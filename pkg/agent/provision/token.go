@@ -139,7 +139,7 @@ func (m *Manager) renew(ctx context.Context, record *issued) error {
 		if !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {
 			klog.FromContext(ctx).Error(err, "Requesting a token failed, retrying", "instance", klog.KRef(record.Namespace, record.Name))
 		} else {
-			klog.FromContext(ctx).Info("The server gives no token, retrying", "instance", klog.KRef(record.Namespace, record.Name), "err", err)
+			klog.FromContext(ctx).Info("Token was refused, retrying", "instance", klog.KRef(record.Namespace, record.Name), "err", err)
 		}
 	}
 	if err == nil || !exists(filepath.Join(dir, "token")) {
