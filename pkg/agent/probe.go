@@ -17,6 +17,8 @@ limitations under the License.
 package agent
 
 import (
+	"cmp"
+
 	"github.com/gatehouse-dev/gatehouse/pkg/agent/prober"
 	"github.com/gatehouse-dev/gatehouse/pkg/agent/runtime"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
@@ -43,7 +45,7 @@ func (c *controller) probe(s *instanceState, instance *v1alpha1.Instance, sandbo
 		}
 		ip := sandbox.IP
 		if instance.Spec.HostNetwork {
-			ip = c.hostIP
+			ip = cmp.Or(c.hostIP, "127.0.0.1")
 		}
 		targets = append(targets, prober.Target{
 			UID: instance.UID, Spec: spec, ID: newest.ID, IP: ip, StartedAt: newest.StartedAt, Before: reported(instance, newest),

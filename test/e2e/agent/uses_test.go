@@ -202,3 +202,46 @@ func TestAPrivilegedContainerRuns(t *testing.T) {
 	})
 	wait(t, "privileged", "runs", runs)
 }
+
+func TestWithoutTheServerAnInstanceUsesWhatTheHostHasSavedAndAnotherStops(t *testing.T) {
+	createObjects(t, "offline")
+	create(t, "offline", func(i *v1alpha1.Instance) {
+		i.Spec.Volumes = []v1alpha1.Volume{{Name: "secret", Secret: &v1alpha1.SecretVolumeSource{SecretName: "offline"}}}
+		c := &i.Spec.Containers[0]
+		c.VolumeMounts = []v1alpha1.VolumeMount{{Name: "secret", MountPath: "/secret"}}
+		c.Args = []string{"--show", "/secret/password"}
+	})
+	create(t, "fenced", func(i *v1alpha1.Instance) { i.Spec.StopAfterDisconnectSeconds = ptr.To[int64](5) })
+	saved, fenced := wait(t, "offline", "runs", runs), wait(t, "fenced", "runs", runs)
+	env.server.kill()
+	kit.EventuallyState(t, "the fenced instance stops", func(context.Context) (bool, string) {
+		log := logOf(fenced, 0)
+		return strings.Contains(log, "SIGTERM received, stopping"), log
+	})
+	if log := logOf(saved, 0); strings.Contains(log, "SIGTERM") {
+		t.Errorf("the other stops, too: %s", log)
+	}
+	env.powerFailure()
+	if err := env.startRuntime(); err != nil {
+		t.Fatal(err)
+	}
+	if err := env.startAgent(); err != nil {
+		t.Fatal(err)
+	}
+	kit.EventuallyState(t, "the saved instance runs without the server", func(context.Context) (bool, string) {
+		log := logOf(saved, 1)
+		return strings.Contains(log, "/secret/password: swordfish"), log
+	})
+	if log := logOf(fenced, 1); strings.Contains(log, "hello from") {
+		t.Errorf("the fenced instance runs without the server: %s", log)
+	}
+	if err := env.startServer(); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, "offline", "is reported", func(i *v1alpha1.Instance, c *v1alpha1.ContainerStatus) bool { return runs(i, c) && c.RestartCount == 1 })
+	wait(t, "fenced", "runs again", func(i *v1alpha1.Instance, c *v1alpha1.ContainerStatus) bool { return runs(i, c) && c.RestartCount > 0 })
+	kit.Eventually(t, "the token follows", func(context.Context) bool {
+		_, err := os.Stat(filepath.Join(runDir, "tokens", string(saved.UID), "token"))
+		return err == nil
+	})
+}

@@ -212,7 +212,7 @@ func validateMounts(mounts []fleet.VolumeMount, volumes map[string]bool, at *fie
 	for i := range mounts {
 		mount, here := &mounts[i], at.Index(i)
 		if mount.Name != "" && !volumes[mount.Name] {
-			errs = append(errs, field.NotFound(here.Child("name"), mount.Name))
+			errs = append(errs, field.Invalid(here.Child("name"), mount.Name, "is not the name of a volume in spec.volumes"))
 		}
 		errs = append(errs, validateAbsolute(mount.MountPath, here.Child("mountPath"))...)
 		clean := path.Clean(mount.MountPath)

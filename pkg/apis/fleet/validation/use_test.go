@@ -94,7 +94,7 @@ func TestWhatANewInstanceUsesIsChecked(t *testing.T) {
 		{name: "a file is not a directory", change: items(fleet.KeyToPath{Key: "a", Path: "x/y"}, fleet.KeyToPath{Key: "b", Path: "x"}), want: []want{{invalid, data + ".configMap.items[0].path"}}},
 
 		{name: "a volume may be mounted twice", change: mount("/a", "/b")},
-		{name: "a mounted volume exists", change: container(func(c *fleet.Container) { c.VolumeMounts = []fleet.VolumeMount{{Name: "data", MountPath: "/a"}} }), want: []want{{field.ErrorTypeNotFound, first + "volumeMounts[0].name"}}},
+		{name: "a mounted volume exists", change: container(func(c *fleet.Container) { c.VolumeMounts = []fleet.VolumeMount{{Name: "data", MountPath: "/a"}} }), want: []want{{invalid, first + "volumeMounts[0].name"}}},
 		{name: "a place of a volume is absolute, not the root and not a list", change: mount("a", "/", "/a:b"), want: []want{{invalid, first + "volumeMounts[0].mountPath"}, {invalid, first + "volumeMounts[1].mountPath"}, {invalid, first + "volumeMounts[2].mountPath"}}},
 		{name: "a place has one volume", change: mount("/a", "/a/"), want: []want{{duplicate, first + "volumeMounts[1].mountPath"}}},
 
