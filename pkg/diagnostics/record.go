@@ -191,8 +191,8 @@ type Record struct {
 	reached uint16
 
 	stops []Stop
-	// inline has space for the entries of a read: authentication, flow control and authorization.
-	inline [3]Stop
+	// inline has space for the entries of a read: a further one would double its garbage.
+	inline [4]Stop
 	// seldom is what few requests have; nil for nothing.
 	seldom   *seldom
 	trackers *request.LatencyTrackers

@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"k8s.io/klog/v2"
@@ -34,8 +35,29 @@ type discreet struct{}
 
 var _ klog.LogFilter = discreet{}
 
-// Filter implements klog.LogFilter.
-func (discreet) Filter(args []any) []any { return args }
+// Filter implements klog.LogFilter. The library logs the steps of slow requests, with the errors in which webhooks and
+// values of objects are quoted.
+func (discreet) Filter(args []any) []any {
+	for i, arg := range args {
+		text, ok := arg.(string)
+		if !ok || !strings.HasPrefix(text, stepPrefix) || !strings.Contains(text, "err:") {
+			continue
+		}
+		steps := strings.Split(text, "\n"+stepPrefix)
+		for n, step := range steps {
+			steps[n] = stepError.ReplaceAllString(step, "${1}"+removed)
+		}
+		args = slices.Clone(args)
+		args[i] = strings.Join(steps, "\n"+stepPrefix)
+	}
+	return args
+}
+
+// stepPrefix begins the text of each step of k8s.io/utils/trace. An error may have several lines.
+const stepPrefix = "Trace["
+
+// stepError matches the error of a step, which is its last field.
+var stepError = regexp.MustCompile(`(?s)(\berr:).*`)
 
 // FilterF implements klog.LogFilter. The library's admission plugins log denials and failed calls of webhooks.
 func (discreet) FilterF(format string, args []any) (string, []any) {

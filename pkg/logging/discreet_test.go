@@ -46,6 +46,9 @@ func TestLinesOfLibrariesHaveNoSecrets(t *testing.T) {
 		{"another error", structured("Unhandled Error", "err", errors.New("x")), "Unhandled Error [err x]"},
 		{"a webhook that denies", formatted("rejected by webhook %q: %#v", "a", secret), `rejected by webhook "a"`},
 		{"a webhook that fails", formatted("Failed calling webhook, failing closed %v: %v", "a", failed), `Failed calling webhook, failing closed a: failed calling webhook "a": an error on the server ([removed]`},
+		{"the steps of a slow request", plain("Trace[1]: \"Update\" (total time: 600ms):\nTrace[1]: ---\"Write to database call failed\" len:165,err:denied the request: not\nwith " + secret + " 500ms (11:00:00)\nTrace[1]: ---\"Writing\" 100ms"),
+			"Trace[1]: \"Update\" (total time: 600ms):\nTrace[1]: ---\"Write to database call failed\" len:165,err:[removed]\nTrace[1]: ---\"Writing\" 100ms"},
+		{"another text", plain("err: a"), "err: a"},
 		{"another line", formatted("%s and %s", "a", "b"), "a and b"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -54,6 +57,10 @@ func TestLinesOfLibrariesHaveNoSecrets(t *testing.T) {
 			}
 		})
 	}
+}
+
+func plain(text string) func() string {
+	return func() string { return fmt.Sprint(discreet{}.Filter([]any{text})...) }
 }
 
 func structured(message string, keysAndValues ...any) func() string {

@@ -154,6 +154,7 @@ func TestCreatesAreRefusedWhileUpdatesHaveTheReserve(t *testing.T) {
 	}
 	put := func(until int64, bytes int) {
 		for i := 0; ; i++ {
+			etcd.Commit() // the size lacks the writes of the last 100 ms otherwise
 			if size, _ := etcd.Size(); size >= until {
 				return
 			}
@@ -167,7 +168,7 @@ func TestCreatesAreRefusedWhileUpdatesHaveTheReserve(t *testing.T) {
 		t.Fatalf("the empty database has %d of %d bytes", size, limit)
 	}
 	put(quota/2, 50_000)
-	put(quota-reserve(quota), 2_000) // the size that etcd reports lacks the writes of the last 100 ms
+	put(quota-reserve(quota), 50_000)
 	if err := s.RefuseCreate(); !storage.IsInsufficientStorage(err) || !strings.HasPrefix(err.Error(), "nothing can be created: the database has reached its quota") {
 		t.Errorf("a create: %v", err)
 	}
@@ -209,6 +210,7 @@ func TestANearlyFullDatabaseIsReportedOnce(t *testing.T) {
 	s := watcher(t, etcd, warnings)
 	s.local = nil // as of an external etcd: there is no reserve
 	for i := 0; ; i++ {
+		etcd.Commit() // the size lacks the writes of the last 100 ms otherwise
 		if size, _ := etcd.Size(); size >= quota/100*92 {
 			break
 		}
