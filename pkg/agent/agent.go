@@ -28,6 +28,7 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/agent/prober"
 	"github.com/gatehouse-dev/gatehouse/pkg/agent/runtime"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
@@ -92,6 +93,8 @@ type Agent struct {
 	clock clock.PassiveClock
 	// lease is the HostLease as last written.
 	lease *v1alpha1.HostLease
+	// contact is when the server last answered.
+	contact contact
 	// reported is the state of the runtime as last reported.
 	reported runtime.Info
 }
@@ -133,7 +136,11 @@ func (a *Agent) Run(ctx context.Context) {
 }
 
 func (a *Agent) run(ctx context.Context, heartbeat func()) {
+	a.contact.begin(a.clock.Now())
 	c := newController(a)
+	if executor, ok := a.runtime.(runtime.Executor); ok {
+		c.prober = prober.New(ctx, executor, c.mirror.markUID)
+	}
 	c.readCheckpoint(ctx)
 	var parts sync.WaitGroup
 	parts.Go(heartbeat)

@@ -30,6 +30,7 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/utils/ptr"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/agent/prober"
 	"github.com/gatehouse-dev/gatehouse/pkg/agent/runtime"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
@@ -62,6 +63,8 @@ type controller struct {
 	recovered []*v1alpha1.Instance
 	// checkpointDelay is the constant of this name, except in tests.
 	checkpointDelay time.Duration
+	// prober is nil for a runtime without real containers.
+	prober *prober.Prober
 	// away is the time until which the agent does not write to a server that did not answer.
 	away time.Time
 }
@@ -211,6 +214,8 @@ func (c *controller) act(ctx context.Context, s *instanceState, instance *v1alph
 		if _, adopts := c.runtime.(runtime.Adopter); !adopts {
 			sandbox = s.withLost(instance, sandbox, c.clock.Now())
 		}
+		c.probe(s, instance, sandbox)
+		s.cut, s.cutNext = c.contact.cutOff(instance, sandbox, c.clock.Now())
 		o.decision, o.sandbox = s.decide(instance, sandbox, c.clock.Now(), &c.options), sandbox
 		progress := false
 		for i := range o.actions {
@@ -330,6 +335,9 @@ func (c *controller) forget(ctx context.Context, key string) {
 		klog.FromContext(ctx).Error(err, "Removing a sandbox failed", "instance", key)
 	}
 	c.unsave(ctx, c.states[key].uid)
+	if c.prober != nil {
+		c.prober.Watch(c.states[key].uid, nil)
+	}
 	delete(c.states, key)
 	delete(c.failed, key)
 }

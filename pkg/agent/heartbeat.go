@@ -81,6 +81,7 @@ func (a *Agent) renew(ctx context.Context) error {
 	}
 	if err == nil {
 		a.lease = updated
+		a.contact.answer(a.clock.Now())
 	}
 	return err
 }

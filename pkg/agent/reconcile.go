@@ -22,6 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/agent/prober"
 	"github.com/gatehouse-dev/gatehouse/pkg/agent/runtime"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1/helper"
@@ -44,6 +45,10 @@ type instanceState struct {
 	foreign bool
 	// deleted is set once the agent has deleted the instance: later watch events are outdated.
 	deleted bool
+	// cut is set while the instance must not run because the server does not answer, and cutNext is when
+	// that may change; see contact.cutOff.
+	cut     bool
+	cutNext time.Time
 	// killed is the end of the grace period of the last stop of the sandbox; zero before.
 	killed     time.Time
 	containers map[string]*containerState
@@ -58,6 +63,10 @@ type containerState struct {
 	replaced bool
 	// waiting is the error of the last pull of the image, or of the last try to start the container.
 	waiting error
+	// health is the result of the probes of the running attempt; nil if it has none.
+	health *prober.Result
+	// unhealthy is the message of the probe that stopped the attempt with the ID stopped.
+	unhealthy, stopped string
 	// lost is the time at which this process of the agent missed the container in the runtime; zero
 	// if it did not.
 	lost time.Time
@@ -136,6 +145,11 @@ func (s *instanceState) decide(instance *v1alpha1.Instance, sandbox *runtime.San
 			return decision{actions: s.stop(now, now)}
 		}
 		d.next = deadline
+	}
+	d.next = earlier(d.next, s.cutNext)
+	if s.cut {
+		d.actions = stopRunning(instance, sandbox)
+		return d
 	}
 	if sandbox == nil {
 		d.actions = append(d.actions, action{kind: runSandbox})
@@ -223,8 +237,12 @@ func (s *instanceState) decideContainer(d *decision, instance *v1alpha1.Instance
 		}
 	case newest.State == runtime.ContainerRunning:
 		c.replaced = newest.Image != spec.Image
-		if c.replaced || sandbox.Failed {
+		switch {
+		case c.replaced || sandbox.Failed:
 			d.actions = append(d.actions, action{kind: stopContainer, container: spec, grace: gracePeriod(instance)})
+		case c.health != nil && c.health.Stop:
+			c.unhealthy, c.stopped = c.health.Message, newest.ID
+			d.actions = append(d.actions, action{kind: stopContainer, container: spec, grace: probeGrace(instance, c.health)})
 		}
 	case s.restarts(instance, newest):
 		if due := s.restartAt(instance, newest, o); now.Before(due) {
@@ -278,6 +296,14 @@ func (s *instanceState) finished(instance *v1alpha1.Instance, sandbox *runtime.S
 		}
 	}
 	return true
+}
+
+// probeGrace returns the grace period of a stop by a probe.
+func probeGrace(instance *v1alpha1.Instance, health *prober.Result) time.Duration {
+	if health.GraceSeconds != nil {
+		return time.Duration(*health.GraceSeconds) * time.Second
+	}
+	return gracePeriod(instance)
 }
 
 func gracePeriod(instance *v1alpha1.Instance) time.Duration {

@@ -38,6 +38,9 @@ func (a *Agent) Register(ctx context.Context) error {
 	backoff := wait.Backoff{Duration: firstRetry, Factor: 2, Jitter: 0.5, Steps: 8, Cap: lastRetry}
 	for {
 		err := a.tryRegister(ctx)
+		if err == nil {
+			a.contact.answer(a.clock.Now())
+		}
 		if err == nil || ctx.Err() != nil {
 			return ctx.Err()
 		}

@@ -53,13 +53,16 @@ func (s *instanceState) status(instance *v1alpha1.Instance, sandbox *runtime.San
 	accepted := seconds(s.accepted)
 	status.ObservedGeneration = instance.Generation
 	status.HostIP, status.InstanceIP, status.StartTime = hostIP, sandbox.IP, &accepted
+	if instance.Spec.HostNetwork {
+		status.InstanceIP = hostIP
+	}
 	status.ContainerStatuses = nil
 	var unready []string
 	for i := range instance.Spec.Containers {
 		c := s.containerStatus(instance, &instance.Spec.Containers[i], sandbox)
 		status.ContainerStatuses = append(status.ContainerStatuses, c)
 		if !c.Ready {
-			unready = append(unready, c.Name)
+			unready = append(unready, s.describe(c.Name))
 		}
 	}
 	status.Phase, status.Reason, status.Message = phaseOf(status.ContainerStatuses), "", ""
@@ -79,6 +82,14 @@ func (s *instanceState) status(instance *v1alpha1.Instance, sandbox *runtime.San
 		apimeta.SetStatusCondition(&status.Conditions, condition)
 	}
 	return *status
+}
+
+// describe returns the name of a container that is not ready, with the reason if a probe has given one.
+func (s *instanceState) describe(name string) string {
+	if health := s.containers[name].health; health != nil && health.Message != "" {
+		return name + " (" + health.Message + ")"
+	}
+	return name
 }
 
 // phaseOf summarizes the containers, as the API describes the phases.
@@ -126,6 +137,9 @@ func (s *instanceState) containerStatus(instance *v1alpha1.Instance, spec *v1alp
 		return status
 	case runtime.ContainerRunning:
 		status.Ready, status.Started = true, true
+		if health := s.containers[spec.Name].health; health != nil {
+			status.Ready, status.Started = health.Ready, health.Started
+		}
 		status.State.Running = &v1alpha1.ContainerStateRunning{StartedAt: seconds(newest.StartedAt)}
 		status.LastState.Terminated = s.terminated(previous)
 	case runtime.ContainerExited:
@@ -164,6 +178,9 @@ func (s *instanceState) terminated(c *runtime.Container) *v1alpha1.ContainerStat
 	state := &v1alpha1.ContainerStateTerminated{
 		ExitCode: c.ExitCode, Reason: c.Reason, Message: c.Message,
 		StartedAt: seconds(c.StartedAt), FinishedAt: seconds(c.FinishedAt), ContainerID: c.ID,
+	}
+	if own := s.containers[c.Name]; own != nil && own.stopped == c.ID && own.unhealthy != "" {
+		state.Message = own.unhealthy
 	}
 	if !s.expiredAt.IsZero() && !c.FinishedAt.Before(s.expiredAt) {
 		state.Reason = reasonDeadline

@@ -48,6 +48,7 @@ import (
 	diagnosticsregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics/storagemember"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics/uisession"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/instance"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/escalation"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage"
 	"github.com/gatehouse-dev/gatehouse/pkg/watches"
@@ -65,6 +66,9 @@ type Config struct {
 	// Tokens issues the tokens of instances and service accounts. If it is nil, the endpoints are
 	// not served.
 	Tokens tokenrequest.Issuer
+	// Objects reads the ConfigMaps and Secrets to which instances refer. If it is nil, the endpoint
+	// is not served.
+	Objects instance.ObjectReader
 	// Builtins are the inputs of Kubernetes' own kinds; nil if a cluster serves them.
 	Builtins *Builtins
 	// StartChecks must each pass once before requests other than health checks are served,
@@ -124,6 +128,7 @@ type completedConfig struct {
 	generic        genericapiserver.CompletedConfig
 	storageOptions base.StorageOptions
 	tokens         tokenrequest.Issuer
+	objects        instance.ObjectReader
 	fleetScheme    *runtime.Scheme
 	fleetCodecs    serializer.CodecFactory
 	builtins       *Builtins
@@ -151,6 +156,7 @@ func (c *Config) Complete() CompletedConfig {
 	completed := &completedConfig{
 		storageOptions: base.StorageOptions{RESTOptions: library.RESTOptionsGetter, GarbageCollected: c.GarbageCollected},
 		tokens:         c.Tokens,
+		objects:        c.Objects,
 		builtins:       c.Builtins,
 		gate:           &startGate{serializer: library.Serializer, healthPaths: c.HealthPaths},
 		patches:        &patchCheck{serializer: library.Serializer},
@@ -286,7 +292,7 @@ func (c CompletedConfig) groupSets(types *typeCheck) ([]groupSet, error) {
 	if c.builtins != nil {
 		sets = append(sets, c.builtins.groups(c.tokens, types))
 	}
-	own := fleetGroups(c.fleetScheme, c.fleetCodecs, c.tokens, updates)
+	own := fleetGroups(c.fleetScheme, c.fleetCodecs, c.tokens, c.objects, updates)
 	own.names, own.providers = append(own.names, diagnosticsapi.GroupName), append(own.providers, c.diagnostics)
 	return append(sets, own), nil
 }

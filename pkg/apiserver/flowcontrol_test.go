@@ -155,7 +155,7 @@ func TestFlowControlHasTheWatchIndexOfEveryStorage(t *testing.T) {
 			return nil, func() {}, nil
 		},
 	}
-	groups, err := buildGroups(base.StorageOptions{RESTOptions: options}, fleetGroups(scheme, codecs, nil, updates))
+	groups, err := buildGroups(base.StorageOptions{RESTOptions: options}, fleetGroups(scheme, codecs, nil, nil, updates))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,6 +54,7 @@ import (
 	coreregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/core"
 	fleetregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/app"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/instance"
 	flowcontrolregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/flowcontrol"
 	rbacregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/rbac"
 	storagemigrationregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/storagemigration"
@@ -90,10 +91,10 @@ type groupSet struct {
 }
 
 // fleetGroups returns the groups that both modes serve.
-func fleetGroups(scheme *runtime.Scheme, codecs serializer.CodecFactory, tokens tokenrequest.Issuer, updates app.CallerUpdates) groupSet {
+func fleetGroups(scheme *runtime.Scheme, codecs serializer.CodecFactory, tokens tokenrequest.Issuer, objects instance.ObjectReader, updates app.CallerUpdates) groupSet {
 	return groupSet{
 		scheme: scheme, codecs: codecs, names: []string{fleet.GroupName},
-		providers: []base.StorageProvider{fleetregistry.StorageProvider{Tokens: tokens, Updates: updates}},
+		providers: []base.StorageProvider{fleetregistry.StorageProvider{Tokens: tokens, Objects: objects, Updates: updates}},
 	}
 }
 

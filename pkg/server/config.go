@@ -174,6 +174,7 @@ func applyDelegation(ctx context.Context, in Inputs, bound host.BoundInstances, 
 		return nil, admission.Sources{}, err
 	}
 	config.Traces.Explain = explainDelegated
+	config.Objects = cluster.Objects()
 	config.Tokens, config.StartChecks = cluster.Tokens(), []healthz.HealthChecker{cluster.Synced()}
 	// config.Informers stays nil: the server must get ready although the cluster does not permit
 	// admission to read everything. Synced waits for what it permits.
@@ -224,6 +225,7 @@ func applyStandalone(ctx context.Context, in Inputs, bound host.BoundInstances, 
 		Bootstrap:   bootstrapRoles(),
 		Controllers: controllerUsers(),
 	}
+	config.Objects = lookup.InstanceObjects()
 	config.Informers, config.Tokens, config.StartChecks = objects, access.Requests, []healthz.HealthChecker{roles.Synced}
 	sources, err := admission.StandaloneSources(config.Generic, objects, stored.Serves, scheme.PrioritizedVersionsAllGroups(), bound, in.AdmissionPlugins())
 	return objects, sources, err

@@ -255,12 +255,14 @@ var rooms = []room{
 	{packages: "pkg/controller/[a-z]+(/.*)?", may: controllerLibraries},
 	// The agent of a host is a client, which must be able to run as a separate program: it links neither
 	// k8s.io/apiserver nor etcd. It calls a runtime only through the interface.
-	{packages: "pkg/agent", may: []string{"pkg/agent/runtime", "pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/..."}},
+	{packages: "pkg/agent", may: []string{"pkg/agent/prober", "pkg/agent/runtime", "pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/..."}},
 	{packages: "pkg/agent/runtime"},
 	{packages: "pkg/agent/runtime/simulated", may: []string{"pkg/agent/runtime"}},
 	{packages: "pkg/agent/runtime/cri", may: []string{
 		"pkg/agent/runtime", "google.golang.org/grpc/...", "k8s.io/cri-api/...", "k8s.io/cri-client/...",
 	}},
+	{packages: "pkg/agent/prober", may: []string{"pkg/agent/runtime", "google.golang.org/grpc/..."}},
+	{packages: "pkg/agent/provision", may: []string{"pkg/agent/runtime", "pkg/files", "golang.org/x/sys/unix", "k8s.io/client-go/rest"}},
 	{packages: "pkg/agent/join", may: []string{"pkg/files", "k8s.io/client-go/..."}},
 	{packages: "pkg/agent/checkpoint", may: []string{"pkg/files"}},
 	{packages: "pkg/agent/machine", may: []string{"pkg/files", "golang.org/x/sys/unix"}},

@@ -62,9 +62,11 @@ func explain(s *scene) {
 	s.kubectl("explain instance.spec.containers --recursive").shows(
 		"FIELD: containers <[]Container>\n",
 		"  args\t<[]string>\n  command\t<[]string>\n  env\t<[]EnvVar>\n    name\t<string> -required-\n    value\t<string>\n",
-		"  image\t<string> -required-\n  imagePullPolicy\t<string>\n  enum: Always, IfNotPresent, Never\n  name\t<string> -required-\n",
+		"  image\t<string> -required-\n  imagePullPolicy\t<string>\n  enum: Always, IfNotPresent, Never\n  livenessProbe\t<Probe>\n    exec\t<ExecAction>\n      command\t<[]string> -required-\n",
+		"  name\t<string> -required-\n",
 		"  ports\t<[]ContainerPort>\n    containerPort\t<integer> -required-\n    hostPort\t<integer>\n    name\t<string>\n    protocol\t<string>\n    enum: SCTP, TCP, UDP\n",
-		"  resources\t<ResourceRequirements>\n    limits\t<map[string]Quantity>\n    requests\t<map[string]Quantity>\n  workingDir\t<string>\n",
+		"  resources\t<ResourceRequirements>\n    limits\t<map[string]Quantity>\n    requests\t<map[string]Quantity>\n  securityContext\t<SecurityContext>\n",
+		"  volumeMounts\t<[]VolumeMount>\n    mountPath\t<string> -required-\n    name\t<string> -required-\n    readOnly\t<boolean>\n  workingDir\t<string>\n",
 	)
 	for _, kind := range []string{"instance", "host", "hostlease"} {
 		s.kubectl("explain "+kind+" --recursive").shows("FIELDS:\n", "  apiVersion\t<string>\n  kind\t<string>\n  metadata\t<ObjectMeta>\n", "  spec\t<")

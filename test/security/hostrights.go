@@ -120,6 +120,7 @@ func raceAttempts(path string) []attack {
 		{method: http.MethodPatch, path: path + "/status", body: `{"status":{"phase":"Failed","message":"attacked"}}`},
 		{method: http.MethodDelete, path: path + "?gracePeriodSeconds=0"},
 		{method: http.MethodPost, path: path + "/token", body: `{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{}}`},
+		{path: path + "/configuration"},
 	}
 }
 
@@ -200,6 +201,7 @@ func revokedRows(namespace string) []attack {
 		{name: "A revoked host registers again", method: http.MethodPost, path: hosts, body: fmt.Sprintf(`{%s,"kind":"Host","metadata":{"name":"attack-revoked"}}`, fleetVersion)},
 		{name: "A revoked host gets its instance", path: instances + "/held"},
 		{name: "A revoked host requests a token", method: http.MethodPost, path: instances + "/held/token", body: `{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{}}`},
+		{name: "A revoked host reads the configuration of its instance", path: instances + "/held/configuration"},
 		{name: "A revoked host watches", path: fleet + "/instances?watch=1&fieldSelector=spec.hostName%3Dattack-revoked"},
 		{name: "A revoked host writes an event", method: http.MethodPost, path: "/api/v1/namespaces/" + namespace + "/events", body: `{}`},
 		{name: "A revoked host reads what the API is", path: "/apis"},

@@ -134,6 +134,8 @@ func hostRows(namespace, instances string) []attack {
 		{name: "A host deletes all its instances at once", method: http.MethodDelete, path: instances + "?fieldSelector=spec.hostName%3Dattack-1", code: forbidden},
 		{name: "A host requests a token of another's instance", method: http.MethodPost, path: instances + "/theirs/token", body: `{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{}}`, code: forbidden},
 		{name: "A host requests a token of an unbound instance", method: http.MethodPost, path: instances + "/unbound/token", body: `{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{}}`, code: forbidden},
+		{name: "A host reads the configuration of another's instance", path: instances + "/theirs/configuration", code: forbidden},
+		{name: "A host reads the configuration of an unbound instance", path: instances + "/unbound/configuration", code: forbidden},
 		{name: "A host gets the lease of another", path: lease + "/attack-2", code: forbidden},
 		{name: "A host renews the lease of another", method: http.MethodPatch, path: lease + "/attack-2", body: `{"spec":{"holderIdentity":"attack-1"}}`, code: forbidden},
 		{name: "A host creates a lease of another name", method: http.MethodPost, path: lease, body: `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"HostLease","metadata":{"name":"attack-3"}}`, code: forbidden},

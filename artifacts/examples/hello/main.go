@@ -27,6 +27,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -44,6 +45,7 @@ func main() {
 	flag.IntVar(&o.exitCode, "exit-code", 0, "Exit code after --exit-after.")
 	flag.IntVar(&o.allocate, "allocate", 0, "Memory to use, in MiB.")
 	flag.DurationVar(&o.stopDelay, "stop-delay", 0, "Time between SIGTERM and the exit.")
+	flag.StringVar(&o.show, "show", "", "What to print at the start, separated by commas: $NAME for a variable, /PATH for a file, uid for the user.")
 	flag.Parse()
 	os.Exit(run(ctx, &o))
 }
@@ -51,12 +53,35 @@ func main() {
 type options struct {
 	port, exitCode, allocate int
 	exitAfter, stopDelay     time.Duration
+	show                     string
+}
+
+// printOne prints a variable, a file or the user.
+func printOne(what string) {
+	switch name, isVariable := strings.CutPrefix(what, "$"); {
+	case isVariable:
+		fmt.Printf("%s=%s\n", name, os.Getenv(name))
+	case what == "uid":
+		fmt.Printf("uid=%d\n", os.Getuid())
+	default:
+		content, err := os.ReadFile(what)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Printf("%s: %s\n", what, content)
+	}
 }
 
 // run serves until the context ends and returns the exit code.
 func run(ctx context.Context, o *options) int {
 	name, _ := os.Hostname()
 	fmt.Printf("hello from %s, process %d\n", name, os.Getpid())
+	if o.show != "" {
+		for what := range strings.SplitSeq(o.show, ",") {
+			printOne(what)
+		}
+	}
 	memory := make([]byte, o.allocate<<20)
 	for i := 0; i < len(memory); i += 4096 {
 		memory[i] = 1 // the kernel gives pages that are written to

@@ -35,7 +35,8 @@ import (
 )
 
 const (
-	defaultRoot = "/var/lib/gatehouse-agent"
+	defaultRoot   = "/var/lib/gatehouse-agent"
+	defaultRunDir = "/run/gatehouse-agent"
 	// kubeconfigName is the name of the kubeconfig in the agent's directory.
 	kubeconfigName = "kubeconfig"
 	// maxInstances is the default capacity of a host, as that of a node of Kubernetes.
@@ -46,6 +47,7 @@ const (
 type runOptions struct {
 	kubeconfig string
 	root       string
+	runDir     string
 	endpoint   string
 	labels     map[string]string
 	instances  int64
@@ -60,6 +62,7 @@ type runOptions struct {
 func (o *runOptions) addFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.kubeconfig, "kubeconfig", "", "Kubeconfig with the certificate of the host; \"gatehouse host add\" creates it. If empty, the file "+kubeconfigName+" in --root-dir.")
 	fs.StringVar(&o.root, "root-dir", defaultRoot, "Directory of the agent: accepted instances, and the logs of containers.")
+	fs.StringVar(&o.runDir, "run-dir", defaultRunDir, "Directory of tokens, and of the files of ConfigMaps and Secrets: in memory, so that they do not survive a reboot.")
 	fs.StringVar(&o.endpoint, "runtime-endpoint", "", "CRI socket of the container runtime, such as unix:///run/containerd/containerd.sock. If empty, those of containerd and CRI-O are tried.")
 	fs.StringToStringVar(&o.labels, "labels", nil, "Labels of the Host when the agent creates it, as in zone=a,disk=ssd.")
 	fs.Int64Var(&o.instances, "instances", maxInstances, "Maximum number of instances of the host.")
@@ -74,6 +77,9 @@ func (o *runOptions) validate() []error {
 	var errs []error
 	if o.root == "" {
 		errs = append(errs, errors.New("--root-dir is empty: name a directory, such as "+defaultRoot))
+	}
+	if o.runDir == "" {
+		errs = append(errs, errors.New("--run-dir is empty: name a directory in memory, such as "+defaultRunDir))
 	}
 	if o.instances < 1 {
 		errs = append(errs, fmt.Errorf("--instances=%d is not a number from 1 on", o.instances))

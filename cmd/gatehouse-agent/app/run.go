@@ -21,11 +21,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/client-go/rest"
 	"k8s.io/component-base/logs"
 	logsapi "k8s.io/component-base/logs/api/v1"
 	internalapi "k8s.io/cri-api/pkg/apis"
@@ -34,9 +36,11 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/agent"
 	"github.com/gatehouse-dev/gatehouse/pkg/agent/checkpoint"
 	"github.com/gatehouse-dev/gatehouse/pkg/agent/machine"
+	"github.com/gatehouse-dev/gatehouse/pkg/agent/provision"
 	"github.com/gatehouse-dev/gatehouse/pkg/agent/runtime"
 	"github.com/gatehouse-dev/gatehouse/pkg/agent/runtime/cri"
 	"github.com/gatehouse-dev/gatehouse/pkg/files"
+	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	"github.com/gatehouse-dev/gatehouse/pkg/logging"
 	"github.com/gatehouse-dev/gatehouse/pkg/version"
 )
@@ -113,8 +117,15 @@ func run(ctx context.Context, o *runOptions, out io.Writer) error {
 			fmt.Fprintf(out, "The runtime had no network: wrote one with the range %s to %s.\n", o.networkRange, o.networkDir)
 		}
 	}
+	provider, err := o.provider(config)
+	if err != nil {
+		return err
+	}
+	renewing, stopRenewing := context.WithCancel(ctx)
+	defer stopRenewing()
+	go provider.Run(renewing)
 	containers := cri.New(ctx, service, images, cri.Options{
-		HostName: host, LogDir: filepath.Join(o.root, "logs"), CgroupParent: o.cgroup,
+		HostName: host, LogDir: filepath.Join(o.root, "logs"), CgroupParent: o.cgroup, Provider: provider,
 	})
 	a, err := agent.New(config, hostRuntime{containers, o.root}, agent.Options{
 		HostName: host, Labels: o.labels, Capacity: capacity, Addresses: machine.Addresses(config.Host), Info: machine.Info(version.Product()),
@@ -128,6 +139,34 @@ func run(ctx context.Context, o *runOptions, out io.Writer) error {
 	a.RunRegistering(ctx, func() { fmt.Fprintf(out, "%s is registered.\n", host) })
 	fmt.Fprintln(out, "Stopped. Instances go on running.")
 	return nil
+}
+
+// provider returns what prepares the variables and volumes of containers.
+func (o *runOptions) provider(config *rest.Config) (*provision.Manager, error) {
+	if err := files.MakeDirectory(o.runDir); err != nil {
+		return nil, files.Flag("run-dir", err)
+	}
+	server, err := url.Parse(config.Host)
+	if err != nil {
+		return nil, fmt.Errorf("--kubeconfig=%s: %q is not the URL of a server: %w", o.kubeconfig, config.Host, err)
+	}
+	authority := config.CAData
+	if config.CAFile != "" {
+		if authority, err = os.ReadFile(config.CAFile); err != nil {
+			return nil, fmt.Errorf("--kubeconfig=%s: %w", o.kubeconfig, err)
+		}
+	}
+	client, err := versioned.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	port := server.Port()
+	if port == "" {
+		port = "443"
+	}
+	return provision.New(provision.Requests(client.FleetV1alpha1().RESTClient()), provision.Options{
+		StateDir: o.root, RunDir: o.runDir, ServerHost: server.Hostname(), ServerPort: port, CA: authority,
+	})
 }
 
 // lock keeps a second agent from the directory.

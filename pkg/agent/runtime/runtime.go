@@ -90,6 +90,46 @@ type Adopter interface {
 	Adopt(ctx context.Context, instance *v1alpha1.Instance) error
 }
 
+// Executor is implemented by runtimes with real containers. Without it, containers are ready as soon
+// as they run.
+type Executor interface {
+	// ExecSync runs a command in a running container to its end. An error is one of the runtime;
+	// context.DeadlineExceeded if the command did not end in time. CRI: ExecSync.
+	ExecSync(ctx context.Context, uid types.UID, container string, command []string, timeout time.Duration) (exitCode int32, output string, err error)
+}
+
+// Provider prepares what containers use of the host and of the server: variables and volumes. Runtimes
+// with real containers call it before they create one.
+type Provider interface {
+	// Provide returns what a container gets besides its image. It is called before each attempt. The
+	// text of an error is reported as the reason why the container waits.
+	Provide(ctx context.Context, instance *v1alpha1.Instance, container *v1alpha1.Container) (*Provision, error)
+	// Logins returns the credentials of an instance for the registry of an image, in the order in which
+	// they are tried; none if it has none.
+	Logins(ctx context.Context, instance *v1alpha1.Instance, image string) ([]Login, error)
+	// Provided returns the instances for which something was prepared, also by an earlier process of
+	// the agent.
+	Provided() ([]types.UID, error)
+	// Release removes what was prepared for an instance. None of its containers runs any more.
+	Release(uid types.UID) error
+}
+
+// Provision is what a container gets besides its image.
+type Provision struct {
+	// Env has each variable once, with its value.
+	Env    []v1alpha1.EnvVar
+	Mounts []Mount
+}
+
+// Mount is a file or directory of the host in a container.
+type Mount struct {
+	HostPath, ContainerPath string
+	ReadOnly                bool
+}
+
+// Login is a credential for a registry.
+type Login struct{ Server, Username, Password, IdentityToken string }
+
 var (
 	// ErrPulling is returned by PullImage while an image is being pulled.
 	ErrPulling = errors.New("the image is being pulled")

@@ -52,6 +52,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&HostLeaseList{},
 		&Instance{},
 		&InstanceList{},
+		&InstanceConfiguration{},
 		&Binding{},
 		&App{},
 		&AppList{},

@@ -187,6 +187,11 @@ type InstanceSpec struct {
 	ServiceAccountName            string
 	TerminationGracePeriodSeconds *int64
 	ActiveDeadlineSeconds         *int64
+	HostNetwork                   bool
+	Volumes                       []Volume
+	ImagePullSecrets              []LocalObjectReference
+	AutomountServiceAccountToken  *bool
+	StopAfterDisconnectSeconds    *int64
 }
 
 // PullPolicy is when the image of a container is pulled.
@@ -212,12 +217,22 @@ type Container struct {
 	Ports           []ContainerPort
 	Resources       ResourceRequirements
 	ImagePullPolicy PullPolicy
+	EnvFrom         []EnvFromSource
+	VolumeMounts    []VolumeMount
+	LivenessProbe   *Probe
+	ReadinessProbe  *Probe
+	StartupProbe    *Probe
+	SecurityContext *SecurityContext
+	Stdin           bool
+	StdinOnce       bool
+	TTY             bool
 }
 
 // EnvVar is one environment variable.
 type EnvVar struct {
-	Name  string
-	Value string
+	Name      string
+	Value     string
+	ValueFrom *EnvVarSource
 }
 
 // Protocol is a transport protocol.

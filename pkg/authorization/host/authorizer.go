@@ -218,9 +218,9 @@ func (h *hosts) instances(ctx context.Context, host string, a authorizer.Attribu
 			return "", nil
 		}
 		return fmt.Sprintf("host %q may %s instances only with the field selector %s=%s and no other", host, verb, v1alpha1.InstanceHostNameField, host), nil
-	case "get/", "get/status", "update/status", "patch/status", "delete/", "create/token":
+	case "get/", "get/status", "update/status", "patch/status", "delete/", "create/token", "get/configuration":
 	default:
-		return fmt.Sprintf("host %q may not %s %s: of an instance bound to it, it may read and delete the whole, write the status and create a token", host, verb, path(a)), nil
+		return fmt.Sprintf("host %q may not %s %s: of an instance bound to it, it may read and delete the whole, write the status, create a token and read the configuration", host, verb, path(a)), nil
 	}
 	if a.GetNamespace() == "" || a.GetName() == "" {
 		return fmt.Sprintf("host %q may %s %s only one by one, by namespace and name", host, verb, path(a)), nil

@@ -172,6 +172,7 @@ func clusterRoles(controllers []UserRole) []rbacv1.ClusterRole {
 			rule([]string{"get", "list", "watch", "delete"}, fleet, "instances"),
 			rule([]string{"get", "update", "patch"}, fleet, "instances/status"),
 			rule([]string{"create"}, fleet, "instances/token"),
+			rule([]string{"get"}, fleet, "instances/configuration"),
 			rule(read, diagnosticsv1alpha1.GroupName, diagnosticsv1alpha1.RequestTraces, diagnosticsv1alpha1.WatchSessions),
 			rule([]string{"create"}, "", "events"), rule([]string{"create"}, "events.k8s.io", "events"),
 			rule([]string{"create", "get", "list", "watch"}, certificates, "certificatesigningrequests")),

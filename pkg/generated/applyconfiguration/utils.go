@@ -40,6 +40,10 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &fleetv1alpha1.AppStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("AppStrategy"):
 		return &fleetv1alpha1.AppStrategyApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Capabilities"):
+		return &fleetv1alpha1.CapabilitiesApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ConfigMapVolumeSource"):
+		return &fleetv1alpha1.ConfigMapVolumeSourceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Container"):
 		return &fleetv1alpha1.ContainerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ContainerPort"):
@@ -54,8 +58,20 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &fleetv1alpha1.ContainerStateWaitingApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ContainerStatus"):
 		return &fleetv1alpha1.ContainerStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("EmptyDirVolumeSource"):
+		return &fleetv1alpha1.EmptyDirVolumeSourceApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("EnvFromSource"):
+		return &fleetv1alpha1.EnvFromSourceApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("EnvSource"):
+		return &fleetv1alpha1.EnvSourceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("EnvVar"):
 		return &fleetv1alpha1.EnvVarApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("EnvVarSource"):
+		return &fleetv1alpha1.EnvVarSourceApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ExecAction"):
+		return &fleetv1alpha1.ExecActionApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("GRPCAction"):
+		return &fleetv1alpha1.GRPCActionApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Host"):
 		return &fleetv1alpha1.HostApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("HostAddress"):
@@ -66,10 +82,16 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &fleetv1alpha1.HostLeaseApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("HostLeaseSpec"):
 		return &fleetv1alpha1.HostLeaseSpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("HostPathVolumeSource"):
+		return &fleetv1alpha1.HostPathVolumeSourceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("HostSpec"):
 		return &fleetv1alpha1.HostSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("HostStatus"):
 		return &fleetv1alpha1.HostStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("HTTPGetAction"):
+		return &fleetv1alpha1.HTTPGetActionApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("HTTPHeader"):
+		return &fleetv1alpha1.HTTPHeaderApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Instance"):
 		return &fleetv1alpha1.InstanceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("InstanceSpec"):
@@ -78,6 +100,14 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &fleetv1alpha1.InstanceStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("InstanceTemplateSpec"):
 		return &fleetv1alpha1.InstanceTemplateSpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("KeySelector"):
+		return &fleetv1alpha1.KeySelectorApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("KeyToPath"):
+		return &fleetv1alpha1.KeyToPathApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("LocalObjectReference"):
+		return &fleetv1alpha1.LocalObjectReferenceApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Probe"):
+		return &fleetv1alpha1.ProbeApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Release"):
 		return &fleetv1alpha1.ReleaseApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ReleaseSpec"):
@@ -88,10 +118,20 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &fleetv1alpha1.ResourceRequirementsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RollingUpdateApp"):
 		return &fleetv1alpha1.RollingUpdateAppApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("SecretVolumeSource"):
+		return &fleetv1alpha1.SecretVolumeSourceApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("SecurityContext"):
+		return &fleetv1alpha1.SecurityContextApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Taint"):
 		return &fleetv1alpha1.TaintApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("TCPSocketAction"):
+		return &fleetv1alpha1.TCPSocketActionApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Toleration"):
 		return &fleetv1alpha1.TolerationApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Volume"):
+		return &fleetv1alpha1.VolumeApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("VolumeMount"):
+		return &fleetv1alpha1.VolumeMountApplyConfiguration{}
 
 	}
 	return nil

@@ -76,6 +76,8 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		fleetv1alpha1.AppStrategy{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_AppStrategy(ref),
 		fleetv1alpha1.Binding{}.OpenAPIModelName():                  schema_pkg_apis_fleet_v1alpha1_Binding(ref),
 		fleetv1alpha1.BindingTarget{}.OpenAPIModelName():            schema_pkg_apis_fleet_v1alpha1_BindingTarget(ref),
+		fleetv1alpha1.Capabilities{}.OpenAPIModelName():             schema_pkg_apis_fleet_v1alpha1_Capabilities(ref),
+		fleetv1alpha1.ConfigMapVolumeSource{}.OpenAPIModelName():    schema_pkg_apis_fleet_v1alpha1_ConfigMapVolumeSource(ref),
 		fleetv1alpha1.Container{}.OpenAPIModelName():                schema_pkg_apis_fleet_v1alpha1_Container(ref),
 		fleetv1alpha1.ContainerPort{}.OpenAPIModelName():            schema_pkg_apis_fleet_v1alpha1_ContainerPort(ref),
 		fleetv1alpha1.ContainerState{}.OpenAPIModelName():           schema_pkg_apis_fleet_v1alpha1_ContainerState(ref),
@@ -83,7 +85,15 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		fleetv1alpha1.ContainerStateTerminated{}.OpenAPIModelName(): schema_pkg_apis_fleet_v1alpha1_ContainerStateTerminated(ref),
 		fleetv1alpha1.ContainerStateWaiting{}.OpenAPIModelName():    schema_pkg_apis_fleet_v1alpha1_ContainerStateWaiting(ref),
 		fleetv1alpha1.ContainerStatus{}.OpenAPIModelName():          schema_pkg_apis_fleet_v1alpha1_ContainerStatus(ref),
+		fleetv1alpha1.EmptyDirVolumeSource{}.OpenAPIModelName():     schema_pkg_apis_fleet_v1alpha1_EmptyDirVolumeSource(ref),
+		fleetv1alpha1.EnvFromSource{}.OpenAPIModelName():            schema_pkg_apis_fleet_v1alpha1_EnvFromSource(ref),
+		fleetv1alpha1.EnvSource{}.OpenAPIModelName():                schema_pkg_apis_fleet_v1alpha1_EnvSource(ref),
 		fleetv1alpha1.EnvVar{}.OpenAPIModelName():                   schema_pkg_apis_fleet_v1alpha1_EnvVar(ref),
+		fleetv1alpha1.EnvVarSource{}.OpenAPIModelName():             schema_pkg_apis_fleet_v1alpha1_EnvVarSource(ref),
+		fleetv1alpha1.ExecAction{}.OpenAPIModelName():               schema_pkg_apis_fleet_v1alpha1_ExecAction(ref),
+		fleetv1alpha1.GRPCAction{}.OpenAPIModelName():               schema_pkg_apis_fleet_v1alpha1_GRPCAction(ref),
+		fleetv1alpha1.HTTPGetAction{}.OpenAPIModelName():            schema_pkg_apis_fleet_v1alpha1_HTTPGetAction(ref),
+		fleetv1alpha1.HTTPHeader{}.OpenAPIModelName():               schema_pkg_apis_fleet_v1alpha1_HTTPHeader(ref),
 		fleetv1alpha1.Host{}.OpenAPIModelName():                     schema_pkg_apis_fleet_v1alpha1_Host(ref),
 		fleetv1alpha1.HostAddress{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_HostAddress(ref),
 		fleetv1alpha1.HostInfo{}.OpenAPIModelName():                 schema_pkg_apis_fleet_v1alpha1_HostInfo(ref),
@@ -91,21 +101,33 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		fleetv1alpha1.HostLeaseList{}.OpenAPIModelName():            schema_pkg_apis_fleet_v1alpha1_HostLeaseList(ref),
 		fleetv1alpha1.HostLeaseSpec{}.OpenAPIModelName():            schema_pkg_apis_fleet_v1alpha1_HostLeaseSpec(ref),
 		fleetv1alpha1.HostList{}.OpenAPIModelName():                 schema_pkg_apis_fleet_v1alpha1_HostList(ref),
+		fleetv1alpha1.HostPathVolumeSource{}.OpenAPIModelName():     schema_pkg_apis_fleet_v1alpha1_HostPathVolumeSource(ref),
 		fleetv1alpha1.HostSpec{}.OpenAPIModelName():                 schema_pkg_apis_fleet_v1alpha1_HostSpec(ref),
 		fleetv1alpha1.HostStatus{}.OpenAPIModelName():               schema_pkg_apis_fleet_v1alpha1_HostStatus(ref),
 		fleetv1alpha1.Instance{}.OpenAPIModelName():                 schema_pkg_apis_fleet_v1alpha1_Instance(ref),
+		fleetv1alpha1.InstanceConfiguration{}.OpenAPIModelName():    schema_pkg_apis_fleet_v1alpha1_InstanceConfiguration(ref),
 		fleetv1alpha1.InstanceList{}.OpenAPIModelName():             schema_pkg_apis_fleet_v1alpha1_InstanceList(ref),
 		fleetv1alpha1.InstanceSpec{}.OpenAPIModelName():             schema_pkg_apis_fleet_v1alpha1_InstanceSpec(ref),
 		fleetv1alpha1.InstanceStatus{}.OpenAPIModelName():           schema_pkg_apis_fleet_v1alpha1_InstanceStatus(ref),
 		fleetv1alpha1.InstanceTemplateSpec{}.OpenAPIModelName():     schema_pkg_apis_fleet_v1alpha1_InstanceTemplateSpec(ref),
+		fleetv1alpha1.KeySelector{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_KeySelector(ref),
+		fleetv1alpha1.KeyToPath{}.OpenAPIModelName():                schema_pkg_apis_fleet_v1alpha1_KeyToPath(ref),
+		fleetv1alpha1.LocalObjectReference{}.OpenAPIModelName():     schema_pkg_apis_fleet_v1alpha1_LocalObjectReference(ref),
+		fleetv1alpha1.Probe{}.OpenAPIModelName():                    schema_pkg_apis_fleet_v1alpha1_Probe(ref),
+		fleetv1alpha1.ReferencedData{}.OpenAPIModelName():           schema_pkg_apis_fleet_v1alpha1_ReferencedData(ref),
 		fleetv1alpha1.Release{}.OpenAPIModelName():                  schema_pkg_apis_fleet_v1alpha1_Release(ref),
 		fleetv1alpha1.ReleaseList{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_ReleaseList(ref),
 		fleetv1alpha1.ReleaseSpec{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_ReleaseSpec(ref),
 		fleetv1alpha1.ReleaseStatus{}.OpenAPIModelName():            schema_pkg_apis_fleet_v1alpha1_ReleaseStatus(ref),
 		fleetv1alpha1.ResourceRequirements{}.OpenAPIModelName():     schema_pkg_apis_fleet_v1alpha1_ResourceRequirements(ref),
 		fleetv1alpha1.RollingUpdateApp{}.OpenAPIModelName():         schema_pkg_apis_fleet_v1alpha1_RollingUpdateApp(ref),
+		fleetv1alpha1.SecretVolumeSource{}.OpenAPIModelName():       schema_pkg_apis_fleet_v1alpha1_SecretVolumeSource(ref),
+		fleetv1alpha1.SecurityContext{}.OpenAPIModelName():          schema_pkg_apis_fleet_v1alpha1_SecurityContext(ref),
+		fleetv1alpha1.TCPSocketAction{}.OpenAPIModelName():          schema_pkg_apis_fleet_v1alpha1_TCPSocketAction(ref),
 		fleetv1alpha1.Taint{}.OpenAPIModelName():                    schema_pkg_apis_fleet_v1alpha1_Taint(ref),
 		fleetv1alpha1.Toleration{}.OpenAPIModelName():               schema_pkg_apis_fleet_v1alpha1_Toleration(ref),
+		fleetv1alpha1.Volume{}.OpenAPIModelName():                   schema_pkg_apis_fleet_v1alpha1_Volume(ref),
+		fleetv1alpha1.VolumeMount{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_VolumeMount(ref),
 		v1.ContainerResourceMetricSource{}.OpenAPIModelName():       schema_k8sio_api_autoscaling_v1_ContainerResourceMetricSource(ref),
 		v1.ContainerResourceMetricStatus{}.OpenAPIModelName():       schema_k8sio_api_autoscaling_v1_ContainerResourceMetricStatus(ref),
 		v1.CrossVersionObjectReference{}.OpenAPIModelName():         schema_k8sio_api_autoscaling_v1_CrossVersionObjectReference(ref),
@@ -2774,6 +2796,114 @@ func schema_pkg_apis_fleet_v1alpha1_BindingTarget(ref common.ReferenceCallback) 
 	}
 }
 
+func schema_pkg_apis_fleet_v1alpha1_Capabilities(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "Capabilities are POSIX capabilities that are added to, or dropped from, those of a container.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"add": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "add lists capabilities to add, without the prefix CAP_, such as NET_ADMIN; ALL adds all.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"drop": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "drop lists capabilities to drop, without the prefix CAP_; ALL drops all.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_fleet_v1alpha1_ConfigMapVolumeSource(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ConfigMapVolumeSource has a file for each key of a ConfigMap of the instance's namespace.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "name of the ConfigMap.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"items": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "items are the keys that become files, and the paths of the files. If empty, each key becomes a file of its name. A key that does not exist keeps the container from starting, unless optional is set.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(fleetv1alpha1.KeyToPath{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"defaultMode": {
+						SchemaProps: spec.SchemaProps{
+							Description: "defaultMode is the mode of files without one, from 0 to 0777 (511 in JSON, which has no octal numbers). Defaults to 0644.",
+							Default:     420,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"optional": {
+						SchemaProps: spec.SchemaProps{
+							Description: "optional allows the ConfigMap or its keys to be absent.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"name"},
+			},
+		},
+		Dependencies: []string{
+			fleetv1alpha1.KeyToPath{}.OpenAPIModelName()},
+	}
+}
+
 func schema_pkg_apis_fleet_v1alpha1_Container(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -2902,12 +3032,98 @@ func schema_pkg_apis_fleet_v1alpha1_Container(ref common.ReferenceCallback) comm
 							Enum:        []interface{}{"Always", "IfNotPresent", "Never"},
 						},
 					},
+					"envFrom": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "envFrom are ConfigMaps and Secrets each key of which becomes an environment variable. A later one replaces an earlier one of the same name, and env replaces both.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(fleetv1alpha1.EnvFromSource{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"volumeMounts": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"mountPath",
+								},
+								"x-kubernetes-list-type":       "map",
+								"x-kubernetes-patch-merge-key": "mountPath",
+								"x-kubernetes-patch-strategy":  "merge",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "volumeMounts are the volumes of the instance that the container uses, with their places.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(fleetv1alpha1.VolumeMount{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"livenessProbe": {
+						SchemaProps: spec.SchemaProps{
+							Description: "livenessProbe stops the container when it fails. The restart policy applies.",
+							Ref:         ref(fleetv1alpha1.Probe{}.OpenAPIModelName()),
+						},
+					},
+					"readinessProbe": {
+						SchemaProps: spec.SchemaProps{
+							Description: "readinessProbe decides whether the container, and so the instance, is ready.",
+							Ref:         ref(fleetv1alpha1.Probe{}.OpenAPIModelName()),
+						},
+					},
+					"startupProbe": {
+						SchemaProps: spec.SchemaProps{
+							Description: "startupProbe decides whether the container has started. The other probes begin after its success, and its failure stops the container.",
+							Ref:         ref(fleetv1alpha1.Probe{}.OpenAPIModelName()),
+						},
+					},
+					"securityContext": {
+						SchemaProps: spec.SchemaProps{
+							Description: "securityContext has the security settings of the container.",
+							Ref:         ref(fleetv1alpha1.SecurityContext{}.OpenAPIModelName()),
+						},
+					},
+					"stdin": {
+						SchemaProps: spec.SchemaProps{
+							Description: "stdin gives the container a standard input, to which an attach can write. Without it, reads reach the end of the file at once.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"stdinOnce": {
+						SchemaProps: spec.SchemaProps{
+							Description: "stdinOnce closes the standard input when the first attached client disconnects. It needs stdin.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"tty": {
+						SchemaProps: spec.SchemaProps{
+							Description: "tty gives the container a terminal. It needs stdin.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
 				},
 				Required: []string{"name", "image"},
 			},
 		},
 		Dependencies: []string{
-			fleetv1alpha1.ContainerPort{}.OpenAPIModelName(), fleetv1alpha1.EnvVar{}.OpenAPIModelName(), fleetv1alpha1.ResourceRequirements{}.OpenAPIModelName()},
+			fleetv1alpha1.ContainerPort{}.OpenAPIModelName(), fleetv1alpha1.EnvFromSource{}.OpenAPIModelName(), fleetv1alpha1.EnvVar{}.OpenAPIModelName(), fleetv1alpha1.Probe{}.OpenAPIModelName(), fleetv1alpha1.ResourceRequirements{}.OpenAPIModelName(), fleetv1alpha1.SecurityContext{}.OpenAPIModelName(), fleetv1alpha1.VolumeMount{}.OpenAPIModelName()},
 	}
 }
 
@@ -3182,6 +3398,98 @@ func schema_pkg_apis_fleet_v1alpha1_ContainerStatus(ref common.ReferenceCallback
 	}
 }
 
+func schema_pkg_apis_fleet_v1alpha1_EmptyDirVolumeSource(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "EmptyDirVolumeSource is a directory that is empty at first and is removed with the instance.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"medium": {
+						SchemaProps: spec.SchemaProps{
+							Description: "medium of the directory: Memory, or the disk of the host if absent.\n\nPossible enum values:\n - `\"Memory\"` is a file system in the memory of the host.",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Memory"},
+						},
+					},
+					"sizeLimit": {
+						SchemaProps: spec.SchemaProps{
+							Description: "sizeLimit is the maximum size of the directory. It is enforced for the medium Memory only.",
+							Ref:         ref(resource.Quantity{}.OpenAPIModelName()),
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			resource.Quantity{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_fleet_v1alpha1_EnvFromSource(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "EnvFromSource is an object each key of which becomes an environment variable. Exactly one of configMapRef and secretRef must be set.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"prefix": {
+						SchemaProps: spec.SchemaProps{
+							Description: "prefix is prepended to each key. Keys that are not valid names of variables are skipped.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"configMapRef": {
+						SchemaProps: spec.SchemaProps{
+							Description: "configMapRef is a ConfigMap of the instance's namespace.",
+							Ref:         ref(fleetv1alpha1.EnvSource{}.OpenAPIModelName()),
+						},
+					},
+					"secretRef": {
+						SchemaProps: spec.SchemaProps{
+							Description: "secretRef is a Secret of the instance's namespace.",
+							Ref:         ref(fleetv1alpha1.EnvSource{}.OpenAPIModelName()),
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			fleetv1alpha1.EnvSource{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_fleet_v1alpha1_EnvSource(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "EnvSource is a ConfigMap or Secret whose keys become environment variables.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "name of the ConfigMap or Secret.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"optional": {
+						SchemaProps: spec.SchemaProps{
+							Description: "optional allows the object to be absent. Otherwise the container does not start without it.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"name"},
+			},
+		},
+	}
+}
+
 func schema_pkg_apis_fleet_v1alpha1_EnvVar(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -3200,6 +3508,197 @@ func schema_pkg_apis_fleet_v1alpha1_EnvVar(ref common.ReferenceCallback) common.
 					"value": {
 						SchemaProps: spec.SchemaProps{
 							Description: "value of the variable.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"valueFrom": {
+						SchemaProps: spec.SchemaProps{
+							Description: "valueFrom is the source of the value. It excludes value.",
+							Ref:         ref(fleetv1alpha1.EnvVarSource{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"name"},
+			},
+		},
+		Dependencies: []string{
+			fleetv1alpha1.EnvVarSource{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_fleet_v1alpha1_EnvVarSource(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "EnvVarSource is the source of the value of an environment variable. Exactly one field must be set.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"configMapKeyRef": {
+						SchemaProps: spec.SchemaProps{
+							Description: "configMapKeyRef is a key of a ConfigMap of the instance's namespace.",
+							Ref:         ref(fleetv1alpha1.KeySelector{}.OpenAPIModelName()),
+						},
+					},
+					"secretKeyRef": {
+						SchemaProps: spec.SchemaProps{
+							Description: "secretKeyRef is a key of a Secret of the instance's namespace.",
+							Ref:         ref(fleetv1alpha1.KeySelector{}.OpenAPIModelName()),
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			fleetv1alpha1.KeySelector{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_fleet_v1alpha1_ExecAction(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ExecAction runs a command in the container.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"command": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "command is the program with its arguments. It is not executed in a shell.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"command"},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_fleet_v1alpha1_GRPCAction(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "GRPCAction requests the health of a service of gRPC.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"port": {
+						SchemaProps: spec.SchemaProps{
+							Description: "port of the service, from 1 to 65535.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"service": {
+						SchemaProps: spec.SchemaProps{
+							Description: "service is the name in the request; empty for the health of the whole server.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"port"},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_fleet_v1alpha1_HTTPGetAction(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "HTTPGetAction sends a GET request.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"path": {
+						SchemaProps: spec.SchemaProps{
+							Description: "path of the URL. Defaults to /.",
+							Default:     "/",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"port": {
+						SchemaProps: spec.SchemaProps{
+							Description: "port is the number of a port, from 1 to 65535, or the name of one of the container.",
+							Ref:         ref(intstr.IntOrString{}.OpenAPIModelName()),
+						},
+					},
+					"host": {
+						SchemaProps: spec.SchemaProps{
+							Description: "host to which the request is sent; the address of the instance if absent. For a virtual host, set the header Host in httpHeaders instead.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"scheme": {
+						SchemaProps: spec.SchemaProps{
+							Description: "scheme is HTTP or HTTPS. Defaults to HTTP.\n\nPossible enum values:\n - `\"HTTP\"` is HTTP without encryption.\n - `\"HTTPS\"` is HTTP over TLS. The certificate is not verified.",
+							Default:     "HTTP",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"HTTP", "HTTPS"},
+						},
+					},
+					"httpHeaders": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "httpHeaders are set on the request; a name may be repeated.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(fleetv1alpha1.HTTPHeader{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"port"},
+			},
+		},
+		Dependencies: []string{
+			fleetv1alpha1.HTTPHeader{}.OpenAPIModelName(), intstr.IntOrString{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_fleet_v1alpha1_HTTPHeader(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "HTTPHeader is a header of a request.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "name of the header.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"value": {
+						SchemaProps: spec.SchemaProps{
+							Description: "value of the header.",
+							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -3526,6 +4025,36 @@ func schema_pkg_apis_fleet_v1alpha1_HostList(ref common.ReferenceCallback) commo
 	}
 }
 
+func schema_pkg_apis_fleet_v1alpha1_HostPathVolumeSource(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "HostPathVolumeSource is a file or directory of the host.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"path": {
+						SchemaProps: spec.SchemaProps{
+							Description: "path on the host, absolute and without \"..\".",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"type": {
+						SchemaProps: spec.SchemaProps{
+							Description: "type describes what must exist at the path: DirectoryOrCreate, Directory, FileOrCreate, File, Socket, CharDevice or BlockDevice. If absent, nothing is checked.\n\nPossible enum values:\n - `\"BlockDevice\"` requires a block device.\n - `\"CharDevice\"` requires a character device.\n - `\"Directory\"` requires a directory.\n - `\"DirectoryOrCreate\"` creates an empty directory, owned by root, if nothing exists.\n - `\"File\"` requires a file.\n - `\"FileOrCreate\"` creates an empty file, owned by root, if nothing exists.\n - `\"Socket\"` requires a UNIX socket.",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"},
+						},
+					},
+				},
+				Required: []string{"path"},
+			},
+		},
+	}
+}
+
 func schema_pkg_apis_fleet_v1alpha1_HostSpec(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -3719,6 +4248,84 @@ func schema_pkg_apis_fleet_v1alpha1_Instance(ref common.ReferenceCallback) commo
 	}
 }
 
+func schema_pkg_apis_fleet_v1alpha1_InstanceConfiguration(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "InstanceConfiguration has the data of the ConfigMaps and Secrets to which an instance refers. It is read at the configuration subresource of the instance, by the host to which the instance is bound only, and is not stored.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard object metadata: namespace, name and UID of the instance.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"configMaps": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"name",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "configMaps are the ConfigMaps to which the instance refers.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(fleetv1alpha1.ReferencedData{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"secrets": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"name",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "secrets are the Secrets to which the instance refers.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(fleetv1alpha1.ReferencedData{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			fleetv1alpha1.ReferencedData{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
 func schema_pkg_apis_fleet_v1alpha1_InstanceList(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -3875,12 +4482,79 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceSpec(ref common.ReferenceCallback) c
 							Format:      "int64",
 						},
 					},
+					"hostNetwork": {
+						SchemaProps: spec.SchemaProps{
+							Description: "hostNetwork runs the instance in the network of its host: it has the addresses of the host, and its ports are those of the host.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"volumes": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"name",
+								},
+								"x-kubernetes-list-type":       "map",
+								"x-kubernetes-patch-merge-key": "name",
+								"x-kubernetes-patch-strategy":  "merge",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "volumes are directories and files that the containers can mount.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(fleetv1alpha1.Volume{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"imagePullSecrets": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"name",
+								},
+								"x-kubernetes-list-type":       "map",
+								"x-kubernetes-patch-merge-key": "name",
+								"x-kubernetes-patch-strategy":  "merge",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "imagePullSecrets are Secrets of type kubernetes.io/dockerconfigjson or kubernetes.io/dockercfg, in the instance's namespace, with credentials of registries.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(fleetv1alpha1.LocalObjectReference{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"automountServiceAccountToken": {
+						SchemaProps: spec.SchemaProps{
+							Description: "automountServiceAccountToken indicates whether the containers get a token of the service account, at /var/run/secrets/kubernetes.io/serviceaccount. Defaults to true.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"stopAfterDisconnectSeconds": {
+						SchemaProps: spec.SchemaProps{
+							Description: "stopAfterDisconnectSeconds is the time in seconds after which the host stops the instance if the server does not answer. Without it, the instance runs on. The instance starts again when the server answers, unless it was evicted meanwhile.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
 				},
 				Required: []string{"containers"},
 			},
 		},
 		Dependencies: []string{
-			fleetv1alpha1.Container{}.OpenAPIModelName(), fleetv1alpha1.Toleration{}.OpenAPIModelName()},
+			fleetv1alpha1.Container{}.OpenAPIModelName(), fleetv1alpha1.LocalObjectReference{}.OpenAPIModelName(), fleetv1alpha1.Toleration{}.OpenAPIModelName(), fleetv1alpha1.Volume{}.OpenAPIModelName()},
 	}
 }
 
@@ -4021,6 +4695,238 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceTemplateSpec(ref common.ReferenceCal
 		},
 		Dependencies: []string{
 			fleetv1alpha1.InstanceSpec{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_fleet_v1alpha1_KeySelector(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "KeySelector is a key of a ConfigMap or Secret.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "name of the ConfigMap or Secret.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"key": {
+						SchemaProps: spec.SchemaProps{
+							Description: "key whose value is used.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"optional": {
+						SchemaProps: spec.SchemaProps{
+							Description: "optional leaves the variable unset if the object or the key does not exist. Otherwise the container does not start.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"name", "key"},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_fleet_v1alpha1_KeyToPath(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "KeyToPath is the file of a key.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"key": {
+						SchemaProps: spec.SchemaProps{
+							Description: "key of the ConfigMap or Secret.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"path": {
+						SchemaProps: spec.SchemaProps{
+							Description: "path of the file, relative to the volume and without \"..\".",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"mode": {
+						SchemaProps: spec.SchemaProps{
+							Description: "mode of the file, from 0 to 0777 (511 in JSON). Defaults to the volume's defaultMode.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+				},
+				Required: []string{"key", "path"},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_fleet_v1alpha1_LocalObjectReference(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "LocalObjectReference refers to an object in the namespace of the instance.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "name of the object.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"name"},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_fleet_v1alpha1_Probe(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "Probe is a check that the agent repeats on a running container. Exactly one of exec, httpGet, tcpSocket and grpc must be set.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"exec": {
+						SchemaProps: spec.SchemaProps{
+							Description: "exec succeeds if a command in the container exits with code 0.",
+							Ref:         ref(fleetv1alpha1.ExecAction{}.OpenAPIModelName()),
+						},
+					},
+					"httpGet": {
+						SchemaProps: spec.SchemaProps{
+							Description: "httpGet succeeds if a request is answered with a code from 200 to 399.",
+							Ref:         ref(fleetv1alpha1.HTTPGetAction{}.OpenAPIModelName()),
+						},
+					},
+					"tcpSocket": {
+						SchemaProps: spec.SchemaProps{
+							Description: "tcpSocket succeeds if a connection is accepted.",
+							Ref:         ref(fleetv1alpha1.TCPSocketAction{}.OpenAPIModelName()),
+						},
+					},
+					"grpc": {
+						SchemaProps: spec.SchemaProps{
+							Description: "grpc succeeds if the health service of gRPC answers SERVING.",
+							Ref:         ref(fleetv1alpha1.GRPCAction{}.OpenAPIModelName()),
+						},
+					},
+					"initialDelaySeconds": {
+						SchemaProps: spec.SchemaProps{
+							Description: "initialDelaySeconds is the time in seconds from the start of the container to the first probe.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"timeoutSeconds": {
+						SchemaProps: spec.SchemaProps{
+							Description: "timeoutSeconds is the time in seconds after which a probe counts as failed. Defaults to 1.",
+							Default:     1,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"periodSeconds": {
+						SchemaProps: spec.SchemaProps{
+							Description: "periodSeconds is the time in seconds between two probes. Defaults to 10.",
+							Default:     10,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"successThreshold": {
+						SchemaProps: spec.SchemaProps{
+							Description: "successThreshold is the number of consecutive successes after which the result is success again. Must be 1 for liveness and startup probes. Defaults to 1.",
+							Default:     1,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"failureThreshold": {
+						SchemaProps: spec.SchemaProps{
+							Description: "failureThreshold is the number of consecutive failures after which the result is failure. Defaults to 3.",
+							Default:     3,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"terminationGracePeriodSeconds": {
+						SchemaProps: spec.SchemaProps{
+							Description: "terminationGracePeriodSeconds is the grace period in seconds when the probe's failure stops the container; that of the instance if absent. It is not for readiness probes.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			fleetv1alpha1.ExecAction{}.OpenAPIModelName(), fleetv1alpha1.GRPCAction{}.OpenAPIModelName(), fleetv1alpha1.HTTPGetAction{}.OpenAPIModelName(), fleetv1alpha1.TCPSocketAction{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_fleet_v1alpha1_ReferencedData(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ReferencedData is the data of a ConfigMap or Secret to which an instance refers.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "name of the object.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"found": {
+						SchemaProps: spec.SchemaProps{
+							Description: "found indicates whether the object exists.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"type": {
+						SchemaProps: spec.SchemaProps{
+							Description: "type of the Secret.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"data": {
+						SchemaProps: spec.SchemaProps{
+							Description: "data has the keys to which the instance refers, as far as they exist.",
+							Type:        []string{"object"},
+							AdditionalProperties: &spec.SchemaOrBool{
+								Allows: true,
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "byte",
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"name"},
+			},
+		},
 	}
 }
 
@@ -4305,6 +5211,148 @@ func schema_pkg_apis_fleet_v1alpha1_RollingUpdateApp(ref common.ReferenceCallbac
 	}
 }
 
+func schema_pkg_apis_fleet_v1alpha1_SecretVolumeSource(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "SecretVolumeSource has a file for each key of a Secret of the instance's namespace. The files are in the memory of the host.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"secretName": {
+						SchemaProps: spec.SchemaProps{
+							Description: "secretName is the name of the Secret.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"items": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "items are the keys that become files, and the paths of the files. If empty, each key becomes a file of its name. A key that does not exist keeps the container from starting, unless optional is set.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(fleetv1alpha1.KeyToPath{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"defaultMode": {
+						SchemaProps: spec.SchemaProps{
+							Description: "defaultMode is the mode of files without one, from 0 to 0777 (511 in JSON, which has no octal numbers). Defaults to 0644.",
+							Default:     420,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"optional": {
+						SchemaProps: spec.SchemaProps{
+							Description: "optional allows the Secret or its keys to be absent.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"secretName"},
+			},
+		},
+		Dependencies: []string{
+			fleetv1alpha1.KeyToPath{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_fleet_v1alpha1_SecurityContext(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "SecurityContext is the set of security settings of a container.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"capabilities": {
+						SchemaProps: spec.SchemaProps{
+							Description: "capabilities are added to, or dropped from, the default capabilities of the container runtime.",
+							Ref:         ref(fleetv1alpha1.Capabilities{}.OpenAPIModelName()),
+						},
+					},
+					"privileged": {
+						SchemaProps: spec.SchemaProps{
+							Description: "privileged gives the processes of the container the rights of root on the host. Defaults to false.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"runAsUser": {
+						SchemaProps: spec.SchemaProps{
+							Description: "runAsUser is the user ID of the container's processes. Defaults to the user of the image.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"runAsGroup": {
+						SchemaProps: spec.SchemaProps{
+							Description: "runAsGroup is the primary group ID of the container's processes. Defaults to the group of the image.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"runAsNonRoot": {
+						SchemaProps: spec.SchemaProps{
+							Description: "runAsNonRoot keeps the container from starting if it would run as root. The image then needs a numeric user other than 0, unless runAsUser is set. Defaults to false.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"readOnlyRootFilesystem": {
+						SchemaProps: spec.SchemaProps{
+							Description: "readOnlyRootFilesystem makes the root file system of the container read-only. Defaults to false.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			fleetv1alpha1.Capabilities{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_fleet_v1alpha1_TCPSocketAction(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "TCPSocketAction opens a connection.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"port": {
+						SchemaProps: spec.SchemaProps{
+							Description: "port is the number of a port, from 1 to 65535, or the name of one of the container.",
+							Ref:         ref(intstr.IntOrString{}.OpenAPIModelName()),
+						},
+					},
+					"host": {
+						SchemaProps: spec.SchemaProps{
+							Description: "host to which the connection is opened; the address of the instance if absent.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"port"},
+			},
+		},
+		Dependencies: []string{
+			intstr.IntOrString{}.OpenAPIModelName()},
+	}
+}
+
 func schema_pkg_apis_fleet_v1alpha1_Taint(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -4388,6 +5436,91 @@ func schema_pkg_apis_fleet_v1alpha1_Toleration(ref common.ReferenceCallback) com
 						},
 					},
 				},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_fleet_v1alpha1_Volume(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "Volume is a directory or a file that containers of an instance can mount. Exactly one source must be set.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "name of the volume: a DNS label that is unique within the instance.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"emptyDir": {
+						SchemaProps: spec.SchemaProps{
+							Description: "emptyDir is a directory that is empty at first and exists as long as the instance.",
+							Ref:         ref(fleetv1alpha1.EmptyDirVolumeSource{}.OpenAPIModelName()),
+						},
+					},
+					"hostPath": {
+						SchemaProps: spec.SchemaProps{
+							Description: "hostPath is a file or directory of the host.",
+							Ref:         ref(fleetv1alpha1.HostPathVolumeSource{}.OpenAPIModelName()),
+						},
+					},
+					"configMap": {
+						SchemaProps: spec.SchemaProps{
+							Description: "configMap has a file for each key of a ConfigMap.",
+							Ref:         ref(fleetv1alpha1.ConfigMapVolumeSource{}.OpenAPIModelName()),
+						},
+					},
+					"secret": {
+						SchemaProps: spec.SchemaProps{
+							Description: "secret has a file for each key of a Secret.",
+							Ref:         ref(fleetv1alpha1.SecretVolumeSource{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"name"},
+			},
+		},
+		Dependencies: []string{
+			fleetv1alpha1.ConfigMapVolumeSource{}.OpenAPIModelName(), fleetv1alpha1.EmptyDirVolumeSource{}.OpenAPIModelName(), fleetv1alpha1.HostPathVolumeSource{}.OpenAPIModelName(), fleetv1alpha1.SecretVolumeSource{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_fleet_v1alpha1_VolumeMount(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "VolumeMount is the place of a volume in a container. Only whole volumes can be mounted.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "name of the volume, as in spec.volumes.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"mountPath": {
+						SchemaProps: spec.SchemaProps{
+							Description: "mountPath is the absolute path in the container at which the volume appears. It must be unique within the container and contain no \":\".",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"readOnly": {
+						SchemaProps: spec.SchemaProps{
+							Description: "readOnly mounts the volume read-only. Volumes of ConfigMaps and Secrets always are.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"name", "mountPath"},
 			},
 		},
 	}

@@ -17,9 +17,12 @@ limitations under the License.
 package fleet_test
 
 import (
+	"context"
 	"path/filepath"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -45,7 +48,7 @@ func TestEveryResourceKeepsTheContract(t *testing.T) {
 		Name:       fleet.GroupName,
 		Scheme:     scheme,
 		Codecs:     codecs,
-		NewStorage: registrytest.NewStorage(fleetregistry.StorageProvider{Updates: registrytest.CallerUpdates(t, scheme)}, fleet.GroupName),
+		NewStorage: registrytest.NewStorage(fleetregistry.StorageProvider{Objects: noObjects{}, Updates: registrytest.CallerUpdates(t, scheme)}, fleet.GroupName),
 		Fuzzer:     fuzzer.Funcs,
 		Fixtures:   filepath.Join("..", "..", "apis", "fleet", "testdata", "HEAD"),
 		Resources:  []registrytest.Resource{hosts(), hostLeases(), instances(), apps(), releases()},
@@ -132,8 +135,20 @@ func instances() registrytest.Resource {
 			{Name: "binding", Kind: "Binding", Verbs: createVerbs, Body: func() runtime.Object {
 				return &fleet.Binding{Target: fleet.BindingTarget{Kind: "Host", Name: sampleHost().Name}}
 			}},
+			{Name: "configuration", Kind: "InstanceConfiguration", Verbs: []string{"get"}},
 		},
 	}
+}
+
+// noObjects has nothing to which an instance could refer.
+type noObjects struct{}
+
+func (noObjects) ConfigMap(_ context.Context, _, name string) (*corev1.ConfigMap, error) {
+	return nil, apierrors.NewNotFound(corev1.Resource("configmaps"), name)
+}
+
+func (noObjects) Secret(_ context.Context, _, name string) (*corev1.Secret, error) {
+	return nil, apierrors.NewNotFound(corev1.Resource("secrets"), name)
 }
 
 func sampleInstance() *fleet.Instance {

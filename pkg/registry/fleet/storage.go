@@ -34,6 +34,8 @@ import (
 type StorageProvider struct {
 	// Tokens issues the tokens of instances. If it is nil, instances/token is not served.
 	Tokens tokenrequest.Issuer
+	// Objects reads what instances refer to. If it is nil, instances/configuration is not served.
+	Objects instance.ObjectReader
 	// Updates runs the updates of apps by rollbacks.
 	Updates app.CallerUpdates
 }
@@ -53,7 +55,7 @@ func (p StorageProvider) NewStorage(scheme *runtime.Scheme, opts base.StorageOpt
 	if err != nil {
 		return nil, err
 	}
-	instances, err := instance.NewStorage(scheme, opts, hosts.Host, p.Tokens)
+	instances, err := instance.NewStorage(scheme, opts, hosts.Host, p.Tokens, p.Objects)
 	if err != nil {
 		return nil, err
 	}
@@ -82,6 +84,9 @@ func (p StorageProvider) NewStorage(scheme *runtime.Scheme, opts base.StorageOpt
 	}
 	if instances.Token != nil {
 		storages["instances/token"] = instances.Token
+	}
+	if instances.Configuration != nil {
+		storages["instances/configuration"] = instances.Configuration
 	}
 	versions := map[string]map[string]rest.Storage{}
 	for _, version := range scheme.PrioritizedVersionsForGroup(fleet.GroupName) {

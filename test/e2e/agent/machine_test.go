@@ -46,6 +46,8 @@ const (
 	inside = "GATEHOUSE_E2E_AGENT_INSIDE"
 	// hostName is the name of the host of all tests.
 	hostName = "edge-1"
+	// runDir is the directory of the agent that a reboot empties.
+	runDir = "/run/gatehouse-agent"
 )
 
 // env is the machine that all tests share; each test has instances of its own.
@@ -289,12 +291,12 @@ func (m *machine) powerFailure() {
 	})
 	mounts, _ := os.ReadFile("/proc/self/mounts")
 	for line := range strings.Lines(string(mounts)) {
-		if fields := strings.Fields(line); len(fields) > 1 && (strings.HasPrefix(fields[1], m.path("state")) || strings.Contains(fields[1], "/run/netns/")) {
+		if fields := strings.Fields(line); len(fields) > 1 && (strings.HasPrefix(fields[1], m.path("state")) || strings.HasPrefix(fields[1], runDir) || strings.Contains(fields[1], "/run/netns/")) {
 			_ = unix.Unmount(fields[1], unix.MNT_DETACH)
 		}
 	}
 	_ = os.RemoveAll(m.path("state"))
-	for _, directory := range []string{"/run/containerd", "/run/netns", "/var/run/netns"} {
+	for _, directory := range []string{runDir, "/run/containerd", "/run/netns", "/var/run/netns"} {
 		_ = os.RemoveAll(directory)
 	}
 	_ = output("ip", "link", "delete", "gatehouse0")

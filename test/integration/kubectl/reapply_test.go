@@ -32,13 +32,25 @@ import (
 // fullLists has every list of an instance's spec, with elements that have only the required fields:
 // the server defaults all others.
 const fullLists = `
+  imagePullSecrets: [{name: a}, {name: b}]
+  volumes:
+  - {name: a, configMap: {name: a, items: [{key: a, path: b}]}}
+  - {name: b, secret: {secretName: a, items: [{key: a, path: b}]}}
+  - {name: c, emptyDir: {}}
+  - {name: d, hostPath: {path: /d}}
   tolerations: [{key: a, operator: Exists}, {key: b}]
   containers:
   - name: web
     image: registry.example.com/web:1
     command: [/bin/web]
     args: [--verbose]
-    env: [{name: A}, {name: B, value: "1"}]
+    env: [{name: A}, {name: B, value: "1"}, {name: C, valueFrom: {secretKeyRef: {name: a, key: b}}}]
+    envFrom: [{configMapRef: {name: a}}, {secretRef: {name: a}}]
+    volumeMounts: [{name: a, mountPath: /a}, {name: a, mountPath: /b}, {name: b, mountPath: /c}]
+    securityContext: {capabilities: {add: [NET_ADMIN], drop: [ALL]}}
+    startupProbe: {exec: {command: [/bin/web]}}
+    livenessProbe: {httpGet: {port: http, httpHeaders: [{name: A, value: b}]}}
+    readinessProbe: {grpc: {port: 9000}}
     ports: [{containerPort: 53}, {containerPort: 53, protocol: UDP}, {containerPort: 80, name: http, protocol: TCP}]
     resources: {limits: {cpu: "1"}}
   - {name: beside, image: registry.example.com/beside, ports: [{containerPort: 81, hostPort: 81}]}

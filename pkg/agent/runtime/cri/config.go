@@ -104,12 +104,14 @@ func (r *Runtime) sandboxConfig(instance *v1alpha1.Instance, attempt uint32) *cr
 			logDirAnnotation: directory,
 		},
 		Linux: &criv1.LinuxPodSandboxConfig{
-			CgroupParent: r.options.CgroupParent,
-			SecurityContext: &criv1.LinuxSandboxSecurityContext{
-				NamespaceOptions: namespaces(),
-				Seccomp:          runtimeDefault(),
-			},
+			CgroupParent:    r.options.CgroupParent,
+			SecurityContext: sandboxSecurity(instance),
 		},
+	}
+	if instance.Spec.HostNetwork {
+		// The ports and the name are those of the host.
+		config.Hostname = ""
+		return config
 	}
 	for i := range instance.Spec.Containers {
 		for _, port := range instance.Spec.Containers[i].Ports {
@@ -123,14 +125,6 @@ func (r *Runtime) sandboxConfig(instance *v1alpha1.Instance, attempt uint32) *cr
 	return config
 }
 
-func namespaces() *criv1.NamespaceOption {
-	return &criv1.NamespaceOption{Network: criv1.NamespaceMode_POD, Ipc: criv1.NamespaceMode_POD, Pid: criv1.NamespaceMode_CONTAINER}
-}
-
-func runtimeDefault() *criv1.SecurityProfile {
-	return &criv1.SecurityProfile{ProfileType: criv1.SecurityProfile_RuntimeDefault}
-}
-
 func protocol(p v1alpha1.Protocol) criv1.Protocol {
 	switch p {
 	case v1alpha1.ProtocolUDP:
@@ -141,12 +135,13 @@ func protocol(p v1alpha1.Protocol) criv1.Protocol {
 	return criv1.Protocol_TCP
 }
 
-// containerConfig returns the configuration of an attempt of a container.
-func (r *Runtime) containerConfig(o *order, failures int32) *criv1.ContainerConfig {
+// containerConfig returns the configuration of an attempt of a container, without what a Provider
+// adds.
+func (r *Runtime) containerConfig(o *order, failures int32, security *criv1.LinuxContainerSecurityContext) *criv1.ContainerConfig {
 	spec := o.spec
 	all := r.labelsOf(o.instance)
 	all[containerLabel] = spec.Name
-	config := &criv1.ContainerConfig{
+	return &criv1.ContainerConfig{
 		Metadata:   &criv1.ContainerMetadata{Name: spec.Name, Attempt: uint32(o.attempt)},
 		Image:      &criv1.ImageSpec{Image: spec.Image},
 		Command:    spec.Command,
@@ -158,21 +153,10 @@ func (r *Runtime) containerConfig(o *order, failures int32) *criv1.ContainerConf
 		},
 		LogPath: filepath.Join(spec.Name, strconv.Itoa(int(o.attempt))+".log"),
 		Linux: &criv1.LinuxContainerConfig{
-			Resources: resources(spec),
-			SecurityContext: &criv1.LinuxContainerSecurityContext{
-				NamespaceOptions: namespaces(), Seccomp: runtimeDefault(),
-				MaskedPaths: maskedPaths(), ReadonlyPaths: readOnlyPaths(),
-			},
+			Resources: resources(spec), SecurityContext: security,
 		},
+		Stdin: spec.Stdin, StdinOnce: spec.StdinOnce, Tty: spec.TTY,
 	}
-	own := spec.Env
-	if r.options.Env != nil {
-		own = append(r.options.Env(o.instance), own...) // the last one of a name counts
-	}
-	for _, variable := range own {
-		config.Envs = append(config.Envs, &criv1.KeyValue{Key: variable.Name, Value: []byte(variable.Value)})
-	}
-	return config
 }
 
 // resources translates limits and requests: limits of CPU time and memory are hard, a request of CPU

@@ -80,7 +80,6 @@ func TestRequestsAndLimitsBecomeLimitsOfTheCgroup(t *testing.T) {
 func TestAContainerIsConfiguredAsTheInstanceNamesIt(t *testing.T) {
 	r := &Runtime{options: Options{
 		HostName: "edge-1", LogDir: "/logs", CgroupParent: "/gatehouse",
-		Env: func(*v1alpha1.Instance) []v1alpha1.EnvVar { return []v1alpha1.EnvVar{{Name: "A", Value: "agent"}} },
 	}}
 	i := instance(func(i *v1alpha1.Instance) {
 		c := &i.Spec.Containers[0]
@@ -94,13 +93,23 @@ func TestAContainerIsConfiguredAsTheInstanceNamesIt(t *testing.T) {
 	if p := sandbox.PortMappings; len(p) != 2 || p[0].Protocol != criv1.Protocol_UDP || p[0].HostPort != 5353 || p[1].Protocol != criv1.Protocol_TCP || p[1].ContainerPort != 81 {
 		t.Errorf("the ports are %+v", p)
 	}
-	c := r.containerConfig(&order{instance: i, spec: &i.Spec.Containers[0], attempt: 3}, 1)
+	o := &order{instance: i, spec: &i.Spec.Containers[0], attempt: 3}
+	security, err := r.security(t.Context(), i, o.spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	provided, err := r.provide(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := r.containerConfig(o, 1, security)
+	addProvision(c, provided)
 	if c.Command[0] != "/x" || c.Args[0] != "-y" || c.WorkingDir != "/w" || c.LogPath != filepath.Join("web", "3.log") || c.Metadata.Attempt != 3 ||
 		c.Annotations[failuresAnnotation] != "1" || c.Annotations[imageAnnotation] != "web:1" || c.Labels[uidLabel] != "u" || c.Labels[hostLabel] != "edge-1" {
 		t.Errorf("the container is %+v", c)
 	}
-	if len(c.Envs) != 2 || string(c.Envs[1].Value) != "own" {
-		t.Errorf("the variables are %+v: the last one of a name counts", c.Envs)
+	if len(c.Envs) != 1 || string(c.Envs[0].Value) != "own" {
+		t.Errorf("the variables are %+v", c.Envs)
 	}
 	s := c.Linux.SecurityContext
 	if s.Privileged || !slices.Contains(s.MaskedPaths, "/proc/kcore") || !slices.Contains(s.ReadonlyPaths, "/proc/sys") || s.Seccomp.ProfileType != criv1.SecurityProfile_RuntimeDefault {

@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,7 +35,6 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/agent/runtime"
-	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 )
 
 const (
@@ -61,8 +61,9 @@ type Options struct {
 	// CgroupParent is the parent of the cgroups of containers, in the notation of the runtime's cgroup
 	// driver.
 	CgroupParent string
-	// Env returns environment variables that each container of an instance has besides its own.
-	Env func(instance *v1alpha1.Instance) []v1alpha1.EnvVar
+	// Provider prepares variables and volumes, and has the credentials of registries. If it is nil,
+	// containers get the variables with a value only.
+	Provider runtime.Provider
 	// RelistInterval is the time between reads of all sandboxes and containers.
 	RelistInterval time.Duration
 	// Clock is the real one if nil.
@@ -188,7 +189,20 @@ func (r *Runtime) Sandboxes(ctx context.Context) ([]types.UID, error) {
 			uids = append(uids, uid)
 		}
 	}
-	return uids, nil
+	return append(uids, r.leftovers()...), nil
+}
+
+// leftovers returns the instances for which something was prepared and that have no sandbox. It is
+// called with the lock held.
+func (r *Runtime) leftovers() []types.UID {
+	if r.options.Provider == nil {
+		return nil
+	}
+	provided, err := r.options.Provider.Provided()
+	if err != nil {
+		klog.FromContext(r.base).Error(err, "Listing the volumes of instances failed, retrying")
+	}
+	return slices.DeleteFunc(provided, func(uid types.UID) bool { return r.pods[uid] != nil })
 }
 
 // RestartBackOff returns the delay before the next attempt, as a kubelet: none after the first

@@ -116,7 +116,7 @@ func (r *Runtime) present(ctx context.Context, image string) (bool, error) {
 // policy is Always: otherwise a host without a network could not start anything.
 func (r *Runtime) pull(ctx context.Context, key string, p *pull, image string, instance *v1alpha1.Instance, always bool) {
 	r.pulling <- struct{}{}
-	_, err := r.images.PullImage(ctx, &criv1.ImageSpec{Image: image}, nil, r.sandboxConfig(instance, 0))
+	err := r.pullAs(ctx, image, instance)
 	<-r.pulling
 	if err != nil && always && !refused(err) {
 		if present, failure := r.present(ctx, image); failure == nil && present {
@@ -149,6 +149,32 @@ func (r *Runtime) pull(ctx context.Context, key string, p *pull, image string, i
 	p.until = r.clock.Now().Add(delay)
 	r.after(delay, announce)
 	announce()
+}
+
+// pullAs pulls an image with the credentials of the instance, one after the other, or without any.
+func (r *Runtime) pullAs(ctx context.Context, image string, instance *v1alpha1.Instance) error {
+	var logins []runtime.Login
+	if r.options.Provider != nil {
+		var err error
+		if logins, err = r.options.Provider.Logins(ctx, instance, image); err != nil {
+			return err
+		}
+	}
+	spec, sandbox := &criv1.ImageSpec{Image: image}, r.sandboxConfig(instance, 0)
+	if len(logins) == 0 {
+		_, err := r.images.PullImage(ctx, spec, nil, sandbox)
+		return err
+	}
+	var err error
+	for _, login := range logins {
+		_, err = r.images.PullImage(ctx, spec, &criv1.AuthConfig{
+			Username: login.Username, Password: login.Password, IdentityToken: login.IdentityToken, ServerAddress: login.Server,
+		}, sandbox)
+		if err == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // refused reports whether a registry answered that it does not give the image.

@@ -34,6 +34,7 @@ import (
 const (
 	reasonSandbox = "CreateSandboxError"
 	reasonCreate  = "CreateContainerError"
+	reasonConfig  = "CreateContainerConfigError"
 )
 
 // order is the start of a container, or only of the sandbox if spec is nil.
@@ -170,6 +171,9 @@ func (r *Runtime) settle(p *pod, o *order, failure *trouble) {
 		failure.failures = last.failures + 1
 	}
 	delay := doubled(failure.failures)
+	if failure.Reason == reasonConfig {
+		delay = FirstBackOff // an object may be created at any time
+	}
 	failure.until = r.clock.Now().Add(delay)
 	p.troubles[name] = failure
 	r.logFailure(failure, "Starting a container failed, retrying", p.uid)
@@ -203,7 +207,17 @@ func (r *Runtime) carryOut(ctx context.Context, p *pod, o *order) *trouble {
 	if err := os.MkdirAll(filepath.Join(config.LogDirectory, o.spec.Name), 0o700); err != nil {
 		return failed(reasonCreate, err)
 	}
-	created, err := r.cri.CreateContainer(ctx, id, r.containerConfig(o, failures), config)
+	security, err := r.security(ctx, o.instance, o.spec)
+	if err != nil {
+		return failed(reasonConfig, err)
+	}
+	provided, err := r.provide(ctx, o)
+	if err != nil {
+		return failed(reasonConfig, err)
+	}
+	own := r.containerConfig(o, failures, security)
+	addProvision(own, provided)
+	created, err := r.cri.CreateContainer(ctx, id, own, config)
 	if err != nil {
 		return failed(reasonCreate, err)
 	}

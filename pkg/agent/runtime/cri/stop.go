@@ -60,6 +60,9 @@ func (r *Runtime) RemoveSandbox(_ context.Context, uid types.UID) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := r.pods[uid]
+	if p == nil && r.options.Provider != nil {
+		r.background(func(context.Context) { r.release(uid) })
+	}
 	if p == nil || p.removing {
 		return nil
 	}
@@ -134,7 +137,13 @@ func (r *Runtime) advance(p *pod) {
 	case !ended || newest == nil:
 	case p.removing:
 		sandboxes := append([]sandbox(nil), p.sandboxes...)
-		r.tear(p, func(ctx context.Context) error { return r.remove(ctx, sandboxes) })
+		r.tear(p, func(ctx context.Context) error {
+			if err := r.remove(ctx, sandboxes); err != nil {
+				return err
+			}
+			r.release(p.uid)
+			return nil
+		})
 	case newest.ready:
 		id := newest.id
 		r.tear(p, func(ctx context.Context) error { return r.cri.StopPodSandbox(ctx, id) })
@@ -170,6 +179,17 @@ func (r *Runtime) tear(p *pod, step func(ctx context.Context) error) {
 		r.logFailure(err, "Ending a sandbox failed, retrying", p.uid)
 		r.after(pause, again)
 	})
+}
+
+// release removes what was prepared for an instance. After a failure, Sandboxes has the instance
+// still, and the agent removes it again.
+func (r *Runtime) release(uid types.UID) {
+	if r.options.Provider == nil {
+		return
+	}
+	if err := r.options.Provider.Release(uid); err != nil {
+		r.logFailure(err, "Removing the volumes of an instance failed, retrying", uid)
+	}
 }
 
 // remove removes sandboxes, their containers and their logs.

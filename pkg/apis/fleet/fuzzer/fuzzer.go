@@ -17,6 +17,8 @@ limitations under the License.
 package fuzzer
 
 import (
+	"cmp"
+
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/randfill"
@@ -34,6 +36,10 @@ func Funcs(serializer.CodecFactory) []any {
 		fillInstanceSpec,
 		fillContainer,
 		fillInstance,
+		fillProbe,
+		fillHTTPGet,
+		fillConfigMapVolume,
+		fillSecretVolume,
 		fillBindingTarget,
 		fillAppSpec,
 		fillAppStrategy,
@@ -82,6 +88,28 @@ func fillContainer(container *fleet.Container, c randfill.Continue) {
 	if container.ImagePullPolicy == "" {
 		container.ImagePullPolicy = fleet.PullNever
 	}
+}
+
+func fillProbe(probe *fleet.Probe, c randfill.Continue) {
+	c.FillNoCustom(probe)
+	for field, value := range map[*int32]int32{&probe.TimeoutSeconds: 1, &probe.PeriodSeconds: 10, &probe.SuccessThreshold: 1, &probe.FailureThreshold: 3} {
+		*field = cmp.Or(*field, value)
+	}
+}
+
+func fillHTTPGet(get *fleet.HTTPGetAction, c randfill.Continue) {
+	c.FillNoCustom(get)
+	get.Path, get.Scheme = cmp.Or(get.Path, "/"), cmp.Or(get.Scheme, fleet.URISchemeHTTP)
+}
+
+func fillConfigMapVolume(source *fleet.ConfigMapVolumeSource, c randfill.Continue) {
+	c.FillNoCustom(source)
+	setDefault(&source.DefaultMode, 0o644)
+}
+
+func fillSecretVolume(source *fleet.SecretVolumeSource, c randfill.Continue) {
+	c.FillNoCustom(source)
+	setDefault(&source.DefaultMode, 0o644)
 }
 
 func fillBindingTarget(target *fleet.BindingTarget, c randfill.Continue) {

@@ -47,6 +47,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&HostLeaseList{},
 		&Instance{},
 		&InstanceList{},
+		&InstanceConfiguration{},
 		&Binding{},
 		&App{},
 		&AppList{},

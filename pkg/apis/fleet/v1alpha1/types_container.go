@@ -88,6 +88,62 @@ type Container struct {
 	// +optional
 	// +k8s:optional
 	ImagePullPolicy PullPolicy `json:"imagePullPolicy,omitempty" protobuf:"bytes,9,opt,name=imagePullPolicy,casttype=PullPolicy"`
+
+	// envFrom are ConfigMaps and Secrets each key of which becomes an environment variable. A
+	// later one replaces an earlier one of the same name, and env replaces both.
+	// +optional
+	// +listType=atomic
+	// +k8s:optional
+	// +k8s:listType=atomic
+	// +k8s:maxItems=64
+	EnvFrom []EnvFromSource `json:"envFrom,omitempty" protobuf:"bytes,10,rep,name=envFrom"`
+
+	// volumeMounts are the volumes of the instance that the container uses, with their places.
+	// +optional
+	// +patchMergeKey=mountPath
+	// +patchStrategy=merge
+	// +listType=map
+	// +listMapKey=mountPath
+	// +k8s:optional
+	// +k8s:listType=map
+	// +k8s:listMapKey=mountPath
+	// +k8s:maxItems=128
+	VolumeMounts []VolumeMount `json:"volumeMounts,omitempty" patchStrategy:"merge" patchMergeKey:"mountPath" protobuf:"bytes,11,rep,name=volumeMounts"`
+
+	// livenessProbe stops the container when it fails. The restart policy applies.
+	// +optional
+	// +k8s:optional
+	LivenessProbe *Probe `json:"livenessProbe,omitempty" protobuf:"bytes,12,opt,name=livenessProbe"`
+
+	// readinessProbe decides whether the container, and so the instance, is ready.
+	// +optional
+	// +k8s:optional
+	ReadinessProbe *Probe `json:"readinessProbe,omitempty" protobuf:"bytes,13,opt,name=readinessProbe"`
+
+	// startupProbe decides whether the container has started. The other probes begin after its
+	// success, and its failure stops the container.
+	// +optional
+	// +k8s:optional
+	StartupProbe *Probe `json:"startupProbe,omitempty" protobuf:"bytes,14,opt,name=startupProbe"`
+
+	// securityContext has the security settings of the container.
+	// +optional
+	// +k8s:optional
+	SecurityContext *SecurityContext `json:"securityContext,omitempty" protobuf:"bytes,15,opt,name=securityContext"`
+
+	// stdin gives the container a standard input, to which an attach can write. Without it, reads
+	// reach the end of the file at once.
+	// +optional
+	Stdin bool `json:"stdin,omitempty" protobuf:"varint,16,opt,name=stdin"`
+
+	// stdinOnce closes the standard input when the first attached client disconnects. It needs
+	// stdin.
+	// +optional
+	StdinOnce bool `json:"stdinOnce,omitempty" protobuf:"varint,17,opt,name=stdinOnce"`
+
+	// tty gives the container a terminal. It needs stdin.
+	// +optional
+	TTY bool `json:"tty,omitempty" protobuf:"varint,18,opt,name=tty"`
 }
 
 // PullPolicy describes when the image of a container is pulled.
@@ -115,6 +171,11 @@ type EnvVar struct {
 	// value of the variable.
 	// +optional
 	Value string `json:"value,omitempty" protobuf:"bytes,2,opt,name=value"`
+
+	// valueFrom is the source of the value. It excludes value.
+	// +optional
+	// +k8s:optional
+	ValueFrom *EnvVarSource `json:"valueFrom,omitempty" protobuf:"bytes,3,opt,name=valueFrom"`
 }
 
 // Protocol is a transport protocol.

@@ -129,6 +129,51 @@ type InstanceSpec struct {
 	// +k8s:minimum=1
 	// +k8s:maximum=2147483647
 	ActiveDeadlineSeconds *int64 `json:"activeDeadlineSeconds,omitempty" protobuf:"varint,8,opt,name=activeDeadlineSeconds"`
+
+	// hostNetwork runs the instance in the network of its host: it has the addresses of the host,
+	// and its ports are those of the host.
+	// +optional
+	HostNetwork bool `json:"hostNetwork,omitempty" protobuf:"varint,9,opt,name=hostNetwork"`
+
+	// volumes are directories and files that the containers can mount.
+	// +optional
+	// +patchMergeKey=name
+	// +patchStrategy=merge
+	// +listType=map
+	// +listMapKey=name
+	// +k8s:optional
+	// +k8s:listType=map
+	// +k8s:listMapKey=name
+	// +k8s:maxItems=64
+	Volumes []Volume `json:"volumes,omitempty" patchStrategy:"merge" patchMergeKey:"name" protobuf:"bytes,10,rep,name=volumes"`
+
+	// imagePullSecrets are Secrets of type kubernetes.io/dockerconfigjson or
+	// kubernetes.io/dockercfg, in the instance's namespace, with credentials of registries.
+	// +optional
+	// +patchMergeKey=name
+	// +patchStrategy=merge
+	// +listType=map
+	// +listMapKey=name
+	// +k8s:optional
+	// +k8s:listType=map
+	// +k8s:listMapKey=name
+	// +k8s:maxItems=16
+	ImagePullSecrets []LocalObjectReference `json:"imagePullSecrets,omitempty" patchStrategy:"merge" patchMergeKey:"name" protobuf:"bytes,11,rep,name=imagePullSecrets"`
+
+	// automountServiceAccountToken indicates whether the containers get a token of the service
+	// account, at /var/run/secrets/kubernetes.io/serviceaccount. Defaults to true.
+	// +optional
+	// +k8s:optional
+	AutomountServiceAccountToken *bool `json:"automountServiceAccountToken,omitempty" protobuf:"varint,12,opt,name=automountServiceAccountToken"`
+
+	// stopAfterDisconnectSeconds is the time in seconds after which the host stops the instance
+	// if the server does not answer. Without it, the instance runs on. The instance starts again
+	// when the server answers, unless it was evicted meanwhile.
+	// +optional
+	// +k8s:optional
+	// +k8s:minimum=1
+	// +k8s:maximum=2147483647
+	StopAfterDisconnectSeconds *int64 `json:"stopAfterDisconnectSeconds,omitempty" protobuf:"varint,13,opt,name=stopAfterDisconnectSeconds"`
 }
 
 // InstancePhase is a summary of where an instance is in its lifecycle.

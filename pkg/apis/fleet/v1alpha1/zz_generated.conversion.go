@@ -116,6 +116,26 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}); err != nil {
 		return err
 	}
+	if err := s.AddGeneratedConversionFunc((*Capabilities)(nil), (*fleet.Capabilities)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_Capabilities_To_fleet_Capabilities(a.(*Capabilities), b.(*fleet.Capabilities), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.Capabilities)(nil), (*Capabilities)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_Capabilities_To_v1alpha1_Capabilities(a.(*fleet.Capabilities), b.(*Capabilities), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*ConfigMapVolumeSource)(nil), (*fleet.ConfigMapVolumeSource)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_ConfigMapVolumeSource_To_fleet_ConfigMapVolumeSource(a.(*ConfigMapVolumeSource), b.(*fleet.ConfigMapVolumeSource), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.ConfigMapVolumeSource)(nil), (*ConfigMapVolumeSource)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_ConfigMapVolumeSource_To_v1alpha1_ConfigMapVolumeSource(a.(*fleet.ConfigMapVolumeSource), b.(*ConfigMapVolumeSource), scope)
+	}); err != nil {
+		return err
+	}
 	if err := s.AddGeneratedConversionFunc((*Container)(nil), (*fleet.Container)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_v1alpha1_Container_To_fleet_Container(a.(*Container), b.(*fleet.Container), scope)
 	}); err != nil {
@@ -186,6 +206,36 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}); err != nil {
 		return err
 	}
+	if err := s.AddGeneratedConversionFunc((*EmptyDirVolumeSource)(nil), (*fleet.EmptyDirVolumeSource)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_EmptyDirVolumeSource_To_fleet_EmptyDirVolumeSource(a.(*EmptyDirVolumeSource), b.(*fleet.EmptyDirVolumeSource), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.EmptyDirVolumeSource)(nil), (*EmptyDirVolumeSource)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_EmptyDirVolumeSource_To_v1alpha1_EmptyDirVolumeSource(a.(*fleet.EmptyDirVolumeSource), b.(*EmptyDirVolumeSource), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*EnvFromSource)(nil), (*fleet.EnvFromSource)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_EnvFromSource_To_fleet_EnvFromSource(a.(*EnvFromSource), b.(*fleet.EnvFromSource), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.EnvFromSource)(nil), (*EnvFromSource)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_EnvFromSource_To_v1alpha1_EnvFromSource(a.(*fleet.EnvFromSource), b.(*EnvFromSource), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*EnvSource)(nil), (*fleet.EnvSource)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_EnvSource_To_fleet_EnvSource(a.(*EnvSource), b.(*fleet.EnvSource), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.EnvSource)(nil), (*EnvSource)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_EnvSource_To_v1alpha1_EnvSource(a.(*fleet.EnvSource), b.(*EnvSource), scope)
+	}); err != nil {
+		return err
+	}
 	if err := s.AddGeneratedConversionFunc((*EnvVar)(nil), (*fleet.EnvVar)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_v1alpha1_EnvVar_To_fleet_EnvVar(a.(*EnvVar), b.(*fleet.EnvVar), scope)
 	}); err != nil {
@@ -193,6 +243,56 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}
 	if err := s.AddGeneratedConversionFunc((*fleet.EnvVar)(nil), (*EnvVar)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_fleet_EnvVar_To_v1alpha1_EnvVar(a.(*fleet.EnvVar), b.(*EnvVar), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*EnvVarSource)(nil), (*fleet.EnvVarSource)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_EnvVarSource_To_fleet_EnvVarSource(a.(*EnvVarSource), b.(*fleet.EnvVarSource), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.EnvVarSource)(nil), (*EnvVarSource)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_EnvVarSource_To_v1alpha1_EnvVarSource(a.(*fleet.EnvVarSource), b.(*EnvVarSource), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*ExecAction)(nil), (*fleet.ExecAction)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_ExecAction_To_fleet_ExecAction(a.(*ExecAction), b.(*fleet.ExecAction), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.ExecAction)(nil), (*ExecAction)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_ExecAction_To_v1alpha1_ExecAction(a.(*fleet.ExecAction), b.(*ExecAction), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*GRPCAction)(nil), (*fleet.GRPCAction)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_GRPCAction_To_fleet_GRPCAction(a.(*GRPCAction), b.(*fleet.GRPCAction), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.GRPCAction)(nil), (*GRPCAction)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_GRPCAction_To_v1alpha1_GRPCAction(a.(*fleet.GRPCAction), b.(*GRPCAction), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*HTTPGetAction)(nil), (*fleet.HTTPGetAction)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_HTTPGetAction_To_fleet_HTTPGetAction(a.(*HTTPGetAction), b.(*fleet.HTTPGetAction), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.HTTPGetAction)(nil), (*HTTPGetAction)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_HTTPGetAction_To_v1alpha1_HTTPGetAction(a.(*fleet.HTTPGetAction), b.(*HTTPGetAction), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*HTTPHeader)(nil), (*fleet.HTTPHeader)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_HTTPHeader_To_fleet_HTTPHeader(a.(*HTTPHeader), b.(*fleet.HTTPHeader), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.HTTPHeader)(nil), (*HTTPHeader)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_HTTPHeader_To_v1alpha1_HTTPHeader(a.(*fleet.HTTPHeader), b.(*HTTPHeader), scope)
 	}); err != nil {
 		return err
 	}
@@ -266,6 +366,16 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}); err != nil {
 		return err
 	}
+	if err := s.AddGeneratedConversionFunc((*HostPathVolumeSource)(nil), (*fleet.HostPathVolumeSource)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_HostPathVolumeSource_To_fleet_HostPathVolumeSource(a.(*HostPathVolumeSource), b.(*fleet.HostPathVolumeSource), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.HostPathVolumeSource)(nil), (*HostPathVolumeSource)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_HostPathVolumeSource_To_v1alpha1_HostPathVolumeSource(a.(*fleet.HostPathVolumeSource), b.(*HostPathVolumeSource), scope)
+	}); err != nil {
+		return err
+	}
 	if err := s.AddGeneratedConversionFunc((*HostSpec)(nil), (*fleet.HostSpec)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_v1alpha1_HostSpec_To_fleet_HostSpec(a.(*HostSpec), b.(*fleet.HostSpec), scope)
 	}); err != nil {
@@ -293,6 +403,16 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}
 	if err := s.AddGeneratedConversionFunc((*fleet.Instance)(nil), (*Instance)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_fleet_Instance_To_v1alpha1_Instance(a.(*fleet.Instance), b.(*Instance), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*InstanceConfiguration)(nil), (*fleet.InstanceConfiguration)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_InstanceConfiguration_To_fleet_InstanceConfiguration(a.(*InstanceConfiguration), b.(*fleet.InstanceConfiguration), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.InstanceConfiguration)(nil), (*InstanceConfiguration)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_InstanceConfiguration_To_v1alpha1_InstanceConfiguration(a.(*fleet.InstanceConfiguration), b.(*InstanceConfiguration), scope)
 	}); err != nil {
 		return err
 	}
@@ -333,6 +453,56 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}
 	if err := s.AddGeneratedConversionFunc((*fleet.InstanceTemplateSpec)(nil), (*InstanceTemplateSpec)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_fleet_InstanceTemplateSpec_To_v1alpha1_InstanceTemplateSpec(a.(*fleet.InstanceTemplateSpec), b.(*InstanceTemplateSpec), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*KeySelector)(nil), (*fleet.KeySelector)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_KeySelector_To_fleet_KeySelector(a.(*KeySelector), b.(*fleet.KeySelector), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.KeySelector)(nil), (*KeySelector)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_KeySelector_To_v1alpha1_KeySelector(a.(*fleet.KeySelector), b.(*KeySelector), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*KeyToPath)(nil), (*fleet.KeyToPath)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_KeyToPath_To_fleet_KeyToPath(a.(*KeyToPath), b.(*fleet.KeyToPath), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.KeyToPath)(nil), (*KeyToPath)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_KeyToPath_To_v1alpha1_KeyToPath(a.(*fleet.KeyToPath), b.(*KeyToPath), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*LocalObjectReference)(nil), (*fleet.LocalObjectReference)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_LocalObjectReference_To_fleet_LocalObjectReference(a.(*LocalObjectReference), b.(*fleet.LocalObjectReference), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.LocalObjectReference)(nil), (*LocalObjectReference)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_LocalObjectReference_To_v1alpha1_LocalObjectReference(a.(*fleet.LocalObjectReference), b.(*LocalObjectReference), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*Probe)(nil), (*fleet.Probe)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_Probe_To_fleet_Probe(a.(*Probe), b.(*fleet.Probe), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.Probe)(nil), (*Probe)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_Probe_To_v1alpha1_Probe(a.(*fleet.Probe), b.(*Probe), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*ReferencedData)(nil), (*fleet.ReferencedData)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_ReferencedData_To_fleet_ReferencedData(a.(*ReferencedData), b.(*fleet.ReferencedData), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.ReferencedData)(nil), (*ReferencedData)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_ReferencedData_To_v1alpha1_ReferencedData(a.(*fleet.ReferencedData), b.(*ReferencedData), scope)
 	}); err != nil {
 		return err
 	}
@@ -396,6 +566,36 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}); err != nil {
 		return err
 	}
+	if err := s.AddGeneratedConversionFunc((*SecretVolumeSource)(nil), (*fleet.SecretVolumeSource)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_SecretVolumeSource_To_fleet_SecretVolumeSource(a.(*SecretVolumeSource), b.(*fleet.SecretVolumeSource), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.SecretVolumeSource)(nil), (*SecretVolumeSource)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_SecretVolumeSource_To_v1alpha1_SecretVolumeSource(a.(*fleet.SecretVolumeSource), b.(*SecretVolumeSource), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*SecurityContext)(nil), (*fleet.SecurityContext)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_SecurityContext_To_fleet_SecurityContext(a.(*SecurityContext), b.(*fleet.SecurityContext), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.SecurityContext)(nil), (*SecurityContext)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_SecurityContext_To_v1alpha1_SecurityContext(a.(*fleet.SecurityContext), b.(*SecurityContext), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*TCPSocketAction)(nil), (*fleet.TCPSocketAction)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_TCPSocketAction_To_fleet_TCPSocketAction(a.(*TCPSocketAction), b.(*fleet.TCPSocketAction), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.TCPSocketAction)(nil), (*TCPSocketAction)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_TCPSocketAction_To_v1alpha1_TCPSocketAction(a.(*fleet.TCPSocketAction), b.(*TCPSocketAction), scope)
+	}); err != nil {
+		return err
+	}
 	if err := s.AddGeneratedConversionFunc((*Taint)(nil), (*fleet.Taint)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_v1alpha1_Taint_To_fleet_Taint(a.(*Taint), b.(*fleet.Taint), scope)
 	}); err != nil {
@@ -413,6 +613,26 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}
 	if err := s.AddGeneratedConversionFunc((*fleet.Toleration)(nil), (*Toleration)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_fleet_Toleration_To_v1alpha1_Toleration(a.(*fleet.Toleration), b.(*Toleration), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*Volume)(nil), (*fleet.Volume)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_Volume_To_fleet_Volume(a.(*Volume), b.(*fleet.Volume), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.Volume)(nil), (*Volume)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_Volume_To_v1alpha1_Volume(a.(*fleet.Volume), b.(*Volume), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*VolumeMount)(nil), (*fleet.VolumeMount)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_VolumeMount_To_fleet_VolumeMount(a.(*VolumeMount), b.(*fleet.VolumeMount), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.VolumeMount)(nil), (*VolumeMount)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_VolumeMount_To_v1alpha1_VolumeMount(a.(*fleet.VolumeMount), b.(*VolumeMount), scope)
 	}); err != nil {
 		return err
 	}
@@ -601,6 +821,46 @@ func Convert_fleet_BindingTarget_To_v1alpha1_BindingTarget(in *fleet.BindingTarg
 	return autoConvert_fleet_BindingTarget_To_v1alpha1_BindingTarget(in, out, s)
 }
 
+func autoConvert_v1alpha1_Capabilities_To_fleet_Capabilities(in *Capabilities, out *fleet.Capabilities, s conversion.Scope) error {
+	*out = *(*fleet.Capabilities)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_Capabilities_To_fleet_Capabilities is an autogenerated conversion function.
+func Convert_v1alpha1_Capabilities_To_fleet_Capabilities(in *Capabilities, out *fleet.Capabilities, s conversion.Scope) error {
+	return autoConvert_v1alpha1_Capabilities_To_fleet_Capabilities(in, out, s)
+}
+
+func autoConvert_fleet_Capabilities_To_v1alpha1_Capabilities(in *fleet.Capabilities, out *Capabilities, s conversion.Scope) error {
+	*out = *(*Capabilities)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_fleet_Capabilities_To_v1alpha1_Capabilities is an autogenerated conversion function.
+func Convert_fleet_Capabilities_To_v1alpha1_Capabilities(in *fleet.Capabilities, out *Capabilities, s conversion.Scope) error {
+	return autoConvert_fleet_Capabilities_To_v1alpha1_Capabilities(in, out, s)
+}
+
+func autoConvert_v1alpha1_ConfigMapVolumeSource_To_fleet_ConfigMapVolumeSource(in *ConfigMapVolumeSource, out *fleet.ConfigMapVolumeSource, s conversion.Scope) error {
+	*out = *(*fleet.ConfigMapVolumeSource)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_ConfigMapVolumeSource_To_fleet_ConfigMapVolumeSource is an autogenerated conversion function.
+func Convert_v1alpha1_ConfigMapVolumeSource_To_fleet_ConfigMapVolumeSource(in *ConfigMapVolumeSource, out *fleet.ConfigMapVolumeSource, s conversion.Scope) error {
+	return autoConvert_v1alpha1_ConfigMapVolumeSource_To_fleet_ConfigMapVolumeSource(in, out, s)
+}
+
+func autoConvert_fleet_ConfigMapVolumeSource_To_v1alpha1_ConfigMapVolumeSource(in *fleet.ConfigMapVolumeSource, out *ConfigMapVolumeSource, s conversion.Scope) error {
+	*out = *(*ConfigMapVolumeSource)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_fleet_ConfigMapVolumeSource_To_v1alpha1_ConfigMapVolumeSource is an autogenerated conversion function.
+func Convert_fleet_ConfigMapVolumeSource_To_v1alpha1_ConfigMapVolumeSource(in *fleet.ConfigMapVolumeSource, out *ConfigMapVolumeSource, s conversion.Scope) error {
+	return autoConvert_fleet_ConfigMapVolumeSource_To_v1alpha1_ConfigMapVolumeSource(in, out, s)
+}
+
 func autoConvert_v1alpha1_Container_To_fleet_Container(in *Container, out *fleet.Container, s conversion.Scope) error {
 	*out = *(*fleet.Container)(unsafe.Pointer(in))
 	return nil
@@ -741,6 +1001,66 @@ func Convert_fleet_ContainerStatus_To_v1alpha1_ContainerStatus(in *fleet.Contain
 	return autoConvert_fleet_ContainerStatus_To_v1alpha1_ContainerStatus(in, out, s)
 }
 
+func autoConvert_v1alpha1_EmptyDirVolumeSource_To_fleet_EmptyDirVolumeSource(in *EmptyDirVolumeSource, out *fleet.EmptyDirVolumeSource, s conversion.Scope) error {
+	*out = *(*fleet.EmptyDirVolumeSource)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_EmptyDirVolumeSource_To_fleet_EmptyDirVolumeSource is an autogenerated conversion function.
+func Convert_v1alpha1_EmptyDirVolumeSource_To_fleet_EmptyDirVolumeSource(in *EmptyDirVolumeSource, out *fleet.EmptyDirVolumeSource, s conversion.Scope) error {
+	return autoConvert_v1alpha1_EmptyDirVolumeSource_To_fleet_EmptyDirVolumeSource(in, out, s)
+}
+
+func autoConvert_fleet_EmptyDirVolumeSource_To_v1alpha1_EmptyDirVolumeSource(in *fleet.EmptyDirVolumeSource, out *EmptyDirVolumeSource, s conversion.Scope) error {
+	*out = *(*EmptyDirVolumeSource)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_fleet_EmptyDirVolumeSource_To_v1alpha1_EmptyDirVolumeSource is an autogenerated conversion function.
+func Convert_fleet_EmptyDirVolumeSource_To_v1alpha1_EmptyDirVolumeSource(in *fleet.EmptyDirVolumeSource, out *EmptyDirVolumeSource, s conversion.Scope) error {
+	return autoConvert_fleet_EmptyDirVolumeSource_To_v1alpha1_EmptyDirVolumeSource(in, out, s)
+}
+
+func autoConvert_v1alpha1_EnvFromSource_To_fleet_EnvFromSource(in *EnvFromSource, out *fleet.EnvFromSource, s conversion.Scope) error {
+	*out = *(*fleet.EnvFromSource)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_EnvFromSource_To_fleet_EnvFromSource is an autogenerated conversion function.
+func Convert_v1alpha1_EnvFromSource_To_fleet_EnvFromSource(in *EnvFromSource, out *fleet.EnvFromSource, s conversion.Scope) error {
+	return autoConvert_v1alpha1_EnvFromSource_To_fleet_EnvFromSource(in, out, s)
+}
+
+func autoConvert_fleet_EnvFromSource_To_v1alpha1_EnvFromSource(in *fleet.EnvFromSource, out *EnvFromSource, s conversion.Scope) error {
+	*out = *(*EnvFromSource)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_fleet_EnvFromSource_To_v1alpha1_EnvFromSource is an autogenerated conversion function.
+func Convert_fleet_EnvFromSource_To_v1alpha1_EnvFromSource(in *fleet.EnvFromSource, out *EnvFromSource, s conversion.Scope) error {
+	return autoConvert_fleet_EnvFromSource_To_v1alpha1_EnvFromSource(in, out, s)
+}
+
+func autoConvert_v1alpha1_EnvSource_To_fleet_EnvSource(in *EnvSource, out *fleet.EnvSource, s conversion.Scope) error {
+	*out = *(*fleet.EnvSource)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_EnvSource_To_fleet_EnvSource is an autogenerated conversion function.
+func Convert_v1alpha1_EnvSource_To_fleet_EnvSource(in *EnvSource, out *fleet.EnvSource, s conversion.Scope) error {
+	return autoConvert_v1alpha1_EnvSource_To_fleet_EnvSource(in, out, s)
+}
+
+func autoConvert_fleet_EnvSource_To_v1alpha1_EnvSource(in *fleet.EnvSource, out *EnvSource, s conversion.Scope) error {
+	*out = *(*EnvSource)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_fleet_EnvSource_To_v1alpha1_EnvSource is an autogenerated conversion function.
+func Convert_fleet_EnvSource_To_v1alpha1_EnvSource(in *fleet.EnvSource, out *EnvSource, s conversion.Scope) error {
+	return autoConvert_fleet_EnvSource_To_v1alpha1_EnvSource(in, out, s)
+}
+
 func autoConvert_v1alpha1_EnvVar_To_fleet_EnvVar(in *EnvVar, out *fleet.EnvVar, s conversion.Scope) error {
 	*out = *(*fleet.EnvVar)(unsafe.Pointer(in))
 	return nil
@@ -759,6 +1079,106 @@ func autoConvert_fleet_EnvVar_To_v1alpha1_EnvVar(in *fleet.EnvVar, out *EnvVar, 
 // Convert_fleet_EnvVar_To_v1alpha1_EnvVar is an autogenerated conversion function.
 func Convert_fleet_EnvVar_To_v1alpha1_EnvVar(in *fleet.EnvVar, out *EnvVar, s conversion.Scope) error {
 	return autoConvert_fleet_EnvVar_To_v1alpha1_EnvVar(in, out, s)
+}
+
+func autoConvert_v1alpha1_EnvVarSource_To_fleet_EnvVarSource(in *EnvVarSource, out *fleet.EnvVarSource, s conversion.Scope) error {
+	*out = *(*fleet.EnvVarSource)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_EnvVarSource_To_fleet_EnvVarSource is an autogenerated conversion function.
+func Convert_v1alpha1_EnvVarSource_To_fleet_EnvVarSource(in *EnvVarSource, out *fleet.EnvVarSource, s conversion.Scope) error {
+	return autoConvert_v1alpha1_EnvVarSource_To_fleet_EnvVarSource(in, out, s)
+}
+
+func autoConvert_fleet_EnvVarSource_To_v1alpha1_EnvVarSource(in *fleet.EnvVarSource, out *EnvVarSource, s conversion.Scope) error {
+	*out = *(*EnvVarSource)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_fleet_EnvVarSource_To_v1alpha1_EnvVarSource is an autogenerated conversion function.
+func Convert_fleet_EnvVarSource_To_v1alpha1_EnvVarSource(in *fleet.EnvVarSource, out *EnvVarSource, s conversion.Scope) error {
+	return autoConvert_fleet_EnvVarSource_To_v1alpha1_EnvVarSource(in, out, s)
+}
+
+func autoConvert_v1alpha1_ExecAction_To_fleet_ExecAction(in *ExecAction, out *fleet.ExecAction, s conversion.Scope) error {
+	*out = *(*fleet.ExecAction)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_ExecAction_To_fleet_ExecAction is an autogenerated conversion function.
+func Convert_v1alpha1_ExecAction_To_fleet_ExecAction(in *ExecAction, out *fleet.ExecAction, s conversion.Scope) error {
+	return autoConvert_v1alpha1_ExecAction_To_fleet_ExecAction(in, out, s)
+}
+
+func autoConvert_fleet_ExecAction_To_v1alpha1_ExecAction(in *fleet.ExecAction, out *ExecAction, s conversion.Scope) error {
+	*out = *(*ExecAction)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_fleet_ExecAction_To_v1alpha1_ExecAction is an autogenerated conversion function.
+func Convert_fleet_ExecAction_To_v1alpha1_ExecAction(in *fleet.ExecAction, out *ExecAction, s conversion.Scope) error {
+	return autoConvert_fleet_ExecAction_To_v1alpha1_ExecAction(in, out, s)
+}
+
+func autoConvert_v1alpha1_GRPCAction_To_fleet_GRPCAction(in *GRPCAction, out *fleet.GRPCAction, s conversion.Scope) error {
+	*out = *(*fleet.GRPCAction)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_GRPCAction_To_fleet_GRPCAction is an autogenerated conversion function.
+func Convert_v1alpha1_GRPCAction_To_fleet_GRPCAction(in *GRPCAction, out *fleet.GRPCAction, s conversion.Scope) error {
+	return autoConvert_v1alpha1_GRPCAction_To_fleet_GRPCAction(in, out, s)
+}
+
+func autoConvert_fleet_GRPCAction_To_v1alpha1_GRPCAction(in *fleet.GRPCAction, out *GRPCAction, s conversion.Scope) error {
+	*out = *(*GRPCAction)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_fleet_GRPCAction_To_v1alpha1_GRPCAction is an autogenerated conversion function.
+func Convert_fleet_GRPCAction_To_v1alpha1_GRPCAction(in *fleet.GRPCAction, out *GRPCAction, s conversion.Scope) error {
+	return autoConvert_fleet_GRPCAction_To_v1alpha1_GRPCAction(in, out, s)
+}
+
+func autoConvert_v1alpha1_HTTPGetAction_To_fleet_HTTPGetAction(in *HTTPGetAction, out *fleet.HTTPGetAction, s conversion.Scope) error {
+	*out = *(*fleet.HTTPGetAction)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_HTTPGetAction_To_fleet_HTTPGetAction is an autogenerated conversion function.
+func Convert_v1alpha1_HTTPGetAction_To_fleet_HTTPGetAction(in *HTTPGetAction, out *fleet.HTTPGetAction, s conversion.Scope) error {
+	return autoConvert_v1alpha1_HTTPGetAction_To_fleet_HTTPGetAction(in, out, s)
+}
+
+func autoConvert_fleet_HTTPGetAction_To_v1alpha1_HTTPGetAction(in *fleet.HTTPGetAction, out *HTTPGetAction, s conversion.Scope) error {
+	*out = *(*HTTPGetAction)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_fleet_HTTPGetAction_To_v1alpha1_HTTPGetAction is an autogenerated conversion function.
+func Convert_fleet_HTTPGetAction_To_v1alpha1_HTTPGetAction(in *fleet.HTTPGetAction, out *HTTPGetAction, s conversion.Scope) error {
+	return autoConvert_fleet_HTTPGetAction_To_v1alpha1_HTTPGetAction(in, out, s)
+}
+
+func autoConvert_v1alpha1_HTTPHeader_To_fleet_HTTPHeader(in *HTTPHeader, out *fleet.HTTPHeader, s conversion.Scope) error {
+	*out = *(*fleet.HTTPHeader)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_HTTPHeader_To_fleet_HTTPHeader is an autogenerated conversion function.
+func Convert_v1alpha1_HTTPHeader_To_fleet_HTTPHeader(in *HTTPHeader, out *fleet.HTTPHeader, s conversion.Scope) error {
+	return autoConvert_v1alpha1_HTTPHeader_To_fleet_HTTPHeader(in, out, s)
+}
+
+func autoConvert_fleet_HTTPHeader_To_v1alpha1_HTTPHeader(in *fleet.HTTPHeader, out *HTTPHeader, s conversion.Scope) error {
+	*out = *(*HTTPHeader)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_fleet_HTTPHeader_To_v1alpha1_HTTPHeader is an autogenerated conversion function.
+func Convert_fleet_HTTPHeader_To_v1alpha1_HTTPHeader(in *fleet.HTTPHeader, out *HTTPHeader, s conversion.Scope) error {
+	return autoConvert_fleet_HTTPHeader_To_v1alpha1_HTTPHeader(in, out, s)
 }
 
 func autoConvert_v1alpha1_Host_To_fleet_Host(in *Host, out *fleet.Host, s conversion.Scope) error {
@@ -923,6 +1343,26 @@ func Convert_fleet_HostList_To_v1alpha1_HostList(in *fleet.HostList, out *HostLi
 	return autoConvert_fleet_HostList_To_v1alpha1_HostList(in, out, s)
 }
 
+func autoConvert_v1alpha1_HostPathVolumeSource_To_fleet_HostPathVolumeSource(in *HostPathVolumeSource, out *fleet.HostPathVolumeSource, s conversion.Scope) error {
+	*out = *(*fleet.HostPathVolumeSource)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_HostPathVolumeSource_To_fleet_HostPathVolumeSource is an autogenerated conversion function.
+func Convert_v1alpha1_HostPathVolumeSource_To_fleet_HostPathVolumeSource(in *HostPathVolumeSource, out *fleet.HostPathVolumeSource, s conversion.Scope) error {
+	return autoConvert_v1alpha1_HostPathVolumeSource_To_fleet_HostPathVolumeSource(in, out, s)
+}
+
+func autoConvert_fleet_HostPathVolumeSource_To_v1alpha1_HostPathVolumeSource(in *fleet.HostPathVolumeSource, out *HostPathVolumeSource, s conversion.Scope) error {
+	*out = *(*HostPathVolumeSource)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_fleet_HostPathVolumeSource_To_v1alpha1_HostPathVolumeSource is an autogenerated conversion function.
+func Convert_fleet_HostPathVolumeSource_To_v1alpha1_HostPathVolumeSource(in *fleet.HostPathVolumeSource, out *HostPathVolumeSource, s conversion.Scope) error {
+	return autoConvert_fleet_HostPathVolumeSource_To_v1alpha1_HostPathVolumeSource(in, out, s)
+}
+
 func autoConvert_v1alpha1_HostSpec_To_fleet_HostSpec(in *HostSpec, out *fleet.HostSpec, s conversion.Scope) error {
 	*out = *(*fleet.HostSpec)(unsafe.Pointer(in))
 	return nil
@@ -993,6 +1433,30 @@ func autoConvert_fleet_Instance_To_v1alpha1_Instance(in *fleet.Instance, out *In
 // Convert_fleet_Instance_To_v1alpha1_Instance is an autogenerated conversion function.
 func Convert_fleet_Instance_To_v1alpha1_Instance(in *fleet.Instance, out *Instance, s conversion.Scope) error {
 	return autoConvert_fleet_Instance_To_v1alpha1_Instance(in, out, s)
+}
+
+func autoConvert_v1alpha1_InstanceConfiguration_To_fleet_InstanceConfiguration(in *InstanceConfiguration, out *fleet.InstanceConfiguration, s conversion.Scope) error {
+	out.ObjectMeta = in.ObjectMeta
+	out.ConfigMaps = *(*[]fleet.ReferencedData)(unsafe.Pointer(&in.ConfigMaps))
+	out.Secrets = *(*[]fleet.ReferencedData)(unsafe.Pointer(&in.Secrets))
+	return nil
+}
+
+// Convert_v1alpha1_InstanceConfiguration_To_fleet_InstanceConfiguration is an autogenerated conversion function.
+func Convert_v1alpha1_InstanceConfiguration_To_fleet_InstanceConfiguration(in *InstanceConfiguration, out *fleet.InstanceConfiguration, s conversion.Scope) error {
+	return autoConvert_v1alpha1_InstanceConfiguration_To_fleet_InstanceConfiguration(in, out, s)
+}
+
+func autoConvert_fleet_InstanceConfiguration_To_v1alpha1_InstanceConfiguration(in *fleet.InstanceConfiguration, out *InstanceConfiguration, s conversion.Scope) error {
+	out.ObjectMeta = in.ObjectMeta
+	out.ConfigMaps = *(*[]ReferencedData)(unsafe.Pointer(&in.ConfigMaps))
+	out.Secrets = *(*[]ReferencedData)(unsafe.Pointer(&in.Secrets))
+	return nil
+}
+
+// Convert_fleet_InstanceConfiguration_To_v1alpha1_InstanceConfiguration is an autogenerated conversion function.
+func Convert_fleet_InstanceConfiguration_To_v1alpha1_InstanceConfiguration(in *fleet.InstanceConfiguration, out *InstanceConfiguration, s conversion.Scope) error {
+	return autoConvert_fleet_InstanceConfiguration_To_v1alpha1_InstanceConfiguration(in, out, s)
 }
 
 func autoConvert_v1alpha1_InstanceList_To_fleet_InstanceList(in *InstanceList, out *fleet.InstanceList, s conversion.Scope) error {
@@ -1075,6 +1539,106 @@ func autoConvert_fleet_InstanceTemplateSpec_To_v1alpha1_InstanceTemplateSpec(in 
 // Convert_fleet_InstanceTemplateSpec_To_v1alpha1_InstanceTemplateSpec is an autogenerated conversion function.
 func Convert_fleet_InstanceTemplateSpec_To_v1alpha1_InstanceTemplateSpec(in *fleet.InstanceTemplateSpec, out *InstanceTemplateSpec, s conversion.Scope) error {
 	return autoConvert_fleet_InstanceTemplateSpec_To_v1alpha1_InstanceTemplateSpec(in, out, s)
+}
+
+func autoConvert_v1alpha1_KeySelector_To_fleet_KeySelector(in *KeySelector, out *fleet.KeySelector, s conversion.Scope) error {
+	*out = *(*fleet.KeySelector)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_KeySelector_To_fleet_KeySelector is an autogenerated conversion function.
+func Convert_v1alpha1_KeySelector_To_fleet_KeySelector(in *KeySelector, out *fleet.KeySelector, s conversion.Scope) error {
+	return autoConvert_v1alpha1_KeySelector_To_fleet_KeySelector(in, out, s)
+}
+
+func autoConvert_fleet_KeySelector_To_v1alpha1_KeySelector(in *fleet.KeySelector, out *KeySelector, s conversion.Scope) error {
+	*out = *(*KeySelector)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_fleet_KeySelector_To_v1alpha1_KeySelector is an autogenerated conversion function.
+func Convert_fleet_KeySelector_To_v1alpha1_KeySelector(in *fleet.KeySelector, out *KeySelector, s conversion.Scope) error {
+	return autoConvert_fleet_KeySelector_To_v1alpha1_KeySelector(in, out, s)
+}
+
+func autoConvert_v1alpha1_KeyToPath_To_fleet_KeyToPath(in *KeyToPath, out *fleet.KeyToPath, s conversion.Scope) error {
+	*out = *(*fleet.KeyToPath)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_KeyToPath_To_fleet_KeyToPath is an autogenerated conversion function.
+func Convert_v1alpha1_KeyToPath_To_fleet_KeyToPath(in *KeyToPath, out *fleet.KeyToPath, s conversion.Scope) error {
+	return autoConvert_v1alpha1_KeyToPath_To_fleet_KeyToPath(in, out, s)
+}
+
+func autoConvert_fleet_KeyToPath_To_v1alpha1_KeyToPath(in *fleet.KeyToPath, out *KeyToPath, s conversion.Scope) error {
+	*out = *(*KeyToPath)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_fleet_KeyToPath_To_v1alpha1_KeyToPath is an autogenerated conversion function.
+func Convert_fleet_KeyToPath_To_v1alpha1_KeyToPath(in *fleet.KeyToPath, out *KeyToPath, s conversion.Scope) error {
+	return autoConvert_fleet_KeyToPath_To_v1alpha1_KeyToPath(in, out, s)
+}
+
+func autoConvert_v1alpha1_LocalObjectReference_To_fleet_LocalObjectReference(in *LocalObjectReference, out *fleet.LocalObjectReference, s conversion.Scope) error {
+	*out = *(*fleet.LocalObjectReference)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_LocalObjectReference_To_fleet_LocalObjectReference is an autogenerated conversion function.
+func Convert_v1alpha1_LocalObjectReference_To_fleet_LocalObjectReference(in *LocalObjectReference, out *fleet.LocalObjectReference, s conversion.Scope) error {
+	return autoConvert_v1alpha1_LocalObjectReference_To_fleet_LocalObjectReference(in, out, s)
+}
+
+func autoConvert_fleet_LocalObjectReference_To_v1alpha1_LocalObjectReference(in *fleet.LocalObjectReference, out *LocalObjectReference, s conversion.Scope) error {
+	*out = *(*LocalObjectReference)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_fleet_LocalObjectReference_To_v1alpha1_LocalObjectReference is an autogenerated conversion function.
+func Convert_fleet_LocalObjectReference_To_v1alpha1_LocalObjectReference(in *fleet.LocalObjectReference, out *LocalObjectReference, s conversion.Scope) error {
+	return autoConvert_fleet_LocalObjectReference_To_v1alpha1_LocalObjectReference(in, out, s)
+}
+
+func autoConvert_v1alpha1_Probe_To_fleet_Probe(in *Probe, out *fleet.Probe, s conversion.Scope) error {
+	*out = *(*fleet.Probe)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_Probe_To_fleet_Probe is an autogenerated conversion function.
+func Convert_v1alpha1_Probe_To_fleet_Probe(in *Probe, out *fleet.Probe, s conversion.Scope) error {
+	return autoConvert_v1alpha1_Probe_To_fleet_Probe(in, out, s)
+}
+
+func autoConvert_fleet_Probe_To_v1alpha1_Probe(in *fleet.Probe, out *Probe, s conversion.Scope) error {
+	*out = *(*Probe)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_fleet_Probe_To_v1alpha1_Probe is an autogenerated conversion function.
+func Convert_fleet_Probe_To_v1alpha1_Probe(in *fleet.Probe, out *Probe, s conversion.Scope) error {
+	return autoConvert_fleet_Probe_To_v1alpha1_Probe(in, out, s)
+}
+
+func autoConvert_v1alpha1_ReferencedData_To_fleet_ReferencedData(in *ReferencedData, out *fleet.ReferencedData, s conversion.Scope) error {
+	*out = *(*fleet.ReferencedData)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_ReferencedData_To_fleet_ReferencedData is an autogenerated conversion function.
+func Convert_v1alpha1_ReferencedData_To_fleet_ReferencedData(in *ReferencedData, out *fleet.ReferencedData, s conversion.Scope) error {
+	return autoConvert_v1alpha1_ReferencedData_To_fleet_ReferencedData(in, out, s)
+}
+
+func autoConvert_fleet_ReferencedData_To_v1alpha1_ReferencedData(in *fleet.ReferencedData, out *ReferencedData, s conversion.Scope) error {
+	*out = *(*ReferencedData)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_fleet_ReferencedData_To_v1alpha1_ReferencedData is an autogenerated conversion function.
+func Convert_fleet_ReferencedData_To_v1alpha1_ReferencedData(in *fleet.ReferencedData, out *ReferencedData, s conversion.Scope) error {
+	return autoConvert_fleet_ReferencedData_To_v1alpha1_ReferencedData(in, out, s)
 }
 
 func autoConvert_v1alpha1_Release_To_fleet_Release(in *Release, out *fleet.Release, s conversion.Scope) error {
@@ -1211,6 +1775,66 @@ func Convert_fleet_RollingUpdateApp_To_v1alpha1_RollingUpdateApp(in *fleet.Rolli
 	return autoConvert_fleet_RollingUpdateApp_To_v1alpha1_RollingUpdateApp(in, out, s)
 }
 
+func autoConvert_v1alpha1_SecretVolumeSource_To_fleet_SecretVolumeSource(in *SecretVolumeSource, out *fleet.SecretVolumeSource, s conversion.Scope) error {
+	*out = *(*fleet.SecretVolumeSource)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_SecretVolumeSource_To_fleet_SecretVolumeSource is an autogenerated conversion function.
+func Convert_v1alpha1_SecretVolumeSource_To_fleet_SecretVolumeSource(in *SecretVolumeSource, out *fleet.SecretVolumeSource, s conversion.Scope) error {
+	return autoConvert_v1alpha1_SecretVolumeSource_To_fleet_SecretVolumeSource(in, out, s)
+}
+
+func autoConvert_fleet_SecretVolumeSource_To_v1alpha1_SecretVolumeSource(in *fleet.SecretVolumeSource, out *SecretVolumeSource, s conversion.Scope) error {
+	*out = *(*SecretVolumeSource)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_fleet_SecretVolumeSource_To_v1alpha1_SecretVolumeSource is an autogenerated conversion function.
+func Convert_fleet_SecretVolumeSource_To_v1alpha1_SecretVolumeSource(in *fleet.SecretVolumeSource, out *SecretVolumeSource, s conversion.Scope) error {
+	return autoConvert_fleet_SecretVolumeSource_To_v1alpha1_SecretVolumeSource(in, out, s)
+}
+
+func autoConvert_v1alpha1_SecurityContext_To_fleet_SecurityContext(in *SecurityContext, out *fleet.SecurityContext, s conversion.Scope) error {
+	*out = *(*fleet.SecurityContext)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_SecurityContext_To_fleet_SecurityContext is an autogenerated conversion function.
+func Convert_v1alpha1_SecurityContext_To_fleet_SecurityContext(in *SecurityContext, out *fleet.SecurityContext, s conversion.Scope) error {
+	return autoConvert_v1alpha1_SecurityContext_To_fleet_SecurityContext(in, out, s)
+}
+
+func autoConvert_fleet_SecurityContext_To_v1alpha1_SecurityContext(in *fleet.SecurityContext, out *SecurityContext, s conversion.Scope) error {
+	*out = *(*SecurityContext)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_fleet_SecurityContext_To_v1alpha1_SecurityContext is an autogenerated conversion function.
+func Convert_fleet_SecurityContext_To_v1alpha1_SecurityContext(in *fleet.SecurityContext, out *SecurityContext, s conversion.Scope) error {
+	return autoConvert_fleet_SecurityContext_To_v1alpha1_SecurityContext(in, out, s)
+}
+
+func autoConvert_v1alpha1_TCPSocketAction_To_fleet_TCPSocketAction(in *TCPSocketAction, out *fleet.TCPSocketAction, s conversion.Scope) error {
+	*out = *(*fleet.TCPSocketAction)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_TCPSocketAction_To_fleet_TCPSocketAction is an autogenerated conversion function.
+func Convert_v1alpha1_TCPSocketAction_To_fleet_TCPSocketAction(in *TCPSocketAction, out *fleet.TCPSocketAction, s conversion.Scope) error {
+	return autoConvert_v1alpha1_TCPSocketAction_To_fleet_TCPSocketAction(in, out, s)
+}
+
+func autoConvert_fleet_TCPSocketAction_To_v1alpha1_TCPSocketAction(in *fleet.TCPSocketAction, out *TCPSocketAction, s conversion.Scope) error {
+	*out = *(*TCPSocketAction)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_fleet_TCPSocketAction_To_v1alpha1_TCPSocketAction is an autogenerated conversion function.
+func Convert_fleet_TCPSocketAction_To_v1alpha1_TCPSocketAction(in *fleet.TCPSocketAction, out *TCPSocketAction, s conversion.Scope) error {
+	return autoConvert_fleet_TCPSocketAction_To_v1alpha1_TCPSocketAction(in, out, s)
+}
+
 func autoConvert_v1alpha1_Taint_To_fleet_Taint(in *Taint, out *fleet.Taint, s conversion.Scope) error {
 	*out = *(*fleet.Taint)(unsafe.Pointer(in))
 	return nil
@@ -1249,4 +1873,44 @@ func autoConvert_fleet_Toleration_To_v1alpha1_Toleration(in *fleet.Toleration, o
 // Convert_fleet_Toleration_To_v1alpha1_Toleration is an autogenerated conversion function.
 func Convert_fleet_Toleration_To_v1alpha1_Toleration(in *fleet.Toleration, out *Toleration, s conversion.Scope) error {
 	return autoConvert_fleet_Toleration_To_v1alpha1_Toleration(in, out, s)
+}
+
+func autoConvert_v1alpha1_Volume_To_fleet_Volume(in *Volume, out *fleet.Volume, s conversion.Scope) error {
+	*out = *(*fleet.Volume)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_Volume_To_fleet_Volume is an autogenerated conversion function.
+func Convert_v1alpha1_Volume_To_fleet_Volume(in *Volume, out *fleet.Volume, s conversion.Scope) error {
+	return autoConvert_v1alpha1_Volume_To_fleet_Volume(in, out, s)
+}
+
+func autoConvert_fleet_Volume_To_v1alpha1_Volume(in *fleet.Volume, out *Volume, s conversion.Scope) error {
+	*out = *(*Volume)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_fleet_Volume_To_v1alpha1_Volume is an autogenerated conversion function.
+func Convert_fleet_Volume_To_v1alpha1_Volume(in *fleet.Volume, out *Volume, s conversion.Scope) error {
+	return autoConvert_fleet_Volume_To_v1alpha1_Volume(in, out, s)
+}
+
+func autoConvert_v1alpha1_VolumeMount_To_fleet_VolumeMount(in *VolumeMount, out *fleet.VolumeMount, s conversion.Scope) error {
+	*out = *(*fleet.VolumeMount)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_VolumeMount_To_fleet_VolumeMount is an autogenerated conversion function.
+func Convert_v1alpha1_VolumeMount_To_fleet_VolumeMount(in *VolumeMount, out *fleet.VolumeMount, s conversion.Scope) error {
+	return autoConvert_v1alpha1_VolumeMount_To_fleet_VolumeMount(in, out, s)
+}
+
+func autoConvert_fleet_VolumeMount_To_v1alpha1_VolumeMount(in *fleet.VolumeMount, out *VolumeMount, s conversion.Scope) error {
+	*out = *(*VolumeMount)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_fleet_VolumeMount_To_v1alpha1_VolumeMount is an autogenerated conversion function.
+func Convert_fleet_VolumeMount_To_v1alpha1_VolumeMount(in *fleet.VolumeMount, out *VolumeMount, s conversion.Scope) error {
+	return autoConvert_fleet_VolumeMount_To_v1alpha1_VolumeMount(in, out, s)
 }

@@ -55,6 +55,72 @@ func SetObjectDefaults_App(in *App) {
 			b := &a.Ports[j]
 			SetDefaults_ContainerPort(b)
 		}
+		if a.LivenessProbe != nil {
+			if a.LivenessProbe.HTTPGet != nil {
+				if a.LivenessProbe.HTTPGet.Path == "" {
+					a.LivenessProbe.HTTPGet.Path = "/"
+				}
+				if a.LivenessProbe.HTTPGet.Scheme == "" {
+					a.LivenessProbe.HTTPGet.Scheme = "HTTP"
+				}
+			}
+			if a.LivenessProbe.TimeoutSeconds == 0 {
+				a.LivenessProbe.TimeoutSeconds = 1
+			}
+			if a.LivenessProbe.PeriodSeconds == 0 {
+				a.LivenessProbe.PeriodSeconds = 10
+			}
+			if a.LivenessProbe.SuccessThreshold == 0 {
+				a.LivenessProbe.SuccessThreshold = 1
+			}
+			if a.LivenessProbe.FailureThreshold == 0 {
+				a.LivenessProbe.FailureThreshold = 3
+			}
+		}
+		if a.ReadinessProbe != nil {
+			if a.ReadinessProbe.HTTPGet != nil {
+				if a.ReadinessProbe.HTTPGet.Path == "" {
+					a.ReadinessProbe.HTTPGet.Path = "/"
+				}
+				if a.ReadinessProbe.HTTPGet.Scheme == "" {
+					a.ReadinessProbe.HTTPGet.Scheme = "HTTP"
+				}
+			}
+			if a.ReadinessProbe.TimeoutSeconds == 0 {
+				a.ReadinessProbe.TimeoutSeconds = 1
+			}
+			if a.ReadinessProbe.PeriodSeconds == 0 {
+				a.ReadinessProbe.PeriodSeconds = 10
+			}
+			if a.ReadinessProbe.SuccessThreshold == 0 {
+				a.ReadinessProbe.SuccessThreshold = 1
+			}
+			if a.ReadinessProbe.FailureThreshold == 0 {
+				a.ReadinessProbe.FailureThreshold = 3
+			}
+		}
+		if a.StartupProbe != nil {
+			if a.StartupProbe.HTTPGet != nil {
+				if a.StartupProbe.HTTPGet.Path == "" {
+					a.StartupProbe.HTTPGet.Path = "/"
+				}
+				if a.StartupProbe.HTTPGet.Scheme == "" {
+					a.StartupProbe.HTTPGet.Scheme = "HTTP"
+				}
+			}
+			if a.StartupProbe.TimeoutSeconds == 0 {
+				a.StartupProbe.TimeoutSeconds = 1
+			}
+			if a.StartupProbe.PeriodSeconds == 0 {
+				a.StartupProbe.PeriodSeconds = 10
+			}
+			if a.StartupProbe.SuccessThreshold == 0 {
+				a.StartupProbe.SuccessThreshold = 1
+			}
+			if a.StartupProbe.FailureThreshold == 0 {
+				a.StartupProbe.FailureThreshold = 3
+			}
+		}
 	}
 	if in.Spec.Template.Spec.RestartPolicy == "" {
 		in.Spec.Template.Spec.RestartPolicy = "Always"
@@ -62,6 +128,21 @@ func SetObjectDefaults_App(in *App) {
 	if in.Spec.Template.Spec.TerminationGracePeriodSeconds == nil {
 		var ptrVar1 int64 = 30
 		in.Spec.Template.Spec.TerminationGracePeriodSeconds = &ptrVar1
+	}
+	for i := range in.Spec.Template.Spec.Volumes {
+		a := &in.Spec.Template.Spec.Volumes[i]
+		if a.ConfigMap != nil {
+			if a.ConfigMap.DefaultMode == nil {
+				var ptrVar1 int32 = 420
+				a.ConfigMap.DefaultMode = &ptrVar1
+			}
+		}
+		if a.Secret != nil {
+			if a.Secret.DefaultMode == nil {
+				var ptrVar1 int32 = 420
+				a.Secret.DefaultMode = &ptrVar1
+			}
+		}
 	}
 	SetDefaults_AppStrategy(&in.Spec.Strategy)
 	if in.Spec.Strategy.Type == "" {
@@ -124,6 +205,72 @@ func SetObjectDefaults_Instance(in *Instance) {
 			b := &a.Ports[j]
 			SetDefaults_ContainerPort(b)
 		}
+		if a.LivenessProbe != nil {
+			if a.LivenessProbe.HTTPGet != nil {
+				if a.LivenessProbe.HTTPGet.Path == "" {
+					a.LivenessProbe.HTTPGet.Path = "/"
+				}
+				if a.LivenessProbe.HTTPGet.Scheme == "" {
+					a.LivenessProbe.HTTPGet.Scheme = "HTTP"
+				}
+			}
+			if a.LivenessProbe.TimeoutSeconds == 0 {
+				a.LivenessProbe.TimeoutSeconds = 1
+			}
+			if a.LivenessProbe.PeriodSeconds == 0 {
+				a.LivenessProbe.PeriodSeconds = 10
+			}
+			if a.LivenessProbe.SuccessThreshold == 0 {
+				a.LivenessProbe.SuccessThreshold = 1
+			}
+			if a.LivenessProbe.FailureThreshold == 0 {
+				a.LivenessProbe.FailureThreshold = 3
+			}
+		}
+		if a.ReadinessProbe != nil {
+			if a.ReadinessProbe.HTTPGet != nil {
+				if a.ReadinessProbe.HTTPGet.Path == "" {
+					a.ReadinessProbe.HTTPGet.Path = "/"
+				}
+				if a.ReadinessProbe.HTTPGet.Scheme == "" {
+					a.ReadinessProbe.HTTPGet.Scheme = "HTTP"
+				}
+			}
+			if a.ReadinessProbe.TimeoutSeconds == 0 {
+				a.ReadinessProbe.TimeoutSeconds = 1
+			}
+			if a.ReadinessProbe.PeriodSeconds == 0 {
+				a.ReadinessProbe.PeriodSeconds = 10
+			}
+			if a.ReadinessProbe.SuccessThreshold == 0 {
+				a.ReadinessProbe.SuccessThreshold = 1
+			}
+			if a.ReadinessProbe.FailureThreshold == 0 {
+				a.ReadinessProbe.FailureThreshold = 3
+			}
+		}
+		if a.StartupProbe != nil {
+			if a.StartupProbe.HTTPGet != nil {
+				if a.StartupProbe.HTTPGet.Path == "" {
+					a.StartupProbe.HTTPGet.Path = "/"
+				}
+				if a.StartupProbe.HTTPGet.Scheme == "" {
+					a.StartupProbe.HTTPGet.Scheme = "HTTP"
+				}
+			}
+			if a.StartupProbe.TimeoutSeconds == 0 {
+				a.StartupProbe.TimeoutSeconds = 1
+			}
+			if a.StartupProbe.PeriodSeconds == 0 {
+				a.StartupProbe.PeriodSeconds = 10
+			}
+			if a.StartupProbe.SuccessThreshold == 0 {
+				a.StartupProbe.SuccessThreshold = 1
+			}
+			if a.StartupProbe.FailureThreshold == 0 {
+				a.StartupProbe.FailureThreshold = 3
+			}
+		}
 	}
 	if in.Spec.RestartPolicy == "" {
 		in.Spec.RestartPolicy = "Always"
@@ -131,6 +278,21 @@ func SetObjectDefaults_Instance(in *Instance) {
 	if in.Spec.TerminationGracePeriodSeconds == nil {
 		var ptrVar1 int64 = 30
 		in.Spec.TerminationGracePeriodSeconds = &ptrVar1
+	}
+	for i := range in.Spec.Volumes {
+		a := &in.Spec.Volumes[i]
+		if a.ConfigMap != nil {
+			if a.ConfigMap.DefaultMode == nil {
+				var ptrVar1 int32 = 420
+				a.ConfigMap.DefaultMode = &ptrVar1
+			}
+		}
+		if a.Secret != nil {
+			if a.Secret.DefaultMode == nil {
+				var ptrVar1 int32 = 420
+				a.Secret.DefaultMode = &ptrVar1
+			}
+		}
 	}
 }
 
@@ -153,6 +315,72 @@ func SetObjectDefaults_Release(in *Release) {
 			b := &a.Ports[j]
 			SetDefaults_ContainerPort(b)
 		}
+		if a.LivenessProbe != nil {
+			if a.LivenessProbe.HTTPGet != nil {
+				if a.LivenessProbe.HTTPGet.Path == "" {
+					a.LivenessProbe.HTTPGet.Path = "/"
+				}
+				if a.LivenessProbe.HTTPGet.Scheme == "" {
+					a.LivenessProbe.HTTPGet.Scheme = "HTTP"
+				}
+			}
+			if a.LivenessProbe.TimeoutSeconds == 0 {
+				a.LivenessProbe.TimeoutSeconds = 1
+			}
+			if a.LivenessProbe.PeriodSeconds == 0 {
+				a.LivenessProbe.PeriodSeconds = 10
+			}
+			if a.LivenessProbe.SuccessThreshold == 0 {
+				a.LivenessProbe.SuccessThreshold = 1
+			}
+			if a.LivenessProbe.FailureThreshold == 0 {
+				a.LivenessProbe.FailureThreshold = 3
+			}
+		}
+		if a.ReadinessProbe != nil {
+			if a.ReadinessProbe.HTTPGet != nil {
+				if a.ReadinessProbe.HTTPGet.Path == "" {
+					a.ReadinessProbe.HTTPGet.Path = "/"
+				}
+				if a.ReadinessProbe.HTTPGet.Scheme == "" {
+					a.ReadinessProbe.HTTPGet.Scheme = "HTTP"
+				}
+			}
+			if a.ReadinessProbe.TimeoutSeconds == 0 {
+				a.ReadinessProbe.TimeoutSeconds = 1
+			}
+			if a.ReadinessProbe.PeriodSeconds == 0 {
+				a.ReadinessProbe.PeriodSeconds = 10
+			}
+			if a.ReadinessProbe.SuccessThreshold == 0 {
+				a.ReadinessProbe.SuccessThreshold = 1
+			}
+			if a.ReadinessProbe.FailureThreshold == 0 {
+				a.ReadinessProbe.FailureThreshold = 3
+			}
+		}
+		if a.StartupProbe != nil {
+			if a.StartupProbe.HTTPGet != nil {
+				if a.StartupProbe.HTTPGet.Path == "" {
+					a.StartupProbe.HTTPGet.Path = "/"
+				}
+				if a.StartupProbe.HTTPGet.Scheme == "" {
+					a.StartupProbe.HTTPGet.Scheme = "HTTP"
+				}
+			}
+			if a.StartupProbe.TimeoutSeconds == 0 {
+				a.StartupProbe.TimeoutSeconds = 1
+			}
+			if a.StartupProbe.PeriodSeconds == 0 {
+				a.StartupProbe.PeriodSeconds = 10
+			}
+			if a.StartupProbe.SuccessThreshold == 0 {
+				a.StartupProbe.SuccessThreshold = 1
+			}
+			if a.StartupProbe.FailureThreshold == 0 {
+				a.StartupProbe.FailureThreshold = 3
+			}
+		}
 	}
 	if in.Spec.Template.Spec.RestartPolicy == "" {
 		in.Spec.Template.Spec.RestartPolicy = "Always"
@@ -160,6 +388,21 @@ func SetObjectDefaults_Release(in *Release) {
 	if in.Spec.Template.Spec.TerminationGracePeriodSeconds == nil {
 		var ptrVar1 int64 = 30
 		in.Spec.Template.Spec.TerminationGracePeriodSeconds = &ptrVar1
+	}
+	for i := range in.Spec.Template.Spec.Volumes {
+		a := &in.Spec.Template.Spec.Volumes[i]
+		if a.ConfigMap != nil {
+			if a.ConfigMap.DefaultMode == nil {
+				var ptrVar1 int32 = 420
+				a.ConfigMap.DefaultMode = &ptrVar1
+			}
+		}
+		if a.Secret != nil {
+			if a.Secret.DefaultMode == nil {
+				var ptrVar1 int32 = 420
+				a.Secret.DefaultMode = &ptrVar1
+			}
+		}
 	}
 }
 

@@ -62,6 +62,16 @@ func (in BindingTarget) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in Capabilities) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.Capabilities"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ConfigMapVolumeSource) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.ConfigMapVolumeSource"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in Container) OpenAPIModelName() string {
 	return "dev.gatehouse.fleet.v1alpha1.Container"
 }
@@ -97,8 +107,48 @@ func (in ContainerStatus) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in EmptyDirVolumeSource) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.EmptyDirVolumeSource"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in EnvFromSource) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.EnvFromSource"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in EnvSource) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.EnvSource"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in EnvVar) OpenAPIModelName() string {
 	return "dev.gatehouse.fleet.v1alpha1.EnvVar"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in EnvVarSource) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.EnvVarSource"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ExecAction) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.ExecAction"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in GRPCAction) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.GRPCAction"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in HTTPGetAction) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.HTTPGetAction"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in HTTPHeader) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.HTTPHeader"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
@@ -137,6 +187,11 @@ func (in HostList) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in HostPathVolumeSource) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.HostPathVolumeSource"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in HostSpec) OpenAPIModelName() string {
 	return "dev.gatehouse.fleet.v1alpha1.HostSpec"
 }
@@ -149,6 +204,11 @@ func (in HostStatus) OpenAPIModelName() string {
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in Instance) OpenAPIModelName() string {
 	return "dev.gatehouse.fleet.v1alpha1.Instance"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in InstanceConfiguration) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.InstanceConfiguration"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
@@ -169,6 +229,31 @@ func (in InstanceStatus) OpenAPIModelName() string {
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in InstanceTemplateSpec) OpenAPIModelName() string {
 	return "dev.gatehouse.fleet.v1alpha1.InstanceTemplateSpec"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in KeySelector) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.KeySelector"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in KeyToPath) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.KeyToPath"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in LocalObjectReference) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.LocalObjectReference"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in Probe) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.Probe"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ReferencedData) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.ReferencedData"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
@@ -202,6 +287,21 @@ func (in RollingUpdateApp) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in SecretVolumeSource) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.SecretVolumeSource"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in SecurityContext) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.SecurityContext"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in TCPSocketAction) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.TCPSocketAction"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in Taint) OpenAPIModelName() string {
 	return "dev.gatehouse.fleet.v1alpha1.Taint"
 }
@@ -209,4 +309,14 @@ func (in Taint) OpenAPIModelName() string {
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in Toleration) OpenAPIModelName() string {
 	return "dev.gatehouse.fleet.v1alpha1.Toleration"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in Volume) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.Volume"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in VolumeMount) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.VolumeMount"
 }

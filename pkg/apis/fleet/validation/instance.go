@@ -47,10 +47,15 @@ func ValidateInstance(instance *fleet.Instance) field.ErrorList {
 
 // ValidateInstanceSpec checks the spec of an instance, or of a template for instances.
 func ValidateInstanceSpec(spec *fleet.InstanceSpec, path *field.Path) field.ErrorList {
-	var errs field.ErrorList
 	hostPorts := map[fleet.ContainerPort]bool{}
+	errs, volumes := validateVolumes(spec.Volumes, path.Child("volumes"))
 	for i := range spec.Containers {
-		errs = append(errs, validateContainer(&spec.Containers[i], hostPorts, path.Child("containers").Index(i))...)
+		container, at := &spec.Containers[i], path.Child("containers").Index(i)
+		errs = append(errs, validateContainer(container, hostPorts, at)...)
+		errs = append(errs, validateUse(container, volumes, at)...)
+		if spec.HostNetwork {
+			errs = append(errs, validateHostPorts(container, at)...)
+		}
 	}
 	errs = append(errs, metav1validation.ValidateLabels(spec.HostSelector, path.Child("hostSelector"))...)
 	for i := range spec.Tolerations {
@@ -65,14 +70,6 @@ func validateContainer(container *fleet.Container, hostPorts map[fleet.Container
 	var errs field.ErrorList
 	if container.Image != strings.TrimSpace(container.Image) {
 		errs = append(errs, field.Invalid(path.Child("image"), container.Image, "must not begin or end with white space"))
-	}
-	for i, env := range container.Env {
-		if env.Name == "" {
-			continue // required: the declarative rule reports it
-		}
-		for _, message := range utilvalidation.IsRelaxedEnvVarName(env.Name) {
-			errs = append(errs, field.Invalid(path.Child("env").Index(i).Child("name"), env.Name, message))
-		}
 	}
 	errs = append(errs, validatePorts(container.Ports, hostPorts, path.Child("ports"))...)
 	return append(errs, validateResources(&container.Resources, path.Child("resources"))...)
@@ -176,6 +173,7 @@ func ValidateInstanceUpdate(instance, old *fleet.Instance) field.ErrorList {
 	errs = append(errs, validateContainersUpdate(spec.Containers, oldSpec.Containers, path.Child("containers"))...)
 	errs = append(errs, validateDeadlineUpdate(spec.ActiveDeadlineSeconds, oldSpec.ActiveDeadlineSeconds, path.Child("activeDeadlineSeconds"))...)
 	errs = append(errs, validateOnlyAdded(spec.Tolerations, oldSpec.Tolerations, path.Child("tolerations"))...)
+	errs = append(errs, validateUseUpdate(spec, oldSpec, path)...)
 	errs = append(errs, apivalidation.ValidateImmutableField(spec.HostSelector, oldSpec.HostSelector, path.Child("hostSelector"))...)
 	errs = append(errs, apivalidation.ValidateImmutableField(spec.RestartPolicy, oldSpec.RestartPolicy, path.Child("restartPolicy"))...)
 	errs = append(errs, apivalidation.ValidateImmutableField(spec.ServiceAccountName, oldSpec.ServiceAccountName, path.Child("serviceAccountName"))...)

@@ -65,7 +65,7 @@ func newStorage(t *testing.T) (*instance.Storage, *getHosts, context.Context) {
 		StorageConfig:  config.ForResource(schema.GroupResource{Group: fleet.GroupName, Resource: "instances"}),
 		Decorator:      generic.UndecoratedStorage,
 		ResourcePrefix: "fleet.gatehouse.dev/instances",
-	}}, hosts, nil)
+	}}, hosts, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,7 +53,7 @@ func newStage(t *testing.T) *stage {
 		t.Fatal(err)
 	}
 	t.Cleanup(hosts.Host.Destroy)
-	instances, err := instance.NewStorage(scheme, options, hosts.Host, nil)
+	instances, err := instance.NewStorage(scheme, options, hosts.Host, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

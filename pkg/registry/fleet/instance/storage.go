@@ -37,11 +37,14 @@ type Storage struct {
 	Binding  *BindingREST
 	// Token is nil without an issuer of tokens.
 	Token *TokenREST
+	// Configuration is nil without a reader of ConfigMaps and Secrets.
+	Configuration *ConfigurationREST
 }
 
-// NewStorage builds the storage of instances. The binding endpoint reads hosts from hosts, and the
-// token endpoint gets tokens from issuer, which may be nil.
-func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, hosts rest.Getter, issuer tokenrequest.Issuer) (*Storage, error) {
+// NewStorage builds the storage of instances. The binding endpoint reads hosts from hosts, the token
+// endpoint gets tokens from issuer, and the configuration endpoint reads from objects. The last two
+// may be nil.
+func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, hosts rest.Getter, issuer tokenrequest.Issuer, objects ObjectReader) (*Storage, error) {
 	main := base.NewSpecStatusStrategy(base.NewStrategy(scheme, true), rules{})
 	store, err := base.NewStore(base.Resource{
 		Resource:         fleet.Resource("instances"),
@@ -75,6 +78,9 @@ func NewStorage(scheme *runtime.Scheme, opts base.StorageOptions, hosts rest.Get
 	all := &Storage{Instance: &REST{store}, Status: &StatusREST{store.NewStatusREST(statusStrategy{main.ForStatus()})}, Binding: &BindingREST{store: store.Store, hosts: hosts}}
 	if issuer != nil {
 		all.Token = &TokenREST{instances: store, issuer: issuer}
+	}
+	if objects != nil {
+		all.Configuration = &ConfigurationREST{instances: store, objects: objects}
 	}
 	return all, nil
 }

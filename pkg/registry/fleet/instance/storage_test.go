@@ -42,7 +42,7 @@ func newSuite(t *testing.T) *registrytest.Suite {
 		t.Fatal(err)
 	}
 	t.Cleanup(hosts.Host.Destroy)
-	instances, err := instance.NewStorage(scheme, options, hosts.Host, nil)
+	instances, err := instance.NewStorage(scheme, options, hosts.Host, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

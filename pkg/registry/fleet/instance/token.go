@@ -64,7 +64,7 @@ func (r *TokenREST) Create(ctx context.Context, name string, obj runtime.Object,
 	if !ok {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("not a TokenRequest: %T", obj))
 	}
-	instance, err := r.boundTo(ctx, name)
+	instance, err := boundTo(ctx, r.instances, name, "token", "tokens of an instance are for the host to which it is bound")
 	if err != nil {
 		return nil, err
 	}
@@ -98,18 +98,17 @@ func (r *TokenREST) Create(ctx context.Context, name string, obj runtime.Object,
 }
 
 // boundTo returns the instance if the caller is the host to which it is bound. All other callers get
-// the same error, whether the instance exists or not.
-func (r *TokenREST) boundTo(ctx context.Context, name string) (*fleet.Instance, error) {
+// the same error, which begins with the rule, whether the instance exists or not.
+func boundTo(ctx context.Context, instances rest.Getter, name, subresource, rule string) (*fleet.Instance, error) {
 	caller, ok := request.UserFrom(ctx)
 	if !ok {
-		return nil, apierrors.NewInternalError(fmt.Errorf("a request for a token without a caller"))
+		return nil, apierrors.NewInternalError(fmt.Errorf("a request for instances/%s without a caller", subresource))
 	}
-	refused := apierrors.NewForbidden(fleet.Resource("instances/token"), name,
-		fmt.Errorf("tokens of an instance are for the host to which it is bound, and %s is not it", caller.GetName()))
+	refused := apierrors.NewForbidden(fleet.Resource("instances/"+subresource), name, fmt.Errorf("%s, and %s is not it", rule, caller.GetName()))
 	if !slices.Contains(caller.GetGroups(), v1alpha1.HostsGroup) {
 		return nil, refused
 	}
-	obj, err := r.instances.Get(ctx, name, &metav1.GetOptions{})
+	obj, err := instances.Get(ctx, name, &metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil, refused
 	}

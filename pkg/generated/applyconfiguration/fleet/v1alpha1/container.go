@@ -49,6 +49,28 @@ type ContainerApplyConfiguration struct {
 	// Defaults to Always if the image has the tag latest or no tag, and to IfNotPresent
 	// otherwise.
 	ImagePullPolicy *fleetv1alpha1.PullPolicy `json:"imagePullPolicy,omitempty"`
+	// envFrom are ConfigMaps and Secrets each key of which becomes an environment variable. A
+	// later one replaces an earlier one of the same name, and env replaces both.
+	EnvFrom []EnvFromSourceApplyConfiguration `json:"envFrom,omitempty"`
+	// volumeMounts are the volumes of the instance that the container uses, with their places.
+	VolumeMounts []VolumeMountApplyConfiguration `json:"volumeMounts,omitempty"`
+	// livenessProbe stops the container when it fails. The restart policy applies.
+	LivenessProbe *ProbeApplyConfiguration `json:"livenessProbe,omitempty"`
+	// readinessProbe decides whether the container, and so the instance, is ready.
+	ReadinessProbe *ProbeApplyConfiguration `json:"readinessProbe,omitempty"`
+	// startupProbe decides whether the container has started. The other probes begin after its
+	// success, and its failure stops the container.
+	StartupProbe *ProbeApplyConfiguration `json:"startupProbe,omitempty"`
+	// securityContext has the security settings of the container.
+	SecurityContext *SecurityContextApplyConfiguration `json:"securityContext,omitempty"`
+	// stdin gives the container a standard input, to which an attach can write. Without it, reads
+	// reach the end of the file at once.
+	Stdin *bool `json:"stdin,omitempty"`
+	// stdinOnce closes the standard input when the first attached client disconnects. It needs
+	// stdin.
+	StdinOnce *bool `json:"stdinOnce,omitempty"`
+	// tty gives the container a terminal. It needs stdin.
+	TTY *bool `json:"tty,omitempty"`
 }
 
 // ContainerApplyConfiguration constructs a declarative configuration of the Container type for use with
@@ -140,5 +162,87 @@ func (b *ContainerApplyConfiguration) WithResources(value *ResourceRequirementsA
 // If called multiple times, the ImagePullPolicy field is set to the value of the last call.
 func (b *ContainerApplyConfiguration) WithImagePullPolicy(value fleetv1alpha1.PullPolicy) *ContainerApplyConfiguration {
 	b.ImagePullPolicy = &value
+	return b
+}
+
+// WithEnvFrom adds the given value to the EnvFrom field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the EnvFrom field.
+func (b *ContainerApplyConfiguration) WithEnvFrom(values ...*EnvFromSourceApplyConfiguration) *ContainerApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithEnvFrom")
+		}
+		b.EnvFrom = append(b.EnvFrom, *values[i])
+	}
+	return b
+}
+
+// WithVolumeMounts adds the given value to the VolumeMounts field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the VolumeMounts field.
+func (b *ContainerApplyConfiguration) WithVolumeMounts(values ...*VolumeMountApplyConfiguration) *ContainerApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithVolumeMounts")
+		}
+		b.VolumeMounts = append(b.VolumeMounts, *values[i])
+	}
+	return b
+}
+
+// WithLivenessProbe sets the LivenessProbe field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the LivenessProbe field is set to the value of the last call.
+func (b *ContainerApplyConfiguration) WithLivenessProbe(value *ProbeApplyConfiguration) *ContainerApplyConfiguration {
+	b.LivenessProbe = value
+	return b
+}
+
+// WithReadinessProbe sets the ReadinessProbe field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ReadinessProbe field is set to the value of the last call.
+func (b *ContainerApplyConfiguration) WithReadinessProbe(value *ProbeApplyConfiguration) *ContainerApplyConfiguration {
+	b.ReadinessProbe = value
+	return b
+}
+
+// WithStartupProbe sets the StartupProbe field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the StartupProbe field is set to the value of the last call.
+func (b *ContainerApplyConfiguration) WithStartupProbe(value *ProbeApplyConfiguration) *ContainerApplyConfiguration {
+	b.StartupProbe = value
+	return b
+}
+
+// WithSecurityContext sets the SecurityContext field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the SecurityContext field is set to the value of the last call.
+func (b *ContainerApplyConfiguration) WithSecurityContext(value *SecurityContextApplyConfiguration) *ContainerApplyConfiguration {
+	b.SecurityContext = value
+	return b
+}
+
+// WithStdin sets the Stdin field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Stdin field is set to the value of the last call.
+func (b *ContainerApplyConfiguration) WithStdin(value bool) *ContainerApplyConfiguration {
+	b.Stdin = &value
+	return b
+}
+
+// WithStdinOnce sets the StdinOnce field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the StdinOnce field is set to the value of the last call.
+func (b *ContainerApplyConfiguration) WithStdinOnce(value bool) *ContainerApplyConfiguration {
+	b.StdinOnce = &value
+	return b
+}
+
+// WithTTY sets the TTY field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the TTY field is set to the value of the last call.
+func (b *ContainerApplyConfiguration) WithTTY(value bool) *ContainerApplyConfiguration {
+	b.TTY = &value
 	return b
 }

@@ -52,6 +52,21 @@ type InstanceSpecApplyConfiguration struct {
 	// instance may be active on a host before it is stopped and marked Failed. Must be at least
 	// 1. It may be set or shortened later, but not extended.
 	ActiveDeadlineSeconds *int64 `json:"activeDeadlineSeconds,omitempty"`
+	// hostNetwork runs the instance in the network of its host: it has the addresses of the host,
+	// and its ports are those of the host.
+	HostNetwork *bool `json:"hostNetwork,omitempty"`
+	// volumes are directories and files that the containers can mount.
+	Volumes []VolumeApplyConfiguration `json:"volumes,omitempty"`
+	// imagePullSecrets are Secrets of type kubernetes.io/dockerconfigjson or
+	// kubernetes.io/dockercfg, in the instance's namespace, with credentials of registries.
+	ImagePullSecrets []LocalObjectReferenceApplyConfiguration `json:"imagePullSecrets,omitempty"`
+	// automountServiceAccountToken indicates whether the containers get a token of the service
+	// account, at /var/run/secrets/kubernetes.io/serviceaccount. Defaults to true.
+	AutomountServiceAccountToken *bool `json:"automountServiceAccountToken,omitempty"`
+	// stopAfterDisconnectSeconds is the time in seconds after which the host stops the instance
+	// if the server does not answer. Without it, the instance runs on. The instance starts again
+	// when the server answers, unless it was evicted meanwhile.
+	StopAfterDisconnectSeconds *int64 `json:"stopAfterDisconnectSeconds,omitempty"`
 }
 
 // InstanceSpecApplyConfiguration constructs a declarative configuration of the InstanceSpec type for use with
@@ -137,5 +152,55 @@ func (b *InstanceSpecApplyConfiguration) WithTerminationGracePeriodSeconds(value
 // If called multiple times, the ActiveDeadlineSeconds field is set to the value of the last call.
 func (b *InstanceSpecApplyConfiguration) WithActiveDeadlineSeconds(value int64) *InstanceSpecApplyConfiguration {
 	b.ActiveDeadlineSeconds = &value
+	return b
+}
+
+// WithHostNetwork sets the HostNetwork field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the HostNetwork field is set to the value of the last call.
+func (b *InstanceSpecApplyConfiguration) WithHostNetwork(value bool) *InstanceSpecApplyConfiguration {
+	b.HostNetwork = &value
+	return b
+}
+
+// WithVolumes adds the given value to the Volumes field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Volumes field.
+func (b *InstanceSpecApplyConfiguration) WithVolumes(values ...*VolumeApplyConfiguration) *InstanceSpecApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithVolumes")
+		}
+		b.Volumes = append(b.Volumes, *values[i])
+	}
+	return b
+}
+
+// WithImagePullSecrets adds the given value to the ImagePullSecrets field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the ImagePullSecrets field.
+func (b *InstanceSpecApplyConfiguration) WithImagePullSecrets(values ...*LocalObjectReferenceApplyConfiguration) *InstanceSpecApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithImagePullSecrets")
+		}
+		b.ImagePullSecrets = append(b.ImagePullSecrets, *values[i])
+	}
+	return b
+}
+
+// WithAutomountServiceAccountToken sets the AutomountServiceAccountToken field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the AutomountServiceAccountToken field is set to the value of the last call.
+func (b *InstanceSpecApplyConfiguration) WithAutomountServiceAccountToken(value bool) *InstanceSpecApplyConfiguration {
+	b.AutomountServiceAccountToken = &value
+	return b
+}
+
+// WithStopAfterDisconnectSeconds sets the StopAfterDisconnectSeconds field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the StopAfterDisconnectSeconds field is set to the value of the last call.
+func (b *InstanceSpecApplyConfiguration) WithStopAfterDisconnectSeconds(value int64) *InstanceSpecApplyConfiguration {
+	b.StopAfterDisconnectSeconds = &value
 	return b
 }

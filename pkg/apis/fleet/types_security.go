@@ -1,0 +1,33 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package fleet
+
+// SecurityContext is the set of security settings of a container.
+type SecurityContext struct {
+	Capabilities           *Capabilities
+	Privileged             *bool
+	RunAsUser              *int64
+	RunAsGroup             *int64
+	RunAsNonRoot           *bool
+	ReadOnlyRootFilesystem *bool
+}
+
+// Capabilities are POSIX capabilities that are added to, or dropped from, those of a container.
+type Capabilities struct {
+	Add  []string
+	Drop []string
+}
