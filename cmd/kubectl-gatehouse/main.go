@@ -29,5 +29,5 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	os.Exit(app.Execute(ctx, os.Args[1:], app.Streams{Out: os.Stdout, Err: os.Stderr})) // skips stop, which only matters while it runs
+	os.Exit(app.Execute(ctx, os.Args[1:], app.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})) // skips stop, which only matters while it runs
 }

@@ -97,6 +97,8 @@ type Agent struct {
 	contact contact
 	// reported is the state of the runtime as last reported.
 	reported runtime.Info
+	// mirror has the instances of the host.
+	mirror *mirror
 }
 
 // New creates an agent that has not registered. config holds the identity of the host.
@@ -112,7 +114,13 @@ func New(config *rest.Config, runtime runtime.Runtime, options Options) (*Agent,
 }
 
 func newAgent(client fleetclient.FleetV1alpha1Interface, runtime runtime.Runtime, options Options) *Agent {
-	return &Agent{options: options, runtime: runtime, client: client, clock: clock.RealClock{}}
+	return &Agent{options: options, runtime: runtime, client: client, clock: clock.RealClock{}, mirror: newMirror()}
+}
+
+// Instance returns an instance of the host, as the agent last read it or reported it; nil if the host has none of the
+// name.
+func (a *Agent) Instance(namespace, name string) *v1alpha1.Instance {
+	return a.mirror.get(namespace + "/" + name)
 }
 
 // RunRegistering runs the agent until the context ends, and registers the host meanwhile. It calls registered

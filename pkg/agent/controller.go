@@ -48,7 +48,6 @@ var errAway = errors.New("the server does not answer")
 // controller synchronizes the instances of one host, all in one goroutine.
 type controller struct {
 	*Agent
-	mirror *mirror
 	states map[string]*instanceState
 	// due is the time of the next synchronization of an instance without a change.
 	due map[string]time.Time
@@ -71,7 +70,7 @@ type controller struct {
 
 func newController(a *Agent) *controller {
 	c := &controller{
-		Agent: a, mirror: newMirror(),
+		Agent:  a,
 		states: map[string]*instanceState{}, due: map[string]time.Time{}, failed: map[string]int{}, saved: map[types.UID]string{}, checkpointDelay: checkpointDelay,
 	}
 	for _, address := range a.options.Addresses {

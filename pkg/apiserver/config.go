@@ -48,9 +48,11 @@ import (
 	diagnosticsregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics/storagemember"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics/uisession"
+	fleetregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/instance"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/escalation"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage"
+	"github.com/gatehouse-dev/gatehouse/pkg/tunnel"
 	"github.com/gatehouse-dev/gatehouse/pkg/watches"
 )
 
@@ -292,7 +294,13 @@ func (c CompletedConfig) groupSets(types *typeCheck) ([]groupSet, error) {
 	if c.builtins != nil {
 		sets = append(sets, c.builtins.groups(c.tokens, types))
 	}
-	own := fleetGroups(c.fleetScheme, c.fleetCodecs, c.tokens, c.objects, updates)
+	tunnels, err := tunnel.NewRegistry()
+	if err != nil {
+		return nil, err
+	}
+	own := fleetGroups(c.fleetScheme, c.fleetCodecs, fleetregistry.StorageProvider{
+		Tokens: c.tokens, Objects: c.objects, Updates: updates, Tunnels: tunnels, Authorizer: c.generic.Authorization.Authorizer,
+	})
 	own.names, own.providers = append(own.names, diagnosticsapi.GroupName), append(own.providers, c.diagnostics)
 	return append(sets, own), nil
 }

@@ -40,6 +40,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/base"
+	fleetregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/fleet"
 	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
@@ -155,7 +156,7 @@ func TestFlowControlHasTheWatchIndexOfEveryStorage(t *testing.T) {
 			return nil, func() {}, nil
 		},
 	}
-	groups, err := buildGroups(base.StorageOptions{RESTOptions: options}, fleetGroups(scheme, codecs, nil, nil, updates))
+	groups, err := buildGroups(base.StorageOptions{RESTOptions: options}, fleetGroups(scheme, codecs, fleetregistry.StorageProvider{Updates: updates}))
 	if err != nil {
 		t.Fatal(err)
 	}

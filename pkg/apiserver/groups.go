@@ -32,7 +32,6 @@ import (
 	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	storagemigrationv1 "k8s.io/api/storagemigration/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
@@ -53,8 +52,6 @@ import (
 	coordinationregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/coordination"
 	coreregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/core"
 	fleetregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/fleet"
-	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/app"
-	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/instance"
 	flowcontrolregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/flowcontrol"
 	rbacregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/rbac"
 	storagemigrationregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/storagemigration"
@@ -91,10 +88,10 @@ type groupSet struct {
 }
 
 // fleetGroups returns the groups that both modes serve.
-func fleetGroups(scheme *runtime.Scheme, codecs serializer.CodecFactory, tokens tokenrequest.Issuer, objects instance.ObjectReader, updates app.CallerUpdates) groupSet {
+func fleetGroups(scheme *runtime.Scheme, codecs serializer.CodecFactory, provider fleetregistry.StorageProvider) groupSet {
 	return groupSet{
 		scheme: scheme, codecs: codecs, names: []string{fleet.GroupName},
-		providers: []base.StorageProvider{fleetregistry.StorageProvider{Tokens: tokens, Objects: objects, Updates: updates}},
+		providers: []base.StorageProvider{provider},
 	}
 }
 
@@ -163,7 +160,7 @@ func buildGroups(options base.StorageOptions, sets ...groupSet) ([]apiGroup, err
 				errs = append(errs, fmt.Errorf("API group %s: no provider builds its storages", displayName(name)))
 			}
 			delete(built[i], name)
-			info := genericapiserver.NewDefaultAPIGroupInfo(name, set.scheme, metav1.ParameterCodec, set.codecs)
+			info := genericapiserver.NewDefaultAPIGroupInfo(name, set.scheme, runtime.NewParameterCodec(set.scheme), set.codecs)
 			info.VersionedResourcesStorageMap = versions
 			info.NegotiatedSerializer = bodies.WithBoundedOwners(info.NegotiatedSerializer)
 			groups = append(groups, apiGroup{name, set.scheme, &info})

@@ -23,6 +23,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/http"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -119,8 +120,12 @@ func (w *watchLifetimes) outer(handler http.Handler, config *genericapiserver.Co
 	})
 }
 
-// mayWatch is true for every watch, and cheaper than a second parse of every request.
+// mayWatch is true for every watch and for every stream of a host, and cheaper than a second parse of every request.
 func mayWatch(r *http.Request) bool {
+	switch path.Base(r.URL.Path) {
+	case "attach", "exec", "log", "portforward", "tunnel":
+		return true
+	}
 	return r.Method == http.MethodGet && (strings.Contains(r.URL.Path, "/watch") || r.URL.RawQuery != "" && r.URL.Query().Has("watch"))
 }
 

@@ -26,8 +26,10 @@ import (
 	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apiserver/pkg/authentication/user"
 	genericapiserver "k8s.io/apiserver/pkg/server"
+	genericfilters "k8s.io/apiserver/pkg/server/filters"
 	"k8s.io/apiserver/pkg/server/healthz"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/client-go/informers"
@@ -72,6 +74,8 @@ func NewConfig(ctx context.Context, in Inputs) (*apiserver.Config, error) {
 	metricsfeatures.ApplyFeatureGates(utilfeature.DefaultFeatureGate)
 	scheme, codecs := apiserver.NewFleetScheme()
 	generic := genericapiserver.NewConfig(codecs)
+	// As in kube-apiserver, and with the tunnels of hosts: such requests have no timeout and no seat of flow control.
+	generic.LongRunningFunc = genericfilters.BasicLongRunningRequestCheck(sets.NewString("watch"), sets.NewString("attach", "exec", "log", "portforward", "tunnel"))
 	if err := in.ServerRun.ApplyTo(generic); err != nil {
 		return nil, err
 	}

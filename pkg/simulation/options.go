@@ -53,6 +53,9 @@ type Options struct {
 	LeaseDuration time.Duration
 	// ReportInterval is the interval at which a host compares the status of its Host with its report.
 	ReportInterval time.Duration
+	// Tunnels is the number of hosts, from the first one on, that keep a tunnel to the server for logs, exec and port
+	// forwarding. Each has a connection of its own.
+	Tunnels int
 	// Version is the version of the agents.
 	Version string
 
@@ -71,6 +74,7 @@ func DefaultOptions() Options {
 		Instances:      110,
 		LeaseDuration:  40 * time.Second,
 		ReportInterval: 2 * time.Minute,
+		Tunnels:        50,
 		Behaviour: simulated.Behaviour{
 			StartDelay:   time.Second,
 			StopDelay:    time.Second,

@@ -26,6 +26,8 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/pkg/agent"
 	"github.com/gatehouse-dev/gatehouse/pkg/agent/runtime/simulated"
+	"github.com/gatehouse-dev/gatehouse/pkg/agent/streaming"
+	"github.com/gatehouse-dev/gatehouse/pkg/tunnel"
 )
 
 // maxRegistering is the number of hosts that connect and register concurrently: more would only wait for
@@ -34,7 +36,9 @@ const maxRegistering = 32
 
 // Simulation is a number of simulated hosts.
 type Simulation struct {
-	agents     []*agent.Agent
+	agents []*agent.Agent
+	// tunnels keep the tunnels of the first agents.
+	tunnels    []func(ctx context.Context)
 	registered func()
 	// registering holds a token for each host that registers.
 	registering chan struct{}
@@ -56,6 +60,9 @@ func New(options Options, identity func(host string) (*rest.Config, error)) (*Si
 			return nil, err
 		}
 		s.agents = append(s.agents, a)
+		if number <= options.Tunnels && config.Impersonate.UserName == "" {
+			s.tunnels = append(s.tunnels, func(ctx context.Context) { tunnel.Serve(ctx, config, name, streaming.New(a, runtime), nil) })
+		}
 	}
 	return s, nil
 }
@@ -69,8 +76,12 @@ func (s *Simulation) Run(ctx context.Context) {
 	ctx = klog.NewContext(ctx, klog.FromContext(ctx).WithName("simulation"))
 	var running, registering sync.WaitGroup
 	registering.Add(len(s.agents))
-	for _, a := range s.agents {
-		running.Go(func() { s.runHost(ctx, a, registering.Done) })
+	for i, a := range s.agents {
+		var keepTunnel func(context.Context)
+		if i < len(s.tunnels) {
+			keepTunnel = s.tunnels[i]
+		}
+		running.Go(func() { s.runHost(ctx, a, keepTunnel, registering.Done) })
 	}
 	registering.Wait()
 	if ctx.Err() == nil && s.registered != nil {
@@ -79,8 +90,8 @@ func (s *Simulation) Run(ctx context.Context) {
 	running.Wait()
 }
 
-// runHost registers one host and runs its agent.
-func (s *Simulation) runHost(ctx context.Context, a *agent.Agent, registered func()) {
+// runHost registers one host, runs its agent and keeps its tunnel, if it has one.
+func (s *Simulation) runHost(ctx context.Context, a *agent.Agent, keepTunnel func(context.Context), registered func()) {
 	err := context.Canceled
 	select {
 	case s.registering <- struct{}{}:
@@ -89,7 +100,13 @@ func (s *Simulation) runHost(ctx context.Context, a *agent.Agent, registered fun
 	case <-ctx.Done():
 	}
 	registered()
-	if err == nil { // otherwise the context ended
-		a.Run(ctx)
+	if err != nil { // the context ended
+		return
 	}
+	var parts sync.WaitGroup
+	if keepTunnel != nil {
+		parts.Go(func() { keepTunnel(ctx) })
+	}
+	a.Run(ctx)
+	parts.Wait()
 }

@@ -103,6 +103,11 @@ var rooms = []room{
 	{packages: "pkg/registry/admissionregistration/[a-z]+", may: append([]string{
 		"pkg/registry/base", "pkg/registry/admissionregistration/params", "pkg/apis/admissionregistration", "pkg/apis/admissionregistration/validation",
 	}, registryLibraries...)},
+	// Streams go to hosts through tunnels, by the library's own proxy, and every method asks for the verb create.
+	{packages: "pkg/registry/fleet(/streams)?", may: append([]string{
+		"pkg/registry/base", "pkg/registry/authentication/tokenrequest", "pkg/registry/fleet/<resource>", "pkg/apis/fleet", "pkg/apis/fleet/<version>",
+		"pkg/tunnel", "k8s.io/apiserver/pkg/authorization/authorizer", "k8s.io/apiserver/pkg/util/proxy",
+	}, registryLibraries...)},
 	{packages: "pkg/registry/([a-z]+)", may: append([]string{
 		"pkg/registry/base", "pkg/registry/authentication/tokenrequest", "pkg/registry/$1/<resource>", "pkg/apis/$1", "pkg/apis/$1/<version>",
 	}, registryLibraries...)},
@@ -257,23 +262,25 @@ var rooms = []room{
 	// k8s.io/apiserver nor etcd. It calls a runtime only through the interface.
 	{packages: "pkg/agent", may: []string{"pkg/agent/prober", "pkg/agent/runtime", "pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/..."}},
 	{packages: "pkg/agent/runtime"},
-	{packages: "pkg/agent/runtime/simulated", may: []string{"pkg/agent/runtime"}},
+	// It serves exec, attach and port forwarding itself, by the library that runtimes use.
+	{packages: "pkg/agent/runtime/simulated", may: []string{"pkg/agent/runtime", "k8s.io/cri-streaming/..."}},
 	{packages: "pkg/agent/runtime/cri", may: []string{
 		"pkg/agent/runtime", "google.golang.org/grpc/...", "k8s.io/cri-api/...", "k8s.io/cri-client/...",
-	}},
+	}, tests: []string{"pkg/agent/runtime/simulated", "k8s.io/client-go/..."}},
 	{packages: "pkg/agent/prober", may: []string{"pkg/agent/runtime", "google.golang.org/grpc/..."}},
 	{packages: "pkg/agent/provision", may: []string{"pkg/agent/runtime", "pkg/files", "golang.org/x/sys/unix", "k8s.io/client-go/rest"}},
+	{packages: "pkg/agent/streaming", may: []string{"pkg/agent/runtime"}, tests: []string{"pkg/agent/runtime/simulated", "pkg/tunnel", "k8s.io/client-go/..."}},
 	{packages: "pkg/agent/join", may: []string{"pkg/files", "k8s.io/client-go/..."}},
 	{packages: "pkg/agent/checkpoint", may: []string{"pkg/files"}},
 	{packages: "pkg/agent/machine", may: []string{"pkg/files", "golang.org/x/sys/unix"}},
-	{packages: "pkg/simulation", may: []string{"pkg/agent", "pkg/agent/runtime/simulated", "k8s.io/client-go/rest", "github.com/spf13/pflag"}},
+	{packages: "pkg/simulation", may: []string{"pkg/agent", "pkg/agent/runtime/simulated", "pkg/agent/streaming", "pkg/tunnel", "k8s.io/client-go/rest", "github.com/spf13/pflag"}},
 	// Bodies are checked before they are decoded. YAML is parsed by the parser that the
 	// decoder's parser derives from, because only that one exposes aliases.
 	{packages: "pkg/apiserver/bodies", may: []string{"k8s.io/apiserver/pkg/endpoints/...", "go.yaml.in/yaml/v3", "sigs.k8s.io/yaml"}},
 	{packages: "pkg/apiserver/memory", may: []string{"k8s.io/apiserver/pkg/endpoints/...", "k8s.io/component-base/metrics/...", "github.com/spf13/pflag"}},
 	// Rollbacks express the fields that a write leaves unchanged in the format of managedFields.
 	{packages: "pkg/apiserver", may: []string{
-		"pkg/apiserver/bodies", "pkg/apiserver/memory", "pkg/diagnostics", "pkg/watches",
+		"pkg/apiserver/bodies", "pkg/apiserver/memory", "pkg/diagnostics", "pkg/tunnel", "pkg/watches",
 		"pkg/apis/<group>", "pkg/apis/<group>/install", "pkg/registry/base", "pkg/registry/<group>", "pkg/registry/<group>/<resource>",
 		"pkg/admission/...", "pkg/authentication/origin", "pkg/generated/openapi/...", "pkg/storage",
 		"k8s.io/apiserver/...", "k8s.io/client-go/...", "k8s.io/kube-openapi/pkg/...", "sigs.k8s.io/structured-merge-diff/v6/fieldpath",
@@ -313,6 +320,8 @@ var rooms = []room{
 	{packages: "pkg/certificates", may: []string{
 		"k8s.io/component-base/metrics/...", "pkg/files", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/server/dynamiccertificates", "k8s.io/client-go/tools/clientcmd/...", "k8s.io/client-go/util/cert",
 	}},
+	// The connections that agents of hosts open to the server: both ends.
+	{packages: "pkg/tunnel", may: []string{"pkg/apis/fleet/v1alpha1", "golang.org/x/net/http2", "k8s.io/client-go/rest", "k8s.io/client-go/transport"}},
 	// The servers that a kubeconfig lists, below client-go.
 	{packages: "pkg/failover", may: []string{"k8s.io/client-go/rest", "k8s.io/client-go/tools/clientcmd/..."}},
 	{packages: "pkg/credentials", may: []string{"pkg/authentication/revocation", "pkg/certificates", "pkg/failover", "pkg/files", "pkg/generated/clientset/versioned", "github.com/spf13/pflag", "k8s.io/client-go/...", "k8s.io/cluster-bootstrap/..."}},
@@ -346,6 +355,8 @@ var rooms = []room{
 	{packages: "pkg/server(/options)?", may: []string{"pkg/..."}, free: true},
 
 	{packages: "cmd/.*", may: []string{"cmd/...", "pkg/..."}, free: true},
+	// The program of the first image prints the size of its terminal.
+	{packages: "artifacts/examples/hello", may: []string{"golang.org/x/term"}},
 	// The example controller uses only packages that are available to other modules.
 	{packages: "artifacts/examples/.*", may: []string{"pkg/apis/<group>/<version>", "pkg/generated/...", "k8s.io/client-go/..."}},
 	// The kit is for the tests of every package, so it imports none of the product's.

@@ -101,7 +101,9 @@ type Resource struct {
 // Subresource is the contract of an endpoint below a resource.
 type Subresource struct {
 	Name, Kind string
-	Verbs      []string
+	// Options is the kind of its query parameters, if it is a kind of its own beside Kind.
+	Options string
+	Verbs   []string
 	// Foreign is true if the kind belongs to another group, such as autoscaling/v1 Scale: that group
 	// has its fixtures, and the endpoint implements rest.GroupVersionKindProvider.
 	Foreign bool
@@ -245,7 +247,7 @@ func (c *contract) checkKinds(t *testing.T) {
 	for _, r := range c.Resources {
 		served[r.Kind], served[r.Kind+"List"] = true, true
 		for _, s := range r.Subresources {
-			served[s.Kind] = true
+			served[s.Kind], served[s.Options] = true, true
 		}
 	}
 	home := reflect.TypeOf(c.Resources[0].Sample()).Elem().PkgPath()

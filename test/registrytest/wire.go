@@ -96,6 +96,10 @@ func (c *contract) checkWire(t *testing.T, r Resource) {
 			kinds = append(kinds, s.Kind)
 			fixtures = append(fixtures, s.Kind)
 		}
+		if s.Options != "" {
+			kinds = append(kinds, s.Options)
+			fixtures = append(fixtures, s.Options)
+		}
 	}
 	if c.Builtin {
 		for _, kind := range kinds {

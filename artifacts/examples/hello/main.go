@@ -15,7 +15,8 @@ limitations under the License.
 */
 
 // Command hello is the first container of a real host: a static program with an HTTP server. With the
-// argument pause it does nothing until it is stopped: runtimes keep such a program for each sandbox.
+// argument pause it does nothing until it is stopped: runtimes keep such a program for each sandbox. The
+// arguments cat and size are for "kubectl gatehouse exec": it copies its input, or prints the size of its terminal.
 package main
 
 import (
@@ -23,6 +24,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/signal"
@@ -30,14 +32,25 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/term"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if len(os.Args) > 1 && os.Args[1] == "pause" {
-		<-ctx.Done()
-		return
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "pause":
+			<-ctx.Done()
+			return
+		case "cat":
+			_, _ = io.Copy(os.Stdout, os.Stdin)
+			return
+		case "size":
+			printSize()
+			return
+		}
 	}
 	var o options
 	flag.IntVar(&o.port, "port", 8080, "Port of the HTTP server.")
@@ -48,6 +61,20 @@ func main() {
 	flag.StringVar(&o.show, "show", "", "What to print at the start, separated by commas: $NAME for a variable, /PATH for a file, uid for the user.")
 	flag.Parse()
 	os.Exit(run(ctx, &o))
+}
+
+// printSize prints the rows and columns of the terminal. A client sends them soon after the start of the program.
+func printSize() {
+	if !term.IsTerminal(0) {
+		fmt.Println("no terminal")
+		return
+	}
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if columns, rows, err := term.GetSize(0); err == nil && columns > 0 || time.Now().After(deadline) {
+			fmt.Println(rows, columns)
+			return
+		}
+	}
 }
 
 type options struct {

@@ -24,6 +24,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -39,9 +40,11 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/agent/provision"
 	"github.com/gatehouse-dev/gatehouse/pkg/agent/runtime"
 	"github.com/gatehouse-dev/gatehouse/pkg/agent/runtime/cri"
+	"github.com/gatehouse-dev/gatehouse/pkg/agent/streaming"
 	"github.com/gatehouse-dev/gatehouse/pkg/files"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	"github.com/gatehouse-dev/gatehouse/pkg/logging"
+	"github.com/gatehouse-dev/gatehouse/pkg/tunnel"
 	"github.com/gatehouse-dev/gatehouse/pkg/version"
 )
 
@@ -136,7 +139,10 @@ func run(ctx context.Context, o *runOptions, out io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(out, "%s runs its instances in %s, for %s.\n", host, endpoint, config.Host)
+	var way sync.WaitGroup
+	way.Go(func() { tunnel.Serve(ctx, config, host, streaming.New(a, containers), nil) })
 	a.RunRegistering(ctx, func() { fmt.Fprintf(out, "%s is registered.\n", host) })
+	way.Wait()
 	fmt.Fprintln(out, "Stopped. Instances go on running.")
 	return nil
 }

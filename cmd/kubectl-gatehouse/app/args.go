@@ -39,7 +39,7 @@ func insteadOf(verb string) string {
 		return `"kubectl gatehouse create app NAME --image=IMAGE" creates an app`
 	case "get", "describe", "delete", "edit", "apply", "patch", "label", "annotate", "explain", "events", "diff", "replace":
 		return fmt.Sprintf("\"kubectl %s\" itself takes apps and hosts", verb)
-	case "logs", "exec", "attach", "cp", "port-forward", "debug", "expose", "autoscale":
+	case "debug", "expose", "autoscale":
 		return "it is not served for apps, instances and hosts yet"
 	}
 	return ""

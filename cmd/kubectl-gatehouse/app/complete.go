@@ -69,6 +69,10 @@ func (p *plugin) addCompletion(root *cobra.Command) {
 			cmd.ValidArgsFunction = p.completePairs(envPairs)
 		case "cordon", "uncordon", "drain", "taint":
 			cmd.ValidArgsFunction = p.complete(hosts, 0, hostKinds)
+		case "logs", "exec", "attach", "port-forward":
+			cmd.ValidArgsFunction = p.completeTarget
+		case "cp":
+			cmd.ValidArgsFunction = p.completePlace
 		case "why":
 			cmd.ValidArgsFunction = p.completeObject
 		case "version":
@@ -76,6 +80,9 @@ func (p *plugin) addCompletion(root *cobra.Command) {
 		}
 		if cmd.Flags().Lookup("containers") != nil {
 			completeFlag(cmd, "containers", p.completeContainers)
+		}
+		if cmd.Flags().Lookup("container") != nil {
+			completeFlag(cmd, "container", p.completeContainer)
 		}
 	})
 }
@@ -266,4 +273,56 @@ func (p *plugin) completeObject(cmd *cobra.Command, args []string, toComplete st
 		}
 	}
 	return nil, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeTarget offers the names of instances, and app/NAME.
+func (p *plugin) completeTarget(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+	kind, _, slash := strings.Cut(toComplete, "/")
+	switch {
+	case len(args) > 0:
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	case slash && isKind(kind, appKinds):
+		return p.complete(v1alpha1.SchemeGroupVersion.WithResource("apps"), 1, appKinds)(cmd, nil, toComplete)
+	}
+	words, directive := p.complete(v1alpha1.SchemeGroupVersion.WithResource(instancesResource), 1, instanceKinds)(cmd, nil, toComplete)
+	if strings.HasPrefix("app/", toComplete) && !slash {
+		return append(words, "app/"), directive | cobra.ShellCompDirectiveNoSpace
+	}
+	return words, directive
+}
+
+// completePlace offers instances, and the files of this machine.
+func (p *plugin) completePlace(cmd *cobra.Command, args []string, toComplete string) (words []string, _ cobra.ShellCompDirective) {
+	if len(args) > 1 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	if toComplete == "" || strings.ContainsAny(toComplete, "/.:") {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	for _, name := range p.namesOf(cmd.Context(), v1alpha1.SchemeGroupVersion.WithResource(instancesResource)) {
+		if strings.HasPrefix(name, toComplete) {
+			words = append(words, name+":")
+		}
+	}
+	return words, cobra.ShellCompDirectiveNoSpace
+}
+
+// completeContainer offers the containers of the instance or app that is named.
+func (p *plugin) completeContainer(cmd *cobra.Command, args []string, toComplete string) (words []string, _ cobra.ShellCompDirective) {
+	client, namespace, err := p.connect()
+	if err != nil || len(args) == 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
+	defer cancel()
+	instances, _, err := instancesFor(ctx, client, namespace, args[0])
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	for _, name := range containerNames(&instances[0]) {
+		if strings.HasPrefix(name, toComplete) {
+			words = append(words, name)
+		}
+	}
+	return words, cobra.ShellCompDirectiveNoFileComp
 }

@@ -31,7 +31,7 @@ func TestEveryFlagThatTakesAKnownWordCompletes(t *testing.T) {
 	seen := 0
 	check := func(cmd *cobra.Command, path string) {
 		cmd.InitDefaultHelpFlag()
-		for _, flag := range strings.Fields("namespace context cluster user output dry-run containers by") {
+		for _, flag := range strings.Fields("namespace context cluster user output dry-run containers container by") {
 			if cmd.Flag(flag) == nil || cmd.InheritedFlags().Lookup(flag) != nil {
 				continue
 			}
@@ -80,6 +80,12 @@ func TestCompletionOffersWhatItCanWithoutAServer(t *testing.T) {
 		{"why instance/", ":4\n"},
 		{"why --output ", "json\nyaml\nname\n:4\n"},
 		{"top requests --by ", "user\ngate\nresource\nlatency\n:4\n"},
+		{"logs ", "app/\n:6\n"},
+		{"exec app/", ":4\n"},
+		{"port-forward web ", ":4\n"},
+		{"cp we", ":2\n"},
+		{"cp ./", ":0\n"},
+		{"logs web -c ", ":4\n"},
 		{"tree ", ":4\n"},
 		{"tree --namespace ", ":4\n"},
 		{"set env web ", ":4\n"},

@@ -30,6 +30,7 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	utilexec "k8s.io/client-go/util/exec"
 	"k8s.io/component-base/version"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
@@ -50,8 +51,11 @@ const fieldManager = "kubectl-gatehouse"
 // errUnfinished is not printed: the state of the rollout was printed already.
 var errUnfinished = errors.New("the rollout is not finished yet")
 
-// Streams are the command's standard streams.
-type Streams struct{ Out, Err io.Writer }
+// Streams are the command's standard streams. In is nil for none.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
 
 // plugin has the common state of all commands.
 type plugin struct {
@@ -79,10 +83,22 @@ func Execute(ctx context.Context, args []string, streams Streams) int {
 		return exitUnfinished
 	case errors.Is(err, errRefused):
 		return exitFailed
+	case exitCodeOf(err) != exitDone:
+		fmt.Fprintln(streams.Err, block(err.Error()))
+		return exitCodeOf(err)
 	default:
 		fmt.Fprintln(streams.Err, "error: "+block(unreachable(err).Error()))
 		return exitFailed
 	}
+}
+
+// exitCodeOf returns the exit code of a program in a container; 0 for another error.
+func exitCodeOf(err error) int {
+	exit := utilexec.CodeExitError{}
+	if errors.As(err, &exit) {
+		return exit.Code
+	}
+	return exitDone
 }
 
 // unreachable replaces the error of a connection that was refused, whose text is of Go's network
@@ -106,14 +122,15 @@ func newCommand(streams Streams) (*cobra.Command, *plugin) {
 	}
 	cmd := group(&cobra.Command{
 		Use:   "kubectl-gatehouse",
-		Short: "Create, change and roll out apps; cordon, taint and drain hosts",
-		Long: `The commands that kubectl has for Deployments and Nodes, for the Apps and Hosts of a Gatehouse; and
+		Short: "Create, change and roll out apps; cordon, taint and drain hosts; reach containers",
+		Long: `The commands that kubectl has for Deployments, Pods and Nodes, for the Apps, Instances and Hosts of a Gatehouse; and
 "why" and "top requests", which show what the server did with requests.
 
 Flags of kubectl such as --namespace and --kubeconfig come after the word "gatehouse": kubectl
 looks for plugins only where its first argument is the plugin's name.
 
-The exit code is 0 on success and 1 on an error. "rollout status" has one more: see its --help.`,
+The exit code is 0 on success and 1 on an error. "rollout status" has one more: see its --help. That of
+"exec" is that of the program.`,
 		Example: `  # Create an app, change its image and wait for the rollout
   kubectl gatehouse create app web --image=registry.example.com/web:1.0 --replicas=3
   kubectl gatehouse set image app/web web=registry.example.com/web:1.1
@@ -134,7 +151,9 @@ The exit code is 0 on success and 1 on an error. "rollout status" has one more: 
 	p.addFlags(cmd.PersistentFlags())
 	cmd.AddCommand(
 		newCreateCommand(p), newSetCommand(p), newRolloutCommand(p), newTreeCommand(p),
-		newCordonCommand(p, true), newCordonCommand(p, false), newDrainCommand(p), newTaintCommand(p), newWhyCommand(p), newTopCommand(p), newReviewCommand(p), newWatchesCommand(p), newStorageCommand(p), newUICommand(p), newVersionCommand(p),
+		newCordonCommand(p, true), newCordonCommand(p, false), newDrainCommand(p), newTaintCommand(p),
+		newLogsCommand(p), newExecCommand(p), newAttachCommand(p), newPortForwardCommand(p), newCpCommand(p),
+		newWhyCommand(p), newTopCommand(p), newReviewCommand(p), newWatchesCommand(p), newStorageCommand(p), newUICommand(p), newVersionCommand(p),
 	)
 	p.addCompletion(cmd)
 	return cmd, p
@@ -143,8 +162,9 @@ The exit code is 0 on success and 1 on an error. "rollout status" has one more: 
 // Names of resources in arguments: singular and plural first, then short names, then the forms with
 // the group, and with version and group.
 var (
-	appKinds  = kindNames("app", "apps")
-	hostKinds = kindNames("host", "hosts", "ho")
+	appKinds      = kindNames("app", "apps")
+	hostKinds     = kindNames("host", "hosts", "ho")
+	instanceKinds = kindNames("instance", "instances", "inst")
 )
 
 func kindNames(singular, plural string, short ...string) []string {

@@ -59,6 +59,11 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&AppRollback{},
 		&Release{},
 		&ReleaseList{},
+		&InstanceLogOptions{},
+		&InstanceExecOptions{},
+		&InstanceAttachOptions{},
+		&InstancePortForwardOptions{},
+		&HostTunnelOptions{},
 	)
 	return nil
 }

@@ -112,7 +112,7 @@ func (h *hosts) refuse(ctx context.Context, host string, a authorizer.Attributes
 		if a.GetVerb() == "create" && h.options.ApproveRegistration {
 			return fmt.Sprintf("host %q may not register itself: the server runs with --host-registration=approve, so an operator creates its Host first", host), nil
 		}
-		return own(host, a, "Host", "", "status"), nil
+		return own(host, a, "Host", "", "status", "tunnel"), nil
 	case v1alpha1.GroupName + "/hostleases":
 		return own(host, a, "HostLease", ""), nil
 	case v1alpha1.GroupName + "/instances":
@@ -164,7 +164,7 @@ func own(host string, a authorizer.Attributes, kind string, subresources ...stri
 	}
 	switch verb := a.GetVerb(); verb {
 	case "create":
-		if a.GetSubresource() == "" && (a.GetName() == "" || a.GetName() == host) {
+		if a.GetSubresource() == "" && (a.GetName() == "" || a.GetName() == host) || a.GetSubresource() == "tunnel" && a.GetName() == host {
 			return ""
 		}
 		return fmt.Sprintf("host %q may create only its own %s", host, kind)

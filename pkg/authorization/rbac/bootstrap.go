@@ -112,7 +112,7 @@ func viewRules() []rbacv1.PolicyRule {
 	return []rbacv1.PolicyRule{
 		rule(read, "", "configmaps", "events", "limitranges", "namespaces", "resourcequotas", "resourcequotas/status", "serviceaccounts"),
 		rule(read, "events.k8s.io", "events"),
-		rule(read, fleet, "apps", "apps/scale", "apps/status", "instances", "instances/status", "releases", "releases/scale", "releases/status"),
+		rule(read, fleet, "apps", "apps/scale", "apps/status", "instances", "instances/log", "instances/status", "releases", "releases/scale", "releases/status"),
 	}
 }
 
@@ -124,7 +124,7 @@ func editRules() []rbacv1.PolicyRule {
 		rule(write, "events.k8s.io", "events"),
 		rule(readWrite, "coordination.k8s.io", "leases"),
 		rule(write, fleet, "apps", "apps/scale", "instances", "releases", "releases/scale"),
-		rule([]string{"create"}, fleet, "apps/rollback"),
+		rule([]string{"create"}, fleet, "apps/rollback", "instances/attach", "instances/exec", "instances/portforward"),
 	}
 }
 
@@ -169,6 +169,7 @@ func clusterRoles(controllers []UserRole) []rbacv1.ClusterRole {
 		named("system:host",
 			rule([]string{"create", "get", "update", "patch"}, fleet, "hosts", "hostleases"),
 			rule([]string{"get", "update", "patch"}, fleet, "hosts/status"),
+			rule([]string{"create"}, fleet, "hosts/tunnel"),
 			rule([]string{"get", "list", "watch", "delete"}, fleet, "instances"),
 			rule([]string{"get", "update", "patch"}, fleet, "instances/status"),
 			rule([]string{"create"}, fleet, "instances/token"),

@@ -36,175 +36,180 @@ import (
 
 func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenAPIDefinition {
 	return map[string]common.OpenAPIDefinition{
-		v1alpha1.Decision{}.OpenAPIModelName():                      schema_pkg_apis_diagnostics_v1alpha1_Decision(ref),
-		v1alpha1.NearMiss{}.OpenAPIModelName():                      schema_pkg_apis_diagnostics_v1alpha1_NearMiss(ref),
-		v1alpha1.QuotaBalance{}.OpenAPIModelName():                  schema_pkg_apis_diagnostics_v1alpha1_QuotaBalance(ref),
-		v1alpha1.RequestReview{}.OpenAPIModelName():                 schema_pkg_apis_diagnostics_v1alpha1_RequestReview(ref),
-		v1alpha1.RequestReviewSpec{}.OpenAPIModelName():             schema_pkg_apis_diagnostics_v1alpha1_RequestReviewSpec(ref),
-		v1alpha1.RequestReviewStatus{}.OpenAPIModelName():           schema_pkg_apis_diagnostics_v1alpha1_RequestReviewStatus(ref),
-		v1alpha1.RequestTrace{}.OpenAPIModelName():                  schema_pkg_apis_diagnostics_v1alpha1_RequestTrace(ref),
-		v1alpha1.RequestTraceList{}.OpenAPIModelName():              schema_pkg_apis_diagnostics_v1alpha1_RequestTraceList(ref),
-		v1alpha1.ReviewedExtra{}.OpenAPIModelName():                 schema_pkg_apis_diagnostics_v1alpha1_ReviewedExtra(ref),
-		v1alpha1.ReviewedResource{}.OpenAPIModelName():              schema_pkg_apis_diagnostics_v1alpha1_ReviewedResource(ref),
-		v1alpha1.ReviewedUser{}.OpenAPIModelName():                  schema_pkg_apis_diagnostics_v1alpha1_ReviewedUser(ref),
-		v1alpha1.SeatHolder{}.OpenAPIModelName():                    schema_pkg_apis_diagnostics_v1alpha1_SeatHolder(ref),
-		v1alpha1.StorageCluster{}.OpenAPIModelName():                schema_pkg_apis_diagnostics_v1alpha1_StorageCluster(ref),
-		v1alpha1.StorageFsync{}.OpenAPIModelName():                  schema_pkg_apis_diagnostics_v1alpha1_StorageFsync(ref),
-		v1alpha1.StorageMember{}.OpenAPIModelName():                 schema_pkg_apis_diagnostics_v1alpha1_StorageMember(ref),
-		v1alpha1.StorageMemberList{}.OpenAPIModelName():             schema_pkg_apis_diagnostics_v1alpha1_StorageMemberList(ref),
-		v1alpha1.TraceGrant{}.OpenAPIModelName():                    schema_pkg_apis_diagnostics_v1alpha1_TraceGrant(ref),
-		v1alpha1.TraceStop{}.OpenAPIModelName():                     schema_pkg_apis_diagnostics_v1alpha1_TraceStop(ref),
-		v1alpha1.TracedObject{}.OpenAPIModelName():                  schema_pkg_apis_diagnostics_v1alpha1_TracedObject(ref),
-		v1alpha1.TracedQuota{}.OpenAPIModelName():                   schema_pkg_apis_diagnostics_v1alpha1_TracedQuota(ref),
-		v1alpha1.TracedRequest{}.OpenAPIModelName():                 schema_pkg_apis_diagnostics_v1alpha1_TracedRequest(ref),
-		v1alpha1.TracedSeats{}.OpenAPIModelName():                   schema_pkg_apis_diagnostics_v1alpha1_TracedSeats(ref),
-		v1alpha1.TracedUser{}.OpenAPIModelName():                    schema_pkg_apis_diagnostics_v1alpha1_TracedUser(ref),
-		v1alpha1.TracedWrite{}.OpenAPIModelName():                   schema_pkg_apis_diagnostics_v1alpha1_TracedWrite(ref),
-		v1alpha1.UISession{}.OpenAPIModelName():                     schema_pkg_apis_diagnostics_v1alpha1_UISession(ref),
-		v1alpha1.UISessionSpec{}.OpenAPIModelName():                 schema_pkg_apis_diagnostics_v1alpha1_UISessionSpec(ref),
-		v1alpha1.UISessionStatus{}.OpenAPIModelName():               schema_pkg_apis_diagnostics_v1alpha1_UISessionStatus(ref),
-		v1alpha1.WatchEnd{}.OpenAPIModelName():                      schema_pkg_apis_diagnostics_v1alpha1_WatchEnd(ref),
-		v1alpha1.WatchSession{}.OpenAPIModelName():                  schema_pkg_apis_diagnostics_v1alpha1_WatchSession(ref),
-		v1alpha1.WatchSessionList{}.OpenAPIModelName():              schema_pkg_apis_diagnostics_v1alpha1_WatchSessionList(ref),
-		v1alpha1.WatchUser{}.OpenAPIModelName():                     schema_pkg_apis_diagnostics_v1alpha1_WatchUser(ref),
-		v1alpha1.WatchedRequest{}.OpenAPIModelName():                schema_pkg_apis_diagnostics_v1alpha1_WatchedRequest(ref),
-		fleetv1alpha1.App{}.OpenAPIModelName():                      schema_pkg_apis_fleet_v1alpha1_App(ref),
-		fleetv1alpha1.AppList{}.OpenAPIModelName():                  schema_pkg_apis_fleet_v1alpha1_AppList(ref),
-		fleetv1alpha1.AppRollback{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_AppRollback(ref),
-		fleetv1alpha1.AppSpec{}.OpenAPIModelName():                  schema_pkg_apis_fleet_v1alpha1_AppSpec(ref),
-		fleetv1alpha1.AppStatus{}.OpenAPIModelName():                schema_pkg_apis_fleet_v1alpha1_AppStatus(ref),
-		fleetv1alpha1.AppStrategy{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_AppStrategy(ref),
-		fleetv1alpha1.Binding{}.OpenAPIModelName():                  schema_pkg_apis_fleet_v1alpha1_Binding(ref),
-		fleetv1alpha1.BindingTarget{}.OpenAPIModelName():            schema_pkg_apis_fleet_v1alpha1_BindingTarget(ref),
-		fleetv1alpha1.Capabilities{}.OpenAPIModelName():             schema_pkg_apis_fleet_v1alpha1_Capabilities(ref),
-		fleetv1alpha1.ConfigMapVolumeSource{}.OpenAPIModelName():    schema_pkg_apis_fleet_v1alpha1_ConfigMapVolumeSource(ref),
-		fleetv1alpha1.Container{}.OpenAPIModelName():                schema_pkg_apis_fleet_v1alpha1_Container(ref),
-		fleetv1alpha1.ContainerPort{}.OpenAPIModelName():            schema_pkg_apis_fleet_v1alpha1_ContainerPort(ref),
-		fleetv1alpha1.ContainerState{}.OpenAPIModelName():           schema_pkg_apis_fleet_v1alpha1_ContainerState(ref),
-		fleetv1alpha1.ContainerStateRunning{}.OpenAPIModelName():    schema_pkg_apis_fleet_v1alpha1_ContainerStateRunning(ref),
-		fleetv1alpha1.ContainerStateTerminated{}.OpenAPIModelName(): schema_pkg_apis_fleet_v1alpha1_ContainerStateTerminated(ref),
-		fleetv1alpha1.ContainerStateWaiting{}.OpenAPIModelName():    schema_pkg_apis_fleet_v1alpha1_ContainerStateWaiting(ref),
-		fleetv1alpha1.ContainerStatus{}.OpenAPIModelName():          schema_pkg_apis_fleet_v1alpha1_ContainerStatus(ref),
-		fleetv1alpha1.EmptyDirVolumeSource{}.OpenAPIModelName():     schema_pkg_apis_fleet_v1alpha1_EmptyDirVolumeSource(ref),
-		fleetv1alpha1.EnvFromSource{}.OpenAPIModelName():            schema_pkg_apis_fleet_v1alpha1_EnvFromSource(ref),
-		fleetv1alpha1.EnvSource{}.OpenAPIModelName():                schema_pkg_apis_fleet_v1alpha1_EnvSource(ref),
-		fleetv1alpha1.EnvVar{}.OpenAPIModelName():                   schema_pkg_apis_fleet_v1alpha1_EnvVar(ref),
-		fleetv1alpha1.EnvVarSource{}.OpenAPIModelName():             schema_pkg_apis_fleet_v1alpha1_EnvVarSource(ref),
-		fleetv1alpha1.ExecAction{}.OpenAPIModelName():               schema_pkg_apis_fleet_v1alpha1_ExecAction(ref),
-		fleetv1alpha1.GRPCAction{}.OpenAPIModelName():               schema_pkg_apis_fleet_v1alpha1_GRPCAction(ref),
-		fleetv1alpha1.HTTPGetAction{}.OpenAPIModelName():            schema_pkg_apis_fleet_v1alpha1_HTTPGetAction(ref),
-		fleetv1alpha1.HTTPHeader{}.OpenAPIModelName():               schema_pkg_apis_fleet_v1alpha1_HTTPHeader(ref),
-		fleetv1alpha1.Host{}.OpenAPIModelName():                     schema_pkg_apis_fleet_v1alpha1_Host(ref),
-		fleetv1alpha1.HostAddress{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_HostAddress(ref),
-		fleetv1alpha1.HostInfo{}.OpenAPIModelName():                 schema_pkg_apis_fleet_v1alpha1_HostInfo(ref),
-		fleetv1alpha1.HostLease{}.OpenAPIModelName():                schema_pkg_apis_fleet_v1alpha1_HostLease(ref),
-		fleetv1alpha1.HostLeaseList{}.OpenAPIModelName():            schema_pkg_apis_fleet_v1alpha1_HostLeaseList(ref),
-		fleetv1alpha1.HostLeaseSpec{}.OpenAPIModelName():            schema_pkg_apis_fleet_v1alpha1_HostLeaseSpec(ref),
-		fleetv1alpha1.HostList{}.OpenAPIModelName():                 schema_pkg_apis_fleet_v1alpha1_HostList(ref),
-		fleetv1alpha1.HostPathVolumeSource{}.OpenAPIModelName():     schema_pkg_apis_fleet_v1alpha1_HostPathVolumeSource(ref),
-		fleetv1alpha1.HostSpec{}.OpenAPIModelName():                 schema_pkg_apis_fleet_v1alpha1_HostSpec(ref),
-		fleetv1alpha1.HostStatus{}.OpenAPIModelName():               schema_pkg_apis_fleet_v1alpha1_HostStatus(ref),
-		fleetv1alpha1.Instance{}.OpenAPIModelName():                 schema_pkg_apis_fleet_v1alpha1_Instance(ref),
-		fleetv1alpha1.InstanceConfiguration{}.OpenAPIModelName():    schema_pkg_apis_fleet_v1alpha1_InstanceConfiguration(ref),
-		fleetv1alpha1.InstanceList{}.OpenAPIModelName():             schema_pkg_apis_fleet_v1alpha1_InstanceList(ref),
-		fleetv1alpha1.InstanceSpec{}.OpenAPIModelName():             schema_pkg_apis_fleet_v1alpha1_InstanceSpec(ref),
-		fleetv1alpha1.InstanceStatus{}.OpenAPIModelName():           schema_pkg_apis_fleet_v1alpha1_InstanceStatus(ref),
-		fleetv1alpha1.InstanceTemplateSpec{}.OpenAPIModelName():     schema_pkg_apis_fleet_v1alpha1_InstanceTemplateSpec(ref),
-		fleetv1alpha1.KeySelector{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_KeySelector(ref),
-		fleetv1alpha1.KeyToPath{}.OpenAPIModelName():                schema_pkg_apis_fleet_v1alpha1_KeyToPath(ref),
-		fleetv1alpha1.LocalObjectReference{}.OpenAPIModelName():     schema_pkg_apis_fleet_v1alpha1_LocalObjectReference(ref),
-		fleetv1alpha1.Probe{}.OpenAPIModelName():                    schema_pkg_apis_fleet_v1alpha1_Probe(ref),
-		fleetv1alpha1.ReferencedData{}.OpenAPIModelName():           schema_pkg_apis_fleet_v1alpha1_ReferencedData(ref),
-		fleetv1alpha1.Release{}.OpenAPIModelName():                  schema_pkg_apis_fleet_v1alpha1_Release(ref),
-		fleetv1alpha1.ReleaseList{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_ReleaseList(ref),
-		fleetv1alpha1.ReleaseSpec{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_ReleaseSpec(ref),
-		fleetv1alpha1.ReleaseStatus{}.OpenAPIModelName():            schema_pkg_apis_fleet_v1alpha1_ReleaseStatus(ref),
-		fleetv1alpha1.ResourceRequirements{}.OpenAPIModelName():     schema_pkg_apis_fleet_v1alpha1_ResourceRequirements(ref),
-		fleetv1alpha1.RollingUpdateApp{}.OpenAPIModelName():         schema_pkg_apis_fleet_v1alpha1_RollingUpdateApp(ref),
-		fleetv1alpha1.SecretVolumeSource{}.OpenAPIModelName():       schema_pkg_apis_fleet_v1alpha1_SecretVolumeSource(ref),
-		fleetv1alpha1.SecurityContext{}.OpenAPIModelName():          schema_pkg_apis_fleet_v1alpha1_SecurityContext(ref),
-		fleetv1alpha1.TCPSocketAction{}.OpenAPIModelName():          schema_pkg_apis_fleet_v1alpha1_TCPSocketAction(ref),
-		fleetv1alpha1.Taint{}.OpenAPIModelName():                    schema_pkg_apis_fleet_v1alpha1_Taint(ref),
-		fleetv1alpha1.Toleration{}.OpenAPIModelName():               schema_pkg_apis_fleet_v1alpha1_Toleration(ref),
-		fleetv1alpha1.Volume{}.OpenAPIModelName():                   schema_pkg_apis_fleet_v1alpha1_Volume(ref),
-		fleetv1alpha1.VolumeMount{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_VolumeMount(ref),
-		v1.ContainerResourceMetricSource{}.OpenAPIModelName():       schema_k8sio_api_autoscaling_v1_ContainerResourceMetricSource(ref),
-		v1.ContainerResourceMetricStatus{}.OpenAPIModelName():       schema_k8sio_api_autoscaling_v1_ContainerResourceMetricStatus(ref),
-		v1.CrossVersionObjectReference{}.OpenAPIModelName():         schema_k8sio_api_autoscaling_v1_CrossVersionObjectReference(ref),
-		v1.ExternalMetricSource{}.OpenAPIModelName():                schema_k8sio_api_autoscaling_v1_ExternalMetricSource(ref),
-		v1.ExternalMetricStatus{}.OpenAPIModelName():                schema_k8sio_api_autoscaling_v1_ExternalMetricStatus(ref),
-		v1.HorizontalPodAutoscaler{}.OpenAPIModelName():             schema_k8sio_api_autoscaling_v1_HorizontalPodAutoscaler(ref),
-		v1.HorizontalPodAutoscalerCondition{}.OpenAPIModelName():    schema_k8sio_api_autoscaling_v1_HorizontalPodAutoscalerCondition(ref),
-		v1.HorizontalPodAutoscalerList{}.OpenAPIModelName():         schema_k8sio_api_autoscaling_v1_HorizontalPodAutoscalerList(ref),
-		v1.HorizontalPodAutoscalerSpec{}.OpenAPIModelName():         schema_k8sio_api_autoscaling_v1_HorizontalPodAutoscalerSpec(ref),
-		v1.HorizontalPodAutoscalerStatus{}.OpenAPIModelName():       schema_k8sio_api_autoscaling_v1_HorizontalPodAutoscalerStatus(ref),
-		v1.MetricSpec{}.OpenAPIModelName():                          schema_k8sio_api_autoscaling_v1_MetricSpec(ref),
-		v1.MetricStatus{}.OpenAPIModelName():                        schema_k8sio_api_autoscaling_v1_MetricStatus(ref),
-		v1.ObjectMetricSource{}.OpenAPIModelName():                  schema_k8sio_api_autoscaling_v1_ObjectMetricSource(ref),
-		v1.ObjectMetricStatus{}.OpenAPIModelName():                  schema_k8sio_api_autoscaling_v1_ObjectMetricStatus(ref),
-		v1.PodsMetricSource{}.OpenAPIModelName():                    schema_k8sio_api_autoscaling_v1_PodsMetricSource(ref),
-		v1.PodsMetricStatus{}.OpenAPIModelName():                    schema_k8sio_api_autoscaling_v1_PodsMetricStatus(ref),
-		v1.ResourceMetricSource{}.OpenAPIModelName():                schema_k8sio_api_autoscaling_v1_ResourceMetricSource(ref),
-		v1.ResourceMetricStatus{}.OpenAPIModelName():                schema_k8sio_api_autoscaling_v1_ResourceMetricStatus(ref),
-		v1.Scale{}.OpenAPIModelName():                               schema_k8sio_api_autoscaling_v1_Scale(ref),
-		v1.ScaleSpec{}.OpenAPIModelName():                           schema_k8sio_api_autoscaling_v1_ScaleSpec(ref),
-		v1.ScaleStatus{}.OpenAPIModelName():                         schema_k8sio_api_autoscaling_v1_ScaleStatus(ref),
-		resource.Quantity{}.OpenAPIModelName():                      schema_apimachinery_pkg_api_resource_Quantity(ref),
-		metav1.APIGroup{}.OpenAPIModelName():                        schema_pkg_apis_meta_v1_APIGroup(ref),
-		metav1.APIGroupList{}.OpenAPIModelName():                    schema_pkg_apis_meta_v1_APIGroupList(ref),
-		metav1.APIResource{}.OpenAPIModelName():                     schema_pkg_apis_meta_v1_APIResource(ref),
-		metav1.APIResourceList{}.OpenAPIModelName():                 schema_pkg_apis_meta_v1_APIResourceList(ref),
-		metav1.APIVersions{}.OpenAPIModelName():                     schema_pkg_apis_meta_v1_APIVersions(ref),
-		metav1.ApplyOptions{}.OpenAPIModelName():                    schema_pkg_apis_meta_v1_ApplyOptions(ref),
-		metav1.Condition{}.OpenAPIModelName():                       schema_pkg_apis_meta_v1_Condition(ref),
-		metav1.CreateOptions{}.OpenAPIModelName():                   schema_pkg_apis_meta_v1_CreateOptions(ref),
-		metav1.DeleteOptions{}.OpenAPIModelName():                   schema_pkg_apis_meta_v1_DeleteOptions(ref),
-		metav1.Duration{}.OpenAPIModelName():                        schema_pkg_apis_meta_v1_Duration(ref),
-		metav1.FieldSelectorRequirement{}.OpenAPIModelName():        schema_pkg_apis_meta_v1_FieldSelectorRequirement(ref),
-		metav1.FieldsV1{}.OpenAPIModelName():                        schema_pkg_apis_meta_v1_FieldsV1(ref),
-		metav1.GetOptions{}.OpenAPIModelName():                      schema_pkg_apis_meta_v1_GetOptions(ref),
-		metav1.GroupKind{}.OpenAPIModelName():                       schema_pkg_apis_meta_v1_GroupKind(ref),
-		metav1.GroupResource{}.OpenAPIModelName():                   schema_pkg_apis_meta_v1_GroupResource(ref),
-		metav1.GroupVersion{}.OpenAPIModelName():                    schema_pkg_apis_meta_v1_GroupVersion(ref),
-		metav1.GroupVersionForDiscovery{}.OpenAPIModelName():        schema_pkg_apis_meta_v1_GroupVersionForDiscovery(ref),
-		metav1.GroupVersionKind{}.OpenAPIModelName():                schema_pkg_apis_meta_v1_GroupVersionKind(ref),
-		metav1.GroupVersionResource{}.OpenAPIModelName():            schema_pkg_apis_meta_v1_GroupVersionResource(ref),
-		metav1.InternalEvent{}.OpenAPIModelName():                   schema_pkg_apis_meta_v1_InternalEvent(ref),
-		metav1.LabelSelector{}.OpenAPIModelName():                   schema_pkg_apis_meta_v1_LabelSelector(ref),
-		metav1.LabelSelectorRequirement{}.OpenAPIModelName():        schema_pkg_apis_meta_v1_LabelSelectorRequirement(ref),
-		metav1.List{}.OpenAPIModelName():                            schema_pkg_apis_meta_v1_List(ref),
-		metav1.ListMeta{}.OpenAPIModelName():                        schema_pkg_apis_meta_v1_ListMeta(ref),
-		metav1.ListOptions{}.OpenAPIModelName():                     schema_pkg_apis_meta_v1_ListOptions(ref),
-		metav1.ManagedFieldsEntry{}.OpenAPIModelName():              schema_pkg_apis_meta_v1_ManagedFieldsEntry(ref),
-		metav1.MicroTime{}.OpenAPIModelName():                       schema_pkg_apis_meta_v1_MicroTime(ref),
-		metav1.ObjectMeta{}.OpenAPIModelName():                      schema_pkg_apis_meta_v1_ObjectMeta(ref),
-		metav1.OwnerReference{}.OpenAPIModelName():                  schema_pkg_apis_meta_v1_OwnerReference(ref),
-		metav1.PartialObjectMetadata{}.OpenAPIModelName():           schema_pkg_apis_meta_v1_PartialObjectMetadata(ref),
-		metav1.PartialObjectMetadataList{}.OpenAPIModelName():       schema_pkg_apis_meta_v1_PartialObjectMetadataList(ref),
-		metav1.Patch{}.OpenAPIModelName():                           schema_pkg_apis_meta_v1_Patch(ref),
-		metav1.PatchOptions{}.OpenAPIModelName():                    schema_pkg_apis_meta_v1_PatchOptions(ref),
-		metav1.Preconditions{}.OpenAPIModelName():                   schema_pkg_apis_meta_v1_Preconditions(ref),
-		metav1.RootPaths{}.OpenAPIModelName():                       schema_pkg_apis_meta_v1_RootPaths(ref),
-		metav1.ServerAddressByClientCIDR{}.OpenAPIModelName():       schema_pkg_apis_meta_v1_ServerAddressByClientCIDR(ref),
-		metav1.ShardInfo{}.OpenAPIModelName():                       schema_pkg_apis_meta_v1_ShardInfo(ref),
-		metav1.Status{}.OpenAPIModelName():                          schema_pkg_apis_meta_v1_Status(ref),
-		metav1.StatusCause{}.OpenAPIModelName():                     schema_pkg_apis_meta_v1_StatusCause(ref),
-		metav1.StatusDetails{}.OpenAPIModelName():                   schema_pkg_apis_meta_v1_StatusDetails(ref),
-		metav1.Table{}.OpenAPIModelName():                           schema_pkg_apis_meta_v1_Table(ref),
-		metav1.TableColumnDefinition{}.OpenAPIModelName():           schema_pkg_apis_meta_v1_TableColumnDefinition(ref),
-		metav1.TableOptions{}.OpenAPIModelName():                    schema_pkg_apis_meta_v1_TableOptions(ref),
-		metav1.TableRow{}.OpenAPIModelName():                        schema_pkg_apis_meta_v1_TableRow(ref),
-		metav1.TableRowCondition{}.OpenAPIModelName():               schema_pkg_apis_meta_v1_TableRowCondition(ref),
-		metav1.Time{}.OpenAPIModelName():                            schema_pkg_apis_meta_v1_Time(ref),
-		metav1.Timestamp{}.OpenAPIModelName():                       schema_pkg_apis_meta_v1_Timestamp(ref),
-		metav1.TypeMeta{}.OpenAPIModelName():                        schema_pkg_apis_meta_v1_TypeMeta(ref),
-		metav1.UpdateOptions{}.OpenAPIModelName():                   schema_pkg_apis_meta_v1_UpdateOptions(ref),
-		metav1.WatchEvent{}.OpenAPIModelName():                      schema_pkg_apis_meta_v1_WatchEvent(ref),
-		runtime.RawExtension{}.OpenAPIModelName():                   schema_k8sio_apimachinery_pkg_runtime_RawExtension(ref),
-		runtime.TypeMeta{}.OpenAPIModelName():                       schema_k8sio_apimachinery_pkg_runtime_TypeMeta(ref),
-		runtime.Unknown{}.OpenAPIModelName():                        schema_k8sio_apimachinery_pkg_runtime_Unknown(ref),
-		intstr.IntOrString{}.OpenAPIModelName():                     schema_apimachinery_pkg_util_intstr_IntOrString(ref),
-		version.Info{}.OpenAPIModelName():                           schema_k8sio_apimachinery_pkg_version_Info(ref),
+		v1alpha1.Decision{}.OpenAPIModelName():                        schema_pkg_apis_diagnostics_v1alpha1_Decision(ref),
+		v1alpha1.NearMiss{}.OpenAPIModelName():                        schema_pkg_apis_diagnostics_v1alpha1_NearMiss(ref),
+		v1alpha1.QuotaBalance{}.OpenAPIModelName():                    schema_pkg_apis_diagnostics_v1alpha1_QuotaBalance(ref),
+		v1alpha1.RequestReview{}.OpenAPIModelName():                   schema_pkg_apis_diagnostics_v1alpha1_RequestReview(ref),
+		v1alpha1.RequestReviewSpec{}.OpenAPIModelName():               schema_pkg_apis_diagnostics_v1alpha1_RequestReviewSpec(ref),
+		v1alpha1.RequestReviewStatus{}.OpenAPIModelName():             schema_pkg_apis_diagnostics_v1alpha1_RequestReviewStatus(ref),
+		v1alpha1.RequestTrace{}.OpenAPIModelName():                    schema_pkg_apis_diagnostics_v1alpha1_RequestTrace(ref),
+		v1alpha1.RequestTraceList{}.OpenAPIModelName():                schema_pkg_apis_diagnostics_v1alpha1_RequestTraceList(ref),
+		v1alpha1.ReviewedExtra{}.OpenAPIModelName():                   schema_pkg_apis_diagnostics_v1alpha1_ReviewedExtra(ref),
+		v1alpha1.ReviewedResource{}.OpenAPIModelName():                schema_pkg_apis_diagnostics_v1alpha1_ReviewedResource(ref),
+		v1alpha1.ReviewedUser{}.OpenAPIModelName():                    schema_pkg_apis_diagnostics_v1alpha1_ReviewedUser(ref),
+		v1alpha1.SeatHolder{}.OpenAPIModelName():                      schema_pkg_apis_diagnostics_v1alpha1_SeatHolder(ref),
+		v1alpha1.StorageCluster{}.OpenAPIModelName():                  schema_pkg_apis_diagnostics_v1alpha1_StorageCluster(ref),
+		v1alpha1.StorageFsync{}.OpenAPIModelName():                    schema_pkg_apis_diagnostics_v1alpha1_StorageFsync(ref),
+		v1alpha1.StorageMember{}.OpenAPIModelName():                   schema_pkg_apis_diagnostics_v1alpha1_StorageMember(ref),
+		v1alpha1.StorageMemberList{}.OpenAPIModelName():               schema_pkg_apis_diagnostics_v1alpha1_StorageMemberList(ref),
+		v1alpha1.TraceGrant{}.OpenAPIModelName():                      schema_pkg_apis_diagnostics_v1alpha1_TraceGrant(ref),
+		v1alpha1.TraceStop{}.OpenAPIModelName():                       schema_pkg_apis_diagnostics_v1alpha1_TraceStop(ref),
+		v1alpha1.TracedObject{}.OpenAPIModelName():                    schema_pkg_apis_diagnostics_v1alpha1_TracedObject(ref),
+		v1alpha1.TracedQuota{}.OpenAPIModelName():                     schema_pkg_apis_diagnostics_v1alpha1_TracedQuota(ref),
+		v1alpha1.TracedRequest{}.OpenAPIModelName():                   schema_pkg_apis_diagnostics_v1alpha1_TracedRequest(ref),
+		v1alpha1.TracedSeats{}.OpenAPIModelName():                     schema_pkg_apis_diagnostics_v1alpha1_TracedSeats(ref),
+		v1alpha1.TracedUser{}.OpenAPIModelName():                      schema_pkg_apis_diagnostics_v1alpha1_TracedUser(ref),
+		v1alpha1.TracedWrite{}.OpenAPIModelName():                     schema_pkg_apis_diagnostics_v1alpha1_TracedWrite(ref),
+		v1alpha1.UISession{}.OpenAPIModelName():                       schema_pkg_apis_diagnostics_v1alpha1_UISession(ref),
+		v1alpha1.UISessionSpec{}.OpenAPIModelName():                   schema_pkg_apis_diagnostics_v1alpha1_UISessionSpec(ref),
+		v1alpha1.UISessionStatus{}.OpenAPIModelName():                 schema_pkg_apis_diagnostics_v1alpha1_UISessionStatus(ref),
+		v1alpha1.WatchEnd{}.OpenAPIModelName():                        schema_pkg_apis_diagnostics_v1alpha1_WatchEnd(ref),
+		v1alpha1.WatchSession{}.OpenAPIModelName():                    schema_pkg_apis_diagnostics_v1alpha1_WatchSession(ref),
+		v1alpha1.WatchSessionList{}.OpenAPIModelName():                schema_pkg_apis_diagnostics_v1alpha1_WatchSessionList(ref),
+		v1alpha1.WatchUser{}.OpenAPIModelName():                       schema_pkg_apis_diagnostics_v1alpha1_WatchUser(ref),
+		v1alpha1.WatchedRequest{}.OpenAPIModelName():                  schema_pkg_apis_diagnostics_v1alpha1_WatchedRequest(ref),
+		fleetv1alpha1.App{}.OpenAPIModelName():                        schema_pkg_apis_fleet_v1alpha1_App(ref),
+		fleetv1alpha1.AppList{}.OpenAPIModelName():                    schema_pkg_apis_fleet_v1alpha1_AppList(ref),
+		fleetv1alpha1.AppRollback{}.OpenAPIModelName():                schema_pkg_apis_fleet_v1alpha1_AppRollback(ref),
+		fleetv1alpha1.AppSpec{}.OpenAPIModelName():                    schema_pkg_apis_fleet_v1alpha1_AppSpec(ref),
+		fleetv1alpha1.AppStatus{}.OpenAPIModelName():                  schema_pkg_apis_fleet_v1alpha1_AppStatus(ref),
+		fleetv1alpha1.AppStrategy{}.OpenAPIModelName():                schema_pkg_apis_fleet_v1alpha1_AppStrategy(ref),
+		fleetv1alpha1.Binding{}.OpenAPIModelName():                    schema_pkg_apis_fleet_v1alpha1_Binding(ref),
+		fleetv1alpha1.BindingTarget{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_BindingTarget(ref),
+		fleetv1alpha1.Capabilities{}.OpenAPIModelName():               schema_pkg_apis_fleet_v1alpha1_Capabilities(ref),
+		fleetv1alpha1.ConfigMapVolumeSource{}.OpenAPIModelName():      schema_pkg_apis_fleet_v1alpha1_ConfigMapVolumeSource(ref),
+		fleetv1alpha1.Container{}.OpenAPIModelName():                  schema_pkg_apis_fleet_v1alpha1_Container(ref),
+		fleetv1alpha1.ContainerPort{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_ContainerPort(ref),
+		fleetv1alpha1.ContainerState{}.OpenAPIModelName():             schema_pkg_apis_fleet_v1alpha1_ContainerState(ref),
+		fleetv1alpha1.ContainerStateRunning{}.OpenAPIModelName():      schema_pkg_apis_fleet_v1alpha1_ContainerStateRunning(ref),
+		fleetv1alpha1.ContainerStateTerminated{}.OpenAPIModelName():   schema_pkg_apis_fleet_v1alpha1_ContainerStateTerminated(ref),
+		fleetv1alpha1.ContainerStateWaiting{}.OpenAPIModelName():      schema_pkg_apis_fleet_v1alpha1_ContainerStateWaiting(ref),
+		fleetv1alpha1.ContainerStatus{}.OpenAPIModelName():            schema_pkg_apis_fleet_v1alpha1_ContainerStatus(ref),
+		fleetv1alpha1.EmptyDirVolumeSource{}.OpenAPIModelName():       schema_pkg_apis_fleet_v1alpha1_EmptyDirVolumeSource(ref),
+		fleetv1alpha1.EnvFromSource{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_EnvFromSource(ref),
+		fleetv1alpha1.EnvSource{}.OpenAPIModelName():                  schema_pkg_apis_fleet_v1alpha1_EnvSource(ref),
+		fleetv1alpha1.EnvVar{}.OpenAPIModelName():                     schema_pkg_apis_fleet_v1alpha1_EnvVar(ref),
+		fleetv1alpha1.EnvVarSource{}.OpenAPIModelName():               schema_pkg_apis_fleet_v1alpha1_EnvVarSource(ref),
+		fleetv1alpha1.ExecAction{}.OpenAPIModelName():                 schema_pkg_apis_fleet_v1alpha1_ExecAction(ref),
+		fleetv1alpha1.GRPCAction{}.OpenAPIModelName():                 schema_pkg_apis_fleet_v1alpha1_GRPCAction(ref),
+		fleetv1alpha1.HTTPGetAction{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_HTTPGetAction(ref),
+		fleetv1alpha1.HTTPHeader{}.OpenAPIModelName():                 schema_pkg_apis_fleet_v1alpha1_HTTPHeader(ref),
+		fleetv1alpha1.Host{}.OpenAPIModelName():                       schema_pkg_apis_fleet_v1alpha1_Host(ref),
+		fleetv1alpha1.HostAddress{}.OpenAPIModelName():                schema_pkg_apis_fleet_v1alpha1_HostAddress(ref),
+		fleetv1alpha1.HostInfo{}.OpenAPIModelName():                   schema_pkg_apis_fleet_v1alpha1_HostInfo(ref),
+		fleetv1alpha1.HostLease{}.OpenAPIModelName():                  schema_pkg_apis_fleet_v1alpha1_HostLease(ref),
+		fleetv1alpha1.HostLeaseList{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_HostLeaseList(ref),
+		fleetv1alpha1.HostLeaseSpec{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_HostLeaseSpec(ref),
+		fleetv1alpha1.HostList{}.OpenAPIModelName():                   schema_pkg_apis_fleet_v1alpha1_HostList(ref),
+		fleetv1alpha1.HostPathVolumeSource{}.OpenAPIModelName():       schema_pkg_apis_fleet_v1alpha1_HostPathVolumeSource(ref),
+		fleetv1alpha1.HostSpec{}.OpenAPIModelName():                   schema_pkg_apis_fleet_v1alpha1_HostSpec(ref),
+		fleetv1alpha1.HostStatus{}.OpenAPIModelName():                 schema_pkg_apis_fleet_v1alpha1_HostStatus(ref),
+		fleetv1alpha1.HostTunnelOptions{}.OpenAPIModelName():          schema_pkg_apis_fleet_v1alpha1_HostTunnelOptions(ref),
+		fleetv1alpha1.Instance{}.OpenAPIModelName():                   schema_pkg_apis_fleet_v1alpha1_Instance(ref),
+		fleetv1alpha1.InstanceAttachOptions{}.OpenAPIModelName():      schema_pkg_apis_fleet_v1alpha1_InstanceAttachOptions(ref),
+		fleetv1alpha1.InstanceConfiguration{}.OpenAPIModelName():      schema_pkg_apis_fleet_v1alpha1_InstanceConfiguration(ref),
+		fleetv1alpha1.InstanceExecOptions{}.OpenAPIModelName():        schema_pkg_apis_fleet_v1alpha1_InstanceExecOptions(ref),
+		fleetv1alpha1.InstanceList{}.OpenAPIModelName():               schema_pkg_apis_fleet_v1alpha1_InstanceList(ref),
+		fleetv1alpha1.InstanceLogOptions{}.OpenAPIModelName():         schema_pkg_apis_fleet_v1alpha1_InstanceLogOptions(ref),
+		fleetv1alpha1.InstancePortForwardOptions{}.OpenAPIModelName(): schema_pkg_apis_fleet_v1alpha1_InstancePortForwardOptions(ref),
+		fleetv1alpha1.InstanceSpec{}.OpenAPIModelName():               schema_pkg_apis_fleet_v1alpha1_InstanceSpec(ref),
+		fleetv1alpha1.InstanceStatus{}.OpenAPIModelName():             schema_pkg_apis_fleet_v1alpha1_InstanceStatus(ref),
+		fleetv1alpha1.InstanceTemplateSpec{}.OpenAPIModelName():       schema_pkg_apis_fleet_v1alpha1_InstanceTemplateSpec(ref),
+		fleetv1alpha1.KeySelector{}.OpenAPIModelName():                schema_pkg_apis_fleet_v1alpha1_KeySelector(ref),
+		fleetv1alpha1.KeyToPath{}.OpenAPIModelName():                  schema_pkg_apis_fleet_v1alpha1_KeyToPath(ref),
+		fleetv1alpha1.LocalObjectReference{}.OpenAPIModelName():       schema_pkg_apis_fleet_v1alpha1_LocalObjectReference(ref),
+		fleetv1alpha1.Probe{}.OpenAPIModelName():                      schema_pkg_apis_fleet_v1alpha1_Probe(ref),
+		fleetv1alpha1.ReferencedData{}.OpenAPIModelName():             schema_pkg_apis_fleet_v1alpha1_ReferencedData(ref),
+		fleetv1alpha1.Release{}.OpenAPIModelName():                    schema_pkg_apis_fleet_v1alpha1_Release(ref),
+		fleetv1alpha1.ReleaseList{}.OpenAPIModelName():                schema_pkg_apis_fleet_v1alpha1_ReleaseList(ref),
+		fleetv1alpha1.ReleaseSpec{}.OpenAPIModelName():                schema_pkg_apis_fleet_v1alpha1_ReleaseSpec(ref),
+		fleetv1alpha1.ReleaseStatus{}.OpenAPIModelName():              schema_pkg_apis_fleet_v1alpha1_ReleaseStatus(ref),
+		fleetv1alpha1.ResourceRequirements{}.OpenAPIModelName():       schema_pkg_apis_fleet_v1alpha1_ResourceRequirements(ref),
+		fleetv1alpha1.RollingUpdateApp{}.OpenAPIModelName():           schema_pkg_apis_fleet_v1alpha1_RollingUpdateApp(ref),
+		fleetv1alpha1.SecretVolumeSource{}.OpenAPIModelName():         schema_pkg_apis_fleet_v1alpha1_SecretVolumeSource(ref),
+		fleetv1alpha1.SecurityContext{}.OpenAPIModelName():            schema_pkg_apis_fleet_v1alpha1_SecurityContext(ref),
+		fleetv1alpha1.TCPSocketAction{}.OpenAPIModelName():            schema_pkg_apis_fleet_v1alpha1_TCPSocketAction(ref),
+		fleetv1alpha1.Taint{}.OpenAPIModelName():                      schema_pkg_apis_fleet_v1alpha1_Taint(ref),
+		fleetv1alpha1.Toleration{}.OpenAPIModelName():                 schema_pkg_apis_fleet_v1alpha1_Toleration(ref),
+		fleetv1alpha1.Volume{}.OpenAPIModelName():                     schema_pkg_apis_fleet_v1alpha1_Volume(ref),
+		fleetv1alpha1.VolumeMount{}.OpenAPIModelName():                schema_pkg_apis_fleet_v1alpha1_VolumeMount(ref),
+		v1.ContainerResourceMetricSource{}.OpenAPIModelName():         schema_k8sio_api_autoscaling_v1_ContainerResourceMetricSource(ref),
+		v1.ContainerResourceMetricStatus{}.OpenAPIModelName():         schema_k8sio_api_autoscaling_v1_ContainerResourceMetricStatus(ref),
+		v1.CrossVersionObjectReference{}.OpenAPIModelName():           schema_k8sio_api_autoscaling_v1_CrossVersionObjectReference(ref),
+		v1.ExternalMetricSource{}.OpenAPIModelName():                  schema_k8sio_api_autoscaling_v1_ExternalMetricSource(ref),
+		v1.ExternalMetricStatus{}.OpenAPIModelName():                  schema_k8sio_api_autoscaling_v1_ExternalMetricStatus(ref),
+		v1.HorizontalPodAutoscaler{}.OpenAPIModelName():               schema_k8sio_api_autoscaling_v1_HorizontalPodAutoscaler(ref),
+		v1.HorizontalPodAutoscalerCondition{}.OpenAPIModelName():      schema_k8sio_api_autoscaling_v1_HorizontalPodAutoscalerCondition(ref),
+		v1.HorizontalPodAutoscalerList{}.OpenAPIModelName():           schema_k8sio_api_autoscaling_v1_HorizontalPodAutoscalerList(ref),
+		v1.HorizontalPodAutoscalerSpec{}.OpenAPIModelName():           schema_k8sio_api_autoscaling_v1_HorizontalPodAutoscalerSpec(ref),
+		v1.HorizontalPodAutoscalerStatus{}.OpenAPIModelName():         schema_k8sio_api_autoscaling_v1_HorizontalPodAutoscalerStatus(ref),
+		v1.MetricSpec{}.OpenAPIModelName():                            schema_k8sio_api_autoscaling_v1_MetricSpec(ref),
+		v1.MetricStatus{}.OpenAPIModelName():                          schema_k8sio_api_autoscaling_v1_MetricStatus(ref),
+		v1.ObjectMetricSource{}.OpenAPIModelName():                    schema_k8sio_api_autoscaling_v1_ObjectMetricSource(ref),
+		v1.ObjectMetricStatus{}.OpenAPIModelName():                    schema_k8sio_api_autoscaling_v1_ObjectMetricStatus(ref),
+		v1.PodsMetricSource{}.OpenAPIModelName():                      schema_k8sio_api_autoscaling_v1_PodsMetricSource(ref),
+		v1.PodsMetricStatus{}.OpenAPIModelName():                      schema_k8sio_api_autoscaling_v1_PodsMetricStatus(ref),
+		v1.ResourceMetricSource{}.OpenAPIModelName():                  schema_k8sio_api_autoscaling_v1_ResourceMetricSource(ref),
+		v1.ResourceMetricStatus{}.OpenAPIModelName():                  schema_k8sio_api_autoscaling_v1_ResourceMetricStatus(ref),
+		v1.Scale{}.OpenAPIModelName():                                 schema_k8sio_api_autoscaling_v1_Scale(ref),
+		v1.ScaleSpec{}.OpenAPIModelName():                             schema_k8sio_api_autoscaling_v1_ScaleSpec(ref),
+		v1.ScaleStatus{}.OpenAPIModelName():                           schema_k8sio_api_autoscaling_v1_ScaleStatus(ref),
+		resource.Quantity{}.OpenAPIModelName():                        schema_apimachinery_pkg_api_resource_Quantity(ref),
+		metav1.APIGroup{}.OpenAPIModelName():                          schema_pkg_apis_meta_v1_APIGroup(ref),
+		metav1.APIGroupList{}.OpenAPIModelName():                      schema_pkg_apis_meta_v1_APIGroupList(ref),
+		metav1.APIResource{}.OpenAPIModelName():                       schema_pkg_apis_meta_v1_APIResource(ref),
+		metav1.APIResourceList{}.OpenAPIModelName():                   schema_pkg_apis_meta_v1_APIResourceList(ref),
+		metav1.APIVersions{}.OpenAPIModelName():                       schema_pkg_apis_meta_v1_APIVersions(ref),
+		metav1.ApplyOptions{}.OpenAPIModelName():                      schema_pkg_apis_meta_v1_ApplyOptions(ref),
+		metav1.Condition{}.OpenAPIModelName():                         schema_pkg_apis_meta_v1_Condition(ref),
+		metav1.CreateOptions{}.OpenAPIModelName():                     schema_pkg_apis_meta_v1_CreateOptions(ref),
+		metav1.DeleteOptions{}.OpenAPIModelName():                     schema_pkg_apis_meta_v1_DeleteOptions(ref),
+		metav1.Duration{}.OpenAPIModelName():                          schema_pkg_apis_meta_v1_Duration(ref),
+		metav1.FieldSelectorRequirement{}.OpenAPIModelName():          schema_pkg_apis_meta_v1_FieldSelectorRequirement(ref),
+		metav1.FieldsV1{}.OpenAPIModelName():                          schema_pkg_apis_meta_v1_FieldsV1(ref),
+		metav1.GetOptions{}.OpenAPIModelName():                        schema_pkg_apis_meta_v1_GetOptions(ref),
+		metav1.GroupKind{}.OpenAPIModelName():                         schema_pkg_apis_meta_v1_GroupKind(ref),
+		metav1.GroupResource{}.OpenAPIModelName():                     schema_pkg_apis_meta_v1_GroupResource(ref),
+		metav1.GroupVersion{}.OpenAPIModelName():                      schema_pkg_apis_meta_v1_GroupVersion(ref),
+		metav1.GroupVersionForDiscovery{}.OpenAPIModelName():          schema_pkg_apis_meta_v1_GroupVersionForDiscovery(ref),
+		metav1.GroupVersionKind{}.OpenAPIModelName():                  schema_pkg_apis_meta_v1_GroupVersionKind(ref),
+		metav1.GroupVersionResource{}.OpenAPIModelName():              schema_pkg_apis_meta_v1_GroupVersionResource(ref),
+		metav1.InternalEvent{}.OpenAPIModelName():                     schema_pkg_apis_meta_v1_InternalEvent(ref),
+		metav1.LabelSelector{}.OpenAPIModelName():                     schema_pkg_apis_meta_v1_LabelSelector(ref),
+		metav1.LabelSelectorRequirement{}.OpenAPIModelName():          schema_pkg_apis_meta_v1_LabelSelectorRequirement(ref),
+		metav1.List{}.OpenAPIModelName():                              schema_pkg_apis_meta_v1_List(ref),
+		metav1.ListMeta{}.OpenAPIModelName():                          schema_pkg_apis_meta_v1_ListMeta(ref),
+		metav1.ListOptions{}.OpenAPIModelName():                       schema_pkg_apis_meta_v1_ListOptions(ref),
+		metav1.ManagedFieldsEntry{}.OpenAPIModelName():                schema_pkg_apis_meta_v1_ManagedFieldsEntry(ref),
+		metav1.MicroTime{}.OpenAPIModelName():                         schema_pkg_apis_meta_v1_MicroTime(ref),
+		metav1.ObjectMeta{}.OpenAPIModelName():                        schema_pkg_apis_meta_v1_ObjectMeta(ref),
+		metav1.OwnerReference{}.OpenAPIModelName():                    schema_pkg_apis_meta_v1_OwnerReference(ref),
+		metav1.PartialObjectMetadata{}.OpenAPIModelName():             schema_pkg_apis_meta_v1_PartialObjectMetadata(ref),
+		metav1.PartialObjectMetadataList{}.OpenAPIModelName():         schema_pkg_apis_meta_v1_PartialObjectMetadataList(ref),
+		metav1.Patch{}.OpenAPIModelName():                             schema_pkg_apis_meta_v1_Patch(ref),
+		metav1.PatchOptions{}.OpenAPIModelName():                      schema_pkg_apis_meta_v1_PatchOptions(ref),
+		metav1.Preconditions{}.OpenAPIModelName():                     schema_pkg_apis_meta_v1_Preconditions(ref),
+		metav1.RootPaths{}.OpenAPIModelName():                         schema_pkg_apis_meta_v1_RootPaths(ref),
+		metav1.ServerAddressByClientCIDR{}.OpenAPIModelName():         schema_pkg_apis_meta_v1_ServerAddressByClientCIDR(ref),
+		metav1.ShardInfo{}.OpenAPIModelName():                         schema_pkg_apis_meta_v1_ShardInfo(ref),
+		metav1.Status{}.OpenAPIModelName():                            schema_pkg_apis_meta_v1_Status(ref),
+		metav1.StatusCause{}.OpenAPIModelName():                       schema_pkg_apis_meta_v1_StatusCause(ref),
+		metav1.StatusDetails{}.OpenAPIModelName():                     schema_pkg_apis_meta_v1_StatusDetails(ref),
+		metav1.Table{}.OpenAPIModelName():                             schema_pkg_apis_meta_v1_Table(ref),
+		metav1.TableColumnDefinition{}.OpenAPIModelName():             schema_pkg_apis_meta_v1_TableColumnDefinition(ref),
+		metav1.TableOptions{}.OpenAPIModelName():                      schema_pkg_apis_meta_v1_TableOptions(ref),
+		metav1.TableRow{}.OpenAPIModelName():                          schema_pkg_apis_meta_v1_TableRow(ref),
+		metav1.TableRowCondition{}.OpenAPIModelName():                 schema_pkg_apis_meta_v1_TableRowCondition(ref),
+		metav1.Time{}.OpenAPIModelName():                              schema_pkg_apis_meta_v1_Time(ref),
+		metav1.Timestamp{}.OpenAPIModelName():                         schema_pkg_apis_meta_v1_Timestamp(ref),
+		metav1.TypeMeta{}.OpenAPIModelName():                          schema_pkg_apis_meta_v1_TypeMeta(ref),
+		metav1.UpdateOptions{}.OpenAPIModelName():                     schema_pkg_apis_meta_v1_UpdateOptions(ref),
+		metav1.WatchEvent{}.OpenAPIModelName():                        schema_pkg_apis_meta_v1_WatchEvent(ref),
+		runtime.RawExtension{}.OpenAPIModelName():                     schema_k8sio_apimachinery_pkg_runtime_RawExtension(ref),
+		runtime.TypeMeta{}.OpenAPIModelName():                         schema_k8sio_apimachinery_pkg_runtime_TypeMeta(ref),
+		runtime.Unknown{}.OpenAPIModelName():                          schema_k8sio_apimachinery_pkg_runtime_Unknown(ref),
+		intstr.IntOrString{}.OpenAPIModelName():                       schema_apimachinery_pkg_util_intstr_IntOrString(ref),
+		version.Info{}.OpenAPIModelName():                             schema_k8sio_apimachinery_pkg_version_Info(ref),
 	}
 }
 
@@ -4197,6 +4202,33 @@ func schema_pkg_apis_fleet_v1alpha1_HostStatus(ref common.ReferenceCallback) com
 	}
 }
 
+func schema_pkg_apis_fleet_v1alpha1_HostTunnelOptions(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "HostTunnelOptions are the query parameters of hosts/tunnel. There are none.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+			},
+		},
+	}
+}
+
 func schema_pkg_apis_fleet_v1alpha1_Instance(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -4245,6 +4277,68 @@ func schema_pkg_apis_fleet_v1alpha1_Instance(ref common.ReferenceCallback) commo
 		},
 		Dependencies: []string{
 			fleetv1alpha1.InstanceSpec{}.OpenAPIModelName(), fleetv1alpha1.InstanceStatus{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_fleet_v1alpha1_InstanceAttachOptions(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "InstanceAttachOptions are the query parameters of instances/attach, with the names of those of pods.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"stdin": {
+						SchemaProps: spec.SchemaProps{
+							Description: "stdin redirects the standard input of the container.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"stdout": {
+						SchemaProps: spec.SchemaProps{
+							Description: "stdout redirects the standard output of the container.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"stderr": {
+						SchemaProps: spec.SchemaProps{
+							Description: "stderr redirects the standard error of the container.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"tty": {
+						SchemaProps: spec.SchemaProps{
+							Description: "tty is true if the container has a terminal.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"container": {
+						SchemaProps: spec.SchemaProps{
+							Description: "container is the name of the container. It may be left out if the instance has one container.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+			},
+		},
 	}
 }
 
@@ -4326,6 +4420,88 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceConfiguration(ref common.ReferenceCa
 	}
 }
 
+func schema_pkg_apis_fleet_v1alpha1_InstanceExecOptions(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "InstanceExecOptions are the query parameters of instances/exec, with the names of those of pods.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"stdin": {
+						SchemaProps: spec.SchemaProps{
+							Description: "stdin redirects the standard input of the command.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"stdout": {
+						SchemaProps: spec.SchemaProps{
+							Description: "stdout redirects the standard output of the command.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"stderr": {
+						SchemaProps: spec.SchemaProps{
+							Description: "stderr redirects the standard error of the command.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"tty": {
+						SchemaProps: spec.SchemaProps{
+							Description: "tty gives the command a terminal.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"container": {
+						SchemaProps: spec.SchemaProps{
+							Description: "container is the name of the container. It may be left out if the instance has one container.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"command": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "command is the program with its arguments. No shell interprets it.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"command"},
+			},
+		},
+	}
+}
+
 func schema_pkg_apis_fleet_v1alpha1_InstanceList(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -4373,6 +4549,136 @@ func schema_pkg_apis_fleet_v1alpha1_InstanceList(ref common.ReferenceCallback) c
 		},
 		Dependencies: []string{
 			fleetv1alpha1.Instance{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_fleet_v1alpha1_InstanceLogOptions(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "InstanceLogOptions are the query parameters of instances/log, with the names of those of pods.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"container": {
+						SchemaProps: spec.SchemaProps{
+							Description: "container is the name of the container. It may be left out if the instance has one container.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"follow": {
+						SchemaProps: spec.SchemaProps{
+							Description: "follow keeps the response open and sends what the container writes from then on.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"previous": {
+						SchemaProps: spec.SchemaProps{
+							Description: "previous returns the log of the container before its last restart.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"sinceSeconds": {
+						SchemaProps: spec.SchemaProps{
+							Description: "sinceSeconds leaves out what is older than so many seconds. Not together with sinceTime.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"sinceTime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "sinceTime leaves out what was written before the time.",
+							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
+						},
+					},
+					"timestamps": {
+						SchemaProps: spec.SchemaProps{
+							Description: "timestamps begins each line with its time in RFC 3339.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"tailLines": {
+						SchemaProps: spec.SchemaProps{
+							Description: "tailLines is the number of lines from the end of the log; all if it is left out.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"limitBytes": {
+						SchemaProps: spec.SchemaProps{
+							Description: "limitBytes ends the response after so many bytes.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			metav1.Time{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_fleet_v1alpha1_InstancePortForwardOptions(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "InstancePortForwardOptions are the query parameters of instances/portforward, with the names of those of pods.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"ports": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "ports are the ports of the instance, for clients by WebSocket without a stream for each port.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"integer"},
+										Format: "int32",
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
 	}
 }
 

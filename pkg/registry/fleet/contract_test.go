@@ -33,6 +33,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/fuzzer"
 	"github.com/gatehouse-dev/gatehouse/pkg/apiserver"
 	fleetregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/fleet"
+	"github.com/gatehouse-dev/gatehouse/pkg/tunnel"
 	"github.com/gatehouse-dev/gatehouse/test/registrytest"
 )
 
@@ -40,15 +41,20 @@ import (
 var (
 	statusVerbs = []string{"get", "patch", "update"}
 	createVerbs = []string{"create"}
+	connectVerbs = []string{"connect"}
 )
 
 func TestEveryResourceKeepsTheContract(t *testing.T) {
 	scheme, codecs := apiserver.NewFleetScheme()
+	tunnels, err := tunnel.NewRegistry()
+	if err != nil {
+		t.Fatal(err)
+	}
 	registrytest.Contract(t, registrytest.Group{
 		Name:       fleet.GroupName,
 		Scheme:     scheme,
 		Codecs:     codecs,
-		NewStorage: registrytest.NewStorage(fleetregistry.StorageProvider{Objects: noObjects{}, Updates: registrytest.CallerUpdates(t, scheme)}, fleet.GroupName),
+		NewStorage: registrytest.NewStorage(fleetregistry.StorageProvider{Objects: noObjects{}, Tunnels: tunnels, Updates: registrytest.CallerUpdates(t, scheme)}, fleet.GroupName),
 		Fuzzer:     fuzzer.Funcs,
 		Fixtures:   filepath.Join("..", "..", "apis", "fleet", "testdata", "HEAD"),
 		Resources:  []registrytest.Resource{hosts(), hostLeases(), instances(), apps(), releases()},
@@ -71,7 +77,7 @@ func hosts() registrytest.Resource {
 			initial(fleet.HostConditionReady, metav1.ConditionUnknown, fleet.HostReasonNotReported, "the host's agent has not reported yet"),
 		}},
 		ChangeSpec:   func(obj runtime.Object) { obj.(*fleet.Host).Spec.Unschedulable = true },
-		Subresources: []registrytest.Subresource{{Name: "status", Kind: "Host", Verbs: statusVerbs}},
+		Subresources: []registrytest.Subresource{{Name: "status", Kind: "Host", Verbs: statusVerbs}, {Name: "tunnel", Kind: "HostTunnelOptions", Verbs: connectVerbs}},
 	}
 }
 
@@ -136,6 +142,10 @@ func instances() registrytest.Resource {
 				return &fleet.Binding{Target: fleet.BindingTarget{Kind: "Host", Name: sampleHost().Name}}
 			}},
 			{Name: "configuration", Kind: "InstanceConfiguration", Verbs: []string{"get"}},
+			{Name: "log", Kind: "Instance", Options: "InstanceLogOptions", Verbs: []string{"get"}},
+			{Name: "exec", Kind: "InstanceExecOptions", Verbs: connectVerbs},
+			{Name: "attach", Kind: "InstanceAttachOptions", Verbs: connectVerbs},
+			{Name: "portforward", Kind: "InstancePortForwardOptions", Verbs: connectVerbs},
 		},
 	}
 }

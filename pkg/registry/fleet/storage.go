@@ -18,6 +18,7 @@ package fleet
 
 import (
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
@@ -28,6 +29,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/hostlease"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/instance"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/release"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/streams"
+	"github.com/gatehouse-dev/gatehouse/pkg/tunnel"
 )
 
 // StorageProvider builds the storages of fleet.gatehouse.dev.
@@ -38,6 +41,10 @@ type StorageProvider struct {
 	Objects instance.ObjectReader
 	// Updates runs the updates of apps by rollbacks.
 	Updates app.CallerUpdates
+	// Tunnels are those of hosts, and Authorizer decides about requests that go through them. If Tunnels is nil, their
+	// endpoints are not served.
+	Tunnels    *tunnel.Registry
+	Authorizer authorizer.Authorizer
 }
 
 var _ base.StorageProvider = StorageProvider{}
@@ -87,6 +94,11 @@ func (p StorageProvider) NewStorage(scheme *runtime.Scheme, opts base.StorageOpt
 	}
 	if instances.Configuration != nil {
 		storages["instances/configuration"] = instances.Configuration
+	}
+	if p.Tunnels != nil {
+		storages["hosts/tunnel"] = streams.NewTunnelREST(hosts.Host, p.Tunnels)
+		c := &streams.Config{Instances: instances.Instance, Leases: hostLeases.HostLease, Tunnels: p.Tunnels, Authorizer: p.Authorizer}
+		storages["instances/log"], storages["instances/exec"], storages["instances/attach"], storages["instances/portforward"] = c.Endpoints()
 	}
 	versions := map[string]map[string]rest.Storage{}
 	for _, version := range scheme.PrioritizedVersionsForGroup(fleet.GroupName) {

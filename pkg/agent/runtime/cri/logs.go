@@ -66,7 +66,7 @@ func (r *Runtime) rotateLogs(ctx context.Context) {
 // rotateLog renames a log. If the runtime cannot open a new one, the old one keeps its name: the
 // runtime still writes to it.
 func (r *Runtime) rotateLog(ctx context.Context, id, path string) error {
-	rotated := path + "." + r.clock.Now().UTC().Format("20060102-150405")
+	rotated := path + "." + r.clock.Now().UTC().Format(rotatedFormat)
 	if err := os.Rename(path, rotated); err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func RotatedLogs(path string) []string {
 	var files []string
 	for _, entry := range entries {
 		if suffix, ok := strings.CutPrefix(entry.Name(), filepath.Base(path)+"."); ok {
-			if _, err := time.Parse("20060102-150405", suffix); err == nil {
+			if _, err := time.Parse(rotatedFormat, suffix); err == nil {
 				files = append(files, filepath.Join(filepath.Dir(path), entry.Name()))
 			}
 		}

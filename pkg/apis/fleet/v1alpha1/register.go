@@ -54,6 +54,11 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&AppRollback{},
 		&Release{},
 		&ReleaseList{},
+		&InstanceLogOptions{},
+		&InstanceExecOptions{},
+		&InstanceAttachOptions{},
+		&InstancePortForwardOptions{},
+		&HostTunnelOptions{},
 	)
 	metav1.AddToGroupVersion(scheme, SchemeGroupVersion)
 	return nil

@@ -22,9 +22,11 @@ limitations under the License.
 package v1alpha1
 
 import (
+	url "net/url"
 	unsafe "unsafe"
 
 	fleet "github.com/gatehouse-dev/gatehouse/pkg/apis/fleet"
+	v1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	conversion "k8s.io/apimachinery/pkg/conversion"
 	runtime "k8s.io/apimachinery/pkg/runtime"
 )
@@ -396,6 +398,16 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}); err != nil {
 		return err
 	}
+	if err := s.AddGeneratedConversionFunc((*HostTunnelOptions)(nil), (*fleet.HostTunnelOptions)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_HostTunnelOptions_To_fleet_HostTunnelOptions(a.(*HostTunnelOptions), b.(*fleet.HostTunnelOptions), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.HostTunnelOptions)(nil), (*HostTunnelOptions)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_HostTunnelOptions_To_v1alpha1_HostTunnelOptions(a.(*fleet.HostTunnelOptions), b.(*HostTunnelOptions), scope)
+	}); err != nil {
+		return err
+	}
 	if err := s.AddGeneratedConversionFunc((*Instance)(nil), (*fleet.Instance)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_v1alpha1_Instance_To_fleet_Instance(a.(*Instance), b.(*fleet.Instance), scope)
 	}); err != nil {
@@ -403,6 +415,16 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}
 	if err := s.AddGeneratedConversionFunc((*fleet.Instance)(nil), (*Instance)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_fleet_Instance_To_v1alpha1_Instance(a.(*fleet.Instance), b.(*Instance), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*InstanceAttachOptions)(nil), (*fleet.InstanceAttachOptions)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_InstanceAttachOptions_To_fleet_InstanceAttachOptions(a.(*InstanceAttachOptions), b.(*fleet.InstanceAttachOptions), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.InstanceAttachOptions)(nil), (*InstanceAttachOptions)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_InstanceAttachOptions_To_v1alpha1_InstanceAttachOptions(a.(*fleet.InstanceAttachOptions), b.(*InstanceAttachOptions), scope)
 	}); err != nil {
 		return err
 	}
@@ -416,6 +438,16 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}); err != nil {
 		return err
 	}
+	if err := s.AddGeneratedConversionFunc((*InstanceExecOptions)(nil), (*fleet.InstanceExecOptions)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_InstanceExecOptions_To_fleet_InstanceExecOptions(a.(*InstanceExecOptions), b.(*fleet.InstanceExecOptions), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.InstanceExecOptions)(nil), (*InstanceExecOptions)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_InstanceExecOptions_To_v1alpha1_InstanceExecOptions(a.(*fleet.InstanceExecOptions), b.(*InstanceExecOptions), scope)
+	}); err != nil {
+		return err
+	}
 	if err := s.AddGeneratedConversionFunc((*InstanceList)(nil), (*fleet.InstanceList)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_v1alpha1_InstanceList_To_fleet_InstanceList(a.(*InstanceList), b.(*fleet.InstanceList), scope)
 	}); err != nil {
@@ -423,6 +455,26 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}
 	if err := s.AddGeneratedConversionFunc((*fleet.InstanceList)(nil), (*InstanceList)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_fleet_InstanceList_To_v1alpha1_InstanceList(a.(*fleet.InstanceList), b.(*InstanceList), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*InstanceLogOptions)(nil), (*fleet.InstanceLogOptions)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_InstanceLogOptions_To_fleet_InstanceLogOptions(a.(*InstanceLogOptions), b.(*fleet.InstanceLogOptions), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.InstanceLogOptions)(nil), (*InstanceLogOptions)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_InstanceLogOptions_To_v1alpha1_InstanceLogOptions(a.(*fleet.InstanceLogOptions), b.(*InstanceLogOptions), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*InstancePortForwardOptions)(nil), (*fleet.InstancePortForwardOptions)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_InstancePortForwardOptions_To_fleet_InstancePortForwardOptions(a.(*InstancePortForwardOptions), b.(*fleet.InstancePortForwardOptions), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*fleet.InstancePortForwardOptions)(nil), (*InstancePortForwardOptions)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_fleet_InstancePortForwardOptions_To_v1alpha1_InstancePortForwardOptions(a.(*fleet.InstancePortForwardOptions), b.(*InstancePortForwardOptions), scope)
 	}); err != nil {
 		return err
 	}
@@ -633,6 +685,31 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}
 	if err := s.AddGeneratedConversionFunc((*fleet.VolumeMount)(nil), (*VolumeMount)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_fleet_VolumeMount_To_v1alpha1_VolumeMount(a.(*fleet.VolumeMount), b.(*VolumeMount), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*url.Values)(nil), (*HostTunnelOptions)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_url_Values_To_v1alpha1_HostTunnelOptions(a.(*url.Values), b.(*HostTunnelOptions), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*url.Values)(nil), (*InstanceAttachOptions)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_url_Values_To_v1alpha1_InstanceAttachOptions(a.(*url.Values), b.(*InstanceAttachOptions), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*url.Values)(nil), (*InstanceExecOptions)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_url_Values_To_v1alpha1_InstanceExecOptions(a.(*url.Values), b.(*InstanceExecOptions), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*url.Values)(nil), (*InstanceLogOptions)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_url_Values_To_v1alpha1_InstanceLogOptions(a.(*url.Values), b.(*InstanceLogOptions), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*url.Values)(nil), (*InstancePortForwardOptions)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_url_Values_To_v1alpha1_InstancePortForwardOptions(a.(*url.Values), b.(*InstancePortForwardOptions), scope)
 	}); err != nil {
 		return err
 	}
@@ -1403,6 +1480,35 @@ func Convert_fleet_HostStatus_To_v1alpha1_HostStatus(in *fleet.HostStatus, out *
 	return autoConvert_fleet_HostStatus_To_v1alpha1_HostStatus(in, out, s)
 }
 
+func autoConvert_v1alpha1_HostTunnelOptions_To_fleet_HostTunnelOptions(in *HostTunnelOptions, out *fleet.HostTunnelOptions, s conversion.Scope) error {
+	return nil
+}
+
+// Convert_v1alpha1_HostTunnelOptions_To_fleet_HostTunnelOptions is an autogenerated conversion function.
+func Convert_v1alpha1_HostTunnelOptions_To_fleet_HostTunnelOptions(in *HostTunnelOptions, out *fleet.HostTunnelOptions, s conversion.Scope) error {
+	return autoConvert_v1alpha1_HostTunnelOptions_To_fleet_HostTunnelOptions(in, out, s)
+}
+
+func autoConvert_fleet_HostTunnelOptions_To_v1alpha1_HostTunnelOptions(in *fleet.HostTunnelOptions, out *HostTunnelOptions, s conversion.Scope) error {
+	return nil
+}
+
+// Convert_fleet_HostTunnelOptions_To_v1alpha1_HostTunnelOptions is an autogenerated conversion function.
+func Convert_fleet_HostTunnelOptions_To_v1alpha1_HostTunnelOptions(in *fleet.HostTunnelOptions, out *HostTunnelOptions, s conversion.Scope) error {
+	return autoConvert_fleet_HostTunnelOptions_To_v1alpha1_HostTunnelOptions(in, out, s)
+}
+
+func autoConvert_url_Values_To_v1alpha1_HostTunnelOptions(in *url.Values, out *HostTunnelOptions, s conversion.Scope) error {
+	// WARNING: Field TypeMeta does not have json tag, skipping.
+
+	return nil
+}
+
+// Convert_url_Values_To_v1alpha1_HostTunnelOptions is an autogenerated conversion function.
+func Convert_url_Values_To_v1alpha1_HostTunnelOptions(in *url.Values, out *HostTunnelOptions, s conversion.Scope) error {
+	return autoConvert_url_Values_To_v1alpha1_HostTunnelOptions(in, out, s)
+}
+
 func autoConvert_v1alpha1_Instance_To_fleet_Instance(in *Instance, out *fleet.Instance, s conversion.Scope) error {
 	out.ObjectMeta = in.ObjectMeta
 	if err := Convert_v1alpha1_InstanceSpec_To_fleet_InstanceSpec(&in.Spec, &out.Spec, s); err != nil {
@@ -1435,6 +1541,80 @@ func Convert_fleet_Instance_To_v1alpha1_Instance(in *fleet.Instance, out *Instan
 	return autoConvert_fleet_Instance_To_v1alpha1_Instance(in, out, s)
 }
 
+func autoConvert_v1alpha1_InstanceAttachOptions_To_fleet_InstanceAttachOptions(in *InstanceAttachOptions, out *fleet.InstanceAttachOptions, s conversion.Scope) error {
+	out.Stdin = in.Stdin
+	out.Stdout = in.Stdout
+	out.Stderr = in.Stderr
+	out.TTY = in.TTY
+	out.Container = in.Container
+	return nil
+}
+
+// Convert_v1alpha1_InstanceAttachOptions_To_fleet_InstanceAttachOptions is an autogenerated conversion function.
+func Convert_v1alpha1_InstanceAttachOptions_To_fleet_InstanceAttachOptions(in *InstanceAttachOptions, out *fleet.InstanceAttachOptions, s conversion.Scope) error {
+	return autoConvert_v1alpha1_InstanceAttachOptions_To_fleet_InstanceAttachOptions(in, out, s)
+}
+
+func autoConvert_fleet_InstanceAttachOptions_To_v1alpha1_InstanceAttachOptions(in *fleet.InstanceAttachOptions, out *InstanceAttachOptions, s conversion.Scope) error {
+	out.Stdin = in.Stdin
+	out.Stdout = in.Stdout
+	out.Stderr = in.Stderr
+	out.TTY = in.TTY
+	out.Container = in.Container
+	return nil
+}
+
+// Convert_fleet_InstanceAttachOptions_To_v1alpha1_InstanceAttachOptions is an autogenerated conversion function.
+func Convert_fleet_InstanceAttachOptions_To_v1alpha1_InstanceAttachOptions(in *fleet.InstanceAttachOptions, out *InstanceAttachOptions, s conversion.Scope) error {
+	return autoConvert_fleet_InstanceAttachOptions_To_v1alpha1_InstanceAttachOptions(in, out, s)
+}
+
+func autoConvert_url_Values_To_v1alpha1_InstanceAttachOptions(in *url.Values, out *InstanceAttachOptions, s conversion.Scope) error {
+	// WARNING: Field TypeMeta does not have json tag, skipping.
+
+	if values, ok := map[string][]string(*in)["stdin"]; ok && len(values) > 0 {
+		if err := runtime.Convert_Slice_string_To_bool(&values, &out.Stdin, s); err != nil {
+			return err
+		}
+	} else {
+		out.Stdin = false
+	}
+	if values, ok := map[string][]string(*in)["stdout"]; ok && len(values) > 0 {
+		if err := runtime.Convert_Slice_string_To_bool(&values, &out.Stdout, s); err != nil {
+			return err
+		}
+	} else {
+		out.Stdout = false
+	}
+	if values, ok := map[string][]string(*in)["stderr"]; ok && len(values) > 0 {
+		if err := runtime.Convert_Slice_string_To_bool(&values, &out.Stderr, s); err != nil {
+			return err
+		}
+	} else {
+		out.Stderr = false
+	}
+	if values, ok := map[string][]string(*in)["tty"]; ok && len(values) > 0 {
+		if err := runtime.Convert_Slice_string_To_bool(&values, &out.TTY, s); err != nil {
+			return err
+		}
+	} else {
+		out.TTY = false
+	}
+	if values, ok := map[string][]string(*in)["container"]; ok && len(values) > 0 {
+		if err := runtime.Convert_Slice_string_To_string(&values, &out.Container, s); err != nil {
+			return err
+		}
+	} else {
+		out.Container = ""
+	}
+	return nil
+}
+
+// Convert_url_Values_To_v1alpha1_InstanceAttachOptions is an autogenerated conversion function.
+func Convert_url_Values_To_v1alpha1_InstanceAttachOptions(in *url.Values, out *InstanceAttachOptions, s conversion.Scope) error {
+	return autoConvert_url_Values_To_v1alpha1_InstanceAttachOptions(in, out, s)
+}
+
 func autoConvert_v1alpha1_InstanceConfiguration_To_fleet_InstanceConfiguration(in *InstanceConfiguration, out *fleet.InstanceConfiguration, s conversion.Scope) error {
 	out.ObjectMeta = in.ObjectMeta
 	out.ConfigMaps = *(*[]fleet.ReferencedData)(unsafe.Pointer(&in.ConfigMaps))
@@ -1459,6 +1639,87 @@ func Convert_fleet_InstanceConfiguration_To_v1alpha1_InstanceConfiguration(in *f
 	return autoConvert_fleet_InstanceConfiguration_To_v1alpha1_InstanceConfiguration(in, out, s)
 }
 
+func autoConvert_v1alpha1_InstanceExecOptions_To_fleet_InstanceExecOptions(in *InstanceExecOptions, out *fleet.InstanceExecOptions, s conversion.Scope) error {
+	out.Stdin = in.Stdin
+	out.Stdout = in.Stdout
+	out.Stderr = in.Stderr
+	out.TTY = in.TTY
+	out.Container = in.Container
+	out.Command = *(*[]string)(unsafe.Pointer(&in.Command))
+	return nil
+}
+
+// Convert_v1alpha1_InstanceExecOptions_To_fleet_InstanceExecOptions is an autogenerated conversion function.
+func Convert_v1alpha1_InstanceExecOptions_To_fleet_InstanceExecOptions(in *InstanceExecOptions, out *fleet.InstanceExecOptions, s conversion.Scope) error {
+	return autoConvert_v1alpha1_InstanceExecOptions_To_fleet_InstanceExecOptions(in, out, s)
+}
+
+func autoConvert_fleet_InstanceExecOptions_To_v1alpha1_InstanceExecOptions(in *fleet.InstanceExecOptions, out *InstanceExecOptions, s conversion.Scope) error {
+	out.Stdin = in.Stdin
+	out.Stdout = in.Stdout
+	out.Stderr = in.Stderr
+	out.TTY = in.TTY
+	out.Container = in.Container
+	out.Command = *(*[]string)(unsafe.Pointer(&in.Command))
+	return nil
+}
+
+// Convert_fleet_InstanceExecOptions_To_v1alpha1_InstanceExecOptions is an autogenerated conversion function.
+func Convert_fleet_InstanceExecOptions_To_v1alpha1_InstanceExecOptions(in *fleet.InstanceExecOptions, out *InstanceExecOptions, s conversion.Scope) error {
+	return autoConvert_fleet_InstanceExecOptions_To_v1alpha1_InstanceExecOptions(in, out, s)
+}
+
+func autoConvert_url_Values_To_v1alpha1_InstanceExecOptions(in *url.Values, out *InstanceExecOptions, s conversion.Scope) error {
+	// WARNING: Field TypeMeta does not have json tag, skipping.
+
+	if values, ok := map[string][]string(*in)["stdin"]; ok && len(values) > 0 {
+		if err := runtime.Convert_Slice_string_To_bool(&values, &out.Stdin, s); err != nil {
+			return err
+		}
+	} else {
+		out.Stdin = false
+	}
+	if values, ok := map[string][]string(*in)["stdout"]; ok && len(values) > 0 {
+		if err := runtime.Convert_Slice_string_To_bool(&values, &out.Stdout, s); err != nil {
+			return err
+		}
+	} else {
+		out.Stdout = false
+	}
+	if values, ok := map[string][]string(*in)["stderr"]; ok && len(values) > 0 {
+		if err := runtime.Convert_Slice_string_To_bool(&values, &out.Stderr, s); err != nil {
+			return err
+		}
+	} else {
+		out.Stderr = false
+	}
+	if values, ok := map[string][]string(*in)["tty"]; ok && len(values) > 0 {
+		if err := runtime.Convert_Slice_string_To_bool(&values, &out.TTY, s); err != nil {
+			return err
+		}
+	} else {
+		out.TTY = false
+	}
+	if values, ok := map[string][]string(*in)["container"]; ok && len(values) > 0 {
+		if err := runtime.Convert_Slice_string_To_string(&values, &out.Container, s); err != nil {
+			return err
+		}
+	} else {
+		out.Container = ""
+	}
+	if values, ok := map[string][]string(*in)["command"]; ok && len(values) > 0 {
+		out.Command = *(*[]string)(unsafe.Pointer(&values))
+	} else {
+		out.Command = nil
+	}
+	return nil
+}
+
+// Convert_url_Values_To_v1alpha1_InstanceExecOptions is an autogenerated conversion function.
+func Convert_url_Values_To_v1alpha1_InstanceExecOptions(in *url.Values, out *InstanceExecOptions, s conversion.Scope) error {
+	return autoConvert_url_Values_To_v1alpha1_InstanceExecOptions(in, out, s)
+}
+
 func autoConvert_v1alpha1_InstanceList_To_fleet_InstanceList(in *InstanceList, out *fleet.InstanceList, s conversion.Scope) error {
 	out.ListMeta = in.ListMeta
 	out.Items = *(*[]fleet.Instance)(unsafe.Pointer(&in.Items))
@@ -1479,6 +1740,145 @@ func autoConvert_fleet_InstanceList_To_v1alpha1_InstanceList(in *fleet.InstanceL
 // Convert_fleet_InstanceList_To_v1alpha1_InstanceList is an autogenerated conversion function.
 func Convert_fleet_InstanceList_To_v1alpha1_InstanceList(in *fleet.InstanceList, out *InstanceList, s conversion.Scope) error {
 	return autoConvert_fleet_InstanceList_To_v1alpha1_InstanceList(in, out, s)
+}
+
+func autoConvert_v1alpha1_InstanceLogOptions_To_fleet_InstanceLogOptions(in *InstanceLogOptions, out *fleet.InstanceLogOptions, s conversion.Scope) error {
+	out.Container = in.Container
+	out.Follow = in.Follow
+	out.Previous = in.Previous
+	out.SinceSeconds = (*int64)(unsafe.Pointer(in.SinceSeconds))
+	out.SinceTime = (*v1.Time)(unsafe.Pointer(in.SinceTime))
+	out.Timestamps = in.Timestamps
+	out.TailLines = (*int64)(unsafe.Pointer(in.TailLines))
+	out.LimitBytes = (*int64)(unsafe.Pointer(in.LimitBytes))
+	return nil
+}
+
+// Convert_v1alpha1_InstanceLogOptions_To_fleet_InstanceLogOptions is an autogenerated conversion function.
+func Convert_v1alpha1_InstanceLogOptions_To_fleet_InstanceLogOptions(in *InstanceLogOptions, out *fleet.InstanceLogOptions, s conversion.Scope) error {
+	return autoConvert_v1alpha1_InstanceLogOptions_To_fleet_InstanceLogOptions(in, out, s)
+}
+
+func autoConvert_fleet_InstanceLogOptions_To_v1alpha1_InstanceLogOptions(in *fleet.InstanceLogOptions, out *InstanceLogOptions, s conversion.Scope) error {
+	out.Container = in.Container
+	out.Follow = in.Follow
+	out.Previous = in.Previous
+	out.SinceSeconds = (*int64)(unsafe.Pointer(in.SinceSeconds))
+	out.SinceTime = (*v1.Time)(unsafe.Pointer(in.SinceTime))
+	out.Timestamps = in.Timestamps
+	out.TailLines = (*int64)(unsafe.Pointer(in.TailLines))
+	out.LimitBytes = (*int64)(unsafe.Pointer(in.LimitBytes))
+	return nil
+}
+
+// Convert_fleet_InstanceLogOptions_To_v1alpha1_InstanceLogOptions is an autogenerated conversion function.
+func Convert_fleet_InstanceLogOptions_To_v1alpha1_InstanceLogOptions(in *fleet.InstanceLogOptions, out *InstanceLogOptions, s conversion.Scope) error {
+	return autoConvert_fleet_InstanceLogOptions_To_v1alpha1_InstanceLogOptions(in, out, s)
+}
+
+func autoConvert_url_Values_To_v1alpha1_InstanceLogOptions(in *url.Values, out *InstanceLogOptions, s conversion.Scope) error {
+	// WARNING: Field TypeMeta does not have json tag, skipping.
+
+	if values, ok := map[string][]string(*in)["container"]; ok && len(values) > 0 {
+		if err := runtime.Convert_Slice_string_To_string(&values, &out.Container, s); err != nil {
+			return err
+		}
+	} else {
+		out.Container = ""
+	}
+	if values, ok := map[string][]string(*in)["follow"]; ok && len(values) > 0 {
+		if err := runtime.Convert_Slice_string_To_bool(&values, &out.Follow, s); err != nil {
+			return err
+		}
+	} else {
+		out.Follow = false
+	}
+	if values, ok := map[string][]string(*in)["previous"]; ok && len(values) > 0 {
+		if err := runtime.Convert_Slice_string_To_bool(&values, &out.Previous, s); err != nil {
+			return err
+		}
+	} else {
+		out.Previous = false
+	}
+	if values, ok := map[string][]string(*in)["sinceSeconds"]; ok && len(values) > 0 {
+		if err := runtime.Convert_Slice_string_To_Pointer_int64(&values, &out.SinceSeconds, s); err != nil {
+			return err
+		}
+	} else {
+		out.SinceSeconds = nil
+	}
+	if values, ok := map[string][]string(*in)["sinceTime"]; ok && len(values) > 0 {
+		if err := v1.Convert_Slice_string_To_Pointer_v1_Time(&values, &out.SinceTime, s); err != nil {
+			return err
+		}
+	} else {
+		out.SinceTime = nil
+	}
+	if values, ok := map[string][]string(*in)["timestamps"]; ok && len(values) > 0 {
+		if err := runtime.Convert_Slice_string_To_bool(&values, &out.Timestamps, s); err != nil {
+			return err
+		}
+	} else {
+		out.Timestamps = false
+	}
+	if values, ok := map[string][]string(*in)["tailLines"]; ok && len(values) > 0 {
+		if err := runtime.Convert_Slice_string_To_Pointer_int64(&values, &out.TailLines, s); err != nil {
+			return err
+		}
+	} else {
+		out.TailLines = nil
+	}
+	if values, ok := map[string][]string(*in)["limitBytes"]; ok && len(values) > 0 {
+		if err := runtime.Convert_Slice_string_To_Pointer_int64(&values, &out.LimitBytes, s); err != nil {
+			return err
+		}
+	} else {
+		out.LimitBytes = nil
+	}
+	return nil
+}
+
+// Convert_url_Values_To_v1alpha1_InstanceLogOptions is an autogenerated conversion function.
+func Convert_url_Values_To_v1alpha1_InstanceLogOptions(in *url.Values, out *InstanceLogOptions, s conversion.Scope) error {
+	return autoConvert_url_Values_To_v1alpha1_InstanceLogOptions(in, out, s)
+}
+
+func autoConvert_v1alpha1_InstancePortForwardOptions_To_fleet_InstancePortForwardOptions(in *InstancePortForwardOptions, out *fleet.InstancePortForwardOptions, s conversion.Scope) error {
+	out.Ports = *(*[]int32)(unsafe.Pointer(&in.Ports))
+	return nil
+}
+
+// Convert_v1alpha1_InstancePortForwardOptions_To_fleet_InstancePortForwardOptions is an autogenerated conversion function.
+func Convert_v1alpha1_InstancePortForwardOptions_To_fleet_InstancePortForwardOptions(in *InstancePortForwardOptions, out *fleet.InstancePortForwardOptions, s conversion.Scope) error {
+	return autoConvert_v1alpha1_InstancePortForwardOptions_To_fleet_InstancePortForwardOptions(in, out, s)
+}
+
+func autoConvert_fleet_InstancePortForwardOptions_To_v1alpha1_InstancePortForwardOptions(in *fleet.InstancePortForwardOptions, out *InstancePortForwardOptions, s conversion.Scope) error {
+	out.Ports = *(*[]int32)(unsafe.Pointer(&in.Ports))
+	return nil
+}
+
+// Convert_fleet_InstancePortForwardOptions_To_v1alpha1_InstancePortForwardOptions is an autogenerated conversion function.
+func Convert_fleet_InstancePortForwardOptions_To_v1alpha1_InstancePortForwardOptions(in *fleet.InstancePortForwardOptions, out *InstancePortForwardOptions, s conversion.Scope) error {
+	return autoConvert_fleet_InstancePortForwardOptions_To_v1alpha1_InstancePortForwardOptions(in, out, s)
+}
+
+func autoConvert_url_Values_To_v1alpha1_InstancePortForwardOptions(in *url.Values, out *InstancePortForwardOptions, s conversion.Scope) error {
+	// WARNING: Field TypeMeta does not have json tag, skipping.
+
+	if values, ok := map[string][]string(*in)["ports"]; ok && len(values) > 0 {
+		if err := v1.Convert_Slice_string_To_Slice_int32(&values, &out.Ports, s); err != nil {
+			return err
+		}
+	} else {
+		out.Ports = nil
+	}
+	return nil
+}
+
+// Convert_url_Values_To_v1alpha1_InstancePortForwardOptions is an autogenerated conversion function.
+func Convert_url_Values_To_v1alpha1_InstancePortForwardOptions(in *url.Values, out *InstancePortForwardOptions, s conversion.Scope) error {
+	return autoConvert_url_Values_To_v1alpha1_InstancePortForwardOptions(in, out, s)
 }
 
 func autoConvert_v1alpha1_InstanceSpec_To_fleet_InstanceSpec(in *InstanceSpec, out *fleet.InstanceSpec, s conversion.Scope) error {

@@ -202,8 +202,18 @@ func (in HostStatus) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in HostTunnelOptions) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.HostTunnelOptions"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in Instance) OpenAPIModelName() string {
 	return "dev.gatehouse.fleet.v1alpha1.Instance"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in InstanceAttachOptions) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.InstanceAttachOptions"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
@@ -212,8 +222,23 @@ func (in InstanceConfiguration) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in InstanceExecOptions) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.InstanceExecOptions"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in InstanceList) OpenAPIModelName() string {
 	return "dev.gatehouse.fleet.v1alpha1.InstanceList"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in InstanceLogOptions) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.InstanceLogOptions"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in InstancePortForwardOptions) OpenAPIModelName() string {
+	return "dev.gatehouse.fleet.v1alpha1.InstancePortForwardOptions"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
