@@ -20,6 +20,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -86,14 +87,40 @@ func (a *Administrator) RevokeHost(ctx context.Context, notes io.Writer, name st
 
 // config connects to the API server with the ConfigMap.
 func (a *Administrator) config() (*rest.Config, error) {
-	if a.Kubeconfig != "" {
-		config, err := failover.Load(a.Kubeconfig)
-		if err != nil {
-			return nil, fmt.Errorf("--kubeconfig=%s: %w", a.Kubeconfig, err)
-		}
-		return config, nil
+	config, _, err := a.server()
+	return config, err
+}
+
+// server returns the configuration with failover, and the URLs in the administrator's kubeconfig.
+func (a *Administrator) server() (*rest.Config, []string, error) {
+	var config *rest.Config
+	var servers failover.Servers
+	var err error
+	if a.Kubeconfig == "" {
+		config, servers, err = adminConfig(a.DataDir, a.AdminKubeconfig)
+	} else if config, servers, err = failover.ReadFile(a.Kubeconfig); err != nil {
+		err = fmt.Errorf("--kubeconfig=%s: %w", a.Kubeconfig, err)
 	}
-	return AdminConfig(a.DataDir, a.AdminKubeconfig)
+	if err != nil {
+		return nil, nil, err
+	}
+	urls := []string{config.Host}
+	if len(servers) > 0 {
+		urls = urls[:0]
+	}
+	for _, u := range servers {
+		urls = append(urls, u.String())
+	}
+	servers.Apply(config)
+	return config, urls, nil
+}
+
+// checkServers refuses URLs that the certificate of a server on this machine does not name.
+func (a *Administrator) checkServers(urls []string) error {
+	if a.Kubeconfig != "" {
+		return nil
+	}
+	return checkServers(filepath.Join(a.DataDir, a.CertificateDir), urls)
 }
 
 // configMaps returns the client that reads and writes revocations.

@@ -87,7 +87,7 @@ func (o *Options) Issue(out, notes io.Writer, name, user string, groups []string
 	if err != nil {
 		return err
 	}
-	if err := o.checkServers(urls); err != nil {
+	if err := checkServers(filepath.Join(o.DataDir, o.CertificateDir), urls); err != nil {
 		return err
 	}
 	path, err := o.file(name)
@@ -171,7 +171,7 @@ func (o *Options) Cluster() (*clientcmdapi.Cluster, error) {
 			return nil, err
 		}
 	}
-	if err := o.checkServers(urls); err != nil {
+	if err := checkServers(filepath.Join(o.DataDir, o.CertificateDir), urls); err != nil {
 		return nil, err
 	}
 	return cluster, failover.Extend(cluster, urls)
@@ -182,7 +182,7 @@ func (o *Options) WithServers(kubeconfig []byte) ([]byte, error) {
 	if len(o.Servers) == 0 {
 		return kubeconfig, nil
 	}
-	if err := o.checkServers(o.Servers); err != nil {
+	if err := checkServers(filepath.Join(o.DataDir, o.CertificateDir), o.Servers); err != nil {
 		return nil, err
 	}
 	return failover.ExtendKubeconfig(kubeconfig, o.Servers)
@@ -209,14 +209,14 @@ func (o *Options) adminCluster() (*clientcmdapi.Cluster, error) {
 }
 
 // checkServers refuses URLs of which none has a host in the certificate that the server generates: clients would
-// refuse the server. The others are of other servers, which have certificates of their own. Without such a
-// certificate every URL is accepted.
-func (o *Options) checkServers(urls []string) error {
+// refuse the server. The others are of other servers, which have certificates of their own. If the directory has no such
+// certificate, every URL is accepted.
+func checkServers(directory string, urls []string) error {
 	servers, err := failover.Parse(urls)
 	if err != nil {
 		return fmt.Errorf("--server=%w", err)
 	}
-	serving, err := cert.CertsFromFile(filepath.Join(o.DataDir, o.CertificateDir, certificates.ServingCertFile))
+	serving, err := cert.CertsFromFile(filepath.Join(directory, certificates.ServingCertFile))
 	if err != nil || slices.ContainsFunc(servers, func(server *url.URL) bool { return serving[0].VerifyHostname(server.Hostname()) == nil }) {
 		return nil
 	}

@@ -22,6 +22,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,6 +37,7 @@ import (
 	bootstraputil "k8s.io/cluster-bootstrap/token/util"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/failover"
 )
 
 const (
@@ -47,16 +51,16 @@ type HostTokenOptions struct {
 	// Name is the only host for which the token is good; empty for any that does not exist.
 	Name string
 	TTL  time.Duration
-	// Server is the URL by which the host reaches the server; that of the administrator's kubeconfig if
-	// empty.
-	Server string
+	// Servers are the URLs by which the host reaches the servers; those of the administrator's kubeconfig
+	// if empty.
+	Servers []string
 }
 
 // AddFlags adds the flags to a set.
 func (o *HostTokenOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.Name, "name", "", "Name of the host that may join. If empty, every host that does not exist yet.")
 	fs.DurationVar(&o.TTL, "ttl", defaultTokenLifetime, "How long the token is valid.")
-	fs.StringVar(&o.Server, "server", "", "URL by which the host reaches the server; its host must be in the server's certificate, see --tls-san of the server. If empty, the URL in the administrator's kubeconfig.")
+	fs.StringSliceVar(&o.Servers, "server", nil, "URL by which the host reaches the server; its host must be in the server's certificate, see --tls-san of the server. Several, comma separated, are servers of the same API: the agent uses the next one when one fails. If empty, those in the administrator's kubeconfig.")
 }
 
 // Validate returns an error for each invalid flag.
@@ -65,8 +69,8 @@ func (o *HostTokenOptions) Validate() []error {
 	if o.TTL < time.Minute || o.TTL > longestTokenLifetime {
 		errs = append(errs, fmt.Errorf("--ttl=%s is not a time from 1m to %s", o.TTL, longestTokenLifetime))
 	}
-	if o.Server != "" && !strings.HasPrefix(o.Server, "https://") {
-		errs = append(errs, fmt.Errorf("--server=%s is not the URL of a server: write it as https://gatehouse.example.com:6443", o.Server))
+	if _, err := failover.Parse(o.Servers); err != nil {
+		errs = append(errs, fmt.Errorf("--server=%w", err))
 	}
 	if o.Name == "" {
 		return errs
@@ -81,13 +85,16 @@ func (o *HostTokenOptions) Validate() []error {
 
 // CreateHostToken creates a token and prints the command with which a host joins.
 func (a *Administrator) CreateHostToken(ctx context.Context, out, notes io.Writer, o *HostTokenOptions) error {
-	config, err := a.config()
+	config, own, err := a.server()
 	if err != nil {
 		return err
 	}
-	server := o.Server
-	if server == "" {
-		server = config.Host
+	urls := o.Servers
+	if len(urls) == 0 {
+		urls = own
+	}
+	if err := a.checkServers(urls); err != nil {
+		return err
 	}
 	if err := rest.LoadTLSFiles(config); err != nil {
 		return err
@@ -107,14 +114,17 @@ func (a *Administrator) CreateHostToken(ctx context.Context, out, notes io.Write
 	if _, err := client.Secrets(metav1.NamespaceSystem).Create(ctx, hostToken(token, o.Name, expires), metav1.CreateOptions{}); err != nil {
 		return fmt.Errorf("the token cannot be created: %w", err)
 	}
-	command := fmt.Sprintf("gatehouse-agent join %s --token %s --ca %s", server, token, base64.RawURLEncoding.EncodeToString(config.CAData))
+	command := fmt.Sprintf("gatehouse-agent join %s --token %s --ca %s", strings.Join(urls, ","), token, base64.RawURLEncoding.EncodeToString(config.CAData))
 	if o.Name != "" {
 		command += " --name " + o.Name
 	}
 	if _, err := fmt.Fprintln(out, command); err != nil {
 		return err
 	}
-	fmt.Fprintf(notes, "Run this on the host, as root, until %s. The token is a password: the first host that presents it may join.\n", expires.Format(time.DateTime))
+	fmt.Fprintf(notes, "Run this on the host, as root, until %s. The token is a password: %s.\n", expires.Format(time.DateTime), whoMayJoin(o.Name))
+	if onlyLoopback(urls) {
+		fmt.Fprintln(notes, "The address is one of this machine alone: for another machine, start the server with --listen 0.0.0.0:6443 and name its address with --server.")
+	}
 	return nil
 }
 
@@ -136,4 +146,24 @@ func hostToken(token, name string, expires time.Time) *corev1.Secret {
 			bootstrapapi.BootstrapTokenDescriptionKey:      "joins hosts",
 		},
 	}
+}
+
+// whoMayJoin says what the token is good for.
+func whoMayJoin(name string) string {
+	if name == "" {
+		return "until then, each host that presents it and does not exist yet may join"
+	}
+	return fmt.Sprintf("until then, whoever presents it may join as %s while no such host is alive", name)
+}
+
+// onlyLoopback is true for URLs that no other machine reaches.
+func onlyLoopback(urls []string) bool {
+	servers, err := failover.Parse(urls)
+	if err != nil {
+		return false
+	}
+	return !slices.ContainsFunc(servers, func(u *url.URL) bool {
+		address := net.ParseIP(u.Hostname())
+		return u.Hostname() != "localhost" && (address == nil || !address.IsLoopback())
+	})
 }

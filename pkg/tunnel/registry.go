@@ -153,6 +153,13 @@ func (r *Registry) Hosts() []string {
 	return names
 }
 
+// Connected returns true if a host has a tunnel to this server.
+func (r *Registry) Connected(host string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.tunnels[host] != nil
+}
+
 // Dial opens a stream to the agent of a host. The stream ends with the context. The error wraps
 // ErrNotConnected if the host has no tunnel to this server.
 func (r *Registry) Dial(ctx context.Context, host string) (net.Conn, error) {

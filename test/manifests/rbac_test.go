@@ -139,7 +139,7 @@ func permissionsOf(t *testing.T, role *rbacv1.ClusterRole) sets.Set[string] {
 func TestRolesForUsersJoinThoseOfTheCluster(t *testing.T) {
 	const prefix = "rbac.authorization.k8s.io/aggregate-to-"
 	reads := []string{"get", "list", "watch"}
-	written := []string{"apps", "apps/rollback", "apps/scale", "instances", "releases", "releases/scale"}
+	written := []string{"apps", "apps/rollback", "apps/scale", "instances", "instances/attach", "instances/exec", "instances/portforward", "releases", "releases/scale"}
 	roles := map[string]*rbacv1.ClusterRole{}
 	for _, role := range every[*rbacv1.ClusterRole](render(t, overlays[0])) {
 		roles[role.Name] = role
@@ -163,7 +163,7 @@ func TestRolesForUsersJoinThoseOfTheCluster(t *testing.T) {
 				t.Errorf("it becomes part of %v, not of %q", joins, test.joins)
 			}
 			can := permissionsOf(t, role)
-			resources := []string{"apps", "apps/scale", "apps/status", "instances", "instances/status", "releases", "releases/scale", "releases/status"}
+			resources := []string{"apps", "apps/scale", "apps/status", "instances", "instances/log", "instances/status", "releases", "releases/scale", "releases/status"}
 			if test.joins == "" {
 				resources = []string{"hosts", "hosts/status", "hostleases"}
 			}
@@ -187,6 +187,8 @@ func TestRolesForUsersJoinThoseOfTheCluster(t *testing.T) {
 			for _, permission := range []string{
 				"deletecollection apps", "deletecollection instances", "deletecollection releases",
 				"patch apps/scale", "update apps/scale", "patch releases/scale", "update releases/scale", "create apps/rollback",
+				"create instances/attach", "create instances/exec", "create instances/portforward",
+				"get instances/attach", "get instances/exec", "get instances/portforward", // for WebSockets, beside create
 			} {
 				if test.writes && !can.Has(permission) {
 					t.Errorf("it cannot %s", permission)

@@ -30,6 +30,7 @@ import (
 
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/command"
 	"github.com/gatehouse-dev/gatehouse/pkg/agent/join"
+	"github.com/gatehouse-dev/gatehouse/pkg/failover"
 )
 
 // joinOptions are the flags of "gatehouse-agent join".
@@ -40,22 +41,26 @@ type joinOptions struct {
 func newJoinCommand() *cobra.Command {
 	o := &joinOptions{}
 	cmd := &cobra.Command{
-		Use:   "join SERVER --token TOKEN --ca CA [--name NAME]",
+		Use:   "join SERVER[,SERVER...] --token TOKEN --ca CA [--name NAME]",
 		Short: "Get the certificate of this host with a token",
 		Long: `Get the certificate of this host with a token, and write a kubeconfig with it to --root-dir.
 "gatehouse host token create" on the server prints the whole command.
+
+Several servers, separated by commas, are servers of the same API: the agent uses the next one when
+one fails.
 
 The server approves the request by itself if no host of the name exists. Otherwise an operator
 approves it, and the command waits.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			authority, errs := o.validate(args[0])
+			servers := strings.Split(args[0], ",")
+			authority, errs := o.validate(servers)
 			if err := command.Invalid(errs); err != nil {
 				return err
 			}
 			kubeconfig := filepath.Join(o.root, kubeconfigName)
 			err := join.Join(cmd.Context(), join.Options{
-				Server: args[0], CA: authority, Token: o.token, Name: o.name, Kubeconfig: kubeconfig, Notes: cmd.OutOrStdout(),
+				Servers: servers, CA: authority, Token: o.token, Name: o.name, Kubeconfig: kubeconfig, Notes: cmd.OutOrStdout(),
 			})
 			if err != nil {
 				return err
@@ -78,10 +83,10 @@ approves it, and the command waits.`,
 }
 
 // validate returns the certificates of --ca, and an error for each invalid flag.
-func (o *joinOptions) validate(server string) ([]byte, []error) {
+func (o *joinOptions) validate(servers []string) ([]byte, []error) {
 	var errs []error
-	if !strings.HasPrefix(server, "https://") {
-		errs = append(errs, fmt.Errorf("%q is not the URL of a server: write it as https://gatehouse.example.com:6443", server))
+	if _, err := failover.Parse(servers); err != nil {
+		errs = append(errs, err)
 	}
 	if o.token == "" {
 		errs = append(errs, errors.New("--token is missing: \"gatehouse host token create\" on the server prints it"))
@@ -90,7 +95,9 @@ func (o *joinOptions) validate(server string) ([]byte, []error) {
 	if err == nil {
 		_, err = cert.ParseCertsPEM(authority)
 	}
-	if err != nil {
+	if o.ca == "" {
+		errs = append(errs, errors.New("--ca is missing: \"gatehouse host token create\" on the server prints it"))
+	} else if err != nil {
 		errs = append(errs, fmt.Errorf("--ca has no certificate (%w): copy the whole command that \"gatehouse host token create\" printed", err))
 	}
 	if problems := validation.IsDNS1123Subdomain(o.name); len(problems) > 0 {

@@ -28,9 +28,9 @@ import (
 
 	"github.com/spf13/pflag"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/failover"
 	"github.com/gatehouse-dev/gatehouse/pkg/files"
 )
 
@@ -95,9 +95,9 @@ func (o *runOptions) validate() []error {
 
 // identity returns the client configuration in the kubeconfig and the name of the host that its
 // certificate is for.
-func (o *runOptions) identity() (*rest.Config, string, error) {
-	fail := func(err error) (*rest.Config, string, error) {
-		return nil, "", fmt.Errorf("--kubeconfig=%s: %w", o.kubeconfig, err)
+func (o *runOptions) identity() (config *rest.Config, servers failover.Servers, host string, err error) {
+	fail := func(err error) (*rest.Config, failover.Servers, string, error) {
+		return nil, nil, "", fmt.Errorf("--kubeconfig=%s: %w", o.kubeconfig, err)
 	}
 	data, err := files.ReadTrusted(o.kubeconfig)
 	if errors.Is(err, os.ErrNotExist) {
@@ -106,7 +106,7 @@ func (o *runOptions) identity() (*rest.Config, string, error) {
 	if err != nil {
 		return fail(err)
 	}
-	config, err := clientcmd.RESTConfigFromKubeConfig(data)
+	config, servers, err = failover.Read(data)
 	if err != nil {
 		return fail(err)
 	}
@@ -116,7 +116,7 @@ func (o *runOptions) identity() (*rest.Config, string, error) {
 			return fail(err)
 		}
 	}
-	host, err := hostOf(certificate)
+	host, err = hostOf(certificate)
 	if err != nil {
 		return fail(err)
 	}
@@ -124,7 +124,7 @@ func (o *runOptions) identity() (*rest.Config, string, error) {
 	config.ContentType = "application/vnd.kubernetes.protobuf"
 	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
 	config.QPS = -1 // the server has flow control
-	return config, host, nil
+	return config, servers, host, nil
 }
 
 // hostOf returns the name of the host in a client certificate.

@@ -87,7 +87,7 @@ accepted before.`,
 
 // run runs the agent until the context ends.
 func run(ctx context.Context, o *runOptions, out io.Writer) error {
-	config, host, err := o.identity()
+	config, servers, host, err := o.identity()
 	if err != nil {
 		return err
 	}
@@ -120,6 +120,10 @@ func run(ctx context.Context, o *runOptions, out io.Writer) error {
 			fmt.Fprintf(out, "The runtime had no network: wrote one with the range %s to %s.\n", o.networkRange, o.networkDir)
 		}
 	}
+	names := servers.Names(config)
+	// Tunnels choose their server by themselves: a balancer's transport is for requests.
+	direct := rest.CopyConfig(config)
+	servers.Apply(config)
 	provider, err := o.provider(config)
 	if err != nil {
 		return err
@@ -138,9 +142,9 @@ func run(ctx context.Context, o *runOptions, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s runs its instances in %s, for %s.\n", host, endpoint, config.Host)
+	fmt.Fprintf(out, "%s runs its instances in %s, for %s.\n", host, endpoint, names)
 	var way sync.WaitGroup
-	way.Go(func() { tunnel.Serve(ctx, config, host, streaming.New(a, containers), nil) })
+	way.Go(func() { tunnel.Serve(ctx, direct, host, streaming.New(a, containers), nil) })
 	a.RunRegistering(ctx, func() { fmt.Fprintf(out, "%s is registered.\n", host) })
 	way.Wait()
 	fmt.Fprintln(out, "Stopped. Instances go on running.")

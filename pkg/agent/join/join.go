@@ -44,6 +44,7 @@ import (
 	"k8s.io/client-go/util/keyutil"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
+	"github.com/gatehouse-dev/gatehouse/pkg/failover"
 	"github.com/gatehouse-dev/gatehouse/pkg/files"
 )
 
@@ -56,10 +57,10 @@ const (
 
 // Options are the settings of a host that joins.
 type Options struct {
-	// Server is the URL of the server; CA has the certificates in PEM that verify it.
-	Server string
-	CA     []byte
-	Token  string
+	// Servers are the URLs of the servers of one API; CA has the certificates in PEM that verify them.
+	Servers []string
+	CA      []byte
+	Token   string
 	// Name is the name of the host.
 	Name string
 	// Kubeconfig is the file to write, which must not exist.
@@ -82,9 +83,15 @@ func Join(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	client, err := certificatesclient.NewForConfig(&rest.Config{
-		Host: o.Server, BearerToken: o.Token, TLSClientConfig: rest.TLSClientConfig{CAData: o.CA}, UserAgent: "gatehouse-agent", Timeout: 30 * time.Second,
-	})
+	servers, err := failover.Parse(o.Servers)
+	if err != nil {
+		return err
+	}
+	config := &rest.Config{
+		Host: o.Servers[0], BearerToken: o.Token, TLSClientConfig: rest.TLSClientConfig{CAData: o.CA}, UserAgent: "gatehouse-agent", Timeout: 30 * time.Second,
+	}
+	servers.Apply(config)
+	client, err := certificatesclient.NewForConfig(config)
 	if err != nil {
 		return err
 	}
@@ -181,7 +188,11 @@ func wait(ctx context.Context, requests certificatesclient.CertificateSigningReq
 func kubeconfigOf(o *Options, certificate, key []byte) ([]byte, error) {
 	const name = "gatehouse"
 	config := clientcmdapi.NewConfig()
-	config.Clusters[name] = &clientcmdapi.Cluster{Server: o.Server, CertificateAuthorityData: o.CA}
+	cluster := &clientcmdapi.Cluster{CertificateAuthorityData: o.CA}
+	if err := failover.Extend(cluster, o.Servers); err != nil {
+		return nil, err
+	}
+	config.Clusters[name] = cluster
 	config.AuthInfos[name] = &clientcmdapi.AuthInfo{ClientCertificateData: certificate, ClientKeyData: key}
 	config.Contexts[name] = &clientcmdapi.Context{Cluster: name, AuthInfo: name}
 	config.CurrentContext = name

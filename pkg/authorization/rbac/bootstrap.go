@@ -124,7 +124,8 @@ func editRules() []rbacv1.PolicyRule {
 		rule(write, "events.k8s.io", "events"),
 		rule(readWrite, "coordination.k8s.io", "leases"),
 		rule(write, fleet, "apps", "apps/scale", "instances", "releases", "releases/scale"),
-		rule([]string{"create"}, fleet, "apps/rollback", "instances/attach", "instances/exec", "instances/portforward"),
+		rule([]string{"create"}, fleet, "apps/rollback"),
+		rule([]string{"create", "get"}, fleet, "instances/attach", "instances/exec", "instances/portforward"), // WebSockets need get as well
 	}
 }
 

@@ -39,8 +39,8 @@ import (
 
 // Verbs of the endpoints below a resource.
 var (
-	statusVerbs = []string{"get", "patch", "update"}
-	createVerbs = []string{"create"}
+	statusVerbs  = []string{"get", "patch", "update"}
+	createVerbs  = []string{"create"}
 	connectVerbs = []string{"connect"}
 )
 

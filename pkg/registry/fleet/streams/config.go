@@ -93,6 +93,10 @@ func (c *Config) instance(ctx context.Context, name string) (*fleet.Instance, er
 	if instance.Spec.HostName == "" {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("instance %s is not bound to a host yet: its condition Scheduled has the reason", name))
 	}
+	// A failure to dial would reach users as an internal error by the library's reader of logs.
+	if !c.Tunnels.Connected(instance.Spec.HostName) {
+		return nil, c.unreachable(ctx, instance.Spec.HostName, tunnel.ErrNotConnected)
+	}
 	return instance, nil
 }
 
