@@ -270,7 +270,7 @@ var rooms = []room{
 	{packages: "pkg/agent/prober", may: []string{"pkg/agent/runtime", "google.golang.org/grpc/..."}},
 	{packages: "pkg/agent/provision", may: []string{"pkg/agent/runtime", "pkg/files", "golang.org/x/sys/unix", "k8s.io/client-go/rest"}},
 	{packages: "pkg/agent/streaming", may: []string{"pkg/agent/runtime"}, tests: []string{"pkg/agent/runtime/simulated", "pkg/tunnel", "k8s.io/client-go/..."}},
-	{packages: "pkg/agent/join", may: []string{"pkg/files", "k8s.io/client-go/..."}},
+	{packages: "pkg/agent/join", may: []string{"pkg/failover", "pkg/files", "k8s.io/client-go/..."}},
 	{packages: "pkg/agent/checkpoint", may: []string{"pkg/files"}},
 	{packages: "pkg/agent/machine", may: []string{"pkg/files", "golang.org/x/sys/unix"}},
 	{packages: "pkg/simulation", may: []string{"pkg/agent", "pkg/agent/runtime/simulated", "pkg/agent/streaming", "pkg/tunnel", "k8s.io/client-go/rest", "github.com/spf13/pflag"}},

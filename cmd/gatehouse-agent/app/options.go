@@ -93,11 +93,20 @@ func (o *runOptions) validate() []error {
 	return errs
 }
 
-// identity returns the client configuration in the kubeconfig and the name of the host that its
-// certificate is for.
-func (o *runOptions) identity() (config *rest.Config, servers failover.Servers, host string, err error) {
-	fail := func(err error) (*rest.Config, failover.Servers, string, error) {
-		return nil, nil, "", fmt.Errorf("--kubeconfig=%s: %w", o.kubeconfig, err)
+// identity is what a kubeconfig says: who the host is, and where its servers are.
+type identity struct {
+	host string
+	// config is for requests, which go to the next server when one fails. That of tunnels has the first
+	// server only.
+	config, tunnel *rest.Config
+	// servers are the URLs, for messages.
+	servers string
+}
+
+// identity reads the kubeconfig, which must have the certificate of a host.
+func (o *runOptions) identity() (*identity, error) {
+	fail := func(err error) (*identity, error) {
+		return nil, fmt.Errorf("--kubeconfig=%s: %w", o.kubeconfig, err)
 	}
 	data, err := files.ReadTrusted(o.kubeconfig)
 	if errors.Is(err, os.ErrNotExist) {
@@ -106,7 +115,7 @@ func (o *runOptions) identity() (config *rest.Config, servers failover.Servers, 
 	if err != nil {
 		return fail(err)
 	}
-	config, servers, err = failover.Read(data)
+	config, servers, err := failover.Read(data)
 	if err != nil {
 		return fail(err)
 	}
@@ -116,7 +125,7 @@ func (o *runOptions) identity() (config *rest.Config, servers failover.Servers, 
 			return fail(err)
 		}
 	}
-	host, err = hostOf(certificate)
+	host, err := hostOf(certificate)
 	if err != nil {
 		return fail(err)
 	}
@@ -124,7 +133,9 @@ func (o *runOptions) identity() (config *rest.Config, servers failover.Servers, 
 	config.ContentType = "application/vnd.kubernetes.protobuf"
 	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
 	config.QPS = -1 // the server has flow control
-	return config, servers, host, nil
+	id := &identity{host: host, config: config, tunnel: rest.CopyConfig(config), servers: servers.Names(config)}
+	servers.Apply(config)
+	return id, nil
 }
 
 // hostOf returns the name of the host in a client certificate.

@@ -87,10 +87,11 @@ accepted before.`,
 
 // run runs the agent until the context ends.
 func run(ctx context.Context, o *runOptions, out io.Writer) error {
-	config, servers, host, err := o.identity()
+	id, err := o.identity()
 	if err != nil {
 		return err
 	}
+	config, host := id.config, id.host
 	if err := files.MakeDirectory(o.root); err != nil {
 		return files.Flag("root-dir", err)
 	}
@@ -120,10 +121,6 @@ func run(ctx context.Context, o *runOptions, out io.Writer) error {
 			fmt.Fprintf(out, "The runtime had no network: wrote one with the range %s to %s.\n", o.networkRange, o.networkDir)
 		}
 	}
-	names := servers.Names(config)
-	// Tunnels choose their server by themselves: a balancer's transport is for requests.
-	direct := rest.CopyConfig(config)
-	servers.Apply(config)
 	provider, err := o.provider(config)
 	if err != nil {
 		return err
@@ -142,9 +139,9 @@ func run(ctx context.Context, o *runOptions, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s runs its instances in %s, for %s.\n", host, endpoint, names)
+	fmt.Fprintf(out, "%s runs its instances in %s, for %s.\n", host, endpoint, id.servers)
 	var way sync.WaitGroup
-	way.Go(func() { tunnel.Serve(ctx, direct, host, streaming.New(a, containers), nil) })
+	way.Go(func() { tunnel.Serve(ctx, id.tunnel, host, streaming.New(a, containers), nil) })
 	a.RunRegistering(ctx, func() { fmt.Fprintf(out, "%s is registered.\n", host) })
 	way.Wait()
 	fmt.Fprintln(out, "Stopped. Instances go on running.")

@@ -18,6 +18,11 @@ package join
 
 import (
 	"bytes"
+	"encoding/json"
+	"encoding/pem"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,9 +30,12 @@ import (
 
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/failover"
 )
 
 func TestAHostWaitsForTheDecisionOnItsRequest(t *testing.T) {
@@ -109,5 +117,49 @@ func TestAHostThatHasJoinedKeepsItsCertificate(t *testing.T) {
 	err := Join(t.Context(), Options{Kubeconfig: path})
 	if err == nil || !strings.Contains(err.Error(), "exists: the host has joined already; remove the file to join again") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// api is a server at which a request for a certificate is issued at once.
+func api(t *testing.T) *httptest.Server {
+	t.Helper()
+	const path = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
+	respond := func(w http.ResponseWriter, status certificatesv1.CertificateSigningRequestStatus) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(&certificatesv1.CertificateSigningRequest{
+			TypeMeta:   metav1.TypeMeta{APIVersion: "certificates.k8s.io/v1", Kind: "CertificateSigningRequest"},
+			ObjectMeta: metav1.ObjectMeta{Name: "host-join-1", UID: "1"}, Status: status,
+		})
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST "+path, func(w http.ResponseWriter, _ *http.Request) { respond(w, certificatesv1.CertificateSigningRequestStatus{}) })
+	mux.HandleFunc("GET "+path+"/host-join-1", func(w http.ResponseWriter, _ *http.Request) {
+		respond(w, certificatesv1.CertificateSigningRequestStatus{Certificate: []byte("certificate")})
+	})
+	server := httptest.NewTLSServer(mux)
+	t.Cleanup(server.Close)
+	return server
+}
+
+func TestAHostJoinsAtTheServerThatAnswersAndKnowsAllOfThem(t *testing.T) {
+	away, there := api(t), api(t)
+	away.Close()
+	path := filepath.Join(t.TempDir(), "agent", "kubeconfig")
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: there.Certificate().Raw})
+	// The first server is chosen at random, so one attempt does not show that the other is tried.
+	for range 4 {
+		if err := os.RemoveAll(filepath.Dir(path)); err != nil {
+			t.Fatal(err)
+		}
+		err := Join(t.Context(), Options{Servers: []string{away.URL, there.URL}, CA: ca, Token: "id.secret", Name: "edge-1", Kubeconfig: path, Notes: io.Discard})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, servers, err := failover.ReadFile(path)
+	if want := away.URL + ", " + there.URL; err == nil && servers.String() != want {
+		t.Errorf("the kubeconfig has %s, not %s", servers, want)
+	} else if err != nil && !strings.Contains(err.Error(), "certificate") { // the one of this test cannot be used
+		t.Error(err)
 	}
 }
