@@ -294,12 +294,8 @@ func (c CompletedConfig) groupSets(types *typeCheck) ([]groupSet, error) {
 	if c.builtins != nil {
 		sets = append(sets, c.builtins.groups(c.tokens, types))
 	}
-	tunnels, err := tunnel.NewRegistry()
-	if err != nil {
-		return nil, err
-	}
 	own := fleetGroups(c.fleetScheme, c.fleetCodecs, fleetregistry.StorageProvider{
-		Tokens: c.tokens, Objects: c.objects, Updates: updates, Tunnels: tunnels, Authorizer: c.generic.Authorization.Authorizer,
+		Tokens: c.tokens, Objects: c.objects, Updates: updates, Tunnels: tunnel.NewRegistry(), Authorizer: c.generic.Authorization.Authorizer,
 	})
 	own.names, own.providers = append(own.names, diagnosticsapi.GroupName), append(own.providers, c.diagnostics)
 	return append(sets, own), nil

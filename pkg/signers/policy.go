@@ -101,6 +101,20 @@ func CheckClient(request *x509.CertificateRequest, usages []certificatesv1.KeyUs
 	return checkUsages(usages, certificatesv1.UsageClientAuth)
 }
 
+// CheckRenewal returns the reason for which a host does not get its next client certificate: the agent of a host
+// requests it for the user that it is.
+func CheckRenewal(request *x509.CertificateRequest, usages []certificatesv1.KeyUsage, by Requester) error {
+	switch {
+	case !IsHost(request):
+		return fmt.Errorf("the subject must have the common name %s<name of the host> and the only organization %s", v1alpha1.HostUserPrefix, v1alpha1.HostsGroup)
+	case by.Name != request.Subject.CommonName || !slices.Contains(by.Groups, v1alpha1.HostsGroup):
+		return fmt.Errorf("user %q may request its own next certificate, and not one of %q", by.Name, request.Subject.CommonName)
+	case len(request.DNSNames)+len(request.IPAddresses)+len(request.EmailAddresses)+len(request.URIs) > 0:
+		return errors.New("the certificate of a host's agent has no alternative names")
+	}
+	return CheckClient(request, usages)
+}
+
 // CheckHostServing returns the reason for which HostServing does not sign a request, or the name of
 // its host: the agent of a host requests it for its own name. CheckHostNames checks the rest.
 func CheckHostServing(request *x509.CertificateRequest, usages []certificatesv1.KeyUsage, by Requester) (host string, err error) {

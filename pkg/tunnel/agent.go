@@ -29,7 +29,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/net/http2"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/transport"
@@ -96,8 +95,18 @@ func serveOnce(ctx context.Context, config *rest.Config, host string, handler ht
 	defer func() { _ = conn.Close() }()
 	connected(true)
 	defer connected(false)
-	server := &http2.Server{MaxConcurrentStreams: maxStreams, ReadIdleTimeout: pingAfter, PingTimeout: pingTimeout, WriteByteTimeout: pingAfter + pingTimeout}
-	server.ServeConn(conn, &http2.ServeConnOpts{Context: ctx, Handler: streams(handler)})
+	one := newOneConn(conn)
+	server := &http.Server{
+		Handler: streams(handler), ReadHeaderTimeout: openTimeout, Protocols: onlyHTTP2(),
+		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: maxStreams, SendPingTimeout: pingAfter, PingTimeout: pingTimeout, WriteByteTimeout: pingAfter + pingTimeout},
+		BaseContext: func(net.Listener) context.Context { return ctx },
+		ConnState: func(_ net.Conn, state http.ConnState) {
+			if state == http.StateClosed {
+				_ = one.Close()
+			}
+		},
+	}
+	_ = server.Serve(one) // until the connection is closed
 	return io.EOF
 }
 

@@ -28,7 +28,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/net/http2"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
@@ -63,32 +62,44 @@ var errReplaced = errors.New("the host has opened another tunnel")
 
 // Registry has the tunnels of hosts that end at this server. The newest tunnel of a host counts.
 type Registry struct {
-	transport *http2.Transport
+	transport *http.Transport
 
 	mu      sync.Mutex
 	tunnels map[string]*tunnel
 }
 
 type tunnel struct {
-	client *http2.ClientConn
+	client *http.ClientConn
 	conn   *notedConn
 }
 
+// taken is the key of the connection in the context of NewClientConn: it has been opened by the agent.
+type taken struct{}
+
 // NewRegistry returns a registry without tunnels.
-func NewRegistry() (*Registry, error) {
-	// The bounds of the receiving end are those of a transport of HTTP/1 from which one of HTTP/2 is made.
-	base := &http.Transport{MaxResponseHeaderBytes: maxHeader, HTTP2: &http.HTTP2Config{
+func NewRegistry() *Registry {
+	// The bounds of the receiving end.
+	config := &http.HTTP2Config{
 		MaxReceiveBufferPerConnection: connectionWindow, MaxReceiveBufferPerStream: streamWindow,
 		SendPingTimeout: pingAfter, PingTimeout: pingTimeout, WriteByteTimeout: pingAfter + pingTimeout,
-	}}
-	transport, err := http2.ConfigureTransports(base)
-	if err != nil {
-		return nil, err
 	}
-	transport.ReadIdleTimeout, transport.PingTimeout = pingAfter, pingTimeout
-	transport.WriteByteTimeout = pingAfter + pingTimeout
-	transport.MaxHeaderListSize = maxHeader
-	return &Registry{transport: transport, tunnels: map[string]*tunnel{}}, nil
+	return &Registry{tunnels: map[string]*tunnel{}, transport: &http.Transport{
+		Protocols: onlyHTTP2(), HTTP2: config, MaxResponseHeaderBytes: maxHeader, DisableCompression: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			conn, ok := ctx.Value(taken{}).(net.Conn)
+			if !ok {
+				return nil, errors.New("tunnels are opened by agents")
+			}
+			return conn, nil
+		},
+	}}
+}
+
+// onlyHTTP2 returns the protocol in a tunnel. The connection below it is encrypted.
+func onlyHTTP2() *http.Protocols {
+	protocols := &http.Protocols{}
+	protocols.SetUnencryptedHTTP2(true)
+	return protocols
 }
 
 // Hold serves the tunnel of a host on a connection until it ends, or the context, and closes the connection. The caller
@@ -96,7 +107,7 @@ func NewRegistry() (*Registry, error) {
 func (r *Registry) Hold(ctx context.Context, host string, conn net.Conn) error {
 	noted := &notedConn{Conn: conn, closed: make(chan struct{})}
 	defer func() { _ = noted.Close() }()
-	client, err := r.transport.NewClientConn(noted)
+	client, err := r.transport.NewClientConn(context.WithValue(ctx, taken{}, net.Conn(noted)), "http", authority+":80")
 	if err != nil {
 		return fmt.Errorf("the tunnel of host %s does not speak HTTP/2: %w", host, err)
 	}
@@ -169,8 +180,8 @@ func (r *Registry) Dial(ctx context.Context, host string) (net.Conn, error) {
 	if t == nil {
 		return nil, ErrNotConnected
 	}
-	if !t.client.ReserveNewRequest() {
-		if state := t.client.State(); state.Closed || state.Closing {
+	if err := t.client.Reserve(); err != nil {
+		if t.client.Err() != nil {
 			return nil, ErrNotConnected
 		}
 		return nil, fmt.Errorf("host %s has %d open streams, which is the maximum: end some logs, commands or forwarded ports", host, maxStreams)
@@ -181,7 +192,7 @@ func (r *Registry) Dial(ctx context.Context, host string) (net.Conn, error) {
 	context.AfterFunc(ctx, func() { _ = body.CloseWithError(context.Cause(ctx)) })
 	opened := time.AfterFunc(openTimeout, func() { cancel(fmt.Errorf("host %s accepted no stream in %s", host, openTimeout)) })
 	request := (&http.Request{
-		Method: http.MethodConnect, URL: &url.URL{Scheme: "https", Host: authority}, Host: authority, Header: http.Header{}, Body: toAgent, ContentLength: -1,
+		Method: http.MethodConnect, URL: &url.URL{Scheme: "http", Host: authority}, Host: authority, Header: http.Header{}, Body: toAgent, ContentLength: -1,
 	}).WithContext(ctx)
 	response, err := t.client.RoundTrip(request)
 	if err == nil && !opened.Stop() {

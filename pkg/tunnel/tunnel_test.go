@@ -31,7 +31,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/net/http2"
 	"k8s.io/client-go/rest"
 
 	"github.com/gatehouse-dev/gatehouse/test/kit"
@@ -46,10 +45,7 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	registry, err := NewRegistry()
-	if err != nil {
-		t.Fatal(err)
-	}
+	registry := NewRegistry()
 	f := &fixture{Registry: registry, ended: make(chan error, 10)}
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, err := Accept(w, r)
@@ -263,7 +259,9 @@ func TestTheNumberOfStreamsIsBounded(t *testing.T) {
 func TestAnAgentThatDoesNotKeepToTheProtocolIsRefused(t *testing.T) {
 	// agent serves a tunnel by HTTP/2 with a handler.
 	agent := func(handler http.HandlerFunc) func(net.Conn) {
-		return func(conn net.Conn) { (&http2.Server{}).ServeConn(conn, &http2.ServeConnOpts{Handler: handler}) }
+		return func(conn net.Conn) {
+			_ = (&http.Server{Handler: handler, Protocols: onlyHTTP2()}).Serve(newOneConn(conn)) // #nosec G114 -- the test ends it
+		}
 	}
 	for _, row := range []struct {
 		name  string

@@ -175,7 +175,7 @@ var rooms = []room{
 	{packages: "pkg/authentication/serviceaccount", may: []string{"k8s.io/apiserver/pkg/authentication/...", "k8s.io/apiserver/pkg/audit", "k8s.io/apiserver/pkg/warning", "k8s.io/client-go/util/keyutil", "gopkg.in/go-jose/go-jose.v2/..."}},
 	// Revocation applies to the certificates of users that the authorizer of hosts treats as hosts.
 	{packages: "pkg/authentication/revocation", may: []string{
-		"pkg/authorization/host", "k8s.io/apiserver/pkg/authentication/authenticator", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/server/...",
+		"pkg/authorization/host", "pkg/signers", "k8s.io/apiserver/pkg/authentication/authenticator", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/server/...",
 		"k8s.io/client-go/kubernetes/typed/core/v1", "k8s.io/client-go/rest", "k8s.io/client-go/util/retry",
 	}},
 	{packages: "pkg/authentication/origin"}, // pkg/authentication writes the names, and pkg/apiserver reads them

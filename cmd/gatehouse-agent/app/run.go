@@ -36,6 +36,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/command"
 	"github.com/gatehouse-dev/gatehouse/pkg/agent"
 	"github.com/gatehouse-dev/gatehouse/pkg/agent/checkpoint"
+	"github.com/gatehouse-dev/gatehouse/pkg/agent/join"
 	"github.com/gatehouse-dev/gatehouse/pkg/agent/machine"
 	"github.com/gatehouse-dev/gatehouse/pkg/agent/provision"
 	"github.com/gatehouse-dev/gatehouse/pkg/agent/runtime"
@@ -104,6 +105,11 @@ func run(ctx context.Context, o *runOptions, out io.Writer) error {
 	if err != nil {
 		return files.Flag("root-dir", err)
 	}
+	renewer, err := join.NewRenewer(config, host, filepath.Join(o.root, "pki", "host.pem"))
+	if err != nil {
+		return fmt.Errorf("--kubeconfig=%s: %w", o.kubeconfig, err)
+	}
+	id.tunnel.TLSClientConfig = config.TLSClientConfig
 	capacity, err := machine.Capacity(o.instances)
 	if err != nil {
 		return err
@@ -128,10 +134,11 @@ func run(ctx context.Context, o *runOptions, out io.Writer) error {
 	renewing, stopRenewing := context.WithCancel(ctx)
 	defer stopRenewing()
 	go provider.Run(renewing)
+	go renewer.Run(renewing)
 	containers := cri.New(ctx, service, images, cri.Options{
 		HostName: host, LogDir: filepath.Join(o.root, "logs"), CgroupParent: o.cgroup, Provider: provider,
 	})
-	a, err := agent.New(config, hostRuntime{containers, o.root}, agent.Options{
+	a, err := agent.New(config, hostRuntime{containers, o.root, renewer}, agent.Options{
 		HostName: host, Labels: o.labels, Capacity: capacity, Addresses: machine.Addresses(config.Host), Info: machine.Info(version.Product()),
 		LeaseDuration: o.lease, ReportInterval: reportInterval, RelistInterval: relistInterval,
 		RestartBackOff: cri.RestartBackOff, RequestTimeout: o.lease / 4, Checkpoint: saved,
@@ -191,13 +198,14 @@ func lock(root string) (unlock func(), err error) {
 // hostRuntime adds the state of the machine to that of the runtime.
 type hostRuntime struct {
 	*cri.Runtime
-	root string
+	root    string
+	renewer *join.Renewer
 }
 
 // Info implements runtime.Runtime.
 func (r hostRuntime) Info(ctx context.Context) (runtime.Info, error) {
 	info, err := r.Runtime.Info(ctx)
-	info.Conditions = append(info.Conditions, machine.Pressure(r.root)...)
+	info.Conditions = append(append(info.Conditions, machine.Pressure(r.root)...), r.renewer.Condition())
 	return info, err
 }
 

@@ -95,7 +95,7 @@ func Join(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	certificate, err := request(ctx, client.CertificateSigningRequests(), key, &o)
+	certificate, err := request(ctx, client.CertificateSigningRequests(), key, &o, metav1.ObjectMeta{GenerateName: "host-join-"})
 	if err != nil {
 		return err
 	}
@@ -120,18 +120,24 @@ func loadKey(path string) (*ecdsa.PrivateKey, []byte, error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, err
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	key, data, err := newKey()
 	if err != nil {
-		return nil, nil, err
-	}
-	if data, err = keyutil.MarshalPrivateKeyToPEM(key); err != nil {
 		return nil, nil, err
 	}
 	return key, data, files.Replace(path, data, 0o600)
 }
 
+func newKey() (*ecdsa.PrivateKey, []byte, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	data, err := keyutil.MarshalPrivateKeyToPEM(key)
+	return key, data, err
+}
+
 // request creates the request and waits until the certificate is issued.
-func request(ctx context.Context, requests certificatesclient.CertificateSigningRequestInterface, key *ecdsa.PrivateKey, o *Options) ([]byte, error) {
+func request(ctx context.Context, requests certificatesclient.CertificateSigningRequestInterface, key *ecdsa.PrivateKey, o *Options, meta metav1.ObjectMeta) ([]byte, error) {
 	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{
 		CommonName: v1alpha1.HostUserPrefix + o.Name, Organization: []string{v1alpha1.HostsGroup},
 	}}, key)
@@ -139,7 +145,7 @@ func request(ctx context.Context, requests certificatesclient.CertificateSigning
 		return nil, err
 	}
 	created, err := requests.Create(ctx, &certificatesv1.CertificateSigningRequest{
-		ObjectMeta: metav1.ObjectMeta{GenerateName: "host-join-"},
+		ObjectMeta: meta,
 		Spec: certificatesv1.CertificateSigningRequestSpec{
 			Request:    pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}),
 			SignerName: certificatesv1.KubeAPIServerClientSignerName,
@@ -150,11 +156,11 @@ func request(ctx context.Context, requests certificatesclient.CertificateSigning
 		return nil, fmt.Errorf("the certificate cannot be requested: %w", err)
 	}
 	fmt.Fprintf(o.Notes, "Requested a certificate for %s as %s.\n", o.Name, created.Name)
-	return wait(ctx, requests, created, o.Notes)
+	return await(ctx, requests, created, o.Notes)
 }
 
-// wait waits for the certificate of a request.
-func wait(ctx context.Context, requests certificatesclient.CertificateSigningRequestInterface, request *certificatesv1.CertificateSigningRequest, notes io.Writer) ([]byte, error) {
+// await waits for the certificate of a request.
+func await(ctx context.Context, requests certificatesclient.CertificateSigningRequestInterface, request *certificatesv1.CertificateSigningRequest, notes io.Writer) ([]byte, error) {
 	told := false
 	for begin := time.Now(); ; {
 		current, err := requests.Get(ctx, request.Name, metav1.GetOptions{})

@@ -79,7 +79,7 @@ func TestAHostWaitsForTheDecisionOnItsRequest(t *testing.T) {
 				t.Fatal(err)
 			}
 			var notes bytes.Buffer
-			certificate, err := request(t.Context(), client.CertificatesV1().CertificateSigningRequests(), key, &Options{Name: "edge-1", Notes: &notes})
+			certificate, err := request(t.Context(), client.CertificatesV1().CertificateSigningRequests(), key, &Options{Name: "edge-1", Notes: &notes}, metav1.ObjectMeta{GenerateName: "host-join-"})
 			got := string(certificate)
 			if err != nil {
 				got = err.Error()
@@ -132,7 +132,9 @@ func api(t *testing.T) *httptest.Server {
 		})
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST "+path, func(w http.ResponseWriter, _ *http.Request) { respond(w, certificatesv1.CertificateSigningRequestStatus{}) })
+	mux.HandleFunc("POST "+path, func(w http.ResponseWriter, _ *http.Request) {
+		respond(w, certificatesv1.CertificateSigningRequestStatus{})
+	})
 	mux.HandleFunc("GET "+path+"/host-join-1", func(w http.ResponseWriter, _ *http.Request) {
 		respond(w, certificatesv1.CertificateSigningRequestStatus{Certificate: []byte("certificate")})
 	})

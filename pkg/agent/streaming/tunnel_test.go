@@ -41,10 +41,7 @@ import (
 // the API server uses.
 func tunnelled(t *testing.T, handler http.Handler) string {
 	t.Helper()
-	registry, err := tunnel.NewRegistry()
-	if err != nil {
-		t.Fatal(err)
-	}
+	registry := tunnel.NewRegistry()
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if conn, err := tunnel.Accept(w, r); err == nil {
 			_ = registry.Hold(r.Context(), "edge-1", conn)

@@ -35,19 +35,15 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/authorization/host"
+	"github.com/gatehouse-dev/gatehouse/pkg/signers"
 )
 
-// The ConfigMap of revocations. A key is the name of a host, with a time (RFC 3339) as value:
-// certificates that were issued to the host until then are refused. Or it is the serial number of a
-// certificate after serialPrefix, with the time of its expiry as value: the certificate is refused. In the
-// standalone mode, RevocationRestriction (pkg/admission/plugin/certificates) requires a permission of its own for writes.
+// The ConfigMap of revocations; see package signers for its content. In the standalone mode,
+// RevocationRestriction (pkg/admission/plugin/certificates) requires a permission of its own for writes.
 const (
-	Namespace = metav1.NamespaceSystem
-	ConfigMap = "gatehouse-revoked-hosts"
+	Namespace = signers.RevocationNamespace
+	ConfigMap = signers.RevocationConfigMap
 )
-
-// serialPrefix begins keys of certificates. The underscore is in no name of a host.
-const serialPrefix = "serial_"
 
 // Interval is the interval at which the ConfigMap is read. It bounds the time from the write until
 // requests of the host are refused and its open watches end.
@@ -61,10 +57,6 @@ const (
 	// firstRead bounds the wait of a request of a host for the first read.
 	firstRead = 10 * time.Second
 )
-
-// never is the time of an entry with an invalid value: the entry exists, so all certificates of
-// the host are revoked.
-var never = time.Unix(1<<40, 0)
 
 // List holds the content of the ConfigMap. The last content stays in force while the ConfigMap cannot
 // be read.
@@ -144,17 +136,11 @@ func (l *List) fail(ctx context.Context, err error) {
 
 // take applies the content of the ConfigMap, and ends open requests of hosts that it revokes.
 func (l *List) take(data map[string]string) {
-	until, serials := make(map[string]time.Time, len(data)), map[string]bool{}
-	for name, value := range data {
-		if serial, isSerial := strings.CutPrefix(name, serialPrefix); isSerial {
+	until, serials := signers.RevokedUntil(data), map[string]bool{}
+	for name := range data {
+		if serial, isSerial := strings.CutPrefix(name, signers.RevokedSerialPrefix); isSerial {
 			serials[serial] = true
-			continue
 		}
-		at, err := time.Parse(time.RFC3339, value)
-		if err != nil {
-			at = never
-		}
-		until[name] = at
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -168,7 +154,7 @@ func (l *List) take(data map[string]string) {
 		return
 	}
 	for name, at := range until {
-		if at.Equal(never) {
+		if at.Equal(signers.Never) {
 			klog.Warningf("Revoked every certificate of a host: in ConfigMap %s/%s the value of %s is no time (RFC 3339)", Namespace, ConfigMap, name)
 		}
 	}
@@ -199,7 +185,7 @@ func (l *List) refused(c credential) error {
 	if c.host == "" || !ok || c.issued.After(at) {
 		return nil
 	}
-	if at.Equal(never) {
+	if at.Equal(signers.Never) {
 		return fmt.Errorf("host %q is revoked", c.host)
 	}
 	if c.issued.IsZero() {

@@ -33,6 +33,8 @@ import (
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/client-go/kubernetes/fake"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/signers"
 )
 
 var revoked = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
@@ -91,7 +93,7 @@ func TestRefusals(t *testing.T) {
 
 func TestARevokedSerialNumberRefusesItsCertificateOnly(t *testing.T) {
 	list := New(nil)
-	list.take(map[string]string{serialPrefix + "ff": revoked.Format(time.RFC3339), serialPrefix + "a0": unknownExpiry})
+	list.take(map[string]string{signers.RevokedSerialPrefix + "ff": revoked.Format(time.RFC3339), signers.RevokedSerialPrefix + "a0": unknownExpiry})
 	with := func(name string, serial int64) *http.Request {
 		r := request(t.Context(), name, revoked)
 		r.TLS.PeerCertificates[0].SerialNumber = big.NewInt(serial)
@@ -138,8 +140,8 @@ func TestTheRequestsOfARevokedCertificateEnd(t *testing.T) {
 	r.TLS.PeerCertificates[0].SerialNumber = big.NewInt(0xff)
 	go handler.ServeHTTP(httptest.NewRecorder(), r)
 	<-began
-	list.take(map[string]string{serialPrefix + "fe": unknownExpiry})
-	list.take(map[string]string{serialPrefix + "ff": unknownExpiry})
+	list.take(map[string]string{signers.RevokedSerialPrefix + "fe": unknownExpiry})
+	list.take(map[string]string{signers.RevokedSerialPrefix + "ff": unknownExpiry})
 	if err := <-ended; err == nil || !strings.Contains(err.Error(), "serial number ff is revoked") {
 		t.Errorf("the request ended with %v", err)
 	}

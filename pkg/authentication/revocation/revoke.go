@@ -27,6 +27,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/util/retry"
+
+	"github.com/gatehouse-dev/gatehouse/pkg/signers"
 )
 
 // unknownExpiry is the value of a revoked certificate whose expiry is not known. Its entry stays.
@@ -50,12 +52,12 @@ func RevokeCertificates(ctx context.Context, configMaps corev1client.ConfigMapIn
 	return change(ctx, configMaps, func(data map[string]string) {
 		maps.DeleteFunc(data, func(key, value string) bool {
 			expiry, err := time.Parse(time.RFC3339, value)
-			return strings.HasPrefix(key, serialPrefix) && err == nil && expiry.Before(now)
+			return strings.HasPrefix(key, signers.RevokedSerialPrefix) && err == nil && expiry.Before(now)
 		})
 		for serial, expiry := range expiries {
-			data[serialPrefix+serial] = unknownExpiry
+			data[signers.RevokedSerialPrefix+serial] = unknownExpiry
 			if !expiry.IsZero() {
-				data[serialPrefix+serial] = expiry.UTC().Format(time.RFC3339)
+				data[signers.RevokedSerialPrefix+serial] = expiry.UTC().Format(time.RFC3339)
 			}
 		}
 	})
@@ -72,7 +74,7 @@ func RevokedSerials(ctx context.Context, configMaps corev1client.ConfigMapInterf
 	}
 	serials := map[string]bool{}
 	for key := range found.Data {
-		if serial, ok := strings.CutPrefix(key, serialPrefix); ok {
+		if serial, ok := strings.CutPrefix(key, signers.RevokedSerialPrefix); ok {
 			serials[serial] = true
 		}
 	}

@@ -21,6 +21,7 @@ import (
 	"fmt"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -76,7 +77,7 @@ func New(config *rest.Config, shared *informers.Shared) (*Controller, error) {
 }
 
 func (c *Controller) enqueue(obj any) {
-	if request, ok := obj.(*certificatesv1.CertificateSigningRequest); ok && isJoin(request) {
+	if request, ok := obj.(*certificatesv1.CertificateSigningRequest); ok && (isJoin(request) || isRenewal(request)) {
 		c.queue.Add(request.Name)
 	}
 }
@@ -93,18 +94,21 @@ func (c *Controller) Run(ctx context.Context) {
 // sync decides on a request.
 func (c *Controller) sync(ctx context.Context, name string) error {
 	cached, err := c.requests.Get(name)
-	if err != nil || !isJoin(cached) {
+	if err != nil || !isJoin(cached) && !isRenewal(cached) {
 		return queue.IgnoreNotFound(err)
 	}
-	request := cached.DeepCopy()
-	denial, err := c.check(ctx, request)
+	request, check := cached.DeepCopy(), c.check
+	if isRenewal(cached) {
+		check = c.checkRenewal
+	}
+	denial, err := check(ctx, request)
 	if err != nil {
 		return err
 	}
-	request.Status.Conditions = append(request.Status.Conditions, condition(denial, metav1.NewTime(c.clock.Now())))
+	request.Status.Conditions = append(request.Status.Conditions, condition(denial, isRenewal(cached), metav1.NewTime(c.clock.Now())))
 	_, err = c.client.CertificatesV1().CertificateSigningRequests().UpdateApproval(ctx, name, request, metav1.UpdateOptions{})
 	if err == nil {
-		klog.FromContext(ctx).Info("Decided on the certificate of a host that joins", "request", name, "requestor", request.Spec.Username, "denial", denial)
+		klog.FromContext(ctx).Info("Decided on the certificate of a host", "request", name, "requestor", request.Spec.Username, "denial", denial)
 	}
 	return queue.Retry(err)
 }
@@ -133,6 +137,21 @@ func (c *Controller) check(ctx context.Context, request *certificatesv1.Certific
 		}
 	}
 	return decide(request, parsed, e, c.clock.Now()), nil
+}
+
+// checkRenewal reads the revocations, not from a cache, and returns the reason of a denial.
+func (c *Controller) checkRenewal(ctx context.Context, request *certificatesv1.CertificateSigningRequest) (string, error) {
+	parsed, err := signers.ParseRequest(request.Spec.Request)
+	if err != nil {
+		return err.Error(), nil
+	}
+	revocations, err := c.client.CoreV1().ConfigMaps(signers.RevocationNamespace).Get(ctx, signers.RevocationConfigMap, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		revocations = &corev1.ConfigMap{}
+	} else if err != nil {
+		return "", err
+	}
+	return decideRenewal(request, parsed, signers.RevokedUntil(revocations.Data)), nil
 }
 
 // pending denies a request for a name that another requester has just got: its host has not registered

@@ -14,8 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package hostapprover approves the first certificate of a host that joins with a token, and denies
-// requests that the token is not for. All other requests wait for an operator.
+// Package hostapprover approves the first certificate of a host that joins with a token, and the next ones that the
+// host requests with a valid one. It denies requests that the token or the certificate is not for. All other
+// requests wait for an operator.
 //
 // Stage 6 of the request's path (see ARCHITECTURE.md): a client like any other. pkg/controller/manager
 // runs it in standalone mode; behind a kube-apiserver an operator approves.

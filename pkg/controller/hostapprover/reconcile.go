@@ -34,7 +34,8 @@ import (
 // Reasons of the conditions Approved and Denied.
 const (
 	reasonApproved = "HostJoined"
-	reasonDenied   = "HostMayNotJoin"
+	reasonRenewed  = "HostRenewed"
+	reasonDenied   = "HostMayNotJoin" // nor renew
 )
 
 // isJoin reports whether a request is undecided and its requester has a token for hosts. The server has
@@ -42,6 +43,31 @@ const (
 func isJoin(request *certificatesv1.CertificateSigningRequest) bool {
 	return request.DeletionTimestamp == nil && request.Spec.SignerName == signers.Client && len(request.Status.Conditions) == 0 &&
 		len(request.Status.Certificate) == 0 && slices.Contains(request.Spec.Groups, v1alpha1.HostJoinGroup)
+}
+
+// isRenewal reports whether a request is undecided and its requester is a host.
+func isRenewal(request *certificatesv1.CertificateSigningRequest) bool {
+	return request.DeletionTimestamp == nil && request.Spec.SignerName == signers.Client && len(request.Status.Conditions) == 0 &&
+		len(request.Status.Certificate) == 0 && slices.Contains(request.Spec.Groups, v1alpha1.HostsGroup) &&
+		strings.HasPrefix(request.Spec.Username, v1alpha1.HostUserPrefix)
+}
+
+// settle is the time after a revocation until every server refuses what it revokes: twice the interval at which they
+// read it, and the time of a read.
+const settle = 30 * time.Second
+
+// decideRenewal returns the reason for which the request of a host for its next certificate is denied. A request from
+// before a revocation would get a certificate from after it.
+func decideRenewal(request *certificatesv1.CertificateSigningRequest, parsed *x509.CertificateRequest, revoked map[string]time.Time) string {
+	err := signers.CheckRenewal(parsed, request.Spec.Usages, signers.Requester{Name: request.Spec.Username, Groups: request.Spec.Groups})
+	if err != nil {
+		return err.Error()
+	}
+	name := hostName(parsed)
+	if at, ok := revoked[name]; ok && request.CreationTimestamp.Time.Before(at.Add(settle)) {
+		return fmt.Sprintf("the certificates of host %q were revoked at about the time of the request, or later: join again, or wait %s and repeat the request with a new certificate", name, settle)
+	}
+	return ""
 }
 
 // existing is what the server has under the name of the host; nil for nothing.
@@ -96,10 +122,13 @@ func alive(lease *v1alpha1.HostLease, now time.Time) bool {
 }
 
 // condition returns the condition of a decision.
-func condition(denial string, now metav1.Time) certificatesv1.CertificateSigningRequestCondition {
+func condition(denial string, renewal bool, now metav1.Time) certificatesv1.CertificateSigningRequestCondition {
 	c := certificatesv1.CertificateSigningRequestCondition{
 		Type: certificatesv1.CertificateApproved, Status: corev1.ConditionTrue, Reason: reasonApproved,
 		Message: "the host joins with a token", LastUpdateTime: now, LastTransitionTime: now,
+	}
+	if renewal {
+		c.Reason, c.Message = reasonRenewed, "the host has a valid certificate for the same name"
 	}
 	if denial != "" {
 		c.Type, c.Reason, c.Message = certificatesv1.CertificateDenied, reasonDenied, denial

@@ -17,6 +17,7 @@ limitations under the License.
 package hostapprover
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -101,6 +102,48 @@ func TestATokenLetsOnlyAHostJoinThatReplacesNoLivingOne(t *testing.T) {
 	}
 }
 
+func TestAHostRenewsItsOwnCertificateOnly(t *testing.T) {
+	subject := func(name string, organizations ...string) *x509.CertificateRequest {
+		return &x509.CertificateRequest{Subject: pkix.Name{CommonName: name, Organization: organizations}}
+	}
+	edge := subject("system:host:edge-1", "system:hosts")
+	for _, tc := range []struct {
+		name    string
+		csr     *x509.CertificateRequest
+		revoked string // the time until which the host's certificates are revoked
+		of      string // the host of the revocation; edge-1 if empty
+		denial  string // part of it; empty if it is approved
+	}{
+		{name: "its next certificate", csr: edge},
+		{name: "that of another host", csr: subject("system:host:edge-2", "system:hosts"), denial: `user "system:host:edge-1" may request its own next certificate, and not one of "system:host:edge-2"`},
+		{name: "one of a user", csr: subject("alice"), denial: "the subject must have the common name system:host:"},
+		{name: "one in more groups", csr: subject("system:host:edge-1", "system:hosts", "admins"), denial: "the subject must have the common name"},
+		{name: "one with alternative names", csr: &x509.CertificateRequest{Subject: edge.Subject, DNSNames: []string{"gatehouse"}}, denial: "no alternative names"},
+		{name: "a request long after a revocation, with a later certificate", csr: edge, revoked: now.Add(-time.Minute).Format(time.RFC3339)},
+		{name: "a request from before a revocation", csr: edge, revoked: now.Add(time.Hour).Format(time.RFC3339), denial: "were revoked"},
+		{name: "a request that a server may have accepted before it knew of the revocation", csr: edge, revoked: now.Add(-10 * time.Second).Format(time.RFC3339), denial: "were revoked"},
+		{name: "a revocation without a time", csr: edge, revoked: "yes", denial: "were revoked"},
+		{name: "a revocation of another host", csr: edge, revoked: "yes", of: "edge-2"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			request := requestFor(t, tc.csr, v1alpha1.HostsGroup, "system:authenticated")
+			request.Spec.Username, request.CreationTimestamp = "system:host:edge-1", metav1.NewTime(now)
+			parsed, err := signers.ParseRequest(request.Spec.Request)
+			if err != nil || !isRenewal(request) || isJoin(request) {
+				t.Fatal(err, "or it is ignored")
+			}
+			revoked := map[string]string{"serial_1": "unknown"}
+			if tc.revoked != "" {
+				revoked[cmp.Or(tc.of, "edge-1")] = tc.revoked
+			}
+			denial := decideRenewal(request, parsed, signers.RevokedUntil(revoked))
+			if (denial == "") != (tc.denial == "") || !strings.Contains(denial, tc.denial) {
+				t.Errorf("got %q, want %q", denial, tc.denial)
+			}
+		})
+	}
+}
+
 func TestOtherRequestsAreLeftToAnOperator(t *testing.T) {
 	edge := &x509.CertificateRequest{Subject: pkix.Name{CommonName: "system:host:edge-1", Organization: []string{"system:hosts"}}}
 	for _, tc := range []struct {
@@ -115,13 +158,13 @@ func TestOtherRequestsAreLeftToAnOperator(t *testing.T) {
 		}},
 		{"for another signer", func(r *certificatesv1.CertificateSigningRequest) { r.Spec.SignerName = signers.HostServing }},
 		{"that are decided", func(r *certificatesv1.CertificateSigningRequest) {
-			r.Status.Conditions = []certificatesv1.CertificateSigningRequestCondition{condition("no", metav1.NewTime(now))}
+			r.Status.Conditions = []certificatesv1.CertificateSigningRequestCondition{condition("no", false, metav1.NewTime(now))}
 		}},
 		{"that are being deleted", func(r *certificatesv1.CertificateSigningRequest) { r.DeletionTimestamp = ptr.To(metav1.NewTime(now)) }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			request := requestFor(t, edge, v1alpha1.HostJoinGroup)
-			if tc.change(request); isJoin(request) {
+			if tc.change(request); isJoin(request) || isRenewal(request) {
 				t.Error("it is decided")
 			}
 		})

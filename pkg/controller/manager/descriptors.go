@@ -129,6 +129,7 @@ func StandaloneDescriptors(rootCA []byte, authority *certificatesigner.Authority
 			rule([]string{"update"}, certificatesGroup, "certificatesigningrequests/approval"),
 			{Verbs: []string{"approve"}, APIGroups: []string{certificatesGroup}, Resources: []string{"signers"}, ResourceNames: []string{signers.Client}},
 			rule([]string{"get"}, fleetGroup, "hosts", "hostleases"),
+			{Verbs: []string{"get"}, APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: []string{signers.RevocationConfigMap}},
 		}},
 		{Name: certificatecleaner.Name, New: constructor(certificatecleaner.New), Rules: []rbacv1.PolicyRule{
 			rule([]string{"delete"}, certificatesGroup, "certificatesigningrequests"),

@@ -46,15 +46,11 @@ var (
 
 func TestEveryResourceKeepsTheContract(t *testing.T) {
 	scheme, codecs := apiserver.NewFleetScheme()
-	tunnels, err := tunnel.NewRegistry()
-	if err != nil {
-		t.Fatal(err)
-	}
 	registrytest.Contract(t, registrytest.Group{
 		Name:       fleet.GroupName,
 		Scheme:     scheme,
 		Codecs:     codecs,
-		NewStorage: registrytest.NewStorage(fleetregistry.StorageProvider{Objects: noObjects{}, Tunnels: tunnels, Updates: registrytest.CallerUpdates(t, scheme)}, fleet.GroupName),
+		NewStorage: registrytest.NewStorage(fleetregistry.StorageProvider{Objects: noObjects{}, Tunnels: tunnel.NewRegistry(), Updates: registrytest.CallerUpdates(t, scheme)}, fleet.GroupName),
 		Fuzzer:     fuzzer.Funcs,
 		Fixtures:   filepath.Join("..", "..", "apis", "fleet", "testdata", "HEAD"),
 		Resources:  []registrytest.Resource{hosts(), hostLeases(), instances(), apps(), releases()},

@@ -27,8 +27,8 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/signers"
 )
 
-// checkRequest lets a host request the certificate with which it serves, under a name by which it may read
-// the request. The signer checks the alternative names when it signs.
+// checkRequest lets a host request the certificate with which it serves, and the next one of its agent, under a
+// name by which it may read the request. The signer checks the alternative names of the first when it signs.
 func checkRequest(name string, a admission.Attributes) error {
 	object, ok := a.GetObject().(*certificatesv1.CertificateSigningRequest)
 	if !ok || a.GetOperation() != admission.Create {
@@ -37,12 +37,16 @@ func checkRequest(name string, a admission.Attributes) error {
 	if prefix := host.RequestPrefix(name); !strings.HasPrefix(object.Name, prefix) {
 		return fmt.Errorf("metadata.name: a request of host %q must have a name that begins with %s, not %q", name, prefix, object.Name)
 	}
-	if object.Spec.SignerName != signers.HostServing {
-		return fmt.Errorf("spec.signerName: host %q may request only certificates of %s, not of %q", name, signers.HostServing, object.Spec.SignerName)
-	}
 	request, err := signers.ParseRequest(object.Spec.Request)
-	if err == nil {
-		_, err = signers.CheckHostServing(request, object.Spec.Usages, signers.Requester{Name: a.GetUserInfo().GetName(), Groups: a.GetUserInfo().GetGroups()})
+	by := signers.Requester{Name: a.GetUserInfo().GetName(), Groups: a.GetUserInfo().GetGroups()}
+	switch {
+	case object.Spec.SignerName != signers.HostServing && object.Spec.SignerName != signers.Client:
+		return fmt.Errorf("spec.signerName: host %q may request only certificates of %s and %s, not of %q", name, signers.HostServing, signers.Client, object.Spec.SignerName)
+	case err != nil:
+	case object.Spec.SignerName == signers.Client:
+		err = signers.CheckRenewal(request, object.Spec.Usages, by)
+	default:
+		_, err = signers.CheckHostServing(request, object.Spec.Usages, by)
 	}
 	if err != nil {
 		return fmt.Errorf("spec.request: %w", err)

@@ -29,21 +29,27 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// newRequest returns a request of the host edge-1, with changes, for a subject.
-func newRequest(t *testing.T, subject pkix.Name, change ...func(*certificatesv1.CertificateSigningRequest)) *certificatesv1.CertificateSigningRequest {
+// encode signs a request with a new key.
+func encode(t *testing.T, request *x509.CertificateRequest) []byte {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: subject, DNSNames: []string{"edge-1"}}, key)
+	der, err := x509.CreateCertificateRequest(rand.Reader, request, key)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})
+}
+
+// newRequest returns a request of the host edge-1, with changes, for a subject.
+func newRequest(t *testing.T, subject pkix.Name, change ...func(*certificatesv1.CertificateSigningRequest)) *certificatesv1.CertificateSigningRequest {
+	t.Helper()
 	request := &certificatesv1.CertificateSigningRequest{
 		ObjectMeta: metav1.ObjectMeta{Name: "system:host:edge-1:serving"},
 		Spec: certificatesv1.CertificateSigningRequestSpec{
-			Request: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}), SignerName: "gatehouse.dev/host-serving",
+			Request: encode(t, &x509.CertificateRequest{Subject: subject, DNSNames: []string{"edge-1"}}), SignerName: "gatehouse.dev/host-serving",
 			Usages: []certificatesv1.KeyUsage{certificatesv1.UsageServerAuth},
 		},
 	}
@@ -62,6 +68,15 @@ func TestAHostMayRequestTheCertificateWithWhichItServes(t *testing.T) {
 	client := func(r *certificatesv1.CertificateSigningRequest) {
 		r.Spec.SignerName, r.Spec.Usages = "kubernetes.io/kube-apiserver-client", []certificatesv1.KeyUsage{certificatesv1.UsageClientAuth}
 	}
+	unnamed := func(r *certificatesv1.CertificateSigningRequest) {
+		block, _ := pem.Decode(r.Spec.Request)
+		parsed, err := x509.ParseCertificateRequest(block.Bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Spec.Request = encode(t, &x509.CertificateRequest{Subject: parsed.Subject})
+	}
+	kubelet := func(r *certificatesv1.CertificateSigningRequest) { r.Spec.SignerName = "kubernetes.io/kubelet-serving" }
 	clientUsage := func(r *certificatesv1.CertificateSigningRequest) {
 		r.Spec.Usages = append(r.Spec.Usages, certificatesv1.UsageClientAuth)
 	}
@@ -73,7 +88,12 @@ func TestAHostMayRequestTheCertificateWithWhichItServes(t *testing.T) {
 		{name: "one with the name of a user", object: newRequest(t, self, named("jane")), message: "metadata.name"},
 		{name: "one for another host", object: newRequest(t, other), message: "only the agent of host"},
 		{name: "one for an administrator", object: newRequest(t, pkix.Name{CommonName: "jane", Organization: []string{"system:masters"}}), message: "spec.request"},
-		{name: "one of a client", object: newRequest(t, self, client), message: "spec.signerName"},
+		{name: "its next one as a client", object: newRequest(t, self, client, unnamed)},
+		{name: "one as a client with a DNS name", object: newRequest(t, self, client), message: "no alternative names"},
+		{name: "one of another host as a client", object: newRequest(t, other, client, unnamed), message: `may request its own next certificate, and not one of "system:host:edge-2"`},
+		{name: "one of an administrator as a client", object: newRequest(t, pkix.Name{CommonName: "jane", Organization: []string{"system:masters"}}, client, unnamed), message: "spec.request"},
+		{name: "one as a client in more groups", object: newRequest(t, pkix.Name{CommonName: "system:host:edge-1", Organization: []string{"system:hosts", "admins"}}, client, unnamed), message: "spec.request"},
+		{name: "one of another signer", object: newRequest(t, self, kubelet), message: "spec.signerName"},
 		{name: "one for use as a client", object: newRequest(t, self, clientUsage), message: "client auth"},
 		{name: "one that cannot be parsed", object: newRequest(t, self, unparsed), message: "spec.request"},
 		{name: "one with a finalizer", object: newRequest(t, self, finalized), message: "metadata.finalizers"},
