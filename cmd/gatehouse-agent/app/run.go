@@ -38,6 +38,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/agent/runtime/cri"
 	"github.com/gatehouse-dev/gatehouse/pkg/files"
 	"github.com/gatehouse-dev/gatehouse/pkg/logging"
+	"github.com/gatehouse-dev/gatehouse/pkg/systemd"
 	"github.com/gatehouse-dev/gatehouse/pkg/version"
 )
 
@@ -125,6 +126,10 @@ func run(ctx context.Context, o *runOptions, out io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(out, "%s runs its instances in %s, for %s.\n", host, endpoint, config.Host)
+	// The host serves without its server, too: see startFromCheckpoint.
+	manager := systemd.FromEnvironment()
+	manager.Ready(fmt.Sprintf("%s runs its instances in %s", host, endpoint))
+	defer context.AfterFunc(ctx, manager.Stopping)()
 	a.RunRegistering(ctx, func() { fmt.Fprintf(out, "%s is registered.\n", host) })
 	fmt.Fprintln(out, "Stopped. Instances go on running.")
 	return nil
