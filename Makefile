@@ -54,7 +54,7 @@ help: ## List the targets (the default)
 	@printf '\nOne by one: %s\n' '$(VERIFY) $(UPDATE)' | fold -s -w 100
 
 .PHONY: build
-build: bin/gatehouse bin/gatehouse-agent bin/hello.tar bin/kubectl-gatehouse bin/kubectl_complete-gatehouse bin/kubectl ## Build the programs in bin/, and the image bin/hello.tar
+build: bin/gatehouse bin/gatehouse-agent bin/hello.tar bin/kubectl-gatehouse bin/kubectl_complete-gatehouse bin/kubectl ## Build the programs in bin/, and the image bin/hello.tar; with symbols for debuggers by DEBUG=1
 
 # kubectl and its plugin are built while the server starts already.
 .PHONY: up
@@ -92,7 +92,7 @@ test: build ## Run all tests, with more flags in TESTFLAGS='...'
 	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
 .PHONY: test-clients
-test-clients: build ## Run the clients of others: JavaScript, Python, Helm, kubectl, kustomize; needs npm and python3-kubernetes
+test-clients: build ## Run the clients of others: JavaScript, Python, Helm, kubectl, kustomize, Prometheus; needs npm, python3-kubernetes and prometheus
 	@failed=; \
 	for dir in $(CLIENT_MODULES); do \
 	  echo "cd $$dir && go test $(TESTFLAGS) ./..."; \
