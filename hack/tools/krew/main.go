@@ -86,7 +86,7 @@ func run(args []string, out io.Writer) error {
 		return err
 	}
 	if !releases.MatchString(*version) || !strings.HasPrefix(*url, "https://") || fs.NArg() == 0 {
-		return errors.New("usage: krew -version v1.2.3 -url https://... ARCHIVE...")
+		return errors.New("usage: krew -version v1.2.3 -url https://DIRECTORY ARCHIVE [ARCHIVE ...]")
 	}
 	m := manifest{APIVersion: "krew.googlecontainertools.github.com/v1alpha2", Kind: "Plugin", Spec: spec{
 		Version: *version, Homepage: homepage, ShortDescription: "Roll out and debug apps on hosts of Gatehouse",

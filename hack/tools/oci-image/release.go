@@ -31,7 +31,7 @@ type release struct {
 	name, version, revision, created string
 }
 
-const releaseUsage = "usage: oci-image -release -name NAME -version VERSION [-revision COMMIT] [-created TIME] OUT.tar OS/ARCHITECTURE=PROGRAM ..."
+const releaseUsage = "usage: oci-image -release -name NAME -version VERSION [-revision COMMIT] [-created TIME] OUT.tar OS/ARCHITECTURE=PROGRAM [OS/ARCHITECTURE=PROGRAM ...]"
 
 // runRelease writes the image of a program without a base, for several platforms.
 func runRelease(args []string) error {
