@@ -20,6 +20,10 @@
 #                          v1.37.2+gatehouse.0.1.0. Ours comes from git: a tag as it is; commits
 #                          after it as 1.2.3-5.0123abcd; without a tag 0.1.0-dev.0123abcd;
 #                          without git 0.1.0-dev
+#   version.sh product     only our own version: v0.1.0-dev.0123abcd
+#   version.sh debian      the same as a version of Debian, whose snapshots are ordered by the time
+#                          of the commit and come before the release: 0.1.0~dev.20261201T120000.0123abcd
+#   version.sh epoch       the time of the commit in seconds, as SOURCE_DATE_EPOCH
 #   version.sh controlplane  from test/e2e/controlplane/go.mod: the version of k8s.io/kubernetes
 #   version.sh kubectl     from hack/tools/kubectl/go.mod: k8s.io/kubectl v0.x.y is kubectl v1.x.y
 # The build date is that of the commit, so that the same commit gives the same binary.
@@ -32,7 +36,7 @@ next=v0.1.0
 
 commit='' state=archive date=1970-01-01T00:00:00Z
 case ${1:-} in
-  gatehouse)
+  gatehouse | product | debian | epoch)
     version=$next-dev
     if [ "$(git rev-parse --show-toplevel 2>/dev/null || true)" = "$(pwd -P)" ] && commit=$(git rev-parse HEAD 2>/dev/null); then
       date=$(TZ=UTC0 git show --no-patch --no-show-signature --date='format-local:%Y-%m-%dT%H:%M:%SZ' --format=%cd HEAD)
@@ -56,8 +60,21 @@ case ${1:-} in
       commit=''
     fi
     kubernetes=$(sed -n 's|^[[:space:]]*k8s.io/apiserver v0\.\([0-9.]*\).*|v1.\1|p' go.mod)
-    version=${version#v}
-    version=$kubernetes+gatehouse.${version//+/.}
+    product=${version#v}
+    product=${product//+/.}
+    case $1 in
+      product) printf 'v%s\n' "$product" && exit ;;
+      epoch) date -u -d "$date" +%s && exit ;;
+      debian)
+        time=${date//[-:Z]/}
+        case $product in
+          *-dev*) product=${product/-dev/"~dev.$time"} ;; # on the way to the first release
+          *-[0-9]*.*) product=${product%-*}+$time.${product##*-} ;; # commits after a tag
+        esac
+        printf '%s\n' "${product//-/'~'}" && exit # an alpha, a beta or a candidate is before the release
+        ;;
+    esac
+    version=$kubernetes+gatehouse.$product
     ;;
   kubectl)
     version=$(sed -n 's|^[[:space:]]*k8s.io/kubectl v0\.\([0-9.]*\).*|v1.\1|p' hack/tools/kubectl/go.mod)
@@ -66,7 +83,7 @@ case ${1:-} in
     version=$(sed -n 's|^\(require\)\{0,1\}[[:space:]]*k8s.io/kubernetes \(v[^ ]*\).*|\2|p' test/e2e/controlplane/go.mod)
     ;;
   *)
-    echo "usage: $0 gatehouse|kubectl|controlplane" >&2
+    echo "usage: $0 gatehouse|product|debian|epoch|kubectl|controlplane" >&2
     exit 2
     ;;
 esac

@@ -25,7 +25,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 )
 
 // Program returns the program that opens links, or nothing. It is the first of $BROWSER, or the desktop's.
@@ -51,7 +50,7 @@ func Program() string {
 // read the link.
 func Open(program, link string, notes io.Writer) {
 	command := exec.Command(program, link)
-	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // Ctrl-C in the terminal does not end the browser
+	command.SysProcAttr = ownGroup() // Ctrl-C in the terminal does not end the browser
 	if err := command.Start(); err != nil {
 		fmt.Fprintf(notes, "The browser does not start: %v\n", err)
 		return

@@ -312,9 +312,10 @@ var rooms = []room{
 	{packages: "pkg/readiness", may: []string{"k8s.io/apiserver/pkg/authorization/authorizer", "k8s.io/apiserver/pkg/endpoints/request"}},
 	// Bounds for the clients of webhooks and identity providers.
 	{packages: "pkg/transports"},
-	// Leaf packages of the process: its log writers, its version, the heap of its start.
+	// Leaf packages of the process: its log writers, its version, the heap of its start, its service manager.
 	{packages: "pkg/logging", may: []string{"k8s.io/component-base/featuregate", "k8s.io/component-base/logs/...", "google.golang.org/grpc/grpclog"}},
 	{packages: "pkg/version", may: []string{"k8s.io/component-base/version"}},
+	{packages: "pkg/systemd"},
 	{packages: "pkg/startheap", may: []string{"golang.org/x/sys/unix"}},
 	// Files with keys: the certificate authority, its certificates, and kubeconfigs.
 	{packages: "pkg/certificates", may: []string{

@@ -45,6 +45,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/files"
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	"github.com/gatehouse-dev/gatehouse/pkg/logging"
+	"github.com/gatehouse-dev/gatehouse/pkg/systemd"
 	"github.com/gatehouse-dev/gatehouse/pkg/tunnel"
 	"github.com/gatehouse-dev/gatehouse/pkg/version"
 )
@@ -118,14 +119,8 @@ func run(ctx context.Context, o *runOptions, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if o.network {
-		written, err := machine.EnsureNetwork(o.networkDir, o.networkRange)
-		if err != nil {
-			return fmt.Errorf("--cni: the configuration of the network cannot be written to --cni-conf-dir: %w", err)
-		}
-		if written {
-			fmt.Fprintf(out, "The runtime had no network: wrote one with the range %s to %s.\n", o.networkRange, o.networkDir)
-		}
+	if err := o.ensureNetwork(out); err != nil {
+		return err
 	}
 	provider, err := o.provider(config)
 	if err != nil {
@@ -147,11 +142,30 @@ func run(ctx context.Context, o *runOptions, out io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(out, "%s runs its instances in %s, for %s.\n", host, endpoint, id.servers)
+	// The host serves without its server, too: see startFromCheckpoint.
+	manager := systemd.FromEnvironment()
+	manager.Ready(fmt.Sprintf("%s runs its instances in %s", host, endpoint))
+	defer context.AfterFunc(ctx, manager.Stopping)()
 	var way sync.WaitGroup
 	way.Go(func() { tunnel.Serve(ctx, id.tunnel, host, streaming.New(a, containers), nil) })
 	a.RunRegistering(ctx, func() { fmt.Fprintf(out, "%s is registered.\n", host) })
 	way.Wait()
 	fmt.Fprintln(out, "Stopped. Instances go on running.")
+	return nil
+}
+
+// ensureNetwork gives the runtime a network if it has none.
+func (o *runOptions) ensureNetwork(out io.Writer) error {
+	if !o.network {
+		return nil
+	}
+	written, err := machine.EnsureNetwork(o.networkDir, o.networkRange)
+	if err != nil {
+		return fmt.Errorf("--cni: the configuration of the network cannot be written to --cni-conf-dir: %w", err)
+	}
+	if written {
+		fmt.Fprintf(out, "The runtime had no network: wrote one with the range %s to %s.\n", o.networkRange, o.networkDir)
+	}
 	return nil
 }
 

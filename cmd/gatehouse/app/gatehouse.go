@@ -40,7 +40,7 @@ import (
 // Execute runs the command line and returns the exit code: 0, or 1 after an error on standard
 // error.
 func Execute(ctx context.Context, args []string) int {
-	cmd := newCommand()
+	cmd := NewCommand()
 	cmd.SetArgs(args)
 	if err := cmd.ExecuteContext(ctx); err != nil {
 		logging.PrintErrors(os.Stderr, "gatehouse", err)
@@ -49,7 +49,8 @@ func Execute(ctx context.Context, args []string) int {
 	return 0
 }
 
-func newCommand() *cobra.Command {
+// NewCommand returns the command gatehouse.
+func NewCommand() *cobra.Command {
 	cmd := command.Parent("gatehouse", "A kubectl-compatible API server for the machines outside a cluster",
 		newUpCommand(), newAPIServerCommand(), newControllersCommand(), login.NewKubeconfigCommand(), newUserCommand(), newHostCommand(), newSimulateHostsCommand(), newCertificatesCommand(), auth.NewCommand(), encryption.NewCommand(), member.NewCommand(), backup.NewCommand(), backup.NewRestoreCommand(), storage.NewCommand(), newVersionCommand())
 	cmd.Long = `Gatehouse is a Kubernetes-style API server for the machines outside your cluster.

@@ -35,7 +35,7 @@ func TestMistypedCommandsAreAnsweredWithTheCure(t *testing.T) {
 		"a flag of another command is the reason": {[]string{"up", "--simulate-host", "3"}, `unknown flag: --simulate-host; see gatehouse up --help`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cmd := newCommand()
+			cmd := NewCommand()
 			cmd.SetArgs(test.args)
 			if err := cmd.ExecuteContext(t.Context()); err == nil || err.Error() != test.want {
 				t.Errorf("got %v, want %s", err, test.want)
@@ -47,7 +47,7 @@ func TestMistypedCommandsAreAnsweredWithTheCure(t *testing.T) {
 func TestHelpNamesEachFlagOnceAndCompletion(t *testing.T) {
 	help := func(args ...string) string {
 		var out bytes.Buffer
-		cmd := newCommand()
+		cmd := NewCommand()
 		cmd.SetOut(&out)
 		cmd.SetArgs(append(args, "--help"))
 		if err := cmd.ExecuteContext(t.Context()); err != nil {

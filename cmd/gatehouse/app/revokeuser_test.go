@@ -41,7 +41,7 @@ import (
 // gatehouse runs a command line and returns its outputs.
 func gatehouse(t *testing.T, args ...string) (out, notes string, err error) {
 	t.Helper()
-	cmd := newCommand()
+	cmd := NewCommand()
 	var stdout, stderr bytes.Buffer
 	cmd.SetOut(&stdout)
 	cmd.SetErr(&stderr)

@@ -34,6 +34,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/serving"
 	"github.com/gatehouse-dev/gatehouse/pkg/startheap"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
+	"github.com/gatehouse-dev/gatehouse/pkg/systemd"
 )
 
 // Observer observes the start. Its functions may be nil.
@@ -56,11 +57,12 @@ type Ready struct {
 	Took time.Duration
 }
 
-// startup measures the phases of a start, and holds the memory to release after it.
+// startup measures the phases of a start, holds the memory to release after it, and reports to the service manager.
 type startup struct {
 	observe       Observer
 	started, last time.Time
 	heap          startheap.Heap
+	manager       systemd.Manager
 	// change may change the configuration, for tests.
 	change func(*apiserver.Config)
 }
@@ -88,7 +90,7 @@ func Run(ctx context.Context, o options.CompletedOptions, observe Observer) erro
 
 func run(ctx context.Context, o options.CompletedOptions, p *startup) (err error) {
 	p.started = time.Now()
-	p.last, p.heap = p.started, startheap.Reserve()
+	p.last, p.heap, p.manager = p.started, startheap.Reserve(), systemd.FromEnvironment()
 
 	// The check comes first because etcd's own message is less clear.
 	if _, err := limits.MaxConnections(); err != nil {
@@ -251,6 +253,7 @@ func serve(ctx context.Context, end context.CancelCauseFunc, in server.Inputs, p
 			ready.Took = time.Since(p.started)
 			p.observe.Ready(ready)
 		}
+		p.manager.Ready("serving at " + ready.URL)
 		// The rest does not delay readiness.
 		go afterStart(ctx, prepared, p.heap)
 		clients, err := server.NewClients(in, prepared.LoopbackClientConfig())
@@ -263,6 +266,7 @@ func serve(ctx context.Context, end context.CancelCauseFunc, in server.Inputs, p
 	}()
 	go func() {
 		<-ctx.Done()
+		p.manager.Stopping()
 		<-stopped
 		stop(context.Cause(ctx))
 	}()

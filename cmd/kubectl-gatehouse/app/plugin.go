@@ -115,6 +115,12 @@ func unreachable(err error) error {
 	return fmt.Errorf("the server %s refuses connections: start it, or name another with --server or --kubeconfig", server)
 }
 
+// NewCommand returns the command of the plugin, for its manual.
+func NewCommand(streams Streams) *cobra.Command {
+	cmd, _ := newCommand(streams)
+	return cmd
+}
+
 func newCommand(streams Streams) (*cobra.Command, *plugin) {
 	p := &plugin{
 		Streams: streams, loading: clientcmd.NewDefaultClientConfigLoadingRules(), overrides: &clientcmd.ConfigOverrides{},

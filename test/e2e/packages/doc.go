@@ -1,0 +1,21 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package packages installs the Debian packages that "make release" has built, upgrades, removes and
+// purges them, with dpkg and in a copy of this machine's file system that is thrown away. systemd does
+// not run there: the tests start what ExecStart of the unit says, as its user, and are the service
+// manager that it notifies. Run it as root with "make e2e-packages".
+package packages
