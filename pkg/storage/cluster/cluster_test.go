@@ -210,6 +210,26 @@ func TestALearnerThatNeverRespondsIsEvictedAndItsInvitationUsable(t *testing.T) 
 	}
 }
 
+func TestAMemberThatWasRemovedInTheSameSecondJoinsAgain(t *testing.T) {
+	c := newCluster(t, nil)
+	invited(t, c)
+	// One second has many of these pairs, so that at least one of them is within a second.
+	ids := map[uint64]bool{}
+	for range 3 {
+		id, err := c.addLearner(t.Context(), "https://127.0.0.1:7001")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ids[id] {
+			t.Fatalf("the member has the ID of a removed one, %s", hexID(id))
+		}
+		ids[id] = true
+		if err := c.remove(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestTheOnlyVoterIsNotRemoved(t *testing.T) {
 	c := newCluster(t, nil)
 	invited(t, c)
