@@ -217,6 +217,24 @@ func TestEachMemberIsDescribedAndTheClusterSaysHowManyMayFail(t *testing.T) {
 	}
 }
 
+func TestVotersThatRespondAreCounted(t *testing.T) {
+	c, urls := of(4)
+	c.members[3].learner = true
+	p := c.observe(t, urls[0])
+	count := func(what string, responding, voters int) {
+		t.Helper()
+		if got, of := p.Responding(); got != responding || of != voters {
+			t.Errorf("%s, %d of %d respond, want %d of %d", what, got, of, responding, voters)
+		}
+	}
+	count("before the first poll", 0, 0)
+	p.poll(t.Context())
+	count("beside a learner", 3, 3)
+	c.change(func() { c.leader, c.members[0].down, c.members[1].stopped = 0, true, true })
+	p.poll(t.Context())
+	count("without a leader", 1, 3)
+}
+
 func TestNoMemberIsAskedTwiceInAPoll(t *testing.T) {
 	c, urls := of(3)
 	c.members[0].also = []string{"https://localhost:2379"}
