@@ -24,9 +24,12 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/storage"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
 	"github.com/gatehouse-dev/gatehouse/test/binary"
 	"github.com/gatehouse-dev/gatehouse/test/kit"
@@ -228,6 +231,43 @@ func TestAMemberWithDamagedDataComesBackUnderItsName(t *testing.T) {
 	must(t, has(t.Context(), back, "before"))
 	kit.EventuallyState(t, "three members are healthy", func(context.Context) (bool, string) {
 		list := back.Member(t, "list")
+		return strings.Contains(list, "3 voters, all healthy"), list
+	})
+}
+
+func TestAMemberWithInconsistentDataIsReplacedByAnother(t *testing.T) {
+	c := binary.StartCluster(t, 3)
+	first, third := c.Servers[0], c.Servers[2]
+	must(t, create(t.Context(), third, "before"))
+	connection, err := storage.LocalEndpoint(first.DataDir)
+	must(t, err)
+	etcd, err := clientv3.New(clientv3.Config{Endpoints: []string{connection}, Context: t.Context()})
+	must(t, err)
+	defer etcd.Close()
+	listed, err := etcd.MemberList(t.Context())
+	must(t, err)
+	for _, member := range listed.Members {
+		if member.GetName() != "c" {
+			continue
+		}
+		// etcd does the same when the hashes of the members differ.
+		_, err := etcdserverpb.NewMaintenanceClient(etcd.ActiveConnection()).Alarm(t.Context(), &etcdserverpb.AlarmRequest{
+			Action: etcdserverpb.AlarmRequest_ACTIVATE, MemberID: member.GetID(), Alarm: etcdserverpb.AlarmType_CORRUPT,
+		})
+		must(t, err)
+	}
+	if err := create(t.Context(), first, "refused"); err == nil {
+		t.Error("a cluster with inconsistent data takes writes")
+	}
+	invitation := first.Invitation(t, "replace", "c")
+	if code := third.Wait(t); code == 0 || !strings.Contains(third.Stderr(), "was removed from its cluster") {
+		t.Errorf("the removed member ends with code %d and:\n%s", code, third.Stderr())
+	}
+	fresh := binary.Start(t, binary.DataDir(t), append(invitation, binary.Named("d")...)...)
+	must(t, has(t.Context(), fresh, "before"))
+	must(t, create(t.Context(), fresh, "again"))
+	kit.EventuallyState(t, "three members are healthy", func(context.Context) (bool, string) {
+		list := fresh.Member(t, "list")
 		return strings.Contains(list, "3 voters, all healthy"), list
 	})
 }
