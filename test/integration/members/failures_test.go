@@ -309,3 +309,41 @@ func TestAJoinerThatDiedContinues(t *testing.T) {
 		return strings.Contains(list, "2 voters, all healthy"), list
 	})
 }
+
+func TestDeadMembersAreRemovedAfterTheTimeOfTheFlag(t *testing.T) {
+	c := binary.StartCluster(t, 5, "--replace-dead-after=1m")
+	leading := leader(t, c)
+	followers := without(c, leading)
+	dead, alive := followers[:2], append([]*binary.Server{c.Servers[leading]}, followers[2:]...)
+	var names []string
+	for _, server := range dead {
+		names = append(names, stateOf(t, server).Name)
+		server.Kill()
+	}
+	must(t, create(t.Context(), alive[1], "while-they-are-dead"))
+	for _, server := range dead {
+		server.Wait(t)
+	}
+	// Five voters can lose two, which leaves three: one after the other.
+	for _, voters := range []string{"4 voters", "3 voters"} {
+		kit.EventuallyState(t, "the cluster has "+voters, func(context.Context) (bool, string) {
+			list, _ := alive[0].TryMember(t, "list")
+			return strings.Contains(list, voters) || strings.Contains(list, "3 voters"), list
+		})
+	}
+	kit.EventuallyState(t, "the others are healthy", func(context.Context) (bool, string) {
+		list, _ := alive[0].TryMember(t, "list")
+		for _, name := range names {
+			if strings.Contains(list, "\n"+name+" ") {
+				return false, list
+			}
+		}
+		return strings.Contains(list, "3 voters, all healthy; writes need 2, so 1 may fail."), list
+	})
+	must(t, has(t.Context(), alive[2], "while-they-are-dead"))
+	must(t, create(t.Context(), alive[2], "afterwards"))
+	refused := binary.Launch(t, dead[0].DataDir, nil, "--listen", dead[0].Address(t))
+	if code := refused.Wait(t); code == 0 || !strings.Contains(refused.Stderr(), "was removed from its cluster") {
+		t.Errorf("a removed member ends with code %d and:\n%s", code, refused.Stderr())
+	}
+}
