@@ -61,7 +61,7 @@ func applyStorage(ctx context.Context, in Inputs, config *apiserver.Config) erro
 		generic.RESTOptionsGetter = inProcess
 		config.Metrics = append(config.Metrics, in.Local.Metrics())
 	}
-	observeMembers(ctx, in, config)
+	generic.RESTOptionsGetter = storage.WithMajority(generic.RESTOptionsGetter, observeMembers(ctx, in, config))
 	watched, err := watchSpace(ctx, in, storageConfig.Prefix)
 	if err != nil {
 		return err
@@ -88,7 +88,7 @@ func watchSpace(ctx context.Context, in Inputs, prefix string) (*space.Server, e
 }
 
 // observeMembers starts to observe the members of etcd until the context ends.
-func observeMembers(ctx context.Context, in Inputs, config *apiserver.Config) {
+func observeMembers(ctx context.Context, in Inputs, config *apiserver.Config) *members.Poller {
 	observed := members.Config{External: in.Etcd.External()}
 	if in.Local != nil {
 		observed.Local = in.Local
@@ -99,4 +99,5 @@ func observeMembers(ctx context.Context, in Inputs, config *apiserver.Config) {
 	go poller.Run(ctx)
 	config.StorageMembers = poller
 	config.Metrics = append(config.Metrics, poller.Metrics())
+	return poller
 }

@@ -35,6 +35,7 @@ func TestIsUnavailable(t *testing.T) {
 		"a timeout of etcd as it travels": {rpctypes.ErrGRPCTimeout, true},
 		"no leader":                       {rpctypes.ErrNoLeader, true},
 		"a timeout of the API":            {apierrors.NewTimeoutError("slow", 1), true},
+		"a majority of etcd is missing":   {newWithoutMajority(1, QuorumOf(3), false), true},
 		"no space":                        {rpctypes.ErrNoSpace, false},
 		"an object that exists":           {apierrors.NewAlreadyExists(schema.GroupResource{Resource: "configmaps"}, "a"), false},
 		"another error":                   {errors.New("broken"), false},

@@ -201,6 +201,8 @@ var rooms = []room{
 		"go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/client/v3/kubernetes",
 		// The alarm of a full database: etcd's type.
 		"go.etcd.io/etcd/api/v3/...", "k8s.io/apiserver/pkg/server/healthz",
+		// The errors of an etcd that cannot be reached have codes of gRPC.
+		"google.golang.org/grpc/codes", "google.golang.org/grpc/status",
 		// Spans of the calls of an etcd in the process.
 		"go.opentelemetry.io/otel/...",
 		// The interval at which the keys of encryption at rest are read, and the health of their plugins.

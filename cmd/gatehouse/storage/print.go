@@ -31,22 +31,25 @@ func printStatus(out io.Writer, members []space.Member) error {
 	for i := range members {
 		m := &members[i]
 		if m.Size == 0 {
-			fmt.Fprintf(w, "%s\t%s\t-\t-\t-\t-\t-\t-\t%s\n", m, m.Role(), problem(m))
+			fmt.Fprintf(w, "%s\t%s\t-\t-\t-\t-\t-\t-\t%s\n", m, m.Role(), problem(m, len(members)))
 			continue
 		}
 		quota, full := "-", "-"
 		if m.Quota > 0 {
 			quota, full = space.Bytes(m.Quota), fmt.Sprintf("%d %%", m.Size*100/m.Quota)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m, m.Role(), m.Version, space.Bytes(m.Size), space.Bytes(m.InUse), quota, full, space.Bytes(m.Size-m.InUse), problem(m))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m, m.Role(), m.Version, space.Bytes(m.Size), space.Bytes(m.InUse), quota, full, space.Bytes(m.Size-m.InUse), problem(m, len(members)))
 	}
 	return w.Flush()
 }
 
-func problem(m *space.Member) string {
+// problem returns what is wrong with one of a number of members, with the cure.
+func problem(m *space.Member, members int) string {
 	switch {
+	case m.Corrupt && members == 1:
+		return "the data are inconsistent, and requests are refused: restore a backup"
 	case m.Corrupt:
-		return "the data are inconsistent with those of other members: replace the member"
+		return "the data differ from those of the other members, and requests are refused: replace the member, which gets theirs"
 	case m.Err != nil:
 		return m.Err.Error()
 	case m.NoSpace:

@@ -25,6 +25,7 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -207,6 +208,92 @@ func TestALearnerThatNeverRespondsIsEvictedAndItsInvitationUsable(t *testing.T) 
 	}
 	if _, err := c.Join(t.Context(), token.ID, joinRequest(t, "c", "https://127.0.0.1:7002")); err != nil {
 		t.Errorf("the invitation is not usable again: %v", err)
+	}
+}
+
+func TestAMemberThatWasRemovedInTheSameSecondJoinsAgain(t *testing.T) {
+	c := newCluster(t, nil)
+	invited(t, c)
+	// One second has many of these pairs, so that at least one of them is within a second.
+	ids := map[uint64]bool{}
+	for range 3 {
+		id, err := c.addLearner(t.Context(), "https://127.0.0.1:7001")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ids[id] {
+			t.Fatalf("the member has the ID of a removed one, %s", hexID(id))
+		}
+		ids[id] = true
+		if err := c.remove(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// alarm sets the alarm for inconsistent data of a member, as etcd does after a comparison of the members.
+func alarm(t *testing.T, c *Cluster, id uint64) {
+	t.Helper()
+	remote := c.Local.NewClient() // of a member with peers: it has a connection
+	defer remote.Close()
+	set := &etcdserverpb.AlarmRequest{Action: etcdserverpb.AlarmRequest_ACTIVATE, MemberID: id, Alarm: etcdserverpb.AlarmType_CORRUPT}
+	if _, err := etcdserverpb.NewMaintenanceClient(remote.ActiveConnection()).Alarm(t.Context(), set); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAMemberWithInconsistentDataIsReplaced(t *testing.T) {
+	c := newCluster(t, nil)
+	if _, err := c.Join(t.Context(), invited(t, c).ID, joinRequest(t, "b", "https://127.0.0.1:7001")); err != nil {
+		t.Fatal(err)
+	}
+	now, err := c.members(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := now.at("https://127.0.0.1:7001").GetID()
+	alarm(t, c, id)
+	if problem := c.Local.Alarm(); problem == nil || !strings.Contains(problem.Error(), "gatehouse member replace "+hexID(id)) {
+		t.Errorf("the problem is %v", problem)
+	}
+	if _, err := c.Invite(t.Context(), hexID(c.Local.ID())); !apierrors.IsConflict(err) || !strings.Contains(err.Error(), "gatehouse member replace "+hexID(id)) {
+		t.Errorf("the replacement of another member ends with %v", err)
+	}
+	i, err := c.Invite(t.Context(), hexID(id))
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := ParseToken(i.Token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Join(t.Context(), token.ID, joinRequest(t, "b", "https://127.0.0.1:7002")); err != nil {
+		t.Errorf("its replacement does not join: %v", err)
+	}
+	if now, err = c.members(t.Context()); err != nil || now.withID(id) != nil || now.at("https://127.0.0.1:7002") == nil || len(now.list) != 2 {
+		t.Errorf("the members are %v: %v", now, err)
+	}
+	if problem := c.Local.Alarm(); problem != nil {
+		t.Errorf("the alarm is still set: %v", problem)
+	}
+}
+
+func TestNoMemberIsReplacedWithoutOneThatHasTheData(t *testing.T) {
+	for name, of := range map[string]func(*Cluster) uint64{
+		"the only voter is inconsistent":               func(c *Cluster) uint64 { return c.Local.ID() },
+		"etcd does not know which member is incorrect": func(*Cluster) uint64 { return 0 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, nil)
+			invited(t, c)
+			alarm(t, c, of(c))
+			if _, err := c.Invite(t.Context(), hexID(c.Local.ID())); !apierrors.IsConflict(err) || !strings.Contains(err.Error(), `"gatehouse restore"`) {
+				t.Errorf("the replacement ends with %v", err)
+			}
+			if problem := c.Local.Alarm(); problem == nil || !strings.Contains(problem.Error(), `"gatehouse restore"`) {
+				t.Errorf("the problem is %v", problem)
+			}
+		})
 	}
 }
 

@@ -212,14 +212,22 @@ func (c *Cluster) addIfFree(ctx context.Context, peerURL string) (uint64, error)
 		return 0, rpctypes.ErrUnhealthy
 	}
 	added, err := c.client.MemberAddAsLearner(ctx, []string{peerURL})
+	if errors.Is(err, rpctypes.ErrMemberNotFound) {
+		return 0, errIDRemoved
+	}
 	if err != nil {
 		return 0, err
 	}
 	return added.Member.GetID(), nil
 }
 
+// errIDRemoved is etcd's refusal of an ID that a removed member had. etcd makes the ID of a member from its peer URLs
+// and the second of the addition, so that a member that is removed and added again within one second has the same ID.
+// To clients etcd reports that the member was not found, which has no other cause for an addition.
+var errIDRemoved = errors.New("a member with this peer URL was removed within the same second")
+
 func isTemporary(err error) bool {
-	return errors.Is(err, rpctypes.ErrTooManyLearners) || errors.Is(err, rpctypes.ErrUnhealthy) || errors.Is(err, rpctypes.ErrMemberNotEnoughStarted) ||
+	return errors.Is(err, errIDRemoved) || errors.Is(err, rpctypes.ErrTooManyLearners) || errors.Is(err, rpctypes.ErrUnhealthy) || errors.Is(err, rpctypes.ErrMemberNotEnoughStarted) ||
 		errors.Is(err, rpctypes.ErrLeaderChanged) || errors.Is(err, rpctypes.ErrNoLeader)
 }
 

@@ -111,6 +111,15 @@ func (c *Cluster) Invite(ctx context.Context, replaces string) (*Invited, error)
 	if err := c.grow(ctx); err != nil {
 		return nil, err
 	}
+	if replaces != "" {
+		removed, err := c.removeInconsistent(ctx, replaces)
+		if err != nil {
+			return nil, err
+		}
+		if removed {
+			replaces = "" // it is gone before its replacement comes
+		}
+	}
 	now, err := c.members(ctx)
 	if err != nil {
 		return nil, err
@@ -201,9 +210,13 @@ func (c *Cluster) Remove(ctx context.Context, name string) error {
 	if !member.GetIsLearner() && now.voters() == 1 {
 		return conflict(fmt.Sprintf("%s is the only member that votes, and the data would be gone with it: invite another member first", name))
 	}
-	// etcd refuses removals within 5 s after another change.
+	return patiently(ctx, func() error { return c.remove(ctx, member.GetID()) })
+}
+
+// patiently repeats a removal, which etcd refuses within 5 s after another change.
+func patiently(ctx context.Context, remove func() error) error {
 	for patience := time.Now().Add(removePatience); ; {
-		err := c.remove(ctx, member.GetID())
+		err := remove()
 		if !apierrors.IsConflict(err) || time.Now().After(patience) || ctx.Err() != nil {
 			return err
 		}
@@ -212,15 +225,21 @@ func (c *Cluster) Remove(ctx context.Context, name string) error {
 }
 
 func (c *Cluster) remove(ctx context.Context, id uint64) error {
+	if err := c.removeMember(ctx, id); err != nil {
+		return err
+	}
+	return c.removeRecord(ctx, hexID(id))
+}
+
+func (c *Cluster) removeMember(ctx context.Context, id uint64) error {
 	_, err := c.client.MemberRemove(ctx, id)
 	switch {
 	case errors.Is(err, rpctypes.ErrMemberNotEnoughStarted), errors.Is(err, rpctypes.ErrUnhealthy):
 		return conflict(fmt.Sprintf("etcd refuses the removal (%v): without this member the others that respond would be no majority; start them, or add a member with \"gatehouse member replace\" first", err))
 	case errors.Is(err, rpctypes.ErrMemberNotFound):
-	case err != nil:
-		return err
+		return nil
 	}
-	return c.removeRecord(ctx, hexID(id))
+	return err
 }
 
 // removeDead removes a member that does not respond.

@@ -17,12 +17,14 @@ limitations under the License.
 package embedded
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.etcd.io/etcd/client/pkg/v3/types"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -47,10 +49,24 @@ func (s *Server) Alarm() error {
 		case etcdserverpb.AlarmType_NOSPACE:
 			return overQuota(s.dir, s.quotaBytes)
 		case etcdserverpb.AlarmType_CORRUPT:
-			return corrupt(s.dir, errors.New("etcd has found the database to be inconsistent"))
+			return s.inconsistent(types.ID(alarm.GetMemberID()))
 		}
 	}
 	return nil
+}
+
+// inconsistent returns the Problem of an alarm for inconsistent data, for which etcd refuses all requests. The data of one
+// member of several come back from the others. etcd gives no member if it cannot tell which one is wrong.
+func (s *Server) inconsistent(id types.ID) error {
+	member := s.etcd.Server.Cluster().Member(id)
+	switch {
+	case len(s.etcd.Server.Cluster().Members()) == 1:
+		return corrupt(s.dir, errors.New("etcd has found the database to be inconsistent"))
+	case member == nil:
+		return corrupt(s.dir, errors.New("etcd has found that the members have different data, and no majority has the same"))
+	}
+	name := cmp.Or(member.Name, id.String())
+	return problem(Corrupt, s.dir, nil, "is of a cluster that refuses requests, since etcd has found the data of the member %s to differ from those of the others: run \"gatehouse member replace %s\" on another member, and the command that it prints", name, name)
 }
 
 func (s *Server) warnOfAlarms() {

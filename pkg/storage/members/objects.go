@@ -35,7 +35,18 @@ import (
 // alarmErrors are the errors of members with an alarm.
 var alarmErrors = map[diagnostics.StorageAlarm]string{
 	diagnostics.StorageAlarmNoSpace: "the database has reached its quota, so writes are refused",
-	diagnostics.StorageAlarmCorrupt: "the data differ from those of other members, so requests are refused",
+	diagnostics.StorageAlarmCorrupt: "the data differ from those of other members, so requests are refused: replace the member, which gets theirs",
+}
+
+// corruptAlone is the error of the only member with an alarm for its data, which no other member has.
+const corruptAlone = "the data are inconsistent, so requests are refused: restore a backup"
+
+// alarmError returns the error of one of a number of members with an alarm.
+func alarmError(alarm diagnostics.StorageAlarm, members int) string {
+	if alarm == diagnostics.StorageAlarmCorrupt && members == 1 {
+		return corruptAlone
+	}
+	return alarmErrors[alarm]
 }
 
 // view is what the members say together.
@@ -137,7 +148,7 @@ func (p *Poller) object(member *etcdserverpb.Member, v view) (object *diagnostic
 	}
 	votes = len(errs) == 0
 	for _, alarm := range object.Alarms {
-		errs = append(errs, alarmErrors[alarm])
+		errs = append(errs, alarmError(alarm, len(p.listed)))
 	}
 	if len(errs) > 0 {
 		object.Health, object.Error = diagnostics.StorageUnhealthy, strings.Join(errs, "; ")

@@ -50,11 +50,26 @@ func (p *Poller) poll(ctx context.Context) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.published, p.unknown = now, nil
+	p.responding, p.voters = p.count()
 	if len(p.listed) == 0 {
 		p.unknown = noMember(results)
 	}
 	close(p.next)
 	p.next = make(chan struct{})
+}
+
+// count returns the number of voters that have responded, and of all voters.
+func (p *Poller) count() (responding, voters int) {
+	for _, member := range p.listed {
+		if member.GetIsLearner() {
+			continue
+		}
+		voters++
+		if o := p.observed[member.GetID()]; o != nil && o.last != nil && o.err == nil {
+			responding++
+		}
+	}
+	return responding, voters
 }
 
 // targets returns the URLs to ask: the given ones, without several of the same member, and those that the other

@@ -122,6 +122,8 @@ type Poller struct {
 	next      chan struct{}
 	// unknown is why no member is known.
 	unknown error
+	// responding and voters are the numbers of voters in the last poll.
+	responding, voters int
 }
 
 // observation is what is known of a member.
@@ -196,6 +198,14 @@ func (p *Poller) Fresh(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.unknown
+}
+
+// Responding returns the number of voters that responded to the last poll, and the number of all voters. A voter
+// that responds without a leader counts.
+func (p *Poller) Responding() (responding, voters int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.responding, p.voters
 }
 
 func (p *Poller) wakeUp() {

@@ -188,6 +188,12 @@ func TestEachMemberIsDescribedAndTheClusterSaysHowManyMayFail(t *testing.T) {
 		{"a member with a full database votes", 1, func(c *fakeCluster) { c.members[0].errors = []string{"memberID:1  alarm:NOSPACE"} },
 			[]string{"etcd-0 Leader Unhealthy behind 0 the database has reached its quota, so writes are refused"},
 			"1 voter, all healthy; writes need 1, so none may fail"},
+		{"a lone member with inconsistent data needs a backup", 1, func(c *fakeCluster) { c.members[0].errors = []string{"memberID:1  alarm:CORRUPT"} },
+			[]string{"etcd-0 Leader Unhealthy behind 0 the data are inconsistent, so requests are refused: restore a backup"},
+			"1 voter, all healthy; writes need 1, so none may fail"},
+		{"one of three members with inconsistent data is replaced", 3, func(c *fakeCluster) { c.members[0].errors = []string{"memberID:2  alarm:CORRUPT"} },
+			[]string{"etcd-0 Leader Healthy behind 0", "etcd-1 Follower Unhealthy behind 0 the data differ from those of other members, so requests are refused: replace the member, which gets theirs", "etcd-2 Follower Healthy behind 0"},
+			"3 voters, all healthy; writes need 2, so 1 may fail"},
 		{"a member was added and is not started", 3, func(c *fakeCluster) { c.members[2].urls, c.members[2].name = nil, "" },
 			[]string{"etcd-0 Leader Healthy behind 0", "etcd-1 Follower Healthy behind 0", "Follower Unreachable behind 100 the member has not started: it advertises no URL for clients"},
 			"3 voters, 2 healthy; writes need 2, so none may fail"},
@@ -215,6 +221,24 @@ func TestEachMemberIsDescribedAndTheClusterSaysHowManyMayFail(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestVotersThatRespondAreCounted(t *testing.T) {
+	c, urls := of(4)
+	c.members[3].learner = true
+	p := c.observe(t, urls[0])
+	count := func(what string, responding, voters int) {
+		t.Helper()
+		if got, of := p.Responding(); got != responding || of != voters {
+			t.Errorf("%s, %d of %d respond, want %d of %d", what, got, of, responding, voters)
+		}
+	}
+	count("before the first poll", 0, 0)
+	p.poll(t.Context())
+	count("beside a learner", 3, 3)
+	c.change(func() { c.leader, c.members[0].down, c.members[1].stopped = 0, true, true })
+	p.poll(t.Context())
+	count("without a leader", 1, 3)
 }
 
 func TestNoMemberIsAskedTwiceInAPoll(t *testing.T) {

@@ -19,12 +19,18 @@ package members
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/storage"
+	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
 	"github.com/gatehouse-dev/gatehouse/test/binary"
 	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
@@ -89,11 +95,12 @@ func TestAMinorityServesNothingStale(t *testing.T) {
 		return err != nil, "ready"
 	})
 	t.Logf("not ready after %v", time.Since(stopped).Round(time.Millisecond))
-	bounded, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	if err := create(bounded, alone, "alone"); err == nil {
-		t.Error("one of three members has acknowledged a write")
+	if err := create(t.Context(), alone, "alone"); !apierrors.IsServiceUnavailable(err) {
+		t.Errorf("a write to one of three members ends with %v", err)
 	}
+	namesTheMissing(t, alone, 1, 3)
+	// The cache has ended its watch, so it starts none.
+	unavailable(t, alone, http.MethodGet, "?watch=true&resourceVersion=1", "", "1 of 3 members of etcd answer; 2 needed")
 	select {
 	case at := <-ended:
 		t.Logf("the watch ended after %v", at.Sub(stopped).Round(time.Millisecond))
@@ -105,6 +112,51 @@ func TestAMinorityServesNothingStale(t *testing.T) {
 	must(t, has(t.Context(), again, "before"))
 	kit.Eventually(t, "the survivor takes writes", func(ctx context.Context) bool { return create(ctx, alone, "again") == nil })
 	must(t, has(t.Context(), again, "again"))
+}
+
+// namesTheMissing sends requests to a server without a majority, which the caller sees with the number of members.
+func namesTheMissing(t *testing.T, server *binary.Server, responding, members int) {
+	t.Helper()
+	want := fmt.Sprintf("%d of %d members of etcd answer; %d needed", responding, members, members/2+1)
+	unavailable(t, server, http.MethodPost, "", `{"metadata":{"name":"alone"}}`, want)
+	unavailable(t, server, http.MethodPut, "/before", `{"metadata":{"name":"before"},"data":{"changed":"yes"}}`, want)
+	unavailable(t, server, http.MethodDelete, "/before", "", want)
+	unavailable(t, server, http.MethodGet, "/before", "", want)
+	unavailable(t, server, http.MethodGet, "", "", want)
+}
+
+// unavailable sends a request for ConfigMaps, which is answered with 503 and a reason.
+func unavailable(t *testing.T, server *binary.Server, method, path, body, want string) {
+	t.Helper()
+	code, retry, answer := send(t, server, method, "/api/v1/namespaces/default/configmaps"+path, body)
+	if code != http.StatusServiceUnavailable || !strings.Contains(answer, want) {
+		t.Errorf("%s %s is answered with %d and:\n%s\nwant %q", method, path, code, answer, want)
+	}
+	// A write that may have been applied must not be repeated by the client.
+	if inDoubt := strings.Contains(answer, "may be applied"); inDoubt != (retry == "") {
+		t.Errorf("%s %s has the Retry-After %q with:\n%s", method, path, retry, answer)
+	}
+}
+
+func TestAnExternalEtcdWithoutAMajorityIsNamed(t *testing.T) {
+	dir := binary.DataDir(t)
+	run := func() *embedded.Server {
+		etcd, err := embedded.Start(context.WithoutCancel(t.Context()), embedded.Config{DataDir: dir})
+		must(t, err)
+		t.Cleanup(func() { _ = etcd.Close() })
+		return etcd
+	}
+	etcd := run()
+	server := binary.Start(t, binary.DataDir(t), "--etcd-servers="+etcd.Endpoints()[0])
+	must(t, create(t.Context(), server, "before"))
+	must(t, etcd.Close())
+	namesTheMissing(t, server, 0, 1)
+	run()
+	kit.EventuallyState(t, "the server takes writes again", func(ctx context.Context) (bool, string) {
+		err := create(ctx, server, "again")
+		return err == nil, fmt.Sprint(err)
+	})
+	must(t, has(t.Context(), server, "before"))
 }
 
 func TestAllMembersStartAgain(t *testing.T) {
@@ -183,6 +235,43 @@ func TestAMemberWithDamagedDataComesBackUnderItsName(t *testing.T) {
 	})
 }
 
+func TestAMemberWithInconsistentDataIsReplacedByAnother(t *testing.T) {
+	c := binary.StartCluster(t, 3)
+	first, third := c.Servers[0], c.Servers[2]
+	must(t, create(t.Context(), third, "before"))
+	connection, err := storage.LocalEndpoint(first.DataDir)
+	must(t, err)
+	etcd, err := clientv3.New(clientv3.Config{Endpoints: []string{connection}, Context: t.Context()})
+	must(t, err)
+	defer etcd.Close()
+	listed, err := etcd.MemberList(t.Context())
+	must(t, err)
+	for _, member := range listed.Members {
+		if member.GetName() != "c" {
+			continue
+		}
+		// etcd does the same when the hashes of the members differ.
+		_, err := etcdserverpb.NewMaintenanceClient(etcd.ActiveConnection()).Alarm(t.Context(), &etcdserverpb.AlarmRequest{
+			Action: etcdserverpb.AlarmRequest_ACTIVATE, MemberID: member.GetID(), Alarm: etcdserverpb.AlarmType_CORRUPT,
+		})
+		must(t, err)
+	}
+	if err := create(t.Context(), first, "refused"); err == nil {
+		t.Error("a cluster with inconsistent data takes writes")
+	}
+	invitation := first.Invitation(t, "replace", "c")
+	if code := third.Wait(t); code == 0 || !strings.Contains(third.Stderr(), "was removed from its cluster") {
+		t.Errorf("the removed member ends with code %d and:\n%s", code, third.Stderr())
+	}
+	fresh := binary.Start(t, binary.DataDir(t), append(invitation, binary.Named("d")...)...)
+	must(t, has(t.Context(), fresh, "before"))
+	must(t, create(t.Context(), fresh, "again"))
+	kit.EventuallyState(t, "three members are healthy", func(context.Context) (bool, string) {
+		list := fresh.Member(t, "list")
+		return strings.Contains(list, "3 voters, all healthy"), list
+	})
+}
+
 func TestAMemberMovesToAnotherAddress(t *testing.T) {
 	c := binary.StartCluster(t, 3)
 	moving := c.Servers[2]
@@ -219,4 +308,42 @@ func TestAJoinerThatDiedContinues(t *testing.T) {
 		list := first.Member(t, "list")
 		return strings.Contains(list, "2 voters, all healthy"), list
 	})
+}
+
+func TestDeadMembersAreRemovedAfterTheTimeOfTheFlag(t *testing.T) {
+	c := binary.StartCluster(t, 5, "--replace-dead-after=1m")
+	leading := leader(t, c)
+	followers := without(c, leading)
+	dead, alive := followers[:2], append([]*binary.Server{c.Servers[leading]}, followers[2:]...)
+	var names []string
+	for _, server := range dead {
+		names = append(names, stateOf(t, server).Name)
+		server.Kill()
+	}
+	must(t, create(t.Context(), alive[1], "while-they-are-dead"))
+	for _, server := range dead {
+		server.Wait(t)
+	}
+	// Five voters can lose two, which leaves three: one after the other.
+	for _, voters := range []string{"4 voters", "3 voters"} {
+		kit.EventuallyState(t, "the cluster has "+voters, func(context.Context) (bool, string) {
+			list, _ := alive[0].TryMember(t, "list")
+			return strings.Contains(list, voters) || strings.Contains(list, "3 voters"), list
+		})
+	}
+	kit.EventuallyState(t, "the others are healthy", func(context.Context) (bool, string) {
+		list, _ := alive[0].TryMember(t, "list")
+		for _, name := range names {
+			if strings.Contains(list, "\n"+name+" ") {
+				return false, list
+			}
+		}
+		return strings.Contains(list, "3 voters, all healthy; writes need 2, so 1 may fail."), list
+	})
+	must(t, has(t.Context(), alive[2], "while-they-are-dead"))
+	must(t, create(t.Context(), alive[2], "afterwards"))
+	refused := binary.Launch(t, dead[0].DataDir, nil, "--listen", dead[0].Address(t))
+	if code := refused.Wait(t); code == 0 || !strings.Contains(refused.Stderr(), "was removed from its cluster") {
+		t.Errorf("a removed member ends with code %d and:\n%s", code, refused.Stderr())
+	}
 }

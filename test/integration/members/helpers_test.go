@@ -20,12 +20,15 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -68,6 +71,33 @@ func leader(t *testing.T, c *binary.Cluster) int {
 		return false, ""
 	})
 	return found
+}
+
+// send sends one request, as no client does that repeats requests, and returns the code, Retry-After, and the begin of
+// the response.
+func send(t *testing.T, server *binary.Server, method, path, body string) (code int, retryAfter, answer string) {
+	t.Helper()
+	sender, err := rest.HTTPClientFor(server.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), kit.Patience)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, method, server.URL+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	began := time.Now()
+	response, err := sender.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	read := make([]byte, 4<<10)
+	n, _ := io.ReadAtLeast(response.Body, read, 64) // a watch has no end
+	t.Logf("%s %s: %d after %v", method, path, response.StatusCode, time.Since(began).Round(time.Millisecond))
+	return response.StatusCode, response.Header.Get("Retry-After"), string(read[:n])
 }
 
 func metricsOf(ctx context.Context, server *binary.Server) string {
