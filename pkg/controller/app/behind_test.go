@@ -25,7 +25,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	clienttesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
+	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
@@ -33,75 +35,84 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned/fake"
 )
 
-func TestAnAppWaitsUntilTheCacheHasWhatWasWritten(t *testing.T) {
-	app := makeApp(1)
-	client, clock := fake.NewClientset(app), clocktesting.NewFakePassiveClock(noon)
-	shared := informers.NewForClient(client)
-	c, err := NewForClient(client, shared, record.NewFakeRecorder(100), clock)
-	if err != nil {
+// slowCache is a controller whose cache a test fills, and a server that gives each write of the app a higher version.
+type slowCache struct {
+	*Controller
+	t       *testing.T
+	client  *fake.Clientset
+	store   cache.Store
+	version int
+	written *v1alpha1.App
+}
+
+func newSlowCache(t *testing.T, app *v1alpha1.App, clock clock.PassiveClock) *slowCache {
+	t.Helper()
+	s := &slowCache{t: t, client: fake.NewClientset(app), version: 9, written: app}
+	shared := informers.NewForClient(s.client)
+	var err error
+	if s.Controller, err = NewForClient(s.client, shared, record.NewFakeRecorder(100), clock); err != nil {
 		t.Fatal(err)
 	}
-	store := shared.Fleet().V1alpha1().Apps().Informer().GetStore()
-	// A server gives each write of the app a higher version. This one takes no account of conflicts.
-	version := 9
-	written := app
-	for _, verb := range []string{"update", "patch"} {
-		client.PrependReactor(verb, "apps", func(action clienttesting.Action) (bool, runtime.Object, error) {
-			version++
-			written = written.DeepCopy()
-			if update, ok := action.(clienttesting.UpdateAction); ok && action.GetVerb() == "update" {
-				written = update.GetObject().(*v1alpha1.App).DeepCopy()
-			} else {
-				written.Annotations = map[string]string{v1alpha1.RevisionAnnotation: "1"}
-			}
-			written.ResourceVersion = fmt.Sprint(version)
-			return true, written, nil
-		})
-	}
-	client.PrependReactor("create", "releases", func(action clienttesting.Action) (bool, runtime.Object, error) {
+	s.store = shared.Fleet().V1alpha1().Apps().Informer().GetStore()
+	s.client.PrependReactor("update", "apps", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		return true, s.write(action.(clienttesting.UpdateAction).GetObject().(*v1alpha1.App).DeepCopy()), nil
+	})
+	s.client.PrependReactor("patch", "apps", func(clienttesting.Action) (bool, runtime.Object, error) {
+		patched := s.written.DeepCopy()
+		patched.Annotations = map[string]string{v1alpha1.RevisionAnnotation: "1"}
+		return true, s.write(patched), nil
+	})
+	s.client.PrependReactor("create", "releases", func(action clienttesting.Action) (bool, runtime.Object, error) {
 		return true, action.(clienttesting.CreateAction).GetObject(), nil
 	})
-	show := func(app *v1alpha1.App) {
-		t.Helper()
-		if err := store.Add(app); err != nil {
-			t.Fatal(err)
-		}
-	}
-	did := func() (writes []string) {
-		t.Helper()
-		client.ClearActions()
-		if err := c.sync(t.Context(), types.NamespacedName{Namespace: app.Namespace, Name: app.Name}); err != nil {
-			t.Fatal(err)
-		}
-		for _, action := range client.Actions() {
-			if resource := action.GetResource().Resource; resource == "apps" {
-				writes = append(writes, action.GetVerb()+" "+resource)
-			}
-		}
-		return writes
-	}
+	return s
+}
 
-	show(app)
-	if got := did(); !slices.Contains(got, "update apps") {
+func (s *slowCache) write(app *v1alpha1.App) *v1alpha1.App {
+	s.version++
+	app.ResourceVersion = fmt.Sprint(s.version)
+	s.written = app
+	return app
+}
+
+// shows puts an app into the cache, and returns the verbs of the writes of the app that follow.
+func (s *slowCache) shows(app *v1alpha1.App) (verbs []string) {
+	s.t.Helper()
+	if err := s.store.Add(app); err != nil {
+		s.t.Fatal(err)
+	}
+	s.client.ClearActions()
+	if err := s.sync(s.t.Context(), types.NamespacedName{Namespace: app.Namespace, Name: app.Name}); err != nil {
+		s.t.Fatal(err)
+	}
+	for _, action := range s.client.Actions() {
+		if action.GetResource().Resource == "apps" {
+			verbs = append(verbs, action.GetVerb())
+		}
+	}
+	return verbs
+}
+
+func TestAnAppWaitsUntilTheCacheHasWhatWasWritten(t *testing.T) {
+	app, clock := makeApp(1), clocktesting.NewFakePassiveClock(noon)
+	s := newSlowCache(t, app, clock)
+	if got := s.shows(app); !slices.Contains(got, "update") {
 		t.Fatalf("the first time %v", got)
 	}
-	older := written.DeepCopy()
-	older.ResourceVersion = "9"
-	for name, cached := range map[string]*v1alpha1.App{"the app before the write": app, "another app in between": older} {
-		show(cached)
-		if got := did(); len(got) > 0 {
+	between := s.written.DeepCopy()
+	between.ResourceVersion = "9"
+	for name, cached := range map[string]*v1alpha1.App{"the app before the writes": app, "the app between the writes": between} {
+		if got := s.shows(cached); len(got) > 0 {
 			t.Errorf("with %s in the cache: %v", name, got)
 		}
 	}
-	show(app)
 	clock.SetTime(noon.Add(longestWait))
-	if got := did(); !slices.Contains(got, "update apps") {
+	if got := s.shows(app); !slices.Contains(got, "update") {
 		t.Errorf("after the longest time: %v", got)
 	}
-	last := written.DeepCopy()
-	last.ResourceVersion, last.Generation = fmt.Sprint(version+1), 2
-	show(last)
-	if got := did(); len(got) == 0 {
+	last := s.written.DeepCopy()
+	last.Generation++
+	if got := s.shows(last); len(got) == 0 {
 		t.Error("with what was written in the cache, nothing is done for a new generation")
 	}
 }
