@@ -31,9 +31,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/dump"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/apiserver/pkg/storage"
+	"k8s.io/utils/dump"
 	"sigs.k8s.io/randfill"
 
 	"github.com/gatehouse-dev/gatehouse/test/kit"
@@ -49,7 +49,7 @@ func pod(number int) *corev1.Pod {
 			OwnerReferences: []metav1.OwnerReference{{Kind: text("Release"), Name: text("checkout-1"), UID: types.UID(text("1"))}},
 			ManagedFields: []metav1.ManagedFieldsEntry{{
 				Manager: text("controllers"), Operation: metav1.ManagedFieldsOperationUpdate, FieldsType: text("FieldsV1"),
-				Time: &metav1.Time{Time: time.Unix(int64(number), 0)}, FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:spec":{"f:containers":{}}}`)},
+				Time: &metav1.Time{Time: time.Unix(int64(number), 0)}, FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:containers":{}}}`),
 			}},
 		},
 		Spec: corev1.PodSpec{
