@@ -226,6 +226,10 @@ bench-watch: build ## What an event costs with thousands of watches
 bench-aggregated: build controlplane ## What the way through a kube-apiserver costs
 	go run ./test/bench aggregated $(ARGS)
 
+.PHONY: bench-peers
+bench-peers: build controlplane ## The same load on Gatehouse and on a kube-apiserver with etcd, by ratios
+	go run ./test/bench peers $(ARGS)
+
 .PHONY: bench-admission
 bench-admission: build ## What each admission plugin costs a write, and the chain as a whole
 	go run ./test/bench admission $(ARGS)

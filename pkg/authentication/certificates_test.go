@@ -81,6 +81,12 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 // issue signs a client certificate; change may invalidate it.
 func (a authority) issue(t *testing.T, user string, groups []string, change ...func(*x509.Certificate)) *x509.Certificate {
 	t.Helper()
+	return a.sign(t, user, groups, &newKey(t).PublicKey, change...)
+}
+
+// sign signs a client certificate for a public key; change may invalidate it.
+func (a authority) sign(t *testing.T, user string, groups []string, key *ecdsa.PublicKey, change ...func(*x509.Certificate)) *x509.Certificate {
+	t.Helper()
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(2),
 		Subject:      pkix.Name{CommonName: user, Organization: groups},
@@ -92,7 +98,7 @@ func (a authority) issue(t *testing.T, user string, groups []string, change ...f
 	for _, f := range change {
 		f(template)
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, newKey(t).Public(), a.key)
+	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, key, a.key)
 	if err != nil {
 		t.Fatal(err)
 	}

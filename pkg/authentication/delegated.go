@@ -33,7 +33,6 @@ import (
 	"k8s.io/apiserver/pkg/authentication/request/headerrequest"
 	"k8s.io/apiserver/pkg/authentication/request/union"
 	"k8s.io/apiserver/pkg/authentication/request/websocket"
-	"k8s.io/apiserver/pkg/authentication/request/x509"
 	"k8s.io/apiserver/pkg/authentication/token/cache"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	webhooktoken "k8s.io/apiserver/plugin/pkg/authenticator/token/webhook"
@@ -210,10 +209,10 @@ func NewDelegated(c Delegated) (authenticator.Request, error) {
 		),
 	})
 	known := []authenticator.Request{
-		byName("cluster-client-certificate", x509.NewDynamic(c.Trust.ClientCA.VerifyOptions, userOfCertificate)),
+		byName("cluster-client-certificate", byCertificate(c.Trust.ClientCA.VerifyOptions)),
 	}
 	if c.ClientCA != nil {
-		known = append(known, byName("client-certificate", x509.NewDynamic(c.ClientCA.VerifyOptions, userOfCertificate)))
+		known = append(known, byName("client-certificate", byCertificate(c.ClientCA.VerifyOptions)))
 	}
 	if c.Client != nil {
 		review, err := webhooktoken.NewFromInterface(c.Client.AuthenticationV1(), nil, c.TokenRetry, tokenReviewTimeout, webhooktoken.AuthenticatorMetrics{

@@ -28,7 +28,6 @@ import (
 	"k8s.io/apiserver/pkg/authentication/request/bearertoken"
 	"k8s.io/apiserver/pkg/authentication/request/union"
 	"k8s.io/apiserver/pkg/authentication/request/websocket"
-	"k8s.io/apiserver/pkg/authentication/request/x509"
 	tokenunion "k8s.io/apiserver/pkg/authentication/token/union"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
@@ -83,7 +82,7 @@ type Standalone struct {
 func NewStandalone(c Standalone) (authenticator.Request, authenticator.Token) {
 	tokens := c.tokens()
 	known := union.New(
-		byName("client-certificate", x509.NewDynamic(c.ClientCA.VerifyOptions, userOfCertificate)),
+		byName("client-certificate", byCertificate(c.ClientCA.VerifyOptions)),
 		bearertoken.New(tokens),
 		websocket.NewProtocolAuthenticator(tokens),
 	)

@@ -96,6 +96,7 @@ func NewConfig(ctx context.Context, in Inputs) (*apiserver.Config, error) {
 		Traces:  apiserver.Traces{Options: in.Traces},
 		Watches: apiserver.WatchLimits{MaxDuration: in.Watches.MaxTimeout, RecheckInterval: in.Watches.RecheckInterval},
 	}
+	go in.Memory.Collector(os.DirFS("/")).Run(ctx)
 	var flowControl informers.SharedInformerFactory
 	var sources admission.Sources
 	if in.Aggregated() {

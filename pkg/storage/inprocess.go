@@ -103,7 +103,7 @@ func (p *inProcess) cachedStorage(config *storagebackend.ConfigForResource, reso
 		return nil, nil, err
 	}
 	watchCache, err := cacher.NewCacherFromConfig(cacher.Config{
-		Storage:             endsWithoutLeader{store, p.etcd},
+		Storage:             sharesParts{endsWithoutLeader{store, p.etcd}, newSharing()},
 		Versioner:           storage.APIObjectVersioner{},
 		Codec:               config.Codec,
 		GroupResource:       config.GroupResource,

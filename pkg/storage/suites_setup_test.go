@@ -131,6 +131,8 @@ func newSubject(t *testing.T, kind kind, change []func(*setup)) *subject {
 		featuregatetesting.SetFeatureGateDuringTest(t, utilfeature.DefaultFeatureGate, name, enabled)
 	}
 	freshFeatureChecker(t)
+	// A part that several cached objects share must not change: see sharing.
+	t.Setenv("KUBE_CACHE_MUTATION_DETECTOR", "true")
 
 	options, server := connected(t)
 	s.client = server.NewClient()

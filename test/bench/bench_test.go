@@ -70,7 +70,7 @@ func TestBoundHost(t *testing.T) {
 
 // Every flag has a valid default.
 func TestHelp(t *testing.T) {
-	for _, name := range []string{"start", "write", "watch", "aggregated", "fleet"} {
+	for _, name := range []string{"start", "write", "watch", "aggregated", "fleet", "peers"} {
 		cmd := newCommand()
 		cmd.SetArgs([]string{name, "--help"})
 		cmd.SetOut(t.Output())

@@ -24,6 +24,7 @@ limitations under the License.
 //	write        write.go, rawetcd.go    creates and status patches, beside etcd without us
 //	watch        watch.go, stream.go     CPU and latency of an event, with few and many watches
 //	aggregated   aggregated*.go     the way through a kube-apiserver, beside direct access
+//	peers        peers*.go               the same load on a kube-apiserver with etcd, by ratios
 //	fleet        fleet*.go           apps on a thousand simulated hosts, their controllers and scheduler
 //
 // The load generator shares the machine with the server. So every table compares

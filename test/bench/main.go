@@ -50,6 +50,6 @@ func newCommand() *cobra.Command {
 	flags.StringVar(&e.kubectl, "kubectl", os.Getenv("GATEHOUSE_KUBECTL"), "kubectl's binary; where empty, bin/kubectl. Also $GATEHOUSE_KUBECTL.")
 	flags.StringVar(&e.tempDir, "dir", os.TempDir(), "Where temporary data directories are made. Its disk is what fsync waits for.")
 	flags.BoolVar(&e.keep, "keep", false, "Keep the temporary data directories.")
-	cmd.AddCommand(newStartCommand(e), newWriteCommand(e), newWatchCommand(e), newAuthzCommand(e), newAuthnCommand(e), newAdmissionCommand(e), newTracesCommand(e), newAggregatedCommand(e), newFleetCommand(e))
+	cmd.AddCommand(newStartCommand(e), newWriteCommand(e), newWatchCommand(e), newAuthzCommand(e), newAuthnCommand(e), newAdmissionCommand(e), newTracesCommand(e), newAggregatedCommand(e), newFleetCommand(e), newPeersCommand(e))
 	return cmd
 }

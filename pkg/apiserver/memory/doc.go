@@ -16,5 +16,6 @@ limitations under the License.
 
 // Package memory keeps the process within a memory limit: it finds the limit of the control group,
 // sets the limit of Go's garbage collector, and returns 429 for requests that need more memory than is
-// left, so that clients retry them and the process is not killed.
+// left, so that clients retry them and the process is not killed. Under load it lets the collector run less
+// often, as far as the limit allows: read Percent.
 package memory

@@ -32,6 +32,10 @@ var (
 		Name: "gatehouse_memory_reserved_bytes", StabilityLevel: metrics.ALPHA,
 		Help: "Bytes that running requests with large bodies or large lists are counted with against the memory limit.",
 	})
+	collectorPercent = metrics.NewGauge(&metrics.GaugeOpts{
+		Name: "gatehouse_memory_gogc_percent", StabilityLevel: metrics.ALPHA,
+		Help: "Garbage that may accumulate between two garbage collections, as a percentage of the live heap (GOGC). 0 if the environment variable GOGC is set.",
+	})
 	refused = metrics.NewCounterVec(&metrics.CounterOpts{
 		Name: "gatehouse_memory_refused_requests_total", StabilityLevel: metrics.ALPHA,
 		Help: "Requests answered with 429 because the memory limit left too little for them, by verb.",
@@ -39,4 +43,4 @@ var (
 )
 
 // register registers the metrics once.
-var register = sync.OnceFunc(func() { legacyregistry.MustRegister(limitBytes, reservedBytes, refused) })
+var register = sync.OnceFunc(func() { legacyregistry.MustRegister(limitBytes, reservedBytes, collectorPercent, refused) })

@@ -36,7 +36,7 @@ type Options struct {
 
 // AddFlags adds the flag to a set.
 func (o *Options) AddFlags(fs *pflag.FlagSet) {
-	fs.StringVar(&o.Limit, "memory-limit", o.Limit, "Maximum memory of the process, as a quantity such as 2Gi. Requests that need much memory are refused with 429 while not enough is free, and the garbage collector runs more often near the limit. If empty, the memory limit of the process's control group, if it has one. 0 means no limit.")
+	fs.StringVar(&o.Limit, "memory-limit", o.Limit, "Maximum memory of the process, as a quantity such as 2Gi. Requests that need much memory are refused with 429 while not enough is free, and the garbage collector runs more often near the limit and less often under load far below it, unless the environment variable GOGC is set. If empty, the memory limit of the process's control group, if it has one. 0 means no limit.")
 }
 
 // Validate returns an error for each invalid flag.

@@ -63,6 +63,7 @@ type Controller struct {
 	clock     clock.PassiveClock
 	rewrites  *backoff.Backoff[attempt]
 	marks     marks
+	writes    writes
 }
 
 // New returns a controller that writes with the configuration and watches with shared informers.
@@ -100,6 +101,7 @@ func NewForClient(client versioned.Interface, shared externalversions.SharedInfo
 		clock:     clock,
 		rewrites:  backoff.New[attempt](firstRewrite, lastRewrite, clock),
 		marks:     marks{of: map[types.UID]Mark{}},
+		writes:    writes{of: map[types.UID]write{}},
 	}
 	for _, watched := range []struct {
 		informer cache.SharedIndexInformer
@@ -138,6 +140,10 @@ func (c *Controller) sync(ctx context.Context, key types.NamespacedName) error {
 	app, err := c.apps.Apps(key.Namespace).Get(key.Name)
 	if err != nil {
 		return queue.Retry(err)
+	}
+	if after, waits := c.writes.wait(app, c.clock.Now()); waits {
+		c.queue.AddAfter(key, after)
+		return nil
 	}
 	selector, err := metav1.LabelSelectorAsSelector(app.Spec.Selector)
 	if err != nil || selector.Empty() {

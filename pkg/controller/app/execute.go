@@ -274,6 +274,7 @@ func (c *Controller) writeStatus(ctx context.Context, app *v1alpha1.App, status 
 	if err != nil {
 		return nil, nil, err
 	}
+	c.writes.wrote(written, c.clock.Now())
 	difference := ""
 	if !sameOnTheWire(status, written.Status) {
 		difference = "status" + differenceOf(status, written.Status)
@@ -303,6 +304,7 @@ func (c *Controller) writeRevision(ctx context.Context, app *v1alpha1.App, revis
 	if err != nil {
 		return nil, err
 	}
+	c.writes.wrote(patched, c.clock.Now())
 	difference := ""
 	if got := patched.Annotations[v1alpha1.RevisionAnnotation]; got != revision {
 		difference = fmt.Sprintf("metadata.annotations[%s] is %q, not %q", v1alpha1.RevisionAnnotation, got, revision)

@@ -92,6 +92,7 @@ func (c *Controller) appHandler() cache.ResourceEventHandler {
 		DeleteFunc: func(obj any) {
 			if app, ok := tombstone.Object[*v1alpha1.App](obj); ok {
 				c.marks.forget(app.UID)
+				c.writes.forget(app.UID)
 			}
 		},
 	}

@@ -76,8 +76,8 @@ type Cluster struct {
 	Config *rest.Config
 	Client kubernetes.Interface
 
-	KubeAPIServer, ControllerManager *Process
-	processes                        []*Process
+	Etcd, KubeAPIServer, ControllerManager *Process
+	processes                              []*Process
 }
 
 // StartCluster starts the control plane below dir.
@@ -98,6 +98,7 @@ func (c *Cluster) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.Etcd = etcd[0].Process
 	if err := c.startKubeAPIServer(ctx, etcd[0].URL); err != nil {
 		return err
 	}
