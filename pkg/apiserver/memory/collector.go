@@ -32,7 +32,7 @@ const (
 	defaultPercent, highestPercent = 100, 400
 	// unlimitedGarbage bounds the garbage between two collections, in bytes, of a process without a memory limit,
 	// unless the live heap is larger.
-	unlimitedGarbage = 384 << 20
+	unlimitedGarbage = 192 << 20
 	// busyInterval is the interval between collections, with the default, below which the process is busy.
 	busyInterval = 5 * time.Second
 	// averaged is the time over which the rate of allocation is averaged.

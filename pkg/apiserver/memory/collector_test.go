@@ -40,7 +40,7 @@ func TestPercentFollowsTheHeapAndTheLimit(t *testing.T) {
 		{name: "a process that is not busy", limit: 4 * gib, live: 50 * mib, rate: 9 * mib, want: 100},
 		{name: "a process that has just become busy", limit: 4 * gib, live: 50 * mib, rate: 11 * mib, want: 400},
 		{name: "no limit and a small heap", live: 48 * mib, rate: 100 * mib, want: 400},
-		{name: "no limit and a heap of half the garbage", live: 192 * mib, rate: 100 * mib, want: 200},
+		{name: "no limit and a heap of half the garbage", live: 96 * mib, rate: 100 * mib, want: 200},
 		{name: "no limit and a large heap", live: 2 * gib, rate: gib, want: 100},
 		{name: "a large heap with a larger limit", limit: 1 << 50, live: 1 << 45, rate: 1 << 45, want: 400},
 		{name: "a process that has allocated nothing", limit: gib, want: 100},
