@@ -259,6 +259,12 @@ func upgrade(ctx context.Context, conn net.Conn, config *rest.Config, target *ur
 	if config.BearerToken != "" {
 		request.Header.Set("Authorization", "Bearer "+config.BearerToken)
 	}
+	if config.Impersonate.UserName != "" { // simulated hosts, of which one user runs many
+		request.Header.Set(transport.ImpersonateUserHeader, config.Impersonate.UserName)
+		for _, group := range config.Impersonate.Groups {
+			request.Header.Add(transport.ImpersonateGroupHeader, group)
+		}
+	}
 	if err := request.Write(conn); err != nil {
 		return nil, err
 	}

@@ -309,3 +309,24 @@ func TestARefusedTunnelNamesTheReason(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestTheRequestForATunnelHasTheCredentialsOfTheConfiguration(t *testing.T) {
+	got := make(chan http.Header, 1)
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got <- r.Header
+		http.Error(w, "seen", http.StatusForbidden)
+	}))
+	defer server.Close()
+	config := &rest.Config{Host: server.URL, BearerToken: "secret", TLSClientConfig: rest.TLSClientConfig{CAData: pemOf(server.Certificate())}}
+	config.Impersonate = rest.ImpersonationConfig{UserName: "system:host:edge-1", Groups: []string{"system:hosts"}}
+	if _, err := dial(t.Context(), config, "edge-1"); err == nil {
+		t.Error("the refusal is ignored")
+	}
+	for header, want := range map[string]string{"Authorization": "Bearer secret", "Impersonate-User": "system:host:edge-1", "Impersonate-Group": "system:hosts"} {
+		if values := (<-got); values.Get(header) != want {
+			t.Errorf("%s is %q, not %q", header, values.Get(header), want)
+		} else {
+			got <- values
+		}
+	}
+}

@@ -83,22 +83,9 @@ func begin(t *testing.T, args ...string) (*exec.Cmd, *said) {
 	return cmd, out
 }
 
-// needServed skips a test if the server does not serve the subresources of instances.
-func needServed(t *testing.T) {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), env.bin("kubectl"), "--kubeconfig", env.path("server/kubeconfig"), "get", "--raw", "/apis/"+v1alpha1.SchemeGroupVersion.String()).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Contains(out, []byte(`"instances/log"`)) {
-		t.Skip("the server does not serve instances/log")
-	}
-}
-
 // reachable waits until a container runs and its host is connected.
 func reachable(t *testing.T, name string) {
 	t.Helper()
-	needServed(t)
 	wait(t, name, "runs", runs)
 	kit.EventuallyState(t, "the host of "+name+" is connected", func(ctx context.Context) (bool, string) {
 		out, err := plugin(ctx, "logs", name).CombinedOutput()
@@ -120,7 +107,6 @@ func TestALogIsFollowedUntilTheInstanceIsGone(t *testing.T) {
 }
 
 func TestTheLogOfTheAttemptBeforeTheRestart(t *testing.T) {
-	needServed(t)
 	create(t, "previous", args("--exit-after=1s", "--exit-code=3"))
 	wait(t, "previous", "is restarted", func(_ *v1alpha1.Instance, c *v1alpha1.ContainerStatus) bool { return c.RestartCount > 0 })
 	kit.EventuallyState(t, "the log of the attempt before is printed", func(ctx context.Context) (bool, string) {
