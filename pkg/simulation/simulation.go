@@ -61,7 +61,7 @@ func New(options Options, identity func(host string) (*rest.Config, error)) (*Si
 		}
 		s.agents = append(s.agents, a)
 		if number <= options.Tunnels && config.Impersonate.UserName == "" {
-			s.tunnels = append(s.tunnels, func(ctx context.Context) { tunnel.Serve(ctx, config, name, streaming.New(a, runtime), nil) })
+			s.tunnels = append(s.tunnels, func(ctx context.Context) { tunnel.Serve(ctx, config, nil, name, streaming.New(a, runtime), nil) })
 		}
 	}
 	return s, nil

@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -49,10 +50,11 @@ const (
 	maxError = 4 << 10
 )
 
-// Serve keeps a tunnel of a host to the server of the configuration open until the context ends, and serves the
-// requests that come through it with the handler. The connection is its own: what users transfer does not delay
-// heartbeats. connected, which may be nil, is called with each change.
-func Serve(ctx context.Context, config *rest.Config, host string, handler http.Handler, connected func(bool)) {
+// Serve keeps a tunnel of a host to one of several servers open until the context ends, and serves the requests that
+// come through it with the handler. The configuration has the credentials; without servers, it has the server, too. After a
+// failure the next server is tried. The connection is its own: what users transfer does not delay heartbeats. connected,
+// which may be nil, is called with each change.
+func Serve(ctx context.Context, config *rest.Config, servers []*url.URL, host string, handler http.Handler, connected func(bool)) {
 	log := klog.FromContext(ctx).WithName("tunnel")
 	if connected == nil {
 		connected = func(bool) {}
@@ -60,20 +62,25 @@ func Serve(ctx context.Context, config *rest.Config, host string, handler http.H
 	newBackOff := func() wait.Backoff {
 		return wait.Backoff{Duration: firstRetry, Factor: 2, Jitter: 1, Steps: 10, Cap: lastRetry}
 	}
-	backOff, last := newBackOff(), ""
+	backOff, last, next := newBackOff(), "", rand.IntN(max(1, len(servers))) // hosts are spread over the servers; a weak random number is enough
 	for ctx.Err() == nil {
+		at := rest.CopyConfig(config)
+		if len(servers) > 0 {
+			at.Host = servers[next%len(servers)].String()
+		}
 		began := time.Now()
-		err := serveOnce(ctx, config, host, handler, connected)
+		err := serveOnce(ctx, at, host, handler, connected)
 		if ctx.Err() != nil {
 			return
 		}
+		next++
 		if time.Since(began) >= steady {
 			backOff = newBackOff()
 		}
-		// Attempts go on while the server is away: the same text is logged once.
+		// Attempts go on while the servers are away: the same text is logged once.
 		if text := fmt.Sprint(err); text != last {
 			last = text
-			log.Info("Tunnel to the server has ended, and is opened again", "err", err)
+			log.Info("Tunnel to a server has ended, and is opened again", "server", at.Host, "err", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -27,6 +27,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +41,7 @@ import (
 type fixture struct {
 	*Registry
 	config *rest.Config
+	server *httptest.Server
 	ended  chan error
 }
 
@@ -58,6 +60,7 @@ func newFixture(t *testing.T) *fixture {
 	server.EnableHTTP2 = true
 	server.StartTLS()
 	t.Cleanup(server.Close)
+	f.server = server
 	f.config = &rest.Config{Host: server.URL, TLSClientConfig: rest.TLSClientConfig{CAData: pemOf(server.Certificate())}}
 	return f
 }
@@ -71,7 +74,7 @@ func (f *fixture) serve(t *testing.T, host string, handler http.HandlerFunc) con
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	connected := make(chan bool, 10)
-	go Serve(ctx, f.config, host, handler, func(is bool) { connected <- is })
+	go Serve(ctx, f.config, nil, host, handler, func(is bool) { connected <- is })
 	if !<-connected {
 		t.Fatal("the agent reports the end of a tunnel first")
 	}
@@ -329,4 +332,37 @@ func TestTheRequestForATunnelHasTheCredentialsOfTheConfiguration(t *testing.T) {
 			got <- values
 		}
 	}
+}
+
+func TestTheTunnelGoesToTheNextServerWhenOneFails(t *testing.T) {
+	first, second := newFixture(t), newFixture(t)
+	servers := make([]*url.URL, 0, 2)
+	authorities := []byte{}
+	for _, f := range []*fixture{first, second} {
+		u, err := url.Parse(f.config.Host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		servers, authorities = append(servers, u), append(authorities, f.config.CAData...)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go Serve(ctx, &rest.Config{TLSClientConfig: rest.TLSClientConfig{CAData: authorities}}, servers, "edge-1", name("one"), nil)
+	var holder, other *fixture
+	kit.Eventually(t, "a server has the tunnel", func(context.Context) bool {
+		holder, other = first, second
+		if second.Connected("edge-1") {
+			holder, other = second, first
+		}
+		return holder.Connected("edge-1")
+	})
+	_ = holder.server.Listener.Close()
+	holder.mu.Lock()
+	held := holder.tunnels["edge-1"]
+	holder.mu.Unlock()
+	held.conn.end(io.EOF)
+	kit.EventuallyState(t, "the other server has it", func(context.Context) (bool, string) {
+		body, err := get(t, other.client("edge-1"), "/log")
+		return body == "one /log", fmt.Sprint(body, err)
+	})
 }

@@ -96,9 +96,10 @@ func (o *runOptions) validate() []error {
 // identity is what a kubeconfig says: who the host is, and where its servers are.
 type identity struct {
 	host string
-	// config is for requests, which go to the next server when one fails. That of tunnels has the first
-	// server only.
+	// config is for requests, which go to the next server when one fails. Tunnels choose from the list by
+	// themselves; it is empty if there is one server.
 	config, tunnel *rest.Config
+	list           failover.Servers
 	// servers are the URLs, for messages.
 	servers string
 }
@@ -133,7 +134,7 @@ func (o *runOptions) identity() (*identity, error) {
 	config.ContentType = "application/vnd.kubernetes.protobuf"
 	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
 	config.QPS = -1 // the server has flow control
-	id := &identity{host: host, config: config, tunnel: rest.CopyConfig(config), servers: servers.Names(config)}
+	id := &identity{host: host, config: config, tunnel: rest.CopyConfig(config), list: servers, servers: servers.Names(config)}
 	servers.Apply(config)
 	return id, nil
 }

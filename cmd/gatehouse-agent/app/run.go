@@ -147,7 +147,7 @@ func run(ctx context.Context, o *runOptions, out io.Writer) error {
 	manager.Ready(fmt.Sprintf("%s runs its instances in %s", host, endpoint))
 	defer context.AfterFunc(ctx, manager.Stopping)()
 	var way sync.WaitGroup
-	way.Go(func() { tunnel.Serve(ctx, id.tunnel, host, streaming.New(a, containers), nil) })
+	way.Go(func() { tunnel.Serve(ctx, id.tunnel, id.list, host, streaming.New(a, containers), nil) })
 	a.RunRegistering(ctx, func() { fmt.Fprintf(out, "%s is registered.\n", host) })
 	way.Wait()
 	fmt.Fprintln(out, "Stopped. Instances go on running.")

@@ -54,7 +54,7 @@ func tunnelled(t *testing.T, handler http.Handler) string {
 	}}
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
-	go tunnel.Serve(ctx, config, "edge-1", handler, nil)
+	go tunnel.Serve(ctx, config, nil, "edge-1", handler, nil)
 	kit.Eventually(t, "the host is connected", func(context.Context) bool { return len(registry.Hosts()) > 0 })
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		target := &url.URL{Scheme: "http", Host: "agent", Path: r.URL.Path, RawQuery: r.URL.RawQuery}

@@ -95,7 +95,7 @@ func TestFilesAreCopiedThroughTheServer(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
-		tunnel.Serve(ctx, harness.IssueClient(t, server, user, groups...), "edge-1", streaming.New(host, host), nil)
+		tunnel.Serve(ctx, harness.IssueClient(t, server, user, groups...), nil, "edge-1", streaming.New(host, host), nil)
 		close(ended)
 	}()
 	t.Cleanup(func() {
