@@ -47,7 +47,7 @@ func (f *Flags) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&f.memory, "memory", f.memory, "Memory of each host, in bytes.")
 	fs.IntVar(&f.Instances, "instances", f.Instances, "Maximum number of instances of each host.")
 	fs.DurationVar(&f.LeaseDuration, "lease-duration", f.LeaseDuration, "How long a host counts as alive after a heartbeat. Heartbeats are four times as frequent.")
-	fs.IntVar(&f.Tunnels, "tunnels", f.Tunnels, "Number of hosts, from the first one on, that keep a connection for logs, exec and port forwarding. Hosts that impersonate their users have none.")
+	fs.IntVar(&f.Tunnels, "tunnels", f.Tunnels, "Number of hosts, from the first one on, that keep a connection for logs, exec and port forwarding.")
 	fs.DurationVar(&f.StartDelay, "start-delay", f.StartDelay, "How long containers take to start, on average: from half as long to one and a half times.")
 	fs.DurationVar(&f.StopDelay, "stop-delay", f.StopDelay, "How long instances take to stop, on average, but no longer than their grace period.")
 	fs.Float64Var(&f.FailureRate, "failure-rate", f.FailureRate, "Fraction of container runs that end with an error, from 0 (none) to 1 (all).")

@@ -60,7 +60,7 @@ func New(options Options, identity func(host string) (*rest.Config, error)) (*Si
 			return nil, err
 		}
 		s.agents = append(s.agents, a)
-		if number <= options.Tunnels && config.Impersonate.UserName == "" {
+		if number <= options.Tunnels {
 			s.tunnels = append(s.tunnels, func(ctx context.Context) { tunnel.Serve(ctx, config, nil, name, streaming.New(a, runtime), nil) })
 		}
 	}

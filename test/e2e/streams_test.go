@@ -20,11 +20,8 @@ package e2e
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"net/url"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -87,14 +84,4 @@ func TestStreamsReachInstancesThroughTheKubeAPIServer(t *testing.T) {
 		return out == "" && strings.Contains(errText(err), `user "onlooker" needs the verb create`), out + errText(err)
 	})
 	eventually("an editor executes a command", "editor", http.MethodGet, "hello\n")
-
-	kubeconfig, err := env.cluster.UserKubeconfig("onlooker")
-	if err != nil {
-		t.Fatal(err)
-	}
-	plugin := filepath.Join(filepath.Dir(env.cluster.Binaries.Gatehouse), "kubectl-gatehouse")
-	kit.EventuallyState(t, "the onlooker reads the log with the plugin", func(ctx context.Context) (bool, string) {
-		out, err := exec.CommandContext(ctx, plugin, "logs", "web", "--kubeconfig", kubeconfig, "-n", ns).CombinedOutput()
-		return err == nil && strings.Contains(string(out), "container web starts, "), fmt.Sprintf("%s %v", out, err)
-	})
 }
