@@ -106,7 +106,7 @@ var rooms = []room{
 	// Streams go to hosts through tunnels, by the library's own proxy, and every method asks for the verb create.
 	{packages: "pkg/registry/fleet(/streams)?", may: append([]string{
 		"pkg/registry/base", "pkg/registry/authentication/tokenrequest", "pkg/registry/fleet/<resource>", "pkg/apis/fleet", "pkg/apis/fleet/<version>",
-		"pkg/tunnel", "k8s.io/apiserver/pkg/authorization/authorizer", "k8s.io/apiserver/pkg/util/proxy",
+		"pkg/tunnel", "k8s.io/apiserver/pkg/authorization/authorizer", "k8s.io/apiserver/pkg/util/proxy", "k8s.io/streaming/...",
 	}, registryLibraries...)},
 	{packages: "pkg/registry/([a-z]+)", may: append([]string{
 		"pkg/registry/base", "pkg/registry/authentication/tokenrequest", "pkg/registry/$1/<resource>", "pkg/apis/$1", "pkg/apis/$1/<version>",
@@ -266,13 +266,11 @@ var rooms = []room{
 	{packages: "pkg/agent/runtime"},
 	// It serves exec, attach and port forwarding itself, by the library that runtimes use.
 	{packages: "pkg/agent/runtime/simulated", may: []string{"pkg/agent/runtime", "k8s.io/cri-streaming/..."}},
-	{packages: "pkg/agent/runtime/cri", may: []string{
-		"pkg/agent/runtime", "google.golang.org/grpc/...", "k8s.io/cri-api/...", "k8s.io/cri-client/...",
-	}, tests: []string{"pkg/agent/runtime/simulated", "k8s.io/client-go/..."}},
+	{packages: "pkg/agent/runtime/cri", may: []string{"pkg/agent/runtime", "google.golang.org/grpc/...", "k8s.io/cri-api/...", "k8s.io/cri-client/..."}, tests: []string{"pkg/agent/runtime/simulated", "k8s.io/client-go/..."}},
 	{packages: "pkg/agent/prober", may: []string{"pkg/agent/runtime", "google.golang.org/grpc/..."}},
 	{packages: "pkg/agent/provision", may: []string{"pkg/agent/runtime", "pkg/files", "golang.org/x/sys/unix", "k8s.io/client-go/rest"}},
 	{packages: "pkg/agent/streaming", may: []string{"pkg/agent/runtime"}, tests: []string{"pkg/agent/runtime/simulated", "pkg/tunnel", "k8s.io/client-go/..."}},
-	{packages: "pkg/agent/join", may: []string{"pkg/failover", "pkg/files", "k8s.io/client-go/..."}},
+	{packages: "pkg/agent/join", may: []string{"pkg/failover", "pkg/files", "k8s.io/client-go/..."}, tests: []string{"pkg/certificates", "k8s.io/client-go/..."}},
 	{packages: "pkg/agent/checkpoint", may: []string{"pkg/files"}},
 	{packages: "pkg/agent/machine", may: []string{"pkg/files", "golang.org/x/sys/unix"}},
 	{packages: "pkg/simulation", may: []string{"pkg/agent", "pkg/agent/runtime/simulated", "pkg/agent/streaming", "pkg/tunnel", "k8s.io/client-go/rest", "github.com/spf13/pflag"}},
