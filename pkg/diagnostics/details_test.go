@@ -280,3 +280,31 @@ func TestAnAnswerInShadowIsRecordedAfterTheRequest(t *testing.T) {
 		t.Errorf("%s: %+v", trace.Verdict, stop)
 	}
 }
+
+func TestAFailureThatIsIgnoredIsThatOfTheWebhookThatWasCalled(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		gate   Gate
+		key    string
+		stops  []string
+		wanted string // the stop that is ignored
+	}{
+		{"a mutating webhook", MutatingAdmission, mutationFailedOpenPrefix, []string{"first/x", "second/y"}, "first/x"},
+		{"mutating webhooks of the same name are called one after the other", MutatingAdmission, mutationFailedOpenPrefix, []string{"first/x", "second/x"}, "second/x"},
+		{"a validating webhook", ValidatingAdmission, validationFailedOpen, []string{"first/x", "second/y"}, "first/x"},
+		{"validating webhooks of the same name are called together", ValidatingAdmission, validationFailedOpen, []string{"first/x", "second/x"}, "x"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := &Record{}
+			for _, by := range tc.stops {
+				r.add(Stop{Gate: tc.gate, By: by})
+			}
+			r.Annotated(tc.key+"round_0_index_0", "x")
+			for _, stop := range r.stops {
+				if (stop.Verdict == Ignored) != (stop.By == tc.wanted) {
+					t.Errorf("%s has the verdict %v", stop.By, stop.Verdict)
+				}
+			}
+		})
+	}
+}

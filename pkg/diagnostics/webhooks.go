@@ -184,10 +184,14 @@ func (r *Record) ignored(gate Gate, webhook string) {
 	if r.closed {
 		return
 	}
-	for i := range r.stops {
-		if stop := &r.stops[i]; stop.Gate == gate && (stop.By == webhook || strings.HasSuffix(stop.By, "/"+webhook)) {
-			stop.Verdict = Ignored
-			return
+	// Another configuration may have a webhook with the same name. Mutating webhooks are called one after the other, so
+	// the last one was called by the report; validating ones are called together, so that it is not known which.
+	if gate == MutatingAdmission || !r.ambiguous(gate, webhook) {
+		for i := range slices.Backward(r.stops) {
+			if stop := &r.stops[i]; stop.Gate == gate && (stop.By == webhook || strings.HasSuffix(stop.By, "/"+webhook)) {
+				stop.Verdict = Ignored
+				return
+			}
 		}
 	}
 	r.add(Stop{Gate: gate, Verdict: Ignored, By: webhook})
