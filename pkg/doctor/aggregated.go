@@ -85,7 +85,7 @@ type aggregation struct {
 // Checks returns the checks in their order.
 func (a *Aggregated) Checks() ([]Check, error) {
 	config := rest.CopyConfig(a.Config)
-	config.QPS = -1
+	config.QPS, config.ContentType, config.AcceptContentTypes = -1, "application/json", "application/json"
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("the kubeconfig of the cluster cannot be used: %w", err)
@@ -126,7 +126,7 @@ func unread(what string, err error) Finding {
 	if apierrors.IsForbidden(err) {
 		return warning("run this command as an administrator of the cluster, or let the service account get, list "+what, "not checked: this user may not read %s", what)
 	}
-	return broken("", "%s cannot be read: %v", what, reason(err))
+	return broken("run this command again; if it fails again, see the log of kube-apiserver", "%s cannot be read: %v", what, reason(err))
 }
 
 func (c *aggregation) reachable(ctx context.Context) []Finding {

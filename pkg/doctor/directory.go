@@ -154,6 +154,9 @@ func (s *Standalone) encryption(ctx context.Context) []Finding {
 		return []Finding{untrusted(err)}
 	}
 	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		return []Finding{broken("", "%s is no regular file", path)}
+	}
 	if err == nil && info.Mode().Perm()&0o077 != 0 {
 		return []Finding{broken("run \"chmod 600 "+path+"\"; if another user may have read it, run \"gatehouse encryption rotate\"", "other users may read the keys in %s", path)}
 	}

@@ -131,11 +131,15 @@ func memberFindings(m *space.Member, external bool) []Finding {
 	if external {
 		cure = "delete objects that are not needed (\"gatehouse storage top\"), then run \"gatehouse storage compact\" and \"gatehouse storage defrag\" with the same --etcd-servers; or raise --quota-backend-bytes of etcd"
 	}
+	used := m.InUse // the server shrinks the file of an embedded etcd by itself
+	if external {
+		used = m.Size
+	}
 	switch {
 	case m.NoSpace:
 		found = append(found, broken(cure, "the database of the member %s is full, %s of %s: writes are refused", name, space.Bytes(m.Size), space.Bytes(m.Quota)))
-	case m.Quota > 0 && m.InUse*100 >= m.Quota*fullPercent:
-		found = append(found, warning(cure, "the database of the member %s uses %s of %s", name, space.Bytes(m.InUse), space.Bytes(m.Quota)))
+	case m.Quota > 0 && used*100 >= m.Quota*fullPercent:
+		found = append(found, warning(cure, "the database of the member %s uses %s of %s", name, space.Bytes(used), space.Bytes(m.Quota)))
 	}
 	return found
 }

@@ -29,7 +29,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -83,7 +82,7 @@ func (s *Standalone) adminKubeconfig(context.Context) []Finding {
 		return []Finding{untrusted(err)}
 	}
 	var found []Finding
-	own, err := os.ReadFile(filepath.Join(s.certificateDir(), "ca.crt"))
+	own, err := files.ReadFile(filepath.Join(s.certificateDir(), "ca.crt"))
 	if err == nil && !bytes.Equal(bytes.TrimSpace(own), bytes.TrimSpace(config.CAData)) {
 		found = append(found, broken("", "the authority in the administrator's kubeconfig is not that in %s", filepath.Join(s.certificateDir(), "ca.crt")))
 	}
@@ -105,7 +104,11 @@ func (s *Standalone) adminKubeconfig(context.Context) []Finding {
 
 // named reports whether the serving certificate is not valid for the server of the kubeconfig.
 func (s *Standalone) named(config *rest.Config) (Finding, bool) {
-	certs, err := cert.CertsFromFile(filepath.Join(s.certificateDir(), "serving.crt"))
+	content, err := files.ReadFile(filepath.Join(s.certificateDir(), "serving.crt"))
+	if err != nil {
+		return Finding{}, false // a finding of another check
+	}
+	certs, err := cert.ParseCertsPEM(content)
 	if err != nil {
 		return Finding{}, false // a finding of another check
 	}
