@@ -331,6 +331,11 @@ var rooms = []room{
 		"pkg/apis/diagnostics", "pkg/credentials", "pkg/failover", "pkg/files", "pkg/rewrite", "pkg/storage", "go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/api/v3/...", "go.uber.org/zap", "github.com/spf13/pflag", "sigs.k8s.io/yaml",
 		"k8s.io/apiserver/pkg/apis/apiserver/v1", "k8s.io/client-go/...",
 	}},
+	// The doctor reads what the packages of files, etcd and backups have written, and verifies it with their functions.
+	{packages: "pkg/doctor", may: []string{
+		"pkg/certificates", "pkg/files", "pkg/storage", "pkg/storage/backup/...", "pkg/storage/cluster", "pkg/storage/embedded", "pkg/storage/space",
+		"golang.org/x/sys/unix", "k8s.io/client-go/...",
+	}},
 	{packages: "pkg/serving", may: []string{
 		"pkg/certificates", "pkg/files", "pkg/limits", "github.com/google/uuid", "github.com/spf13/pflag",
 		"k8s.io/apiserver/pkg/server", "k8s.io/apiserver/pkg/server/dynamiccertificates", "k8s.io/apiserver/pkg/server/healthz", "k8s.io/apiserver/pkg/server/options",
