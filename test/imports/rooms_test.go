@@ -162,10 +162,8 @@ var rooms = []room{
 		"k8s.io/component-base/metrics/...",
 	}},
 	// RevocationRestriction guards the object that revocation reads.
-	{packages: "pkg/admission/plugin/certificates", may: []string{
-		"pkg/authentication/revocation", "pkg/signers", "pkg/apis/<group>",
-		"k8s.io/apiserver/pkg/admission/...", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer",
-	}},
+	{packages: "pkg/admission/plugin/certificates", may: []string{"pkg/authentication/revocation", "pkg/signers", "pkg/apis/<group>", "k8s.io/apiserver/pkg/admission/...", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer"}},
+
 	{packages: "pkg/admission(/.*)?", may: []string{
 		"pkg/admission/...", "pkg/authorization/host", "pkg/diagnostics", "pkg/quota", "pkg/signers", "pkg/apis/<group>", "pkg/apis/<group>/<version>", "k8s.io/apiserver/pkg/util/webhook", "pkg/generated/clientset/versioned", "pkg/generated/listers/...", "pkg/generated/informers/...",
 		"k8s.io/apiserver/pkg/admission/...", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/authorization/authorizer", "k8s.io/apiserver/pkg/quota/...",
@@ -174,10 +172,8 @@ var rooms = []room{
 	// Tokens are signed with the library that the OIDC authenticator of k8s.io/apiserver uses.
 	{packages: "pkg/authentication/serviceaccount", may: []string{"k8s.io/apiserver/pkg/authentication/...", "k8s.io/apiserver/pkg/audit", "k8s.io/apiserver/pkg/warning", "k8s.io/client-go/util/keyutil", "gopkg.in/go-jose/go-jose.v2/..."}},
 	// Revocation applies to the certificates of users that the authorizer of hosts treats as hosts.
-	{packages: "pkg/authentication/revocation", may: []string{
-		"pkg/authorization/host", "pkg/signers", "k8s.io/apiserver/pkg/authentication/authenticator", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/server/...",
-		"k8s.io/client-go/kubernetes/typed/core/v1", "k8s.io/client-go/rest", "k8s.io/client-go/util/retry",
-	}},
+	{packages: "pkg/authentication/revocation", may: []string{"pkg/authorization/host", "pkg/signers", "k8s.io/apiserver/pkg/authentication/authenticator", "k8s.io/apiserver/pkg/authentication/user", "k8s.io/apiserver/pkg/server/...", "k8s.io/client-go/kubernetes/typed/core/v1", "k8s.io/client-go/rest", "k8s.io/client-go/util/retry"}},
+
 	{packages: "pkg/authentication/origin"}, // pkg/authentication writes the names, and pkg/apiserver reads them
 	// Tokens of providers are verified by the library's authenticators. The issuer in a token is parsed as that
 	// of a service account's is.
@@ -343,6 +339,9 @@ var rooms = []room{
 		"pkg/apis/diagnostics", "pkg/credentials", "pkg/failover", "pkg/files", "pkg/rewrite", "pkg/storage", "go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/api/v3/...", "go.uber.org/zap", "github.com/spf13/pflag", "sigs.k8s.io/yaml",
 		"k8s.io/apiserver/pkg/apis/apiserver/v1", "k8s.io/client-go/...",
 	}},
+	// The doctor reads what the packages of files, etcd and backups have written, and verifies it with their functions.
+	{packages: "pkg/doctor", may: []string{"pkg/certificates", "pkg/files", "pkg/storage", "pkg/storage/backup/...", "pkg/storage/cluster", "pkg/storage/embedded", "pkg/storage/space", "golang.org/x/sys/unix", "k8s.io/client-go/..."}},
+
 	{packages: "pkg/serving", may: []string{
 		"pkg/certificates", "pkg/files", "pkg/limits", "github.com/google/uuid", "github.com/spf13/pflag",
 		"k8s.io/apiserver/pkg/server", "k8s.io/apiserver/pkg/server/dynamiccertificates", "k8s.io/apiserver/pkg/server/healthz", "k8s.io/apiserver/pkg/server/options",

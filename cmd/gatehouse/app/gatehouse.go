@@ -18,6 +18,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -30,6 +31,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/auth"
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/backup"
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/command"
+	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/doctor"
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/encryption"
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/login"
 	"github.com/gatehouse-dev/gatehouse/cmd/gatehouse/member"
@@ -38,13 +40,19 @@ import (
 )
 
 // Execute runs the command line and returns the exit code: 0, or 1 after an error on standard
-// error.
+// error. "gatehouse doctor" has exit codes of its own.
 func Execute(ctx context.Context, args []string) int {
 	cmd := NewCommand()
 	cmd.SetArgs(args)
 	if err := cmd.ExecuteContext(ctx); err != nil {
+		code := 1
+		if exit, is := errors.AsType[*doctor.Exit](err); is {
+			if code, err = exit.Code, exit.Err; err == nil {
+				return code // the report has been printed
+			}
+		}
 		logging.PrintErrors(os.Stderr, "gatehouse", err)
-		return 1
+		return code
 	}
 	return 0
 }
@@ -52,7 +60,7 @@ func Execute(ctx context.Context, args []string) int {
 // NewCommand returns the command gatehouse.
 func NewCommand() *cobra.Command {
 	cmd := command.Parent("gatehouse", "A kubectl-compatible API server for the machines outside a cluster",
-		newUpCommand(), newAPIServerCommand(), newControllersCommand(), login.NewKubeconfigCommand(), newUserCommand(), newHostCommand(), newSimulateHostsCommand(), newCertificatesCommand(), auth.NewCommand(), encryption.NewCommand(), member.NewCommand(), backup.NewCommand(), backup.NewRestoreCommand(), storage.NewCommand(), newVersionCommand())
+		newUpCommand(), newAPIServerCommand(), newControllersCommand(), login.NewKubeconfigCommand(), newUserCommand(), newHostCommand(), newSimulateHostsCommand(), newCertificatesCommand(), auth.NewCommand(), encryption.NewCommand(), member.NewCommand(), backup.NewCommand(), backup.NewRestoreCommand(), storage.NewCommand(), doctor.NewCommand(), newVersionCommand())
 	cmd.Long = `Gatehouse is a Kubernetes-style API server for the machines outside your cluster.
 
 Start one with "gatehouse up": it keeps its data in an etcd inside the same process and

@@ -278,6 +278,17 @@ func ReadManifest(path string) (*Manifest, error) {
 	return a.Manifest, nil
 }
 
+// Check reads a whole backup, and returns an error if any byte of it is not as it was written. It decodes no object, as Verify
+// does, and writes no file.
+func Check(ctx context.Context, path string) (*Manifest, error) {
+	a, err := openFile(path)
+	if err != nil {
+		return nil, named(path, err)
+	}
+	defer a.close()
+	return a.Manifest, named(path, a.check(ctx))
+}
+
 // named names the file in the error of a backup.
 func named(path string, err error) error {
 	if err == nil {

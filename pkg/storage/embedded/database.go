@@ -31,6 +31,10 @@ import (
 	"go.etcd.io/etcd/server/v3/storage/schema"
 )
 
+// Check verifies the database and the log below a directory of Start, and changes nothing. It returns a *Problem, or nil for
+// a sound or a missing database. A database that a process has open is a *Problem of reason InUse.
+func Check(root string) error { return checkDatabase(root) }
+
 // checkDatabase verifies an existing database and its log before etcd opens them. etcd opens the
 // file in a separate goroutine, where a damaged page, or one beyond the end of a truncated file,
 // ends the process with a stack trace that cannot be caught. The walk reads what etcd reads next

@@ -102,8 +102,7 @@ func InstallGatehouse(ctx context.Context, c *Cluster, rbac string, replicas int
 		return nil, err
 	}
 	for i := range replicas {
-		replica, err := g.StartReplica(ctx, fmt.Sprintf("gatehouse-%d", i),
-			"--etcd-servers="+g.etcdURL, "--etcd-cafile="+g.etcdCA.CertFile(), "--etcd-certfile="+g.client.Cert, "--etcd-keyfile="+g.client.Key)
+		replica, err := g.StartReplica(ctx, fmt.Sprintf("gatehouse-%d", i), g.EtcdFlags()...)
 		if err != nil {
 			return nil, err
 		}
@@ -114,6 +113,11 @@ func InstallGatehouse(ctx context.Context, c *Cluster, rbac string, replicas int
 		return nil, err
 	}
 	return g, g.WaitAvailable(ctx)
+}
+
+// EtcdFlags returns the flags that name the etcd of the replicas.
+func (g *Gatehouse) EtcdFlags() []string {
+	return []string{"--etcd-servers=" + g.etcdURL, "--etcd-cafile=" + g.etcdCA.CertFile(), "--etcd-certfile=" + g.client.Cert, "--etcd-keyfile=" + g.client.Key}
 }
 
 // registration is the Service and the APIServices.

@@ -1,0 +1,21 @@
+/*
+Copyright The Gatehouse Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package doctor finds what is wrong with a data directory, a server, or the registration of a server in a cluster, and
+// names the cure of each fault. It only reads. cmd/gatehouse/doctor is its command line.
+//
+// Read Standalone.Checks and Aggregated.Checks, the tables of checks, and Run, which bounds each of them.
+package doctor
