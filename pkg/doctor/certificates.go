@@ -30,9 +30,12 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/files"
 )
 
-// soon is the rest of the life of a certificate from which it is a warning. Servers renew theirs when a third is left, so
-// then something has failed.
-const soon = 14 * 24 * time.Hour
+// soon is the rest of the life of a certificate from which it is a warning, at most a part of its life: those that are renewed
+// every day have never more. Servers renew theirs when a third is left, so then something has failed.
+const (
+	soon       = 14 * 24 * time.Hour
+	partOfLife = 6
+)
 
 // expiry returns what is wrong with the validity of a certificate; a status of OK for nothing.
 func expiry(what, cure string, c *x509.Certificate, now time.Time) Finding {
@@ -41,7 +44,7 @@ func expiry(what, cure string, c *x509.Certificate, now time.Time) Finding {
 		return broken("set the clock of this machine, and keep it right with NTP", "%s is valid from %s on, and the clock of this machine says %s", what, stamp(c.NotBefore), stamp(now))
 	case left < 0:
 		return broken(cure, "%s expired on %s", what, stamp(c.NotAfter))
-	case left < soon:
+	case left < min(soon, c.NotAfter.Sub(c.NotBefore)/partOfLife):
 		return warning(cure, "%s expires on %s, in %s", what, stamp(c.NotAfter), age(left))
 	}
 	return ok("%s is valid until %s", what, stamp(c.NotAfter))

@@ -53,7 +53,8 @@ func (s *Standalone) clock(ctx context.Context) []Finding {
 	if err == nil && state != nil {
 		peers := certificates.PeerFilesIn(s.certificateDir())
 		for _, address := range s.peers(ctx) {
-			config := &rest.Config{Host: address, TLSClientConfig: rest.TLSClientConfig{CAFile: peers.CAFile, CertFile: peers.CertFile, KeyFile: peers.KeyFile}}
+			// A member has HTTP/1.1 for other members, and gRPC by HTTP/2, at the same address.
+			config := &rest.Config{Host: address, TLSClientConfig: rest.TLSClientConfig{CAFile: peers.CAFile, CertFile: peers.CertFile, KeyFile: peers.KeyFile, NextProtos: []string{"http/1.1"}}}
 			if f, did := s.compare(ctx, config, "the member at "+address, "/version"); did {
 				compared++
 				found = append(found, f...)

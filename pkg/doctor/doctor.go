@@ -88,6 +88,9 @@ func Run(ctx context.Context, checks []Check, timeout time.Duration) Report {
 			if f.Cure == "" && f.Status != OK {
 				f.Cure = check.Cure
 			}
+			if slices.Contains(report.Findings, f) {
+				continue // two APIServices of one server
+			}
 			broken[check.Name] = broken[check.Name] || f.Status == Broken
 			report.Status = worse(report.Status, f.Status)
 			report.Findings = append(report.Findings, f)

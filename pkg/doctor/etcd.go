@@ -73,30 +73,30 @@ func (s *Standalone) etcd(ctx context.Context) []Finding {
 // etcdFindings returns what is wrong with the members of an etcd.
 func etcdFindings(members []space.Member, external bool) []Finding {
 	var found []Finding
-	voters, healthy, leader := 0, 0, false
+	voters, responding, leader := 0, 0, false
 	for i := range members {
 		m := &members[i]
 		if !m.Learner {
 			voters++
 			leader = leader || m.Leader
-			if m.Err == nil || m.Elsewhere {
-				healthy++
+			if responds(m) {
+				responding++
 			}
 		}
 		found = append(found, memberFindings(m, external)...)
 	}
 	quorum := storage.QuorumOf(voters)
-	summary := fmt.Sprintf("%d of %d voters respond, %d are needed", healthy, voters, quorum.Needed)
+	summary := fmt.Sprintf("%d of %d voters respond, %d are needed", responding, voters, quorum.Needed)
 	start := "start the members that do not respond, or replace them with \"gatehouse member replace\""
 	if external {
 		start = "start the members that do not respond, or replace them in etcd (etcdctl member)"
 	}
 	switch {
-	case healthy < quorum.Needed || !leader && healthy < voters:
+	case responding < quorum.Needed || !leader && responding < voters:
 		found = append(found, broken(start+"; if most of them are lost, restore a backup with \"gatehouse restore\"", "%s: writes fail", summary))
 	case !leader:
 		found = append(found, broken("wait for an election; if there is none, see whether the members reach each other and how fast their disks are", "etcd has no leader"))
-	case healthy < voters && healthy == quorum.Needed:
+	case responding < voters && responding == quorum.Needed:
 		found = append(found, warning(start, "%s: none more may fail", summary))
 	}
 	if text := quorum.Warning(); text != "" {
@@ -115,11 +115,19 @@ func etcdFindings(members []space.Member, external bool) []Finding {
 	return orOK(found, "%s, with a leader and without alarms", summary)
 }
 
+// responds reports whether a member has reported its status, which it does without a leader, too, or is reached on another
+// machine only.
+func responds(m *space.Member) bool { return m.Version != "" || m.Elsewhere }
+
 func memberFindings(m *space.Member, external bool) []Finding {
 	var found []Finding
 	name := strings.TrimSpace(m.String())
-	if m.Err != nil && !m.Elsewhere {
-		found = append(found, warning("start it, or see in its log what is wrong", "the member %s is not healthy: %v", name, m.Err))
+	switch {
+	case m.Err == nil || m.Elsewhere:
+	case responds(m):
+		found = append(found, warning("see in its log what is wrong", "the member %s is not healthy: %v", name, m.Err))
+	default:
+		found = append(found, warning("start it, or see in its log why it does not respond", "the member %s does not respond: %s", name, strings.TrimSuffix(m.Err.Error(), ": start it, or correct the URL")))
 	}
 	if m.Learner {
 		found = append(found, warning("wait until it has the data and votes; if it does not, see its log", "the member %s is a learner: it does not count for the quorum", name))

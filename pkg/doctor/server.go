@@ -233,16 +233,21 @@ func (s *Standalone) server(ctx context.Context) []Finding {
 // notReady returns the failed checks and the notes of /readyz?verbose.
 func notReady(a *answer) []Finding {
 	var found []Finding
+	var failed []string
 	for line := range strings.Lines(string(a.body)) {
 		line = strings.TrimSpace(line)
-		if failed, is := strings.CutPrefix(line, "[-]"); is {
-			found = append(found, broken("read the server's log, which has the reason", "the server is not ready: %s", failed))
+		if check, is := strings.CutPrefix(line, "[-]"); is {
+			check, _, _ = strings.Cut(check, " ")
+			failed = append(failed, check)
 		}
 		if note, is := strings.CutPrefix(line, "[!]"); is {
 			found = append(found, warning("cure what the message names (docs/debugging.md)", "the server serves, but %s", note))
 		}
 	}
-	if a.code != http.StatusOK && len(found) == 0 {
+	if len(failed) > 0 {
+		found = append(found, broken("read the server's log, which has the reasons; if etcd is among them, see its line", "the server is not ready: %s failed", some(failed, ", ")))
+	}
+	if a.code != http.StatusOK && len(failed) == 0 {
 		found = append(found, broken("", "/readyz responds with %d", a.code))
 	}
 	return found

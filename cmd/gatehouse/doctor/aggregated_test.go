@@ -49,6 +49,12 @@ func TestNothingIsWrongWithAHealthyCluster(t *testing.T) {
 			t.Errorf("the rights of %q were reviewed, and not those of this user", c.subjects)
 		}
 	})
+	t.Run("with a certificate that is renewed every day", func(t *testing.T) {
+		c := healthyCluster(t)
+		c.lifetime = 24 * time.Hour
+		c.serve(t, c.clock.Now().Add(12*time.Hour), serviceName)
+		healthy(t, c.run(t))
+	})
 	t.Run("with a new authority beside the old one", func(t *testing.T) {
 		c := healthyCluster(t)
 		other, _ := newAuthority(t, "gatehouse-ca-new", c.clock.Now().Add(9*365*24*time.Hour))

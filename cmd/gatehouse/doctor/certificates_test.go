@@ -49,15 +49,22 @@ func newAuthority(t *testing.T, name string, until time.Time) (certPEM, keyPEM [
 	return encode(t, der, key)
 }
 
-// newLeaf makes a certificate of an authority that is valid until a time.
+const year = 365 * 24 * time.Hour
+
+// newLeaf makes a certificate of an authority that is valid for a year, until a time.
 func newLeaf(t *testing.T, caPEM, caKeyPEM []byte, until time.Time, names ...string) (certPEM, keyPEM []byte) {
+	t.Helper()
+	return newLeafOf(t, caPEM, caKeyPEM, until.Add(-year), until, names...)
+}
+
+func newLeafOf(t *testing.T, caPEM, caKeyPEM []byte, from, until time.Time, names ...string) (certPEM, keyPEM []byte) {
 	t.Helper()
 	ca, err := tls.X509KeyPair(caPEM, caKeyPEM)
 	must(t, err)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "leaf"}, NotBefore: until.Add(-365 * 24 * time.Hour), NotAfter: until,
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "leaf"}, NotBefore: from, NotAfter: until,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		DNSNames: names, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 	}

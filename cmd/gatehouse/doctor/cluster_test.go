@@ -17,6 +17,7 @@ limitations under the License.
 package doctor_test
 
 import (
+	"cmp"
 	"crypto/tls"
 	"encoding/json"
 	"net"
@@ -65,6 +66,8 @@ type cluster struct {
 	subjects []string
 
 	ca, caKey []byte
+	// lifetime is that of the certificate of the server; 0 for a year.
+	lifetime time.Duration
 }
 
 func (c *cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -200,7 +203,7 @@ func healthyCluster(t *testing.T) *cluster {
 // serve starts a server with a certificate of the authority that ends at a time.
 func (c *cluster) serve(t *testing.T, until time.Time, names ...string) {
 	t.Helper()
-	leaf, key := newLeaf(t, c.ca, c.caKey, until, names...)
+	leaf, key := newLeafOf(t, c.ca, c.caKey, until.Add(-cmp.Or(c.lifetime, year)), until, names...)
 	pair, err := tls.X509KeyPair(leaf, key)
 	must(t, err)
 	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair}})
