@@ -50,6 +50,7 @@ import (
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/diagnostics/uisession"
 	fleetregistry "github.com/gatehouse-dev/gatehouse/pkg/registry/fleet"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/instance"
+	"github.com/gatehouse-dev/gatehouse/pkg/registry/fleet/streams"
 	"github.com/gatehouse-dev/gatehouse/pkg/registry/rbac/escalation"
 	"github.com/gatehouse-dev/gatehouse/pkg/storage"
 	"github.com/gatehouse-dev/gatehouse/pkg/tunnel"
@@ -92,6 +93,10 @@ type Config struct {
 	Watches WatchLimits
 	// WatchSessions records the open watches; a new one if it is nil.
 	WatchSessions *watches.Registry
+	// Tunnels are those of hosts to this server; new ones if it is nil. Hosts opens streams to hosts, by these tunnels only if
+	// it is nil.
+	Tunnels *tunnel.Registry
+	Hosts   streams.Dialer
 	// Metrics are served at /metrics besides those of the process and of watches.
 	Metrics []metrics.Gatherer
 }
@@ -143,6 +148,8 @@ type completedConfig struct {
 	encryption     *storage.Encryption
 	diagnostics    diagnosticsregistry.StorageProvider
 	watches        *watches.Registry
+	tunnels        *tunnel.Registry
+	hosts          streams.Dialer
 }
 
 // CompletedConfig is a Config with all derived values.
@@ -164,6 +171,13 @@ func (c *Config) Complete() CompletedConfig {
 		patches:        &patchCheck{serializer: library.Serializer},
 		startChecks:    slices.Clone(c.StartChecks),
 		encryption:     c.Encryption,
+	}
+	completed.tunnels, completed.hosts = c.Tunnels, c.Hosts
+	if completed.tunnels == nil {
+		completed.tunnels = tunnel.NewRegistry()
+	}
+	if completed.hosts == nil {
+		completed.hosts = completed.tunnels
 	}
 	completed.fleetScheme, completed.fleetCodecs = NewFleetScheme()
 	if loopback := library.LoopbackClientConfig; loopback != nil {
@@ -295,7 +309,7 @@ func (c CompletedConfig) groupSets(types *typeCheck) ([]groupSet, error) {
 		sets = append(sets, c.builtins.groups(c.tokens, types))
 	}
 	own := fleetGroups(c.fleetScheme, c.fleetCodecs, fleetregistry.StorageProvider{
-		Tokens: c.tokens, Objects: c.objects, Updates: updates, Tunnels: tunnel.NewRegistry(), Authorizer: c.generic.Authorization.Authorizer,
+		Tokens: c.tokens, Objects: c.objects, Updates: updates, Tunnels: c.tunnels, Hosts: c.hosts, Authorizer: c.generic.Authorization.Authorizer,
 	})
 	own.names, own.providers = append(own.names, diagnosticsapi.GroupName), append(own.providers, c.diagnostics)
 	return append(sets, own), nil

@@ -114,6 +114,19 @@ func Loopback(serverName string, now time.Time) (provider dynamiccertificates.SN
 	return provider, pair.CertPEM, nil
 }
 
+// Replica creates the certificate by which a server authenticates itself to the other servers of its API, and by
+// which they authenticate it: self-signed, in memory only, and trusted by those that have it (pkg/peers).
+func Replica(user, serverName string, now time.Time) (KeyPair, error) {
+	return sign(nil, &x509.Certificate{
+		Subject:     pkix.Name{CommonName: user},
+		DNSNames:    []string{serverName},
+		NotBefore:   now.Add(-day), // the clocks of servers differ
+		NotAfter:    now.Add(loopbackLifetime),
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	})
+}
+
 func issueCA(now time.Time) (KeyPair, error) { return issueAuthority("gatehouse-ca", now) }
 
 func issueAuthority(name string, now time.Time) (KeyPair, error) {

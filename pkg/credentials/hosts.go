@@ -66,24 +66,25 @@ func (o *HostOptions) Validate() []error {
 	return errs
 }
 
-// Identity returns the client configurations of the hosts and the URLs of the servers.
-func (o *HostOptions) Identity() (identity func(host string) (*rest.Config, error), servers string, err error) {
+// Identity returns the client configurations of the hosts, the list of servers if there are several, and the URLs of the
+// servers.
+func (o *HostOptions) Identity() (identity func(host string) (*rest.Config, error), list failover.Servers, servers string, err error) {
 	if o.Impersonate {
 		config, list, err := failover.ReadFile(o.Kubeconfig)
 		if err != nil {
-			return nil, "", fmt.Errorf("--kubeconfig=%s: %w", o.Kubeconfig, err)
+			return nil, nil, "", fmt.Errorf("--kubeconfig=%s: %w", o.Kubeconfig, err)
 		}
-		return ImpersonatedHosts(config, list), list.Names(config), nil
+		return ImpersonatedHosts(config, list), list, list.Names(config), nil
 	}
 	ca, err := certificates.LoadCA(filepath.Join(o.DataDir, o.CertificateDir))
 	if err != nil {
-		return nil, "", fmt.Errorf("--data-dir=%s: %w; where the server is elsewhere, use --kubeconfig and --impersonate", o.DataDir, err)
+		return nil, nil, "", fmt.Errorf("--data-dir=%s: %w; where the server is elsewhere, use --kubeconfig and --impersonate", o.DataDir, err)
 	}
 	config, list, err := adminConfig(o.DataDir, o.AdminKubeconfig)
 	if err != nil {
-		return nil, "", err
+		return nil, nil, "", err
 	}
-	return CertifiedHosts(config, list, ca), list.Names(config), nil
+	return CertifiedHosts(config, list, ca), list, list.Names(config), nil
 }
 
 // AdminConfig returns the configuration in the administrator's kubeconfig of a data directory, with failover if it

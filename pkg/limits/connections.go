@@ -214,9 +214,9 @@ func (c *Connections) begin(address string) (*connection, func()) {
 	}
 }
 
-// authenticated is called for each authenticated request. A connection belongs to the user of its
+// Authenticated is called for each authenticated request. A connection belongs to the user of its
 // first one: that of a front proxy carries requests of many users.
-func (c *Connections) authenticated(address, user string) {
+func (c *Connections) Authenticated(address, user string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	conn := c.open[address]

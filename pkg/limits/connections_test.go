@@ -101,7 +101,7 @@ func wantOpen(t *testing.T, c *Connections, conns ...net.Conn) {
 func TestTheOldestUnauthenticatedConnectionIsClosedFirst(t *testing.T) {
 	c, dial := listen(t, 3)
 	known := dial()
-	c.authenticated(known.LocalAddr().String(), "alice")
+	c.Authenticated(known.LocalAddr().String(), "alice")
 	first, second := dial(), dial()
 	third := dial()
 	wantClosed(t, first)
@@ -115,7 +115,7 @@ func TestTheOldestIdleConnectionOfTheUserWithTheMostIsClosed(t *testing.T) {
 	c, dial := listen(t, crowd+3)
 	add := func(user string) net.Conn {
 		conn := dial()
-		c.authenticated(conn.LocalAddr().String(), user)
+		c.Authenticated(conn.LocalAddr().String(), user)
 		return conn
 	}
 	bob := []net.Conn{add("bob"), add("bob")}
@@ -135,7 +135,7 @@ func TestAcceptWaitsWhereNoConnectionCanBeClosed(t *testing.T) {
 	var known []net.Conn
 	for range 2 {
 		conn := dial()
-		c.authenticated(conn.LocalAddr().String(), "alice")
+		c.Authenticated(conn.LocalAddr().String(), "alice")
 		known = append(known, conn)
 	}
 	waiting := make(chan net.Conn)

@@ -242,7 +242,7 @@ func (c *Connections) Authenticator(inner authenticator.Request) authenticator.R
 	return authenticator.RequestFunc(func(r *http.Request) (*authenticator.Response, bool, error) {
 		response, ok, err := inner.AuthenticateRequest(r)
 		if ok && err == nil && response != nil && response.User != nil && response.User.GetName() != user.Anonymous {
-			c.authenticated(r.RemoteAddr, response.User.GetName())
+			c.Authenticated(r.RemoteAddr, response.User.GetName())
 		}
 		return response, ok, err
 	})

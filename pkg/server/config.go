@@ -18,6 +18,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -105,7 +106,7 @@ func NewConfig(ctx context.Context, in Inputs) (*apiserver.Config, error) {
 		flowControl, sources, err = applyStandalone(ctx, in, bound, config)
 	}
 	if err == nil {
-		err = applyPage(in, config)
+		err = errors.Join(applyPage(in, config), applyPeers(ctx, in, config))
 	}
 	if err != nil {
 		return nil, err

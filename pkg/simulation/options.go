@@ -19,6 +19,7 @@ package simulation
 import (
 	"fmt"
 	"hash/fnv"
+	"net/url"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -56,6 +57,9 @@ type Options struct {
 	// Tunnels is the number of hosts, from the first one on, that keep a tunnel to the server for logs, exec and port
 	// forwarding. Each has a connection of its own.
 	Tunnels int
+	// Servers are those to which tunnels go: to the next one when one fails. Without any, it is that of the client
+	// configurations.
+	Servers []*url.URL
 	// Version is the version of the agents.
 	Version string
 

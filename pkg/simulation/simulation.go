@@ -61,7 +61,9 @@ func New(options Options, identity func(host string) (*rest.Config, error)) (*Si
 		}
 		s.agents = append(s.agents, a)
 		if number <= options.Tunnels {
-			s.tunnels = append(s.tunnels, func(ctx context.Context) { tunnel.Serve(ctx, config, nil, name, streaming.New(a, runtime), nil) })
+			s.tunnels = append(s.tunnels, func(ctx context.Context) {
+				tunnel.Serve(ctx, config, options.Servers, name, streaming.New(a, runtime), nil)
+			})
 		}
 	}
 	return s, nil

@@ -323,6 +323,11 @@ var rooms = []room{
 	}},
 	// The connections that agents of hosts open to the server: both ends.
 	{packages: "pkg/tunnel", may: []string{"pkg/apis/fleet/v1alpha1", "golang.org/x/net/http2", "k8s.io/client-go/rest", "k8s.io/client-go/transport"}},
+	// The connections between the servers of one API: they find each other in etcd, and reach hosts through each other's tunnels.
+	{packages: "pkg/peers", may: []string{
+		"pkg/apis/fleet/v1alpha1", "pkg/certificates", "pkg/tunnel", "github.com/google/uuid", "go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/api/v3/...",
+		"k8s.io/apiserver/pkg/server/dynamiccertificates", "k8s.io/component-base/metrics",
+	}, tests: []string{"pkg/storage/embedded"}},
 	// The servers that a kubeconfig lists, below client-go.
 	{packages: "pkg/failover", may: []string{"k8s.io/client-go/rest", "k8s.io/client-go/tools/clientcmd/..."}},
 	{packages: "pkg/credentials", may: []string{"pkg/authentication/revocation", "pkg/certificates", "pkg/failover", "pkg/files", "pkg/generated/clientset/versioned", "github.com/spf13/pflag", "k8s.io/client-go/...", "k8s.io/cluster-bootstrap/..."}},
@@ -379,22 +384,4 @@ var forTests = []string{
 	"pkg/apis/...", "pkg/apiserver",
 	"pkg/generated/...", // typed clients and their fakes
 	"pkg/files/filestest",
-}
-
-// Packages that only the named rooms may import, whatever a room lists.
-var nobody = []struct {
-	packages string
-	but      string
-	why      string
-}{
-	{"go.etcd.io/etcd/server/v3/...", "pkg/storage/embedded(/snapshot)?", "etcd's server belongs to pkg/storage/embedded"},
-	{"go.etcd.io/etcd/etcdutl/v3/...", "pkg/storage/embedded/snapshot", "etcd's offline tools belong to pkg/storage/embedded/snapshot"},
-	{"go.etcd.io/bbolt/...", "pkg/storage/embedded(/snapshot)?", "etcd's database belongs to pkg/storage/embedded"},
-	{"pkg/delegation", "pkg/server(/options)?|cmd/.*|test/.*", "only pkg/server delegates to a cluster"},
-	{"pkg/server/...", "pkg/server|cmd/.*|test/.*", "pkg/server joins the packages, so only cmd imports it"},
-	{"pkg/apis/<group>/fuzzer", "test/.*", "fuzzers are for tests"},
-	{"pkg/files/filestest", "test/.*", "helpers of tests are for tests"},
-	{"k8s.io/kubernetes/...", "", "the product is not built on k8s.io/kubernetes"},
-	{"k8s.io/client-go/kubernetes/fake", "test/.*", "fakes are for tests"},
-	{"k8s.io/client-go/testing", "pkg/generated/clientset/versioned/.*fake", "fakes are for tests"},
 }

@@ -62,10 +62,11 @@ their leases expire, and their Hosts and instances remain. "kubectl delete hosts
 			if err := command.Invalid(append(c.Complete(), hosts.Validate()...)); err != nil {
 				return err
 			}
-			identity, server, err := hosts.Identity()
+			identity, list, server, err := hosts.Identity()
 			if err != nil {
 				return err
 			}
+			c.Servers = list
 			simulated, err := simulation.New(c.Options, identity)
 			if err != nil {
 				return err

@@ -41,9 +41,10 @@ type StorageProvider struct {
 	Objects instance.ObjectReader
 	// Updates runs the updates of apps by rollbacks.
 	Updates app.CallerUpdates
-	// Tunnels are those of hosts, and Authorizer decides about requests that go through them. If Tunnels is nil, their
-	// endpoints are not served.
+	// Tunnels are those of hosts to this server; if it is nil, neither they nor streams are served. Hosts opens streams
+	// through them, and through those to other servers, and Authorizer decides about the requests for streams.
 	Tunnels    *tunnel.Registry
+	Hosts      streams.Dialer
 	Authorizer authorizer.Authorizer
 }
 
@@ -97,7 +98,7 @@ func (p StorageProvider) NewStorage(scheme *runtime.Scheme, opts base.StorageOpt
 	}
 	if p.Tunnels != nil {
 		storages["hosts/tunnel"] = streams.NewTunnelREST(hosts.Host, p.Tunnels)
-		c := &streams.Config{Instances: instances.Instance, Leases: hostLeases.HostLease, Tunnels: p.Tunnels, Authorizer: p.Authorizer}
+		c := &streams.Config{Instances: instances.Instance, Leases: hostLeases.HostLease, Hosts: p.Hosts, Authorizer: p.Authorizer}
 		storages["instances/log"], storages["instances/exec"], storages["instances/attach"], storages["instances/portforward"] = c.Endpoints()
 	}
 	versions := map[string]map[string]rest.Storage{}

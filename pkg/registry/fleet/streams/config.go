@@ -25,6 +25,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -46,10 +47,15 @@ const (
 	retryAfter = 2
 )
 
+// Dialer opens streams to the agents of hosts. The error wraps tunnel.ErrNotConnected if a host is connected to no server.
+type Dialer interface {
+	Dial(ctx context.Context, host string) (net.Conn, error)
+}
+
 // Config has what the endpoints of instances need.
 type Config struct {
 	Instances, Leases rest.Getter
-	Tunnels           *tunnel.Registry
+	Hosts             Dialer
 	Authorizer        authorizer.Authorizer
 }
 
@@ -93,10 +99,6 @@ func (c *Config) instance(ctx context.Context, name string) (*fleet.Instance, er
 	if instance.Spec.HostName == "" {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("instance %s is not bound to a host yet: its condition Scheduled has the reason", name))
 	}
-	// A failure to dial would reach users as an internal error by the library's reader of logs.
-	if !c.Tunnels.Connected(instance.Spec.HostName) {
-		return nil, c.unreachable(ctx, instance.Spec.HostName, tunnel.ErrNotConnected)
-	}
 	return instance, nil
 }
 
@@ -110,23 +112,29 @@ func location(instance *fleet.Instance, query url.Values, path ...string) *url.U
 }
 
 // transport returns a transport whose connections are streams to the host. They end with the request: with the connection of
-// the client, and when its credentials or rights are withdrawn.
-func (c *Config) transport(ctx context.Context, host string) *http.Transport {
+// the client, and when its credentials or rights are withdrawn. The first stream is open already, so that a host that is not
+// reached is the response: later, a failure to dial would reach users as an internal error by the library's reader of logs.
+func (c *Config) transport(ctx context.Context, host string) (*http.Transport, error) {
+	first, err := c.Hosts.Dial(ctx, host)
+	if err != nil {
+		return nil, c.unreachable(ctx, host, err)
+	}
+	var unused atomic.Pointer[net.Conn]
+	unused.Store(&first)
 	return &http.Transport{
 		DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: maxHeader, ResponseHeaderTimeout: headerTimeout,
 		DialContext: func(context.Context, string, string) (net.Conn, error) {
-			conn, err := c.Tunnels.Dial(ctx, host)
-			if err != nil {
-				return nil, c.unreachable(ctx, host, err)
+			if conn := unused.Swap(nil); conn != nil {
+				return *conn, nil
 			}
-			return conn, nil
+			return c.Hosts.Dial(ctx, host)
 		},
-	}
+	}, nil
 }
 
-// unreachable returns the response for a host that this server does not reach.
+// unreachable returns the response for a host that no server reaches.
 func (c *Config) unreachable(ctx context.Context, host string, cause error) error {
-	text := fmt.Sprintf("host %s cannot be reached: %v", host, cause)
+	text := fmt.Sprintf("host %s cannot be reached: %v (%s)", host, cause, c.lastSeen(ctx, host))
 	if errors.Is(cause, tunnel.ErrNotConnected) {
 		text = fmt.Sprintf("host %s is connected to no server (%s)", host, c.lastSeen(ctx, host))
 	}

@@ -70,8 +70,12 @@ func (r *LogREST) Get(ctx context.Context, name string, options runtime.Object) 
 	if err != nil {
 		return nil, err
 	}
+	transport, err := r.transport(ctx, of.Spec.HostName)
+	if err != nil {
+		return nil, err
+	}
 	return &genericrest.LocationStreamer{
-		Location: location(of.Instance, logQuery(o), of.container, "log"), Transport: r.transport(ctx, of.Spec.HostName),
+		Location: location(of.Instance, logQuery(o), of.container, "log"), Transport: transport,
 		ContentType: "text/plain", Flush: o.Follow, RedirectChecker: genericrest.PreventRedirects,
 		ResponseChecker: genericrest.NewGenericHttpResponseChecker(fleet.Resource("instances/log"), name),
 	}, nil

@@ -128,7 +128,11 @@ func (r upgraded) command(ctx context.Context, name, endpoint, container string,
 			query.Set(parameter, "1")
 		}
 	}
-	at, transport := location(of.Instance, query, of.container, endpoint), r.transport(ctx, of.Spec.HostName)
+	transport, err := r.transport(ctx, of.Spec.HostName)
+	if err != nil {
+		return nil, err
+	}
+	at := location(of.Instance, query, of.container, endpoint)
 	handler := upgradeHandler(at, transport, responder)
 	return translator.NewTranslatingHandler(handler, translator.NewStreamTranslatorHandler(at, transport, 0, o), wsstream.IsWebSocketRequestWithStreamCloseProtocol), nil
 }
@@ -150,7 +154,11 @@ func (r *PortForwardREST) Connect(ctx context.Context, name string, options runt
 	for _, port := range o.Ports {
 		query.Add("port", strconv.Itoa(int(port)))
 	}
-	handler := upgradeHandler(location(instance, query, "portforward"), r.transport(ctx, instance.Spec.HostName), responder)
+	transport, err := r.transport(ctx, instance.Spec.HostName)
+	if err != nil {
+		return nil, err
+	}
+	handler := upgradeHandler(location(instance, query, "portforward"), transport, responder)
 	return translator.NewTranslatingHandler(handler, translator.NewTunnelingHandler(handler), wsstream.IsWebSocketRequestWithTunnelingProtocol), nil
 }
 
