@@ -22,6 +22,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -33,7 +34,7 @@ import (
 
 const (
 	// root is the prefix of the keys of servers. They are outside those of the API: no object is made of them, and no
-	// watch has them. The prefix of the API follows, because several APIs can share an etcd.
+	// watch has them. The prefix of the API follows, in one segment, because several APIs can share an etcd.
 	root = "/gatehouse/servers"
 	// lifetime is the time after which a server that was killed is forgotten, and renewInterval that between two renewals,
 	// at which the others are read, too.
@@ -76,7 +77,7 @@ type Directory struct {
 // the API.
 func newDirectory(ctx context.Context, client *clientv3.Client, prefix string, own Replica) *Directory {
 	return &Directory{
-		client: client, prefix: root + "/" + strings.Trim(prefix, "/") + "/", own: own, log: klog.LoggerWithName(klog.FromContext(ctx), "peers"),
+		client: client, prefix: root + "/" + url.PathEscape(strings.Trim(prefix, "/")) + "/", own: own, log: klog.LoggerWithName(klog.FromContext(ctx), "peers"),
 	}
 }
 

@@ -68,7 +68,9 @@ func TestHostsGetAwayWithNothingWhateverARoleGrantsThem(t *testing.T) {
 		kubectl(t, "delete", "clusterrolebinding/e2e-everything-for-hosts", "clusterrole/e2e-everything")
 	})
 	as := certified(t, env.gatehouse.Replicas[0])
-	security.Hosts(t, security.Env{FrontProxy: true, As: as, Admin: as("attack-administrator", "system:masters")}, ns)
+	attacked := security.Env{FrontProxy: true, As: as, Admin: as("attack-administrator", "system:masters")}
+	security.Hosts(t, attacked, ns)
+	security.Peers(t, attacked)
 }
 
 // Through kube-apiserver, as kubectl patches.

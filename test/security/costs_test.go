@@ -40,6 +40,7 @@ func TestRequestsCostTheServerLittle(t *testing.T) {
 	}{
 		{"people", func(t *testing.T) { security.People(t, env.Env) }},
 		{"hosts", func(t *testing.T) { security.Hosts(t, env.Env, env.Namespace) }},
+		{"peers", func(t *testing.T) { security.Peers(t, env.Env) }},
 		{"ended instances", func(t *testing.T) { security.EndedInstances(t, env.Env, env.Namespace) }},
 		{"answers", func(t *testing.T) { security.Answers(t, env.Env, env.Namespace) }},
 		{"callers without credentials", func(t *testing.T) { security.AnonymousAnswers(t, env.Env) }},

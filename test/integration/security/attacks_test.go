@@ -38,6 +38,7 @@ func TestEveryAttackIsRefused(t *testing.T) {
 	env.Tokens = spoiltTokens(t, harness.BuiltinClient(t, server))
 	t.Run("people", func(t *testing.T) { security.People(t, env) })
 	t.Run("hosts", func(t *testing.T) { security.Hosts(t, env, "hosts") })
+	t.Run("peers", func(t *testing.T) { security.Peers(t, env) })
 }
 
 func TestNoForgedTokenOfAServiceAccountIsAccepted(t *testing.T) {
