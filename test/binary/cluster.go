@@ -19,7 +19,9 @@ package binary
 import (
 	"fmt"
 	"net/url"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -48,6 +50,23 @@ func StartCluster(t testing.TB, size int, args ...string) *Cluster {
 		server.WaitReady(t)
 	}
 	return c
+}
+
+// ShareKeys copies the keys that all servers of one API have to the data directory of another server.
+func ShareKeys(t testing.TB, from, to string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Join(to, "pki"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"ca.crt", "ca.key", "service-accounts.key"} {
+		data, err := os.ReadFile(filepath.Join(from, "pki", name))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(to, "pki", name), data, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // Named returns the flags of a member on this machine, with free ports.

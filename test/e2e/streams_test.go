@@ -29,6 +29,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/remotecommand"
 
+	"github.com/gatehouse-dev/gatehouse/pkg/generated/clientset/versioned"
 	"github.com/gatehouse-dev/gatehouse/test/kit"
 )
 
@@ -65,7 +66,7 @@ func TestStreamsReachInstancesThroughTheKubeAPIServer(t *testing.T) {
 	startFleet(t, 1)
 	apply(t, `{"apiVersion":"fleet.gatehouse.dev/v1alpha1","kind":"Instance","metadata":{"name":"web","namespace":"`+ns+`"},"spec":{"containers":[{"name":"web","image":"web:1"}]}}`)
 	kubectl(t, "wait", "--for=condition=Ready", "--timeout=2m", "-n", ns, "instance/web")
-	// One of the two replicas has the tunnel of the host; the other answers 503, and the caller tries again.
+	// One of the two replicas has the tunnel of the host; the other opens its streams there.
 	eventually := func(what, user, method, want string) {
 		t.Helper()
 		kit.EventuallyState(t, what, func(ctx context.Context) (bool, string) {
@@ -74,7 +75,21 @@ func TestStreamsReachInstancesThroughTheKubeAPIServer(t *testing.T) {
 		})
 	}
 	eventually("a command is executed by WebSocket", "", http.MethodGet, "hello\n")
-	eventually("a command is executed by SPDY", "", http.MethodPost, "hello\n")
+	for range 4 { // the balancer leads to one replica after the other
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			if out, err := execute(t.Context(), "", ns, "web", method); err != nil || out != "hello\n" {
+				t.Errorf("a command by %s: %q, %v", method, out, err)
+			}
+		}
+	}
+	as := certified(t, env.gatehouse.Replicas...)
+	for range env.gatehouse.Replicas {
+		config := as("streams-administrator", "system:masters")
+		log, err := versioned.NewForConfigOrDie(config).FleetV1alpha1().RESTClient().Get().Namespace(ns).Resource("instances").Name("web").SubResource("log").Do(t.Context()).Raw()
+		if err != nil || len(log) == 0 {
+			t.Errorf("the replica at %s has %q as the log, %v", config.Host, log, err)
+		}
+	}
 
 	kubectl(t, "create", "role", "onlooker", "-n", ns, "--verb=get", "--resource=instances.fleet.gatehouse.dev/exec,instances.fleet.gatehouse.dev/log")
 	kubectl(t, "create", "rolebinding", "onlooker", "-n", ns, "--role=onlooker", "--user=onlooker")

@@ -71,7 +71,7 @@ func startCouple(t *testing.T) *couple {
 			t.Fatal(err)
 		}
 		if i > 0 {
-			shareKeys(t, c.dirs[0], c.dirs[i])
+			binary.ShareKeys(t, c.dirs[0], c.dirs[i])
 		}
 		c.start(t, i)
 	}
@@ -107,23 +107,6 @@ func (c *couple) client(t *testing.T) kubernetes.Interface {
 		t.Fatal(err)
 	}
 	return client
-}
-
-// shareKeys copies the keys that all servers of one API have.
-func shareKeys(t *testing.T, from, to string) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Join(to, "pki"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"ca.crt", "ca.key", "service-accounts.key"} {
-		data, err := os.ReadFile(filepath.Join(from, "pki", name))
-		if err == nil {
-			err = os.WriteFile(filepath.Join(to, "pki", name), data, 0o600)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
 }
 
 // runHosts runs simulated hosts until the test ends, and returns when they are registered.

@@ -27,12 +27,14 @@ import (
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/gatehouse-dev/gatehouse/pkg/apis/fleet/v1alpha1"
 	"github.com/gatehouse-dev/gatehouse/pkg/certificates"
 	"github.com/gatehouse-dev/gatehouse/pkg/credentials"
 	"github.com/gatehouse-dev/gatehouse/pkg/simulation"
+	"github.com/gatehouse-dev/gatehouse/pkg/storage/embedded"
 	"github.com/gatehouse-dev/gatehouse/test/binary"
 	"github.com/gatehouse-dev/gatehouse/test/integration/harness"
 	"github.com/gatehouse-dev/gatehouse/test/kit"
@@ -164,6 +166,37 @@ func forwards(t *testing.T, kubeconfig string) {
 	if ended := <-code; ended != 0 {
 		t.Errorf("it ended with %d: %s", ended, out)
 	}
+}
+
+func TestAServerThatHangsIsNamed(t *testing.T) {
+	etcd, err := embedded.Start(context.WithoutCancel(t.Context()), embedded.Config{DataDir: binary.DataDir(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = etcd.Close() })
+	external := "--etcd-servers=" + etcd.Endpoints()[0]
+	asked := binary.Start(t, binary.DataDir(t), external)
+	second := binary.DataDir(t)
+	binary.ShareKeys(t, asked.DataDir, second)
+	hung := binary.Start(t, second, external)
+	runHostOf(t, hung)
+	startWeb(t, hung)
+	reachable(t, kubeconfigOf(asked), "web")
+	hung.Suspend()
+	t.Cleanup(hung.Resume)
+	client := harness.NewFleetClient(t, asked.Config)
+	for range 2 { // whether it is expected to have the tunnel or not
+		err = client.FleetV1alpha1().RESTClient().Get().MaxRetries(0).Namespace("default").Resource("instances").Name("web").SubResource("log").Do(t.Context()).Error()
+		want := fmt.Sprintf("host sim-1 cannot be reached: no server that responds has its tunnel, and the server at %s does not respond: no connection in 3s (last seen ", hung.Address(t))
+		if _, retry := apierrors.SuggestsClientDelay(err); !apierrors.IsServiceUnavailable(err) || !retry || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v; want %q", err, want)
+		}
+	}
+	if code, _, stderr := execute(t.Context(), kubeconfigOf(asked), "exec web -- echo hello", ""); code != 1 || !strings.Contains(stderr, "does not respond: no connection in 3s") {
+		t.Errorf("a command ended with %d: %s", code, stderr)
+	}
+	hung.Resume()
+	reachable(t, kubeconfigOf(asked), "web")
 }
 
 func TestAFollowedLogSurvivesTheDeathOfTheServerWithTheTunnel(t *testing.T) {
